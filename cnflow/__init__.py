@@ -1,0 +1,55 @@
+"""Run Python functions and shell commands in containers, anywhere, as a dataflow graph.
+
+The public names are resolved on first use (PEP 562), so that ``import cnflow`` costs next to nothing and loads no SDK:
+the same package is imported by a worker inside a user's image, where only the standard library is certain.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnflow.apps import AppFuture, bash_app, python_app
+    from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
+    from cnflow.config import Config
+    from cnflow.dataflow import DataFlowKernel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AppFuture",
+    "Config",
+    "DataFlowKernel",
+    "bash_app",
+    "clear",
+    "dfk",
+    "load",
+    "python_app",
+    "wait_for_current_tasks",
+]
+
+_HOMES = {
+    "AppFuture": "cnflow.apps",
+    "Config": "cnflow.config",
+    "DataFlowKernel": "cnflow.dataflow",
+    "bash_app": "cnflow.apps",
+    "clear": "cnflow.assemble",
+    "dfk": "cnflow.assemble",
+    "load": "cnflow.assemble",
+    "python_app": "cnflow.apps",
+    "wait_for_current_tasks": "cnflow.assemble",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public *name* from its home on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cnflow' has no attribute {name!r}. Known: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

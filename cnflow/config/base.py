@@ -1,0 +1,41 @@
+"""What all settings share: typos are refused with the nearest name, values are checked on every assignment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cnflow.errors import ConfigurationError, nearest
+
+
+class Settings(BaseModel):
+    """Base of everything a user writes into a `Config`. A value: printable, comparable, never live."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=False, use_attribute_docstrings=True)
+
+    def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(type(self), error)) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(type(self), error)) from None
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    """One line per mistake, with the nearest option where the name itself is wrong."""
+    lines = []
+    for mistake in error.errors(include_url=False):
+        where = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] in {"extra_forbidden", "no_such_attribute"}:
+            name, known = str(mistake["loc"][-1]), sorted(model.model_fields)
+            lines.append(f"{model.__name__} has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+        else:
+            given = "" if mistake["type"] == "missing" else f", not {mistake['input']!r}"
+            lines.append(f"{model.__name__}: {where or 'value'}: {mistake['msg'].removeprefix('Value error, ')}{given}")
+    return "\n".join(lines)

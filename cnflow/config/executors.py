@@ -1,0 +1,84 @@
+"""Settings of the executors: what runs tasks, and in which image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from cnflow.config.base import Settings
+from cnflow.config.providers import LocalProvider, ProviderSettings
+from cnflow.config.registry import PROVIDERS, parse_kind
+
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+
+
+class ExecutorSettings(Settings):
+    """What every executor has. Subclass it for an executor of your own."""
+
+    kind: str
+    label: str
+    """Name by which apps choose it (``executors=["label"]``); unique within a Config."""
+
+    image: str = ""
+    """Container image that its tasks run in; empty runs them on the bare node, or makes it a template for images."""
+
+
+class ThreadPoolExecutor(ExecutorSettings):
+    """Runs tasks in threads of the driver itself: no start-up, no pickling, one interpreter lock."""
+
+    kind: Literal["threads"] = "threads"
+    label: str = "threads"
+    image: Literal[""] = ""
+    max_threads: int = Field(default=2, ge=1)
+    """Tasks that run at the same time."""
+
+
+class HighThroughputExecutor(ExecutorSettings):
+    """Runs tasks in worker processes of blocks that a provider starts: one manager per node, one process per worker."""
+
+    kind: Literal["high_throughput"] = "high_throughput"
+    label: str = "htex"
+    provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
+    """Where blocks come from."""
+
+    max_workers: int | None = Field(default=None, ge=1)
+    """Most workers on one node; None takes as many as cores and memory allow."""
+
+    cores_per_worker: float = Field(default=1.0, gt=0)
+    """Cores that each worker counts for; 0.5 puts two workers on a core."""
+
+    mem_per_worker: float | None = Field(default=None, gt=0)
+    """GiB that each worker counts for; None does not look at memory."""
+
+    prefetch: int | None = Field(default=None, ge=0)
+    """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none when they are long."""
+
+    address: str | None = None
+    """Address of this machine that workers connect to; None asks the provider."""
+
+    worker_port_range: tuple[PortNumber, PortNumber] | None = None
+    """First and last TCP port that the interchange may listen on; None takes any free one."""
+
+    heartbeat_period: float = Field(default=30.0, gt=0)
+    """Seconds between two signs of life."""
+
+    heartbeat_threshold: float = Field(default=120.0, gt=0)
+    """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
+
+    working_dir: str | None = None
+    """Folder on the node (in the container) in which workers start; None makes a fresh one that is removed at the end."""
+
+    @field_validator("provider", mode="before")
+    @classmethod
+    def _provider_by_kind(cls, value: object) -> object:
+        return parse_kind(value, PROVIDERS, "provider")
+
+    @model_validator(mode="after")
+    def _threshold_is_longer_than_period(self) -> HighThroughputExecutor:
+        if self.heartbeat_threshold <= self.heartbeat_period:
+            raise ValueError(
+                f"heartbeat_threshold={self.heartbeat_threshold} must be longer than "
+                f"heartbeat_period={self.heartbeat_period}",
+            )
+        return self

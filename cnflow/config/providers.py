@@ -1,0 +1,97 @@
+"""Settings of the providers: where blocks come from and how many."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from cnflow.config.base import Settings
+
+
+class ProviderSettings(Settings):
+    """What every provider is told about its blocks. Subclass it for a provider of your own."""
+
+    kind: str
+    init_blocks: int = Field(default=1, ge=0)
+    """Blocks started at once when the executor starts."""
+
+    min_blocks: int = Field(default=0, ge=0)
+    """Blocks kept even when idle."""
+
+    max_blocks: int = Field(default=1, ge=0)
+    """Never more blocks than this at one time; raised to `init_blocks` where that is more."""
+
+    nodes_per_block: int = Field(default=1, ge=1)
+    """Nodes that one block spans."""
+
+    parallelism: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _max_covers_init(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the user passed
+        if isinstance(data, dict) and "max_blocks" not in data:
+            wanted = [data.get(name, 0) for name in ("init_blocks", "min_blocks")]
+            most = max((n for n in wanted if isinstance(n, int)), default=0)
+            return {**data, "max_blocks": max(1, most)}
+        return data
+
+    @model_validator(mode="after")
+    def _blocks_are_in_order(self) -> ProviderSettings:
+        if not self.min_blocks <= self.max_blocks or not self.init_blocks <= self.max_blocks:
+            raise ValueError(
+                f"min_blocks={self.min_blocks} and init_blocks={self.init_blocks} may not be more than "
+                f"max_blocks={self.max_blocks}",
+            )
+        return self
+
+
+class LocalProvider(ProviderSettings):
+    """Blocks are plain processes on this machine, no container around them."""
+
+    kind: Literal["local"] = "local"
+    python: str | None = None
+    """Interpreter that runs the workers (path, Python 3.9 or newer, nothing need be installed in it); None: this one."""
+
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables added to the workers' environment."""
+
+
+PullPolicy = Literal["missing", "always", "never"]
+GpuRequest = Annotated[int, Field(ge=-1)] | list[str] | None
+
+
+class DockerProvider(ProviderSettings):
+    """Blocks are containers of a Docker engine (``pip install 'cnflow[docker]'``), here or remote."""
+
+    kind: Literal["docker"] = "docker"
+    host: str | None = None
+    """Engine to use, e.g. ``ssh://me@big``; None follows DOCKER_HOST and then the local socket."""
+
+    pull: PullPolicy = "missing"
+    """When to pull the image: only when the engine lacks it, before each run, or never."""
+
+    network: str | None = None
+    """Name of an engine's network, or ``host``; None uses the engine's default bridge."""
+
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables set in the container, on top of the image's."""
+
+    mounts: dict[str, str] = Field(default_factory=dict)
+    """Path on the engine's machine or volume name -> path in the container, which may end in ``:ro``."""
+
+    cpus: float | None = Field(default=None, gt=0)
+    """CPUs that the container may use; also what `cores_per_worker` divides."""
+
+    memory: str | int | None = None
+    """Bytes, or a number with unit ``k``, ``m``, ``g``; the container is killed beyond it."""
+
+    gpus: GpuRequest = None
+    """Number of GPUs, -1 for all, or a list of device ids."""
+
+    user: str | None = None
+    """User, or ``uid:gid``, inside the container; None uses the image's."""
+
+    create: dict[str, Any] = Field(default_factory=dict)
+    """Further options for ``docker.containers.create``, passed through as they are, e.g. ``{"shm_size": "1g"}``."""

@@ -1,0 +1,67 @@
+"""Backends by name, imported on use: the one table that a new backend adds a line to."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from cnflow.errors import MissingExtraError, UnknownNameError
+
+
+class Backend(NamedTuple):
+    """Where the two halves of a backend live."""
+
+    settings: str
+    """``module:Class`` of what the user writes."""
+
+    live: str
+    """``module:Class`` of what `cnflow.assemble` makes from it."""
+
+    extra: str = ""
+    """Extra of pyproject.toml that installs what it needs."""
+
+
+PROVIDERS: Mapping[str, Backend] = {
+    "local": Backend("cnflow.config.providers:LocalProvider", "cnflow.providers.local:LocalBlocks"),
+    "docker": Backend("cnflow.config.providers:DockerProvider", "cnflow.providers.docker:DockerBlocks", "docker"),
+}
+
+EXECUTORS: Mapping[str, Backend] = {
+    "threads": Backend("cnflow.config.executors:ThreadPoolExecutor", "cnflow.executors.threads:Threads"),
+    "high_throughput": Backend(
+        "cnflow.config.executors:HighThroughputExecutor",
+        "cnflow.executors.high_throughput:HighThroughput",
+    ),
+}
+
+
+def parse_kind(value: object, registry: Mapping[str, Backend], what: str) -> object:
+    """Settings made from a mapping such as ``{"kind": "docker", ...}``; anything else is returned as it is.
+
+    Raises:
+        UnknownNameError: no backend of that kind.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    kind = str(value.get("kind", ""))
+    if kind not in registry:
+        raise UnknownNameError(what, kind, registry)
+    settings: object = load(registry[kind].settings, what)(**value)
+    return settings
+
+
+def load(target: str, what: str, extra: str = "") -> type:
+    """The class that *target* (``module:Class``) names.
+
+    Raises:
+        MissingExtraError: its module's packages are not installed.
+    """
+    module, _, name = target.partition(":")
+    try:
+        loaded: type = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if not extra or str(error.name).startswith("cnflow"):
+            raise
+        raise MissingExtraError(what, extra) from error
+    return loaded

@@ -1,0 +1,232 @@
+"""Everything that cnflow raises, one class per reaction of the reader.
+
+    CnflowError
+    ├── ConfigurationError            mend the configuration or the call
+    │   ├── NoDataFlowKernelError     call cnflow.load() first
+    │   ├── AlreadyLoadedError        end the run that is loaded first
+    │   ├── UnknownNameError          mend the name; the nearest known one is offered
+    │   └── MissingExtraError         install the extra that the message names
+    ├── DependencyError               look at the root cause, it is another task
+    ├── SerializationError            change what is passed or returned
+    ├── AppFailedError                look at the app's own code
+    │   ├── BashExitFailure           the shell command exited non-zero
+    │   ├── BashAppNoReturn           the bash app returned no command line
+    │   └── RemoteError               an exception whose class exists only in the image
+    ├── InfrastructureError           the task may be run again as it is
+    │   ├── WorkerLost                the worker process died under the task
+    │   ├── ManagerLost               the node or its manager went silent
+    │   ├── InterchangeLostError      the interchange process died
+    │   └── ExecutorClosedError       the run ended before the task did
+    ├── PythonMismatchError           use an image with the driver's Python, or the reverse
+    ├── BlockError                    look at the provider: it could not start or keep a block
+    │   ├── ProviderBusyError         transient; nothing was started
+    │   └── BlockRejectedError        permanent; nothing was started
+    │       ├── ImageNotFoundError    build, pull or correct the image
+    │       └── ImageUnusableError    the image lacks what a worker needs
+    └── CapsuleError                  the capsule for this kind of image could not be made
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CnflowError(Exception):
+    """Every error of cnflow's own; a user's exception is passed on as it is."""
+
+
+class ConfigurationError(CnflowError):
+    """The configuration or a call contradicts what cnflow knows; nothing was started."""
+
+
+class NoDataFlowKernelError(ConfigurationError):
+    """An app was called, or the DFK asked for, while nothing is loaded."""
+
+
+class AlreadyLoadedError(ConfigurationError):
+    """`load` was called while a run is loaded."""
+
+
+class UnknownNameError(ConfigurationError):
+    """A name that is not known; says which ones are, and which is nearest."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        super().__init__(f"No {what} is called {name!r}.{nearest(name, names)} Known: {', '.join(names) or 'none'}.")
+
+
+class MissingExtraError(ConfigurationError):
+    """A backend's packages are not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs packages that are not installed. Run: pip install 'cnflow[{extra}]'",
+        )
+
+
+class DependencyError(CnflowError):
+    """A task was not run because one that it depends on failed.
+
+    ``__cause__`` is the failed dependency's exception; `root_cause` follows that chain to its beginning.
+    """
+
+    def __init__(self, task: str, failed: str, cause: BaseException) -> None:
+        self.task = task
+        self.failed = failed
+        super().__init__(task, failed, cause)
+        self.__cause__ = cause
+
+    @property
+    def root_cause(self) -> BaseException:
+        """The exception that began it all; never a DependencyError."""
+        cause: BaseException = self
+        while isinstance(cause, DependencyError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        return cause
+
+    def chain(self) -> list[str]:
+        """Tasks from the root cause's to this one."""
+        tasks = [self.task]
+        error: BaseException | None = self
+        while isinstance(error, DependencyError):
+            tasks.append(error.failed)
+            error = error.__cause__
+        return tasks[::-1]
+
+    def __str__(self) -> str:
+        root = self.root_cause
+        said = str(root)
+        reason = f"{type(root).__name__}: {said}" if said else type(root).__name__
+        return f"{self.task} was not run. Root cause: {reason}\n  {' -> '.join(self.chain())}"
+
+
+class SerializationError(CnflowError):
+    """An argument, a function or a result cannot be pickled or unpickled; the message names it."""
+
+
+class AppFailedError(CnflowError):
+    """The app ran and failed by its own doing."""
+
+
+class BashExitFailure(AppFailedError):  # noqa: N818 - the reference's public name
+    """A bash app's command exited with another code than 0."""
+
+    def __init__(self, app_name: str, exitcode: int, command: str = "", stderr_tail: str = "") -> None:
+        self.app_name = app_name
+        self.exitcode = exitcode
+        self.command = command
+        self.stderr_tail = stderr_tail
+        super().__init__(app_name, exitcode, command, stderr_tail)
+
+    def __str__(self) -> str:
+        what = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
+        said = _indented("The last lines of its stderr:", self.stderr_tail)
+        return f"bash_app {self.app_name} {what}. Its command was:\n    {self.command}{said}"
+
+
+class BashAppNoReturn(AppFailedError):  # noqa: N818 - the reference's public name
+    """A bash app's function returned something else than a command line."""
+
+
+class RemoteError(AppFailedError):
+    """The app raised an exception whose class cannot be loaded here; carries its name, message and traceback."""
+
+    def __init__(self, type_name: str, message: str, traceback_text: str) -> None:
+        self.type_name = type_name
+        self.message = message
+        self.traceback_text = traceback_text
+        super().__init__(type_name, message, traceback_text)
+
+    def __str__(self) -> str:
+        return f"{self.traceback_text}\n{self.type_name} cannot be loaded in the driver; this stands for it."
+
+
+class InfrastructureError(CnflowError):
+    """Something under the task failed, not the task."""
+
+
+class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public name
+    """The worker process ended while it ran the task.
+
+    Args:
+        task: the task, as a person would name it.
+        where: image, host, block and worker.
+        exitcode: as in :attr:`subprocess.Popen.returncode`: negative is a signal.
+        stderr_tail: the last lines that the task wrote to its stderr.
+    """
+
+    def __init__(self, task: str, where: str, exitcode: int, stderr_tail: str = "") -> None:
+        self.task = task
+        self.where = where
+        self.exitcode = exitcode
+        self.stderr_tail = stderr_tail
+        super().__init__(task, where, exitcode, stderr_tail)
+
+    def __str__(self) -> str:
+        how = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by {_signal(-self.exitcode)}"
+        said = _indented("The last lines of its stderr:", self.stderr_tail)
+        return f"{self.task} ended its worker, which {how} ({self.where}).{said}"
+
+
+class ManagerLost(InfrastructureError):  # noqa: N818 - the reference's public name
+    """The manager that held the task went silent or was stopped."""
+
+
+class InterchangeLostError(InfrastructureError):
+    """The interchange process died; what it held is not known."""
+
+
+class ExecutorClosedError(InfrastructureError):
+    """The run was ended before the task was."""
+
+
+class PythonMismatchError(CnflowError):
+    """Code pickled on one minor version of Python would have to run on another; it was not tried."""
+
+
+class BlockError(CnflowError):
+    """A provider could not start a block or keep it running; quotes the provider's own words."""
+
+
+class ProviderBusyError(BlockError):
+    """Transient: the provider has no room or does not answer now; nothing was started."""
+
+
+class BlockRejectedError(BlockError):
+    """Permanent: the provider refuses this block as it is asked for; nothing was started."""
+
+
+class ImageNotFoundError(BlockRejectedError):
+    """The image is neither here nor to be pulled."""
+
+
+class ImageUnusableError(BlockRejectedError):
+    """The image has no Python, or one that no capsule can be made for; says what was found."""
+
+
+class CapsuleError(CnflowError):
+    """The manager's packages for this kind of image could not be gathered."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` with the known name that is nearest to *name*, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _indented(title: str, text: str) -> str:
+    lines = text.strip("\n").splitlines()
+    return "\n".join([f"\n{title}", *(f"    {line}" for line in lines)]) if lines else ""
+
+
+def _signal(number: int) -> str:
+    import signal  # noqa: PLC0415 - only a dead worker's message needs it
+
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,38 @@
+"""The seam between the dataflow kernel and whatever runs tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from cnflow.model.status import ExecutorStatus
+from cnflow.model.task import Outcome, TaskToRun
+
+Report = Callable[[Sequence[Outcome]], None]
+"""Called with the outcomes of many tasks at once, from any thread; returns soon and never raises."""
+
+
+class Executor(Protocol):
+    """Runs tasks. Live: made by `cnflow.assemble` from its settings, used once."""
+
+    label: str
+    image: str
+    """The image that its tasks run in; empty on the bare node."""
+
+    def start(self, report: Report) -> None:
+        """Begin, without waiting for resources: tasks may be submitted at once.
+
+        What goes wrong later (no engine, no such image) is reported as the outcome of each submitted task.
+        """
+
+    def submit(self, tasks: Sequence[TaskToRun]) -> None:
+        """Take *tasks* over; each is reported exactly once. Safe from any thread, never blocks on the network."""
+
+    def status(self) -> ExecutorStatus:
+        """How it is doing now. Safe from any thread."""
+
+    def shutdown(self) -> None:
+        """End every thread, process, container and socket it made; what is unfinished is reported as an error.
+
+        Can be called twice, and on an executor that did not start.
+        """

@@ -1,0 +1,66 @@
+"""What a manager is told when its block starts: one file, written by the driver, delivered by the provider."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import msgspec
+
+PROTOCOL = 1
+"""Changes with every change to the messages in `cnflow.wire` (a test compares)."""
+
+
+class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a manager knows before it connects. Holds keys: the file is mode 0600, never argv or environment."""
+
+    hosts: tuple[str, ...]
+    """Addresses of the interchange, likeliest first; all are tried. Empty when `endpoint` is not TCP."""
+
+    endpoint: str
+    """ZeroMQ endpoint of the interchange; holds ``{host}`` where one of `hosts` goes."""
+
+    server_key: str = ""
+    """The interchange's public CURVE key, Z85; empty for a plain socket."""
+
+    public_key: str = ""
+    """This run's public key for managers, Z85."""
+
+    secret_key: str = ""
+    """This run's secret key for managers, Z85."""
+
+    executor: str
+    block: str
+    image: str = ""
+    """As the user wrote it; empty on the bare node."""
+
+    max_workers: Optional[int] = None
+    """Never more workers than this on one node; None leaves it to cores and memory."""
+
+    cores_per_worker: float = 1.0
+    mem_per_worker: Optional[float] = None
+    """GiB that each worker may count on; None does not look at memory."""
+
+    prefetch: Optional[int] = None
+    """Tasks that may wait in a manager beyond those that run; None adapts to how short they are."""
+
+    heartbeat_period: float = 30.0
+    """Seconds."""
+
+    heartbeat_threshold: float = 120.0
+    """Seconds of silence after which the other side is given up; a manager then ends itself."""
+
+    working_dir: str = ""
+    """Where workers start and their logs lie; empty makes a fresh folder that is removed at the end."""
+
+    def to_json(self) -> bytes:
+        """Bytes of the settings file."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> ManagerSettings:
+        """The reverse of `to_json`.
+
+        Raises:
+            msgspec.ValidationError: *data* is not a settings file of this version.
+        """
+        return msgspec.json.decode(data, type=cls)

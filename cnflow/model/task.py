@@ -1,0 +1,82 @@
+"""A task: one call of an app."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Callable, NamedTuple, Optional
+
+from cnflow.ids import TaskId
+
+
+class AppKind(enum.IntEnum):
+    """What a worker does with an app's function."""
+
+    PYTHON = 0
+    """Call it; what it returns is the result."""
+
+    BASH = 1
+    """Call it; what it returns is a command line to run; the result is exit code 0."""
+
+
+class TaskState(enum.IntEnum):
+    """Where a task is in its life."""
+
+    WAITING = 0
+    """At least one task that it depends on is not done."""
+
+    LAUNCHED = 1
+    """Handed to an executor."""
+
+    DONE = 2
+    FAILED = 3
+    DEPENDENCY_FAILED = 4
+    """Never run, since a task that it depends on failed."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the task's future has its result or exception."""
+        return self >= TaskState.DONE
+
+
+class AppFunction:
+    """A decorated function: what the driver knows of an app, shared by all its tasks.
+
+    Attributes:
+        function: as the user wrote it.
+        name: for people and logs.
+        kind: what a worker does with it.
+    """
+
+    __slots__ = ("__weakref__", "function", "kind", "name")
+
+    def __init__(self, function: Callable[..., Any], kind: AppKind = AppKind.PYTHON, name: str = "") -> None:
+        self.function = function
+        self.kind = kind
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
+
+
+class TaskToRun(NamedTuple):
+    """A task whose dependencies are resolved, on its way to an executor."""
+
+    id: TaskId
+    app: AppFunction
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """As in every message: ``Task 7 (predict)``."""
+        return title_of(self.id, self.app.name)
+
+
+class Outcome(NamedTuple):
+    """How one try of a task ended; `error` is None on success."""
+
+    id: TaskId
+    value: Any
+    error: Optional[BaseException] = None
+
+
+def title_of(task: int, name: str) -> str:
+    """How a task is called wherever a person reads of it."""
+    return f"Task {task} ({name})"
