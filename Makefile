@@ -1,0 +1,53 @@
+# The front door: `make` lists what can be done here. Each target does the set-up that it needs.
+PYTHON ?= python3
+BASE ?=
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: venv
+venv: .venv/made ## Make .venv with cnflow, its extras and tools (PYTHON=python3.12 chooses the interpreter)
+.venv/made: pyproject.toml
+	@.ci/venv $(PYTHON)
+
+.PHONY: check
+check: venv ## Look without running services: ruff, mypy, import-linter, unit tests
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -q tests/unit
+
+.PHONY: test
+test: venv ## Run every test that this machine can run; builds the images where a Docker engine is
+	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
+	.venv/bin/pytest tests
+
+.PHONY: demo
+demo: venv ## Run examples/digits.py in containers, or where no Docker engine is in processes of this machine
+	@if images/engine.sh; then images/build.sh $(BASE); else images/digits-venv.sh; fi
+	.venv/bin/python examples/digits.py
+
+.PHONY: base-image
+base-image: ## Make cnflow-base from Debian packages, for where no registry can be reached (FORCE=1 again, SUITE=trixie)
+	@images/base-image.sh
+
+.PHONY: images
+images: venv ## Build all images (BASE=python:3.12-slim chooses what they are built on)
+	@images/build.sh $(BASE)
+
+.PHONY: bench
+bench: venv ## Measure start-up, no-op tasks per second and round trips
+	.venv/bin/python benchmarks/run.py
+
+.PHONY: docs
+docs: venv ## Build the documentation into docs/_build
+	.venv/bin/sphinx-build -q -n -W docs docs/_build
+
+.PHONY: clean
+clean: ## Remove all that make made here, .venv too; images stay in the engine
+	rm -rf .venv examples/.venv-digits images/worker/capsule docs/_build dist runinfo
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

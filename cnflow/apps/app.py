@@ -1,0 +1,138 @@
+"""An app: a function that becomes a task when it is called."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, overload
+
+from cnflow.dataflow import current
+from cnflow.errors import ConfigurationError, nearest
+from cnflow.model.task import AppFunction, AppKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnflow.dataflow import AppFuture, DataFlowKernel
+
+
+class App:
+    """A decorated function; calling it submits a task to the DFK that is loaded at that moment.
+
+    Attributes:
+        function: as it was decorated; call this to run it here and now.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        kind: AppKind,
+        *,
+        executors: str | Sequence[str] = "all",
+        image: str = "",
+        cache: bool = False,
+        data_flow_kernel: DataFlowKernel | None = None,
+    ) -> None:
+        if not callable(function):
+            raise ConfigurationError(f"An app is made of a function, not of {function!r}.")
+        self.function = function
+        self._app = AppFunction(function, kind)
+        self._executors = executors
+        self._image = image
+        self._cache = cache
+        self._dfk = data_flow_kernel
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> AppFuture:  # noqa: ANN401 - the user's own arguments
+        """Submit a task; returns at once.
+
+        Futures among the arguments, also inside lists, tuples, sets and dicts, are waited for and replaced by their
+        results before the function runs.
+
+        Raises:
+            NoDataFlowKernelError: nothing is loaded.
+            ConfigurationError: no executor can run it.
+        """
+        dfk = self._dfk or current.require(f"{self._app.name}()")
+        return dfk.submit(self._app, args, kwargs, executors=self._executors, image=self._image, cache=self._cache)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., AppFuture]:
+        """As a method: bind the instance as any function would."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what was decorated: inside a task, an app is the plain function."""
+        return _identity, (self.function,)
+
+    def __repr__(self) -> str:
+        return f"<{self._app.kind.name.lower()}_app {self._app.name}>"
+
+
+def _identity(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+@overload
+def python_app(function: Callable[..., Any], /) -> App: ...
+@overload
+def python_app(
+    function: None = None,
+    /,
+    *,
+    executors: str | Sequence[str] = "all",
+    image: str = "",
+    cache: bool = False,
+    data_flow_kernel: DataFlowKernel | None = None,
+) -> Callable[[Callable[..., Any]], App]: ...
+
+
+def python_app(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make an app of a Python function; with or without arguments.
+
+    Args:
+        function: what to run. Its body imports what it needs; arguments and result must be picklable.
+        executors: label or labels of the executors that may run it, or ``"all"``.
+        image: container image that it runs in.
+        cache: reuse the result of an earlier call of this run with the same code, arguments and image.
+        data_flow_kernel: run on this one instead of the one that is loaded.
+    """
+    return _decorate(AppKind.PYTHON, function, options)
+
+
+@overload
+def bash_app(function: Callable[..., Any], /) -> App: ...
+@overload
+def bash_app(
+    function: None = None,
+    /,
+    *,
+    executors: str | Sequence[str] = "all",
+    image: str = "",
+    cache: bool = False,
+    data_flow_kernel: DataFlowKernel | None = None,
+) -> Callable[[Callable[..., Any]], App]: ...
+
+
+def bash_app(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make an app of a function that returns a command line, which is run by bash (``sh`` where there is none).
+
+    The result is 0; another exit code is a `cnflow.errors.BashExitFailure`. The call's ``stdout=`` and ``stderr=`` (a
+    path, which is appended to, or ``(path, mode)``) say where the command's output goes. Options as for `python_app`.
+    """
+    return _decorate(AppKind.BASH, function, options)
+
+
+def _decorate(kind: AppKind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
+    _check(f"{kind.name.lower()}_app", options)
+    if function is not None:
+        return App(function, kind, **options)
+    return lambda decorated: App(decorated, kind, **options)
+
+
+_OPTIONS = ("cache", "data_flow_kernel", "executors", "image")
+
+
+def _check(decorator: str, options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            raise ConfigurationError(f"@{decorator} has no option {name!r}.{nearest(name, _OPTIONS)} Known: {known}.")

@@ -1,0 +1,153 @@
+"""The only place that joins parts: makes live objects from a `Config`, and keeps the one run that is loaded."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, ProviderSettings
+from cnflow.config.registry import EXECUTORS, PROVIDERS
+from cnflow.config.registry import load as load_class
+from cnflow.dataflow import DataFlowKernel, current
+from cnflow.dataflow.router import Place, Router
+from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.ids import RunId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnflow.interfaces import Executor, Provider
+
+
+def load(config: Config | None = None) -> DataFlowKernel:
+    """Start a run and make it the loaded one.
+
+    Args:
+        config: a copy is taken, so that it can be changed or loaded again afterwards; None runs tasks in threads.
+
+    Returns:
+        The DFK; use it as a context manager, so that nothing is left behind whatever happens.
+
+    Raises:
+        AlreadyLoadedError: another run is loaded.
+        ConfigurationError: *config* cannot work.
+        BlockError: a provider's system, such as a container engine, does not answer.
+    """
+    current.refuse_second()
+    if config is None:
+        config = Config()
+    if not isinstance(config, Config):
+        raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
+    dfk = _assemble(config.model_copy(deep=True))
+    current.put(dfk)
+    dfk.on_cleanup(lambda: current.forget(dfk))
+    atexit.register(dfk.cleanup)
+    dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
+    try:
+        dfk.start()
+    except BaseException:
+        dfk.cleanup()
+        raise
+    return dfk
+
+
+def clear() -> None:
+    """Forget the loaded DFK without ending its run."""
+    current.forget()
+
+
+def dfk() -> DataFlowKernel:
+    """The loaded DFK.
+
+    Raises:
+        NoDataFlowKernelError: nothing is loaded.
+    """
+    return current.require("dfk()")
+
+
+def wait_for_current_tasks() -> None:
+    """Return when every task known now is final.
+
+    Raises:
+        NoDataFlowKernelError: nothing is loaded.
+    """
+    current.require("wait_for_current_tasks()").wait_for_current_tasks()
+
+
+def _assemble(config: Config) -> DataFlowKernel:
+    run = RunId(uuid.uuid4().hex[:12])
+    run_dir = make_run_dir(Path(config.run_dir))
+    settings = {executor.label: executor for executor in config.executors}
+    wanted = [executor for executor in config.executors if not _is_template(executor, config)]
+
+    def clone(template: str, image: str, label: str) -> None:
+        copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
+        made.add_executor(_executor(copied, run, run_dir))
+
+    router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
+    made = DataFlowKernel(config, run_dir, [_executor(executor, run, run_dir) for executor in wanted], router)
+    return made
+
+
+def _is_template(executor: ExecutorSettings, config: Config) -> bool:
+    """Whether *executor* itself runs nothing: only those made from it for images do, or nothing when they are ignored."""
+    return _needs_image(executor) and (config.ignore_images or not executor.image)
+
+
+def _needs_image(executor: ExecutorSettings) -> bool:
+    if not isinstance(executor, HighThroughputExecutor):
+        return False
+    return bool(_live_provider(executor.provider).runs_images)
+
+
+def _place(executor: ExecutorSettings) -> Place:
+    return Place(executor.label, executor.image, _needs_image(executor), isinstance(executor, HighThroughputExecutor))
+
+
+def _executor(settings: ExecutorSettings, run: RunId, run_dir: Path) -> Executor:
+    live = load_class(_backend(settings.kind, "executor"), f"The executor {settings.kind!r}")
+    if isinstance(settings, HighThroughputExecutor):
+        made: Executor = live(settings, _provider_maker(settings.provider), run, run_dir)
+    else:
+        made = live(settings)
+    return made
+
+
+def _provider_maker(settings: ProviderSettings) -> Callable[[], Provider]:
+    live = _live_provider(settings)
+    return lambda: live(settings)
+
+
+def _live_provider(settings: ProviderSettings) -> type[Provider]:
+    if settings.kind not in PROVIDERS:
+        raise UnknownNameError("provider", settings.kind, PROVIDERS)
+    backend = PROVIDERS[settings.kind]
+    return load_class(backend.live, f"The provider {settings.kind!r}", backend.extra)
+
+
+def _backend(kind: str, what: str) -> str:
+    if kind not in EXECUTORS:
+        raise UnknownNameError(what, kind, EXECUTORS)
+    return EXECUTORS[kind].live
+
+
+def make_run_dir(parent: Path) -> Path:
+    """A fresh ``parent/NNN`` that only the user can enter; two runs that start at one moment get two.
+
+    Raises:
+        OSError: *parent* cannot be made or written to.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    numbers = [int(entry) for entry in os.listdir(parent) if entry.isdigit()]
+    for number in itertools.count(max(numbers, default=-1) + 1):
+        folder = parent / f"{number:03d}"
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue  # another run was faster; the next number is free or its
+        return folder.resolve()
+    raise AssertionError("numbers do not end")

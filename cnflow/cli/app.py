@@ -1,0 +1,43 @@
+"""Puts the commands together."""
+
+from typing import Annotated
+
+import typer
+
+from cnflow import __version__
+from cnflow.cli.capsule import capsule
+from cnflow.cli.config import config
+from cnflow.cli.doctor import doctor
+from cnflow.cli.run import run
+
+app = typer.Typer(
+    help="Run Python functions and shell commands in containers, anywhere, as a dataflow graph.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Options end at the script's name: what follows belongs to the script, as with `python SCRIPT --its-own-option`.
+app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})(run)
+app.command()(doctor)
+app.add_typer(config, name="config")
+app.add_typer(capsule, name="capsule")
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer hands an option's value on by position
+    if asked:
+        typer.echo(f"cnflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _cnflow(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options of `cnflow` itself; `_print_version` has acted on the only one."""
+    del version

@@ -1,0 +1,109 @@
+"""What `cnflow doctor` looks at. Each check looks at one thing and says what it found and what to do about it."""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+import platform
+import sys
+from dataclasses import dataclass
+
+from cnflow import __version__
+from cnflow.addresses import addresses_of_this_machine
+from cnflow.cli.engine import hosts_of_the_engine
+from cnflow.cli.installed import Installed, installed_by_extra
+from cnflow.errors import BlockError, MissingExtraError
+
+OLDEST_PYTHON = (3, 10)
+
+
+class Verdict(enum.Enum):
+    """What a finding means for the user."""
+
+    GOOD = "good"
+    ABSENT = "absent"
+    """Something that can be done without is not there."""
+
+    BAD = "bad"
+    """Not even local runs will work."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found."""
+
+    about: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Every check; asks the Docker engine, and nothing else outside this process."""
+    installed = installed_by_extra()
+    engine, hosts = engine_finding()
+    return [
+        python_finding(sys.version_info[:2]),
+        *package_findings(installed.get("", [])),
+        engine,
+        addresses_finding(hosts),
+        pip_finding(),
+        *(extra_finding(extra, parts) for extra, parts in sorted(installed.items()) if extra),
+    ]
+
+
+def local_runs_work(findings: list[Finding]) -> bool:
+    """Whether threads and local worker processes can be expected to work."""
+    return all(finding.verdict is not Verdict.BAD for finding in findings)
+
+
+def python_finding(version: tuple[int, int]) -> Finding:
+    """The interpreter that runs cnflow, of which *version* is the one that is judged."""
+    found = f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}"
+    if version >= OLDEST_PYTHON:
+        return Finding("Python", Verdict.GOOD, found)
+    return Finding("Python", Verdict.BAD, found, "Use Python 3.10 or newer.")
+
+
+def package_findings(parts: list[Installed]) -> list[Finding]:
+    """What cnflow always needs: one line when all is there, and one for each package that is not."""
+    wrong = [
+        Finding("package", Verdict.BAD, str(p), "Run: pip install --upgrade cnflow") for p in parts if not p.will_do
+    ]
+    fine = ", ".join(str(part) for part in parts if part.will_do)
+    return [Finding("cnflow", Verdict.GOOD, f"{__version__} with {fine}"), *wrong]
+
+
+def engine_finding() -> tuple[Finding, list[str]]:
+    """Whether the default Docker engine can be used, and under which addresses its containers reach this machine."""
+    try:
+        hosts = list(hosts_of_the_engine())
+    except MissingExtraError:
+        found = "unknown: the docker package, through which cnflow speaks to it, is not installed"
+        return Finding("Docker engine", Verdict.ABSENT, found, "Run: pip install 'cnflow[docker]'"), []
+    except BlockError as error:
+        advice = "Start one, or name one with DOCKER_HOST. Runs without images work as it is."
+        return Finding("Docker engine", Verdict.ABSENT, str(error), advice), []
+    return Finding("Docker engine", Verdict.GOOD, "answers"), hosts
+
+
+def addresses_finding(hosts_of_engine: list[str]) -> Finding:
+    """Where workers could connect to, by the engine's account and by this machine's own."""
+    addresses = dict.fromkeys([*hosts_of_engine, *addresses_of_this_machine()])
+    return Finding("addresses", Verdict.GOOD, ", ".join(addresses))
+
+
+def pip_finding() -> Finding:
+    """Whether capsules can be built: their packages are gathered by pip."""
+    if importlib.util.find_spec("pip"):
+        return Finding("pip", Verdict.GOOD, "available, so capsules for images can be built")
+    advice = "Run: python -m ensurepip. Images that already hold a capsule, and local runs, work as it is."
+    return Finding("pip", Verdict.ABSENT, "not installed in this Python; capsules for images cannot be built", advice)
+
+
+def extra_finding(extra: str, parts: list[Installed]) -> Finding:
+    """Whether what *extra* stands for is installed."""
+    if all(part.will_do for part in parts):
+        return Finding(f"extra {extra}", Verdict.GOOD, ", ".join(map(str, parts)))
+    missing = ", ".join(str(part) for part in parts if not part.will_do)
+    return Finding(f"extra {extra}", Verdict.ABSENT, missing, f"Run: pip install 'cnflow[{extra}]'")

@@ -1,0 +1,59 @@
+"""Values as text, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cnflow.cli.checks import Finding, Verdict
+from cnflow.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_STYLES = {Verdict.GOOD: "green", Verdict.ABSENT: "yellow", Verdict.BAD: "bold red"}
+
+
+def as_json(values: Mapping[str, object]) -> str:
+    """Indented JSON in the order of *values*."""
+    return json.dumps(values, indent=2, ensure_ascii=False)
+
+
+def as_yaml(values: Mapping[str, object]) -> str:
+    """YAML in the order of *values*.
+
+    Raises:
+        MissingExtraError: no YAML package is installed.
+    """
+    try:
+        import yaml  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Output as YAML", "yaml") from error
+    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    return text.rstrip()
+
+
+def show_findings(findings: Sequence[Finding], *, works: bool) -> None:
+    """Print what the doctor found as a table, and the sum of it below."""
+    console = Console(highlight=False)
+    console.print(findings_table(findings))
+    summary = "Local runs will work." if works else "Local runs will not work before what is marked bad is mended."
+    console.print(Text(summary, style="green" if works else "bold red"))
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """A row for each finding; the advice stands under what it is about."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        words = Text(finding.found)
+        if finding.advice:
+            words.append(f"\n{finding.advice}", style="dim")
+        table.add_row(finding.about, Text(finding.verdict.value, style=_STYLES[finding.verdict]), words)
+    return table

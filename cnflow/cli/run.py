@@ -1,0 +1,25 @@
+"""``cnflow run``: a script with a line that tells how its tasks are doing."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    script: Annotated[Path, typer.Argument(help="Python script to run.", exists=True, dir_okay=False, readable=True)],
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments of the script.", show_default=False)] = None,
+    *,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Run a Python script as "python SCRIPT ARGS" would, and tell on stderr how its tasks are doing.
+
+    Options of cnflow come before SCRIPT; what comes after it is the script's. The exit code is the script's.
+    """
+    from cnflow.cli.script import run_as_main  # noqa: PLC0415 - start-up stays fast
+    from cnflow.cli.watch import Watch  # noqa: PLC0415 - the same
+
+    watch = None if quiet else Watch()
+    if watch:
+        watch.every_run()
+    raise typer.Exit(run_as_main(script, args or [], before_traceback=watch.stop if watch else None))

@@ -1,0 +1,114 @@
+"""Reads a `Config` from a file: Python, TOML, JSON or YAML."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cnflow.config.config import Config
+from cnflow.errors import ConfigurationError, MissingExtraError, nearest
+
+VARIABLE = "config"
+"""Name of the variable that a Python file sets to its Config."""
+
+
+def load_config(path: str | Path) -> Config:
+    """The Config that the file at *path* holds; its suffix says how it is written.
+
+    A Python file is run and sets the variable ``config``. The others hold a table with the options of `Config`; what is
+    made by a class in Python is a table with the class's ``kind`` there.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or what it says is no Config; the message begins with the path.
+        MissingExtraError: its format needs an extra.
+    """
+    path = Path(path)
+    read = _READERS.get(path.suffix)
+    if read is None:
+        raise ConfigurationError(
+            f"{path}: a configuration cannot be read from a file of type {path.suffix or '(none)'!r}."
+            f"{nearest(path.suffix, _READERS)} Known: {', '.join(_READERS)}.",
+        )
+    try:
+        found = read(path)
+        return found if isinstance(found, Config) else _from_table(found)
+    except MissingExtraError:
+        raise
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+
+
+def _from_table(found: object) -> Config:
+    if not isinstance(found, Mapping):
+        raise ConfigurationError(f"holds a {type(found).__name__}; expected a table with the options of Config.")
+    return Config(**{str(name): value for name, value in found.items()})
+
+
+def _read_python(path: Path) -> Config:
+    """Run the file; its own exception becomes a message that names the line."""
+    path.stat()  # an absent file is told apart from one that opens an absent file
+    try:
+        names = runpy.run_path(str(path), run_name="cnflow_config")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_line_of(error, path)}{error}") from error
+    except Exception as error:
+        raise ConfigurationError(f"{_line_of(error, path)}{type(error).__name__}: {error}") from error
+    if VARIABLE not in names:
+        own = [name for name in names if not name.startswith("__")]
+        raise ConfigurationError(f"sets no variable {VARIABLE!r}.{nearest(VARIABLE, own)}")
+    found = names[VARIABLE]
+    if not isinstance(found, Config):
+        raise ConfigurationError(f"its variable {VARIABLE!r} is a {type(found).__name__}, not a Config.")
+    return found
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """``"line 7: "`` with the last line of the file that *error* passed through, empty if it did not."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"line {lines[-1]}: " if lines else ""
+
+
+def _read_json(path: Path) -> object:
+    return _parsed(json.loads, path)
+
+
+def _read_toml(path: Path) -> object:
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415 - named differently before 3.11
+    else:
+        import tomli as tomllib  # noqa: PLC0415 - the same parser, before it was in the standard library
+    return _parsed(tomllib.loads, path)
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        import yaml  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("A configuration in YAML", "yaml") from error
+    try:
+        return _parsed(yaml.safe_load, path)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(" ".join(str(error).split())) from error
+
+
+def _parsed(parse: Callable[[str], object], path: Path) -> object:
+    """What *parse* makes of the file; all three parsers but YAML's raise subclasses of ValueError."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+_READERS: Mapping[str, Callable[[Path], object]] = {
+    ".py": _read_python,
+    ".toml": _read_toml,
+    ".json": _read_json,
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
+}

@@ -1,0 +1,182 @@
+"""Every decision about tasks.
+
+Rule 1: what is decided is decided here; `kernel` only holds values and calls executors.
+Rule 2: nothing here waits, reads a clock, logs, or knows a future, a function or an argument.
+
+The life of a task::
+
+    submitted ──> WAITING ──last dependency done──> LAUNCHED ──> DONE
+                     │                              ^   │
+                     │                              └───┤ failed, tries left; or lost with its manager
+                     └──a dependency failed──> DEPENDENCY_FAILED
+                                                        └──> FAILED
+
+An event is a method call; what is to be done comes back. Work is O(1) for each task and each edge. A finished task is
+forgotten, but for the few that failed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.ids import TaskId
+from cnflow.model.task import TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+
+class Verdict(enum.Enum):
+    """How a try of a task ended."""
+
+    DONE = enum.auto()
+    FAILED = enum.auto()
+    """It ran and failed; another try may do better."""
+
+    LOST = enum.auto()
+    """By no fault of its own: something under it died."""
+
+    GIVEN_UP = enum.auto()
+    """Another try would fail in the same way."""
+
+
+class Changes(NamedTuple):
+    """What follows from events."""
+
+    launch: list[TaskId]
+    """Hand these to their executors, for the first time or again."""
+
+    final: list[tuple[TaskId, TaskState]]
+    """Settle these, in this order: a dependency comes before those that failed by it."""
+
+    failed_by: dict[TaskId, TaskId]
+    """For each task in `final` that is DEPENDENCY_FAILED: the dependency that failed."""
+
+
+class _Node:
+    __slots__ = ("dependents", "failures_left", "losses_left", "missing")
+
+    def __init__(self, missing: int, failures_left: int, losses_left: int) -> None:
+        self.missing = missing
+        self.dependents: list[TaskId] | None = None
+        self.failures_left = failures_left
+        self.losses_left = losses_left
+
+
+LOSSES = 3
+"""How often a task is run again after it was lost; does not use up the user's retries."""
+
+
+class Machine:
+    """The state; see the module for its rules."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[TaskId, _Node] = {}
+        self._failed: set[TaskId] = set()
+        self._counts = dict.fromkeys(TaskState, 0)
+
+    def counts(self) -> Mapping[TaskState, int]:
+        """How many tasks are in each state."""
+        return dict(self._counts)
+
+    def open_tasks(self) -> Collection[TaskId]:
+        """Tasks that are not final, in the order of submission."""
+        return list(self._nodes)
+
+    def submitted(self, task: TaskId, depends_on: Iterable[TaskId], retries: int = 0, losses: int = LOSSES) -> Changes:
+        """A new *task*, to run when all of *depends_on* are done; those were submitted before."""
+        nodes = self._nodes
+        missing = 0
+        for dependency in dict.fromkeys(depends_on):
+            if dependency in self._failed:
+                return self._stillborn(task, dependency)
+            node = nodes.get(dependency)
+            if node is not None:
+                missing += 1
+                if node.dependents is None:
+                    node.dependents = []
+                node.dependents.append(task)
+        nodes[task] = _Node(missing, retries, losses)
+        if missing:
+            self._counts[TaskState.WAITING] += 1
+            return Changes([], [], {})
+        self._counts[TaskState.LAUNCHED] += 1
+        return Changes([task], [], {})
+
+    def ended(self, verdicts: Iterable[tuple[TaskId, Verdict]]) -> Changes:
+        """Tries ended. A verdict on a task that is final or not launched changes nothing."""
+        changes = Changes([], [], {})
+        for task, verdict in verdicts:
+            node = self._nodes.get(task)
+            if node is None or node.missing:
+                continue
+            if verdict is Verdict.DONE:
+                self._done(task, node, changes)
+            elif self._try_again(node, verdict):
+                changes.launch.append(task)
+            else:
+                self._fail(task, changes)
+        return changes
+
+    def _stillborn(self, task: TaskId, failed: TaskId) -> Changes:
+        self._failed.add(task)
+        self._counts[TaskState.DEPENDENCY_FAILED] += 1
+        return Changes([], [(task, TaskState.DEPENDENCY_FAILED)], {task: failed})
+
+    def abandoned(self) -> Changes:
+        """The run ends: every task that is not final fails."""
+        changes = Changes([], [], {})
+        for task, node in self._nodes.items():
+            self._counts[TaskState.WAITING if node.missing else TaskState.LAUNCHED] -= 1
+            self._counts[TaskState.FAILED] += 1
+            changes.final.append((task, TaskState.FAILED))
+        self._failed.update(self._nodes)
+        self._nodes.clear()
+        return changes
+
+    @staticmethod
+    def _try_again(node: _Node, verdict: Verdict) -> bool:
+        if verdict is Verdict.GIVEN_UP:
+            return False
+        if verdict is Verdict.LOST and node.losses_left:
+            node.losses_left -= 1
+            return True
+        if node.failures_left:
+            node.failures_left -= 1
+            return True
+        return False
+
+    def _done(self, task: TaskId, node: _Node, changes: Changes) -> None:
+        del self._nodes[task]
+        counts = self._counts
+        counts[TaskState.LAUNCHED] -= 1
+        counts[TaskState.DONE] += 1
+        changes.final.append((task, TaskState.DONE))
+        for dependent in node.dependents or ():
+            waiting = self._nodes.get(dependent)
+            if waiting is None:
+                continue  # failed already, by another dependency
+            waiting.missing -= 1
+            if not waiting.missing:
+                counts[TaskState.WAITING] -= 1
+                counts[TaskState.LAUNCHED] += 1
+                changes.launch.append(dependent)
+
+    def _fail(self, task: TaskId, changes: Changes) -> None:
+        self._counts[TaskState.LAUNCHED] -= 1
+        self._counts[TaskState.FAILED] += 1
+        changes.final.append((task, TaskState.FAILED))
+        spreading = deque([task])
+        while spreading:
+            failed = spreading.popleft()
+            self._failed.add(failed)
+            node = self._nodes.pop(failed)
+            for dependent in node.dependents or ():
+                if dependent in self._nodes and dependent not in changes.failed_by:
+                    self._counts[TaskState.WAITING] -= 1
+                    self._counts[TaskState.DEPENDENCY_FAILED] += 1
+                    changes.failed_by[dependent] = failed
+                    changes.final.append((dependent, TaskState.DEPENDENCY_FAILED))
+                    spreading.append(dependent)

@@ -1,0 +1,5 @@
+"""The driver's end of the high-throughput executor: an interchange process, and blocks of workers that a provider starts."""
+
+from cnflow.executors.high_throughput.executor import HighThroughput
+
+__all__ = ["HighThroughput"]

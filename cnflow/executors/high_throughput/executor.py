@@ -1,0 +1,253 @@
+"""Live half of `cnflow.config.HighThroughputExecutor`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from cnflow.addresses import is_loopback
+from cnflow.blocks import BlockController
+from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
+from cnflow.executors.high_throughput.line import Line
+from cnflow.executors.high_throughput.outcomes import outcome_of
+from cnflow.executors.high_throughput.packing import Packer
+from cnflow.ids import ManagerId, TaskId
+from cnflow.interchange.loop import InterchangeSettings
+from cnflow.model.block import BlockRequest
+from cnflow.model.settings import ManagerSettings
+from cnflow.model.status import ExecutorStatus
+from cnflow.model.task import Outcome, TaskToRun, title_of
+from cnflow.wire import messages as msg
+from cnflow.wire.keys import RunKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from cnflow.config import HighThroughputExecutor
+    from cnflow.ids import BlockId, RunId
+    from cnflow.interfaces import Provider, Report
+
+logger = logging.getLogger(__name__)
+
+_BIND_WITHIN = 30.0
+"""Seconds that an interchange gets from its start to its open port."""
+
+
+class HighThroughput:
+    """Runs tasks in worker processes; see `cnflow.interfaces.Executor`.
+
+    Args:
+        settings: what the user wrote.
+        make_provider: makes the provider's live half; called in the executor's own thread.
+        run: labels what the blocks make outside.
+        run_dir: its logs go to ``LABEL/`` in here.
+    """
+
+    def __init__(
+        self, settings: HighThroughputExecutor, make_provider: Callable[[], Provider], run: RunId, run_dir: Path
+    ) -> None:
+        self.label = settings.label
+        self.image = settings.image
+        self._settings = settings
+        self._make_provider = make_provider
+        self._run = run
+        self._log_dir = run_dir / self.label
+        self._packer = Packer()
+        self._lock = threading.Lock()
+        self._held: dict[TaskId, str] = {}
+        """Names of the tasks that are not reported yet."""
+        self._managers: dict[ManagerId, msg.ManagerInfo] = {}
+        self._error: CnflowError | None = None
+        self._bound = threading.Event()
+        self._port = 0
+        self._line = Line(self.label, self._log_dir / "interchange.log", self._receive, self._on_interchange_lost)
+        self._blocks: BlockController | None = None
+        self._closing = threading.Event()
+        self._starter = threading.Thread(target=self._start_blocks, name=f"cnflow-{self.label}-blocks", daemon=True)
+
+    def start(self, report: Report) -> None:
+        """Begin to start interchange and blocks, in a thread of its own."""
+        self._report = report
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self._starter.start()
+
+    def submit(self, tasks: Sequence[TaskToRun]) -> None:
+        """Pack *tasks* and queue them for the interchange."""
+        for task in tasks:
+            try:
+                packed = self._packer.pack(task)
+            except CnflowError as error:
+                self._report([Outcome(task.id, None, error)])
+                continue
+            with self._lock:
+                error = self._error  # type: ignore[assignment]  # the except clause above types the name
+                if error is None:
+                    self._held[task.id] = task.app.name
+            if error is None:
+                self._line.send(packed)
+            else:
+                self._report([Outcome(task.id, None, error)])
+
+    def status(self) -> ExecutorStatus:
+        """Blocks as the provider sees them, managers and workers as the interchange does."""
+        managers = list(self._managers.values())
+        blocks = self._blocks.living if self._blocks else 0
+        return ExecutorStatus(self.label, self.image, blocks, len(managers), sum(info.slots for info in managers))
+
+    def shutdown(self) -> None:
+        """End interchange, managers and blocks; what is unfinished is reported as ExecutorClosedError."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._bound.set()
+        self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run was ended."))
+        if self._blocks is not None:
+            self._blocks.stop()
+        self._line.stop()
+        if self._starter.is_alive() and self._starter is not threading.current_thread():
+            self._starter.join()
+
+    # The starter's thread
+
+    def _start_blocks(self) -> None:
+        try:
+            provider = self._make_provider()
+            try:
+                self._run_blocks(provider)
+            finally:
+                provider.close()
+        except CnflowError as error:
+            self._break(error)
+        except Exception as error:  # a provider may be anybody's code; a silent thread would leave the user waiting
+            logger.exception("executor %s failed", self.label)
+            self._break(CnflowError(f"Executor {self.label!r} failed: {type(error).__name__}: {error}"))
+
+    def _run_blocks(self, provider: Provider) -> None:
+        digest = provider.prepare(self.image)
+        hosts = [self._settings.address] if self._settings.address else list(provider.endpoint_hosts())
+        if digest:
+            logger.info("executor %s runs image %s, digest %s", self.label, self.image, digest)
+        keys = RunKeys.make() if any(not is_loopback(host) for host in hosts) else None
+        endpoint = self._start_interchange(hosts, keys)
+        if self._closing.is_set():
+            return
+        self._blocks = BlockController(
+            provider,
+            self._settings.provider,
+            lambda block: self._request(block, hosts, endpoint, keys),
+            self._break,
+        )
+        self._blocks.run()
+
+    def _start_interchange(self, hosts: Collection[str | None], keys: RunKeys | None) -> str:
+        """Start it and return the endpoint for managers, which holds ``{host}`` when there are *hosts*."""
+        folder = ""
+
+        def settings(private: str) -> InterchangeSettings:
+            nonlocal folder
+            folder = private
+            return InterchangeSettings(
+                driver_endpoint=f"ipc://{private}/driver",
+                manager_endpoint=_bind_to(hosts) or f"ipc://{private}/managers",
+                ports=self._settings.worker_port_range,
+                secret_key=keys.server_secret if keys else "",
+                manager_key=keys.manager_public if keys else "",
+                heartbeat_period=self._settings.heartbeat_period,
+                heartbeat_threshold=self._settings.heartbeat_threshold,
+            )
+
+        self._line.start(settings)
+        if not hosts:
+            return f"ipc://{folder}/managers"  # the name is known before it is bound: managers may start at once
+        if not self._bound.wait(_BIND_WITHIN):
+            raise InterchangeLostError(f"The interchange of executor {self.label!r} opened no port; see {self._log_dir}.")
+        if self._error is not None:
+            raise self._error
+        return f"tcp://{{host}}:{self._port}"
+
+    def _request(
+        self, block: BlockId, hosts: Collection[str | None], endpoint: str, keys: RunKeys | None
+    ) -> BlockRequest:
+        settings = self._settings
+        manager = ManagerSettings(
+            hosts=tuple(host for host in hosts if host),
+            endpoint=endpoint,
+            server_key=keys.server_public if keys else "",
+            public_key=keys.manager_public if keys else "",
+            secret_key=keys.manager_secret if keys else "",
+            executor=self.label,
+            block=block,
+            image=self.image,
+            max_workers=settings.max_workers,
+            cores_per_worker=settings.cores_per_worker,
+            mem_per_worker=settings.mem_per_worker,
+            prefetch=settings.prefetch,
+            heartbeat_period=settings.heartbeat_period,
+            heartbeat_threshold=settings.heartbeat_threshold,
+            working_dir=settings.working_dir or "",
+        )
+        return BlockRequest(self._run, self.label, block, self.image, manager, self._log_dir / f"block-{block}.log")
+
+    # The line's thread
+
+    def _receive(self, message: msg.ToDriver, attached: list[Any]) -> None:
+        match message:
+            case msg.Results(results):
+                self._report_held(outcome_of(*parcel, self._title) for parcel in msg.pair(results, attached))
+            case msg.Bound(port):
+                self._port = port
+                self._bound.set()
+            case msg.ManagerUp(manager, info):
+                self._managers[ManagerId(manager)] = info
+                if self._blocks is not None:
+                    self._blocks.connected(info.block)
+            case msg.ManagerDown(manager, reason, lost):
+                info = self._managers.pop(ManagerId(manager))
+                where = f"manager {manager.hex()} on {info.host}, block {info.block}"
+                self._report_held(
+                    Outcome(TaskId(n), None, ManagerLost(f"{self._title(TaskId(n))} was on {where}: {reason}."))
+                    for n in lost
+                )
+
+    def _on_interchange_lost(self, exitcode: int) -> None:
+        log = self._log_dir / "interchange.log"
+        self._break(InterchangeLostError(f"The interchange of executor {self.label!r} ended ({exitcode}); see {log}."))
+        self._bound.set()
+
+    # Any thread
+
+    def _title(self, task: TaskId) -> str:
+        return title_of(task, self._held.get(task, "?"))
+
+    def _report_held(self, outcomes: Iterable[Outcome]) -> None:
+        """Report what is still held: a task that was failed by `_break` is not reported twice."""
+        ready = list(outcomes)
+        with self._lock:
+            ours = [outcome for outcome in ready if self._held.pop(outcome.id, None) is not None]
+        if ours:
+            self._report(ours)
+
+    def _break(self, error: CnflowError) -> None:
+        """From now on every task fails with *error*, those submitted already too."""
+        if not self._closing.is_set():
+            logger.error("executor %s cannot go on: %s", self.label, error)
+        with self._lock:
+            self._error = error
+        self._fail_all(lambda _: error)
+
+    def _fail_all(self, error_for: Callable[[str], CnflowError]) -> None:
+        with self._lock:
+            held, self._held = self._held, {}
+        if held:
+            self._report([Outcome(task, None, error_for(title_of(task, name))) for task, name in held.items()])
+
+
+def _bind_to(hosts: Collection[str | None]) -> str:
+    """Where to listen: on the one address that managers will use, or on all when there are several or it is a name."""
+    if not hosts:
+        return ""
+    only = next(iter(hosts)) or ""
+    is_address = only.replace(".", "").isdigit()
+    return f"tcp://{only}" if len(hosts) == 1 and is_address else "tcp://*"

@@ -1,0 +1,173 @@
+"""The driver's line to its interchange: the process, the socket, and the one thread that serves both."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import zmq
+
+from cnflow.interchange.loop import InterchangeSettings
+from cnflow.wire import messages as msg
+from cnflow.wire import sockets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnflow.ids import FunctionId
+
+logger = logging.getLogger(__name__)
+
+_END_WITHIN = 5.0
+"""Seconds that an interchange told to stop gets before it is killed."""
+
+_MOST_TASKS = 5_000
+"""In one message, so that the interchange can begin with the first while the next are packed."""
+
+
+class Line:
+    """Starts an interchange process and carries messages; everything that arrives is handed to *receive* in one thread.
+
+    Args:
+        label: names the thread.
+        log_file: what the interchange logs.
+        receive: called with each message and its attached frames.
+        lost: called with the exit code when the interchange ended without being told to.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        log_file: Path,
+        receive: Callable[[msg.ToDriver, list[Any]], None],
+        lost: Callable[[int], None],
+    ) -> None:
+        self._receive = receive
+        self._lost = lost
+        self._log_file = log_file
+        self._outbox: deque[tuple[msg.Function, msg.TaskParcel]] = deque()
+        self._sent: set[FunctionId] = set()
+        self._wake_read, self._wake_write = os.pipe()
+        self._asleep = False
+        self._stopping = False
+        self._is_up = False
+        """The interchange has spoken; before that nobody is there to send to."""
+
+        self._thread = threading.Thread(target=self._serve, name=f"cnflow-{label}-line", daemon=True)
+        self._folder: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, make_settings: Callable[[str], InterchangeSettings]) -> None:
+        """Start process and thread. *make_settings* is given a private folder for socket files.
+
+        Raises:
+            OSError: the process cannot be started.
+        """
+        # Not the run's folder: the path of a socket file may have 107 bytes at most (unix(7)).
+        self._folder = tempfile.mkdtemp(prefix="cnflow-")
+        settings = make_settings(self._folder)
+        self._context = sockets.context()
+        self._socket = sockets.await_interchange(self._context, settings.driver_endpoint)
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cnflow.interchange"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            )
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(settings) + b"\n")
+        self._process.stdin.flush()
+        self._thread.start()
+
+    def send(self, packed: tuple[msg.Function, msg.TaskParcel]) -> None:
+        """Queue a task; also before `start`. Safe from any thread."""
+        self._outbox.append(packed)
+        if self._asleep:
+            self._asleep = False
+            self._wake()
+
+    def stop(self) -> None:
+        """Have the interchange stop its managers and end; waits for it."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._process is not None:
+            self._wake()
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+            self._end_process(self._process)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b"x")
+
+    def _serve(self) -> None:
+        assert self._process is not None
+        death = os.pidfd_open(self._process.pid)
+        poller = sockets.poller()
+        for source in (self._socket.raw, self._wake_read, death):
+            poller.register(source, zmq.POLLIN)
+        while not self._stopping:
+            self._asleep = True
+            self._flush()
+            ready = dict(poller.poll())
+            self._asleep = False
+            if self._wake_read in ready:
+                os.read(self._wake_read, 4096)
+            if self._socket.raw in ready:
+                self._is_up = True
+                for head, *attached in self._socket.received():
+                    self._receive(msg.decode_to_driver(head.buffer), attached)
+            if death in ready:
+                poller.unregister(death)
+                self._report_death(self._process)
+        if self._is_up:
+            self._socket.send([msg.encode(msg.Stop())])
+        self._socket.close(1.0)
+        os.close(death)
+        self._context.term()
+
+    def _report_death(self, process: subprocess.Popen[bytes]) -> None:
+        exitcode = process.wait()
+        if not self._stopping:
+            logger.error("the interchange ended with exit code %d; see %s", exitcode, self._log_file)
+            self._lost(exitcode)
+
+    def _flush(self) -> None:
+        while self._outbox and self._is_up:
+            functions: list[msg.Function] = []
+            parcels: list[msg.TaskParcel] = []
+            while self._outbox and len(parcels) < _MOST_TASKS:
+                function, parcel = self._outbox.popleft()
+                if function.id not in self._sent:
+                    self._sent.add(function.id)  # type: ignore[arg-type]  # plain bytes on the wire
+                    functions.append(function)
+                parcels.append(parcel)
+            heads, attached = msg.flatten(parcels)
+            self._socket.send([msg.encode(msg.Work(functions, heads)), *attached])
+
+    @staticmethod
+    def _end_process(process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        process.stdin.close()  # the driver's life line: its end alone makes the interchange stop
+        try:
+            process.wait(_END_WITHIN)
+        except subprocess.TimeoutExpired:
+            logger.warning("the interchange did not end within %.0f s of being told to; killed", _END_WITHIN)
+            process.kill()
+            process.wait()

@@ -1,0 +1,84 @@
+"""What came back over the wire, as outcomes with errors that a person can use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnflow.errors import PythonMismatchError, RemoteError, SerializationError, WorkerLost
+from cnflow.ids import TaskId
+from cnflow.model.task import Outcome
+from cnflow.wire import payload
+from cnflow.wire.messages import Frames, Result, decode_loss, parts_of
+from cnflow.wire.pipe import ResultKind
+from cnflow.worker.run import Raised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class UserTracebackError(Exception):
+    """Stands before the user's exception as its cause, so that his traceback is printed first, from where it happened."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}\n"""'
+
+
+def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
+    """The outcome that *result* stands for; *title* names a task for messages."""
+    number = TaskId(result.id)
+    body, *buffers = (bytearray(getattr(part, "buffer", part)) if frames else part for part in parts_of(result, frames))
+    if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in {"", payload.MINOR}:
+        return Outcome(number, None, _mismatched_result(title(number), result.python))
+    if result.kind == ResultKind.VALUE:
+        return _value(number, body, buffers, title)
+    return Outcome(number, None, _error(result.kind, body, title(number)))
+
+
+def _value(number: TaskId, body: bytes, buffers: list[Any], title: Callable[[TaskId], str]) -> Outcome:
+    try:
+        return Outcome(number, payload.load(body, buffers))
+    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
+        wrapped = SerializationError(
+            f"The result of {title(number)} cannot be loaded in the driver: {type(error).__name__}: {error}. "
+            "Return plain values (lists, numbers, bytes), or install the package in the driver too.",
+        )
+        wrapped.__cause__ = error
+        return Outcome(number, None, wrapped)
+
+
+def _error(kind: int, body: bytes, task: str) -> BaseException:
+    if kind == ResultKind.RAISED:
+        return _raised(Raised(*payload.load(body)))
+    if kind == ResultKind.UNPICKLABLE:
+        return SerializationError(
+            f"{task} ran, but its result cannot be pickled: {bytes(body).decode(errors='replace')}. "
+            "Return plain values, or write it to a file and return the path.",
+        )
+    if kind == ResultKind.WORKER_LOST:
+        loss = decode_loss(body)
+        return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail)
+    sent, found, where = bytes(body).decode().split(" ", 2)
+    return PythonMismatchError(
+        f"{task} was refused: its code was pickled on Python {sent} and the workers run Python {found} ({where}). "
+        f"Bytecode does not cross minor versions: use an image with Python {sent}, run the driver on Python {found}, "
+        "or call a function that is installed in the image.",
+    )
+
+
+def _mismatched_result(task: str, python: str) -> PythonMismatchError:
+    return PythonMismatchError(
+        f"{task} ran, but its result holds code of Python {python}, which cannot be loaded on Python {payload.MINOR}. "
+        "Return values, not functions or classes defined in the app.",
+    )
+
+
+def _raised(raised: Raised) -> BaseException:
+    try:
+        error = payload.load(raised.exception)
+    except Exception:  # noqa: BLE001 - a class that is not here, or one whose constructor refuses its own pickle
+        return RemoteError(raised.type_name, raised.message, raised.traceback_text)
+    if not isinstance(error, BaseException):
+        return RemoteError(raised.type_name, raised.message, raised.traceback_text)
+    if raised.traceback_text:
+        error.__cause__ = UserTracebackError(raised.traceback_text)
+    return error

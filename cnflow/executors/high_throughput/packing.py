@@ -1,0 +1,112 @@
+"""Tasks as bytes: functions once each, arguments once per task, and errors that name what cannot be pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+import sysconfig
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from cnflow.errors import SerializationError
+from cnflow.ids import FunctionId
+from cnflow.wire import payload
+from cnflow.wire.messages import Function, TaskParcel, task_parcel
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from cnflow.model.task import AppFunction, TaskToRun
+
+_LIBRARIES = tuple(
+    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+
+class Packer:
+    """Packs tasks for one executor. Safe from any thread: the worst that a race does is to pickle a function twice."""
+
+    def __init__(self) -> None:
+        self._functions: weakref.WeakKeyDictionary[AppFunction, Function] = weakref.WeakKeyDictionary()
+
+    def pack(self, task: TaskToRun) -> tuple[Function, TaskParcel]:
+        """*task* as it travels, and its function.
+
+        Raises:
+            SerializationError: names the function or the argument that cannot be pickled.
+        """
+        function = self._functions.get(task.app)
+        if function is None:
+            function = self._functions[task.app] = _pack_function(task)
+        if not task.args and not task.kwargs:
+            return function, task_parcel(task.id, function.id, payload.NO_ARGUMENTS)
+        try:
+            return function, task_parcel(task.id, function.id, payload.dump((task.args, task.kwargs)))
+        except Exception as error:
+            raise SerializationError(_blame(task, error)) from error
+
+
+def _pack_function(task: TaskToRun) -> Function:
+    app = task.app
+    _ship_by_value(sys.modules.get(getattr(app.function, "__module__", None) or ""))
+    try:
+        body, buffers, python = payload.dump(app.function)
+    except Exception as error:
+        raise SerializationError(
+            f"The function of {task.title} cannot be pickled: {error}. It refers to something that lives in the driver "
+            "only (a lock, an open file, a connection): make that inside the function, or pass what it is made from."
+        ) from error
+    body = body if not buffers else payload.dump_in_band(app.function)
+    identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
+    return Function(FunctionId(identity), app.name, int(app.kind), python, body)
+
+
+def _ship_by_value(module: ModuleType | None) -> None:
+    """Have the functions of the user's own *module* travel whole: an image has his libraries, not his script's folder."""
+    file = getattr(module, "__file__", None)
+    if module is None or file is None or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "cnflow":
+        return
+    if not str(Path(file).resolve()).startswith(_LIBRARIES):
+        cloudpickle.register_pickle_by_value(module)
+
+
+def _blame(task: TaskToRun, error: Exception) -> str:
+    """Which argument it was."""
+    try:
+        bound = inspect.signature(task.app.function).bind(*task.args, **task.kwargs).arguments
+    except (TypeError, ValueError):  # arguments that do not fit, or a builtin without a signature
+        bound = {**{str(n): value for n, value in enumerate(task.args)}, **task.kwargs}
+    for name, value in bound.items():
+        place = _unpicklable_in(value)
+        if place is not None:
+            return (
+                f"Argument {name + place!r} of {task.title} cannot be pickled: {error}. "
+                "Pass what it is made from (a path, an address) and open it inside the function."
+            )
+    return f"The arguments of {task.title} cannot be pickled: {error}."
+
+
+def _unpicklable_in(value: Any, depth: int = 0) -> str | None:  # noqa: ANN401 - any user's value
+    """Path to the innermost part of *value* that cannot be pickled, such as ``['model'].lock``; None if all can."""
+    try:
+        payload.dump(value)
+    except Exception:  # noqa: BLE001 - a user's type may fail in any way
+        inner = _parts(value) if depth < 4 else []  # noqa: PLR2004 - deep enough to find, shallow enough to read
+        for name, part in inner:
+            place = _unpicklable_in(part, depth + 1)
+            if place is not None:
+                return name + place
+        return ""
+    return None
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
+    if isinstance(value, dict):
+        return [(f"[{key!r}]", part) for key, part in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(f"[{n}]", part) for n, part in enumerate(value)]
+    return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]

@@ -1,0 +1,1 @@
+"""Matches queued tasks with connected managers. Own process; never unpickles what it carries."""

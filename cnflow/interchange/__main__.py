@@ -1,0 +1,31 @@
+"""``python -m cnflow.interchange``: reads its settings from stdin, which then stays open as long as the driver lives."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+
+import msgspec
+
+from cnflow.interchange.loop import InterchangeSettings, Loop
+
+
+def _first_line() -> bytes:
+    """Of stdin, read byte by byte: what is buffered would hide the end of the stream from the loop's poll."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(sys.stdin.fileno(), 1)):
+        line += byte
+    return line
+
+
+def main() -> None:
+    """Run the interchange until its driver ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    Loop(msgspec.json.decode(_first_line(), type=InterchangeSettings)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Moves bytes between the driver, the managers and the state machine of the interchange."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+import msgspec
+import zmq
+
+from cnflow.clock import SystemClock
+from cnflow.ids import ManagerId
+from cnflow.interchange import state as on
+from cnflow.model.settings import PROTOCOL
+from cnflow.units import Seconds
+from cnflow.wire import messages as msg
+from cnflow.wire import sockets
+
+logger = logging.getLogger(__name__)
+
+_GOODBYE = Seconds(1.0)
+"""Time that last messages get to leave."""
+
+
+class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver tells its interchange, as one line of JSON on stdin. Holds keys: never argv or environment."""
+
+    driver_endpoint: str
+    """Socket file in a folder that only the user can enter."""
+
+    manager_endpoint: str
+    """``tcp://ADDRESS`` without a port, or ``ipc://PATH``."""
+
+    ports: tuple[int, int] | None = None
+    secret_key: str = ""
+    """Empty for a plain socket."""
+
+    manager_key: str = ""
+    """The only public key that managers may come with."""
+
+    heartbeat_period: float = 30.0
+    heartbeat_threshold: float = 120.0
+
+
+class Loop:
+    """Waits for bytes and time, and does what the state machine says.
+
+    The driver's life is watched through stdin: its end closes with the driver, however that ends.
+    """
+
+    def __init__(self, settings: InterchangeSettings) -> None:
+        self._clock = SystemClock()
+        self._period = Seconds(settings.heartbeat_period)
+        self._state = on.Interchange(PROTOCOL, self._period, Seconds(settings.heartbeat_threshold))
+        self._context = sockets.context()
+        self._door = sockets.Doorkeeper(self._context, [settings.manager_key]) if settings.secret_key else None
+        self._managers, port = sockets.serve(
+            self._context, settings.manager_endpoint, settings.ports, settings.secret_key
+        )
+        self._driver = sockets.connect(self._context, settings.driver_endpoint)
+        self._tell([msg.Bound(port)])
+        self._poller = sockets.poller()
+        readable = [self._driver.raw, self._managers.raw, sys.stdin.fileno()]
+        for source in [*readable, *([self._door.raw] if self._door else [])]:
+            self._poller.register(source, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Until the driver says stop or is gone."""
+        next_tick = self._clock.now() + self._period
+        going = True
+        while going:
+            wait = max(0.0, next_tick - self._clock.now())
+            ready = dict(self._poller.poll(int(wait * 1000) + 1))
+            now = self._clock.now()
+            if self._door and self._door.raw in ready and (stranger := self._door.answer()):
+                logger.warning("turned away %s: its key is not of this run", stranger)
+            if self._managers.raw in ready:
+                self._from_managers(now)
+            if self._driver.raw in ready:
+                going = self._from_driver()
+            self._do(self._state.dispatch(now))
+            if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
+                logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
+                going = False
+            if now >= next_tick:
+                self._do(self._state.ticked(now))
+                next_tick = now + self._period
+        self._do(self._state.stopped())
+        self._managers.close(_GOODBYE)
+        self._driver.close(_GOODBYE)
+        if self._door:
+            self._door.close()
+        self._context.term()
+
+    def _from_driver(self) -> bool:
+        for head, *attached in self._driver.received():
+            message = msg.decode_to_interchange(head.buffer)
+            if isinstance(message, msg.Stop):
+                return False
+            self._state.submitted(message.functions, msg.pair(message.tasks, attached))
+        return True
+
+    def _from_managers(self, now: Seconds) -> None:
+        actions: list[on.Action] = []
+        for sender, head, *attached in self._managers.received():
+            manager = ManagerId(sender.bytes)
+            try:
+                message = msg.decode_from_manager(head.buffer)
+                actions += self._handle(manager, message, attached, now)
+            except (msgspec.MsgspecError, ValueError) as error:
+                logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
+        self._do(_results_in_one(actions))
+
+    def _handle(
+        self, manager: ManagerId, message: msg.FromManager, attached: list[Any], now: Seconds
+    ) -> list[on.Action]:
+        if isinstance(message, msg.Done):
+            return self._state.done(manager, message.window, msg.pair(message.results, attached), now)
+        if isinstance(message, msg.Register):
+            return self._state.registered(manager, message.info, now)
+        if isinstance(message, msg.Leaving):
+            return self._state.left(manager, message.reason)
+        return self._state.heard(manager, now)
+
+    def _do(self, actions: list[on.Action]) -> None:
+        for action in actions:
+            match action:
+                case on.SendWork(manager, functions, tasks):
+                    heads, attached = msg.flatten(tasks)
+                    self._managers.send([manager, msg.encode(msg.Work(functions, heads)), *attached])
+                case on.SendResults(results):
+                    heads, attached = msg.flatten(results)
+                    self._tell([msg.Results(heads), *attached])
+                case on.SendHeartbeat(manager):
+                    self._managers.send([manager, msg.encode(msg.Heartbeat())])
+                case on.SendStop(manager):
+                    self._managers.send([manager, msg.encode(msg.Stop())])
+                case on.Refuse(manager, reason):
+                    logger.warning("refused manager %s: %s", manager.hex(), reason)
+                    self._managers.send([manager, msg.encode(msg.Refused(reason))])
+                case on.TellUp(manager, info):
+                    logger.info("manager %s up: %s", manager.hex(), info)
+                    self._tell([msg.ManagerUp(manager, info)])
+                case on.TellDown(manager, reason, lost):
+                    logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
+                    self._tell([msg.ManagerDown(manager, reason, list(lost))])
+
+    def _tell(self, message: list[Any]) -> None:
+        head, *attached = message
+        self._driver.send([msg.encode(head), *attached])
+
+
+def _results_in_one(actions: list[on.Action]) -> list[on.Action]:
+    """The same, with one message to the driver for the results of all managers."""
+    results = [parcel for action in actions if isinstance(action, on.SendResults) for parcel in action.results]
+    rest = [action for action in actions if not isinstance(action, on.SendResults)]
+    return [on.SendResults(results), *rest] if results else rest

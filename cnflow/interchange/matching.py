@@ -1,0 +1,57 @@
+"""How many tasks go to which manager; pure.
+
+Slots that stand idle are filled first, over all managers alike; only then are managers given tasks to hold in advance.
+Work per call grows with the tasks given out, not with the managers connected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnflow.ids import ManagerId
+
+
+class Slots:
+    """What each manager can still take."""
+
+    def __init__(self) -> None:
+        self.idle: dict[ManagerId, int] = {}
+        """Slots that no task is meant for; managers in turn, first is next."""
+
+        self.ahead: dict[ManagerId, int] = {}
+        """Tasks that may be held beyond that."""
+
+    def update(self, manager: ManagerId, slots: int, window: int, held: int) -> None:
+        """*manager* holds *held* tasks, runs *slots* at a time and wants to hold *window*."""
+        idle = min(slots, window) - held
+        ahead = window - max(held, slots)
+        _put(self.idle, manager, idle)
+        _put(self.ahead, manager, ahead)
+
+    def forget(self, manager: ManagerId) -> None:
+        """*manager* is gone."""
+        self.idle.pop(manager, None)
+        self.ahead.pop(manager, None)
+
+
+def match(tasks: int, slots: Slots) -> list[tuple[ManagerId, int]]:
+    """Share out up to *tasks* tasks, and book them in *slots*."""
+    given: dict[ManagerId, int] = {}
+    for room in (slots.idle, slots.ahead):
+        while tasks and room:
+            share = -(-tasks // len(room))
+            manager = next(iter(room))
+            left = room.pop(manager)
+            count = min(share, left)
+            given[manager] = given.get(manager, 0) + count
+            tasks -= count
+            _put(room, manager, left - count)
+    return list(given.items())
+
+
+def _put(room: dict[ManagerId, int], manager: ManagerId, count: int) -> None:
+    if count > 0:
+        room[manager] = count
+    else:
+        room.pop(manager, None)

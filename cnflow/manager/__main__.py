@@ -1,0 +1,43 @@
+"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE``: how a provider starts a manager.
+
+Run by its path, not by its name, since in a container nothing of cnflow is installed; ROOT is a capsule there.
+"""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import sys
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+def _use_root_only() -> None:
+    """Make ROOT importable instead of this file's own folder, whose module names are nobody's."""
+    here = str(pathlib.Path(__file__).resolve().parent)
+    sys.path[:] = [str(_ROOT), *(entry for entry in sys.path if entry != here)]
+
+
+def main() -> int:
+    """Run a manager; its exit code is 0 when it was told to end."""
+    from cnflow.manager.loop import Loop, UnreachableError  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.model.settings import ManagerSettings  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
+    file = pathlib.Path(sys.argv[1])
+    settings = ManagerSettings.from_json(file.read_bytes())
+    try:
+        file.unlink()  # it holds keys
+    except OSError:
+        logging.getLogger(__name__).warning("cannot remove %s", file)
+    try:
+        Loop(settings).run()
+    except UnreachableError as error:
+        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    _use_root_only()
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""Moves bytes between the interchange, the workers and the state machine of the manager."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any, Optional
+
+import zmq
+
+import cnflow
+from cnflow.addresses import first_reachable
+from cnflow.clock import SystemClock
+from cnflow.ids import ManagerId, WorkerRank
+from cnflow.manager import state as on
+from cnflow.manager.processes import WorkerProcess, end
+from cnflow.manager.slots import Pace, slot_count
+from cnflow.model.settings import PROTOCOL, ManagerSettings
+from cnflow.units import Seconds
+from cnflow.wire import messages as msg
+from cnflow.wire import sockets
+from cnflow.wire.payload import MINOR
+from cnflow.wire.pipe import ResultKind, ToWorker, pack
+
+logger = logging.getLogger(__name__)
+
+
+class UnreachableError(Exception):
+    """No address of the interchange answers from here."""
+
+
+class Loop:
+    """Waits for bytes, ends of workers and time, and does what the state machine says."""
+
+    def __init__(self, settings: ManagerSettings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._id = ManagerId(os.urandom(6))
+        slots = slot_count(
+            _cores(), _memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
+        )
+        image = f"image {settings.image}, " if settings.image else ""
+        self._host = socket.gethostname()
+        where = f"{image}host {self._host}, block {settings.block}"
+        self._state = on.Manager(slots, Pace(settings.prefetch), MINOR, where)
+        self._workers: dict[WorkerRank, WorkerProcess] = {}
+        self._by_source: dict[Any, WorkerProcess] = {}
+        self._poller = sockets.poller()
+        self._window = 0
+        self._going = True
+
+    def run(self) -> None:
+        """Until told to stop, signalled, or alone for longer than the threshold.
+
+        Raises:
+            UnreachableError: no address of the interchange answered.
+        """
+        wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._poller.register(wake, zmq.POLLIN)
+        self._do(self._state.started())
+        try:
+            self._connect()
+            self._turn(wake)
+        finally:
+            end(self._workers.values())
+
+    def _connect(self) -> None:
+        settings = self._settings
+        endpoint = settings.endpoint
+        if settings.hosts:
+            port = int(endpoint.rsplit(":", 1)[1])
+            host = first_reachable(settings.hosts, port, Seconds(min(30.0, settings.heartbeat_threshold)))
+            if host is None:
+                raise UnreachableError(
+                    f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}. "
+                    "Set HighThroughputExecutor(address=...) to an address that this host can reach",
+                )
+            endpoint = endpoint.format(host=host)
+        curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
+        self._context = sockets.context()
+        self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
+        self._poller.register(self._interchange.raw, zmq.POLLIN)
+        info = msg.ManagerInfo(
+            PROTOCOL, cnflow.__version__, MINOR, self._host, settings.block, settings.image, self._state.slots, os.getpid()
+        )
+        self._interchange.send([msg.encode(msg.Register(info))])
+
+    def _turn(self, wake: int) -> None:
+        period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
+        heard = spoken = self._clock.now()
+        while self._going:
+            due = min(spoken + period, heard + threshold)
+            ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
+            now = self._clock.now()
+            if self._interchange.raw in ready:
+                heard = now
+                self._from_interchange()
+            for source, events in ready.items():
+                if source in self._by_source:
+                    self._from_worker(self._by_source[source], events)
+            self._do(self._state.dispatch())
+            if self._report():
+                spoken = now
+            elif now - spoken >= period:
+                self._interchange.send([msg.encode(msg.Heartbeat())])
+                spoken = now
+            if now - heard >= threshold:
+                logger.error("the interchange was silent for %.0f s; ending", now - heard)
+                self._going = False
+            if wake in ready:
+                self._leave("it was signalled to end")
+        self._interchange.close(1.0)
+        self._context.term()
+
+    def _from_interchange(self) -> None:
+        for head, *attached in self._interchange.received():
+            message = msg.decode_to_manager(head.buffer)
+            if isinstance(message, msg.Work):
+                self._state.work(message.functions, msg.pair(message.tasks, attached))
+            elif isinstance(message, msg.Refused):
+                logger.error("refused by the interchange: %s", message.reason)
+                self._going = False
+            elif isinstance(message, msg.Stop):
+                self._going = False
+
+    def _from_worker(self, worker: WorkerProcess, events: int) -> None:
+        rank = WorkerRank(worker.rank)
+        if self._workers.get(rank) is not worker:
+            return  # replaced while this round's events were handled
+        if events & zmq.POLLOUT:
+            self._flush(worker)
+        worker.forward_output()
+        records = worker.records()
+        if records and records[0].type == ResultKind.READY:
+            records = records[1:]
+            self._state.ready(rank)
+        if records:
+            results = [
+                msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:]) for r in records
+            ]
+            self._state.returned(rank, results)
+            if self._state.is_idle(rank):
+                worker.forget_output()
+        exitcode = worker.exitcode()
+        if exitcode is not None:
+            self._bury(worker, exitcode)
+
+    def _bury(self, worker: WorkerProcess, exitcode: int) -> None:
+        worker.forward_output()
+        for source in self._sources(worker):
+            self._poller.unregister(source)
+            del self._by_source[source]
+        worker.close()
+        worker.signal_group(signal.SIGKILL)  # what its task started and left behind
+        rank = WorkerRank(worker.rank)
+        logger.warning("worker %d ended with exit code %d", rank, exitcode)
+        del self._workers[rank]
+        self._do(self._state.exited(rank, exitcode, worker.last_lines()))
+
+    def _do(self, actions: list[on.Action]) -> None:
+        touched: dict[WorkerRank, WorkerProcess] = {}
+        for action in actions:
+            if isinstance(action, on.StartWorker):
+                self._start(action.rank)
+            elif isinstance(action, on.Quit):
+                self._leave(action.reason)
+            else:
+                worker = touched[action.rank] = self._workers[action.rank]
+                if isinstance(action, on.GiveFunction):
+                    function = action.function
+                    name = f"{function.kind} {function.name}".encode()
+                    worker.write(pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body]))
+                else:
+                    task, frames = action.task
+                    parts = [getattr(frame, "buffer", frame) for frame in msg.parts_of(task, frames)]
+                    worker.write(pack(ToWorker.TASK, task.id, 0.0, [task.function, *parts]))
+        for worker in touched.values():
+            self._flush(worker)
+
+    def _start(self, rank: WorkerRank) -> None:
+        environment = {
+            **os.environ,
+            "CNFLOW_WORKER_RANK": str(rank),
+            "CNFLOW_WORKER_COUNT": str(self._state.slots),
+            "CNFLOW_WORKER_POOL_ID": self._id.hex(),
+            "CNFLOW_WORKER_BLOCK_ID": self._settings.block,
+        }
+        worker = WorkerProcess(rank, environment, self._settings.working_dir or None)
+        self._workers[rank] = worker
+        for source in self._sources(worker):
+            self._by_source[source] = worker
+            self._poller.register(source, zmq.POLLIN)
+
+    @staticmethod
+    def _sources(worker: WorkerProcess) -> list[int]:
+        return [fd for fd in (worker.socket.fileno(), worker.output, worker.death) if fd is not None]
+
+    def _flush(self, worker: WorkerProcess) -> None:
+        worker.flush()
+        events = zmq.POLLIN | zmq.POLLOUT if worker.wants_to_write else zmq.POLLIN
+        self._poller.modify(worker.socket.fileno(), events)
+
+    def _report(self) -> bool:
+        results, window = self._state.take_results(), self._state.window
+        if not results and window == self._window:
+            return False
+        self._window = window
+        heads, attached = msg.flatten(results)
+        self._interchange.send([msg.encode(msg.Done(window, heads)), *attached])
+        return True
+
+    def _leave(self, reason: str) -> None:
+        logger.info("ending: %s", reason)
+        self._report()
+        self._interchange.send([msg.encode(msg.Leaving(reason))])
+        self._going = False
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        """Nothing: the wake-up descriptor has woken the loop already."""
+
+
+def _cores() -> float:
+    given = os.environ.get("CNFLOW_CORES")
+    return float(given) if given else len(os.sched_getaffinity(0))
+
+
+def _memory() -> float:
+    given: Optional[str] = os.environ.get("CNFLOW_MEMORY")  # noqa: UP045
+    return float(given) if given else float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

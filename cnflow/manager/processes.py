@@ -1,0 +1,160 @@
+"""One worker process as the manager sees it: its socket, its output, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from cnflow.wire.pipe import Part, Reader, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_WORKER = str(Path(__file__).resolve().parent.parent / "worker" / "__main__.py")
+_CHUNK = 256 * 1024
+_TAIL_BYTES = 8 * 1024
+_TAIL_LINES = 20
+_KILL_AFTER = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+class WorkerProcess:
+    """A running worker. Nothing here blocks.
+
+    Args:
+        rank: for its environment and for the prefix of its output.
+        environment: all of it.
+        working_dir: where it starts; None is here.
+    """
+
+    def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str]) -> None:  # noqa: UP045
+        self.rank = rank
+        ours, theirs = socket.socketpair()
+        output, their_output = os.pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", _WORKER, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=their_output,
+                stderr=their_output,
+                env=dict(environment),
+                cwd=working_dir,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        os.close(their_output)
+        ours.setblocking(False)
+        os.set_blocking(output, False)
+        self.socket = ours
+        self.output = output
+        self.death = _pidfd(self._process.pid)
+        self._reader = Reader()
+        self._unsent: deque[Part] = deque()
+        self._tail = b""
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether its socket was full; call `flush` when it is writable."""
+        return bool(self._unsent)
+
+    def write(self, chunks: Iterable[Part]) -> None:
+        """Queue *chunks*; they leave with the next `flush`."""
+        self._unsent.extend(chunks)
+
+    def flush(self) -> None:
+        """Write as much as the socket takes, many small chunks at once."""
+        try:
+            while self._unsent:
+                batch = [self._unsent[i] for i in range(min(len(self._unsent), 64))]
+                self._drop(self.socket.sendmsg(batch))
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent.clear()  # it died; that is noticed by its exit, with the exit code
+
+    def _drop(self, sent: int) -> None:
+        while sent:
+            first = self._unsent[0]
+            size = first.nbytes if isinstance(first, memoryview) else len(first)
+            if size > sent:
+                self._unsent[0] = memoryview(first)[sent:]
+                return
+            self._unsent.popleft()
+            sent -= size
+
+    def records(self) -> list[Record]:
+        """What it sent since the last call; empty also when it is gone."""
+        found: list[Record] = []
+        try:
+            while data := self.socket.recv(_CHUNK):
+                found += self._reader.feed(data)
+                if len(data) < _CHUNK // 4:
+                    break
+        except OSError:
+            pass  # nothing more now (BlockingIOError), or it died: noticed by its exit, with the exit code
+        return found
+
+    def forward_output(self) -> None:
+        """Pass what it printed on to the manager's own stderr, and remember the end of it."""
+        try:
+            while data := os.read(self.output, _CHUNK):
+                os.write(2, data)
+                self._tail = (self._tail + data)[-_TAIL_BYTES:]
+        except BlockingIOError:
+            return
+
+    def forget_output(self) -> None:
+        """What it printed so far belongs to tasks that are done."""
+        self.forward_output()
+        self._tail = b""
+
+    def last_lines(self) -> str:
+        """The end of what it printed."""
+        return "\n".join(self._tail.decode(errors="replace").splitlines()[-_TAIL_LINES:])
+
+    def exitcode(self) -> Optional[int]:  # noqa: UP045
+        """As `subprocess.Popen.poll`."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """Let go of it; an idle worker takes that as the order to end."""
+        self.socket.close()
+        os.close(self.output)
+        if self.death is not None:
+            os.close(self.death)
+
+    def signal_group(self, number: int) -> None:
+        """Signal it and every process that its task started and left in its session's first group."""
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def end(workers: Iterable[WorkerProcess]) -> None:
+    """End all of *workers* and what their tasks started: politely first, for a second at most."""
+    living = list(workers)
+    for worker in living:
+        worker.close()
+        worker.signal_group(signal.SIGTERM)
+    deadline = time.monotonic() + _KILL_AFTER
+    while any(worker.exitcode() is None for worker in living) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    for worker in living:
+        worker.signal_group(signal.SIGKILL)
+        worker._process.wait()  # noqa: SLF001 - this module's own
+
+
+def _pidfd(pid: int) -> Optional[int]:  # noqa: UP045
+    """Readable when *pid* ends; None where kernel or sandbox has no such thing: the closed socket tells then."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None

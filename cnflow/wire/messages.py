@@ -1,0 +1,231 @@
+"""Control messages between driver, interchange and managers: MessagePack arrays, never pickles.
+
+A message is one frame for its head and one frame for each large part of the tasks or results that it carries. Raising
+`cnflow.model.settings.PROTOCOL` goes with every change here (a test compares).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, List, Tuple, Union
+
+import msgspec
+
+from cnflow.wire.payload import OUT_OF_BAND, Payload
+from cnflow.wire.pipe import Part
+
+
+class _Message(msgspec.Struct, array_like=True, tag=True):
+    """Tagged with its class's name; fields go by position."""
+
+
+class Function(msgspec.Struct, array_like=True):
+    """A function on its way to workers; sent once to each manager and once to each worker."""
+
+    id: bytes
+    name: str
+    kind: int
+    """`cnflow.model.task.AppKind`."""
+
+    python: str
+    """Minor version whose bytecode is in `body`; empty when any Python can load it."""
+
+    body: bytes
+
+
+class Task(msgspec.Struct, array_like=True):
+    """A task on its way to a worker."""
+
+    id: int
+    function: bytes
+    body: bytes
+    """Pickled ``(args, kwargs)``; empty when it is the first of the attached frames."""
+
+    python: str = ""
+    """As `Function.python`, for the arguments."""
+
+    frames: int = 0
+    """How many frames of the message belong to this task."""
+
+
+class Result(msgspec.Struct, array_like=True):
+    """How one try of a task ended."""
+
+    id: int
+    kind: int
+    """`cnflow.wire.pipe.ResultKind`."""
+
+    body: bytes
+    """What kind says; empty when it is the first of the attached frames."""
+
+    seconds: float = 0.0
+    """The function ran this long."""
+
+    python: str = ""
+    frames: int = 0
+
+
+class Loss(msgspec.Struct, array_like=True):
+    """Body of a result of kind WORKER_LOST."""
+
+    where: str
+    exitcode: int
+    stderr_tail: str
+
+
+class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
+    """What a manager says of itself when it registers."""
+
+    protocol: int
+    cnflow: str
+    python: str
+    host: str
+    block: str
+    image: str
+    slots: int
+    pid: int
+
+
+# Driver -> interchange -> manager
+class Work(_Message):
+    """Tasks, and the functions that the receiver has not seen."""
+
+    functions: List[Function]  # noqa: UP006 - evaluated on Python 3.9, as below
+    tasks: List[Task]  # noqa: UP006
+
+
+class Stop(_Message):
+    """End in good order: nothing more will come."""
+
+
+# Manager -> interchange
+class Register(_Message):
+    """First message of a manager."""
+
+    info: ManagerInfo
+
+
+class Done(_Message):
+    """Results, and how many tasks this manager is ready to hold in all: the interchange keeps it filled up to that."""
+
+    window: int
+    results: List[Result]  # noqa: UP006
+
+
+class Heartbeat(_Message):
+    """I live; sent both ways when nothing else was."""
+
+
+class Leaving(_Message):
+    """The manager ends by its own decision; what it holds will not be run here."""
+
+    reason: str
+
+
+# Interchange -> manager
+class Refused(_Message):
+    """This manager cannot take part; it ends itself after saying why."""
+
+    reason: str
+
+
+# Interchange -> driver
+class Bound(_Message):
+    """Managers can connect now; *port* is 0 for a socket file."""
+
+    port: int
+
+
+class ManagerUp(_Message):
+    """A manager registered."""
+
+    id: bytes
+    info: ManagerInfo
+
+
+class ManagerDown(_Message):
+    """A manager is gone, with the tasks that it held."""
+
+    id: bytes
+    reason: str
+    lost: List[int]  # noqa: UP006
+
+
+class Results(_Message):
+    """Results of many tasks."""
+
+    results: List[Result]  # noqa: UP006
+
+
+ToInterchange = Union[Work, Stop]
+FromManager = Union[Register, Done, Heartbeat, Leaving]
+ToManager = Union[Work, Stop, Heartbeat, Refused]
+ToDriver = Union[Bound, ManagerUp, ManagerDown, Results]
+
+Frames = Sequence[Any]
+"""Large parts that travel beside a head: bytes, buffers or ZeroMQ frames; nobody on the way looks into them."""
+
+TaskParcel = Tuple[Task, Frames]
+ResultParcel = Tuple[Result, Frames]
+
+NO_FRAMES: Frames = ()
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
+decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
+decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
+decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
+encode_loss = _encoder.encode
+decode_loss = msgspec.msgpack.Decoder(Loss).decode
+
+
+def task_parcel(number: int, function: bytes, payload: Payload) -> TaskParcel:
+    """A task with its large parts beside it."""
+    body, buffers, python = payload
+    if len(body) < OUT_OF_BAND and not buffers:
+        return Task(number, function, body, python), NO_FRAMES
+    frames = (body, *buffers)
+    return Task(number, function, b"", python, len(frames)), frames
+
+
+def result_parcel(number: int, kind: int, seconds: float, python: str, parts: Sequence[Part]) -> ResultParcel:
+    """A result with its large parts beside it; the first of *parts* is the body."""
+    if len(parts) == 1 and len(parts[0]) < OUT_OF_BAND:
+        return Result(number, kind, bytes(parts[0]), seconds, python), NO_FRAMES
+    return Result(number, kind, b"", seconds, python, len(parts)), parts
+
+
+def parts_of(head: Task | Result, frames: Frames) -> list[Any]:
+    """Body and buffers, wherever they travelled."""
+    return list(frames) if frames else [head.body]
+
+
+def flatten(parcels: Iterable[tuple[Any, Frames]]) -> tuple[list[Any], list[Any]]:
+    """Heads and all their frames, in the order in which `pair` takes them apart."""
+    heads: list[Any] = []
+    attached: list[Any] = []
+    for head, frames in parcels:
+        heads.append(head)
+        if frames:
+            attached.extend(frames)
+    return heads, attached
+
+
+def pair(heads: Iterable[Any], attached: Sequence[Any]) -> list[tuple[Any, Frames]]:
+    """The reverse of `flatten`.
+
+    Raises:
+        ValueError: the heads ask for more or fewer frames than came.
+    """
+    if not attached:
+        parcels = [(head, NO_FRAMES) for head in heads]
+        taken = sum(head.frames for head, _ in parcels)
+    else:
+        parcels, taken = [], 0
+        for head in heads:
+            parcels.append((head, attached[taken : taken + head.frames] if head.frames else NO_FRAMES))
+            taken += head.frames
+    if taken != len(attached):
+        raise ValueError(f"heads name {taken} frames, {len(attached)} came")
+    return parcels

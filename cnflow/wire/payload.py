@@ -1,0 +1,107 @@
+"""Users' values as bytes and back; the only user of cloudpickle.
+
+Values made of plain builtins go through `pickle` alone, which is several times faster; everything else through
+cloudpickle, which also ships functions and classes by value. Large buffers (NumPy arrays and the like) are kept out of
+band (PEP 574), so that nobody on the way copies or looks into them.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import sys
+from types import CodeType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+"""Of the Python that runs here; bytecode is the same within one minor version only."""
+
+OUT_OF_BAND = 64 * 1024
+"""Bytes from which a buffer travels on its own; below that a frame costs more than the copy."""
+
+
+class Payload(NamedTuple):
+    """A pickled value."""
+
+    body: bytes
+    buffers: tuple[memoryview, ...] = ()
+    """Out of band, in the order that the unpickler wants them."""
+
+    python: str = ""
+    """Minor version whose bytecode is inside; empty when any Python can load it."""
+
+
+class _NotPlainError(Exception):
+    pass
+
+
+class _PlainPickler(pickle.Pickler):
+    """Pickles builtin values and containers; gives up at anything else."""
+
+    def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401, ARG002 - pickle's own signature
+        raise _NotPlainError
+
+
+NO_ARGUMENTS = Payload(pickle.dumps(((), {}), protocol=5))
+
+
+def dump(value: object) -> Payload:
+    """*value* as bytes.
+
+    Raises:
+        Exception: whatever the pickling of a user's type raises.
+    """
+    stream = io.BytesIO()
+    try:
+        _PlainPickler(stream, protocol=5).dump(value)
+    except _NotPlainError:
+        return _dump_anything(value)
+    return Payload(stream.getvalue())
+
+
+def load(body: bytes, buffers: Sequence[bytes | bytearray | memoryview] = ()) -> Any:  # noqa: ANN401 - the user's value
+    """The value that `dump` was given. *buffers* back the loaded arrays: pass writable ones for writable arrays."""
+    return pickle.loads(body, buffers=buffers)
+
+
+def _dump_anything(value: object) -> Payload:
+    stream = io.BytesIO()
+    buffers: list[memoryview] = []
+
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < OUT_OF_BAND:
+            return True
+        buffers.append(view)
+        return False
+
+    pickler = _code_pickler()(stream, protocol=5, buffer_callback=keep_in_band)
+    pickler.dump(value)
+    return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
+
+
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; this says what is kept: one class
+def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
+    """cloudpickle's pickler that also notices bytecode. Made on first use: importing cloudpickle costs 20 ms."""
+    import cloudpickle  # noqa: PLC0415
+
+    class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
+        has_code = False
+
+        def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - pickle's own signature
+            if type(obj) is CodeType:
+                self.has_code = True
+            return super().reducer_override(obj)
+
+    return CodePickler
+
+
+def dump_in_band(value: object) -> bytes:
+    """*value* as one piece of bytes, however large its buffers."""
+    import cloudpickle  # noqa: PLC0415 - as above
+
+    return bytes(cloudpickle.dumps(value, protocol=5))

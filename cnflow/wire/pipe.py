@@ -1,0 +1,115 @@
+"""Framing between a manager and one worker, over a socket pair; standard library only.
+
+A record is ``type, id, seconds, number of parts``, then the parts' lengths, then the parts. The same form goes both ways::
+
+    manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function
+                        TASK      task id  parts: function id, body, buffers ...
+    worker -> manager   READY     id 0     parts: none; the worker may be given tasks
+                        VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Part = Union[bytes, bytearray, memoryview]
+
+_HEADER = struct.Struct("<BQfI")
+_LENGTHS = [struct.Struct(f"<{n}Q") for n in range(8)]
+_COPY_BELOW = 64 * 1024
+
+
+class ToWorker(enum.IntEnum):
+    """Records that a manager sends."""
+
+    FUNCTION = 1
+    TASK = 2
+
+
+class ResultKind(enum.IntEnum):
+    """How a try of a task ended; the first group is a worker's word, the second a manager's."""
+
+    READY = 0
+    VALUE = 1
+    RAISED = 2
+    UNPICKLABLE = 3
+    """The function returned, but what it returned cannot be pickled; the body is a sentence."""
+
+    WORKER_LOST = 16
+    REFUSED = 17
+    """Code of another Python; the body is a sentence."""
+
+
+class Record(NamedTuple):
+    """One record; large parts are bytearrays, so that what is loaded over them is writable."""
+
+    type: int
+    id: int
+    seconds: float
+    parts: list[Part]
+
+
+def _lengths(count: int) -> struct.Struct:
+    return _LENGTHS[count] if count < len(_LENGTHS) else struct.Struct(f"<{count}Q")
+
+
+def pack(kind: int, number: int, seconds: float, parts: Sequence[Part]) -> list[Part]:
+    """Chunks to write, in order: one for a small record, large parts by themselves and not copied."""
+    sizes = [part.nbytes if isinstance(part, memoryview) else len(part) for part in parts]
+    head = _HEADER.pack(kind, number, seconds, len(parts)) + _lengths(len(parts)).pack(*sizes)
+    if sum(sizes) < _COPY_BELOW:
+        return [b"".join((head, *parts))]
+    chunks: list[Part] = [head]
+    for part, size in zip(parts, sizes):  # noqa: B905 - strict= is newer than Python 3.9
+        if size >= _COPY_BELOW or len(chunks[-1]) >= _COPY_BELOW:
+            chunks.append(part)
+        else:
+            chunks[-1] = bytes(chunks[-1]) + bytes(part)
+    return chunks
+
+
+class Reader:
+    """Turns bytes as they arrive into records."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._at = 0
+        self._need = _HEADER.size
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        """Take *data*; the records that are complete now. Run the iterator to its end before the next call."""
+        self._buffer += data
+        while len(self._buffer) - self._at >= self._need:
+            record = self._next()
+            if record is None:
+                break
+            yield record
+        if self._at:
+            del self._buffer[: self._at]
+            self._at = 0
+
+    def _next(self) -> Record | None:
+        kind, number, seconds, count = _HEADER.unpack_from(self._buffer, self._at)
+        table = _lengths(count)
+        start = self._at + _HEADER.size + table.size
+        if len(self._buffer) < start:
+            self._need = start - self._at
+            return None
+        sizes = table.unpack_from(self._buffer, self._at + _HEADER.size)
+        end = start + sum(sizes)
+        if len(self._buffer) < end:
+            self._need = end - self._at
+            return None
+        parts: list[Part] = []
+        with memoryview(self._buffer) as view:
+            for size in sizes:
+                part = view[start : start + size]
+                parts.append(bytearray(part) if size >= _COPY_BELOW else bytes(part))
+                start += size
+        self._at, self._need = end, _HEADER.size
+        return Record(kind, number, seconds, parts)

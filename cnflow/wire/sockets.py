@@ -1,0 +1,137 @@
+"""All that is said to ZeroMQ, so that the loops hold no socket option."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional
+
+import zmq
+from zmq.utils import z85
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+class Socket:
+    """A DEALER or ROUTER that never drops and never blocks."""
+
+    def __init__(self, context: zmq.Context[Any], kind: int) -> None:
+        self.raw = context.socket(kind)
+        self.raw.setsockopt(zmq.SNDHWM, 0)
+        self.raw.setsockopt(zmq.RCVHWM, 0)
+        self.raw.setsockopt(zmq.LINGER, 0)
+        self.raw.setsockopt(zmq.IPV6, 0)
+        # The other end may still be starting: the default of 100 ms between tries would be most of a local start-up.
+        self.raw.setsockopt(zmq.RECONNECT_IVL, 10)
+        self.raw.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+
+    def received(self, limit: int = 1000) -> Iterator[list[Any]]:
+        """Messages that are there now, up to *limit*, each a list of `zmq.Frame`."""
+        for _ in range(limit):
+            try:
+                yield self.raw.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+
+    def send(self, frames: Sequence[Any]) -> None:
+        """Queue one message; frames above 64 KiB are not copied and must not change afterwards."""
+        self.raw.send_multipart(frames, zmq.NOBLOCK, copy=False)
+
+    def close(self, linger: float = 0.0) -> None:
+        """Close; what is queued may take *linger* seconds to leave."""
+        self.raw.close(int(linger * 1000))
+
+
+def context() -> zmq.Context[Any]:
+    """A context of one's own with a single I/O thread."""
+    return zmq.Context(io_threads=1)
+
+
+def serve(
+    context: zmq.Context[Any], endpoint: str, ports: Optional[tuple[int, int]] = None, secret_key: str = ""  # noqa: UP045
+) -> tuple[Socket, int]:
+    """A ROUTER that listens, and its TCP port (0 for a socket file).
+
+    Args:
+        context: the process's own.
+        endpoint: ``tcp://ADDRESS`` without a port, or ``ipc://PATH``.
+        ports: first and last port to try; None takes any free one.
+        secret_key: makes it speak CURVE, as server.
+
+    Raises:
+        OSError: the address is not this machine's, or no port is free.
+    """
+    socket = Socket(context, zmq.ROUTER)
+    if secret_key:
+        socket.raw.curve_secretkey = secret_key.encode()
+        socket.raw.curve_server = True
+        socket.raw.zap_domain = b"cnflow"
+    if not endpoint.startswith("tcp://"):
+        socket.raw.bind(endpoint)
+        return socket, 0
+    if ports is None:
+        return socket, int(socket.raw.bind_to_random_port(endpoint))
+    first, last = ports
+    for port in range(first, last + 1):
+        try:
+            socket.raw.bind(f"{endpoint}:{port}")
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE:
+                raise OSError(error.errno, f"{endpoint}: {error}") from error
+        else:
+            return socket, port
+    raise OSError(zmq.EADDRINUSE, f"no port from {first} to {last} is free on {endpoint}")
+
+
+def await_interchange(context: zmq.Context[Any], endpoint: str) -> Socket:
+    """The driver's end of its line to its interchange, which connects, and connects again when it is started anew."""
+    socket = Socket(context, zmq.DEALER)
+    socket.raw.bind(endpoint)
+    return socket
+
+
+def connect(
+    context: zmq.Context[Any], endpoint: str, identity: bytes = b"", curve: Optional[tuple[str, str, str]] = None  # noqa: UP045
+) -> Socket:
+    """A DEALER that connects, now or as soon as *endpoint* is there.
+
+    Args:
+        context: the process's own.
+        endpoint: ``tcp://HOST:PORT`` or ``ipc://PATH``.
+        identity: routing id, unique among the server's peers; made up by ZeroMQ when empty.
+        curve: the server's public key, and one's own public and secret keys.
+    """
+    socket = Socket(context, zmq.DEALER)
+    if identity:
+        socket.raw.setsockopt(zmq.IDENTITY, identity)
+    if curve is not None:
+        server, public, secret = curve
+        socket.raw.curve_serverkey = server.encode()
+        socket.raw.curve_publickey = public.encode()
+        socket.raw.curve_secretkey = secret.encode()
+    socket.raw.connect(endpoint)
+    return socket
+
+
+def poller() -> zmq.Poller:
+    """Waits for sockets and plain file descriptors alike."""
+    return zmq.Poller()
+
+
+class Doorkeeper:
+    """Answers ZeroMQ's question who may speak to CURVE servers (ZAP, RFC 27); in the owner's own loop, no thread."""
+
+    def __init__(self, context: zmq.Context[Any], allowed: Sequence[str]) -> None:
+        self.raw = context.socket(zmq.REP)
+        self.raw.bind("inproc://zeromq.zap.01")
+        self._allowed = {z85.decode(key) for key in allowed}
+
+    def answer(self) -> Optional[str]:  # noqa: UP045
+        """Answer one question that is waiting; the address that was turned away, if one was."""
+        version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
+        welcome = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._allowed
+        code, text = (b"200", b"OK") if welcome else (b"400", b"key not of this run")
+        self.raw.send_multipart([version, sequence, code, text, b"", b""])
+        return None if welcome else address.decode(errors="replace")
+
+    def close(self) -> None:
+        """Stop answering; nobody new gets in."""
+        self.raw.close(0)

@@ -1,0 +1,73 @@
+"""Runs an app's function and says how it ended; used in worker processes and in threads of the driver alike."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+BASH = 1
+"""`cnflow.model.task.AppKind.BASH`; spelled out, so that a worker starts without importing enum's users."""
+
+
+class Raised(NamedTuple):
+    """An exception as it travels: enough to show it where its class cannot be loaded."""
+
+    exception: bytes
+    """Pickled; empty when it cannot be."""
+
+    type_name: str
+    message: str
+    traceback_text: str
+    """As Python prints it, from the user's function on; empty for errors that explain themselves."""
+
+
+def call(kind: int, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    """What the app returns.
+
+    Raises:
+        Exception: whatever the function raises; BashExitFailure or BashAppNoReturn for a bash app that fails.
+    """
+    if kind == BASH:
+        from cnflow.worker.shell import run_command  # noqa: PLC0415 - most workers never run a shell
+
+        return run_command(name, function, args, kwargs)
+    return function(*args, **kwargs)
+
+
+def describe(error: BaseException, dump: Callable[[object], bytes]) -> Raised:
+    """*error* as it travels; *dump* pickles or raises."""
+    try:
+        pickled = dump(error)
+    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text goes then
+        pickled = b""
+    return Raised(pickled, type(error).__qualname__, _message(error), traceback_text(error))
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of *error* without cnflow's own frames."""
+    from cnflow.errors import CnflowError  # noqa: PLC0415 - only failures need it
+
+    if isinstance(error, CnflowError):
+        return ""
+    import traceback  # noqa: PLC0415 - the same
+
+    lines = traceback.format_exception(type(error), error, _users_part(error.__traceback__))
+    return "".join(lines).rstrip("\n")
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """*trace* from the first frame that is not of this package."""
+    own = __file__.rpartition("worker")[0]
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(own):
+        trace = trace.tb_next
+    return trace
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may fail in any way
+        return f"(its __str__ failed: {sys.exc_info()[1]!r})"

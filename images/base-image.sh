@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Make cnflow-base:X.Y from Debian packages: it stands in for python:X.Y-slim where no image registry can be reached.
+#
+# Usage: images/base-image.sh [X.Y]      X.Y is the Python minor you would like; the Debian suite follows from it.
+#   SUITE=trixie   this suite          MIRROR=URL   this mirror          FORCE=1   make it again although it is there
+# The image's name is all that goes to standard output.
+#
+# The image trusts the certificate authorities that this machine trusts, so `RUN pip install` also works behind a proxy
+# that signs what it forwards. Needs mmdebstrap and a Docker engine; root, or a user whom mmdebstrap can serve.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+here=$(. /etc/os-release; [ "${ID:-}" != debian ] || echo "${VERSION_CODENAME:-}") # this machine's own suite
+case ${1:-} in # https://packages.debian.org/python3: one Python minor per suite
+  3.11) suite=bookworm ;;
+  3.13) suite=trixie ;;
+  *) suite=${here:-bookworm} ;;
+esac
+suite=${SUITE:-$suite}
+./engine.sh
+
+if [ "${FORCE:-}" != 1 ] && docker image inspect "cnflow-base:$suite" >/dev/null 2>&1; then
+  echo "The base image is there already (FORCE=1 makes it again)." >&2
+  echo "cnflow-base:$suite"
+  exit
+fi
+command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed. Run: apt-get install mmdebstrap" >&2; exit 1; }
+
+# apt itself reads this machine's sources, written either way (deb822 or one line each), and prints them alike.
+mirror=${MIRROR:-$([ -z "$here" ] ||
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 2>/dev/null |
+  awk -v here="$here" '$1 ~ /^http/ && ($2 == here || $2 == "stable") && $3 == "main" { print $1; exit }')}
+mirror=${mirror:-http://deb.debian.org/debian}
+echo "Making cnflow-base:$suite from $mirror (about a minute)." >&2
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mmdebstrap --quiet --variant=minbase --include=python3,python3-pip,python3-venv,ca-certificates,netbase,tzdata \
+  --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+  --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+  --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python"' \
+  --customize-hook='rm -f "$1"/usr/lib/python3.*/EXTERNALLY-MANAGED' \
+  --customize-hook='find "$1/usr" -depth -name __pycache__ -exec rm -r {} +' \
+  --customize-hook="$PWD/trust-host-authorities.sh" \
+  "$suite" "$work/root.tar" "$mirror"
+docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8' \
+  --change 'CMD ["python3"]' "$work/root.tar" "cnflow-base:$suite" >/dev/null
+
+minor=$(docker run --rm "cnflow-base:$suite" python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+docker tag "cnflow-base:$suite" "cnflow-base:$minor"
+echo "Made it; it is also called cnflow-base:$minor." >&2
+echo "cnflow-base:$suite"

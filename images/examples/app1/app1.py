@@ -1,0 +1,11 @@
+"""Example app 1: a linear model of one feature. Standard library only."""
+
+from __future__ import annotations
+
+SLOPE = 2.0
+INTERCEPT = 1.0
+
+
+def predict(rows: list[float]) -> list[float]:
+    """Score each row, a number x, as ``SLOPE * x + INTERCEPT``; as many scores come back as rows went in."""
+    return [SLOPE * x + INTERCEPT for x in rows]
