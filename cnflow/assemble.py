@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, ProviderSettings
 from cnflow.config.registry import EXECUTORS, PROVIDERS
@@ -94,7 +93,7 @@ def _assemble(config: Config) -> DataFlowKernel:
 
 
 def _is_template(executor: ExecutorSettings, config: Config) -> bool:
-    """Whether *executor* itself runs nothing: only those made from it for images do, or nothing when they are ignored."""
+    """Whether *executor* itself runs nothing: only those made from it for images do, unless images are ignored."""
     return _needs_image(executor) and (config.ignore_images or not executor.image)
 
 
@@ -122,7 +121,7 @@ def _provider_maker(settings: ProviderSettings) -> Callable[[], Provider]:
     return lambda: live(settings)
 
 
-def _live_provider(settings: ProviderSettings) -> type[Provider]:
+def _live_provider(settings: ProviderSettings) -> Any:  # noqa: ANN401 - the class named in the registry
     if settings.kind not in PROVIDERS:
         raise UnknownNameError("provider", settings.kind, PROVIDERS)
     backend = PROVIDERS[settings.kind]
@@ -142,7 +141,7 @@ def make_run_dir(parent: Path) -> Path:
         OSError: *parent* cannot be made or written to.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    numbers = [int(entry) for entry in os.listdir(parent) if entry.isdigit()]
+    numbers = [int(entry.name) for entry in parent.iterdir() if entry.name.isdigit()]
     for number in itertools.count(max(numbers, default=-1) + 1):
         folder = parent / f"{number:03d}"
         try:

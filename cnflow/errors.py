@@ -1,29 +1,29 @@
 """Everything that cnflow raises, one class per reaction of the reader.
 
-    CnflowError
-    ├── ConfigurationError            mend the configuration or the call
-    │   ├── NoDataFlowKernelError     call cnflow.load() first
-    │   ├── AlreadyLoadedError        end the run that is loaded first
-    │   ├── UnknownNameError          mend the name; the nearest known one is offered
-    │   └── MissingExtraError         install the extra that the message names
-    ├── DependencyError               look at the root cause, it is another task
-    ├── SerializationError            change what is passed or returned
-    ├── AppFailedError                look at the app's own code
-    │   ├── BashExitFailure           the shell command exited non-zero
-    │   ├── BashAppNoReturn           the bash app returned no command line
-    │   └── RemoteError               an exception whose class exists only in the image
-    ├── InfrastructureError           the task may be run again as it is
-    │   ├── WorkerLost                the worker process died under the task
-    │   ├── ManagerLost               the node or its manager went silent
-    │   ├── InterchangeLostError      the interchange process died
-    │   └── ExecutorClosedError       the run ended before the task did
-    ├── PythonMismatchError           use an image with the driver's Python, or the reverse
-    ├── BlockError                    look at the provider: it could not start or keep a block
-    │   ├── ProviderBusyError         transient; nothing was started
-    │   └── BlockRejectedError        permanent; nothing was started
-    │       ├── ImageNotFoundError    build, pull or correct the image
-    │       └── ImageUnusableError    the image lacks what a worker needs
-    └── CapsuleError                  the capsule for this kind of image could not be made
+CnflowError
+├── ConfigurationError            mend the configuration or the call
+│   ├── NoDataFlowKernelError     call cnflow.load() first
+│   ├── AlreadyLoadedError        end the run that is loaded first
+│   ├── UnknownNameError          mend the name; the nearest known one is offered
+│   └── MissingExtraError         install the extra that the message names
+├── DependencyError               look at the root cause, it is another task
+├── SerializationError            change what is passed or returned
+├── AppFailedError                look at the app's own code
+│   ├── BashExitFailure           the shell command exited non-zero
+│   ├── BashAppNoReturn           the bash app returned no command line
+│   └── RemoteError               an exception whose class exists only in the image
+├── InfrastructureError           the task may be run again as it is
+│   ├── WorkerLost                the worker process died under the task
+│   ├── ManagerLost               the node or its manager went silent
+│   ├── InterchangeLostError      the interchange process died
+│   └── ExecutorClosedError       the run ended before the task did
+├── PythonMismatchError           use an image with the driver's Python, or the reverse
+├── BlockError                    look at the provider: it could not start or keep a block
+│   ├── ProviderBusyError         transient; nothing was started
+│   └── BlockRejectedError        permanent; nothing was started
+│       ├── ImageNotFoundError    build, pull or correct the image
+│       └── ImageUnusableError    the image lacks what a worker needs
+└── CapsuleError                  the capsule for this kind of image could not be made
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ FOLDS, BATCH, ENOUGH = 5, 64, 0.95
 
 
 def whereabouts(started: float) -> dict:
-    """Say where the calling task runs (which worker of which block), and how long since it *started*."""
-    worker = "{CNFLOW_WORKER_BLOCK_ID}/{CNFLOW_WORKER_RANK}".format_map(os.environ)
-    return {"host": socket.gethostname(), "worker": worker, "seconds": time.perf_counter() - started}
+    """Say where the calling task runs, and for how many seconds since it *started*."""
+    worker, seconds = os.environ["CNFLOW_WORKER_RANK"], time.perf_counter() - started
+    return {"host": socket.gethostname(), "worker": worker, "seconds": seconds}
 
 
 @python_app(image=TRAIN)
@@ -101,7 +101,7 @@ def configure(*, containers: bool) -> Config:
 
 def tabulate(graph: list[tuple], *, containers: bool) -> Table:
     """Wait for the graph and show, for each fold, both steps: where they ran, for how long, how well they did."""
-    titles = ("Fold", "Step", "Image", "Container" if containers else "Machine", "Block/worker")
+    titles = ("Fold", "Step", "Image", "Container" if containers else "Machine", "Worker")
     table = Table(*titles, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("Seconds", justify="right")
     table.add_column("Accuracy", justify="right")

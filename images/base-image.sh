@@ -6,7 +6,7 @@
 # The image's name is all that goes to standard output.
 #
 # The image trusts the certificate authorities that this machine trusts, so `RUN pip install` also works behind a proxy
-# that signs what it forwards. Needs mmdebstrap and a Docker engine; root, or a user whom mmdebstrap can serve.
+# that signs what it forwards. Needs mmdebstrap, without root also uidmap, and a Docker engine.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -24,7 +24,13 @@ if [ "${FORCE:-}" != 1 ] && docker image inspect "cnflow-base:$suite" >/dev/null
   echo "cnflow-base:$suite"
   exit
 fi
-command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed. Run: apt-get install mmdebstrap" >&2; exit 1; }
+needed=(mmdebstrap)
+[ "$(id -u)" = 0 ] || needed+=(newuidmap) # from the package uidmap: how mmdebstrap does without root
+for command in "${needed[@]}"; do
+  command -v "$command" >/dev/null && continue
+  echo "There is no $command here. Run as root: apt-get install ${command/newuidmap/uidmap}" >&2
+  exit 1
+done
 
 # apt itself reads this machine's sources, written either way (deb822 or one line each), and prints them alike.
 mirror=${MIRROR:-$([ -z "$here" ] ||
@@ -35,7 +41,8 @@ echo "Making cnflow-base:$suite from $mirror (about a minute)." >&2
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mmdebstrap --quiet --variant=minbase --include=python3,python3-pip,python3-venv,ca-certificates,netbase,tzdata \
+mmdebstrap --quiet --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
+  --include=usr-is-merged,python3,python3-pip,python3-venv,ca-certificates,netbase,tzdata \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
   --customize-hook='ln -s /usr/bin/python3 "$1/usr/local/bin/python"' \

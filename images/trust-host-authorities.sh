@@ -16,4 +16,4 @@ awk -v folder="$root/usr/local/share/ca-certificates" '
     else if (!(pem in known)) { known[pem] = 1; file = folder "/host-" ++count ".crt"; printf "%s", pem > file; close(file) }
   }
 ' "$root/etc/ssl/certs/ca-certificates.crt" "$bundle"
-chroot "$root" update-ca-certificates >/dev/null
+said=$(chroot "$root" update-ca-certificates 2>&1) || { echo "$said" >&2; exit 1; }

@@ -90,10 +90,12 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
 
     Args:
         function: what to run. Its body imports what it needs; arguments and result must be picklable.
-        executors: label or labels of the executors that may run it, or ``"all"``.
-        image: container image that it runs in.
-        cache: reuse the result of an earlier call of this run with the same code, arguments and image.
-        data_flow_kernel: run on this one instead of the one that is loaded.
+        **options: ``executors``, label or labels of the executors that may run it, or ``"all"``; ``image``, container
+            image that it runs in; ``cache``, reuse the result of an earlier call of this run with the same code,
+            arguments and image; ``data_flow_kernel``, run on this one instead of the one that is loaded.
+
+    Raises:
+        ConfigurationError: an option is not known; the nearest name is offered.
     """
     return _decorate(AppKind.PYTHON, function, options)
 

@@ -106,7 +106,9 @@ class BlockController:
         self._provider.cancel([native])
         said = _last_lines(self._logs[block])
         quote = f"\nThe last lines of its log:\n{said}" if said else ""
-        reason = f"Block {block} ({native[:12]}) ended, {status.state.value}: {status.message or 'no reason given'}{quote}"
+        reason = (
+            f"Block {block} ({native[:12]}) ended, {status.state.value}: {status.message or 'no reason given'}{quote}"
+        )
         logger.warning("%s", reason)
         self._do(self._strategy.ended(block, reason))
 

@@ -6,7 +6,7 @@ error of its image, its options or its network, which another try would only rep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.ids import BlockId
 
@@ -26,7 +26,7 @@ class GiveUp(NamedTuple):
     reason: str
 
 
-Action = Union[StartBlock, GiveUp]
+Action = StartBlock | GiveUp
 
 _FAILURES_IN_ROW = 3
 """Blocks that may fail one after the other once one has been of use."""

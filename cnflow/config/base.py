@@ -12,7 +12,9 @@ from cnflow.errors import ConfigurationError, nearest
 class Settings(BaseModel):
     """Base of everything a user writes into a `Config`. A value: printable, comparable, never live."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, validate_default=False, use_attribute_docstrings=True
+    )
 
     def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each
         try:

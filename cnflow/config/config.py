@@ -19,7 +19,9 @@ _AnyExecutor = Annotated[
 class Config(Settings):
     """How a run works: which executors, how often to retry, where its records go."""
 
-    executors: list[_AnyExecutor] = Field(default_factory=lambda: [ThreadPoolExecutor()], min_length=1)
+    executors: list[_AnyExecutor] = Field(
+        default_factory=lambda: list[ExecutorSettings]([ThreadPoolExecutor()]), min_length=1
+    )
     """What runs tasks. The first one without an image is the template for images that have no executor."""
 
     retries: int = Field(default=0, ge=0)

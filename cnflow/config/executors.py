@@ -52,7 +52,7 @@ class HighThroughputExecutor(ExecutorSettings):
     """GiB that each worker counts for; None does not look at memory."""
 
     prefetch: int | None = Field(default=None, ge=0)
-    """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none when they are long."""
+    """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
 
     address: str | None = None
     """Address of this machine that workers connect to; None asks the provider."""
@@ -67,7 +67,7 @@ class HighThroughputExecutor(ExecutorSettings):
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
 
     working_dir: str | None = None
-    """Folder on the node (in the container) in which workers start; None makes a fresh one that is removed at the end."""
+    """Folder on the node in which workers start; None is the driver's own, or in a container the image's WORKDIR."""
 
     @field_validator("provider", mode="before")
     @classmethod

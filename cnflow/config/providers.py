@@ -52,7 +52,7 @@ class LocalProvider(ProviderSettings):
 
     kind: Literal["local"] = "local"
     python: str | None = None
-    """Interpreter that runs the workers (path, Python 3.9 or newer, nothing need be installed in it); None: this one."""
+    """Path of the interpreter that runs the workers: Python 3.9 or newer with nothing installed; None is this one."""
 
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables added to the workers' environment."""

@@ -45,6 +45,6 @@ def refuse_second() -> None:
 
 def forget(dfk: DataFlowKernel | None = None) -> None:
     """Make nothing the loaded one; with *dfk*, only if that is the loaded one."""
-    global _loaded  # noqa: PLW0603 - as above
+    global _loaded  # noqa: PLW0603 - the one piece of process-wide state, which the public API asks for
     if dfk is None or _loaded is dfk:
         _loaded = None

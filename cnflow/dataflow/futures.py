@@ -16,12 +16,13 @@ class AppFuture(Future[Any]):
 
     Attributes:
         tid: id of the task.
+        name: of the app.
     """
 
     def __init__(self, tid: TaskId, name: str) -> None:
         super().__init__()
         self.tid = tid
-        self._name = name
+        self.name = name
 
     def cancel(self) -> bool:
         """False: this version cannot cancel a task; it goes on."""
@@ -29,4 +30,4 @@ class AppFuture(Future[Any]):
 
     def __repr__(self) -> str:
         state = "pending" if not self.done() else "failed" if self.exception() else "done"
-        return f"<AppFuture of task {self.tid} ({self._name}), {state}>"
+        return f"<AppFuture of task {self.tid} ({self.name}), {state}>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.dependencies import futures_in, with_results
@@ -25,6 +24,7 @@ from cnflow.model.task import AppFunction, Outcome, TaskState, TaskToRun, title_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
@@ -238,7 +238,7 @@ class DataFlowKernel:
         future = self._failed_futures[failed]
         cause = concurrent.futures.CancelledError() if future.cancelled() else future.exception()
         assert cause is not None  # it is in the table of those that failed
-        name = title_of(failed, future._name) if isinstance(future, AppFuture) else "a future from outside"
+        name = title_of(failed, future.name) if isinstance(future, AppFuture) else "a future from outside"
         return DependencyError(title_of(task, record.app.name), name, cause)
 
     def _launch(self, tasks: Sequence[TaskId]) -> Changes:

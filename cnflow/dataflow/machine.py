@@ -21,11 +21,12 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.ids import TaskId
 from cnflow.model.task import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+
+    from cnflow.ids import TaskId
 
 
 class Verdict(enum.Enum):

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from cnflow.errors import SerializationError
+from cnflow.wire import payload
 
 if TYPE_CHECKING:
     from cnflow.model.task import TaskToRun
@@ -27,12 +26,12 @@ class Memo:
         """Whether *key* is known, and a fresh copy of its value."""
         if key not in self._values:
             return False, None
-        return True, cloudpickle.loads(self._values[key])
+        return True, payload.load(self._values[key])
 
     def keep(self, key: bytes, value: object) -> None:
         """Remember *value*; one that cannot be pickled is not remembered, since it could not be copied either."""
         try:
-            self._values[key] = cloudpickle.dumps(value)
+            self._values[key] = payload.dump_in_band(value)
         except Exception:  # noqa: BLE001 - a user's type may fail in any way; its caller has the value all the same
             return
 
@@ -44,7 +43,9 @@ def key_of(task: TaskToRun, image: str) -> bytes:
         SerializationError: the function or an argument cannot be pickled, so that it has no key.
     """
     try:
-        content = cloudpickle.dumps((task.app.function, task.args, sorted(task.kwargs.items())))
+        content = payload.dump_in_band((task.app.function, task.args, sorted(task.kwargs.items())))
     except Exception as error:
-        raise SerializationError(f"{task.title} has cache=True, but cannot be pickled to make its key: {error}") from error
+        raise SerializationError(
+            f"{task.title} has cache=True, but cannot be pickled to make its key: {error}"
+        ) from error
     return hashlib.blake2b(f"{int(task.app.kind)} {image} ".encode() + content, digest_size=16).digest()

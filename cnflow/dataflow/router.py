@@ -87,7 +87,7 @@ class Router:
         labels = ", ".join(repr(place.label) for place in allowed)
         raise ConfigurationError(
             f"The app has no image, and no executor among {labels} runs without one. Give the app or an executor "
-            "image=..., or add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()) to the Config.",
+            "image=..., or add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
         )
 
     def _make(self, image: str, allowed: Sequence[Place]) -> str:
@@ -97,14 +97,14 @@ class Router:
         if not templates:
             known = sorted({place.image for place in allowed if place.image})
             raise ConfigurationError(
-                f"No executor runs image {image!r} (images here: {', '.join(known) or 'none'}) and none without an image "
-                "can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
+                f"No executor runs image {image!r} (images here: {', '.join(known) or 'none'}) and none without an "
+                "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
                 "Config(ignore_images=True) to run on the bare node.",
             )
         if not templates[0].needs_image:
             raise ConfigurationError(
-                f"Image {image!r} is wanted, but executor {templates[0].label!r} starts plain processes, not containers. "
-                "Give it a provider of containers, such as DockerProvider(), or set Config(ignore_images=True).",
+                f"Image {image!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
+                "containers. Give it a provider such as DockerProvider(), or set Config(ignore_images=True).",
             )
         label = f"{templates[0].label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}"
         self._clone(templates[0].label, image, label)

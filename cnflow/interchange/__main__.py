@@ -1,4 +1,4 @@
-"""``python -m cnflow.interchange``: reads its settings from stdin, which then stays open as long as the driver lives."""
+"""``python -m cnflow.interchange``: its settings come on stdin, which stays open while the driver lives."""
 
 from __future__ import annotations
 

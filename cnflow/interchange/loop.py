@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import msgspec
-import zmq
 
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId
@@ -64,7 +63,7 @@ class Loop:
         self._poller = sockets.poller()
         readable = [self._driver.raw, self._managers.raw, sys.stdin.fileno()]
         for source in [*readable, *([self._door.raw] if self._door else [])]:
-            self._poller.register(source, zmq.POLLIN)
+            self._poller.register(source, sockets.READABLE)
 
     def run(self) -> None:
         """Until the driver says stop or is gone."""
@@ -154,6 +153,8 @@ class Loop:
 
 def _results_in_one(actions: list[on.Action]) -> list[on.Action]:
     """The same, with one message to the driver for the results of all managers."""
-    results = [parcel for action in actions if isinstance(action, on.SendResults) for parcel in action.results]
-    rest = [action for action in actions if not isinstance(action, on.SendResults)]
+    results: list[msg.ResultParcel] = [
+        parcel for action in actions if isinstance(action, on.SendResults) for parcel in action.results
+    ]
+    rest: list[on.Action] = [action for action in actions if not isinstance(action, on.SendResults)]
     return [on.SendResults(results), *rest] if results else rest

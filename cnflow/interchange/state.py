@@ -15,7 +15,7 @@ exactly one place: in the queue, held by one manager, or handed back to the driv
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.interchange.matching import Slots, match
 
@@ -75,7 +75,7 @@ class TellDown(NamedTuple):
     lost: list[TaskId]
 
 
-Action = Union[SendWork, SendResults, SendHeartbeat, SendStop, Refuse, TellUp, TellDown]
+Action = SendWork | SendResults | SendHeartbeat | SendStop | Refuse | TellUp | TellDown
 
 
 class _Manager:
@@ -141,9 +141,7 @@ class Interchange:
         self._managers[manager] = _Manager(info, now)
         return [*actions, TellUp(manager, info)]
 
-    def done(
-        self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds
-    ) -> list[Action]:
+    def done(self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds) -> list[Action]:
         """A manager gave *results* back and is ready to hold *window* tasks in all.
 
         A result of a task that the manager does not hold is dropped: it was lost before and may be running elsewhere.
@@ -156,7 +154,7 @@ class Interchange:
         ours = []
         for parcel in results:
             if parcel[0].id in held:
-                held.discard(parcel[0].id)  # type: ignore[arg-type]  # ids are plain numbers on the wire
+                held.discard(parcel[0].id)
                 ours.append(parcel)
         self._slots.update(manager, known.info.slots, window, len(held))
         return [SendResults(ours)] if ours else []

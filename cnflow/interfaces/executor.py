@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome, TaskToRun
+
+if TYPE_CHECKING:
+    from cnflow.model.status import ExecutorStatus
 
 Report = Callable[[Sequence[Outcome]], None]
 """Called with the outcomes of many tasks at once, from any thread; returns soon and never raises."""

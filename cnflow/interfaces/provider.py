@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cnflow.ids import NativeId
-from cnflow.model.block import BlockRequest, BlockStatus
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from cnflow.ids import NativeId
+    from cnflow.model.block import BlockRequest, BlockStatus
 
 
 class Provider(Protocol):

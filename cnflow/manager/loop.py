@@ -6,10 +6,7 @@ import logging
 import os
 import signal
 import socket
-import sys
 from typing import Any, Optional
-
-import zmq
 
 import cnflow
 from cnflow.addresses import first_reachable
@@ -63,7 +60,7 @@ class Loop:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._poller.register(wake, zmq.POLLIN)
+        self._poller.register(wake, sockets.READABLE)
         self._do(self._state.started())
         try:
             self._connect()
@@ -86,9 +83,16 @@ class Loop:
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
-        self._poller.register(self._interchange.raw, zmq.POLLIN)
+        self._poller.register(self._interchange.raw, sockets.READABLE)
         info = msg.ManagerInfo(
-            PROTOCOL, cnflow.__version__, MINOR, self._host, settings.block, settings.image, self._state.slots, os.getpid()
+            PROTOCOL,
+            cnflow.__version__,
+            MINOR,
+            self._host,
+            settings.block,
+            settings.image,
+            self._state.slots,
+            os.getpid(),
         )
         self._interchange.send([msg.encode(msg.Register(info))])
 
@@ -134,7 +138,7 @@ class Loop:
         rank = WorkerRank(worker.rank)
         if self._workers.get(rank) is not worker:
             return  # replaced while this round's events were handled
-        if events & zmq.POLLOUT:
+        if events & sockets.WRITABLE:
             self._flush(worker)
         worker.forward_output()
         records = worker.records()
@@ -196,7 +200,7 @@ class Loop:
         self._workers[rank] = worker
         for source in self._sources(worker):
             self._by_source[source] = worker
-            self._poller.register(source, zmq.POLLIN)
+            self._poller.register(source, sockets.READABLE)
 
     @staticmethod
     def _sources(worker: WorkerProcess) -> list[int]:
@@ -204,7 +208,7 @@ class Loop:
 
     def _flush(self, worker: WorkerProcess) -> None:
         worker.flush()
-        events = zmq.POLLIN | zmq.POLLOUT if worker.wants_to_write else zmq.POLLIN
+        events = sockets.READABLE | sockets.WRITABLE if worker.wants_to_write else sockets.READABLE
         self._poller.modify(worker.socket.fileno(), events)
 
     def _report(self) -> bool:
@@ -232,5 +236,5 @@ def _cores() -> float:
 
 
 def _memory() -> float:
-    given: Optional[str] = os.environ.get("CNFLOW_MEMORY")  # noqa: UP045
+    given: Optional[str] = os.environ.get("CNFLOW_MEMORY")
     return float(given) if given else float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -34,7 +34,7 @@ class WorkerProcess:
         working_dir: where it starts; None is here.
     """
 
-    def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str]) -> None:  # noqa: UP045
+    def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str]) -> None:
         self.rank = rank
         ours, theirs = socket.socketpair()
         output, their_output = os.pipe()
@@ -119,7 +119,7 @@ class WorkerProcess:
         """The end of what it printed."""
         return "\n".join(self._tail.decode(errors="replace").splitlines()[-_TAIL_LINES:])
 
-    def exitcode(self) -> Optional[int]:  # noqa: UP045
+    def exitcode(self) -> Optional[int]:
         """As `subprocess.Popen.poll`."""
         return self._process.poll()
 
@@ -152,7 +152,7 @@ def end(workers: Iterable[WorkerProcess]) -> None:
         worker._process.wait()  # noqa: SLF001 - this module's own
 
 
-def _pidfd(pid: int) -> Optional[int]:  # noqa: UP045
+def _pidfd(pid: int) -> Optional[int]:
     """Readable when *pid* ends; None where kernel or sandbox has no such thing: the closed socket tells then."""
     try:
         return os.pidfd_open(pid)

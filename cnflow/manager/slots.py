@@ -22,8 +22,8 @@ def slot_count(
     cores: float,
     memory: float,
     cores_per_worker: float,
-    mem_per_worker: Optional[float],  # noqa: UP045 - Python 3.9
-    max_workers: Optional[int],  # noqa: UP045
+    mem_per_worker: Optional[float],
+    max_workers: Optional[int],
 ) -> int:
     """Workers for a node of *cores* and *memory* bytes; at least one, so that a small node is of use."""
     fits = int(cores / cores_per_worker)
@@ -37,9 +37,9 @@ def slot_count(
 class Pace:
     """Learns how long tasks take, and says how many to hold in advance: many while short, none when long."""
 
-    def __init__(self, prefetch: Optional[int]) -> None:  # noqa: UP045
+    def __init__(self, prefetch: Optional[int]) -> None:
         self._fixed = prefetch
-        self._mean: Optional[float] = None  # noqa: UP045
+        self._mean: Optional[float] = None
 
     def ran(self, seconds: float) -> None:
         """A task took *seconds*. A longer one counts at once, a shorter one little by little."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Union
 
-from cnflow.manager.slots import Pace
 from cnflow.wire.messages import NO_FRAMES, Loss, Result, encode_loss
 from cnflow.wire.pipe import ResultKind
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cnflow.ids import FunctionId, WorkerRank
+    from cnflow.manager.slots import Pace
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 
@@ -148,7 +148,7 @@ class Manager:
         return [self._start(rank)]
 
     def dispatch(self) -> list[Action]:
-        """Call it after each round of events. Idle workers first; only then, while tasks are short, a second task each."""
+        """Call it after each round of events. Idle workers first; then, while tasks are short, more for each."""
         actions: list[Action] = []
         for depth in (1, self._pace.in_pipe()):
             for rank, worker in self._workers.items():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cnflow.ids import BlockId, RunId
-from cnflow.model.settings import ManagerSettings
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnflow.ids import BlockId, RunId
+    from cnflow.model.settings import ManagerSettings
 
 
 class BlockState(enum.Enum):

@@ -50,7 +50,7 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of silence after which the other side is given up; a manager then ends itself."""
 
     working_dir: str = ""
-    """Where workers start and their logs lie; empty makes a fresh folder that is removed at the end."""
+    """Where workers start; empty is where the manager itself was started."""
 
     def to_json(self) -> bytes:
         """Bytes of the settings file."""

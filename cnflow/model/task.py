@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from cnflow.ids import TaskId
+if TYPE_CHECKING:
+    from cnflow.ids import TaskId
 
 
 class AppKind(enum.IntEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import zmq
+from cnflow.wire.sockets import new_key_pair
 
 
 class RunKeys(NamedTuple):
@@ -18,6 +18,4 @@ class RunKeys(NamedTuple):
     @classmethod
     def make(cls) -> RunKeys:
         """Fresh random keys."""
-        server_public, server_secret = zmq.curve_keypair()
-        manager_public, manager_secret = zmq.curve_keypair()
-        return cls(server_public.decode(), server_secret.decode(), manager_public.decode(), manager_secret.decode())
+        return cls(*new_key_pair(), *new_key_pair())

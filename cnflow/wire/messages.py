@@ -7,12 +7,14 @@ A message is one frame for its head and one frame for each large part of the tas
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, List, Tuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
 from cnflow.wire.payload import OUT_OF_BAND, Payload
-from cnflow.wire.pipe import Part
+
+if TYPE_CHECKING:
+    from cnflow.wire.pipe import Part
 
 
 class _Message(msgspec.Struct, array_like=True, tag=True):
@@ -90,8 +92,8 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
 class Work(_Message):
     """Tasks, and the functions that the receiver has not seen."""
 
-    functions: List[Function]  # noqa: UP006 - evaluated on Python 3.9, as below
-    tasks: List[Task]  # noqa: UP006
+    functions: list[Function]
+    tasks: list[Task]
 
 
 class Stop(_Message):
@@ -109,7 +111,7 @@ class Done(_Message):
     """Results, and how many tasks this manager is ready to hold in all: the interchange keeps it filled up to that."""
 
     window: int
-    results: List[Result]  # noqa: UP006
+    results: list[Result]
 
 
 class Heartbeat(_Message):
@@ -148,13 +150,13 @@ class ManagerDown(_Message):
 
     id: bytes
     reason: str
-    lost: List[int]  # noqa: UP006
+    lost: list[int]
 
 
 class Results(_Message):
     """Results of many tasks."""
 
-    results: List[Result]  # noqa: UP006
+    results: list[Result]
 
 
 ToInterchange = Union[Work, Stop]
@@ -165,8 +167,8 @@ ToDriver = Union[Bound, ManagerUp, ManagerDown, Results]
 Frames = Sequence[Any]
 """Large parts that travel beside a head: bytes, buffers or ZeroMQ frames; nobody on the way looks into them."""
 
-TaskParcel = Tuple[Task, Frames]
-ResultParcel = Tuple[Result, Frames]
+TaskParcel = tuple[Task, Frames]
+ResultParcel = tuple[Result, Frames]
 
 NO_FRAMES: Frames = ()
 

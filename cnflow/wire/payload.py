@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
+
+    from cnflow.wire.pipe import Part
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 """Of the Python that runs here; bytecode is the same within one minor version only."""
@@ -63,7 +66,7 @@ def dump(value: object) -> Payload:
     return Payload(stream.getvalue())
 
 
-def load(body: bytes, buffers: Sequence[bytes | bytearray | memoryview] = ()) -> Any:  # noqa: ANN401 - the user's value
+def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the user's value
     """The value that `dump` was given. *buffers* back the loaded arrays: pass writable ones for writable arrays."""
     return pickle.loads(body, buffers=buffers)
 
@@ -86,16 +89,16 @@ def _dump_anything(value: object) -> Payload:
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; this says what is kept: one class
 def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
-    """cloudpickle's pickler that also notices bytecode. Made on first use: importing cloudpickle costs 20 ms."""
+    """Cloudpickle's pickler that also notices bytecode. Made on first use: importing cloudpickle costs 20 ms."""
     import cloudpickle  # noqa: PLC0415
 
-    class CodePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
+    class CodePickler(cloudpickle.Pickler):
         has_code = False
 
         def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - pickle's own signature
             if type(obj) is CodeType:
                 self.has_code = True
-            return super().reducer_override(obj)
+            return super().reducer_override(obj)  # type: ignore[no-untyped-call]
 
     return CodePickler
 
@@ -105,3 +108,10 @@ def dump_in_band(value: object) -> bytes:
     import cloudpickle  # noqa: PLC0415 - as above
 
     return bytes(cloudpickle.dumps(value, protocol=5))
+
+
+def ship_by_value(module: ModuleType) -> None:
+    """From now on have functions and classes of *module* travel whole instead of by their names."""
+    import cloudpickle  # noqa: PLC0415 - as above
+
+    cloudpickle.register_pickle_by_value(module)

@@ -1,6 +1,6 @@
 """Framing between a manager and one worker, over a socket pair; standard library only.
 
-A record is ``type, id, seconds, number of parts``, then the parts' lengths, then the parts. The same form goes both ways::
+A record is ``type, id, seconds, number of parts``, then the parts' lengths, then the parts; the same both ways::
 
     manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function
                         TASK      task id  parts: function id, body, buffers ...
@@ -65,7 +65,7 @@ def pack(kind: int, number: int, seconds: float, parts: Sequence[Part]) -> list[
     if sum(sizes) < _COPY_BELOW:
         return [b"".join((head, *parts))]
     chunks: list[Part] = [head]
-    for part, size in zip(parts, sizes):  # noqa: B905 - strict= is newer than Python 3.9
+    for part, size in zip(parts, sizes):
         if size >= _COPY_BELOW or len(chunks[-1]) >= _COPY_BELOW:
             chunks.append(part)
         else:

@@ -10,6 +10,11 @@ from zmq.utils import z85
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+
+READABLE = int(zmq.POLLIN)
+WRITABLE = int(zmq.POLLOUT)
+
+
 class Socket:
     """A DEALER or ROUTER that never drops and never blocks."""
 
@@ -46,7 +51,10 @@ def context() -> zmq.Context[Any]:
 
 
 def serve(
-    context: zmq.Context[Any], endpoint: str, ports: Optional[tuple[int, int]] = None, secret_key: str = ""  # noqa: UP045
+    context: zmq.Context[Any],
+    endpoint: str,
+    ports: Optional[tuple[int, int]] = None,
+    secret_key: str = "",
 ) -> tuple[Socket, int]:
     """A ROUTER that listens, and its TCP port (0 for a socket file).
 
@@ -89,7 +97,10 @@ def await_interchange(context: zmq.Context[Any], endpoint: str) -> Socket:
 
 
 def connect(
-    context: zmq.Context[Any], endpoint: str, identity: bytes = b"", curve: Optional[tuple[str, str, str]] = None  # noqa: UP045
+    context: zmq.Context[Any],
+    endpoint: str,
+    identity: bytes = b"",
+    curve: Optional[tuple[str, str, str]] = None,
 ) -> Socket:
     """A DEALER that connects, now or as soon as *endpoint* is there.
 
@@ -111,6 +122,12 @@ def connect(
     return socket
 
 
+def new_key_pair() -> tuple[str, str]:
+    """Public and secret CURVE key, Z85 text."""
+    public, secret = zmq.curve_keypair()
+    return public.decode(), secret.decode()
+
+
 def poller() -> zmq.Poller:
     """Waits for sockets and plain file descriptors alike."""
     return zmq.Poller()
@@ -124,7 +141,7 @@ class Doorkeeper:
         self.raw.bind("inproc://zeromq.zap.01")
         self._allowed = {z85.decode(key) for key in allowed}
 
-    def answer(self) -> Optional[str]:  # noqa: UP045
+    def answer(self) -> Optional[str]:
         """Answer one question that is waiting; the address that was turned away, if one was."""
         version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
         welcome = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._allowed

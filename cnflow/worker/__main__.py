@@ -9,10 +9,7 @@ from __future__ import annotations
 import importlib.machinery
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Optional
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Optional
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _ROOT = _HERE.parent.parent
@@ -23,16 +20,14 @@ class _FromRoot:
     """Finds our two packages in ROOT, and nothing else there."""
 
     @staticmethod
-    def find_spec(
-        name: str, path: Optional[Sequence[str]] = None, target: object = None  # noqa: UP045, ARG004
-    ) -> Optional[importlib.machinery.ModuleSpec]:  # noqa: UP045
+    def find_spec(name: str, *_: object) -> Optional[importlib.machinery.ModuleSpec]:
         """As `importlib.abc.MetaPathFinder.find_spec`."""
         return importlib.machinery.PathFinder.find_spec(name, [str(_ROOT)]) if name in _OURS else None
 
 
 if __name__ == "__main__":
     sys.path[:] = [entry for entry in sys.path if entry != str(_HERE)]
-    sys.meta_path.insert(0, _FromRoot)  # type: ignore[arg-type]  # a finder without a loader half
+    sys.meta_path.insert(0, _FromRoot)
 
     from cnflow.worker.loop import serve
 

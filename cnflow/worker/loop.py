@@ -29,14 +29,14 @@ def serve(descriptor: int) -> None:
     """Run tasks that come over the socket *descriptor* until it closes."""
     _die_with_parent()
     with socket.socket(fileno=descriptor) as manager:
-        manager.set_inheritable(False)  # noqa: FBT003 - the standard library's signature
+        manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
         functions: dict[bytes, _Function] = {}
         for record in _records(manager):
             if record.type == ToWorker.FUNCTION:
-                identity, head, body = (bytes(part) for part in record.parts)
+                identity, head, code = (bytes(part) for part in record.parts)
                 kind, _, name = head.decode().partition(" ")
-                functions[identity] = _Function(int(kind), name, _loader(body))
+                functions[identity] = _Function(int(kind), name, _loader(code))
             else:
                 function, body, *buffers = record.parts
                 _write(manager, _run(record.id, functions[bytes(function)], body, buffers))
@@ -65,15 +65,15 @@ def _run(task: int, function: _Function, body: Part, buffers: list[Part]) -> lis
     kind, seconds = ResultKind.VALUE, 0.0
     begin = time.perf_counter()
     try:
-        args, kwargs = payload.load(bytes(body), buffers)
+        args, kwargs = payload.load(body, buffers)
         value = call(function.kind, function.name, function.load(), args, kwargs)
         seconds = time.perf_counter() - begin
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever the user's code raises is its result
         kind, seconds = ResultKind.RAISED, time.perf_counter() - begin
         value = tuple(describe(error, _dump_body))
     try:
         result, out_of_band, python = payload.dump(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
         result = f"{type(value).__qualname__}: {error}".encode()
     return pack(kind, task, seconds, [python.encode(), result, *out_of_band])

@@ -69,5 +69,5 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may fail in any way
+    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text goes then
         return f"(its __str__ failed: {sys.exc_info()[1]!r})"

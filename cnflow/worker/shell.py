@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Tuple, Union
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
 
 from cnflow.errors import BashAppNoReturn, BashExitFailure
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _TAIL_BYTES = 4096
 _TAIL_LINES = 20
 
-Stream = Union[str, "os.PathLike[str]", Tuple[str, str]]  # noqa: UP006 - evaluated on Python 3.9
+Stream = Union[str, "os.PathLike[str]", tuple[str, str]]
 """Where a stream goes: a path, which is appended to, or ``(path, mode)``."""
 
 
@@ -38,10 +39,15 @@ def run_command(name: str, function: Callable[..., Any], args: tuple[Any, ...], 
     if not isinstance(command, str):
         raise BashAppNoReturn(f"bash_app {name} returned {command!r}; it must return the command line, a string")
     with _stdout(streams.get("stdout")) as stdout, _stderr(streams.get("stderr")) as stderr:
-        # The user's own command line for a shell: running it is what a bash app is for.
-        done = subprocess.run(
-            command, shell=True, executable=_shell(), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, check=False
-        )  # noqa: S602
+        done = subprocess.run(  # noqa: S602 - the user's own command line: running it is what a bash app is for
+            command,
+            shell=True,
+            executable=_shell(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            check=False,
+        )
         tail = _tail(stderr)
         if "stderr" not in streams:
             _pass_on(stderr)
@@ -64,21 +70,22 @@ def _accepted(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str,
     return {key: value for key, value in kwargs.items() if key not in {"stdout", "stderr"} or key in names}
 
 
-def _stdout(stream: Optional[Stream]) -> AbstractContextManager[Optional[IO[Any]]]:  # noqa: UP045 - Python 3.9
+def _stdout(stream: Optional[Stream]) -> AbstractContextManager[Optional[IO[Any]]]:
     """Where the command's stdout goes; by default to this process's own."""
     return contextlib.nullcontext() if stream is None else _open(stream)
 
 
-def _stderr(stream: Optional[Stream]) -> AbstractContextManager[IO[Any]]:  # noqa: UP045
+def _stderr(stream: Optional[Stream]) -> AbstractContextManager[IO[Any]]:
     """Where the command's stderr goes: always a file, whose end is quoted when the command fails."""
     return tempfile.TemporaryFile() if stream is None else _open(stream)
 
 
 def _open(stream: Stream) -> IO[Any]:
     path, mode = stream if isinstance(stream, tuple) else (stream, "a+")
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    file = Path(path).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
     # The tail is read back for the error message, so a file opened for writing only is opened for reading too.
-    return open(path, mode if "+" in mode else f"{mode}+")
+    return file.open(mode if "+" in mode else f"{mode}+")
 
 
 def _tail(stream: IO[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The driver's end of the high-throughput executor: an interchange process, and blocks of workers that a provider starts."""
+"""The driver's end of the high-throughput executor: an interchange process, and blocks that a provider starts."""
 
 from cnflow.executors.high_throughput.executor import HighThroughput
 

@@ -82,13 +82,13 @@ class HighThroughput:
                 self._report([Outcome(task.id, None, error)])
                 continue
             with self._lock:
-                error = self._error  # type: ignore[assignment]  # the except clause above types the name
-                if error is None:
+                broken = self._error
+                if broken is None:
                     self._held[task.id] = task.app.name
-            if error is None:
+            if broken is None:
                 self._line.send(packed)
             else:
-                self._report([Outcome(task.id, None, error)])
+                self._report([Outcome(task.id, None, broken)])
 
     def status(self) -> ExecutorStatus:
         """Blocks as the provider sees them, managers and workers as the interchange does."""
@@ -162,7 +162,9 @@ class HighThroughput:
         if not hosts:
             return f"ipc://{folder}/managers"  # the name is known before it is bound: managers may start at once
         if not self._bound.wait(_BIND_WITHIN):
-            raise InterchangeLostError(f"The interchange of executor {self.label!r} opened no port; see {self._log_dir}.")
+            raise InterchangeLostError(
+                f"The interchange of executor {self.label!r} opened no port; see {self._log_dir}."
+            )
         if self._error is not None:
             raise self._error
         return f"tcp://{{host}}:{self._port}"

@@ -10,20 +10,19 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import zmq
 
-from cnflow.interchange.loop import InterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from cnflow.ids import FunctionId
+    from cnflow.interchange.loop import InterchangeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ class Line:
         death = os.pidfd_open(self._process.pid)
         poller = sockets.poller()
         for source in (self._socket.raw, self._wake_read, death):
-            poller.register(source, zmq.POLLIN)
+            poller.register(source, sockets.READABLE)
         while not self._stopping:
             self._asleep = True
             self._flush()

@@ -9,7 +9,7 @@ from cnflow.ids import TaskId
 from cnflow.model.task import Outcome
 from cnflow.wire import payload
 from cnflow.wire.messages import Frames, Result, decode_loss, parts_of
-from cnflow.wire.pipe import ResultKind
+from cnflow.wire.pipe import Part, ResultKind
 from cnflow.worker.run import Raised
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UserTracebackError(Exception):
-    """Stands before the user's exception as its cause, so that his traceback is printed first, from where it happened."""
+    """Is the cause of the user's exception, so that his traceback is printed first, from where it happened."""
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}\n"""'
@@ -34,7 +34,7 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
     return Outcome(number, None, _error(result.kind, body, title(number)))
 
 
-def _value(number: TaskId, body: bytes, buffers: list[Any], title: Callable[[TaskId], str]) -> Outcome:
+def _value(number: TaskId, body: Part, buffers: list[Any], title: Callable[[TaskId], str]) -> Outcome:
     try:
         return Outcome(number, payload.load(body, buffers))
     except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
@@ -46,7 +46,7 @@ def _value(number: TaskId, body: bytes, buffers: list[Any], title: Callable[[Tas
         return Outcome(number, None, wrapped)
 
 
-def _error(kind: int, body: bytes, task: str) -> BaseException:
+def _error(kind: int, body: Part, task: str) -> BaseException:
     if kind == ResultKind.RAISED:
         return _raised(Raised(*payload.load(body)))
     if kind == ResultKind.UNPICKLABLE:

@@ -10,8 +10,6 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from cnflow.errors import SerializationError
 from cnflow.ids import FunctionId
 from cnflow.wire import payload
@@ -66,12 +64,12 @@ def _pack_function(task: TaskToRun) -> Function:
 
 
 def _ship_by_value(module: ModuleType | None) -> None:
-    """Have the functions of the user's own *module* travel whole: an image has his libraries, not his script's folder."""
+    """Have functions of the user's own *module* travel whole: an image has his libraries, not his script's folder."""
     file = getattr(module, "__file__", None)
     if module is None or file is None or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "cnflow":
         return
     if not str(Path(file).resolve()).startswith(_LIBRARIES):
-        cloudpickle.register_pickle_by_value(module)
+        payload.ship_by_value(module)
 
 
 def _blame(task: TaskToRun, error: Exception) -> str:

@@ -145,7 +145,7 @@ class DockerBlocks:
 
     def _start(self, container: str, request: BlockRequest) -> Follower:
         with rejecting("start a container", self._settings):
-            running = Running(self._client(), container)
+            running = Running(self._client(), container, terminal=bool(self._settings.create.get("tty")))
             try:
                 self._client().api.start(container)
             except BaseException:
@@ -196,10 +196,15 @@ def remove_abandoned(client: docker.DockerClient, settings: DockerProvider, age:
     with rejecting("list its containers", settings):
         created = client.api.containers(all=True, filters={"label": RUN_LABEL, "status": "created"})
         if created:
-            now = datetime.fromisoformat(str(client.info()["SystemTime"])[:19] + "+00:00").timestamp()
+            now = seconds_of(str(client.info()["SystemTime"]))
             for container in created:
                 if now - float(container["Created"]) >= age:
                     discard(client, str(container["Id"]))
+
+
+def seconds_of(time: str) -> float:
+    """Seconds since 1970 of an engine's time (RFC 3339, which Python reads from 3.11 on), to the second."""
+    return datetime.fromisoformat(re.sub(r"\.\d+", "", time).replace("Z", "+00:00")).timestamp()
 
 
 def listed_status(state: str, words: str) -> BlockStatus:

@@ -154,7 +154,9 @@ def _run(client: docker.DockerClient, arguments: dict[str, Any], settings: Docke
         running = Running(client, container)
         try:
             client.api.start(container)
+            return b"".join(running.output()).decode(errors="replace"), running.exit_code()
         except docker.errors.APIError as error:
             discard(client, container)
             return words(error), None
-        return b"".join(running.output()).decode(errors="replace"), running.exit_code()
+        finally:
+            running.close()

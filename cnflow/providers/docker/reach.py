@@ -37,17 +37,17 @@ def endpoint_hosts(client: docker.DockerClient, settings: DockerProvider) -> lis
     if network == "host" and local:
         return [LOOPBACK]
     gateways = [] if network == "host" or ":" in network else gateways_of(_inspect(client, network, settings))
-    return hosts(local, [gateway for gateway in gateways if _is_ours(gateway)], addresses_of_this_machine())
+    return hosts([gateway for gateway in gateways if _is_ours(gateway)], addresses_of_this_machine(), local=local)
 
 
-def hosts(local: bool | None, gateways: Sequence[str], others: Sequence[str]) -> list[str]:  # noqa: FBT001 - three answers
+def hosts(gateways: Sequence[str], others: Sequence[str], *, local: bool | None) -> list[str]:
     """Which addresses to offer.
 
     Args:
-        local: whether the engine runs here; None when it may.
         gateways: addresses of this machine that are the network's way out. A remote engine's own bridge often has the
             same address as ours, which then is not the way here.
         others: all addresses of this machine.
+        local: whether the engine runs here; None when it may.
     """
     outside = [address for address in others if not is_loopback(address)]
     if local is False:

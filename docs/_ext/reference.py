@@ -1,0 +1,137 @@
+# ruff: noqa: INP001 - Sphinx imports it from docs/_ext, which is no package
+"""Directives that write the reference pages from the code itself, so that the two cannot disagree."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import types
+import typing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from cnflow import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pydantic.fields import FieldInfo
+    from sphinx.application import Sphinx
+
+    from cnflow.config import Settings
+
+KIND = "What stands for this class in a file; in Python the class itself says it."
+
+
+class SettingsTable(SphinxDirective):
+    """``{cnflow-settings} module:Class``: the options of a settings class, with those of its bases or without."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {"without": str}
+
+    def run(self) -> list[nodes.Node]:
+        """Its docstring, then a row per option."""
+        settings = _named(self.arguments[0])
+        base = _named(self.options["without"]) if "without" in self.options else None
+        left_out = set(base.model_fields) if base else set()
+        rows = [
+            [f"``{name}``", _type(field), _default(field), _meaning(settings, name)]
+            for name, field in settings.model_fields.items()
+            if name not in left_out or _differs(field, base.model_fields[name] if base else None)
+        ]
+        return [*_paragraphs(inspect.getdoc(settings) or ""), _table(["Option", "Type", "Default", "Meaning"], rows)]
+
+
+class ErrorsTable(SphinxDirective):
+    """``{cnflow-errors}``: every class of cnflow.errors with what it says of itself."""
+
+    def run(self) -> list[nodes.Node]:
+        """A row per class, in the order of the module."""
+        classes = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)]
+        rows = [[f"``{error.__name__}``", (inspect.getdoc(error) or "").split("\n\n")[0]] for error in classes]
+        return [_table(["Error", "Means"], rows)]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx the directives."""
+    app.add_directive("cnflow-settings", SettingsTable)
+    app.add_directive("cnflow-errors", ErrorsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _named(target: str) -> type[Settings]:
+    module, _, name = target.partition(":")
+    found: type[Settings] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _differs(field: FieldInfo, inherited: FieldInfo | None) -> bool:
+    return inherited is None or (field.default, field.annotation) != (inherited.default, inherited.annotation)
+
+
+def _meaning(settings: type[Settings], name: str) -> str:
+    """The docstring under the option, in the class or in the base that first had it."""
+    told = [base.model_fields[name].description for base in settings.__mro__ if name in getattr(base, "model_fields", ())]
+    return next(filter(None, told), KIND if name == "kind" else "")
+
+
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "min_length": "items: at least"}
+
+
+def _type(field: FieldInfo) -> str:
+    limits = [f"{words} {getattr(m, key)}" for m in field.metadata for key, words in _LIMITS.items() if hasattr(m, key)]
+    return ", ".join([_words(field.annotation), *limits])
+
+
+def _words(annotation: object) -> str:
+    """*annotation* as a user would write it."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _words(parts[0])
+    if origin is typing.Literal:
+        return " or ".join(f"``{part!r}``" for part in parts)
+    if origin in {typing.Union, types.UnionType}:
+        return " or ".join(map(_words, parts))
+    if annotation is type(None):
+        return "None"
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    return f"{name} of {', '.join(map(_words, parts))}" if parts else name
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    made = field.get_default(call_default_factory=True)
+    return f"``{made!r}``" if isinstance(made, (str, int, float, dict, type(None))) else f"``{_call(made)}``"
+
+
+def _call(value: object) -> str:
+    """How *value*, settings or a list of them, is made."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_call, value))}]"
+    return f"{type(value).__name__}()"
+
+
+def _table(titles: list[str], rows: Iterable[list[str]]) -> nodes.table:
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in titles), cols=len(titles))
+    group += nodes.thead("", _row(titles))
+    group += nodes.tbody("", *map(_row, rows))
+    return nodes.table("", group, classes=["cnflow-reference"])
+
+
+def _row(cells: list[str]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *_inline(cell))) for cell in cells))
+
+
+def _paragraphs(docstring: str) -> list[nodes.Node]:
+    return [nodes.paragraph("", "", *_inline(" ".join(text.split()))) for text in docstring.split("\n\n")]
+
+
+def _inline(text: str) -> Iterator[nodes.Node]:
+    """Words as they are; what stands between backticks, single or double, as code."""
+    for position, part in enumerate(re.split(r"``([^`]+)``|`([^`]+)`", text)):
+        if part:
+            yield nodes.Text(part) if position % 3 == 0 else nodes.literal("", part)

@@ -1,0 +1,166 @@
+"""What tests share: services that may be missing, a stand-in for the manager, requests for blocks."""
+
+import os
+import re
+import shutil
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from cnflow.ids import BlockId, RunId
+from cnflow.model.block import BlockRequest
+from cnflow.model.settings import ManagerSettings
+
+MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+FAKE_MANAGER = """\
+import json, os, signal, subprocess, sys, time
+path, mode = sys.argv[1], os.environ.get("FAKE_MANAGER", "")
+seen = os.stat(path)
+folder = os.stat(os.path.dirname(path))
+with open(path) as file:
+    settings = json.load(file)
+os.unlink(path)
+with open("/proc/1/cmdline") as first:
+    init = first.read().split("\\0")
+print(json.dumps({
+    "argv": sys.argv, "environ": dict(os.environ), "init": init, "pid": os.getpid(), "sid": os.getsid(0),
+    "uid": os.getuid(), "gid": os.getgid(), "mode": oct(seen.st_mode & 0o777), "owner": seen.st_uid,
+    "folder": oct(folder.st_mode & 0o777), "block": settings["block"], "version": sys.version.split()[0],
+    "isolated": sys.flags.isolated, "file": path, "root": os.path.abspath(__file__).rsplit("/cnflow/", 1)[0],
+}), flush=True)
+if mode == "exit":
+    print("cannot go on", file=sys.stderr, flush=True)
+    sys.exit(3)
+if mode == "hog":
+    hog = bytearray(512 * 2 ** 20)
+if mode == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode == "family":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
+    print("child", child.pid, flush=True)
+if mode == "import":
+    import cloudpickle, msgspec, zmq
+    print("imported", zmq.__file__, flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+def pytest_runtest_setup(item):
+    for name, missing in (("docker", _no_docker), ("pythons", _no_pythons)):
+        if item.get_closest_marker(name) and (why := missing()):
+            _skip_or_fail(name, why)
+
+
+def _skip_or_fail(name, why):
+    required = os.environ.get("CNFLOW_REQUIRE", "").split(",")
+    (pytest.fail if name in required else pytest.skip)(why)
+
+
+@cache
+def _no_docker():
+    try:
+        import docker
+    except ModuleNotFoundError:
+        return "No Docker SDK. Run: pip install 'cnflow[docker]'"
+    try:
+        client = docker.from_env(timeout=10)
+        client.close()
+    except docker.errors.DockerException as error:
+        return f"No Docker engine answers ({error}). Run: sudo systemctl start docker (or: sudo dockerd &)"
+    return ""
+
+
+@cache
+def _interpreters():
+    found = {minor: path for minor in MINORS if (path := _pyenv(minor) or shutil.which(f"python{minor}"))}
+    if sys.executable:
+        found.setdefault(OWN_MINOR, sys.executable)
+    return found
+
+
+def _pyenv(minor):
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    return next((str(path) for path in sorted(versions.glob(f"{minor}.*/bin/python{minor}"))), None)
+
+
+def _no_pythons():
+    missing = sorted(set(MINORS) - _interpreters().keys())
+    return f"No interpreter for Python {', '.join(missing)}. Run: pyenv install {' '.join(missing)}" if missing else ""
+
+
+@pytest.fixture(scope="session")
+def pythons():
+    """Minor version -> path of an interpreter, for each that capsules are made for; use with the marker ``pythons``."""
+    return _interpreters()
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """A client of the Docker engine; use with the marker ``docker``."""
+    import docker
+
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def image_base(engine):
+    """Name of an image with Python, best the driver's own minor, that needs no registry."""
+    wanted = [os.environ.get("CNFLOW_TEST_IMAGE", ""), f"python:{OWN_MINOR}-slim", f"cnflow-base:{OWN_MINOR}"]
+    there = [tag for image in engine.images.list() for tag in image.tags]
+    found = next((tag for tag in wanted if tag in there), None) or next(
+        (tag for tag in there if re.match(r"cnflow-base:|python:3\.\d+-slim", tag)), None
+    )
+    if found is None:
+        _skip_or_fail("docker", "The engine has no image with Python. Run: make base-image")
+    return found
+
+
+@pytest.fixture(scope="session")
+def capsule_cache(tmp_path_factory):
+    """A cache that the tests of one process share, and that is not the user's."""
+    return tmp_path_factory.getbasetemp() / "capsules"
+
+
+@pytest.fixture
+def fake_root(tmp_path):
+    """A folder to start a manager from that reports what it sees and waits to be ended."""
+    entry = tmp_path / "root" / "cnflow" / "manager" / "__main__.py"
+    entry.parent.mkdir(parents=True)
+    entry.write_text(FAKE_MANAGER)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def request_for(tmp_path):
+    """Makes requests for blocks: ``request_for(image, block="0")``."""
+    run = RunId(f"test-{os.getpid()}-{time.monotonic_ns()}")
+
+    def make(image="", block="0"):
+        manager = ManagerSettings(
+            hosts=("127.0.0.1",), endpoint="tcp://{host}:9", executor="htex", block=block, secret_key="S3CRET-S3CRET"
+        )
+        return BlockRequest(run, "htex", BlockId(block), image, manager, tmp_path / f"block-{block}.log")
+
+    return make
+
+
+@pytest.fixture
+def until():
+    """Waits for something that another process does; fails when it has not in time."""
+
+    def wait(condition, timeout=20.0):
+        deadline = time.monotonic() + timeout
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.02)
+        return value
+
+    return wait
