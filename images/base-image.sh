@@ -41,7 +41,8 @@ echo "Making cnflow-base:$suite from $mirror (about a minute)." >&2
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mmdebstrap --quiet --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
+# usr-is-merged and its hook: /bin and its like are links from the start, so nothing that would merge them (47 MB) comes in.
+mmdebstrap --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
   --include=usr-is-merged,python3,python3-pip,python3-venv,ca-certificates,netbase,tzdata \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
@@ -49,7 +50,7 @@ mmdebstrap --quiet --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/mayb
   --customize-hook='rm -f "$1"/usr/lib/python3.*/EXTERNALLY-MANAGED' \
   --customize-hook='find "$1/usr" -depth -name __pycache__ -exec rm -r {} +' \
   --customize-hook="$PWD/trust-host-authorities.sh" \
-  "$suite" "$work/root.tar" "$mirror"
+  "$suite" "$work/root.tar" "$mirror" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8' \
   --change 'CMD ["python3"]' "$work/root.tar" "cnflow-base:$suite" >/dev/null
 

@@ -26,23 +26,22 @@ if TYPE_CHECKING:
 KIND = "What stands for this class in a file; in Python the class itself says it."
 
 
-class SettingsTable(SphinxDirective):
+class SettingsList(SphinxDirective):
     """``{cnflow-settings} module:Class``: the options of a settings class, with those of its bases or without."""
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {"without": str}
 
     def run(self) -> list[nodes.Node]:
-        """Its docstring, then a row per option."""
+        """Its docstring, then each option with its type, default and meaning."""
         settings = _named(self.arguments[0])
         base = _named(self.options["without"]) if "without" in self.options else None
-        left_out = set(base.model_fields) if base else set()
-        rows = [
-            [f"``{name}``", _type(field), _default(field), _meaning(settings, name)]
+        options = [
+            _option(name, field, _meaning(settings, name))
             for name, field in settings.model_fields.items()
-            if name not in left_out or _differs(field, base.model_fields[name] if base else None)
+            if _differs(field, base.model_fields.get(name) if base else None)
         ]
-        return [*_paragraphs(inspect.getdoc(settings) or ""), _table(["Option", "Type", "Default", "Meaning"], rows)]
+        return [*_paragraphs(inspect.getdoc(settings) or ""), nodes.definition_list("", *options)]
 
 
 class ErrorsTable(SphinxDirective):
@@ -57,7 +56,7 @@ class ErrorsTable(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx the directives."""
-    app.add_directive("cnflow-settings", SettingsTable)
+    app.add_directive("cnflow-settings", SettingsList)
     app.add_directive("cnflow-errors", ErrorsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -74,11 +73,19 @@ def _differs(field: FieldInfo, inherited: FieldInfo | None) -> bool:
 
 def _meaning(settings: type[Settings], name: str) -> str:
     """The docstring under the option, in the class or in the base that first had it."""
-    told = [base.model_fields[name].description for base in settings.__mro__ if name in getattr(base, "model_fields", ())]
+    told = [
+        base.model_fields[name].description for base in settings.__mro__ if name in getattr(base, "model_fields", ())
+    ]
     return next(filter(None, told), KIND if name == "kind" else "")
 
 
-_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "min_length": "items: at least"}
+def _option(name: str, field: FieldInfo, meaning: str) -> nodes.definition_list_item:
+    default = "must be given" if field.is_required() else f"default {_default(field)}"
+    term = nodes.term("", "", nodes.literal("", name), *_inline(f": {_type(field)}; {default}"))
+    return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *_inline(meaning))))
+
+
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "min_length": "length at least"}
 
 
 def _type(field: FieldInfo) -> str:
@@ -102,8 +109,6 @@ def _words(annotation: object) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "must be given"
     made = field.get_default(call_default_factory=True)
     return f"``{made!r}``" if isinstance(made, (str, int, float, dict, type(None))) else f"``{_call(made)}``"
 

@@ -59,9 +59,7 @@ class ProviderContract:
         provider.cancel([block])
         provider.cancel([block])
 
-    def test_a_provider_made_anew_knows_the_blocks_of_the_one_before_and_can_end_them(
-        self, provider, make, started, until
-    ):
+    def test_a_provider_made_anew_knows_the_blocks_of_the_one_before_and_can_end_them(self, make, started, until):
         block, _, _ = started
         anew = make({})
         assert anew.status([block])[block].state is BlockState.RUNNING

@@ -222,7 +222,9 @@ def refuse(image: str, settings: DockerProvider) -> None:
 
     Raises:
         BlockRejectedError: it could not.
+        ConfigurationError: as for `create_arguments`.
     """
+    _overlaid(_limits(settings), settings.create)
     if not image:
         raise BlockRejectedError(
             "DockerProvider runs images and was asked for the bare node. Give the executor or the app an image=, "

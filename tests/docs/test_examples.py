@@ -1,0 +1,131 @@
+"""Runs what README.md and docs/ tell the reader to write and to type.
+
+Each block runs in a fresh folder that holds the files of its page. Comments in front of a block say what it is
+(docs/decisions/0001-the-reference-is-made-from-the-code.md):
+
+    <!-- file: NAME -->     is a file of the page under that name
+    <!-- needs: IMAGE -->   cannot run without that container image
+    <!-- prints -->         is what the Python block before it prints
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md"))]
+SECONDS_AT_MOST = 90
+
+BLOCK = re.compile(r"(?P<notes>(?:^<!-- .* -->\n)*)^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(r"<!-- (\w+)(?:: (.*?))? -->")
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    notes: dict[str, str]
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            found["language"], found["text"], dict(NOTE.findall(found["notes"])), text[: found.start()].count("\n") + 1
+        )
+        for found in BLOCK.finditer(text)
+    ]
+
+
+def steps_of(page: Path) -> list[tuple[Block, str | None]]:
+    """Blocks to run, each with what it prints (None where the page does not say)."""
+    blocks = blocks_of(page)
+    following = [*blocks[1:], None]
+    return [
+        (block, after.text if after and "prints" in after.notes else None)
+        for block, after in zip(blocks, following, strict=True)
+        if block.language in {"python", "console"}
+    ]
+
+
+def parameters():
+    for page in PAGES:
+        for block, printed in steps_of(page):
+            marks = [pytest.mark.docker] if "needs" in block.notes else []
+            yield pytest.param(page, block, printed, marks=marks, id=f"{page.relative_to(ROOT)}:{block.line}")
+
+
+@pytest.fixture
+def folder(request, tmp_path):
+    """A fresh folder with the files of a page."""
+    for block in blocks_of(request.param):
+        if "file" in block.notes:
+            (tmp_path / block.notes["file"]).write_text(block.text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("folder", "block", "printed"), list(parameters()), indirect=["folder"])
+@pytest.mark.timeout(2 * SECONDS_AT_MOST)
+def test_the_reader_can_do_what_the_page_says(block, printed, folder):
+    if "needs" in block.notes:
+        require_image(block.notes["needs"])
+    if block.language == "python":
+        script = folder / block.notes.get("file", "example.py")
+        script.write_text(block.text)
+        done = run([sys.executable, script.name], folder)
+        assert done.returncode == 0, done.stderr
+        assert printed is None or done.stdout == printed
+    else:
+        for command in commands_in(block):
+            check_command(command, folder)
+
+
+def test_every_comment_in_front_of_a_block_is_one_that_this_file_knows():
+    notes = {note for page in PAGES for block in blocks_of(page) for note in block.notes}
+    assert notes <= {"file", "needs", "prints"}
+
+
+def test_no_block_is_written_in_a_language_that_nobody_checks():
+    languages = {block.language for page in PAGES for block in blocks_of(page)}
+    assert languages <= {"python", "console", "text", "toml"}
+
+
+def commands_in(block: Block) -> list[list[str]]:
+    lines = block.text.splitlines()
+    assert all(line.startswith("$ ") for line in lines), "a console block holds commands, each after `$ `"
+    return [shlex.split(line.removeprefix("$ ")) for line in lines]
+
+
+def check_command(command: list[str], folder: Path) -> None:
+    """Run a command of ours; of another see that what it names is there."""
+    match command:
+        case ["cnflow", *rest]:
+            done = run([sys.executable, "-m", "cnflow.cli", *rest], folder)
+            assert done.returncode == 0, done.stderr
+        case ["make", target]:
+            assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE), f"no target {target}"
+        case _:
+            pytest.fail(f"a command that no test knows: {shlex.join(command)}")
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS_AT_MOST, check=False)
+
+
+def require_image(image: str) -> None:
+    """Skip, or fail where CNFLOW_REQUIRE says that a Docker engine is required, when *image* is not there."""
+    if shutil.which("docker") and run(["docker", "image", "inspect", image], ROOT).returncode == 0:
+        return
+    message = f"needs a Docker engine with the image {image}: make images"
+    if "docker" in os.environ.get("CNFLOW_REQUIRE", "").split(","):
+        pytest.fail(message)
+    pytest.skip(message)

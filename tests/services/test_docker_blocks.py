@@ -1,0 +1,280 @@
+"""Each promise about containers, on a real engine; what runs in them is a stand-in for the manager that reports."""
+
+import json
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+from cnflow.config import DockerProvider
+from cnflow.errors import BlockError, BlockRejectedError
+from cnflow.ids import BlockId
+from cnflow.model.block import BlockState
+from cnflow.providers.docker import DockerBlocks, create_arguments
+from cnflow.providers.docker import blocks as docker_blocks
+from cnflow.providers.docker.engine import create
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def tar(fake_root, tmp_path):
+    path = tmp_path / "fake.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(fake_root, arcname=".")
+    return path
+
+
+@pytest.fixture
+def provide(tar, capsule_cache):
+    """Makes providers; what they started is cancelled at the end."""
+    made = []
+
+    def make(**settings):
+        provider = DockerBlocks(DockerProvider(**settings), cache_dir=capsule_cache, capsule=lambda _k, _c: tar)
+        made.append(provider)
+        return provider
+
+    yield make
+    for provider in made:
+        provider.cancel(list(provider._followers))
+        provider.close()
+
+
+@pytest.fixture
+def start(provide, request_for, image_base, until):
+    """Starts a block: its provider, its id, what the engine says of it, and what it reports of itself."""
+
+    def run(**settings):
+        provider, request = provide(**settings), request_for(image_base)
+        block = provider.submit(request)
+        report = until(lambda: request.log_file.read_text() if request.log_file.exists() else "")
+        return provider, block, json.loads(report.splitlines()[0])
+
+    return run
+
+
+def test_a_container_is_labelled_with_its_run_executor_and_block(start, engine, image_base):
+    _, block, _ = start()
+    labels = engine.containers.get(block).labels
+    assert labels["cnflow.run"].startswith("test-")
+    assert labels["cnflow.executor"] == "htex"
+    assert labels["cnflow.block"] == "0"
+    assert labels["cnflow.image"] == image_base
+
+
+def test_a_container_has_a_readable_name(start, engine):
+    _, block, _ = start()
+    container = engine.containers.get(block)
+    assert container.name == f"cnflow-{container.labels['cnflow.run']}-htex-0"
+
+
+def test_the_first_process_is_an_init(start):
+    _, _, report = start()
+    assert report["init"][0].endswith(("docker-init", "tini"))
+    assert report["pid"] != 1
+
+
+def test_a_cancelled_block_is_removed(start, engine):
+    provider, block, _ = start()
+    provider.cancel([block])
+    assert block not in [container.id for container in engine.containers.list(all=True, ignore_removed=True)]
+
+
+def test_a_block_that_ends_by_itself_is_removed_without_anybody_asking(start, engine, until):
+    _, block, _ = start(environment={"FAKE_MANAGER": "exit"})
+    until(lambda: block not in [one.id for one in engine.containers.list(all=True, ignore_removed=True)])
+
+
+def test_no_key_is_in_the_arguments_the_environment_or_what_the_engine_shows(start, engine):
+    _, block, report = start()
+    assert "S3CRET" not in json.dumps(engine.containers.get(block).attrs)
+    assert "S3CRET" not in json.dumps(report)
+
+
+@pytest.mark.parametrize("user", [None, "1234:567"])
+def test_the_settings_file_is_the_container_users_alone_and_gone_once_read(start, engine, user):
+    _, block, report = start(user=user)
+    assert (report["mode"], report["folder"]) == ("0o600", "0o700")
+    assert report["owner"] == report["uid"] == (1234 if user else 0)
+    assert engine.containers.get(block).exec_run(["cat", report["file"]], user="root").exit_code != 0
+
+
+def test_everything_is_delivered_without_a_mount_as_a_remote_engine_needs_it(start, engine):
+    _, block, report = start()
+    assert engine.containers.get(block).attrs["Mounts"] == []
+    assert report["root"] == "/.cnflow/capsule"
+
+
+def test_the_manager_does_not_read_the_images_python_variables(start):
+    _, _, report = start(environment={"PYTHONPATH": "/somewhere"})
+    assert report["isolated"] == 1
+
+
+def test_network(start, engine):
+    network = engine.networks.create("cnflow-test-network")
+    try:
+        provider, block, _ = start(network=network.name)
+        assert list(engine.containers.get(block).attrs["NetworkSettings"]["Networks"]) == [network.name]
+        network.reload()
+        assert list(provider.endpoint_hosts()) == [network.attrs["IPAM"]["Config"][0]["Gateway"]]
+        provider.cancel([block])
+    finally:
+        network.remove()
+
+
+def test_the_hosts_own_network_is_reached_by_the_loopback_address(provide):
+    assert list(provide(network="host").endpoint_hosts()) == ["127.0.0.1"]
+
+
+def test_the_default_network_is_reached_by_its_gateway(provide):
+    hosts = list(provide().endpoint_hosts())
+    assert len(hosts) == 1
+    assert not hosts[0].startswith("127.")
+
+
+def test_an_unknown_network_is_named_with_the_nearest(provide):
+    with pytest.raises(BlockRejectedError, match="no network 'brigde'. Did you mean 'bridge'"):
+        provide(network="brigde").endpoint_hosts()
+
+
+def test_environment(start):
+    _, _, report = start(environment={"GREETING": "hello"})
+    assert report["environ"]["GREETING"] == "hello"
+
+
+def test_mounts(start, engine, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text("content")
+    _, block, _ = start(mounts={str(tmp_path / "data"): "/data:ro"})
+    container = engine.containers.get(block)
+    assert container.exec_run(["cat", "/data/x"]).output == b"content"
+    assert container.exec_run(["sh", "-c", "echo > /data/y"]).exit_code != 0
+
+
+def test_a_mount_of_a_path_that_is_not_there_is_rejected_in_the_engines_words(provide, request_for, image_base, engine):
+    with pytest.raises(BlockRejectedError, match="bind source path does not exist: /no/such/path"):
+        provide(mounts={"/no/such/path": "/data"}).submit(request_for(image_base))
+    _assert_nothing_left(engine)
+
+
+def test_cpus_and_memory_limit_the_container_and_are_told_to_the_manager(start, engine):
+    _, block, report = start(cpus=0.5, memory="256m")
+    limits = engine.containers.get(block).attrs["HostConfig"]
+    assert (limits["NanoCpus"], limits["Memory"]) == (500_000_000, 256 * 2**20)
+    assert report["environ"]["CNFLOW_CORES"] == "0.5"
+    assert report["environ"]["CNFLOW_MEMORY"] == str(256 * 2**20)
+
+
+def test_a_block_beyond_its_memory_fails_and_says_why(start, until):
+    provider, block, _ = start(memory="64m", environment={"FAKE_MANAGER": "hog"})
+    status = until(lambda: (now := provider.status([block])[block]).state.is_final and now)
+    assert status.state is BlockState.FAILED
+    assert "SIGKILL" in status.message
+    assert "memory='64m'" in status.message
+
+
+def test_user(start):
+    _, _, report = start(user="1234:567")
+    assert (report["uid"], report["gid"]) == (1234, 567)
+
+
+def test_extra_create_options(start, engine):
+    _, block, _ = start(create={"shm_size": "32m", "hostname": "elsewhere", "labels": {"team": "x"}})
+    container = engine.containers.get(block)
+    assert container.attrs["HostConfig"]["ShmSize"] == 32 * 2**20
+    assert container.attrs["Config"]["Hostname"] == "elsewhere"
+    assert container.labels["team"] == "x"
+
+
+def test_output_with_a_terminal_is_read_too(start):
+    _, _, report = start(create={"tty": True})
+    assert report["block"] == "0"
+
+
+def test_an_unknown_create_option_is_named_with_the_nearest(provide, request_for, image_base, engine):
+    with pytest.raises(BlockRejectedError, match="no option 'shmsize'. Did you mean 'shm_size'"):
+        provide(create={"shmsize": "1g"}).submit(request_for(image_base))
+    _assert_nothing_left(engine)
+
+
+def test_gpus_on_an_engine_without_any_are_refused_in_its_own_words(provide, request_for, image_base, engine):
+    if "nvidia" in json.dumps(engine.info().get("Runtimes", {})):
+        pytest.skip("this engine has GPUs")
+    with pytest.raises(BlockRejectedError, match="could not select device driver"):
+        provide(gpus=1).submit(request_for(image_base))
+    _assert_nothing_left(engine)
+
+
+def test_a_name_that_is_taken_is_refused_in_the_engines_words(start, request_for, image_base, engine):
+    provider, block, _ = start()
+    with pytest.raises(BlockRejectedError, match="already in use"):
+        provider.submit(request_for(image_base))
+    assert provider.status([block])[block].state is BlockState.RUNNING
+    assert len(_ours(engine)) == 1
+
+
+def test_a_container_that_was_created_and_never_started_is_removed_later(
+    provide, request_for, image_base, engine, monkeypatch
+):
+    provider, settings = provide(), DockerProvider()
+    provider.prepare(image_base)
+    probe = provider._found[image_base].probe
+    left = create(engine, create_arguments(request_for(image_base, BlockId("9")), settings, probe), settings)
+    provider.prepare(image_base)
+    assert [container.id for container in _ours(engine)] == [left]
+    docker_blocks.remove_abandoned(engine, settings, age=0.0)
+    _assert_nothing_left(engine)
+
+
+@pytest.mark.parametrize("host", ["unix:///no/such/docker.sock", "tcp://127.0.0.1:9"])
+def test_an_engine_that_does_not_answer_is_told_of_with_what_to_do(provide, host, image_base):
+    provider = provide(host=host)
+    for ask in (provider.endpoint_hosts, lambda: provider.prepare(image_base)):
+        with pytest.raises(BlockError, match=f"engine at {host} does not answer") as caught:
+            ask()
+        assert "DOCKER_HOST" in str(caught.value)
+
+
+def test_the_engine_is_the_one_that_docker_host_names(provide, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/docker.sock")
+    with pytest.raises(BlockError, match="does not answer"):
+        provide().endpoint_hosts()
+
+
+def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(
+    tar, tmp_path, request_for, image_base, capsule_cache, provide, engine
+):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import os, pathlib, pickle, signal, sys\n"
+        "from cnflow.config import DockerProvider\n"
+        "from cnflow.providers.docker import DockerBlocks\n"
+        "request, tar, cache = pickle.loads(sys.stdin.buffer.read())\n"
+        "blocks = DockerBlocks(DockerProvider(), cache_dir=cache, capsule=lambda *_: tar)\n"
+        "print(blocks.submit(request), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    import pickle
+
+    said = subprocess.run(
+        [sys.executable, str(script)],
+        input=pickle.dumps((request_for(image_base), tar, capsule_cache)),
+        capture_output=True,
+        check=False,
+    )
+    block = said.stdout.decode().strip()
+    provider = provide()
+    assert provider.status([block])[block].state is BlockState.RUNNING, said.stderr
+    provider.cancel([block])
+    _assert_nothing_left(engine)
+
+
+def _ours(engine):
+    found = engine.containers.list(all=True, ignore_removed=True, filters={"label": "cnflow.run"})
+    return [container for container in found if container.labels["cnflow.run"].startswith("test-")]
+
+
+def _assert_nothing_left(engine):
+    assert not [container.name for container in _ours(engine)]

@@ -1,0 +1,170 @@
+"""Finding, pulling and probing images on a real engine, and the capsules that they get."""
+
+import io
+import json
+import tarfile
+import uuid
+
+import pytest
+
+from cnflow.capsule import MARKER_NAME, tag_of
+from cnflow.config import DockerProvider
+from cnflow.errors import ImageNotFoundError, ImageUnusableError
+from cnflow.providers.docker import DockerBlocks, unpack_capsule
+from cnflow.providers.docker.images import find
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def name(engine):
+    """A name for an image that is removed at the end."""
+    tag = f"cnflow-test-{uuid.uuid4().hex[:8]}:1"
+    yield tag
+    for image in engine.images.list(name=tag):
+        engine.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def blocks(capsule_cache):
+    made = []
+
+    def make(**settings):
+        made.append(DockerBlocks(DockerProvider(**settings), cache_dir=capsule_cache))
+        return made[-1]
+
+    yield make
+    for provider in made:
+        provider.close()
+
+
+def build(engine, name, dockerfile):
+    engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=name, rm=True, forcerm=True)
+    return name
+
+
+def pack(files):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def test_preparing_tells_what_the_name_stands_for(blocks, engine, image_base):
+    assert blocks().prepare(image_base) == engine.images.get(image_base).id
+
+
+def test_what_was_probed_is_remembered(blocks, image_base, monkeypatch):
+    blocks().prepare(image_base)
+    monkeypatch.setattr("cnflow.providers.docker.images._run", None)
+    blocks().prepare(image_base)
+
+
+def test_an_image_without_python_is_told_of_with_what_to_do(blocks, engine, name):
+    engine.api.import_image_from_data(pack({"hello": b"hi"}), repository=name.partition(":")[0], tag="1")
+    with pytest.raises(
+        ImageUnusableError, match=f"Image '{name}' has no Python that starts: python3: .*python3"
+    ) as caught:
+        blocks().prepare(name)
+    assert "CPython 3.9 to 3.13" in str(caught.value)
+
+
+def test_an_image_whose_python_fails_is_told_of_in_its_own_words(blocks, engine, name, image_base):
+    dockerfile = f"FROM {image_base}\nRUN mkdir /b && printf '#!/bin/sh\\necho broken >&2; exit 4' >/b/python3"
+    build(engine, name, f"{dockerfile} && chmod 755 /b/python3 && cp /b/python3 /b/python\nENV PATH=/b:/usr/bin:/bin\n")
+    with pytest.raises(ImageUnusableError, match="python3: broken"):
+        blocks().prepare(name)
+
+
+def test_a_name_that_is_not_to_be_had_is_told_of_with_the_engines_words_and_the_nearest(
+    blocks, engine, name, image_base
+):
+    engine.images.get(image_base).tag(name)
+    with pytest.raises(ImageNotFoundError) as caught:
+        blocks().prepare(name.replace(":1", ":2"))
+    assert f"Did you mean '{name}'" in str(caught.value)
+    assert "Pulling it failed: " in str(caught.value)
+
+
+def test_a_policy_of_never_pulling_is_said(blocks):
+    with pytest.raises(ImageNotFoundError, match="not pulled, since DockerProvider"):
+        blocks(pull="never").prepare("cnflow-no-such-image:1")
+
+
+def test_a_policy_of_always_pulling_does_not_use_what_is_here(blocks, engine, name, image_base):
+    engine.images.get(image_base).tag(name)
+    with pytest.raises(ImageNotFoundError, match="Pulling it failed"):
+        blocks(pull="always").prepare(name)
+    assert blocks(pull="missing").prepare(name) == blocks(pull="never").prepare(name)
+
+
+def test_a_name_that_no_registry_could_have_is_refused(blocks):
+    with pytest.raises(ImageNotFoundError, match="invalid reference format|must be lowercase"):
+        blocks().prepare("Not A Name")
+
+
+@pytest.mark.timeout(300)
+def test_an_image_that_holds_its_capsule_needs_none_delivered(
+    blocks, engine, name, image_base, tmp_path, monkeypatch, until, request_for, capsule_cache
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    unpack_capsule(image_base, tmp_path / "capsule", DockerProvider())
+    marker = json.loads((tmp_path / "capsule" / MARKER_NAME).read_text())
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        tar.add(tmp_path / "capsule", arcname="capsule")
+        dockerfile = f"FROM {image_base}\nCOPY capsule/ /opt/cnflow/\n".encode()
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        tar.addfile(member, io.BytesIO(dockerfile))
+    context.seek(0)
+    engine.images.build(fileobj=context, custom_context=True, tag=name, rm=True)
+    found = find(engine, name, DockerProvider(), capsule_cache)
+    assert found.holds_capsule
+    assert marker == {"tag": tag_of(found.kind)}
+    provider, request = blocks(), request_for(name)
+    block = provider.submit(request)
+    top = engine.containers.get(block).attrs["Args"]
+    until(lambda: request.log_file.exists() and "manager" in request.log_file.read_text())
+    provider.cancel([block])
+    assert any("/opt/cnflow/cnflow/manager/__main__.py" in argument for argument in top)
+
+
+@pytest.mark.pythons
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
+def test_a_capsule_runs_on_each_real_python_in_a_container(
+    engine, name, image_base, minor, pythons, capsule_cache, tmp_path, until, request_for, fake_root
+):
+    from pathlib import Path
+
+    home = Path(pythons[minor]).resolve().parent.parent
+    image = build(engine, name, f"FROM {image_base}\nENV PATH={home}/bin:/usr/bin:/bin FAKE_MANAGER=import\n")
+
+    def capsule(kind, cache):
+        """The real one, with the entry that reports in place of the manager."""
+        from cnflow.capsule import capsule_tar
+
+        tar = tmp_path / "capsule.tar"
+        tar.write_bytes(capsule_tar(kind, cache).read_bytes())
+        with tarfile.open(tar, "a") as archive:
+            archive.add(fake_root / "cnflow/manager/__main__.py", arcname="./cnflow/manager/__main__.py")
+        return tar
+
+    root = "import sys; sys.path.insert(0, __file__.rsplit('/cnflow/', 1)[0])\n"
+    entry = fake_root / "cnflow/manager/__main__.py"
+    entry.write_text(root + entry.read_text())
+    provider = DockerBlocks(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, capsule=capsule)
+    request = request_for(image)
+    block = provider.submit(request)
+    try:
+        said = until(lambda: (text := request.log_file.read_text()) and "imported" in text and text, timeout=30)
+    finally:
+        provider.cancel([block])
+        provider.close()
+    report = json.loads(said.splitlines()[0])
+    assert report["version"].startswith(f"{minor}.")
+    assert "imported /.cnflow/capsule/zmq/" in said

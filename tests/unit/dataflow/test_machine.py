@@ -1,0 +1,170 @@
+"""Stories of the kernel's state machine."""
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from cnflow.dataflow.machine import LOSSES, Machine, Verdict
+from cnflow.model.task import TaskState
+
+
+def test_a_task_without_dependencies_is_launched_at_once():
+    assert Machine().submitted(0, ()).launch == [0]
+
+
+def test_a_task_is_launched_when_its_last_dependency_is_done():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.submitted(1, ())
+    assert machine.submitted(2, [0, 1]).launch == []
+    assert machine.ended([(0, Verdict.DONE)]).launch == []
+    assert machine.ended([(1, Verdict.DONE)]).launch == [2]
+
+
+def test_a_dependency_that_is_named_twice_counts_once():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.submitted(1, [0, 0])
+    assert machine.ended([(0, Verdict.DONE)]).launch == [1]
+
+
+def test_a_dependency_that_is_done_already_is_not_waited_for():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.ended([(0, Verdict.DONE)])
+    assert machine.submitted(1, [0]).launch == [1]
+
+
+def test_a_failure_spreads_to_all_that_depend_on_it_and_names_the_nearest():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.submitted(1, [0])
+    machine.submitted(2, [1])
+    machine.submitted(3, ())
+    changes = machine.ended([(0, Verdict.FAILED)])
+    assert changes.final == [
+        (0, TaskState.FAILED),
+        (1, TaskState.DEPENDENCY_FAILED),
+        (2, TaskState.DEPENDENCY_FAILED),
+    ]
+    assert changes.failed_by == {1: 0, 2: 1}
+    assert machine.counts()[TaskState.LAUNCHED] == 1
+
+
+def test_a_task_submitted_after_its_dependency_failed_is_never_launched():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.ended([(0, Verdict.FAILED)])
+    changes = machine.submitted(1, [0])
+    assert changes.launch == []
+    assert changes.failed_by == {1: 0}
+
+
+def test_a_task_with_two_failing_dependencies_fails_once():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.submitted(1, ())
+    machine.submitted(2, [0, 1])
+    changes = machine.ended([(0, Verdict.FAILED), (1, Verdict.FAILED)])
+    assert [task for task, _ in changes.final] == [0, 2, 1]
+
+
+def test_a_failed_task_is_tried_again_as_often_as_it_has_retries():
+    machine = Machine()
+    machine.submitted(0, (), retries=2)
+    assert machine.ended([(0, Verdict.FAILED)]).launch == [0]
+    assert machine.ended([(0, Verdict.FAILED)]).launch == [0]
+    assert machine.ended([(0, Verdict.FAILED)]).final == [(0, TaskState.FAILED)]
+
+
+def test_a_lost_task_does_not_use_up_the_users_retries():
+    machine = Machine()
+    machine.submitted(0, (), retries=1)
+    for _ in range(LOSSES):
+        assert machine.ended([(0, Verdict.LOST)]).launch == [0]
+    assert machine.ended([(0, Verdict.FAILED)]).launch == [0]
+    assert machine.ended([(0, Verdict.FAILED)]).launch == []
+
+
+def test_what_is_given_up_is_not_tried_again():
+    machine = Machine()
+    machine.submitted(0, (), retries=5)
+    assert machine.ended([(0, Verdict.GIVEN_UP)]).final == [(0, TaskState.FAILED)]
+
+
+def test_a_second_verdict_on_a_task_changes_nothing():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.ended([(0, Verdict.DONE)])
+    assert machine.ended([(0, Verdict.FAILED)]) == ([], [], {})
+
+
+def test_at_the_end_of_the_run_every_open_task_fails():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.submitted(1, [0])
+    assert machine.abandoned().final == [(0, TaskState.FAILED), (1, TaskState.FAILED)]
+    assert list(machine.open_tasks()) == []
+
+
+def test_a_chain_of_a_hundred_thousand_tasks_fails_without_recursion():
+    machine = Machine()
+    machine.submitted(0, ())
+    for task in range(1, 100_000):
+        machine.submitted(task, [task - 1])
+    assert len(machine.ended([(0, Verdict.FAILED)]).final) == 100_000
+
+
+class WhateverHappens(RuleBasedStateMachine):
+    """Each task is launched only when all it needs is done, settled exactly once, and never both failed and launched."""
+
+    def __init__(self):
+        super().__init__()
+        self.machine = Machine()
+        self.needs = {}
+        self.launched = set()
+        self.settled = {}
+        self.count = 0
+
+    def follow(self, changes):
+        for task, state in changes.final:
+            assert task not in self.settled, "settled twice"
+            self.settled[task] = state
+            self.launched.discard(task)
+        for task in changes.launch:
+            assert task not in self.settled, "launched after it was settled"
+            assert all(self.settled.get(need) is TaskState.DONE for need in self.needs[task]), "launched too early"
+            self.launched.add(task)
+        for task, failed in changes.failed_by.items():
+            assert failed in self.needs[task]
+            assert self.settled[failed] in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
+
+    @rule(wishes=st.lists(st.integers(0, 40), max_size=4), retries=st.integers(0, 2))
+    def submit(self, wishes, retries):
+        needs = [wish for wish in wishes if wish < self.count]
+        task, self.count = self.count, self.count + 1
+        self.needs[task] = needs
+        self.follow(self.machine.submitted(task, needs, retries))
+
+    @rule(some=st.lists(st.integers(0, 40), max_size=5), verdict=st.sampled_from(Verdict))
+    def end(self, some, verdict):
+        self.follow(self.machine.ended([(task, verdict) for task in some]))
+
+    @invariant()
+    def every_task_is_counted_once(self):
+        assert sum(self.machine.counts().values()) == self.count
+
+    @invariant()
+    def nobody_waits_for_what_is_settled(self):
+        for task in range(self.count):
+            if task in self.settled or task in self.launched:
+                continue
+            assert any(need not in self.settled for need in self.needs[task]), f"{task} waits for nothing"
+
+    def teardown(self):
+        self.follow(self.machine.abandoned())
+        assert set(self.settled) == set(range(self.count)), "a task was lost"
+
+
+WhateverHappens.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWhateverHappens = WhateverHappens.TestCase

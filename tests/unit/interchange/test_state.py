@@ -1,0 +1,231 @@
+"""Stories of the interchange's state machine."""
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cnflow.interchange.state import (
+    Interchange,
+    Refuse,
+    SendHeartbeat,
+    SendResults,
+    SendStop,
+    SendWork,
+    TellDown,
+    TellUp,
+)
+from cnflow.wire.messages import Function, ManagerInfo, Result, Task
+from cnflow.wire.pipe import ResultKind
+
+FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
+A, B = b"a", b"b"
+
+
+def info(slots=2, protocol=1):
+    return ManagerInfo(protocol, "0.1.0", "3.11", "host", "0", "", slots, 1)
+
+
+def tasks(*numbers):
+    return [(Task(number, FUNCTION.id, b"args"), ()) for number in numbers]
+
+
+def results(*numbers):
+    return [(Result(number, ResultKind.VALUE, b"value"), ()) for number in numbers]
+
+
+def interchange():
+    return Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=30)
+
+
+def given(actions):
+    return {action.manager: [task.id for task, _ in action.tasks] for action in actions if isinstance(action, SendWork)}
+
+
+def joined(state, manager, slots=2, window=None, now=0):
+    state.registered(manager, info(slots), now)
+    state.done(manager, slots if window is None else window, [], now)
+
+
+def test_tasks_wait_until_a_manager_says_how_many_it_wants():
+    state = interchange()
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    assert state.registered(A, info(), 0) == [TellUp(A, info())]
+    assert state.dispatch(0) == []
+    state.done(A, 2, [], 0)
+    assert given(state.dispatch(0)) == {A: [0, 1]}
+    assert state.queued == 1
+
+
+def test_idle_slots_of_all_managers_are_filled_before_anybody_gets_tasks_in_advance():
+    state = interchange()
+    joined(state, A, slots=5, window=50)
+    joined(state, B, slots=5, window=50)
+    state.submitted([FUNCTION], tasks(*range(10)))
+    assert {manager: len(ids) for manager, ids in given(state.dispatch(0)).items()} == {A: 5, B: 5}
+
+
+def test_room_that_was_left_is_used_by_the_next_tasks():
+    state = interchange()
+    joined(state, A, slots=4)
+    state.submitted([FUNCTION], tasks(0))
+    assert given(state.dispatch(0)) == {A: [0]}
+    state.submitted([], tasks(1, 2))
+    assert given(state.dispatch(0)) == {A: [1, 2]}
+
+
+def test_a_function_is_sent_once_to_each_manager():
+    state = interchange()
+    joined(state, A, slots=1)
+    joined(state, B, slots=1)
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    first = [action.functions for action in state.dispatch(0)]
+    state.done(A, 1, results(0), 1)
+    again = [action.functions for action in state.dispatch(1)]
+    assert first == [[FUNCTION], [FUNCTION]]
+    assert again == [[]]
+
+
+def test_a_late_result_of_a_lost_manager_is_not_delivered_twice():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0))
+    state.dispatch(0)
+    assert state.ticked(31) == [TellDown(A, "silent for 31 s", [0])]
+    assert [type(action) for action in state.done(A, 2, results(0), 32)] == [Refuse]
+
+
+def test_a_result_of_a_task_that_was_given_to_another_is_dropped():
+    state = interchange()
+    joined(state, A)
+    joined(state, B)
+    state.submitted([FUNCTION], tasks(0))
+    state.dispatch(0)
+    assert state.done(B, 2, results(0), 1) == []
+    assert state.done(A, 2, results(0), 1) == [SendResults(results(0))]
+
+
+def test_a_manager_of_another_protocol_is_told_so():
+    (refusal,) = interchange().registered(A, info(protocol=99), 0)
+    assert isinstance(refusal, Refuse)
+    assert "protocol 99" in refusal.reason
+
+
+def test_who_registers_anew_has_lost_what_it_held():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0))
+    state.dispatch(0)
+    assert state.registered(A, info(), 1) == [TellDown(A, "it registered anew", [0]), TellUp(A, info())]
+
+
+def test_who_leaves_gives_its_tasks_back_to_the_driver():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0, 1))
+    state.dispatch(0)
+    assert state.left(A, "drained") == [TellDown(A, "drained", [0, 1])]
+
+
+def test_a_manager_that_nothing_was_said_to_is_sent_a_heartbeat():
+    state = interchange()
+    joined(state, A)
+    state.heard(A, 9)
+    assert state.ticked(10) == [SendHeartbeat(A)]
+    state.heard(A, 19)
+    assert state.ticked(19) == []
+
+
+def test_a_stranger_is_refused():
+    assert [type(action) for action in interchange().heard(A, 0)] == [Refuse]
+
+
+def test_at_the_end_every_manager_is_stopped_and_nothing_is_queued():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(*range(9)))
+    assert state.stopped() == [SendStop(A)]
+    assert state.queued == 0
+
+
+class WhateverHappens(RuleBasedStateMachine):
+    """However managers come, go, answer late or fall silent: no task is lost, and none is reported twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = interchange()
+        self.now = 0
+        self.submitted = 0
+        self.queued = set()
+        self.held = {}
+        self.reported = []
+
+    def follow(self, actions):
+        for action in actions:
+            match action:
+                case SendWork(manager, _, parcels):
+                    assert manager in self.held, "work for a manager that is not there"
+                    for task, _ in parcels:
+                        self.queued.remove(task.id)
+                        self.held[manager].add(task.id)
+                case SendResults(parcels):
+                    for result, _ in parcels:
+                        owner = next(m for m, ids in self.held.items() if result.id in ids)
+                        self.held[owner].remove(result.id)
+                        self.reported.append(result.id)
+                case TellUp(manager, _):
+                    self.held[manager] = set()
+                case TellDown(manager, _, lost):
+                    assert self.held.pop(manager) == set(lost)
+                    self.reported += lost
+        return actions
+
+    def dispatch(self):
+        self.follow(self.state.dispatch(self.now))
+
+    @rule(count=st.integers(1, 9))
+    def driver_submits(self, count):
+        numbers = range(self.submitted, self.submitted + count)
+        self.submitted += count
+        self.queued |= set(numbers)
+        self.state.submitted([FUNCTION], tasks(*numbers))
+        self.dispatch()
+
+    @rule(manager=st.sampled_from([b"1", b"2", b"3"]), slots=st.integers(1, 4))
+    def manager_registers(self, manager, slots):
+        self.follow(self.state.registered(manager, info(slots), self.now))
+        self.dispatch()
+
+    @rule(data=st.data(), window=st.integers(0, 12))
+    @precondition(lambda self: self.held)
+    def manager_answers(self, data, window):
+        manager = data.draw(st.sampled_from(sorted(self.held)))
+        finished = data.draw(st.lists(st.integers(0, max(0, self.submitted - 1)), max_size=6))
+        self.follow(self.state.done(manager, window, results(*finished), self.now))
+        self.dispatch()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.held)
+    def manager_leaves(self, data):
+        self.follow(self.state.left(data.draw(st.sampled_from(sorted(self.held))), "left"))
+        self.dispatch()
+
+    @rule(seconds=st.integers(1, 40))
+    def time_passes(self, seconds):
+        self.now += seconds
+        self.follow(self.state.ticked(self.now))
+        self.dispatch()
+
+    @invariant()
+    def every_task_is_in_exactly_one_place(self):
+        held = [number for ids in self.held.values() for number in ids]
+        everywhere = [*self.queued, *held, *self.reported]
+        assert sorted(everywhere) == list(range(self.submitted))
+
+    @invariant()
+    def the_state_agrees(self):
+        assert self.state.queued == len(self.queued)
+        assert {manager: self.state.held_by(manager) for manager in self.held} == self.held
+
+
+WhateverHappens.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWhateverHappens = WhateverHappens.TestCase

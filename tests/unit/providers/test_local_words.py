@@ -1,0 +1,56 @@
+import pytest
+
+from cnflow.config import LocalProvider
+from cnflow.errors import BlockRejectedError
+from cnflow.model.block import BlockState
+from cnflow.providers.endings import ending, exit_words, tail
+from cnflow.providers.local import LocalBlocks, python_path
+
+
+def test_an_image_is_refused_with_what_to_use_instead():
+    with pytest.raises(BlockRejectedError, match=r"cannot run image 'app1:0.1'. Use DockerProvider, or Config\(ignore"):
+        LocalBlocks(LocalProvider()).prepare("app1:0.1")
+
+
+def test_several_nodes_are_refused():
+    with pytest.raises(BlockRejectedError, match="nodes_per_block=2"):
+        LocalBlocks(LocalProvider(nodes_per_block=2)).prepare("")
+
+
+def test_workers_find_modules_beside_the_script_before_the_users_own_path():
+    assert python_path("/home/me/work", "/a:/b") == "/home/me/work:/a:/b"
+    assert python_path("/home/me/work", "") == "/home/me/work"
+
+
+def test_an_interactive_session_has_its_current_folder_on_the_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert python_path("", "") == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3, "exited with code 3"),
+        (-15, "was killed by signal 15 (SIGTERM)"),
+        (137, "was killed by signal 9 (SIGKILL)"),
+        (128, "exited with code 128"),
+        (255, "exited with code 255"),
+    ],
+)
+def test_exit_codes_are_told_from_signals(code, words):
+    assert exit_words(code) == words
+
+
+def test_the_last_lines_are_quoted(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(b"line %d\n" % n for n in range(5000)) + b"\xff\n")
+    assert tail(log, 2) == "    line 4999\n    \N{REPLACEMENT CHARACTER}"
+    status = ending(1, log)
+    assert status.state is BlockState.FAILED
+    assert status.message.startswith(f"It exited with code 1. The last lines of {log}:\n    line 49")
+
+
+def test_a_block_that_printed_nothing_is_told_of_all_the_same(tmp_path):
+    assert ending(1, tmp_path / "none").message == "It exited with code 1."
+    assert ending(137, None, "by hand").message == "It was killed by signal 9 (SIGKILL) (by hand)."
+    assert ending(0, None).state is BlockState.ENDED
