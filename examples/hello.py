@@ -1,4 +1,4 @@
-"""A function that runs in a container: build the image with `make images`, then `python examples/hello.py`."""
+"""A function that runs in a container. First `make images`, then `.venv/bin/python examples/hello.py`."""
 
 import cnflow
 from cnflow import Config, python_app

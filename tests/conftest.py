@@ -1,5 +1,6 @@
 """What tests share: services that may be missing, a stand-in for the manager, requests for blocks."""
 
+import json
 import os
 import re
 import shutil
@@ -164,3 +165,14 @@ def until():
         return value
 
     return wait
+
+
+@pytest.fixture
+def report_of(until):
+    """Waits for what the stand-in for the manager reports: one line among what a block prints, in any order."""
+
+    def line(log_file):
+        text = log_file.read_text() if log_file.exists() else ""
+        return next((line for line in text.splitlines(keepends=True) if line[0] == "{" and line[-1] == "\n"), None)
+
+    return lambda request: json.loads(until(lambda: line(request.log_file)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cnflow import __version__
 from cnflow.addresses import addresses_of_this_machine
-from cnflow.cli.engine import hosts_of_the_engine
+from cnflow.cli.engine import default_engine
 from cnflow.cli.installed import Installed, installed_by_extra
 from cnflow.errors import BlockError, MissingExtraError
 
@@ -41,12 +41,10 @@ class Finding:
 def examine() -> list[Finding]:
     """Every check; asks the Docker engine, and nothing else outside this process."""
     installed = installed_by_extra()
-    engine, hosts = engine_finding()
     return [
         python_finding(sys.version_info[:2]),
         *package_findings(installed.get("", [])),
-        engine,
-        addresses_finding(hosts),
+        *engine_findings(),
         pip_finding(),
         *(extra_finding(extra, parts) for extra, parts in sorted(installed.items()) if extra),
     ]
@@ -74,23 +72,28 @@ def package_findings(parts: list[Installed]) -> list[Finding]:
     return [Finding("cnflow", Verdict.GOOD, f"{__version__} with {fine}"), *wrong]
 
 
-def engine_finding() -> tuple[Finding, list[str]]:
-    """Whether the default Docker engine can be used, and under which addresses its containers reach this machine."""
+def engine_findings() -> list[Finding]:
+    """Whether the default Docker engine can be used, and what addresses workers in it and here could connect to."""
     try:
-        hosts = list(hosts_of_the_engine())
+        engine = default_engine()
     except MissingExtraError:
-        found = "unknown: the docker package, through which cnflow speaks to it, is not installed"
-        return Finding("Docker engine", Verdict.ABSENT, found, "Run: pip install 'cnflow[docker]'"), []
+        found = "not known: the package docker, through which cnflow speaks to one, is not installed"
+        return [
+            Finding("Docker engine", Verdict.ABSENT, found, "Run: pip install 'cnflow[docker]'"),
+            addresses_finding([]),
+        ]
     except BlockError as error:
-        advice = "Start one, or name one with DOCKER_HOST. Runs without images work as it is."
-        return Finding("Docker engine", Verdict.ABSENT, str(error), advice), []
-    return Finding("Docker engine", Verdict.GOOD, "answers"), hosts
+        found, _, advice = str(error).partition("\n")
+        return [Finding("Docker engine", Verdict.ABSENT, found, advice), addresses_finding([])]
+    good = Finding("Docker engine", Verdict.GOOD, f"version {engine.version} answers")
+    return [good, addresses_finding(engine.hosts)]
 
 
-def addresses_finding(hosts_of_engine: list[str]) -> Finding:
+def addresses_finding(from_containers: list[str]) -> Finding:
     """Where workers could connect to, by the engine's account and by this machine's own."""
-    addresses = dict.fromkeys([*hosts_of_engine, *addresses_of_this_machine()])
-    return Finding("addresses", Verdict.GOOD, ", ".join(addresses))
+    here = [address for address in addresses_of_this_machine() if address not in from_containers]
+    found = ", ".join([*(f"{address} (from containers)" for address in from_containers), *here])
+    return Finding("addresses", Verdict.GOOD, found)
 
 
 def pip_finding() -> Finding:

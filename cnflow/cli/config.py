@@ -25,7 +25,10 @@ def _config() -> None:
 def show(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Python (with a variable `config`), TOML, JSON or YAML file. None: the default Config."),
+        typer.Argument(
+            metavar="FILE",
+            help="Python (with a variable `config`), TOML, JSON or YAML file; the default Config without it.",
+        ),
     ] = None,
     *,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.JSON,

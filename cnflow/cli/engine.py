@@ -1,31 +1,46 @@
-"""What the commands ask of the Docker provider; the only place in `cnflow.cli` that imports it."""
+"""What the commands ask of a Docker engine, through its provider; the only place in `cnflow.cli` that knows of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.config.providers import DockerProvider
-from cnflow.config.registry import PROVIDERS, load
+from cnflow.config.registry import PROVIDERS
+from cnflow.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
+_EXTRA = PROVIDERS["docker"].extra
 
-def hosts_of_the_engine() -> Collection[str]:
-    """Addresses of this machine that containers of the default engine could reach, likeliest first.
+
+class Engine(NamedTuple):
+    """An engine that answers."""
+
+    version: str
+    hosts: list[str]
+    """Addresses of this machine that its containers could reach, likeliest first."""
+
+
+def default_engine() -> Engine:
+    """The engine that a DockerProvider without options uses.
 
     Raises:
         MissingExtraError: the Docker SDK is not installed.
-        BlockError: no engine answers, or one that is too old; holds its own words.
+        BlockError: no engine answers; holds its own words.
     """
-    backend = PROVIDERS["docker"]
-    blocks = load(backend.live, "The provider 'docker'", backend.extra)(DockerProvider())
     try:
-        hosts: Collection[str] = blocks.endpoint_hosts()
-        return hosts
+        from cnflow.providers.docker import engine, reach  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        raise _missing(error, "The provider 'docker'") from error
+    settings = DockerProvider()
+    client = engine.connect(settings)
+    try:
+        with engine.rejecting("tell its version", settings):
+            version = str(client.version()["Version"])
+        return Engine(version, reach.endpoint_hosts(client, settings))
     finally:
-        blocks.close()
+        client.close()
 
 
 def unpack_capsule(image: str, directory: Path) -> None:
@@ -36,6 +51,13 @@ def unpack_capsule(image: str, directory: Path) -> None:
         BlockError: the image is not there or cannot hold a worker.
         CapsuleError: its packages could not be got.
     """
-    backend = PROVIDERS["docker"]
-    module = backend.live.partition(":")[0]
-    load(f"{module}:unpack_capsule", "A capsule for an image", backend.extra)(image, directory, DockerProvider())
+    try:
+        from cnflow.providers.docker import unpack_capsule as unpack  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        raise _missing(error, "A capsule for an image") from error
+    unpack(image, directory, DockerProvider())
+
+
+def _missing(error: ModuleNotFoundError, what: str) -> Exception:
+    """*error* itself where it is a module of ours that is missing."""
+    return error if str(error.name).startswith("cnflow") else MissingExtraError(what, _EXTRA)

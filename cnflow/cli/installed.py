@@ -18,8 +18,8 @@ _REQUIREMENT = re.compile(
     re.VERBOSE,
 )
 
-_FOR_BUILDERS = {"dev", "docs"}
-"""Extras that nobody needs who only runs cnflow."""
+_NOT_TOLD = {"all", "dev", "docs"}
+"""Extras that stand for all others, or that nobody needs who only runs cnflow."""
 
 
 class Requirement(NamedTuple):
@@ -73,10 +73,10 @@ def parse_requirement(line: str) -> Requirement:
 
 
 def requirements_by_extra(lines: Iterable[str]) -> Mapping[str, list[Requirement]]:
-    """Those that this interpreter needs, by extra, "" first; extras for cnflow's own builders are left out."""
+    """Those that this interpreter needs, by extra; ``""`` stands for what is always needed."""
     found: dict[str, list[Requirement]] = {"": []}
     for requirement in map(parse_requirement, lines):
-        if requirement.applies_here and requirement.extra not in _FOR_BUILDERS:
+        if requirement.applies_here and requirement.extra not in _NOT_TOLD:
             found.setdefault(requirement.extra, []).append(requirement)
     return found
 

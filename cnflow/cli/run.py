@@ -7,8 +7,12 @@ import typer
 
 
 def run(
-    script: Annotated[Path, typer.Argument(help="Python script to run.", exists=True, dir_okay=False, readable=True)],
-    args: Annotated[list[str] | None, typer.Argument(help="Arguments of the script.", show_default=False)] = None,
+    script: Annotated[
+        Path, typer.Argument(metavar="SCRIPT", help="Python script to run.", exists=True, dir_okay=False, readable=True)
+    ],
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="ARGS", help="Arguments of the script.", show_default=False)
+    ] = None,
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:

@@ -41,7 +41,8 @@ def run_as_main(script: Path, args: Sequence[str], *, before_traceback: Callable
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the script's and goes to the user
         if before_traceback:
             before_traceback()
-        sys.excepthook(type(error), error, _from_the_script_on(error.__traceback__))
+        error.__traceback__ = _from_the_script_on(error.__traceback__)  # the hook prints this one, whatever it is given
+        sys.excepthook(type(error), error, error.__traceback__)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else RAISED
     return 0
 

@@ -3,6 +3,7 @@
 from cnflow.config.base import Settings
 from cnflow.config.config import Config
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.config.files import load_config
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "ProviderSettings",
     "Settings",
     "ThreadPoolExecutor",
+    "load_config",
 ]

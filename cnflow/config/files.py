@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 import sys
@@ -79,11 +80,9 @@ def _read_json(path: Path) -> object:
 
 
 def _read_toml(path: Path) -> object:
-    if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415 - named differently before 3.11
-    else:
-        import tomli as tomllib  # noqa: PLC0415 - the same parser, before it was in the standard library
-    return _parsed(tomllib.loads, path)
+    # The same parser: before 3.11 it was a package of its own.
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return _parsed(toml.loads, path)
 
 
 def _read_yaml(path: Path) -> object:

@@ -23,13 +23,12 @@ class ProviderContract:
         made.close()
 
     @pytest.fixture
-    def started(self, provider, request_for, image, until):
+    def started(self, provider, request_for, image, report_of):
         """A running block: its id, its request, and what its manager reported."""
         request = request_for(image)
         provider.prepare(image)
         block = provider.submit(request)
-        report = until(lambda: request.log_file.read_text() if request.log_file.exists() else "")
-        yield block, request, json.loads(report.splitlines()[0])
+        yield block, request, report_of(request)
         provider.cancel([block])
 
     def test_a_block_runs_until_it_is_cancelled_and_then_is_gone(self, provider, started):
@@ -67,10 +66,10 @@ class ProviderContract:
         until(lambda: anew.status([block])[block].state is BlockState.GONE)
         anew.close()
 
-    def test_closing_leaves_blocks_as_they_are(self, make, request_for, image, until):
+    def test_closing_leaves_blocks_as_they_are(self, make, request_for, image, report_of):
         first, second, request = make({}), make({}), request_for(image)
         block = first.submit(request)
-        until(lambda: request.log_file.exists() and request.log_file.read_text())
+        report_of(request)
         first.close()
         assert second.status([block])[block].state is BlockState.RUNNING
         second.cancel([block])
@@ -87,10 +86,10 @@ class ProviderContract:
         provider.cancel([block])
         provider.close()
 
-    def test_a_manager_that_does_not_end_when_asked_is_killed(self, make, request_for, image, until):
+    def test_a_manager_that_does_not_end_when_asked_is_killed(self, make, request_for, image, report_of):
         provider, request = make({"FAKE_MANAGER": "stubborn"}), request_for(image)
         block = provider.submit(request)
-        until(lambda: request.log_file.exists() and request.log_file.read_text())
+        report_of(request)
         provider.cancel([block])
         assert provider.status([block])[block].state.is_final
         provider.close()

@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md"))]
 SECONDS_AT_MOST = 90
 
-BLOCK = re.compile(r"(?P<notes>(?:^<!-- .* -->\n)*)^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?P<notes>(?:^<!-- [^\n]* -->\n)*)^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 NOTE = re.compile(r"<!-- (\w+)(?:: (.*?))? -->")
 
 
@@ -49,7 +51,7 @@ def blocks_of(page: Path) -> list[Block]:
 def steps_of(page: Path) -> list[tuple[Block, str | None]]:
     """Blocks to run, each with what it prints (None where the page does not say)."""
     blocks = blocks_of(page)
-    following = [*blocks[1:], None]
+    following = [*blocks, None][1:]
     return [
         (block, after.text if after and "prints" in after.notes else None)
         for block, after in zip(blocks, following, strict=True)

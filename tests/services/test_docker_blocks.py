@@ -43,14 +43,13 @@ def provide(tar, capsule_cache):
 
 
 @pytest.fixture
-def start(provide, request_for, image_base, until):
+def start(provide, request_for, image_base, report_of):
     """Starts a block: its provider, its id, what the engine says of it, and what it reports of itself."""
 
     def run(**settings):
         provider, request = provide(**settings), request_for(image_base)
         block = provider.submit(request)
-        report = until(lambda: request.log_file.read_text() if request.log_file.exists() else "")
-        return provider, block, json.loads(report.splitlines()[0])
+        return provider, block, report_of(request)
 
     return run
 

@@ -9,7 +9,7 @@ import pytest
 
 from cnflow.capsule import MARKER_NAME, tag_of
 from cnflow.config import DockerProvider
-from cnflow.errors import ImageNotFoundError, ImageUnusableError
+from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImageUnusableError
 from cnflow.providers.docker import DockerBlocks, unpack_capsule
 from cnflow.providers.docker.images import find
 
@@ -21,8 +21,8 @@ def name(engine):
     """A name for an image that is removed at the end."""
     tag = f"cnflow-test-{uuid.uuid4().hex[:8]}:1"
     yield tag
-    for image in engine.images.list(name=tag):
-        engine.images.remove(image.id, force=True)
+    if engine.images.list(name=tag):
+        engine.images.remove(tag, force=True)  # by its name: the content may be the base image's
 
 
 @pytest.fixture
@@ -41,6 +41,10 @@ def blocks(capsule_cache):
 def build(engine, name, dockerfile):
     engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=name, rm=True, forcerm=True)
     return name
+
+
+def said_in(log_file):
+    return log_file.read_text() if log_file.exists() else ""
 
 
 def pack(files):
@@ -102,7 +106,7 @@ def test_a_policy_of_always_pulling_does_not_use_what_is_here(blocks, engine, na
 
 
 def test_a_name_that_no_registry_could_have_is_refused(blocks):
-    with pytest.raises(ImageNotFoundError, match="invalid reference format|must be lowercase"):
+    with pytest.raises(BlockRejectedError, match="invalid reference format"):
         blocks().prepare("Not A Name")
 
 
@@ -128,7 +132,7 @@ def test_an_image_that_holds_its_capsule_needs_none_delivered(
     provider, request = blocks(), request_for(name)
     block = provider.submit(request)
     top = engine.containers.get(block).attrs["Args"]
-    until(lambda: request.log_file.exists() and "manager" in request.log_file.read_text())
+    until(lambda: "manager" in said_in(request.log_file))
     provider.cancel([block])
     assert any("/opt/cnflow/cnflow/manager/__main__.py" in argument for argument in top)
 
@@ -161,10 +165,9 @@ def test_a_capsule_runs_on_each_real_python_in_a_container(
     request = request_for(image)
     block = provider.submit(request)
     try:
-        said = until(lambda: (text := request.log_file.read_text()) and "imported" in text and text, timeout=30)
+        said = until(lambda: (text := said_in(request.log_file)) and "imported" in text and text)
     finally:
         provider.cancel([block])
         provider.close()
-    report = json.loads(said.splitlines()[0])
-    assert report["version"].startswith(f"{minor}.")
+    assert f'"version": "{minor}.' in said
     assert "imported /.cnflow/capsule/zmq/" in said

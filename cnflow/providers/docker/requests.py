@@ -32,7 +32,7 @@ _FIXED = frozenset({"image", "command", "entrypoint", "init", "auto_remove", "re
 _NOT_FOR_PROBE = frozenset(
     {
         *("network", "networking_config", "network_mode", "ports", "publish_all_ports", "links", "extra_hosts"),
-        *("dns", "dns_opt", "dns_search", "mac_address", "hostname", "domainname"),
+        *("dns", "dns_opt", "dns_search", "mac_address", "hostname", "domainname", "tty", "stdin_open"),
     },
 )
 

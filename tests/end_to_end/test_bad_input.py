@@ -1,0 +1,266 @@
+"""Bad input: a clear error, and nothing else is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+
+import pytest
+
+import cnflow
+from cnflow import Config, bash_app, python_app
+from cnflow.errors import (
+    AlreadyLoadedError,
+    BashAppNoReturn,
+    BlockError,
+    BlockRejectedError,
+    ConfigurationError,
+    NoDataFlowKernelError,
+    RemoteError,
+    SerializationError,
+    UnknownNameError,
+    WorkerLost,
+)
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.providers import LocalProvider
+
+
+@python_app
+def add(a, b=0):
+    return a + b
+
+
+@pytest.fixture
+def processes(tmp_path):
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))) as dfk:
+        yield dfk
+        assert add(1, b=2).result(30) == 3, "the run goes on"
+
+
+@pytest.mark.usefixtures("processes")
+class TestTasksThatFail:
+    def test_the_users_traceback_comes_first_and_without_our_frames(self):
+        @python_app
+        def divide(a, b):
+            return a / b
+
+        error = divide(1, 0).exception(30)
+        assert isinstance(error, ZeroDivisionError)
+        printed = "".join(traceback.format_exception(error))
+        first = printed.partition("The above exception")[0]
+        assert "return a / b" in first
+        assert "cnflow/worker" not in first.replace(os.sep, "/")
+
+    def test_sys_exit_fails_that_task_alone_with_its_code_and_last_words(self):
+        @python_app
+        def leave():
+            import sys
+
+            sys.stderr.write("goodbye\n")
+            sys.exit(5)
+
+        error = leave().exception(30)
+        assert isinstance(error, WorkerLost)
+        assert error.exitcode == 5
+        assert "goodbye" in str(error)
+        assert "Task 0 (leave)" in str(error)
+
+    def test_a_crash_fails_that_task_alone_with_its_signal_and_last_words(self):
+        @python_app
+        def crash():
+            import os
+            import signal
+            import sys
+
+            print("about to crash", file=sys.stderr)
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+        others = [add(n) for n in range(50)]
+        error = crash().exception(30)
+        more = [add(n) for n in range(50)]
+        assert isinstance(error, WorkerLost)
+        assert error.exitcode == -signal.SIGSEGV
+        assert "SIGSEGV" in str(error)
+        assert "about to crash" in str(error)
+        assert [f.result(30) for f in others + more] == list(range(50)) * 2
+
+    def test_an_argument_that_cannot_be_pickled_is_named_with_the_part_of_it(self):
+        error = add({"model": [threading.Lock()]}, b=1).exception(30)
+        assert isinstance(error, SerializationError)
+        assert "Argument \"a['model'][0]\" of Task 0 (add)" in str(error)
+
+    def test_a_function_that_cannot_be_pickled_is_named(self):
+        lock = threading.Lock()
+
+        @python_app
+        def holds():
+            return lock
+
+        error = holds().exception(30)
+        assert isinstance(error, SerializationError)
+        assert "The function of Task 0 (holds)" in str(error)
+
+    def test_a_result_that_cannot_be_pickled_is_named(self):
+        @python_app
+        def lock():
+            import threading
+
+            return threading.Lock()
+
+        error = lock().exception(30)
+        assert isinstance(error, SerializationError)
+        assert "Task 0 (lock) ran, but its result cannot be pickled: lock" in str(error)
+
+    def test_an_exception_that_only_exists_there_comes_as_text(self):
+        @python_app
+        def fails():
+            class Picky(Exception):
+                def __init__(self, one, two):
+                    super().__init__(f"{one} {two}")
+
+            raise Picky("a", "b")
+
+        error = fails().exception(30)
+        assert isinstance(error, RemoteError)
+        assert "Picky: a b" in str(error)
+
+    def test_a_module_that_is_missing_there_is_the_tasks_own_error(self):
+        @python_app
+        def imports():
+            import no_such_module_anywhere
+
+            return no_such_module_anywhere
+
+        assert isinstance(imports().exception(30), ModuleNotFoundError)
+
+    def test_wrong_arguments_are_the_tasks_own_error(self):
+        assert isinstance(add(1, 2, 3).exception(30), TypeError)
+
+    def test_a_bash_app_that_returns_no_string_says_so(self):
+        @bash_app
+        def nothing():
+            pass
+
+        error = nothing().exception(30)
+        assert isinstance(error, BashAppNoReturn)
+        assert "returned None" in str(error)
+
+
+class TestCallsThatCannotBe:
+    def test_an_unknown_executor_is_refused_with_the_nearest(self, tmp_path):
+        app = python_app(executors=["thredas"])(lambda: 1)
+        with (
+            cnflow.load(Config(run_dir=str(tmp_path))),
+            pytest.raises(UnknownNameError, match="Did you mean 'threads'"),
+        ):
+            app()
+
+    def test_an_unknown_option_is_refused_with_the_nearest(self):
+        with pytest.raises(ConfigurationError, match="no option 'imge'. Did you mean 'image'"):
+            python_app(imge="x")
+        with pytest.raises(ConfigurationError, match="no option 'max_worker'. Did you mean 'max_workers'"):
+            HighThroughputExecutor(max_worker=1)
+
+    def test_loading_twice_says_how_to_end_the_first(self, tmp_path):
+        with cnflow.load(Config(run_dir=str(tmp_path))), pytest.raises(AlreadyLoadedError, match="End it first"):
+            cnflow.load()
+
+    def test_a_call_without_load_says_so(self):
+        with pytest.raises(NoDataFlowKernelError, match=r"add\(\) needs a loaded configuration"):
+            add(1)
+        with pytest.raises(NoDataFlowKernelError):
+            cnflow.dfk()
+
+    def test_a_config_of_the_wrong_type_says_how_to_make_one(self):
+        with pytest.raises(ConfigurationError, match="takes a Config, not dict"):
+            cnflow.load({"executors": []})
+
+    def test_an_image_on_plain_processes_says_what_to_use(self, tmp_path):
+        config = Config(executors=[HighThroughputExecutor(image="app1:0.1")], run_dir=str(tmp_path))
+        with cnflow.load(config):
+            error = add(1).exception(30)
+        assert isinstance(error, BlockRejectedError)
+        assert "DockerProvider" in str(error)
+
+    def test_two_executors_with_one_label_are_refused(self):
+        with pytest.raises(ConfigurationError, match="labelled 'threads'"):
+            Config(executors=[ThreadPoolExecutor(), ThreadPoolExecutor()])
+
+
+def test_a_provider_that_cannot_start_a_block_is_quoted(tmp_path):
+    provider = LocalProvider(python="/no/such/python")
+    config = Config(executors=[HighThroughputExecutor(provider=provider)], run_dir=str(tmp_path))
+    with cnflow.load(config):
+        error = add(1).exception(30)
+    assert isinstance(error, BlockError)
+    assert "/no/such/python" in str(error)
+
+
+def test_ctrl_c_ends_the_run_and_leaves_no_process(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import cnflow, time, os\n"
+        "from cnflow import Config, python_app\n"
+        "from cnflow.executors import HighThroughputExecutor\n"
+        "@python_app\n"
+        "def pid():\n"
+        "    import os\n"
+        "    return os.getpid(), os.getppid()\n"
+        "@python_app\n"
+        "def nap():\n"
+        "    import time\n"
+        "    time.sleep(60)\n"
+        "with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)])):\n"
+        "    print(*pid().result(), flush=True)\n"
+        "    nap().result()\n",
+    )
+    driver = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    pids = [int(word) for word in driver.stdout.readline().split()]
+    driver.send_signal(signal.SIGINT)
+    _, stderr = driver.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in stderr
+    assert [pid for pid in pids if is_running(pid)] == []
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_driver_leaves_no_process(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import cnflow\n"
+        "from cnflow import Config, python_app\n"
+        "from cnflow.executors import HighThroughputExecutor\n"
+        "@python_app\n"
+        "def pid():\n"
+        "    import os\n"
+        "    return os.getpid(), os.getppid()\n"
+        "@python_app\n"
+        "def nap():\n"
+        "    import time\n"
+        "    time.sleep(60)\n"
+        "with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)])):\n"
+        "    print(*pid().result(), flush=True)\n"
+        "    nap().result()\n",
+    )
+    driver = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, cwd=tmp_path)
+    pids = [int(word) for word in driver.stdout.readline().split()]
+    driver.kill()
+    driver.communicate(timeout=20)
+    wait_until(lambda: not any(is_running(pid) for pid in pids))
+
+
+def wait_until(condition, seconds=20):
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,238 @@
+"""A user's script on this machine, from decorator to result, through real processes and sockets."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow import Config, bash_app, python_app
+from cnflow.errors import BashExitFailure, DependencyError
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.model.task import TaskState
+
+
+@python_app
+def add(a, b=0):
+    return a + b
+
+
+@python_app
+def total(inputs=()):
+    return sum(inputs)
+
+
+@python_app
+def environment():
+    import os
+
+    return {name: value for name, value in os.environ.items() if name.startswith("CNFLOW_WORKER_")}
+
+
+@python_app
+def loaded_modules():
+    import sys
+
+    return sorted(sys.modules)
+
+
+@python_app
+def nap(seconds):
+    import time
+
+    time.sleep(seconds)
+
+
+@python_app
+def double(data):
+    return data + data
+
+
+@bash_app
+def shell(command, stdout=None, stderr=None):
+    return command
+
+
+@pytest.fixture(params=["threads", "processes"])
+def dfk(request, tmp_path):
+    executor = ThreadPoolExecutor() if request.param == "threads" else HighThroughputExecutor(max_workers=2)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def processes(tmp_path):
+    executor = HighThroughputExecutor(max_workers=2, cores_per_worker=0.5)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))) as loaded:
+        yield loaded
+
+
+@pytest.mark.usefixtures("dfk")
+class TestOnThreadsAndOnProcesses:
+    def test_a_call_gives_a_future_at_once_and_a_result_later(self):
+        assert add(1, b=2).result(30) == 3
+
+    def test_futures_as_positional_keyword_and_listed_arguments_make_a_graph(self):
+        one, two = add(1), add(2)
+        three = add(one, b=two)
+        assert total(inputs=[one, two, three]).result(30) == 6
+
+    def test_a_diamond_of_a_thousand_edges(self):
+        start = add(1)
+        assert total(inputs=[add(start, b=n) for n in range(1000)]).result(60) == sum(range(1, 1001))
+
+    def test_a_shell_command_runs_and_its_output_goes_where_it_was_told(self, tmp_path):
+        out = tmp_path / "made" / "here" / "out.txt"
+        assert shell("echo hello; echo again", stdout=str(out)).result(30) == 0
+        assert out.read_text() == "hello\nagain\n"
+
+    def test_stdout_is_appended_to_unless_a_mode_is_given(self, tmp_path):
+        out = tmp_path / "out.txt"
+        shell("echo one", stdout=str(out)).result(30)
+        shell("echo two", stdout=str(out)).result(30)
+        assert out.read_text() == "one\ntwo\n"
+        shell("echo three", stdout=(str(out), "w")).result(30)
+        assert out.read_text() == "three\n"
+
+    def test_a_command_that_fails_says_its_code_its_command_and_its_last_words(self):
+        error = shell("echo the reason >&2; exit 7").exception(30)
+        assert isinstance(error, BashExitFailure)
+        assert error.exitcode == 7
+        assert "the reason" in str(error)
+        assert "exit 7" in str(error)
+
+    def test_the_end_of_with_waits_for_all_tasks(self, dfk):
+        future = nap(0.3)
+        dfk.wait_for_current_tasks()
+        assert future.done()
+
+    def test_counts_are_right_at_the_end(self, dfk):
+        failing = shell("exit 1")
+        add(failing)
+        add(1)
+        cnflow.wait_for_current_tasks()
+        counts = dfk.task_counts()
+        assert (counts[TaskState.DONE], counts[TaskState.FAILED], counts[TaskState.DEPENDENCY_FAILED]) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("processes")
+class TestOnProcesses:
+    def test_workers_know_their_rank_count_pool_and_block(self):
+        seen = environment().result(30)
+        assert sorted(seen) == [
+            "CNFLOW_WORKER_BLOCK_ID",
+            "CNFLOW_WORKER_COUNT",
+            "CNFLOW_WORKER_POOL_ID",
+            "CNFLOW_WORKER_RANK",
+        ]
+        assert (seen["CNFLOW_WORKER_COUNT"], seen["CNFLOW_WORKER_BLOCK_ID"]) == ("2", "0")
+        assert seen["CNFLOW_WORKER_RANK"] in {"0", "1"}
+
+    def test_a_worker_loads_nothing_of_ours_that_could_meet_the_users_packages(self):
+        loaded = set(loaded_modules().result(30))
+        assert not loaded & {"zmq", "msgspec", "pydantic", "rich", "typer"}
+
+    def test_large_values_come_back_whole(self):
+        data = os.urandom(8_000_000)
+        assert double(data).result(60) == data + data
+
+    def test_many_large_values_at_once(self):
+        values = [os.urandom(1_000_000) for _ in range(20)]
+        assert [f.result(60) for f in [double(v) for v in values]] == [v + v for v in values]
+
+    def test_ten_thousand_tasks_come_back_each_once(self):
+        assert [f.result(60) for f in [add(n, b=1) for n in range(10_000)]] == list(range(1, 10_001))
+
+    def test_two_workers_run_two_tasks_at_the_same_time(self):
+        add(1).result(30)
+        begin = time.monotonic()
+        for future in [nap(1), nap(1)]:
+            future.result(30)
+        assert time.monotonic() - begin < 1.9
+
+    def test_tasks_can_be_submitted_from_many_threads(self):
+        got = []
+
+        def submit():
+            got.extend(f.result(60) for f in [add(n) for n in range(200)])
+
+        threads = [threading.Thread(target=submit) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(got) == sorted(list(range(200)) * 4)
+
+    def test_a_function_given_as_an_argument_travels_too(self):
+        @python_app
+        def apply(function, value):
+            return function(value)
+
+        assert apply(lambda x: x * 3, 4).result(30) == 12
+
+
+def test_a_graph_of_a_hundred_thousand_tasks(tmp_path):
+    with cnflow.load(Config(executors=[HighThroughputExecutor()], run_dir=str(tmp_path))):
+        layer = [add(n) for n in range(50_000)]
+        sums = [add(a, b=b) for a, b in zip(layer, layer[1:] + layer[:1], strict=True)]
+        assert sum(f.result(100) for f in sums) == 2 * sum(range(50_000))
+
+
+def test_ten_slots_over_two_managers_run_ten_tasks_at_once(tmp_path):
+    from cnflow.providers import LocalProvider
+
+    executor = HighThroughputExecutor(provider=LocalProvider(init_blocks=2), max_workers=5, cores_per_worker=0.1)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))) as dfk:
+        for _ in range(300):
+            if dfk.executor_status()[0].workers == 10:
+                break
+            nap(0.05).result(30)
+        [f.result(30) for f in [nap(0) for _ in range(200)]]  # tasks looked short until now
+        begin = time.monotonic()
+        [f.result(30) for f in [nap(1) for _ in range(10)]]
+        assert time.monotonic() - begin < 1.9
+
+
+def test_one_config_is_loaded_twice(tmp_path):
+    config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))
+    for expected in ("000", "001"):
+        with cnflow.load(config) as dfk:
+            assert add(1, b=1).result(30) == 2
+            assert dfk.run_dir.name == expected
+
+
+def test_a_run_leaves_no_process_thread_or_descriptor(tmp_path):
+    def now():
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return threading.active_count(), len(os.listdir("/proc/self/fd")), len(children)
+
+    def run():
+        with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))):
+            add(1).result(30)
+
+    run()
+    before = now()
+    for _ in range(3):
+        run()
+    assert now() == before
+
+
+def test_an_exception_in_the_block_ends_the_run_at_once(tmp_path):
+    config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))
+    begin = time.monotonic()
+    with pytest.raises(KeyError), cnflow.load(config):
+        add(1).result(30)
+        long = nap(60)
+        raise KeyError
+    assert time.monotonic() - begin < 15
+    assert "was not finished" in str(long.exception(0))
+
+
+def test_a_failing_dependency_names_its_root_through_processes(tmp_path):
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))):
+        error = add(add(shell("exit 3"))).exception(30)
+    assert isinstance(error, DependencyError)
+    assert isinstance(error.root_cause, BashExitFailure)
+    assert "Task 0 (shell) -> Task 1 (add) -> Task 2 (add)" in str(error)
