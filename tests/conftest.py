@@ -42,7 +42,7 @@ if mode == "hog":
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if mode == "family":
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], preexec_fn=os.setpgrp)
     print("child", child.pid, flush=True)
 if mode == "import":
     import cloudpickle, msgspec, zmq

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -74,7 +75,7 @@ class TestTasksThatFail:
             import signal
             import sys
 
-            print("about to crash", file=sys.stderr)
+            sys.stderr.write("about to crash\n")
             os.kill(os.getpid(), signal.SIGSEGV)
 
         others = [add(n) for n in range(50)]
@@ -116,15 +117,15 @@ class TestTasksThatFail:
     def test_an_exception_that_only_exists_there_comes_as_text(self):
         @python_app
         def fails():
-            class Picky(Exception):
+            class PickyError(Exception):
                 def __init__(self, one, two):
                     super().__init__(f"{one} {two}")
 
-            raise Picky("a", "b")
+            raise PickyError("a", "b")
 
         error = fails().exception(30)
         assert isinstance(error, RemoteError)
-        assert "Picky: a b" in str(error)
+        assert "PickyError: a b" in str(error)
 
     def test_a_module_that_is_missing_there_is_the_tasks_own_error(self):
         @python_app
@@ -158,9 +159,9 @@ class TestCallsThatCannotBe:
             app()
 
     def test_an_unknown_option_is_refused_with_the_nearest(self):
-        with pytest.raises(ConfigurationError, match="no option 'imge'. Did you mean 'image'"):
+        with pytest.raises(ConfigurationError, match=r"no option 'imge'\. Did you mean 'image'"):
             python_app(imge="x")
-        with pytest.raises(ConfigurationError, match="no option 'max_worker'. Did you mean 'max_workers'"):
+        with pytest.raises(ConfigurationError, match=r"no option 'max_worker'\. Did you mean 'max_workers'"):
             HighThroughputExecutor(max_worker=1)
 
     def test_loading_twice_says_how_to_end_the_first(self, tmp_path):
@@ -226,8 +227,7 @@ def test_ctrl_c_ends_the_run_and_leaves_no_process(tmp_path):
 
 def is_running(pid):
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 

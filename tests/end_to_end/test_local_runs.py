@@ -206,7 +206,7 @@ def test_one_config_is_loaded_twice(tmp_path):
 def test_a_run_leaves_no_process_thread_or_descriptor(tmp_path):
     def now():
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        return threading.active_count(), len(os.listdir("/proc/self/fd")), len(children)
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), len(children)
 
     def run():
         with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))):
@@ -222,12 +222,18 @@ def test_a_run_leaves_no_process_thread_or_descriptor(tmp_path):
 def test_an_exception_in_the_block_ends_the_run_at_once(tmp_path):
     config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))
     begin = time.monotonic()
-    with pytest.raises(KeyError), cnflow.load(config):
-        add(1).result(30)
-        long = nap(60)
-        raise KeyError
+    running = []
+
+    def run():
+        with cnflow.load(config):
+            add(1).result(30)
+            running.append(nap(60))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        run()
     assert time.monotonic() - begin < 15
-    assert "was not finished" in str(long.exception(0))
+    assert "was not finished" in str(running[0].exception(0))
 
 
 def test_a_failing_dependency_names_its_root_through_processes(tmp_path):

@@ -134,7 +134,7 @@ def test_the_default_network_is_reached_by_its_gateway(provide):
 
 
 def test_an_unknown_network_is_named_with_the_nearest(provide):
-    with pytest.raises(BlockRejectedError, match="no network 'brigde'. Did you mean 'bridge'"):
+    with pytest.raises(BlockRejectedError, match=r"no network 'brigde'\. Did you mean 'bridge'"):
         provide(network="brigde").endpoint_hosts()
 
 
@@ -193,7 +193,7 @@ def test_output_with_a_terminal_is_read_too(start):
 
 
 def test_an_unknown_create_option_is_named_with_the_nearest(provide, request_for, image_base, engine):
-    with pytest.raises(BlockRejectedError, match="no option 'shmsize'. Did you mean 'shm_size'"):
+    with pytest.raises(BlockRejectedError, match=r"no option 'shmsize'\. Did you mean 'shm_size'"):
         provide(create={"shmsize": "1g"}).submit(request_for(image_base))
     _assert_nothing_left(engine)
 
@@ -214,9 +214,7 @@ def test_a_name_that_is_taken_is_refused_in_the_engines_words(start, request_for
     assert len(_ours(engine)) == 1
 
 
-def test_a_container_that_was_created_and_never_started_is_removed_later(
-    provide, request_for, image_base, engine, monkeypatch
-):
+def test_a_container_that_was_created_and_never_started_is_removed_later(provide, request_for, image_base, engine):
     provider, settings = provide(), DockerProvider()
     provider.prepare(image_base)
     probe = provider._found[image_base].probe
@@ -242,7 +240,7 @@ def test_the_engine_is_the_one_that_docker_host_names(provide, monkeypatch):
         provide().endpoint_hosts()
 
 
-def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(
+def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(  # noqa: PLR0913, PLR0917 - fixtures
     tar, tmp_path, request_for, image_base, capsule_cache, provide, engine
 ):
     script = tmp_path / "driver.py"

@@ -111,7 +111,7 @@ def test_a_name_that_no_registry_could_have_is_refused(blocks):
 
 
 @pytest.mark.timeout(300)
-def test_an_image_that_holds_its_capsule_needs_none_delivered(
+def test_an_image_that_holds_its_capsule_needs_none_delivered(  # noqa: PLR0913, PLR0917 - fixtures
     blocks, engine, name, image_base, tmp_path, monkeypatch, until, request_for, capsule_cache
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -140,7 +140,7 @@ def test_an_image_that_holds_its_capsule_needs_none_delivered(
 @pytest.mark.pythons
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
-def test_a_capsule_runs_on_each_real_python_in_a_container(
+def test_a_capsule_runs_on_each_real_python_in_a_container(  # noqa: PLR0913, PLR0917 - fixtures
     engine, name, image_base, minor, pythons, capsule_cache, tmp_path, until, request_for, fake_root
 ):
     from pathlib import Path

@@ -1,9 +1,12 @@
-from collections import namedtuple
 from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from cnflow.dataflow.dependencies import futures_in, with_results
 
-Point = namedtuple("Point", "x y")
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
 
 
 def done(value):

@@ -116,7 +116,7 @@ def test_a_chain_of_a_hundred_thousand_tasks_fails_without_recursion():
 
 
 class WhateverHappens(RuleBasedStateMachine):
-    """Each task is launched only when all it needs is done, settled exactly once, and never both failed and launched."""
+    """Each task is launched only when all it needs is done, is settled once, and is not launched after that."""
 
     def __init__(self):
         super().__init__()

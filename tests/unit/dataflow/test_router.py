@@ -51,7 +51,7 @@ def test_a_label_picks_the_executor():
 
 
 def test_an_unknown_label_is_refused_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="'thread'.*Did you mean 'threads'"):
+    with pytest.raises(UnknownNameError, match=r"'thread'.*Did you mean 'threads'"):
         router(LOCAL, THREADS)[0].route("", ["thread"])
 
 
