@@ -20,6 +20,16 @@ def is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
+def is_own(host: str) -> bool:
+    """Whether *host* is an address of this machine, that one can listen on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
 def address_by_route() -> str:
     """The address from which this machine would send to the outside; nothing is sent.
 
@@ -58,7 +68,11 @@ def first_reachable(hosts: Sequence[str], port: int, timeout: Seconds) -> str | 
         for host in hosts:
             attempt = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             attempt.setblocking(False)
-            attempt.connect_ex((host, port))
+            try:
+                attempt.connect_ex((host, port))
+            except socket.gaierror:  # a name that is not known here, such as one that only some engines define
+                attempt.close()
+                continue
             waiting.register(attempt, selectors.EVENT_WRITE, host)
         try:
             while waiting.get_map() and (left := deadline - time.monotonic()) > 0:

@@ -33,8 +33,8 @@ def load(config: Config | None = None) -> DataFlowKernel:
 
     Raises:
         AlreadyLoadedError: another run is loaded.
-        ConfigurationError: *config* cannot work.
-        BlockError: a provider's system, such as a container engine, does not answer.
+        ConfigurationError: *config* cannot work. What goes wrong later (no engine, no such image) is the error of the
+            tasks that needed it.
     """
     current.refuse_second()
     if config is None:

@@ -13,15 +13,11 @@ from cnflow.model.block import BlockRequest, BlockState, BlockStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cnflow.config import ProviderSettings
     from cnflow.interfaces import Provider
 
 logger = logging.getLogger(__name__)
-
-_TAIL_BYTES = 4096
-_TAIL_LINES = 15
 
 
 class BlockController:
@@ -46,7 +42,6 @@ class BlockController:
         self._request = request
         self._give_up = give_up
         self._blocks: dict[BlockId, NativeId] = {}
-        self._logs: dict[BlockId, Path] = {}
         self._later: list[BlockId] = []
         self._events: queue.SimpleQueue[BlockId | None] = queue.SimpleQueue()
 
@@ -104,11 +99,7 @@ class BlockController:
     def _ended(self, block: BlockId, native: NativeId, status: BlockStatus) -> None:
         del self._blocks[block]
         self._provider.cancel([native])
-        said = _last_lines(self._logs[block])
-        quote = f"\nThe last lines of its log:\n{said}" if said else ""
-        reason = (
-            f"Block {block} ({native[:12]}) ended, {status.state.value}: {status.message or 'no reason given'}{quote}"
-        )
+        reason = f"Block {block} ({native[:12]}) of the executor ended. {status.message or status.state.value}"
         logger.warning("%s", reason)
         self._do(self._strategy.ended(block, reason))
 
@@ -122,7 +113,6 @@ class BlockController:
 
     def _start(self, block: BlockId) -> None:
         request = self._request(block)
-        self._logs[block] = request.log_file
         try:
             native = self._provider.submit(request)
         except ProviderBusyError as error:
@@ -133,11 +123,3 @@ class BlockController:
         else:
             logger.info("block %s is %s", block, native)
             self._blocks[block] = native
-
-
-def _last_lines(file: Path) -> str:
-    try:
-        text = file.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
-    except OSError:
-        return ""  # a block that never ran wrote no log
-    return "\n".join(f"    {line}" for line in text.splitlines()[-_TAIL_LINES:])

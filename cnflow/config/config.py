@@ -22,7 +22,8 @@ class Config(Settings):
     executors: list[_AnyExecutor] = Field(
         default_factory=lambda: list[ExecutorSettings]([ThreadPoolExecutor()]), min_length=1
     )
-    """What runs tasks. The first one without an image is the template for images that have no executor."""
+    """What runs tasks. The first one without an image whose provider starts containers is the template from which an
+    executor is made for each image that has none."""
 
     retries: int = Field(default=0, ge=0)
     """How often a task that failed is tried again."""

@@ -24,7 +24,11 @@ def main() -> None:
     """Run the interchange until its driver ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    Loop(msgspec.json.decode(_first_line(), type=InterchangeSettings)).run()
+    try:
+        loop = Loop(msgspec.json.decode(_first_line(), type=InterchangeSettings))
+    except OSError as error:
+        sys.exit(f"cannot listen: {error}")
+    loop.run()
 
 
 if __name__ == "__main__":

@@ -31,11 +31,10 @@ def main() -> int:
     except OSError:
         logging.getLogger(__name__).warning("cannot remove %s", file)
     try:
-        Loop(settings).run()
+        return Loop(settings).run()
     except UnreachableError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the sentence says it all
         return 3
-    return 0
 
 
 if __name__ == "__main__":

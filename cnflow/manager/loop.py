@@ -48,9 +48,13 @@ class Loop:
         self._poller = sockets.poller()
         self._window = 0
         self._going = True
+        self._exitcode = 0
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Until told to stop, signalled, or alone for longer than the threshold.
+
+        Returns:
+            Exit code: 0 when it was told to end, 1 when it could not go on.
 
         Raises:
             UnreachableError: no address of the interchange answered.
@@ -67,6 +71,7 @@ class Loop:
             self._turn(wake)
         finally:
             end(self._workers.values())
+        return self._exitcode
 
     def _connect(self) -> None:
         settings = self._settings
@@ -116,8 +121,7 @@ class Loop:
                 self._interchange.send([msg.encode(msg.Heartbeat())])
                 spoken = now
             if now - heard >= threshold:
-                logger.error("the interchange was silent for %.0f s; ending", now - heard)
-                self._going = False
+                self._fail(f"the interchange was silent for {now - heard:.0f} s")
             if wake in ready:
                 self._leave("it was signalled to end")
         self._interchange.close(1.0)
@@ -129,8 +133,7 @@ class Loop:
             if isinstance(message, msg.Work):
                 self._state.work(message.functions, msg.pair(message.tasks, attached))
             elif isinstance(message, msg.Refused):
-                logger.error("refused by the interchange: %s", message.reason)
-                self._going = False
+                self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):
                 self._going = False
 
@@ -175,6 +178,7 @@ class Loop:
                 self._start(action.rank)
             elif isinstance(action, on.Quit):
                 self._leave(action.reason)
+                self._fail(action.reason)
             else:
                 worker = touched[action.rank] = self._workers[action.rank]
                 if isinstance(action, on.GiveFunction):
@@ -224,6 +228,11 @@ class Loop:
         logger.info("ending: %s", reason)
         self._report()
         self._interchange.send([msg.encode(msg.Leaving(reason))])
+        self._going = False
+
+    def _fail(self, reason: str) -> None:
+        logger.error("cannot go on: %s", reason)
+        self._exitcode = 1
         self._going = False
 
     def _on_signal(self, number: int, frame: object) -> None:

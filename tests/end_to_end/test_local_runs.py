@@ -205,7 +205,8 @@ def test_one_config_is_loaded_twice(tmp_path):
 
 def test_a_run_leaves_no_process_thread_or_descriptor(tmp_path):
     def now():
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        threads = list(Path("/proc/self/task").iterdir())
+        children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), len(children)
 
     def run():

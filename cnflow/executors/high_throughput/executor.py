@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cnflow.addresses import is_loopback
+from cnflow.addresses import is_loopback, is_own
 from cnflow.blocks import BlockController
 from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
 from cnflow.executors.high_throughput.line import Line
@@ -18,6 +18,7 @@ from cnflow.model.block import BlockRequest
 from cnflow.model.settings import ManagerSettings
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome, TaskToRun, title_of
+from cnflow.tails import quoted_tail
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import RunKeys
 
@@ -215,7 +216,10 @@ class HighThroughput:
 
     def _on_interchange_lost(self, exitcode: int) -> None:
         log = self._log_dir / "interchange.log"
-        self._break(InterchangeLostError(f"The interchange of executor {self.label!r} ended ({exitcode}); see {log}."))
+        said = quoted_tail(log)
+        self._break(
+            InterchangeLostError(f"The interchange of executor {self.label!r} ended ({exitcode}); see {log}.{said}")
+        )
         self._bound.set()
 
     # Any thread
@@ -247,9 +251,12 @@ class HighThroughput:
 
 
 def _bind_to(hosts: Collection[str | None]) -> str:
-    """Where to listen: on the one address that managers will use, or on all when there are several or it is a name."""
+    """Where to listen: on the one address that managers will use, or on all if there are several or it is not ours.
+
+    An address that is not this machine's may be forwarded to it.
+    """
     if not hosts:
         return ""
     only = next(iter(hosts)) or ""
-    is_address = only.replace(".", "").isdigit()
-    return f"tcp://{only}" if len(hosts) == 1 and is_address else "tcp://*"
+    is_address = only.replace(".", "").isdigit()  # a name may stand for several
+    return f"tcp://{only}" if len(hosts) == 1 and is_address and is_own(only) else "tcp://*"

@@ -23,6 +23,7 @@ def told(monkeypatch, capsys):
     """Run `cnflow` as its entry point does: exit code, stdout, stderr."""
 
     def tell(*args):
+        monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setattr(sys, "argv", ["cnflow", *map(str, args)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -75,7 +76,8 @@ def test_a_script_that_is_not_there_is_a_usage_error(told):
     assert "nowhere.py" in error
 
 
-def test_the_doctor_is_content_where_local_runs_work(told, engine):
+@pytest.mark.usefixtures("engine")
+def test_the_doctor_is_content_where_local_runs_work(told):
     code, shown, _ = told("doctor")
     assert code == 0
     assert re.search(r"Docker engine +good +version 28.2 answers", shown)
@@ -87,7 +89,7 @@ def test_the_doctor_passes_on_what_the_engine_says(told, engine):
     engine(BlockError("The Docker engine does not answer: no such file\nStart it."))
     code, shown, _ = told("doctor")
     assert code == 0
-    assert re.search(r"Docker engine +absent +The Docker engine does not answer: no such file\n +Start it.", shown)
+    assert re.search(r"Docker engine +absent +The Docker engine does not answer: no such file *\n +Start it.", shown)
 
 
 def test_the_doctor_says_how_to_install_the_docker_package(told, engine):
@@ -97,7 +99,8 @@ def test_the_doctor_says_how_to_install_the_docker_package(told, engine):
     assert "Run: pip install 'cnflow[docker]'" in shown
 
 
-def test_the_doctor_fails_where_a_needed_package_is_missing(told, engine, monkeypatch):
+@pytest.mark.usefixtures("engine")
+def test_the_doctor_fails_where_a_needed_package_is_missing(told, monkeypatch):
     missing = Installed(Requirement("pyzmq", "26.2", extra="", before=""), version="")
     monkeypatch.setattr(checks, "installed_by_extra", lambda: {"": [missing]})
     code, shown, _ = told("doctor")
@@ -105,7 +108,8 @@ def test_the_doctor_fails_where_a_needed_package_is_missing(told, engine, monkey
     assert re.search(r"package +bad +pyzmq \(not installed\)", shown)
 
 
-def test_the_doctor_tells_programs_the_same(told, engine):
+@pytest.mark.usefixtures("engine")
+def test_the_doctor_tells_programs_the_same(told):
     code, shown, _ = told("doctor", "--json")
     found = json.loads(shown)
     assert code == 0

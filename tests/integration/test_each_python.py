@@ -1,0 +1,99 @@
+"""What travels runs on each real Python from 3.9, the driver on each from 3.10."""
+
+import json
+import math
+import operator
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow import Config, bash_app, python_app
+from cnflow.errors import PythonMismatchError
+from cnflow.executors import HighThroughputExecutor
+from cnflow.providers import LocalProvider
+
+pytestmark = pytest.mark.pythons
+REPOSITORY = Path(__file__).parents[2]
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+# These are installed everywhere, so they travel by name and any Python can run them.
+factorial = python_app(math.factorial)
+crash = python_app(operator.truediv)
+
+
+@python_app
+def version():
+    import sys
+
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@bash_app
+def shell():
+    return "exit 3"
+
+
+@pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
+def test_manager_and_worker_run_on(minor, pythons, tmp_path):
+    provider = LocalProvider(python=pythons[minor])
+    config = Config(executors=[HighThroughputExecutor(provider=provider, max_workers=2)], run_dir=str(tmp_path))
+    with cnflow.load(config):
+        assert factorial(20).result(60) == math.factorial(20)
+        assert isinstance(crash(1, 0).exception(60), ZeroDivisionError)
+        futures = [version(), factorial(5), version(), factorial(6)]
+        if minor == OWN:
+            assert futures[0].result(60) == minor
+        else:
+            error = futures[0].exception(60)
+            assert isinstance(error, PythonMismatchError)
+            assert f"pickled on Python {OWN}" in str(error)
+            assert f"run Python {minor}" in str(error)
+        assert [futures[1].result(60), futures[3].result(60)] == [120, 720], "other tasks go on"
+
+
+DRIVER = """
+import json, sys
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+@python_app
+def add(a, b):
+    return a + b
+
+@python_app
+def fail():
+    raise ValueError("boom")
+
+if __name__ == "__main__":
+    seen = []
+    for executor in (ThreadPoolExecutor(), HighThroughputExecutor(max_workers=1)):
+        with cnflow.load(Config(executors=[executor])):
+            seen.append(add(add(1, 2), b=3).result(60))
+            seen.append(str(add(fail(), 1).exception(60)).splitlines()[0])
+    print(json.dumps([f"{sys.version_info[0]}.{sys.version_info[1]}", *seen]))
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
+def test_a_driver_runs_on(minor, pythons, tmp_path):
+    python = _venv(pythons[minor], tmp_path / "venv")
+    script = tmp_path / "script.py"
+    script.write_text(DRIVER)
+    done = subprocess.run([python, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    got = json.loads(done.stdout)
+    assert got[0] == minor
+    assert got[1::2] == [6, 6]
+    assert all("Root cause: ValueError: boom" in line for line in got[2::2])
+
+
+def _venv(python, folder):
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    own = folder / "bin" / "python"
+    subprocess.run([own, "-m", "pip", "install", "-q", REPOSITORY], check=True)
+    return own

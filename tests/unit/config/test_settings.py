@@ -1,0 +1,168 @@
+import pickle
+
+import pytest
+from pydantic import Field
+
+from cnflow.config import (
+    Config,
+    DockerProvider,
+    ExecutorSettings,
+    HighThroughputExecutor,
+    LocalProvider,
+    ProviderSettings,
+    Settings,
+    ThreadPoolExecutor,
+)
+from cnflow.config.registry import Backend, load
+from cnflow.errors import ConfigurationError, MissingExtraError, UnknownNameError
+
+ALL = [Config, ThreadPoolExecutor, HighThroughputExecutor, LocalProvider, DockerProvider]
+FULL = Config(
+    executors=[
+        HighThroughputExecutor(label="digits", image="digits-train:0.1", provider=DockerProvider(cpus=2, gpus=["0"])),
+        HighThroughputExecutor(provider=LocalProvider(init_blocks=2), worker_port_range=(9000, 9010)),
+        ThreadPoolExecutor(max_threads=4),
+    ],
+    retries=2,
+)
+
+
+@pytest.mark.parametrize("settings", ALL, ids=lambda cls: cls.__name__)
+def test_all_settings_have_defaults_that_are_valid(settings):
+    made = settings()
+    assert settings.model_validate(made.model_dump()) == made
+
+
+@pytest.mark.parametrize("settings", [*ALL, ProviderSettings, ExecutorSettings], ids=lambda cls: cls.__name__)
+def test_every_option_is_documented_in_its_class_or_in_a_base(settings):
+    def told(name):
+        return any(base.model_fields[name].description for base in settings.__mro__ if _has(base, name))
+
+    assert [name for name in settings.model_fields if name != "kind" and not told(name)] == []
+
+
+def _has(base, name):
+    return name in getattr(base, "model_fields", {})
+
+
+def test_without_a_word_tasks_run_in_threads():
+    assert Config().executors == [ThreadPoolExecutor()]
+
+
+def test_an_executor_without_a_provider_runs_on_this_machine():
+    assert HighThroughputExecutor().provider == LocalProvider()
+
+
+def test_a_config_survives_a_dump_to_plain_values_and_back():
+    assert Config(**FULL.model_dump(mode="json")) == FULL
+
+
+def test_a_config_survives_pickling():
+    assert pickle.loads(pickle.dumps(FULL)) == FULL
+
+
+def test_a_copy_shares_nothing_with_its_original():
+    copy = FULL.model_copy(deep=True)
+    copy.executors[0].provider.cpus = 7
+    assert FULL.executors[0].provider.cpus == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Config(retires=1), "Config has no option 'retires'. Did you mean 'retries'? Known: "),
+        (lambda: DockerProvider(mem="4g"), "DockerProvider has no option 'mem'."),
+        (lambda: ThreadPoolExecutor(max_thread=2), "Did you mean 'max_threads'?"),
+        (lambda: Config(retries=-1), "Config: retries: Input should be greater than or equal to 0, not -1"),
+        (lambda: Config(executors=[]), "Config: executors: "),
+        (lambda: Config(executors=[ThreadPoolExecutor()] * 2), "two executors are labelled 'threads'"),
+        (lambda: HighThroughputExecutor(heartbeat_period=9, heartbeat_threshold=9), "must be longer than"),
+        (lambda: HighThroughputExecutor(worker_port_range=(0, 70000)), "worker_port_range"),
+        (lambda: LocalProvider(init_blocks=3, max_blocks=2), "init_blocks=3 may not be more than max_blocks=2"),
+        (lambda: LocalProvider(parallelism=1.5), "parallelism"),
+        (lambda: DockerProvider(pull="sometimes"), "pull"),
+        (lambda: ThreadPoolExecutor(image="app1:0.1"), "image"),
+    ],
+)
+def test_a_mistake_is_refused_in_words(make, message):
+    with pytest.raises(ConfigurationError) as refused:
+        make()
+    assert message in str(refused.value)
+
+
+def test_each_mistake_has_its_own_line():
+    with pytest.raises(ConfigurationError) as refused:
+        Config(retires=1, run_dri="x")
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_an_assignment_is_checked_like_a_call():
+    config = Config()
+    with pytest.raises(ConfigurationError, match="retries"):
+        config.retries = "many"
+    with pytest.raises(ConfigurationError, match="Did you mean 'retries'"):
+        config.retires = 3
+    assert config == Config()
+    config.retries = 3
+    assert config.retries == 3
+
+
+def test_more_initial_blocks_raise_the_most_unless_that_is_said():
+    assert LocalProvider(init_blocks=3).max_blocks == 3
+    assert LocalProvider(min_blocks=2).max_blocks == 2
+    assert LocalProvider(init_blocks=0).max_blocks == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"executors": [{"kind": "thread"}]}, "No executor is called 'thread'. Did you mean 'threads'?"),
+        (
+            {"executors": [{"kind": "high_throughput", "provider": {"kind": "dokcer"}}]},
+            "No provider is called 'dokcer'. Did you mean 'docker'?",
+        ),
+    ],
+)
+def test_an_unknown_kind_is_answered_with_the_nearest(values, message):
+    with pytest.raises(UnknownNameError) as refused:
+        Config(**values)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_table_is_made_into_the_settings_of_its_kind():
+    config = Config(executors=[{"kind": "high_throughput", "provider": {"kind": "docker", "cpus": 2}}])
+    assert config == Config(executors=[HighThroughputExecutor(provider=DockerProvider(cpus=2))])
+
+
+def test_a_provider_of_the_users_own_can_be_passed_as_an_object():
+    class Pigeons(ProviderSettings):
+        kind: str = "pigeons"
+        loft: str = Field(default="roof")
+
+    config = Config(executors=[HighThroughputExecutor(provider=Pigeons(loft="barn"))])
+    assert config.model_dump()["executors"][0]["provider"]["loft"] == "barn"
+
+
+def test_settings_print_as_they_are_written():
+    assert repr(ThreadPoolExecutor()) == "ThreadPoolExecutor(kind='threads', label='threads', image='', max_threads=2)"
+
+
+def test_a_backend_whose_package_is_missing_names_the_extra():
+    backend = Backend("cnflow.config:LocalProvider", "a_package_of_nobody.at_all:Blocks", "docker")
+    with pytest.raises(MissingExtraError, match=r"pip install 'cnflow\[docker\]'"):
+        load(backend.live, "The provider 'x'", backend.extra)
+
+
+def test_a_module_of_ours_that_is_missing_is_not_blamed_on_an_extra():
+    with pytest.raises(ModuleNotFoundError, match=r"cnflow\.nowhere"):
+        load("cnflow.nowhere:Blocks", "The provider 'x'", "docker")
+
+
+def test_settings_of_two_kinds_are_never_equal():
+    class A(Settings):
+        kind: str = "x"
+
+    class B(Settings):
+        kind: str = "x"
+
+    assert A() != B()

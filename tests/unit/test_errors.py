@@ -1,0 +1,144 @@
+import inspect
+import pickle
+import re
+
+import pytest
+
+from cnflow import errors
+from cnflow.errors import (
+    AppFailedError,
+    BashAppNoReturn,
+    BashExitFailure,
+    CnflowError,
+    DependencyError,
+    MissingExtraError,
+    RemoteError,
+    UnknownNameError,
+    WorkerLost,
+    nearest,
+)
+
+CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, CnflowError)]
+
+
+def drawn():
+    """Names in the drawing on top of errors.py -> name of the one above, by the column in which each begins."""
+    above, parents = [], {}
+    _, _, drawing = inspect.cleandoc(errors.__doc__ or "").partition("\n\n")
+    for line in drawing.splitlines():
+        name = re.match(r"[│├└─ ]*(\w+)", line)
+        assert name, line
+        column = name.start(1)
+        above = [(at, other) for at, other in above if at < column]
+        parents[name[1]] = above[-1][1] if above else None
+        above.append((column, name[1]))
+    return parents
+
+
+def test_the_drawing_holds_the_classes_and_their_parents():
+    parents = {cls.__name__: cls.__base__.__name__ for cls in CLASSES}
+    assert drawn() == {**parents, "CnflowError": None}
+
+
+def test_every_class_stands_in_the_module_in_the_order_of_the_drawing():
+    assert [cls.__name__ for cls in CLASSES] == list(drawn())
+
+
+def test_every_class_says_what_it_means():
+    assert [cls.__name__ for cls in CLASSES if not cls.__doc__] == []
+
+
+def examples():
+    """One error of each class, with the arguments that it is raised with."""
+    special = {
+        UnknownNameError: ("provider", "dokcer", ["docker", "local"]),
+        MissingExtraError: ("The provider 'docker'", "docker"),
+        DependencyError: ("Task 2 (b)", "Task 1 (a)", ValueError("no rows")),
+        BashExitFailure: ("sort", 2, "sort x", "sort: no such file\n"),
+        RemoteError: ("mine.Error", "no rows", "Traceback ...\nmine.Error: no rows"),
+        WorkerLost: ("Task 7 (predict)", "host n1, block 0, worker 1", -9, "Killed"),
+    }
+    return [cls(*special.get(cls, ("what happened",))) for cls in CLASSES]
+
+
+@pytest.mark.parametrize("error", examples(), ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert str(error)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all_known():
+    error = UnknownNameError("provider", "kubernets", ["docker", "kubernetes"])
+    assert str(error) == ("No provider is called 'kubernets'. Did you mean 'kubernetes'? Known: docker, kubernetes.")
+
+
+def test_a_name_that_is_near_to_nothing_is_answered_with_all_known():
+    assert str(UnknownNameError("executor", "zzz", ["htex"])) == "No executor is called 'zzz'. Known: htex."
+    assert str(UnknownNameError("executor", "zzz", [])) == "No executor is called 'zzz'. Known: none."
+
+
+def test_nearest_is_silent_when_nothing_is_near():
+    assert nearest("retris", ["retries", "executors"]) == " Did you mean 'retries'?"
+    assert nearest("zzz", ["retries"]) == ""
+
+
+def test_a_missing_extra_comes_with_the_command_that_installs_it():
+    assert str(MissingExtraError("The provider 'docker'", "docker")).endswith("Run: pip install 'cnflow[docker]'")
+
+
+def test_a_dependency_error_tells_the_whole_chain_and_the_error_that_began_it():
+    root = ValueError("no rows")
+    first = DependencyError("Task 2 (split)", "Task 1 (read)", root)
+    second = DependencyError("Task 3 (train)", "Task 2 (split)", first)
+    assert second.root_cause is root
+    assert second.chain() == ["Task 1 (read)", "Task 2 (split)", "Task 3 (train)"]
+    assert str(second) == (
+        "Task 3 (train) was not run. Root cause: ValueError: no rows\n"
+        "  Task 1 (read) -> Task 2 (split) -> Task 3 (train)"
+    )
+
+
+def test_a_root_cause_without_words_is_told_by_its_class():
+    assert "Root cause: KeyboardInterrupt\n" in str(DependencyError("Task 1 (b)", "Task 0 (a)", KeyboardInterrupt()))
+
+
+def test_the_root_cause_of_an_unpickled_dependency_error_is_still_there():
+    error = DependencyError("Task 3 (c)", "Task 2 (b)", DependencyError("Task 2 (b)", "Task 1 (a)", ValueError("no")))
+    copy = pickle.loads(pickle.dumps(error))
+    assert copy.chain() == error.chain()
+    assert repr(copy.root_cause) == "ValueError('no')"
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "words"),
+    [(3, "exited with code 3"), (-9, "was killed by signal 9 (SIGKILL)"), (-63, "was killed by signal 63")],
+)
+def test_a_lost_worker_is_told_by_exit_code_or_signal_and_its_last_words(exitcode, words):
+    error = WorkerLost("Task 7 (predict)", "host n1, block 0, worker 1", exitcode, "one\ntwo\n")
+    assert str(error) == (
+        f"Task 7 (predict) ended its worker, which {words} (host n1, block 0, worker 1).\n"
+        "The last lines of its stderr:\n    one\n    two"
+    )
+
+
+def test_a_worker_that_said_nothing_is_quoted_with_nothing():
+    assert "stderr" not in str(WorkerLost("Task 7 (predict)", "host n1", 1))
+
+
+@pytest.mark.parametrize(("exitcode", "words"), [(2, "exited with code 2"), (-15, "was killed by signal 15")])
+def test_a_failed_command_shows_itself_and_its_stderr(exitcode, words):
+    error = BashExitFailure("sort", exitcode, "sort x", "sort: no such file\n")
+    assert str(error) == (
+        f"bash_app sort {words}. Its command was:\n    sort x\nThe last lines of its stderr:\n    sort: no such file"
+    )
+
+
+def test_what_an_app_does_wrong_is_caught_by_one_class():
+    assert all(issubclass(cls, AppFailedError) for cls in (BashExitFailure, BashAppNoReturn, RemoteError))
+
+
+def test_an_exception_of_a_class_that_is_only_in_the_image_shows_its_traceback_first():
+    error = RemoteError("mine.Error", "no rows", "Traceback ...\nmine.Error: no rows")
+    assert str(error).startswith("Traceback ...\nmine.Error: no rows\n")

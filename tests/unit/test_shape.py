@@ -1,0 +1,177 @@
+"""Promises about the shape of the code, kept by looking at it."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow.config import Settings
+from cnflow.config.registry import EXECUTORS, PROVIDERS, load
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "cnflow"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LINES_OF_A_MODULE = 300
+LINES_OF_A_FUNCTION = 50
+
+TRAVELS = ["__init__", "errors", "ids", "units", "clock", "addresses", "model", "wire", "manager", "worker"]
+"""Modules and packages of cnflow that run on an image's own Python."""
+
+PICKLER = "cnflow.wire.payload"
+"""The only module that may import cloudpickle; it is there wherever a worker is."""
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def parametrize_modules(modules=MODULES):
+    return pytest.mark.parametrize("path", modules, ids=name_of)
+
+
+def test_importing_cnflow_imports_nothing_but_the_standard_library():
+    code = "import sys; before = set(sys.modules); import cnflow; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert imported - sys.stdlib_module_names == {"cnflow"}
+
+
+def test_every_public_name_can_be_had():
+    assert {name for name in cnflow.__all__ if getattr(cnflow, name, None) is None} == set()
+
+
+def test_an_unknown_public_name_is_answered_with_those_that_are_known():
+    with pytest.raises(AttributeError, match=r"no attribute 'laod'. Known: .*\bload\b"):
+        cnflow.laod  # noqa: B018 - asking for it is the test
+
+
+@parametrize_modules()
+def test_a_module_is_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_OF_A_MODULE
+
+
+@parametrize_modules()
+def test_a_function_is_short(path):
+    functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    assert {name: length for name, length in lengths.items() if length > LINES_OF_A_FUNCTION} == {}
+
+
+@parametrize_modules()
+def test_a_module_says_what_it_is_for(path):
+    assert ast.get_docstring(tree_of(path))
+
+
+@parametrize_modules([path for path in MODULES if "__all__" in path.read_text(encoding="utf-8")])
+def test_all_is_sorted_and_each_of_its_names_is_there(path):
+    module = importlib.import_module(name_of(path))
+    assert sorted(module.__all__, key=_as_ruff_sorts) == list(module.__all__)
+    assert {name for name in module.__all__ if not hasattr(module, name)} == set()
+
+
+@parametrize_modules([path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE])
+def test_a_package_that_imports_names_from_below_lists_them(path):
+    imported = {
+        alias.asname or alias.name
+        for node in tree_of(path).body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{name_of(path)}.")
+        for alias in node.names
+    }
+    assert imported <= set(getattr(importlib.import_module(name_of(path)), "__all__", ()))
+
+
+def _as_ruff_sorts(name):
+    """CONSTANTS, then Classes, then the rest (ruff's RUF022)."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize(("registry", "what"), [(PROVIDERS, "provider"), (EXECUTORS, "executor")], ids=["p", "e"])
+def test_every_registered_name_has_settings_of_that_kind_a_live_half_and_an_extra(registry, what):
+    extras = set(metadata.metadata("cnflow").get_all("Provides-Extra") or [])
+    for name, backend in registry.items():
+        settings = load(backend.settings, what)
+        assert issubclass(settings, Settings)
+        assert settings.model_fields["kind"].default == name
+        assert callable(load(backend.live, what, backend.extra))
+        assert backend.extra in {"", *extras}
+
+
+def test_the_extra_all_holds_every_extra_but_those_for_builders():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    table = text.split("[project.optional-dependencies]\n")[1].split("\n[")[0]
+    extras = set(re.findall(r"^([a-z]+) = ", table, re.MULTILINE))
+    held = re.search(r'^all = \["cnflow\[(.*)\]"\]$', table, re.MULTILINE)
+    assert held
+    assert set(held[1].split(",")) == extras - {"all", "dev", "docs"}
+
+
+def travelling():
+    roots = [PACKAGE / f"{name}.py" for name in TRAVELS] + [PACKAGE / name for name in TRAVELS]
+    return [path for path in MODULES if any(root == path or root in path.parents for root in roots)]
+
+
+@parametrize_modules(travelling())
+def test_what_travels_is_written_for_python_3_9(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path), feature_version=(3, 9))
+    assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
+
+
+def imports_of(path):
+    """Absolute names of all that *path* imports when it runs, in functions too, and not for type checkers alone."""
+    found = set()
+    todo = list(tree_of(path).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            todo.extend(node.orelse)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports are not used"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        else:
+            todo.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def reached_from(package):
+    """Modules of cnflow that importing *package* may import, each with the names that it imports."""
+    known = {name_of(path): path for path in MODULES}
+    todo = {name for name in known if name == package or name.startswith(f"{package}.")}
+    reached = {}
+    while todo:
+        module = todo.pop()
+        reached[module] = imports_of(known[module])
+        for name in reached[module]:
+            parts = name.split(".")
+            todo |= {".".join(parts[:n]) for n in range(1, len(parts) + 1)} & known.keys() - reached.keys()
+    return reached
+
+
+def test_a_worker_needs_the_standard_library_and_cloudpickle_alone():
+    foreign = {
+        (module, name.partition(".")[0])
+        for module, names in reached_from("cnflow.worker").items()
+        for name in names
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, "cnflow"}
+    }
+    assert foreign <= {(PICKLER, "cloudpickle")}
+
+
+def test_each_package_that_is_not_ours_has_its_one_importer():
+    homes = {"zmq": "cnflow.wire", "cloudpickle": PICKLER, "docker": "cnflow.providers.docker", "typer": "cnflow.cli"}
+    for path in MODULES:
+        for name in imports_of(path):
+            home = homes.get(name.partition(".")[0])
+            assert home is None or name_of(path).startswith(home), f"{name_of(path)} imports {name}"
