@@ -16,7 +16,7 @@ from cnflow.errors import (
     CnflowError,
     DependencyError,
     ExecutorClosedError,
-    InfrastructureError,
+    ManagerLost,
     WorkerLost,
 )
 from cnflow.ids import TaskId
@@ -313,4 +313,4 @@ def _verdict(error: BaseException | None, *, closed: bool) -> Verdict:
         return Verdict.GIVEN_UP
     if isinstance(error, (WorkerLost, AppFailedError)) or not isinstance(error, CnflowError):
         return Verdict.FAILED  # the user's code; a worker that it ended is its own doing, as far as can be told
-    return Verdict.LOST if isinstance(error, InfrastructureError) else Verdict.GIVEN_UP
+    return Verdict.LOST if isinstance(error, ManagerLost) else Verdict.GIVEN_UP

@@ -241,6 +241,8 @@ class HighThroughput:
             logger.error("executor %s cannot go on: %s", self.label, error)
         with self._lock:
             self._error = error
+        if self._blocks is not None:
+            self._blocks.stop()
         self._fail_all(lambda _: error)
 
     def _fail_all(self, error_for: Callable[[str], CnflowError]) -> None:

@@ -59,7 +59,7 @@ class Line:
         self._asleep = False
         self._stopping = False
         self._is_up = False
-        """The interchange has spoken; before that nobody is there to send to."""
+        """The interchange has spoken and lives; otherwise nobody is there to send to."""
 
         self._thread = threading.Thread(target=self._serve, name=f"cnflow-{label}-line", daemon=True)
         self._folder: str | None = None
@@ -143,6 +143,7 @@ class Line:
 
     def _report_death(self, process: subprocess.Popen[bytes]) -> None:
         exitcode = process.wait()
+        self._is_up = False
         if not self._stopping:
             logger.error("the interchange ended with exit code %d; see %s", exitcode, self._log_file)
             self._lost(exitcode)

@@ -1,0 +1,202 @@
+"""Whole runs on a real engine: from the decorator, through containers, to the result, and nothing left behind."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow import Config, python_app
+from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider, ThreadPoolExecutor
+from cnflow.errors import BlockError, ImageNotFoundError, PythonMismatchError
+from cnflow.providers.docker.images import find
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+DRIVER = """\
+import sys, cnflow
+from cnflow import Config, python_app
+from cnflow.config import DockerProvider, HighThroughputExecutor
+
+def nap():
+    import socket, time
+    print("never seen", socket.gethostname())
+    time.sleep(600)
+
+def where():
+    import socket
+    return socket.gethostname()
+
+image, run_dir = sys.argv[1:]
+provider = DockerProvider(init_blocks=2, max_blocks=2, create={"labels": {"cnflow.test": run_dir}})
+executor = HighThroughputExecutor(image=image, provider=provider, max_workers=1, heartbeat_period=0.5, heartbeat_threshold=3)
+with cnflow.load(Config(executors=[executor], run_dir=run_dir)):
+    print(python_app(where)().result(), flush=True)
+    python_app(nap)().result()
+"""
+
+
+@pytest.fixture
+def image(engine, image_base):
+    """An image whose Python is the driver's."""
+    if find(engine, image_base, DockerProvider()).kind.python != OWN_MINOR:
+        pytest.skip(f"{image_base} has another Python than this one. Run: make base-image, or use its Python")
+    return image_base
+
+
+@pytest.fixture
+def config(tmp_path):
+    def make(*executors, **options):
+        return Config(executors=list(executors), run_dir=str(tmp_path / "runinfo"), **options)
+
+    return make
+
+
+@pytest.fixture
+def driver(image, tmp_path, engine, until):
+    """Starts a driver whose task naps in a container; gives the process and what lists its containers."""
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    process = subprocess.Popen(
+        [sys.executable, str(script), image, str(tmp_path / "runinfo")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+    def containers():
+        return engine.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"cnflow.test={tmp_path / 'runinfo'}"}
+        )
+
+    with process:
+        yield process, containers
+        process.kill()
+        for container in containers():
+            container.remove(force=True)
+
+
+def place():
+    import os
+    import socket
+
+    return socket.gethostname(), os.getuid(), dict(os.environ)
+
+
+def add(*numbers):
+    return sum(numbers)
+
+
+def minor():
+    import sys
+
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def test_an_apps_image_is_run_by_an_executor_made_from_the_template(config, image, engine):
+    with cnflow.load(config(HighThroughputExecutor(provider=DockerProvider(), max_workers=1))):
+        host, _, environment = python_app(place, image=image)().result(timeout=60)
+    assert host != os.uname().nodename
+    assert environment["CNFLOW_WORKER_COUNT"] == "1"
+    assert environment["CNFLOW_WORKER_BLOCK_ID"] == "0"
+
+
+def test_one_graph_spans_two_images_and_the_bare_node(config, image, engine):
+    other = f"cnflow-test-{uuid.uuid4().hex[:8]}:1"
+    engine.images.get(image).tag(other)
+    template = HighThroughputExecutor(provider=DockerProvider(), max_workers=1)
+    try:
+        with cnflow.load(config(template, ThreadPoolExecutor())):
+            first, second, bare = python_app(add, image=image), python_app(add, image=other), python_app(add)
+            assert bare(first(1, 2), second(3, first(4, 5))).result(timeout=60) == 15
+    finally:
+        engine.images.remove(other, force=True)
+
+
+def test_the_options_reach_the_workers(config, image):
+    provider = DockerProvider(cpus=1, user="1234:567", environment={"GREETING": "hello"})
+    with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider, cores_per_worker=0.5))):
+        _, uid, environment = python_app(place)().result(timeout=60)
+    assert uid == 1234
+    assert environment["GREETING"] == "hello"
+    assert environment["CNFLOW_WORKER_COUNT"] == "2"
+
+
+def test_a_run_leaves_no_container(config, image, engine):
+    label = uuid.uuid4().hex
+    provider = DockerProvider(init_blocks=2, create={"labels": {"cnflow.test": label}})
+    with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider, max_workers=1))):
+        python_app(add)(1).result(timeout=60)
+    assert not engine.containers.list(all=True, ignore_removed=True, filters={"label": f"cnflow.test={label}"})
+
+
+def test_a_run_whose_tasks_still_run_leaves_no_container(driver, until):
+    process, containers = driver
+    assert process.stdout.readline().strip()
+    assert containers()
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    assert not containers()
+
+
+def test_a_killed_driver_leaves_no_container(driver, until):
+    process, containers = driver
+    assert process.stdout.readline().strip()
+    assert containers()
+    os.killpg(process.pid, signal.SIGKILL)
+    until(lambda: not containers(), timeout=40)
+
+
+def test_an_image_that_is_not_to_be_had_fails_its_tasks_alone(config, image):
+    with cnflow.load(config(HighThroughputExecutor(provider=DockerProvider(pull="never"), max_workers=1))):
+        missing, good = python_app(add, image="cnflow-no-such:1")(1), python_app(add, image=image)(2)
+        with pytest.raises(ImageNotFoundError, match="cnflow-no-such:1"):
+            missing.result(timeout=60)
+        assert good.result(timeout=60) == 2
+
+
+def test_an_option_that_the_engine_refuses_fails_the_tasks_in_its_words(config, image):
+    provider = DockerProvider(mounts={"/no/such/path": "/data"})
+    with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider))):
+        with pytest.raises(BlockError, match="bind source path does not exist"):
+            python_app(add)(1).result(timeout=60)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_engine_that_does_not_answer_fails_the_tasks_with_what_to_do(config):
+    import gc
+
+    provider = DockerProvider(host="unix:///no/such/docker.sock")
+    with cnflow.load(config(HighThroughputExecutor(image="any:1", provider=provider))):
+        with pytest.raises(BlockError, match="does not answer"):
+            python_app(add)(1).result(timeout=60)
+    gc.collect()  # the SDK leaves the socket open with which it found no engine
+
+
+@pytest.mark.pythons
+def test_a_task_for_another_python_is_refused_and_other_tasks_go_on(config, image, image_base, engine, pythons):
+    other = "3.9" if OWN_MINOR != "3.9" else "3.10"
+    home = Path(pythons[other]).resolve().parent.parent
+    tag = f"cnflow-test-{uuid.uuid4().hex[:8]}:1"
+    dockerfile = f"FROM {image_base}\nENV PATH={home}/bin:/usr/bin:/bin\n"
+    engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True)
+    template = HighThroughputExecutor(provider=DockerProvider(mounts={str(home): f"{home}:ro"}), max_workers=1)
+    try:
+        with cnflow.load(config(template, HighThroughputExecutor(label="bare", provider=LocalProvider()))):
+            refused, good = python_app(minor, image=tag)(), python_app(minor, image=image)()
+            with pytest.raises(PythonMismatchError) as caught:
+                refused.result(timeout=60)
+            assert good.result(timeout=60) == OWN_MINOR
+    finally:
+        engine.images.remove(tag, force=True)
+    assert other in str(caught.value)
+    assert OWN_MINOR in str(caught.value)
+    assert tag in str(caught.value)
