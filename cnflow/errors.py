@@ -55,17 +55,26 @@ class UnknownNameError(ConfigurationError):
     """A name that is not known; says which ones are, and which is nearest."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
-        super().__init__(f"No {what} is called {name!r}.{nearest(name, names)} Known: {', '.join(names) or 'none'}.")
+        self.what = what
+        self.name = name
+        self.known = tuple(sorted(known))
+        super().__init__(what, name, self.known)
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return f"No {self.what} is called {self.name!r}.{nearest(self.name, self.known)} Known: {known}."
 
 
 class MissingExtraError(ConfigurationError):
     """A backend's packages are not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f"{what} needs packages that are not installed. Run: pip install 'cnflow[{extra}]'",
-        )
+        self.what = what
+        self.extra = extra
+        super().__init__(what, extra)
+
+    def __str__(self) -> str:
+        return f"{self.what} needs packages that are not installed. Run: pip install 'cnflow[{self.extra}]'"
 
 
 class DependencyError(CnflowError):

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cnflow.errors import MissingExtraError, UnknownNameError
+from cnflow.errors import ConfigurationError, MissingExtraError, UnknownNameError
 
 
 class Backend(NamedTuple):
@@ -40,11 +40,16 @@ def parse_kind(value: object, registry: Mapping[str, Backend], what: str) -> obj
     """Settings made from a mapping such as ``{"kind": "docker", ...}``; anything else is returned as it is.
 
     Raises:
+        ConfigurationError: the mapping has no kind.
         UnknownNameError: no backend of that kind.
     """
     if not isinstance(value, Mapping):
         return value
-    kind = str(value.get("kind", ""))
+    if "kind" not in value:
+        raise ConfigurationError(
+            f"The {what} {dict(value)!r} does not say its kind. Known: {', '.join(sorted(registry))}."
+        )
+    kind = str(value["kind"])
     if kind not in registry:
         raise UnknownNameError(what, kind, registry)
     settings: object = load(registry[kind].settings, what)(**value)

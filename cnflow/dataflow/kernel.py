@@ -11,14 +11,8 @@ from cnflow.dataflow.dependencies import futures_in, with_results
 from cnflow.dataflow.futures import AppFuture
 from cnflow.dataflow.machine import Changes, Machine, Verdict
 from cnflow.dataflow.memo import Memo, key_of
-from cnflow.errors import (
-    AppFailedError,
-    CnflowError,
-    DependencyError,
-    ExecutorClosedError,
-    ManagerLost,
-    WorkerLost,
-)
+from cnflow.dataflow.verdicts import has_failed, verdict_on
+from cnflow.errors import CnflowError, DependencyError, ExecutorClosedError
 from cnflow.ids import TaskId
 from cnflow.model.task import AppFunction, Outcome, TaskState, TaskToRun, title_of
 
@@ -204,7 +198,7 @@ class DataFlowKernel:
                 if record is None:
                     continue
                 record.value, record.error = value, error
-                verdicts.append((task, _verdict(error, closed=self._closed)))
+                verdicts.append((task, verdict_on(error, closed=self._closed)))
             changes = self._machine.ended(verdicts)
         self._apply(changes)
 
@@ -286,7 +280,7 @@ class DataFlowKernel:
             record = self._records.get(future.tid)
             if (record.future if record else self._failed_futures.get(future.tid)) is future:
                 return future.tid
-        if future.done() and not _has_failed(future):
+        if future.done() and not has_failed(future):
             return None
         if id(future) not in self._outside:
             number = self._outside[id(future)] = TaskId(-1 - len(self._outside))
@@ -297,20 +291,5 @@ class DataFlowKernel:
 
     def _outside_done(self, number: TaskId, future: Future[Any]) -> None:
         with self._lock:
-            changes = self._machine.ended([(number, Verdict.GIVEN_UP if _has_failed(future) else Verdict.DONE)])
+            changes = self._machine.ended([(number, Verdict.GIVEN_UP if has_failed(future) else Verdict.DONE)])
         self._apply(changes)
-
-
-def _has_failed(future: Future[Any]) -> bool:
-    return future.cancelled() or future.exception() is not None
-
-
-def _verdict(error: BaseException | None, *, closed: bool) -> Verdict:
-    """Whether another try makes sense."""
-    if error is None:
-        return Verdict.DONE
-    if closed:
-        return Verdict.GIVEN_UP
-    if isinstance(error, (WorkerLost, AppFailedError)) or not isinstance(error, CnflowError):
-        return Verdict.FAILED  # the user's code; a worker that it ended is its own doing, as far as can be told
-    return Verdict.LOST if isinstance(error, ManagerLost) else Verdict.GIVEN_UP

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnflow.errors import ExecutorClosedError
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome, TaskToRun
-from cnflow.worker.run import call
+from cnflow.worker.run import call, users_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,4 +66,4 @@ class Threads:
         try:
             return Outcome(task.id, call(task.app.kind, task.app.name, task.app.function, task.args, task.kwargs))
         except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
-            return Outcome(task.id, None, error)
+            return Outcome(task.id, None, error.with_traceback(users_part(error.__traceback__)))

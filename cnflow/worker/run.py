@@ -54,11 +54,11 @@ def traceback_text(error: BaseException) -> str:
         return ""
     import traceback  # noqa: PLC0415 - the same
 
-    lines = traceback.format_exception(type(error), error, _users_part(error.__traceback__))
+    lines = traceback.format_exception(type(error), error, users_part(error.__traceback__))
     return "".join(lines).rstrip("\n")
 
 
-def _users_part(trace: TracebackType | None) -> TracebackType | None:
+def users_part(trace: TracebackType | None) -> TracebackType | None:
     """*trace* from the first frame that is not of this package."""
     own = __file__.rpartition("worker")[0]
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(own):

@@ -98,7 +98,9 @@ def test_a_lost_interchange_fails_what_waits_and_managers_end_after_the_grace(tm
 
 
 def children():
-    return [int(pid) for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()]
+    return [
+        int(pid) for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()
+    ]
 
 
 def command_of(pid):

@@ -1,6 +1,5 @@
 """Each promise about containers, on a real engine; what runs in them is a stand-in for the manager that reports."""
 
-import gc
 import json
 import os
 import subprocess
@@ -227,15 +226,7 @@ def test_a_container_that_was_created_and_never_started_is_removed_later(provide
     _assert_nothing_left(engine)
 
 
-@pytest.fixture
-def no_engine():
-    """The SDK leaves the socket open with which it found no engine; let go of it here, not in some later test."""
-    yield
-    gc.collect()
-
-
-@pytest.mark.usefixtures("no_engine")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the SDK's own, when it finds no engine
 @pytest.mark.parametrize("host", ["unix:///no/such/docker.sock", "tcp://127.0.0.1:9"])
 def test_an_engine_that_does_not_answer_is_told_of_with_what_to_do(provide, host, image_base):
     provider = provide(host=host)
@@ -245,8 +236,7 @@ def test_an_engine_that_does_not_answer_is_told_of_with_what_to_do(provide, host
         assert "DOCKER_HOST" in str(caught.value)
 
 
-@pytest.mark.usefixtures("no_engine")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the SDK's own, when it finds no engine
 def test_the_engine_is_the_one_that_docker_host_names(provide, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/docker.sock")
     with pytest.raises(BlockError, match="does not answer"):

@@ -36,7 +36,8 @@ def where():
 
 image, run_dir = sys.argv[1:]
 provider = DockerProvider(init_blocks=2, max_blocks=2, create={"labels": {"cnflow.test": run_dir}})
-executor = HighThroughputExecutor(image=image, provider=provider, max_workers=1, heartbeat_period=0.5, heartbeat_threshold=3)
+timing = {"heartbeat_period": 0.5, "heartbeat_threshold": 3}
+executor = HighThroughputExecutor(image=image, provider=provider, max_workers=1, **timing)
 with cnflow.load(Config(executors=[executor], run_dir=run_dir)):
     print(python_app(where)().result(), flush=True)
     python_app(nap)().result()
@@ -166,19 +167,18 @@ def test_an_image_that_is_not_to_be_had_fails_its_tasks_alone(config, image):
 def test_an_option_that_the_engine_refuses_fails_the_tasks_in_its_words(config, image):
     provider = DockerProvider(mounts={"/no/such/path": "/data"})
     with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider))):
+        failed = python_app(add)(1)
         with pytest.raises(BlockError, match="bind source path does not exist"):
-            python_app(add)(1).result(timeout=60)
+            failed.result(timeout=60)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the SDK's own, when it finds no engine
 def test_an_engine_that_does_not_answer_fails_the_tasks_with_what_to_do(config):
-    import gc
-
     provider = DockerProvider(host="unix:///no/such/docker.sock")
     with cnflow.load(config(HighThroughputExecutor(image="any:1", provider=provider))):
+        failed = python_app(add)(1)
         with pytest.raises(BlockError, match="does not answer"):
-            python_app(add)(1).result(timeout=60)
-    gc.collect()  # the SDK leaves the socket open with which it found no engine
+            failed.result(timeout=60)
 
 
 @pytest.mark.pythons

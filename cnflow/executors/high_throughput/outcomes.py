@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class UserTracebackError(Exception):
+class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the user's traceback, as its heading
     """Is the cause of the user's exception, so that his traceback is printed first, from where it happened."""
 
+    __module__ = "builtins"  # the heading is the bare name then
+
     def __str__(self) -> str:
-        return f'\n"""\n{self.args[0]}\n"""'
+        return f"\n{self.args[0]}"
 
 
 def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
@@ -80,5 +82,5 @@ def _raised(raised: Raised) -> BaseException:
     if not isinstance(error, BaseException):
         return RemoteError(raised.type_name, raised.message, raised.traceback_text)
     if raised.traceback_text:
-        error.__cause__ = UserTracebackError(raised.traceback_text)
+        error.__cause__ = TaskTraceback(raised.traceback_text)
     return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ def answering(settings: DockerProvider) -> Iterator[None]:
     except docker.errors.APIError:
         raise
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        _let_go(error)
         which = f" at {settings.host}" if settings.host else ""
         raise BlockError(
             f"The Docker engine{which} does not answer: {words(error)}\nStart it (e.g. sudo systemctl start docker), "
@@ -110,6 +112,13 @@ def words(error: BaseException) -> str:
     """An engine's own words, without the SDK's HTTP around them."""
     said = error.explanation if isinstance(error, docker.errors.APIError) else None
     return str(said or error)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Close the socket that the SDK leaves open when no engine answers: only its dead frames still hold it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def is_local(client: docker.DockerClient) -> bool | None:
