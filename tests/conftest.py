@@ -1,11 +1,13 @@
 """What tests share: services that may be missing, a stand-in for the manager, requests for blocks."""
 
+import gc
 import json
 import os
 import re
 import shutil
 import sys
 import time
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -69,12 +71,15 @@ def _no_docker():
         import docker
     except ModuleNotFoundError:
         return "No Docker SDK. Run: pip install 'cnflow[docker]'"
-    try:
-        client = docker.from_env(timeout=10)
-        client.close()
-    except docker.errors.DockerException as error:
-        return f"No Docker engine answers ({error}). Run: sudo systemctl start docker (or: sudo dockerd &)"
-    return ""
+    why = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            docker.from_env(timeout=10).close()
+        except docker.errors.DockerException as error:
+            why = f"No Docker engine answers ({error}). Run: sudo systemctl start docker (or: sudo dockerd &)"
+        gc.collect()  # the SDK leaves the socket open with which it found no engine
+    return why
 
 
 @cache

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
 from cnflow.model.block import BlockState, BlockStatus
+from cnflow.tails import tail
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_TAIL_LINES = 10
-_TAIL_BYTES = 8192
 
 # A shell and docker-init report a child that a signal killed as 128 + its number (bash(1), EXIT STATUS).
 _SIGNALLED = 128
@@ -40,14 +37,3 @@ def exit_words(code: int) -> str:
         return f"was killed by signal {number} ({signal.Signals(number).name})"
     except ValueError:
         return f"exited with code {code}"
-
-
-def tail(path: Path, lines: int = _TAIL_LINES) -> str:
-    """The last *lines* of a file, indented; empty when it has none or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(f"    {line}" for line in text.strip().splitlines()[-lines:])

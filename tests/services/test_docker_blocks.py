@@ -13,7 +13,6 @@ from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import BlockId
 from cnflow.model.block import BlockState
 from cnflow.providers.docker import DockerBlocks, create_arguments
-from cnflow.providers.docker import blocks as docker_blocks
 from cnflow.providers.docker.engine import create
 
 pytestmark = pytest.mark.docker
@@ -215,14 +214,19 @@ def test_a_name_that_is_taken_is_refused_in_the_engines_words(start, request_for
     assert len(_ours(engine)) == 1
 
 
-def test_a_container_that_was_created_and_never_started_is_removed_later(provide, request_for, image_base, engine):
+def test_a_container_that_was_just_created_is_left_to_the_driver_that_is_about_to_start_it(
+    provide, request_for, image_base, engine
+):
     provider, settings = provide(), DockerProvider()
     provider.prepare(image_base)
     probe = provider._found[image_base].probe
-    left = create(engine, create_arguments(request_for(image_base, BlockId("9")), settings, probe), settings)
-    provider.prepare(image_base)
-    assert [container.id for container in _ours(engine)] == [left]
-    docker_blocks.remove_abandoned(engine, settings, age=0.0)
+    young = create(engine, create_arguments(request_for(image_base, BlockId("9")), settings, probe), settings)
+    try:
+        provider.prepare(image_base)
+        assert [container.id for container in _ours(engine)] == [young]
+        assert provider.status([young])[young].state is BlockState.PENDING
+    finally:
+        provider.cancel([young])
     _assert_nothing_left(engine)
 
 

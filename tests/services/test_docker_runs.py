@@ -142,7 +142,7 @@ def test_a_run_leaves_no_container(config, image, engine):
 def test_a_run_whose_tasks_still_run_leaves_no_container(driver, until):
     process, containers = driver
     assert process.stdout.readline().strip()
-    assert containers()
+    until(lambda: [container.status for container in containers()] == ["running", "running"])
     process.send_signal(signal.SIGINT)
     process.wait(30)
     assert not containers()
@@ -151,7 +151,7 @@ def test_a_run_whose_tasks_still_run_leaves_no_container(driver, until):
 def test_a_killed_driver_leaves_no_container(driver, until):
     process, containers = driver
     assert process.stdout.readline().strip()
-    assert containers()
+    until(lambda: [container.status for container in containers()] == ["running", "running"])
     os.killpg(process.pid, signal.SIGKILL)
     until(lambda: not containers(), timeout=40)
 

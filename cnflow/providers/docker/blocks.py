@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
-from concurrent.futures import ThreadPoolExecutor
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_GRACE = 2
-_AT_ONCE = 16
+_GRACE = 2.0
 _REMOVAL = 10.0
 _KILLED = 137
+_ABANDONED = 300.0
 
 # https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerList
 _STATES: Mapping[str, BlockState] = {
@@ -115,11 +116,26 @@ class DockerBlocks:
         return {block: self._status(block, there.get(block)) for block in blocks}
 
     def cancel(self, blocks: Collection[NativeId]) -> None:
-        """Ask each container to end, kill it after 2 s, and see that it is removed; many at once."""
-        if not blocks:
-            return
-        with ThreadPoolExecutor(min(_AT_ONCE, len(blocks)), thread_name_prefix="cancel") as pool:
-            list(pool.map(self._end, blocks))
+        """Ask all containers to end, kill those that live 2 s later, and see that each is removed.
+
+        Starts no thread, since it may be called while the interpreter shuts down.
+        """
+        with rejecting("remove a container", self._settings):
+            for block in blocks:
+                with contextlib.suppress(docker.errors.APIError):  # it ended, or never started
+                    self._client().api.kill(block, "SIGTERM")
+            deadline = time.monotonic() + _GRACE
+            for block in blocks:
+                self._await_removal(block, deadline - time.monotonic())
+            for block in blocks:
+                discard(self._client(), block)
+            for block in blocks:
+                if not self._await_removal(block, _REMOVAL):
+                    logger.warning("container %s is still being removed after %.0f s", block[:12], _REMOVAL)
+        for block in blocks:
+            follower = self._followers.pop(block, None)
+            if follower is not None and not follower.wait(1.0):
+                follower.close()
 
     def close(self) -> None:
         """Stop following containers, which run on, and end the connection."""
@@ -169,37 +185,35 @@ class DockerBlocks:
         limit = f"memory={self._settings.memory!r}" if self._settings.memory else "the machine's memory"
         return f"by hand, or by the kernel for using more than {limit}"
 
-    def _end(self, block: NativeId) -> None:
-        api = self._client().api
-        with rejecting("remove a container", self._settings):
-            with contextlib.suppress(docker.errors.APIError):  # it ended, or never started
-                api.stop(block, timeout=_GRACE)
-            discard(self._client(), block)
-            with contextlib.suppress(docker.errors.NotFound):
-                self._await_removal(block)
-        follower = self._followers.pop(block, None)
-        if follower is not None and not follower.wait(1.0):
-            follower.close()
-
-    def _await_removal(self, block: NativeId) -> None:
+    def _await_removal(self, block: NativeId, seconds: float) -> bool:
+        """Whether *block* is gone within *seconds*."""
+        if seconds <= 0:
+            return False
         try:
-            self._client().api.wait(block, timeout=int(_REMOVAL), condition="removed")
-        except requests.exceptions.Timeout:
-            logger.warning("container %s is still being removed after %.0f s", block[:12], _REMOVAL)
+            self._client().api.wait(block, timeout=math.ceil(seconds), condition="removed")
+        except docker.errors.NotFound:
+            return True
+        except (requests.exceptions.Timeout, requests.exceptions.ConnectionError):
+            return False  # urllib3 tells of a timeout while reading in either way
+        return True
 
 
-def remove_abandoned(client: docker.DockerClient, settings: DockerProvider, age: float = 300.0) -> None:
-    """Remove containers that a driver created *age* seconds ago and was killed before it could start them.
-
-    All others remove themselves. Times are the engine's own, which need not be this machine's.
-    """
+def remove_abandoned(client: docker.DockerClient, settings: DockerProvider) -> None:
+    """Remove containers that a driver created and was killed before it could start; all others remove themselves."""
     with rejecting("list its containers", settings):
         created = client.api.containers(all=True, filters={"label": RUN_LABEL, "status": "created"})
-        if created:
-            now = seconds_of(str(client.info()["SystemTime"]))
-            for container in created:
-                if now - float(container["Created"]) >= age:
-                    discard(client, str(container["Id"]))
+        for container in abandoned(created, seconds_of(str(client.info()["SystemTime"]))) if created else ():
+            discard(client, container)
+
+
+def abandoned(created: Collection[Mapping[str, Any]], now: float) -> list[str]:
+    """Ids of the containers, of those *created* and not started, that no driver can be about to start any more.
+
+    Args:
+        created: as listed by the engine.
+        now: the engine's own time, which need not be this machine's; seconds since 1970.
+    """
+    return [str(one["Id"]) for one in created if now - float(one["Created"]) >= _ABANDONED]
 
 
 def seconds_of(time: str) -> float:

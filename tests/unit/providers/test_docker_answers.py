@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("docker", reason="No Docker SDK. Run: pip install 'cnflow[docker]'")
 
 from cnflow.model.block import BlockState, BlockStatus
-from cnflow.providers.docker.blocks import listed_status, seconds_of
+from cnflow.providers.docker.blocks import abandoned, listed_status, seconds_of
 from cnflow.providers.docker.reach import gateways_of, hosts
 
 
@@ -57,6 +57,10 @@ def test_a_network_tells_its_gateway_or_has_the_first_address(ipam, gateways):
 def test_times_of_an_engine_are_read_whatever_its_zone():
     assert seconds_of("1970-01-01T00:01:00.123456789Z") == 60
     assert seconds_of("1970-01-01T02:01:00.5+02:00") == 60
+
+
+def test_a_container_that_was_created_long_ago_and_never_started_is_abandoned():
+    assert abandoned([{"Id": "old", "Created": 1000}, {"Id": "young", "Created": 1900}], now=2000.0) == ["old"]
 
 
 def test_the_requests_can_be_made_where_the_sdk_is_not_installed():

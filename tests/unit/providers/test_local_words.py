@@ -3,7 +3,8 @@ import pytest
 from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError
 from cnflow.model.block import BlockState
-from cnflow.providers.endings import ending, exit_words, tail
+from cnflow.providers.endings import ending, exit_words
+from cnflow.tails import tail
 from cnflow.providers.local import LocalBlocks, python_path
 
 
