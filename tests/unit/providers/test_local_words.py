@@ -4,8 +4,8 @@ from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError
 from cnflow.model.block import BlockState
 from cnflow.providers.endings import ending, exit_words
-from cnflow.tails import tail
 from cnflow.providers.local import LocalBlocks, python_path
+from cnflow.tails import tail
 
 
 def test_an_image_is_refused_with_what_to_use_instead():
