@@ -10,10 +10,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnflow.apps import AppFuture, bash_app, python_app
+    from cnflow.apps import AppFuture, bash_app, join_app, python_app
     from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
     from cnflow.config import Config
     from cnflow.dataflow import DataFlowKernel
+    from cnflow.logs import set_file_logger, set_stream_logger
 
 __version__ = "0.1.0"
 
@@ -24,8 +25,11 @@ __all__ = [
     "bash_app",
     "clear",
     "dfk",
+    "join_app",
     "load",
     "python_app",
+    "set_file_logger",
+    "set_stream_logger",
     "wait_for_current_tasks",
 ]
 
@@ -36,8 +40,11 @@ _HOMES = {
     "bash_app": "cnflow.apps",
     "clear": "cnflow.assemble",
     "dfk": "cnflow.assemble",
+    "join_app": "cnflow.apps",
     "load": "cnflow.assemble",
     "python_app": "cnflow.apps",
+    "set_file_logger": "cnflow.logs",
+    "set_stream_logger": "cnflow.logs",
     "wait_for_current_tasks": "cnflow.assemble",
 }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import selectors
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
 
 LOOPBACK = "127.0.0.1"
+_SIOCGIFADDR = 0x8915  # netdevice(7)
 
 
 def is_loopback(host: str) -> bool:
@@ -48,6 +52,27 @@ def address_by_hostname() -> str:
         OSError: the name has no address.
     """
     return socket.gethostbyname(socket.gethostname())
+
+
+def address_by_interface(ifname: str) -> str:
+    """The IPv4 address of a network interface, such as ``eth0``.
+
+    Raises:
+        OSError: there is no such interface, or it has no IPv4 address.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = struct.pack("256s", ifname.encode()[:15])
+        answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
+    return socket.inet_ntoa(answer[20:24])
+
+
+def addresses_of_interfaces() -> list[str]:
+    """The IPv4 address of every interface that has one, in the kernel's order, loopback too."""
+    found = []
+    for _, name in socket.if_nameindex():
+        with contextlib.suppress(OSError):  # one without an IPv4 address
+            found.append(address_by_interface(name))
+    return list(dict.fromkeys(found))
 
 
 def addresses_of_this_machine() -> list[str]:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import logging
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, ProviderSettings
+from cnflow.config import (
+    Config,
+    ExecutorSettings,
+    HighThroughputExecutor,
+    LocalProvider,
+    ProviderSettings,
+    ThreadPoolExecutor,
+)
 from cnflow.config.registry import EXECUTORS, PROVIDERS
 from cnflow.config.registry import load as load_class
-from cnflow.dataflow import DataFlowKernel, current
+from cnflow.dataflow import DataFlowKernel, current, joining
+from cnflow.dataflow.known import KnownResults
+from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints
 from cnflow.dataflow.router import Place, Router
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.executors.threads import Threads
 from cnflow.ids import RunId
+from cnflow.logs import set_file_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +55,8 @@ def load(config: Config | None = None) -> DataFlowKernel:
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
     dfk = _assemble(config.model_copy(deep=True))
     current.put(dfk)
+    if config.initialize_logging:
+        dfk.on_cleanup(set_file_logger(dfk.run_dir / "cnflow.log", level=logging.INFO))
     dfk.on_cleanup(lambda: current.forget(dfk))
     atexit.register(dfk.cleanup)
     dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
@@ -80,21 +94,39 @@ def wait_for_current_tasks() -> None:
 def _assemble(config: Config) -> DataFlowKernel:
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
+    if config.ignore_images:
+        config.executors = [_on_the_bare_node(executor) for executor in config.executors]
     settings = {executor.label: executor for executor in config.executors}
-    wanted = [executor for executor in config.executors if not _is_template(executor, config)]
+    wanted = [executor for executor in config.executors if executor.image or not _needs_image(executor)]
 
     def clone(template: str, image: str, label: str) -> None:
         copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
         made.add_executor(_executor(copied, run, run_dir))
 
     router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
-    made = DataFlowKernel(config, run_dir, [_executor(executor, run, run_dir) for executor in wanted], router)
+    live = [_executor(executor, run, run_dir) for executor in wanted]
+    made = DataFlowKernel(config, run_dir, live, router, _joiner, _known_results(config, run_dir))
     return made
 
 
-def _is_template(executor: ExecutorSettings, config: Config) -> bool:
-    """Whether *executor* itself runs nothing: only those made from it for images do, unless images are ignored."""
-    return _needs_image(executor) and (config.ignore_images or not executor.image)
+def _known_results(config: Config, run_dir: Path) -> KnownResults:
+    earlier = LoadedCheckpoints(config.checkpoint_files) if config.checkpoint_files else None
+    mode = config.checkpoint_mode
+    return KnownResults(earlier, Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None)
+
+
+def _joiner() -> Executor:
+    """The executor for the functions of join apps."""
+    return Threads(ThreadPoolExecutor(label=joining.LABEL, max_threads=joining.THREADS))
+
+
+def _on_the_bare_node(executor: ExecutorSettings) -> ExecutorSettings:
+    """*executor* without its image; containers become as many blocks of plain processes on this machine."""
+    if not _needs_image(executor):
+        return executor.model_copy(update={"image": ""})
+    assert isinstance(executor, HighThroughputExecutor)  # only its providers have images
+    blocks = {name: getattr(executor.provider, name) for name in ProviderSettings.model_fields if name != "kind"}
+    return executor.model_copy(update={"image": "", "provider": LocalProvider(**blocks)})
 
 
 def _needs_image(executor: ExecutorSettings) -> bool:

@@ -5,10 +5,18 @@ CnflowError
 │   ├── NoDataFlowKernelError     call cnflow.load() first
 │   ├── AlreadyLoadedError        end the run that is loaded first
 │   ├── UnknownNameError          mend the name; the nearest known one is offered
-│   └── MissingExtraError         install the extra that the message names
-├── DependencyError               look at the root cause, it is another task
+│   ├── MissingExtraError         install the extra that the message names
+│   ├── MemoKeyError              tell how the named argument is to be compared
+│   └── BadCheckpoint             name another file, or leave it out
+├── PropagatedError               look at the root cause, it is another task
+│   ├── DependencyError           a task that this one waits for failed
+│   └── JoinError                 a task that this join app returned failed
 ├── SerializationError            change what is passed or returned
 ├── AppFailedError                look at the app's own code
+│   ├── AppTimeout                it ran longer than its walltime
+│   ├── BadStdStreamFile          a file for its output cannot be opened
+│   ├── MissingOutputs            it ran, but did not make every file that it promised
+│   ├── JoinAppNoFuture           the join app returned something else than futures
 │   ├── BashExitFailure           the shell command exited non-zero
 │   ├── BashAppNoReturn           the bash app returned no command line
 │   └── RemoteError               an exception whose class exists only in the image
@@ -28,11 +36,12 @@ CnflowError
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
+from cnflow.words import nearest, shortened, signal_name, under
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class CnflowError(Exception):
@@ -77,40 +86,75 @@ class MissingExtraError(ConfigurationError):
         return f"{self.what} needs packages that are not installed. Run: pip install 'cnflow[{self.extra}]'"
 
 
-class DependencyError(CnflowError):
-    """A task was not run because one that it depends on failed.
+class MemoKeyError(ConfigurationError, ValueError):
+    """An argument of an app with ``cache=True`` is of a type that cannot be compared; points to `id_for_memo`.
 
-    ``__cause__`` is the failed dependency's exception; `root_cause` follows that chain to its beginning.
+    Also a ValueError, which is what the reference raises here.
+    """
+
+
+class BadCheckpoint(ConfigurationError):  # noqa: N818 - the reference's public name
+    """A file given as a checkpoint is none, or is damaged; the message names it and says what was found."""
+
+    def __init__(self, path: str, found: str) -> None:
+        self.path = path
+        self.found = found
+        super().__init__(path, found)
+
+    def __str__(self) -> str:
+        advice = "Take it out of checkpoint_files, or restore it from a copy."
+        return f"{self.path} cannot be used as a checkpoint: {self.found}. {advice}"
+
+
+class PropagatedError(CnflowError):
+    """A task failed because another did.
+
+    ``__cause__`` is the exception that began it all, so that a long chain prints once; `failed_by` is the next one.
     """
 
     def __init__(self, task: str, failed: str, cause: BaseException) -> None:
         self.task = task
         self.failed = failed
+        self.failed_by = cause
         super().__init__(task, failed, cause)
-        self.__cause__ = cause
+        self.__cause__ = self.root_cause
 
     @property
     def root_cause(self) -> BaseException:
-        """The exception that began it all; never a DependencyError."""
+        """The exception that began it all; never a PropagatedError."""
         cause: BaseException = self
-        while isinstance(cause, DependencyError) and cause.__cause__ is not None:
-            cause = cause.__cause__
+        while isinstance(cause, PropagatedError):
+            cause = cause.failed_by
         return cause
 
     def chain(self) -> list[str]:
         """Tasks from the root cause's to this one."""
         tasks = [self.task]
-        error: BaseException | None = self
-        while isinstance(error, DependencyError):
+        error: BaseException = self
+        while isinstance(error, PropagatedError):
             tasks.append(error.failed)
-            error = error.__cause__
+            error = error.failed_by
         return tasks[::-1]
 
     def __str__(self) -> str:
         root = self.root_cause
         said = str(root)
         reason = f"{type(root).__name__}: {said}" if said else type(root).__name__
-        return f"{self.task} was not run. Root cause: {reason}\n  {' -> '.join(self.chain())}"
+        return f"Root cause: {reason}\n  {' -> '.join(shortened(self.chain()))}"
+
+
+class DependencyError(PropagatedError):
+    """A task was not run because one that it depends on failed or was cancelled."""
+
+    def __str__(self) -> str:
+        return f"{self.task} was not run. {super().__str__()}"
+
+
+class JoinError(PropagatedError):
+    """A join app failed because a task that it returned did."""
+
+    def __str__(self) -> str:
+        return f"{self.task} failed with what it returned. {super().__str__()}"
 
 
 class SerializationError(CnflowError):
@@ -119,6 +163,39 @@ class SerializationError(CnflowError):
 
 class AppFailedError(CnflowError):
     """The app ran and failed by its own doing."""
+
+
+class AppTimeout(AppFailedError):  # noqa: N818 - the reference's public name
+    """The app ran longer than its walltime, and was stopped."""
+
+    def __init__(self, app_name: str, walltime: float) -> None:
+        self.app_name = app_name
+        self.walltime = walltime
+        super().__init__(app_name, walltime)
+
+    def __str__(self) -> str:
+        return f"{self.app_name} ran longer than its walltime of {self.walltime:g} s and was stopped."
+
+
+class BadStdStreamFile(AppFailedError):  # noqa: N818 - the reference's public name
+    """A file for the app's stdout or stderr cannot be opened; the message names stream and path."""
+
+
+class MissingOutputs(AppFailedError):  # noqa: N818 - the reference's public name
+    """The app ran, but files that it promised as outputs are not there."""
+
+    def __init__(self, app_name: str, outputs: Sequence[object]) -> None:
+        self.app_name = app_name
+        self.outputs = list(outputs)
+        super().__init__(app_name, self.outputs)
+
+    def __str__(self) -> str:
+        names = ", ".join(str(output) for output in self.outputs)
+        return f"{self.app_name} ran, but did not make {names}. Its outputs= name files that it must write."
+
+
+class JoinAppNoFuture(AppFailedError):  # noqa: N818 - as its neighbours
+    """A join app returned something that holds no future."""
 
 
 class BashExitFailure(AppFailedError):  # noqa: N818 - the reference's public name
@@ -133,8 +210,12 @@ class BashExitFailure(AppFailedError):  # noqa: N818 - the reference's public na
 
     def __str__(self) -> str:
         what = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
-        said = _indented("The last lines of its stderr:", self.stderr_tail)
+        said = under("The last lines of its stderr:", self.stderr_tail)
         return f"bash_app {self.app_name} {what}. Its command was:\n    {self.command}{said}"
+
+
+AppFailure = BashExitFailure
+"""Its name in older versions of the reference."""
 
 
 class BashAppNoReturn(AppFailedError):  # noqa: N818 - the reference's public name
@@ -159,14 +240,7 @@ class InfrastructureError(CnflowError):
 
 
 class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public name
-    """The worker process ended while it ran the task.
-
-    Args:
-        task: the task, as a person would name it.
-        where: image, host, block and worker.
-        exitcode: as in :attr:`subprocess.Popen.returncode`: negative is a signal.
-        stderr_tail: the last lines that the task wrote to its stderr.
-    """
+    """The worker process ended under the task; *exitcode* is as `subprocess.Popen.returncode`: negative is a signal."""
 
     def __init__(self, task: str, where: str, exitcode: int, stderr_tail: str = "") -> None:
         self.task = task
@@ -176,8 +250,12 @@ class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public na
         super().__init__(task, where, exitcode, stderr_tail)
 
     def __str__(self) -> str:
-        how = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by {_signal(-self.exitcode)}"
-        said = _indented("The last lines of its stderr:", self.stderr_tail)
+        how = (
+            f"exited with code {self.exitcode}"
+            if self.exitcode >= 0
+            else f"was killed by {signal_name(-self.exitcode)}"
+        )
+        said = under("The last lines of its stderr:", self.stderr_tail)
         return f"{self.task} ended its worker, which {how} ({self.where}).{said}"
 
 
@@ -219,23 +297,3 @@ class ImageUnusableError(BlockRejectedError):
 
 class CapsuleError(CnflowError):
     """The manager's packages for this kind of image could not be gathered."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` with the known name that is nearest to *name*, or nothing when none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def _indented(title: str, text: str) -> str:
-    lines = text.strip("\n").splitlines()
-    return "\n".join([f"\n{title}", *(f"    {line}" for line in lines)]) if lines else ""
-
-
-def _signal(number: int) -> str:
-    import signal  # noqa: PLC0415 - only a dead worker's message needs it
-
-    try:
-        return f"signal {number} ({signal.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"

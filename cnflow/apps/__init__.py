@@ -1,6 +1,6 @@
 """Decorators that turn functions and shell commands into apps."""
 
-from cnflow.apps.app import App, bash_app, python_app
+from cnflow.apps.app import App, bash_app, join_app, python_app
 from cnflow.dataflow.futures import AppFuture
 
-__all__ = ["App", "AppFuture", "bash_app", "python_app"]
+__all__ = ["App", "AppFuture", "bash_app", "join_app", "python_app"]

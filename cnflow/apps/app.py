@@ -6,8 +6,11 @@ import functools
 from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.dataflow import current
-from cnflow.errors import ConfigurationError, nearest
+from cnflow.dataflow.records import NO_OPTIONS, AppOptions
+from cnflow.errors import ConfigurationError
+from cnflow.model.plain import itself
 from cnflow.model.task import AppFunction, AppKind
+from cnflow.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,19 +29,14 @@ class App:
         self,
         function: Callable[..., Any],
         kind: AppKind,
-        *,
-        executors: str | Sequence[str] = "all",
-        image: str = "",
-        cache: bool = False,
+        options: AppOptions = NO_OPTIONS,
         data_flow_kernel: DataFlowKernel | None = None,
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"An app is made of a function, not of {function!r}.")
         self.function = function
         self._app = AppFunction(function, kind)
-        self._executors = executors
-        self._image = image
-        self._cache = cache
+        self._options = options
         self._dfk = data_flow_kernel
         functools.update_wrapper(self, function)
 
@@ -53,7 +51,7 @@ class App:
             ConfigurationError: no executor can run it.
         """
         dfk = self._dfk or current.require(f"{self._app.name}()")
-        return dfk.submit(self._app, args, kwargs, executors=self._executors, image=self._image, cache=self._cache)
+        return dfk.submit(self._app, args, kwargs, self._options)
 
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., AppFuture]:
         """As a method: bind the instance as any function would."""
@@ -61,14 +59,10 @@ class App:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what was decorated: inside a task, an app is the plain function."""
-        return _identity, (self.function,)
+        return itself, (self.function,)
 
     def __repr__(self) -> str:
         return f"<{self._app.kind.name.lower()}_app {self._app.name}>"
-
-
-def _identity(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
 
 
 @overload
@@ -81,6 +75,7 @@ def python_app(
     executors: str | Sequence[str] = "all",
     image: str = "",
     cache: bool = False,
+    retries: float | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
 ) -> Callable[[Callable[..., Any]], App]: ...
 
@@ -92,7 +87,8 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
         function: what to run. Its body imports what it needs; arguments and result must be picklable.
         **options: ``executors``, label or labels of the executors that may run it, or ``"all"``; ``image``, container
             image that it runs in; ``cache``, reuse the result of an earlier call of this run with the same code,
-            arguments and image; ``data_flow_kernel``, run on this one instead of the one that is loaded.
+            arguments and image; ``retries``, budget of retries of each task instead of the Config's;
+            ``data_flow_kernel``, run on this one instead of the one that is loaded.
 
     Raises:
         ConfigurationError: an option is not known; the nearest name is offered.
@@ -110,6 +106,7 @@ def bash_app(
     executors: str | Sequence[str] = "all",
     image: str = "",
     cache: bool = False,
+    retries: float | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
 ) -> Callable[[Callable[..., Any]], App]: ...
 
@@ -123,18 +120,47 @@ def bash_app(function: Callable[..., Any] | None = None, /, **options: Any) -> A
     return _decorate(AppKind.BASH, function, options)
 
 
+@overload
+def join_app(function: Callable[..., Any], /) -> App: ...
+@overload
+def join_app(
+    function: None = None,
+    /,
+    *,
+    cache: bool = False,
+    retries: float | None = None,
+    data_flow_kernel: DataFlowKernel | None = None,
+) -> Callable[[Callable[..., Any]], App]: ...
+
+
+def join_app(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make an app of a function that calls other apps and returns their futures: one, a list, or nested ones.
+
+    The function runs in a thread of the driver, when what it waits for is done. The result is what it returned with the
+    results in place of the futures; if one of those fails, a `cnflow.errors.JoinError` that names it. Options as for
+    `python_app`, less where to run.
+    """
+    return _decorate(AppKind.JOIN, function, options)
+
+
 def _decorate(kind: AppKind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
-    _check(f"{kind.name.lower()}_app", options)
+    _check(kind, options)
+    dfk = options.pop("data_flow_kernel", None)
+    chosen = AppOptions(**options)
     if function is not None:
-        return App(function, kind, **options)
-    return lambda decorated: App(decorated, kind, **options)
+        return App(function, kind, chosen, dfk)
+    return lambda decorated: App(decorated, kind, chosen, dfk)
 
 
-_OPTIONS = ("cache", "data_flow_kernel", "executors", "image")
+_OPTIONS = ("cache", "data_flow_kernel", "executors", "image", "retries")
+_ELSEWHERE_ONLY = {"executors", "image"}
 
 
-def _check(decorator: str, options: dict[str, Any]) -> None:
+def _check(kind: AppKind, options: dict[str, Any]) -> None:
+    decorator = f"{kind.name.lower()}_app"
+    known = [name for name in _OPTIONS if kind is not AppKind.JOIN or name not in _ELSEWHERE_ONLY]
     for name in options:
-        if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS)
-            raise ConfigurationError(f"@{decorator} has no option {name!r}.{nearest(name, _OPTIONS)} Known: {known}.")
+        if name not in known:
+            raise ConfigurationError(
+                f"@{decorator} has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
+            )

@@ -24,6 +24,7 @@ class BlockController:
     """Owns the blocks of one executor from request to removal.
 
     Args:
+        label: of the executor, for messages.
         provider: used from the thread of `run` only.
         settings: how many blocks.
         request: makes the request for a block.
@@ -32,11 +33,13 @@ class BlockController:
 
     def __init__(
         self,
+        label: str,
         provider: Provider,
         settings: ProviderSettings,
         request: Callable[[BlockId], BlockRequest],
         give_up: Callable[[CnflowError], None],
     ) -> None:
+        self._label = label
         self._provider = provider
         self._strategy = Strategy(settings)
         self._request = request
@@ -99,7 +102,8 @@ class BlockController:
     def _ended(self, block: BlockId, native: NativeId, status: BlockStatus) -> None:
         del self._blocks[block]
         self._provider.cancel([native])
-        reason = f"Block {block} ({native[:12]}) of the executor ended. {status.message or status.state.value}"
+        end = status.message or status.state.value
+        reason = f"Block {block} ({native[:12]}) of executor {self._label!r} ended. {end}"
         logger.warning("%s", reason)
         self._do(self._strategy.ended(block, reason))
 

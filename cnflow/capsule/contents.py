@@ -24,6 +24,7 @@ TRAVELS = (
     "py.typed",
     "units.py",
     "wire",
+    "words.py",
     "worker",
 )
 """What of the package ``cnflow`` runs in a block, written for Python 3.9; a folder stands for all in it."""

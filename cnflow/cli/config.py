@@ -13,6 +13,7 @@ class Format(str, enum.Enum):
     """How a Config is printed."""
 
     JSON = "json"
+    TOML = "toml"
     YAML = "yaml"
 
 
@@ -40,15 +41,16 @@ def show(
     ] = False,
 ) -> None:
     """Print a configuration with every option filled in."""
-    from cnflow.cli import printed  # noqa: PLC0415 - start-up stays fast
-    from cnflow.config import Config  # noqa: PLC0415 - the same
+    from cnflow.config import Config, dump  # noqa: PLC0415 - start-up stays fast
     from cnflow.config.files import load_config  # noqa: PLC0415 - the same
 
     loaded = load_config(file) if file else Config()
     if requests:
+        from cnflow.cli import printed  # noqa: PLC0415 - the same
         from cnflow.cli.sent import requests_of  # noqa: PLC0415 - the same
 
-        shown = requests_of(loaded)
+        ways = {Format.JSON: printed.as_json, Format.TOML: dump.table_as_toml, Format.YAML: printed.as_yaml}
+        typer.echo(ways[output](requests_of(loaded)))
     else:
-        shown = loaded.model_dump(mode="json")
-    typer.echo(printed.as_yaml(shown) if output is Format.YAML else printed.as_json(shown))
+        write = {Format.JSON: dump.to_json, Format.TOML: dump.to_toml, Format.YAML: dump.to_yaml}[output]
+        typer.echo(write(loaded))

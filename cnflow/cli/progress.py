@@ -29,6 +29,7 @@ _STATES: Mapping[TaskState, tuple[str, str]] = {
     TaskState.DONE: ("done", "green"),
     TaskState.FAILED: ("failed", "bold red"),
     TaskState.DEPENDENCY_FAILED: ("dependency failed", "red"),
+    TaskState.CANCELLED: ("cancelled", "yellow"),
     TaskState.LAUNCHED: ("launched", "cyan"),
     TaskState.WAITING: ("waiting", "dim"),
 }

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cnflow.errors import ConfigurationError, nearest
+from cnflow.errors import ConfigurationError
+from cnflow.words import nearest
 
 
 class Settings(BaseModel):
@@ -16,7 +17,10 @@ class Settings(BaseModel):
         extra="forbid", validate_assignment=True, validate_default=False, use_attribute_docstrings=True
     )
 
-    def __init__(self, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each
+    def __init__(self, *positional: Any, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each
+        if positional:
+            name = type(self).__name__
+            raise ConfigurationError(f"{name} takes its options by name, such as {name}(label='...'); see its fields.")
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -38,6 +42,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             name, known = str(mistake["loc"][-1]), sorted(model.model_fields)
             lines.append(f"{model.__name__} has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
         else:
-            given = "" if mistake["type"] == "missing" else f", not {mistake['input']!r}"
-            lines.append(f"{model.__name__}: {where or 'value'}: {mistake['msg'].removeprefix('Value error, ')}{given}")
+            given = "" if mistake["type"] in {"missing", "value_error"} else f", not {mistake['input']!r}"
+            said = mistake["msg"].removeprefix("Value error, ")
+            lines.append(": ".join(part for part in (model.__name__, where, f"{said}{given}") if part))
     return "\n".join(lines)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cnflow.config.config import Config
-from cnflow.errors import ConfigurationError, MissingExtraError, nearest
+from cnflow.errors import ConfigurationError, MissingExtraError
+from cnflow.words import nearest
 
 VARIABLE = "config"
 """Name of the variable that a Python file sets to its Config."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cnflow.errors import AlreadyLoadedError, NoDataFlowKernelError
 
 if TYPE_CHECKING:
-    from cnflow.dataflow.kernel import DataFlowKernel
+    from cnflow.dataflow.dfk import DataFlowKernel
 
 _loaded: DataFlowKernel | None = None
 

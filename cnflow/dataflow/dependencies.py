@@ -5,8 +5,11 @@ Lists, tuples, sets and dicts are searched, nested ones too; nothing of the call
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
+
+from cnflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +19,11 @@ _ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
 
 
 def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
-    """Every future in *args* and *kwargs*, once each, in order of appearance."""
+    """Every future in *args* and *kwargs*, once each, in order of appearance.
+
+    Raises:
+        ConfigurationError: a container holds itself.
+    """
     found: dict[int, Future[Any]] = {}
     _search(args, found)
     if kwargs:
@@ -24,17 +31,21 @@ def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any
     return list(found.values())
 
 
-def _search(values: Iterable[Any], found: dict[int, Future[Any]]) -> None:
+def _search(values: Iterable[Any], found: dict[int, Future[Any]], inside: tuple[int, ...] = ()) -> None:
     for value in values:
         if type(value) in _ATOMS:
             continue
         if isinstance(value, Future):
             found[id(value)] = value
-        elif isinstance(value, dict):
-            _search(value.keys(), found)
-            _search(value.values(), found)
         elif isinstance(value, _CONTAINERS):
-            _search(value, found)
+            if id(value) in inside:
+                raise ConfigurationError(f"An argument holds itself: a {type(value).__name__} is inside itself.")
+            below = (*inside, id(value))
+            if isinstance(value, dict):
+                _search(value.keys(), found, below)
+                _search(value.values(), found, below)
+            else:
+                _search(value, found, below)
 
 
 def with_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
@@ -58,6 +69,13 @@ def with_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
 def _rebuilt(original: Any, content: Any) -> Any:  # noqa: ANN401
     """*content* in a container of *original*'s type."""
     kind = type(original)
+    if kind is type(content):
+        return content
     if hasattr(kind, "_make"):  # a named tuple
         return kind._make(content)
-    return content if kind is type(content) else kind(content)
+    if isinstance(original, dict):  # a subclass whose constructor may want other things, such as defaultdict's
+        made = copy.copy(original)
+        made.clear()
+        made.update(content)
+        return made
+    return kind(content)

@@ -1,295 +1,296 @@
-"""The DataFlowKernel: holds functions, arguments and futures, asks `machine` what to do, and does it."""
+"""Holds functions, arguments and futures, asks `machine` what to do, and does it."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnflow.dataflow import joining
 from cnflow.dataflow.dependencies import futures_in, with_results
 from cnflow.dataflow.futures import AppFuture
-from cnflow.dataflow.machine import Changes, Machine, Verdict
-from cnflow.dataflow.memo import Memo, key_of
-from cnflow.dataflow.verdicts import has_failed, verdict_on
-from cnflow.errors import CnflowError, DependencyError, ExecutorClosedError
+from cnflow.dataflow.known import Answer, KnownResults
+from cnflow.dataflow.machine import Changes, Ended, Machine, Verdict
+from cnflow.dataflow.outside import OutsideFutures
+from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
+from cnflow.dataflow.verdicts import error_of, has_failed, verdict_on
+from cnflow.errors import ConfigurationError, DependencyError, ExecutorClosedError
 from cnflow.ids import TaskId
-from cnflow.model.task import AppFunction, Outcome, TaskState, TaskToRun, title_of
+from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState, TaskToRun, title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from cnflow.config import Config
     from cnflow.dataflow.router import Router
     from cnflow.interfaces import Executor
-    from cnflow.model.status import ExecutorStatus
+
 
 logger = logging.getLogger(__name__)
 
-_on_load: list[Callable[[DataFlowKernel], None]] = []
+
+class _Settled(NamedTuple):
+    """A future and what it is to hold."""
+
+    future: AppFuture
+    state: TaskState
+    value: Any
+
+    def settle(self) -> None:
+        """Set it; a callback of the user's that ends its thread (SystemExit) does not end ours."""
+        try:
+            if self.state is TaskState.DONE:
+                self.future.set_result(self.value)
+            elif self.state is TaskState.CANCELLED:
+                self.future.settle_cancelled()
+            else:
+                self.future.set_exception(self.value)
+        except BaseException:
+            logger.exception("a callback of %r raised", self.future)
 
 
-def on_load(callback: Callable[[DataFlowKernel], None]) -> None:
-    """Have *callback* called with every DataFlowKernel that is loaded from now on."""
-    _on_load.append(callback)
+class _Step(NamedTuple):
+    settled: list[_Settled]
+    launch: list[TaskId]
 
 
-class _Record:
-    """A task that is not final: what it takes to launch it, and who waits for it."""
+class Kernel:
+    """Takes tasks, launches each when what it waits for is done, settles their futures. `DataFlowKernel` adds the run.
 
-    __slots__ = ("app", "args", "error", "executor", "future", "kwargs", "memo_key", "value")
-
-    def __init__(
-        self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str, future: AppFuture
-    ) -> None:
-        self.app = app
-        self.args = args
-        self.kwargs = kwargs
-        self.executor = executor
-        self.future = future
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self.memo_key: bytes | None = None
-
-
-class DataFlowKernel:
-    """One run: takes tasks, launches each when what it waits for is done, settles their futures.
-
-    Made by `cnflow.load`. As a context manager it waits for all tasks at the end, or, when the block raised, ends at
-    once; either way nothing that it started is left.
-
-    Attributes:
+    Args:
         config: what it was made from; a copy.
         run_dir: folder of this run's logs and records.
+        executors: started by `start`.
+        router: which of them runs a task.
+        joiner: makes the executor for the functions of join apps, when the first is called.
+        results: what is known already.
     """
 
-    def __init__(self, config: Config, run_dir: Path, executors: Sequence[Executor], router: Router) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        executors: Sequence[Executor],
+        router: Router,
+        joiner: Callable[[], Executor],
+        results: KnownResults,
+    ) -> None:
         self.config = config
         self.run_dir = run_dir
         self._executors: dict[str, Executor] = {executor.label: executor for executor in executors}
         self._router = router
+        self._joiner = joiner
         self._machine = Machine()
-        self._records: dict[TaskId, _Record] = {}
-        self._outside: dict[int, TaskId] = {}
-        """Futures that are not this kernel's -> the ids, below zero, under which the machine knows them."""
-
+        self._records: dict[TaskId, TaskRecord] = {}
+        self._outside = OutsideFutures(self._submit_outside, self._outside_done)
         self._lock = threading.RLock()
         self._next = 0
-        self._memo = Memo()
-        self._failed_futures: dict[TaskId, AppFuture | Future[Any]] = {}
-        self._at_cleanup: list[Callable[[], None]] = []
+        self._results = results
+        self._failed: dict[TaskId, AppFuture] = {}
+        self._errors: dict[TaskId, BaseException] = {}
+        """Of failed tasks; known from the moment the machine knows, which is before their futures are set."""
+
         self._closed = False
 
-    # For users
-
-    @property
-    def task_count(self) -> int:
-        """Tasks submitted so far."""
-        return self._next
-
-    def task_counts(self) -> Mapping[TaskState, int]:
-        """How many tasks are in each state. Safe from any thread."""
-        with self._lock:
-            return self._machine.counts()
-
-    def executor_status(self) -> list[ExecutorStatus]:
-        """How each executor is doing. Safe from any thread."""
-        return [executor.status() for executor in list(self._executors.values())]
-
-    def wait_for_current_tasks(self) -> None:
-        """Return when every task known now is final; raises nothing for those that failed."""
-        with self._lock:
-            waiting = [record.future for record in self._records.values()]
-        concurrent.futures.wait(waiting)
-
-    def cleanup(self) -> None:
-        """End the run: executors, their processes and containers; unfinished tasks fail with ExecutorClosedError."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        for executor in list(self._executors.values()):
-            executor.shutdown()
-        with self._lock:
-            changes = self._machine.abandoned()
-        for task, _ in changes.final:
-            if task >= 0:
-                record = self._records[task]
-                name = title_of(task, record.app.name)
-                record.error = ExecutorClosedError(f"{name} was not run: the run was ended before.")
-        self._apply(changes)
-        for callback in self._at_cleanup:
-            callback()
-
-    def on_cleanup(self, callback: Callable[[], None]) -> None:
-        """Have *callback* called when the run has ended."""
-        self._at_cleanup.append(callback)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.wait_for_current_tasks()
-        finally:
-            self.cleanup()
-
-    # For apps
+    # For apps and their futures
 
     def submit(
         self,
         app: AppFunction,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        *,
-        executors: str | Sequence[str] = "all",
-        image: str = "",
-        cache: bool = False,
+        options: AppOptions = NO_OPTIONS,
     ) -> AppFuture:
         """Make a task of one call of *app*; returns at once.
 
         Raises:
             ConfigurationError: no executor can run it, or the run has ended. Nothing was submitted.
         """
-        if self._closed:
-            raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
         dependencies = futures_in(args, kwargs)
         with self._lock:
-            executor = self._router.route(image, executors)
+            if self._closed:
+                raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
+            executor = self._executor_for(app, options)
             task = TaskId(self._next)
             self._next += 1
-            future = AppFuture(task, app.name)
-            record = _Record(app, args, kwargs, executor, future)
-            self._records[task] = record
-            if cache:
-                record.memo_key = b""
+            future = AppFuture(task, app.name, self)
+            record = self._records[task] = TaskRecord(app, args, kwargs, executor, future)
+            record.wants_memo = options.cache and self.config.app_cache
             waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
-            changes = self._machine.submitted(task, waits_for, self.config.retries)
-        self._apply(changes)
+            retries = self.config.retries if options.retries is None else options.retries
+            step = self._claimed(self._machine.submitted(task, waits_for, retries))
+        self._apply(step)
         return future
+
+    def cancel(self, future: AppFuture) -> bool:
+        """See `AppFuture.cancel`."""
+        with self._lock:
+            record = self._records.get(future.tid)
+            if record is None or record.future is not future:
+                return False
+            record.cancelling = True
+            step = self._claimed(self._machine.cancelled(future.tid))
+            launched = self._machine.is_launched(future.tid)
+        self._apply(step)
+        if launched:
+            self._executors[record.executor].cancel([future.tid])
+        return True
+
+    def state_name(self, future: AppFuture) -> str:
+        """See `AppFuture.task_status`."""
+        with self._lock:
+            record = self._records.get(future.tid)
+            state = self._machine.state_of(future.tid) if record and record.future is future else None
+        if state is not None:
+            return state.name.lower()
+        if not future.done():
+            return "launched"  # final for the machine, about to be settled by another thread
+        if future.cancelled():
+            return "cancelled"
+        error = future.exception()
+        return "done" if error is None else "dependency_failed" if isinstance(error, DependencyError) else "failed"
 
     def add_executor(self, executor: Executor) -> None:
         """Start *executor* and let it take tasks."""
+        if executor.label in self._executors:
+            raise ConfigurationError(f"Two executors are labelled {executor.label!r}; give each its own label.")
         self._executors[executor.label] = executor
         executor.start(self._report)
-
-    def start(self) -> None:
-        """Start the executors and tell whoever asked by `on_load`."""
-        for executor in list(self._executors.values()):
-            executor.start(self._report)
-        for callback in _on_load:
-            callback(self)
 
     # From executors
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
-        verdicts = []
+        tries = []
         with self._lock:
             for task, value, error in outcomes:
                 record = self._records.get(task)
                 if record is None:
                     continue
-                record.value, record.error = value, error
-                verdicts.append((task, verdict_on(error, closed=self._closed)))
-            changes = self._machine.ended(verdicts)
-        self._apply(changes)
+                if record.app.kind is AppKind.JOIN and error is None:
+                    self._join(task, record, value)
+                else:
+                    tries.append(self._note(task, record, value, error))
+            step = self._claimed(self._machine.ended(tries))
+        self._apply(step)
+
+    def _join(self, task: TaskId, record: TaskRecord, returned: Any) -> None:  # noqa: ANN401 - what the user's function returned
+        def report(outcome: Outcome) -> None:
+            with self._lock:
+                step = self._claimed(self._machine.ended([self._note(task, record, outcome.value, outcome.error)]))
+            self._apply(step)
+
+        joining.when_joined(task, record.app.name, returned, report)
+
+    def _note(self, task: TaskId, record: TaskRecord, value: Any, error: BaseException | None) -> Ended:  # noqa: ANN401 - any result
+        record.value, record.error = value, error
+        verdict = verdict_on(error, closed=self._closed, cancelling=record.cancelling)
+        cost = 1.0
+        if error is not None:
+            record.fail_history.append(f"{type(error).__name__}: {error}")
+            handler = self.config.retry_handler
+            if handler is not None and verdict is Verdict.FAILED:
+                try:
+                    cost = handler(error, record)
+                except Exception as broken:  # noqa: BLE001 - a user's handler; its failure is the task's then
+                    broken.__cause__ = error
+                    record.error, verdict = broken, Verdict.GIVEN_UP
+        return Ended(task, verdict, cost)
 
     # Both ways
 
-    def _apply(self, changes: Changes) -> None:
-        """Settle what is final, launch what is ready; repeated where a launch fails at once, never recursive."""
-        while changes.final or changes.launch:
-            self._settle(changes)
-            changes = self._launch(changes.launch)
-
-    def _settle(self, changes: Changes) -> None:
+    def _claimed(self, changes: Changes) -> _Step:
+        """Take over what *changes* makes final; under the lock, so that nobody sees a failure without its error."""
+        settled: list[_Settled] = []
+        launch = changes.launch
         for task, state in changes.final:
             if task < 0:
                 continue  # not ours: settled by whoever made it
-            with self._lock:
-                record = self._records.pop(task)
-                if record.memo_key and state is TaskState.DONE:
-                    self._memo.keep(record.memo_key, record.value)
-                if state is not TaskState.DONE:
-                    self._failed_futures[task] = record.future
+            record = self._records.pop(task)
             if state is TaskState.DONE:
-                record.future.set_result(record.value)
-                continue
-            error = record.error
-            if state is TaskState.DEPENDENCY_FAILED:
-                error = self._dependency_error(task, record, changes.failed_by[task])
-            record.future.set_exception(error)
+                settled.append(_Settled(record.future, state, record.value))
+            else:
+                error = self._error_of(task, state, record, changes)
+                self._failed[task], self._errors[task] = record.future, error
+                settled.append(_Settled(record.future, state, error))
+            if record.memo_key is not None:
+                launch = [*launch, *self._results.settled(task, record, done=state is TaskState.DONE)]
+        self._results.flush()
+        return _Step(settled, launch)
 
-    def _dependency_error(self, task: TaskId, record: _Record, failed: TaskId) -> DependencyError:
-        future = self._failed_futures[failed]
-        cause = concurrent.futures.CancelledError() if future.cancelled() else future.exception()
-        assert cause is not None  # it is in the table of those that failed
-        name = title_of(failed, future.name) if isinstance(future, AppFuture) else "a future from outside"
-        return DependencyError(title_of(task, record.app.name), name, cause)
+    def _error_of(self, task: TaskId, state: TaskState, record: TaskRecord, changes: Changes) -> BaseException:
+        if state is TaskState.CANCELLED:
+            return CancelledError()
+        if state is not TaskState.DEPENDENCY_FAILED:
+            assert record.error is not None  # noted before the machine was told
+            return record.error
+        failed = changes.failed_by[task]
+        title = title_of(task, record.app.name)
+        if failed < 0:
+            return DependencyError(title, "a future from outside", error_of(self._outside.future_of(failed)))
+        return DependencyError(title, title_of(failed, self._failed[failed].name), self._errors[failed])
 
-    def _launch(self, tasks: Sequence[TaskId]) -> Changes:
+    def _apply(self, step: _Step) -> None:
+        """Settle what is final, launch what is ready; repeated where a launch fails at once, never recursive."""
+        while step.settled or step.launch:
+            for one in step.settled:
+                one.settle()
+            step = self._launch(step.launch)
+
+    def _launch(self, tasks: Sequence[TaskId]) -> _Step:
         """Hand *tasks* to their executors, many at once; what fails or is known without running comes back."""
         batches: dict[str, list[TaskToRun]] = {}
-        verdicts: list[tuple[TaskId, Verdict]] = []
+        tries: list[Ended] = []
         for task in tasks:
             record = self._records.get(task)
             if record is None:
                 continue
             try:
-                ready = self._resolved(task, record)
-            except CnflowError as error:
+                ready = TaskToRun(task, record.app, with_results(record.args), with_results(record.kwargs))
+                asked = self._ask_memo(ready, record) if record.wants_memo else Answer.RUN
+            except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
                 record.error = error
-                verdicts.append((task, Verdict.FAILED))
+                tries.append(Ended(task, Verdict.GIVEN_UP))
                 continue
-            if ready is None:
-                verdicts.append((task, Verdict.DONE))
-            else:
+            if asked is Answer.KNOWN:
+                tries.append(Ended(task, Verdict.DONE))
+            elif asked is Answer.RUN:
                 batches.setdefault(record.executor, []).append(ready)
         for label, batch in batches.items():
             self._executors[label].submit(batch)
         with self._lock:
-            return self._machine.ended(verdicts)
+            return self._claimed(self._machine.ended(tries))
 
-    def _resolved(self, task: TaskId, record: _Record) -> TaskToRun | None:
-        """The task with results in place of futures; None if its result is remembered, and is in the record."""
-        args, kwargs = with_results(record.args), with_results(record.kwargs)
-        ready = TaskToRun(task, record.app, args, kwargs)
-        if record.memo_key is not None:
-            record.memo_key = key_of(ready, self._executors[record.executor].image)
-            with self._lock:
-                found, record.value = self._memo.find(record.memo_key)
-            if found:
-                record.memo_key = None
-                return None
-        return ready
+    def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> Answer:
+        image = self._executors[record.executor].image
+        key = self._results.key_of(ready, image)
+        with self._lock:
+            return self._results.ask(key, ready.id, record)
+
+    def _executor_for(self, app: AppFunction, options: AppOptions) -> str:
+        if app.kind is not AppKind.JOIN:
+            return self._router.route(options.image, options.executors)
+        if joining.LABEL not in self._executors:
+            self.add_executor(self._joiner())
+        return joining.LABEL
 
     def _id_of(self, future: Future[Any]) -> TaskId | None:
-        """Id of a dependency; None for one that is done, whoever made it.
-
-        A future from elsewhere gets an id below zero, and reports to the machine when it is done.
-        """
+        """Id of a dependency; None for one that is done, whoever made it."""
         if isinstance(future, AppFuture):
             record = self._records.get(future.tid)
-            if (record.future if record else self._failed_futures.get(future.tid)) is future:
+            if (record.future if record else self._failed.get(future.tid)) is future:
                 return future.tid
         if future.done() and not has_failed(future):
             return None
-        if id(future) not in self._outside:
-            number = self._outside[id(future)] = TaskId(-1 - len(self._outside))
-            self._failed_futures[number] = future  # also keeps it alive, so that its id() stays its own
-            self._machine.submitted(number, (), 0, 0)
-            future.add_done_callback(lambda done: self._outside_done(number, done))
-        return self._outside[id(future)]
+        return self._outside.id_of(future)
+
+    def _submit_outside(self, number: TaskId) -> None:
+        self._machine.submitted(number, (), 0, 0)
 
     def _outside_done(self, number: TaskId, future: Future[Any]) -> None:
         with self._lock:
-            changes = self._machine.ended([(number, Verdict.GIVEN_UP if has_failed(future) else Verdict.DONE)])
-        self._apply(changes)
+            verdict = Verdict.GIVEN_UP if has_failed(future) else Verdict.DONE
+            step = self._claimed(self._machine.ended([Ended(number, verdict)]))
+        self._apply(step)

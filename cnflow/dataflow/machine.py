@@ -7,9 +7,10 @@ The life of a task::
 
     submitted ──> WAITING ──last dependency done──> LAUNCHED ──> DONE
                      │                              ^   │
-                     │                              └───┤ failed, tries left; or lost with its manager
-                     └──a dependency failed──> DEPENDENCY_FAILED
-                                                        └──> FAILED
+                     │                              └───┤ failed, budget left; or lost with its manager
+                     ├──a dependency failed──> DEPENDENCY_FAILED
+                     │                                  ├──> FAILED
+                     └──cancelled──> CANCELLED <────────┘
 
 An event is a method call; what is to be done comes back. Work is O(1) for each task and each edge. A finished task is
 forgotten, but for the few that failed.
@@ -42,6 +43,18 @@ class Verdict(enum.Enum):
     GIVEN_UP = enum.auto()
     """Another try would fail in the same way."""
 
+    CANCELLED = enum.auto()
+    """It was stopped as the user wished."""
+
+
+class Ended(NamedTuple):
+    """A try of a task ended."""
+
+    task: TaskId
+    verdict: Verdict
+    cost: float = 1.0
+    """What a failure takes from the task's budget of retries."""
+
 
 class Changes(NamedTuple):
     """What follows from events."""
@@ -59,7 +72,7 @@ class Changes(NamedTuple):
 class _Node:
     __slots__ = ("dependents", "failures_left", "losses_left", "missing")
 
-    def __init__(self, missing: int, failures_left: int, losses_left: int) -> None:
+    def __init__(self, missing: int, failures_left: float, losses_left: int) -> None:
         self.missing = missing
         self.dependents: list[TaskId] | None = None
         self.failures_left = failures_left
@@ -86,8 +99,13 @@ class Machine:
         """Tasks that are not final, in the order of submission."""
         return list(self._nodes)
 
-    def submitted(self, task: TaskId, depends_on: Iterable[TaskId], retries: int = 0, losses: int = LOSSES) -> Changes:
-        """A new *task*, to run when all of *depends_on* are done; those were submitted before."""
+    def submitted(
+        self, task: TaskId, depends_on: Iterable[TaskId], retries: float = 0, losses: int = LOSSES
+    ) -> Changes:
+        """A new *task*, to run when all of *depends_on* are done; those were submitted before.
+
+        *retries* is the budget of which each failure takes its cost.
+        """
         nodes = self._nodes
         missing = 0
         for dependency in dict.fromkeys(depends_on):
@@ -106,20 +124,39 @@ class Machine:
         self._counts[TaskState.LAUNCHED] += 1
         return Changes([task], [], {})
 
-    def ended(self, verdicts: Iterable[tuple[TaskId, Verdict]]) -> Changes:
+    def ended(self, tries: Iterable[Ended]) -> Changes:
         """Tries ended. A verdict on a task that is final or not launched changes nothing."""
         changes = Changes([], [], {})
-        for task, verdict in verdicts:
+        for task, verdict, cost in tries:
             node = self._nodes.get(task)
             if node is None or node.missing:
                 continue
             if verdict is Verdict.DONE:
                 self._done(task, node, changes)
-            elif self._try_again(node, verdict):
+            elif self._try_again(node, verdict, cost):
                 changes.launch.append(task)
             else:
-                self._fail(task, changes)
+                self._fail(task, TaskState.CANCELLED if verdict is Verdict.CANCELLED else TaskState.FAILED, changes)
         return changes
+
+    def cancelled(self, task: TaskId) -> Changes:
+        """The user wants *task* no more. One that waits is settled; one that is launched must be stopped first."""
+        changes = Changes([], [], {})
+        node = self._nodes.get(task)
+        if node is not None and node.missing:
+            self._fail(task, TaskState.CANCELLED, changes)
+        return changes
+
+    def is_launched(self, task: TaskId) -> bool:
+        """Whether an executor has *task*."""
+        node = self._nodes.get(task)
+        return node is not None and not node.missing
+
+    def state_of(self, task: TaskId) -> TaskState | None:
+        """Where *task* is; None once it is final."""
+        if task not in self._nodes:
+            return None
+        return TaskState.LAUNCHED if self.is_launched(task) else TaskState.WAITING
 
     def _stillborn(self, task: TaskId, failed: TaskId) -> Changes:
         self._failed.add(task)
@@ -138,16 +175,14 @@ class Machine:
         return changes
 
     @staticmethod
-    def _try_again(node: _Node, verdict: Verdict) -> bool:
-        if verdict is Verdict.GIVEN_UP:
+    def _try_again(node: _Node, verdict: Verdict, cost: float) -> bool:
+        if verdict in {Verdict.GIVEN_UP, Verdict.CANCELLED}:
             return False
         if verdict is Verdict.LOST and node.losses_left:
             node.losses_left -= 1
             return True
-        if node.failures_left:
-            node.failures_left -= 1
-            return True
-        return False
+        node.failures_left -= cost
+        return node.failures_left >= 0
 
     def _done(self, task: TaskId, node: _Node, changes: Changes) -> None:
         del self._nodes[task]
@@ -165,10 +200,10 @@ class Machine:
                 counts[TaskState.LAUNCHED] += 1
                 changes.launch.append(dependent)
 
-    def _fail(self, task: TaskId, changes: Changes) -> None:
-        self._counts[TaskState.LAUNCHED] -= 1
-        self._counts[TaskState.FAILED] += 1
-        changes.final.append((task, TaskState.FAILED))
+    def _fail(self, task: TaskId, state: TaskState, changes: Changes) -> None:
+        self._counts[TaskState.WAITING if self._nodes[task].missing else TaskState.LAUNCHED] -= 1
+        self._counts[state] += 1
+        changes.final.append((task, state))
         spreading = deque([task])
         while spreading:
             failed = spreading.popleft()

@@ -23,6 +23,9 @@ class Place(NamedTuple):
     can_clone: bool
     """An executor for an image can be made from it."""
 
+    template: str = ""
+    """Label of the executor that it was made from; whoever asks for that may have this."""
+
 
 class Router:
     """Remembers its answers: the second call with the same wishes costs one look-up.
@@ -78,7 +81,7 @@ class Router:
                 raise UnknownNameError("executor", label, self._places)
         if not labels:
             raise ConfigurationError("executors=[] names no executor; leave it out to use all of them.")
-        return [self._places[label] for label in labels]
+        return [place for place in self._places.values() if place.label in labels or place.template in labels]
 
     def _only_images(self, allowed: Sequence[Place]) -> list[str]:
         with_image = [place.label for place in allowed if place.image]
@@ -106,7 +109,13 @@ class Router:
                 f"Image {image!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
                 "containers. Give it a provider such as DockerProvider(), or set Config(ignore_images=True).",
             )
-        label = f"{templates[0].label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}"
-        self._clone(templates[0].label, image, label)
-        self._places[label] = templates[0]._replace(label=label, image=image, can_clone=False)
+        template = templates[0]
+        label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}")
+        self._clone(template.label, image, label)
+        self._places[label] = template._replace(label=label, image=image, can_clone=False, template=template.label)
         return label
+
+    def _free_label(self, wished: str) -> str:
+        """*wished*, or with a number behind it where another image's name has become the same."""
+        candidates = itertools.chain([wished], (f"{wished}-{n}" for n in itertools.count(2)))
+        return next(label for label in candidates if label not in self._places)

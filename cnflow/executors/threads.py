@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from typing import TYPE_CHECKING
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import ExecutorClosedError
+from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError
+from cnflow.executors.thread_stops import Run, Stopped, Timer
+from cnflow.executors.thread_streams import captured
 from cnflow.model.status import ExecutorStatus
-from cnflow.model.task import Outcome, TaskToRun
-from cnflow.worker.run import call, users_part
+from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
+from cnflow.worker.run import BASH, Call, Place, call, users_part
+from cnflow.worker.streams import open_sinks, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from cnflow.config import ThreadPoolExecutor
+    from cnflow.ids import TaskId
     from cnflow.interfaces import Report
 
 
 class Threads:
-    """Live half of `cnflow.config.ThreadPoolExecutor`; see `cnflow.interfaces.Executor`."""
+    """Live half of `cnflow.config.ThreadPoolExecutor`; see `cnflow.interfaces.Executor`.
+
+    A Python app is stopped by an exception that is raised in its thread, which C code meets only when it comes back to
+    Python; a thread cannot be killed.
+    """
 
     image = ""
 
     def __init__(self, settings: ThreadPoolExecutor) -> None:
         self.label = settings.label
         self._tasks: queue.SimpleQueue[TaskToRun | None] = queue.SimpleQueue()
+        self._runs: dict[TaskId, Run | None] = {}
+        """Tasks that are not reported yet; None while they wait."""
+
+        self._cancelled: set[TaskId] = set()
+        self._timer = Timer(f"cnflow-{self.label}-timer")
         self._closing = False
         self._threads = [
             threading.Thread(target=self._work, name=f"cnflow-{self.label}-{n}", daemon=True)
@@ -41,7 +56,24 @@ class Threads:
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
         """Queue *tasks* for the first free thread."""
         for task in tasks:
+            self._runs[task.id] = None
             self._tasks.put(task)
+
+    def cancel(self, tasks: Collection[TaskId]) -> None:
+        """Drop those that wait, stop those that run."""
+        wanted = {task for task in tasks if task in self._runs}
+        self._cancelled |= wanted  # before looking: a thread looks here after it has taken a task and said so
+        dropped = self._drop(wanted)
+        for task in wanted:
+            run = self._runs.get(task)
+            if run is not None:
+                run.stop(CancelledError())
+            elif task not in self._runs:
+                self._cancelled.discard(task)  # it was faster
+        for task in dropped:
+            self._forget(task)
+        if dropped:
+            self._report([Outcome(task, None, CancelledError()) for task in dropped])
 
     def status(self) -> ExecutorStatus:
         """The driver itself is the one block, each thread a worker."""
@@ -55,15 +87,83 @@ class Threads:
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
+        self._timer.close()
+
+    def _drop(self, wanted: Collection[TaskId]) -> list[TaskId]:
+        """Take the *wanted* out of the queue; what others queue meanwhile may come before the rest."""
+        dropped: list[TaskId] = []
+        with contextlib.suppress(queue.Empty):
+            for _ in range(self._tasks.qsize()):
+                task = self._tasks.get_nowait()
+                if task is not None and task.id in wanted:
+                    dropped.append(task.id)
+                else:
+                    self._tasks.put(task)
+        return dropped
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            self._report([self._run(task)])
+            outcome = self._run(task)
+            self._forget(task.id)
+            self._report([outcome])
+
+    def _forget(self, task: TaskId) -> None:
+        self._runs.pop(task, None)
+        if self._cancelled:
+            self._cancelled.discard(task)
 
     def _run(self, task: TaskToRun) -> Outcome:
         if self._closing:
             return Outcome(task.id, None, ExecutorClosedError(f"{task.title} was not run: the run was ended before."))
+        run = Run(self._timer)
         try:
-            return Outcome(task.id, call(task.app.kind, task.app.name, task.app.function, task.args, task.kwargs))
-        except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
-            return Outcome(task.id, None, error.with_traceback(users_part(error.__traceback__)))
+            try:
+                self._runs[task.id] = run
+                if task.id in self._cancelled:
+                    run.stop(CancelledError())
+                outcome = Outcome(task.id, self._value(task, run))
+            except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
+                # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
+                outcome = Outcome(task.id, None, run.reason or error.with_traceback(users_part(error.__traceback__)))
+            run.close()
+        except Stopped:  # it came between the task's end and ours
+            run.close()
+            outcome = Outcome(task.id, None, run.reason)
+        return outcome
+
+    def _value(self, task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
+        options, app = task.options, task.app
+        if options is NO_OPTIONS and app.kind != BASH:
+            return app.function(*task.args, **task.kwargs)
+        what = Call(app.kind, app.name, app.function, task.args, task.kwargs, options)
+        alarm = None
+        if options.walltime:
+            overrun = AppTimeout(app.name, options.walltime)
+            alarm = self._timer.after(options.walltime, lambda: run.stop(overrun))
+        try:
+            return call(what, Place(run)) if app.kind == BASH else _call_printing(task, run)
+        finally:
+            if alarm is not None:
+                self._timer.forget(alarm)
+
+
+def _call_printing(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
+    """Call a Python app with its own stdout and stderr."""
+    options = task.options
+    if options.env or options.sandbox:
+        asked = "sandbox=True" if options.sandbox else "env="
+        raise ConfigurationError(
+            f"{task.title} asks for {asked}, which changes the whole process, and runs in one thread of many. "
+            "Run it on a HighThroughputExecutor.",
+        )
+    run.hold()
+    with contextlib.ExitStack() as undo:
+        sinks = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
+        for name, sink in zip(("stdout", "stderr"), sinks, strict=True):
+            if sink is not None:
+                undo.enter_context(captured(name, sink.file.fileno()))
+        run.release()
+        try:
+            return task.app.function(*task.args, **task.kwargs)
+        finally:
+            run.hold()

@@ -78,7 +78,7 @@ class Loop:
             if self._managers.raw in ready:
                 self._from_managers(now)
             if self._driver.raw in ready:
-                going = self._from_driver()
+                going = self._from_driver(now)
             self._do(self._state.dispatch(now))
             if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
                 logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
@@ -93,11 +93,14 @@ class Loop:
             self._door.close()
         self._context.term()
 
-    def _from_driver(self) -> bool:
+    def _from_driver(self, now: Seconds) -> bool:
         for head, *attached in self._driver.received():
             message = msg.decode_to_interchange(head.buffer)
             if isinstance(message, msg.Stop):
                 return False
+            if isinstance(message, msg.Cancel):
+                self._do(self._state.cancelled(message.tasks, now))
+                continue
             self._state.submitted(message.functions, msg.pair(message.tasks, attached))
         return True
 
@@ -132,6 +135,8 @@ class Loop:
                 case on.SendResults(results):
                     heads, attached = msg.flatten(results)
                     self._tell([msg.Results(heads), *attached])
+                case on.SendCancel(manager, cancelled):
+                    self._managers.send([manager, msg.encode(msg.Cancel(cancelled))])
                 case on.SendHeartbeat(manager):
                     self._managers.send([manager, msg.encode(msg.Heartbeat())])
                 case on.SendStop(manager):

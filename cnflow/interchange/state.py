@@ -10,6 +10,8 @@ exactly one place: in the queue, held by one manager, or handed back to the driv
                  ^              │
                  │              └──> lost (manager gone): the driver decides on another try
                  └── matching, whenever a manager holds fewer tasks than its window
+
+A task that is cancelled in the queue is answered here; for one that a manager holds, the manager is told, and answers.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.interchange.matching import Slots, match
+from cnflow.wire.messages import NO_FRAMES, Result
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from cnflow.ids import FunctionId, ManagerId, TaskId
     from cnflow.units import Seconds
@@ -39,6 +43,13 @@ class SendResults(NamedTuple):
     """Hand results to the driver."""
 
     results: list[ResultParcel]
+
+
+class SendCancel(NamedTuple):
+    """Tell a manager which of its tasks to stop."""
+
+    manager: ManagerId
+    tasks: list[int]
 
 
 class SendHeartbeat(NamedTuple):
@@ -75,7 +86,7 @@ class TellDown(NamedTuple):
     lost: list[TaskId]
 
 
-Action = SendWork | SendResults | SendHeartbeat | SendStop | Refuse | TellUp | TellDown
+Action = SendWork | SendResults | SendCancel | SendHeartbeat | SendStop | Refuse | TellUp | TellDown
 
 
 class _Manager:
@@ -126,6 +137,21 @@ class Interchange:
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # ids are plain bytes on the wire
         self._queue.extend(tasks)
+
+    def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
+        """The driver wants these stopped. Those that are not here have ended, and were reported."""
+        wanted = set(ids)
+        dropped = [task.id for task, _ in self._queue if task.id in wanted]
+        actions: list[Action] = []
+        if dropped:
+            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
+            actions.append(SendResults([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped]))
+        for manager, known in self._managers.items():
+            held = sorted(known.held & wanted)
+            if held:
+                known.spoken = now
+                actions.append(SendCancel(manager, [*held]))
+        return actions
 
     def registered(self, manager: ManagerId, info: ManagerInfo, now: Seconds) -> list[Action]:
         """A manager said hello. It gets tasks once it has said how many it wants."""

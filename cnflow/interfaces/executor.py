@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from cnflow.model.task import Outcome, TaskToRun
 
 if TYPE_CHECKING:
+    from cnflow.ids import TaskId
     from cnflow.model.status import ExecutorStatus
 
 Report = Callable[[Sequence[Outcome]], None]
@@ -29,6 +30,14 @@ class Executor(Protocol):
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
         """Take *tasks* over; each is reported exactly once. Safe from any thread, never blocks on the network."""
+
+    def cancel(self, tasks: Collection[TaskId]) -> None:
+        """Ask that *tasks* be stopped, wherever they are. Safe from any thread, never blocks on the network.
+
+        Each is still reported exactly once, perhaps before this returns: with `concurrent.futures.CancelledError` as
+        its error if it was stopped, or as it ended if it was faster. An id that is not here is passed over: it was
+        reported before, or `submit` has not returned for it yet.
+        """
 
     def status(self) -> ExecutorStatus:
         """How it is doing now. Safe from any thread."""

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import socket
+import tempfile
+from pathlib import Path
 from typing import Any, Optional
 
 import cnflow
@@ -105,16 +107,18 @@ class Loop:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
         heard = spoken = self._clock.now()
         while self._going:
-            due = min(spoken + period, heard + threshold)
+            due = min(spoken + period, heard + threshold, self._state.next_deadline)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
             if self._interchange.raw in ready:
                 heard = now
-                self._from_interchange()
+                self._from_interchange(now)
             for source, events in ready.items():
                 if source in self._by_source:
-                    self._from_worker(self._by_source[source], events)
-            self._do(self._state.dispatch())
+                    self._from_worker(self._by_source[source], events, now)
+            if now >= self._state.next_deadline:
+                self._do(self._state.ticked(now))
+            self._do(self._state.dispatch(now))
             if self._report():
                 spoken = now
             elif now - spoken >= period:
@@ -127,24 +131,27 @@ class Loop:
         self._interchange.close(1.0)
         self._context.term()
 
-    def _from_interchange(self) -> None:
+    def _from_interchange(self, now: Seconds) -> None:
         for head, *attached in self._interchange.received():
             message = msg.decode_to_manager(head.buffer)
             if isinstance(message, msg.Work):
                 self._state.work(message.functions, msg.pair(message.tasks, attached))
+            elif isinstance(message, msg.Cancel):
+                self._do(self._state.cancelled(message.tasks, now))
             elif isinstance(message, msg.Refused):
                 self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):
                 self._going = False
 
-    def _from_worker(self, worker: WorkerProcess, events: int) -> None:
+    def _from_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
         rank = WorkerRank(worker.rank)
         if self._workers.get(rank) is not worker:
             return  # replaced while this round's events were handled
         if events & sockets.WRITABLE:
             self._flush(worker)
+        exitcode = worker.exitcode()
         worker.forward_output()
-        records = worker.records()
+        records = worker.records(to_the_end=exitcode is not None)  # what it finished before it died is finished
         if records and records[0].type == ResultKind.READY:
             records = records[1:]
             self._state.ready(rank)
@@ -152,10 +159,9 @@ class Loop:
             results = [
                 msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:]) for r in records
             ]
-            self._state.returned(rank, results)
+            self._state.returned(rank, results, now)
             if self._state.is_idle(rank):
                 worker.forget_output()
-        exitcode = worker.exitcode()
         if exitcode is not None:
             self._bury(worker, exitcode)
 
@@ -165,7 +171,7 @@ class Loop:
             self._poller.unregister(source)
             del self._by_source[source]
         worker.close()
-        worker.signal_group(signal.SIGKILL)  # what its task started and left behind
+        worker.signal_session(signal.SIGKILL)  # what its task started and left behind
         rank = WorkerRank(worker.rank)
         logger.warning("worker %d ended with exit code %d", rank, exitcode)
         del self._workers[rank]
@@ -176,6 +182,11 @@ class Loop:
         for action in actions:
             if isinstance(action, on.StartWorker):
                 self._start(action.rank)
+            elif isinstance(action, on.StopTask):
+                self._workers[action.rank].stop(action.number)
+            elif isinstance(action, on.KillWorker):
+                logger.warning("worker %d did not stop its task in time; killed", action.rank)
+                self._workers[action.rank].signal_session(signal.SIGKILL)
             elif isinstance(action, on.Quit):
                 self._leave(action.reason)
                 self._fail(action.reason)
@@ -188,7 +199,7 @@ class Loop:
                 else:
                     task, frames = action.task
                     parts = [getattr(frame, "buffer", frame) for frame in msg.parts_of(task, frames)]
-                    worker.write(pack(ToWorker.TASK, task.id, 0.0, [task.function, *parts]))
+                    worker.write(pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts]))
         for worker in touched.values():
             self._flush(worker)
 
@@ -200,7 +211,8 @@ class Loop:
             "CNFLOW_WORKER_POOL_ID": self._id.hex(),
             "CNFLOW_WORKER_BLOCK_ID": self._settings.block,
         }
-        worker = WorkerProcess(rank, environment, self._settings.working_dir or None)
+        sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self._id.hex()}-{rank}")
+        worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
         self._workers[rank] = worker
         for source in self._sources(worker):
             self._by_source[source] = worker

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +14,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from cnflow.wire.pipe import Part, Reader, Record
+from cnflow.wire.pipe import Part, Reader, Record, pack_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,24 +34,29 @@ class WorkerProcess:
         rank: for its environment and for the prefix of its output.
         environment: all of it.
         working_dir: where it starts; None is here.
+        sandbox: what the paths of its sandboxes begin with.
     """
 
-    def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str]) -> None:
+    def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str], sandbox: str) -> None:
         self.rank = rank
+        self._sandbox = sandbox
         ours, theirs = socket.socketpair()
         output, their_output = os.pipe()
+        their_stops, self._stops = os.pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-u", _WORKER, str(theirs.fileno())],
+                [sys.executable, "-u", _WORKER, str(theirs.fileno()), str(their_stops), sandbox],
                 stdin=subprocess.DEVNULL,
                 stdout=their_output,
                 stderr=their_output,
                 env=dict(environment),
                 cwd=working_dir,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), their_stops],
                 start_new_session=True,
             )
         os.close(their_output)
+        os.close(their_stops)
+        os.set_blocking(self._stops, False)
         ours.setblocking(False)
         os.set_blocking(output, False)
         self.socket = ours
@@ -89,13 +96,21 @@ class WorkerProcess:
             self._unsent.popleft()
             sent -= size
 
-    def records(self) -> list[Record]:
-        """What it sent since the last call; empty also when it is gone."""
+    def stop(self, number: int) -> None:
+        """Tell it to stop the task of that number."""
+        try:
+            os.write(self._stops, pack_stop(number))
+            self._process.send_signal(signal.SIGUSR1)
+        except OSError:
+            return  # it died, which is noticed by its exit; or does not read, and is killed after the grace
+
+    def records(self, *, to_the_end: bool = False) -> list[Record]:
+        """What it sent since the last call; empty also when it is gone. *to_the_end* leaves nothing unread."""
         found: list[Record] = []
         try:
             while data := self.socket.recv(_CHUNK):
                 found += self._reader.feed(data)
-                if len(data) < _CHUNK // 4:
+                if len(data) < _CHUNK // 4 and not to_the_end:
                     break
         except OSError:
             pass  # nothing more now (BlockingIOError), or it died: noticed by its exit, with the exit code
@@ -126,16 +141,29 @@ class WorkerProcess:
     def close(self) -> None:
         """Let go of it; an idle worker takes that as the order to end."""
         self.socket.close()
+        os.close(self._stops)
         os.close(self.output)
         if self.death is not None:
             os.close(self.death)
 
-    def signal_group(self, number: int) -> None:
-        """Signal it and every process that its task started and left in its session's first group."""
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
+    def signal_session(self, number: int) -> None:
+        """Signal it and all of its session, also commands, which lead process groups of their own; returns at once."""
+        leader = self._process.pid
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        seen = {leader}  # not signalled again once it was reaped: its id may be another's
+        while members := _session(leader) - seen:  # again, since they may start others meanwhile
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            seen |= members
+
+    def wait(self) -> None:
+        """Return when it has ended, which it was told to; nothing of its sandboxes is left then."""
+        self._process.wait()
+        folder, name = os.path.split(self._sandbox)
+        for left in Path(folder).glob(f"{name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def end(workers: Iterable[WorkerProcess]) -> None:
@@ -143,13 +171,29 @@ def end(workers: Iterable[WorkerProcess]) -> None:
     living = list(workers)
     for worker in living:
         worker.close()
-        worker.signal_group(signal.SIGTERM)
+        worker.signal_session(signal.SIGTERM)
     deadline = time.monotonic() + _KILL_AFTER
     while any(worker.exitcode() is None for worker in living) and time.monotonic() < deadline:
         time.sleep(0.005)
     for worker in living:
-        worker.signal_group(signal.SIGKILL)
-        worker._process.wait()  # noqa: SLF001 - this module's own
+        worker.signal_session(signal.SIGKILL)
+        worker.wait()
+
+
+def _session(leader: int) -> set[int]:
+    """Processes of the session that *leader* began; none on systems without /proc."""
+    try:
+        entries = os.listdir("/proc")  # noqa: PTH208 - names, and hundreds of them
+    except OSError:
+        return set()
+    return {int(entry) for entry in entries if entry.isdigit() and _session_of(int(entry)) == leader}
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
 
 
 def _pidfd(pid: int) -> Optional[int]:

@@ -9,22 +9,30 @@ A worker's life, and a task's place in it::
                           │              │
                           └────exited────┴──> the slot is started anew; the task that ran fails with WORKER_LOST,
                                               tasks that were only waiting in its pipe go back to the queue
+
+A worker stops its task by itself at the walltime, or when it is told that the task is cancelled. If there is no result
+a grace later, the worker is killed, and the task ends as TIMED_OUT or CANCELLED instead of WORKER_LOST.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
-from cnflow.wire.messages import NO_FRAMES, Loss, Result, encode_loss
+from cnflow.units import Seconds
+from cnflow.wire.messages import NO_FRAMES, Loss, Overrun, Result, encode_loss, encode_overrun
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cnflow.ids import FunctionId, WorkerRank
     from cnflow.manager.slots import Pace
-    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
+
+GRACE = Seconds(2.0)
+"""That a task has to end in once its worker was told, or has told itself, to stop it."""
 
 
 class StartWorker(NamedTuple):
@@ -47,25 +55,43 @@ class GiveTask(NamedTuple):
     task: TaskParcel
 
 
+class StopTask(NamedTuple):
+    """Tell a worker to stop a task, by its number among all that this worker was given, from 0."""
+
+    rank: WorkerRank
+    number: int
+
+
+class KillWorker(NamedTuple):
+    """Kill a worker with all that its task started: it does not stop. Its exit is heard of as any other."""
+
+    rank: WorkerRank
+
+
 class Quit(NamedTuple):
     """Workers cannot live here: end the manager."""
 
     reason: str
 
 
-Action = Union[StartWorker, GiveFunction, GiveTask, Quit]
+Action = Union[StartWorker, GiveFunction, GiveTask, StopTask, KillWorker, Quit]
+
+_NEVER = Seconds(math.inf)
 
 _STILLBORN_LIMIT = 3
 """Workers that may die before their first sign of life, one after the other, before the manager gives up."""
 
 
 class _Worker:
-    __slots__ = ("functions", "ready", "tasks")
+    __slots__ = ("cancelled", "functions", "given", "killed_for", "ready", "tasks")
 
     def __init__(self) -> None:
         self.ready = False
         self.tasks: deque[TaskParcel] = deque()  # written to its pipe, first one runs
         self.functions: set[FunctionId] = set()
+        self.given = 0
+        self.cancelled: set[int] = set()  # ids of those among its tasks that are to be stopped
+        self.killed_for: Optional[int] = None  # id of the task that did not stop
 
 
 class Manager:
@@ -86,8 +112,14 @@ class Manager:
         self._functions: dict[FunctionId, Function] = {}
         self._queue: deque[TaskParcel] = deque()
         self._workers: dict[WorkerRank, _Worker] = {}
+        self._deadlines: dict[WorkerRank, Seconds] = {}
         self._stillborn = 0
         self._results: list[ResultParcel] = []
+
+    @property
+    def next_deadline(self) -> Seconds:
+        """When to call `ticked`; infinite when no task that runs has a limit."""
+        return min(self._deadlines.values(), default=_NEVER)
 
     @property
     def window(self) -> int:
@@ -125,36 +157,92 @@ class Manager:
         self._stillborn = 0
         self._workers[rank].ready = True
 
-    def returned(self, rank: WorkerRank, results: Iterable[ResultParcel]) -> None:
+    def returned(self, rank: WorkerRank, results: Iterable[ResultParcel], now: Seconds) -> None:
         """A worker gave results back, in the order in which it was given the tasks."""
-        tasks = self._workers[rank].tasks
+        worker = self._workers[rank]
+        tasks = worker.tasks
         for parcel in results:
             tasks.popleft()
-            self._pace.ran(parcel[0].seconds)
+            if parcel[0].kind != ResultKind.CANCELLED:  # one that was stopped says nothing of how long they take
+                self._pace.ran(parcel[0].seconds)
+            if worker.cancelled:
+                worker.cancelled.discard(parcel[0].id)
             self._results.append(parcel)
+        self._watch(rank, worker, now)
+
+    def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
+        """The interchange wants these stopped. Those that are not here have ended, and were reported."""
+        wanted = set(ids)
+        dropped = [task.id for task, _ in self._queue if task.id in wanted]
+        if dropped:
+            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
+            self._results += [_cancelled(number) for number in dropped]
+        actions: list[Action] = []
+        for rank, worker in self._workers.items():
+            first = worker.given - len(worker.tasks)
+            for number, (task, _) in enumerate(worker.tasks, first):
+                if task.id in wanted and task.id not in worker.cancelled:
+                    worker.cancelled.add(task.id)
+                    actions.append(StopTask(rank, number))
+                    if number == first:
+                        self._deadlines[rank] = min(Seconds(now + GRACE), self._deadlines.get(rank, _NEVER))
+        return actions
+
+    def ticked(self, now: Seconds) -> list[Action]:
+        """Time passed: kill workers whose task did not stop."""
+        late = [rank for rank, deadline in self._deadlines.items() if deadline <= now]
+        for rank in late:
+            del self._deadlines[rank]
+            self._workers[rank].killed_for = self._workers[rank].tasks[0][0].id
+        return [KillWorker(rank) for rank in late]
 
     def exited(self, rank: WorkerRank, exitcode: int, stderr_tail: str) -> list[Action]:
         """A worker's process ended. Its slot is filled again."""
         worker = self._workers[rank]
-        if worker.tasks:
-            task, _ = worker.tasks.popleft()
-            loss = Loss(f"{self._where}, worker {rank}", exitcode, stderr_tail)
-            self._results.append((Result(task.id, ResultKind.WORKER_LOST, encode_loss(loss)), NO_FRAMES))
-            self._queue.extendleft(reversed(worker.tasks))
+        self._deadlines.pop(rank, None)
+        again: list[TaskParcel] = []
+        for place, parcel in enumerate(worker.tasks):
+            task = parcel[0]
+            if task.id in worker.cancelled:
+                self._results.append(_cancelled(task.id))
+            elif task.id == worker.killed_for:
+                self._results.append(self._overrun(task))
+            elif place == 0 and worker.killed_for is None:
+                loss = Loss(f"{self._where}, worker {rank}", exitcode, stderr_tail)
+                self._results.append((Result(task.id, ResultKind.WORKER_LOST, encode_loss(loss)), NO_FRAMES))
+            else:
+                again.append(parcel)
+        self._queue.extendleft(reversed(again))
         if not worker.ready:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN_LIMIT:
                 return [Quit(f"workers die as they start, exit code {exitcode}: {stderr_tail.strip() or 'no output'}")]
         return [self._start(rank)]
 
-    def dispatch(self) -> list[Action]:
+    def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events. Idle workers first; then, while tasks are short, more for each."""
         actions: list[Action] = []
         for depth in (1, self._pace.in_pipe()):
             for rank, worker in self._workers.items():
-                while self._queue and worker.ready and len(worker.tasks) < depth:
-                    self._give(rank, worker, actions)
+                while self._queue and worker.ready and len(worker.tasks) < depth and worker.killed_for is None:
+                    self._give(rank, worker, actions, now)
         return actions
+
+    def _watch(self, rank: WorkerRank, worker: _Worker, now: Seconds) -> None:
+        """Another task runs in *worker* from now on, or none: until when it may."""
+        if self._deadlines:
+            self._deadlines.pop(rank, None)
+        if not worker.tasks or worker.killed_for is not None:
+            return
+        task = worker.tasks[0][0]
+        if task.id in worker.cancelled:
+            self._deadlines[rank] = Seconds(now + GRACE)
+        elif task.walltime:
+            self._deadlines[rank] = Seconds(now + task.walltime + GRACE)
+
+    def _overrun(self, task: Task) -> ResultParcel:
+        name = self._functions[task.function].name  # type: ignore[index]  # plain bytes on the wire
+        return Result(task.id, ResultKind.TIMED_OUT, encode_overrun(Overrun(name, task.walltime))), NO_FRAMES
 
     def _start(self, rank: WorkerRank) -> StartWorker:
         self._workers[rank] = _Worker()
@@ -170,11 +258,18 @@ class Manager:
         reason = f"{python} {self._python} {self._where}".encode()
         self._results.append((Result(task.id, ResultKind.REFUSED, reason), NO_FRAMES))
 
-    def _give(self, rank: WorkerRank, worker: _Worker, actions: list[Action]) -> None:
+    def _give(self, rank: WorkerRank, worker: _Worker, actions: list[Action], now: Seconds) -> None:
         parcel = self._queue.popleft()
         function: FunctionId = parcel[0].function  # type: ignore[assignment]  # plain bytes on the wire
         if function not in worker.functions:
             worker.functions.add(function)
             actions.append(GiveFunction(rank, self._functions[function]))
         worker.tasks.append(parcel)
+        worker.given += 1
+        if len(worker.tasks) == 1:
+            self._watch(rank, worker, now)
         actions.append(GiveTask(rank, parcel))
+
+
+def _cancelled(number: int) -> ResultParcel:
+    return Result(number, ResultKind.CANCELLED, b""), NO_FRAMES

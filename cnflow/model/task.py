@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
     from cnflow.ids import TaskId
+
+Stream = Union[str, "os.PathLike[str]", tuple[str, str]]
+"""Where stdout or stderr goes: a path, which is appended to, or ``(path, mode)``."""
 
 
 class AppKind(enum.IntEnum):
@@ -17,6 +24,9 @@ class AppKind(enum.IntEnum):
 
     BASH = 1
     """Call it; what it returns is a command line to run; the result is exit code 0."""
+
+    JOIN = 2
+    """Call it in the driver; what it returns are futures, whose results are the result."""
 
 
 class TaskState(enum.IntEnum):
@@ -32,6 +42,9 @@ class TaskState(enum.IntEnum):
     FAILED = 3
     DEPENDENCY_FAILED = 4
     """Never run, since a task that it depends on failed."""
+
+    CANCELLED = 5
+    """The user wanted it no more; never run, or stopped."""
 
     @property
     def is_final(self) -> bool:
@@ -56,6 +69,33 @@ class AppFunction:
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
 
 
+class RunOptions(NamedTuple):
+    """How a task is to be run, beyond its function and its arguments."""
+
+    walltime: Optional[float] = None
+    """Seconds, above 0, from the start of its execution until it is stopped; None lets it run."""
+
+    stdout: Optional[Stream] = None
+    """Relative paths start where the worker was started, also in a sandbox; None is the worker's own."""
+
+    stderr: Optional[Stream] = None
+    env: Mapping[str, str] = MappingProxyType({})
+    """Added to the environment."""
+
+    sandbox: bool = False
+    """Run it in a fresh folder, which is removed afterwards."""
+
+    inputs: Sequence[str] = ()
+    """Paths that are linked into the sandbox by their last part."""
+
+    outputs: Sequence[str] = ()
+    """Relative paths that a successful task's sandbox is searched for; what is there is moved out to them."""
+
+
+NO_OPTIONS = RunOptions()
+"""The one that most tasks share; compared by identity where every microsecond counts."""
+
+
 class TaskToRun(NamedTuple):
     """A task whose dependencies are resolved, on its way to an executor."""
 
@@ -63,6 +103,7 @@ class TaskToRun(NamedTuple):
     app: AppFunction
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    options: RunOptions = NO_OPTIONS
 
     @property
     def title(self) -> str:

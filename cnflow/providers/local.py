@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.capsule import PROBE_OPTIONS, Probe, driver_root, kind_of, no_python, parse_probe, unpacked
 from cnflow.errors import BlockRejectedError
 from cnflow.ids import NativeId
+from cnflow.libraries import holds_libraries
 from cnflow.model.block import BlockState, BlockStatus
 from cnflow.providers import sessions
 from cnflow.providers.endings import ending
@@ -140,18 +141,19 @@ class LocalBlocks:
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **self._settings.environment}
         if self._settings.python is None:
-            environment["PYTHONPATH"] = python_path(sys.path[0], environment.get("PYTHONPATH", ""))
+            environment["PYTHONPATH"] = python_path(sys.path, environment.get("PYTHONPATH", ""))
         return environment
 
 
-def python_path(script_folder: str, before: str) -> str:
-    """PYTHONPATH with which a worker finds the modules that lie beside the user's script.
+def python_path(search: Sequence[str], before: str) -> str:
+    """PYTHONPATH with which a worker finds the user's own modules: beside his script, and where he added folders.
 
     Args:
-        script_folder: as in ``sys.path[0]``; empty is the current folder, as in an interactive session.
+        search: as `sys.path`; an empty entry is the current folder, as in an interactive session.
         before: PYTHONPATH as it is.
     """
-    return os.pathsep.join(part for part in (str(Path(script_folder).absolute()), before) if part)
+    own = [str(Path(entry).absolute()) for entry in search if not holds_libraries(Path(entry))]
+    return os.pathsep.join(dict.fromkeys(part for part in (*own, before) if part))
 
 
 def _refuse(image: str, nodes: int) -> None:

@@ -41,13 +41,17 @@ class Task(msgspec.Struct, array_like=True):
     id: int
     function: bytes
     body: bytes
-    """Pickled ``(args, kwargs)``; empty when it is the first of the attached frames."""
+    """Pickled ``(args, kwargs)``, or ``(args, kwargs, options)`` with the fields of `cnflow.model.task.RunOptions`;
+    empty when it is the first of the attached frames."""
 
     python: str = ""
     """As `Function.python`, for the arguments."""
 
     frames: int = 0
     """How many frames of the message belong to this task."""
+
+    walltime: float = 0.0
+    """Seconds; 0 is none."""
 
 
 class Result(msgspec.Struct, array_like=True):
@@ -75,6 +79,13 @@ class Loss(msgspec.Struct, array_like=True):
     stderr_tail: str
 
 
+class Overrun(msgspec.Struct, array_like=True):
+    """Body of a result of kind TIMED_OUT."""
+
+    app_name: str
+    walltime: float
+
+
 class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     """What a manager says of itself when it registers."""
 
@@ -94,6 +105,12 @@ class Work(_Message):
 
     functions: list[Function]
     tasks: list[Task]
+
+
+class Cancel(_Message):
+    """Stop these tasks, or never begin them; those that are not there any more have ended, and were answered."""
+
+    tasks: list[int]
 
 
 class Stop(_Message):
@@ -159,9 +176,9 @@ class Results(_Message):
     results: list[Result]
 
 
-ToInterchange = Union[Work, Stop]
+ToInterchange = Union[Work, Cancel, Stop]
 FromManager = Union[Register, Done, Heartbeat, Leaving]
-ToManager = Union[Work, Stop, Heartbeat, Refused]
+ToManager = Union[Work, Cancel, Stop, Heartbeat, Refused]
 ToDriver = Union[Bound, ManagerUp, ManagerDown, Results]
 
 Frames = Sequence[Any]
@@ -180,15 +197,17 @@ decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
 decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
 encode_loss = _encoder.encode
 decode_loss = msgspec.msgpack.Decoder(Loss).decode
+encode_overrun = _encoder.encode
+decode_overrun = msgspec.msgpack.Decoder(Overrun).decode
 
 
-def task_parcel(number: int, function: bytes, payload: Payload) -> TaskParcel:
+def task_parcel(number: int, function: bytes, payload: Payload, walltime: float = 0.0) -> TaskParcel:
     """A task with its large parts beside it."""
     body, buffers, python = payload
     if len(body) < OUT_OF_BAND and not buffers:
-        return Task(number, function, body, python), NO_FRAMES
+        return Task(number, function, body, python, 0, walltime), NO_FRAMES
     frames = (body, *buffers)
-    return Task(number, function, b"", python, len(frames)), frames
+    return Task(number, function, b"", python, len(frames), walltime), frames
 
 
 def result_parcel(number: int, kind: int, seconds: float, python: str, parts: Sequence[Part]) -> ResultParcel:

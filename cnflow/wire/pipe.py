@@ -3,9 +3,13 @@
 A record is ``type, id, seconds, number of parts``, then the parts' lengths, then the parts; the same both ways::
 
     manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function
-                        TASK      task id  parts: function id, body, buffers ...
+                        TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
+
+What is to be stopped goes over a pipe of its own, since the worker reads it in a signal's handler, in the middle of
+whatever it does: the task's number among all that were written to this worker, from 0. A number, not an id: it still
+names the right task when it comes late and a task is run a second time.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
 
 Part = Union[bytes, bytearray, memoryview]
 
-_HEADER = struct.Struct("<BQfI")
+_HEADER = struct.Struct("<BQdI")
+_STOP = struct.Struct("<Q")
 _LENGTHS = [struct.Struct(f"<{n}Q") for n in range(8)]
 _COPY_BELOW = 64 * 1024
 
@@ -32,7 +37,7 @@ class ToWorker(enum.IntEnum):
 
 
 class ResultKind(enum.IntEnum):
-    """How a try of a task ended; the first group is a worker's word, the second a manager's."""
+    """How a try of a task ended; the first group is a worker's word, the second a manager's, the last anybody's."""
 
     READY = 0
     VALUE = 1
@@ -43,6 +48,12 @@ class ResultKind(enum.IntEnum):
     WORKER_LOST = 16
     REFUSED = 17
     """Code of another Python; the body is a sentence."""
+
+    TIMED_OUT = 18
+    """It did not end at its walltime when it was told to, and its worker was killed."""
+
+    CANCELLED = 32
+    """Stopped as asked, or never begun; the body says nothing."""
 
 
 class Record(NamedTuple):
@@ -71,6 +82,16 @@ def pack(kind: int, number: int, seconds: float, parts: Sequence[Part]) -> list[
         else:
             chunks[-1] = bytes(chunks[-1]) + bytes(part)
     return chunks
+
+
+def pack_stop(number: int) -> bytes:
+    """The order to stop the task of that number; written at once, it is also read as a whole (pipe(7))."""
+    return _STOP.pack(number)
+
+
+def unpack_stops(data: bytes) -> list[int]:
+    """The numbers in what was read of such orders."""
+    return [number for (number,) in _STOP.iter_unpack(data)]
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""``python ROOT/cnflow/worker/__main__.py FD``: how a manager starts a worker.
+"""``python ROOT/cnflow/worker/__main__.py SOCKET STOPS SANDBOX``: how a manager starts a worker.
 
 The user's environment stays as it is, but for two names that come from ROOT whatever else is installed: ``cnflow``, and
 ``cloudpickle`` where ROOT has it (a capsule), since pickles are loaded by the version that wrote them.
@@ -31,4 +31,4 @@ if __name__ == "__main__":
 
     from cnflow.worker.loop import serve
 
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

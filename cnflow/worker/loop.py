@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from cnflow.model.task import RunOptions
 from cnflow.wire import payload
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
-from cnflow.worker.run import call, describe
+from cnflow.worker.run import PYTHON, Call, Place, call, describe
+from cnflow.worker.stopping import Cancelled, Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK = 256 * 1024
 _SIGKILL = 9
+_ARGUMENTS_ONLY = 2
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -25,21 +29,27 @@ class _Function(NamedTuple):
     load: Callable[[], Callable[..., Any]]
 
 
-def serve(descriptor: int) -> None:
-    """Run tasks that come over the socket *descriptor* until it closes."""
+def serve(descriptor: int, stops: int, sandbox: str) -> None:
+    """Run tasks that come over the socket *descriptor* until it closes.
+
+    Args:
+        descriptor: of the socket to the manager.
+        stops: of the pipe over which it names tasks to stop.
+        sandbox: what the paths of sandboxes begin with; those of a worker that was here before are removed.
+    """
     _die_with_parent()
+    os.set_inheritable(stops, False)
+    guard = Guard(stops)
+    _tidy_up(sandbox)
     with socket.socket(fileno=descriptor) as manager:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
-        functions: dict[bytes, _Function] = {}
+        runner = _Runner(guard, Place(guard, sandbox))
         for record in _records(manager):
             if record.type == ToWorker.FUNCTION:
-                identity, head, code = (bytes(part) for part in record.parts)
-                kind, _, name = head.decode().partition(" ")
-                functions[identity] = _Function(int(kind), name, _loader(code))
+                runner.learn(record)
             else:
-                function, body, *buffers = record.parts
-                _write(manager, _run(record.id, functions[bytes(function)], body, buffers))
+                _write(manager, runner.run(record))
 
 
 def _records(manager: socket.socket) -> Iterator[Record]:
@@ -60,17 +70,55 @@ def _loader(body: bytes) -> Callable[[], Callable[..., Any]]:
     return load
 
 
-def _run(task: int, function: _Function, body: Part, buffers: list[Part]) -> list[Part]:
-    """The record of the task's result. SystemExit is let through: it ends this process, as the user's code asked."""
-    kind, seconds = ResultKind.VALUE, 0.0
-    begin = time.perf_counter()
-    try:
-        args, kwargs = payload.load(body, buffers)
-        value = call(function.kind, function.name, function.load(), args, kwargs)
-        seconds = time.perf_counter() - begin
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever the user's code raises is its result
-        kind, seconds = ResultKind.RAISED, time.perf_counter() - begin
-        value = tuple(describe(error, _dump_body))
+class _Runner:
+    def __init__(self, guard: Guard, place: Place) -> None:
+        self._guard = guard
+        self._place = place
+        self._functions: dict[bytes, _Function] = {}
+
+    def learn(self, record: Record) -> None:
+        identity, head, code = (bytes(part) for part in record.parts)
+        kind, _, name = head.decode().partition(" ")
+        self._functions[identity] = _Function(int(kind), name, _loader(code))
+
+    def run(self, record: Record) -> list[Part]:
+        """The record of the task's result. SystemExit is let through: the user's code asked to end this process."""
+        identity, body, *buffers = record.parts
+        function = self._functions[bytes(identity)]
+        kind, seconds = ResultKind.VALUE, 0.0
+        begin = time.perf_counter()
+        try:
+            try:
+                self._guard.begin(function.name, record.seconds)
+                value = self._call(function, payload.load(body, buffers))
+            finally:
+                self._guard.end()
+            seconds = time.perf_counter() - begin
+        except (Exception, KeyboardInterrupt, Cancelled) as error:  # noqa: BLE001 - whatever the user's code raises is its result
+            seconds = time.perf_counter() - begin
+            # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
+            reason = self._guard.take_stop() or error
+            if isinstance(reason, Cancelled):
+                return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
+            kind, value = ResultKind.RAISED, tuple(describe(reason, _dump_body))
+        return _packed(kind, record.id, seconds, value)
+
+    def _call(self, function: _Function, loaded: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the user's value
+        if len(loaded) == _ARGUMENTS_ONLY:
+            args, kwargs = loaded
+            if function.kind == PYTHON:
+                return function.load()(*args, **kwargs)
+            return call(Call(function.kind, function.name, function.load(), args, kwargs), self._place)
+        args, kwargs, options = loaded
+        what = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
+        if function.kind == PYTHON:
+            from cnflow.worker.surroundings import call_within  # noqa: PLC0415 - most workers need none
+
+            return call_within(what, self._guard, self._place.sandbox)
+        return call(what, self._place)
+
+
+def _packed(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
     try:
         result, out_of_band, python = payload.dump(value)
     except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
@@ -86,6 +134,15 @@ def _dump_body(value: object) -> bytes:
 def _write(manager: socket.socket, chunks: list[Part]) -> None:
     for chunk in chunks:
         manager.sendall(chunk)
+
+
+def _tidy_up(sandbox: str) -> None:
+    """Remove what a killed predecessor left; there is hardly ever anything."""
+    folder, name = os.path.split(sandbox)
+    if any(entry.startswith(f"{name}-") for entry in os.listdir(folder)):  # noqa: PTH208 - pathlib is slow to import
+        from cnflow.worker.sandbox import remove_leftovers  # noqa: PLC0415 - the same
+
+        remove_leftovers(sandbox)
 
 
 def _die_with_parent() -> None:

@@ -5,11 +5,35 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from cnflow.model.task import NO_OPTIONS, AppKind, RunOptions
+
 if TYPE_CHECKING:
     from types import TracebackType
 
-BASH = 1
-"""`cnflow.model.task.AppKind.BASH`; spelled out, so that a worker starts without importing enum's users."""
+    from cnflow.worker.stopping import Control
+
+PYTHON = int(AppKind.PYTHON)
+BASH = int(AppKind.BASH)
+"""Plain numbers, as they travel; compared for every task."""
+
+
+class Call(NamedTuple):
+    """One call of an app, as whoever runs it sees it."""
+
+    kind: int
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: RunOptions = NO_OPTIONS
+
+
+class Place(NamedTuple):
+    """Where a call is run."""
+
+    control: Control
+    sandbox: str = ""
+    """What the paths of sandboxes begin with; empty lets `cnflow.worker.sandbox` choose."""
 
 
 class Raised(NamedTuple):
@@ -24,17 +48,17 @@ class Raised(NamedTuple):
     """As Python prints it, from the user's function on; empty for errors that explain themselves."""
 
 
-def call(kind: int, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+def call(what: Call, place: Place) -> Any:  # noqa: ANN401 - the user's value
     """What the app returns.
 
     Raises:
         Exception: whatever the function raises; BashExitFailure or BashAppNoReturn for a bash app that fails.
     """
-    if kind == BASH:
+    if what.kind == BASH:
         from cnflow.worker.shell import run_command  # noqa: PLC0415 - most workers never run a shell
 
-        return run_command(name, function, args, kwargs)
-    return function(*args, **kwargs)
+        return run_command(what, place)
+    return what.function(*what.args, **what.kwargs)
 
 
 def describe(error: BaseException, dump: Callable[[object], bytes]) -> Raised:

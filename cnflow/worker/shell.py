@@ -8,52 +8,77 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.errors import BashAppNoReturn, BashExitFailure
+from cnflow.worker.sandbox import sandbox
+from cnflow.worker.stopping import end_group
+from cnflow.worker.streams import Sink, open_sinks, tail_of, target_of
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-_TAIL_BYTES = 4096
-_TAIL_LINES = 20
-
-Stream = Union[str, "os.PathLike[str]", tuple[str, str]]
-"""Where a stream goes: a path, which is appended to, or ``(path, mode)``."""
+    from cnflow.worker.run import Call, Place
 
 
-def run_command(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Call *function*, run what it returns in a shell, and return 0.
+def run_command(what: Call, place: Place) -> int:
+    """Call the app's function, run what it returns in a shell, and return 0.
 
-    ``stdout=`` and ``stderr=`` among *kwargs* say where the command's streams go; the function sees them too if it has
-    such parameters.
+    Where its streams go is said by the options, or by ``stdout=`` and ``stderr=`` among the arguments; the function
+    sees the latter too if it has such parameters. The function runs where it is called, only the command in the
+    sandbox. The command leads a process group, which is ended with it when it is stopped.
 
     Raises:
         BashAppNoReturn: the function returned no string.
         BashExitFailure: the command exited with another code than 0.
-        OSError: a stream's file cannot be opened.
+        BadStdStreamFile: a stream's file cannot be opened.
     """
-    streams = {key: kwargs[key] for key in ("stdout", "stderr") if kwargs.get(key) is not None}
-    command = function(*args, **_accepted(function, kwargs))
+    command = what.function(*what.args, **_accepted(what.function, what.kwargs))
     if not isinstance(command, str):
-        raise BashAppNoReturn(f"bash_app {name} returned {command!r}; it must return the command line, a string")
-    with _stdout(streams.get("stdout")) as stdout, _stderr(streams.get("stderr")) as stderr:
-        done = subprocess.run(  # noqa: S602 - the user's own command line: running it is what a bash app is for
-            command,
-            shell=True,
-            executable=_shell(),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            check=False,
+        raise BashAppNoReturn(f"bash_app {what.name} returned {command!r}; it must return the command line, a string")
+    place.control.hold()
+    with contextlib.ExitStack() as undo:
+        stdout, stderr = open_sinks(_target(what, "stdout"), _target(what, "stderr"), undo)
+        kept = None if stderr else undo.enter_context(tempfile.TemporaryFile())
+        options = what.options
+        cwd = undo.enter_context(sandbox(options.inputs, options.outputs, place.sandbox)) if options.sandbox else None
+        environment = {**os.environ, **options.env} if options.env else None
+        code = _run(
+            command, place, cwd, environment, (stdout.file if stdout else None, stderr.file if stderr else kept)
         )
-        tail = _tail(stderr)
-        if "stderr" not in streams:
-            _pass_on(stderr)
-    if done.returncode:
-        raise BashExitFailure(name, done.returncode, command, tail)
+        if kept:
+            _pass_on(kept)
+        if code:
+            raise BashExitFailure(what.name, code, command, _tail(stderr, kept))
     return 0
+
+
+def _run(
+    command: str,
+    place: Place,
+    cwd: Optional[str],
+    environment: Optional[dict[str, str]],
+    streams: tuple[Optional[IO[Any]], Optional[IO[Any]]],
+) -> int:
+    stdout, stderr = streams
+    process = subprocess.Popen(  # noqa: S602 - the user's own command line: running it is what a bash app is for
+        command,
+        shell=True,
+        executable=_shell(),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
+        env=environment,
+        **_OWN_GROUP,
+    )
+    try:
+        return place.control.wait(process)
+    except BaseException:
+        end_group(process)
+        raise
+
+
+# A group of its own, so that it can be ended as a whole; in the worker's session, where the manager finds what is left.
+_OWN_GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
 
 
 def _shell() -> str:
@@ -70,28 +95,13 @@ def _accepted(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str,
     return {key: value for key, value in kwargs.items() if key not in {"stdout", "stderr"} or key in names}
 
 
-def _stdout(stream: Optional[Stream]) -> AbstractContextManager[Optional[IO[Any]]]:
-    """Where the command's stdout goes; by default to this process's own."""
-    return contextlib.nullcontext() if stream is None else _open(stream)
+def _target(what: Call, name: str) -> Any:  # noqa: ANN401 - as target_of
+    given = getattr(what.options, name)
+    return target_of(what.kwargs.get(name) if given is None else given, name)
 
 
-def _stderr(stream: Optional[Stream]) -> AbstractContextManager[IO[Any]]:
-    """Where the command's stderr goes: always a file, whose end is quoted when the command fails."""
-    return tempfile.TemporaryFile() if stream is None else _open(stream)
-
-
-def _open(stream: Stream) -> IO[Any]:
-    path, mode = stream if isinstance(stream, tuple) else (stream, "a+")
-    file = Path(path).absolute()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # The tail is read back for the error message, so a file opened for writing only is opened for reading too.
-    return file.open(mode if "+" in mode else f"{mode}+")
-
-
-def _tail(stream: IO[Any]) -> str:
-    size = os.fstat(stream.fileno()).st_size
-    text = os.pread(stream.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace")
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])
+def _tail(stderr: Optional[Sink], kept: Optional[IO[Any]]) -> str:
+    return stderr.tail() if stderr else tail_of(kept) if kept else ""
 
 
 def _pass_on(stream: IO[Any]) -> None:

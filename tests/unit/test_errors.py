@@ -7,18 +7,27 @@ import pytest
 from cnflow import errors
 from cnflow.errors import (
     AppFailedError,
+    AppTimeout,
+    BadCheckpoint,
     BashAppNoReturn,
     BashExitFailure,
     CnflowError,
     DependencyError,
+    JoinError,
     MissingExtraError,
+    MissingOutputs,
+    PropagatedError,
     RemoteError,
     UnknownNameError,
     WorkerLost,
-    nearest,
 )
+from cnflow.words import nearest
 
-CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, CnflowError)]
+CLASSES = [
+    cls
+    for name, cls in vars(errors).items()
+    if inspect.isclass(cls) and issubclass(cls, CnflowError) and cls.__name__ == name  # an alias has another's name
+]
 
 
 def drawn():
@@ -54,6 +63,11 @@ def examples():
         UnknownNameError: ("provider", "dokcer", ["docker", "local"]),
         MissingExtraError: ("The provider 'docker'", "docker"),
         DependencyError: ("Task 2 (b)", "Task 1 (a)", ValueError("no rows")),
+        PropagatedError: ("Task 2 (b)", "Task 1 (a)", ValueError("no rows")),
+        JoinError: ("Task 2 (b)", "Task 1 (a)", ValueError("no rows")),
+        AppTimeout: ("sort", 2.5),
+        MissingOutputs: ("sort", ["a.txt", "b.txt"]),
+        BadCheckpoint: ("tasks.sqlite", "it is empty"),
         BashExitFailure: ("sort", 2, "sort x", "sort: no such file\n"),
         RemoteError: ("mine.Error", "no rows", "Traceback ...\nmine.Error: no rows"),
         WorkerLost: ("Task 7 (predict)", "host n1, block 0, worker 1", -9, "Killed"),

@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES_OF_A_MODULE = 300
 LINES_OF_A_FUNCTION = 50
 
-TRAVELS = ["__init__", "errors", "ids", "units", "clock", "addresses", "model", "wire", "manager", "worker"]
+TRAVELS = ["__init__", "errors", "ids", "units", "clock", "addresses", "words", "model", "wire", "manager", "worker"]
 """Modules and packages of cnflow that run on an image's own Python."""
 
 PICKLER = "cnflow.wire.payload"

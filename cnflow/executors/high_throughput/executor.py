@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.addresses import is_loopback, is_own
@@ -59,6 +60,8 @@ class HighThroughput:
         self._lock = threading.Lock()
         self._held: dict[TaskId, str] = {}
         """Names of the tasks that are not reported yet."""
+        self._cancelled: set[TaskId] = set()
+        """Those of them that are to be stopped."""
         self._managers: dict[ManagerId, msg.ManagerInfo] = {}
         self._error: CnflowError | None = None
         self._bound = threading.Event()
@@ -86,10 +89,17 @@ class HighThroughput:
                 broken = self._error
                 if broken is None:
                     self._held[task.id] = task.app.name
-            if broken is None:
-                self._line.send(packed)
-            else:
+                    self._line.send(packed)  # in here, so that whoever cancels what is held finds it on its way
+            if broken is not None:
                 self._report([Outcome(task.id, None, broken)])
+
+    def cancel(self, tasks: Collection[TaskId]) -> None:
+        """Take back what has not left the driver, and have the others stopped where they are."""
+        with self._lock:
+            ours = {task for task in tasks if task in self._held}
+            self._cancelled |= ours
+        if ours:
+            self._report_held(Outcome(task, None, CancelledError()) for task in self._line.cancel(ours))
 
     def status(self) -> ExecutorStatus:
         """Blocks as the provider sees them, managers and workers as the interchange does."""
@@ -135,6 +145,7 @@ class HighThroughput:
         if self._closing.is_set():
             return
         self._blocks = BlockController(
+            self.label,
             provider,
             self._settings.provider,
             lambda block: self._request(block, hosts, endpoint, keys),
@@ -209,10 +220,12 @@ class HighThroughput:
             case msg.ManagerDown(manager, reason, lost):
                 info = self._managers.pop(ManagerId(manager))
                 where = f"manager {manager.hex()} on {info.host}, block {info.block}"
-                self._report_held(
-                    Outcome(TaskId(n), None, ManagerLost(f"{self._title(TaskId(n))} was on {where}: {reason}."))
-                    for n in lost
-                )
+                self._report_held(self._lost(TaskId(number), where, reason) for number in lost)
+
+    def _lost(self, task: TaskId, where: str, reason: str) -> Outcome:
+        if task in self._cancelled:
+            return Outcome(task, None, CancelledError())
+        return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))
 
     def _on_interchange_lost(self, exitcode: int) -> None:
         log = self._log_dir / "interchange.log"
@@ -232,6 +245,8 @@ class HighThroughput:
         ready = list(outcomes)
         with self._lock:
             ours = [outcome for outcome in ready if self._held.pop(outcome.id, None) is not None]
+            if self._cancelled:
+                self._cancelled.difference_update(outcome.id for outcome in ours)
         if ours:
             self._report(ours)
 

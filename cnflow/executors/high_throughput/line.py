@@ -18,10 +18,10 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from cnflow.ids import FunctionId
+    from cnflow.ids import FunctionId, TaskId
     from cnflow.interchange.loop import InterchangeSettings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,10 @@ class Line:
         self._lost = lost
         self._log_file = log_file
         self._outbox: deque[tuple[msg.Function, msg.TaskParcel]] = deque()
+        self._leaving = threading.Lock()
+        """Held by whoever takes tasks out of the outbox; putting in needs none."""
+
+        self._cancelled: deque[list[TaskId]] = deque()
         self._sent: set[FunctionId] = set()
         self._wake_read, self._wake_write = os.pipe()
         self._asleep = False
@@ -93,9 +97,27 @@ class Line:
     def send(self, packed: tuple[msg.Function, msg.TaskParcel]) -> None:
         """Queue a task; also before `start`. Safe from any thread."""
         self._outbox.append(packed)
-        if self._asleep:
-            self._asleep = False
-            self._wake()
+        self._wake_if_asleep()
+
+    def cancel(self, tasks: Collection[TaskId]) -> list[TaskId]:
+        """Take back those of *tasks* that have not left, and return them; ask the interchange to stop the others.
+
+        Safe from any thread.
+        """
+        taken: list[TaskId] = []
+        with self._leaving:
+            for _ in range(len(self._outbox)):
+                packed = self._outbox.popleft()
+                number: TaskId = packed[1][0].id  # type: ignore[assignment]  # plain numbers on the wire
+                if number in tasks:
+                    taken.append(number)
+                else:
+                    self._outbox.append(packed)
+        others = list(set(tasks).difference(taken))
+        if others:
+            self._cancelled.append(others)
+            self._wake_if_asleep()
+        return taken
 
     def stop(self) -> None:
         """Have the interchange stop its managers and end; waits for it."""
@@ -111,6 +133,11 @@ class Line:
         os.close(self._wake_write)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wake_if_asleep(self) -> None:
+        if self._asleep:
+            self._asleep = False
+            self._wake()
 
     def _wake(self) -> None:
         os.write(self._wake_write, b"x")
@@ -149,15 +176,25 @@ class Line:
             self._lost(exitcode)
 
     def _flush(self) -> None:
-        while self._outbox and self._is_up:
-            functions: list[msg.Function] = []
-            parcels: list[msg.TaskParcel] = []
+        while self._is_up and (self._outbox or self._cancelled):
+            # Looked at before the outbox: whatever is cancelled by now has left before, or leaves now.
+            cancelled = [self._cancelled.popleft() for _ in range(len(self._cancelled))]
+            while self._outbox:
+                self._send_work()
+            for tasks in cancelled:
+                self._socket.send([msg.encode(msg.Cancel(list(tasks)))])
+
+    def _send_work(self) -> None:
+        functions: list[msg.Function] = []
+        parcels: list[msg.TaskParcel] = []
+        with self._leaving:
             while self._outbox and len(parcels) < _MOST_TASKS:
                 function, parcel = self._outbox.popleft()
                 if function.id not in self._sent:
                     self._sent.add(function.id)  # type: ignore[arg-type]  # plain bytes on the wire
                     functions.append(function)
                 parcels.append(parcel)
+        if parcels:
             heads, attached = msg.flatten(parcels)
             self._socket.send([msg.encode(msg.Work(functions, heads)), *attached])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import PythonMismatchError, RemoteError, SerializationError, WorkerLost
+from cnflow.errors import AppTimeout, PythonMismatchError, RemoteError, SerializationError, WorkerLost
 from cnflow.ids import TaskId
 from cnflow.model.task import Outcome
 from cnflow.wire import payload
-from cnflow.wire.messages import Frames, Result, decode_loss, parts_of
+from cnflow.wire.messages import Frames, Result, decode_loss, decode_overrun, parts_of
 from cnflow.wire.pipe import Part, ResultKind
 from cnflow.worker.run import Raised
 
@@ -49,6 +50,11 @@ def _value(number: TaskId, body: Part, buffers: list[Any], title: Callable[[Task
 
 
 def _error(kind: int, body: Part, task: str) -> BaseException:
+    if kind == ResultKind.CANCELLED:
+        return CancelledError()
+    if kind == ResultKind.TIMED_OUT:
+        overrun = decode_overrun(body)
+        return AppTimeout(overrun.app_name, overrun.walltime)
     if kind == ResultKind.RAISED:
         return _raised(Raised(*payload.load(body)))
     if kind == ResultKind.UNPICKLABLE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import sys
 import sysconfig
 import weakref
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import SerializationError
 from cnflow.ids import FunctionId
+from cnflow.model.task import NO_OPTIONS
 from cnflow.wire import payload
 from cnflow.wire.messages import Function, TaskParcel, task_parcel
+from cnflow.worker.streams import target_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from cnflow.model.task import AppFunction, TaskToRun
+    from cnflow.model.task import AppFunction, RunOptions, TaskToRun
 
 _LIBRARIES = tuple(
     {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -36,16 +39,41 @@ class Packer:
 
         Raises:
             SerializationError: names the function or the argument that cannot be pickled.
+            BadStdStreamFile: the options name something for a stream that is no path.
         """
         function = self._functions.get(task.app)
         if function is None:
             function = self._functions[task.app] = _pack_function(task)
-        if not task.args and not task.kwargs:
+        options: tuple[Any, ...] = ()
+        walltime = 0.0
+        if task.options is not NO_OPTIONS:
+            options, walltime = _plain(task.options), task.options.walltime or 0.0
+        elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, payload.NO_ARGUMENTS)
         try:
-            return function, task_parcel(task.id, function.id, payload.dump((task.args, task.kwargs)))
+            packed = payload.dump((task.args, task.kwargs, *options))
         except Exception as error:
             raise SerializationError(_blame(task, error)) from error
+        return function, task_parcel(task.id, function.id, packed, walltime)
+
+
+def _plain(options: RunOptions) -> tuple[Any, ...]:
+    """*options* made of plain builtins, in a tuple; nothing where the walltime, which travels apart, is all."""
+    if options._replace(walltime=None) == NO_OPTIONS:
+        return ()
+    return (
+        (
+            options.walltime,
+            *(
+                target and tuple(target)
+                for target in (target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"))
+            ),
+            {str(name): str(value) for name, value in options.env.items()},
+            options.sandbox,
+            [os.fsdecode(path) for path in options.inputs],
+            [os.fsdecode(path) for path in options.outputs],
+        ),
+    )
 
 
 def _pack_function(task: TaskToRun) -> Function:

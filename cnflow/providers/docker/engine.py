@@ -13,7 +13,8 @@ import docker.models.containers as sdk
 import requests.exceptions
 
 from cnflow.addresses import is_loopback
-from cnflow.errors import BlockError, BlockRejectedError, nearest
+from cnflow.errors import BlockError, BlockRejectedError
+from cnflow.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,10 +23,11 @@ from cnflow.capsule import (
     tag_of,
     unpacked,
 )
-from cnflow.errors import ImageNotFoundError, nearest
+from cnflow.errors import ImageNotFoundError
 from cnflow.providers.docker.engine import answering, connect, create, discard, rejecting, removed_on_failure, words
 from cnflow.providers.docker.requests import probe_arguments
 from cnflow.providers.docker.running import Running
+from cnflow.words import nearest
 
 if TYPE_CHECKING:
     from cnflow.capsule import Kind

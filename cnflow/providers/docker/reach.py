@@ -10,8 +10,9 @@ import docker
 import docker.errors
 
 from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_loopback
-from cnflow.errors import BlockRejectedError, nearest
+from cnflow.errors import BlockRejectedError
 from cnflow.providers.docker.engine import is_local, rejecting
+from cnflow.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

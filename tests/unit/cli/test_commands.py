@@ -13,6 +13,7 @@ from cnflow.cli import checks
 from cnflow.cli.app import app
 from cnflow.cli.engine import Engine
 from cnflow.cli.installed import Installed, Requirement
+from cnflow.config import load_config
 from cnflow.errors import BlockError, MissingExtraError
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -144,6 +145,13 @@ def test_a_configuration_is_shown_as_yaml(told):
     yaml = pytest.importorskip("yaml")
     _, shown, _ = told("config", "show", "--format", "yaml")
     assert yaml.safe_load(shown) == cnflow.Config().model_dump(mode="json")
+
+
+def test_a_configuration_shown_as_toml_is_a_file_to_load(told, tmp_path):
+    code, shown, _ = told("config", "show", "--format", "toml")
+    (tmp_path / "c.toml").write_text(shown)
+    assert code == 0
+    assert load_config(tmp_path / "c.toml") == cnflow.Config()
 
 
 def test_what_would_be_sent_is_shown_without_sending_it(told, tmp_path):

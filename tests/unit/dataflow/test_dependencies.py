@@ -1,3 +1,4 @@
+from collections import defaultdict
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -31,6 +32,12 @@ def test_a_future_as_a_dictionary_key_is_replaced_too():
 
 def test_named_tuples_stay_named_tuples():
     assert with_results(Point(done(1), 2)) == Point(1, 2)
+
+
+def test_dictionaries_of_other_kinds_keep_their_kind():
+    value = with_results(defaultdict(list, a=done(1)))
+    assert value == {"a": 1}
+    assert value["b"] == []
 
 
 def test_containers_without_futures_are_passed_on_as_they_are():

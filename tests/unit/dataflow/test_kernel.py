@@ -1,15 +1,27 @@
 """The kernel's shell over an executor that does what the test says."""
 
-from concurrent.futures import Future
+import sys
+from concurrent.futures import CancelledError, Future, wait
 
 import pytest
 
 from cnflow.config import Config
-from cnflow.dataflow.kernel import DataFlowKernel
+from cnflow.dataflow import DataFlowKernel
+from cnflow.dataflow.known import KnownResults
+from cnflow.dataflow.records import AppOptions
 from cnflow.dataflow.router import Place, Router
-from cnflow.errors import DependencyError, ExecutorClosedError, ManagerLost, SerializationError
+from cnflow.errors import (
+    ConfigurationError,
+    DependencyError,
+    ExecutorClosedError,
+    JoinAppNoFuture,
+    JoinError,
+    ManagerLost,
+    MemoKeyError,
+    SerializationError,
+)
 from cnflow.model.status import ExecutorStatus
-from cnflow.model.task import AppFunction, Outcome, TaskState
+from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState
 
 
 class Scripted:
@@ -29,6 +41,9 @@ class Scripted:
     def status(self):
         return ExecutorStatus(self.label, "", 1, 1, 1)
 
+    def cancel(self, tasks):
+        self.report([Outcome(task, None, CancelledError()) for task in tasks])
+
     def shutdown(self):
         self.report([Outcome(task.id, None, ExecutorClosedError("ended")) for task in self.taken])
 
@@ -44,6 +59,16 @@ class Scripted:
         self.report(outcomes)
 
 
+class Joiner(Scripted):
+    """Runs what it is given at once."""
+
+    label = "_join"
+
+    def submit(self, tasks):
+        super().submit(tasks)
+        self.run()
+
+
 @pytest.fixture
 def executor():
     return Scripted()
@@ -53,7 +78,7 @@ def executor():
 def kernel(executor, tmp_path):
     def make(**config):
         router = Router([Place("scripted", "", needs_image=False, can_clone=False)], lambda *_: None)
-        made = DataFlowKernel(Config(**config), tmp_path, [executor], router)
+        made = DataFlowKernel(Config(**config), tmp_path, [executor], router, Joiner, KnownResults())
         made.start()
         return made
 
@@ -172,30 +197,217 @@ def test_a_future_of_an_earlier_run_is_like_any_other(kernel, executor):
 def test_with_cache_a_second_identical_call_is_not_run(kernel, executor):
     dfk = kernel()
     shared = app(add)
-    first = dfk.submit(shared, ([1], [2]), {}, cache=True)
+    first = dfk.submit(shared, ([1], [2]), {}, AppOptions(cache=True))
     executor.run()
     first.result(0).append("changed by its caller")
-    second = dfk.submit(shared, ([1], [2]), {}, cache=True)
+    second = dfk.submit(shared, ([1], [2]), {}, AppOptions(cache=True))
     assert executor.taken == []
     assert second.result(0) == [1, 2]
 
 
 def test_with_cache_other_arguments_or_other_code_are_run(kernel, executor):
     dfk = kernel()
-    dfk.submit(app(add), (1, 2), {}, cache=True)
+    dfk.submit(app(add), (1, 2), {}, AppOptions(cache=True))
     executor.run()
-    dfk.submit(app(add), (1, 3), {}, cache=True)
-    dfk.submit(app(lambda a, b: a - b), (1, 2), {}, cache=True)
+    dfk.submit(app(add), (1, 3), {}, AppOptions(cache=True))
+    dfk.submit(app(lambda a, b: a - b), (1, 2), {}, AppOptions(cache=True))
     assert len(executor.taken) == 2
 
 
 def test_a_failure_is_not_cached(kernel, executor):
     dfk = kernel()
     shared = app(fail)
-    dfk.submit(shared, (), {}, cache=True)
+    dfk.submit(shared, (), {}, AppOptions(cache=True))
     executor.run()
-    dfk.submit(shared, (), {}, cache=True)
+    dfk.submit(shared, (), {}, AppOptions(cache=True))
     assert len(executor.taken) == 1
+
+
+def test_a_waiting_task_that_is_cancelled_never_runs_and_dependents_name_it(kernel, executor):
+    dfk = kernel()
+    first = dfk.submit(app(add), (1, 2), {})
+    second = dfk.submit(app(add), (first, 2), {})
+    third = dfk.submit(app(add), (second, 2), {})
+    assert second.cancel()
+    assert second.cancelled()
+    assert isinstance(third.exception(0), DependencyError)
+    assert "Root cause: CancelledError\n  Task 1 (add) -> Task 2 (add)" in str(third.exception(0))
+    executor.run()
+    assert first.result(0) == 3
+    assert wait([second], 1).done == {second}
+
+
+def test_a_running_task_is_cancelled_through_its_executor(kernel):
+    future = kernel(retries=3).submit(app(add), (1, 2), {})
+    assert future.cancel()
+    assert future.cancelled()
+    with pytest.raises(CancelledError):
+        future.result(0)
+
+
+def test_a_task_that_is_faster_than_its_cancelling_keeps_its_result(kernel, executor):
+    executor.cancel = lambda tasks: None
+    future = kernel().submit(app(add), (1, 2), {})
+    assert future.cancel()
+    assert not future.cancelled()
+    executor.run()
+    assert future.result(0) == 3
+    assert not future.cancel()
+
+
+def test_a_future_says_where_its_task_is(kernel, executor):
+    dfk = kernel()
+    first = dfk.submit(app(fail), (), {})
+    second = dfk.submit(app(add), (first, 2), {})
+    assert (first.task_status(), second.task_status()) == ("launched", "waiting")
+    executor.run()
+    assert (first.task_status(), second.task_status()) == ("failed", "dependency_failed")
+
+
+def test_a_retry_handler_prices_each_failure(kernel, executor):
+    seen = []
+
+    def handler(error, task):
+        seen.append((type(error), task.app.name, len(task.fail_history)))
+        return 0 if len(seen) < 4 else 2
+
+    future = kernel(retries=1, retry_handler=handler).submit(app(fail), (), {})
+    for _ in range(4):
+        executor.run()
+    assert isinstance(future.exception(0), ValueError)
+    assert seen == [(ValueError, "fail", n) for n in (1, 2, 3, 4)]
+
+
+def test_a_retry_handler_that_fails_ends_the_task_with_its_own_error(kernel, executor):
+    def handler(error, task):
+        raise KeyError("broken handler")
+
+    future = kernel(retries=1, retry_handler=handler).submit(app(fail), (), {})
+    executor.run()
+    assert isinstance(future.exception(0), KeyError)
+    assert isinstance(future.exception(0).__cause__, ValueError)
+
+
+def test_an_apps_own_retries_go_before_the_configs(kernel, executor):
+    future = kernel(retries=0).submit(app(fail), (), {}, AppOptions(retries=1))
+    executor.run()
+    assert not future.done()
+    executor.run()
+    assert isinstance(future.exception(0), ValueError)
+
+
+def join(function):
+    return AppFunction(function, AppKind.JOIN)
+
+
+def test_a_join_app_has_the_result_of_the_future_that_it_returned(kernel, executor):
+    dfk = kernel()
+    future = dfk.submit(join(lambda: dfk.submit(app(add), (1, 2), {})), (), {})
+    assert not future.done()
+    executor.run()
+    assert future.result(0) == 3
+
+
+def test_a_join_app_joins_lists_and_what_is_nested_in_them(kernel, executor):
+    dfk = kernel()
+    future = dfk.submit(join(lambda n: [[dfk.submit(app(add), (k, 1), {}) for k in range(n)], 7]), (3,), {})
+    executor.run()
+    assert future.result(0) == [[1, 2, 3], 7]
+    assert dfk.submit(join(list), (), {}).result(0) == []
+
+
+def test_a_join_app_fails_with_the_inner_task_by_name(kernel, executor):
+    dfk = kernel()
+    future = dfk.submit(join(lambda: [dfk.submit(app(add), (1, 2), {}), dfk.submit(app(fail), (), {})]), (), {})
+    executor.run()
+    error = future.exception(0)
+    assert isinstance(error, JoinError)
+    assert isinstance(error.root_cause, ValueError)
+    assert "failed with what it returned. Root cause: ValueError: boom\n  Task 2 (fail) -> Task 0" in str(error)
+
+
+def test_a_join_app_that_returns_no_future_says_so(kernel):
+    error = kernel().submit(join(lambda: 5), (), {}).exception(0)
+    assert isinstance(error, JoinAppNoFuture)
+    assert "returned 5" in str(error)
+
+
+def test_identical_calls_in_flight_run_once(kernel, executor):
+    dfk = kernel()
+    shared = app(add)
+    futures = [dfk.submit(shared, ([1], [2]), {}, AppOptions(cache=True)) for _ in range(4)]
+    assert len(executor.taken) == 1
+    executor.run()
+    results = [future.result(0) for future in futures]
+    assert results == [[1, 2]] * 4
+    assert len({id(result) for result in results}) == 4, "each caller has his own"
+
+
+def test_when_the_first_of_identical_calls_fails_the_next_is_run(kernel, executor):
+    dfk = kernel()
+    shared = app(fail)
+    futures = [dfk.submit(shared, (), {}, AppOptions(cache=True)) for _ in range(3)]
+    for left in (2, 1, 0):
+        executor.run()
+        assert sum(not future.done() for future in futures) == left
+
+
+def test_when_the_first_of_identical_calls_is_cancelled_the_next_takes_over(kernel, executor):
+    dfk = kernel()
+    shared = app(add)
+    first, second = (dfk.submit(shared, (1, 2), {}, AppOptions(cache=True)) for _ in range(2))
+    executor.cancel = lambda tasks: executor.report([Outcome(tasks[0], None, CancelledError())])
+    first.cancel()
+    executor.taken = executor.taken[-1:]
+    executor.run()
+    assert second.result(0) == 3
+
+
+def test_an_argument_without_identity_is_named_where_a_key_is_wanted(kernel):
+    class Odd:
+        pass
+
+    error = kernel().submit(app(add), (Odd(), 2), {}, AppOptions(cache=True)).exception(0)
+    assert isinstance(error, MemoKeyError)
+    assert "id_for_memo" in str(error)
+
+
+def test_a_failure_is_known_with_its_error_before_any_future_is_set(kernel, executor):
+    dfk = kernel()
+    first = dfk.submit(app(fail), (), {})
+    second = dfk.submit(app(add), (first, 1), {})
+    late = []
+    first.add_done_callback(lambda _: late.append(dfk.submit(app(add), (second, 1), {})))
+    executor.run()
+    assert isinstance(late[0].exception(0).root_cause, ValueError)
+
+
+def test_a_callback_that_ends_its_thread_does_not_end_ours(kernel, executor, caplog):
+    dfk = kernel()
+    first = dfk.submit(app(add), (1, 2), {})
+    first.add_done_callback(lambda _: sys.exit(3))
+    second = dfk.submit(app(add), (first, 2), {})
+    executor.run()
+    executor.run()
+    assert second.result(0) == 5
+    assert "callback" in caplog.text
+
+
+def test_results_that_cannot_take_their_place_fail_that_task_alone(kernel, executor):
+    dfk = kernel()
+    listed = dfk.submit(app(add), ([1], [2]), {})
+    broken = dfk.submit(app(len), ({listed},), {})
+    other = dfk.submit(app(add), (1, 2), {})
+    executor.run()
+    assert isinstance(broken.exception(0), TypeError)
+    assert other.result(0) == 3
+
+
+def test_a_container_that_holds_itself_is_refused_at_the_call(kernel):
+    knot = []
+    knot.append(knot)
+    with pytest.raises(ConfigurationError, match="holds itself"):
+        kernel().submit(app(len), (knot,), {})
 
 
 def test_cleanup_settles_every_future(kernel):

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cnflow.dataflow.machine import LOSSES, Machine, Verdict
+from cnflow.dataflow.machine import LOSSES, Ended, Machine, Verdict
 from cnflow.model.task import TaskState
 
 
@@ -17,21 +17,21 @@ def test_a_task_is_launched_when_its_last_dependency_is_done():
     machine.submitted(0, ())
     machine.submitted(1, ())
     assert machine.submitted(2, [0, 1]).launch == []
-    assert machine.ended([(0, Verdict.DONE)]).launch == []
-    assert machine.ended([(1, Verdict.DONE)]).launch == [2]
+    assert machine.ended([Ended(0, Verdict.DONE)]).launch == []
+    assert machine.ended([Ended(1, Verdict.DONE)]).launch == [2]
 
 
 def test_a_dependency_that_is_named_twice_counts_once():
     machine = Machine()
     machine.submitted(0, ())
     machine.submitted(1, [0, 0])
-    assert machine.ended([(0, Verdict.DONE)]).launch == [1]
+    assert machine.ended([Ended(0, Verdict.DONE)]).launch == [1]
 
 
 def test_a_dependency_that_is_done_already_is_not_waited_for():
     machine = Machine()
     machine.submitted(0, ())
-    machine.ended([(0, Verdict.DONE)])
+    machine.ended([Ended(0, Verdict.DONE)])
     assert machine.submitted(1, [0]).launch == [1]
 
 
@@ -41,7 +41,7 @@ def test_a_failure_spreads_to_all_that_depend_on_it_and_names_the_nearest():
     machine.submitted(1, [0])
     machine.submitted(2, [1])
     machine.submitted(3, ())
-    changes = machine.ended([(0, Verdict.FAILED)])
+    changes = machine.ended([Ended(0, Verdict.FAILED)])
     assert changes.final == [
         (0, TaskState.FAILED),
         (1, TaskState.DEPENDENCY_FAILED),
@@ -54,7 +54,7 @@ def test_a_failure_spreads_to_all_that_depend_on_it_and_names_the_nearest():
 def test_a_task_submitted_after_its_dependency_failed_is_never_launched():
     machine = Machine()
     machine.submitted(0, ())
-    machine.ended([(0, Verdict.FAILED)])
+    machine.ended([Ended(0, Verdict.FAILED)])
     changes = machine.submitted(1, [0])
     assert changes.launch == []
     assert changes.failed_by == {1: 0}
@@ -65,38 +65,64 @@ def test_a_task_with_two_failing_dependencies_fails_once():
     machine.submitted(0, ())
     machine.submitted(1, ())
     machine.submitted(2, [0, 1])
-    changes = machine.ended([(0, Verdict.FAILED), (1, Verdict.FAILED)])
+    changes = machine.ended([Ended(0, Verdict.FAILED), Ended(1, Verdict.FAILED)])
     assert [task for task, _ in changes.final] == [0, 2, 1]
 
 
 def test_a_failed_task_is_tried_again_as_often_as_it_has_retries():
     machine = Machine()
     machine.submitted(0, (), retries=2)
-    assert machine.ended([(0, Verdict.FAILED)]).launch == [0]
-    assert machine.ended([(0, Verdict.FAILED)]).launch == [0]
-    assert machine.ended([(0, Verdict.FAILED)]).final == [(0, TaskState.FAILED)]
+    assert machine.ended([Ended(0, Verdict.FAILED)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED)]).final == [(0, TaskState.FAILED)]
 
 
 def test_a_lost_task_does_not_use_up_the_users_retries():
     machine = Machine()
     machine.submitted(0, (), retries=1)
     for _ in range(LOSSES):
-        assert machine.ended([(0, Verdict.LOST)]).launch == [0]
-    assert machine.ended([(0, Verdict.FAILED)]).launch == [0]
-    assert machine.ended([(0, Verdict.FAILED)]).launch == []
+        assert machine.ended([Ended(0, Verdict.LOST)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED)]).launch == []
 
 
 def test_what_is_given_up_is_not_tried_again():
     machine = Machine()
     machine.submitted(0, (), retries=5)
-    assert machine.ended([(0, Verdict.GIVEN_UP)]).final == [(0, TaskState.FAILED)]
+    assert machine.ended([Ended(0, Verdict.GIVEN_UP)]).final == [(0, TaskState.FAILED)]
+
+
+def test_a_failure_may_cost_more_or_less_than_one_retry():
+    machine = Machine()
+    machine.submitted(0, (), retries=1)
+    assert machine.ended([Ended(0, Verdict.FAILED, 0.5)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED, 0.5)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED, 0.1)]).launch == []
+
+
+def test_a_waiting_task_that_is_cancelled_never_runs_and_its_dependents_fail():
+    machine = Machine()
+    machine.submitted(0, ())
+    machine.submitted(1, [0])
+    machine.submitted(2, [1])
+    changes = machine.cancelled(1)
+    assert changes.final == [(1, TaskState.CANCELLED), (2, TaskState.DEPENDENCY_FAILED)]
+    assert machine.ended([Ended(0, Verdict.DONE)]).launch == []
+
+
+def test_a_launched_task_is_cancelled_only_when_its_executor_says_so():
+    machine = Machine()
+    machine.submitted(0, (), retries=3)
+    assert machine.cancelled(0) == ([], [], {})
+    assert machine.is_launched(0)
+    assert machine.ended([Ended(0, Verdict.CANCELLED)]).final == [(0, TaskState.CANCELLED)]
 
 
 def test_a_second_verdict_on_a_task_changes_nothing():
     machine = Machine()
     machine.submitted(0, ())
-    machine.ended([(0, Verdict.DONE)])
-    assert machine.ended([(0, Verdict.FAILED)]) == ([], [], {})
+    machine.ended([Ended(0, Verdict.DONE)])
+    assert machine.ended([Ended(0, Verdict.FAILED)]) == ([], [], {})
 
 
 def test_at_the_end_of_the_run_every_open_task_fails():
@@ -112,7 +138,7 @@ def test_a_chain_of_a_hundred_thousand_tasks_fails_without_recursion():
     machine.submitted(0, ())
     for task in range(1, 100_000):
         machine.submitted(task, [task - 1])
-    assert len(machine.ended([(0, Verdict.FAILED)]).final) == 100_000
+    assert len(machine.ended([Ended(0, Verdict.FAILED)]).final) == 100_000
 
 
 class WhateverHappens(RuleBasedStateMachine):
@@ -137,7 +163,7 @@ class WhateverHappens(RuleBasedStateMachine):
             self.launched.add(task)
         for task, failed in changes.failed_by.items():
             assert failed in self.needs[task]
-            assert self.settled[failed] in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
+            assert self.settled[failed] in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED, TaskState.CANCELLED}
 
     @rule(wishes=st.lists(st.integers(0, 40), max_size=4), retries=st.integers(0, 2))
     def submit(self, wishes, retries):
@@ -146,9 +172,13 @@ class WhateverHappens(RuleBasedStateMachine):
         self.needs[task] = needs
         self.follow(self.machine.submitted(task, needs, retries))
 
-    @rule(some=st.lists(st.integers(0, 40), max_size=5), verdict=st.sampled_from(Verdict))
+    @rule(some=st.lists(st.integers(0, 40), max_size=5, unique=True), verdict=st.sampled_from(Verdict))
     def end(self, some, verdict):
-        self.follow(self.machine.ended([(task, verdict) for task in some]))
+        self.follow(self.machine.ended([Ended(task, verdict) for task in some]))
+
+    @rule(task=st.integers(0, 40))
+    def cancel(self, task):
+        self.follow(self.machine.cancelled(task))
 
     @invariant()
     def every_task_is_counted_once(self):

@@ -25,6 +25,17 @@ def test_an_executor_is_made_from_the_first_template_once_for_each_image():
     assert made == [("docker", "app/2:0.1", "docker-app-2-0.1")]
 
 
+def test_an_image_asked_for_by_its_templates_label_has_the_same_executor():
+    routes, made = router(TEMPLATE)
+    assert routes.route("app1:0.1", "all") == routes.route("app1:0.1", "docker") == routes.route("app1:0.1", ["docker"])
+    assert len(made) == 1
+
+
+def test_two_images_whose_names_look_alike_have_different_labels():
+    routes, _ = router(TEMPLATE)
+    assert routes.route("a/b:1", "all") != routes.route("a-b-1", "all")
+
+
 def test_an_app_without_image_runs_on_the_bare_node():
     routes, _ = router(TEMPLATE, APP1, LOCAL)
     assert routes.route("", "all") == "local"

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from cnflow.interchange.state import (
     Interchange,
     Refuse,
+    SendCancel,
     SendHeartbeat,
     SendResults,
     SendStop,
@@ -147,6 +148,48 @@ def test_at_the_end_every_manager_is_stopped_and_nothing_is_queued():
     assert state.queued == 0
 
 
+def answers(actions):
+    return {r.id: r.kind for action in actions if isinstance(action, SendResults) for r, _ in action.results}
+
+
+def test_a_task_that_is_cancelled_in_the_queue_reaches_no_manager():
+    state = interchange()
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    assert answers(state.cancelled([1], 0)) == {1: ResultKind.CANCELLED}
+    joined(state, A, slots=3)
+    assert given(state.dispatch(0)) == {A: [0, 2]}
+
+
+def test_the_manager_that_holds_a_cancelled_task_is_told_and_nobody_else():
+    state = interchange()
+    joined(state, A, slots=1)
+    joined(state, B, slots=1)
+    state.submitted([FUNCTION], tasks(0, 1))
+    state.dispatch(0)
+    (holder,) = [manager for manager in (A, B) if 1 in state.held_by(manager)]
+    assert state.cancelled([1], 0) == [SendCancel(holder, [1])]
+    stopped = [(Result(1, ResultKind.CANCELLED, b""), ())]
+    assert state.done(holder, 1, stopped, 1) == [SendResults(stopped)]
+
+
+def test_a_cancelled_task_that_was_faster_is_passed_over():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0))
+    state.dispatch(0)
+    state.done(A, 2, results(0), 1)
+    assert state.cancelled([0, 99], 2) == []
+
+
+def test_a_cancelled_task_whose_manager_is_lost_goes_down_with_it():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0))
+    state.dispatch(0)
+    state.cancelled([0], 0)
+    assert state.left(A, "gone") == [TellDown(A, "gone", [0])]
+
+
 class WhateverHappens(RuleBasedStateMachine):
     """However managers come, go, answer late or fall silent: no task is lost, and none is reported twice."""
 
@@ -169,9 +212,10 @@ class WhateverHappens(RuleBasedStateMachine):
                         self.held[manager].add(task.id)
                 case SendResults(parcels):
                     for result, _ in parcels:
-                        owner = next(m for m, ids in self.held.items() if result.id in ids)
-                        self.held[owner].remove(result.id)
+                        next(ids for ids in [self.queued, *self.held.values()] if result.id in ids).remove(result.id)
                         self.reported.append(result.id)
+                case SendCancel(manager, ids):
+                    assert self.held[manager] >= set(ids), "a manager is told of a task that it does not hold"
                 case TellUp(manager, _):
                     self.held[manager] = set()
                 case TellDown(manager, _, lost):
@@ -207,6 +251,16 @@ class WhateverHappens(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     def manager_leaves(self, data):
         self.follow(self.state.left(data.draw(st.sampled_from(sorted(self.held))), "left"))
+        self.dispatch()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.submitted)
+    def driver_cancels(self, data):
+        ids = data.draw(st.sets(st.integers(0, self.submitted - 1), min_size=1, max_size=5))
+        actions = self.follow(self.state.cancelled(ids, self.now))
+        told = {number for action in actions if isinstance(action, SendCancel) for number in action.tasks}
+        assert not ids & self.queued, "what is cancelled is queued no more"
+        assert told == ids & set().union(*self.held.values()), "whoever holds it is told"
         self.dispatch()
 
     @rule(seconds=st.integers(1, 40))

@@ -1,3 +1,5 @@
+import sysconfig
+
 import pytest
 
 from cnflow.config import LocalProvider
@@ -19,13 +21,18 @@ def test_several_nodes_are_refused():
 
 
 def test_workers_find_modules_beside_the_script_before_the_users_own_path():
-    assert python_path("/home/me/work", "/a:/b") == "/home/me/work:/a:/b"
-    assert python_path("/home/me/work", "") == "/home/me/work"
+    assert python_path(["/home/me/work"], "/a:/b") == "/home/me/work:/a:/b"
+    assert python_path(["/home/me/work", "/home/me/lib"], "") == "/home/me/work:/home/me/lib"
+
+
+def test_libraries_are_left_to_the_interpreter_that_has_them():
+    libraries = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
+    assert python_path([*libraries, "/home/me/work"], "") == "/home/me/work"
 
 
 def test_an_interactive_session_has_its_current_folder_on_the_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert python_path("", "") == str(tmp_path)
+    assert python_path([""], "") == str(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""One run, as the user holds it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from cnflow.dataflow import joining
+from cnflow.dataflow.kernel import Kernel
+from cnflow.errors import ConfigurationError, ExecutorClosedError
+from cnflow.model.task import TaskState, title_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from cnflow.model.status import ExecutorStatus
+
+_on_load: list[Callable[[DataFlowKernel], None]] = []
+
+
+def on_load(callback: Callable[[DataFlowKernel], None]) -> None:
+    """Have *callback* called with every DataFlowKernel that is loaded from now on."""
+    _on_load.append(callback)
+
+
+class DataFlowKernel(Kernel):
+    """One run: made by `cnflow.load`, ended by `cleanup`.
+
+    As a context manager it waits for all tasks at the end, or, when the block raised, ends at once; either way nothing
+    that it started is left.
+
+    Attributes:
+        config: what it was made from; a copy.
+        run_dir: folder of this run's logs and records.
+    """
+
+    def __init__(self, *parts: Any) -> None:  # noqa: ANN401 - those of Kernel
+        super().__init__(*parts)
+        self._at_cleanup: list[Callable[[], None]] = []
+        self._pid = os.getpid()
+
+    @property
+    def task_count(self) -> int:
+        """Tasks submitted so far."""
+        return self._next
+
+    def task_counts(self) -> Mapping[TaskState, int]:
+        """How many tasks are in each state. Safe from any thread."""
+        with self._lock:
+            return self._machine.counts()
+
+    def executor_status(self) -> list[ExecutorStatus]:
+        """How each executor is doing. Safe from any thread."""
+        return [executor.status() for label, executor in list(self._executors.items()) if label != joining.LABEL]
+
+    def wait_for_current_tasks(self) -> None:
+        """Return when every task known now is final; raises nothing for those that failed."""
+        with self._lock:
+            waiting = [record.future for record in self._records.values()]
+        concurrent.futures.wait(waiting)
+
+    def cleanup(self) -> None:
+        """End the run: executors, their processes and containers; unfinished tasks fail with ExecutorClosedError."""
+        if os.getpid() != self._pid:
+            return  # a child that the driver forked has nothing of its own to end
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        with contextlib.ExitStack() as each:  # one that fails does not keep the others from being ended
+            each.callback(self._end)
+            for executor in self._executors.values():
+                each.callback(executor.shutdown)
+
+    def _end(self) -> None:
+        with self._lock:
+            for task in self._machine.open_tasks():
+                if task >= 0:
+                    name = title_of(task, self._records[task].app.name)
+                    self._records[task].error = ExecutorClosedError(f"{name} was not run: the run was ended before.")
+            step = self._claimed(self._machine.abandoned())
+        self._apply(step)
+        self._results.close()
+        for callback in self._at_cleanup:
+            callback()
+
+    def checkpoint(self) -> str:
+        """Write the results of apps with ``cache=True`` that are new since the last time.
+
+        Returns:
+            The folder that holds the checkpoint; a later run loads it by ``Config(checkpoint_files=[...])``.
+
+        Raises:
+            ConfigurationError: this run writes no checkpoints, or has ended.
+        """
+        if self._closed:
+            raise ExecutorClosedError("The run has ended, and wrote its checkpoint then, if it had a mode.")
+        folder = self._results.checkpoint()
+        if folder is None:
+            raise ConfigurationError(
+                "This run writes no checkpoints: set Config(checkpoint_mode='manual'), or another."
+            )
+        return str(folder)
+
+    def on_cleanup(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called when the run has ended."""
+        self._at_cleanup.append(callback)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.wait_for_current_tasks()
+        finally:
+            self.cleanup()
+
+    def start(self) -> None:
+        """Start the executors and tell whoever asked by `on_load`."""
+        for executor in list(self._executors.values()):
+            executor.start(self._report)
+        for callback in _on_load:
+            callback(self)

@@ -1,0 +1,134 @@
+"""Decides when results go into the checkpoint; the file itself is `store`'s."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from cnflow.checkpoints import FILE, FOLDER, seconds_of_period
+from cnflow.dataflow.memo.store import CheckpointStore, Entry
+from cnflow.errors import BadCheckpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PERIOD = "00:30:00"
+
+
+class Mode(str, enum.Enum):
+    """When results are written."""
+
+    TASK_EXIT = "task_exit"
+    """Before the future of the task has its result."""
+
+    PERIODIC = "periodic"
+    """Once in each period, and when the run ends."""
+
+    DFK_EXIT = "dfk_exit"
+    """When the run ends."""
+
+    MANUAL = "manual"
+    """When `Checkpointer.checkpoint` is called; in every other mode, then too."""
+
+
+class Checkpointer:
+    """Holds results until they are due, and writes them to the checkpoint of one run. Safe from any thread.
+
+    Writing that fails is logged and tried again with the next results, since a full disk is no reason to end a run;
+    only `checkpoint` raises it.
+
+    Args:
+        run_dir: folder of the run; the checkpoint's folder is made in it by the first write.
+        mode: one of `Mode` or its value; None is manual.
+        period: between two writes in mode periodic, as `cnflow.checkpoints.seconds_of_period` takes it.
+        now: Unix time.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        mode: Mode | str | None = None,
+        period: str | float | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder = run_dir / FOLDER
+        self.mode = Mode.MANUAL if mode is None else Mode(mode)
+        self._now = now
+        self._pending: list[Entry] = []
+        self._store: CheckpointStore | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._timer: threading.Thread | None = None
+        if self.mode is Mode.PERIODIC:
+            seconds = seconds_of_period(DEFAULT_PERIOD if period is None else period)
+            self._timer = threading.Thread(target=self._tick, args=(seconds,), name="cnflow-checkpoint", daemon=True)
+            self._timer.start()
+
+    def record(self, key: bytes, value: bytes, app: str) -> None:
+        """As `record_all`, for one result."""
+        self.record_all([(key, value, app)])
+
+    def record_all(self, results: Iterable[tuple[bytes, bytes, str]]) -> None:
+        """Take note of *results*: key, pickled value, name of the app. With ``task_exit`` they are written on return.
+
+        To keep that promise to the user, call this before the futures are set.
+        """
+        moment = self._now()
+        with self._lock:
+            self._pending.extend(Entry(key, value, app, moment) for key, value, app in results)
+        if self.mode is Mode.TASK_EXIT:
+            self._write_or_log()
+
+    def checkpoint(self) -> Path:
+        """Write what is not written yet; the folder of the checkpoint, which holds one from now on.
+
+        Raises:
+            BadCheckpoint: it cannot be written; what was to be is kept for the next time.
+        """
+        try:
+            with self._lock:
+                self._write()
+        except (sqlite3.Error, OSError) as error:
+            raise BadCheckpoint(str(self.folder / FILE), f"it cannot be written: {error}") from error
+        return self.folder
+
+    def close(self) -> None:
+        """Write what the mode has due at the end of a run, and close the file. Closing again does nothing."""
+        self._ended.set()
+        if self._timer is not None:
+            self._timer.join()
+        if self.mode is not Mode.MANUAL:
+            self._write_or_log()
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+            self._pending = []
+
+    def _tick(self, seconds: float) -> None:
+        while not self._ended.wait(seconds):
+            self._write_or_log()
+
+    def _write_or_log(self) -> None:
+        with self._lock:
+            if not self._pending:
+                return
+            try:
+                self._write()
+            except (sqlite3.Error, OSError, BadCheckpoint) as error:
+                logger.warning("%d results could not be written to %s: %s", len(self._pending), self.folder, error)
+
+    def _write(self) -> None:
+        if self._store is None:
+            self._store = CheckpointStore(self.folder / FILE)
+        if self._pending:
+            self._store.append(self._pending)
+            self._pending = []

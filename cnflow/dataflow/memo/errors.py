@@ -1,0 +1,31 @@
+"""What a value that cannot be part of a key raises."""
+
+from __future__ import annotations
+
+from cnflow.errors import MemoKeyError
+
+
+class NoIdentityError(MemoKeyError):
+    """A value of a type that `id_for_memo` does not know.
+
+    Attributes:
+        type_name: the type, with its module.
+        where: what holds the value, as far as it is not an argument.
+    """
+
+    def __init__(self, type_name: str, where: str = "") -> None:
+        self.type_name = type_name
+        self.where = where
+        super().__init__(type_name, where)
+
+    def __str__(self) -> str:
+        return f"id_for_memo does not know the type {self.type_name}. {advice_for(self.type_name)}"
+
+
+def advice_for(type_name: str) -> str:
+    """How to make a type part of a key."""
+    short = type_name.rpartition(".")[2]
+    return (
+        f"Say how to tell two of them apart: register a function that returns bytes, "
+        f"@id_for_memo.register({short}) (from cnflow.dataflow.memo import id_for_memo)."
+    )

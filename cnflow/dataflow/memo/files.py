@@ -1,0 +1,57 @@
+"""Files as part of a key: by path, size and time of change, or by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from cnflow.dataflow.memo.values import encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1024 * 1024
+
+
+def id_of_file(path: str | os.PathLike[str], *, by_content: bool = False, output_ref: bool = False) -> bytes:
+    """Id of the file or folder at *path*, for whatever type stands for it; reads nothing but its metadata by default.
+
+    Args:
+        path: relative ones are looked up from the working directory.
+        by_content: tell by every byte instead of path, size and time of change: slower, and true after a copy.
+        output_ref: the file is yet to be made; only its path counts.
+    """
+    where = os.path.abspath(path)  # noqa: PTH100 - also normalises `..`, which Path.absolute does not
+    if output_ref:
+        return encoded(("output", where))
+    found = [_seen_from_outside(where, file, by_content=by_content) for file in sorted(_files_under(where))]
+    return encoded(("content", found) if by_content else ("file", where, found))
+
+
+def _files_under(where: str) -> Iterator[str]:
+    if not os.path.isdir(where):  # noqa: PTH112 - strings all the way: paths are many in a folder
+        yield where
+        return
+    for folder, _, names in os.walk(where):
+        for name in names:
+            yield os.path.join(folder, name)  # noqa: PTH118 - the same
+
+
+def _seen_from_outside(root: str, path: str, *, by_content: bool) -> tuple[object, ...]:
+    name = path[len(root) :]
+    try:
+        if by_content:
+            return name, _hash_of(path)
+        status = os.stat(path)  # noqa: PTH116 - the same
+    except OSError as error:
+        return name, "missing", error.errno
+    return name, status.st_size, status.st_mtime_ns
+
+
+def _hash_of(path: str) -> bytes:
+    hasher = hashlib.blake2b(digest_size=32)
+    with open(path, "rb") as file:  # noqa: PTH123 - the same
+        while chunk := file.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.digest()

@@ -1,0 +1,115 @@
+"""Which calls are the same: a key for each call of an app with ``cache=True``. Pure."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import weakref
+from operator import itemgetter
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from cnflow.dataflow.memo.code import id_of_function
+from cnflow.dataflow.memo.errors import NoIdentityError, advice_for
+from cnflow.dataflow.memo.values import digest, encoded
+from cnflow.errors import MemoKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from cnflow.model.task import AppFunction, TaskToRun
+
+_SCHEME = ("cnflow memo 1", sys.implementation.cache_tag)
+"""First in every key: raise the number when keys come to mean something else. Bytecode makes them one minor's."""
+
+_signatures: weakref.WeakKeyDictionary[AppFunction, inspect.Signature | None] = weakref.WeakKeyDictionary()
+
+
+def key_of(task: TaskToRun, image_digest: str, ignore: Collection[str] = ()) -> bytes:
+    """Key under which the result of *task* is kept, 32 bytes.
+
+    Two tasks have the same key when a call of the same code with equal arguments of equal types, however they are
+    passed, would run in the same image. The key is the same in any process and on any day, for one minor version of
+    Python. Arguments named ``outputs`` count as what is to be made, not by its content.
+
+    Args:
+        task: with results in place of futures.
+        image_digest: of what it runs in; empty on the bare node.
+        ignore: parameters or keywords that are left out of the key, with their defaults.
+
+    Raises:
+        MemoKeyError: an argument, a closure variable or a default has no identity; the message names it.
+    """
+    parts = [encoded((*_SCHEME, int(task.app.kind), image_digest)), _of_callable(task, ignore)]
+    for name, value in sorted(_arguments(task), key=itemgetter(0)):
+        if name not in ignore:
+            parts.append(encoded(name) + _identity(task, f"argument {name!r}", value, output_ref=name == "outputs"))
+    return digest(b"".join(parts))
+
+
+def _of_callable(task: TaskToRun, ignore: Collection[str]) -> bytes:
+    function = task.app.function
+    if not isinstance(function, FunctionType):
+        return _identity(task, "callable", function)
+    try:
+        return id_of_function(function, ignore)
+    except NoIdentityError as error:
+        raise _explained(task, error.where, error) from error
+    except RecursionError:
+        raise _too_deep(task, "function") from None
+
+
+def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = False) -> bytes:
+    try:
+        return encoded(value, output_ref=output_ref)
+    except NoIdentityError as error:
+        raise _explained(task, where, error) from error
+    except RecursionError:
+        raise _too_deep(task, where) from None
+    except Exception as error:
+        raise MemoKeyError(
+            f"{task.title} has cache=True, but id_for_memo failed for its {where}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _explained(task: TaskToRun, where: str, error: NoIdentityError) -> MemoKeyError:
+    inside = f" ({error.where})" if error.where and error.where != where else ""
+    kind, _, name = where.rpartition(" ")
+    leave_out = f" Or leave it out: ignore_for_cache=[{name}]." if kind == "argument" else ""
+    return MemoKeyError(
+        f"{task.title} has cache=True, but its {where}{inside} is or holds a {error.type_name}, of which no key can be "
+        f"made. {advice_for(error.type_name)}{leave_out}"
+    )
+
+
+def _too_deep(task: TaskToRun, where: str) -> MemoKeyError:
+    return MemoKeyError(f"{task.title} has cache=True, but its {where} is nested too deeply, or holds itself.")
+
+
+def _arguments(task: TaskToRun) -> Iterator[tuple[str, Any]]:
+    """Arguments by the names of their parameters, defaults included; keywords taken by ``**`` by their own names."""
+    signature = _signature(task.app)
+    try:
+        bound = signature.bind(*task.args, **task.kwargs) if signature else None
+    except TypeError:  # the call will fail, and say so better than we can here
+        bound = None
+    if signature is None or bound is None:
+        yield "*", task.args
+        yield from task.kwargs.items()
+        return
+    bound.apply_defaults()
+    for name, value in bound.arguments.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            yield from value.items()
+        else:
+            yield name, value
+
+
+def _signature(app: AppFunction) -> inspect.Signature | None:
+    """Of the app's function, kept as long as the app is; None for a callable that does not tell."""
+    if app not in _signatures:
+        try:
+            _signatures[app] = inspect.signature(app.function)
+        except (TypeError, ValueError):
+            _signatures[app] = None
+    return _signatures[app]

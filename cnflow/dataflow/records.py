@@ -1,0 +1,73 @@
+"""What the kernel knows of a task until it is final."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.dataflow.futures import AppFuture
+    from cnflow.model.task import AppFunction
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """How an app's tasks are run; what its decorator takes."""
+
+    executors: str | Sequence[str] = "all"
+    """Label or labels of the executors that may run it, or ``"all"``."""
+
+    image: str = ""
+    """Container image that it runs in; empty is the bare node."""
+
+    cache: bool = False
+    """Reuse the result of an earlier call with the same code, arguments and image."""
+
+    retries: float | None = None
+    """Budget of retries of each task; None is the Config's."""
+
+
+NO_OPTIONS = AppOptions()
+
+
+class TaskRecord:
+    """A task that is not final: what it takes to launch it, and who waits for it.
+
+    Attributes:
+        app: its function.
+        args, kwargs: as they were given, futures and all; dropped when the task is final.
+        executor: label of the one that runs it.
+        future: what the caller holds.
+        fail_history: the errors of its failed tries, as text.
+    """
+
+    __slots__ = (
+        "app",
+        "args",
+        "cancelling",
+        "error",
+        "executor",
+        "fail_history",
+        "future",
+        "kwargs",
+        "memo_key",
+        "value",
+        "wants_memo",
+    )  # fmt: skip
+
+    def __init__(
+        self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str, future: AppFuture
+    ) -> None:
+        self.app = app
+        self.args = args
+        self.kwargs = kwargs
+        self.executor = executor
+        self.future = future
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.memo_key: bytes | None = None
+        self.wants_memo = False
+        self.cancelling = False
+        self.fail_history: list[str] = []

@@ -1,0 +1,50 @@
+"""What one thread prints, into a file of its own, while others print as before.
+
+``sys.stdout`` and ``sys.stderr`` stand for the whole process, so they are replaced, as long as a task asks for it, by
+something that looks which thread is writing. What C code and child processes write goes past it: only a worker process
+can redirect that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_replacing = threading.Lock()
+
+
+class _PerThread:
+    def __init__(self, original: Any) -> None:  # noqa: ANN401 - whatever stands in sys
+        self.original = original
+        self.files: dict[int, IO[str]] = {}
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.files.get(threading.get_ident(), self.original), name)
+
+
+@contextlib.contextmanager
+def captured(name: str, descriptor: int) -> Iterator[None]:
+    """While the block runs, what this thread writes to ``sys.NAME`` goes to the open file *descriptor*."""
+    thread = threading.get_ident()
+    # Closed by hand: the task may have closed it already.
+    file = os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    with _replacing:
+        stream = getattr(sys, name)
+        if not isinstance(stream, _PerThread):
+            stream = _PerThread(stream)
+            setattr(sys, name, stream)
+        stream.files[thread] = file
+    try:
+        yield
+    finally:
+        with _replacing:
+            del stream.files[thread]
+            if not stream.files and getattr(sys, name) is stream:
+                setattr(sys, name, stream.original)
+        file.close()

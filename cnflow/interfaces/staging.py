@@ -1,0 +1,104 @@
+"""The seam between the dataflow kernel and whatever brings a `File` to a task and takes it away again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from cnflow.dataflow import DataFlowKernel
+    from cnflow.model.file import File
+
+
+class DataManager(Protocol):
+    """What a staging may use of the run."""
+
+    dfk: DataFlowKernel
+    """Runs the tasks that a staging makes."""
+
+
+class Staging:
+    """Moves files of some schemes. A value, made by the user and listed in an executor's ``storage_access``.
+
+    For each file of a task, the first in the list that can move it is asked to; the order is the user's. Every *file*
+    is an object that belongs to that task alone: a staging that makes a copy sets its ``local_path``. Two files of one
+    task may have the same name in different folders; they get different paths.
+
+    A staging works in one of two ways, or in both: by a future that the task then waits for (`stage_in`), or that the
+    task's own outputs then wait for (`stage_out`); or by a function around the task's, which runs with it
+    (`replace_task`, `replace_task_stage_out`). What it does not do, it leaves as it is here. Called in the thread that
+    submits the task: nothing here waits.
+
+    Everywhere, *executor* is the label of the executor that the task goes to.
+    """
+
+    schemes: tuple[str, ...] = ()
+    """Those it knows, for messages only: what decides is `can_stage_in` and `can_stage_out`."""
+
+    def can_stage_in(self, file: File) -> bool:  # noqa: ARG002 - part of the seam
+        """Whether it can bring *file* to a task. Looks at the URL only."""
+        return False
+
+    def can_stage_out(self, file: File) -> bool:  # noqa: ARG002 - part of the seam
+        """Whether it can take what a task wrote to *file*. Looks at the URL only."""
+        return False
+
+    def stage_in(
+        self,
+        dm: DataManager,  # noqa: ARG002 - part of the seam
+        executor: str,  # noqa: ARG002 - the same
+        file: File,  # noqa: ARG002 - the same
+        parent_fut: Future[Any] | None,  # noqa: ARG002 - the same
+    ) -> Future[Any] | None:
+        """Begin to bring *file*, after *parent_fut* if that is given.
+
+        Returns:
+            A future whose result stands in the place of the file; None: the task need not wait.
+        """
+        return None
+
+    def stage_out(
+        self,
+        dm: DataManager,  # noqa: ARG002 - part of the seam
+        executor: str,  # noqa: ARG002 - the same
+        file: File,  # noqa: ARG002 - the same
+        app_fu: Future[Any],  # noqa: ARG002 - the same
+    ) -> Future[Any] | None:
+        """Have *file* taken away once *app_fu*, the task's own future, is done.
+
+        Returns:
+            A future that is done when the file is where its URL says; None: it is there when the task is done.
+        """
+        return None
+
+    def replace_task(
+        self,
+        dm: DataManager,  # noqa: ARG002 - part of the seam
+        executor: str,  # noqa: ARG002 - the same
+        file: File,  # noqa: ARG002 - the same
+        func: Callable[..., Any],  # noqa: ARG002 - the same
+    ) -> Callable[..., Any] | None:
+        """A function that brings *file* and then does what *func* does; None: *func* as it is."""
+        return None
+
+    def replace_task_stage_out(
+        self,
+        dm: DataManager,  # noqa: ARG002 - part of the seam
+        executor: str,  # noqa: ARG002 - the same
+        file: File,  # noqa: ARG002 - the same
+        func: Callable[..., Any],  # noqa: ARG002 - the same
+    ) -> Callable[..., Any] | None:
+        """A function that does what *func* does and then takes *file* away; None: *func* as it is."""
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"

@@ -1,0 +1,231 @@
+"""`PoolExecutor`: cnflow wherever Python expects a `concurrent.futures.Executor`."""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import itertools
+import threading
+import time
+from types import BuiltinFunctionType, FunctionType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from cnflow.assemble import _assemble
+from cnflow.config import Config
+from cnflow.dataflow.records import AppOptions
+from cnflow.errors import ConfigurationError, ExecutorClosedError
+from cnflow.model.task import AppFunction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from cnflow.dataflow import AppFuture, DataFlowKernel
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FUNCTIONS_KEPT = 128
+
+
+class PoolExecutor(concurrent.futures.Executor):
+    """Runs calls on the executors of a `Config`, in a run of its own beside the one that is loaded, if any.
+
+    It keeps the contract of `concurrent.futures.Executor`, and adds to it: futures among the arguments of a call, also
+    of other calls, are waited for and replaced by their results; a ``with`` block that raises does not wait for what is
+    unfinished but ends it; cancelling reaches calls that run, too.
+
+    End it by ``with`` or `shutdown`. One that is not is waited for at the end of the interpreter.
+
+    Args:
+        config: a copy is taken; None runs calls in threads.
+        executors: label or labels of the executors to use, or ``"all"``.
+        image: container image to run every call in.
+
+    Raises:
+        ConfigurationError: *config* cannot work; nothing is left behind.
+    """
+
+    def __init__(
+        self, config: Config | None = None, *, executors: str | Sequence[str] = "all", image: str = ""
+    ) -> None:
+        config = Config() if config is None else config
+        if not isinstance(config, Config):
+            raise ConfigurationError(f"PoolExecutor takes a Config, not {type(config).__name__}.")
+        self._options = AppOptions(executors=executors, image=image)
+        self._kept_app_of = functools.lru_cache(maxsize=_FUNCTIONS_KEPT)(AppFunction)
+        self._lock = threading.RLock()
+        self._unfinished: set[AppFuture] = set()
+        self._closed = False
+        self._finisher: threading.Thread | None = None
+        self._dfk = _started(config)
+        atexit.register(self._finish)
+
+    @property
+    def dfk(self) -> DataFlowKernel:
+        """The run that is behind it, for `DataFlowKernel.executor_status` and the like."""
+        return self._dfk
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call ``fn(*args, **kwargs)`` elsewhere; returns at once.
+
+        Raises:
+            RuntimeError: it was shut down.
+            ConfigurationError: no executor can run it.
+        """
+        return self._submit(self._app_of(fn), args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Call *fn* with an element of each of *iterables* at a time; gives the results in order.
+
+        Args:
+            fn: what to call.
+            *iterables: the shortest one decides; may be infinite where *buffersize* is given.
+            timeout: seconds from now within which a result must be there when it is asked for.
+            chunksize: calls that make one task. One that raises takes the others of its chunk with it.
+            buffersize: never more chunks than this are unfinished, and *iterables* are read no further, until a result
+                is asked for; None reads and submits all at once.
+
+        Raises:
+            RuntimeError: it was shut down.
+            TimeoutError: from the iterator; the rest is cancelled, as it is when the iterator is closed or *fn* raises.
+        """
+        _check_sizes(chunksize, buffersize)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        calls = zip(*iterables, strict=False)
+        if chunksize == 1:
+            app = self._app_of(fn)
+            futures = (self._submit(app, call, {}) for call in calls)
+        else:
+            app = AppFunction(_over_chunk(fn), name=AppFunction(fn).name)
+            futures = (self._submit(app, (chunk,), {}) for chunk in _chunks(calls, chunksize))
+        begun = collections.deque(itertools.islice(futures, buffersize))
+        results = _in_order(begun, futures, deadline)
+        return results if chunksize == 1 else _flat(results)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Python's
+        """Take no more calls, let those that are unfinished end, then end the run. Can be called again.
+
+        Args:
+            wait: until all that is done; otherwise it is done by a thread.
+            cancel_futures: cancel what is unfinished instead.
+        """
+        with self._lock:
+            self._closed = True
+        if cancel_futures:
+            for future in self._unfinished.copy():
+                if not future.running():
+                    future.cancel()
+        if not wait:
+            self._begin_to_finish()
+        elif self._finisher is not None:
+            self._finisher.join()
+        else:
+            self._finish()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.shutdown()
+        else:
+            with self._lock:
+                self._closed = True
+            self._end()
+
+    def _submit(self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AppFuture:
+        with self._lock:  # so that a call is either refused, or seen by `shutdown`
+            if self._closed:
+                raise RuntimeError(f"{app.name} was submitted after the PoolExecutor was shut down.")
+            try:
+                future = self._dfk.submit(app, args, kwargs, self._options)
+            except ExecutorClosedError as error:
+                raise RuntimeError(str(error)) from error
+            self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return future
+
+    def _app_of(self, fn: Callable[..., Any]) -> AppFunction:
+        """The same app for the same function, which then travels once; others may change between two calls."""
+        constant = isinstance(fn, BuiltinFunctionType) or (isinstance(fn, FunctionType) and fn.__closure__ is None)
+        return self._kept_app_of(fn) if constant else AppFunction(fn)
+
+    def _begin_to_finish(self) -> None:
+        with self._lock:
+            if self._finisher is None:
+                self._finisher = threading.Thread(target=self._finish, name="cnflow-pool-shutdown")
+                self._finisher.start()
+
+    def _finish(self) -> None:
+        try:
+            self._dfk.wait_for_current_tasks()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._dfk.cleanup()
+        atexit.unregister(self._finish)
+
+
+def _started(config: Config) -> DataFlowKernel:
+    dfk = _assemble(config.model_copy(deep=True))
+    try:
+        dfk.start()
+    except BaseException:
+        dfk.cleanup()
+        raise
+    return dfk
+
+
+def _check_sizes(chunksize: int, buffersize: int | None) -> None:
+    if chunksize < 1:
+        raise ValueError(f"chunksize={chunksize} must be at least 1.")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError(f"buffersize={buffersize} must be at least 1, or None.")
+
+
+def _chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    while chunk := list(itertools.islice(calls, size)):
+        yield chunk
+
+
+def _over_chunk(fn: Callable[..., T]) -> Callable[[list[tuple[Any, ...]]], list[T]]:
+    """A function of a chunk. A closure, since closures travel whole: this module is not where workers are."""
+
+    def call_each(chunk: list[tuple[Any, ...]]) -> list[T]:
+        return [fn(*call) for call in chunk]
+
+    # It stands for the user's function also where it is decided whether that one's module travels whole.
+    call_each.__module__ = getattr(fn, "__module__", None) or call_each.__module__
+    return call_each
+
+
+def _in_order(begun: collections.deque[AppFuture], more: Iterator[AppFuture], deadline: float | None) -> Generator[Any]:
+    """Results of the futures in *begun*; each makes room for one of *more*. What is left at the end is cancelled."""
+    try:
+        while begun:
+            result = begun[0].result(None if deadline is None else deadline - time.monotonic())
+            begun.popleft()
+            begun.extend(itertools.islice(more, 1))
+            yield result
+            del result  # may be large
+    finally:
+        for future in begun:
+            future.cancel()
+
+
+def _flat(chunks: Generator[list[T]]) -> Iterator[T]:
+    with contextlib.closing(chunks):  # closed when this one is, not when it is collected
+        for chunk in chunks:
+            yield from chunk

@@ -1,0 +1,37 @@
+"""Parts of sentences that errors are made of."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` with the known name that is nearest to *name*, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def shortened(names: list[str], ends: int = 3) -> list[str]:
+    """*names*, those in the middle of a long list counted instead of told."""
+    left_out = len(names) - 2 * ends
+    return names if left_out <= 1 else [*names[:ends], f"... {left_out} more ...", *names[-ends:]]
+
+
+def under(title: str, text: str) -> str:
+    """*text*, indented, under *title*, beginning with a new line; nothing where there is no text."""
+    lines = text.strip("\n").splitlines()
+    return "\n".join([f"\n{title}", *(f"    {line}" for line in lines)]) if lines else ""
+
+
+def signal_name(number: int) -> str:
+    """``signal 9 (SIGKILL)``."""
+    import signal  # noqa: PLC0415 - only a dead worker's message needs it
+
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,131 @@
+"""Executors without a kernel: a test hands them tasks and looks at what they report."""
+
+import contextlib
+import itertools
+import threading
+from pathlib import Path
+
+import pytest
+
+from cnflow.config import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.executors.high_throughput import HighThroughput
+from cnflow.executors.threads import Threads
+from cnflow.ids import RunId, TaskId
+from cnflow.model.task import NO_OPTIONS, AppFunction, AppKind, RunOptions, TaskToRun
+from cnflow.providers.local import LocalBlocks
+
+
+class Driver:
+    """Stands for the kernel: submits, cancels, and holds every outcome."""
+
+    def __init__(self, executor):
+        self.executor = executor
+        self._ids = itertools.count()
+        self._outcomes = {}
+        self._reported = threading.Condition()
+        self.twice = []
+        executor.start(self._report)
+
+    def _report(self, outcomes):
+        with self._reported:
+            self.twice += [outcome.id for outcome in outcomes if outcome.id in self._outcomes]
+            self._outcomes.update((outcome.id, outcome) for outcome in outcomes)
+            self._reported.notify_all()
+
+    def python(self, function, *args, **options):
+        return self._submit(AppKind.PYTHON, function, args, options)
+
+    def bash(self, command, **options):
+        return self._submit(AppKind.BASH, lambda: command, (), options)
+
+    def _submit(self, kind, function, args, options):
+        task = TaskId(next(self._ids))
+        chosen = RunOptions(**options) if options else NO_OPTIONS
+        self.executor.submit([TaskToRun(task, AppFunction(function, kind), args, {}, chosen)])
+        return task
+
+    def cancel(self, *tasks):
+        self.executor.cancel(tasks)
+
+    def outcome(self, task, timeout=30):
+        with self._reported:
+            assert self._reported.wait_for(lambda: task in self._outcomes, timeout), f"no outcome of {task}"
+            return self._outcomes[task]
+
+    def error(self, task, timeout=30):
+        return self.outcome(task, timeout).error
+
+    def value(self, task, timeout=30):
+        outcome = self.outcome(task, timeout)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    def is_reported(self, task):
+        return task in self._outcomes
+
+
+@contextlib.contextmanager
+def driving(executor):
+    try:
+        driver = Driver(executor)
+        yield driver
+    finally:
+        executor.shutdown()
+    assert driver.twice == [], "reported twice"
+
+
+def high_throughput(folder, make_provider=None, **settings):
+    made = HighThroughputExecutor(**settings)
+    return HighThroughput(made, make_provider or (lambda: LocalBlocks(made.provider)), RunId("test"), folder)
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Two worker processes."""
+    with driving(high_throughput(tmp_path / "run", max_workers=2, cores_per_worker=0.5)) as driver:
+        yield driver
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    """A single worker process, so that tasks wait for each other."""
+    with driving(high_throughput(tmp_path / "run", max_workers=1)) as driver:
+        yield driver
+
+
+@pytest.fixture
+def no_block(tmp_path):
+    """An executor whose provider does not get ready before the test ends."""
+    ended = threading.Event()
+
+    def make_provider():
+        ended.wait(60)
+        raise TimeoutError
+
+    with driving(high_throughput(tmp_path / "run", make_provider, max_workers=1)) as driver:
+        yield driver
+        ended.set()
+
+
+@pytest.fixture
+def threads():
+    """Two threads."""
+    with driving(Threads(ThreadPoolExecutor(max_threads=2))) as driver:
+        yield driver
+
+
+@pytest.fixture(params=["threads", "processes"])
+def anywhere(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def is_running():
+    def look(pid):
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    return look

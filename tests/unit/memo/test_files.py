@@ -1,0 +1,45 @@
+import os
+
+from cnflow.dataflow.memo import id_of_file
+
+
+def test_a_file_counts_by_path_size_and_time_of_change(tmp_path, monkeypatch):
+    file, copy = tmp_path / "a", tmp_path / "b"
+    for path in (file, copy):
+        path.write_text("one")
+        os.utime(path, ns=(10, 10))
+    before = id_of_file(file)
+    monkeypatch.chdir(tmp_path)
+    assert before == id_of_file("a") == id_of_file("../" + tmp_path.name + "/a") != id_of_file(copy)
+    os.utime(file, ns=(10, 11))
+    assert id_of_file(file) != before
+    file.write_text("more")
+    os.utime(file, ns=(10, 10))
+    assert id_of_file(file) != before
+
+
+def test_by_content_a_copy_is_the_same(tmp_path):
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "b").write_text("one")
+    (tmp_path / "c").write_text("two")
+    one, copy, other = (id_of_file(tmp_path / name, by_content=True) for name in "abc")
+    assert one == copy != other
+
+
+def test_a_folder_counts_with_all_that_is_in_it(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text("one")
+    ids = [(id_of_file(tmp_path), id_of_file(tmp_path, by_content=True))]
+    (tmp_path / "in" / "a").write_text("three")
+    ids.append((id_of_file(tmp_path), id_of_file(tmp_path, by_content=True)))
+    (tmp_path / "in" / "a").rename(tmp_path / "b")
+    ids.append((id_of_file(tmp_path), id_of_file(tmp_path, by_content=True)))
+    assert len({by_stat for by_stat, _ in ids}) == len({by_content for _, by_content in ids}) == 3
+
+
+def test_a_missing_file_and_one_to_be_made_have_ids(tmp_path):
+    path = tmp_path / "a"
+    missing, to_be_made = id_of_file(path), id_of_file(path, output_ref=True)
+    path.write_text("")
+    assert len({missing, to_be_made, id_of_file(path)}) == 3
+    assert id_of_file(path, output_ref=True) == to_be_made

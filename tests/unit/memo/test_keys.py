@@ -1,0 +1,438 @@
+import collections
+import copy
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import functools
+import math
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnflow.dataflow.memo import id_for_memo, key_of
+from cnflow.dataflow.memo.values import encoded
+from cnflow.errors import MemoKeyError
+from cnflow.ids import TaskId
+from cnflow.model.task import AppFunction, AppKind, TaskToRun
+
+
+def key(function, *args, image="", ignore=(), kind=AppKind.PYTHON, **kwargs):
+    return key_of(TaskToRun(TaskId(7), AppFunction(function, kind), args, kwargs), image, ignore)
+
+
+def defined(source, name="f", **others):
+    space = {"__name__": "script", **others}
+    exec(textwrap.dedent(source), space)
+    return space[name]
+
+
+def add(a, b=2, *rest, scale=1, **more):
+    return (a + b) * scale
+
+
+class Color(enum.Enum):
+    RED = 1
+    GREEN = 2
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: object = 0
+
+
+class Tagged(str):  # it is to have attributes
+    __slots__ = ("__dict__",)
+
+
+class Opaque:
+    pass
+
+
+atoms = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.complex_numbers()
+    | st.text()
+    | st.binary()
+    | st.sampled_from([*Color, *Level])
+    | st.dates()
+    | st.decimals(allow_nan=False)
+    | st.builds(Path, st.sampled_from(["a", "a/b", "/c"]))
+)
+hashables = st.recursive(atoms, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4), max_leaves=5)
+values = st.recursive(
+    hashables,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(hashables, inner, max_size=4)
+        | st.builds(Point, st.integers(), inner)
+        | st.tuples(inner)
+    ),
+    max_leaves=10,
+)
+
+
+def shape_of(value):
+    """As the value, but with types and signs told apart by ``==``; what a key has to tell apart."""
+    kind = type(value).__qualname__
+    if isinstance(value, (list, tuple)):
+        return kind, tuple(map(shape_of, value))
+    if isinstance(value, (set, frozenset)):
+        return kind, sorted(repr(shape_of(inner)) for inner in value)
+    if isinstance(value, dict):
+        return kind, sorted(repr((shape_of(name), shape_of(inner))) for name, inner in value.items())
+    if dataclasses.is_dataclass(value):
+        return kind, shape_of(value.x), shape_of(value.y)
+    if isinstance(value, complex):
+        return kind, shape_of(value.real), shape_of(value.imag)
+    return kind, "nan" if isinstance(value, float) and math.isnan(value) else repr(value)
+
+
+@given(values)
+def test_equal_values_have_equal_keys(value):
+    assert key(add, value) == key(add, copy.deepcopy(value))
+
+
+@given(values, values)
+def test_values_have_equal_keys_just_when_they_are_equal_in_type_and_value(one, other):
+    assert (encoded(one) == encoded(other)) is (shape_of(one) == shape_of(other))
+
+
+@given(st.lists(st.tuples(hashables, atoms), unique_by=lambda pair: pair[0]))
+def test_the_order_of_a_dict_or_a_set_does_not_matter(pairs):
+    assert encoded(dict(pairs)) == encoded(dict(pairs[::-1]))
+    assert encoded({name for name, _ in pairs}) == encoded({name for name, _ in pairs[::-1]})
+
+
+def test_the_order_of_an_ordered_dict_matters():
+    one, other = [(1, 2), (3, 4)], [(3, 4), (1, 2)]
+    assert encoded(collections.OrderedDict(one)) != encoded(collections.OrderedDict(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, True),
+        (1, 1.0),
+        (0.0, -0.0),
+        (1, "1"),
+        ("a", b"a"),
+        (b"a", bytearray(b"a")),
+        ([1], (1,)),
+        ({1}, frozenset({1})),
+        ([1, [2]], [1, 2]),
+        (["ab", "c"], ["a", "bc"]),
+        ([[], [1]], [[1], []]),
+        ({1: 2}, {2: 1}),
+        ({1: {}}, {1: set()}),
+        (None, ...),
+        (Level.LOW, 1),
+        (Level.LOW, Level.HIGH),
+        (Color.RED, Color.GREEN),
+        (Point(1), (1, 0)),
+        (Point(1), Point(1, 1)),
+        (Path("a"), "a"),
+        (range(3), range(1, 3)),
+        (collections.defaultdict(int), collections.defaultdict(list)),
+        (collections.deque([1]), collections.deque([1], 3)),
+        pytest.param(1 << 20000, (1 << 20000) + 1, id="integers too long to print"),
+        ("x" * 1000, "x" * 999 + "y"),
+        (len, sum),
+        (str.upper, str.lower),
+        ("a".join, "b".join),
+        (Point, Color),
+        (functools.partial(add, 1), functools.partial(add, 2)),
+        (dt.date(2026, 1, 2), dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc)),
+        (decimal.Decimal(1), decimal.Decimal("1.0")),
+        (memoryview(b"a"), memoryview(b"b")),
+    ],
+)
+def test_what_a_function_can_tell_apart_has_another_key(one, other):
+    assert key(add, one) != key(add, other)
+    assert key(add, [{"deep": (one,)}]) != key(add, [{"deep": (other,)}])
+
+
+def test_all_nans_are_one():
+    assert encoded(math.nan) == encoded(-math.nan)
+
+
+def test_attributes_of_a_subclass_of_a_builtin_count():
+    one, other = Tagged("a"), Tagged("a")
+    one.tag, other.tag = 1, 2
+    assert encoded(one) != encoded(other) != encoded("a")
+
+
+def test_arguments_count_by_parameter_with_defaults_applied():
+    assert key(add, 1, b=2) == key(add, 1, 2) == key(add, 1) == key(add, b=2, a=1, scale=1)
+    assert key(add, 1) != key(add, 2)
+    assert key(add, 1, x=1, y=2) == key(add, 1, y=2, x=1)
+    assert key(add, 1, x=1) != key(add, 1, y=1)
+
+
+def test_arguments_that_do_not_fit_have_a_key_too():
+    def narrow(a):
+        return a
+
+    assert key(narrow, 1, 2, c=3) == key(narrow, 1, 2, c=3) != key(narrow, 1, 2, c=4)
+
+
+def test_a_positional_only_parameter_may_share_its_name_with_a_keyword():
+    def positional(a, /, **more):
+        return a, more
+
+    assert key(positional, 1, a=2) == key(positional, 1, a=2) != key(positional, 2, a=1)
+
+
+def test_ignored_parameters_and_keywords_are_left_out_with_their_defaults():
+    ignore = ["scale", "log"]
+    assert key(add, 1, scale=3, log=Opaque(), ignore=ignore) == key(add, 1, ignore=ignore)
+    one, other = (defined(f"def f(x, log={n}): return x") for n in (1, 2))
+    assert key(one, 1) != key(other, 1)
+    assert key(one, 1, ignore=["log"]) == key(other, 1, ignore=["log"])
+
+
+def test_image_and_kind_count():
+    assert len({key(add, 1), key(add, 1, image="sha256:1"), key(add, 1, kind=AppKind.BASH)}) == 3
+
+
+SAME = """
+def f(x, y=1):
+    return [x + i for i in range(y)]
+"""
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "def f(x, y=1): return [x - i for i in range(y)]",
+        "def f(x, y=1): return [x + i + 1 for i in range(y)]",
+        "def f(x, y=2): return [x + i for i in range(y)]",
+        "def f(x, *, y=1): return [x + i for i in range(y)]",
+        "def f(x, y=1): return [x + i for i in sorted(y)]",
+        "def f(x, y=1): return [(lambda: x + i)() for i in range(y)]",
+    ],
+)
+def test_editing_the_body_or_a_default_changes_the_key(edited):
+    assert key(defined(SAME), 1) != key(defined(edited), 1)
+
+
+def test_comments_blank_lines_and_annotations_do_not_change_the_key():
+    moved = "\n\n# what it is for\ndef f(x: int, y: int = 1) -> list:\n    # why\n    return [x + i for i in range(y)]"
+    assert key(defined(SAME), 1) == key(defined(moved), 1)
+
+
+def test_having_run_often_does_not_change_the_key():
+    function = defined(SAME)
+    before = key(function, 1)
+    for n in range(5000):
+        function(n, 3)
+    fresh = key(defined(SAME), 1)
+    assert key(function, 1) == before == fresh
+
+
+def test_the_name_counts():
+    assert key(defined("def f(): return 1")) != key(defined("def g(): return 1", "g"))
+
+
+def maker(value):
+    def inner(x):
+        return value, x
+
+    return inner
+
+
+def test_the_closure_counts():
+    assert key(maker(1), 1) == key(maker(1), 1) != key(maker(2), 1)
+    assert key(maker(maker(1)), 1) == key(maker(maker(1)), 1) != key(maker(maker(2)), 1)
+
+
+def test_a_recursive_closure_has_a_key():
+    def recursive(n):
+        return recursive(n - 1) if n else 0
+
+    assert key(recursive, 1) == key(recursive, 1)
+
+
+def test_a_closure_variable_that_is_not_set_yet_is_left_out():
+    def early(x):
+        return later, x
+
+    assert key(early, 1)
+    later = 1
+
+
+HELPED = """
+def f(x): return g(x)
+def g(x): return h(x) {0}
+def h(x): return f(x) if x < 0 else x {1} LIMIT
+"""
+
+
+def test_global_functions_and_constants_count_however_far_away():
+    def helped(one="", other="+", limit=1):
+        return key(defined(HELPED.format(one, other), LIMIT=limit), 1)
+
+    assert helped() == helped()
+    assert len({helped(), helped("+ 1"), helped(other="-"), helped(limit=2)}) == 4
+
+
+def test_a_global_that_changes_in_place_or_is_set_by_the_function_itself_does_not_count():
+    source = "def f(x):\n    global count\n    count += 1\n    calls.append(x)\n    return log(x)"
+    one = defined(source, calls=[], count=0, log=Opaque())
+    other = defined(source, calls=[1], count=1, log=Opaque())
+    assert key(one, 1) == key(other, 1)
+
+
+def test_a_global_class_counts_with_its_methods_and_constants():
+    source = """
+        class C:
+            N = {}
+            def m(self): return C, {}
+            @property
+            def p(self): return {}
+        def f(): return C()
+    """
+    numbers = {(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2)}
+    assert len({key(defined(source.format(*n))) for n in numbers}) == len(numbers)
+    assert key(defined(source.format(1, 1, 1))) == key(defined(source.format(1, 1, 1)))
+
+
+def test_many_functions_that_call_each_other_are_looked_into_once():
+    names = [f"f{n}" for n in range(40)]
+    source = "\n".join(f"def {name}(): return {', '.join(names)}" for name in names)
+    assert key(defined(source, "f0")) == key(defined(source, "f0"))
+
+
+def test_functions_of_packages_count_by_name():
+    assert key(defined("def f(p): return join(p)", join=os.path.join), 1) == key(
+        defined("def f(p): return join(p)", join=os.path.join), 1
+    )
+    assert encoded(textwrap.dedent) != encoded(textwrap.indent)
+
+
+def test_what_wraps_a_function_counts_as_the_function():
+    def cached(n):
+        return functools.lru_cache(defined(f"def f(x): return x + {n}"))
+
+    assert encoded(cached(1)) == encoded(cached(1)) != encoded(cached(2))
+    source = "def f(x): return helper(x)"
+    assert key(defined(source, helper=cached(1)), 1) != key(defined(source, helper=cached(2)), 1)
+
+
+def test_a_method_and_a_partial_can_be_apps():
+    assert key(functools.partial(add, 1), 2) == key(functools.partial(add, 1), 2) != key(functools.partial(add, 2), 2)
+    assert key(Point(1).__eq__, 2) != key(Point(2).__eq__, 2)
+    assert key(max, 1, 2) != key(min, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (
+            lambda: key(add, [{"m": Opaque()}]),
+            r"Task 7 \(add\) has cache=True, but its argument 'a' is or holds a .*Opaque",
+        ),
+        (
+            lambda: key(add, 1, log=Opaque()),
+            r"argument 'log' .*@id_for_memo.register\(Opaque\).*ignore_for_cache=\['log'\]",
+        ),
+        (lambda: key(maker(Opaque()), 1), r"closure variable 'value' of maker.<locals>.inner is or holds"),
+        (lambda: key(maker(maker(Opaque())), 1), r"closure variable 'value' of maker.<locals>.inner is or holds"),
+        (lambda: key(defined("def f(x=y): pass", y=Opaque())), r"default of 'x' of f is or holds"),
+        (lambda: key(Opaque()), r"its callable is or holds"),
+    ],
+)
+def test_a_value_of_an_unknown_type_is_named_with_what_to_do(call, named):
+    with pytest.raises(MemoKeyError, match=named):
+        call()
+
+
+def test_a_value_that_holds_itself_is_named():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(MemoKeyError, match="argument 'a' is nested too deeply, or holds itself"):
+        key(add, endless)
+
+
+def test_users_register_their_types_and_hear_when_that_fails():
+    class Model:
+        def __init__(self, version):
+            self.version = version
+
+    @id_for_memo.register
+    def _(model: Model, output_ref=False):  # noqa: FBT002 - the signature that the documentation gives
+        return model.version.encode() + (b" to be made" if output_ref else b"")
+
+    assert key(add, Model("1")) == key(add, Model("1")) != key(add, Model("2"))
+    assert key(add, [Model("1")]) == key(add, [Model("1")]) != key(add, [Model("2")])
+    assert key(add, 1, outputs=[Model("1")]) != key(add, 1, inputs=[Model("1")])
+    with pytest.raises(MemoKeyError, match="id_for_memo failed for its argument 'a': AttributeError"):
+        key(add, Model(None))
+
+
+PRINTS = """
+import dataclasses, enum, sys
+from pathlib import Path
+from cnflow.dataflow.memo import key_of
+from cnflow.ids import TaskId
+from cnflow.model.task import AppFunction, TaskToRun
+
+FACTOR = 3
+class Kind(enum.Enum):
+    A = "a"
+@dataclasses.dataclass
+class Row:
+    name: str
+    tags: frozenset
+    def size(self): return len(self.tags)
+def helper(x): return x * FACTOR if x in {"a", "b", "c", "d"} else Row(x, frozenset())
+def maker(*values):
+    def app(x, rows=(), *, kind=Kind.A, **more):
+        return helper(x), values, [lambda: helper(y) for y in {"p", "q", "r"}]
+    return app
+names = {"one", "two", "three", "four", Path("five"), 6, 7.5, None}
+app = maker(names, helper, Row)
+row = Row("r", frozenset(names))
+given = {"rows": [row], "z": {n: n for n in names}, "f": helper, "t": Row}
+task = TaskToRun(TaskId(1), AppFunction(app), (names,), given)
+print(key_of(task, "sha256:1").hex())
+"""
+
+
+def test_keys_are_the_same_in_every_process():
+    def printed(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(
+            [sys.executable, "-c", PRINTS], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    first, *others = [printed(seed) for seed in ("0", "1", "random")]
+    assert len(first.strip()) == 64
+    assert others == [first, first]
+
+
+def test_arrays_count_by_type_shape_and_content():
+    np = pytest.importorskip("numpy", reason="No numpy. Run: pip install numpy")
+    array = np.arange(6.0).reshape(2, 3)
+    assert encoded(array) == encoded(array.copy()) == encoded(np.asfortranarray(array))
+    others = [array.T, array.ravel(), array.astype("f4"), array + 1, array.tolist(), array.astype(object)]
+    others += [np.array(0.0), np.float64(0), np.int64(0), np.array([]), np.dtype("f8"), np.array(["2026"], "M8[Y]")]
+    others += [np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]), np.sin, np.datetime64("2026")]
+    assert len({encoded(other) for other in [array, *others]}) == len(others) + 1
+    with pytest.raises(MemoKeyError):
+        key(add, np.ma.array([1, 2], mask=[True, False]))

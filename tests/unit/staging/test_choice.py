@@ -1,0 +1,86 @@
+import pytest
+
+from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.interfaces.staging import Staging
+from cnflow.model.file import File
+from cnflow.staging import Direction, NoOpFileStaging, default_staging, staging_for
+
+BOTH = pytest.mark.parametrize("direction", list(Direction), ids=lambda direction: direction.value)
+
+
+class Tape(Staging):
+    """Brings what it cannot take away."""
+
+    schemes = ("tape",)
+
+    def __init__(self, drive="a"):
+        self.drive = drive
+
+    def can_stage_in(self, file):
+        return file.scheme == "tape"
+
+
+@BOTH
+@pytest.mark.parametrize("url", ["a.txt", "/d/a.txt", "file:///d/a.txt", "file:/d/a.txt", "file://localhost/d/a.txt"])
+def test_files_of_this_machine_are_left_where_they_are(direction, url):
+    file = File(url)
+    staging = staging_for(file, None, direction)
+    assert staging == NoOpFileStaging()
+    assert staging.stage_in(None, "htex", file, None) is None
+    assert staging.stage_out(None, "htex", file, None) is None
+    assert staging.replace_task(None, "htex", file, len) is None
+    assert staging.replace_task_stage_out(None, "htex", file, len) is None
+    assert file.local_path is None
+
+
+def test_two_inputs_of_one_name_stay_apart():
+    files = [File("a/x"), File("b/x")]
+    for file in files:
+        staging_for(file, None, Direction.IN).stage_in(None, "htex", file, None)
+    assert [file.filepath for file in files] == ["a/x", "b/x"]
+
+
+def test_the_first_that_can_is_chosen():
+    first, second = Tape("a"), Tape("b")
+    assert staging_for(File("tape:/x"), [NoOpFileStaging(), first, second], Direction.IN) is first
+
+
+@BOTH
+def test_an_unknown_scheme_is_answered_with_the_nearest_and_all_that_are_known(direction):
+    with pytest.raises(UnknownNameError) as caught:
+        staging_for(File("fiel:/a.txt"), [Tape(), *default_staging], direction)
+    assert str(caught.value) == (
+        f"No scheme of files that can be staged {direction.value} is called 'fiel'. Did you mean 'file'? "
+        "Known: file, tape."
+    )
+
+
+@BOTH
+def test_without_any_staging_every_scheme_is_unknown(direction):
+    with pytest.raises(UnknownNameError, match="Known: none"):
+        staging_for(File("a.txt"), [], direction)
+
+
+def test_a_way_that_is_not_there_is_told_apart_from_an_unknown_scheme():
+    with pytest.raises(ConfigurationError, match=r"^tape:/x cannot be staged out by any of Tape\(drive='b'\).$"):
+        staging_for(File("tape:/x"), [Tape("b")], Direction.OUT)
+
+
+@BOTH
+def test_a_path_that_lost_its_first_folder_to_the_host_is_noticed(direction):
+    with pytest.raises(ConfigurationError, match=r"stands a host, here 'data': write file:///path"):
+        staging_for(File("file://data/a.txt"), None, direction)
+
+
+def test_a_staging_is_a_value():
+    assert NoOpFileStaging() == NoOpFileStaging()
+    assert hash(NoOpFileStaging()) == hash(NoOpFileStaging())
+    assert NoOpFileStaging() != Tape()
+    assert Tape("a") == Tape("a") != Tape("b")
+    assert repr(default_staging) == "(NoOpFileStaging(),)"
+
+
+@BOTH
+def test_a_staging_that_says_nothing_stages_nothing(direction):
+    with pytest.raises(ConfigurationError):
+        staging_for(File("a.txt"), [Staging()], direction)
