@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
     from cnflow.config import Config
     from cnflow.dataflow import DataFlowKernel
+    from cnflow.dataflow.wishes import AUTO_LOGNAME
     from cnflow.logs import set_file_logger, set_stream_logger
+    from cnflow.model.file import File
+    from cnflow.pool import PoolExecutor
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AUTO_LOGNAME",
     "AppFuture",
     "Config",
     "DataFlowKernel",
+    "File",
+    "PoolExecutor",
     "bash_app",
     "clear",
     "dfk",
@@ -34,9 +40,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AUTO_LOGNAME": "cnflow.dataflow.wishes",
     "AppFuture": "cnflow.apps",
     "Config": "cnflow.config",
     "DataFlowKernel": "cnflow.dataflow",
+    "File": "cnflow.model.file",
+    "PoolExecutor": "cnflow.pool",
     "bash_app": "cnflow.apps",
     "clear": "cnflow.assemble",
     "dfk": "cnflow.assemble",

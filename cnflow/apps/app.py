@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.dataflow import current
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions
+from cnflow.dataflow.wishes import SPECIAL, accepted_by, wishes_of
 from cnflow.errors import ConfigurationError
 from cnflow.model.plain import itself
 from cnflow.model.task import AppFunction, AppKind
 from cnflow.words import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.dataflow import AppFuture, DataFlowKernel
 
@@ -31,6 +32,7 @@ class App:
         kind: AppKind,
         options: AppOptions = NO_OPTIONS,
         data_flow_kernel: DataFlowKernel | None = None,
+        wishes: Mapping[str, Any] | None = None,
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"An app is made of a function, not of {function!r}.")
@@ -38,6 +40,8 @@ class App:
         self._app = AppFunction(function, kind)
         self._options = options
         self._dfk = data_flow_kernel
+        self._wishes = dict(wishes or {})
+        self._accepts = accepted_by(function)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> AppFuture:  # noqa: ANN401 - the user's own arguments
@@ -46,12 +50,22 @@ class App:
         Futures among the arguments, also inside lists, tuples, sets and dicts, are waited for and replaced by their
         results before the function runs.
 
+        Keywords that say how the task is run, and reach the function only if it has such parameters: ``inputs`` and
+        ``outputs`` (lists of files), ``stdout`` and ``stderr`` (a path, ``(path, mode)`` or AUTO_LOGNAME), ``label``,
+        ``walltime`` (seconds), ``env`` (a dict), ``sandbox``.
+
         Raises:
             NoDataFlowKernelError: nothing is loaded.
-            ConfigurationError: no executor can run it.
+            ConfigurationError: no executor can run it, or a keyword is of the wrong type.
         """
         dfk = self._dfk or current.require(f"{self._app.name}()")
-        return dfk.submit(self._app, args, kwargs, self._options)
+        if not self._wishes and SPECIAL.isdisjoint(kwargs):
+            return dfk.submit(self._app, args, kwargs, self._options)
+        wishes = wishes_of(self._app.name, {**self._wishes, **kwargs})
+        passed = {name: value for name, value in kwargs.items() if name not in SPECIAL or name in self._accepts}
+        if "outputs" in passed:
+            passed["outputs"] = list(wishes.outputs)
+        return dfk.submit(self._app, args, passed, self._options, wishes)
 
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., AppFuture]:
         """As a method: bind the instance as any function would."""
@@ -146,14 +160,25 @@ def join_app(function: Callable[..., Any] | None = None, /, **options: Any) -> A
 def _decorate(kind: AppKind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
     _check(kind, options)
     dfk = options.pop("data_flow_kernel", None)
+    wishes = {name: options.pop(name) for name in SPECIAL & options.keys()}
     chosen = AppOptions(**options)
     if function is not None:
-        return App(function, kind, chosen, dfk)
-    return lambda decorated: App(decorated, kind, chosen, dfk)
+        return App(function, kind, chosen, dfk, wishes)
+    return lambda decorated: App(decorated, kind, chosen, dfk, wishes)
 
 
-_OPTIONS = ("cache", "data_flow_kernel", "executors", "image", "retries")
-_ELSEWHERE_ONLY = {"executors", "image"}
+_OPTIONS = (
+    "cache",
+    "data_flow_kernel",
+    "env",
+    "executors",
+    "ignore_for_cache",
+    "image",
+    "retries",
+    "sandbox",
+    "walltime",
+)
+_ELSEWHERE_ONLY = {"env", "executors", "image", "sandbox", "walltime"}
 
 
 def _check(kind: AppKind, options: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ class BlockController:
         settings: how many blocks.
         request: makes the request for a block.
         give_up: called once when no block can be had, with what to tell the user.
+        gone: called with each block that ended by itself, and how.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class BlockController:
         settings: ProviderSettings,
         request: Callable[[BlockId], BlockRequest],
         give_up: Callable[[CnflowError], None],
+        gone: Callable[[BlockId, str], None],
     ) -> None:
         self._label = label
         self._provider = provider
         self._strategy = Strategy(settings)
         self._request = request
         self._give_up = give_up
+        self._gone = gone
         self._blocks: dict[BlockId, NativeId] = {}
         self._later: list[BlockId] = []
         self._events: queue.SimpleQueue[BlockId | None] = queue.SimpleQueue()
@@ -105,6 +108,7 @@ class BlockController:
         end = status.message or status.state.value
         reason = f"Block {block} ({native[:12]}) of executor {self._label!r} ended. {end}"
         logger.warning("%s", reason)
+        self._gone(block, reason)
         self._do(self._strategy.ended(block, reason))
 
     def _do(self, actions: list[Action], error: BlockError | None = None) -> None:

@@ -47,6 +47,10 @@ class Config(Settings):
     """Called with a failed try's exception and its task; returns what the failure costs of the `retries`: 0 is free, 1
     the default, more than is left ends the task. Not part of a configuration file."""
 
+    std_autopath: Callable[[Any, str], Any] | None = Field(default=None, exclude=True)
+    """Called with a task and ``stdout`` or ``stderr`` where that is AUTO_LOGNAME; returns the path. Not part of a
+    configuration file."""
+
     ignore_images: bool = False
     """Run every app on the bare node whatever its image, as where no engine is."""
 

@@ -10,6 +10,7 @@ from cnflow.config.base import Settings
 from cnflow.config.providers import LocalProvider, ProviderSettings
 from cnflow.config.registry import PROVIDERS, parse_kind
 
+LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -17,8 +18,8 @@ class ExecutorSettings(Settings):
     """What every executor has. Subclass it for an executor of your own."""
 
     kind: str
-    label: str
-    """Name by which apps choose it (``executors=["label"]``); unique within a Config."""
+    label: str = Field(pattern=LABEL)
+    """Name by which apps choose it (``executors=["label"]``); unique within a Config; names its log folder."""
 
     image: str = ""
     """Container image that its tasks run in; empty runs them on the bare node, or makes it a template for images."""
@@ -28,7 +29,7 @@ class ThreadPoolExecutor(ExecutorSettings):
     """Runs tasks in threads of the driver itself: no start-up, no pickling, one interpreter lock."""
 
     kind: Literal["threads"] = "threads"
-    label: str = "threads"
+    label: str = Field(default="threads", pattern=LABEL)
     image: Literal[""] = ""
     max_threads: int = Field(default=2, ge=1)
     """Tasks that run at the same time."""
@@ -38,7 +39,7 @@ class HighThroughputExecutor(ExecutorSettings):
     """Runs tasks in worker processes of blocks that a provider starts: one manager per node, one process per worker."""
 
     kind: Literal["high_throughput"] = "high_throughput"
-    label: str = "htex"
+    label: str = Field(default="htex", pattern=LABEL)
     provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
     """Where blocks come from."""
 
@@ -74,11 +75,18 @@ class HighThroughputExecutor(ExecutorSettings):
     def _provider_by_kind(cls, value: object) -> object:
         return parse_kind(value, PROVIDERS, "provider")
 
+    @field_validator("worker_port_range")
+    @classmethod
+    def _ports_are_in_order(cls, ports: tuple[int, int] | None) -> tuple[int, int] | None:
+        if ports is not None and ports[0] > ports[1]:
+            raise ValueError(f"the first port, {ports[0]}, is above the last, {ports[1]}")
+        return ports
+
     @model_validator(mode="after")
     def _threshold_is_longer_than_period(self) -> HighThroughputExecutor:
-        if self.heartbeat_threshold <= self.heartbeat_period:
+        if self.heartbeat_threshold < 2 * self.heartbeat_period:
             raise ValueError(
-                f"heartbeat_threshold={self.heartbeat_threshold} must be longer than "
+                f"heartbeat_threshold={self.heartbeat_threshold} must be at least twice the "
                 f"heartbeat_period={self.heartbeat_period}",
             )
         return self

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from cnflow.dataflow.data_futures import DataFuture
     from cnflow.ids import TaskId
 
 
@@ -28,6 +29,8 @@ class AppFuture(Future[Any]):
     Attributes:
         tid: id of the task.
         name: of the app.
+        outputs: stands for each file of ``outputs=``, in that order.
+        stdout, stderr: where the task's streams go, as given, or the name that was made for them; None is nowhere.
     """
 
     def __init__(self, tid: TaskId, name: str, kernel: Canceller) -> None:
@@ -35,6 +38,9 @@ class AppFuture(Future[Any]):
         self.tid = tid
         self.name = name
         self._kernel = kernel
+        self.outputs: list[DataFuture] = []
+        self.stdout: Any = None
+        self.stderr: Any = None
 
     def cancel(self) -> bool:
         """Want the task no more. A task that waits never runs; one that runs is stopped.

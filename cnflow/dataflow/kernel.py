@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import joining
-from cnflow.dataflow.dependencies import futures_in, with_results
+from cnflow.dataflow.data_futures import DataFuture
+from cnflow.dataflow.dependencies import futures_in
 from cnflow.dataflow.futures import AppFuture
 from cnflow.dataflow.known import Answer, KnownResults
 from cnflow.dataflow.machine import Changes, Ended, Machine, Verdict
 from cnflow.dataflow.outside import OutsideFutures
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
+from cnflow.dataflow.steps import Settled, Step
 from cnflow.dataflow.verdicts import error_of, has_failed, verdict_on
+from cnflow.dataflow.wished import note, resolved
+from cnflow.dataflow.wishes import NO_WISHES, Wishes
 from cnflow.errors import ConfigurationError, DependencyError, ExecutorClosedError
 from cnflow.ids import TaskId
 from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState, TaskToRun, title_of
@@ -27,34 +30,6 @@ if TYPE_CHECKING:
     from cnflow.config import Config
     from cnflow.dataflow.router import Router
     from cnflow.interfaces import Executor
-
-
-logger = logging.getLogger(__name__)
-
-
-class _Settled(NamedTuple):
-    """A future and what it is to hold."""
-
-    future: AppFuture
-    state: TaskState
-    value: Any
-
-    def settle(self) -> None:
-        """Set it; a callback of the user's that ends its thread (SystemExit) does not end ours."""
-        try:
-            if self.state is TaskState.DONE:
-                self.future.set_result(self.value)
-            elif self.state is TaskState.CANCELLED:
-                self.future.settle_cancelled()
-            else:
-                self.future.set_exception(self.value)
-        except BaseException:
-            logger.exception("a callback of %r raised", self.future)
-
-
-class _Step(NamedTuple):
-    settled: list[_Settled]
-    launch: list[TaskId]
 
 
 class Kernel:
@@ -103,13 +78,14 @@ class Kernel:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: AppOptions = NO_OPTIONS,
+        wishes: Wishes = NO_WISHES,
     ) -> AppFuture:
         """Make a task of one call of *app*; returns at once.
 
         Raises:
             ConfigurationError: no executor can run it, or the run has ended. Nothing was submitted.
         """
-        dependencies = futures_in(args, kwargs)
+        dependencies = futures_in((args, wishes.inputs) if wishes.inputs else args, kwargs)
         with self._lock:
             if self._closed:
                 raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
@@ -119,6 +95,10 @@ class Kernel:
             future = AppFuture(task, app.name, self)
             record = self._records[task] = TaskRecord(app, args, kwargs, executor, future)
             record.wants_memo = options.cache and self.config.app_cache
+            if options.ignore_for_cache:
+                record.ignored = options.ignore_for_cache
+            if wishes is not NO_WISHES:
+                note(wishes, record, self.config.std_autopath, self.run_dir)
             waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
             retries = self.config.retries if options.retries is None else options.retries
             step = self._claimed(self._machine.submitted(task, waits_for, retries))
@@ -201,24 +181,24 @@ class Kernel:
 
     # Both ways
 
-    def _claimed(self, changes: Changes) -> _Step:
+    def _claimed(self, changes: Changes) -> Step:
         """Take over what *changes* makes final; under the lock, so that nobody sees a failure without its error."""
-        settled: list[_Settled] = []
+        settled: list[Settled] = []
         launch = changes.launch
         for task, state in changes.final:
             if task < 0:
                 continue  # not ours: settled by whoever made it
             record = self._records.pop(task)
             if state is TaskState.DONE:
-                settled.append(_Settled(record.future, state, record.value))
+                settled.append(Settled(record.future, state, record.value))
             else:
                 error = self._error_of(task, state, record, changes)
                 self._failed[task], self._errors[task] = record.future, error
-                settled.append(_Settled(record.future, state, error))
+                settled.append(Settled(record.future, state, error))
             if record.memo_key is not None:
                 launch = [*launch, *self._results.settled(task, record, done=state is TaskState.DONE)]
         self._results.flush()
-        return _Step(settled, launch)
+        return Step(settled, launch)
 
     def _error_of(self, task: TaskId, state: TaskState, record: TaskRecord, changes: Changes) -> BaseException:
         if state is TaskState.CANCELLED:
@@ -232,14 +212,14 @@ class Kernel:
             return DependencyError(title, "a future from outside", error_of(self._outside.future_of(failed)))
         return DependencyError(title, title_of(failed, self._failed[failed].name), self._errors[failed])
 
-    def _apply(self, step: _Step) -> None:
+    def _apply(self, step: Step) -> None:
         """Settle what is final, launch what is ready; repeated where a launch fails at once, never recursive."""
         while step.settled or step.launch:
             for one in step.settled:
                 one.settle()
             step = self._launch(step.launch)
 
-    def _launch(self, tasks: Sequence[TaskId]) -> _Step:
+    def _launch(self, tasks: Sequence[TaskId]) -> Step:
         """Hand *tasks* to their executors, many at once; what fails or is known without running comes back."""
         batches: dict[str, list[TaskToRun]] = {}
         tries: list[Ended] = []
@@ -248,7 +228,7 @@ class Kernel:
             if record is None:
                 continue
             try:
-                ready = TaskToRun(task, record.app, with_results(record.args), with_results(record.kwargs))
+                ready = resolved(task, record)
                 asked = self._ask_memo(ready, record) if record.wants_memo else Answer.RUN
             except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
                 record.error = error
@@ -265,7 +245,7 @@ class Kernel:
 
     def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> Answer:
         image = self._executors[record.executor].image
-        key = self._results.key_of(ready, image)
+        key = self._results.key_of(ready, image, record.ignored)
         with self._lock:
             return self._results.ask(key, ready.id, record)
 
@@ -278,6 +258,8 @@ class Kernel:
 
     def _id_of(self, future: Future[Any]) -> TaskId | None:
         """Id of a dependency; None for one that is done, whoever made it."""
+        if isinstance(future, DataFuture):
+            future = future.parent
         if isinstance(future, AppFuture):
             record = self._records.get(future.tid)
             if (record.future if record else self._failed.get(future.tid)) is future:

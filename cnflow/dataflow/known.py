@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnflow.dataflow.memo import InFlight, Memo, key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints
@@ -43,13 +44,13 @@ class KnownResults:
         self._new: list[tuple[bytes, bytes, str]] = []
 
     @staticmethod
-    def key_of(task: TaskToRun, image: str) -> bytes:
+    def key_of(task: TaskToRun, image: str, ignored: Collection[str] = ()) -> bytes:
         """Key of *task*; see `cnflow.dataflow.memo.key_of`.
 
         Raises:
             MemoKeyError: an argument cannot be part of a key; names it.
         """
-        return key_of(task, image)
+        return key_of(task, image, ignored)
 
     def ask(self, key: bytes, task: TaskId, record: TaskRecord) -> Answer:
         """Whether the task of *key* must be run."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.wishes import NO_WISHES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,9 @@ class AppOptions:
 
     retries: float | None = None
     """Budget of retries of each task; None is the Config's."""
+
+    ignore_for_cache: Sequence[str] = ()
+    """Names of arguments in which two calls may differ and still be the same."""
 
 
 NO_OPTIONS = AppOptions()
@@ -51,10 +56,12 @@ class TaskRecord:
         "executor",
         "fail_history",
         "future",
+        "ignored",
         "kwargs",
         "memo_key",
         "value",
         "wants_memo",
+        "wishes",
     )  # fmt: skip
 
     def __init__(
@@ -69,5 +76,7 @@ class TaskRecord:
         self.error: BaseException | None = None
         self.memo_key: bytes | None = None
         self.wants_memo = False
+        self.ignored: Sequence[str] = ()
+        self.wishes = NO_WISHES
         self.cancelling = False
         self.fail_history: list[str] = []

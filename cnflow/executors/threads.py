@@ -13,7 +13,7 @@ from cnflow.executors.thread_stops import Run, Stopped, Timer
 from cnflow.executors.thread_streams import captured
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
-from cnflow.worker.run import BASH, Call, Place, call, users_part
+from cnflow.worker.run import BASH, Call, Place, call, outputs_checked, users_part
 from cnflow.worker.streams import open_sinks, target_of
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class Threads:
             overrun = AppTimeout(app.name, options.walltime)
             alarm = self._timer.after(options.walltime, lambda: run.stop(overrun))
         try:
-            return call(what, Place(run)) if app.kind == BASH else _call_printing(task, run)
+            value = call(what, Place(run)) if app.kind == BASH else _call_printing(task, run)
+            return outputs_checked(what, value)
         finally:
             if alarm is not None:
                 self._timer.forget(alarm)

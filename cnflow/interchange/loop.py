@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -51,6 +53,7 @@ class Loop:
 
     def __init__(self, settings: InterchangeSettings) -> None:
         self._clock = SystemClock()
+        self._driver_endpoint = settings.driver_endpoint
         self._period = Seconds(settings.heartbeat_period)
         self._state = on.Interchange(PROTOCOL, self._period, Seconds(settings.heartbeat_threshold))
         self._context = sockets.context()
@@ -67,7 +70,7 @@ class Loop:
 
     def run(self) -> None:
         """Until the driver says stop or is gone."""
-        next_tick = self._clock.now() + self._period
+        next_tick = self._clock.now() + self._period / 2
         going = True
         while going:
             wait = max(0.0, next_tick - self._clock.now())
@@ -81,17 +84,22 @@ class Loop:
                 going = self._from_driver(now)
             self._do(self._state.dispatch(now))
             if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
+                self._remove_folder()
                 logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
                 going = False
             if now >= next_tick:
                 self._do(self._state.ticked(now))
-                next_tick = now + self._period
+                next_tick = now + self._period / 2
         self._do(self._state.stopped())
         self._managers.close(_GOODBYE)
         self._driver.close(_GOODBYE)
         if self._door:
             self._door.close()
         self._context.term()
+
+    def _remove_folder(self) -> None:
+        """Of the socket files: its driver, which made it, may have been killed."""
+        shutil.rmtree(Path(self._driver_endpoint.partition("://")[2]).parent, ignore_errors=True)
 
     def _from_driver(self, now: Seconds) -> bool:
         for head, *attached in self._driver.received():
@@ -100,8 +108,10 @@ class Loop:
                 return False
             if isinstance(message, msg.Cancel):
                 self._do(self._state.cancelled(message.tasks, now))
-                continue
-            self._state.submitted(message.functions, msg.pair(message.tasks, attached))
+            elif isinstance(message, msg.BlockGone):
+                self._do(self._state.block_gone(message.block, message.reason))
+            else:
+                self._state.submitted(message.functions, msg.pair(message.tasks, attached))
         return True
 
     def _from_managers(self, now: Seconds) -> None:

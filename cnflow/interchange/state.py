@@ -193,6 +193,11 @@ class Interchange:
         known.heard = now
         return []
 
+    def block_gone(self, block: str, reason: str) -> list[Action]:
+        """The driver knows from its provider that *block* has ended."""
+        gone = [manager for manager, known in self._managers.items() if known.info.block == block]
+        return [action for manager in gone for action in self._lose(manager, reason)]
+
     def left(self, manager: ManagerId, reason: str) -> list[Action]:
         """A manager said goodbye."""
         return self._lose(manager, reason)
@@ -210,7 +215,7 @@ class Interchange:
             silence = now - known.heard
             if silence > self._threshold:
                 actions += self._lose(manager, f"silent for {silence:.0f} s")
-            elif now - known.spoken >= self._period:
+            elif now - known.spoken >= self._period / 2:  # looked at twice a period: silence never reaches two
                 known.spoken = now
                 actions.append(SendHeartbeat(manager))
         return actions

@@ -164,12 +164,21 @@ class Loop:
                 worker.forget_output()
         if exitcode is not None:
             self._bury(worker, exitcode)
+        else:
+            self._stop_listening_to_closed_ends(worker)
+
+    def _stop_listening_to_closed_ends(self, worker: WorkerProcess) -> None:
+        for closed, source in ((worker.socket_closed, worker.socket.fileno()), (worker.output_closed, worker.output)):
+            if closed and source in self._by_source:
+                self._poller.unregister(source)
+                del self._by_source[source]
 
     def _bury(self, worker: WorkerProcess, exitcode: int) -> None:
         worker.forward_output()
         for source in self._sources(worker):
-            self._poller.unregister(source)
-            del self._by_source[source]
+            if source in self._by_source:
+                self._poller.unregister(source)
+                del self._by_source[source]
         worker.close()
         worker.signal_session(signal.SIGKILL)  # what its task started and left behind
         rank = WorkerRank(worker.rank)
@@ -225,7 +234,8 @@ class Loop:
     def _flush(self, worker: WorkerProcess) -> None:
         worker.flush()
         events = sockets.READABLE | sockets.WRITABLE if worker.wants_to_write else sockets.READABLE
-        self._poller.modify(worker.socket.fileno(), events)
+        if worker.socket.fileno() in self._by_source:
+            self._poller.modify(worker.socket.fileno(), events)
 
     def _report(self) -> bool:
         results, window = self._state.take_results(), self._state.window

@@ -62,6 +62,10 @@ class WorkerProcess:
         self.socket = ours
         self.output = output
         self.death = _pidfd(self._process.pid)
+        self.output_closed = False
+        self.socket_closed = False
+        """It closed its end, and may live on: nothing more will come, and waiting for it would never wait."""
+
         self._reader = Reader()
         self._unsent: deque[Part] = deque()
         self._tail = b""
@@ -111,7 +115,8 @@ class WorkerProcess:
             while data := self.socket.recv(_CHUNK):
                 found += self._reader.feed(data)
                 if len(data) < _CHUNK // 4 and not to_the_end:
-                    break
+                    return found
+            self.socket_closed = True
         except OSError:
             pass  # nothing more now (BlockingIOError), or it died: noticed by its exit, with the exit code
         return found
@@ -119,9 +124,10 @@ class WorkerProcess:
     def forward_output(self) -> None:
         """Pass what it printed on to the manager's own stderr, and remember the end of it."""
         try:
-            while data := os.read(self.output, _CHUNK):
+            while not self.output_closed and (data := os.read(self.output, _CHUNK)):
                 os.write(2, data)
                 self._tail = (self._tail + data)[-_TAIL_BYTES:]
+            self.output_closed = True
         except BlockingIOError:
             return
 

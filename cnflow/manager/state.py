@@ -158,10 +158,15 @@ class Manager:
         self._workers[rank].ready = True
 
     def returned(self, rank: WorkerRank, results: Iterable[ResultParcel], now: Seconds) -> None:
-        """A worker gave results back, in the order in which it was given the tasks."""
+        """A worker gave results back, in the order in which it was given the tasks.
+
+        Anything else on its socket is of a process that a task forked, and is dropped.
+        """
         worker = self._workers[rank]
         tasks = worker.tasks
         for parcel in results:
+            if not tasks or tasks[0][0].id != parcel[0].id:
+                continue
             tasks.popleft()
             if parcel[0].kind != ResultKind.CANCELLED:  # one that was stopped says nothing of how long they take
                 self._pace.ran(parcel[0].seconds)

@@ -113,6 +113,13 @@ class Cancel(_Message):
     tasks: list[int]
 
 
+class BlockGone(_Message):
+    """The provider says that this block has ended: its managers will not be heard again."""
+
+    block: str
+    reason: str
+
+
 class Stop(_Message):
     """End in good order: nothing more will come."""
 
@@ -176,7 +183,7 @@ class Results(_Message):
     results: list[Result]
 
 
-ToInterchange = Union[Work, Cancel, Stop]
+ToInterchange = Union[Work, Cancel, BlockGone, Stop]
 FromManager = Union[Register, Done, Heartbeat, Leaving]
 ToManager = Union[Work, Cancel, Stop, Heartbeat, Refused]
 ToDriver = Union[Bound, ManagerUp, ManagerDown, Results]

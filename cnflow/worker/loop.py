@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from cnflow.model.task import RunOptions
 from cnflow.wire import payload
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
-from cnflow.worker.run import PYTHON, Call, Place, call, describe
+from cnflow.worker.run import PYTHON, Call, Place, call, describe, outputs_checked
 from cnflow.worker.stopping import Cancelled, Guard
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
         sandbox: what the paths of sandboxes begin with; those of a worker that was here before are removed.
     """
     _die_with_parent()
+    own_pid = os.getpid()
     os.set_inheritable(stops, False)
     guard = Guard(stops)
     _tidy_up(sandbox)
@@ -49,7 +50,10 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
             if record.type == ToWorker.FUNCTION:
                 runner.learn(record)
             else:
-                _write(manager, runner.run(record))
+                result = runner.run(record)
+                if os.getpid() != own_pid:
+                    os._exit(0)  # a child that the task forked and let return: its parent answers
+                _write(manager, result)
 
 
 def _records(manager: socket.socket) -> Iterator[Record]:
@@ -94,10 +98,12 @@ class _Runner:
             finally:
                 self._guard.end()
             seconds = time.perf_counter() - begin
-        except (Exception, KeyboardInterrupt, Cancelled) as error:  # noqa: BLE001 - whatever the user's code raises is its result
+        except BaseException as error:
             seconds = time.perf_counter() - begin
             # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
             reason = self._guard.take_stop() or error
+            if isinstance(reason, SystemExit):
+                raise
             if isinstance(reason, Cancelled):
                 return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
             kind, value = ResultKind.RAISED, tuple(describe(reason, _dump_body))
@@ -114,8 +120,8 @@ class _Runner:
         if function.kind == PYTHON:
             from cnflow.worker.surroundings import call_within  # noqa: PLC0415 - most workers need none
 
-            return call_within(what, self._guard, self._place.sandbox)
-        return call(what, self._place)
+            return outputs_checked(what, call_within(what, self._guard, self._place.sandbox))
+        return outputs_checked(what, call(what, self._place))
 
 
 def _packed(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
@@ -128,7 +134,7 @@ def _packed(kind: ResultKind, task: int, seconds: float, value: object) -> list[
 
 
 def _dump_body(value: object) -> bytes:
-    return payload.dump(value).body
+    return payload.dump_in_band(value)
 
 
 def _write(manager: socket.socket, chunks: list[Part]) -> None:

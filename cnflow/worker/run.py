@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -46,6 +47,20 @@ class Raised(NamedTuple):
     message: str
     traceback_text: str
     """As Python prints it, from the user's function on; empty for errors that explain themselves."""
+
+
+def outputs_checked(what: Call, value: Any) -> Any:  # noqa: ANN401 - the user's value
+    """*value*, if every output that was promised is there.
+
+    Raises:
+        MissingOutputs: names those that are not.
+    """
+    missing = [path for path in what.options.outputs if not os.path.exists(path)]  # noqa: PTH110 - pathlib is slow to import
+    if missing:
+        from cnflow.errors import MissingOutputs  # noqa: PLC0415 - only failures need it
+
+        raise MissingOutputs(what.name, missing)
+    return value
 
 
 def call(what: Call, place: Place) -> Any:  # noqa: ANN401 - the user's value

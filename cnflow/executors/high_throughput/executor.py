@@ -141,6 +141,8 @@ class HighThroughput:
         if digest:
             logger.info("executor %s runs image %s, digest %s", self.label, self.image, digest)
         keys = RunKeys.make() if any(not is_loopback(host) for host in hosts) else None
+        if self._closing.is_set():
+            return
         endpoint = self._start_interchange(hosts, keys)
         if self._closing.is_set():
             return
@@ -150,8 +152,10 @@ class HighThroughput:
             self._settings.provider,
             lambda block: self._request(block, hosts, endpoint, keys),
             self._break,
+            lambda block, reason: self._line.order(msg.BlockGone(block, reason)),
         )
-        self._blocks.run()
+        if not self._closing.is_set():  # who closes after this finds the blocks, and stops them
+            self._blocks.run()
 
     def _start_interchange(self, hosts: Collection[str | None], keys: RunKeys | None) -> str:
         """Start it and return the endpoint for managers, which holds ``{host}`` when there are *hosts*."""
@@ -227,12 +231,10 @@ class HighThroughput:
             return Outcome(task, None, CancelledError())
         return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))
 
-    def _on_interchange_lost(self, exitcode: int) -> None:
-        log = self._log_dir / "interchange.log"
-        said = quoted_tail(log)
-        self._break(
-            InterchangeLostError(f"The interchange of executor {self.label!r} ended ({exitcode}); see {log}.{said}")
-        )
+    def _on_interchange_lost(self, how: str) -> None:
+        said = quoted_tail(self._log_dir / "interchange.log")
+        advice = "Nothing more can run on this executor: end the run and load the configuration again."
+        self._break(InterchangeLostError(f"Executor {self.label!r} lost its interchange: {how}. {advice}{said}"))
         self._bound.set()
 
     # Any thread

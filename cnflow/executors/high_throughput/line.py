@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId, TaskId
     from cnflow.interchange.loop import InterchangeSettings
+from cnflow.providers.endings import exit_words
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Line:
         label: names the thread.
         log_file: what the interchange logs.
         receive: called with each message and its attached frames.
-        lost: called with the exit code when the interchange ended without being told to.
+        lost: called with how the interchange was lost, when that was not asked for.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Line:
         label: str,
         log_file: Path,
         receive: Callable[[msg.ToDriver, list[Any]], None],
-        lost: Callable[[int], None],
+        lost: Callable[[str], None],
     ) -> None:
         self._receive = receive
         self._lost = lost
@@ -57,7 +59,7 @@ class Line:
         self._leaving = threading.Lock()
         """Held by whoever takes tasks out of the outbox; putting in needs none."""
 
-        self._cancelled: deque[list[TaskId]] = deque()
+        self._orders: deque[msg.Cancel | msg.BlockGone] = deque()
         self._sent: set[FunctionId] = set()
         self._wake_read, self._wake_write = os.pipe()
         self._asleep = False
@@ -65,18 +67,26 @@ class Line:
         self._is_up = False
         """The interchange has spoken and lives; otherwise nobody is there to send to."""
 
+        self._life = threading.Lock()
+        """Held while it starts, and while it is decided that it stops."""
+
         self._thread = threading.Thread(target=self._serve, name=f"cnflow-{label}-line", daemon=True)
         self._folder: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, make_settings: Callable[[str], InterchangeSettings]) -> None:
-        """Start process and thread. *make_settings* is given a private folder for socket files.
+        """Start process and thread, unless stopped already. *make_settings* is given a private folder for socket files.
 
         Raises:
             OSError: the process cannot be started.
         """
+        with self._life:
+            if not self._stopping:
+                self._start(make_settings)
+
+    def _start(self, make_settings: Callable[[str], InterchangeSettings]) -> None:
         # Not the run's folder: the path of a socket file may have 107 bytes at most (unix(7)).
-        self._folder = tempfile.mkdtemp(prefix="cnflow-")
+        self._folder = tempfile.mkdtemp(prefix="cnflow-", dir=_folder_for_sockets())
         settings = make_settings(self._folder)
         self._context = sockets.context()
         self._socket = sockets.await_interchange(self._context, settings.driver_endpoint)
@@ -115,15 +125,20 @@ class Line:
                     self._outbox.append(packed)
         others = list(set(tasks).difference(taken))
         if others:
-            self._cancelled.append(others)
-            self._wake_if_asleep()
+            self.order(msg.Cancel(list(others)))
         return taken
+
+    def order(self, order: msg.Cancel | msg.BlockGone) -> None:
+        """Queue an order; it leaves after all tasks that were queued before it. Safe from any thread."""
+        self._orders.append(order)
+        self._wake_if_asleep()
 
     def stop(self) -> None:
         """Have the interchange stop its managers and end; waits for it."""
-        if self._stopping:
-            return
-        self._stopping = True
+        with self._life:
+            if self._stopping:
+                return
+            self._stopping = True
         if self._process is not None:
             self._wake()
             if self._thread is not threading.current_thread():
@@ -140,9 +155,18 @@ class Line:
             self._wake()
 
     def _wake(self) -> None:
-        os.write(self._wake_write, b"x")
+        with contextlib.suppress(OSError):  # stopped, and closed, in this moment
+            os.write(self._wake_write, b"x")
 
     def _serve(self) -> None:
+        try:
+            self._turn()
+        except BaseException as error:  # a silent end would leave everybody waiting
+            logger.exception("the line to the interchange broke")
+            self._is_up = False
+            self._lost(f"the line to it broke: {type(error).__name__}: {error}")
+
+    def _turn(self) -> None:
         assert self._process is not None
         death = os.pidfd_open(self._process.pid)
         poller = sockets.poller()
@@ -172,17 +196,17 @@ class Line:
         exitcode = process.wait()
         self._is_up = False
         if not self._stopping:
-            logger.error("the interchange ended with exit code %d; see %s", exitcode, self._log_file)
-            self._lost(exitcode)
+            logger.error("the interchange %s; see %s", exit_words(exitcode), self._log_file)
+            self._lost(f"it {exit_words(exitcode)}; see {self._log_file}")
 
     def _flush(self) -> None:
-        while self._is_up and (self._outbox or self._cancelled):
+        while self._is_up and (self._outbox or self._orders):
             # Looked at before the outbox: whatever is cancelled by now has left before, or leaves now.
-            cancelled = [self._cancelled.popleft() for _ in range(len(self._cancelled))]
+            orders = [self._orders.popleft() for _ in range(len(self._orders))]
             while self._outbox:
                 self._send_work()
-            for tasks in cancelled:
-                self._socket.send([msg.encode(msg.Cancel(list(tasks)))])
+            for order in orders:
+                self._socket.send([msg.encode(order)])
 
     def _send_work(self) -> None:
         functions: list[msg.Function] = []
@@ -208,6 +232,16 @@ class Line:
             logger.warning("the interchange did not end within %.0f s of being told to; killed", _END_WITHIN)
             process.kill()
             process.wait()
+
+
+_LONGEST_SOCKET_FILE = 107
+"""Bytes; unix(7), less the end mark."""
+
+
+def _folder_for_sockets() -> str | None:
+    """Where to make the folder for socket files: the usual one for temporary files, unless its name is too long."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual.encode()) + len("/cnflow-xxxxxxxx/managers") <= _LONGEST_SOCKET_FILE else "/tmp"  # noqa: S108 - mkdtemp makes a private one in it
 
 
 def _python_path() -> str:

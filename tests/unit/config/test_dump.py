@@ -59,7 +59,7 @@ HTEX = st.builds(
     cores_per_worker=SOME,
     mem_per_worker=or_none(SOME),
     address=or_none(TEXT),
-    worker_port_range=or_none(st.tuples(st.integers(1, 65535), st.integers(1, 65535))),
+    worker_port_range=or_none(st.tuples(st.integers(1, 1000), st.integers(1000, 65535))),
 )
 THREADS = st.builds(ThreadPoolExecutor, max_threads=st.integers(1, 9))
 
@@ -68,8 +68,18 @@ THREADS = st.builds(ThreadPoolExecutor, max_threads=st.integers(1, 9))
 def configs(draw):
     executors = draw(st.lists(HTEX | THREADS, min_size=1, max_size=3))
     for number, executor in enumerate(executors):
-        executor.label = f"{number}{draw(TEXT)}"
-    return Config(executors=executors, retries=draw(COUNT), ignore_images=draw(st.booleans()), run_dir=draw(TEXT))
+        executor.label = f"{number}{draw(st.from_regex(r'[A-Za-z0-9._-]{0,8}', fullmatch=True))}"
+    return Config(
+        executors=executors,
+        retries=draw(COUNT),
+        ignore_images=draw(st.booleans()),
+        run_dir=draw(TEXT),
+        app_cache=draw(st.booleans()),
+        checkpoint_mode=draw(st.sampled_from([None, "task_exit", "periodic", "dfk_exit", "manual"])),
+        checkpoint_period=draw(st.sampled_from([None, "00:10:00", 30.5])),
+        checkpoint_files=draw(or_none(st.lists(TEXT, max_size=2))),
+        initialize_logging=draw(st.booleans()),
+    )
 
 
 @EACH

@@ -76,7 +76,7 @@ def test_a_copy_shares_nothing_with_its_original():
         (lambda: Config(retries=-1), "Config: retries: Input should be greater than or equal to 0, not -1"),
         (lambda: Config(executors=[]), "Config: executors: "),
         (lambda: Config(executors=[ThreadPoolExecutor()] * 2), "two executors are labelled 'threads'"),
-        (lambda: HighThroughputExecutor(heartbeat_period=9, heartbeat_threshold=9), "must be longer than"),
+        (lambda: HighThroughputExecutor(heartbeat_period=9, heartbeat_threshold=9), "must be at least twice"),
         (lambda: HighThroughputExecutor(worker_port_range=(0, 70000)), "worker_port_range"),
         (lambda: LocalProvider(init_blocks=3, max_blocks=2), "init_blocks=3 may not be more than max_blocks=2"),
         (lambda: LocalProvider(parallelism=1.5), "parallelism"),

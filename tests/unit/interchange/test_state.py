@@ -131,9 +131,20 @@ def test_a_manager_that_nothing_was_said_to_is_sent_a_heartbeat():
     state = interchange()
     joined(state, A)
     state.heard(A, 9)
+    assert state.ticked(4) == []
+    assert state.ticked(5) == [SendHeartbeat(A)]
+    assert state.ticked(9) == []
     assert state.ticked(10) == [SendHeartbeat(A)]
-    state.heard(A, 19)
-    assert state.ticked(19) == []
+
+
+def test_a_block_that_has_ended_is_not_waited_for():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    state.dispatch(0)
+    assert state.block_gone("0", "it was killed") == [TellDown(A, "it was killed", [0, 1])]
+    assert state.block_gone("7", "another") == []
+    assert state.dispatch(0) == []
 
 
 def test_a_stranger_is_refused():

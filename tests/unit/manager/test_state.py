@@ -98,6 +98,15 @@ def test_a_crash_fails_the_task_that_ran_and_only_that():
     assert [number for _, number in given(state.dispatch(0))] == [2, 3]
 
 
+def test_a_record_of_a_process_that_a_task_forked_is_dropped():
+    state = running(manager(slots=1), 0)
+    state.work([FUNCTION], tasks(0, 1))
+    state.dispatch(0)
+    state.returned(0, [value(0), value(0)], 0)
+    assert [result.id for result, _ in state.take_results()] == [0]
+    assert given(state.dispatch(0)) == [(0, 1)]
+
+
 def test_a_replaced_worker_is_given_the_functions_anew():
     state = running(manager(slots=1), 0)
     state.work([FUNCTION], tasks(0, 1))

@@ -1,0 +1,175 @@
+"""inputs=, outputs=, stdout=, stderr=, walltime=, env=, sandbox=: how a task is run, on threads and on processes."""
+
+import concurrent.futures
+import time
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow import AUTO_LOGNAME, Config, File, bash_app, python_app
+from cnflow.errors import AppTimeout, BadStdStreamFile, BashExitFailure, ConfigurationError, MissingOutputs
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+
+@pytest.fixture(params=["threads", "processes"])
+def dfk(request, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    executor = ThreadPoolExecutor() if request.param == "threads" else HighThroughputExecutor(max_workers=2)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def processes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))) as loaded:
+        yield loaded
+
+
+@bash_app
+def write(text, outputs=()):
+    return f"printf %s '{text}' > {outputs[0]}"
+
+
+@bash_app
+def shell(command):
+    return command
+
+
+@python_app
+def read(inputs=()):
+    from pathlib import Path
+
+    return [Path(path).read_text() for path in inputs]
+
+
+@python_app
+def nap(seconds):
+    import time
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:  # a thread is stopped between two lines of Python, not inside one long sleep
+        time.sleep(0.01)
+    return seconds
+
+
+@pytest.mark.usefixtures("dfk")
+class TestOnThreadsAndOnProcesses:
+    def test_a_file_that_one_task_makes_is_read_by_the_next(self, tmp_path):
+        one = write("one", outputs=[File("one.txt")])
+        two = write("two", outputs=[str(tmp_path / "two.txt")])
+        assert read(inputs=[*one.outputs, *two.outputs]).result(30) == ["one", "two"]
+        assert one.outputs[0].result(0).filename == "one.txt"
+
+    def test_the_callers_lists_are_left_as_they_are(self):
+        outputs = ["x.txt"]
+        future = write("x", outputs=outputs)
+        inputs = [future.outputs[0]]
+        read(inputs=inputs).result(30)
+        assert outputs == ["x.txt"]
+        assert inputs == [future.outputs[0]]
+
+    def test_an_output_that_was_not_made_is_named(self):
+        future = shell("true", outputs=["a.txt", "b.txt"])
+        error = future.exception(30)
+        assert isinstance(error, MissingOutputs)
+        assert "a.txt, b.txt" in str(error)
+        assert future.outputs[0].exception(0) is error
+
+    def test_inputs_that_the_function_does_not_take_are_waited_for_all_the_same(self):
+        made = write("x", outputs=["x.txt"])
+        assert shell("test -f x.txt", inputs=made.outputs).result(30) == 0
+
+    def test_streams_are_named_by_task_and_app_on_request(self, dfk):
+        future = shell("echo out; echo err >&2", stdout=AUTO_LOGNAME, stderr=AUTO_LOGNAME, label="mine")
+        future.result(30)
+        assert future.stdout == str(dfk.run_dir / "task_logs" / "0000" / "task_0000_shell_mine.stdout")
+        assert Path(future.stdout).read_text() == "out\n"
+        assert Path(future.stderr).read_text() == "err\n"
+
+    def test_a_stream_that_cannot_be_opened_is_named(self, tmp_path):
+        error = shell("true", stdout=str(tmp_path)).exception(30)
+        assert isinstance(error, BadStdStreamFile)
+        assert str(tmp_path) in str(error)
+
+    def test_a_command_has_the_environment_that_it_was_given(self, tmp_path):
+        shell("echo $GREETING", env={"GREETING": "hello"}, stdout="out.txt").result(30)
+        assert (tmp_path / "out.txt").read_text() == "hello\n"
+
+    def test_walltime_stops_a_command_and_all_that_it_started(self, tmp_path):
+        begin = time.monotonic()
+        error = shell("sleep 600 & echo $! > pid; wait", walltime=0.5).exception(30)
+        assert isinstance(error, AppTimeout)
+        assert time.monotonic() - begin < 10
+        child = int((tmp_path / "pid").read_text())
+        wait_until(lambda: not is_running(child))
+
+    def test_walltime_stops_a_python_app_at_decoration_and_at_call(self):
+        patient = python_app(walltime=60)(nap.function)
+        assert patient(0.01).result(30) == 0.01
+        assert isinstance(patient(30, walltime=0.3).exception(30), AppTimeout)
+        assert isinstance(python_app(walltime=0.3)(nap.function)(30).exception(30), AppTimeout)
+
+    def test_a_running_task_is_cancelled(self):
+        running = nap(60)
+        time.sleep(0.3)
+        assert running.cancel()
+        assert concurrent.futures.wait([running], 20).done == {running}
+        assert running.cancelled()
+        assert nap(0).result(30) == 0
+
+    def test_bad_keywords_are_refused_at_the_call(self):
+        with pytest.raises(ConfigurationError, match=r"nap\(walltime=...\) must be a number of seconds"):
+            nap(1, walltime="long")
+        with pytest.raises(ConfigurationError, match=r"outputs\[0\] is a int"):
+            write("x", outputs=[5])
+        with pytest.raises(ConfigurationError, match=r"outputs='x\.txt' is one file"):
+            write("x", outputs="x.txt")
+
+
+@pytest.mark.usefixtures("processes")
+class TestOnProcesses:
+    def test_what_a_python_app_prints_can_be_captured(self, tmp_path):
+        @python_app
+        def prints():
+            import os
+            import sys
+
+            sys.stdout.write("from python\n")
+            os.system("echo from a child")
+
+        prints(stdout="out.txt").result(30)
+        assert sorted((tmp_path / "out.txt").read_text().splitlines()) == ["from a child", "from python"]
+
+    def test_a_sandbox_holds_the_inputs_and_gives_back_the_outputs(self, tmp_path):
+        (tmp_path / "data.txt").write_text("data")
+        done = shell(
+            "cat data.txt > copy.txt; touch junk; pwd > where.txt",
+            inputs=["data.txt"],
+            outputs=["copy.txt", "where.txt"],
+            sandbox=True,
+        )
+        done.result(30)
+        assert (tmp_path / "copy.txt").read_text() == "data"
+        assert not (tmp_path / "junk").exists()
+        assert not Path((tmp_path / "where.txt").read_text().strip()).exists()
+
+    def test_a_failing_command_in_a_sandbox_leaves_nothing(self, tmp_path):
+        before = sorted(tmp_path.iterdir())
+        assert isinstance(shell("touch junk; exit 2", sandbox=True).exception(30), BashExitFailure)
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
