@@ -53,7 +53,7 @@ def load(config: Config | None = None) -> DataFlowKernel:
         config = Config()
     if not isinstance(config, Config):
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
-    dfk = _assemble(config.model_copy(deep=True))
+    dfk = new_run(config.model_copy(deep=True))
     current.put(dfk)
     if config.initialize_logging:
         dfk.on_cleanup(set_file_logger(dfk.run_dir / "cnflow.log", level=logging.INFO))
@@ -91,7 +91,12 @@ def wait_for_current_tasks() -> None:
     current.require("wait_for_current_tasks()").wait_for_current_tasks()
 
 
-def _assemble(config: Config) -> DataFlowKernel:
+def new_run(config: Config) -> DataFlowKernel:
+    """A DFK with all that *config*, which is its own from now on, asks for; nothing is started and nothing loaded.
+
+    Raises:
+        ConfigurationError: *config* cannot work, or its `run_dir` cannot be written to.
+    """
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
     if config.ignore_images:
@@ -170,9 +175,12 @@ def make_run_dir(parent: Path) -> Path:
     """A fresh ``parent/NNN`` that only the user can enter; two runs that start at one moment get two.
 
     Raises:
-        OSError: *parent* cannot be made or written to.
+        ConfigurationError: *parent* is no folder and cannot be made one.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"run_dir={str(parent)!r} cannot be used: {error}.") from error
     numbers = [int(entry.name) for entry in parent.iterdir() if entry.name.isdigit()]
     for number in itertools.count(max(numbers, default=-1) + 1):
         folder = parent / f"{number:03d}"

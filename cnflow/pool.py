@@ -13,7 +13,7 @@ import time
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from cnflow.assemble import _assemble
+from cnflow.assemble import new_run
 from cnflow.config import Config
 from cnflow.dataflow.records import AppOptions
 from cnflow.errors import ConfigurationError, ExecutorClosedError
@@ -179,7 +179,7 @@ class PoolExecutor(concurrent.futures.Executor):
 
 
 def _started(config: Config) -> DataFlowKernel:
-    dfk = _assemble(config.model_copy(deep=True))
+    dfk = new_run(config.model_copy(deep=True))
     try:
         dfk.start()
     except BaseException:

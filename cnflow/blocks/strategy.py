@@ -36,7 +36,7 @@ class Strategy:
     """The state; events are method calls, what is to be done comes back."""
 
     def __init__(self, settings: ProviderSettings) -> None:
-        self._wanted = settings.init_blocks
+        self._wanted = max(1, settings.init_blocks)  # nothing else would ever start one
         self._next = 0
         self._living: dict[BlockId, bool] = {}
         """Block -> whether a manager of it has connected."""

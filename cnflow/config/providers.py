@@ -14,19 +14,22 @@ class ProviderSettings(Settings):
 
     kind: str
     init_blocks: int = Field(default=1, ge=0)
-    """Blocks started at once when the executor starts."""
+    """Blocks started at once when the executor starts, and kept: one that ends is replaced. As long as blocks do not
+    follow demand, 0 starts one."""
 
     min_blocks: int = Field(default=0, ge=0)
-    """Blocks kept even when idle."""
+    """Blocks kept even when idle. No effect yet: `init_blocks` are kept."""
 
     max_blocks: int = Field(default=1, ge=0)
-    """Never more blocks than this at one time; raised to `init_blocks` where that is more."""
+    """Never more blocks than this at one time; raised to `init_blocks` where that is more. Blocks do not follow demand
+    yet, so that no more than `init_blocks` are started."""
 
     nodes_per_block: int = Field(default=1, ge=1)
     """Nodes that one block spans."""
 
     parallelism: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks."""
+    """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks. Without
+    effect yet."""
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow import joining
 from cnflow.dataflow.kernel import Kernel
 from cnflow.errors import ConfigurationError, ExecutorClosedError
-from cnflow.model.task import TaskState, title_of
+from cnflow.model.task import AppKind, TaskState, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from cnflow.ids import TaskId
     from cnflow.model.status import ExecutorStatus
 
 _on_load: list[Callable[[DataFlowKernel], None]] = []
@@ -72,10 +73,21 @@ class DataFlowKernel(Kernel):
             if self._closed:
                 return
             self._closed = True
+            running = self._launched()
+        for label, tasks in running.items():
+            self._executors[label].cancel(tasks)
         with contextlib.ExitStack() as each:  # one that fails does not keep the others from being ended
             each.callback(self._end)
             for executor in self._executors.values():
                 each.callback(executor.shutdown)
+
+    def _launched(self) -> dict[str, list[TaskId]]:
+        """Tasks that executors have, by executor."""
+        found: dict[str, list[TaskId]] = {}
+        for task, record in self._records.items():
+            if self._machine.is_launched(task) and record.app.kind is not AppKind.JOIN:
+                found.setdefault(record.executor, []).append(task)
+        return found
 
     def _end(self) -> None:
         with self._lock:

@@ -165,6 +165,8 @@ class Kernel:
         joining.when_joined(task, record.app.name, returned, report)
 
     def _note(self, task: TaskId, record: TaskRecord, value: Any, error: BaseException | None) -> Ended:  # noqa: ANN401 - any result
+        if self._closed and isinstance(error, CancelledError) and not record.cancelling:
+            error = ExecutorClosedError(f"{title_of(task, record.app.name)} was stopped: the run was ended.")
         record.value, record.error = value, error
         verdict = verdict_on(error, closed=self._closed, cancelling=record.cancelling)
         cost = 1.0
@@ -239,7 +241,11 @@ class Kernel:
             elif asked is Answer.RUN:
                 batches.setdefault(record.executor, []).append(ready)
         for label, batch in batches.items():
-            self._executors[label].submit(batch)
+            executor = self._executors[label]
+            executor.submit(batch)
+            late = [ready.id for ready in batch if (known := self._records.get(ready.id)) and known.cancelling]
+            if late:  # cancelled in this moment: the executor may not have known them then
+                executor.cancel(late)
         with self._lock:
             return self._claimed(self._machine.ended(tries))
 

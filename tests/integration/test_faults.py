@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -118,3 +121,96 @@ def test_what_a_task_started_ends_with_the_run(tmp_path):
         child = starts_a_child().result(30)
         assert is_running(child)
     wait_until(lambda: not is_running(child))
+
+
+def test_a_dead_manager_is_known_by_its_block_and_not_by_its_silence(tmp_path):
+    with load(tmp_path) as dfk:  # heartbeats as they come: 30 s and 120 s
+        (manager,) = managers_of(dfk, 1)
+        futures = [nap(0.1, n) for n in range(5)]
+        begin = time.monotonic()
+        os.kill(manager, signal.SIGKILL)
+        assert [future.result(30) for future in futures] == list(range(5))
+        assert time.monotonic() - begin < 15
+
+
+def test_a_task_that_forks_and_returns_twice_harms_nobody(tmp_path):
+    @python_app
+    def forks():
+        import os
+
+        return os.fork() > 0
+
+    with load(tmp_path):
+        assert forks().result(30) is True
+        assert [nap(0, n).result(30) for n in range(20)] == list(range(20))
+
+
+def test_a_task_that_closes_everything_does_not_keep_its_manager_busy(tmp_path):
+    @python_app
+    def closes():
+        import os
+        import time
+
+        os.closerange(1, 100)
+        time.sleep(1.5)
+
+    with load(tmp_path):
+        _, manager = pids().result(30)
+        closes()
+        time.sleep(0.5)
+        before = cpu_seconds(manager)
+        time.sleep(0.8)
+        assert cpu_seconds(manager) - before < 0.4
+        assert nap(0, 1).result(30) == 1
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_run_that_ends_while_it_starts_leaves_nothing(tmp_path, monkeypatch):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    before = set(children())
+    for delay in (0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2):
+        dfk = load(tmp_path)
+        time.sleep(delay)
+        dfk.cleanup()
+    assert set(children()) == before
+    assert list(folder.iterdir()) == []
+
+
+def test_an_exception_that_is_no_exception_is_the_tasks_own(tmp_path):
+    @python_app
+    def odd():
+        class Odd(BaseException):
+            pass
+
+        raise Odd("mine")
+
+    with load(tmp_path):
+        assert "mine" in str(odd().exception(30))
+        assert nap(0, 1).result(30) == 1
+
+
+def test_the_driver_is_killed_and_its_folder_of_sockets_goes(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import cnflow, time\n"
+        "from cnflow import Config, python_app\n"
+        "from cnflow.executors import HighThroughputExecutor\n"
+        "cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)]))\n"
+        "python_app(lambda: 1)().result()\n"
+        "print('up', flush=True)\n"
+        "time.sleep(60)\n",
+    )
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    driver = subprocess.Popen([sys.executable, script], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    assert driver.stdout.readline() == b"up\n"
+    driver.kill()
+    driver.communicate(timeout=20)
+    wait_until(lambda: not list(folder.glob("cnflow-*")))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -94,6 +95,13 @@ def place():
 
 def add(*numbers):
     return sum(numbers)
+
+
+def nap(seconds):
+    import time
+
+    time.sleep(seconds)
+    return seconds
 
 
 def minor():
@@ -200,3 +208,49 @@ def test_a_task_for_another_python_is_refused_and_other_tasks_go_on(config, imag
     assert other in str(caught.value)
     assert OWN_MINOR in str(caught.value)
     assert tag in str(caught.value)
+
+
+def test_an_app_that_names_another_app_runs_in_an_image(config, image):
+    @python_app(image=image)
+    def increment(number):
+        return number + 1
+
+    @python_app(image=image)
+    def twice(number):
+        return increment(increment(number))  # inside a task, an app is the plain function
+
+    template = HighThroughputExecutor(provider=DockerProvider(), max_workers=1)
+    with cnflow.load(config(template)):
+        assert twice(5).result(timeout=60) == 7
+
+
+def test_a_killed_container_is_replaced_and_its_tasks_run_again_without_waiting_for_a_heartbeat(config, image, engine):
+    label = uuid.uuid4().hex
+    provider = DockerProvider(create={"labels": {"cnflow.test": label}})
+    with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider, max_workers=1))):
+        python_app(add)(1).result(timeout=60)
+        futures = [python_app(nap)(0.2) for _ in range(5)]
+        (container,) = engine.containers.list(filters={"label": f"cnflow.test={label}"})
+        begin = time.monotonic()
+        container.kill()
+        assert [future.result(timeout=60) for future in futures] == [0.2] * 5
+        assert time.monotonic() - begin < 30, "that is what a heartbeat alone would take"
+
+
+def test_a_template_may_be_named_in_two_ways(config, image):
+    template = HighThroughputExecutor(label="boxes", provider=DockerProvider(), max_workers=1)
+    with cnflow.load(config(template)) as dfk:
+        first = python_app(add, image=image)
+        second = python_app(add, image=image, executors="boxes")
+        assert (first(1, 2).result(timeout=60), second(3, 4).result(timeout=60)) == (3, 7)
+        assert len(dfk.executor_status()) == 1
+
+
+def test_a_run_that_ends_while_a_container_starts_leaves_none(config, image, engine):
+    label = uuid.uuid4().hex
+    provider = DockerProvider(create={"labels": {"cnflow.test": label}})
+    for delay in (0, 0.1, 0.3, 0.5):
+        with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider, max_workers=1))) as dfk:
+            time.sleep(delay)
+            dfk.cleanup()
+    assert not engine.containers.list(all=True, ignore_removed=True, filters={"label": f"cnflow.test={label}"})

@@ -10,6 +10,10 @@ def test_init_blocks_are_started_at_once():
     assert strategy(2).begin() == [StartBlock("0"), StartBlock("1")]
 
 
+def test_without_init_blocks_one_is_started_as_nothing_else_would():
+    assert strategy(0).begin() == [StartBlock("0")]
+
+
 def test_a_first_block_that_fails_is_the_end_with_its_reason():
     state = strategy()
     state.begin()

@@ -1,0 +1,28 @@
+"""ignore_images: the script of a machine with an engine runs on one without."""
+
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor
+from cnflow.providers import DockerProvider
+
+
+@python_app(image="app1:0.1")
+def in_an_image(number):
+    return number + 1
+
+
+@python_app(executors=["boxes"])
+def in_an_executor(number):
+    return number + 2
+
+
+def test_apps_with_images_and_executors_of_containers_run_as_processes(tmp_path):
+    boxes = HighThroughputExecutor(label="boxes", provider=DockerProvider(), max_workers=1)
+    with cnflow.load(Config(executors=[boxes], ignore_images=True, run_dir=str(tmp_path))):
+        assert in_an_executor(in_an_image(1)).result(30) == 4
+
+
+def test_a_fixed_image_is_ignored_too(tmp_path):
+    fixed = HighThroughputExecutor(label="boxes", image="app1:0.1", max_workers=1)
+    with cnflow.load(Config(executors=[fixed], ignore_images=True, run_dir=str(tmp_path))):
+        assert in_an_executor(1).result(30) == 3
