@@ -121,7 +121,7 @@ class Machine:
         if missing:
             self._counts[TaskState.WAITING] += 1
             return Changes([], [], {})
-        self._counts[TaskState.LAUNCHED] += 1
+        self._count(task, None, TaskState.LAUNCHED)
         return Changes([task], [], {})
 
     def ended(self, tries: Iterable[Ended]) -> Changes:
@@ -167,12 +167,18 @@ class Machine:
         """The run ends: every task that is not final fails."""
         changes = Changes([], [], {})
         for task, node in self._nodes.items():
-            self._counts[TaskState.WAITING if node.missing else TaskState.LAUNCHED] -= 1
-            self._counts[TaskState.FAILED] += 1
+            self._count(task, TaskState.WAITING if node.missing else TaskState.LAUNCHED, TaskState.FAILED)
             changes.final.append((task, TaskState.FAILED))
         self._failed.update(self._nodes)
         self._nodes.clear()
         return changes
+
+    def _count(self, task: TaskId, before: TaskState | None, after: TaskState) -> None:
+        """Move *task* from one count to another; one below zero is a future from elsewhere, and no task."""
+        if task >= 0:
+            if before is not None:
+                self._counts[before] -= 1
+            self._counts[after] += 1
 
     @staticmethod
     def _try_again(node: _Node, verdict: Verdict, cost: float) -> bool:
@@ -187,8 +193,7 @@ class Machine:
     def _done(self, task: TaskId, node: _Node, changes: Changes) -> None:
         del self._nodes[task]
         counts = self._counts
-        counts[TaskState.LAUNCHED] -= 1
-        counts[TaskState.DONE] += 1
+        self._count(task, TaskState.LAUNCHED, TaskState.DONE)
         changes.final.append((task, TaskState.DONE))
         for dependent in node.dependents or ():
             waiting = self._nodes.get(dependent)
@@ -201,8 +206,7 @@ class Machine:
                 changes.launch.append(dependent)
 
     def _fail(self, task: TaskId, state: TaskState, changes: Changes) -> None:
-        self._counts[TaskState.WAITING if self._nodes[task].missing else TaskState.LAUNCHED] -= 1
-        self._counts[state] += 1
+        self._count(task, TaskState.WAITING if self._nodes[task].missing else TaskState.LAUNCHED, state)
         changes.final.append((task, state))
         spreading = deque([task])
         while spreading:

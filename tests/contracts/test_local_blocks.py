@@ -67,9 +67,12 @@ def test_a_later_process_of_the_same_id_is_neither_seen_nor_ended(fake_root):
 
 
 def test_modules_beside_the_users_script_are_found(start, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    added = tmp_path / "added"
+    monkeypatch.setattr(sys, "path", [str(added), str(tmp_path), *sys.path])
     _, _, report = start(environment={"PYTHONPATH": "/mine"})
-    assert report["environ"]["PYTHONPATH"] == f"{tmp_path}:/mine"
+    found = report["environ"]["PYTHONPATH"].split(":")
+    assert found[:2] == [str(added), str(tmp_path)]
+    assert found[-1] == "/mine"
     assert report["isolated"] == 0
 
 

@@ -199,24 +199,27 @@ def test_a_provider_that_cannot_start_a_block_is_quoted(tmp_path):
     assert "/no/such/python" in str(error)
 
 
+NAPPING_DRIVER = (
+    "import cnflow, time, os\n"
+    "from cnflow import Config, python_app\n"
+    "from cnflow.executors import HighThroughputExecutor\n"
+    "@python_app\n"
+    "def pid():\n"
+    "    import os\n"
+    "    return os.getpid(), os.getppid()\n"
+    "@python_app\n"
+    "def nap():\n"
+    "    import time\n"
+    "    time.sleep(60)\n"
+    "with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)])):\n"
+    "    print(*pid().result(), flush=True)\n"
+    "    nap().result()\n"
+)
+
+
 def test_ctrl_c_ends_the_run_and_leaves_no_process(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(
-        "import cnflow, time, os\n"
-        "from cnflow import Config, python_app\n"
-        "from cnflow.executors import HighThroughputExecutor\n"
-        "@python_app\n"
-        "def pid():\n"
-        "    import os\n"
-        "    return os.getpid(), os.getppid()\n"
-        "@python_app\n"
-        "def nap():\n"
-        "    import time\n"
-        "    time.sleep(60)\n"
-        "with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)])):\n"
-        "    print(*pid().result(), flush=True)\n"
-        "    nap().result()\n",
-    )
+    script.write_text(NAPPING_DRIVER)
     driver = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
     pids = [int(word) for word in driver.stdout.readline().split()]
     driver.send_signal(signal.SIGINT)

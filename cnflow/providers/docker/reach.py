@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
 
-from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_loopback
+from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_loopback, is_own
 from cnflow.errors import BlockRejectedError
 from cnflow.providers.docker.engine import is_local, rejecting
 from cnflow.words import nearest
@@ -38,7 +37,7 @@ def endpoint_hosts(client: docker.DockerClient, settings: DockerProvider) -> lis
     if network == "host" and local:
         return [LOOPBACK]
     gateways = [] if network == "host" or ":" in network else gateways_of(_inspect(client, network, settings))
-    return hosts([gateway for gateway in gateways if _is_ours(gateway)], addresses_of_this_machine(), local=local)
+    return hosts([gateway for gateway in gateways if is_own(gateway)], addresses_of_this_machine(), local=local)
 
 
 def hosts(gateways: Sequence[str], others: Sequence[str], *, local: bool | None) -> list[str]:
@@ -83,13 +82,3 @@ def _inspect(client: docker.DockerClient, network: str, settings: DockerProvider
                 f"The Docker engine has no network {network!r}.{nearest(network, known)} Known: {', '.join(known)}.",
             ) from error
         return found
-
-
-def _is_ours(address: str) -> bool:
-    """Whether this machine has *address*; with a rootless engine, or from inside a container, it does not."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
-        try:
-            trial.bind((address, 0))
-        except OSError:
-            return False
-        return True

@@ -177,6 +177,15 @@ def test_a_future_from_elsewhere_is_waited_for(kernel, executor):
     assert future.result(0) == 5
 
 
+def test_a_future_from_elsewhere_is_not_counted_as_a_task(kernel, executor):
+    dfk = kernel()
+    outside = Future()
+    dfk.submit(app(add), (outside, 1), {})
+    outside.set_result(4)
+    executor.run()
+    assert sum(dfk.task_counts().values()) == 1
+
+
 def test_a_future_from_elsewhere_that_fails_fails_its_dependents(kernel):
     outside = Future()
     future = kernel().submit(app(add), (outside, 1), {})
