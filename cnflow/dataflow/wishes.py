@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, outputs_of
 from cnflow.model.task import RunOptions
+from cnflow.staging import Direction, staging_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +51,7 @@ def wishes_of(app: str, given: Mapping[str, Any]) -> Wishes:
     """The special keywords in *given*, checked.
 
     Raises:
-        ConfigurationError: one is of the wrong type; names it and the app.
+        ConfigurationError: one is of the wrong type, or a file is where nothing can fetch it from; names it.
     """
     wishes = {name: given[name] for name in SPECIAL if given.get(name) is not None}
     if "walltime" in wishes and not _is_positive(wishes["walltime"]):
@@ -61,8 +62,13 @@ def wishes_of(app: str, given: Mapping[str, Any]) -> Wishes:
         if not isinstance(wishes["inputs"], (list, tuple)):
             raise _wrong(app, "inputs", "a list", wishes["inputs"])
         wishes["inputs"] = tuple(wishes["inputs"])
+        for file in wishes["inputs"]:
+            if isinstance(file, File):
+                staging_for(file, None, Direction.IN)
     if "outputs" in wishes:
         wishes["outputs"] = tuple(outputs_of(wishes["outputs"]))
+        for file in wishes["outputs"]:
+            staging_for(file, None, Direction.OUT)
     return Wishes(**wishes)
 
 

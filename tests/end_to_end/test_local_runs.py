@@ -234,7 +234,7 @@ def test_an_exception_in_the_block_ends_the_run_at_once(tmp_path):
     with pytest.raises(KeyError):
         run()
     assert time.monotonic() - begin < 15
-    assert "was not finished" in str(running[0].exception(0))
+    assert "the run was ended" in str(running[0].exception(0))
 
 
 def test_a_failing_dependency_names_its_root_through_processes(tmp_path):

@@ -8,7 +8,14 @@ import pytest
 
 import cnflow
 from cnflow import AUTO_LOGNAME, Config, File, bash_app, python_app
-from cnflow.errors import AppTimeout, BadStdStreamFile, BashExitFailure, ConfigurationError, MissingOutputs
+from cnflow.errors import (
+    AppTimeout,
+    BadStdStreamFile,
+    BashExitFailure,
+    ConfigurationError,
+    MissingOutputs,
+    UnknownNameError,
+)
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 
@@ -126,6 +133,15 @@ class TestOnThreadsAndOnProcesses:
             write("x", outputs=[5])
         with pytest.raises(ConfigurationError, match=r"outputs='x\.txt' is one file"):
             write("x", outputs="x.txt")
+        with pytest.raises(UnknownNameError, match="scheme of files that can be staged in is called 'gopher'"):
+            read(inputs=[File("gopher://host/x.txt")])
+
+    def test_a_cached_call_is_run_again_when_its_input_file_has_changed(self, tmp_path):
+        cached = python_app(cache=True)(read.function)
+        (tmp_path / "data.txt").write_text("one")
+        assert cached(inputs=[File("data.txt")]).result(30) == ["one"]
+        (tmp_path / "data.txt").write_text("and two")
+        assert cached(inputs=[File("data.txt")]).result(30) == ["and two"]
 
 
 @pytest.mark.usefixtures("processes")

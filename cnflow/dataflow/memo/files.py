@@ -6,7 +6,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.memo.values import encoded
+from cnflow.dataflow.memo.values import encoded, id_for_memo
+from cnflow.model.file import File
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,13 @@ def id_of_file(path: str | os.PathLike[str], *, by_content: bool = False, output
         return encoded(("output", where))
     found = [_seen_from_outside(where, file, by_content=by_content) for file in sorted(_files_under(where))]
     return encoded(("content", found) if by_content else ("file", where, found))
+
+
+@id_for_memo.register(File)
+def _id_of_file_object(file: File, output_ref: bool = False) -> bytes:  # noqa: FBT001, FBT002 - the hook's signature
+    if not file.is_here:
+        return encoded(("elsewhere", file.url))
+    return id_of_file(file.filepath, output_ref=output_ref)
 
 
 def _files_under(where: str) -> Iterator[str]:
