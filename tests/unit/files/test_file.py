@@ -90,24 +90,24 @@ def test_a_file_elsewhere_has_a_path_once_it_is_staged():
     with pytest.raises(ConfigurationError, match=r"https://h/d/a.txt has no path here, since it was not staged."):
         os.fspath(file)
     assert str(file) == "https://h/d/a.txt"
-    file.local_path = "/work/a.txt"
-    assert (file.filepath, str(file), os.fspath(file)) == ("/work/a.txt",) * 3
+    file.local_path = "/staged/a.txt"
+    assert (file.filepath, str(file), os.fspath(file)) == ("/staged/a.txt",) * 3
     assert file.is_here
     assert file.filename == "a.txt"
 
 
 def test_where_its_copy_lies_travels_with_it_and_a_clean_copy_has_none():
     file = File("https://h/d/a.txt")
-    file.local_path = "/work/a.txt"
-    assert pickle.loads(pickle.dumps(file)).local_path == "/work/a.txt"
-    assert File(file).local_path == "/work/a.txt"
+    file.local_path = "/staged/a.txt"
+    assert pickle.loads(pickle.dumps(file)).local_path == "/staged/a.txt"
+    assert File(file).local_path == "/staged/a.txt"
     assert file.cleancopy().local_path is None
-    assert file.local_path == "/work/a.txt"
+    assert file.local_path == "/staged/a.txt"
 
 
 def test_files_are_equal_when_they_mean_the_same_file():
     staged = File("https://h/a")
-    staged.local_path = "/work/a"
+    staged.local_path = "/staged/a"
     assert File("https://h/a") == staged
     assert {File("/a"), File("file:///a"), File("file://localhost/a"), File("file:/a"), File(Path("/a"))} == {
         File("/a")
@@ -119,8 +119,8 @@ def test_files_are_equal_when_they_mean_the_same_file():
 def test_a_file_is_shown_as_it_was_written():
     file = File("https://h/a")
     assert repr(file) == "File('https://h/a')"
-    file.local_path = "/work/a"
-    assert repr(file) == "<File 'https://h/a' staged at '/work/a'>"
+    file.local_path = "/staged/a"
+    assert repr(file) == "<File 'https://h/a' staged at '/staged/a'>"
 
 
 def test_the_parts_of_a_file_cannot_be_changed():
