@@ -237,22 +237,7 @@ def is_running(pid):
 
 def test_a_killed_driver_leaves_no_process(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(
-        "import cnflow\n"
-        "from cnflow import Config, python_app\n"
-        "from cnflow.executors import HighThroughputExecutor\n"
-        "@python_app\n"
-        "def pid():\n"
-        "    import os\n"
-        "    return os.getpid(), os.getppid()\n"
-        "@python_app\n"
-        "def nap():\n"
-        "    import time\n"
-        "    time.sleep(60)\n"
-        "with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)])):\n"
-        "    print(*pid().result(), flush=True)\n"
-        "    nap().result()\n",
-    )
+    script.write_text(NAPPING_DRIVER)
     driver = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, cwd=tmp_path)
     pids = [int(word) for word in driver.stdout.readline().split()]
     driver.kill()
