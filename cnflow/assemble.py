@@ -53,19 +53,24 @@ def load(config: Config | None = None) -> DataFlowKernel:
         config = Config()
     if not isinstance(config, Config):
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
-    dfk = new_run(config.model_copy(deep=True))
+    dfk = new_run(config)
     current.put(dfk)
-    if config.initialize_logging:
-        dfk.on_cleanup(set_file_logger(dfk.run_dir / "cnflow.log", level=logging.INFO))
     dfk.on_cleanup(lambda: current.forget(dfk))
     atexit.register(dfk.cleanup)
     dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
+    start(dfk)
+    return dfk
+
+
+def start(dfk: DataFlowKernel) -> None:
+    """Start the executors of a new run, and its log file if it is to have one; what fails leaves nothing behind."""
+    if dfk.config.initialize_logging:
+        dfk.on_cleanup(set_file_logger(dfk.run_dir / "cnflow.log", level=logging.INFO))
     try:
         dfk.start()
     except BaseException:
         dfk.cleanup()
         raise
-    return dfk
 
 
 def clear() -> None:
@@ -92,11 +97,12 @@ def wait_for_current_tasks() -> None:
 
 
 def new_run(config: Config) -> DataFlowKernel:
-    """A DFK with all that *config*, which is its own from now on, asks for; nothing is started and nothing loaded.
+    """A DFK with all that a copy of *config* asks for; nothing is started and nothing loaded.
 
     Raises:
         ConfigurationError: *config* cannot work, or its `run_dir` cannot be written to.
     """
+    config = config.model_copy(deep=True)
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
     if config.ignore_images:

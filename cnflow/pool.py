@@ -13,7 +13,7 @@ import time
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from cnflow.assemble import new_run
+from cnflow.assemble import new_run, start
 from cnflow.config import Config
 from cnflow.dataflow.records import AppOptions
 from cnflow.errors import ConfigurationError, ExecutorClosedError
@@ -62,7 +62,8 @@ class PoolExecutor(concurrent.futures.Executor):
         self._unfinished: set[AppFuture] = set()
         self._closed = False
         self._finisher: threading.Thread | None = None
-        self._dfk = _started(config)
+        self._dfk = new_run(config)
+        start(self._dfk)
         atexit.register(self._finish)
 
     @property
@@ -176,16 +177,6 @@ class PoolExecutor(concurrent.futures.Executor):
     def _end(self) -> None:
         self._dfk.cleanup()
         atexit.unregister(self._finish)
-
-
-def _started(config: Config) -> DataFlowKernel:
-    dfk = new_run(config.model_copy(deep=True))
-    try:
-        dfk.start()
-    except BaseException:
-        dfk.cleanup()
-        raise
-    return dfk
 
 
 def _check_sizes(chunksize: int, buffersize: int | None) -> None:

@@ -159,6 +159,7 @@ def join_app(function: Callable[..., Any] | None = None, /, **options: Any) -> A
 
 def _decorate(kind: AppKind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
     _check(kind, options)
+    _check_types(f"{kind.name.lower()}_app", options)
     dfk = options.pop("data_flow_kernel", None)
     wishes = {name: options.pop(name) for name in SPECIAL & options.keys()}
     chosen = AppOptions(**options)
@@ -189,3 +190,13 @@ def _check(kind: AppKind, options: dict[str, Any]) -> None:
             raise ConfigurationError(
                 f"@{decorator} has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
             )
+
+
+def _check_types(decorator: str, options: dict[str, Any]) -> None:
+    executors = options.get("executors", "all")
+    labels = [executors] if isinstance(executors, str) else executors
+    if not isinstance(labels, (list, tuple, set)) or not all(isinstance(label, str) for label in labels):
+        raise ConfigurationError(f"@{decorator}(executors=...) must be a label or a list of labels, not {executors!r}.")
+    image = options.get("image", "")
+    if not isinstance(image, str):
+        raise ConfigurationError(f"@{decorator}(image=...) must be the name of an image, not {image!r}.")

@@ -60,6 +60,13 @@ class Config(Settings):
     run_dir: str = "runinfo"
     """Folder in which each run makes its own numbered one."""
 
+    @field_validator("executors", mode="before")
+    @classmethod
+    def _executors_are_listed(cls, executors: object) -> object:
+        if isinstance(executors, ExecutorSettings):
+            raise ValueError("a list is wanted: write executors=[...], also for a single one")  # noqa: TRY004 - as pydantic wants
+        return executors
+
     @field_validator("checkpoint_period")
     @classmethod
     def _period_can_be_read(cls, period: str | float | None) -> str | float | None:

@@ -73,6 +73,9 @@ class HighThroughputExecutor(ExecutorSettings):
     @field_validator("provider", mode="before")
     @classmethod
     def _provider_by_kind(cls, value: object) -> object:
+        if isinstance(value, (str, type)):
+            name = value if isinstance(value, str) else value.__name__
+            raise ValueError(f"a provider is made, such as provider=DockerProvider(); {name!r} only names one")  # noqa: TRY004 - pydantic wants ValueError
         return parse_kind(value, PROVIDERS, "provider")
 
     @field_validator("worker_port_range")

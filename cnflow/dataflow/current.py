@@ -12,11 +12,6 @@ if TYPE_CHECKING:
 _loaded: DataFlowKernel | None = None
 
 
-def get() -> DataFlowKernel | None:
-    """The loaded DFK, if any."""
-    return _loaded
-
-
 def require(caller: str) -> DataFlowKernel:
     """The loaded DFK.
 

@@ -46,11 +46,6 @@ class TaskState(enum.IntEnum):
     CANCELLED = 5
     """The user wanted it no more; never run, or stopped."""
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the task's future has its result or exception."""
-        return self >= TaskState.DONE
-
 
 class AppFunction:
     """A decorated function: what the driver knows of an app, shared by all its tasks.

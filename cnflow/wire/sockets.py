@@ -90,7 +90,7 @@ def serve(
 
 
 def await_interchange(context: zmq.Context[Any], endpoint: str) -> Socket:
-    """The driver's end of its line to its interchange, which connects, and connects again when it is started anew."""
+    """The driver's end of its line to its interchange, which connects."""
     socket = Socket(context, zmq.DEALER)
     socket.raw.bind(endpoint)
     return socket

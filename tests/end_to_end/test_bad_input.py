@@ -164,6 +164,21 @@ class TestCallsThatCannotBe:
         with pytest.raises(ConfigurationError, match=r"no option 'max_worker'\. Did you mean 'max_workers'"):
             HighThroughputExecutor(max_worker=1)
 
+    def test_options_of_the_wrong_type_say_what_they_must_be(self):
+        with pytest.raises(ConfigurationError, match=r"executors=...\) must be a label or a list of labels, not \[5\]"):
+            python_app(executors=[5])
+        with pytest.raises(ConfigurationError, match=r"image=...\) must be the name of an image, not 5"):
+            python_app(image=5)
+        with pytest.raises(ConfigurationError, match=r"write executors=\[...\]"):
+            Config(executors=ThreadPoolExecutor())
+        with pytest.raises(ConfigurationError, match=r"provider=DockerProvider\(\); 'docker' only names one"):
+            HighThroughputExecutor(provider="docker")
+
+    def test_a_run_dir_that_is_a_file_is_named(self, tmp_path):
+        (tmp_path / "taken").write_text("")
+        with pytest.raises(ConfigurationError, match=r"run_dir='.*taken' cannot be used"):
+            cnflow.load(Config(run_dir=str(tmp_path / "taken")))
+
     def test_loading_twice_says_how_to_end_the_first(self, tmp_path):
         with cnflow.load(Config(run_dir=str(tmp_path))), pytest.raises(AlreadyLoadedError, match="End it first"):
             cnflow.load()
