@@ -54,12 +54,17 @@ def load(config: Config | None = None) -> DataFlowKernel:
     if not isinstance(config, Config):
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
     dfk = new_run(config)
+    make_current(dfk)
+    start(dfk)
+    return dfk
+
+
+def make_current(dfk: DataFlowKernel) -> None:
+    """Make *dfk* the loaded one until it ends, which it does at the latest with the interpreter."""
     current.put(dfk)
     dfk.on_cleanup(lambda: current.forget(dfk))
     atexit.register(dfk.cleanup)
     dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
-    start(dfk)
-    return dfk
 
 
 def start(dfk: DataFlowKernel) -> None:
@@ -102,6 +107,17 @@ def new_run(config: Config) -> DataFlowKernel:
     Raises:
         ConfigurationError: *config* cannot work, or its `run_dir` cannot be written to.
     """
+    made: list[DataFlowKernel] = []
+    made.append(DataFlowKernel(*parts_of(config, lambda: made[0])))
+    return made[0]
+
+
+def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, ...]:
+    """What a DFK is made of; *owner* gives the DFK once that is made.
+
+    Raises:
+        ConfigurationError: as `new_run`.
+    """
     config = config.model_copy(deep=True)
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
@@ -112,12 +128,11 @@ def new_run(config: Config) -> DataFlowKernel:
 
     def clone(template: str, image: str, label: str) -> None:
         copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
-        made.add_executor(_executor(copied, run, run_dir))
+        owner().add_executor(_executor(copied, run, run_dir))
 
     router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
     live = [_executor(executor, run, run_dir) for executor in wanted]
-    made = DataFlowKernel(config, run_dir, live, router, _joiner, _known_results(config, run_dir))
-    return made
+    return config, run_dir, live, router, _joiner, _known_results(config, run_dir)
 
 
 def _known_results(config: Config, run_dir: Path) -> KnownResults:

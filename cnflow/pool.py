@@ -33,7 +33,7 @@ _FUNCTIONS_KEPT = 128
 
 
 class PoolExecutor(concurrent.futures.Executor):
-    """Runs calls on the executors of a `Config`, in a run of its own beside the one that is loaded, if any.
+    """Runs calls on the executors of a `Config`, in a run of its own beside the one that is loaded, or on a run given.
 
     It keeps the contract of `concurrent.futures.Executor`, and adds to it: futures among the arguments of a call, also
     of other calls, are waited for and replaced by their results; a ``with`` block that raises does not wait for what is
@@ -43,6 +43,7 @@ class PoolExecutor(concurrent.futures.Executor):
 
     Args:
         config: a copy is taken; None runs calls in threads.
+        dfk: a run that is there and goes on afterwards, instead of one of its own.
         executors: label or labels of the executors to use, or ``"all"``.
         image: container image to run every call in.
 
@@ -51,19 +52,21 @@ class PoolExecutor(concurrent.futures.Executor):
     """
 
     def __init__(
-        self, config: Config | None = None, *, executors: str | Sequence[str] = "all", image: str = ""
+        self,
+        config: Config | None = None,
+        *,
+        dfk: DataFlowKernel | None = None,
+        executors: str | Sequence[str] = "all",
+        image: str = "",
     ) -> None:
-        config = Config() if config is None else config
-        if not isinstance(config, Config):
-            raise ConfigurationError(f"PoolExecutor takes a Config, not {type(config).__name__}.")
         self._options = AppOptions(executors=executors, image=image)
         self._kept_app_of = functools.lru_cache(maxsize=_FUNCTIONS_KEPT)(AppFunction)
         self._lock = threading.RLock()
         self._unfinished: set[AppFuture] = set()
         self._closed = False
         self._finisher: threading.Thread | None = None
-        self._dfk = new_run(config)
-        start(self._dfk)
+        self._own_run = dfk is None
+        self._dfk = _new_run(config) if dfk is None else dfk
         atexit.register(self._finish)
 
     @property
@@ -79,6 +82,13 @@ class PoolExecutor(concurrent.futures.Executor):
             ConfigurationError: no executor can run it.
         """
         return self._submit(self._app_of(fn), args, kwargs)
+
+    def get_app(self, fn: Callable[..., Any]) -> Callable[..., Future[Any]]:
+        """*fn* as an app of this pool: calling it submits it."""
+        return functools.partial(self._submit_call, self._app_of(fn))
+
+    def _submit_call(self, app: AppFunction, /, *args: Any, **kwargs: Any) -> AppFuture:  # noqa: ANN401 - the user's own
+        return self._submit(app, args, kwargs)
 
     def map(
         self,
@@ -170,13 +180,26 @@ class PoolExecutor(concurrent.futures.Executor):
 
     def _finish(self) -> None:
         try:
-            self._dfk.wait_for_current_tasks()
+            concurrent.futures.wait(self._unfinished.copy())
         finally:
             self._end()
 
     def _end(self) -> None:
-        self._dfk.cleanup()
+        if self._own_run:
+            self._dfk.cleanup()
+        else:
+            for future in self._unfinished.copy():
+                future.cancel()
         atexit.unregister(self._finish)
+
+
+def _new_run(config: Config | None) -> DataFlowKernel:
+    config = Config() if config is None else config
+    if not isinstance(config, Config):
+        raise ConfigurationError(f"PoolExecutor takes a Config, not {type(config).__name__}.")
+    dfk = new_run(config)
+    start(dfk)
+    return dfk
 
 
 def _check_sizes(chunksize: int, buffersize: int | None) -> None:

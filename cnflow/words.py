@@ -21,6 +21,11 @@ def shortened(names: list[str], ends: int = 3) -> list[str]:
     return names if left_out <= 1 else [*names[:ends], f"... {left_out} more ...", *names[-ends:]]
 
 
+def in_a_sentence(name: str) -> str:
+    """*name* as it stands inside a sentence: ``task 3 (sort)``."""
+    return name[:1].lower() + name[1:]
+
+
 def under(title: str, text: str) -> str:
     """*text*, indented, under *title*, beginning with a new line; nothing where there is no text."""
     lines = text.strip("\n").splitlines()

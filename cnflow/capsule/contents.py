@@ -17,7 +17,7 @@ TRAVELS = (
     "__init__.py",
     "addresses.py",
     "clock.py",
-    "errors.py",
+    "errors",
     "ids.py",
     "manager",
     "model",

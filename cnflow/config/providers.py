@@ -60,6 +60,9 @@ class LocalProvider(ProviderSettings):
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables added to the workers' environment."""
 
+    worker_init: str = ""
+    """Shell commands that run before the workers, in the same shell, such as ``module load`` or ``source``."""
+
 
 PullPolicy = Literal["missing", "always", "never"]
 GpuRequest = Annotated[int, Field(ge=-1)] | list[str] | None

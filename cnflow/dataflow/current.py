@@ -23,6 +23,11 @@ def require(caller: str) -> DataFlowKernel:
     return _loaded
 
 
+def loaded() -> DataFlowKernel | None:
+    """The loaded DFK; None when nothing is."""
+    return _loaded
+
+
 def put(dfk: DataFlowKernel) -> None:
     """Make *dfk* the loaded one, until it is cleaned up or forgotten."""
     global _loaded  # noqa: PLW0603 - the one piece of process-wide state, which the public API asks for

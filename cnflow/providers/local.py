@@ -16,6 +16,7 @@ from cnflow.libraries import holds_libraries
 from cnflow.model.block import BlockState, BlockStatus
 from cnflow.providers import sessions
 from cnflow.providers.endings import ending
+from cnflow.providers.shells import after
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class LocalBlocks:
         try:
             with request.log_file.open("ab") as log:
                 process = subprocess.Popen(
-                    [*command, str(settings_file)],
+                    after(self._settings.worker_init, [*command, str(settings_file)]),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -242,4 +242,4 @@ def test_a_failing_dependency_names_its_root_through_processes(tmp_path):
         error = add(add(shell("exit 3"))).exception(30)
     assert isinstance(error, DependencyError)
     assert isinstance(error.root_cause, BashExitFailure)
-    assert "Task 0 (shell) -> Task 1 (add) -> Task 2 (add)" in str(error)
+    assert "task 0 (shell) -> task 1 (add) -> task 2 (add)" in str(error)

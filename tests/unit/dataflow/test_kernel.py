@@ -127,7 +127,7 @@ def test_the_message_of_a_dependency_error_begins_with_the_root_cause(kernel, ex
     assert isinstance(error, DependencyError)
     assert isinstance(error.root_cause, ValueError)
     assert str(error) == (
-        "Task 2 (add) was not run. Root cause: ValueError: boom\n  Task 0 (fail) -> Task 1 (add) -> Task 2 (add)"
+        "Task 2 (add) was not run. Root cause: ValueError: boom\n  task 0 (fail) -> task 1 (add) -> task 2 (add)"
     )
 
 
@@ -240,7 +240,7 @@ def test_a_waiting_task_that_is_cancelled_never_runs_and_dependents_name_it(kern
     assert second.cancel()
     assert second.cancelled()
     assert isinstance(third.exception(0), DependencyError)
-    assert "Root cause: CancelledError\n  Task 1 (add) -> Task 2 (add)" in str(third.exception(0))
+    assert "Root cause: CancelledError\n  task 1 (add) -> task 2 (add)" in str(third.exception(0))
     executor.run()
     assert first.result(0) == 3
     assert wait([second], 1).done == {second}
@@ -332,7 +332,7 @@ def test_a_join_app_fails_with_the_inner_task_by_name(kernel, executor):
     error = future.exception(0)
     assert isinstance(error, JoinError)
     assert isinstance(error.root_cause, ValueError)
-    assert "failed with what it returned. Root cause: ValueError: boom\n  Task 2 (fail) -> Task 0" in str(error)
+    assert "failed with what it returned. Root cause: ValueError: boom\n  task 2 (fail) -> task 0" in str(error)
 
 
 def test_a_join_app_that_returns_no_future_says_so(kernel):

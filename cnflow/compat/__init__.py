@@ -1,0 +1,1 @@
+"""Other systems' names for what cnflow does, for scripts that are to run unchanged."""

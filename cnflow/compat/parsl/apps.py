@@ -1,0 +1,103 @@
+"""Parsl's decorators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cnflow
+from cnflow.apps.app import App as AppBase
+from cnflow.compat.parsl.errors import InvalidAppTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnflow.dataflow import DataFlowKernel
+
+__all__ = ["App", "AppBase", "BashApp", "PythonApp", "bash_app", "join_app", "python_app"]
+
+
+def python_app(
+    function: Callable[..., Any] | None = None,
+    data_flow_kernel: DataFlowKernel | None = None,
+    walltime: float | None = None,
+    cache: bool = False,  # noqa: FBT001, FBT002 - Parsl's signature
+    executors: str | Sequence[str] = "all",
+    ignore_for_cache: Sequence[str] | None = None,
+    **more: Any,  # noqa: ANN401 - cnflow's own options
+) -> Any:  # noqa: ANN401 - an App or its decorator
+    """`cnflow.python_app`, with Parsl's parameters also by position."""
+    options = _options(data_flow_kernel, cache, ignore_for_cache, walltime=walltime, executors=executors, **more)
+    return _decorated(cnflow.python_app, function, options)
+
+
+def bash_app(
+    function: Callable[..., Any] | None = None,
+    data_flow_kernel: DataFlowKernel | None = None,
+    walltime: float | None = None,
+    cache: bool = False,  # noqa: FBT001, FBT002 - Parsl's signature
+    executors: str | Sequence[str] = "all",
+    ignore_for_cache: Sequence[str] | None = None,
+    **more: Any,  # noqa: ANN401 - cnflow's own options
+) -> Any:  # noqa: ANN401 - an App or its decorator
+    """`cnflow.bash_app`, with Parsl's parameters also by position."""
+    options = _options(data_flow_kernel, cache, ignore_for_cache, walltime=walltime, executors=executors, **more)
+    return _decorated(cnflow.bash_app, function, options)
+
+
+def join_app(
+    function: Callable[..., Any] | None = None,
+    data_flow_kernel: DataFlowKernel | None = None,
+    cache: bool = False,  # noqa: FBT001, FBT002 - Parsl's signature
+    ignore_for_cache: Sequence[str] | None = None,
+    **more: Any,  # noqa: ANN401 - cnflow's own options
+) -> Any:  # noqa: ANN401 - an App or its decorator
+    """`cnflow.join_app`, with Parsl's parameters also by position."""
+    return _decorated(cnflow.join_app, function, _options(data_flow_kernel, cache, ignore_for_cache, **more))
+
+
+def App(  # noqa: N802 - Parsl's name
+    apptype: str,
+    data_flow_kernel: DataFlowKernel | None = None,
+    walltime: float | None = None,
+    cache: bool = False,  # noqa: FBT001, FBT002 - Parsl's signature
+    executors: str | Sequence[str] = "all",
+) -> Callable[[Callable[..., Any]], AppBase]:
+    """Parsl's first decorator, ``@App('python')`` or ``@App('bash')``.
+
+    Raises:
+        InvalidAppTypeError: another word.
+    """
+    decorators = {"python": cnflow.python_app, "bash": cnflow.bash_app}
+    if apptype not in decorators:
+        raise InvalidAppTypeError(f"App({apptype!r}) is neither App('python') nor App('bash').")
+    options = _options(data_flow_kernel, cache, None, walltime=walltime, executors=executors)
+    decorator: Callable[[Callable[..., Any]], AppBase] = decorators[apptype](**options)
+    return decorator
+
+
+def PythonApp(func: Callable[..., Any], **options: Any) -> AppBase:  # noqa: ANN401, N802 - Parsl's name
+    """An app of *func*, as `python_app` makes it."""
+    made: AppBase = python_app(func, **options)
+    return made
+
+
+def BashApp(func: Callable[..., Any], **options: Any) -> AppBase:  # noqa: ANN401, N802 - Parsl's name
+    """An app of *func*, as `bash_app` makes it."""
+    made: AppBase = bash_app(func, **options)
+    return made
+
+
+def _options(
+    dfk: DataFlowKernel | None,
+    cache: bool,  # noqa: FBT001 - passed on
+    ignored: Sequence[str] | None,
+    **more: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    """Those that say something."""
+    options = {"data_flow_kernel": dfk, "cache": cache, "ignore_for_cache": tuple(ignored or ()), **more}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _decorated(decorator: Callable[..., Any], function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401
+    made = decorator(**options)
+    return made if function is None else made(function)

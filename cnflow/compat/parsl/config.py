@@ -1,0 +1,54 @@
+"""Parsl's Config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from cnflow import config
+from cnflow.compat.parsl.executors import ThreadPoolExecutor
+from cnflow.compat.parsl.memo import Memoizer
+from cnflow.compat.parsl.options import ParslSettings
+from cnflow.errors import NotCoveredError
+
+DISABLED, LEVEL_1, LEVEL_2, LEVEL_3 = range(4)
+"""How much `Config(usage_tracking=...)` tells."""
+
+DEEP_DEPENDENCY_RESOLVER = "deep"
+SHALLOW_DEPENDENCY_RESOLVER = "shallow"
+
+
+class Config(ParslSettings, config.Config):
+    """`cnflow.Config` with the parameters of Parsl 0.9 and of today's."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("executors",)
+    RENAMED: ClassVar[Mapping[str, str]] = {"data_management_max_threads": "internal_tasks_max_threads"}
+    NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"monitoring": (None,)}
+
+    strategy: Literal["none", "simple", "htex_auto_scale"] | None = "simple"
+    """No effect yet: the first blocks are kept."""
+
+    strategy_period: float = 5
+    """No effect: what happens is acted on when it happens."""
+
+    max_idletime: float = 120.0
+    """No effect yet, as `strategy`."""
+
+    exit_mode: Literal["cleanup", "skip", "wait"] = "cleanup"
+    memoizer: Memoizer | None = Field(default=None, exclude=True)
+
+    @classmethod
+    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As `ParslSettings.translated`; a memoizer is taken apart, executors may be any iterable, even none."""
+        translated = super().translated(given)
+        if not translated.pop("lazy_errors", True):
+            raise NotCoveredError("Config(lazy_errors=False)", "errors are always lazy, as in today's Parsl")
+        translated["executors"] = list(translated.get("executors") or [ThreadPoolExecutor()])
+        memoizer = translated.get("memoizer")
+        if isinstance(memoizer, Memoizer):
+            translated.update(memoizer.settings())
+        return translated

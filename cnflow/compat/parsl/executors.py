@@ -1,0 +1,117 @@
+"""Parsl's executors."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, SerializeAsAny
+
+from cnflow.compat.parsl.options import ParslSettings
+from cnflow.compat.parsl.providers import LocalProvider
+from cnflow.config import DockerProvider, ProviderSettings, executors
+from cnflow.config.base import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+class RandomManagerSelector(Settings):
+    """Parsl's choice of a manager; cnflow gives a task to the one with the shortest queue."""
+
+
+class _ParslExecutor(ParslSettings):
+    @classmethod
+    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As `ParslSettings.translated`; a path may be any PathLike."""
+        translated = super().translated(given)
+        if translated.get("working_dir") is not None:
+            translated["working_dir"] = os.fspath(translated["working_dir"])
+        return translated
+
+    def __repr__(self) -> str:
+        return super().__repr__()
+
+
+class ThreadPoolExecutor(_ParslExecutor, executors.ThreadPoolExecutor):
+    """`cnflow.config.ThreadPoolExecutor` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("label", "max_threads")
+    NEEDLESS: ClassVar[Collection[str]] = ("managed", "thread_name_prefix")
+    NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"remote_monitoring_radio": (None,)}
+
+
+class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
+    """`cnflow.config.HighThroughputExecutor` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("label", "provider")
+    RENAMED: ClassVar[Mapping[str, str]] = {"max_workers_per_node": "max_workers"}
+    NEEDLESS: ClassVar[Collection[str]] = (
+        "interchange_port_range",
+        "loopback_address",
+        "managed",
+        "manager_selector",
+        "poll_period",
+        "suppress_failure",
+        "worker_debug",
+        "worker_logdir_root",
+    )
+    NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "available_accelerators": (0, (), []),
+        "block_error_handler": (True, False),
+        "cpu_affinity": ("none",),
+        "drain_period": (None,),
+        "interchange_launch_cmd": (None,),
+        "launch_cmd": (None,),
+        "remote_monitoring_radio": (None,),
+    }
+
+    label: str = Field(default="HighThroughputExecutor", pattern=executors.LABEL)
+    provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
+
+    @classmethod
+    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As `ParslSettings.translated`; ports, prefetching and "as many workers as fit" are said otherwise here."""
+        translated = super().translated(given)
+        port = translated.pop("worker_port", None)
+        ports = translated.pop("worker_ports", None)
+        port = ports[0] if port is None and ports else port
+        if port is not None:
+            translated["worker_port_range"] = (port, port)
+        if translated.get("max_workers") == float("inf"):
+            translated["max_workers"] = None
+        prefetch = translated.pop("prefetch_capacity", 0)
+        if prefetch:
+            translated["prefetch"] = prefetch
+        if translated.get("provider", ...) is None:
+            del translated["provider"]
+        return translated
+
+    @property
+    def max_workers_per_node(self) -> int | None:
+        """Today's name of ``max_workers``."""
+        return self.max_workers
+
+
+def IPyParallelExecutor(  # noqa: N802 - Parsl's name
+    provider: ProviderSettings | None = None,
+    label: str = "ipp",
+    **given: Any,  # noqa: ANN401 - Parsl's parameters
+) -> HighThroughputExecutor:
+    """Parsl 0.9's executor for containers, as a HighThroughputExecutor; ``container_image`` is its image."""
+    for needless in ("controller", "engine_debug_level", "engine_dir", "managed"):
+        given.pop(needless, None)
+    image = given.pop("container_image", None) or ""
+    if image:
+        blocks = {name: getattr(provider, name) for name in _BLOCKS} if provider is not None else {}
+        provider = DockerProvider(**blocks)
+    return HighThroughputExecutor(
+        label=label,
+        provider=provider or LocalProvider(),
+        image=image,
+        max_workers=given.pop("workers_per_node", 1),
+        **given,
+    )
+
+
+_BLOCKS = ("init_blocks", "max_blocks", "min_blocks", "nodes_per_block", "parallelism")

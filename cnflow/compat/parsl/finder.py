@@ -1,0 +1,100 @@
+"""Has Python's import system answer for ``parsl`` and all below it, from the table in `names`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from cnflow.compat.parsl.names import NAMES, why_not_covered
+from cnflow.errors import ConfigurationError, NotCoveredError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = "parsl"
+
+
+def install() -> None:
+    """Answer for ``parsl`` from now on; a second call changes nothing.
+
+    Raises:
+        ConfigurationError: Parsl itself was imported before.
+    """
+    there = sys.modules.get(ROOT)
+    if there is not None and not isinstance(there, Module):
+        raise ConfigurationError(
+            f"Parsl itself is imported already, from {getattr(there, '__file__', 'somewhere')}. Import "
+            "cnflow.compat.parsl before anything that imports parsl, or start the script by 'cnflow run --parsl'."
+        )
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())
+
+
+class Finder(MetaPathFinder):
+    """Finds the modules of the table."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - part of Python's interface
+        target: ModuleType | None = None,  # noqa: ARG002 - the same
+    ) -> ModuleSpec | None:
+        """How to make *fullname*; None for what is not Parsl's.
+
+        Raises:
+            NotCoveredError: it is Parsl's, and cnflow has nothing for it.
+        """
+        if fullname in NAMES:
+            return ModuleSpec(fullname, _Maker(), origin="cnflow.compat.parsl", is_package=bool(_children(fullname)))
+        reason = why_not_covered(fullname) if fullname.startswith(f"{ROOT}.") else ""
+        if reason:
+            raise NotCoveredError(fullname, reason)
+        return None
+
+
+class Module(ModuleType):
+    """A module of Parsl's; its names are taken from cnflow when they are first asked for."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any public name
+        path = f"{self.__name__}.{name}"
+        home = NAMES[self.__name__].get(name)
+        if home is not None:
+            module, _, attribute = home.partition(":")
+            value = getattr(importlib.import_module(module), attribute)
+        elif path in NAMES:
+            value = importlib.import_module(path)
+        elif name.startswith("_") or not (reason := why_not_covered(path)):
+            raise AttributeError(f"module {self.__name__!r} of cnflow.compat.parsl has no attribute {name!r}")
+        else:
+            raise NotCoveredError(path, reason)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__all__})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name, and found by it wherever cnflow is."""
+        return module_named, (self.__name__,)
+
+
+def module_named(name: str) -> ModuleType:
+    """Parsl's module *name*, in a process where nobody called `install` yet."""
+    install()
+    return importlib.import_module(name)
+
+
+class _Maker(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return Module(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__all__ = list(NAMES[module.__name__])  # type: ignore[attr-defined]  # what `import *` looks at
+
+
+def _children(name: str) -> list[str]:
+    return [other for other in NAMES if other.startswith(f"{name}.")]

@@ -1,0 +1,223 @@
+"""Which names of Parsl's are here, and what each is in cnflow: module by module, ``name: "home:attribute"``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OURS = "cnflow.compat.parsl"
+
+
+def _from(home: str, *names: str, **renamed: str) -> dict[str, str]:
+    """*names* that are called the same in *home*, and those that are called otherwise there."""
+    return {**{name: f"{home}:{name}" for name in names}, **{ours: f"{home}:{its}" for ours, its in renamed.items()}}
+
+
+_DECORATORS = _from(f"{_OURS}.apps", "python_app", "bash_app", "join_app", "App")
+_EXECUTORS = _from(f"{_OURS}.executors", "HighThroughputExecutor", "ThreadPoolExecutor")
+_IPP = _from(f"{_OURS}.executors", "IPyParallelExecutor")
+_LAUNCHERS = _from(f"{_OURS}.launchers", "SimpleLauncher", "SingleNodeLauncher")
+_LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
+_CONFIG = _from(f"{_OURS}.config", "Config")
+_RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
+_LOADER = _from(f"{_OURS}.runs", "DataFlowKernelLoader")
+_LOGGERS = _from(f"{_OURS}.logs", "set_file_logger", "set_stream_logger")
+_FILE = _from("cnflow.model.file", "File")
+_DATA_FUTURE = _from("cnflow.dataflow.data_futures", "DataFuture")
+_APP_FUTURE = _from("cnflow.dataflow.futures", "AppFuture")
+_POOL = _from(f"{_OURS}.pool", "ParslPoolExecutor")
+_VERSION = _from(f"{_OURS}.version", "VERSION")
+_BAD_FILES = _from("cnflow.errors", "BadStdStreamFile", "MissingOutputs")
+_ERRORS = _from(
+    "cnflow.errors",
+    "ConfigurationError",
+    "NoDataFlowKernelError",
+    ParslError="CnflowError",
+    InternalConsistencyError="CnflowError",
+    OptionalModuleMissing="MissingExtraError",
+)
+_APP_ERRORS = {
+    **_BAD_FILES,
+    **_from("cnflow.errors", "AppFailure", "AppTimeout", "BashAppNoReturn", "BashExitFailure", "DependencyError"),
+    **_from("cnflow.errors", ParslError="CnflowError", AppException="AppFailedError"),
+    **_from(f"{_OURS}.errors", "AppBadFormatting", "InvalidAppTypeError", "NotFutureError"),
+}
+_DATAFLOW_ERRORS = {
+    **_from("cnflow.errors", "BadCheckpoint", "ConfigurationError", "DependencyError", "JoinError"),
+    **_from("cnflow.errors", DataFlowException="CnflowError"),
+    **_from(f"{_OURS}.errors", "DuplicateTaskError", "MissingFutError"),
+}
+_EXECUTOR_ERRORS = {
+    **_from("cnflow.errors", ExecutorError="CnflowError", BadMessage="CnflowError", BadStateException="BlockError"),
+    **_from("cnflow.errors", ScalingFailed="BlockError", DeserializationError="SerializationError"),
+    **_from(f"{_OURS}.errors", "InvalidResourceSpecification", "UnsupportedFeatureError"),
+}
+_HTEX_ERRORS = _from("cnflow.errors", "ManagerLost", "WorkerLost", VersionMismatch="PythonMismatchError")
+_PROVIDER_ERRORS = {
+    **_from("cnflow.errors", ExecutionProviderException="BlockError", ScaleOutFailed="BlockError"),
+    **_from("cnflow.errors", SubmitException="BlockError", OptionalModuleMissing="MissingExtraError"),
+    **_from("cnflow.errors", ScriptPathError="BlockError", SchedulerMissingArgs="ConfigurationError"),
+}
+_STATES = _from(f"{_OURS}.states", "FINAL_FAILURE_STATES", "FINAL_STATES", "States")
+_MEMO = {**_from(f"{_OURS}.memo", "BasicMemoizer", "Memoizer"), **_from("cnflow.dataflow.memo", "id_for_memo")}
+_NOOP = _from("cnflow.staging", "NoOpFileStaging")
+_HTTP = _from("cnflow.staging", "HTTPInTaskStaging", "HTTPSeparateTaskStaging")
+_FTP = _from("cnflow.staging", "FTPInTaskStaging", "FTPSeparateTaskStaging")
+_ZIP = _from("cnflow.staging", "ZipFileStaging")
+_STAGING = _from("cnflow.interfaces", "Staging")
+_UTILS = _from(
+    "cnflow.utils",
+    "RepresentationMixin",
+    "execute_wait",
+    "get_all_checkpoints",
+    "get_last_checkpoint",
+    "sanitize_dns_label_rfc1123",
+    "sanitize_dns_subdomain_rfc1123",
+    "time_limited_open",
+    "wait_for_file",
+    "wtime_to_minutes",
+)
+_ADDRESSES = _from(
+    "cnflow.addresses",
+    "address_by_hostname",
+    "address_by_interface",
+    "address_by_query",
+    "address_by_route",
+    "get_all_addresses",
+    "get_any_address",
+    "tcp_url",
+)
+_RUN_CALLS = _from("cnflow", "clear", "dfk", "wait_for_current_tasks")
+
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "parsl": {
+        **_DECORATORS,
+        **_CONFIG,
+        **_RUNS,
+        **_FILE,
+        **_LOGGERS,
+        **_EXECUTORS,
+        **_RUN_CALLS,
+        **_from(f"{_OURS}.runs", "load"),
+        **_from("cnflow", "AUTO_LOGNAME"),
+        **_from(f"{_OURS}.version", __version__="VERSION"),
+    },
+    "parsl.addresses": _ADDRESSES,
+    "parsl.app": {},
+    "parsl.app.app": {**_DECORATORS, **_from(f"{_OURS}.apps", "AppBase")},
+    "parsl.app.bash": _from(f"{_OURS}.apps", "BashApp"),
+    "parsl.app.errors": _APP_ERRORS,
+    "parsl.app.futures": _DATA_FUTURE,
+    "parsl.app.python": _from(f"{_OURS}.apps", "PythonApp"),
+    "parsl.channels": _from(f"{_OURS}.providers", "LocalChannel"),
+    "parsl.concurrent": _POOL,
+    "parsl.config": _CONFIG,
+    "parsl.configs": {},
+    "parsl.configs.htex_local": _from(f"{_OURS}.configs", config="htex_local"),
+    "parsl.configs.local_threads": _from(f"{_OURS}.configs", config="local_threads"),
+    "parsl.data_provider": {},
+    "parsl.data_provider.data_manager": {**_from(f"{_OURS}.staging", "default_staging"), **_NOOP, **_STAGING},
+    "parsl.data_provider.file_noop": _NOOP,
+    "parsl.data_provider.files": _FILE,
+    "parsl.data_provider.ftp": _FTP,
+    "parsl.data_provider.http": _HTTP,
+    "parsl.data_provider.staging": _STAGING,
+    "parsl.data_provider.zip": {**_ZIP, **_from("cnflow.errors", "ZipAuthorityError", "ZipFileStagingError")},
+    "parsl.dataflow": {},
+    "parsl.dataflow.dependency_resolvers": _from(
+        f"{_OURS}.config", "DEEP_DEPENDENCY_RESOLVER", "SHALLOW_DEPENDENCY_RESOLVER"
+    ),
+    "parsl.dataflow.dflow": {**_RUNS, **_LOADER},
+    "parsl.dataflow.error": _DATAFLOW_ERRORS,
+    "parsl.dataflow.errors": _DATAFLOW_ERRORS,
+    "parsl.dataflow.futures": _APP_FUTURE,
+    "parsl.dataflow.memoization": _MEMO,
+    "parsl.dataflow.states": _STATES,
+    "parsl.dataflow.taskrecord": _from("cnflow.dataflow.records", "TaskRecord"),
+    "parsl.errors": _ERRORS,
+    "parsl.executors": {**_EXECUTORS, **_IPP},
+    "parsl.executors.errors": _EXECUTOR_ERRORS,
+    "parsl.executors.high_throughput": {},
+    "parsl.executors.high_throughput.errors": _HTEX_ERRORS,
+    "parsl.executors.high_throughput.executor": _from(f"{_OURS}.executors", "HighThroughputExecutor"),
+    "parsl.executors.high_throughput.manager_selector": _from(f"{_OURS}.executors", "RandomManagerSelector"),
+    "parsl.executors.ipp": _IPP,
+    "parsl.executors.threads": _from(f"{_OURS}.executors", "ThreadPoolExecutor"),
+    "parsl.launchers": _LAUNCHERS,
+    "parsl.launchers.launchers": _LAUNCHERS,
+    "parsl.log_utils": _LOGGERS,
+    "parsl.logconfigs": {},
+    "parsl.logconfigs.file": _from("cnflow.logs", "FileLogging"),
+    "parsl.logconfigs.json": _from("cnflow.logs", "JSONLogging"),
+    "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
+    "parsl.providers": _LOCAL,
+    "parsl.providers.error": _PROVIDER_ERRORS,
+    "parsl.providers.errors": _PROVIDER_ERRORS,
+    "parsl.providers.local": {},
+    "parsl.providers.local.local": _LOCAL,
+    "parsl.serialize": {},
+    "parsl.serialize.errors": _from("cnflow.errors", "SerializationError", DeserializationError="SerializationError"),
+    "parsl.usage_tracking": {},
+    "parsl.usage_tracking.levels": _from(f"{_OURS}.config", "DISABLED", "LEVEL_1", "LEVEL_2", "LEVEL_3"),
+    "parsl.utils": _UTILS,
+    "parsl.version": _VERSION,
+}
+
+_NOT_YET = "cnflow does not have it yet"
+_INSIDE = "it belongs to the inside of Parsl, where cnflow is made otherwise"
+_GONE = "Parsl itself has given it up"
+_CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts containers"
+
+_NOT_COVERED: Mapping[str, str] = {
+    "parsl.benchmark": "run 'cnflow perf' instead",
+    "parsl.channels": f"{_GONE}; start cnflow where the scheduler is",
+    "parsl.configs": "cnflow has no settings for single sites; write a Config of your own",
+    "parsl.curvezmq": _INSIDE,
+    "parsl.data_provider.globus": _NOT_YET,
+    "parsl.data_provider.rsync": _NOT_YET,
+    "parsl.dataflow.rundirs": _INSIDE,
+    "parsl.dataflow.flow_control": _GONE,
+    "parsl.executors.base": "an executor of your own implements cnflow.interfaces.Executor",
+    "parsl.executors.execute_task": _INSIDE,
+    "parsl.executors.exceptions": _GONE,
+    "parsl.executors.extreme_scale": f"{_GONE}; use HighThroughputExecutor",
+    "parsl.executors.ExtremeScaleExecutor": f"{_GONE}; use HighThroughputExecutor",
+    "parsl.executors.LowLatencyExecutor": f"{_GONE}; use HighThroughputExecutor",
+    "parsl.executors.flux": "cnflow has no executor on Flux; use HighThroughputExecutor",
+    "parsl.executors.FluxExecutor": "cnflow has no executor on Flux; use HighThroughputExecutor",
+    "parsl.executors.globus_compute": "cnflow has no executor on Globus Compute",
+    "parsl.executors.GlobusComputeExecutor": "cnflow has no executor on Globus Compute",
+    "parsl.executors.high_throughput": _INSIDE,
+    "parsl.executors.MPIExecutor": _NOT_YET,
+    "parsl.executors.ipp_controller": f"cnflow needs no controller; {_CONTAINER}",
+    "parsl.executors.radical": _GONE,
+    "parsl.executors.status_handling": _INSIDE,
+    "parsl.executors.swift_t": _GONE,
+    "parsl.executors.taskvine": "cnflow has no executor on TaskVine; use HighThroughputExecutor",
+    "parsl.executors.TaskVineExecutor": "cnflow has no executor on TaskVine; use HighThroughputExecutor",
+    "parsl.executors.workqueue": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
+    "parsl.executors.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
+    "parsl.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
+    "parsl.jobs": _INSIDE,
+    "parsl.launchers": f"{_NOT_YET}: blocks span one node",
+    "parsl.logconfigs.base": "a log configuration of your own is a subclass of cnflow.logs.LogConfig",
+    "parsl.monitoring": f"{_NOT_YET}; leave monitoring= out of the Config",
+    "parsl.MonitoringHub": f"{_NOT_YET}; leave monitoring= out of the Config",
+    "parsl.multiprocessing": _INSIDE,
+    "parsl.process_loggers": _INSIDE,
+    "parsl.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
+    "parsl.serialize": "cnflow pickles by cloudpickle, and needs no other serializer",
+    "parsl.usage_tracking": _INSIDE,
+}
+
+
+def why_not_covered(path: str) -> str:
+    """Why *path*, a dotted name of Parsl's, is not here; empty for a name that Parsl is not known to have."""
+    parts = path.split(".")
+    for length in range(len(parts), 1, -1):
+        reason = _NOT_COVERED.get(".".join(parts[:length]))
+        if reason:
+            return reason
+    return ""

@@ -1,0 +1,38 @@
+"""Parsl's face of `concurrent.futures.Executor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnflow.pool import PoolExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow import Config
+    from cnflow.dataflow import DataFlowKernel
+
+
+class ParslPoolExecutor(PoolExecutor):
+    """`cnflow.PoolExecutor` with Parsl's parameters.
+
+    Args:
+        config: for a run of its own; or
+        dfk: a run that is there, and goes on when this ends.
+        executors: labels of the executors to use.
+
+    Raises:
+        ValueError: both *config* and *dfk* are given, or neither.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        dfk: DataFlowKernel | None = None,
+        executors: str | Sequence[str] = "all",
+    ) -> None:
+        if config is not None and dfk is not None:
+            raise ValueError("Specify only one of config or dfk")
+        if config is None and dfk is None:
+            raise ValueError("Must specify one of config or dfk")
+        super().__init__(config, dfk=dfk, executors=executors)

@@ -1,0 +1,5 @@
+"""Parsl's list of stagings, which scripts add to."""
+
+from cnflow import staging
+
+default_staging = list(staging.default_staging)

@@ -1,0 +1,22 @@
+"""States of tasks by Parsl's names; cnflow's own are the texts of `AppFuture.task_status`."""
+
+import enum
+
+
+class States(enum.IntEnum):
+    """Numbers as in Parsl's monitoring database."""
+
+    pending = 0
+    running = 2
+    exec_done = 3
+    failed = 4
+    dep_fail = 5
+    launched = 7
+    fail_retryable = 8
+    memo_done = 9
+    joining = 10
+    running_ended = 11
+
+
+FINAL_FAILURE_STATES = {States.failed, States.dep_fail}
+FINAL_STATES = {States.exec_done, States.memo_done, *FINAL_FAILURE_STATES}

@@ -1,0 +1,74 @@
+"""What goes wrong under the tasks: workers, nodes, blocks, images."""
+
+from __future__ import annotations
+
+from cnflow.errors.configuration import CnflowError
+from cnflow.words import signal_name, under
+
+
+class InfrastructureError(CnflowError):
+    """Something under the task failed, not the task."""
+
+
+class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public name
+    """The worker process ended under the task; *exitcode* is as `subprocess.Popen.returncode`: negative is a signal."""
+
+    def __init__(self, task: str, where: str, exitcode: int, stderr_tail: str = "") -> None:
+        self.task = task
+        self.where = where
+        self.exitcode = exitcode
+        self.stderr_tail = stderr_tail
+        super().__init__(task, where, exitcode, stderr_tail)
+
+    def __str__(self) -> str:
+        how = (
+            f"exited with code {self.exitcode}"
+            if self.exitcode >= 0
+            else f"was killed by {signal_name(-self.exitcode)}"
+        )
+        said = under("The last lines of its stderr:", self.stderr_tail)
+        return f"{self.task} ended its worker, which {how} ({self.where}).{said}"
+
+
+class ManagerLost(InfrastructureError):  # noqa: N818 - the reference's public name
+    """The manager that held the task went silent or was stopped."""
+
+
+class InterchangeLostError(InfrastructureError):
+    """The interchange process died; what it held is not known."""
+
+
+class ExecutorClosedError(InfrastructureError):
+    """The run was ended before the task was."""
+
+
+class StagingError(CnflowError):
+    """A file could not be brought to its task or taken away from it; names the file and what its server said."""
+
+
+class PythonMismatchError(CnflowError):
+    """Code pickled on one minor version of Python would have to run on another; it was not tried."""
+
+
+class BlockError(CnflowError):
+    """A provider could not start a block or keep it running; quotes the provider's own words."""
+
+
+class ProviderBusyError(BlockError):
+    """Transient: the provider has no room or does not answer now; nothing was started."""
+
+
+class BlockRejectedError(BlockError):
+    """Permanent: the provider refuses this block as it is asked for; nothing was started."""
+
+
+class ImageNotFoundError(BlockRejectedError):
+    """The image is neither here nor to be pulled."""
+
+
+class ImageUnusableError(BlockRejectedError):
+    """The image has no Python, or one that no capsule can be made for; says what was found."""
+
+
+class CapsuleError(CnflowError):
+    """The manager's packages for this kind of image could not be gathered."""
