@@ -26,6 +26,10 @@ test: venv ## Run every test that this machine can run; builds the images where 
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
 	.venv/bin/pytest tests
 
+.PHONY: conformance
+conformance: venv ## Run the public tests of the released Parsl on cnflow (ARGS="--only threads tests/test_bash_apps")
+	.venv/bin/python tests/conformance/run.py $(ARGS)
+
 .PHONY: demo
 demo: venv ## Run examples/digits.py in containers, or where no Docker engine is in processes of this machine
 	@if images/engine.sh; then images/build.sh $(BASE); else images/digits-venv.sh; fi
@@ -40,8 +44,16 @@ images: venv ## Build all images (BASE=python:3.12-slim chooses what they are bu
 	@images/build.sh $(BASE)
 
 .PHONY: bench
-bench: venv ## Measure start-up, no-op tasks per second and round trips
-	.venv/bin/python benchmarks/run.py
+bench: venv ## Measure cnflow beside its peers, which are installed for it (ARGS="--long --json F --plot F --only Ray")
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+.PHONY: bench-short
+bench-short: venv ## The same with the floor and Python's pool alone, in a minute; fails below half of an aim
+	@.venv/bin/python -m benchmarks --short --check $(ARGS)
+
+.PHONY: scale
+scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted")
+	@.venv/bin/python -m benchmarks.scale $(ARGS)
 
 .PHONY: docs
 docs: venv ## Build the documentation into docs/_build
@@ -49,5 +61,5 @@ docs: venv ## Build the documentation into docs/_build
 
 .PHONY: clean
 clean: ## Remove all that make made here, .venv too; images stay in the engine
-	rm -rf .venv examples/.venv-digits images/worker/capsule docs/_build dist runinfo
+	rm -rf .venv .venv-conformance examples/.venv-digits images/worker/capsule docs/_build dist runinfo
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnflow import __version__, logs, usage
 from cnflow.config import (
     Config,
     ExecutorSettings,
@@ -21,17 +22,19 @@ from cnflow.config.registry import EXECUTORS, PROVIDERS
 from cnflow.config.registry import load as load_class
 from cnflow.dataflow import DataFlowKernel, current, joining
 from cnflow.dataflow.known import KnownResults
+from cnflow.dataflow.makers import Makers
 from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints
 from cnflow.dataflow.router import Place, Router
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.executors.threads import Threads
 from cnflow.ids import RunId
-from cnflow.logs import set_file_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnflow.interfaces import Executor, Provider
+
+logger = logging.getLogger(__name__)
 
 
 def load(config: Config | None = None) -> DataFlowKernel:
@@ -68,10 +71,12 @@ def make_current(dfk: DataFlowKernel) -> None:
 
 
 def start(dfk: DataFlowKernel) -> None:
-    """Start the executors of a new run, and its log file if it is to have one; what fails leaves nothing behind."""
-    if dfk.config.initialize_logging:
-        dfk.on_cleanup(set_file_logger(dfk.run_dir / "cnflow.log", level=logging.INFO))
+    """Start the executors of a new run, and its log if it is to have one; what fails leaves nothing behind."""
     try:
+        end_of_log = logs.start(dfk.config.initialize_logging, dfk.run_dir)
+        dfk.on_cleanup(usage.begin(dfk.config, dfk.task_counts))
+        dfk.on_cleanup(end_of_log)
+        logger.info("cnflow %s runs in %s", __version__, dfk.run_dir)
         dfk.start()
     except BaseException:
         dfk.cleanup()
@@ -118,7 +123,7 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
     Raises:
         ConfigurationError: as `new_run`.
     """
-    config = config.model_copy(deep=True)
+    config = config.copied()
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
     if config.ignore_images:
@@ -130,20 +135,31 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
         copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
         owner().add_executor(_executor(copied, run, run_dir))
 
+    def add(executor: ExecutorSettings) -> Place:
+        copied = executor.model_copy(deep=True)
+        if config.ignore_images:
+            copied = _on_the_bare_node(copied)
+        settings[copied.label] = copied
+        if copied.image or not _needs_image(copied):
+            owner().add_executor(_executor(copied, run, run_dir))
+        return _place(copied)
+
     router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
+    makers = Makers(lambda: _joiner(config), add)
     live = [_executor(executor, run, run_dir) for executor in wanted]
-    return config, run_dir, live, router, _joiner, _known_results(config, run_dir)
+    return config, run_dir, live, router, makers, _known_results(config, run_dir)
 
 
 def _known_results(config: Config, run_dir: Path) -> KnownResults:
     earlier = LoadedCheckpoints(config.checkpoint_files) if config.checkpoint_files else None
     mode = config.checkpoint_mode
-    return KnownResults(earlier, Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None)
+    checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
+    return KnownResults(earlier, checkpointer, files_by_content=config.cache_files_by == "content")
 
 
-def _joiner() -> Executor:
+def _joiner(config: Config) -> Executor:
     """The executor for the functions of join apps."""
-    return Threads(ThreadPoolExecutor(label=joining.LABEL, max_threads=joining.THREADS))
+    return Threads(ThreadPoolExecutor(label=joining.LABEL, max_threads=config.internal_tasks_max_threads))
 
 
 def _on_the_bare_node(executor: ExecutorSettings) -> ExecutorSettings:

@@ -1,18 +1,25 @@
-"""Where cnflow's log lines go. The library itself configures nothing: these are for the user to call."""
+"""Where cnflow's log lines go. Nothing is set up unasked: the user calls these, or says so in his `Config`."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cnflow.config.logs import DATES, FORMAT, FileLogging, JSONLogging, LogConfig, NoopLogging
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
     from typing import TextIO
 
-DEFAULT_FORMAT = "%(asctime)s.%(msecs)03d %(name)s:%(lineno)d %(processName)s %(threadName)s %(levelname)s %(message)s"
+__all__ = ["FileLogging", "JSONLogging", "LogConfig", "NoopLogging", "set_file_logger", "set_stream_logger", "start"]
+
+_lock = threading.Lock()
+_levels: dict[str, tuple[int, list[int]]] = {}
+"""Logger with handlers of ours -> its level before the first of them, and the levels that they want."""
 
 
 def set_stream_logger(
@@ -26,7 +33,7 @@ def set_stream_logger(
     Returns:
         A function that undoes it.
     """
-    return _attach(name, level, format_string, logging.StreamHandler(stream or sys.stderr))
+    return _attach(name, level, _with_format(logging.StreamHandler(stream or sys.stderr), format_string))
 
 
 def set_file_logger(
@@ -45,21 +52,58 @@ def set_file_logger(
     """
     path = Path(filename)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _attach(name, level, format_string, logging.FileHandler(path))
+    return _attach(name, level, _with_format(logging.FileHandler(path, encoding="utf-8"), format_string))
 
 
-def _attach(name: str, level: int, format_string: str | None, handler: logging.Handler) -> Callable[[], None]:
+def start(wanted: LogConfig | bool, run_dir: Path) -> Callable[[], None]:  # noqa: FBT001 - the value of Config.initialize_logging
+    """Write a run's log as *wanted*, of which True is `FileLogging` and False nothing.
+
+    Returns:
+        A function that ends it.
+
+    Raises:
+        OSError: its file cannot be opened.
+    """
+    config = wanted if isinstance(wanted, LogConfig) else FileLogging() if wanted else NoopLogging()
+    handler = config.handler(run_dir)
+    return _nothing if handler is None else _attach(config.logger, config.level, handler)
+
+
+def _nothing() -> None:
+    """Nothing was begun."""
+
+
+def _with_format(handler: logging.Handler, format_string: str | None) -> logging.Handler:
+    handler.setFormatter(logging.Formatter(format_string or FORMAT, datefmt=DATES))
+    return handler
+
+
+def _attach(name: str, level: int, handler: logging.Handler) -> Callable[[], None]:
+    """Have *handler* take the lines of logger *name*, from *level* on; the logger lets through what any handler wants.
+
+    Returns:
+        A function that undoes it, closes the handler, and leaves those of others as they are.
+    """
     logger = logging.getLogger(name)
-    before = logger.level
     handler.setLevel(level)
-    handler.setFormatter(logging.Formatter(format_string or DEFAULT_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"))
-    logger.addHandler(handler)
-    if logger.getEffectiveLevel() > level:
-        logger.setLevel(level)
+    with _lock:
+        before, wanted = _levels.setdefault(name, (logger.level, []))
+        wanted.append(level)
+        if logger.getEffectiveLevel() > level:
+            logger.setLevel(level)
+        logger.addHandler(handler)
 
     def undo() -> None:
-        logger.removeHandler(handler)
+        with _lock:
+            if handler not in logger.handlers:
+                return
+            logger.removeHandler(handler)
+            wanted.remove(level)
+            logger.setLevel(before)
+            if not wanted:
+                del _levels[name]
+            elif logger.getEffectiveLevel() > min(wanted):
+                logger.setLevel(min(wanted))
         handler.close()
-        logger.setLevel(before)
 
     return undo

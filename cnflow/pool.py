@@ -13,11 +13,12 @@ import time
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from cnflow.apps.app import App
 from cnflow.assemble import new_run, start
 from cnflow.config import Config
 from cnflow.dataflow.records import AppOptions
 from cnflow.errors import ConfigurationError, ExecutorClosedError
-from cnflow.model.task import AppFunction
+from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -83,12 +84,9 @@ class PoolExecutor(concurrent.futures.Executor):
         """
         return self._submit(self._app_of(fn), args, kwargs)
 
-    def get_app(self, fn: Callable[..., Any]) -> Callable[..., Future[Any]]:
-        """*fn* as an app of this pool: calling it submits it."""
-        return functools.partial(self._submit_call, self._app_of(fn))
-
-    def _submit_call(self, app: AppFunction, /, *args: Any, **kwargs: Any) -> AppFuture:  # noqa: ANN401 - the user's own
-        return self._submit(app, args, kwargs)
+    def get_app(self, fn: Callable[..., Any]) -> App:
+        """*fn* as an app: calling it submits a task to this pool's run, with all the keywords that apps take."""
+        return App(fn, AppKind.PYTHON, self._options, self._dfk)
 
     def map(
         self,
@@ -180,7 +178,10 @@ class PoolExecutor(concurrent.futures.Executor):
 
     def _finish(self) -> None:
         try:
-            concurrent.futures.wait(self._unfinished.copy())
+            if self._own_run:
+                self._dfk.wait_for_current_tasks()
+            else:
+                concurrent.futures.wait(self._unfinished.copy())
         finally:
             self._end()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.dataflow import current
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions
-from cnflow.dataflow.wishes import SPECIAL, accepted_by, wishes_of
+from cnflow.dataflow.wishes import SPECIAL, accepted_by, said_by_defaults, wishes_of
 from cnflow.errors import ConfigurationError
 from cnflow.model.plain import itself
 from cnflow.model.task import AppFunction, AppKind
@@ -40,7 +40,9 @@ class App:
         self._app = AppFunction(function, kind)
         self._options = options
         self._dfk = data_flow_kernel
-        self._wishes = dict(wishes or {})
+        defaults = said_by_defaults(function)
+        self._wishes = {**defaults, **(wishes or {})}
+        self._files = {name: value for name, value in defaults.items() if name in {"inputs", "outputs"}}
         self._accepts = accepted_by(function)
         functools.update_wrapper(self, function)
 
@@ -52,7 +54,8 @@ class App:
 
         Keywords that say how the task is run, and reach the function only if it has such parameters: ``inputs`` and
         ``outputs`` (lists of files), ``stdout`` and ``stderr`` (a path, ``(path, mode)`` or AUTO_LOGNAME), ``label``,
-        ``walltime`` (seconds), ``env`` (a dict), ``sandbox``.
+        ``walltime`` (seconds), ``env`` (a dict), ``sandbox``. What the call does not say, the decorator does, and then
+        the default of a parameter of that name (not for ``env`` and ``sandbox``, which may be anything to a function).
 
         Raises:
             NoDataFlowKernelError: nothing is loaded.
@@ -61,11 +64,18 @@ class App:
         dfk = self._dfk or current.require(f"{self._app.name}()")
         if not self._wishes and SPECIAL.isdisjoint(kwargs):
             return dfk.submit(self._app, args, kwargs, self._options)
+        if self._files:
+            kwargs = {**self._files, **kwargs}  # given like those of a call: futures in them become results
         wishes = wishes_of(self._app.name, {**self._wishes, **kwargs})
         passed = {name: value for name, value in kwargs.items() if name not in SPECIAL or name in self._accepts}
         if "outputs" in passed:
             passed["outputs"] = list(wishes.outputs)
         return dfk.submit(self._app, args, passed, self._options, wishes)
+
+    @property
+    def executors(self) -> str | Sequence[str]:
+        """Label or labels of the executors that may run it, or ``"all"``."""
+        return self._options.executors
 
     def __get__(self, instance: object, owner: type | None = None) -> Callable[..., AppFuture]:
         """As a method: bind the instance as any function would."""

@@ -8,6 +8,7 @@ from cnflow import __version__
 from cnflow.cli.capsule import capsule
 from cnflow.cli.config import config
 from cnflow.cli.doctor import doctor
+from cnflow.cli.perf import perf
 from cnflow.cli.run import run
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 # Options end at the script's name: what follows belongs to the script, as with `python SCRIPT --its-own-option`.
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})(run)
 app.command()(doctor)
+app.command()(perf)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 

@@ -14,6 +14,10 @@ def run(
         list[str] | None, typer.Argument(metavar="ARGS", help="Arguments of the script.", show_default=False)
     ] = None,
     *,
+    parsl: Annotated[
+        bool,
+        typer.Option("--parsl", help='Let "import parsl" in the script mean cnflow: runs a Parsl script as it is.'),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Run a Python script as "python SCRIPT ARGS" would, and tell on stderr how its tasks are doing.
@@ -22,6 +26,9 @@ def run(
     """
     from cnflow.cli.script import run_as_main  # noqa: PLC0415 - start-up stays fast
     from cnflow.cli.watch import Watch  # noqa: PLC0415 - the same
+
+    if parsl:
+        import cnflow.compat.parsl  # noqa: F401, PLC0415 - its import is the switch
 
     watch = None if quiet else Watch()
     if watch:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cnflow.errors import ConfigurationError
 from cnflow.words import nearest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Settings(BaseModel):
@@ -26,11 +29,29 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise ConfigurationError(_explain(type(self), error)) from None
 
+    def copied(self) -> Self:
+        """A copy that changes of this one do not reach: of settings, lists and dicts, in all depths.
+
+        Objects of the user's own (handlers, stagings) are the same ones in both: what they hold is theirs.
+        """
+        values = {name: _copied(getattr(self, name)) for name in type(self).model_fields}
+        return self.model_copy(update=values)
+
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it
         try:
             super().__setattr__(name, value)
         except ValidationError as error:
             raise ConfigurationError(_explain(type(self), error)) from None
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - any field
+    if isinstance(value, Settings):
+        return value.copied()
+    if type(value) is list:
+        return [_copied(each) for each in value]
+    if type(value) is dict:
+        return {name: _copied(each) for name, each in value.items()}
+    return value
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
+from cnflow.addresses import host_and_port
 from cnflow.checkpoints import seconds_of_period
 from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
-from cnflow.config.registry import EXECUTORS, parse_kind
+from cnflow.config.logs import LogConfig
+from cnflow.config.registry import EXECUTORS, LOGS, parse_kind
 
+_AnyLogConfig = Annotated[
+    SerializeAsAny[LogConfig],
+    BeforeValidator(lambda value: parse_kind(value, LOGS, "log configuration")),
+]
 RetryHandler = Callable[[BaseException, Any], float]
 _AnyExecutor = Annotated[
     SerializeAsAny[ExecutorSettings],
@@ -43,6 +49,14 @@ class Config(Settings):
     checkpoint_files: list[str] | None = None
     """Checkpoints of earlier runs whose results are known from the start; see `cnflow.checkpoints`."""
 
+    cache_files_by: Literal["mtime", "content"] = "mtime"
+    """How apps with ``cache=True`` tell whether a `File` is the same: by path, size and time of change, or by every
+    byte in it, wherever it lies. The second reads each file once more, and is true for copies."""
+
+    dependency_resolver: Literal["deep", "shallow"] = "deep"
+    """Where futures are looked for: also inside lists, tuples, sets, dicts and dataclasses, or only among the arguments
+    themselves and the elements of ``inputs``; the others are then passed as they are."""
+
     retry_handler: RetryHandler | None = Field(default=None, exclude=True)
     """Called with a failed try's exception and its task; returns what the failure costs of the `retries`: 0 is free, 1
     the default, more than is left ends the task. Not part of a configuration file."""
@@ -54,8 +68,31 @@ class Config(Settings):
     ignore_images: bool = False
     """Run every app on the bare node whatever its image, as where no engine is."""
 
-    initialize_logging: bool = False
-    """Write what cnflow logs, from INFO on, to ``cnflow.log`` in the run's folder."""
+    exit_mode: Literal["wait", "cleanup", "skip"] = "wait"
+    """What the end of ``with cnflow.load(...):`` does. ``wait``: wait for all tasks and end the run; when the block
+    raised, end it at once. ``cleanup``: end it at once in either case. ``skip``: nothing; call ``cleanup()``."""
+
+    garbage_collect: bool = True
+    """False keeps finished tasks, with their arguments, in ``dfk.tasks``."""
+
+    internal_tasks_max_threads: int = Field(default=10, ge=1)
+    """Functions of join apps that run at the same time, in threads of the driver."""
+
+    initialize_logging: bool | _AnyLogConfig = False
+    """Where the run's log goes. True is `FileLogging`: from INFO on, to ``cnflow.log`` in the run's folder; False is
+    nowhere."""
+
+    usage_tracking: Annotated[
+        int, BeforeValidator(lambda level: int(level) if isinstance(level, bool) else level), Field(strict=True)
+    ] = Field(default=0, ge=0, le=3)
+    """How much of how cnflow is used is told to `usage_address`: 0 nothing, 1 (or True) versions, 2 also the classes in
+    this configuration, 3 also how long the run took and how many tasks failed."""
+
+    usage_address: str | None = None
+    """``host:port`` that usage statistics are sent to by UDP; there is none that cnflow knows of itself."""
+
+    project_name: str | None = None
+    """Told with usage statistics."""
 
     run_dir: str = "runinfo"
     """Folder in which each run makes its own numbered one."""
@@ -73,6 +110,22 @@ class Config(Settings):
         if period is not None:
             seconds_of_period(period)
         return period
+
+    @field_validator("usage_address")
+    @classmethod
+    def _address_can_be_read(cls, address: str | None) -> str | None:
+        if address is not None:
+            host_and_port(address)
+        return address
+
+    @model_validator(mode="after")
+    def _usage_is_told_to_somebody(self) -> Config:
+        if self.usage_tracking and self.usage_address is None:
+            raise ValueError(
+                f"usage_tracking={self.usage_tracking} needs an address to send to: set usage_address='host:port'. "
+                "cnflow knows of none itself."
+            )
+        return self
 
     @field_validator("executors")
     @classmethod

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from cnflow.config.stagings import table_of
 from cnflow.errors import ConfigurationError, MissingExtraError
+from cnflow.interfaces.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +79,8 @@ def table_as_toml(table: Mapping[str, object]) -> str:
 def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - one of the plain types
     if isinstance(value, BaseModel):
         return _plain_model(value, where)
+    if isinstance(value, Staging):
+        return table_of(value)
     if isinstance(value, Mapping):
         return {str(name): _plain(part, f"{where}.{name}") for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from cnflow.config.base import Settings
 from cnflow.config.providers import LocalProvider, ProviderSettings
 from cnflow.config.registry import PROVIDERS, parse_kind
+from cnflow.config.stagings import AnyStaging
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -23,6 +25,18 @@ class ExecutorSettings(Settings):
 
     image: str = ""
     """Container image that its tasks run in; empty runs them on the bare node, or makes it a template for images."""
+
+    storage_access: list[AnyStaging] | None = None
+    """What brings its tasks their files and takes them away, each by the first that can; None is those for ``file``,
+    ``ftp``, ``http`` and ``zip``. A list replaces them all. In a configuration file, tables with a ``kind``."""
+
+    working_dir: str | None = None
+    """Folder under which copies of files go, in ``staged/``; None is the run's folder."""
+
+    @field_validator("working_dir", mode="before")
+    @classmethod
+    def _a_path_is_written_as_text(cls, value: object) -> object:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 class ThreadPoolExecutor(ExecutorSettings):
@@ -56,10 +70,18 @@ class HighThroughputExecutor(ExecutorSettings):
     """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
 
     address: str | None = None
-    """Address of this machine that workers connect to; None asks the provider."""
+    """Address of this machine that workers connect to, IPv4 or IPv6, or its name; None asks the provider."""
+
+    address_probe_timeout: float = Field(default=30.0, gt=0)
+    """Seconds within which a manager must reach this machine at one of its addresses; never more than
+    ``heartbeat_threshold``."""
 
     worker_port_range: tuple[PortNumber, PortNumber] | None = None
     """First and last TCP port that the interchange may listen on; None takes any free one."""
+
+    encrypted: bool | None = None
+    """Whether managers and interchange prove who they are and encrypt what they say (CurveZMQ); None does wherever the
+    traffic can be reached from outside this machine."""
 
     heartbeat_period: float = Field(default=30.0, gt=0)
     """Seconds between two signs of life."""
@@ -68,7 +90,8 @@ class HighThroughputExecutor(ExecutorSettings):
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
 
     working_dir: str | None = None
-    """Folder on the node in which workers start; None is the driver's own, or in a container the image's WORKDIR."""
+    """Folder on the node in which workers start; None is the driver's own, or in a container the image's WORKDIR.
+    Copies of files go under it, in ``staged/``; with None on the bare node, under the run's folder."""
 
     @field_validator("provider", mode="before")
     @classmethod

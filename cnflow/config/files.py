@@ -17,12 +17,16 @@ from cnflow.words import nearest
 VARIABLE = "config"
 """Name of the variable that a Python file sets to its Config."""
 
+FACTORY = "fresh_config"
+"""Name of a function that it has instead, which returns a new one."""
+
 
 def load_config(path: str | Path) -> Config:
     """The Config that the file at *path* holds; its suffix says how it is written.
 
-    A Python file is run and sets the variable ``config``. The others hold a table with the options of `Config`; what is
-    made by a class in Python is a table with the class's ``kind`` there.
+    A Python file is run and sets the variable ``config``, or has a function ``fresh_config()`` that makes one. The
+    others hold a table with the options of `Config`; what is made by a class in Python is a table with the class's
+    ``kind`` there.
 
     Raises:
         ConfigurationError: the file cannot be read, or what it says is no Config; the message begins with the path.
@@ -57,6 +61,8 @@ def _read_python(path: Path) -> Config:
     path.stat()  # an absent file is told apart from one that opens an absent file
     try:
         names = runpy.run_path(str(path), run_name="cnflow_config")
+        if VARIABLE not in names and callable(names.get(FACTORY)):
+            names[VARIABLE] = names[FACTORY]()
     except ConfigurationError as error:
         raise ConfigurationError(f"{_line_of(error, path)}{error}") from error
     except Exception as error:

@@ -35,6 +35,22 @@ EXECUTORS: Mapping[str, Backend] = {
     ),
 }
 
+STAGINGS: Mapping[str, str] = {
+    "file": "cnflow.staging:NoOpFileStaging",
+    "ftp": "cnflow.staging:FTPSeparateTaskStaging",
+    "ftp_in_task": "cnflow.staging:FTPInTaskStaging",
+    "http": "cnflow.staging:HTTPSeparateTaskStaging",
+    "http_in_task": "cnflow.staging:HTTPInTaskStaging",
+    "zip": "cnflow.staging:ZipFileStaging",
+}
+"""``module:Class``; settings and live half are one."""
+
+LOGS: Mapping[str, Backend] = {
+    "file": Backend("cnflow.config.logs:FileLogging", "cnflow.config.logs:FileLogging"),
+    "json": Backend("cnflow.config.logs:JSONLogging", "cnflow.config.logs:JSONLogging"),
+    "none": Backend("cnflow.config.logs:NoopLogging", "cnflow.config.logs:NoopLogging"),
+}
+
 
 def parse_kind(value: object, registry: Mapping[str, Backend], what: str) -> object:
     """Settings made from a mapping such as ``{"kind": "docker", ...}``; anything else is returned as it is.

@@ -19,11 +19,12 @@ else:
 class DataFuture(_FileFuture):
     """Stands for a `File` until its task has made it; passing it to another app makes an edge of the graph.
 
-    Its state is that of the task's future, at every moment: done when that is, failed with the very same exception,
-    cancelled when that is. Two are equal when they are the same object.
+    Its state is that of its parent, at every moment: done when that is, failed with the very same exception, cancelled
+    when that is. Two are equal when they are the same object.
 
     Args:
-        parent: future of whatever makes the file, in most cases the task's AppFuture; None when the file is there.
+        parent: future of whatever puts the file where its URL says: the task's own, or that of the staging which takes
+            the file there afterwards; None when the file is there.
         file_obj: the file; text and paths become one.
         tid: id of the task.
 
@@ -60,22 +61,23 @@ class DataFuture(_FileFuture):
         return self.file_obj.filename
 
     def result(self, timeout: float | None = None) -> File:
-        """The file, when it is made.
+        """The file, when it is where its URL says.
 
         Raises:
             TimeoutError: not within *timeout* seconds.
             CancelledError: the task was cancelled.
-            Exception: whatever the task failed with.
+            Exception: whatever the task failed with, or what took its file away; a DependencyError where that was not
+                tried.
         """
         self.parent.result(timeout)
         return self.file_obj
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the task failed with, if it did; waits and raises as `result` does."""
+        """What would be raised by `result`, if anything; waits as that does."""
         return self.parent.exception(timeout)
 
     def cancel(self) -> bool:
-        """Cancel the task, and with it all its other outputs; False if it is done."""
+        """Cancel the task, and with it all its other outputs; or only what takes this one away. False if it is done."""
         return self.parent.cancel()
 
     def cancelled(self) -> bool:
@@ -101,7 +103,7 @@ class DataFuture(_FileFuture):
             self.set_result(self.file_obj)
 
     def __repr__(self) -> str:
-        name = getattr(self.parent, "name", "")
+        name = getattr(self.parent, "name", "") if getattr(self.parent, "tid", self.tid) == self.tid else ""
         maker = "" if self.tid is None else f" of task {self.tid}" + (f" ({name})" if name else "")
         return f"<DataFuture{maker} for {self.file_obj.url!r}, {_state(self)}>"
 

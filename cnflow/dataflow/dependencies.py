@@ -1,21 +1,42 @@
 """Finds the futures among the arguments of a call, and later puts their results in their place; pure.
 
-Lists, tuples, sets and dicts are searched, nested ones too; nothing of the caller's is ever changed.
+Deep, as is usual: lists, tuples, sets, dicts and dataclasses are searched, nested ones too. Shallow: the arguments
+themselves and the elements of ``inputs``; futures in other containers are passed as they are. Either way nothing of the
+caller's is ever changed.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from operator import is_
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 _ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
+
+
+class Resolver(NamedTuple):
+    """What becomes of the futures among the arguments of a call."""
+
+    find: Callable[[tuple[Any, ...], dict[str, Any]], list[Future[Any]]]
+    """Those to wait for, once each, in order of appearance.
+
+    Raises:
+        ConfigurationError: a container holds itself.
+    """
+
+    fill: Callable[[Any], Any]
+    """The tuple of arguments, the dict of keywords or the tuple of inputs, with results in place of those futures.
+
+    Each of them is done and has not failed.
+    """
 
 
 def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
@@ -24,14 +45,18 @@ def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any
     Raises:
         ConfigurationError: a container holds itself.
     """
+    if _is_flat(args) and _is_flat(kwargs):
+        return []
     found: dict[int, Future[Any]] = {}
-    _search(args, found)
+    seen: set[int] = set()
+    _search(args, found, seen)
     if kwargs:
-        _search(kwargs.values(), found)
+        _search(kwargs.values(), found, seen)
     return list(found.values())
 
 
-def _search(values: Iterable[Any], found: dict[int, Future[Any]], inside: tuple[int, ...] = ()) -> None:
+def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int], inside: tuple[int, ...] = ()) -> None:
+    """Add to *found*; *seen* are containers that need no second look, *inside* those around *values*."""
     for value in values:
         if type(value) in _ATOMS:
             continue
@@ -40,30 +65,93 @@ def _search(values: Iterable[Any], found: dict[int, Future[Any]], inside: tuple[
         elif isinstance(value, _CONTAINERS):
             if id(value) in inside:
                 raise ConfigurationError(f"An argument holds itself: a {type(value).__name__} is inside itself.")
-            below = (*inside, id(value))
-            if isinstance(value, dict):
-                _search(value.keys(), found, below)
-                _search(value.values(), found, below)
-            else:
-                _search(value, found, below)
+            if id(value) not in seen:
+                seen.add(id(value))
+                _search(_parts(value), found, seen, (*inside, id(value)))
+        elif _is_dataclass(value) and id(value) not in seen:
+            seen.add(id(value))
+            _search(_fields(value).values(), found, seen)  # objects may point back at what holds them
+
+
+def _parts(container: Any) -> Iterable[Any]:  # noqa: ANN401 - any container
+    return (*container, *container.values()) if isinstance(container, dict) else container
+
+
+def _is_dataclass(value: object) -> bool:
+    return hasattr(type(value), "__dataclass_fields__")
+
+
+def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of a dataclass
+    """Those that are set, by name."""
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
 
 
 def with_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
     """*value* with each future replaced by its result; containers that hold none are passed on as they are.
 
     Every future in it is done and has not failed.
+
+    Raises:
+        ConfigurationError: what is to be copied with its results points back at itself.
     """
-    if type(value) in _ATOMS:
-        return value
-    if isinstance(value, Future):
-        return value.result()
-    if not isinstance(value, _CONTAINERS):
-        return value
-    if not futures_in((value,), {}):
-        return value
-    if isinstance(value, dict):
-        return _rebuilt(value, {with_results(k): with_results(v) for k, v in value.items()})
-    return _rebuilt(value, [with_results(part) for part in value])
+    return value if _is_flat(value) else _Filling().of(value)
+
+
+def _is_flat(value: Any) -> bool:  # noqa: ANN401 - any user's value
+    """Whether it surely holds no future; most calls' arguments are so."""
+    kind = type(value)
+    if kind is dict:
+        return not value or (_ATOMS.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values())))
+    return not value or _ATOMS.issuperset(map(type, value)) if kind is tuple else kind in _ATOMS
+
+
+class _Filling:
+    """One walk; what is met twice is filled once, and stays one object."""
+
+    __slots__ = ("_begun", "_made", "_met_inside_itself")
+
+    def __init__(self) -> None:
+        self._begun: set[int] = set()
+        self._made: dict[int, Any] = {}
+        self._met_inside_itself: set[int] = set()
+
+    def of(self, value: Any) -> Any:  # noqa: ANN401 - any user's value
+        if type(value) in _ATOMS:
+            return value
+        if isinstance(value, Future):
+            return value.result()
+        if not isinstance(value, _CONTAINERS) and not _is_dataclass(value):
+            return value
+        key = id(value)
+        if key in self._made:
+            return self._made[key]
+        if key in self._begun:
+            self._met_inside_itself.add(key)
+            return value
+        self._begun.add(key)
+        made = self._made[key] = self._filled(value)
+        if made is not value and key in self._met_inside_itself:
+            raise ConfigurationError(
+                f"An argument, a {type(value).__name__}, holds a future and points back at itself, so that it cannot "
+                "be copied with the result. Pass the future beside it.",
+            )
+        return made
+
+    def _filled(self, value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, dict):
+            keys, values = self._each(value), self._each(value.values())
+            if all(map(is_, keys, value)) and all(map(is_, values, value.values())):
+                return value
+            return _rebuilt(value, dict(zip(keys, values, strict=True)))
+        if isinstance(value, _CONTAINERS):
+            parts = self._each(value)
+            return value if all(map(is_, parts, value)) else _rebuilt(value, parts)
+        fields = _fields(value)
+        changed = {name: made for name, part in fields.items() if (made := self.of(part)) is not part}
+        return _changed(value, changed) if changed else value
+
+    def _each(self, values: Iterable[Any]) -> list[Any]:
+        return [value if type(value) in _ATOMS else self.of(value) for value in values]
 
 
 def _rebuilt(original: Any, content: Any) -> Any:  # noqa: ANN401
@@ -79,3 +167,44 @@ def _rebuilt(original: Any, content: Any) -> Any:  # noqa: ANN401
         made.update(content)
         return made
     return kind(content)
+
+
+def _changed(original: Any, fields: dict[str, Any]) -> Any:  # noqa: ANN401
+    """A copy of a dataclass's instance with other *fields*; its constructor may want other things, as above."""
+    made = copy.copy(original)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)  # a frozen one refuses any other way
+    return made
+
+
+# Shallow
+
+
+def _at_hand(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
+    given = [*args, *kwargs.values(), *_inputs_in(kwargs)]
+    return list({id(value): value for value in given if isinstance(value, Future)}.values())
+
+
+def _filled_at_hand(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    if not isinstance(given, dict):
+        return tuple(_result_of(value) for value in given)
+    made = {name: _result_of(value) for name, value in given.items()}
+    if any(isinstance(value, Future) for value in _inputs_in(given)):
+        made["inputs"] = _rebuilt(given["inputs"], [_result_of(value) for value in given["inputs"]])
+    return made
+
+
+def _inputs_in(kwargs: dict[str, Any]) -> Sequence[Any]:
+    inputs = kwargs.get("inputs")
+    return inputs if isinstance(inputs, (list, tuple)) else ()
+
+
+def _result_of(value: Any) -> Any:  # noqa: ANN401 - any user's value
+    return value.result() if isinstance(value, Future) else value
+
+
+RESOLVERS = {
+    "deep": Resolver(futures_in, with_results),
+    "shallow": Resolver(_at_hand, _filled_at_hand),
+}
+"""By their names in a Config."""

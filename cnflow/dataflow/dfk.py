@@ -8,18 +8,28 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import joining
+from cnflow.dataflow.data_manager import DataManager, holds_files
 from cnflow.dataflow.kernel import Kernel
+from cnflow.dataflow.records import NO_OPTIONS
+from cnflow.dataflow.task_table import TaskTable
+from cnflow.dataflow.wishes import NO_WISHES
 from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.model.task import AppKind, TaskState, title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from cnflow.config import ExecutorSettings
+    from cnflow.dataflow.futures import AppFuture
+    from cnflow.dataflow.records import AppOptions, TaskRecord
+    from cnflow.dataflow.wishes import Wishes
     from cnflow.ids import TaskId
+    from cnflow.interfaces import Executor
     from cnflow.model.status import ExecutorStatus
+    from cnflow.model.task import AppFunction
 
 _on_load: list[Callable[[DataFlowKernel], None]] = []
 
@@ -32,8 +42,8 @@ def on_load(callback: Callable[[DataFlowKernel], None]) -> None:
 class DataFlowKernel(Kernel):
     """One run: made by `cnflow.load`, ended by `cleanup`.
 
-    As a context manager it waits for all tasks at the end, or, when the block raised, ends at once; either way nothing
-    that it started is left.
+    As a context manager it ends as ``Config(exit_mode=...)`` says: it waits for all tasks, or, when the block raised,
+    ends at once; either way nothing that it started is left.
 
     Attributes:
         config: what it was made from; a copy.
@@ -44,11 +54,64 @@ class DataFlowKernel(Kernel):
         super().__init__(*parts)
         self._at_cleanup: list[Callable[[], None]] = []
         self._pid = os.getpid()
+        self._data = DataManager(self, self._executors, self.run_dir)
+        self._tasks = TaskTable(self._records, self._finished)
+
+    def submit(
+        self,
+        app: AppFunction,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: AppOptions = NO_OPTIONS,
+        wishes: Wishes = NO_WISHES,
+    ) -> AppFuture:
+        """Make a task of one call of *app*, whose files are staged; returns at once.
+
+        Raises:
+            ConfigurationError: no executor can run it or move its files, or the run has ended. It was not submitted.
+        """
+        if wishes is not NO_WISHES or holds_files(args, kwargs):
+            return self._data.run(app, args, kwargs, options, wishes)
+        return self.enter(app, args, kwargs, options).future
 
     @property
     def task_count(self) -> int:
         """Tasks submitted so far."""
         return self._next
+
+    @property
+    def tasks(self) -> Mapping[TaskId, TaskRecord]:
+        """Records of the tasks that are not final, by id; with ``Config(garbage_collect=False)`` of all."""
+        return self._tasks
+
+    @property
+    def executors(self) -> Mapping[str, Executor]:
+        """The live executors by label, those made for an image included."""
+        return {label: executor for label, executor in list(self._executors.items()) if label != joining.LABEL}
+
+    @property
+    def cleanup_called(self) -> bool:
+        """Whether the run is ended, or being ended."""
+        return self._closed
+
+    def add_executors(self, executors: Iterable[ExecutorSettings]) -> None:
+        """Start *executors*, settings as in a `cnflow.Config`, and let them take tasks from now on.
+
+        Raises:
+            ConfigurationError: a label is taken, or one of them cannot work; those before it were added.
+            ExecutorClosedError: the run has ended.
+        """
+        for settings in executors:
+            with self._lock:
+                if self._closed:
+                    raise ExecutorClosedError(
+                        f"The executor {settings.label!r} was added after its run had ended. Call cnflow.load() again.",
+                    )
+                if settings.label in self._router.places or settings.label in self._executors:
+                    raise ConfigurationError(
+                        f"Two executors are labelled {settings.label!r}; give each its own label.",
+                    )
+                self._router.add(self._makers.add(settings))
 
     def task_counts(self) -> Mapping[TaskState, int]:
         """How many tasks are in each state. Safe from any thread."""
@@ -57,7 +120,7 @@ class DataFlowKernel(Kernel):
 
     def executor_status(self) -> list[ExecutorStatus]:
         """How each executor is doing. Safe from any thread."""
-        return [executor.status() for label, executor in list(self._executors.items()) if label != joining.LABEL]
+        return [executor.status() for executor in self.executors.values()]
 
     def wait_for_current_tasks(self) -> None:
         """Return when every task known now is final; raises nothing for those that failed."""
@@ -129,8 +192,11 @@ class DataFlowKernel(Kernel):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        mode = self.config.exit_mode
+        if mode == "skip":
+            return
         try:
-            if kind is None:
+            if kind is None and mode == "wait":
                 self.wait_for_current_tasks()
         finally:
             self.cleanup()

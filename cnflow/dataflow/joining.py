@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.dependencies import futures_in, with_results
-from cnflow.dataflow.futures import AppFuture
+from cnflow.dataflow.futures import title_of_future
 from cnflow.dataflow.verdicts import error_of, has_failed
 from cnflow.errors import JoinAppNoFuture, JoinError
 from cnflow.model.task import Outcome, title_of
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 LABEL = "_join"
 """Executor of the functions of join apps: a few threads of the driver."""
-
-THREADS = 4
 
 
 def when_joined(task: TaskId, name: str, returned: Any, report: Callable[[Outcome], None]) -> None:  # noqa: ANN401 - any value
@@ -55,8 +53,8 @@ def _without_futures(task: TaskId, name: str, returned: object) -> Outcome:
 
 
 def _joined(task: TaskId, name: str, returned: object, inner: list[Future[Any]]) -> Outcome:
-    for future in inner:
-        if has_failed(future):
-            title = title_of(future.tid, future.name) if isinstance(future, AppFuture) else "a future from outside"
-            return Outcome(task, None, JoinError(title_of(task, name), title, error_of(future)))
-    return Outcome(task, with_results(returned))
+    failed = [(error_of(future), title_of_future(future)) for future in inner if has_failed(future)]
+    if not failed:
+        return Outcome(task, with_results(returned))
+    (error, title), *others = failed
+    return Outcome(task, None, JoinError(title_of(task, name), title, error, others))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.memo import InFlight, Memo, key_of
+from cnflow.dataflow.memo import InFlight, Memo, key_of, telling_files_apart
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints
     from cnflow.dataflow.records import TaskRecord
     from cnflow.ids import TaskId
+    from cnflow.interfaces import Executor
     from cnflow.model.task import TaskToRun
 
 
@@ -34,23 +35,32 @@ class KnownResults:
     Args:
         earlier: results of earlier runs; None knows only this run's.
         checkpointer: writes what is new; None writes nothing.
+        files_by_content: tell files apart by what is in them, not by path, size and time of change.
     """
 
-    def __init__(self, earlier: LoadedCheckpoints | None = None, checkpointer: Checkpointer | None = None) -> None:
+    def __init__(
+        self,
+        earlier: LoadedCheckpoints | None = None,
+        checkpointer: Checkpointer | None = None,
+        *,
+        files_by_content: bool = False,
+    ) -> None:
+        self._files_by_content = files_by_content
         self._earlier = earlier
         self._checkpointer = checkpointer
         self._memo = Memo(earlier)
         self._in_flight = InFlight()
         self._new: list[tuple[bytes, bytes, str]] = []
 
-    @staticmethod
-    def key_of(task: TaskToRun, image: str, ignored: Collection[str] = ()) -> bytes:
-        """Key of *task*; see `cnflow.dataflow.memo.key_of`.
+    def key_of(self, task: TaskToRun, executor: Executor, ignored: Collection[str] = ()) -> bytes:
+        """Key of *task* on *executor*, whose digest is known; see `cnflow.dataflow.memo.key_of`.
 
         Raises:
             MemoKeyError: an argument cannot be part of a key; names it.
         """
-        return key_of(task, image, ignored)
+        image = (executor.digest.result() or executor.image) if executor.image else ""
+        with telling_files_apart(by_content=self._files_by_content):
+            return key_of(task, image, ignored)
 
     def ask(self, key: bytes, task: TaskId, record: TaskRecord) -> Answer:
         """Whether the task of *key* must be run."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.reference_names import ReferenceNames
 from cnflow.dataflow.wishes import NO_WISHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from cnflow.dataflow.futures import AppFuture
     from cnflow.model.task import AppFunction
@@ -37,28 +39,36 @@ class AppOptions:
 NO_OPTIONS = AppOptions()
 
 
-class TaskRecord:
+class TaskRecord(ReferenceNames):
     """A task that is not final: what it takes to launch it, and who waits for it.
+
+    Its fields have also the names that the reference gives them, and are had by ``record["name"]`` too.
 
     Attributes:
         app: its function.
         args, kwargs: as they were given, futures and all; dropped when the task is final.
         executor: label of the one that runs it.
         future: what the caller holds.
+        depends: the futures among them that it waits for.
         fail_history: the errors of its failed tries, as text.
+        fail_cost: what they took from its budget of retries.
+        try_id: number of the try that runs, from 0.
     """
 
     __slots__ = (
         "app",
         "args",
         "cancelling",
+        "depends",
         "error",
         "executor",
+        "fail_cost",
         "fail_history",
         "future",
         "ignored",
         "kwargs",
         "memo_key",
+        "try_id",
         "value",
         "wants_memo",
         "wishes",
@@ -79,4 +89,7 @@ class TaskRecord:
         self.ignored: Sequence[str] = ()
         self.wishes = NO_WISHES
         self.cancelling = False
+        self.depends: Sequence[Future[Any]] = ()
         self.fail_history: list[str] = []
+        self.fail_cost = 0.0
+        self.try_id = 0

@@ -49,6 +49,11 @@ class Router:
         """Executors by label."""
         return self._places
 
+    def add(self, place: Place) -> None:
+        """One more executor, of the user's own."""
+        self._places[place.label] = place
+        self._answers.clear()
+
     def route(self, image: str, executors: str | Sequence[str]) -> str:
         """Label of the executor for a task that wants *image* (or none) and one of *executors* (or ``"all"``).
 

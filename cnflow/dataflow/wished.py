@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.data_futures import DataFuture
@@ -12,7 +13,6 @@ from cnflow.model.task import TaskToRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cnflow.dataflow.records import TaskRecord
     from cnflow.ids import TaskId
@@ -35,20 +35,20 @@ def note(wishes: Wishes, record: TaskRecord, autopath: Callable[[TaskRecord, str
     record.wishes = wishes._replace(stdout=future.stdout, stderr=future.stderr)
 
 
-def resolved(task: TaskId, record: TaskRecord) -> TaskToRun:
-    """The task with results in place of futures.
+def resolved(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = with_results) -> TaskToRun:
+    """The task with results in place of futures, as *fill* puts them there.
 
     Raises:
         Exception: a container of the user's refuses its results.
     """
-    args, kwargs = with_results(record.args), with_results(record.kwargs)
+    args, kwargs = fill(record.args), fill(record.kwargs)
     if record.wishes is NO_WISHES:
         return TaskToRun(task, record.app, args, kwargs)
-    wishes = record.wishes._replace(inputs=with_results(record.wishes.inputs))
+    wishes = record.wishes._replace(inputs=fill(record.wishes.inputs))
     return TaskToRun(task, record.app, args, kwargs, run_options(wishes))
 
 
 def _logname(record: TaskRecord, stream: str, label: str, run_dir: Path) -> str:
     number = record.future.tid
     name = "_".join(part for part in (f"task_{number:04d}", record.app.name, label) if part)
-    return os.fspath(run_dir / "task_logs" / f"{number // _IN_ONE_FOLDER:04d}" / f"{name}.{stream}")
+    return os.fspath(Path(run_dir) / "task_logs" / f"{number // _IN_ONE_FOLDER:04d}" / f"{name}.{stream}")

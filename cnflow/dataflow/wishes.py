@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, outputs_of
 from cnflow.model.task import RunOptions
-from cnflow.staging import Direction, staging_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "sandbox", "stderr", "stdout", "walltime"})
+
+_BY_DEFAULT = frozenset({"inputs", "label", "outputs", "stderr", "stdout", "walltime"})
+"""Those that a parameter's default can say; they are the reference's, and mean the same to every function."""
+
+INHIBIT = "_parsl_staging_inhibit"
+"""A keyword by which stagings that were written for the reference keep their own tasks' files from being staged."""
 
 AUTO_LOGNAME = -1
 """As ``stdout=`` or ``stderr=``: a file in the run's folder, named after task and app."""
@@ -31,6 +36,8 @@ class Wishes(NamedTuple):
     label: str = ""
     inputs: tuple[Any, ...] = ()
     outputs: tuple[File, ...] = ()
+    looks_for_outputs: bool = True
+    """Whether the task fails when one was not made."""
 
 
 NO_WISHES = Wishes()
@@ -47,11 +54,25 @@ def accepted_by(function: Callable[..., Any]) -> frozenset[str]:
     return SPECIAL & parameters.keys()
 
 
+def said_by_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The special keywords that *function* gives a value by a parameter's default, such as ``stdout="out.txt"``."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+    defaults = {name: parameters[name].default for name in _BY_DEFAULT & parameters.keys()}
+    return {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty and _says(value)}
+
+
+def _says(value: object) -> bool:
+    return value is not None and not (isinstance(value, (str, list, tuple)) and not value)
+
+
 def wishes_of(app: str, given: Mapping[str, Any]) -> Wishes:
     """The special keywords in *given*, checked.
 
     Raises:
-        ConfigurationError: one is of the wrong type, or a file is where nothing can fetch it from; names it.
+        ConfigurationError: one is of the wrong type; names it.
     """
     wishes = {name: given[name] for name in SPECIAL if given.get(name) is not None}
     if "walltime" in wishes and not _is_positive(wishes["walltime"]):
@@ -62,14 +83,19 @@ def wishes_of(app: str, given: Mapping[str, Any]) -> Wishes:
         if not isinstance(wishes["inputs"], (list, tuple)):
             raise _wrong(app, "inputs", "a list", wishes["inputs"])
         wishes["inputs"] = tuple(wishes["inputs"])
-        for file in wishes["inputs"]:
-            if isinstance(file, File):
-                staging_for(file, None, Direction.IN)
     if "outputs" in wishes:
-        wishes["outputs"] = tuple(outputs_of(wishes["outputs"]))
-        for file in wishes["outputs"]:
-            staging_for(file, None, Direction.OUT)
+        is_staging = bool(given.get(INHIBIT))  # which may make its outputs elsewhere, in ways of its own
+        wishes["outputs"] = tuple(_outputs(wishes["outputs"], keep_place=is_staging))
+        wishes["looks_for_outputs"] = not is_staging
     return Wishes(**wishes)
+
+
+def _outputs(given: Any, *, keep_place: bool) -> list[File]:  # noqa: ANN401 - checked here
+    files = outputs_of(given)
+    if keep_place:
+        for file, original in zip(files, given, strict=True):
+            file.local_path = getattr(original, "local_path", None)
+    return files
 
 
 def run_options(wishes: Wishes) -> RunOptions:
@@ -85,17 +111,18 @@ def run_options(wishes: Wishes) -> RunOptions:
         env={str(name): str(value) for name, value in wishes.env.items()},
         sandbox=wishes.sandbox,
         inputs=_paths(wishes.inputs) if wishes.sandbox else (),
-        outputs=_paths(wishes.outputs),
+        outputs=_paths(wishes.outputs) if wishes.looks_for_outputs else (),
     )
 
 
 def _stream(value: Any) -> Any:  # noqa: ANN401 - checked where it is opened
-    if value is None:
-        return None
     if isinstance(value, tuple):
-        path, mode = value
-        return os.fspath(path), mode
-    return os.fspath(value)
+        return tuple(map(_plain, value))
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - the same
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _paths(values: tuple[Any, ...]) -> list[str]:

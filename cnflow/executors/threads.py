@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError
@@ -35,6 +36,10 @@ class Threads:
 
     def __init__(self, settings: ThreadPoolExecutor) -> None:
         self.label = settings.label
+        self.digest: Future[str] = Future()
+        self.digest.set_result("")
+        self.storage_access = settings.storage_access
+        self.working_dir = os.path.abspath(settings.working_dir) if settings.working_dir else ""  # noqa: PTH100 - a string, as every executor's
         self._tasks: queue.SimpleQueue[TaskToRun | None] = queue.SimpleQueue()
         self._runs: dict[TaskId, Run | None] = {}
         """Tasks that are not reported yet; None while they wait."""

@@ -1,6 +1,7 @@
-"""Seams: what an executor and a provider promise. Implement one of these to extend cnflow."""
+"""Seams: what an executor, a provider and a staging promise. Implement one of these to extend cnflow."""
 
 from cnflow.interfaces.executor import Executor, Report
 from cnflow.interfaces.provider import Provider
+from cnflow.interfaces.staging import DataManager, Staging
 
-__all__ = ["Executor", "Provider", "Report"]
+__all__ = ["DataManager", "Executor", "Provider", "Report", "Staging"]

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from cnflow.model.task import Outcome, TaskToRun
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from cnflow.ids import TaskId
+    from cnflow.interfaces.staging import Staging
     from cnflow.model.status import ExecutorStatus
 
 Report = Callable[[Sequence[Outcome]], None]
@@ -21,6 +24,16 @@ class Executor(Protocol):
     label: str
     image: str
     """The image that its tasks run in; empty on the bare node."""
+
+    digest: Future[str]
+    """What `image` stands for, done once that is known: empty on the bare node, and where it cannot be known, as when
+    the image cannot be had; never an error, and done at the latest by `shutdown`."""
+
+    storage_access: list[Staging] | None
+    """What brings its tasks their files, the first that can; None is `cnflow.staging.default_staging`."""
+
+    working_dir: str
+    """Folder on its nodes under which staged files go; empty lets `cnflow.dataflow.data_manager` choose."""
 
     def start(self, report: Report) -> None:
         """Begin, without waiting for resources: tasks may be submitted at once.

@@ -16,11 +16,32 @@ class DataManager(Protocol):
     """What a staging may use of the run."""
 
     dfk: DataFlowKernel
-    """Runs the tasks that a staging makes."""
+    """The run itself."""
+
+    def place(self, executor: str, name: str) -> str:
+        """A path for a copy where tasks of *executor* run: no other file has it, and its last part is *name*.
+
+        Neither it nor its folder is made. Relative to where a worker starts if the executor's nodes have no folder
+        that the driver knows.
+        """
+
+    def submit(
+        self,
+        executor: str,
+        function: Callable[..., Any],
+        *args: Any,  # noqa: ANN401 - the function's own
+        after: Future[Any] | None = None,
+    ) -> Future[Any]:
+        """Run ``function(*args)`` as a task on *executor*, once *after* is done; files among *args* are not staged.
+
+        If *after* fails the task fails with a DependencyError and is not run.
+        """
 
 
 class Staging:
     """Moves files of some schemes. A value, made by the user and listed in an executor's ``storage_access``.
+
+    It is copied with the configuration; its attributes are its settings, by which two are compared.
 
     For each file of a task, the first in the list that can move it is asked to; the order is the user's. Every *file*
     is an object that belongs to that task alone: a staging that makes a copy sets its ``local_path``. Two files of one
@@ -66,7 +87,7 @@ class Staging:
         file: File,  # noqa: ARG002 - the same
         app_fu: Future[Any],  # noqa: ARG002 - the same
     ) -> Future[Any] | None:
-        """Have *file* taken away once *app_fu*, the task's own future, is done.
+        """Have *file* taken away once *app_fu*, the task's own future, is done; called before the task is launched.
 
         Returns:
             A future that is done when the file is where its URL says; None: it is there when the task is done.
@@ -90,7 +111,10 @@ class Staging:
         file: File,  # noqa: ARG002 - the same
         func: Callable[..., Any],  # noqa: ARG002 - the same
     ) -> Callable[..., Any] | None:
-        """A function that does what *func* does and then takes *file* away; None: *func* as it is."""
+        """A function that does what *func* does and then takes *file* away; None: *func* as it is.
+
+        For a bash app, *func* runs the command and returns 0.
+        """
         return None
 
     def __eq__(self, other: object) -> bool:

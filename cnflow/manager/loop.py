@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import cnflow
-from cnflow.addresses import first_reachable
+from cnflow.addresses import first_reachable, in_url
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import state as on
@@ -80,13 +80,15 @@ class Loop:
         endpoint = settings.endpoint
         if settings.hosts:
             port = int(endpoint.rsplit(":", 1)[1])
-            host = first_reachable(settings.hosts, port, Seconds(min(30.0, settings.heartbeat_threshold)))
+            within = Seconds(min(settings.address_probe_timeout, settings.heartbeat_threshold))
+            host = first_reachable(settings.hosts, port, within)
             if host is None:
                 raise UnreachableError(
-                    f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}. "
+                    f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}, "
+                    f"within {within:g} s. "
                     "Set HighThroughputExecutor(address=...) to an address that this host can reach",
                 )
-            endpoint = endpoint.format(host=host)
+            endpoint = endpoint.format(host=in_url(host))
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)

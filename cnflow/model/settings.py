@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 
@@ -48,6 +48,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     heartbeat_threshold: float = 120.0
     """Seconds of silence after which the other side is given up; a manager then ends itself."""
+
+    address_probe_timeout: float = 30.0
+    """Seconds within which one of `hosts` must answer; never more than `heartbeat_threshold`."""
 
     working_dir: str = ""
     """Where workers start; empty is where the manager itself was started."""

@@ -51,15 +51,23 @@ class AppFunction:
     """A decorated function: what the driver knows of an app, shared by all its tasks.
 
     Attributes:
-        function: as the user wrote it.
+        function: what is run: as the user wrote it, or wrapped by those who stage its files.
+        original: as the user wrote it.
         name: for people and logs.
         kind: what a worker does with it.
     """
 
-    __slots__ = ("__weakref__", "function", "kind", "name")
+    __slots__ = ("__weakref__", "function", "kind", "name", "original")
 
-    def __init__(self, function: Callable[..., Any], kind: AppKind = AppKind.PYTHON, name: str = "") -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        kind: AppKind = AppKind.PYTHON,
+        name: str = "",
+        original: Optional[Callable[..., Any]] = None,
+    ) -> None:
         self.function = function
+        self.original = function if original is None else original
         self.kind = kind
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
 

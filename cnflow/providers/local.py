@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,8 @@ class _Child(NamedTuple):
     process: subprocess.Popen[bytes]
     settings_file: Path
     log_file: Path
+    mark: str
+    """In the environment of all that it started."""
 
 
 class LocalBlocks:
@@ -74,7 +77,8 @@ class LocalBlocks:
             BlockRejectedError: nothing was started and no file is left.
         """
         _refuse(request.image, self._settings.nodes_per_block)
-        command, environment = self._command(), self._environment()
+        command, mark = self._command(), uuid.uuid4().hex
+        environment = {**self._environment(), sessions.MARK: mark}
         settings_file = _private_file(request.manager.to_json())
         try:
             with request.log_file.open("ab") as log:
@@ -90,7 +94,7 @@ class LocalBlocks:
             settings_file.unlink()
             raise BlockRejectedError(f"The manager cannot be started: {error}") from error
         native = NativeId(f"{process.pid}:{sessions.started(process.pid)}")
-        self._children[native] = _Child(process, settings_file, request.log_file)
+        self._children[native] = _Child(process, settings_file, request.log_file, mark)
         return native
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
@@ -116,6 +120,7 @@ class LocalBlocks:
             if child.process.poll() is None:
                 return BlockStatus(BlockState.RUNNING)
             sessions.kill(child.process.pid)  # at once: later the id may be another's
+            sessions.kill_marked(child.mark)
             child.settings_file.unlink(missing_ok=True)
         return ending(child.process.returncode, child.log_file)
 
@@ -130,6 +135,7 @@ class LocalBlocks:
         child = self._children.pop(block, None)
         if child is not None:
             child.process.wait()
+            sessions.kill_marked(child.mark)
             child.settings_file.unlink(missing_ok=True)
 
     def _command(self) -> list[str]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from cnflow.units import Seconds
 
+MARK = "CNFLOW_BLOCK"
+"""Variable in the environment of all processes of a block, by which those are found whose session is their own."""
+
 _PROC = Path("/proc")
 _LOOK = 0.02
 
@@ -50,13 +53,38 @@ def kill(leader: int) -> None:
         _signal(pid, signal.SIGKILL)
 
 
+def kill_marked(mark: str) -> None:
+    """Send SIGKILL to every process with `MARK` set to *mark*; does nothing on systems without ``/proc``.
+
+    Each worker begins a session. When its manager is killed it ends too, and nobody else knows what its task started.
+    """
+    wanted = f"{MARK}={mark}".encode()
+    killed: set[int] = set()
+    while found := {pid for pid in _processes() if wanted in _environment(pid)} - killed:  # they may start others
+        for pid in found:
+            _signal(pid, signal.SIGKILL)
+        killed |= found
+
+
+def _processes() -> Iterator[int]:
+    if _PROC.is_dir():
+        yield from (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or is another user's
+        return []
+
+
 def _members(leader: int) -> Iterator[int]:
     if not _PROC.is_dir():
         yield leader
         return
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))) and fields[_SESSION] == str(leader):
-            yield int(entry.name)
+    for pid in _processes():
+        if (fields := _stat(pid)) and fields[_SESSION] == str(leader):
+            yield pid
 
 
 def _state_and_start(pid: int) -> tuple[str, str]:

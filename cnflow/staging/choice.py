@@ -6,7 +6,9 @@ import enum
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.staging.downloads import FTPSeparateTaskStaging, HTTPSeparateTaskStaging
 from cnflow.staging.files import NoOpFileStaging
+from cnflow.staging.zip import ZipFileStaging
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
     from cnflow.interfaces.staging import Staging
     from cnflow.model.file import File
 
-default_staging: tuple[Staging, ...] = (NoOpFileStaging(),)
+default_staging: list[Staging] = [
+    NoOpFileStaging(),
+    FTPSeparateTaskStaging(),
+    HTTPSeparateTaskStaging(),
+    ZipFileStaging(),
+]
 """What an executor without ``storage_access`` uses."""
 
 

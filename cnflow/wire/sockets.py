@@ -60,7 +60,7 @@ def serve(
 
     Args:
         context: the process's own.
-        endpoint: ``tcp://ADDRESS`` without a port, or ``ipc://PATH``.
+        endpoint: ``tcp://ADDRESS`` without a port, an IPv6 address in brackets; or ``ipc://PATH``.
         ports: first and last port to try; None takes any free one.
         secret_key: makes it speak CURVE, as server.
 
@@ -68,6 +68,7 @@ def serve(
         OSError: the address is not this machine's, or no port is free.
     """
     socket = Socket(context, zmq.ROUTER)
+    _speak_ipv6(socket, endpoint)
     if secret_key:
         socket.raw.curve_secretkey = secret_key.encode()
         socket.raw.curve_server = True
@@ -111,6 +112,7 @@ def connect(
         curve: the server's public key, and one's own public and secret keys.
     """
     socket = Socket(context, zmq.DEALER)
+    _speak_ipv6(socket, endpoint)
     if identity:
         socket.raw.setsockopt(zmq.IDENTITY, identity)
     if curve is not None:
@@ -120,6 +122,12 @@ def connect(
         socket.raw.curve_secretkey = secret.encode()
     socket.raw.connect(endpoint)
     return socket
+
+
+def _speak_ipv6(socket: Socket, endpoint: str) -> None:
+    """Only where *endpoint* asks for it: a name may stand for an IPv6 address at which nobody listens."""
+    if endpoint.startswith("tcp://["):
+        socket.raw.setsockopt(zmq.IPV6, 1)
 
 
 def new_key_pair() -> tuple[str, str]:

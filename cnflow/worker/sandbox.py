@@ -23,7 +23,7 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> 
     An output that was not made is passed over: whoever promised it looks for it.
 
     Args:
-        inputs: linked in by their last part.
+        inputs: linked in by their last part; those with a relative path by that as well.
         outputs: those with a relative path are moved to that path as seen from the current folder.
         prefix: the folder's path begins with it; by default it is among the temporary files.
 
@@ -37,6 +37,7 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> 
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=where))
     try:
         for name, target in links.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(target)
         for inside in moves:
             (folder / inside).parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +64,10 @@ def _links(inputs: Sequence[str]) -> dict[str, Path]:
                 f"Inputs {str(other)!r} and {str(target)!r} have the same last part, and cannot be in one sandbox. "
                 "Rename one, or run the app without sandbox=True.",
             )
+    for given in inputs:
+        inside = os.path.normpath(given)
+        if not os.path.isabs(inside) and Path(inside).parts[0] not in {os.pardir, *links}:  # noqa: PTH117 - a string
+            links[inside] = Path(os.path.abspath(given))  # noqa: PTH100 - as above
     return links
 
 

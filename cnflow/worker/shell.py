@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, Callable, Optional
+import threading
+from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from cnflow.errors import BashAppNoReturn, BashExitFailure
 from cnflow.worker.sandbox import sandbox
@@ -31,7 +32,38 @@ def run_command(what: Call, place: Place) -> int:
         BashExitFailure: the command exited with another code than 0.
         BadStdStreamFile: a stream's file cannot be opened.
     """
-    command = what.function(*what.args, **_accepted(what.function, what.kwargs))
+    _here.call = (what, place)
+    try:
+        returned = what.function(*what.args, **_accepted(what.function, what.kwargs))
+        was_run = _here.call is None
+    finally:
+        _here.call = None
+    if not was_run:
+        _run_line(returned, what, place)
+    return 0
+
+
+class Command(NamedTuple):
+    """The function of a bash app as one that runs the command, for those who want to act after it.
+
+    It is called in place of the app's function by what is put around it, with the same arguments.
+    """
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - those of the function
+        """As `run_command`."""
+        what, place = _here.call
+        _here.call = None
+        _run_line(self.function(*args, **_accepted(self.function, kwargs)), what, place)
+        return 0
+
+
+_here = threading.local()
+"""The call that this thread is about to run, until a `Command` runs it."""
+
+
+def _run_line(command: object, what: Call, place: Place) -> None:
     if not isinstance(command, str):
         raise BashAppNoReturn(f"bash_app {what.name} returned {command!r}; it must return the command line, a string")
     place.control.hold()
@@ -48,7 +80,6 @@ def run_command(what: Call, place: Place) -> int:
             _pass_on(kept)
         if code:
             raise BashExitFailure(what.name, code, command, _tail(stderr, kept))
-    return 0
 
 
 def _run(

@@ -62,7 +62,7 @@ def test_a_failure_inside_names_the_inner_task():
     error = broken().exception(60)
     assert isinstance(error, JoinError)
     assert isinstance(error.root_cause, ZeroDivisionError)
-    assert "(divide) -> Task 0 (broken)" in str(error)
+    assert "(divide) -> task 0 (broken)" in str(error)
 
 
 def test_futures_are_found_in_lists_tuples_sets_and_dicts():

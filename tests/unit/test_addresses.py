@@ -2,11 +2,19 @@ import pytest
 
 from cnflow.addresses import (
     address_by_interface,
+    address_by_query,
     addresses_of_interfaces,
     addresses_of_this_machine,
+    get_all_addresses,
+    get_any_address,
+    host_and_port,
+    in_url,
+    is_ip,
     is_loopback,
     is_own,
+    tcp_url,
 )
+from cnflow.errors import ConfigurationError
 
 
 def test_the_loopback_interface_has_the_loopback_address():
@@ -20,18 +28,82 @@ def test_an_interface_that_is_not_there_is_an_error():
 
 
 def test_loopback_is_told_from_other_addresses():
-    assert [is_loopback(host) for host in ("127.0.0.1", "127.8.0.1", "localhost", "192.0.2.1")] == [
-        True,
-        True,
-        True,
-        False,
+    assert [is_loopback(host) for host in ("127.0.0.1", "127.8.0.1", "localhost", "::1", "192.0.2.1", "fd00::2")] == [
+        *[True] * 4,
+        *[False] * 2,
     ]
 
 
 def test_only_addresses_of_this_machine_are_its_own():
     assert is_own("127.0.0.1")
     assert not is_own("192.0.2.1")
+    assert not is_own("2001:db8::1")
+    assert not is_own("no-such-host.invalid")
 
 
 def test_loopback_comes_last_among_the_addresses_of_this_machine():
     assert addresses_of_this_machine()[-1] == "127.0.0.1"
+
+
+def test_any_address_is_the_likeliest_of_all():
+    assert get_any_address() == addresses_of_this_machine()[0]
+    assert get_all_addresses() == {*addresses_of_interfaces(), *addresses_of_this_machine()}
+
+
+def test_names_are_told_from_addresses():
+    assert [is_ip(host) for host in ("127.0.0.1", "::1", "localhost", "1.2.3", "")] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "url"),
+    [
+        ("127.0.0.1", 55001, "tcp://127.0.0.1:55001"),
+        ("127.0.0.1", "55001", "tcp://127.0.0.1:55001"),
+        ("127.0.0.1", None, "tcp://127.0.0.1"),
+        ("::1", "55001", "tcp://[::1]:55001"),
+        ("::ffff:127.0.0.1", 55001, "tcp://[::ffff:127.0.0.1]:55001"),
+        ("::ffff:127.0.0.1", None, "tcp://::ffff:127.0.0.1"),
+        ("host.docker.internal", 1, "tcp://host.docker.internal:1"),
+        ("*", None, "tcp://*"),
+        ("*", 55001, "tcp://*:55001"),
+    ],
+)
+def test_a_tcp_url_has_an_ipv6_address_in_brackets_before_a_port(address, port, url):
+    assert tcp_url(address, port) == url
+
+
+def test_a_host_and_its_port_are_taken_apart():
+    assert host_and_port("stats.example.org:50077") == ("stats.example.org", 50077)
+    assert host_and_port(" 127.0.0.1:1 ") == ("127.0.0.1", 1)
+    assert host_and_port("[::1]:65535") == ("::1", 65535)
+    assert in_url(host_and_port("[::1]:1")[0]) == "[::1]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        ":1",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:x",
+        "::1:5",
+        "[::1]",
+        "[host]:1",
+        "a b:1",
+        "h:1:2",
+        "h:¹",
+    ],
+)
+def test_what_is_no_host_and_port_is_refused(text):
+    with pytest.raises(ValueError, match="written 'host:port'"):
+        host_and_port(text)
+
+
+def test_nobody_is_asked_for_an_address_unless_the_user_names_whom():
+    with pytest.raises(ConfigurationError, match=r"cnflow asks none of its own accord. Write address_by_query\(url="):
+        address_by_query()
+    with pytest.raises(ConfigurationError, match="'file:///etc/hostname' is none"):
+        address_by_query(url="file:///etc/hostname")

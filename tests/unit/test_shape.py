@@ -20,7 +20,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES_OF_A_MODULE = 300
 LINES_OF_A_FUNCTION = 50
 
-TRAVELS = ["__init__", "errors", "ids", "units", "clock", "addresses", "words", "model", "wire", "manager", "worker"]
+COMPAT = ["compat/__init__", "compat/parsl/__init__", "compat/parsl/finder", "compat/parsl/names"]
+TRAVELS = [
+    *["__init__", "errors", "ids", "units", "clock", "addresses", "words", "model", "wire", "manager", "worker"],
+    *COMPAT,
+]
 """Modules and packages of cnflow that run on an image's own Python."""
 
 PICKLER = "cnflow.wire.payload"

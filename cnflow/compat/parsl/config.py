@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from cnflow import config
 from cnflow.compat.parsl.executors import ThreadPoolExecutor
+from cnflow.compat.parsl.logs import ParslFileLogging
 from cnflow.compat.parsl.memo import Memoizer
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.errors import NotCoveredError
@@ -43,10 +44,17 @@ class Config(ParslSettings, config.Config):
 
     @classmethod
     def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """As `ParslSettings.translated`; a memoizer is taken apart, executors may be any iterable, even none."""
+        """As `ParslSettings.translated`; a memoizer is taken apart, executors may be any iterable, even none.
+
+        Usage is told to nobody as long as no address says to whom: Parsl tells its makers.
+        """
         translated = super().translated(given)
         if not translated.pop("lazy_errors", True):
             raise NotCoveredError("Config(lazy_errors=False)", "errors are always lazy, as in today's Parsl")
+        if translated.get("initialize_logging", True) is True:
+            translated["initialize_logging"] = ParslFileLogging()
+        if "usage_address" not in translated:
+            translated.pop("usage_tracking", None)
         translated["executors"] = list(translated.get("executors") or [ThreadPoolExecutor()])
         memoizer = translated.get("memoizer")
         if isinstance(memoizer, Memoizer):

@@ -83,8 +83,9 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
         prefetch = translated.pop("prefetch_capacity", 0)
         if prefetch:
             translated["prefetch"] = prefetch
-        if translated.get("provider", ...) is None:
-            del translated["provider"]
+        for name in ("provider", "address_probe_timeout"):
+            if translated.get(name, ...) is None:
+                del translated[name]
         return translated
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.compat.parsl.names import NAMES, why_not_covered
 from cnflow.errors import ConfigurationError, NotCoveredError
+from cnflow.model import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ def install() -> None:
         )
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
+    plain.prelude = __package__  # for ``import parsl`` inside a task
 
 
 class Finder(MetaPathFinder):
@@ -79,13 +81,7 @@ class Module(ModuleType):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name, and found by it wherever cnflow is."""
-        return module_named, (self.__name__,)
-
-
-def module_named(name: str) -> ModuleType:
-    """Parsl's module *name*, in a process where nobody called `install` yet."""
-    install()
-    return importlib.import_module(name)
+        return importlib.import_module, (self.__name__,)
 
 
 class _Maker(Loader):

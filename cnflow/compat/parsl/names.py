@@ -65,7 +65,7 @@ _MEMO = {**_from(f"{_OURS}.memo", "BasicMemoizer", "Memoizer"), **_from("cnflow.
 _NOOP = _from("cnflow.staging", "NoOpFileStaging")
 _HTTP = _from("cnflow.staging", "HTTPInTaskStaging", "HTTPSeparateTaskStaging")
 _FTP = _from("cnflow.staging", "FTPInTaskStaging", "FTPSeparateTaskStaging")
-_ZIP = _from("cnflow.staging", "ZipFileStaging")
+_ZIP = {**_from("cnflow.staging", "ZipFileStaging"), **_from("cnflow.staging.zip", "zip_path_split")}
 _STAGING = _from("cnflow.interfaces", "Staging")
 _UTILS = _from(
     "cnflow.utils",
@@ -124,7 +124,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.data_provider.ftp": _FTP,
     "parsl.data_provider.http": _HTTP,
     "parsl.data_provider.staging": _STAGING,
-    "parsl.data_provider.zip": {**_ZIP, **_from("cnflow.errors", "ZipAuthorityError", "ZipFileStagingError")},
+    "parsl.data_provider.zip": {**_ZIP, **_from("cnflow.errors", "ZipAuthorityError")},
     "parsl.dataflow": {},
     "parsl.dataflow.dependency_resolvers": _from(
         f"{_OURS}.config", "DEEP_DEPENDENCY_RESOLVER", "SHALLOW_DEPENDENCY_RESOLVER"
@@ -149,8 +149,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.launchers.launchers": _LAUNCHERS,
     "parsl.log_utils": _LOGGERS,
     "parsl.logconfigs": {},
-    "parsl.logconfigs.file": _from("cnflow.logs", "FileLogging"),
-    "parsl.logconfigs.json": _from("cnflow.logs", "JSONLogging"),
+    "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
+    "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
     "parsl.providers": _LOCAL,
     "parsl.providers.error": _PROVIDER_ERRORS,

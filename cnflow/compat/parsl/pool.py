@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnflow.compat.parsl.runs import load
 from cnflow.pool import PoolExecutor
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class ParslPoolExecutor(PoolExecutor):
     """`cnflow.PoolExecutor` with Parsl's parameters.
 
     Args:
-        config: for a run of its own; or
+        config: for a run of its own, which is the loaded one as long as it lasts; or
         dfk: a run that is there, and goes on when this ends.
         executors: labels of the executors to use.
 
@@ -35,4 +36,5 @@ class ParslPoolExecutor(PoolExecutor):
             raise ValueError("Specify only one of config or dfk")
         if config is None and dfk is None:
             raise ValueError("Must specify one of config or dfk")
-        super().__init__(config, dfk=dfk, executors=executors)
+        super().__init__(dfk=load(config) if dfk is None else dfk, executors=executors)
+        self._own_run = dfk is None

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow import assemble, dataflow
 from cnflow import config as config_module
+from cnflow.checkpoints import get_all_checkpoints
 from cnflow.compat.parsl.config import Config
+from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
+from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.dataflow import current
+from cnflow.dataflow.known import Answer
 from cnflow.dataflow.records import AppOptions
 from cnflow.dataflow.wishes import NO_WISHES
 from cnflow.errors import ConfigurationError
@@ -17,14 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.dataflow import AppFuture
+    from cnflow.dataflow.records import TaskRecord
+    from cnflow.model.task import TaskToRun
 
 
 class DataFlowKernel(dataflow.DataFlowKernel):
     """`cnflow.DataFlowKernel`, made from a Config and started at once; `load` makes it the loaded one as well."""
 
-    def __init__(self, config: Config | None = None) -> None:
-        super().__init__(*assemble.parts_of(Config() if config is None else config, lambda: self))
+    def __init__(self, config: config_module.Config | None = None) -> None:
+        config = Config() if config is None else config
+        memoizer = config.memoizer if isinstance(config, Config) else None
+        self.memoizer = BasicMemoizer() if memoizer is None else memoizer
+        super().__init__(*assemble.parts_of(_with_checkpoints(config, self.memoizer), lambda: self))
+        self.memoizer.dfk = self
         assemble.start(self)
+        self.run_dir = str(self.run_dir)  # type: ignore[assignment]  # text in Parsl, which scripts add to
+
+    def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> Answer:
+        known = self.memoizer.check_memo(record)
+        if known is AS_USUAL:
+            return super()._ask_memo(ready, record)
+        if known is None:
+            return Answer.RUN
+        record.value = known.result()
+        return Answer.KNOWN
 
     def submit(  # type: ignore[override]
         self,
@@ -54,16 +74,28 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         return super().submit(AppFunction(func, kind), tuple(app_args), dict(app_kwargs or {}), options, NO_WISHES)
 
     @property
-    def memoizer(self) -> DataFlowKernel:
-        """What writes checkpoints: ``dfk.memoizer.checkpoint()``."""
-        return self
+    def task_state_counts(self) -> dict[States, int]:
+        """How many tasks are in each state, by Parsl's names."""
+        counts = dict.fromkeys(States, 0)
+        for state, number in self.task_counts().items():
+            counts[STATE_OF[state]] += number
+        return counts
 
     def checkpoint(self, tasks: Sequence[AppFuture] | None = None) -> str:  # noqa: ARG002 - Parsl's signature
         """`cnflow.DataFlowKernel.checkpoint`, of all tasks whichever are named."""
         return super().checkpoint()
 
 
-def load(config: Config | None = None) -> DataFlowKernel:
+def _with_checkpoints(config: config_module.Config, memoizer: Memoizer) -> config_module.Config:
+    """*config* with all checkpoints of its folder, which today's Parsl loads where it writes them and none is named."""
+    if not isinstance(memoizer, BasicMemoizer) or memoizer.checkpoint_mode is None:
+        return config
+    if memoizer.checkpoint_files is not None:
+        return config
+    return config.model_copy(update={"checkpoint_files": get_all_checkpoints(config.run_dir)})
+
+
+def load(config: config_module.Config | None = None) -> DataFlowKernel:
     """Start a run and make it the loaded one.
 
     Raises:

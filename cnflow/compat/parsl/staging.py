@@ -2,4 +2,4 @@
 
 from cnflow import staging
 
-default_staging = list(staging.default_staging)
+default_staging = staging.default_staging

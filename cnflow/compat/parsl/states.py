@@ -2,6 +2,8 @@
 
 import enum
 
+from cnflow.model.task import TaskState
+
 
 class States(enum.IntEnum):
     """Numbers as in Parsl's monitoring database."""
@@ -20,3 +22,13 @@ class States(enum.IntEnum):
 
 FINAL_FAILURE_STATES = {States.failed, States.dep_fail}
 FINAL_STATES = {States.exec_done, States.memo_done, *FINAL_FAILURE_STATES}
+
+STATE_OF = {
+    TaskState.WAITING: States.pending,
+    TaskState.LAUNCHED: States.launched,
+    TaskState.DONE: States.exec_done,
+    TaskState.FAILED: States.failed,
+    TaskState.DEPENDENCY_FAILED: States.dep_fail,
+    TaskState.CANCELLED: States.failed,
+}
+"""Parsl's state for each of cnflow's; Parsl cannot cancel, and knows no state for it."""

@@ -6,7 +6,7 @@
 
 from cnflow.dataflow.memo import code as _code  # registers how functions and classes are told apart
 from cnflow.dataflow.memo.checkpointer import Checkpointer, Mode
-from cnflow.dataflow.memo.files import id_of_file
+from cnflow.dataflow.memo.files import id_of_file, telling_files_apart
 from cnflow.dataflow.memo.keys import key_of
 from cnflow.dataflow.memo.loaded import LoadedCheckpoints
 from cnflow.dataflow.memo.store import CheckpointStore, Entry
@@ -26,4 +26,5 @@ __all__ = [
     "id_for_memo",
     "id_of_file",
     "key_of",
+    "telling_files_apart",
 ]

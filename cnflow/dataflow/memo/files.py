@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from cnflow.dataflow.memo.values import encoded, id_for_memo
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK = 1024 * 1024
+
+_by_content = ContextVar("by_content", default=False)
 
 
 def id_of_file(path: str | os.PathLike[str], *, by_content: bool = False, output_ref: bool = False) -> bytes:
@@ -30,11 +34,22 @@ def id_of_file(path: str | os.PathLike[str], *, by_content: bool = False, output
     return encoded(("content", found) if by_content else ("file", where, found))
 
 
+@contextlib.contextmanager
+def telling_files_apart(*, by_content: bool) -> Iterator[None]:
+    """In this block and thread, tell each `File` by its content, or by path, size and time of change."""
+    token = _by_content.set(by_content)
+    try:
+        yield
+    finally:
+        _by_content.reset(token)
+
+
 @id_for_memo.register(File)
 def _id_of_file_object(file: File, output_ref: bool = False) -> bytes:  # noqa: FBT001, FBT002 - the hook's signature
-    if not file.is_here:
-        return encoded(("elsewhere", file.url))
-    return id_of_file(file.filepath, output_ref=output_ref)
+    if file.scheme != "file" or file.local_path is not None:  # the path of a staged copy is each task's own
+        copy = None if output_ref or file.local_path is None else id_of_file(file.local_path, by_content=True)
+        return encoded(("elsewhere", file.url, copy))
+    return id_of_file(file.filepath, by_content=_by_content.get(), output_ref=output_ref)
 
 
 def _files_under(where: str) -> Iterator[str]:

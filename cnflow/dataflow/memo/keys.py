@@ -48,7 +48,7 @@ def key_of(task: TaskToRun, image_digest: str, ignore: Collection[str] = ()) -> 
 
 
 def _of_callable(task: TaskToRun, ignore: Collection[str]) -> bytes:
-    function = task.app.function
+    function = task.app.original
     if not isinstance(function, FunctionType):
         return _identity(task, "callable", function)
     try:
@@ -109,7 +109,7 @@ def _signature(app: AppFunction) -> inspect.Signature | None:
     """Of the app's function, kept as long as the app is; None for a callable that does not tell."""
     if app not in _signatures:
         try:
-            _signatures[app] = inspect.signature(app.function)
+            _signatures[app] = inspect.signature(app.original)
         except (TypeError, ValueError):
             _signatures[app] = None
     return _signatures[app]

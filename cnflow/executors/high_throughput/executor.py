@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
-from cnflow.addresses import is_loopback, is_own
+from cnflow.addresses import in_url, is_ip, is_loopback, is_own
 from cnflow.blocks import BlockController
 from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
 from cnflow.executors.high_throughput.line import Line
@@ -52,6 +52,10 @@ class HighThroughput:
     ) -> None:
         self.label = settings.label
         self.image = settings.image
+        self.digest: Future[str] = Future()
+        self.digest.set_running_or_notify_cancel()  # nobody but us ends it
+        self.storage_access = settings.storage_access
+        self.working_dir = settings.working_dir or ""
         self._settings = settings
         self._make_provider = make_provider
         self._run = run
@@ -119,6 +123,7 @@ class HighThroughput:
         self._line.stop()
         if self._starter.is_alive() and self._starter is not threading.current_thread():
             self._starter.join()
+        self._digest_is("")
 
     # The starter's thread
 
@@ -134,13 +139,19 @@ class HighThroughput:
         except Exception as error:  # a provider may be anybody's code; a silent thread would leave the user waiting
             logger.exception("executor %s failed", self.label)
             self._break(CnflowError(f"Executor {self.label!r} failed: {type(error).__name__}: {error}"))
+        finally:
+            self._digest_is("")
 
     def _run_blocks(self, provider: Provider) -> None:
         digest = provider.prepare(self.image)
+        self._digest_is(digest)
         hosts = [self._settings.address] if self._settings.address else list(provider.endpoint_hosts())
         if digest:
             logger.info("executor %s runs image %s, digest %s", self.label, self.image, digest)
-        keys = RunKeys.make() if any(not is_loopback(host) for host in hosts) else None
+        encrypted = self._settings.encrypted
+        if encrypted is None:
+            encrypted = any(not is_loopback(host) for host in hosts)
+        keys = RunKeys.make() if encrypted else None
         if self._closing.is_set():
             return
         endpoint = self._start_interchange(hosts, keys)
@@ -204,6 +215,7 @@ class HighThroughput:
             prefetch=settings.prefetch,
             heartbeat_period=settings.heartbeat_period,
             heartbeat_threshold=settings.heartbeat_threshold,
+            address_probe_timeout=settings.address_probe_timeout,
             working_dir=settings.working_dir or "",
         )
         return BlockRequest(self._run, self.label, block, self.image, manager, self._log_dir / f"block-{block}.log")
@@ -238,6 +250,10 @@ class HighThroughput:
         self._bound.set()
 
     # Any thread
+
+    def _digest_is(self, digest: str) -> None:
+        if not self.digest.done():  # the starter's thread tells first, whoever ends it after that
+            self.digest.set_result(digest)
 
     def _title(self, task: TaskId) -> str:
         return title_of(task, self._held.get(task, "?"))
@@ -277,5 +293,6 @@ def _bind_to(hosts: Collection[str | None]) -> str:
     if not hosts:
         return ""
     only = next(iter(hosts)) or ""
-    is_address = only.replace(".", "").isdigit()  # a name may stand for several
-    return f"tcp://{only}" if len(hosts) == 1 and is_address and is_own(only) else "tcp://*"
+    if len(hosts) == 1 and is_ip(only) and is_own(only):  # a name may stand for several
+        return f"tcp://{in_url(only)}"
+    return "tcp://[::]" if any(":" in (host or "") for host in hosts) else "tcp://*"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import SerializationError
 from cnflow.ids import FunctionId
+from cnflow.model import plain
 from cnflow.model.task import NO_OPTIONS
 from cnflow.wire import payload
 from cnflow.wire.messages import Function, TaskParcel, task_parcel
@@ -78,15 +79,17 @@ def _plain(options: RunOptions) -> tuple[Any, ...]:
 
 def _pack_function(task: TaskToRun) -> Function:
     app = task.app
-    _ship_by_value(sys.modules.get(getattr(app.function, "__module__", None) or ""))
+    for module in {getattr(function, "__module__", None) or "" for function in (app.function, app.original)}:
+        _ship_by_value(sys.modules.get(module))
     try:
-        body, buffers, python = payload.dump(app.function)
+        function = plain.prepared(app.function)
+        body, buffers, python = payload.dump(function)
     except Exception as error:
         raise SerializationError(
             f"The function of {task.title} cannot be pickled: {error}. It refers to something that lives in the driver "
             "only (a lock, an open file, a connection): make that inside the function, or pass what it is made from."
         ) from error
-    body = body if not buffers else payload.dump_in_band(app.function)
+    body = body if not buffers else payload.dump_in_band(function)
     identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
     return Function(FunctionId(identity), app.name, int(app.kind), python, body)
 
@@ -103,7 +106,7 @@ def _ship_by_value(module: ModuleType | None) -> None:
 def _blame(task: TaskToRun, error: Exception) -> str:
     """Which argument it was."""
     try:
-        bound = inspect.signature(task.app.function).bind(*task.args, **task.kwargs).arguments
+        bound = inspect.signature(task.app.original).bind(*task.args, **task.kwargs).arguments
     except (TypeError, ValueError):  # arguments that do not fit, or a builtin without a signature
         bound = {**{str(n): value for n, value in enumerate(task.args)}, **task.kwargs}
     for name, value in bound.items():

@@ -11,7 +11,7 @@ KIND = Kind("3.9", "x86_64", "glibc")
 def test_what_travels_is_there_and_nothing_of_the_driver_is():
     names = [name for name, _ in travelling_files(driver_root())]
     tops = {Path(name).parts[1] for name in names}
-    assert tops <= set(TRAVELS)
+    assert tops <= {Path(name).parts[0] for name in TRAVELS}
     assert {"__init__.py", "errors", "model"} <= tops
     assert names == sorted(names)
 

@@ -62,7 +62,7 @@ def test_the_version_is_told_without_importing_what_is_slow():
 
 def test_cnflow_alone_shows_its_commands():
     shown = CliRunner().invoke(app, []).output
-    assert all(command in shown for command in ("run", "doctor", "config", "capsule"))
+    assert all(command in shown for command in ("run", "perf", "doctor", "config", "capsule"))
 
 
 def test_a_misspelt_command_is_answered_with_the_nearest(told):
@@ -188,6 +188,24 @@ def test_a_mistake_in_a_file_is_one_sentence_and_no_traceback(told, tmp_path):
     assert len(error.splitlines()) == 1
 
 
+def test_what_perf_was_told_wrong_is_said_with_the_option(told, tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("retries = 1")
+    for option, value, said in (
+        ("--iterate", "10,x", "'10,x' is neither estimate nor exponential"),
+        ("--resources", "{'cores': 1}", "asks for no resources of its own"),
+        ("--resources", "cores", "'cores' is no dictionary"),
+    ):
+        code, shown, error = told("perf", "--config", file, option, value)
+        assert (code, shown) == (2, "")
+        assert option in error
+        assert said in " ".join(error.split())
+
+
+def test_perf_tells_its_version(told):
+    assert told("perf", "--version") == (0, f"cnflow perf from cnflow {cnflow.__version__}\n", "")
+
+
 def test_a_capsule_is_unpacked_by_the_docker_provider(told, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("cnflow.cli.engine.unpack_capsule", lambda *args: asked.append(args))
@@ -207,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_named(told, tmp_path, monkeypatch):
 
 def test_every_command_and_option_is_on_the_page_about_the_command_line():
     page = (DOCS / "command-line.md").read_text(encoding="utf-8")
-    for command in (["run"], ["doctor"], ["config", "show"], ["capsule", "unpack"]):
+    for command in (["run"], ["perf"], ["doctor"], ["config", "show"], ["capsule", "unpack"]):
         assert f"## cnflow {' '.join(command)}" in page
         shown = CliRunner().invoke(app, [*command, "--help"], env={"TERMINAL_WIDTH": "200"}).output
         options = set(re.findall(r"(?<![\w-])--[a-z-]+", shown)) - {"--help"}

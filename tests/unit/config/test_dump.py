@@ -105,7 +105,7 @@ def test_toml_is_written_as_a_person_would():
         ]
     )
     text = to_toml(config)
-    assert text.startswith("retries = 0\napp_cache = true\nignore_images = false\n")
+    assert text.startswith('retries = 0\napp_cache = true\ncache_files_by = "mtime"\n')
     assert '\n\n[[executors]]\nkind = "high_throughput"\nlabel = "htex"\nimage = "app1:0.1"\n' in text
     assert '\n\n[executors.provider]\nkind = "docker"\n' in text
     assert '\ngpus = ["0"]\n' in text

@@ -144,7 +144,8 @@ def test_a_provider_of_the_users_own_can_be_passed_as_an_object():
 
 
 def test_settings_print_as_they_are_written():
-    assert repr(ThreadPoolExecutor()) == "ThreadPoolExecutor(kind='threads', label='threads', image='', max_threads=2)"
+    printed = repr(ThreadPoolExecutor(label="a"))
+    assert printed.startswith("ThreadPoolExecutor(kind='threads', label='a', image='', storage_access=")
 
 
 def test_a_backend_whose_package_is_missing_names_the_extra():

@@ -1,13 +1,38 @@
 from collections import defaultdict
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
-from cnflow.dataflow.dependencies import futures_in, with_results
+import pytest
+
+from cnflow.dataflow.dependencies import RESOLVERS, futures_in, with_results
+from cnflow.errors import ConfigurationError
+
+DEEP, SHALLOW = RESOLVERS["deep"], RESOLVERS["shallow"]
 
 
 class Point(NamedTuple):
     x: Any
     y: Any
+
+
+@dataclass
+class Pair:
+    left: Any
+    right: Any = None
+    made: Any = field(default=None, init=False)
+    kind: ClassVar[str] = "pair"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    value: Any
+
+
+@dataclass
+class Node:
+    parent: Any
+    children: list[Any]
 
 
 def done(value):
@@ -50,3 +75,83 @@ def test_the_callers_containers_are_never_changed():
     value = [future, {"k": [future]}]
     with_results(value)
     assert value == [future, {"k": [future]}]
+
+
+def test_futures_are_found_in_dataclasses_and_what_these_hold():
+    a, b, c = done(1), done(2), done(3)
+    pair = Pair([a], Frozen(b))
+    pair.made = {"k": c}
+    assert futures_in((pair,), {}) == [a, b, c]
+
+
+def test_a_dataclass_is_copied_with_its_results_whatever_its_constructor_wants():
+    pair = Pair([done(1)], Frozen(done(2)))
+    pair.made = done(3)
+    filled = with_results(pair)
+    expected = Pair([1], Frozen(2))
+    expected.made = 3
+    assert filled == expected
+    assert isinstance(pair.made, Future), "the caller's own is as it was"
+
+
+def test_a_dataclass_without_futures_is_passed_on_as_it_is():
+    pair = Pair([1], Frozen(2))
+    assert with_results(pair) is pair
+    assert with_results(Pair) is Pair
+
+
+def test_objects_that_point_back_at_what_holds_them_are_searched_once():
+    root = Node(None, [])
+    root.children.append(Node(root, [done(1)]))
+    root.children.append(Node(root, []))
+    assert [future.result() for future in futures_in(([root], root), {})] == [1]
+
+
+def test_objects_that_point_back_and_hold_no_future_are_passed_on_as_they_are():
+    root = Node(None, [])
+    root.children.append(Node(root, []))
+    arguments = (root, done(2))
+    assert with_results(arguments) == (root, 2)
+    assert with_results(arguments)[0] is root
+
+
+def test_what_points_back_at_itself_cannot_be_copied_with_a_result():
+    root = Node(None, [])
+    root.children.append(Node(root, [done(1)]))
+    with pytest.raises(ConfigurationError, match=r"a Node, holds a future and points back.*beside it"):
+        with_results((root,))
+
+
+def test_what_is_passed_twice_is_filled_once():
+    shared = [done(1)]
+    left, right = with_results((shared, [shared]))
+    assert left == [1]
+    assert right[0] is left
+
+
+def test_many_ways_to_the_same_object_take_no_longer():
+    diamonds = Pair(done(1))
+    for _ in range(200):
+        diamonds = Pair(diamonds, diamonds)  # 2 ** 200 ways
+    assert len(futures_in((diamonds,), {})) == 1
+    assert with_results(diamonds).left.right.left is not None
+
+
+def test_shallow_finds_arguments_keywords_and_the_elements_of_inputs():
+    a, b, c, hidden = done(1), done(2), done(3), done(4)
+    args, kwargs = (a, [hidden], "x"), {"k": b, "inputs": [c, a, [hidden]], "other": (hidden,)}
+    assert SHALLOW.find(args, kwargs) == [a, b, c]
+    assert SHALLOW.fill(args) == (1, [hidden], "x")
+    assert SHALLOW.fill(kwargs) == {"k": 2, "inputs": [3, 1, [hidden]], "other": (hidden,)}
+    assert kwargs["inputs"][0] is c, "the caller's list is as it was"
+
+
+def test_shallow_leaves_inputs_alone_that_are_no_list():
+    assert SHALLOW.find((), {"inputs": "abc"}) == []
+    assert SHALLOW.fill({"inputs": (done(1), 2)}) == {"inputs": (1, 2)}
+
+
+def test_deep_finds_what_shallow_leaves():
+    hidden = done(4)
+    assert DEEP.find(([hidden],), {"other": {hidden: 1}}) == [hidden]
+    assert DEEP.fill({"other": {hidden: 1}}) == {"other": {4: 1}}

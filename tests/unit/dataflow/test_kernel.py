@@ -5,11 +5,7 @@ from concurrent.futures import CancelledError, Future, wait
 
 import pytest
 
-from cnflow.config import Config
-from cnflow.dataflow import DataFlowKernel
-from cnflow.dataflow.known import KnownResults
 from cnflow.dataflow.records import AppOptions
-from cnflow.dataflow.router import Place, Router
 from cnflow.errors import (
     ConfigurationError,
     DependencyError,
@@ -20,69 +16,7 @@ from cnflow.errors import (
     MemoKeyError,
     SerializationError,
 )
-from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState
-
-
-class Scripted:
-    """An executor that holds tasks until the test ends them."""
-
-    label, image = "scripted", ""
-
-    def __init__(self):
-        self.taken = []
-
-    def start(self, report):
-        self.report = report
-
-    def submit(self, tasks):
-        self.taken += tasks
-
-    def status(self):
-        return ExecutorStatus(self.label, "", 1, 1, 1)
-
-    def cancel(self, tasks):
-        self.report([Outcome(task, None, CancelledError()) for task in tasks])
-
-    def shutdown(self):
-        self.report([Outcome(task.id, None, ExecutorClosedError("ended")) for task in self.taken])
-
-    def run(self):
-        """Run all that is there, and report it in one batch."""
-        batch, self.taken = self.taken, []
-        outcomes = []
-        for task in batch:
-            try:
-                outcomes.append(Outcome(task.id, task.app.function(*task.args, **task.kwargs)))
-            except Exception as error:
-                outcomes.append(Outcome(task.id, None, error))
-        self.report(outcomes)
-
-
-class Joiner(Scripted):
-    """Runs what it is given at once."""
-
-    label = "_join"
-
-    def submit(self, tasks):
-        super().submit(tasks)
-        self.run()
-
-
-@pytest.fixture
-def executor():
-    return Scripted()
-
-
-@pytest.fixture
-def kernel(executor, tmp_path):
-    def make(**config):
-        router = Router([Place("scripted", "", needs_image=False, can_clone=False)], lambda *_: None)
-        made = DataFlowKernel(Config(**config), tmp_path, [executor], router, Joiner, KnownResults())
-        made.start()
-        return made
-
-    return make
 
 
 def app(function):
@@ -191,6 +125,7 @@ def test_a_future_from_elsewhere_that_fails_fails_its_dependents(kernel):
     future = kernel().submit(app(add), (outside, 1), {})
     outside.set_exception(KeyError("k"))
     assert isinstance(future.exception(0).root_cause, KeyError)
+    assert f"{outside!r} -> task 0 (add)" in str(future.exception(0)), "which of many it was"
 
 
 def test_a_future_of_an_earlier_run_is_like_any_other(kernel, executor):
@@ -333,6 +268,16 @@ def test_a_join_app_fails_with_the_inner_task_by_name(kernel, executor):
     assert isinstance(error, JoinError)
     assert isinstance(error.root_cause, ValueError)
     assert "failed with what it returned. Root cause: ValueError: boom\n  task 2 (fail) -> task 0" in str(error)
+
+
+def test_a_join_app_names_every_inner_task_that_failed(kernel, executor):
+    dfk = kernel()
+    functions = (fail, int, lambda: 1 / 0)
+    future = dfk.submit(join(lambda: [dfk.submit(app(function), (), {}) for function in functions]), (), {})
+    executor.run()
+    error = future.exception(0)
+    assert [type(each) for each, _ in error.dependent_exceptions_tids] == [ValueError, ZeroDivisionError]
+    assert "Failed too: task 3 (<lambda>)" in str(error)
 
 
 def test_a_join_app_that_returns_no_future_says_so(kernel):

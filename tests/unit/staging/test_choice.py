@@ -51,7 +51,7 @@ def test_an_unknown_scheme_is_answered_with_the_nearest_and_all_that_are_known(d
         staging_for(File("fiel:/a.txt"), [Tape(), *default_staging], direction)
     assert str(caught.value) == (
         f"No scheme of files that can be staged {direction.value} is called 'fiel'. Did you mean 'file'? "
-        "Known: file, tape."
+        "Known: file, ftp, http, https, tape, zip."
     )
 
 
@@ -77,7 +77,16 @@ def test_a_staging_is_a_value():
     assert hash(NoOpFileStaging()) == hash(NoOpFileStaging())
     assert NoOpFileStaging() != Tape()
     assert Tape("a") == Tape("a") != Tape("b")
-    assert repr(default_staging) == "(NoOpFileStaging(),)"
+    assert repr(Tape("b")) == "Tape(drive='b')"
+
+
+def test_the_default_moves_files_between_machines_by_tasks_of_their_own():
+    assert [type(staging).__name__ for staging in default_staging] == [
+        "NoOpFileStaging",
+        "FTPSeparateTaskStaging",
+        "HTTPSeparateTaskStaging",
+        "ZipFileStaging",
+    ]
 
 
 @BOTH

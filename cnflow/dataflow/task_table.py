@@ -1,0 +1,36 @@
+"""``dfk.tasks``: the tasks of a run as one looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from cnflow.dataflow.records import TaskRecord
+from cnflow.ids import TaskId
+
+
+class TaskTable(Mapping[TaskId, TaskRecord]):
+    """Records by id, as they are at each moment; may be walked through while they change. Read only.
+
+    Args:
+        unfinished: of the tasks that are not final.
+        finished: of those that are and were kept.
+    """
+
+    def __init__(self, unfinished: Mapping[TaskId, TaskRecord], finished: Mapping[TaskId, TaskRecord]) -> None:
+        self._unfinished = unfinished
+        self._finished = finished
+
+    def __getitem__(self, task: TaskId) -> TaskRecord:
+        record = self._unfinished.get(task) or self._finished.get(task)
+        if record is None:
+            raise KeyError(f"Task {task} is not among the {len(self)} tasks that are known; finished ones are not.")
+        return record
+
+    def __iter__(self) -> Iterator[TaskId]:
+        return iter([*list(self._finished), *list(self._unfinished)])
+
+    def __len__(self) -> int:
+        return len(self._unfinished) + len(self._finished)
+
+    def __repr__(self) -> str:
+        return f"<{len(self._unfinished)} unfinished tasks, {len(self._finished)} finished ones>"

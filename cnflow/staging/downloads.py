@@ -1,0 +1,100 @@
+"""Files that are read from HTTP and FTP servers.
+
+Each kind comes in two ways. As a task of its own, on the same executor: fetched once for each task that wants it, and
+tried again as any task; every node of the executor must see the folder of the copies. In the task itself: the node
+that runs the task fetches its file, and no folder is shared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnflow.errors import ConfigurationError
+from cnflow.interfaces.staging import Staging
+from cnflow.staging.names import name_of
+from cnflow.worker.fetching import Patience
+from cnflow.worker.staged import Fetching, as_function, fetch_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from cnflow.interfaces.staging import DataManager
+    from cnflow.model.file import File
+
+
+class _Download(Staging):
+    """Stages in, never out.
+
+    Args:
+        timeout: seconds of silence after which a try fails.
+        tries: how often a connection that fails, or a server in trouble, is tried; other answers are final.
+        pause: seconds before the second try, doubled before each further one.
+    """
+
+    def __init__(self, timeout: float = 60.0, tries: int = 4, pause: float = 0.5) -> None:
+        if not (timeout > 0 and tries >= 1 and pause >= 0):
+            raise ConfigurationError(
+                f"{type(self).__name__}(timeout={timeout!r}, tries={tries!r}, pause={pause!r}): timeout must be above "
+                "0, tries at least 1 and pause at least 0."
+            )
+        self.timeout = timeout
+        self.tries = tries
+        self.pause = pause
+
+    def can_stage_in(self, file: File) -> bool:
+        """Whether it is of this scheme."""
+        return file.scheme in self.schemes
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.timeout, self.tries, self.pause)
+
+
+class _SeparateDownload(_Download):
+    def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
+        """Fetch it in a task of its own."""
+        file.local_path = dm.place(executor, name_of(file.url))
+        return dm.submit(executor, fetch_file, file, self._patience, after=parent_fut)
+
+
+class _InTaskDownload(_Download):
+    def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> None:  # noqa: ARG002 - part of the seam
+        """Only say where it will be."""
+        file.local_path = dm.place(executor, name_of(file.url))
+
+    def replace_task(
+        self,
+        dm: DataManager,  # noqa: ARG002 - part of the seam
+        executor: str,  # noqa: ARG002 - the same
+        file: File,  # noqa: ARG002 - the same
+        func: Callable[..., Any],
+    ) -> Callable[..., Any]:
+        """Fetch it, and all others of these schemes, before the task begins."""
+        if isinstance(func, Fetching) and func.schemes == self.schemes and func.patience == self._patience:
+            return as_function(func)
+        return as_function(Fetching(func, self.schemes, self._patience))
+
+
+class HTTPSeparateTaskStaging(_SeparateDownload):
+    """Fetches ``http:`` and ``https:`` by tasks of their own."""
+
+    schemes = ("http", "https")
+
+
+class HTTPInTaskStaging(_InTaskDownload):
+    """Fetches ``http:`` and ``https:`` in the task that wants them."""
+
+    schemes = ("http", "https")
+
+
+class FTPSeparateTaskStaging(_SeparateDownload):
+    """Fetches ``ftp:`` by tasks of their own; anonymous unless the URL says ``user:password@``."""
+
+    schemes = ("ftp",)
+
+
+class FTPInTaskStaging(_InTaskDownload):
+    """Fetches ``ftp:`` in the task that wants them; anonymous unless the URL says ``user:password@``."""
+
+    schemes = ("ftp",)

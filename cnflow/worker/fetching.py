@@ -1,0 +1,147 @@
+"""Brings a file from an HTTP or FTP server; run by a worker, or in a thread of the driver.
+
+A file is written beside its path and then renamed: nobody sees half of one. What may pass (a connection that breaks, a
+server in trouble) is tried again; what will not (no such file, no permission) is not.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+
+from cnflow.errors import StagingError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+_CHUNK = 1024 * 1024
+_FIRST_OF_SERVER_ERRORS = 500
+_FTP_PORT = 21
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+# What a URL may hold as it is: https://www.rfc-editor.org/rfc/rfc3986#section-2.
+_SAFE = "%/:=&?~#+!$,;'@()*[]"
+
+
+class Patience(NamedTuple):
+    """How long a server is waited for."""
+
+    timeout: float = 60.0
+    """Seconds of silence after which a try fails."""
+
+    tries: int = 4
+    pause: float = 0.5
+    """Seconds before the second try; doubled before each further one."""
+
+
+def fetch(url: str, path: str, patience: Patience) -> None:
+    """Write what *url* holds to *path*, whose folder is made.
+
+    Raises:
+        StagingError: it cannot be had; names the URL, without a password, and what the server said. Nothing is at
+            *path* that was not there before.
+    """
+    from urllib.parse import urlsplit  # noqa: PLC0415 - a worker starts without it
+
+    parts = urlsplit(url)
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    get = _get_ftp if parts.scheme.lower() == "ftp" else _get_http
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - pathlib is slow to import
+    except OSError as error:
+        raise StagingError(f"{shown} could not be written to {path}: {error}") from error
+    part = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
+    try:
+        for attempt in range(1, patience.tries + 1):
+            again = _tried(get, parts, part, patience, shown)
+            if again is None:
+                break
+            if attempt == patience.tries:
+                raise StagingError(
+                    f"{shown} could not be fetched in {attempt} {'try' if attempt == 1 else 'tries'}: {again}"
+                )
+            time.sleep(patience.pause * 2 ** (attempt - 1))
+        os.replace(part, path)  # noqa: PTH105 - the same
+    finally:
+        if os.path.lexists(part):
+            os.unlink(part)  # noqa: PTH108 - the same
+
+
+def _tried(
+    get: Callable[[SplitResult, IO[bytes], float], Optional[str]],
+    parts: SplitResult,
+    part: str,
+    patience: Patience,
+    shown: str,
+) -> Optional[str]:
+    """None when the file *part* is complete, or why another try may do better."""
+    from ftplib import Error  # noqa: PLC0415 - a worker starts without it
+    from http.client import HTTPException  # noqa: PLC0415 - the same
+
+    try:
+        with open(part, "wb") as file:  # noqa: PTH123 - pathlib is slow to import
+            return get(parts, file, patience.timeout)
+    except _RefusedError as error:
+        raise StagingError(f"{shown} could not be fetched: {error}") from None
+    except OSError as error:
+        if error.filename == part or error.errno in _OF_THE_DISK:
+            raise StagingError(f"{shown} could not be written to {part}: {error}") from error
+        return f"{type(error).__name__}: {error}"
+    except (EOFError, HTTPException, Error) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+class _RefusedError(Exception):
+    """The server's answer is final."""
+
+
+def _get_http(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[str]:
+    import shutil  # noqa: PLC0415 - a worker starts without these
+    from urllib.error import HTTPError  # noqa: PLC0415
+    from urllib.request import urlopen  # noqa: PLC0415
+
+    try:
+        with urlopen(_request(parts), timeout=timeout) as answer:  # noqa: S310 - http or https: the staging's schemes
+            shutil.copyfileobj(answer, file, _CHUNK)
+            promised = answer.headers.get("Content-Length")
+    except HTTPError as error:
+        with error:
+            said = f"the server answers {error.code} {error.reason}"
+        if error.code >= _FIRST_OF_SERVER_ERRORS:
+            return said
+        raise _RefusedError(said) from None
+    if promised is not None and promised.isdigit() and int(promised) != file.tell():
+        return f"the connection ended after {file.tell()} of {promised} bytes"  # urllib says nothing of it
+    return None
+
+
+def _request(parts: SplitResult) -> Any:  # noqa: ANN401 - an urllib.request.Request
+    from base64 import b64encode  # noqa: PLC0415 - a worker starts without these
+    from urllib.parse import quote, unquote  # noqa: PLC0415
+    from urllib.request import Request  # noqa: PLC0415
+
+    user, _, host = parts.netloc.rpartition("@")
+    request = Request(quote(parts._replace(netloc=host).geturl(), safe=_SAFE), headers={"User-Agent": "cnflow"})  # noqa: S310 - as above
+    if user:
+        # Not sent along to where the server may redirect us.
+        request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
+    return request
+
+
+def _get_ftp(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[str]:
+    import ftplib  # noqa: PLC0415 - a worker starts without these
+    from urllib.parse import unquote  # noqa: PLC0415
+
+    path = unquote(parts.path)
+    if "\r" in path or "\n" in path:
+        raise _RefusedError("a line break in a path would be read as another command")
+    try:
+        with ftplib.FTP(timeout=timeout) as server:  # noqa: S321 - the user's URL says ftp
+            server.connect(parts.hostname or "", parts.port or _FTP_PORT)
+            server.login(unquote(parts.username or ""), unquote(parts.password or ""))
+            server.retrbinary(f"RETR {path}", file.write, _CHUNK)
+    except ftplib.error_perm as error:
+        raise _RefusedError(f"the server answers {error}") from None
+    return None

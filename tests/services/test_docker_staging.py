@@ -1,0 +1,55 @@
+"""Files of tasks in containers, which see nothing of the driver's folders."""
+
+import sys
+
+import pytest
+
+import cnflow
+from cnflow import Config, File, bash_app, python_app
+from cnflow.config import DockerProvider, HighThroughputExecutor
+from cnflow.errors import StagingError
+from cnflow.providers.docker.images import find
+from cnflow.staging import HTTPInTaskStaging, NoOpFileStaging
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.fixture
+def load(engine, image_base, tmp_path):
+    """Starts a run in one container of an image whose Python is the driver's."""
+    if find(engine, image_base, DockerProvider()).kind.python != OWN_MINOR:
+        pytest.skip(f"{image_base} has another Python than this one. Run: make base-image, or use its Python")
+
+    def start(access=None):
+        executor = HighThroughputExecutor(
+            image=image_base, storage_access=access, max_workers=1, provider=DockerProvider(max_blocks=1)
+        )
+        return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs")))
+
+    return start
+
+
+@bash_app
+def write(word, outputs=()):
+    return f"echo {word} > {outputs[0]}"
+
+
+@python_app
+def read(file):
+    from pathlib import Path
+
+    return Path(file).read_text()
+
+
+def test_an_archive_in_the_container_is_filled_by_one_task_and_read_by_the_next(load):
+    with load():
+        assert read(write("hello", outputs=[File("zip:/tmp/results.zip/x")]).outputs[0]).result(120) == "hello\n"
+
+
+def test_a_download_in_the_task_is_the_containers_own(load):
+    with load([HTTPInTaskStaging(tries=1), NoOpFileStaging()]):
+        error = read(File("http://127.0.0.1:9/x")).exception(120)  # nobody listens in there
+        assert isinstance(error, StagingError)
+        assert "could not be fetched in 1 try" in str(error)

@@ -1,0 +1,113 @@
+import pytest
+
+import cnflow.compat.parsl  # noqa: F401 - makes parsl importable
+from cnflow.errors import ConfigurationError, NotCoveredError
+
+
+def parsl():
+    import parsl
+
+    return parsl
+
+
+def executor(**given):
+    from parsl.executors import HighThroughputExecutor
+
+    return HighThroughputExecutor(**given)
+
+
+@pytest.mark.parametrize("name", ["max_workers", "max_workers_per_node"])
+def test_the_old_and_the_new_name_of_the_number_of_workers(name):
+    made = executor(**{name: 3})
+    assert made.max_workers == made.max_workers_per_node == 3
+
+
+def test_as_many_workers_as_fit_was_infinity_once():
+    assert executor(max_workers=float("inf")).max_workers is None
+
+
+def test_ports():
+    assert executor(worker_port=50000).worker_port_range == (50000, 50000)
+    assert executor(worker_ports=(50000, 50001)).worker_port_range == (50000, 50000)
+
+
+def test_parameters_that_tune_what_is_not_here_are_taken():
+    made = executor(label="a", poll_period=100, worker_debug=True, suppress_failure=False, loopback_address="::1")
+    assert made.label == "a"
+
+
+@pytest.mark.parametrize(
+    "given", [{"available_accelerators": 2}, {"cpu_affinity": "block"}, {"launch_cmd": "x"}, {"drain_period": 5}]
+)
+def test_a_parameter_that_would_change_what_runs_is_refused_by_name(given):
+    with pytest.raises(NotCoveredError, match=f"HighThroughputExecutor.{next(iter(given))}="):
+        executor(**given)
+
+
+def test_a_config_of_0_9():
+    from parsl.channels import LocalChannel
+    from parsl.launchers import SingleNodeLauncher
+    from parsl.providers import LocalProvider
+
+    config = parsl().Config(
+        executors=[
+            executor(provider=LocalProvider(channel=LocalChannel(), launcher=SingleNodeLauncher(), walltime="1"))
+        ],
+        app_cache=True,
+        checkpoint_mode="task_exit",
+        data_management_max_threads=3,
+        lazy_errors=True,
+        strategy=None,
+    )
+    assert config.internal_tasks_max_threads == 3
+    assert config.checkpoint_mode == "task_exit"
+    config.retries = 2
+    assert config.retries == 2
+
+
+def test_a_config_of_today():
+    from parsl.dataflow.memoization import BasicMemoizer
+
+    memoizer = BasicMemoizer(checkpoint_mode="dfk_exit", checkpoint_files=("a",), memoize=False)
+    config = parsl().Config(memoizer=memoizer, exit_mode="wait", strategy="simple", max_idletime=10)
+    assert (config.checkpoint_mode, config.checkpoint_files, config.app_cache) == ("dfk_exit", ["a"], False)
+    assert [made.label for made in config.executors] == ["threads"]
+
+
+def test_executors_by_position_and_of_any_iterable():
+    config = parsl().Config(made for made in [parsl().ThreadPoolExecutor("mine", 5)])
+    assert (config.executors[0].label, config.executors[0].max_threads) == ("mine", 5)
+
+
+def test_eager_errors_are_refused():
+    with pytest.raises(NotCoveredError, match="lazy_errors=False"):
+        parsl().Config(lazy_errors=False)
+
+
+def test_a_wrong_type_is_a_type_error():
+    with pytest.raises(TypeError, match="retries"):
+        parsl().Config(retries="many")
+    with pytest.raises(TypeError, match="at most 1 parameters by position"):
+        parsl().Config([], 2)
+
+
+def test_a_typo_is_told():
+    with pytest.raises(ConfigurationError, match="Did you mean 'max_workers'"):
+        executor(max_worker=2)
+
+
+def test_the_executor_that_had_containers():
+    from parsl.executors.ipp import IPyParallelExecutor
+
+    made = IPyParallelExecutor(container_image="app1_v0.1", workers_per_node=2)
+    assert (made.image, made.provider.kind, made.max_workers) == ("app1_v0.1", "docker", 2)
+    assert IPyParallelExecutor().provider.kind == "local"
+
+
+def test_the_first_decorator():
+    from parsl import App
+    from parsl.app.errors import InvalidAppTypeError
+
+    assert repr(App("python")(len)) == "<python_app len>"
+    with pytest.raises(InvalidAppTypeError, match="perl"):
+        App("perl")

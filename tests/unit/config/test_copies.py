@@ -1,0 +1,29 @@
+from cnflow import Config
+from cnflow.config import HighThroughputExecutor, LocalProvider
+
+
+class Counter:
+    """Handles retries, and keeps a number that its owner reads afterwards."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, error, task):
+        self.calls += 1
+        return 1
+
+
+def test_a_copy_is_equal_and_its_own():
+    config = Config(executors=[HighThroughputExecutor(provider=LocalProvider(environment={"A": "1"}))])
+    copy = config.copied()
+    assert copy == config
+    copy.executors[0].provider.environment["A"] = "2"
+    copy.executors[0].label = "other"
+    copy.executors.pop()
+    assert config.executors[0].label == "htex"
+    assert config.executors[0].provider.environment == {"A": "1"}
+
+
+def test_the_users_own_objects_are_not_copied():
+    handler = Counter()
+    assert Config(retry_handler=handler).copied().retry_handler is handler

@@ -1,0 +1,82 @@
+"""A kernel over an executor that does what the test says."""
+
+from concurrent.futures import CancelledError, Future
+
+import pytest
+
+from cnflow.config import Config
+from cnflow.dataflow import DataFlowKernel
+from cnflow.dataflow.known import KnownResults
+from cnflow.dataflow.makers import Makers
+from cnflow.dataflow.router import Place, Router
+from cnflow.errors import ExecutorClosedError
+from cnflow.model.status import ExecutorStatus
+from cnflow.model.task import Outcome
+
+
+class Scripted:
+    """An executor that holds tasks until the test ends them."""
+
+    label, image = "scripted", ""
+    storage_access, working_dir = None, ""
+
+    def __init__(self):
+        self.taken = []
+        self.digest = Future()
+
+    def start(self, report):
+        self.report = report
+
+    def submit(self, tasks):
+        self.taken += tasks
+
+    def status(self):
+        return ExecutorStatus(self.label, "", 1, 1, 1)
+
+    def cancel(self, tasks):
+        self.report([Outcome(task, None, CancelledError()) for task in tasks])
+
+    def shutdown(self):
+        self.report([Outcome(task.id, None, ExecutorClosedError("ended")) for task in self.taken])
+
+    def run(self):
+        """Run all that is there, and report it in one batch."""
+        batch, self.taken = self.taken, []
+        outcomes = []
+        for task in batch:
+            try:
+                outcomes.append(Outcome(task.id, task.app.function(*task.args, **task.kwargs)))
+            except Exception as error:
+                outcomes.append(Outcome(task.id, None, error))
+        self.report(outcomes)
+
+
+class Joiner(Scripted):
+    """Runs what it is given at once."""
+
+    label = "_join"
+
+    def submit(self, tasks):
+        super().submit(tasks)
+        self.run()
+
+
+def no_more(settings):
+    raise AssertionError("nobody adds an executor here")
+
+
+@pytest.fixture
+def executor():
+    return Scripted()
+
+
+@pytest.fixture
+def kernel(executor, tmp_path):
+    def make(*, add=no_more, **config):
+        router = Router([Place("scripted", executor.image, needs_image=False, can_clone=False)], lambda *_: None)
+        results = KnownResults(files_by_content=config.get("cache_files_by") == "content")
+        made = DataFlowKernel(Config(**config), tmp_path, [executor], router, Makers(Joiner, add), results)
+        made.start()
+        return made
+
+    return make

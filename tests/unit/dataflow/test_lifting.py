@@ -1,0 +1,242 @@
+"""``future["key"]`` and ``future.name``."""
+
+import asyncio
+import concurrent.futures
+import copy
+import pickle
+import threading
+from collections.abc import Iterable
+from types import SimpleNamespace
+
+import pytest
+
+from cnflow.errors import DependencyError, JoinError, SerializationError
+from cnflow.model.task import AppFunction, AppKind
+
+PROBED_BY_LIBRARIES = [
+    "__array__",  # NumPy
+    "__array_interface__",
+    "__await__",
+    "__dataframe__",
+    "__len__",
+    "__wrapped__",  # inspect
+    "_asyncio_future_blocking",
+    "_ipython_canary_method_should_not_exist_",
+    "_ipython_display_",
+    "_repr_html_",
+    "_repr_mimebundle_",
+]
+
+
+@pytest.fixture
+def made(kernel, executor):
+    """Makes a future of a value: ``made(value, run=True)``."""
+    dfk = kernel()
+
+    def make(value, *, run=True):
+        def answer():
+            if isinstance(value, BaseException):
+                raise value
+            return value
+
+        future = dfk.submit(AppFunction(answer), (), {})
+        if run:
+            executor.run()
+        return future
+
+    make.dfk = dfk
+    return make
+
+
+def test_an_element_or_attribute_is_a_future_of_its_own(made, executor):
+    whole = made({"a": [1, {"b": SimpleNamespace(c="deep")}]}, run=False)
+    part = whole["a"][1]["b"].c
+    assert not part.done()
+    executor.run()
+    assert part.result(0) == "deep"
+
+
+def test_a_part_may_be_asked_for_when_the_whole_is_there(made):
+    assert made(["X", "Y"])[1].result(0) == "Y"
+    assert made(("X", "Y"))[-1].result(0) == "Y"
+    assert made(["X", "Y", "Z"])[1:].result(0) == ["Y", "Z"]
+
+
+def test_a_part_is_no_task(made):
+    whole = made({"a": 1}, run=False)
+    assert whole["a"].tid == whole.tid
+    assert made.dfk.task_count == 1
+
+
+def test_another_app_depends_on_a_part(made, executor):
+    whole = made({"a": 1, "b": 2}, run=False)
+    total = made.dfk.submit(AppFunction(lambda a, rest: a + rest[0]), (whole["a"], [whole["b"]]), {})
+    assert total.task_status() == "waiting"
+    executor.run()
+    executor.run()
+    assert total.result(0) == 3
+
+
+def test_a_join_app_may_return_parts(made, executor):
+    whole = made({"a": 1}, run=False)
+    joined = made.dfk.submit(AppFunction(lambda: [whole["a"]], AppKind.JOIN), (), {})
+    failed = made.dfk.submit(AppFunction(lambda: [whole["b"]], AppKind.JOIN), (), {})
+    executor.run()
+    assert joined.result(0) == [1]
+    assert isinstance(failed.exception(0), JoinError)
+    assert "answer)['b']" in str(failed.exception(0))
+
+
+@pytest.mark.parametrize(
+    ("value", "ask", "error", "message"),
+    [
+        ({"a": 1}, lambda f: f["c"], KeyError, "'c' (the result of Task 0 (answer) is of type dict)"),
+        ([1], lambda f: f[7], IndexError, "list index out of range (the result of Task 0 (answer) is of type list)"),
+        (7, lambda f: f.shape, AttributeError, "'int' object has no attribute 'shape' (the result of Task 0 (answer)"),
+        (None, lambda f: f["a"], TypeError, "(the result of Task 0 (answer) is of type NoneType)"),
+        ({"a": {}}, lambda f: f["a"]["b"], KeyError, "'b' (the result of Task 0 (answer)['a'] is of type dict)"),
+    ],
+    ids=["key", "index", "attribute", "none", "nested"],
+)
+def test_a_part_that_is_not_there_is_the_lookups_own_error_and_names_the_task(made, value, ask, error, message):
+    raised = ask(made(value)).exception(0)
+    assert type(raised) is error
+    assert message in raised.args[0]
+
+
+def test_what_a_users_own_type_raises_is_passed_on_as_it_is(made):
+    class Shy:
+        def __getitem__(self, key):
+            raise PermissionError(key)
+
+    raised = made(Shy())["a"].exception(0)
+    assert (type(raised), raised.args) == (PermissionError, ("a",))
+
+
+def test_a_part_of_a_failed_task_fails_by_its_dependency(made, executor):
+    whole = made(ValueError("no rows"), run=False)
+    part = whole["a"]
+    user = made.dfk.submit(AppFunction(str), (part,), {})
+    executor.run()
+    assert isinstance(part.exception(0), DependencyError)
+    assert isinstance(part.exception(0).root_cause, ValueError)
+    assert user.exception(0).chain() == ["Task 0 (answer)", "Task 0 (answer)['a']", "Task 1 (str)"]
+    assert (part.task_status(), user.task_status()) == ("dependency_failed", "dependency_failed")
+
+
+def test_cancelling_a_part_cancels_the_task_and_its_other_parts(made):
+    whole = made({"a": 1, "b": 2}, run=False)
+    part, other = whole["a"], whole["b"]
+    assert part.cancel()
+    assert whole.cancelled()
+    assert part.cancelled()
+    assert other.cancelled()
+    assert not part.cancel()
+
+
+def test_a_part_says_where_its_task_is(made, executor):
+    whole = made({"a": 1}, run=False)
+    waiting = made.dfk.submit(AppFunction(dict), (whole,), {})
+    part, late, missing = whole["a"], waiting["a"], whole["b"]
+    assert (part.task_status(), late.task_status()) == ("launched", "waiting")
+    assert repr(late) == "<AppFuture of Task 1 (dict)['a'], waiting>"
+    executor.run()
+    assert (part.task_status(), missing.task_status()) == ("done", "failed")
+    assert repr(whole.real) == "<AppFuture of Task 0 (answer).real, failed>"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("reslt", "result"),
+        ("out_puts", "outputs"),
+        ("output", "outputs"),
+        ("std_out", "stdout"),
+        ("excepton", "exception"),
+        ("cancelld", "cancelled"),
+        ("id", "tid"),
+        ("taskstatus", "task_status"),
+    ],
+)
+def test_a_misspelt_attribute_of_the_future_is_refused_at_once(made, misspelt, meant):
+    future = made({}, run=False)
+    with pytest.raises(AttributeError, match=rf"no attribute '{misspelt}'. Did you mean '{meant}'\? To use"):
+        getattr(future, misspelt)
+
+
+@pytest.mark.parametrize("name", ["T", "shape", "columns", "real", "std", "mean", "score", "weights", "data", "size"])
+def test_common_attributes_of_results_are_not_taken_for_misspelt_ones(made, name):
+    assert getattr(made(SimpleNamespace(**{name: 5})), name).result(0) == 5
+
+
+@pytest.mark.parametrize("name", PROBED_BY_LIBRARIES)
+def test_what_libraries_probe_for_is_not_there(made, name):
+    assert not hasattr(made({}, run=False), name)
+
+
+def test_a_future_is_not_walked_through(made):
+    future = made([1], run=False)
+    assert not isinstance(future, Iterable)
+    with pytest.raises(TypeError, match="not iterable"):
+        list(future)
+    with pytest.raises(TypeError, match="not iterable"):
+        1 in future  # noqa: B015 - asking is the test
+
+
+def test_a_future_is_not_called(made):
+    with pytest.raises(TypeError, match="not callable"):
+        made([1], run=False).count(1)
+
+
+def test_a_copy_of_a_future_is_the_future(made):
+    future = made([1], run=False)
+    part = future[0]
+    assert copy.copy(future) is future
+    assert copy.deepcopy({"k": [future, part]}) == {"k": [future, part]}
+
+
+def test_a_future_cannot_be_pickled_and_says_what_to_do(made):
+    future = made([1])
+    for each, title in ((future, "Task 0 (answer)"), (future[0], "Task 0 (answer)[0]")):
+        with pytest.raises(SerializationError) as caught:
+            pickle.dumps([each])
+        assert f"The future of {title} cannot be pickled. Pass it to an app" in str(caught.value)
+
+
+def test_a_future_that_is_only_half_made_is_answered_too(made):
+    half = type(made(1)).__new__(type(made(1)))
+    assert not hasattr(half, "tid")
+    assert not hasattr(half, "_kernel")
+
+
+def test_parts_work_with_wait_as_completed_and_asyncio(made, executor):
+    whole = made({"a": 1, "b": 2}, run=False)
+    parts = [whole["a"], whole["b"]]
+
+    async def both():
+        wrapped = [asyncio.wrap_future(part) for part in parts]
+        executor.run()
+        return await asyncio.gather(*wrapped)
+
+    assert asyncio.run(both()) == [1, 2]
+    assert {part.result() for part in concurrent.futures.as_completed(parts, 0)} == {1, 2}
+
+
+def test_a_part_that_is_asked_for_while_the_result_comes_is_settled(made, executor):
+    for _ in range(50):
+        whole = made([1], run=False)
+        thread = threading.Thread(target=executor.run)
+        thread.start()
+        part = whole[0]
+        assert part.result(5) == 1
+        thread.join()
+
+
+def test_a_kernel_forgets_parts_that_were_used(made, executor):
+    whole = made({"a": 1}, run=False)
+    futures = [made.dfk.submit(AppFunction(str), (whole["a"],), {}) for _ in range(3)]
+    executor.run()
+    executor.run()
+    assert [future.result(0) for future in futures] == ["1"] * 3
+    assert not made.dfk._outside._futures
+    assert not made.dfk._outside._ids

@@ -1,0 +1,99 @@
+import threading
+import zipfile
+
+import pytest
+
+from cnflow.errors import StagingError
+from cnflow.worker import archives
+
+
+@pytest.fixture
+def archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        made.writestr("old/x", "old")
+        made.writestr("y", "y")
+    return str(tmp_path / "a.zip")
+
+
+@pytest.fixture
+def new(tmp_path):
+    path = tmp_path / "new"
+    path.write_text("new")
+    return str(path)
+
+
+def content(archive):
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.testzip() is None
+        return [(name, opened.read(name).decode()) for name in opened.namelist()]
+
+
+def test_a_member_is_taken_out(archive, tmp_path):
+    archives.extract(archive, "old/x", str(tmp_path / "deep" / "x"))
+    assert (tmp_path / "deep" / "x").read_text() == "old"
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x"]
+
+
+def test_a_member_or_an_archive_that_is_not_there_is_named(archive, tmp_path):
+    with pytest.raises(StagingError, match=r"a\.zip holds no 'no'"):
+        archives.extract(archive, "no", str(tmp_path / "x"))
+    with pytest.raises(StagingError, match=r"none\.zip, of which 'x' is wanted, is not there"):
+        archives.extract(str(tmp_path / "none.zip"), "x", str(tmp_path / "x"))
+    assert not (tmp_path / "none.zip.lock").exists()
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_damaged_archive_is_told(tmp_path, new):
+    (tmp_path / "bad.zip").write_text("bad")
+    with pytest.raises(StagingError, match=r"bad\.zip: File is not a zip file"):
+        archives.extract(str(tmp_path / "bad.zip"), "x", str(tmp_path / "x"))
+    with pytest.raises(StagingError, match=r"bad\.zip as 'x': File is not a zip file"):
+        archives.add(new, str(tmp_path / "bad.zip"), "x")
+
+
+def test_a_file_is_moved_into_a_new_archive(tmp_path, new):
+    archives.add(new, str(tmp_path / "deep" / "b.zip"), "in/new")
+    assert content(tmp_path / "deep" / "b.zip") == [("in/new", "new")]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_joins_the_others(archive, new):
+    archives.add(new, archive, "new")
+    assert content(archive) == [("old/x", "old"), ("y", "y"), ("new", "new")]
+
+
+def test_a_file_takes_the_place_of_its_older_self(archive, new):
+    archives.add(new, archive, "old/x")
+    assert content(archive) == [("y", "y"), ("old/x", "new")]
+
+
+def test_what_was_not_made_is_named(archive, tmp_path):
+    with pytest.raises(StagingError, match=r"did not make .*/no, which was to become 'x'"):
+        archives.add(str(tmp_path / "no"), archive, "x")
+
+
+def test_an_archive_is_as_it_was_when_writing_to_it_fails(archive, new, monkeypatch):
+    def full(self, *_, **__):
+        self.fp.seek(self.start_dir)
+        self.fp.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    before = content(archive)
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    with pytest.raises(StagingError, match="No space left"):
+        archives.add(new, archive, "new")
+    assert content(archive) == before
+
+
+def test_many_threads_fill_one_archive(archive, tmp_path):
+    def put(number):
+        path = tmp_path / str(number)
+        path.write_text(str(number))
+        archives.add(str(path), archive, f"n/{number}")
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert dict(content(archive)) == {"old/x": "old", "y": "y", **{f"n/{n}": str(n) for n in range(16)}}

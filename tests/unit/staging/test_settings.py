@@ -1,0 +1,66 @@
+import pickle
+
+import pytest
+
+from cnflow.config import Config, load_config
+from cnflow.config.dump import to_json, to_toml, to_yaml
+from cnflow.config.registry import STAGINGS, load
+from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.interfaces import Staging
+from cnflow.staging import FTPSeparateTaskStaging, HTTPInTaskStaging, NoOpFileStaging, ZipFileStaging
+
+CONFIG = Config(
+    executors=[
+        ThreadPoolExecutor(storage_access=[HTTPInTaskStaging(timeout=3.0, tries=2), NoOpFileStaging()]),
+        HighThroughputExecutor(storage_access=[ZipFileStaging(), FTPSeparateTaskStaging()], working_dir="/scratch"),
+        ThreadPoolExecutor(label="none", storage_access=[]),
+    ]
+)
+
+
+@pytest.mark.parametrize(("write", "suffix"), [(to_toml, ".toml"), (to_yaml, ".yaml"), (to_json, ".json")])
+def test_stagings_survive_a_configuration_file(write, suffix, tmp_path):
+    path = tmp_path / f"config{suffix}"
+    path.write_text(write(CONFIG))
+    assert load_config(path) == CONFIG
+
+
+def test_stagings_survive_pickling_and_copying():
+    assert pickle.loads(pickle.dumps(CONFIG)) == CONFIG
+    assert CONFIG.model_copy(deep=True) == CONFIG
+
+
+class Tape(Staging):
+    """A user's own."""
+
+
+def test_a_staging_of_the_users_is_for_python_alone():
+    config = Config(executors=[ThreadPoolExecutor(storage_access=[Tape()])])
+    assert "Tape()" in repr(config)
+    with pytest.raises(ConfigurationError, match=r"storage_access holds a Tape, which only Python can say"):
+        to_json(config)
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "said"),
+    [
+        ({"kind": "htpt"}, UnknownNameError, "No staging is called 'htpt'. Did you mean 'http'"),
+        ({"timeout": 1}, ConfigurationError, "does not say its kind"),
+        ({"kind": "http", "timout": 1}, ConfigurationError, "no option 'timout'. Did you mean 'timeout'"),
+        ({"kind": "http", "tries": 0}, ConfigurationError, "tries at least 1"),
+        ("http", ConfigurationError, "storage_access"),
+    ],
+)
+def test_what_is_no_staging_is_refused_with_what_to_do(table, error, said):
+    with pytest.raises(error, match=said):
+        ThreadPoolExecutor(storage_access=[table])
+
+
+@pytest.mark.parametrize("kind", STAGINGS)
+def test_every_kind_is_a_staging_that_is_made_without_arguments(kind):
+    assert isinstance(load(STAGINGS[kind], kind)(), Staging)
+
+
+def test_a_folder_may_be_a_path(tmp_path):
+    assert ThreadPoolExecutor(working_dir=tmp_path).working_dir == str(tmp_path)
