@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import cnflow
 from cnflow.addresses import first_reachable, in_url
@@ -17,6 +17,7 @@ from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import state as on
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.slots import Pace, slot_count
+from cnflow.manager.variables import cores_given, memory_given, worker_variables
 from cnflow.model.settings import PROTOCOL, ManagerSettings
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
@@ -217,10 +218,7 @@ class Loop:
     def _start(self, rank: WorkerRank) -> None:
         environment = {
             **os.environ,
-            "CNFLOW_WORKER_RANK": str(rank),
-            "CNFLOW_WORKER_COUNT": str(self._state.slots),
-            "CNFLOW_WORKER_POOL_ID": self._id.hex(),
-            "CNFLOW_WORKER_BLOCK_ID": self._settings.block,
+            **worker_variables(rank, self._state.slots, self._id, self._settings.block),
         }
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self._id.hex()}-{rank}")
         worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
@@ -264,10 +262,8 @@ class Loop:
 
 
 def _cores() -> float:
-    given = os.environ.get("CNFLOW_CORES")
-    return float(given) if given else len(os.sched_getaffinity(0))
+    return cores_given(os.environ) or len(os.sched_getaffinity(0))
 
 
 def _memory() -> float:
-    given: Optional[str] = os.environ.get("CNFLOW_MEMORY")
-    return float(given) if given else float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return memory_given(os.environ) or float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

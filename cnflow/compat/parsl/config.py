@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from cnflow import config
 from cnflow.compat.parsl.executors import ThreadPoolExecutor
@@ -42,19 +42,19 @@ class Config(ParslSettings, config.Config):
     exit_mode: Literal["cleanup", "skip", "wait"] = "cleanup"
     memoizer: Memoizer | None = Field(default=None, exclude=True)
 
+    @model_validator(mode="after")
+    def _usage_is_told_to_somebody(self) -> Config:
+        """Without an address it is told to nobody, and that is no error: Parsl tells its makers."""
+        return self
+
     @classmethod
     def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """As `ParslSettings.translated`; a memoizer is taken apart, executors may be any iterable, even none.
-
-        Usage is told to nobody as long as no address says to whom: Parsl tells its makers.
-        """
+        """As `ParslSettings.translated`; a memoizer is taken apart, executors may be any iterable, even none."""
         translated = super().translated(given)
         if not translated.pop("lazy_errors", True):
             raise NotCoveredError("Config(lazy_errors=False)", "errors are always lazy, as in today's Parsl")
         if translated.get("initialize_logging", True) is True:
             translated["initialize_logging"] = ParslFileLogging()
-        if "usage_address" not in translated:
-            translated.pop("usage_tracking", None)
         translated["executors"] = list(translated.get("executors") or [ThreadPoolExecutor()])
         memoizer = translated.get("memoizer")
         if isinstance(memoizer, Memoizer):

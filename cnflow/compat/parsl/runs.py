@@ -32,6 +32,8 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         config = Config() if config is None else config
         memoizer = config.memoizer if isinstance(config, Config) else None
         self.memoizer = BasicMemoizer() if memoizer is None else memoizer
+        if config.usage_address is None:
+            config = config.model_copy(update={"usage_tracking": 0})
         super().__init__(*assemble.parts_of(_with_checkpoints(config, self.memoizer), lambda: self))
         self.memoizer.dfk = self
         assemble.start(self)

@@ -67,9 +67,9 @@ def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = 
     except RecursionError:
         raise _too_deep(task, where) from None
     except Exception as error:
-        raise MemoKeyError(
-            f"{task.title} has cache=True, but id_for_memo failed for its {where}: {type(error).__name__}: {error}"
-        ) from error
+        if hasattr(error, "add_note"):  # Python 3.11; the error is the user's own and stays what it is
+            error.add_note(f"It was raised by id_for_memo for the {where} of {task.title}, which has cache=True.")
+        raise
 
 
 def _explained(task: TaskToRun, where: str, error: NoIdentityError) -> MemoKeyError:

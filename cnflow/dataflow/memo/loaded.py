@@ -30,7 +30,8 @@ class LoadedCheckpoints:
     """The entries of *paths* as one; of two with the same key the later one counts. Safe from any thread.
 
     Args:
-        paths: each a checkpoint file, the folder that holds it, or the folder of a run.
+        paths: each a checkpoint file, the folder that holds it, or the folder of a run. The place where a run that had
+            nothing to write would have written is none of them, and no error.
 
     Raises:
         BadCheckpoint: one of them is not there, is no checkpoint, or is damaged; it is named. Nothing is left open.
@@ -39,7 +40,7 @@ class LoadedCheckpoints:
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         self._lock = threading.Lock()
         self._open: dict[int, sqlite3.Connection] = {}
-        self._files = [_file_at(Path(path)) for path in paths]
+        self._files = [_file_at(Path(path)) for path in paths if not _wrote_nothing(Path(path))]
         self._where: dict[bytes, tuple[float, int]] = {}
         try:
             for number, file in enumerate(self._files):
@@ -90,6 +91,15 @@ class LoadedCheckpoints:
         while len(self._open) > _OPEN_FILES:
             self._open.pop(next(iter(self._open))).close()
         return connection
+
+
+def _wrote_nothing(path: Path) -> bool:
+    """Whether *path* is where a run that is there would have written, had it had anything to write."""
+    nothing = path.name in {"checkpoint", "checkpoints"} and path.parent.name.isdecimal() and path.parent.is_dir()
+    if not nothing or path.exists():
+        return False
+    logger.info("The run %s wrote no checkpoint: nothing is taken from it.", path.parent)
+    return True
 
 
 def _file_at(path: Path) -> Path:

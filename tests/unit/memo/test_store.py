@@ -215,6 +215,15 @@ def test_a_checkpoint_can_be_asked_for_in_every_mode(checkpointer, load, tmp_pat
     assert written(load, tmp_path) == 3
 
 
+def test_the_place_where_a_run_had_nothing_to_write_is_no_error(tmp_path):
+    run = tmp_path / "003"
+    run.mkdir()
+    assert len(LoadedCheckpoints([run / "checkpoint"])) == 0
+    for misspelt in (run / "chekpoint", tmp_path / "004" / "checkpoint"):
+        with pytest.raises(BadCheckpoint, match="does not exist"):
+            LoadedCheckpoints([misspelt])
+
+
 def test_a_run_without_results_leaves_nothing(checkpointer, tmp_path):
     checkpointer("task_exit").close()
     assert list(tmp_path.iterdir()) == []
