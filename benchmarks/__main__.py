@@ -1,0 +1,132 @@
+"""``make bench``: run the same work on all systems, one after the other, several times over, and print one table.
+
+The systems take turns, so that a disturbance of the machine hits all of them; the best of the repeats counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchmarks import aims, peers, plot, table
+from benchmarks.report import Report, load
+from benchmarks.runner import Runner
+from benchmarks.systems import DOCKER, ENCRYPTED, FLOOR, HTEX, POOL, SYSTEMS, THREADS
+from benchmarks.work import Sizes
+
+MAIN = ["trip", "burst", "chain", "fan", "megabytes", "arrays", "bash"]
+SHORT = Sizes(10_000, 500, 1_000, 5_000, 400, 32, 16, 20_000, 2.0)
+SHORT_SYSTEMS = [FLOOR, HTEX, THREADS, POOL]
+_AIM_OF_MEMORY = 1_000_000
+
+
+def main() -> int:
+    """Measure or load, and show."""
+    given = _arguments()
+    sizes = SHORT if given.short else Sizes()
+    report = load(given.load) if given.load else measure(given, sizes)
+    if given.json:
+        report.save(given.json)
+    found = aims.aims_of(report)
+    print("\n".join(f"{name}: {fact}" for name, fact in report.facts.items()), end="\n\n")
+    print(table.figures(report, {**sizes._asdict(), "trip": sizes.trips, "large": 10 * sizes.burst}))
+    print(f"\n{table.aims(found)}")
+    if given.plot:
+        given.plot.write_text(plot.svg(report))
+    failed = [aim for aim in found if aim.share is not None and aim.share < aims.HALF]
+    if given.check and failed:
+        print(f"\nBelow half of the aim: {'; '.join(aim.what for aim in failed)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(given: argparse.Namespace, sizes: Sizes) -> Report:
+    """Run everything."""
+    missing = {} if given.short else peers.install()
+    runner = Runner(sys.executable if given.short else str(peers.PYTHON))
+    names = given.only or (SHORT_SYSTEMS if given.short else list(SYSTEMS))
+    report = Report(_facts(runner.python, names))
+    begin = time.monotonic()
+    for repeat in range(given.repeat):
+        for name in names:
+            entry = SYSTEMS[name]
+            if entry.requirement in missing:
+                report.add(name, "first", {}, f"not installed: {missing[entry.requirement]}")
+                continue
+            print(f"[{time.monotonic() - begin:4.0f} s] repeat {repeat + 1}: {name}", file=sys.stderr)
+            for work, figures, problem in runner.import_time(name):
+                report.add(name, work, figures, problem)
+            for works, its_sizes in _children(name, sizes, first=repeat == 0, long=given.long):
+                for work, figures, problem in runner.run(name, works, its_sizes):
+                    if works is MAIN or work in works:
+                        report.add(name, work, figures, problem)
+            if name == DOCKER and "first" not in report.problems.get(DOCKER, {}):
+                report.add(name, "bare", {"s": _docker_run()})
+    report.facts["took"] = f"{time.monotonic() - begin:.0f} s"
+    return report
+
+
+def _children(name: str, sizes: Sizes, *, first: bool, long: bool) -> list[tuple[list[str], Sizes]]:
+    """Works of each process: memory is looked at in a fresh one, and once."""
+    children = [(MAIN, sizes)]
+    if first:
+        whole = sizes._replace(memory=_AIM_OF_MEMORY, budget=1e3)  # however long it takes: that it ends is the aim
+        children.append((["memory"], whole if long and name == HTEX else sizes))
+    if first and long and name in {FLOOR, HTEX, ENCRYPTED}:
+        children.append((["large"], sizes))
+    return children
+
+
+def _docker_run() -> float:
+    from benchmarks.systems.cnflow import IMAGE
+
+    docker = shutil.which("docker")
+    assert docker, "it was used just now"
+    begin = time.perf_counter()
+    subprocess.run([docker, "run", "--rm", IMAGE, "true"], check=True)
+    return time.perf_counter() - begin
+
+
+def _facts(python: str, names: list[str]) -> dict[str, str]:
+    code = "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
+    needed = [SYSTEMS[name].requirement for name in names if SYSTEMS[name].requirement]
+    wanted = dict.fromkeys(["cnflow", "pyzmq", "msgspec", "cloudpickle", *needed])
+    done = subprocess.run([python, "-c", code, *wanted], check=False, capture_output=True, text=True)
+    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "?")
+    return {
+        "when": datetime.now(tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{os.cpu_count()} cores of {cpu}, {platform.system()} {platform.release()}",
+        "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "versions": f"Python {platform.python_version()}, {done.stdout.strip()}",
+    }
+
+
+def _cpuinfo() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="the floor, Python's pool and cnflow alone, in 2 minutes")
+    parser.add_argument("--long", action="store_true", help="also 100,000 no-ops, and 1,000,000 tasks queued")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when below half of an aim")
+    parser.add_argument("--repeat", type=int, default=3, help="turns of each system")
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, metavar="SYSTEM", help=", ".join(SYSTEMS))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the main ones as SVG")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="show figures that were kept instead of measuring")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""``make scale``: what a task costs the interchange, against the number of managers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.scale.limits import raise_open_files
+from benchmarks.scale.simulation import Plan, Row, simulate
+from benchmarks.table import aligned
+
+FEW = 10
+"""Managers to which the cost per task is compared."""
+
+_PERIOD = 30.0
+"""Seconds between the heartbeats of a real manager."""
+
+HEADS = (
+    ("", "managers"),
+    ("", "tasks"),
+    ("registered", "in s"),
+    ("", "tasks/s"),
+    ("CPU us", "per task"),
+    ("times that", f"of {FEW}"),
+    ("tasks", "a message"),
+    ("idle", "MB"),
+    ("KB per", "manager"),
+    ("peak", "MB"),
+    ("CPU us per", "heartbeat"),
+    ("of a core", f"at {_PERIOD:.0f} s"),
+)
+
+
+def main() -> None:
+    """Simulate, and print a line after each."""
+    given = _arguments()
+    plan = Plan(given.tasks, given.slots, given.window, given.period, given.processes, given.encrypted)
+    files = raise_open_files()
+    rows: list[Row] = []
+    for managers in given.managers:
+        if managers + 100 > files:
+            print(f"{managers} managers need as many open files, and {files} are allowed: ulimit -Hn", file=sys.stderr)
+            continue
+        print(f"{managers} managers, {plan.tasks} tasks", file=sys.stderr)
+        rows.append(simulate(managers, plan))
+    print("\n".join(aligned([list(head) for head in zip(*HEADS, strict=True)] + _cells(rows), 2, lefts=())))
+    if given.json:
+        given.json.write_text(json.dumps({"plan": plan._asdict(), "rows": [row._asdict() for row in rows]}, indent=1))
+
+
+def _cells(rows: list[Row]) -> list[list[str]]:
+    base = next((row.cpu_us for row in rows if row.managers == FEW), 0.0)
+    return [
+        [
+            f"{row.managers:,}",
+            f"{row.tasks:,}",
+            f"{row.registered_s:.1f}",
+            f"{row.per_s:,.0f}",
+            f"{row.cpu_us:.1f}",
+            f"{row.cpu_us / base:.2f}" if base else "-",
+            f"{row.messages:,.1f}",
+            f"{row.idle_mb:.0f}",
+            f"{row.manager_kb:.1f}",
+            f"{row.peak_mb:,.0f}",
+            f"{row.beat_us:.0f}",
+            f"{row.managers * row.beat_us / 1e4 / _PERIOD:.1f} %",
+        ]
+        for row in rows
+    ]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.scale", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--managers", type=int, nargs="+", default=[1, 10, 100, 1_000, 10_000])
+    parser.add_argument("--tasks", type=int, default=1_000_000)
+    parser.add_argument("--slots", type=int, default=64, help="of each manager")
+    parser.add_argument("--window", type=int, default=128, help="tasks that a manager holds, running and waiting")
+    parser.add_argument("--period", type=float, default=5.0, help="seconds between heartbeats")
+    parser.add_argument("--processes", type=int, default=2, help="that simulate managers")
+    parser.add_argument("--encrypted", action="store_true", help="CURVE between interchange and managers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Many managers in one process: settings come as a line of JSON on stdin, whose end is theirs."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+import msgspec
+import zmq
+
+import cnflow
+from benchmarks.scale.limits import raise_open_files
+from cnflow.model.settings import PROTOCOL
+from cnflow.wire import messages as msg
+from cnflow.wire import payload, sockets
+from cnflow.wire.pipe import ResultKind
+
+NONE = payload.dump(None).body
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What all managers of a process share."""
+
+    endpoint: str
+    count: int
+    slots: int
+    window: int
+    period: float
+    """Seconds between heartbeats."""
+
+    curve: tuple[str, str, str] | None = None
+
+
+class Manager:
+    """One of them: its socket, and when it last spoke."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
+        self._window = settings.window
+        self._socket = sockets.connect(context, settings.endpoint, os.urandom(6), settings.curve)
+        info = msg.ManagerInfo(
+            PROTOCOL, cnflow.__version__, payload.MINOR, "simulated", "0", "", settings.slots, os.getpid()
+        )
+        self._socket.send([msg.encode(msg.Register(info))])
+        self._socket.send([msg.encode(msg.Done(self._window, []))])
+        self.spoken = time.monotonic()
+
+    @property
+    def fd(self) -> int:
+        """Readable when `serve` is to be called, which is also due after each send (zmq_getsockopt(3), ZMQ_FD)."""
+        return int(self._socket.raw.FD)
+
+    def serve(self) -> None:
+        """Answer all that has come."""
+        while results := [result for head, *_ in self._socket.received() for result in _results(head.buffer)]:
+            self._socket.send([msg.encode(msg.Done(self._window, results))])
+            self.spoken = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that it lives."""
+        self._socket.send([msg.encode(msg.Heartbeat())])
+        self.spoken = time.monotonic()
+        self.serve()
+
+
+def _results(head: memoryview) -> list[msg.Result]:
+    message = msg.decode_to_manager(head)
+    if not isinstance(message, msg.Work):
+        return []
+    return [msg.Result(task.id, ResultKind.VALUE, NONE, 0.0, "") for task in message.tasks]
+
+
+def main() -> None:
+    """Until stdin ends."""
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
+    raise_open_files()
+    context = sockets.context()
+    context.set(zmq.MAX_SOCKETS, settings.count + 64)
+    managers = [Manager(context, settings) for _ in range(settings.count)]
+    by_fd = {manager.fd: manager for manager in managers}
+    poll = select.epoll()
+    for fd in (*by_fd, sys.stdin.fileno()):
+        poll.register(fd, select.EPOLLIN)
+    look = time.monotonic()
+    while True:
+        for fd, _ in poll.poll(settings.period / 20):
+            if fd == sys.stdin.fileno():
+                os._exit(0)  # closing thousands of sockets in order is nobody's wish
+            by_fd[fd].serve()
+        if time.monotonic() >= look:
+            for manager in managers:
+                if time.monotonic() - manager.spoken >= settings.period:
+                    manager.beat()
+            look = time.monotonic() + settings.period / 20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""One interchange with one number of managers: the driver's side of the simulation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import zmq
+
+from benchmarks.scale.limits import cpu_seconds, resident
+from benchmarks.scale.managers import Settings
+from cnflow.interchange.loop import InterchangeSettings
+from cnflow.wire import messages as msg
+from cnflow.wire import payload, sockets
+from cnflow.wire.keys import RunKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTION = msg.Function(b"f" * 16, "noop", 0, "", b"")
+BATCH = 5_000
+"""Tasks in a message, as the driver's line sends them."""
+
+_SILENCE = 120.0
+"""Seconds without a word after which the simulation is given up."""
+
+
+class Plan(NamedTuple):
+    """What to simulate."""
+
+    tasks: int
+    slots: int = 64
+    window: int = 128
+    period: float = 5.0
+    """Seconds between heartbeats; a real manager has 30."""
+
+    processes: int = 2
+    encrypted: bool = False
+
+
+class Row(NamedTuple):
+    """What came out."""
+
+    managers: int
+    tasks: int
+    registered_s: float
+    per_s: float
+    cpu_us: float
+    """CPU time of the interchange for each task."""
+
+    messages: float
+    """Tasks in one message of results to the driver, on average."""
+
+    idle_mb: float
+    """Memory of the interchange with all managers registered."""
+
+    manager_kb: float
+    """Of that, for each manager."""
+
+    peak_mb: float
+    beat_us: float
+    """CPU time of the interchange for one heartbeat each way with one manager."""
+
+
+class Simulation:
+    """The processes, and the driver's end of the line."""
+
+    def __init__(self, managers: int, plan: Plan, folder: Path) -> None:
+        self._managers, self._plan, self._folder = managers, plan, folder
+        self._keys = RunKeys.make() if plan.encrypted else None
+        self._context = sockets.context()
+        self._line = sockets.await_interchange(self._context, f"ipc://{folder}/driver")
+        self._interchange = self._start_interchange()
+        self._simulators: list[subprocess.Popen[bytes]] = []
+
+    def run(self) -> Row:
+        """All of it, in order."""
+        pid = self._interchange.pid
+        port = next(message.port for message in self._messages() if isinstance(message, msg.Bound))
+        bare = resident(pid)
+        begin = time.perf_counter()
+        self._start_managers(port)
+        registered = self._all_up(begin)
+        idle = resident(pid)
+        beat = self._heartbeats(pid)
+        before, begin = cpu_seconds(pid), time.perf_counter()
+        count = self._tasks()
+        seconds, cpu = time.perf_counter() - begin, cpu_seconds(pid) - before
+        tasks = self._plan.tasks
+        return Row(
+            self._managers,
+            tasks,
+            registered,
+            tasks / seconds,
+            cpu / tasks * 1e6,
+            tasks / count,
+            idle / 1e6,
+            (idle - bare) / self._managers / 1e3,
+            resident(pid, peak=True) / 1e6,
+            beat * 1e6,
+        )
+
+    def stop(self) -> None:
+        """End all processes."""
+        for simulator in self._simulators:
+            assert simulator.stdin is not None
+            simulator.stdin.close()
+            simulator.wait()
+        assert self._interchange.stdin is not None
+        self._interchange.stdin.close()
+        self._interchange.wait()
+        self._line.close()
+        self._context.term()
+
+    def _start_interchange(self) -> subprocess.Popen[bytes]:
+        settings = InterchangeSettings(
+            driver_endpoint=f"ipc://{self._folder}/driver",
+            manager_endpoint="tcp://127.0.0.1",
+            secret_key=self._keys.server_secret if self._keys else "",
+            manager_key=self._keys.manager_public if self._keys else "",
+            heartbeat_period=self._plan.period,
+            heartbeat_threshold=600.0,
+        )
+        return _start("cnflow.interchange", settings, self._folder)
+
+    def _start_managers(self, port: int) -> None:
+        keys = self._keys
+        processes = min(self._plan.processes, self._managers)
+        for n in range(processes):
+            settings = Settings(
+                endpoint=f"tcp://127.0.0.1:{port}",
+                count=self._managers // processes + (n < self._managers % processes),
+                slots=self._plan.slots,
+                window=self._plan.window,
+                period=self._plan.period,
+                curve=(keys.server_public, keys.manager_public, keys.manager_secret) if keys else None,
+            )
+            self._simulators.append(_start("benchmarks.scale.managers", settings, self._folder))
+
+    def _all_up(self, begin: float) -> float:
+        missing = self._managers
+        for message in self._messages():
+            missing -= isinstance(message, msg.ManagerUp)
+            if not missing:
+                break
+        return time.perf_counter() - begin
+
+    def _heartbeats(self, pid: int) -> float:
+        time.sleep(1.0)  # managers told their windows
+        before = cpu_seconds(pid)
+        time.sleep(2 * self._plan.period)
+        return (cpu_seconds(pid) - before) / 2 / self._managers
+
+    def _tasks(self) -> int:
+        """Send all, and return when each has come back once; how many messages that took.
+
+        Raises:
+            RuntimeError: one came back twice.
+        """
+        body, tasks = payload.NO_ARGUMENTS.body, self._plan.tasks
+        for first in range(0, tasks, BATCH):
+            batch = [msg.Task(n, FUNCTION.id, body) for n in range(first, min(first + BATCH, tasks))]
+            self._line.send([msg.encode(msg.Work([FUNCTION] if first == 0 else [], batch))])
+        seen = bytearray(tasks)
+        missing, count = tasks, 0
+        for message in self._messages():
+            if isinstance(message, msg.Results):
+                count += 1
+                for result in message.results:
+                    if seen[result.id]:
+                        raise RuntimeError(f"task {result.id} came back twice")
+                    seen[result.id] = 1
+                missing -= len(message.results)
+            if not missing:
+                break
+        return count
+
+    def _messages(self) -> Iterator[msg.ToDriver]:
+        while self._line.raw.poll(_SILENCE * 1000, zmq.POLLIN):
+            for head, *_ in self._line.received(1):
+                message = msg.decode_to_driver(head.buffer)
+                assert not isinstance(message, msg.ManagerDown), f"a manager was lost: {message.reason}"
+                yield message
+        raise TimeoutError(f"the interchange was silent for {_SILENCE:.0f} s: {self._log()}")
+
+    def _log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-500:]
+
+
+def _start(module: str, settings: InterchangeSettings | Settings, folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(settings) + b"\n")
+    process.stdin.flush()
+    return process
+
+
+def simulate(managers: int, plan: Plan) -> Row:
+    """Run one, and leave nothing of it."""
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
+        simulation = Simulation(managers, plan, Path(folder))
+        try:
+            return simulation.run()
+        finally:
+            simulation.stop()

@@ -1,0 +1,37 @@
+"""The bare loop; see `benchmarks.floor`."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.floor.driver import Driver
+from benchmarks.functions import FUNCTIONS, shell
+from benchmarks.systems.base import WORKERS, Submit, System
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Floor(System):
+    """Handles are numbers."""
+
+    links = False
+
+    def start(self) -> None:
+        self._driver = Driver(WORKERS)
+
+    def app(self, function: Callable[..., Any]) -> Submit:
+        number = FUNCTIONS.index(function)
+        submit = self._driver.submit
+        return lambda *arguments: submit(number, arguments)
+
+    def bash(self, command: str) -> Submit:
+        assert command == "true"
+        return functools.partial(self._driver.submit, FUNCTIONS.index(shell), ())
+
+    def results(self, handles: Sequence[Any]) -> list[Any]:
+        return self._driver.results(handles)
+
+    def stop(self) -> None:
+        self._driver.stop()

@@ -1,0 +1,206 @@
+"""What is measured: each a function of a started system that returns its figures.
+
+A system that is slow gets fewer tasks: as many as fit in the budget, told by a small try, which also warms it up. The
+figure ``n`` says how many there were.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks import functions
+from benchmarks.systems.base import WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.systems.base import System
+
+Figures = dict[str, float]
+
+
+class NotApplicableError(Exception):
+    """This system cannot do this work; says why."""
+
+
+class Sizes(NamedTuple):
+    """How much of everything."""
+
+    burst: int = 10_000
+    trips: int = 1_000
+    chain: int = 2_000
+    fan: int = 10_000
+    bash: int = 1_000
+    megabytes: int = 64
+    arrays: int = 16
+    memory: int = 100_000
+    budget: float = 4.0
+    """Seconds that one work may take, about; the tasks of `memory` get ten times that."""
+
+
+def trip(system: System, sizes: Sizes) -> Figures:
+    """Sequential round trips of a no-op."""
+    app = system.app(functions.noop)
+    n = _fit(sizes.trips, sizes.budget, lambda k: [system.results([app()]) for _ in range(k)], 20)
+    times = sorted(_timed(lambda: system.results([app()])) for _ in range(n))
+    return {"p50_ms": times[n // 2] * 1e3, "p99_ms": times[n * 99 // 100] * 1e3, "n": n}
+
+
+def burst(system: System, sizes: Sizes) -> Figures:
+    """No-ops submitted in a loop, and all collected."""
+    app = system.app(functions.noop)
+
+    def run(k: int) -> None:
+        system.results([app() for _ in range(k)])
+
+    n = _fit(sizes.burst, sizes.budget, run)
+    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+
+
+def large(system: System, sizes: Sizes) -> Figures:
+    """The same, ten times as many."""
+    return burst(system, sizes._replace(burst=10 * sizes.burst, budget=10 * sizes.budget))
+
+
+def chain(system: System, sizes: Sizes) -> Figures:
+    """Tasks of which each takes the result of the one before."""
+    if not system.links:
+        raise NotApplicableError("results are not passed from task to task")
+    app = system.app(functions.inc)
+
+    def run(k: int) -> None:
+        handle: Any = 0
+        for _ in range(k):
+            handle = app(handle)
+        assert system.results([handle]) == [k]
+
+    n = _fit(sizes.chain, sizes.budget, run)
+    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+
+
+def fan(system: System, sizes: Sizes) -> Figures:
+    """Many tasks, and one that takes all their results."""
+    if not system.links:
+        raise NotApplicableError("results are not passed from task to task")
+    app, end = system.app(functions.noop), system.app(functions.count)
+
+    def run(k: int) -> None:
+        assert system.results([end(*[app() for _ in range(k)])]) == [k]
+
+    n = _fit(sizes.fan, sizes.budget, run)
+    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+
+
+def megabytes(system: System, sizes: Sizes) -> Figures:
+    """Bytes, 1 MB each, there and back, all submitted at once; both ways count."""
+    return _payload(system, [os.urandom(10**6) for _ in range(sizes.megabytes)], 10**6, sizes)
+
+
+def arrays(system: System, sizes: Sizes) -> Figures:
+    """The same with NumPy arrays of 8 MB."""
+    try:
+        import numpy as np
+    except ImportError:
+        raise NotApplicableError("no numpy in this environment") from None
+    if not system.shares_files:  # a container, whose image has no numpy
+        raise NotApplicableError("no numpy in the image")
+    return _payload(system, [np.full(10**6, float(n)) for n in range(sizes.arrays)], 8 * 10**6, sizes)
+
+
+def _payload(system: System, values: list[Any], size: int, sizes: Sizes) -> Figures:
+    if not system.copies:
+        raise NotApplicableError("threads hand over references")
+    app = system.app(functions.echo)
+
+    def run(k: int) -> None:
+        back = system.results([app(value) for value in values[:k]])
+        assert [len(value) for value in back] == [len(value) for value in values[:k]]
+
+    n = _fit(len(values), sizes.budget, run, 4)
+    return {"mb_per_s": 2 * n * size / 1e6 / _timed(lambda: run(n)), "n": n}
+
+
+def bash(system: System, sizes: Sizes) -> Figures:
+    """The command ``true``."""
+    app = system.bash("true")
+    if app is None:
+        raise NotApplicableError("no shell commands")
+
+    def run(k: int) -> None:
+        assert system.results([app() for _ in range(k)]) == [0] * k
+
+    n = _fit(sizes.bash, sizes.budget, run)
+    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+
+
+def memory(system: System, sizes: Sizes) -> Figures:
+    """Growth of the driver while tasks are queued behind two that keep the workers busy; then all are collected."""
+    if not system.shares_files:
+        raise NotApplicableError("its workers do not see the file that ends the wait")
+    app, hold = system.app(functions.noop), system.app(functions.wait_for)
+    n = _fit(sizes.memory, 10 * sizes.budget, lambda k: system.results([app() for _ in range(k)]), 1_000)
+    with tempfile.TemporaryDirectory() as folder:
+        gate = Path(folder) / "gate"
+        held = [hold(str(gate)) for _ in range(WORKERS)]
+        gc.collect()
+        before = _resident()
+        waiting = [app() for _ in range(n)]
+        after = _settled()
+        gate.touch()
+        seconds = _timed(lambda: system.results([*held, *waiting]))
+    return {"bytes": (after - before) / n, "n": n, "collect_s": seconds}
+
+
+def _settled() -> int:
+    """Resident bytes once they have stopped to grow: what is sent by a thread may still be on its way."""
+    last = 0
+    while (now := _resident()) > last + 1_000_000:
+        last = now
+        time.sleep(0.5)
+    return now
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _fit(most: int, budget: float, run: Callable[[int], object], few: int = 100) -> int:
+    """How many of *most* fit into *budget* seconds, from how long *few* take, or more if that is too short to tell."""
+    few = min(few, most)
+    run(few)
+    while (seconds := _timed(partial(run, few))) < min(budget / 50, 0.2) and few < most:
+        few = min(10 * few, most)
+    return min(most, max(few, int(budget * few / seconds)))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+class Work(NamedTuple):
+    """A benchmark, and seconds after which it is given up."""
+
+    run: Callable[[System, Sizes], Figures]
+    limit: float = 90.0
+
+
+WORKS = {
+    "trip": Work(trip),
+    "burst": Work(burst),
+    "large": Work(large, 300.0),
+    "chain": Work(chain),
+    "fan": Work(fan),
+    "megabytes": Work(megabytes),
+    "arrays": Work(arrays),
+    "bash": Work(bash),
+    "memory": Work(memory, 300.0),
+}
+"""By name. ``first`` (start to first result) and ``stop`` come with every start, see `benchmarks.child`."""
