@@ -53,7 +53,7 @@ class Manager:
 
     def serve(self) -> None:
         """Answer all that has come."""
-        while results := [result for head, *_ in self._socket.received() for result in _results(head.buffer)]:
+        while results := [result for head, *_ in self._socket.received() for result in _results(head)]:
             self._socket.send([msg.encode(msg.Done(self._window, results))])
             self.spoken = time.monotonic()
 

@@ -103,7 +103,7 @@ class Loop:
 
     def _from_driver(self, now: Seconds) -> bool:
         for head, *attached in self._driver.received():
-            message = msg.decode_to_interchange(head.buffer)
+            message = msg.decode_to_interchange(head)
             if isinstance(message, msg.Stop):
                 return False
             if isinstance(message, msg.Cancel):
@@ -117,9 +117,9 @@ class Loop:
     def _from_managers(self, now: Seconds) -> None:
         actions: list[on.Action] = []
         for sender, head, *attached in self._managers.received():
-            manager = ManagerId(sender.bytes)
+            manager = ManagerId(sender)
             try:
-                message = msg.decode_from_manager(head.buffer)
+                message = msg.decode_from_manager(head)
                 actions += self._handle(manager, message, attached, now)
             except (msgspec.MsgspecError, ValueError) as error:
                 logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)

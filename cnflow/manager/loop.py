@@ -136,7 +136,7 @@ class Loop:
 
     def _from_interchange(self, now: Seconds) -> None:
         for head, *attached in self._interchange.received():
-            message = msg.decode_to_manager(head.buffer)
+            message = msg.decode_to_manager(head)
             if isinstance(message, msg.Work):
                 self._state.work(message.functions, msg.pair(message.tasks, attached))
             elif isinstance(message, msg.Cancel):

@@ -21,6 +21,14 @@ def pid():
     return os.getpid()
 
 
+def pid_after(seconds):
+    import os
+    import time
+
+    time.sleep(seconds)
+    return os.getpid()
+
+
 def spin(started=None):
     import pathlib
 
@@ -212,7 +220,7 @@ class TestCancel:
         assert anywhere.value(anywhere.python(nap, 0.1)) == 0.1
 
     def test_a_running_process_is_not_lost_and_its_neighbour_not_disturbed(self, processes, started):
-        workers = {processes.value(task) for task in [processes.python(pid) for _ in range(40)]}
+        workers = {processes.value(task) for task in [processes.python(pid_after, 0.3) for _ in range(2)]}
         neighbour = processes.python(nap, 1.0)
         task = processes.python(sleep_at_once, started)
         started.wait()

@@ -182,7 +182,7 @@ class Line:
             if self._socket.raw in ready:
                 self._is_up = True
                 for head, *attached in self._socket.received():
-                    self._receive(msg.decode_to_driver(head.buffer), attached)
+                    self._receive(msg.decode_to_driver(head), attached)
             if death in ready:
                 poller.unregister(death)
                 self._report_death(self._process)
