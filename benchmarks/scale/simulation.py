@@ -185,7 +185,7 @@ class Simulation:
     def _messages(self) -> Iterator[msg.ToDriver]:
         while self._line.raw.poll(_SILENCE * 1000, zmq.POLLIN):
             for head, *_ in self._line.received(1):
-                message = msg.decode_to_driver(head.buffer)
+                message = msg.decode_to_driver(head)
                 assert not isinstance(message, msg.ManagerDown), f"a manager was lost: {message.reason}"
                 yield message
         raise TimeoutError(f"the interchange was silent for {_SILENCE:.0f} s: {self._log()}")

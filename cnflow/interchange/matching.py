@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cnflow.ids import ManagerId
 
+_MOST_AT_ONCE = 64
+"""Managers over which the tasks of one call are spread; a message for each of 10,000 idle ones would cost more than the
+tasks in it."""
+
 
 class Slots:
     """What each manager can still take."""
@@ -40,7 +44,7 @@ def match(tasks: int, slots: Slots) -> list[tuple[ManagerId, int]]:
     given: dict[ManagerId, int] = {}
     for room in (slots.idle, slots.ahead):
         while tasks and room:
-            share = -(-tasks // len(room))
+            share = -(-tasks // min(len(room), _MOST_AT_ONCE))
             manager = next(iter(room))
             left = room.pop(manager)
             count = min(share, left)

@@ -32,3 +32,10 @@ def test_all_room_is_used_and_not_more(tasks, managers):
         made.update(str(number), count, window, held)
     room = sum(max(0, window - held) for _, window, held in managers)
     assert sum(count for _, count in match(tasks, made)) == min(tasks, room)
+
+
+def test_with_very_many_managers_a_message_is_not_sent_for_each_task():
+    room = slots(**{f"m{number}": (64, 64, 0) for number in range(1000)})
+    given_out = match(640, room)
+    assert len(given_out) == 64
+    assert {count for _, count in given_out} == {10}
