@@ -43,8 +43,11 @@ def match(tasks: int, slots: Slots) -> list[tuple[ManagerId, int]]:
     """Share out up to *tasks* tasks, and book them in *slots*."""
     given: dict[ManagerId, int] = {}
     for room in (slots.idle, slots.ahead):
+        turns = 0
         while tasks and room:
-            share = -(-tasks // min(len(room), _MOST_AT_ONCE))
+            turns = turns or min(len(room), _MOST_AT_ONCE)
+            share = -(-tasks // turns)
+            turns -= 1
             manager = next(iter(room))
             left = room.pop(manager)
             count = min(share, left)
