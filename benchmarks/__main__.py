@@ -40,11 +40,18 @@ def main() -> int:
     print(f"\n{table.aims(found)}")
     if given.plot:
         given.plot.write_text(plot.svg(report))
-    failed = [aim for aim in found if aim.share is not None and aim.share < aims.HALF]
-    if given.check and failed:
-        print(f"\nBelow half of the aim: {'; '.join(aim.what for aim in failed)}", file=sys.stderr)
-        return 1
-    return 0
+    return _check(aims.failed(found), given, sizes) if given.check else 0
+
+
+def _check(failed: list[str], given: argparse.Namespace, sizes: Sizes) -> int:
+    """1 for what is below half of an aim twice over: once may be the machine's doing."""
+    if failed:
+        print(f"\nBelow half of the aim, so measured again: {'; '.join(failed)}", file=sys.stderr)
+        again = aims.failed(aims.aims_of(measure(given, sizes)))
+        failed = [what for what in failed if what in again]
+    if failed:
+        print(f"\nBelow half of the aim: {'; '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def measure(given: argparse.Namespace, sizes: Sizes) -> Report:

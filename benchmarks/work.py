@@ -20,7 +20,7 @@ from benchmarks.systems.base import WORKERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.systems.base import System
+    from benchmarks.systems.base import Submit, System
 
 Figures = dict[str, float]
 
@@ -132,11 +132,15 @@ def bash(system: System, sizes: Sizes) -> Figures:
     if app is None:
         raise NotApplicableError("no shell commands")
 
-    def run(k: int) -> None:
-        assert system.results([app() for _ in range(k)]) == [0] * k
+    def run(submit: Submit, k: int) -> None:
+        assert system.results([submit() for _ in range(k)]) == [0] * k
 
-    n = _fit(sizes.bash, sizes.budget, run)
-    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+    n = _fit(sizes.bash, sizes.budget, lambda k: run(app, k))
+    figures = {"per_s": n / _timed(lambda: run(app, n)), "n": n}
+    same = system.bash_itself()
+    if same is not None:
+        figures["same_per_s"] = n / _timed(lambda: run(same, n))
+    return figures
 
 
 def memory(system: System, sizes: Sizes) -> Figures:

@@ -26,6 +26,15 @@ def in_a_sentence(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
+def said(error: BaseException) -> str:
+    """``ValueError: too long``; of an error without a text its class alone."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's class may fail in any way
+        text = f"(its __str__ failed: {type(broken).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def under(title: str, text: str) -> str:
     """*text*, indented, under *title*, beginning with a new line; nothing where there is no text."""
     lines = text.strip("\n").splitlines()

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.floor.driver import Driver
-from benchmarks.functions import FUNCTIONS, shell
+from benchmarks.functions import FUNCTIONS, bash, shell
 from benchmarks.systems.base import WORKERS, Submit, System
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class Floor(System):
     def bash(self, command: str) -> Submit:
         assert command == "true"
         return functools.partial(self._driver.submit, FUNCTIONS.index(shell), ())
+
+    def bash_itself(self) -> Submit:
+        return functools.partial(self._driver.submit, FUNCTIONS.index(bash), ())
 
     def results(self, handles: Sequence[Any]) -> list[Any]:
         return self._driver.results(handles)

@@ -210,3 +210,6 @@ def _check_types(decorator: str, options: dict[str, Any]) -> None:
     image = options.get("image", "")
     if not isinstance(image, str):
         raise ConfigurationError(f"@{decorator}(image=...) must be the name of an image, not {image!r}.")
+    retries = options.get("retries")
+    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, (int, float)) or retries < 0):
+        raise ConfigurationError(f"@{decorator}(retries=...) must be a number from 0 on, not {retries!r}.")

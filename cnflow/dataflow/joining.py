@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,32 @@ def when_joined(task: TaskId, name: str, returned: Any, report: Callable[[Outcom
             left -= 1
             if left:
                 return
-        report(_joined(task, name, returned, inner))
+        _in_turn(lambda: report(_joined(task, name, returned, inner)))
 
     for future in inner:
         future.add_done_callback(one_is_done)
+
+
+_here = threading.local()
+"""The reports that are due in this thread, while one of them is being made."""
+
+
+def _in_turn(report: Callable[[], None]) -> None:
+    """Call *report* once those before it in this thread have returned.
+
+    The report on a join app settles its future, which makes the one that it is part of due in turn; called inside each
+    other, a join app that calls itself a hundred times would exceed Python's depth of recursion.
+    """
+    due: collections.deque[Callable[[], None]] | None = getattr(_here, "due", None)
+    if due is not None:
+        due.append(report)
+        return
+    _here.due = due = collections.deque([report])
+    try:
+        while due:
+            due.popleft()()
+    finally:
+        del _here.due
 
 
 def _without_futures(task: TaskId, name: str, returned: object) -> Outcome:

@@ -46,6 +46,9 @@ class Kernel:
         results: what is known already.
     """
 
+    record_class: type[TaskRecord] = TaskRecord
+    """Of the records; a subclass may have other names for what is in them."""
+
     def __init__(
         self,
         config: Config,
@@ -101,7 +104,7 @@ class Kernel:
             task = TaskId(self._next)
             self._next += 1
             future = AppFuture(task, app, self)
-            record = TaskRecord(app, args, kwargs, executor, future)
+            record = self.record_class(app, args, kwargs, executor, future)
             if dependencies:
                 record.depends = dependencies
             if options.cache and self.config.app_cache:
@@ -157,7 +160,7 @@ class Kernel:
     def record_of(self, future: AppFuture, app: AppFunction) -> TaskRecord:
         """See `AppFuture.task_record`."""
         known = self._records.get(future.tid) or self._finished.get(future.tid)
-        return known if known is not None and known.future is future else TaskRecord(app, (), {}, "", future)
+        return known if known is not None and known.future is future else self.record_class(app, (), {}, "", future)
 
     def add_executor(self, executor: Executor) -> None:
         """Start *executor* and let it take tasks."""

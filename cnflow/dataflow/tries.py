@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from cnflow.dataflow.machine import Ended, Verdict
 from cnflow.dataflow.verdicts import verdict_on
-from cnflow.errors import ExecutorClosedError
+from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.model.task import title_of
+from cnflow.words import said
 
 if TYPE_CHECKING:
     from cnflow.config.config import RetryHandler
@@ -33,12 +34,20 @@ def noted(outcome: Outcome, record: TaskRecord, handler: RetryHandler | None, *,
     record.error = error
     verdict = verdict_on(error, closed=closed, cancelling=record.cancelling)
     cost = 1.0
-    record.fail_history.append(f"{type(error).__name__}: {error}")
+    record.fail_history.append(said(error))
     if handler is not None and verdict is Verdict.FAILED:
         try:
-            cost = handler(error, record)
-        except Exception as broken:  # noqa: BLE001 - a user's handler; its failure is the task's then
+            cost = _price(handler, error, record)
+        except BaseException as broken:  # noqa: BLE001 - a user's handler; its failure is the task's then
             broken.__cause__ = error
             record.error, verdict = broken, Verdict.GIVEN_UP
     record.fail_cost += cost
     return Ended(task, verdict, cost)
+
+
+def _price(handler: RetryHandler, error: BaseException, record: TaskRecord) -> float:
+    cost: object = handler(error, record)
+    if isinstance(cost, bool) or not isinstance(cost, (int, float)):
+        name = getattr(handler, "__name__", repr(handler))
+        raise ConfigurationError(f"The retry_handler {name} returned {cost!r}; it must return a number, the cost.")
+    return cost

@@ -79,6 +79,10 @@ def wishes_of(app: str, given: Mapping[str, Any]) -> Wishes:
         raise _wrong(app, "walltime", "a number of seconds above 0", wishes["walltime"])
     if "env" in wishes and not isinstance(wishes["env"], dict):
         raise _wrong(app, "env", "a dict of names and values", wishes["env"])
+    if not isinstance(wishes.get("sandbox", False), bool):
+        raise _wrong(app, "sandbox", "True or False", wishes["sandbox"])
+    if not isinstance(wishes.get("label", ""), str):
+        raise _wrong(app, "label", "a text", wishes["label"])
     if "inputs" in wishes:
         if not isinstance(wishes["inputs"], (list, tuple)):
             raise _wrong(app, "inputs", "a list", wishes["inputs"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.words import in_a_sentence, shortened
+from cnflow.words import in_a_sentence, said, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +50,7 @@ class PropagatedError(CnflowError):
         return tasks[::-1]
 
     def __str__(self) -> str:
-        root = self.root_cause
-        said = str(root)
-        reason = f"{type(root).__name__}: {said}" if said else type(root).__name__
+        reason = said(self.root_cause)
         tasks = " -> ".join(map(in_a_sentence, shortened(self.chain())))
         more = f"\n  Failed too: {', '.join(in_a_sentence(name) for _, name in self.others)}" if self.others else ""
         return f"Root cause: {reason}\n  {tasks}{more}"

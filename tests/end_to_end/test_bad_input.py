@@ -169,6 +169,9 @@ class TestCallsThatCannotBe:
             python_app(executors=[5])
         with pytest.raises(ConfigurationError, match=r"image=...\) must be the name of an image, not 5"):
             python_app(image=5)
+        for retries in ("2", -1, True):
+            with pytest.raises(ConfigurationError, match=r"retries=...\) must be a number from 0 on, not"):
+                python_app(retries=retries)
         with pytest.raises(ConfigurationError, match=r"write executors=\[...\]"):
             Config(executors=ThreadPoolExecutor())
         with pytest.raises(ConfigurationError, match=r"provider=DockerProvider\(\); 'docker' only names one"):

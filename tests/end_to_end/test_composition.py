@@ -42,6 +42,15 @@ def test_a_join_app_may_call_itself():
     assert fibonacci(7).result(60) == 13
 
 
+@join_app
+def countdown(n):
+    return countdown(n - 1) if n else add(42)
+
+
+def test_a_join_app_may_call_itself_deeper_than_python_can():
+    assert countdown(300).result(60) == 42
+
+
 def test_a_join_app_waits_for_its_arguments_and_others_wait_for_it():
     @join_app
     def spread(count):

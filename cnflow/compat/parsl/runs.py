@@ -12,21 +12,31 @@ from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
 from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.dataflow import current
 from cnflow.dataflow.known import Answer
-from cnflow.dataflow.records import AppOptions
+from cnflow.dataflow.records import AppOptions, TaskRecord
 from cnflow.dataflow.wishes import NO_WISHES
-from cnflow.errors import ConfigurationError
+from cnflow.errors import ConfigurationError, NotCoveredError
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.dataflow import AppFuture
-    from cnflow.dataflow.records import TaskRecord
     from cnflow.model.task import TaskToRun
+
+
+class _Record(TaskRecord):
+    __slots__ = ()
+
+    @property
+    def status(self) -> States:  # type: ignore[override]  # numbers of the two mean different things
+        """Where the task is now, by Parsl's names; a result that was known is exec_done as well."""
+        return STATE_OF[super().status]
 
 
 class DataFlowKernel(dataflow.DataFlowKernel):
     """`cnflow.DataFlowKernel`, made from a Config and started at once; `load` makes it the loaded one as well."""
+
+    record_class = _Record
 
     def __init__(self, config: config_module.Config | None = None) -> None:
         config = Config() if config is None else config
@@ -58,6 +68,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     ) -> AppFuture:
         """Make a task: by Parsl's parameters of a function, by cnflow's own of an app."""
         if isinstance(func, AppFunction):
+            _refuse_resources(func.name, executors)
             return super().submit(func, tuple(app_args), executors, *more, **by_name)
         return self._submit_function(func, app_args, executors, *more, **by_name)
 
@@ -86,6 +97,21 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     def checkpoint(self, tasks: Sequence[AppFuture] | None = None) -> str:  # noqa: ARG002 - Parsl's signature
         """`cnflow.DataFlowKernel.checkpoint`, of all tasks whichever are named."""
         return super().checkpoint()
+
+
+def _refuse_resources(app: str, given: dict[str, Any]) -> None:
+    """Take Parsl's keyword for resources out of the keywords of a call where it asks for nothing.
+
+    Raises:
+        NotCoveredError: it asks for something; running the task without it could change what happens.
+    """
+    wanted = given.get(_RESOURCES)
+    if wanted:
+        raise NotCoveredError(f"{app}({_RESOURCES}={wanted!r})", "its executors know no resources of single tasks yet")
+    given.pop(_RESOURCES, None)
+
+
+_RESOURCES = "parsl_resource_specification"
 
 
 def _with_checkpoints(config: config_module.Config, memoizer: Memoizer) -> config_module.Config:

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.aims import Aim, aims_of
+from benchmarks.aims import Aim, aims_of, failed
 from benchmarks.report import COLUMNS, Report, load
 from benchmarks.systems import DOCKER, FLOOR, HTEX, POOL, SYSTEMS
 from benchmarks.table import aligned, figures
@@ -39,6 +39,7 @@ def test_every_aim_finds_its_figures_in_a_whole_report_but_the_one_that_nothing_
             report.add(system, work, {figure: 1.0})
     report.add(HTEX, "memory", {"n": 1_000_000})
     report.add(DOCKER, "bare", {"s": 0.5})
+    report.add(FLOOR, "bash", {"same_per_s": 1.0})
     assert [aim.what for aim in aims_of(report) if aim.measured is None] == ["monitoring on: no-ops/s times off"]
 
 
@@ -84,3 +85,8 @@ def test_a_report_that_was_saved_is_loaded_the_same(tmp_path):
 
 def test_columns_are_aligned():
     assert aligned([["a", "b"], ["long", "1"], ["x", "100"]], 1) == ["a       b", "---------", "long    1", "x     100"]
+
+
+def test_only_what_cnflow_can_do_something_about_fails_continuous_integration():
+    low = Aim("work", 2.0, at_least=True, measured=0.9)
+    assert failed([low, low._replace(what="sh", checked=False), low._replace(what="half", measured=1.0)]) == ["work"]

@@ -232,6 +232,36 @@ def test_a_retry_handler_that_fails_ends_the_task_with_its_own_error(kernel, exe
     assert isinstance(future.exception(0).__cause__, ValueError)
 
 
+@pytest.mark.parametrize("cost", [None, "1", True])
+def test_a_retry_handler_that_gives_no_number_ends_the_task_and_says_so(kernel, executor, cost):
+    future = kernel(retries=1, retry_handler=lambda error, task: cost).submit(app(fail), (), {})
+    executor.run()
+    assert isinstance(future.exception(0), ConfigurationError)
+    assert f"returned {cost!r}; it must return a number" in str(future.exception(0))
+
+
+def test_a_retry_handler_that_exits_ends_the_task_alone(kernel, executor):
+    future = kernel(retries=1, retry_handler=lambda error, task: sys.exit(3)).submit(app(fail), (), {})
+    executor.run()
+    assert isinstance(future.exception(0), SystemExit)
+
+
+def test_an_error_whose_text_cannot_be_had_is_the_tasks_all_the_same(kernel, executor):
+    class Mute(Exception):
+        def __str__(self):
+            raise KeyError("no text")
+
+    def fails():
+        raise Mute
+
+    dfk = kernel()
+    future = dfk.submit(app(fails), (), {})
+    dependent = dfk.submit(app(add), (future, 1), {})
+    executor.run()
+    assert isinstance(future.exception(0), Mute)
+    assert "Root cause: Mute: (its __str__ failed: KeyError)" in str(dependent.exception(0))
+
+
 def test_an_apps_own_retries_go_before_the_configs(kernel, executor):
     future = kernel(retries=0).submit(app(fail), (), {}, AppOptions(retries=1))
     executor.run()
