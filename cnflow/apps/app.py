@@ -210,6 +210,9 @@ def _check_types(decorator: str, options: dict[str, Any]) -> None:
     image = options.get("image", "")
     if not isinstance(image, str):
         raise ConfigurationError(f"@{decorator}(image=...) must be the name of an image, not {image!r}.")
+    cache = options.get("cache", False)
+    if not isinstance(cache, bool):
+        raise ConfigurationError(f"@{decorator}(cache=...) must be True or False, not {cache!r}.")
     retries = options.get("retries")
     if retries is not None and (isinstance(retries, bool) or not isinstance(retries, (int, float)) or retries < 0):
         raise ConfigurationError(f"@{decorator}(retries=...) must be a number from 0 on, not {retries!r}.")

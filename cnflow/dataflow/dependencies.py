@@ -38,6 +38,10 @@ class Resolver(NamedTuple):
     Each of them is done and has not failed.
     """
 
+    kept: Callable[[Any], Any]
+    """The tuple of arguments or the dict of keywords, with copies of the containers in it that hold futures: what the
+    caller does to his own after the call is not seen."""
+
 
 def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
     """Every future in *args* and *kwargs*, once each, in order of appearance.
@@ -94,7 +98,30 @@ def with_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
     Raises:
         ConfigurationError: what is to be copied with its results points back at itself.
     """
-    return value if _is_flat(value) else _Filling().of(value)
+    return value if _is_flat(value) else _Filling(Future, _result_of).of(value)
+
+
+def with_own_containers(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    """*given* with copies of the containers in it that hold futures; as it is where one of them cannot be copied."""
+    if all(type(value) in _ATOMS or isinstance(value, Future) for value in _parts(given)):
+        return given
+    try:
+        return _Filling(_StandIn, _future_of).of(_Filling(Future, _StandIn).of(given))
+    except Exception:  # noqa: BLE001 - a user's type may refuse; the task fails by that when it gets its results
+        return given
+
+
+class _StandIn:
+    """A future, while the containers that hold it are copied."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self.future = future
+
+
+def _future_of(stand_in: _StandIn) -> Future[Any]:
+    return stand_in.future
 
 
 def _is_flat(value: Any) -> bool:  # noqa: ANN401 - any user's value
@@ -106,11 +133,13 @@ def _is_flat(value: Any) -> bool:  # noqa: ANN401 - any user's value
 
 
 class _Filling:
-    """One walk; what is met twice is filled once, and stays one object."""
+    """One walk that replaces each object of one type; what is met twice is filled once, and stays one object."""
 
-    __slots__ = ("_begun", "_made", "_met_inside_itself")
+    __slots__ = ("_begun", "_made", "_met_inside_itself", "_replaced", "_replacement")
 
-    def __init__(self) -> None:
+    def __init__(self, replaced: type, replacement: Callable[[Any], Any]) -> None:
+        self._replaced = replaced
+        self._replacement = replacement
         self._begun: set[int] = set()
         self._made: dict[int, Any] = {}
         self._met_inside_itself: set[int] = set()
@@ -118,8 +147,8 @@ class _Filling:
     def of(self, value: Any) -> Any:  # noqa: ANN401 - any user's value
         if type(value) in _ATOMS:
             return value
-        if isinstance(value, Future):
-            return value.result()
+        if isinstance(value, self._replaced):
+            return self._replacement(value)
         if not isinstance(value, _CONTAINERS) and not _is_dataclass(value):
             return value
         key = id(value)
@@ -194,6 +223,12 @@ def _filled_at_hand(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a
     return made
 
 
+def _with_own_inputs(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    if isinstance(given, dict) and any(isinstance(value, Future) for value in _inputs_in(given)):
+        return {**given, "inputs": _rebuilt(given["inputs"], [*given["inputs"]])}
+    return given
+
+
 def _inputs_in(kwargs: dict[str, Any]) -> Sequence[Any]:
     inputs = kwargs.get("inputs")
     return inputs if isinstance(inputs, (list, tuple)) else ()
@@ -204,7 +239,7 @@ def _result_of(value: Any) -> Any:  # noqa: ANN401 - any user's value
 
 
 RESOLVERS = {
-    "deep": Resolver(futures_in, with_results),
-    "shallow": Resolver(_at_hand, _filled_at_hand),
+    "deep": Resolver(futures_in, with_results, with_own_containers),
+    "shallow": Resolver(_at_hand, _filled_at_hand, _with_own_inputs),
 }
 """By their names in a Config."""

@@ -124,9 +124,11 @@ class DataFlowKernel(Kernel):
 
     def wait_for_current_tasks(self) -> None:
         """Return when every task known now is final; raises nothing for those that failed."""
+        concurrent.futures.wait(self._unfinished())
+
+    def _unfinished(self) -> list[AppFuture]:
         with self._lock:
-            waiting = [record.future for record in self._records.values()]
-        concurrent.futures.wait(waiting)
+            return [record.future for record in self._records.values() if not record.future.done()]
 
     def cleanup(self) -> None:
         """End the run: executors, their processes and containers; unfinished tasks fail with ExecutorClosedError."""
@@ -196,8 +198,8 @@ class DataFlowKernel(Kernel):
         if mode == "skip":
             return
         try:
-            if kind is None and mode == "wait":
-                self.wait_for_current_tasks()
+            while kind is None and mode == "wait" and (tasks := self._unfinished()):
+                concurrent.futures.wait(tasks)  # what their callbacks submitted is looked for again
         finally:
             self.cleanup()
 

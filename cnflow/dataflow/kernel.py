@@ -97,6 +97,8 @@ class Kernel:
             ConfigurationError: no executor can run it, or the run has ended. Nothing was submitted.
         """
         dependencies = self._resolver.find((*args, *wishes.inputs, *after) if wishes.inputs or after else args, kwargs)
+        if dependencies:
+            args, kwargs = self._resolver.kept(args), self._resolver.kept(kwargs)
         with self._lock:
             if self._closed:
                 raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
@@ -181,9 +183,17 @@ class Kernel:
                 if record.app.kind is AppKind.JOIN and outcome.error is None:
                     self._join(outcome.id, record, outcome.value)
                 else:
-                    tries.append(noted(outcome, record, self.config.retry_handler, closed=self._closed))
+                    tries.append(self._noted(outcome, record))
             step = self._claimed(self._machine.ended(tries))
         self._apply(step)
+
+    def _noted(self, outcome: Outcome, record: TaskRecord) -> Ended:
+        """What the machine is told of *outcome*. Whatever goes wrong in here ends that one task, not the executor."""
+        try:
+            return noted(outcome, record, self.config.retry_handler, closed=self._closed)
+        except Exception as error:  # noqa: BLE001 - what the user raised, or returned, may misbehave in any way
+            record.error = error
+            return Ended(outcome.id, Verdict.GIVEN_UP)
 
     def _join(self, task: TaskId, record: TaskRecord, returned: Any) -> None:  # noqa: ANN401 - what the user's function returned
         def report(outcome: Outcome) -> None:

@@ -153,7 +153,9 @@ def outputs_of(values: Iterable[FileLike] | None, name: str = "outputs") -> list
     files = []
     for position, value in enumerate(values):
         if not isinstance(value, (str, os.PathLike)):
-            raise ConfigurationError(f"{name}[{position}] is a {type(value).__name__}, not a File, str or PathLike.")
+            raise ConfigurationError(
+                f"{name}[{position}] is {value!r}, of type {type(value).__name__}, not a File, str or PathLike."
+            )
         files.append(File(value).cleancopy())
     return files
 

@@ -1,7 +1,8 @@
 """Takes files out of ZIP archives and puts them in; run by a worker, or in a thread of the driver.
 
-Whoever reads or writes an archive through here holds a lock on a file beside it, so that tasks of one machine, or of
-several with a common file system, do not tear it. Others that write to it are not seen.
+An archive is changed by making a new one and putting it in the old one's place: who reads it sees the one or the other,
+and who is killed meanwhile has changed nothing. Those that write to it take turns by a lock on a file beside it, on one
+machine or on several with a common file system. Others that write to it are not seen.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def extract(archive: str, name: str, path: str) -> None:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - strings, as they travel
     part = f"{path}.part"
     try:
-        if not os.path.exists(archive):  # noqa: PTH110 - before a lock is made beside nothing
+        if not os.path.exists(archive):  # noqa: PTH110 - strings, as they travel
             raise StagingError(f"{archive}, of which {name!r} is wanted, is not there.")
-        with _locked(archive), zipfile.ZipFile(archive) as opened, opened.open(name) as member, _new(part) as file:
+        with zipfile.ZipFile(archive) as opened, opened.open(name) as member, _new(part) as file:
             shutil.copyfileobj(member, file)
         os.replace(part, path)  # noqa: PTH105 - the same
     except KeyError:
@@ -54,9 +55,7 @@ def add(path: str, archive: str, name: str) -> None:
     try:
         os.makedirs(os.path.dirname(archive) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - the same
         with _locked(archive):
-            if _holds(archive, name):
-                _rewrite_without(archive, name)
-            _append(path, archive, name)
+            _change(archive, name, path)
     except (OSError, zipfile.BadZipFile) as error:
         raise StagingError(f"{path} could not be put into {archive} as {name!r}: {error}") from error
     _remove(path)
@@ -70,52 +69,30 @@ def _locked(archive: str) -> Iterator[None]:
         yield
 
 
-def _holds(archive: str, name: str) -> bool:
-    if not os.path.exists(archive):  # noqa: PTH110 - the same
-        return False
-    with zipfile.ZipFile(archive) as opened:
-        return name in opened.namelist()
-
-
-def _rewrite_without(archive: str, name: str) -> None:
+def _change(archive: str, name: str, path: str) -> None:
+    """Put a new archive in the place of the old one: as that was, but with the file at *path* as *name*."""
     part = f"{archive}.part"
+    _remove(part)  # of one that was killed
     try:
-        with zipfile.ZipFile(archive) as old, zipfile.ZipFile(part, "w") as new:
-            for member in old.infolist():
-                if member.filename != name:
-                    with old.open(member) as source, new.open(member, "w") as target:
-                        shutil.copyfileobj(source, target)
+        if os.path.exists(archive):  # noqa: PTH110 - the same
+            _copy_without(archive, name, part)
+        with zipfile.ZipFile(part, "a", compression=zipfile.ZIP_DEFLATED, strict_timestamps=False) as opened:
+            opened.write(path, arcname=name)
         os.replace(part, archive)  # noqa: PTH105 - the same
     finally:
         _remove(part)
 
 
-def _append(path: str, archive: str, name: str) -> None:
-    """Add a member; it overwrites the table of contents at the archive's end, so that is put back when it fails."""
-    begin, contents = _table_of_contents(archive)
-    try:
-        with zipfile.ZipFile(archive, "a", compression=zipfile.ZIP_DEFLATED, strict_timestamps=False) as opened:
-            opened.write(path, arcname=name)
-    except BaseException:
-        if contents:
-            with open(archive, "r+b") as file:  # noqa: PTH123 - the same
-                file.seek(begin)
-                file.write(contents)
-                file.truncate()
-        else:
-            _remove(archive)
-        raise
-
-
-def _table_of_contents(archive: str) -> tuple[int, bytes]:
-    """Where it begins, and itself; nothing for an archive that is yet to be made."""
-    if not os.path.exists(archive):  # noqa: PTH110 - the same
-        return 0, b""
-    with zipfile.ZipFile(archive) as opened:
-        begin = opened.start_dir
-    with open(archive, "rb") as file:  # noqa: PTH123 - the same
-        file.seek(begin)
-        return begin, file.read()
+def _copy_without(archive: str, name: str, part: str) -> None:
+    with zipfile.ZipFile(archive) as old:
+        if name not in old.namelist():
+            shutil.copy(archive, part)
+            return
+        with zipfile.ZipFile(part, "w") as new:
+            for member in old.infolist():
+                if member.filename != name:
+                    with old.open(member) as source, new.open(member, "w") as target:
+                        shutil.copyfileobj(source, target)
 
 
 def _new(path: str) -> IO[bytes]:

@@ -129,7 +129,7 @@ class TestOnThreadsAndOnProcesses:
     def test_bad_keywords_are_refused_at_the_call(self):
         with pytest.raises(ConfigurationError, match=r"nap\(walltime=...\) must be a number of seconds"):
             nap(1, walltime="long")
-        with pytest.raises(ConfigurationError, match=r"outputs\[0\] is a int"):
+        with pytest.raises(ConfigurationError, match=r"outputs\[0\] is 5, of type int"):
             write("x", outputs=[5])
         with pytest.raises(ConfigurationError, match=r"outputs='x\.txt' is one file"):
             write("x", outputs="x.txt")

@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 import weakref
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,8 @@ def _unpicklable_in(value: Any, depth: int = 0) -> str | None:  # noqa: ANN401 -
     try:
         payload.dump(value)
     except Exception:  # noqa: BLE001 - a user's type may fail in any way
+        if isinstance(value, Future):
+            return ""  # what is in there is nobody's business
         inner = _parts(value) if depth < 4 else []  # noqa: PLR2004 - deep enough to find, shallow enough to read
         for name, part in inner:
             place = _unpicklable_in(part, depth + 1)

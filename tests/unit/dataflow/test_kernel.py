@@ -247,19 +247,19 @@ def test_a_retry_handler_that_exits_ends_the_task_alone(kernel, executor):
 
 
 def test_an_error_whose_text_cannot_be_had_is_the_tasks_all_the_same(kernel, executor):
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self):
             raise KeyError("no text")
 
     def fails():
-        raise Mute
+        raise MuteError
 
     dfk = kernel()
     future = dfk.submit(app(fails), (), {})
     dependent = dfk.submit(app(add), (future, 1), {})
     executor.run()
-    assert isinstance(future.exception(0), Mute)
-    assert "Root cause: Mute: (its __str__ failed: KeyError)" in str(dependent.exception(0))
+    assert isinstance(future.exception(0), MuteError)
+    assert "Root cause: MuteError: (its __str__ failed: KeyError)" in str(dependent.exception(0))
 
 
 def test_an_apps_own_retries_go_before_the_configs(kernel, executor):
@@ -385,6 +385,21 @@ def test_results_that_cannot_take_their_place_fail_that_task_alone(kernel, execu
     executor.run()
     assert isinstance(broken.exception(0), TypeError)
     assert other.result(0) == 3
+
+
+@pytest.mark.parametrize("resolver", ["deep", "shallow"])
+def test_what_the_caller_adds_to_a_list_after_the_call_is_not_waited_for(kernel, executor, resolver):
+    def of_all(inputs):
+        return sum(inputs)
+
+    dfk = kernel(dependency_resolver=resolver)
+    numbers = [dfk.submit(app(add), (1, 2), {})]
+    total = dfk.submit(app(of_all), (), {"inputs": numbers})
+    numbers.append(total)
+    executor.run()
+    executor.run()
+    assert total.result(0) == 3
+    assert numbers[1] is total
 
 
 def test_a_container_that_holds_itself_is_refused_at_the_call(kernel):

@@ -151,7 +151,7 @@ def test_outputs_may_be_written_in_three_ways_and_the_list_is_not_changed(tmp_pa
 
 
 def test_a_bad_output_is_named_by_its_place_and_type():
-    with pytest.raises(ConfigurationError, match=r"^outputs\[1\] is a int, not a File, str or PathLike.$"):
+    with pytest.raises(ConfigurationError, match=r"^outputs\[1\] is 3, of type int, not a File, str or PathLike.$"):
         outputs_of(["a", 3])
 
 

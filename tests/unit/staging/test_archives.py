@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 
@@ -83,6 +86,32 @@ def test_an_archive_is_as_it_was_when_writing_to_it_fails(archive, new, monkeypa
     with pytest.raises(StagingError, match="No space left"):
         archives.add(new, archive, "new")
     assert content(archive) == before
+
+
+def test_who_is_killed_while_writing_has_changed_nothing(archive, new):
+    killed = """
+import os, signal, sys, zipfile
+from cnflow.worker import archives
+
+def half(self, *_, **__):
+    self.fp.write(b"half of it")
+    self.fp.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+zipfile.ZipFile.write = half
+archives.add(*sys.argv[1:])
+"""
+    before = content(archive)
+    done = subprocess.run([sys.executable, "-c", killed, new, archive, "new"], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert content(archive) == before
+    archives.add(new, archive, "new")
+    assert content(archive) == [*before, ("new", "new")]
+
+
+def test_reading_needs_no_lock(archive, tmp_path):
+    archives.extract(archive, "y", str(tmp_path / "y"))
+    assert not (tmp_path / "a.zip.lock").exists()
 
 
 def test_many_threads_fill_one_archive(archive, tmp_path):
