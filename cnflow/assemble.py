@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow import __version__, logs, usage
+from cnflow.blocks.wires import Scaling
 from cnflow.config import (
     Config,
     ExecutorSettings,
@@ -126,6 +127,7 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
     config = config.copied()
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
+    scaling = Scaling(config.strategy, config.max_idletime)
     if config.ignore_images:
         config.executors = [_on_the_bare_node(executor) for executor in config.executors]
     settings = {executor.label: executor for executor in config.executors}
@@ -133,7 +135,7 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
 
     def clone(template: str, image: str, label: str) -> None:
         copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
-        owner().add_executor(_executor(copied, run, run_dir))
+        owner().add_executor(_executor(copied, run, run_dir, scaling))
 
     def add(executor: ExecutorSettings) -> Place:
         copied = executor.model_copy(deep=True)
@@ -141,12 +143,12 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
             copied = _on_the_bare_node(copied)
         settings[copied.label] = copied
         if copied.image or not _needs_image(copied):
-            owner().add_executor(_executor(copied, run, run_dir))
+            owner().add_executor(_executor(copied, run, run_dir, scaling))
         return _place(copied)
 
     router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
     makers = Makers(lambda: _joiner(config), add)
-    live = [_executor(executor, run, run_dir) for executor in wanted]
+    live = [_executor(executor, run, run_dir, scaling) for executor in wanted]
     return config, run_dir, live, router, makers, _known_results(config, run_dir)
 
 
@@ -181,10 +183,10 @@ def _place(executor: ExecutorSettings) -> Place:
     return Place(executor.label, executor.image, _needs_image(executor), isinstance(executor, HighThroughputExecutor))
 
 
-def _executor(settings: ExecutorSettings, run: RunId, run_dir: Path) -> Executor:
+def _executor(settings: ExecutorSettings, run: RunId, run_dir: Path, scaling: Scaling) -> Executor:
     live = load_class(_backend(settings.kind, "executor"), f"The executor {settings.kind!r}")
     if isinstance(settings, HighThroughputExecutor):
-        made: Executor = live(settings, _provider_maker(settings.provider), run, run_dir)
+        made: Executor = live(settings, _provider_maker(settings.provider), run, run_dir, scaling)
     else:
         made = live(settings)
     return made

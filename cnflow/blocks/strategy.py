@@ -1,78 +1,136 @@
-"""Every decision about blocks; pure.
+"""How many blocks there are to be; pure. A strategy is a function from a `Situation` to changes.
 
-This first strategy keeps `init_blocks` blocks: one that ends after it was of use is replaced, one that never was is an
-error of its image, its options or its network, which another try would only repeat.
+Write your own as any callable of that shape and pass it as ``Config(strategy=...)``. It is called whenever something
+changed and at each look at the provider, so it must be quick and may be asked the same question many times.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.ids import BlockId
-
 if TYPE_CHECKING:
-    from cnflow.config import ProviderSettings
+    from cnflow.ids import BlockId
+    from cnflow.units import Seconds
 
 
-class StartBlock(NamedTuple):
-    """Ask the provider for this block."""
+class Limits(NamedTuple):
+    """What the user allows; see `cnflow.config.ProviderSettings`."""
 
-    block: BlockId
-
-
-class GiveUp(NamedTuple):
-    """No block can be had; *reason* is for the user."""
-
-    reason: str
-
-
-Action = StartBlock | GiveUp
-
-_FAILURES_IN_ROW = 3
-"""Blocks that may fail one after the other once one has been of use."""
+    init_blocks: int
+    min_blocks: int
+    max_blocks: int
+    nodes_per_block: int
+    parallelism: float
+    max_idletime: Seconds
 
 
-class Strategy:
-    """The state; events are method calls, what is to be done comes back."""
+class BlockView(NamedTuple):
+    """A block that is asked for or runs, and is not on its way out."""
 
-    def __init__(self, settings: ProviderSettings) -> None:
-        self._wanted = max(1, settings.init_blocks)  # nothing else would ever start one
-        self._next = 0
-        self._living: dict[BlockId, bool] = {}
-        """Block -> whether a manager of it has connected."""
-        self._failures = 0
-        self._was_of_use = False
+    id: BlockId
+    workers: int
+    """Of its connected managers; 0 before one has connected."""
 
-    @property
-    def living(self) -> list[BlockId]:
-        """Blocks that were started and have not ended."""
-        return list(self._living)
+    idle_for: Seconds
+    """Since it held a task; 0 when it holds one, or where that is not known."""
 
-    def begin(self) -> list[Action]:
-        """The executor starts."""
-        return [self._start() for _ in range(self._wanted)]
 
-    def connected(self, block: BlockId) -> None:
-        """A manager of *block* registered."""
-        self._failures = 0
-        self._was_of_use = True
-        if block in self._living:
-            self._living[block] = True
+class Situation(NamedTuple):
+    """All that a strategy decides from."""
 
-    def ended(self, block: BlockId, reason: str) -> list[Action]:
-        """*block* is no more, or could not be started."""
-        was_connected = self._living.pop(block, None)
-        if was_connected is None:
-            return []
-        if was_connected:
-            return [self._start()]
-        self._failures += 1
-        if self._failures < (_FAILURES_IN_ROW if self._was_of_use else 1):
-            return [self._start()]
-        return [] if self._living else [GiveUp(reason)]
+    tasks: int
+    """Waiting and running."""
 
-    def _start(self) -> StartBlock:
-        block = BlockId(str(self._next))
-        self._next += 1
-        self._living[block] = False
-        return StartBlock(block)
+    idle_for: Seconds
+    """Since there was a task; 0 while there is one."""
+
+    blocks: tuple[BlockView, ...]
+    """Oldest first."""
+
+    slots_per_block: int
+    """Tasks that a block runs at a time: as the connected managers say, or what is expected of the first."""
+
+    is_first: bool
+    """Whether the executor starts just now."""
+
+    limits: Limits
+
+
+class Start(NamedTuple):
+    """Ask for so many more blocks; `Limits.max_blocks` is kept whatever the strategy says."""
+
+    number: int
+
+
+class Drain(NamedTuple):
+    """Give these blocks nothing more, and end each when it has done what it has."""
+
+    blocks: tuple[BlockId, ...]
+
+
+Change = Start | Drain
+Strategy = Callable[[Situation], Iterable[Change]]
+
+
+def none(situation: Situation) -> list[Change]:
+    """Keep ``init_blocks``, whatever there is to do; one that ends is replaced."""
+    limits = situation.limits
+    return _grow_to(max(limits.init_blocks, limits.min_blocks), situation)
+
+
+def simple(situation: Situation) -> list[Change]:
+    """Grow with the tasks; shrink to ``min_blocks`` once there was none for ``max_idletime``."""
+    return _grow_to(_wanted(situation), situation) or _shrink_when_all_is_quiet(situation)
+
+
+def htex_auto_scale(situation: Situation) -> list[Change]:
+    """As `simple`; also while there are tasks, drain blocks that are not needed and were idle for ``max_idletime``."""
+    if not situation.tasks:
+        return simple(situation)
+    wanted = _wanted(situation)
+    longest = situation.limits.max_idletime
+    idle = [block for block in situation.blocks if block.idle_for and block.idle_for >= longest]
+    return _grow_to(wanted, situation) or _drain(idle, len(situation.blocks) - wanted)
+
+
+STRATEGIES: Mapping[str, Strategy] = {"none": none, "simple": simple, "htex_auto_scale": htex_auto_scale}
+
+
+def blocks_for(tasks: int, slots_per_block: int, limits: Limits) -> int:
+    """Blocks that *tasks* are worth: as many as give `parallelism` slots to each, at least one for any.
+
+    The reference's formulas: p = 0 is ``max(min_blocks, 1)``, p = 1 is ``min(max_blocks, ceil(tasks / slots))``, and
+    p = 1/2 puts two tasks on each slot before a further block is asked for.
+    """
+    if not tasks:
+        return limits.min_blocks
+    worth = math.ceil(round(tasks * limits.parallelism / slots_per_block, 9))  # 0.1 * 30 is a little more than 3
+    return min(limits.max_blocks, max(limits.min_blocks, worth, 1))
+
+
+def _wanted(situation: Situation) -> int:
+    first = situation.limits.init_blocks if situation.is_first else 0
+    return max(first, blocks_for(situation.tasks, situation.slots_per_block, situation.limits))
+
+
+def _grow_to(wanted: int, situation: Situation) -> list[Change]:
+    missing = wanted - len(situation.blocks)
+    return [Start(missing)] if missing > 0 else []
+
+
+def _shrink_when_all_is_quiet(situation: Situation) -> list[Change]:
+    limits = situation.limits
+    if situation.tasks or situation.is_first or situation.idle_for < limits.max_idletime:
+        return []
+    return _drain(list(situation.blocks), len(situation.blocks) - limits.min_blocks)
+
+
+def _drain(candidates: list[BlockView], spare: int) -> list[Change]:
+    """Up to *spare* of them: first those that do not run yet, then the youngest."""
+    if spare <= 0 or not candidates:
+        return []
+    youngest_first = candidates[::-1]
+    youngest_first.sort(key=lambda block: block.workers > 0)
+    return [Drain(tuple(block.id for block in youngest_first[:spare]))]

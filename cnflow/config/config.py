@@ -13,6 +13,7 @@ from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logs import LogConfig
 from cnflow.config.registry import EXECUTORS, LOGS, parse_kind
+from cnflow.words import nearest
 
 _AnyLogConfig = Annotated[
     SerializeAsAny[LogConfig],
@@ -23,6 +24,17 @@ _AnyExecutor = Annotated[
     SerializeAsAny[ExecutorSettings],
     BeforeValidator(lambda value: parse_kind(value, EXECUTORS, "executor")),
 ]
+
+
+STRATEGIES = ("none", "simple", "htex_auto_scale")
+
+
+def _strategy(value: object) -> object:
+    if value is None:
+        return "none"
+    if isinstance(value, str) and value not in STRATEGIES:
+        raise ValueError(f"no strategy is called {value!r}.{nearest(value, STRATEGIES)} Known: {', '.join(STRATEGIES)}")
+    return value
 
 
 class Config(Settings):
@@ -64,6 +76,17 @@ class Config(Settings):
     std_autopath: Callable[[Any, str], Any] | None = Field(default=None, exclude=True)
     """Called with a task and ``stdout`` or ``stderr`` where that is AUTO_LOGNAME; returns the path. Not part of a
     configuration file."""
+
+    strategy: Annotated[
+        Literal["none", "simple", "htex_auto_scale"] | Callable[[Any], Any], BeforeValidator(_strategy)
+    ] = "simple"
+    """How blocks follow tasks. ``simple``: more with more tasks, fewer once there was none for `max_idletime`.
+    ``htex_auto_scale``: also fewer while there are tasks, where blocks are idle. ``none``, or None: as many as
+    ``init_blocks`` for the whole run. Or a function of your own, from a `cnflow.blocks.Situation` to changes; that is
+    not part of a configuration file."""
+
+    max_idletime: float = Field(default=120.0, ge=0.0)
+    """Seconds without a task after which blocks beyond ``min_blocks`` are ended."""
 
     ignore_images: bool = False
     """Run every app on the bare node whatever its image, as where no engine is."""

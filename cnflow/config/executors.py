@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.config.base import Settings
 from cnflow.config.providers import LocalProvider, ProviderSettings
@@ -57,7 +57,9 @@ class HighThroughputExecutor(ExecutorSettings):
     provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
     """Where blocks come from."""
 
-    max_workers: int | None = Field(default=None, ge=1)
+    max_workers: int | None = Field(
+        default=None, ge=1, validation_alias=AliasChoices("max_workers", "max_workers_per_node")
+    )
     """Most workers on one node; None takes as many as cores and memory allow."""
 
     cores_per_worker: float = Field(default=1.0, gt=0)

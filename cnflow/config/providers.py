@@ -14,22 +14,22 @@ class ProviderSettings(Settings):
 
     kind: str
     init_blocks: int = Field(default=1, ge=0)
-    """Blocks started at once when the executor starts, and kept: one that ends is replaced. As long as blocks do not
-    follow demand, 0 starts one."""
+    """Blocks started when the executor starts; 0 starts none until there is a task."""
 
     min_blocks: int = Field(default=0, ge=0)
-    """Blocks kept even when idle. No effect yet: `init_blocks` are kept."""
+    """Blocks kept even when idle."""
 
     max_blocks: int = Field(default=1, ge=0)
-    """Never more blocks than this at one time; raised to `init_blocks` where that is more. Blocks do not follow demand
-    yet, so that no more than `init_blocks` are started."""
+    """Never more blocks than this at one time; where it is not given, as many as `init_blocks` and `min_blocks` ask."""
 
     nodes_per_block: int = Field(default=1, ge=1)
     """Nodes that one block spans."""
 
     parallelism: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks. Without
-    effect yet."""
+    """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks."""
+
+    startup_timeout: float = Field(default=300.0, gt=0)
+    """Seconds that a running block has until its manager connects; one that does not is ended and counts as failed."""
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,8 @@ import msgspec
 
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId
-from cnflow.interchange import state as on
+from cnflow.interchange import actions as on
+from cnflow.interchange.state import Interchange
 from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
@@ -55,7 +56,7 @@ class Loop:
         self._clock = SystemClock()
         self._driver_endpoint = settings.driver_endpoint
         self._period = Seconds(settings.heartbeat_period)
-        self._state = on.Interchange(PROTOCOL, self._period, Seconds(settings.heartbeat_threshold))
+        self._state = Interchange(PROTOCOL, self._period, Seconds(settings.heartbeat_threshold))
         self._context = sockets.context()
         self._door = sockets.Doorkeeper(self._context, [settings.manager_key]) if settings.secret_key else None
         self._managers, port = sockets.serve(
@@ -110,6 +111,10 @@ class Loop:
                 self._do(self._state.cancelled(message.tasks, now))
             elif isinstance(message, msg.BlockGone):
                 self._do(self._state.block_gone(message.block, message.reason))
+            elif isinstance(message, msg.Drain):
+                self._do(self._state.drain(message.block, now))
+            elif isinstance(message, msg.AskIdle):
+                self._tell([msg.IdleTimes(self._state.idle_times(now))])
             else:
                 self._state.submitted(message.functions, msg.pair(message.tasks, attached))
         return True
@@ -145,12 +150,10 @@ class Loop:
                 case on.SendResults(results):
                     heads, attached = msg.flatten(results)
                     self._tell([msg.Results(heads), *attached])
-                case on.SendCancel(manager, cancelled):
-                    self._managers.send([manager, msg.encode(msg.Cancel(cancelled))])
-                case on.SendHeartbeat(manager):
-                    self._managers.send([manager, msg.encode(msg.Heartbeat())])
-                case on.SendStop(manager):
-                    self._managers.send([manager, msg.encode(msg.Stop())])
+                case on.SendCancel() | on.SendDrain() | on.SendHeartbeat() | on.SendStop():
+                    self._managers.send([action.manager, msg.encode(_order_in(action))])
+                case on.TellDrained(block):
+                    self._tell([msg.Drained(block)])
                 case on.Refuse(manager, reason):
                     logger.warning("refused manager %s: %s", manager.hex(), reason)
                     self._managers.send([manager, msg.encode(msg.Refused(reason))])
@@ -164,6 +167,18 @@ class Loop:
     def _tell(self, message: list[Any]) -> None:
         head, *attached = message
         self._driver.send([msg.encode(head), *attached])
+
+
+def _order_in(action: on.SendCancel | on.SendDrain | on.SendHeartbeat | on.SendStop) -> msg.ToManager:
+    match action:
+        case on.SendCancel(_, tasks):
+            return msg.Cancel(tasks)
+        case on.SendDrain(_, block):
+            return msg.Drain(block)
+        case on.SendHeartbeat():
+            return msg.Heartbeat()
+        case on.SendStop():
+            return msg.Stop()
 
 
 def _results_in_one(actions: list[on.Action]) -> list[on.Action]:

@@ -17,8 +17,21 @@ A task that is cancelled in the queue is answered here; for one that a manager h
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from cnflow.interchange.actions import (
+    Action,
+    Refuse,
+    SendCancel,
+    SendDrain,
+    SendHeartbeat,
+    SendResults,
+    SendStop,
+    SendWork,
+    TellDown,
+    TellDrained,
+    TellUp,
+)
 from cnflow.interchange.matching import Slots, match
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
@@ -31,66 +44,8 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import Function, ManagerInfo, ResultParcel, TaskParcel
 
 
-class SendWork(NamedTuple):
-    """Give a manager tasks, and the functions that it has not seen."""
-
-    manager: ManagerId
-    functions: list[Function]
-    tasks: list[TaskParcel]
-
-
-class SendResults(NamedTuple):
-    """Hand results to the driver."""
-
-    results: list[ResultParcel]
-
-
-class SendCancel(NamedTuple):
-    """Tell a manager which of its tasks to stop."""
-
-    manager: ManagerId
-    tasks: list[int]
-
-
-class SendHeartbeat(NamedTuple):
-    """Nothing was said to this manager for a period."""
-
-    manager: ManagerId
-
-
-class SendStop(NamedTuple):
-    """Tell a manager to end."""
-
-    manager: ManagerId
-
-
-class Refuse(NamedTuple):
-    """Tell a manager why it cannot take part."""
-
-    manager: ManagerId
-    reason: str
-
-
-class TellUp(NamedTuple):
-    """Tell the driver of a new manager."""
-
-    manager: ManagerId
-    info: ManagerInfo
-
-
-class TellDown(NamedTuple):
-    """Tell the driver that a manager is gone, and which of its tasks with it."""
-
-    manager: ManagerId
-    reason: str
-    lost: list[TaskId]
-
-
-Action = SendWork | SendResults | SendCancel | SendHeartbeat | SendStop | Refuse | TellUp | TellDown
-
-
 class _Manager:
-    __slots__ = ("functions", "heard", "held", "info", "spoken")
+    __slots__ = ("functions", "heard", "held", "idle_since", "info", "is_draining", "spoken")
 
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
         self.info = info
@@ -98,6 +53,8 @@ class _Manager:
         self.functions: set[FunctionId] = set()
         self.heard = now
         self.spoken = now
+        self.idle_since = now  # means something while nothing is held
+        self.is_draining = False
 
 
 class Interchange:
@@ -117,6 +74,8 @@ class Interchange:
         self._queue: deque[TaskParcel] = deque()
         self._managers: dict[ManagerId, _Manager] = {}
         self._slots = Slots()
+        self._draining: set[str] = set()
+        """Blocks that get nothing more; those that are gone too, since a manager of one may yet come."""
 
     @property
     def queued(self) -> int:
@@ -165,7 +124,8 @@ class Interchange:
             ]
         actions = self._lose(manager, "it registered anew") if manager in self._managers else []
         self._managers[manager] = _Manager(info, now)
-        return [*actions, TellUp(manager, info)]
+        actions.append(TellUp(manager, info))
+        return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
 
     def done(self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds) -> list[Action]:
         """A manager gave *results* back and is ready to hold *window* tasks in all.
@@ -182,7 +142,10 @@ class Interchange:
             if parcel[0].id in held:
                 held.discard(parcel[0].id)
                 ours.append(parcel)
-        self._slots.update(manager, known.info.slots, window, len(held))
+        if ours and not held:
+            known.idle_since = now
+        if not known.is_draining:
+            self._slots.update(manager, known.info.slots, window, len(held))
         return [SendResults(ours)] if ours else []
 
     def heard(self, manager: ManagerId, now: Seconds) -> list[Action]:
@@ -197,6 +160,22 @@ class Interchange:
         """The driver knows from its provider that *block* has ended."""
         gone = [manager for manager, known in self._managers.items() if known.info.block == block]
         return [action for manager in gone for action in self._lose(manager, reason)]
+
+    def drain(self, block: str, now: Seconds) -> list[Action]:
+        """The driver wants *block* to end once it has done what it has. Answered by TellDrained, perhaps at once."""
+        self._draining.add(block)
+        managers = [manager for manager, known in self._managers.items() if known.info.block == block]
+        if not managers:
+            return [TellDrained(block)]
+        return [action for manager in managers for action in self._drain(manager, now)]
+
+    def idle_times(self, now: Seconds) -> dict[str, float]:
+        """Seconds since each block with managers held a task; 0 for one that holds some."""
+        times: dict[str, float] = {}
+        for known in self._managers.values():
+            idle = 0.0 if known.held else now - known.idle_since
+            times[known.info.block] = min(idle, times.get(known.info.block, idle))
+        return times
 
     def left(self, manager: ManagerId, reason: str) -> list[Action]:
         """A manager said goodbye."""
@@ -230,7 +209,18 @@ class Interchange:
         if known is None:
             return []
         self._slots.forget(manager)
-        return [TellDown(manager, reason, sorted(known.held))]
+        actions: list[Action] = [TellDown(manager, reason, sorted(known.held))]
+        block = known.info.block
+        if known.is_draining and not any(other.info.block == block for other in self._managers.values()):
+            actions.append(TellDrained(block))
+        return actions
+
+    def _drain(self, manager: ManagerId, now: Seconds) -> list[Action]:
+        known = self._managers[manager]
+        known.is_draining = True
+        known.spoken = now
+        self._slots.forget(manager)
+        return [SendDrain(manager, known.info.block)]
 
     def _give(self, manager: ManagerId, count: int, now: Seconds) -> SendWork:
         known = self._managers[manager]

@@ -129,8 +129,8 @@ class Loop:
                 spoken = now
             if now - heard >= threshold:
                 self._fail(f"the interchange was silent for {now - heard:.0f} s")
-            if wake in ready:
-                self._leave("it was signalled to end")
+            if self._state.is_drained or wake in ready:
+                self._leave("its block is drained" if self._state.is_drained else "it was signalled to end")
         self._interchange.close(1.0)
         self._context.term()
 
@@ -141,6 +141,8 @@ class Loop:
                 self._state.work(message.functions, msg.pair(message.tasks, attached))
             elif isinstance(message, msg.Cancel):
                 self._do(self._state.cancelled(message.tasks, now))
+            elif isinstance(message, msg.Drain):
+                self._state.drain()
             elif isinstance(message, msg.Refused):
                 self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):

@@ -115,6 +115,7 @@ class Manager:
         self._deadlines: dict[WorkerRank, Seconds] = {}
         self._stillborn = 0
         self._results: list[ResultParcel] = []
+        self._is_draining = False
 
     @property
     def next_deadline(self) -> Seconds:
@@ -144,6 +145,16 @@ class Manager:
     def started(self) -> list[Action]:
         """The manager begins."""
         return [self._start(rank) for rank in range(self.slots)]  # type: ignore[arg-type]  # ranks are plain numbers
+
+    def drain(self) -> None:
+        """The interchange will send nothing more."""
+        self._is_draining = True
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it was told to drain, and has given everything back."""
+        busy = self._queue or self._results or any(worker.tasks for worker in self._workers.values())
+        return self._is_draining and not busy
 
     def work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
         """The interchange sent tasks."""

@@ -120,6 +120,16 @@ class BlockGone(_Message):
     reason: str
 
 
+class Drain(_Message):
+    """Nothing more is to be run in this block: its managers end what they have, and leave."""
+
+    block: str
+
+
+class AskIdle(_Message):
+    """Say how long each block has held no task."""
+
+
 class Stop(_Message):
     """End in good order: nothing more will come."""
 
@@ -177,16 +187,28 @@ class ManagerDown(_Message):
     lost: list[int]
 
 
+class Drained(_Message):
+    """A block that was to drain has no manager left; one that comes yet is given nothing."""
+
+    block: str
+
+
+class IdleTimes(_Message):
+    """Seconds since each block held a task; 0 for one that holds some."""
+
+    blocks: dict[str, float]
+
+
 class Results(_Message):
     """Results of many tasks."""
 
     results: list[Result]
 
 
-ToInterchange = Union[Work, Cancel, BlockGone, Stop]
+ToInterchange = Union[Work, Cancel, BlockGone, Drain, AskIdle, Stop]
 FromManager = Union[Register, Done, Heartbeat, Leaving]
-ToManager = Union[Work, Cancel, Stop, Heartbeat, Refused]
-ToDriver = Union[Bound, ManagerUp, ManagerDown, Results]
+ToManager = Union[Work, Cancel, Drain, Stop, Heartbeat, Refused]
+ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Results]
 
 Frames = Sequence[Any]
 """Large parts that travel beside a head: bytes, buffers or ZeroMQ frames; nobody on the way looks into them."""

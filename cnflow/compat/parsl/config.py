@@ -30,14 +30,8 @@ class Config(ParslSettings, config.Config):
     RENAMED: ClassVar[Mapping[str, str]] = {"data_management_max_threads": "internal_tasks_max_threads"}
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"monitoring": (None,)}
 
-    strategy: Literal["none", "simple", "htex_auto_scale"] | None = "simple"
-    """No effect yet: the first blocks are kept."""
-
     strategy_period: float = 5
     """No effect: what happens is acted on when it happens."""
-
-    max_idletime: float = 120.0
-    """No effect yet, as `strategy`."""
 
     exit_mode: Literal["cleanup", "skip", "wait"] = "cleanup"
     memoizer: Memoizer | None = Field(default=None, exclude=True)

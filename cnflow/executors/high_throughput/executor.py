@@ -7,16 +7,15 @@ import threading
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
-from cnflow.addresses import in_url, is_ip, is_loopback, is_own
-from cnflow.blocks import BlockController
+from cnflow.addresses import is_loopback
+from cnflow.blocks import BlockController, Scaling, Wires
 from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
 from cnflow.executors.high_throughput.line import Line
 from cnflow.executors.high_throughput.outcomes import outcome_of
 from cnflow.executors.high_throughput.packing import Packer
+from cnflow.executors.high_throughput.requests import Door, bind_to, expected_slots, request_for
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange.loop import InterchangeSettings
-from cnflow.model.block import BlockRequest
-from cnflow.model.settings import ManagerSettings
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome, TaskToRun, title_of
 from cnflow.tails import quoted_tail
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.config import HighThroughputExecutor
-    from cnflow.ids import BlockId, RunId
+    from cnflow.ids import RunId
     from cnflow.interfaces import Provider, Report
 
 logger = logging.getLogger(__name__)
@@ -45,10 +44,16 @@ class HighThroughput:
         make_provider: makes the provider's live half; called in the executor's own thread.
         run: labels what the blocks make outside.
         run_dir: its logs go to ``LABEL/`` in here.
+        scaling: how its blocks follow its tasks.
     """
 
     def __init__(
-        self, settings: HighThroughputExecutor, make_provider: Callable[[], Provider], run: RunId, run_dir: Path
+        self,
+        settings: HighThroughputExecutor,
+        make_provider: Callable[[], Provider],
+        run: RunId,
+        run_dir: Path,
+        scaling: Scaling | None = None,
     ) -> None:
         self.label = settings.label
         self.image = settings.image
@@ -58,6 +63,7 @@ class HighThroughput:
         self.working_dir = settings.working_dir or ""
         self._settings = settings
         self._make_provider = make_provider
+        self._scaling = scaling or Scaling()
         self._run = run
         self._log_dir = run_dir / self.label
         self._packer = Packer()
@@ -66,6 +72,8 @@ class HighThroughput:
         """Names of the tasks that are not reported yet."""
         self._cancelled: set[TaskId] = set()
         """Those of them that are to be stopped."""
+        self._submits = 0
+        """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
         self._managers: dict[ManagerId, msg.ManagerInfo] = {}
         self._error: CnflowError | None = None
         self._bound = threading.Event()
@@ -96,6 +104,9 @@ class HighThroughput:
                     self._line.send(packed)  # in here, so that whoever cancels what is held finds it on its way
             if broken is not None:
                 self._report([Outcome(task.id, None, broken)])
+        self._submits += 1
+        if self._blocks is not None and len(self._held) > self._blocks.enough_for:
+            self._blocks.wake()
 
     def cancel(self, tasks: Collection[TaskId]) -> None:
         """Take back what has not left the driver, and have the others stopped where they are."""
@@ -157,13 +168,21 @@ class HighThroughput:
         endpoint = self._start_interchange(hosts, keys)
         if self._closing.is_set():
             return
+        door = Door([host for host in hosts if host], endpoint, keys)
         self._blocks = BlockController(
             self.label,
             provider,
             self._settings.provider,
-            lambda block: self._request(block, hosts, endpoint, keys),
-            self._break,
-            lambda block, reason: self._line.order(msg.BlockGone(block, reason)),
+            self._scaling,
+            expected_slots(self._settings),
+            Wires(
+                demand=lambda: (len(self._held), self._submits),
+                request=lambda block: request_for(self._settings, block, self._run, self._log_dir, door),
+                drain=lambda block: self._line.order(msg.Drain(block)),
+                gone=lambda block, reason: self._line.order(msg.BlockGone(block, reason)),
+                ask_idle=lambda: self._line.order(msg.AskIdle()),
+                give_up=self._break,
+            ),
         )
         if not self._closing.is_set():  # who closes after this finds the blocks, and stops them
             self._blocks.run()
@@ -177,7 +196,7 @@ class HighThroughput:
             folder = private
             return InterchangeSettings(
                 driver_endpoint=f"ipc://{private}/driver",
-                manager_endpoint=_bind_to(hosts) or f"ipc://{private}/managers",
+                manager_endpoint=bind_to(hosts) or f"ipc://{private}/managers",
                 ports=self._settings.worker_port_range,
                 secret_key=keys.server_secret if keys else "",
                 manager_key=keys.manager_public if keys else "",
@@ -196,30 +215,6 @@ class HighThroughput:
             raise self._error
         return f"tcp://{{host}}:{self._port}"
 
-    def _request(
-        self, block: BlockId, hosts: Collection[str | None], endpoint: str, keys: RunKeys | None
-    ) -> BlockRequest:
-        settings = self._settings
-        manager = ManagerSettings(
-            hosts=tuple(host for host in hosts if host),
-            endpoint=endpoint,
-            server_key=keys.server_public if keys else "",
-            public_key=keys.manager_public if keys else "",
-            secret_key=keys.manager_secret if keys else "",
-            executor=self.label,
-            block=block,
-            image=self.image,
-            max_workers=settings.max_workers,
-            cores_per_worker=settings.cores_per_worker,
-            mem_per_worker=settings.mem_per_worker,
-            prefetch=settings.prefetch,
-            heartbeat_period=settings.heartbeat_period,
-            heartbeat_threshold=settings.heartbeat_threshold,
-            address_probe_timeout=settings.address_probe_timeout,
-            working_dir=settings.working_dir or "",
-        )
-        return BlockRequest(self._run, self.label, block, self.image, manager, self._log_dir / f"block-{block}.log")
-
     # The line's thread
 
     def _receive(self, message: msg.ToDriver, attached: list[Any]) -> None:
@@ -231,12 +226,20 @@ class HighThroughput:
                 self._bound.set()
             case msg.ManagerUp(manager, info):
                 self._managers[ManagerId(manager)] = info
-                if self._blocks is not None:
-                    self._blocks.connected(info.block)
+                self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
             case msg.ManagerDown(manager, reason, lost):
                 info = self._managers.pop(ManagerId(manager))
                 where = f"manager {manager.hex()} on {info.host}, block {info.block}"
                 self._report_held(self._lost(TaskId(number), where, reason) for number in lost)
+                self._tell_blocks(lambda blocks: blocks.disconnected(info.block, info.slots))
+            case msg.Drained(block):
+                self._tell_blocks(lambda blocks: blocks.drained(block))
+            case msg.IdleTimes(seconds):
+                self._tell_blocks(lambda blocks: blocks.idle_times(seconds))
+
+    def _tell_blocks(self, what: Callable[[BlockController], None]) -> None:
+        if self._blocks is not None:
+            what(self._blocks)
 
     def _lost(self, task: TaskId, where: str, reason: str) -> Outcome:
         if task in self._cancelled:
@@ -283,16 +286,3 @@ class HighThroughput:
             held, self._held = self._held, {}
         if held:
             self._report([Outcome(task, None, error_for(title_of(task, name))) for task, name in held.items()])
-
-
-def _bind_to(hosts: Collection[str | None]) -> str:
-    """Where to listen: on the one address that managers will use, or on all if there are several or it is not ours.
-
-    An address that is not this machine's may be forwarded to it.
-    """
-    if not hosts:
-        return ""
-    only = next(iter(hosts)) or ""
-    if len(hosts) == 1 and is_ip(only) and is_own(only):  # a name may stand for several
-        return f"tcp://{in_url(only)}"
-    return "tcp://[::]" if any(":" in (host or "") for host in hosts) else "tcp://*"

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _END_WITHIN = 5.0
 """Seconds that an interchange told to stop gets before it is killed."""
 
+Order = msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle
+
 _MOST_TASKS = 5_000
 """In one message, so that the interchange can begin with the first while the next are packed."""
 
@@ -59,7 +61,7 @@ class Line:
         self._leaving = threading.Lock()
         """Held by whoever takes tasks out of the outbox; putting in needs none."""
 
-        self._orders: deque[msg.Cancel | msg.BlockGone] = deque()
+        self._orders: deque[Order] = deque()
         self._sent: set[FunctionId] = set()
         self._wake_read, self._wake_write = os.pipe()
         self._asleep = False
@@ -128,7 +130,7 @@ class Line:
             self.order(msg.Cancel(list(others)))
         return taken
 
-    def order(self, order: msg.Cancel | msg.BlockGone) -> None:
+    def order(self, order: Order) -> None:
         """Queue an order; it leaves after all tasks that were queued before it. Safe from any thread."""
         self._orders.append(order)
         self._wake_if_asleep()

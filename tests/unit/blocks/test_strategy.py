@@ -1,52 +1,115 @@
-from cnflow.blocks.strategy import GiveUp, StartBlock, Strategy
-from cnflow.config import LocalProvider
+"""The reference's formulas and worked examples."""
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, blocks_for, htex_auto_scale, none, simple
 
 
-def strategy(init_blocks=1):
-    return Strategy(LocalProvider(init_blocks=init_blocks))
+def limits(low=0, first=0, high=4, nodes=1, parallelism=1.0, max_idletime=120.0):
+    return Limits(first, low, high, nodes, parallelism, max_idletime)
 
 
-def test_init_blocks_are_started_at_once():
-    assert strategy(2).begin() == [StartBlock("0"), StartBlock("1")]
+def blocks(*idle_for, workers=2):
+    return tuple(BlockView(str(n), workers, seconds) for n, seconds in enumerate(idle_for))
 
 
-def test_without_init_blocks_one_is_started_as_nothing_else_would():
-    assert strategy(0).begin() == [StartBlock("0")]
+def situation(tasks=0, there=(), slots=2, idle_for=0.0, *, first=False, **limited):
+    return Situation(tasks, idle_for, there, slots, first, limits(**limited))
 
 
-def test_a_first_block_that_fails_is_the_end_with_its_reason():
-    state = strategy()
-    state.begin()
-    assert state.ended("0", "no such image") == [GiveUp("no such image")]
+class TestTheNumberOfBlocks:
+    @pytest.mark.parametrize(
+        ("parallelism", "tasks", "expected"),
+        [
+            *[(0.0, 0, 0), (0.0, 1, 1), (0.0, 1_000, 1)],
+            *[(1.0, 0, 0), (1.0, 1, 1), (1.0, 2, 1), (1.0, 3, 2), (1.0, 8, 4), (1.0, 1_000, 4)],
+            *[(0.5, 0, 0), (0.5, 2, 1), (0.5, 4, 1), (0.5, 5, 2), (0.5, 8, 2), (0.5, 9, 3), (0.5, 1_000, 4)],
+            (0.1, 30 * 2, 3),  # in floating point a little more than 3
+        ],
+    )
+    def test_for_each_parallelism(self, parallelism, tasks, expected):
+        assert blocks_for(tasks, 2, limits(parallelism=parallelism)) == expected
+
+    def test_a_minimum_is_kept_without_a_task_and_with_few(self):
+        assert [blocks_for(tasks, 2, limits(low=2, parallelism=0.0)) for tasks in (0, 1, 100)] == [2, 2, 2]
+
+    @given(st.integers(0, 500), st.integers(1, 8), st.integers(0, 5), st.integers(0, 5), st.floats(0, 1))
+    def test_is_between_the_limits_and_grows_with_tasks(self, tasks, slots, low, more, parallelism):
+        allowed = limits(low=low, high=low + more, parallelism=parallelism)
+        few, many = (blocks_for(count, slots, allowed) for count in (tasks, tasks + 1))
+        assert low <= few <= many <= low + more
 
 
-def test_a_block_that_was_of_use_is_replaced():
-    state = strategy()
-    state.begin()
-    state.connected("0")
-    assert state.ended("0", "killed") == [StartBlock("1")]
+class TestGrowing:
+    def test_a_burst_starts_all_blocks_at_once(self):
+        assert simple(situation(tasks=8)) == [Start(4)]
+
+    def test_the_fifth_task_of_the_worked_example_starts_the_second_block(self):
+        assert simple(situation(tasks=4, there=blocks(0.0), parallelism=0.5)) == []
+        assert simple(situation(tasks=5, there=blocks(0.0), parallelism=0.5)) == [Start(1)]
+
+    def test_init_blocks_are_started_without_a_task_and_once(self):
+        start = Situation(0, 0.0, (), 2, True, limits(first=2))
+        assert [strategy(start) for strategy in (none, simple, htex_auto_scale)] == [[Start(2)]] * 3
+        assert simple(start._replace(is_first=False)) == []
+
+    def test_without_init_blocks_none_is_started_until_there_is_a_task(self):
+        assert simple(situation(first=True)) == []
+        assert simple(situation(tasks=1)) == [Start(1)]
+
+    def test_min_blocks_are_kept_up(self):
+        assert simple(situation(there=blocks(0.0), low=2)) == [Start(1)]
+
+    def test_none_keeps_init_blocks_whatever_there_is_to_do(self):
+        calm = Situation(0, 1e9, blocks(0.0), 2, False, limits(first=2))
+        assert none(calm) == [Start(1)]
+        assert none(calm._replace(tasks=1_000, blocks=blocks(0.0, 0.0))) == []
+        assert none(calm._replace(blocks=blocks(1e9, 1e9))) == []
 
 
-def test_replacements_that_never_connect_are_given_up_after_three():
-    state = strategy()
-    state.begin()
-    state.connected("0")
-    state.ended("0", "killed")
-    assert state.ended("1", "x") == [StartBlock("2")]
-    assert state.ended("2", "x") == [StartBlock("3")]
-    assert state.ended("3", "x") == [GiveUp("x")]
+class TestShrinking:
+    @pytest.mark.parametrize("strategy", [simple, htex_auto_scale])
+    def test_all_but_the_minimum_goes_once_it_was_quiet_for_long(self, strategy):
+        there = blocks(120.0, 120.0, 120.0)
+        assert strategy(situation(there=there, idle_for=119.9, low=1)) == []
+        assert strategy(situation(there=there, idle_for=120.0, low=1)) == [Drain(("2", "1"))]
 
+    def test_what_does_not_run_yet_goes_first(self):
+        there = (BlockView("0", 0, 0.0), BlockView("1", 2, 0.0))
+        assert simple(situation(there=there, idle_for=200.0, low=1)) == [Drain(("0",))]
 
-def test_nothing_is_given_up_while_another_block_lives():
-    state = strategy(2)
-    state.begin()
-    assert state.ended("0", "x") == []
-    assert state.living == ["1"]
+    def test_simple_leaves_idle_blocks_alone_while_there_is_a_task(self):
+        assert simple(situation(tasks=1, there=blocks(0.0, 500.0))) == []
 
+    def test_auto_scale_drains_idle_blocks_while_others_work(self):
+        there = blocks(0.0, 500.0, 119.0, 500.0)
+        assert htex_auto_scale(situation(tasks=1, there=there)) == [Drain(("3", "1"))]
 
-def test_an_end_that_is_heard_twice_counts_once():
-    state = strategy()
-    state.begin()
-    state.connected("0")
-    state.ended("0", "x")
-    assert state.ended("0", "x") == []
+    def test_auto_scale_keeps_what_the_tasks_are_worth(self):
+        assert htex_auto_scale(situation(tasks=5, there=blocks(500.0, 500.0, 500.0))) == []
+        assert htex_auto_scale(situation(tasks=1, there=blocks(500.0), parallelism=0.0)) == []
+
+    @pytest.mark.parametrize(
+        ("tasks", "slots", "expected"),
+        [(14, 48, 1), (1, 1, 1), (100, 1, 20), (47, 48, 1), (48, 48, 1), (49, 48, 2), (149, 50, 3)],
+    )
+    def test_the_number_settles_where_the_reference_once_went_back_and_forth(self, tasks, slots, expected):
+        there = ()
+        for _ in range(5):
+            now = situation(tasks=tasks, there=there, slots=slots, high=20, max_idletime=0.0)
+            for change in htex_auto_scale(now):
+                assert isinstance(change, Start)
+                there = blocks(*[1.0] * (len(there) + change.number))
+        assert len(there) == expected
+
+    @given(st.integers(0, 50), st.integers(0, 6), st.floats(0, 1), st.floats(0, 300))
+    def test_what_was_drained_is_not_started_again_for_the_same_tasks(self, tasks, there, parallelism, idle):
+        before = situation(
+            tasks=tasks, there=blocks(*[idle] * there), idle_for=0.0 if tasks else idle, high=6, parallelism=parallelism
+        )
+        for change in htex_auto_scale(before):
+            if isinstance(change, Drain):
+                left = tuple(block for block in before.blocks if block.id not in change.blocks)
+                assert htex_auto_scale(before._replace(blocks=left)) == []

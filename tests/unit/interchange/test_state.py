@@ -4,17 +4,19 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cnflow.interchange.state import (
-    Interchange,
+from cnflow.interchange.actions import (
     Refuse,
     SendCancel,
+    SendDrain,
     SendHeartbeat,
     SendResults,
     SendStop,
     SendWork,
     TellDown,
+    TellDrained,
     TellUp,
 )
+from cnflow.interchange.state import Interchange
 from cnflow.wire.messages import Function, ManagerInfo, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -22,8 +24,8 @@ FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
 A, B = b"a", b"b"
 
 
-def info(slots=2, protocol=1):
-    return ManagerInfo(protocol, "0.1.0", "3.11", "host", "0", "", slots, 1)
+def info(slots=2, protocol=1, block="0"):
+    return ManagerInfo(protocol, "0.1.0", "3.11", "host", block, "", slots, 1)
 
 
 def tasks(*numbers):
@@ -201,6 +203,59 @@ def test_a_cancelled_task_whose_manager_is_lost_goes_down_with_it():
     assert state.left(A, "gone") == [TellDown(A, "gone", [0])]
 
 
+def test_a_draining_manager_gets_nothing_more_and_what_it_has_is_delivered():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    state.dispatch(0)
+    assert state.drain("0", 1) == [SendDrain(A, "0")]
+    assert state.done(A, 2, results(0), 2) == [SendResults(results(0))]
+    assert state.dispatch(2) == []
+    assert state.done(A, 2, results(1), 3) == [SendResults(results(1))]
+    assert state.left(A, "drained") == [TellDown(A, "drained", []), TellDrained("0")]
+    assert state.queued == 1
+
+
+def test_a_block_is_drained_once_its_last_manager_has_left():
+    state = interchange()
+    joined(state, A)
+    joined(state, B)
+    state.drain("0", 1)
+    assert state.left(A, "x") == [TellDown(A, "x", [])]
+    assert state.left(B, "x") == [TellDown(B, "x", []), TellDrained("0")]
+
+
+def test_a_block_without_managers_is_drained_at_once_and_one_that_comes_late_is_sent_away():
+    state = interchange()
+    state.submitted([FUNCTION], tasks(0))
+    assert state.drain("0", 0) == [TellDrained("0")]
+    assert state.registered(A, info(), 1) == [TellUp(A, info()), SendDrain(A, "0")]
+    state.done(A, 2, [], 1)
+    assert state.dispatch(1) == []
+
+
+def test_a_draining_manager_that_is_lost_hands_its_tasks_back():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0))
+    state.dispatch(0)
+    state.drain("0", 1)
+    assert state.block_gone("0", "killed") == [TellDown(A, "killed", [0]), TellDrained("0")]
+
+
+def test_a_block_is_idle_for_as_long_as_its_busiest_manager():
+    state = interchange()
+    assert state.idle_times(0) == {}
+    for manager, slots in ((A, 1), (B, 1)):
+        joined(state, manager, slots)
+    state.submitted([FUNCTION], tasks(0))
+    assert given(state.dispatch(5)) == {A: [0]}
+    assert state.idle_times(8) == {"0": 0}
+    state.done(A, 1, results(0), 10)
+    state.done(A, 1, [], 12)  # says nothing of tasks
+    assert state.idle_times(13) == {"0": 3}
+
+
 class WhateverHappens(RuleBasedStateMachine):
     """However managers come, go, answer late or fall silent: no task is lost, and none is reported twice."""
 
@@ -212,12 +267,14 @@ class WhateverHappens(RuleBasedStateMachine):
         self.queued = set()
         self.held = {}
         self.reported = []
+        self.draining = set()
 
     def follow(self, actions):
         for action in actions:
             match action:
                 case SendWork(manager, _, parcels):
                     assert manager in self.held, "work for a manager that is not there"
+                    assert self.block_of(manager) not in self.draining, "work for a block that drains"
                     for task, _ in parcels:
                         self.queued.remove(task.id)
                         self.held[manager].add(task.id)
@@ -232,7 +289,21 @@ class WhateverHappens(RuleBasedStateMachine):
                 case TellDown(manager, _, lost):
                     assert self.held.pop(manager) == set(lost)
                     self.reported += lost
+                case TellDrained(block):
+                    assert block in self.draining
+                    assert block not in {self.block_of(manager) for manager in self.held}
         return actions
+
+    @staticmethod
+    def block_of(manager):
+        return "a" if manager < b"3" else "b"
+
+    @rule(block=st.sampled_from(["a", "b"]))
+    def driver_drains(self, block):
+        self.draining.add(block)
+        actions = self.follow(self.state.drain(block, self.now))
+        is_empty = block not in {self.block_of(manager) for manager in self.held}
+        assert (TellDrained(block) in actions) == is_empty
 
     def dispatch(self):
         self.follow(self.state.dispatch(self.now))
@@ -247,7 +318,7 @@ class WhateverHappens(RuleBasedStateMachine):
 
     @rule(manager=st.sampled_from([b"1", b"2", b"3"]), slots=st.integers(1, 4))
     def manager_registers(self, manager, slots):
-        self.follow(self.state.registered(manager, info(slots), self.now))
+        self.follow(self.state.registered(manager, info(slots, block=self.block_of(manager)), self.now))
         self.dispatch()
 
     @rule(data=st.data(), window=st.integers(0, 12))

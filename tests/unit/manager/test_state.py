@@ -142,6 +142,30 @@ def test_a_manager_whose_workers_die_as_they_start_gives_up_with_their_words():
     assert "boom" in quit_action.reason
 
 
+def test_a_manager_that_drains_is_done_when_it_has_given_everything_back():
+    state = running(manager(slots=1), 0)
+    state.work([FUNCTION], tasks(0, 1))
+    state.dispatch(0)
+    assert not state.is_drained
+    state.drain()
+    assert not state.is_drained
+    state.returned(0, [value(0)], 1)
+    state.dispatch(1)
+    state.take_results()
+    assert not state.is_drained, "a task still runs"
+    state.returned(0, [value(1)], 2)
+    assert not state.is_drained, "a result has not left"
+    state.take_results()
+    assert state.is_drained
+
+
+def test_an_idle_manager_is_not_drained_before_it_is_told():
+    state = running(manager(slots=1), 0)
+    assert not state.is_drained
+    state.drain()
+    assert state.is_drained
+
+
 def kinds(state):
     return {result.id: result.kind for result, _ in state.take_results()}
 

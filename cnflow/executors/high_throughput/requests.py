@@ -1,0 +1,96 @@
+"""What a block is asked for with, and where its managers connect to; pure."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.addresses import in_url, is_ip, is_own
+from cnflow.config import DockerProvider, LocalProvider
+from cnflow.manager.slots import GIB, slot_count
+from cnflow.model.block import BlockRequest
+from cnflow.model.settings import ManagerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from cnflow.config import HighThroughputExecutor
+    from cnflow.ids import BlockId, RunId
+    from cnflow.wire.keys import RunKeys
+
+
+class Door(NamedTuple):
+    """Where managers connect, and with what."""
+
+    hosts: Collection[str]
+    """Addresses of the interchange; empty where the endpoint is a socket file."""
+
+    endpoint: str
+    """Holds ``{host}`` where one of the hosts goes."""
+
+    keys: RunKeys | None
+    """None for a plain socket."""
+
+
+def request_for(
+    settings: HighThroughputExecutor, block: BlockId, run: RunId, log_dir: Path, door: Door
+) -> BlockRequest:
+    """One block of an executor.
+
+    Args:
+        settings: of the executor.
+        block: its id.
+        run: labels what the block makes outside.
+        log_dir: the block's log goes in here.
+        door: where its managers connect.
+    """
+    keys = door.keys
+    manager = ManagerSettings(
+        hosts=tuple(door.hosts),
+        endpoint=door.endpoint,
+        server_key=keys.server_public if keys else "",
+        public_key=keys.manager_public if keys else "",
+        secret_key=keys.manager_secret if keys else "",
+        executor=settings.label,
+        block=block,
+        image=settings.image,
+        max_workers=settings.max_workers,
+        cores_per_worker=settings.cores_per_worker,
+        mem_per_worker=settings.mem_per_worker,
+        prefetch=settings.prefetch,
+        heartbeat_period=settings.heartbeat_period,
+        heartbeat_threshold=settings.heartbeat_threshold,
+        address_probe_timeout=settings.address_probe_timeout,
+        working_dir=settings.working_dir or "",
+    )
+    return BlockRequest(run, settings.label, block, settings.image, manager, log_dir / f"block-{block}.log")
+
+
+def expected_slots(settings: HighThroughputExecutor) -> int:
+    """Workers that a node is expected to have, until the first one has connected and said it.
+
+    Where nothing is known of the node it is `max_workers`, or one, as the reference has it.
+    """
+    cores = None
+    if isinstance(settings.provider, LocalProvider):
+        cores = float(len(os.sched_getaffinity(0)))
+    elif isinstance(settings.provider, DockerProvider):
+        cores = settings.provider.cpus
+    if cores is None:
+        return settings.max_workers or 1
+    plenty = (settings.mem_per_worker or 0.0) * GIB * (settings.max_workers or cores / settings.cores_per_worker + 1)
+    return slot_count(cores, plenty, settings.cores_per_worker, settings.mem_per_worker, settings.max_workers)
+
+
+def bind_to(hosts: Collection[str | None]) -> str:
+    """Where to listen: on the one address that managers will use, or on all if there are several or it is not ours.
+
+    An address that is not this machine's may be forwarded to it.
+    """
+    if not hosts:
+        return ""
+    only = next(iter(hosts)) or ""
+    if len(hosts) == 1 and is_ip(only) and is_own(only):  # a name may stand for several
+        return f"tcp://{in_url(only)}"
+    return "tcp://[::]" if any(":" in (host or "") for host in hosts) else "tcp://*"
