@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 import warnings
@@ -16,6 +17,9 @@ import pytest
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
 from cnflow.model.settings import ManagerSettings
+
+# Where this was started in the background, Ctrl-C is ignored, and would be by every driver that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
