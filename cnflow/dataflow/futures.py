@@ -5,11 +5,13 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cnflow.dataflow import conditions
 from cnflow.dataflow.lifting import Asked, explain, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from typing_extensions import Self
@@ -44,7 +46,6 @@ class AppFuture(Future[Any]):
     Attributes:
         tid: id of the task.
         name: of the app.
-        outputs: stands for each file of ``outputs=``, in that order.
         stdout, stderr: where the task's streams go, as given, or the name that was made for them; a DataFuture for a
             `File`; None is nowhere.
     """
@@ -52,15 +53,46 @@ class AppFuture(Future[Any]):
     __iter__ = None
     """Else Python would take ``future[0]``, ``future[1]`` and so on without end."""
 
+    stdout: Any = None
+    stderr: Any = None
+    _files: list[DataFuture] | None = None
+
+    # What the base class would make for each one; see `conditions`.
+    _condition: Any = conditions.UNWAITED
+    _state = "PENDING"
+    _result: Any = None
+    _exception: BaseException | None = None
+    _done_callbacks: Any = ()
+
     def __init__(self, tid: TaskId, app: AppFunction, kernel: Canceller) -> None:
-        super().__init__()
+        self._waiters: list[Any] = []
         self.tid = tid
         self.name = app.name
         self._app = app
         self._kernel = kernel
-        self.outputs: list[DataFuture] = []
-        self.stdout: Any = None
-        self.stderr: Any = None
+
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - the user's value
+        """As of any future: what the task returned, or its exception raised; waits *timeout* seconds at most."""
+        self._prepare_to_wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As of any future: what the task raised, or None; waits *timeout* seconds at most."""
+        self._prepare_to_wait()
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """As of any future: *fn* is called with it when it is done, or now if it is."""
+        with conditions.lock:
+            if not self._done_callbacks:
+                self._done_callbacks = []
+        super().add_done_callback(fn)
+
+    def _prepare_to_wait(self) -> None:
+        if not self.done():
+            with conditions.lock:
+                if self._condition is conditions.UNWAITED:
+                    self._condition = conditions.condition()
 
     def cancel(self) -> bool:
         """Want the task no more. A task that waits never runs; one that runs is stopped.
@@ -84,6 +116,17 @@ class AppFuture(Future[Any]):
         """Make it a cancelled future; for the kernel."""
         super().cancel()
         self.set_running_or_notify_cancel()
+
+    @property
+    def outputs(self) -> list[DataFuture]:
+        """Stands for each file of ``outputs=``, in that order."""
+        if self._files is None:
+            self._files = []  # made when asked for: hardly any task has files, and all of them are collected as garbage
+        return self._files
+
+    @outputs.setter
+    def outputs(self, files: list[DataFuture]) -> None:
+        self._files = files
 
     @property
     def _outputs(self) -> list[DataFuture]:
@@ -179,7 +222,7 @@ class LiftedFuture(AppFuture):
 
 _OWN = (
     *(name for name in dir(AppFuture) if not name.startswith("_")),
-    *("name", "outputs", "stderr", "stdout", "tid"),  # set by the constructor
+    *("name", "tid"),  # set by the constructor
 )
 
 

@@ -14,7 +14,7 @@ from cnflow.dataflow.known import Answer, KnownResults
 from cnflow.dataflow.machine import Changes, Ended, Machine, Verdict
 from cnflow.dataflow.outside import OutsideFutures
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
-from cnflow.dataflow.steps import Settled, Step
+from cnflow.dataflow.steps import NOTHING, Settled, Step
 from cnflow.dataflow.tries import noted
 from cnflow.dataflow.verdicts import has_failed, state_name_of
 from cnflow.dataflow.wished import note, resolved
@@ -69,9 +69,12 @@ class Kernel:
         self._finished: dict[TaskId, TaskRecord] = {}
         """Only where the configuration keeps them."""
 
-        self._outside = OutsideFutures(self._submit_outside, self._outside_done)
+        self._outside = OutsideFutures(lambda number: self._machine.submitted(number, (), 0, 0), self._outside_done)
         self._lock = threading.RLock()
         self._next = 0
+        self._cancelled: set[TaskId] = set()
+        """Those that are not final yet."""
+
         self._results = results
         self._failures = Failures(self._outside)
         self._closed = False
@@ -96,7 +99,8 @@ class Kernel:
         Raises:
             ConfigurationError: no executor can run it, or the run has ended. Nothing was submitted.
         """
-        dependencies = self._resolver.find((*args, *wishes.inputs, *after) if wishes.inputs or after else args, kwargs)
+        given = (*args, *wishes.inputs, *after) if wishes.inputs or after else args
+        dependencies = self._resolver.find(given, kwargs) if given or kwargs else ()
         if dependencies:
             args, kwargs = self._resolver.kept(args), self._resolver.kept(kwargs)
         with self._lock:
@@ -114,7 +118,9 @@ class Kernel:
             if wishes is not NO_WISHES:
                 note(wishes, record, self.config.std_autopath, self.run_dir)  # the user's std_autopath may raise
             self._records[task] = record
-            waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
+            waits_for: Sequence[TaskId] = ()
+            if dependencies:
+                waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
             retries = self.config.retries if options.retries is None else options.retries
             if state_log.is_wanted():
                 state_log.tell(task, app.name, TaskState.WAITING)
@@ -145,6 +151,7 @@ class Kernel:
             if record is None or record.future is not future:
                 return False
             record.cancelling = True
+            self._cancelled.add(future.tid)
             step = self._claimed(self._machine.cancelled(future.tid))
             launched = self._machine.is_launched(future.tid)
         self._apply(step)
@@ -183,17 +190,9 @@ class Kernel:
                 if record.app.kind is AppKind.JOIN and outcome.error is None:
                     self._join(outcome.id, record, outcome.value)
                 else:
-                    tries.append(self._noted(outcome, record))
+                    tries.append(noted(outcome, record, self.config.retry_handler, closed=self._closed))
             step = self._claimed(self._machine.ended(tries))
         self._apply(step)
-
-    def _noted(self, outcome: Outcome, record: TaskRecord) -> Ended:
-        """What the machine is told of *outcome*. Whatever goes wrong in here ends that one task, not the executor."""
-        try:
-            return noted(outcome, record, self.config.retry_handler, closed=self._closed)
-        except Exception as error:  # noqa: BLE001 - what the user raised, or returned, may misbehave in any way
-            record.error = error
-            return Ended(outcome.id, Verdict.GIVEN_UP)
 
     def _join(self, task: TaskId, record: TaskRecord, returned: Any) -> None:  # noqa: ANN401 - what the user's function returned
         def report(outcome: Outcome) -> None:
@@ -208,12 +207,16 @@ class Kernel:
 
     def _claimed(self, changes: Changes) -> Step:
         """Take over what *changes* makes final; under the lock, so that nobody sees a failure without its error."""
-        settled: list[Settled] = []
         launch = changes.launch
+        if not changes.final:
+            return Step((), launch)
+        settled: list[Settled] = []
         for task, state in changes.final:
             if task < 0:
                 continue  # not ours: settled by whoever made it
             record = self._records.pop(task)
+            if self._cancelled:
+                self._cancelled.discard(task)
             if not self.config.garbage_collect:
                 self._finished[task] = record
             if state is TaskState.DONE:
@@ -238,34 +241,35 @@ class Kernel:
     def _launch(self, tasks: Sequence[TaskId]) -> Step:
         """Hand *tasks* to their executors, many at once; what fails or is known without running comes back."""
         if self._closed:
-            return Step([], [])  # executors have ended or are about to; `cleanup` settles these
+            return NOTHING  # executors have ended or are about to; `cleanup` settles these
         batches: dict[str, list[TaskToRun]] = {}
-        tries: list[Ended] = []
-        for task in tasks:
-            record = self._records.get(task)
-            if record is None:
-                continue
-            if record.fail_history:
-                record.try_id = record.fail_count
-            try:
-                ready = resolved(task, record, self._resolver.fill)
-                asked = self._ask_memo(ready, record) if record.wants_memo else Answer.RUN
-            except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
-                record.error = error
-                tries.append(Ended(task, Verdict.GIVEN_UP))
-                continue
-            if asked is Answer.KNOWN:
-                tries.append(Ended(task, Verdict.DONE))
-            elif asked is Answer.RUN:
-                batches.setdefault(record.executor, []).append(ready)
+        tries = [ended for task in tasks if (ended := self._made_ready(task, batches)) is not None]
         for label, batch in batches.items():
             executor = self._executors[label]
             executor.submit(batch)
-            late = [ready.id for ready in batch if (known := self._records.get(ready.id)) and known.cancelling]
-            if late:  # cancelled in this moment: the executor may not have known them then
-                executor.cancel(late)
+            if self._cancelled and (late := [ready.id for ready in batch if ready.id in self._cancelled]):
+                executor.cancel(late)  # maybe in this moment, when the executor did not know them yet
+        if not tries:
+            return NOTHING
         with self._lock:
             return self._claimed(self._machine.ended(tries))
+
+    def _made_ready(self, task: TaskId, batches: dict[str, list[TaskToRun]]) -> Ended | None:
+        """Put *task* into its executor's batch; or how it ended without being run."""
+        record = self._records.get(task)
+        if record is None:
+            return None
+        if record.fails:
+            record.try_id = record.fail_count
+        try:
+            ready = resolved(task, record, self._resolver.fill)
+            asked = self._ask_memo(ready, record) if record.wants_memo else Answer.RUN
+        except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
+            record.error = error
+            return Ended(task, Verdict.GIVEN_UP)
+        if asked is Answer.RUN:
+            batches.setdefault(record.executor, []).append(ready)
+        return Ended(task, Verdict.DONE) if asked is Answer.KNOWN else None
 
     def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> Answer:
         key = self._results.key_of(ready, self._executors[record.executor], record.ignored)
@@ -283,9 +287,6 @@ class Kernel:
         if future.done() and not has_failed(future):
             return None
         return self._outside.id_of(future)
-
-    def _submit_outside(self, number: TaskId) -> None:
-        self._machine.submitted(number, (), 0, 0)
 
     def _outside_done(self, number: TaskId, future: Future[Any]) -> None:
         with self._lock:

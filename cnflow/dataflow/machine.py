@@ -22,12 +22,13 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from cnflow.ids import TaskId
 from cnflow.model.task import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-
-    from cnflow.ids import TaskId
 
 
 class Verdict(enum.Enum):
@@ -69,14 +70,11 @@ class Changes(NamedTuple):
     """For each task in `final` that is DEPENDENCY_FAILED: the dependency that failed."""
 
 
-class _Node:
-    __slots__ = ("dependents", "failures_left", "losses_left", "missing")
-
-    def __init__(self, missing: int, failures_left: float, losses_left: int) -> None:
-        self.missing = missing
-        self.dependents: list[TaskId] | None = None
-        self.failures_left = failures_left
-        self.losses_left = losses_left
+class _Node(msgspec.Struct, gc=False):  # holds numbers only, and there is one for each task
+    missing: int
+    failures_left: float
+    losses_left: int
+    dependents: list[TaskId] | None = None
 
 
 LOSSES = 3
@@ -100,7 +98,7 @@ class Machine:
         return list(self._nodes)
 
     def submitted(
-        self, task: TaskId, depends_on: Iterable[TaskId], retries: float = 0, losses: int = LOSSES
+        self, task: TaskId, depends_on: Collection[TaskId], retries: float = 0, losses: int = LOSSES
     ) -> Changes:
         """A new *task*, to run when all of *depends_on* are done; those were submitted before.
 
@@ -108,7 +106,7 @@ class Machine:
         """
         nodes = self._nodes
         missing = 0
-        for dependency in dict.fromkeys(depends_on):
+        for dependency in dict.fromkeys(depends_on) if depends_on else ():
             if dependency in self._failed:
                 return self._stillborn(task, dependency)
             node = nodes.get(dependency)

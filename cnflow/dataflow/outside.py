@@ -19,7 +19,7 @@ class OutsideFutures:
         done: called with the id and the future when that is done; from any thread.
     """
 
-    def __init__(self, submit: Callable[[TaskId], None], done: Callable[[TaskId, Future[Any]], None]) -> None:
+    def __init__(self, submit: Callable[[TaskId], object], done: Callable[[TaskId, Future[Any]], None]) -> None:
         self._submit = submit
         self._done = done
         self._next = -1

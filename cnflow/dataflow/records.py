@@ -50,7 +50,7 @@ class TaskRecord(ReferenceNames):
         executor: label of the one that runs it.
         future: what the caller holds.
         depends: the futures among them that it waits for.
-        fail_history: the errors of its failed tries, as text.
+        fails: the errors of its failed tries, as text.
         fail_cost: what they took from its budget of retries.
         try_id: number of the try that runs, from 0.
     """
@@ -63,7 +63,7 @@ class TaskRecord(ReferenceNames):
         "error",
         "executor",
         "fail_cost",
-        "fail_history",
+        "fails",
         "future",
         "ignored",
         "kwargs",
@@ -90,6 +90,6 @@ class TaskRecord(ReferenceNames):
         self.wishes = NO_WISHES
         self.cancelling = False
         self.depends: Sequence[Future[Any]] = ()
-        self.fail_history: list[str] = []
+        self.fails: Sequence[str] = ()
         self.fail_cost = 0.0
         self.try_id = 0

@@ -22,7 +22,7 @@ class ReferenceNames:
 
     app: AppFunction
     future: AppFuture
-    fail_history: list[str]
+    fails: Sequence[str]
     ignored: Sequence[str]
     memo_key: bytes | None
     wants_memo: bool
@@ -60,7 +60,12 @@ class ReferenceNames:
     @property
     def fail_count(self) -> int:
         """Tries that failed."""
-        return len(self.fail_history)
+        return len(self.fails)
+
+    @property
+    def fail_history(self) -> list[str]:
+        """The errors of its failed tries, as text."""
+        return [*self.fails]
 
     @property
     def memoize(self) -> bool:

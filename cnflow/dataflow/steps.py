@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnflow.model.task import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.dataflow.futures import AppFuture
     from cnflow.ids import TaskId
 
@@ -37,5 +39,8 @@ class Settled(NamedTuple):
 class Step(NamedTuple):
     """What one round of events asks for."""
 
-    settled: list[Settled]
-    launch: list[TaskId]
+    settled: Sequence[Settled]
+    launch: Sequence[TaskId]
+
+
+NOTHING = Step((), ())

@@ -14,6 +14,7 @@ from cnflow.words import said
 if TYPE_CHECKING:
     from cnflow.config.config import RetryHandler
     from cnflow.dataflow.records import TaskRecord
+    from cnflow.ids import TaskId
     from cnflow.model.task import Outcome
 
 
@@ -31,10 +32,20 @@ def noted(outcome: Outcome, record: TaskRecord, handler: RetryHandler | None, *,
         return Ended(task, Verdict.DONE)
     if closed and isinstance(error, CancelledError) and not record.cancelling:
         error = ExecutorClosedError(f"{title_of(task, record.app.name)} was stopped: the run was ended.")
+    try:
+        return _judged(task, record, error, handler, closed=closed)
+    except Exception as broken:  # noqa: BLE001 - what the user raised may misbehave in any way; it ends this task alone
+        record.error = broken
+        return Ended(task, Verdict.GIVEN_UP)
+
+
+def _judged(
+    task: TaskId, record: TaskRecord, error: BaseException, handler: RetryHandler | None, *, closed: bool
+) -> Ended:
     record.error = error
     verdict = verdict_on(error, closed=closed, cancelling=record.cancelling)
     cost = 1.0
-    record.fail_history.append(said(error))
+    record.fails = [*record.fails, said(error)]
     if handler is not None and verdict is Verdict.FAILED:
         try:
             cost = _price(handler, error, record)

@@ -41,6 +41,8 @@ def resolved(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = with
     Raises:
         Exception: a container of the user's refuses its results.
     """
+    if not record.depends and record.wishes is NO_WISHES:
+        return TaskToRun(task, record.app, record.args, record.kwargs)
     args, kwargs = fill(record.args), fill(record.kwargs)
     if record.wishes is NO_WISHES:
         return TaskToRun(task, record.app, args, kwargs)

@@ -21,7 +21,7 @@ class _Message(msgspec.Struct, array_like=True, tag=True):
     """Tagged with its class's name; fields go by position."""
 
 
-class Function(msgspec.Struct, array_like=True):
+class Function(msgspec.Struct, array_like=True, gc=False):
     """A function on its way to workers; sent once to each manager and once to each worker."""
 
     id: bytes
@@ -35,7 +35,7 @@ class Function(msgspec.Struct, array_like=True):
     body: bytes
 
 
-class Task(msgspec.Struct, array_like=True):
+class Task(msgspec.Struct, array_like=True, gc=False):
     """A task on its way to a worker."""
 
     id: int
@@ -54,7 +54,7 @@ class Task(msgspec.Struct, array_like=True):
     """Seconds; 0 is none."""
 
 
-class Result(msgspec.Struct, array_like=True):
+class Result(msgspec.Struct, array_like=True, gc=False):
     """How one try of a task ended."""
 
     id: int
