@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -12,11 +13,14 @@ import threading
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from cnflow.errors import BashAppNoReturn, BashExitFailure
+from cnflow.worker.direct import program_in
 from cnflow.worker.sandbox import sandbox
 from cnflow.worker.stopping import end_group
 from cnflow.worker.streams import Sink, open_sinks, tail_of, target_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cnflow.worker.run import Call, Place
 
 
@@ -89,18 +93,7 @@ def _run(
     environment: Optional[dict[str, str]],
     streams: tuple[Optional[IO[Any]], Optional[IO[Any]]],
 ) -> int:
-    stdout, stderr = streams
-    process = subprocess.Popen(  # noqa: S602 - the user's own command line: running it is what a bash app is for
-        command,
-        shell=True,
-        executable=_shell(),
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        cwd=cwd,
-        env=environment,
-        **_OWN_GROUP,
-    )
+    process = _started(command, cwd, os.environ if environment is None else environment, streams)
     try:
         return place.control.wait(process)
     except BaseException:
@@ -112,6 +105,23 @@ def _run(
 _OWN_GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
 
 
+def _started(
+    command: str,
+    cwd: Optional[str],
+    environment: Mapping[str, str],
+    streams: tuple[Optional[IO[Any]], Optional[IO[Any]]],
+) -> subprocess.Popen[bytes]:
+    stdout, stderr = streams
+    common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "cwd": cwd, **_OWN_GROUP}
+    program = program_in(command, environment, cwd)
+    if program is not None:
+        # What cannot be started so, such as a script without a first line that names its interpreter, a shell may know.
+        with contextlib.suppress(OSError):
+            return subprocess.Popen(program.words, executable=program.path, env=program.environment, **common)
+    return subprocess.Popen(command, shell=True, executable=_shell(), env=environment, **common)  # noqa: S602 - the user's own command line: running it is what a bash app is for
+
+
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; this says what is kept: one name
 def _shell() -> str:
     """Bash where the image has one, as apps are written for it; ``/bin/sh`` otherwise."""
     return shutil.which("bash") or "/bin/sh"
