@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 class Settings(BaseModel):
     """Base of everything a user writes into a `Config`. A value: printable, comparable, never live."""
 
-    model_config = ConfigDict(
-        extra="forbid", validate_assignment=True, validate_default=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=False, defer_build=True)
 
     def __init__(self, *positional: Any, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each
         if positional:

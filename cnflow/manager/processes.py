@@ -10,14 +10,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from cnflow.wire.pipe import Part, Reader, Record, pack_stop
+from cnflow.wire.pipe import Reader, Record, pack_stop
+from cnflow.wire.stream import Unsent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from cnflow.wire.pipe import Part
 
 _WORKER = str(Path(__file__).resolve().parent.parent / "worker" / "__main__.py")
 _CHUNK = 256 * 1024
@@ -67,7 +69,7 @@ class WorkerProcess:
         """It closed its end, and may live on: nothing more will come, and waiting for it would never wait."""
 
         self._reader = Reader()
-        self._unsent: deque[Part] = deque()
+        self._unsent = Unsent(ours)
         self._tail = b""
 
     @property
@@ -77,28 +79,11 @@ class WorkerProcess:
 
     def write(self, chunks: Iterable[Part]) -> None:
         """Queue *chunks*; they leave with the next `flush`."""
-        self._unsent.extend(chunks)
+        self._unsent.put(chunks)
 
     def flush(self) -> None:
-        """Write as much as the socket takes, many small chunks at once."""
-        try:
-            while self._unsent:
-                batch = [self._unsent[i] for i in range(min(len(self._unsent), 64))]
-                self._drop(self.socket.sendmsg(batch))
-        except BlockingIOError:
-            return
-        except OSError:
-            self._unsent.clear()  # it died; that is noticed by its exit, with the exit code
-
-    def _drop(self, sent: int) -> None:
-        while sent:
-            first = self._unsent[0]
-            size = first.nbytes if isinstance(first, memoryview) else len(first)
-            if size > sent:
-                self._unsent[0] = memoryview(first)[sent:]
-                return
-            self._unsent.popleft()
-            sent -= size
+        """Write as much as the socket takes. If it died, that is noticed by its exit, with the exit code."""
+        self._unsent.flush()
 
     def stop(self, number: int) -> None:
         """Tell it to stop the task of that number."""
