@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import socket
 import tempfile
@@ -24,6 +25,7 @@ from cnflow.model.settings import PROTOCOL, ManagerSettings
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.managers import AskTask, ManagerInfo, TaskNow
 from cnflow.wire.payload import MINOR
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
@@ -98,7 +100,7 @@ class Loop:
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
-        info = msg.ManagerInfo(
+        info = ManagerInfo(
             PROTOCOL,
             cnflow.__version__,
             MINOR,
@@ -107,6 +109,7 @@ class Loop:
             settings.image,
             self._state.slots,
             os.getpid(),
+            platform.python_version(),
         )
         self._interchange.send([msg.encode(msg.Register(info))])
 
@@ -147,6 +150,8 @@ class Loop:
                 self._do(self._state.cancelled(message.tasks, now))
             elif isinstance(message, msg.Drain):
                 self._state.drain()
+            elif isinstance(message, AskTask):
+                self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
             elif isinstance(message, msg.Refused):
                 self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):
