@@ -26,6 +26,15 @@ def in_a_sentence(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
+def duration(seconds: float) -> str:
+    """``7 s``, ``2 min 5 s``, ``1 h 2 min``: two units at most, rounded down."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def said(error: BaseException) -> str:
     """``ValueError: too long``; of an error without a text its class alone."""
     try:

@@ -15,6 +15,7 @@ from benchmarks.scale.limits import raise_open_files
 from cnflow.model.settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire import payload, sockets
+from cnflow.wire.managers import ManagerInfo
 from cnflow.wire.pipe import ResultKind
 
 NONE = payload.dump(None).body
@@ -39,7 +40,7 @@ class Manager:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
         self._window = settings.window
         self._socket = sockets.connect(context, settings.endpoint, os.urandom(6), settings.curve)
-        info = msg.ManagerInfo(
+        info = ManagerInfo(
             PROTOCOL, cnflow.__version__, payload.MINOR, "simulated", "0", "", settings.slots, os.getpid()
         )
         self._socket.send([msg.encode(msg.Register(info))])

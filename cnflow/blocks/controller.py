@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnflow.config import ProviderSettings
     from cnflow.interfaces import Provider
     from cnflow.model.block import BlockRequest
+    from cnflow.model.status import BlockReport
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,10 @@ class BlockController:
     def living(self) -> int:
         """Blocks that were started and have not ended, as far as is known."""
         return len(self._fleet.living)
+
+    def reports(self) -> list[BlockReport]:
+        """The blocks as one looks at them. Safe from any thread."""
+        return self._fleet.reports(self._clock.now())
 
     def connected(self, block: str, slots: int) -> None:
         """A manager of *block* registered. Safe from any thread, as all of these."""
@@ -193,7 +198,7 @@ class BlockController:
             if status.state.is_final:
                 self._do(self._fleet.ended(block, status.state, self._words_on(block, status), now))
             else:
-                self._fleet.alive(block, status.state, now)
+                self._fleet.alive(block, status.state, now, status.message)
 
     def _words_on(self, block: BlockId, status: BlockStatus) -> str:
         said = status.message or status.state.value
@@ -209,7 +214,7 @@ class BlockController:
             native = self._provider.submit(request)
         except ProviderBusyError as error:
             logger.warning("block %s must wait: %s", block, error)
-            self._fleet.busy(self._clock.now())
+            self._fleet.busy(self._clock.now(), str(error))
         except BlockError as error:
             del self._requests[block]
             for_good = isinstance(error, BlockRejectedError)

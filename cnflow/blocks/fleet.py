@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cnflow.blocks.actions import Action, GiveUp, Remove, TellDrain, TellGone
 from cnflow.blocks.health import EARLY, Health
 from cnflow.blocks.life import Block, Stage
+from cnflow.blocks.reports import Held, report_of
 from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, Strategy, none
 from cnflow.ids import BlockId
 from cnflow.units import Seconds
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import NativeId
     from cnflow.model.block import BlockState
+    from cnflow.model.status import BlockReport
 
 
 _REMIND_AFTER = Seconds(30.0)
@@ -70,9 +72,22 @@ class Fleet:
 
     @property
     def living(self) -> dict[BlockId, NativeId]:
-        """Blocks that the provider has, draining ones too. Other threads may ask this, and this alone."""
+        """Blocks that the provider has, draining ones too. Other threads may ask this, and `reports`, and no more."""
         blocks = list(self._blocks.values())  # in one step, as seen from other threads
         return {block.id: block.native for block in blocks if block.native is not None}
+
+    def reports(self, now: Seconds) -> list[BlockReport]:
+        """All blocks as one looks at them, the next as well."""
+        blocks, failed = list(self._blocks.values()), list(self._last_words)
+        wait = Seconds(self._health.not_before - now)
+        untried = next((b.id for b in blocks if b.is_active and b.native is not None and b.connected_at is None), None)
+        held = Held(
+            self.provider_is_silent,
+            untried if self._health.is_probing else None,
+            wait,
+            failed[-1] if failed else "",
+        )
+        return [report_of(block, now, held) for block in blocks]
 
     def stage(self, block: BlockId) -> Stage | None:
         """Where *block* is in its life; None once that is over."""
@@ -103,7 +118,7 @@ class Fleet:
         for change in self._strategy(self._situation(now)):
             match change:
                 case Start(number):
-                    self._request(number)
+                    self._request(number, now)
                 case Drain(blocks):
                     for block in blocks:
                         actions += self._drain(self._blocks.get(block), now)
@@ -132,8 +147,11 @@ class Fleet:
         self._blocks[block].native = native
         self._blocks[block].become(Stage.PENDING)
 
-    def busy(self, now: Seconds) -> None:
+    def busy(self, now: Seconds, words: str = "") -> None:
         """The provider has no room now; the block stays requested."""
+        waiting = self._waiting()
+        if waiting is not None:
+            waiting.said = words
         self._health.busy(now)
 
     def refused(self, block: BlockId, reason: str, now: Seconds, *, for_good: bool) -> list[Action]:
@@ -159,8 +177,9 @@ class Fleet:
         if known is not None and known.managers:
             known.left(slots, now)
 
-    def alive(self, block: BlockId, state: BlockState, now: Seconds) -> None:
+    def alive(self, block: BlockId, state: BlockState, now: Seconds, words: str = "") -> None:
         """The provider says that it lives."""
+        self._blocks[block].said = words
         self._blocks[block].seen(state, now)
 
     def ended(self, block: BlockId, state: BlockState, words: str, now: Seconds) -> list[Action]:
@@ -229,11 +248,11 @@ class Fleet:
         slots = self._slots_per_node * self._limits.nodes_per_block
         return Situation(self._tasks, quiet, views, slots, self._is_first, self._limits)
 
-    def _request(self, count: int) -> None:
+    def _request(self, count: int, now: Seconds) -> None:
         for _ in range(min(count, self._most - len(self._blocks))):
             block = BlockId(str(self._next))
             self._next += 1
-            self._blocks[block] = Block(block)
+            self._blocks[block] = Block(block, requested_at=now)
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
         if block is None or not block.is_active:

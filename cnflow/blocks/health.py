@@ -85,6 +85,11 @@ class Health:
         """Whether any block ever was."""
         return self._was_of_use
 
+    @property
+    def not_before(self) -> Seconds:
+        """No block is asked for before this, because of failures."""
+        return self._not_before
+
     def may_start_at(self, now: Seconds) -> Seconds:
         """The earliest moment, from *now* on, for the next block."""
         self._refill(now)

@@ -65,6 +65,10 @@ class Block:
     native: NativeId | None = None
     """None until the provider has taken it."""
 
+    requested_at: float = 0.0
+    said: str = ""
+    """What its provider said of it last."""
+
     managers: int = 0
     """Connected now."""
 

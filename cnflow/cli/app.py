@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from cnflow import __version__
+from cnflow.cli.blocks import blocks
 from cnflow.cli.capsule import capsule
 from cnflow.cli.config import config
 from cnflow.cli.doctor import doctor
+from cnflow.cli.explain import explain
 from cnflow.cli.perf import perf
 from cnflow.cli.run import run
 
@@ -23,6 +25,8 @@ app = typer.Typer(
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})(run)
 app.command()(doctor)
 app.command()(perf)
+app.command()(blocks)
+app.command()(explain)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from cnflow.model.task import TaskState
+from cnflow.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,15 +50,6 @@ def live_line(moment: Moment, *, ended: bool = False) -> Text:
     """The same for a terminal: with colours, cut at the terminal's width."""
     line = Text(f"cnflow: {duration(moment.elapsed)} | ", no_wrap=True, overflow="ellipsis")
     return line.append_text(_state(moment, ended=ended))
-
-
-def duration(seconds: Seconds) -> str:
-    """``7 s``, ``2 min 5 s``, ``1 h 2 min``: two units at most, rounded down."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _state(moment: Moment, *, ended: bool) -> Text:

@@ -11,9 +11,11 @@ from cnflow.config.base import Settings
 from cnflow.config.providers import LocalProvider, ProviderSettings
 from cnflow.config.registry import PROVIDERS, parse_kind
 from cnflow.config.stagings import AnyStaging
+from cnflow.manager.pinning import listed_cores
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
+AcceleratorName = Annotated[str, Field(min_length=1)]
 
 
 class ExecutorSettings(Settings):
@@ -68,6 +70,17 @@ class HighThroughputExecutor(ExecutorSettings):
     mem_per_worker: float | None = Field(default=None, gt=0)
     """GiB that each worker counts for; None does not look at memory."""
 
+    available_accelerators: Annotated[int, Field(ge=0)] | list[AcceleratorName] = Field(default_factory=list)
+    """How many accelerators a node has, or their names. Each worker is shown one, by ``CUDA_VISIBLE_DEVICES``,
+    ``ROCR_VISIBLE_DEVICES`` and ``ZE_AFFINITY_MASK``, and a node has no more workers than these. A name may stand for
+    several (``"0,1"``) and may be there twice, for two workers that share it. Where there are more numbers than CUDA
+    devices, workers share these."""
+
+    cpu_affinity: str = "none"
+    """Which cores each worker keeps to: ``none``, ``block`` (neighbours: 0 and 1, then 2 and 3), ``block-reverse`` (the
+    last ones first), ``alternating`` (0 and 2, then 1 and 3), or a list of those of each worker of a node, such as
+    ``list:0,1:2-3``. OpenMP is told the same."""
+
     prefetch: int | None = Field(default=None, ge=0)
     """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
 
@@ -102,6 +115,19 @@ class HighThroughputExecutor(ExecutorSettings):
             name = value if isinstance(value, str) else value.__name__
             raise ValueError(f"a provider is made, such as provider=DockerProvider(); {name!r} only names one")  # noqa: TRY004 - pydantic wants ValueError
         return parse_kind(value, PROVIDERS, "provider")
+
+    @field_validator("available_accelerators", mode="before")
+    @classmethod
+    def _a_name_may_be_a_number(cls, value: object) -> object:
+        return [str(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+    @field_validator("cpu_affinity", mode="before")
+    @classmethod
+    def _cores_can_be_read(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        listed_cores(value.lower())
+        return value.lower()
 
     @field_validator("worker_port_range")
     @classmethod

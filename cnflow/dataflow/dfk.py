@@ -5,15 +5,20 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import joining
+from cnflow.dataflow.answers import answer
 from cnflow.dataflow.data_manager import DataManager, holds_files
+from cnflow.dataflow.explained import Known, explain
 from cnflow.dataflow.kernel import Kernel
 from cnflow.dataflow.records import NO_OPTIONS
 from cnflow.dataflow.task_table import TaskTable
 from cnflow.dataflow.wishes import NO_WISHES
 from cnflow.errors import ConfigurationError, ExecutorClosedError
+from cnflow.ids import TaskId
+from cnflow.live import Desk
 from cnflow.model.task import AppKind, TaskState, title_of
 
 if TYPE_CHECKING:
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
     from cnflow.dataflow.futures import AppFuture
     from cnflow.dataflow.records import AppOptions, TaskRecord
     from cnflow.dataflow.wishes import Wishes
-    from cnflow.ids import TaskId
     from cnflow.interfaces import Executor
     from cnflow.model.status import ExecutorStatus
     from cnflow.model.task import AppFunction
@@ -122,6 +126,16 @@ class DataFlowKernel(Kernel):
         """How each executor is doing. Safe from any thread."""
         return [executor.status() for executor in self.executors.values()]
 
+    def explain(self, task: int) -> str:
+        """Why the task of that number has no result yet: lines for people. Safe from any thread."""
+
+        def state(number: TaskId) -> TaskState | None:
+            with self._lock:
+                return self._machine.state_of(number)
+
+        known = Known(self._next, self._records, state, self._failures.future_of, self._executors)
+        return "\n".join(explain(TaskId(task), known))
+
     def wait_for_current_tasks(self) -> None:
         """Return when every task known now is final; raises nothing for those that failed."""
         concurrent.futures.wait(self._unfinished())
@@ -204,8 +218,11 @@ class DataFlowKernel(Kernel):
             self.cleanup()
 
     def start(self) -> None:
-        """Start the executors and tell whoever asked by `on_load`."""
+        """Start the executors, let other processes ask, and tell whoever asked by `on_load`."""
         for executor in list(self._executors.values()):
             executor.start(self._report)
+        desk = Desk(Path(self.run_dir), lambda question: answer(self, question))
+        self.on_cleanup(desk.close)
+        desk.open()
         for callback in _on_load:
             callback(self)

@@ -109,12 +109,13 @@ class Run:
         timer: for what comes after a grace.
     """
 
-    __slots__ = ("_closed", "_held", "_lock", "_process", "_sent", "_thread", "_timer", "reason")
+    __slots__ = ("_closed", "_held", "_lock", "_process", "_sent", "_thread", "_timer", "reason", "since")
 
     def __init__(self, timer: Timer) -> None:
         self.reason: BaseException | None = None
         """Why it was stopped, if it was."""
 
+        self.since = time.monotonic()
         self._timer = timer
         self._lock = threading.Lock()
         self._thread = threading.get_ident()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from cnflow.executors.thread_stops import Run, Stopped, Timer
 from cnflow.executors.thread_streams import captured
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
+from cnflow.words import duration
 from cnflow.worker.run import BASH, Call, Place, call, outputs_checked, users_part
 from cnflow.worker.streams import open_sinks, target_of
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from cnflow.config import ThreadPoolExecutor
     from cnflow.ids import TaskId
     from cnflow.interfaces import Report
+    from cnflow.model.status import BlockReport
 
 
 class Threads:
@@ -83,6 +86,19 @@ class Threads:
     def status(self) -> ExecutorStatus:
         """The driver itself is the one block, each thread a worker."""
         return ExecutorStatus(self.label, "", 1, 1, len(self._threads))
+
+    def block_reports(self) -> list[BlockReport]:
+        """None: the driver is no block."""
+        return []
+
+    def whereabouts(self, task: TaskId) -> list[str]:
+        """Whether a thread has *task*."""
+        if task not in self._runs:
+            return []
+        run = self._runs.get(task)
+        if run is not None:
+            return [f"has run for {duration(time.monotonic() - run.since)}, in a thread of executor {self.label!r}."]
+        return [f"waits for a thread of executor {self.label!r}: all {len(self._threads)} are taken."]
 
     def shutdown(self) -> None:
         """Let running tasks end, drop waiting ones, end the threads; not waiting for the thread that calls this."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cnflow.ids import ManagerId, TaskId
-    from cnflow.wire.messages import Function, ManagerInfo, ResultParcel, TaskParcel
+    from cnflow.wire.managers import AskTask, ManagerInfo
+    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 
 class SendWork(NamedTuple):
@@ -35,6 +36,13 @@ class SendDrain(NamedTuple):
 
     manager: ManagerId
     block: str
+
+
+class SendQuestion(NamedTuple):
+    """Pass on what the driver wants to know of a manager."""
+
+    manager: ManagerId
+    question: AskTask
 
 
 class TellDrained(NamedTuple):
@@ -82,6 +90,7 @@ Action = (
     | SendResults
     | SendCancel
     | SendDrain
+    | SendQuestion
     | SendHeartbeat
     | SendStop
     | Refuse

@@ -19,6 +19,7 @@ from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.managers import AskStanding, AskTask, Hold, TaskNow
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +116,12 @@ class Loop:
                 self._do(self._state.drain(message.block, now))
             elif isinstance(message, msg.AskIdle):
                 self._tell([msg.IdleTimes(self._state.idle_times(now))])
+            elif isinstance(message, AskStanding):
+                self._tell([self._state.standing(message.number, message.task, now)])
+            elif isinstance(message, AskTask):
+                self._do(self._state.asked(message, now))
+            elif isinstance(message, Hold):
+                self._state.hold(ManagerId(message.manager))
             else:
                 self._state.submitted(message.functions, msg.pair(message.tasks, attached))
         return True
@@ -139,6 +146,8 @@ class Loop:
             return self._state.registered(manager, message.info, now)
         if isinstance(message, msg.Leaving):
             return self._state.left(manager, message.reason)
+        if isinstance(message, TaskNow):
+            self._tell([message])
         return self._state.heard(manager, now)
 
     def _do(self, actions: list[on.Action]) -> None:
@@ -150,7 +159,7 @@ class Loop:
                 case on.SendResults(results):
                     heads, attached = msg.flatten(results)
                     self._tell([msg.Results(heads), *attached])
-                case on.SendCancel() | on.SendDrain() | on.SendHeartbeat() | on.SendStop():
+                case on.SendCancel() | on.SendDrain() | on.SendQuestion() | on.SendHeartbeat() | on.SendStop():
                     self._managers.send([action.manager, msg.encode(_order_in(action))])
                 case on.TellDrained(block):
                     self._tell([msg.Drained(block)])
@@ -169,8 +178,12 @@ class Loop:
         self._driver.send([msg.encode(head), *attached])
 
 
-def _order_in(action: on.SendCancel | on.SendDrain | on.SendHeartbeat | on.SendStop) -> msg.ToManager:
+def _order_in(
+    action: on.SendCancel | on.SendDrain | on.SendQuestion | on.SendHeartbeat | on.SendStop,
+) -> msg.ToManager:
     match action:
+        case on.SendQuestion(_, question):
+            return question
         case on.SendCancel(_, tasks):
             return msg.Cancel(tasks)
         case on.SendDrain(_, block):

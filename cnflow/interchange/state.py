@@ -25,6 +25,7 @@ from cnflow.interchange.actions import (
     SendCancel,
     SendDrain,
     SendHeartbeat,
+    SendQuestion,
     SendResults,
     SendStop,
     SendWork,
@@ -33,6 +34,7 @@ from cnflow.interchange.actions import (
     TellUp,
 )
 from cnflow.interchange.matching import Slots, match
+from cnflow.wire.managers import ManagerNow, Standing
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
@@ -41,11 +43,12 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId, ManagerId, TaskId
     from cnflow.units import Seconds
-    from cnflow.wire.messages import Function, ManagerInfo, ResultParcel, TaskParcel
+    from cnflow.wire.managers import AskTask, ManagerInfo
+    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 
 class _Manager:
-    __slots__ = ("functions", "heard", "held", "idle_since", "info", "is_draining", "spoken")
+    __slots__ = ("functions", "heard", "held", "idle_since", "info", "is_draining", "is_on_hold", "spoken")
 
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
         self.info = info
@@ -55,6 +58,11 @@ class _Manager:
         self.spoken = now
         self.idle_since = now  # means something while nothing is held
         self.is_draining = False
+        self.is_on_hold = False
+
+    @property
+    def is_active(self) -> bool:
+        return not (self.is_draining or self.is_on_hold)
 
 
 class Interchange:
@@ -144,7 +152,7 @@ class Interchange:
                 ours.append(parcel)
         if ours and not held:
             known.idle_since = now
-        if not known.is_draining:
+        if known.is_active:
             self._slots.update(manager, known.info.slots, window, len(held))
         return [SendResults(ours)] if ours else []
 
@@ -176,6 +184,39 @@ class Interchange:
             idle = 0.0 if known.held else now - known.idle_since
             times[known.info.block] = min(idle, times.get(known.info.block, idle))
         return times
+
+    def hold(self, manager: ManagerId) -> None:
+        """The driver wants *manager* to be given nothing more; one that is gone is none."""
+        known = self._managers.get(manager)
+        if known is not None:
+            known.is_on_hold = True
+            self._slots.forget(manager)
+
+    def standing(self, number: int, task: int, now: Seconds) -> Standing:
+        """The answer to a question: how the managers are, and where *task* is."""
+        managers = [
+            ManagerNow(
+                manager,
+                len(known.held),
+                0.0 if known.held else now - known.idle_since,
+                now - known.heard,
+                known.is_active,
+                known.is_draining,
+            )
+            for manager, known in self._managers.items()
+        ]
+        holder = next((manager for manager, known in self._managers.items() if task in known.held), b"")
+        queue = () if holder or task < 0 else self._queue  # it can be long: look through it only for a task in it
+        ahead = next((place for place, (waiting, _) in enumerate(queue) if waiting.id == task), -1)
+        return Standing(number, managers, holder, ahead)
+
+    def asked(self, question: AskTask, now: Seconds) -> list[Action]:
+        """The driver wants to know something of a manager; one that is gone is not asked."""
+        manager: ManagerId = question.manager  # type: ignore[assignment]  # plain bytes on the wire
+        if manager not in self._managers:
+            return []
+        self._managers[manager].spoken = now
+        return [SendQuestion(manager, question)]
 
     def left(self, manager: ManagerId, reason: str) -> list[Action]:
         """A manager said goodbye."""

@@ -3,5 +3,6 @@
 from cnflow.interfaces.executor import Executor, Report
 from cnflow.interfaces.provider import Provider
 from cnflow.interfaces.staging import DataManager, Staging
+from cnflow.interfaces.telling import Telling
 
-__all__ = ["DataManager", "Executor", "Provider", "Report", "Staging"]
+__all__ = ["DataManager", "Executor", "Provider", "Report", "Staging", "Telling"]

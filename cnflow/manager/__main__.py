@@ -21,6 +21,7 @@ def _use_root_only() -> None:
 def main() -> int:
     """Run a manager; its exit code is 0 when it was told to end."""
     from cnflow.manager.loop import Loop, UnreachableError  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.manager.pinning import PinningError  # noqa: PLC0415 - the same
     from cnflow.model.settings import ManagerSettings  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
@@ -32,7 +33,7 @@ def main() -> int:
         logging.getLogger(__name__).warning("cannot remove %s", file)
     try:
         return Loop(settings).run()
-    except UnreachableError as error:
+    except (UnreachableError, PinningError) as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the sentence says it all
         return 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import socket
 import tempfile
@@ -14,14 +15,17 @@ import cnflow
 from cnflow.addresses import first_reachable, in_url
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
+from cnflow.manager import devices
 from cnflow.manager import state as on
+from cnflow.manager.pinning import accelerator_variables, core_variables, cores_of_each
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.slots import Pace, slot_count
-from cnflow.manager.variables import cores_given, memory_given, worker_variables
+from cnflow.manager.variables import worker_variables
 from cnflow.model.settings import PROTOCOL, ManagerSettings
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.managers import AskTask, ManagerInfo, TaskNow
 from cnflow.wire.payload import MINOR
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
@@ -40,8 +44,10 @@ class Loop:
         self._clock = SystemClock()
         self._id = ManagerId(os.urandom(6))
         slots = slot_count(
-            _cores(), _memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
+            devices.cores(), devices.memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
         )
+        self._cores = cores_of_each(settings.cpu_affinity, slots, sorted(os.sched_getaffinity(0)))
+        self._cuda_devices = devices.cuda_devices() if len(settings.available_accelerators) > 1 else 0
         image = f"image {settings.image}, " if settings.image else ""
         self._host = socket.gethostname()
         where = f"{image}host {self._host}, block {settings.block}"
@@ -94,7 +100,7 @@ class Loop:
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
-        info = msg.ManagerInfo(
+        info = ManagerInfo(
             PROTOCOL,
             cnflow.__version__,
             MINOR,
@@ -103,6 +109,7 @@ class Loop:
             settings.image,
             self._state.slots,
             os.getpid(),
+            platform.python_version(),
         )
         self._interchange.send([msg.encode(msg.Register(info))])
 
@@ -143,6 +150,8 @@ class Loop:
                 self._do(self._state.cancelled(message.tasks, now))
             elif isinstance(message, msg.Drain):
                 self._state.drain()
+            elif isinstance(message, AskTask):
+                self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
             elif isinstance(message, msg.Refused):
                 self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):
@@ -218,12 +227,17 @@ class Loop:
             self._flush(worker)
 
     def _start(self, rank: WorkerRank) -> None:
+        names, slots = self._settings.available_accelerators, self._state.slots
+        cores = self._cores[rank] if self._cores else []
         environment = {
             **os.environ,
-            **worker_variables(rank, self._state.slots, self._id, self._settings.block),
+            **worker_variables(rank, slots, self._id, self._settings.block),
+            **core_variables(cores),
+            **accelerator_variables(rank, names, slots, self._cuda_devices),
         }
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self._id.hex()}-{rank}")
-        worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
+        with devices.keeping_to(cores):
+            worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
         self._workers[rank] = worker
         for source in self._sources(worker):
             self._by_source[source] = worker
@@ -261,11 +275,3 @@ class Loop:
 
     def _on_signal(self, number: int, frame: object) -> None:
         """Nothing: the wake-up descriptor has woken the loop already."""
-
-
-def _cores() -> float:
-    return cores_given(os.environ) or len(os.sched_getaffinity(0))
-
-
-def _memory() -> float:
-    return memory_given(os.environ) or float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

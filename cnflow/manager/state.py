@@ -83,13 +83,14 @@ _STILLBORN_LIMIT = 3
 
 
 class _Worker:
-    __slots__ = ("cancelled", "functions", "given", "killed_for", "ready", "tasks")
+    __slots__ = ("cancelled", "functions", "given", "killed_for", "ready", "since", "tasks")
 
     def __init__(self) -> None:
         self.ready = False
         self.tasks: deque[TaskParcel] = deque()  # written to its pipe, first one runs
         self.functions: set[FunctionId] = set()
         self.given = 0
+        self.since = Seconds(0.0)  # its first task runs
         self.cancelled: set[int] = set()  # ids of those among its tasks that are to be stopped
         self.killed_for: Optional[int] = None  # id of the task that did not stop
 
@@ -137,6 +138,13 @@ class Manager:
         """Ids of the tasks that are queued or with a worker."""
         parcels = [*self._queue, *(task for worker in self._workers.values() for task in worker.tasks)]
         return [task.id for task, _ in parcels]
+
+    def running(self, task: int, now: Seconds) -> tuple[int, float]:
+        """Rank of the worker that runs *task*, and for how many seconds; -1 if none does."""
+        for rank, worker in self._workers.items():
+            if worker.tasks and worker.tasks[0][0].id == task:
+                return rank, now - worker.since
+        return -1, 0.0
 
     def is_idle(self, rank: WorkerRank) -> bool:
         """Whether this worker has nothing to do."""
@@ -246,6 +254,7 @@ class Manager:
 
     def _watch(self, rank: WorkerRank, worker: _Worker, now: Seconds) -> None:
         """Another task runs in *worker* from now on, or none: until when it may."""
+        worker.since = now
         if self._deadlines:
             self._deadlines.pop(rank, None)
         if not worker.tasks or worker.killed_for is not None:

@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 4
+PROTOCOL = 6
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 
@@ -39,6 +39,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     cores_per_worker: float = 1.0
     mem_per_worker: Optional[float] = None
     """GiB that each worker may count on; None does not look at memory."""
+
+    available_accelerators: tuple[str, ...] = ()
+    """Each worker is shown one of these, by its rank; then there are no more workers than names."""
+
+    cpu_affinity: str = "none"
+    """Which cores each worker keeps to; see `cnflow.manager.pinning`."""
 
     prefetch: Optional[int] = None
     """Tasks that may wait in a manager beyond those that run; None adapts to how short they are."""

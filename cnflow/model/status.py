@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,30 @@ class ExecutorStatus:
 
     workers: int
     """Slots of the connected managers."""
+
+
+@dataclass(frozen=True)
+class BlockReport:
+    """A moment of one block."""
+
+    block: str
+    native: str
+    """The provider's own id; empty before the provider was asked."""
+
+    state: str
+    """``requested``, ``pending``, ``running`` or ``draining``."""
+
+    nodes: int
+    """Those whose manager is connected now."""
+
+    workers: int
+    """Slots of these."""
+
+    tasks: Optional[int]
+    """Given to these and not given back; None if nobody says."""
+
+    age: float
+    """Seconds since it was wanted."""
+
+    message: str
+    """Last words on it, one line: the provider's own, or why there is nothing of it yet."""

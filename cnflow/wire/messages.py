@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from cnflow.wire.managers import AskStanding, AskTask, Hold, ManagerInfo, Message, Standing, TaskNow
 from cnflow.wire.payload import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
-
-
-class _Message(msgspec.Struct, array_like=True, tag=True):
-    """Tagged with its class's name; fields go by position."""
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):
@@ -86,100 +83,87 @@ class Overrun(msgspec.Struct, array_like=True):
     walltime: float
 
 
-class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
-    """What a manager says of itself when it registers."""
-
-    protocol: int
-    cnflow: str
-    python: str
-    host: str
-    block: str
-    image: str
-    slots: int
-    pid: int
-
-
 # Driver -> interchange -> manager
-class Work(_Message):
+class Work(Message):
     """Tasks, and the functions that the receiver has not seen."""
 
     functions: list[Function]
     tasks: list[Task]
 
 
-class Cancel(_Message):
+class Cancel(Message):
     """Stop these tasks, or never begin them; those that are not there any more have ended, and were answered."""
 
     tasks: list[int]
 
 
-class BlockGone(_Message):
+class BlockGone(Message):
     """The provider says that this block has ended: its managers will not be heard again."""
 
     block: str
     reason: str
 
 
-class Drain(_Message):
+class Drain(Message):
     """Nothing more is to be run in this block: its managers end what they have, and leave."""
 
     block: str
 
 
-class AskIdle(_Message):
+class AskIdle(Message):
     """Say how long each block has held no task."""
 
 
-class Stop(_Message):
+class Stop(Message):
     """End in good order: nothing more will come."""
 
 
 # Manager -> interchange
-class Register(_Message):
+class Register(Message):
     """First message of a manager."""
 
     info: ManagerInfo
 
 
-class Done(_Message):
+class Done(Message):
     """Results, and how many tasks this manager is ready to hold in all: the interchange keeps it filled up to that."""
 
     window: int
     results: list[Result]
 
 
-class Heartbeat(_Message):
+class Heartbeat(Message):
     """I live; sent both ways when nothing else was."""
 
 
-class Leaving(_Message):
+class Leaving(Message):
     """The manager ends by its own decision; what it holds will not be run here."""
 
     reason: str
 
 
 # Interchange -> manager
-class Refused(_Message):
+class Refused(Message):
     """This manager cannot take part; it ends itself after saying why."""
 
     reason: str
 
 
 # Interchange -> driver
-class Bound(_Message):
+class Bound(Message):
     """Managers can connect now; *port* is 0 for a socket file."""
 
     port: int
 
 
-class ManagerUp(_Message):
+class ManagerUp(Message):
     """A manager registered."""
 
     id: bytes
     info: ManagerInfo
 
 
-class ManagerDown(_Message):
+class ManagerDown(Message):
     """A manager is gone, with the tasks that it held."""
 
     id: bytes
@@ -187,28 +171,28 @@ class ManagerDown(_Message):
     lost: list[int]
 
 
-class Drained(_Message):
+class Drained(Message):
     """A block that was to drain has no manager left; one that comes yet is given nothing."""
 
     block: str
 
 
-class IdleTimes(_Message):
+class IdleTimes(Message):
     """Seconds since each block held a task; 0 for one that holds some."""
 
     blocks: dict[str, float]
 
 
-class Results(_Message):
+class Results(Message):
     """Results of many tasks."""
 
     results: list[Result]
 
 
-ToInterchange = Union[Work, Cancel, BlockGone, Drain, AskIdle, Stop]
-FromManager = Union[Register, Done, Heartbeat, Leaving]
-ToManager = Union[Work, Cancel, Drain, Stop, Heartbeat, Refused]
-ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Results]
+ToInterchange = Union[Work, Cancel, BlockGone, Drain, AskIdle, AskStanding, AskTask, Hold, Stop]
+FromManager = Union[Register, Done, Heartbeat, TaskNow, Leaving]
+ToManager = Union[Work, Cancel, Drain, AskTask, Stop, Heartbeat, Refused]
+ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Standing, TaskNow, Results]
 
 Frames = Sequence[Any]
 """Large parts that travel beside a head: bytes, buffers or ZeroMQ frames; nobody on the way looks into them."""

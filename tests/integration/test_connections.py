@@ -12,8 +12,8 @@ from cnflow.addresses import addresses_of_this_machine, first_reachable
 from cnflow.errors import BlockError, InterchangeLostError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.model.settings import PROTOCOL
+from cnflow.wire import managers, sockets
 from cnflow.wire import messages as msg
-from cnflow.wire import sockets
 
 
 @python_app
@@ -72,7 +72,7 @@ def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
         server = sockets.new_key_pair()[0]
         for curve in (None, (server, *own)):
             stranger = sockets.connect(context, f"tcp://{address}:{port}", b"stranger", curve)
-            info = msg.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "evil", "0", "", 8, 1)
+            info = managers.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "evil", "0", "", 8, 1)
             stranger.raw.send_multipart([msg.encode(msg.Register(info))])
             stranger.raw.send_multipart([msg.encode(msg.Done(8, []))])
             assert [add(n, 1).result(30) for n in range(20)] == list(range(1, 21))

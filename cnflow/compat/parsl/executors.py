@@ -57,9 +57,7 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
         "worker_logdir_root",
     )
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "available_accelerators": (0, (), []),
         "block_error_handler": (True, False),
-        "cpu_affinity": ("none",),
         "drain_period": (None,),
         "interchange_launch_cmd": (None,),
         "launch_cmd": (None,),

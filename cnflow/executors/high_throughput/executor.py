@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from cnflow.addresses import is_loopback
 from cnflow.blocks import BlockController, Scaling, Wires
 from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
+from cnflow.executors.high_throughput.introspection import Introspection
 from cnflow.executors.high_throughput.line import Line
 from cnflow.executors.high_throughput.outcomes import outcome_of
 from cnflow.executors.high_throughput.packing import Packer
 from cnflow.executors.high_throughput.requests import Door, bind_to, expected_slots, request_for
+from cnflow.executors.high_throughput.roster import Roster
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange.loop import InterchangeSettings
 from cnflow.model.status import ExecutorStatus
@@ -21,6 +23,7 @@ from cnflow.model.task import Outcome, TaskToRun, title_of
 from cnflow.tails import quoted_tail
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import RunKeys
+from cnflow.wire.managers import Standing, TaskNow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -36,7 +39,7 @@ _BIND_WITHIN = 30.0
 """Seconds that an interchange gets from its start to its open port."""
 
 
-class HighThroughput:
+class HighThroughput(Introspection):
     """Runs tasks in worker processes; see `cnflow.interfaces.Executor`.
 
     Args:
@@ -74,7 +77,7 @@ class HighThroughput:
         """Those of them that are to be stopped."""
         self._submits = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
-        self._managers: dict[ManagerId, msg.ManagerInfo] = {}
+        self._roster = Roster(self._ask)
         self._error: CnflowError | None = None
         self._bound = threading.Event()
         self._port = 0
@@ -118,9 +121,8 @@ class HighThroughput:
 
     def status(self) -> ExecutorStatus:
         """Blocks as the provider sees them, managers and workers as the interchange does."""
-        managers = list(self._managers.values())
         blocks = self._blocks.living if self._blocks else 0
-        return ExecutorStatus(self.label, self.image, blocks, len(managers), sum(info.slots for info in managers))
+        return ExecutorStatus(self.label, self.image, blocks, len(self._roster.managers()), self._roster.workers)
 
     def shutdown(self) -> None:
         """End interchange, managers and blocks; what is unfinished is reported as ExecutorClosedError."""
@@ -128,6 +130,7 @@ class HighThroughput:
             return
         self._closing.set()
         self._bound.set()
+        self._roster.close()
         self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run was ended."))
         if self._blocks is not None:
             self._blocks.stop()
@@ -225,10 +228,10 @@ class HighThroughput:
                 self._port = port
                 self._bound.set()
             case msg.ManagerUp(manager, info):
-                self._managers[ManagerId(manager)] = info
+                self._roster.joined(ManagerId(manager), info)
                 self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
             case msg.ManagerDown(manager, reason, lost):
-                info = self._managers.pop(ManagerId(manager))
+                info = self._roster.left(ManagerId(manager))
                 where = f"manager {manager.hex()} on {info.host}, block {info.block}"
                 self._report_held(self._lost(TaskId(number), where, reason) for number in lost)
                 self._tell_blocks(lambda blocks: blocks.disconnected(info.block, info.slots))
@@ -236,6 +239,8 @@ class HighThroughput:
                 self._tell_blocks(lambda blocks: blocks.drained(block))
             case msg.IdleTimes(seconds):
                 self._tell_blocks(lambda blocks: blocks.idle_times(seconds))
+            case Standing() | TaskNow():
+                self._roster.answered(message)
 
     def _tell_blocks(self, what: Callable[[BlockController], None]) -> None:
         if self._blocks is not None:

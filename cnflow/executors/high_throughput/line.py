@@ -17,6 +17,7 @@ import msgspec
 
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.managers import AskStanding, AskTask, Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 _END_WITHIN = 5.0
 """Seconds that an interchange told to stop gets before it is killed."""
 
-Order = msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle
+Order = msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle | AskStanding | AskTask | Hold
 
 _MOST_TASKS = 5_000
 """In one message, so that the interchange can begin with the first while the next are packed."""

@@ -55,9 +55,11 @@ def request_for(
         executor=settings.label,
         block=block,
         image=settings.image,
-        max_workers=settings.max_workers,
+        max_workers=_most_workers(settings),
         cores_per_worker=settings.cores_per_worker,
         mem_per_worker=settings.mem_per_worker,
+        available_accelerators=accelerators(settings),
+        cpu_affinity=settings.cpu_affinity,
         prefetch=settings.prefetch,
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
@@ -72,15 +74,27 @@ def expected_slots(settings: HighThroughputExecutor) -> int:
 
     Where nothing is known of the node it is `max_workers`, or one, as the reference has it.
     """
+    most = _most_workers(settings)
     cores = None
     if isinstance(settings.provider, LocalProvider):
         cores = float(len(os.sched_getaffinity(0)))
     elif isinstance(settings.provider, DockerProvider):
         cores = settings.provider.cpus
     if cores is None:
-        return settings.max_workers or 1
-    plenty = (settings.mem_per_worker or 0.0) * GIB * (settings.max_workers or cores / settings.cores_per_worker + 1)
-    return slot_count(cores, plenty, settings.cores_per_worker, settings.mem_per_worker, settings.max_workers)
+        return most or 1
+    plenty = (settings.mem_per_worker or 0.0) * GIB * (most or cores / settings.cores_per_worker + 1)
+    return slot_count(cores, plenty, settings.cores_per_worker, settings.mem_per_worker, most)
+
+
+def accelerators(settings: HighThroughputExecutor) -> tuple[str, ...]:
+    """Names of the accelerators of a node."""
+    given = settings.available_accelerators
+    return tuple(map(str, range(given))) if isinstance(given, int) else tuple(given)
+
+
+def _most_workers(settings: HighThroughputExecutor) -> int | None:
+    limits = [limit for limit in (settings.max_workers, len(accelerators(settings)) or None) if limit is not None]
+    return min(limits, default=None)
 
 
 def bind_to(hosts: Collection[str | None]) -> str:

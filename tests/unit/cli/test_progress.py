@@ -1,9 +1,8 @@
 import io
 
-import pytest
 from rich.console import Console
 
-from cnflow.cli.progress import Moment, duration, live_line, news, plain_line
+from cnflow.cli.progress import Moment, live_line, news, plain_line
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import TaskState
 
@@ -56,11 +55,3 @@ def test_a_terminal_shows_failure_in_red():
     console = Console(file=screen, force_terminal=True, color_system="standard")
     console.print(live_line(Moment({TaskState.FAILED: 2}, [], 0.0)))
     assert "\x1b[1;31m2 failed" in screen.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (125, "2 min 5 s"), (3600, "1 h 0 min"), (90_061, "25 h 1 min")],
-)
-def test_a_duration_is_told_in_two_units_at_most(seconds, words):
-    assert duration(seconds) == words

@@ -36,9 +36,14 @@ def test_parameters_that_tune_what_is_not_here_are_taken():
     assert made.label == "a"
 
 
-@pytest.mark.parametrize(
-    "given", [{"available_accelerators": 2}, {"cpu_affinity": "block"}, {"launch_cmd": "x"}, {"drain_period": 5}]
-)
+def test_accelerators_and_cores_are_said_as_in_parsl():
+    made = executor(available_accelerators=("0", "1"), cpu_affinity="alternating")
+    assert (made.available_accelerators, made.cpu_affinity) == (["0", "1"], "alternating")
+    assert executor(available_accelerators=2).available_accelerators == 2
+    assert executor(available_accelerators=()).available_accelerators == []
+
+
+@pytest.mark.parametrize("given", [{"launch_cmd": "x"}, {"drain_period": 5}])
 def test_a_parameter_that_would_change_what_runs_is_refused_by_name(given):
     with pytest.raises(NotCoveredError, match=f"HighThroughputExecutor.{next(iter(given))}="):
         executor(**given)

@@ -9,6 +9,7 @@ from cnflow.interchange.actions import (
     SendCancel,
     SendDrain,
     SendHeartbeat,
+    SendQuestion,
     SendResults,
     SendStop,
     SendWork,
@@ -17,7 +18,8 @@ from cnflow.interchange.actions import (
     TellUp,
 )
 from cnflow.interchange.state import Interchange
-from cnflow.wire.messages import Function, ManagerInfo, Result, Task
+from cnflow.wire.managers import AskTask, ManagerInfo, ManagerNow, Standing
+from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
@@ -254,6 +256,40 @@ def test_a_block_is_idle_for_as_long_as_its_busiest_manager():
     state.done(A, 1, results(0), 10)
     state.done(A, 1, [], 12)  # says nothing of tasks
     assert state.idle_times(13) == {"0": 3}
+
+
+def test_a_manager_on_hold_ends_what_it_has_and_is_given_nothing_more():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    assert given(state.dispatch(0)) == {A: [0, 1]}
+    state.hold(A)
+    state.hold(B)
+    assert state.done(A, 2, results(0, 1), 1) == [SendResults(results(0, 1))]
+    assert state.dispatch(1) == []
+    joined(state, B)
+    assert given(state.dispatch(2)) == {B: [2]}
+
+
+def test_how_things_stand_is_told_when_asked():
+    state = interchange()
+    joined(state, A, slots=1)
+    joined(state, B, slots=1)
+    state.hold(B)
+    state.submitted([FUNCTION], tasks(5, 6, 7))
+    state.dispatch(1)
+    expected = [ManagerNow(A, 1, 0.0, 4, True, False), ManagerNow(B, 0, 4, 4, False, False)]
+    assert state.standing(9, 5, 4) == Standing(9, expected, A, -1)
+    assert state.standing(1, 7, 4) == Standing(1, expected, b"", 1)
+    state.drain("0", 4)
+    assert [manager.is_draining for manager in state.standing(2, -1, 4).managers] == [True, True]
+
+
+def test_a_question_is_passed_on_to_a_manager_that_is_there():
+    state = interchange()
+    joined(state, A)
+    assert state.asked(AskTask(1, A, 5), 0) == [SendQuestion(A, AskTask(1, A, 5))]
+    assert state.asked(AskTask(2, B, 5), 0) == []
 
 
 class WhateverHappens(RuleBasedStateMachine):

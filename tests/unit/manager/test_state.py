@@ -52,6 +52,16 @@ def test_each_worker_gets_one_task_while_nothing_is_known_of_their_length():
     assert given(state.dispatch(0)) == [(1, 2)]
 
 
+def test_the_task_that_runs_is_told_with_how_long_it_has():
+    state = running(manager(slots=1, prefetch=1), 0)
+    state.work([FUNCTION], tasks(0, 1))
+    state.dispatch(5)
+    assert [state.running(number, 7) for number in (0, 1, 2)] == [(0, 2), (-1, 0.0), (-1, 0.0)]
+    state.returned(0, [value(0)], 8)
+    state.dispatch(8)
+    assert [state.running(number, 9) for number in (0, 1)] == [(-1, 0.0), (0, 1)]
+
+
 def test_a_function_is_written_once_to_each_worker():
     state = running(manager(slots=1), 0)
     state.work([FUNCTION], tasks(0, 1))

@@ -1,0 +1,89 @@
+"""What managers say of themselves, and questions about them; part of the control messages, see `messages`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Message(msgspec.Struct, array_like=True, tag=True):
+    """Tagged with its class's name; fields go by position."""
+
+
+class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
+    """What a manager says of itself when it registers."""
+
+    protocol: int
+    cnflow: str
+    python: str
+    host: str
+    block: str
+    image: str
+    slots: int
+    pid: int
+    python_version: str = ""
+    """In full, such as 3.12.4; for people."""
+
+
+class ManagerNow(msgspec.Struct, array_like=True, frozen=True):
+    """A moment of one manager, as the interchange sees it."""
+
+    id: bytes
+    tasks: int
+    """That it was given and has not given back."""
+
+    idle: float
+    """Seconds since it held a task; 0 while it holds one."""
+
+    silent: float
+    """Seconds since it was heard."""
+
+    is_active: bool
+    """It is given tasks: neither draining nor on hold."""
+
+    is_draining: bool
+
+
+# Driver -> interchange
+class AskStanding(Message):
+    """Say how the managers are, and where *task* is; -1 asks for none. *number* comes back with the answer."""
+
+    number: int
+    task: int
+
+
+class Standing(Message):
+    """Answers AskStanding."""
+
+    number: int
+    managers: list[ManagerNow]
+    holder: bytes
+    """The manager that has the task; empty if none has."""
+
+    ahead: int
+    """Tasks that wait for a manager before it does; -1 if it does not wait here."""
+
+
+class Hold(Message):
+    """Give this manager nothing more; what it has it keeps."""
+
+    manager: bytes
+
+
+# Driver -> interchange -> manager, and the answer back
+class AskTask(Message):
+    """Say whether *manager* runs *task*. *number* comes back with the answer."""
+
+    number: int
+    manager: bytes
+    task: int
+
+
+class TaskNow(Message):
+    """Answers AskTask."""
+
+    number: int
+    rank: int
+    """Of the worker that runs it; -1 if none does."""
+
+    seconds: float
+    """That it has run for."""

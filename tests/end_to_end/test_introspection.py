@@ -1,0 +1,197 @@
+"""What a run tells of itself while it goes on: to its own script, and to `cnflow blocks` and `cnflow explain`."""
+
+import json
+import platform
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import cnflow
+from cnflow import Config, live, python_app
+from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.providers import LocalProvider
+
+
+@python_app(executors=["htex"])
+def hold(began, release):
+    """Runs from when it has made the one file until the other is there."""
+    import os
+    import time
+    from pathlib import Path
+
+    Path(began).touch()
+    while not Path(release).exists():
+        time.sleep(0.02)
+    return os.getpid()
+
+
+@python_app(executors=["htex"])
+def after(*_):
+    return True
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A run with one worker that has a task, which goes on until the test ends."""
+    runs = tmp_path / "runinfo"
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    htex = HighThroughputExecutor(provider=provider, max_workers=1, prefetch=0)
+    began, release = tmp_path / "began", tmp_path / "release"
+    with cnflow.load(Config(executors=[htex, ThreadPoolExecutor(max_threads=1)], run_dir=str(runs))) as dfk:
+        hold(str(began), str(release))
+        wait_until(began.exists)
+        yield dfk
+        release.touch()
+
+
+def command(*args, cwd):
+    done = subprocess.run(
+        [sys.executable, "-m", "cnflow.cli", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout.splitlines() or done.stderr.splitlines()
+
+
+def test_managers_are_told_by_the_references_names(held):
+    htex = held.executors["htex"]
+    [manager] = htex.connected_managers()
+    assert {name: manager[name] for name in ("block_id", "worker_count", "tasks", "idle_duration", "active")} == {
+        "block_id": "0",
+        "worker_count": 1,
+        "tasks": 1,
+        "idle_duration": 0.0,
+        "active": True,
+    }
+    assert manager["hostname"] == socket.gethostname()
+    assert manager["python_version"] == platform.python_version()
+    assert manager["cnflow_version"] == cnflow.__version__
+    assert 0 <= manager["last_heartbeat_age"] < 60
+    assert (htex.connected_blocks(), htex.connected_workers, htex.outstanding) == (["0"], 1, 1)
+
+
+def test_a_manager_on_hold_is_given_nothing_more(held, tmp_path):
+    htex = held.executors["htex"]
+    [manager] = htex.connected_managers()
+    htex.hold_worker(manager["manager"])
+    waiting = after()
+    (tmp_path / "release").touch()
+    wait_until(lambda: htex.outstanding == 1)
+    [manager] = htex.connected_managers()
+    assert (manager["active"], manager["tasks"]) == (False, 0)
+    assert "Put on hold: 1 manager." in held.explain(waiting.tid)
+    assert not waiting.done()
+    held.cleanup()
+    assert htex.connected_managers() == []
+
+
+def test_a_manager_that_is_not_connected_cannot_be_held(held):
+    with pytest.raises(UnknownNameError, match="No manager is called 'abc'"):
+        held.executors["htex"].hold_worker("abc")
+
+
+def test_before_anything_is_connected_there_is_nothing_to_tell(tmp_path):
+    htex = HighThroughputExecutor(provider=LocalProvider(init_blocks=0))
+    with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path))) as dfk:
+        executor = dfk.executors["htex"]
+        assert executor.connected_managers() == executor.connected_blocks() == []
+        assert executor.connected_workers == executor.outstanding == 0
+
+
+def test_another_process_is_told_why_a_task_waits(held, tmp_path):
+    after(after())
+    code, lines = command("explain", 0, cwd=tmp_path)
+    assert code == 0
+    assert re.fullmatch(r"Task 0 \(hold\) has run for \d+ s, in worker 0 of manager \w+ on (.*), block 0\.", lines[0])
+    assert f" on {socket.gethostname()}, " in lines[0]
+    assert command("explain", 2, cwd=tmp_path) == (
+        0,
+        [
+            "Task 2 (after) waits for 1 future that is not done:",
+            "  task 1 (after), launched",
+            "Task 1 (after) waits for a worker of executor 'htex'; it is the next.",
+            "Connected: 1 worker of 1 manager, with 1 task.",
+        ],
+    )
+
+
+def test_another_process_is_told_the_blocks(held, tmp_path):
+    code, [head, row] = command("blocks", "--run", held.run_dir, cwd="/")
+    assert code == 0
+    assert " ".join(head.split()) == "executor block provider id state nodes workers tasks age last message"
+    assert row.split()[:2] == ["htex", "0"]
+    assert row.split()[3:7] == ["running", "1", "1", "1"]
+    assert head.index("state") == row.index("running")
+    shown = json.loads("\n".join(command("blocks", "--json", cwd=tmp_path)[1]))
+    assert [(block["block"], block["tasks"]) for block in shown["blocks"]] == [("0", 1)]
+
+
+def test_a_run_in_a_folder_with_a_long_name_can_be_asked(tmp_path):
+    runs = tmp_path / ("long" * 30) / ("longer" * 20)
+    with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(runs))) as dfk:
+        assert live.ask(live.going_on(runs), {"ask": "blocks"}) == {"blocks": []}
+        assert live.going_on(runs) == dfk.run_dir
+
+
+def test_a_question_that_nobody_knows_is_answered_with_those_that_are_known(tmp_path):
+    with (
+        cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk,
+        pytest.raises(ConfigurationError, match="Known: blocks, explain"),
+    ):
+        live.ask(dfk.run_dir, {"ask": "block"})
+
+
+def test_the_newest_run_that_goes_on_is_asked(tmp_path):
+    config = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))
+    with cnflow.load(config):
+        pass
+    with pytest.raises(ConfigurationError, match=r"goes on: the newest, .*000, has ended"):
+        live.going_on(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"The run in .*000 has ended"):
+        live.going_on(tmp_path / "000")
+    with cnflow.load(config):
+        (tmp_path / "007").mkdir()  # ended, whatever it was
+        assert live.going_on(tmp_path).name == "001"
+    assert not list(tmp_path.rglob(live.FILE))
+
+
+def test_a_run_whose_driver_was_killed_has_ended(tmp_path):
+    script = (
+        "import os, signal, cnflow; from cnflow import Config; from cnflow.executors import ThreadPoolExecutor\n"
+        "cnflow.load(Config(executors=[ThreadPoolExecutor()], usage_tracking=0))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "runinfo" / "000" / live.FILE).exists()
+    assert command("blocks", cwd=tmp_path) == (2, ["No run in runinfo goes on: the newest, runinfo/000, has ended."])
+
+
+def test_somebody_who_says_nothing_does_not_delay_the_end(tmp_path, monkeypatch):
+    with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk:
+        silent = socket.socket(socket.AF_UNIX)
+        monkeypatch.chdir(dfk.run_dir)
+        silent.connect(live.FILE)
+    with silent:
+        assert silent.recv(1) == b""
+
+
+def test_where_no_run_ever_was_says_how_to_name_one(tmp_path):
+    code, [line] = command("explain", 3, cwd=tmp_path)
+    assert (code, line) == (2, "There is no run in runinfo. Say --run DIR, with the folder of the run or of all runs.")

@@ -1,0 +1,29 @@
+import pytest
+
+from cnflow.config import HighThroughputExecutor, LocalProvider
+from cnflow.executors.high_throughput.requests import Door, accelerators, expected_slots, request_for
+from cnflow.ids import BlockId, RunId
+
+
+@pytest.mark.parametrize(
+    ("given", "names"), [(0, ()), ([], ()), (3, ("0", "1", "2")), (["0,1", "2"], ("0,1", "2")), ([0, 1], ("0", "1"))]
+)
+def test_a_number_of_accelerators_counts_from_zero(given, names):
+    assert accelerators(HighThroughputExecutor(available_accelerators=given)) == names
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, None),
+        ({"max_workers": 8}, 8),
+        ({"available_accelerators": 2}, 2),
+        ({"available_accelerators": 2, "max_workers": 8}, 2),
+        ({"available_accelerators": ["0", "0", "1"], "max_workers": 2}, 2),
+    ],
+)
+def test_a_node_has_no_more_workers_than_accelerators(settings, expected, tmp_path):
+    executor = HighThroughputExecutor(provider=LocalProvider(), cores_per_worker=0.01, **settings)
+    manager = request_for(executor, BlockId("0"), RunId("r"), tmp_path, Door([], "ipc:///x", None)).manager
+    assert manager.max_workers == expected
+    assert expected is None or expected_slots(executor) == expected
