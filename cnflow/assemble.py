@@ -24,10 +24,8 @@ from cnflow.config.registry import load as load_class
 from cnflow.dataflow import DataFlowKernel, current, joining
 from cnflow.dataflow.known import KnownResults
 from cnflow.dataflow.makers import Makers
-from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints
 from cnflow.dataflow.router import Place, Router
 from cnflow.errors import ConfigurationError, UnknownNameError
-from cnflow.executors.threads import Threads
 from cnflow.ids import RunId
 
 if TYPE_CHECKING:
@@ -153,6 +151,10 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
 
 
 def _known_results(config: Config, run_dir: Path) -> KnownResults:
+    if not config.checkpoint_files and not config.checkpoint_mode:
+        return KnownResults(files_by_content=config.cache_files_by == "content")
+    from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints  # noqa: PLC0415 - a database; most runs need none
+
     earlier = LoadedCheckpoints(config.checkpoint_files) if config.checkpoint_files else None
     mode = config.checkpoint_mode
     checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
@@ -161,6 +163,8 @@ def _known_results(config: Config, run_dir: Path) -> KnownResults:
 
 def _joiner(config: Config) -> Executor:
     """The executor for the functions of join apps."""
+    from cnflow.executors.threads import Threads  # noqa: PLC0415 - most runs join nothing, and none waits for its import
+
     return Threads(ThreadPoolExecutor(label=joining.LABEL, max_threads=config.internal_tasks_max_threads))
 
 

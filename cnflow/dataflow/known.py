@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.memo import InFlight, Memo, key_of, telling_files_apart
+from cnflow.dataflow.memo.table import InFlight, Memo
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,6 +58,8 @@ class KnownResults:
         Raises:
             MemoKeyError: an argument cannot be part of a key; names it.
         """
+        from cnflow.dataflow.memo import key_of, telling_files_apart  # noqa: PLC0415 - most runs remember nothing
+
         image = (executor.digest.result() or executor.image) if executor.image else ""
         with telling_files_apart(by_content=self._files_by_content):
             return key_of(task, image, ignored)
