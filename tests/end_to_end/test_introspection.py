@@ -83,7 +83,7 @@ def test_managers_are_told_by_the_references_names(held):
     assert manager["python_version"] == platform.python_version()
     assert manager["cnflow_version"] == cnflow.__version__
     assert 0 <= manager["last_heartbeat_age"] < 60
-    assert (htex.connected_blocks(), htex.connected_workers, htex.outstanding) == (["0"], 1, 1)
+    assert (htex.connected_blocks(), htex.connected_workers, htex.outstanding()) == (["0"], 1, 1)
 
 
 def test_a_manager_on_hold_is_given_nothing_more(held, tmp_path):
@@ -92,7 +92,7 @@ def test_a_manager_on_hold_is_given_nothing_more(held, tmp_path):
     htex.hold_worker(manager["manager"])
     waiting = after()
     (tmp_path / "release").touch()
-    wait_until(lambda: htex.outstanding == 1)
+    wait_until(lambda: htex.outstanding() == 1)
     [manager] = htex.connected_managers()
     assert (manager["active"], manager["tasks"]) == (False, 0)
     assert "Put on hold: 1 manager." in held.explain(waiting.tid)
@@ -111,7 +111,7 @@ def test_before_anything_is_connected_there_is_nothing_to_tell(tmp_path):
     with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path))) as dfk:
         executor = dfk.executors["htex"]
         assert executor.connected_managers() == executor.connected_blocks() == []
-        assert executor.connected_workers == executor.outstanding == 0
+        assert executor.connected_workers == executor.outstanding() == 0
 
 
 def test_another_process_is_told_why_a_task_waits(held, tmp_path):

@@ -42,6 +42,10 @@ class ParslSettings(Settings):
         except ConfigurationError as error:
             raise TypeCheckError(str(error)) from None
 
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it
+        for ours, given in self._by_our_names({name: value}).items():
+            super().__setattr__(ours, given)
+
     @classmethod
     def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters of Parsl's as this class's own.
@@ -49,6 +53,10 @@ class ParslSettings(Settings):
         Raises:
             NotCoveredError: one asks for what is not here.
         """
+        return cls._by_our_names(given)
+
+    @classmethod
+    def _by_our_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for name, value in given.items():
             if name in cls.NOT_YET:

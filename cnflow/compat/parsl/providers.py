@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -36,7 +36,3 @@ class LocalProvider(ParslSettings, providers.LocalProvider):
     def label(self) -> str:
         """Parsl's name for the kind of provider."""
         return "local"
-
-    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - as any settings'
-        if name not in self.NEEDLESS:
-            super().__setattr__(name, value)

@@ -32,7 +32,6 @@ class Introspection:
     _bound: threading.Event
     _closing: threading.Event
 
-    @property
     def outstanding(self) -> int:
         """Tasks that wait or run."""
         return len(self._held)

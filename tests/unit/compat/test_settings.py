@@ -96,6 +96,17 @@ def test_a_wrong_type_is_a_type_error():
         parsl().Config([], 2)
 
 
+def test_parameters_are_set_later_by_parsls_names():
+    made = executor()
+    made.max_workers_per_node = 3
+    made.poll_period = 1
+    assert (made.max_workers, made.max_workers_per_node) == (3, 3)
+    with pytest.raises(NotCoveredError, match="launch_cmd="):
+        made.launch_cmd = "x"
+    with pytest.raises(ConfigurationError, match="Did you mean 'max_workers'"):
+        made.max_worker = 2
+
+
 def test_a_typo_is_told():
     with pytest.raises(ConfigurationError, match="Did you mean 'max_workers'"):
         executor(max_worker=2)
