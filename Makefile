@@ -30,6 +30,11 @@ test: venv ## Run every test that this machine can run; builds the images where 
 conformance: venv ## Run the public tests of the released Parsl on cnflow (ARGS="--only threads tests/test_bash_apps")
 	.venv/bin/python tests/conformance/run.py $(ARGS)
 
+.PHONY: chaos
+chaos: venv ## Run tasks under a fault each second (MINUTES=30 SEED=7 IMAGE=...); writes a table in docs/reliability.md
+	@.venv/bin/python tests/chaos/run.py --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(IMAGE),--image $(IMAGE)) --markdown docs/reliability.md
+
 .PHONY: demo
 demo: venv ## Run examples/digits.py in containers, or where no Docker engine is in processes of this machine
 	@if images/engine.sh; then images/build.sh $(BASE); else images/digits-venv.sh; fi

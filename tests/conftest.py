@@ -59,7 +59,7 @@ while True:
 
 
 def pytest_runtest_setup(item):
-    for name, missing in (("docker", _no_docker), ("pythons", _no_pythons)):
+    for name, missing in _MISSING.items():
         if item.get_closest_marker(name) and (why := missing()):
             _skip_or_fail(name, why)
 
@@ -102,6 +102,33 @@ def _pyenv(minor):
 def _no_pythons():
     missing = sorted(set(MINORS) - _interpreters().keys())
     return f"No interpreter for Python {', '.join(missing)}. Run: pyenv install {' '.join(missing)}" if missing else ""
+
+
+def _no_root():
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "Namespaces, mounts and control groups are made by root on Linux alone. Run: sudo .venv/bin/pytest"
+    lacking = [name for name in ("ip", "iptables", "mount") if shutil.which(name, path=_SYSTEM_PATH) is None]
+    return f"No {' and '.join(lacking)}. Run: sudo apt-get install iproute2 iptables mount" if lacking else ""
+
+
+def _no_dockerd():
+    there = shutil.which("dockerd", path=_SYSTEM_PATH)
+    return _no_root() or _no_docker() or ("" if there else "No dockerd. Run: sudo apt-get install docker.io")
+
+
+def _no_cc():
+    return "" if shutil.which("cc") else "No C compiler. Run: sudo apt-get install gcc libc6-dev"
+
+
+_SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+_MISSING = {
+    "cc": _no_cc,
+    "docker": _no_docker,
+    "dockerd": _no_dockerd,
+    "pythons": _no_pythons,
+    "root": _no_root,
+}
+"""Marker -> what says why that cannot be had here."""
 
 
 @pytest.fixture(scope="session")

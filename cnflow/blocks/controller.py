@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cnflow.blocks.strategy import Change, Situation, Strategy
     from cnflow.config import ProviderSettings
+    from cnflow.ids import NativeId
     from cnflow.interfaces import Provider
     from cnflow.model.block import BlockRequest
     from cnflow.model.status import BlockReport
@@ -79,6 +80,9 @@ class BlockController:
         self._clock = SystemClock()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests: dict[BlockId, BlockRequest] = {}
+        self._to_remove: set[NativeId] = set()
+        """Blocks whose removal the provider did not answer; asked for again with the next look."""
+
         self._next_look = self._clock.now()
         self._is_woken = False
         self._is_stopping = False
@@ -130,7 +134,7 @@ class BlockController:
                 self._submit_what_may()
                 self._wait()
         finally:
-            self._provider.cancel(list(self._fleet.living.values()))
+            self._provider.cancel([*self._fleet.living.values(), *self._to_remove])
 
     def _decide(self) -> None:
         self._is_woken, self.enough_for = False, -1  # before the count: who adds to it from now on wakes again
@@ -180,7 +184,18 @@ class BlockController:
             self._wires.ask_idle()
         self._next_look = Seconds(self._clock.now() + self._provider.poll_period)
 
+    def _remove(self, blocks: set[NativeId]) -> None:
+        self._to_remove |= blocks
+        try:
+            self._provider.cancel(list(self._to_remove))
+        except BlockError as error:
+            logger.warning("the provider does not answer; %d blocks are removed later: %s", len(self._to_remove), error)
+        else:
+            self._to_remove.clear()
+
     def _look(self) -> None:
+        if self._to_remove:
+            self._remove(set())
         living = self._fleet.living
         if not living:
             self._fleet.provider_is_silent = False
@@ -234,7 +249,7 @@ class BlockController:
                 case Remove(block, native):
                     logger.info("block %s (%s) is removed", block, native)
                     self._requests.pop(block, None)
-                    self._provider.cancel([native])
+                    self._remove({native})
                 case TellGone(block, reason, is_news):
                     logger.log(logging.WARNING if is_news else logging.INFO, "%s", reason)
                     self._wires.gone(block, reason)

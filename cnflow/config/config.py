@@ -49,6 +49,11 @@ class Config(Settings):
     retries: int = Field(default=0, ge=0)
     """How often a task that failed is tried again."""
 
+    max_pending: int | None = Field(default=None, ge=1)
+    """Most tasks that are submitted and not finished: a call of an app beyond that blocks until one is, so that a
+    script which makes tasks faster than they run does not fill the memory. None is without limit. Calls by a join app,
+    by a task in a thread and by a future's callback are counted and never blocked, since tasks may wait for them."""
+
     app_cache: bool = True
     """False runs every task, whatever its app says of ``cache``."""
 

@@ -69,11 +69,13 @@ class DataFlowKernel(Kernel):
         options: AppOptions = NO_OPTIONS,
         wishes: Wishes = NO_WISHES,
     ) -> AppFuture:
-        """Make a task of one call of *app*, whose files are staged; returns at once.
+        """Make a task of one call of *app*, whose files are staged; returns at once, or as `Config.max_pending` says.
 
         Raises:
             ConfigurationError: no executor can run it or move its files, or the run has ended. It was not submitted.
         """
+        if self._room.limit is not None:
+            self._room.wait()
         if wishes is not NO_WISHES or holds_files(args, kwargs):
             return self._data.run(app, args, kwargs, options, wishes)
         return self.enter(app, args, kwargs, options).future
@@ -220,7 +222,7 @@ class DataFlowKernel(Kernel):
     def start(self) -> None:
         """Start the executors, let other processes ask, and tell whoever asked by `on_load`."""
         for executor in list(self._executors.values()):
-            executor.start(self._report)
+            executor.start(self._room.passing(self._report))
         desk = Desk(Path(self.run_dir), lambda question: answer(self, question))
         self.on_cleanup(desk.close)
         desk.open()

@@ -14,6 +14,7 @@ from cnflow.dataflow.known import Answer, KnownResults
 from cnflow.dataflow.machine import Changes, Ended, Machine, Verdict
 from cnflow.dataflow.outside import OutsideFutures
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
+from cnflow.dataflow.room import Room
 from cnflow.dataflow.steps import NOTHING, Settled, Step
 from cnflow.dataflow.tries import noted
 from cnflow.dataflow.verdicts import has_failed, state_name_of
@@ -71,6 +72,7 @@ class Kernel:
 
         self._outside = OutsideFutures(lambda number: self._machine.submitted(number, (), 0, 0), self._outside_done)
         self._lock = threading.RLock()
+        self._room = Room(config.max_pending, self._lock, lambda: 0 if self._closed else len(self._records))
         self._next = 0
         self._cancelled: set[TaskId] = set()
         """Those that are not final yet."""
@@ -176,7 +178,7 @@ class Kernel:
         if executor.label in self._executors:
             raise ConfigurationError(f"Two executors are labelled {executor.label!r}; give each its own label.")
         self._executors[executor.label] = executor
-        executor.start(self._report)
+        executor.start(self._room.passing(self._report))
 
     # From executors
 
@@ -227,6 +229,7 @@ class Kernel:
             if record.memo_key is not None:
                 launch = [*launch, *self._results.settled(task, record, done=state is TaskState.DONE)]
         self._results.flush()
+        self._room.tell()
         return Step(settled, launch)
 
     def _apply(self, step: Step) -> None:

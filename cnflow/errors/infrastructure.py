@@ -13,12 +13,13 @@ class InfrastructureError(CnflowError):
 class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public name
     """The worker process ended under the task; *exitcode* is as `subprocess.Popen.returncode`: negative is a signal."""
 
-    def __init__(self, task: str, where: str, exitcode: int, stderr_tail: str = "") -> None:
+    def __init__(self, task: str, where: str, exitcode: int, stderr_tail: str = "", cause: str = "") -> None:
         self.task = task
         self.where = where
         self.exitcode = exitcode
         self.stderr_tail = stderr_tail
-        super().__init__(task, where, exitcode, stderr_tail)
+        self.cause = cause
+        super().__init__(task, where, exitcode, stderr_tail, cause)
 
     def __str__(self) -> str:
         how = (
@@ -27,7 +28,8 @@ class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public na
             else f"was killed by {signal_name(-self.exitcode)}"
         )
         said = under("The last lines of its stderr:", self.stderr_tail)
-        return f"{self.task} ended its worker, which {how} ({self.where}).{said}"
+        why = f", {self.cause}" if self.cause else ""
+        return f"{self.task} ended its worker, which {how}{why} ({self.where}).{said}"
 
 
 class ManagerLost(InfrastructureError):  # noqa: N818 - the reference's public name

@@ -17,6 +17,7 @@ from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import devices
 from cnflow.manager import state as on
+from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.pinning import accelerator_variables, core_variables, cores_of_each
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.slots import Pace, slot_count
@@ -54,6 +55,7 @@ class Loop:
         self._state = on.Manager(slots, Pace(settings.prefetch), MINOR, where)
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
+        self._out_of_memory = OutOfMemory()
         self._poller = sockets.poller()
         self._window = 0
         self._going = True
@@ -196,9 +198,10 @@ class Loop:
         worker.close()
         worker.signal_session(signal.SIGKILL)  # what its task started and left behind
         rank = WorkerRank(worker.rank)
-        logger.warning("worker %d ended with exit code %d", rank, exitcode)
+        cause = self._out_of_memory.cause() if exitcode == -signal.SIGKILL else ""
+        logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")
         del self._workers[rank]
-        self._do(self._state.exited(rank, exitcode, worker.last_lines()))
+        self._do(self._state.exited(rank, exitcode, worker.last_lines(), cause))
 
     def _do(self, actions: list[on.Action]) -> None:
         touched: dict[WorkerRank, WorkerProcess] = {}

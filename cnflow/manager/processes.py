@@ -110,7 +110,8 @@ class WorkerProcess:
         """Pass what it printed on to the manager's own stderr, and remember the end of it."""
         try:
             while not self.output_closed and (data := os.read(self.output, _CHUNK)):
-                os.write(2, data)
+                with contextlib.suppress(OSError):  # a full disk takes the log, not the tasks
+                    os.write(2, data)
                 self._tail = (self._tail + data)[-_TAIL_BYTES:]
             self.output_closed = True
         except BlockingIOError:

@@ -220,8 +220,8 @@ class Manager:
             self._workers[rank].killed_for = self._workers[rank].tasks[0][0].id
         return [KillWorker(rank) for rank in late]
 
-    def exited(self, rank: WorkerRank, exitcode: int, stderr_tail: str) -> list[Action]:
-        """A worker's process ended. Its slot is filled again."""
+    def exited(self, rank: WorkerRank, exitcode: int, stderr_tail: str, cause: str = "") -> list[Action]:
+        """A worker's process ended; *cause* is what else is known of why. Its slot is filled again."""
         worker = self._workers[rank]
         self._deadlines.pop(rank, None)
         again: list[TaskParcel] = []
@@ -232,7 +232,7 @@ class Manager:
             elif task.id == worker.killed_for:
                 self._results.append(self._overrun(task))
             elif place == 0 and worker.killed_for is None:
-                loss = Loss(f"{self._where}, worker {rank}", exitcode, stderr_tail)
+                loss = Loss(f"{self._where}, worker {rank}", exitcode, stderr_tail, cause)
                 self._results.append((Result(task.id, ResultKind.WORKER_LOST, encode_loss(loss)), NO_FRAMES))
             else:
                 again.append(parcel)

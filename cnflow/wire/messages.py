@@ -74,6 +74,8 @@ class Loss(msgspec.Struct, array_like=True):
     where: str
     exitcode: int
     stderr_tail: str
+    cause: str = ""
+    """What else is known of why it ended, in words."""
 
 
 class Overrun(msgspec.Struct, array_like=True):

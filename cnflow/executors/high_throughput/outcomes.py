@@ -64,7 +64,7 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
         )
     if kind == ResultKind.WORKER_LOST:
         loss = decode_loss(body)
-        return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail)
+        return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail, loss.cause)
     sent, found, where = bytes(body).decode().split(" ", 2)
     return PythonMismatchError(
         f"{task} was refused: its code was pickled on Python {sent} and the workers run Python {found} ({where}). "

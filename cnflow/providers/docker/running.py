@@ -99,7 +99,8 @@ class Follower:
         try:
             with self.log_file.open("ab", buffering=0) as log:
                 for chunk in self._running.output():
-                    log.write(chunk)
+                    with contextlib.suppress(OSError):  # a full disk takes the log, not what is known of its end
+                        log.write(chunk)
             self.exit_code = self._running.exit_code()
         finally:
             self._running.close()

@@ -24,6 +24,7 @@ class Provider:
         self.calls = []
         self.is_silent = False
         self.refuses = None
+        self.is_deaf = False
         self.changed = threading.Condition()
 
     def submit(self, request):
@@ -46,6 +47,9 @@ class Provider:
     def cancel(self, blocks):
         with self.changed:
             self.calls += [("cancel", native) for native in blocks]
+            self.changed.notify_all()
+            if self.is_deaf:
+                raise BlockError("it does not answer")
             for native in blocks:
                 self.blocks.pop(native, None)
             self.changed.notify_all()
@@ -181,3 +185,18 @@ def test_a_block_that_ends_is_told_of_with_the_end_of_its_log(setting, tmp_path)
     ((_, block, reason),) = this.told
     assert block == "0"
     assert "out of licences" in reason
+
+
+def test_a_block_that_could_not_be_removed_is_removed_later(setting):
+    this = setting(poll_period=0.01)
+    this.want(1)
+    this.provider.wait_for(lambda: this.names("submit") == ["0"])
+    this.controller.connected("0", 1)
+    this.provider.is_deaf = True
+    this.provider.blocks["native-0"] = BlockState.ENDED
+    this.provider.wait_for(lambda: this.names("cancel").count("native-0") > 2)
+    assert this.errors == []
+    assert "native-0" in this.provider.blocks
+    this.provider.is_deaf = False
+    this.provider.wait_for(lambda: "native-0" not in this.provider.blocks)
+    this.provider.wait_for(lambda: this.names("submit") == ["0", "1"])

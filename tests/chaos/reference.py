@@ -1,0 +1,119 @@
+"""What becomes of tasks when a worker, a manager or the interchange is killed: one script for Parsl and cnflow.
+
+For Parsl: ``python tests/chaos/reference.py`` with an environment that has it, and is active.
+For cnflow, which takes the script as it is: ``cnflow run --parsl tests/chaos/reference.py``.
+"""
+
+import collections
+import concurrent.futures
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import parsl
+from parsl import Config, python_app
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+
+TASKS = 12
+SECONDS = 0.5
+PATIENCE = 60.0
+"""Seconds after which a task that is not done is taken for one that never will be."""
+
+
+@python_app
+def work(seconds):
+    import os
+    import time
+
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def config(retries):
+    executor = HighThroughputExecutor(
+        label="htex",
+        max_workers_per_node=1,
+        cores_per_worker=0.1,
+        heartbeat_period=1,
+        heartbeat_threshold=4,
+        address="127.0.0.1",
+        encrypted=False,
+        provider=LocalProvider(init_blocks=2, min_blocks=2, max_blocks=2),
+    )
+    return Config(executors=[executor], retries=retries, run_dir=tempfile.mkdtemp(), strategy="simple")
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def manager_of(worker):
+    """The process above *worker* that its block began with, or cnflow's manager."""
+    pid = worker
+    while (above := parent_of(pid)) not in {1, os.getpid()}:
+        pid = above
+        words = Path(f"/proc/{pid}/cmdline").read_text()
+        if ("process_worker_pool" in words or "cnflow/manager" in words) and "sh\0-c" not in words:
+            break
+    return pid
+
+
+def interchange():
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if "interchange" in (folder / "cmdline").read_text() and parent_of(folder.name) == os.getpid():
+                return int(folder.name)
+        except OSError:
+            continue
+    raise LookupError("no interchange")
+
+
+FAULTS = {
+    "worker": lambda worker: worker,
+    "manager": manager_of,
+    "interchange": lambda _: interchange(),
+}
+
+
+def strike(victim, retries):
+    parsl.load(config(retries))
+    workers = {work(0.3).result(60) for _ in range(2)}
+    time.sleep(1)
+    futures = [work(SECONDS) for _ in range(TASKS)]
+    time.sleep(SECONDS / 2)
+    os.kill(FAULTS[victim](min(workers)), signal.SIGKILL)
+    begin = time.monotonic()
+    concurrent.futures.wait(futures, timeout=PATIENCE)
+    seconds = time.monotonic() - begin
+    ends = collections.Counter(
+        "never ended" if not future.done() else type(future.exception()).__name__ if future.exception() else "done"
+        for future in futures
+    )
+    later = work(0)
+    try:
+        later.result(20)
+        after = "further tasks run"
+    except Exception as error:  # what becomes of it is the question
+        after = f"a further task: {type(error).__name__}"
+    told = ", ".join(f"{count} {what}" for what, count in sorted(ends.items()))
+    print(f"| {victim} killed (signal 9) | {retries} | {told} | {seconds:.1f} s | {after} |", flush=True)
+
+
+def main():
+    print(f"{parsl.__name__} {parsl.__version__}: {TASKS} tasks of {SECONDS} s on two blocks of one worker")
+    for victim in FAULTS:
+        for retries in (0, 2):
+            child = os.fork()  # a run each: what one left behind is not the next one's
+            if not child:
+                try:
+                    strike(victim, retries)
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    main()

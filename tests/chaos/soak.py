@@ -1,0 +1,266 @@
+"""A run of many tasks under faults: submits them, strikes, waits for every future, and compares with the ledger."""
+
+import random
+import statistics
+import threading
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from faults import Fault
+from world import LABEL, Ledger, World, children, until
+
+import cnflow
+from cnflow import Config, python_app
+from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider
+
+THRESHOLD = 3.0
+"""Seconds of silence after which a manager is given up, or gives up."""
+
+KINDS = {"short": 86, "long": 8, "failing": 4, "huge": 2}
+"""Of a hundred tasks."""
+
+HUGE = 3 * 2**20
+"""Bytes that go to the task and come back."""
+
+PENDING = 60
+"""Tasks that are submitted and not finished."""
+
+PATIENCE = 120.0
+"""Seconds, after the last fault, within which every future is to be done."""
+
+
+class Plan(NamedTuple):
+    tasks: int
+    seconds: float
+    """Tasks are spread over this time; a fault strikes every `every` seconds of it."""
+
+    seed: int
+    folder: Path
+    faults: list[Fault]
+    every: float = 1.0
+    image: str = ""
+    """Of the containers in which some of the tasks run; empty for none."""
+
+
+class Strike(NamedTuple):
+    fault: Fault
+    at: float
+    tasks: list[int]
+    """That ran there."""
+
+
+class Row(NamedTuple):
+    """What is told of one kind of fault."""
+
+    fault: str
+    times: int
+    hit: int
+    lost: int
+    doubled: int
+    recovery: float | None
+    """Median seconds until all tasks that ran there were begun anew, or done."""
+
+
+class Account(NamedTuple):
+    """What came of a soak."""
+
+    tasks: int
+    kinds: Counter
+    lost: list[int]
+    """Not done, or failed where they should not have."""
+
+    doubled: list[int]
+    """Reported as done more than once."""
+
+    wrong: list[int]
+    """Done with a value that no try of it returned."""
+
+    again: int
+    """Tasks of which more than one try came to its end: all but one were dropped."""
+
+    left: list[int]
+    """Processes that were there after the run."""
+
+    rows: list[Row]
+    seconds: float
+    slips: list[str]
+    """Errors of those lost, for whoever looks for the reason."""
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong or self.left)
+
+
+def make_app(path: str, executor: str):
+    @python_app(executors=[executor])
+    def work(task, kind, seconds, load):
+        import os
+        import socket
+        import time
+
+        token = f"{os.getpid()}-{time.monotonic_ns()}"
+
+        def note(what, *more):
+            fields = [what, task, time.monotonic(), socket.gethostname(), os.getpid(), os.getppid(), *more]
+            ledger = os.open(path, os.O_WRONLY | os.O_APPEND)
+            os.write(ledger, (" ".join(map(str, fields)) + "\n").encode())
+            os.close(ledger)
+
+        note("begin")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(min(0.02, seconds))
+        note("end", token)
+        if kind == "failing":
+            raise ValueError(token)
+        return token, load[::-1]
+
+    return work
+
+
+class Soak:
+    """One soak, from its plan to its account."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._chance = random.Random(plan.seed)
+        self._label = uuid.uuid4().hex if plan.image else ""
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        shared = plan.folder / "shared"
+        shared.mkdir()
+        shared.chmod(0o777)
+        self._ledger = Ledger(shared / "ledger")
+        self._world = World(self._ledger, THRESHOLD, self._label)
+        self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
+        self._done_at: dict[int, float] = {}
+        self._told: Counter = Counter()
+        """Task -> how often an executor reported it as done."""
+
+        self._strikes: list[Strike] = []
+
+    def run(self) -> Account:
+        begin = time.monotonic()
+        before = set(children(_own_pid()))
+        with cnflow.load(self._config()) as dfk:
+            self._count_reports(dfk)
+            apps = {"htex": make_app(str(self._ledger.path), "htex")}
+            if self._plan.image:
+                apps["boxes"] = make_app("/shared/ledger", "boxes")
+            for app in apps.values():
+                app(-1, "short", 0, b"").result(90)  # all that starts once has started
+            over = threading.Event()
+            striker = threading.Thread(target=self._strike, args=(over,), name="striker")
+            striker.start()
+            try:
+                self._submit(apps)
+            finally:
+                over.set()
+                striker.join()
+            self._world.settle()
+            futures = [future for _, future in self._futures.values()]
+            until(lambda: all(future.done() for future in futures), PATIENCE)
+            dfk.cleanup()
+        until(lambda: not set(children(_own_pid())) - before and not self._world.containers(), 15)
+        left = sorted(set(children(_own_pid())) - before) + [0 for _ in self._world.containers()]
+        return self._account(left, time.monotonic() - begin)
+
+    def _config(self) -> Config:
+        timing = {"heartbeat_period": THRESHOLD / 5, "heartbeat_threshold": THRESHOLD, "max_workers": 1}
+        executors = [HighThroughputExecutor(provider=LocalProvider(init_blocks=3, max_blocks=3), **timing)]
+        if self._plan.image:
+            mounts = {str(self._ledger.path.parent): "/shared"}
+            create = {"labels": {LABEL: self._label}}
+            boxes = DockerProvider(init_blocks=2, max_blocks=2, mounts=mounts, create=create)
+            executors.append(HighThroughputExecutor(label="boxes", image=self._plan.image, provider=boxes, **timing))
+        return Config(
+            executors=executors,
+            run_dir=str(self._plan.folder / "runinfo"),
+            max_pending=PENDING,
+            retries=1000,
+            retry_handler=lambda error, _: 2000 if isinstance(error, ValueError) else 1,
+            initialize_logging=True,
+        )
+
+    def _count_reports(self, dfk: cnflow.DataFlowKernel) -> None:
+        """Look over the kernel's shoulder: a second report of a task is dropped there, and would never be seen."""
+        for executor in dfk.executors.values():
+            report = executor._report
+            executor._report = lambda outcomes, report=report: (self._note(outcomes), report(outcomes))
+
+    def _note(self, outcomes) -> None:
+        self._told.update(outcome.id for outcome in outcomes if outcome.error is None)
+
+    def _submit(self, apps) -> None:
+        plan, chance = self._plan, self._chance
+        begin = time.monotonic()
+        kinds = chance.choices(list(KINDS), list(KINDS.values()), k=plan.tasks)
+        for number, kind in enumerate(kinds):
+            ahead = begin + plan.seconds * number / plan.tasks - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            seconds = chance.uniform(0.2, 0.8) if kind == "long" else chance.choice([0, 0, 0.005, 0.02])
+            load = chance.randbytes(HUGE if kind == "huge" else 20)
+            where = "boxes" if "boxes" in apps and chance.random() < 0.3 else "htex"
+            future = apps[where](number, kind, seconds, load)
+            self._futures[number] = (kind, future)
+            future.add_done_callback(lambda future, number=number, load=load: self._check(number, load, future))
+
+    def _check(self, number: int, load: bytes, future) -> None:
+        self._done_at[number] = time.monotonic()
+        if future.exception() is None and future.result()[1] != load[::-1]:
+            self._told[f"wrong {number}"] += 1
+
+    def _strike(self, over: threading.Event) -> None:
+        chance = random.Random(self._plan.seed + 1)
+        faults = [fault for fault in self._plan.faults if self._label or not fault.in_containers]
+        while not over.wait(self._plan.every):
+            fault = chance.choices(faults, [fault.weight for fault in faults])[0]
+            at = time.monotonic()
+            hit = fault.strike(self._world, chance)
+            if hit is not None:
+                self._strikes.append(Strike(fault, at, hit))
+
+    def _account(self, left: list[int], seconds: float) -> Account:
+        ledger = self._ledger
+        ledger.look()
+        lost, wrong, slips = [], [], []
+        for number, (kind, future) in self._futures.items():
+            error = future.exception() if future.done() else TimeoutError("never done")
+            if isinstance(error, ValueError) if kind == "failing" else error is None:
+                token = str(error) if error else future.result()[0]
+                if token not in ledger.ended.get(number, []) or self._told[f"wrong {number}"]:
+                    wrong.append(number)
+            else:
+                lost.append(number)
+                slips.append(f"{number} ({kind}): {type(error).__name__}: {error}")
+        doubled = [future.tid for _, future in self._futures.values() if self._told[future.tid] > 1]
+        again = sum(len(tokens) > 1 for tokens in ledger.ended.values())
+        kinds = Counter(kind for kind, _ in self._futures.values())
+        rows = [self._row(fault, set(lost), set(doubled)) for fault in self._plan.faults]
+        rows = [row for row in rows if row.times]
+        return Account(len(self._futures), kinds, lost, doubled, wrong, again, left, rows, seconds, slips)
+
+    def _row(self, fault: Fault, lost: set[int], doubled: set[int]) -> Row:
+        strikes = [strike for strike in self._strikes if strike.fault is fault]
+        hit = [task for strike in strikes for task in strike.tasks]
+        times = [self._recovered(strike) for strike in strikes if strike.tasks]
+        recovery = statistics.median(times) if times else None
+        return Row(fault.name, len(strikes), len(hit), len(lost & set(hit)), len(doubled & set(hit)), recovery)
+
+    def _recovered(self, strike: Strike) -> float:
+        """Seconds until the last of the tasks that it hit was begun anew, or done."""
+
+        def moment(task: int) -> float:
+            begun = [at for at in self._ledger.started.get(task, []) if at > strike.at]
+            return min([*begun, self._done_at.get(task, float("inf"))])
+
+        return max(moment(task) for task in strike.tasks) - strike.at
+
+
+def _own_pid() -> int:
+    import os
+
+    return os.getpid()

@@ -1,0 +1,145 @@
+"""Results that are too large to hold them all: `max_pending` bounds what is on its way."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import cnflow
+from cnflow import Config, join_app, python_app
+from cnflow.config import ThreadPoolExecutor
+
+SCRIPT = """\
+import resource, sys, threading
+from pathlib import Path
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor
+from cnflow.providers import LocalProvider
+
+COUNT, SIZE, PENDING = 1000, 10 * 2**20, 8
+
+@python_app
+def large(number):
+    return bytes([number % 256]) * SIZE
+
+def interchange():
+    for child in Path("/proc/self/task").glob("*/children"):
+        for pid in child.read_text().split():
+            if "cnflow.interchange" in Path(f"/proc/{pid}/cmdline").read_text():
+                return pid
+
+def peak(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+
+seen = []
+def take(future):
+    value = future.result()
+    seen.append((len(value), value[0]))
+
+executor = HighThroughputExecutor(provider=LocalProvider(), max_workers=2, cores_per_worker=0.5)
+with cnflow.load(Config(executors=[executor], max_pending=PENDING)):
+    for number in range(COUNT):
+        large(number).add_done_callback(take)
+    cnflow.wait_for_current_tasks()
+    print(peak("self"), peak(interchange()))
+assert sorted(seen) == sorted((SIZE, number % 256) for number in range(COUNT))
+"""
+
+
+@pytest.mark.timeout(180)
+def test_a_thousand_results_of_10_mb_each_are_read_within_a_few_hundred_mb(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    driver, interchange = map(int, done.stdout.split())
+    assert driver < 500, "MiB"
+    assert interchange < 400, "MiB"
+
+
+@pytest.fixture
+def threads(tmp_path):
+    def load(**options):
+        return cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path), **options))
+
+    return load
+
+
+@python_app
+def wait_for(event):
+    event.wait(30)
+
+
+def test_a_call_beyond_it_blocks_until_a_task_is_done(threads, until):
+    go_on, entered = threading.Event(), []
+
+    def submit():
+        for number in range(5):
+            wait_for(go_on)
+            entered.append(number)
+
+    with threads(max_pending=3):
+        thread = threading.Thread(target=submit)
+        thread.start()
+        until(lambda: len(entered) == 3)
+        time.sleep(0.2)
+        assert len(entered) == 3
+        go_on.set()
+        thread.join(20)
+        assert len(entered) == 5
+
+
+def test_who_waits_is_told_when_the_run_ends(threads, until):
+    go_on, said = threading.Event(), []
+
+    def submit():
+        try:
+            for _ in range(5):
+                wait_for(go_on)
+        except cnflow.errors.CnflowError as error:
+            said.append(str(error))
+
+    with threads(max_pending=2, exit_mode="cleanup") as dfk:
+        thread = threading.Thread(target=submit)
+        thread.start()
+        until(lambda: dfk.task_count == 2)
+        threading.Timer(0.3, go_on.set).start()
+    thread.join(20)
+    assert "after its run had ended" in said[0]
+
+
+def test_tasks_that_others_wait_for_are_never_held_up(threads):
+    @python_app
+    def one(number):
+        return number
+
+    @join_app
+    def many(count):
+        return [one(number) for number in range(count)]
+
+    @python_app
+    def calls():
+        return one(7).result(20)
+
+    chained = []
+    with threads(max_pending=1):
+        assert many(20).result(20) == list(range(20))
+        assert calls().result(20) == 7
+        one(1).add_done_callback(lambda _: chained.append(one(2)))
+        until_chained = time.monotonic() + 20
+        while not chained:
+            assert time.monotonic() < until_chained
+            time.sleep(0.01)
+        assert chained[0].result(20) == 2
+
+
+def test_none_is_no_limit(threads):
+    go_on = threading.Event()
+    with threads():
+        futures = [wait_for(go_on) for _ in range(1000)]
+        go_on.set()
+        assert [future.result(20) for future in futures] == [None] * 1000

@@ -1,0 +1,112 @@
+"""A clock that is set back by an hour under a whole run: every process of it reads the wall clock through a library.
+
+libfaketime would do, but for its clock_nanosleep, which fails where the monotonic clock is left alone.
+"""
+
+import os
+import struct
+import subprocess
+import sys
+
+import pytest
+
+LIBRARY = """\
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile long *shift; /* seconds, in a file that all processes share */
+
+__attribute__((constructor)) static void begin(void) {
+    int file = open(getenv("CLOCK_SHIFT"), O_RDONLY);
+    void *map = mmap(NULL, sizeof *shift, PROT_READ, MAP_SHARED, file, 0);
+    if (map != MAP_FAILED) shift = map;
+    close(file);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && shift && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += *shift;
+    return failed;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec fine;
+    clock_gettime(CLOCK_REALTIME, &fine);
+    now->tv_sec = fine.tv_sec;
+    now->tv_usec = fine.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *now) {
+    struct timespec fine;
+    clock_gettime(CLOCK_REALTIME, &fine);
+    if (now) *now = fine.tv_sec;
+    return fine.tv_sec;
+}
+"""
+
+SCRIPT = """\
+import struct, sys, time
+import cnflow
+from cnflow import Config, python_app
+from cnflow.errors import AppTimeout
+from cnflow.executors import HighThroughputExecutor
+from cnflow.providers import LocalProvider
+
+@python_app
+def clock(seconds=0.0):
+    import os, time
+    time.sleep(seconds)
+    return time.time(), os.getppid()
+
+@python_app(walltime=0.5)
+def too_long():
+    while True:
+        pass
+
+def shift(seconds):
+    with open(sys.argv[1], "r+b") as file:  # in place: it is mapped
+        file.write(struct.pack("l", seconds))
+
+executor = HighThroughputExecutor(max_workers=1, heartbeat_period=0.3, heartbeat_threshold=1.2)
+with cnflow.load(Config(executors=[executor], retries=0)) as dfk:
+    before, manager = clock().result(30)
+    running = [clock(0.3) for _ in range(5)]
+    shift(-3600)
+    after = [future.result(30) for future in running]
+    time.sleep(2)                                   # longer than the threshold, in which nothing may be lost
+    late = clock().result(30)
+    assert late[0] < before - 3000, "the clock was not set back: the test shows nothing"
+    assert time.time() < before - 3000
+    assert {parent for _, parent in [*after, late]} == {manager}, "the manager was given up"
+    assert isinstance(too_long().exception(30), AppTimeout)
+    shift(7200)
+    assert clock(0.5).result(30)[1] == manager
+    assert dfk.executor_status()[0].managers == 1
+print("all")
+"""
+
+
+@pytest.mark.cc
+def test_a_clock_set_back_an_hour_and_then_forward_three_changes_nothing(tmp_path):
+    shift, library, script = tmp_path / "shift", tmp_path / "clock.so", tmp_path / "script.py"
+    shift.write_bytes(struct.pack("l", 0))
+    script.write_text(SCRIPT)
+    compiler = ["cc", "-shared", "-fPIC", "-o", str(library), "-x", "c", "-"]
+    subprocess.run(compiler, input=LIBRARY, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script), str(shift)],
+        cwd=tmp_path,
+        env={**os.environ, "LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("all\n", 0), done.stderr

@@ -1,0 +1,167 @@
+"""Containers that are killed, or stand still and come back; and an engine that goes away and comes back."""
+
+import contextlib
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import docker
+import pytest
+
+from cnflow.config import DockerProvider
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+
+def provider(label, **options):
+    return DockerProvider(create={"labels": {"cnflow.test": label}}, **options)
+
+
+@pytest.fixture
+def label():
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def containers(engine, label):
+    def there(client=engine):
+        return client.containers.list(ignore_removed=True, filters={"label": f"cnflow.test={label}"})
+
+    return there
+
+
+def test_a_killed_container_is_replaced_and_what_it_held_is_run_again(load, ledger, image_base, label, containers):
+    with load(provider(label), image=image_base, heartbeat_period=1, heartbeat_threshold=30):
+        ledger_in_container = [square.result(60) for square in [squared(n) for n in range(3)]]
+        futures = [squared(n, 0.3) for n in range(6)]
+        (container,) = containers()
+        container.kill()
+        assert [future.result(60) for future in futures] == [0, 1, 4, 9, 16, 25]
+        assert [one.id for one in containers()] != [container.id]
+    assert ledger_in_container == [0, 1, 4]
+    assert containers() == []
+
+
+def squared(number, seconds=0.0, path=""):
+    from cnflow import python_app
+
+    @python_app
+    def work(number, seconds, path):
+        import os
+        import time
+
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.01)
+        if path:
+            with open(path, "a") as file:  # noqa: PTH123 - the same, in a container
+                file.write(f"{number} {os.uname().nodename}\n")
+        return number * number
+
+    return work(number, seconds, path)
+
+
+def test_a_container_that_stood_still_too_long_is_not_heard_when_it_goes_on(
+    load, image_base, label, containers, tmp_path, until
+):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    settings = {"image": image_base, "heartbeat_period": 0.5, "heartbeat_threshold": 3}
+    two = provider(label, init_blocks=2, max_blocks=2, mounts={str(shared): "/shared"})
+    with load(two, **settings) as dfk:
+        until(lambda: dfk.executor_status()[0].managers == 2, 60)
+        futures = [squared(n, 1.0, "/shared/ledger") for n in range(6)]
+        time.sleep(0.5)
+        paused = containers()[0]
+        paused.pause()
+        try:
+            assert [future.result(60) for future in futures] == [0, 1, 4, 9, 16, 25]
+        finally:
+            with contextlib.suppress(docker.errors.APIError):
+                paused.unpause()
+        until(lambda: paused.id not in {one.id for one in containers()}, 60)
+        assert squared(7).result(60) == 49
+    assert containers() == []
+
+
+@pytest.fixture
+def own_engine(monkeypatch, engine, image_base, until):
+    """An engine that this test starts and stops: its own socket, data, bridge; holds the image with Python."""
+    made = OwnEngine(until)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    try:
+        made.start()
+        save = subprocess.Popen(["docker", "save", image_base], stdout=subprocess.PIPE)
+        subprocess.run(["docker", "-H", made.host, "load"], stdin=save.stdout, check=True, capture_output=True)
+        save.stdout.close()
+        assert save.wait() == 0
+        yield made
+    finally:
+        made.remove()
+
+
+class OwnEngine:
+    def __init__(self, until):
+        self._until = until
+        self._root = Path(tempfile.mkdtemp(prefix="cnfe-", dir="/tmp"))  # its socket files want a short path
+        self._bridge = f"cnfbr{os.getpid()}"
+        self._log = (self._root / "log").open("ab")
+        self.host = f"unix://{self._root}/docker.sock"
+        self.process = None
+        subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=True)
+        address = f"10.214.{os.getpid() % 250}.1/24"
+        subprocess.run(["ip", "addr", "add", address, "dev", self._bridge], check=True)
+        subprocess.run(["ip", "link", "set", self._bridge, "up"], check=True)
+        (self._root / "daemon.json").write_text(json.dumps({"features": {"buildkit": False}}))
+
+    def start(self):
+        folders = [f"--{name}={self._root / name}" for name in ("data-root", "exec-root", "pidfile")]
+        folders += [f"--config-file={self._root / 'daemon.json'}"]
+        network = [f"--bridge={self._bridge}", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]
+        command = ["dockerd", f"--host={self.host}", *folders, *network]
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)
+        self._until(self._answers, 60)
+
+    def _answers(self):
+        assert self.process.poll() is None, (self._root / "log").read_text()[-2000:]
+        return subprocess.run(["docker", "-H", self.host, "info"], capture_output=True, check=False).returncode == 0
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)  # it ends its containers, as `systemctl stop docker` does
+        self.process.wait(60)
+
+    def remove(self):
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+        self._log.close()
+        subprocess.run(["ip", "link", "del", self._bridge], check=True)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self._root) in line]
+        for mount in reversed(mounts):
+            subprocess.run(["umount", mount], check=False, capture_output=True)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+@pytest.mark.dockerd
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's sockets, when no engine is
+def test_an_engine_that_stops_and_starts_again_during_a_run_costs_no_task(
+    load, own_engine, label, image_base, containers, until
+):
+    settings = {"image": image_base, "heartbeat_period": 0.5, "heartbeat_threshold": 3}
+    with load(provider(label, host=own_engine.host), **settings) as dfk:
+        assert squared(2).result(90) == 4
+        futures = [squared(n, 0.5) for n in range(8)]
+        own_engine.stop()
+        until(lambda: dfk.executor_status()[0].managers == 0, 30)
+        time.sleep(2)
+        own_engine.start()
+        assert [future.result(90) for future in futures] == [n * n for n in range(8)]
+    with contextlib.closing(docker.DockerClient(base_url=own_engine.host)) as client:
+        assert containers(client) == []
+    gc.collect()

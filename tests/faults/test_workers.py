@@ -1,0 +1,110 @@
+"""Workers that die under their task: each task hears of its own worker's end alone, and of how it ended."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cnflow import python_app
+from cnflow.config import DockerProvider, LocalProvider
+from cnflow.errors import WorkerLost
+
+GROUPS = Path("/sys/fs/cgroup")
+MEBIBYTE = 2**20
+
+
+@python_app
+def ends_by(number):
+    import os
+
+    os.kill(os.getpid(), number)
+
+
+@python_app
+def leaves(code):
+    import sys
+
+    sys.stderr.write("that was all\n")
+    sys.exit(code)
+
+
+@python_app
+def hog(mebibytes):
+    import time
+
+    held = [bytes([1]) * 2**20 for _ in range(mebibytes)]
+    time.sleep(0.1)
+    return len(held)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
+def test_a_signal_is_named_and_takes_one_task_alone(load, ledger, number):
+    with load(max_workers=2, cores_per_worker=0.1):
+        others = [ledger.app(n, 0.3) for n in range(6)]
+        lost = ends_by(number)
+        more = [ledger.app(n, 0) for n in range(6, 12)]
+        assert number.name in str(lost.exception(30))
+        assert isinstance(lost.exception(30), WorkerLost)
+        assert lost.exception().exitcode == -number
+        assert [future.result(30)[0] for future in (*others, *more)] == list(range(12))
+    assert ledger.runs() == dict.fromkeys(range(12), 1)
+
+
+def test_an_exit_is_told_with_its_code_and_the_last_words(load):
+    with load():
+        error = leaves(3).exception(30)
+        assert isinstance(error, WorkerLost)
+        assert "exited with code 3" in str(error)
+        assert "that was all" in str(error)
+
+
+def test_a_worker_killed_from_outside_is_replaced_and_its_task_run_again_where_retries_allow(load, ledger):
+    with load(config={"retries": 1}):
+        _, worker, manager = ledger.app(0, 0).result(30)
+        futures = [ledger.app(n, 0.5) for n in range(1, 4)]
+        os.kill(worker, signal.SIGKILL)
+        results = [future.result(30) for future in futures]
+    assert [number for number, _, _ in results] == [1, 2, 3]
+    assert {parent for _, _, parent in results} == {manager}
+    assert worker not in {pid for _, pid, _ in results}
+
+
+@pytest.fixture
+def group(until):
+    """A control group whose processes may use 200 MiB; gives the file that takes their ids."""
+    first = GROUPS / "memory"
+    folder = (first if first.is_dir() else GROUPS) / f"cnflow-test-{os.getpid()}"
+    folder.mkdir()
+    limit = "memory.limit_in_bytes" if first.is_dir() else "memory.max"
+    try:
+        if not (folder / limit).exists():
+            pytest.skip("Memory is not controlled here. Run: echo +memory > /sys/fs/cgroup/cgroup.subtree_control")
+        (folder / limit).write_text(str(200 * MEBIBYTE))
+        if (folder / "memory.swap.max").exists():
+            (folder / "memory.swap.max").write_text("0")
+        yield folder / "cgroup.procs"
+    finally:
+        until(lambda: not (folder / "cgroup.procs").read_text())
+        folder.rmdir()
+
+
+@pytest.mark.root
+def test_a_worker_that_the_kernel_kills_for_its_memory_says_so(load, group):
+    with load(LocalProvider(max_blocks=1, worker_init=f"echo $$ > {group}")):
+        error = hog(400).exception(60)
+        assert isinstance(error, WorkerLost)
+        assert "out of memory (OOM)" in str(error)
+        assert "its block may use 200 MiB" in str(error)
+        assert hog(1).result(60) == 1
+        assert "OOM" not in str(ends_by(signal.SIGKILL).exception(30)), "whoever else is killed does not say so"
+
+
+@pytest.mark.docker
+def test_a_worker_in_a_container_with_a_limit_says_so_too(load, image_base):
+    provider = DockerProvider(max_blocks=1, memory="200M")
+    with load(provider, image=image_base, heartbeat_period=1, heartbeat_threshold=10):
+        error = hog(400).exception(60)
+        assert isinstance(error, WorkerLost)
+        assert "out of memory (OOM)" in str(error)
+        assert hog(1).result(60) == 1
