@@ -14,7 +14,7 @@ from cnflow.wire.pipe import Part, ResultKind
 from cnflow.worker.run import Raised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the user's traceback, as its heading
@@ -26,18 +26,24 @@ class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the
         return f"\n{self.args[0]}"
 
 
+_LOADABLE = frozenset({"", payload.MINOR})
+"""Pythons whose results can be loaded here."""
+
+
 def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
     """The outcome that *result* stands for; *title* names a task for messages."""
     number = TaskId(result.id)
+    if result.kind == ResultKind.VALUE and not frames and result.python in _LOADABLE:  # nearly always
+        return _value(number, result.body, (), title)
     body, *buffers = (bytearray(getattr(part, "buffer", part)) if frames else part for part in parts_of(result, frames))
-    if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in {"", payload.MINOR}:
+    if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in _LOADABLE:
         return Outcome(number, None, _mismatched_result(title(number), result.python))
     if result.kind == ResultKind.VALUE:
         return _value(number, body, buffers, title)
     return Outcome(number, None, _error(result.kind, body, title(number)))
 
 
-def _value(number: TaskId, body: Part, buffers: list[Any], title: Callable[[TaskId], str]) -> Outcome:
+def _value(number: TaskId, body: Part, buffers: Sequence[Any], title: Callable[[TaskId], str]) -> Outcome:
     try:
         return Outcome(number, payload.load(body, buffers))
     except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
