@@ -3,10 +3,12 @@
 import contextlib
 import logging
 import subprocess
+import uuid
 
 import pytest
 
 from cnflow import python_app
+from cnflow.config import DockerProvider
 from cnflow.errors import BadCheckpoint
 
 pytestmark = pytest.mark.root
@@ -57,3 +59,18 @@ def test_a_full_disk_costs_the_run_no_task(load, small_disk, caplog):
         not list(small_disk.glob("runinfo/001/again/block-0.log"))
         or "xxx" not in (small_disk / "runinfo/001/again/block-0.log").read_text()
     ), "nothing was run again"
+
+
+@pytest.mark.docker
+def test_a_full_disk_does_not_hide_how_a_container_ended(load, small_disk, image_base, engine, caplog):
+    label = uuid.uuid4().hex
+    provider = DockerProvider(create={"labels": {"cnflow.test": label}})
+    settings = {"image": image_base, "heartbeat_period": 1, "heartbeat_threshold": 30}
+    with load(provider, config={"run_dir": str(small_disk / "runinfo")}, **settings):
+        assert chatty(0).result(60) == 0
+        fill(small_disk)
+        assert [future.result(60) for future in [chatty(n) for n in range(1, 30)]] == list(range(1, 30))
+        (container,) = engine.containers.list(filters={"label": f"cnflow.test={label}"})
+        container.kill()
+        assert chatty(30).result(60) == 30
+    assert "killed by signal 9" in caplog.text
