@@ -145,10 +145,10 @@ class TestWalltime:
     @pytest.mark.parametrize("function", [go_on, deaf])
     def test_who_does_not_stop_is_killed_with_its_worker_which_is_replaced(self, one_process, started, function):
         before = one_process.value(one_process.python(pid))
-        stubborn = one_process.python(function, started, walltime=0.2)
+        stubborn = one_process.python(function, started, walltime=1.0)
         innocents = [one_process.python(pid) for _ in range(20)]
         error = one_process.error(stubborn)
-        assert (type(error), error.app_name, error.walltime) == (AppTimeout, function.__name__, 0.2)
+        assert (type(error), error.app_name, error.walltime) == (AppTimeout, function.__name__, 1.0)
         assert {one_process.value(task) for task in innocents}.isdisjoint({before})
 
     def test_a_task_that_waits_behind_another_is_given_its_whole_walltime(self, one_process):
