@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.wishes import AUTO_LOGNAME
     from cnflow.logs import set_file_logger, set_stream_logger
     from cnflow.model.file import File
+    from cnflow.model.resources import Resources
     from cnflow.pool import PoolExecutor
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "DataFlowKernel",
     "File",
     "PoolExecutor",
+    "Resources",
     "bash_app",
     "clear",
     "dfk",
@@ -46,6 +48,7 @@ _HOMES = {
     "DataFlowKernel": "cnflow.dataflow",
     "File": "cnflow.model.file",
     "PoolExecutor": "cnflow.pool",
+    "Resources": "cnflow.model.resources",
     "bash_app": "cnflow.apps",
     "clear": "cnflow.assemble",
     "dfk": "cnflow.assemble",

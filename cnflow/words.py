@@ -35,6 +35,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def amount_of_memory(size: float) -> str:
+    """``4 GB`` or ``1.5 GiB``: *size* bytes in the largest unit of which there is at least one."""
+    base, mark = (1000, "") if size and not size % 1000 else (1024, "i")
+    for exponent, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k" if base == 1000 else "K")):  # noqa: PLR2004 - as above
+        if size >= base**exponent:
+            return f"{round(size / base**exponent, 1):g} {letter}{mark}B"
+    return f"{size:g} B"
+
+
 def said(error: BaseException) -> str:
     """``ValueError: too long``; of an error without a text its class alone."""
     try:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.dataflow import current
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions
-from cnflow.dataflow.wishes import SPECIAL, accepted_by, said_by_defaults, wishes_of
+from cnflow.dataflow.wishes import SPECIAL, accepted_by, kept_by, said_by_defaults, wishes_of
 from cnflow.errors import ConfigurationError
 from cnflow.model.plain import itself
+from cnflow.model.resources import Resources
 from cnflow.model.task import AppFunction, AppKind
 from cnflow.words import nearest
 
@@ -44,6 +45,7 @@ class App:
         self._wishes = {**defaults, **(wishes or {})}
         self._files = {name: value for name, value in defaults.items() if name in {"inputs", "outputs"}}
         self._accepts = accepted_by(function)
+        self._keeps = kept_by(function)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> AppFuture:  # noqa: ANN401 - the user's own arguments
@@ -54,8 +56,10 @@ class App:
 
         Keywords that say how the task is run, and reach the function only if it has such parameters: ``inputs`` and
         ``outputs`` (lists of files), ``stdout`` and ``stderr`` (a path, ``(path, mode)`` or AUTO_LOGNAME), ``label``,
-        ``walltime`` (seconds), ``env`` (a dict), ``sandbox``. What the call does not say, the decorator does, and then
-        the default of a parameter of that name (not for ``env`` and ``sandbox``, which may be anything to a function).
+        ``walltime`` (seconds), ``resources`` (a dict, see `cnflow.Resources`; where the function has a parameter of
+        that name, it is only an argument), ``env`` (a dict), ``sandbox``. What the call does not say, the decorator
+        does, and then the default of a parameter of that name (not for ``env``, ``resources`` and ``sandbox``, which
+        may be anything to a function).
 
         Raises:
             NoDataFlowKernelError: nothing is loaded.
@@ -66,7 +70,8 @@ class App:
             return dfk.submit(self._app, args, kwargs, self._options)
         if self._files:
             kwargs = {**self._files, **kwargs}  # given like those of a call: futures in them become results
-        wishes = wishes_of(self._app.name, {**self._wishes, **kwargs})
+        said = {name: value for name, value in kwargs.items() if name not in self._keeps} if self._keeps else kwargs
+        wishes = wishes_of(self._app.name, {**self._wishes, **said})
         passed = {name: value for name, value in kwargs.items() if name not in SPECIAL or name in self._accepts}
         if "outputs" in passed:
             passed["outputs"] = list(wishes.outputs)
@@ -185,11 +190,12 @@ _OPTIONS = (
     "executors",
     "ignore_for_cache",
     "image",
+    "resources",
     "retries",
     "sandbox",
     "walltime",
 )
-_ELSEWHERE_ONLY = {"env", "executors", "image", "sandbox", "walltime"}
+_ELSEWHERE_ONLY = {"env", "executors", "image", "resources", "sandbox", "walltime"}
 
 
 def _check(kind: AppKind, options: dict[str, Any]) -> None:
@@ -213,6 +219,8 @@ def _check_types(decorator: str, options: dict[str, Any]) -> None:
     cache = options.get("cache", False)
     if not isinstance(cache, bool):
         raise ConfigurationError(f"@{decorator}(cache=...) must be True or False, not {cache!r}.")
+    if options.get("resources") is not None:
+        options["resources"] = Resources.of(options["resources"])
     retries = options.get("retries")
     if retries is not None and (isinstance(retries, bool) or not isinstance(retries, (int, float)) or retries < 0):
         raise ConfigurationError(f"@{decorator}(retries=...) must be a number from 0 on, not {retries!r}.")

@@ -41,6 +41,9 @@ class Verdict(enum.Enum):
     LOST = enum.auto()
     """By no fault of its own: something under it died."""
 
+    RETURNED = enum.auto()
+    """It was not begun; nothing was tried."""
+
     GIVEN_UP = enum.auto()
     """Another try would fail in the same way."""
 
@@ -182,6 +185,8 @@ class Machine:
     def _try_again(node: _Node, verdict: Verdict, cost: float) -> bool:
         if verdict in {Verdict.GIVEN_UP, Verdict.CANCELLED}:
             return False
+        if verdict is Verdict.RETURNED:
+            return True
         if verdict is Verdict.LOST and node.losses_left:
             node.losses_left -= 1
             return True

@@ -44,6 +44,8 @@ def _judged(
 ) -> Ended:
     record.error = error
     verdict = verdict_on(error, closed=closed, cancelling=record.cancelling)
+    if verdict is Verdict.RETURNED:
+        return Ended(task, verdict)
     cost = 1.0
     record.fails = [*record.fails, said(error)]
     if handler is not None and verdict is Verdict.FAILED:

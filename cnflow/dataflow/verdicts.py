@@ -6,7 +6,15 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.machine import Verdict
-from cnflow.errors import AppFailedError, CnflowError, DependencyError, ManagerLost, StagingError, WorkerLost
+from cnflow.errors import (
+    AppFailedError,
+    CnflowError,
+    DependencyError,
+    ManagerLost,
+    StagingError,
+    TaskCutOff,
+    WorkerLost,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -48,4 +56,6 @@ def verdict_on(error: BaseException, *, closed: bool, cancelling: bool) -> Verdi
         return Verdict.GIVEN_UP
     if isinstance(error, (WorkerLost, AppFailedError, StagingError)) or not isinstance(error, CnflowError):
         return Verdict.FAILED  # the user's code; a worker that it ended is its own doing, as far as can be told
+    if isinstance(error, TaskCutOff):
+        return Verdict.LOST if error.ran else Verdict.RETURNED
     return Verdict.LOST if isinstance(error, ManagerLost) else Verdict.GIVEN_UP

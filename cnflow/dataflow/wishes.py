@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, outputs_of
+from cnflow.model.resources import Resources
 from cnflow.model.task import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SPECIAL = frozenset({"env", "inputs", "label", "outputs", "sandbox", "stderr", "stdout", "walltime"})
+SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
 
 _BY_DEFAULT = frozenset({"inputs", "label", "outputs", "stderr", "stdout", "walltime"})
 """Those that a parameter's default can say; they are the reference's, and mean the same to every function."""
+
+_ITS_OWN = frozenset({"resources"})
+"""Not the reference's: where a function has a parameter of that name, it is an argument like any other."""
 
 INHIBIT = "_parsl_staging_inhibit"
 """A keyword by which stagings that were written for the reference keep their own tasks' files from being staged."""
@@ -29,6 +33,7 @@ class Wishes(NamedTuple):
     """How a task is to be run: what the decorator says, and the call's own word before it."""
 
     walltime: float | None = None
+    resources: Resources | None = None
     env: Mapping[str, str] = {}
     sandbox: bool = False
     stdout: Any = None
@@ -54,6 +59,14 @@ def accepted_by(function: Callable[..., Any]) -> frozenset[str]:
     return SPECIAL & parameters.keys()
 
 
+def kept_by(function: Callable[..., Any]) -> frozenset[str]:
+    """Which of the keywords are the function's alone, since it has such a parameter: it may mean anything by it."""
+    try:
+        return _ITS_OWN & inspect.signature(function).parameters.keys()
+    except (TypeError, ValueError):
+        return frozenset()
+
+
 def said_by_defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """The special keywords that *function* gives a value by a parameter's default, such as ``stdout="out.txt"``."""
     try:
@@ -77,6 +90,8 @@ def wishes_of(app: str, given: Mapping[str, Any]) -> Wishes:
     wishes = {name: given[name] for name in SPECIAL if given.get(name) is not None}
     if "walltime" in wishes and not _is_positive(wishes["walltime"]):
         raise _wrong(app, "walltime", "a number of seconds above 0", wishes["walltime"])
+    if "resources" in wishes:
+        wishes["resources"] = Resources.of(wishes["resources"])
     if "env" in wishes and not isinstance(wishes["env"], dict):
         raise _wrong(app, "env", "a dict of names and values", wishes["env"])
     if not isinstance(wishes.get("sandbox", False), bool):
@@ -116,6 +131,7 @@ def run_options(wishes: Wishes) -> RunOptions:
         sandbox=wishes.sandbox,
         inputs=_paths(wishes.inputs) if wishes.sandbox else (),
         outputs=_paths(wishes.outputs) if wishes.looks_for_outputs else (),
+        resources=wishes.resources,
     )
 
 

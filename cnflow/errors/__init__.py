@@ -9,7 +9,8 @@ CnflowError
 │   ├── NotCoveredError           do without the name of another system's that is not here
 │   ├── ZipAuthorityError         write zip:/path/to.zip/name, without a host
 │   ├── MemoKeyError              tell how the named argument is to be compared
-│   └── BadCheckpoint             name another file, or leave it out
+│   ├── BadCheckpoint             name another file, or leave it out
+│   └── TaskDoesNotFitError       ask for less, or for blocks with larger nodes
 ├── PropagatedError               look at the root cause, it is another task
 │   ├── DependencyError           a task that this one waits for failed
 │   └── JoinError                 a task that this join app returned failed
@@ -25,6 +26,7 @@ CnflowError
 ├── InfrastructureError           the task may be run again as it is
 │   ├── WorkerLost                the worker process died under the task
 │   ├── ManagerLost               the node or its manager went silent
+│   ├── TaskCutOff                its block was about to end
 │   ├── InterchangeLostError      the interchange process died
 │   └── ExecutorClosedError       the run ended before the task did
 ├── StagingError                  look at the file's URL, its server or its archive
@@ -58,6 +60,7 @@ from cnflow.errors.configuration import (
     MissingExtraError,
     NoDataFlowKernelError,
     NotCoveredError,
+    TaskDoesNotFitError,
     UnknownNameError,
     ZipAuthorityError,
 )
@@ -74,6 +77,7 @@ from cnflow.errors.infrastructure import (
     ProviderBusyError,
     PythonMismatchError,
     StagingError,
+    TaskCutOff,
     WorkerLost,
 )
 from cnflow.errors.propagated import (
@@ -116,6 +120,8 @@ __all__ = [
     "RemoteError",
     "SerializationError",
     "StagingError",
+    "TaskCutOff",
+    "TaskDoesNotFitError",
     "UnknownNameError",
     "WorkerLost",
     "ZipAuthorityError",

@@ -86,3 +86,7 @@ class BadCheckpoint(ConfigurationError):  # noqa: N818 - the reference's public 
     def __str__(self) -> str:
         advice = "Take it out of checkpoint_files, or restore it from a copy."
         return f"{self.path} cannot be used as a checkpoint: {self.found}. {advice}"
+
+
+class TaskDoesNotFitError(ConfigurationError):
+    """The task asks for more than any node has; nothing was run. Tells what the nodes have."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from cnflow.errors.configuration import CnflowError
 from cnflow.words import signal_name, under
 
@@ -34,6 +37,23 @@ class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public na
 
 class ManagerLost(InfrastructureError):  # noqa: N818 - the reference's public name
     """The manager that held the task went silent or was stopped."""
+
+
+class TaskCutOff(InfrastructureError):  # noqa: N818 - as its neighbours
+    """Its block was about to end, by its walltime or since it was told to; *ran* is whether the task had begun."""
+
+    def __init__(self, task: str, where: str, *, ran: bool = True) -> None:
+        self.task = task
+        self.where = where
+        self.ran = ran
+        super().__init__(task, where)
+
+    def __str__(self) -> str:
+        how = "was cut off" if self.ran else "was handed back before it was begun"
+        return f"{self.task} {how}: the manager had to end ({self.where})."
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(TaskCutOff, ran=self.ran), (self.task, self.where)
 
 
 class InterchangeLostError(InfrastructureError):

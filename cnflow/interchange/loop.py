@@ -123,7 +123,8 @@ class Loop:
             elif isinstance(message, Hold):
                 self._state.hold(ManagerId(message.manager))
             else:
-                self._state.submitted(message.functions, msg.pair(message.tasks, attached))
+                tasks = msg.pair(message.tasks, attached)
+                self._do(self._state.submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
         return True
 
     def _from_managers(self, now: Seconds) -> None:

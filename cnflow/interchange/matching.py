@@ -33,6 +33,11 @@ class Slots:
         _put(self.idle, manager, idle)
         _put(self.ahead, manager, ahead)
 
+    def put(self, manager: ManagerId, idle: int) -> None:
+        """*manager* can take *idle* tasks, and none in advance."""
+        _put(self.idle, manager, idle)
+        self.ahead.pop(manager, None)
+
     def forget(self, manager: ManagerId) -> None:
         """*manager* is gone."""
         self.idle.pop(manager, None)

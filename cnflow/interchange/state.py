@@ -33,8 +33,10 @@ from cnflow.interchange.actions import (
     TellDrained,
     TellUp,
 )
+from cnflow.interchange.known import Known
 from cnflow.interchange.matching import Slots, match
-from cnflow.wire.managers import ManagerNow, Standing
+from cnflow.interchange.placing import Placing
+from cnflow.wire.managers import Standing
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
@@ -45,24 +47,6 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
     from cnflow.wire.managers import AskTask, ManagerInfo
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
-
-
-class _Manager:
-    __slots__ = ("functions", "heard", "held", "idle_since", "info", "is_draining", "is_on_hold", "spoken")
-
-    def __init__(self, info: ManagerInfo, now: Seconds) -> None:
-        self.info = info
-        self.held: set[TaskId] = set()
-        self.functions: set[FunctionId] = set()
-        self.heard = now
-        self.spoken = now
-        self.idle_since = now  # means something while nothing is held
-        self.is_draining = False
-        self.is_on_hold = False
-
-    @property
-    def is_active(self) -> bool:
-        return not (self.is_draining or self.is_on_hold)
 
 
 class Interchange:
@@ -80,15 +64,19 @@ class Interchange:
         self._threshold = heartbeat_threshold
         self._functions: dict[FunctionId, Function] = {}
         self._queue: deque[TaskParcel] = deque()
-        self._managers: dict[ManagerId, _Manager] = {}
+        self._managers: dict[ManagerId, Known] = {}
         self._slots = Slots()
+        self._placing = Placing(self._managers, self._slots)
+        self._is_mixed = False
+        """Some task has ever said what it needs."""
+
         self._draining: set[str] = set()
         """Blocks that get nothing more; those that are gone too, since a manager of one may yet come."""
 
     @property
     def queued(self) -> int:
         """Tasks that wait for a manager."""
-        return len(self._queue)
+        return len(self._queue) + len(self._placing)
 
     def held_by(self, manager: ManagerId) -> set[TaskId]:
         """Tasks that *manager* has and has not given back; empty for one that is not known."""
@@ -99,20 +87,32 @@ class Interchange:
         """The registered ones."""
         return list(self._managers)
 
-    def submitted(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
-        """The driver sent *tasks*; *functions* are those that it had not sent before."""
+    def submitted(
+        self, functions: Iterable[Function], tasks: Iterable[TaskParcel], *, may_have_needs: bool = False
+    ) -> list[Action]:
+        """The driver sent *tasks*; *functions* are those that it had not sent before.
+
+        *may_have_needs* tells whether it is worth looking for tasks that say what they need.
+        """
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # ids are plain bytes on the wire
-        self._queue.extend(tasks)
+        if not may_have_needs:
+            self._queue.extend(tasks)
+            return []
+        parcels = list(tasks)
+        self._queue.extend(parcel for parcel in parcels if parcel[0].needs is None)
+        needy = [parcel for parcel in parcels if parcel[0].needs is not None]
+        self._is_mixed = self._is_mixed or bool(needy)
+        return _results(self._placing.add(needy))
 
     def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
         """The driver wants these stopped. Those that are not here have ended, and were reported."""
         wanted = set(ids)
         dropped = [task.id for task, _ in self._queue if task.id in wanted]
-        actions: list[Action] = []
         if dropped:
             self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
-            actions.append(SendResults([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped]))
+        dropped += self._placing.cancelled(wanted)
+        actions = _results([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped])
         for manager, known in self._managers.items():
             held = sorted(known.held & wanted)
             if held:
@@ -131,8 +131,9 @@ class Interchange:
                 ),
             ]
         actions = self._lose(manager, "it registered anew") if manager in self._managers else []
-        self._managers[manager] = _Manager(info, now)
+        self._managers[manager] = Known(info, now)
         actions.append(TellUp(manager, info))
+        actions += _results(self._placing.joined(manager))
         return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
 
     def done(self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds) -> list[Action]:
@@ -152,7 +153,12 @@ class Interchange:
                 ours.append(parcel)
         if ours and not held:
             known.idle_since = now
-        if known.is_active:
+        known.window = window
+        if self._is_mixed:
+            for parcel in ours:
+                known.place.give_back(parcel[0].id)  # type: ignore[arg-type]  # plain numbers on the wire
+            self._placing.changed(manager, known)
+        elif known.is_active:
             self._slots.update(manager, known.info.slots, window, len(held))
         return [SendResults(ours)] if ours else []
 
@@ -181,7 +187,7 @@ class Interchange:
         """Seconds since each block with managers held a task; 0 for one that holds some."""
         times: dict[str, float] = {}
         for known in self._managers.values():
-            idle = 0.0 if known.held else now - known.idle_since
+            idle = known.idle(now)
             times[known.info.block] = min(idle, times.get(known.info.block, idle))
         return times
 
@@ -194,20 +200,11 @@ class Interchange:
 
     def standing(self, number: int, task: int, now: Seconds) -> Standing:
         """The answer to a question: how the managers are, and where *task* is."""
-        managers = [
-            ManagerNow(
-                manager,
-                len(known.held),
-                0.0 if known.held else now - known.idle_since,
-                now - known.heard,
-                known.is_active,
-                known.is_draining,
-            )
-            for manager, known in self._managers.items()
-        ]
+        managers = [known.as_told(manager, now) for manager, known in self._managers.items()]
         holder = next((manager for manager, known in self._managers.items() if task in known.held), b"")
         queue = () if holder or task < 0 else self._queue  # it can be long: look through it only for a task in it
         ahead = next((place for place, (waiting, _) in enumerate(queue) if waiting.id == task), -1)
+        ahead = self._placing.ahead(task) if ahead < 0 else ahead
         return Standing(number, managers, holder, ahead)
 
     def asked(self, question: AskTask, now: Seconds) -> list[Action]:
@@ -224,9 +221,25 @@ class Interchange:
 
     def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events: give queued tasks to managers that have room."""
+        if self._placing:
+            return self._dispatch_by_needs(now)
         if not self._queue:
             return []
         return [self._give(manager, count, now) for manager, count in match(len(self._queue), self._slots)]
+
+    def _dispatch_by_needs(self, now: Seconds) -> list[Action]:
+        sent: dict[ManagerId, SendWork] = {}
+        for manager, parcels in self._placing.round(self._queue):
+            for task, _ in parcels:
+                if task.needs is not None:
+                    self._managers[manager].place.take(task.id, task.needs)  # type: ignore[arg-type]  # plain numbers
+            work = self._hand(manager, parcels, now)
+            if manager in sent:
+                sent[manager].functions.extend(work.functions)
+                sent[manager].tasks.extend(work.tasks)
+            else:
+                sent[manager] = work
+        return [*sent.values()]
 
     def ticked(self, now: Seconds) -> list[Action]:
         """Time passed: give up who is silent, greet who was not spoken to."""
@@ -243,6 +256,7 @@ class Interchange:
     def stopped(self) -> list[Action]:
         """The driver ends the run, or is gone."""
         self._queue.clear()
+        self._placing.clear()
         return [SendStop(manager) for manager in self._managers]
 
     def _lose(self, manager: ManagerId, reason: str) -> list[Action]:
@@ -264,10 +278,16 @@ class Interchange:
         return [SendDrain(manager, known.info.block)]
 
     def _give(self, manager: ManagerId, count: int, now: Seconds) -> SendWork:
+        return self._hand(manager, [self._queue.popleft() for _ in range(count)], now)
+
+    def _hand(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         known = self._managers[manager]
-        tasks = [self._queue.popleft() for _ in range(count)]
         known.held.update(task.id for task, _ in tasks)  # type: ignore[misc]  # plain numbers on the wire
         known.spoken = now
         unseen = {task.function for task, _ in tasks} - known.functions
         known.functions |= unseen  # type: ignore[arg-type]  # plain bytes on the wire
         return SendWork(manager, [self._functions[f] for f in sorted(unseen)], tasks)  # type: ignore[index]
+
+
+def _results(parcels: list[ResultParcel]) -> list[Action]:
+    return [SendResults(parcels)] if parcels else []

@@ -15,18 +15,19 @@ import cnflow
 from cnflow.addresses import first_reachable, in_url
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
+from cnflow.manager import actions as on
 from cnflow.manager import devices
-from cnflow.manager import state as on
 from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.pinning import accelerator_variables, core_variables, cores_of_each
 from cnflow.manager.processes import WorkerProcess, end
-from cnflow.manager.slots import Pace, slot_count
+from cnflow.manager.slots import GIB, Pace, slot_count
+from cnflow.manager.state import Manager
 from cnflow.manager.variables import worker_variables
 from cnflow.model.settings import PROTOCOL, ManagerSettings
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.managers import AskTask, ManagerInfo, TaskNow
+from cnflow.wire.managers import AskTask, ManagerInfo, Node, TaskNow
 from cnflow.wire.payload import MINOR
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
@@ -52,7 +53,8 @@ class Loop:
         image = f"image {settings.image}, " if settings.image else ""
         self._host = socket.gethostname()
         where = f"{image}host {self._host}, block {settings.block}"
-        self._state = on.Manager(slots, Pace(settings.prefetch), MINOR, where)
+        accelerators = len(settings.available_accelerators)
+        self._state = Manager(slots, Pace(settings.prefetch), MINOR, where, accelerators)
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
@@ -112,6 +114,13 @@ class Loop:
             self._state.slots,
             os.getpid(),
             platform.python_version(),
+            Node(
+                devices.cores(),
+                int(devices.memory()),
+                len(settings.available_accelerators),
+                settings.cores_per_worker,
+                int((settings.mem_per_worker or 0.0) * GIB),
+            ),
         )
         self._interchange.send([msg.encode(msg.Register(info))])
 
@@ -213,6 +222,9 @@ class Loop:
             elif isinstance(action, on.KillWorker):
                 logger.warning("worker %d did not stop its task in time; killed", action.rank)
                 self._workers[action.rank].signal_session(signal.SIGKILL)
+            elif isinstance(action, on.RestartWorker):
+                logger.info("worker %d is started anew, to see other accelerators", action.rank)
+                self._workers[action.rank].signal_session(signal.SIGKILL)
             elif isinstance(action, on.Quit):
                 self._leave(action.reason)
                 self._fail(action.reason)
@@ -236,7 +248,7 @@ class Loop:
             **os.environ,
             **worker_variables(rank, slots, self._id, self._settings.block),
             **core_variables(cores),
-            **accelerator_variables(rank, names, slots, self._cuda_devices),
+            **accelerator_variables(self._state.shown(rank), names, slots, self._cuda_devices),
         }
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self._id.hex()}-{rank}")
         with devices.keeping_to(cores):

@@ -105,23 +105,27 @@ def core_variables(cores: Sequence[int]) -> dict[str, str]:
     }
 
 
-def accelerator_variables(rank: int, names: Sequence[str], workers: int, cuda_devices: int) -> dict[str, str]:
-    """What shows the worker of *rank* its accelerator and no other; nothing when there are none.
+def accelerator_variables(
+    shown: Sequence[int], names: Sequence[str], workers: int, cuda_devices: int
+) -> dict[str, str]:
+    """What shows a worker its accelerators and no other; nothing when the node has none.
 
     A name is a device, or several with commas between. Where the names count further than the CUDA devices of the node
     do, workers share these, neighbours together: with the names 0 to 3 on 2 devices, two get each (for CUDA's MPS).
 
     Args:
-        rank: of the worker.
-        names: of the accelerators; each worker gets one.
+        shown: numbers of those that it is to see, usually its rank alone.
+        names: of the accelerators of the node.
         workers: of the node, not more than names.
         cuda_devices: of the node; 0 if it has none, or nobody knows.
     """
     if not names:
         return {}
-    name = names[rank]
+    several = dict.fromkeys(names[each] for each in shown)
+    name = ",".join(several)
+    own = names if any(each >= workers for each in shown) else names[:workers]
     return {
-        "CUDA_VISIBLE_DEVICES": _cuda_device(name, names[:workers], cuda_devices),
+        "CUDA_VISIBLE_DEVICES": ",".join(dict.fromkeys(_cuda_device(each, own, cuda_devices) for each in several)),
         "ROCR_VISIBLE_DEVICES": name,
         "ZE_AFFINITY_MASK": name,
         "ZE_ENABLE_PCI_ID_DEVICE_ORDER": "1",

@@ -18,14 +18,27 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING
 
+from cnflow.manager import answers
+from cnflow.manager.actions import (
+    Action,
+    GiveFunction,
+    GiveTask,
+    KillWorker,
+    Quit,
+    RestartWorker,
+    StartWorker,
+    StopTask,
+)
+from cnflow.manager.lending import Lending
+from cnflow.manager.worker import Worker
 from cnflow.units import Seconds
-from cnflow.wire.messages import NO_FRAMES, Loss, Overrun, Result, encode_loss, encode_overrun
+from cnflow.wire.messages import Loss
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from cnflow.ids import FunctionId, WorkerRank
     from cnflow.manager.slots import Pace
@@ -35,64 +48,10 @@ GRACE = Seconds(2.0)
 """That a task has to end in once its worker was told, or has told itself, to stop it."""
 
 
-class StartWorker(NamedTuple):
-    """Start the worker of this rank, for the first time or anew."""
-
-    rank: WorkerRank
-
-
-class GiveFunction(NamedTuple):
-    """Write a function to a worker that has not seen it."""
-
-    rank: WorkerRank
-    function: Function
-
-
-class GiveTask(NamedTuple):
-    """Write a task to a worker."""
-
-    rank: WorkerRank
-    task: TaskParcel
-
-
-class StopTask(NamedTuple):
-    """Tell a worker to stop a task, by its number among all that this worker was given, from 0."""
-
-    rank: WorkerRank
-    number: int
-
-
-class KillWorker(NamedTuple):
-    """Kill a worker with all that its task started: it does not stop. Its exit is heard of as any other."""
-
-    rank: WorkerRank
-
-
-class Quit(NamedTuple):
-    """Workers cannot live here: end the manager."""
-
-    reason: str
-
-
-Action = Union[StartWorker, GiveFunction, GiveTask, StopTask, KillWorker, Quit]
-
 _NEVER = Seconds(math.inf)
 
 _STILLBORN_LIMIT = 3
 """Workers that may die before their first sign of life, one after the other, before the manager gives up."""
-
-
-class _Worker:
-    __slots__ = ("cancelled", "functions", "given", "killed_for", "ready", "since", "tasks")
-
-    def __init__(self) -> None:
-        self.ready = False
-        self.tasks: deque[TaskParcel] = deque()  # written to its pipe, first one runs
-        self.functions: set[FunctionId] = set()
-        self.given = 0
-        self.since = Seconds(0.0)  # its first task runs
-        self.cancelled: set[int] = set()  # ids of those among its tasks that are to be stopped
-        self.killed_for: Optional[int] = None  # id of the task that did not stop
 
 
 class Manager:
@@ -103,16 +62,21 @@ class Manager:
         pace: how much to hold in advance.
         python: minor version that the workers run.
         where: host, block and image, for messages.
+        accelerators: of the node; the first are the workers' own, by their rank.
     """
 
-    def __init__(self, slots: int, pace: Pace, python: str, where: str) -> None:
+    def __init__(self, slots: int, pace: Pace, python: str, where: str, accelerators: int = 0) -> None:
         self.slots = slots
         self._pace = pace
         self._python = python
         self._where = where
         self._functions: dict[FunctionId, Function] = {}
         self._queue: deque[TaskParcel] = deque()
-        self._workers: dict[WorkerRank, _Worker] = {}
+        self._workers: dict[WorkerRank, Worker] = {}
+        self._lending = Lending(slots, accelerators)
+        self._promised: dict[WorkerRank, TaskParcel] = {}
+        """Tasks of workers that are started anew to see other accelerators."""
+
         self._deadlines: dict[WorkerRank, Seconds] = {}
         self._stillborn = 0
         self._results: list[ResultParcel] = []
@@ -136,7 +100,11 @@ class Manager:
 
     def held(self) -> list[int]:
         """Ids of the tasks that are queued or with a worker."""
-        parcels = [*self._queue, *(task for worker in self._workers.values() for task in worker.tasks)]
+        parcels = [
+            *self._queue,
+            *self._promised.values(),
+            *(task for worker in self._workers.values() for task in worker.tasks),
+        ]
         return [task.id for task, _ in parcels]
 
     def running(self, task: int, now: Seconds) -> tuple[int, float]:
@@ -150,6 +118,10 @@ class Manager:
         """Whether this worker has nothing to do."""
         return not self._workers[rank].tasks
 
+    def shown(self, rank: WorkerRank) -> Sequence[int]:
+        """Numbers of the accelerators that this worker sees; none where the node has none."""
+        return self._lending.shown(rank)
+
     def started(self) -> list[Action]:
         """The manager begins."""
         return [self._start(rank) for rank in range(self.slots)]  # type: ignore[arg-type]  # ranks are plain numbers
@@ -161,7 +133,7 @@ class Manager:
     @property
     def is_drained(self) -> bool:
         """Whether it was told to drain, and has given everything back."""
-        busy = self._queue or self._results or any(worker.tasks for worker in self._workers.values())
+        busy = self._queue or self._promised or self._results or any(worker.tasks for worker in self._workers.values())
         return self._is_draining and not busy
 
     def work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
@@ -200,7 +172,9 @@ class Manager:
         dropped = [task.id for task, _ in self._queue if task.id in wanted]
         if dropped:
             self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
-            self._results += [_cancelled(number) for number in dropped]
+        promised = [rank for rank, (task, _) in self._promised.items() if task.id in wanted]
+        dropped += [self._promised.pop(rank)[0].id for rank in promised]
+        self._results += [answers.cancelled(number) for number in dropped]
         actions: list[Action] = []
         for rank, worker in self._workers.items():
             first = worker.given - len(worker.tasks)
@@ -228,16 +202,17 @@ class Manager:
         for place, parcel in enumerate(worker.tasks):
             task = parcel[0]
             if task.id in worker.cancelled:
-                self._results.append(_cancelled(task.id))
+                self._results.append(answers.cancelled(task.id))
             elif task.id == worker.killed_for:
-                self._results.append(self._overrun(task))
+                function = self._functions[task.function]  # type: ignore[index]  # plain bytes on the wire
+                self._results.append(answers.overrun(task, function.name))
             elif place == 0 and worker.killed_for is None:
-                loss = Loss(f"{self._where}, worker {rank}", exitcode, stderr_tail, cause)
-                self._results.append((Result(task.id, ResultKind.WORKER_LOST, encode_loss(loss)), NO_FRAMES))
+                where = f"{self._where}, worker {rank}"
+                self._results.append(answers.lost(task.id, Loss(where, exitcode, stderr_tail, cause)))
             else:
                 again.append(parcel)
         self._queue.extendleft(reversed(again))
-        if not worker.ready:
+        if not worker.ready and not worker.is_restarted:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN_LIMIT:
                 return [Quit(f"workers die as they start, exit code {exitcode}: {stderr_tail.strip() or 'no output'}")]
@@ -246,13 +221,37 @@ class Manager:
     def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events. Idle workers first; then, while tasks are short, more for each."""
         actions: list[Action] = []
+        for rank in [rank for rank in self._promised if self._workers[rank].ready]:
+            self._write(rank, self._workers[rank], self._promised.pop(rank), actions, now)
         for depth in (1, self._pace.in_pipe()):
             for rank, worker in self._workers.items():
                 while self._queue and worker.ready and len(worker.tasks) < depth and worker.killed_for is None:
-                    self._give(rank, worker, actions, now)
+                    if self._lending and not self._is_shown_right(rank, worker, self._queue[0][0], actions):
+                        break
+                    self._write(rank, worker, self._queue.popleft(), actions, now)
         return actions
 
-    def _watch(self, rank: WorkerRank, worker: _Worker, now: Seconds) -> None:
+    def _is_shown_right(self, rank: WorkerRank, worker: Worker, task: Task, actions: list[Action]) -> bool:
+        """Whether the worker sees what *task* is to see. If it does not and is idle, it is started anew with the task.
+
+        A library that has looked for its devices once does not look again in the same process.
+        """
+        needs = task.needs
+        if needs is None and self._lending.is_as_usual:
+            return True
+        busy = {other for other, its in self._workers.items() if its.tasks or other in self._promised}
+        number = 1 if needs is None or needs.accelerators < 0 else needs.accelerators
+        right = self._lending.for_task(rank, number, busy)
+        if right == self._lending.shown(rank):
+            return True
+        if right is not None and not worker.tasks:
+            self._lending.show(rank, right)
+            self._promised[rank] = self._queue.popleft()
+            worker.ready, worker.is_restarted = False, True
+            actions.append(RestartWorker(rank))
+        return False
+
+    def _watch(self, rank: WorkerRank, worker: Worker, now: Seconds) -> None:
         """Another task runs in *worker* from now on, or none: until when it may."""
         worker.since = now
         if self._deadlines:
@@ -265,12 +264,8 @@ class Manager:
         elif task.walltime:
             self._deadlines[rank] = Seconds(now + task.walltime + GRACE)
 
-    def _overrun(self, task: Task) -> ResultParcel:
-        name = self._functions[task.function].name  # type: ignore[index]  # plain bytes on the wire
-        return Result(task.id, ResultKind.TIMED_OUT, encode_overrun(Overrun(name, task.walltime))), NO_FRAMES
-
     def _start(self, rank: WorkerRank) -> StartWorker:
-        self._workers[rank] = _Worker()
+        self._workers[rank] = Worker()
         return StartWorker(rank)
 
     def _admit(self, parcel: TaskParcel) -> None:
@@ -280,11 +275,9 @@ class Manager:
         if python in {"", self._python}:
             self._queue.append(parcel)
             return
-        reason = f"{python} {self._python} {self._where}".encode()
-        self._results.append((Result(task.id, ResultKind.REFUSED, reason), NO_FRAMES))
+        self._results.append(answers.refused(task.id, python, self._python, self._where))
 
-    def _give(self, rank: WorkerRank, worker: _Worker, actions: list[Action], now: Seconds) -> None:
-        parcel = self._queue.popleft()
+    def _write(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function  # type: ignore[assignment]  # plain bytes on the wire
         if function not in worker.functions:
             worker.functions.add(function)
@@ -294,7 +287,3 @@ class Manager:
         if len(worker.tasks) == 1:
             self._watch(rank, worker, now)
         actions.append(GiveTask(rank, parcel))
-
-
-def _cancelled(number: int) -> ResultParcel:
-    return Result(number, ResultKind.CANCELLED, b""), NO_FRAMES

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnflow.ids import TaskId
+    from cnflow.model.resources import Resources
 
 Stream = Union[str, "os.PathLike[str]", tuple[str, str]]
 """Where stdout or stderr goes: a path, which is appended to, or ``(path, mode)``."""
@@ -93,6 +94,9 @@ class RunOptions(NamedTuple):
 
     outputs: Sequence[str] = ()
     """Relative paths that a successful task's sandbox is searched for; what is there is moved out to them."""
+
+    resources: Optional[Resources] = None
+    """What it needs of its node; not for the worker, which is on one that has it."""
 
 
 NO_OPTIONS = RunOptions()

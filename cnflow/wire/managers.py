@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 
 class Message(msgspec.Struct, array_like=True, tag=True):
     """Tagged with its class's name; fields go by position."""
+
+
+class Needs(msgspec.Struct, array_like=True, frozen=True):
+    """What a task needs of the node that it runs on; below 0 is not said, and means what each worker counts for."""
+
+    cores: float = -1.0
+    memory: int = -1
+    """Bytes."""
+
+    accelerators: int = -1
+    priority: float = math.inf
+    """Lower goes first; tasks that say nothing come last."""
+
+
+class Node(msgspec.Struct, array_like=True, frozen=True):
+    """What a manager has for its workers."""
+
+    cores: float = 0.0
+    memory: int = 0
+    """Bytes."""
+
+    accelerators: int = 0
+    worker_cores: float = 1.0
+    """That each worker counts for."""
+
+    worker_memory: int = 0
+    """Bytes that each worker counts for; 0 does not look at memory."""
 
 
 class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
@@ -22,6 +51,8 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     pid: int
     python_version: str = ""
     """In full, such as 3.12.4; for people."""
+
+    node: Node = Node()
 
 
 class ManagerNow(msgspec.Struct, array_like=True, frozen=True):

@@ -7,11 +7,11 @@ A message is one frame for its head and one frame for each large part of the tas
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import msgspec
 
-from cnflow.wire.managers import AskStanding, AskTask, Hold, ManagerInfo, Message, Standing, TaskNow
+from cnflow.wire.managers import AskStanding, AskTask, Hold, ManagerInfo, Message, Needs, Standing, TaskNow
 from cnflow.wire.payload import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Task(msgspec.Struct, array_like=True, gc=False):
 
     walltime: float = 0.0
     """Seconds; 0 is none."""
+
+    needs: Optional[Needs] = None
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
@@ -91,6 +93,8 @@ class Work(Message):
 
     functions: list[Function]
     tasks: list[Task]
+    may_have_needs: bool = True
+    """Whether any of the tasks may say what it needs."""
 
 
 class Cancel(Message):
@@ -216,13 +220,15 @@ encode_overrun = _encoder.encode
 decode_overrun = msgspec.msgpack.Decoder(Overrun).decode
 
 
-def task_parcel(number: int, function: bytes, payload: Payload, walltime: float = 0.0) -> TaskParcel:
+def task_parcel(
+    number: int, function: bytes, payload: Payload, walltime: float = 0.0, needs: Optional[Needs] = None
+) -> TaskParcel:
     """A task with its large parts beside it."""
     body, buffers, python = payload
     if len(body) < OUT_OF_BAND and not buffers:
-        return Task(number, function, body, python, 0, walltime), NO_FRAMES
+        return Task(number, function, body, python, 0, walltime, needs), NO_FRAMES
     frames = (body, *buffers)
-    return Task(number, function, b"", python, len(frames), walltime), frames
+    return Task(number, function, b"", python, len(frames), walltime, needs), frames
 
 
 def result_parcel(number: int, kind: int, seconds: float, python: str, parts: Sequence[Part]) -> ResultParcel:

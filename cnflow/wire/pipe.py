@@ -37,7 +37,10 @@ class ToWorker(enum.IntEnum):
 
 
 class ResultKind(enum.IntEnum):
-    """How a try of a task ended; the first group is a worker's word, the second a manager's, the last anybody's."""
+    """How a try of a task ended.
+
+    The first group is a worker's word, the second a manager's, the third the interchange's, the last anybody's.
+    """
 
     READY = 0
     VALUE = 1
@@ -51,6 +54,15 @@ class ResultKind(enum.IntEnum):
 
     TIMED_OUT = 18
     """It did not end at its walltime when it was told to, and its worker was killed."""
+
+    CUT_OFF = 19
+    """It ran when its manager had to end; the body says where."""
+
+    RETURNED = 20
+    """It was not begun when its manager was to end."""
+
+    DOES_NOT_FIT = 24
+    """Never begun, since no node has what it needs; the body says what they have."""
 
     CANCELLED = 32
     """Stopped as asked, or never begun; the body says nothing."""

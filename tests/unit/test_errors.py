@@ -19,6 +19,7 @@ from cnflow.errors import (
     NotCoveredError,
     PropagatedError,
     RemoteError,
+    TaskCutOff,
     UnknownNameError,
     WorkerLost,
 )
@@ -75,6 +76,7 @@ def examples():
         BadCheckpoint: ("tasks.sqlite", "it is empty"),
         BashExitFailure: ("sort", 2, "sort x", "sort: no such file\n"),
         RemoteError: ("mine.Error", "no rows", "Traceback ...\nmine.Error: no rows"),
+        TaskCutOff: ("Task 7 (predict)", "host n1, block 0"),
         WorkerLost: ("Task 7 (predict)", "host n1, block 0, worker 1", -9, "Killed"),
     }
     return [cls(*special.get(cls, ("what happened",))) for cls in CLASSES]

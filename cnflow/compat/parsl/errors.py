@@ -1,6 +1,13 @@
 """Errors that Parsl has and cnflow never raises, so that a script's ``except`` clauses work."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from cnflow.errors import AppFailedError, CnflowError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class AppBadFormatting(AppFailedError):  # noqa: N818 - Parsl's name
@@ -24,7 +31,15 @@ class MissingFutError(CnflowError):
 
 
 class InvalidResourceSpecification(ConfigurationError):  # noqa: N818 - Parsl's name
-    """A ``parsl_resource_specification`` names what the executor does not know."""
+    """A ``parsl_resource_specification`` names what the executor does not know, or wants what makes no sense."""
+
+    def __init__(self, invalid_keys: Collection[str], message: str = "") -> None:
+        self.invalid_keys = invalid_keys
+        self.message = message
+        super().__init__(invalid_keys, message)
+
+    def __str__(self) -> str:
+        return f"parsl_resource_specification: {', '.join(sorted(self.invalid_keys))} cannot be had. {self.message}"
 
 
 class UnsupportedFeatureError(ConfigurationError):

@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny
 
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.compat.parsl.providers import LocalProvider
+from cnflow.compat.parsl.resources import resources_in
 from cnflow.config import DockerProvider, ProviderSettings, executors
 from cnflow.config.base import Settings
 
@@ -85,6 +86,15 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
             if translated.get(name, ...) is None:
                 del translated[name]
         return translated
+
+    @staticmethod
+    def validate_resource_spec(resource_specification: Mapping[str, Any]) -> None:
+        """Refuse what no worker can be asked for.
+
+        Raises:
+            InvalidResourceSpecification: names it.
+        """
+        resources_in(resource_specification)
 
     @property
     def max_workers_per_node(self) -> int | None:

@@ -9,12 +9,13 @@ from cnflow import config as config_module
 from cnflow.checkpoints import get_all_checkpoints
 from cnflow.compat.parsl.config import Config
 from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
+from cnflow.compat.parsl.resources import taken_from
 from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.dataflow import current
 from cnflow.dataflow.known import Answer
-from cnflow.dataflow.records import AppOptions, TaskRecord
-from cnflow.dataflow.wishes import NO_WISHES
-from cnflow.errors import ConfigurationError, NotCoveredError
+from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
+from cnflow.dataflow.wishes import NO_WISHES, Wishes
+from cnflow.errors import ConfigurationError
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     ) -> AppFuture:
         """Make a task: by Parsl's parameters of a function, by cnflow's own of an app."""
         if isinstance(func, AppFunction):
-            _refuse_resources(func.name, executors)
-            return super().submit(func, tuple(app_args), executors, *more, **by_name)
+            return super().submit(func, tuple(app_args), *_with_resources(func, executors, *more, **by_name))
         return self._submit_function(func, app_args, executors, *more, **by_name)
 
     def _submit_function(  # noqa: PLR0913, PLR0917 - Parsl's signature
@@ -84,7 +84,8 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     ) -> AppFuture:
         options = AppOptions(executors=executors, cache=cache, ignore_for_cache=tuple(ignore_for_cache or ()))
         kind = AppKind.JOIN if join else AppKind.PYTHON
-        return super().submit(AppFunction(func, kind), tuple(app_args), dict(app_kwargs or {}), options, NO_WISHES)
+        app = AppFunction(func, kind)
+        return super().submit(app, tuple(app_args), *_with_resources(app, dict(app_kwargs or {}), options))
 
     @property
     def task_state_counts(self) -> dict[States, int]:
@@ -99,19 +100,12 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         return super().checkpoint()
 
 
-def _refuse_resources(app: str, given: dict[str, Any]) -> None:
-    """Take Parsl's keyword for resources out of the keywords of a call where it asks for nothing.
-
-    Raises:
-        NotCoveredError: it asks for something; running the task without it could change what happens.
-    """
-    wanted = given.get(_RESOURCES)
-    if wanted:
-        raise NotCoveredError(f"{app}({_RESOURCES}={wanted!r})", "its executors know no resources of single tasks yet")
-    given.pop(_RESOURCES, None)
-
-
-_RESOURCES = "parsl_resource_specification"
+def _with_resources(
+    app: AppFunction, kwargs: dict[str, Any], options: AppOptions = NO_OPTIONS, wishes: Wishes = NO_WISHES
+) -> tuple[dict[str, Any], AppOptions, Wishes]:
+    """The same, with what Parsl's keyword for resources asks for among the wishes."""
+    resources = taken_from(app.original, kwargs)
+    return kwargs, options, wishes if resources is None else wishes._replace(resources=resources)
 
 
 def _with_checkpoints(config: config_module.Config, memoizer: Memoizer) -> config_module.Config:

@@ -81,7 +81,13 @@ class HighThroughput(Introspection):
         self._error: CnflowError | None = None
         self._bound = threading.Event()
         self._port = 0
-        self._line = Line(self.label, self._log_dir / "interchange.log", self._receive, self._on_interchange_lost)
+        self._line = Line(
+            self.label,
+            self._log_dir / "interchange.log",
+            self._receive,
+            self._on_interchange_lost,
+            lambda: self._packer.has_needs,
+        )
         self._blocks: BlockController | None = None
         self._closing = threading.Event()
         self._starter = threading.Thread(target=self._start_blocks, name=f"cnflow-{self.label}-blocks", daemon=True)

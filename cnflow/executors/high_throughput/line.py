@@ -46,6 +46,7 @@ class Line:
         log_file: what the interchange logs.
         receive: called with each message and its attached frames.
         lost: called with how the interchange was lost, when that was not asked for.
+        has_needs: whether any task so far said what it needs; asked once for each message.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Line:
         log_file: Path,
         receive: Callable[[msg.ToDriver, list[Any]], None],
         lost: Callable[[str], None],
+        has_needs: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._has_needs = has_needs
         self._receive = receive
         self._lost = lost
         self._log_file = log_file
@@ -223,7 +226,7 @@ class Line:
                 parcels.append(parcel)
         if parcels:
             heads, attached = msg.flatten(parcels)
-            self._socket.send([msg.encode(msg.Work(functions, heads)), *attached])
+            self._socket.send([msg.encode(msg.Work(functions, heads, self._has_needs())), *attached])
 
     @staticmethod
     def _end_process(process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import AppTimeout, PythonMismatchError, RemoteError, SerializationError, WorkerLost
+from cnflow.errors import (
+    AppTimeout,
+    PythonMismatchError,
+    RemoteError,
+    SerializationError,
+    TaskCutOff,
+    TaskDoesNotFitError,
+    WorkerLost,
+)
 from cnflow.ids import TaskId
 from cnflow.model.task import Outcome
 from cnflow.wire import payload
@@ -71,11 +79,27 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
     if kind == ResultKind.WORKER_LOST:
         loss = decode_loss(body)
         return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail, loss.cause)
-    sent, found, where = bytes(body).decode().split(" ", 2)
+    return _never_ended(kind, bytes(body).decode(), task)
+
+
+def _never_ended(kind: int, words: str, task: str) -> BaseException:
+    if kind in {ResultKind.CUT_OFF, ResultKind.RETURNED}:
+        return TaskCutOff(task, words, ran=kind == ResultKind.CUT_OFF)
+    if kind == ResultKind.DOES_NOT_FIT:
+        return _too_big(task, words)
+    sent, found, where = words.split(" ", 2)
     return PythonMismatchError(
         f"{task} was refused: its code was pickled on Python {sent} and the workers run Python {found} ({where}). "
         f"Bytecode does not cross minor versions: use an image with Python {sent}, run the driver on Python {found}, "
         "or call a function that is installed in the image.",
+    )
+
+
+def _too_big(task: str, words: str) -> TaskDoesNotFitError:
+    wanted, *nodes = words.splitlines()
+    known = "\n".join(f"    {node}" for node in nodes)
+    return TaskDoesNotFitError(
+        f"{task} asks for {wanted}, which no node has. Ask for less, or for blocks with larger nodes. Known:\n{known}"
     )
 
 

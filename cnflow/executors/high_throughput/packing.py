@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import os
 import sys
 import sysconfig
@@ -17,12 +18,14 @@ from cnflow.ids import FunctionId
 from cnflow.model import plain
 from cnflow.model.task import NO_OPTIONS
 from cnflow.wire import payload
+from cnflow.wire.managers import Needs
 from cnflow.wire.messages import Function, TaskParcel, task_parcel
 from cnflow.worker.streams import target_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from cnflow.model.resources import Resources
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
 
 _LIBRARIES = tuple(
@@ -34,6 +37,9 @@ class Packer:
     """Packs tasks for one executor. Safe from any thread: the worst that a race does is to pickle a function twice."""
 
     def __init__(self) -> None:
+        self.has_needs = False
+        """Whether any task so far said what it needs of its node."""
+
         self._functions: weakref.WeakKeyDictionary[AppFunction, Function] = weakref.WeakKeyDictionary()
 
     def pack(self, task: TaskToRun) -> tuple[Function, TaskParcel]:
@@ -47,21 +53,33 @@ class Packer:
         if function is None:
             function = self._functions[task.app] = _pack_function(task)
         options: tuple[Any, ...] = ()
-        walltime = 0.0
+        walltime, needs = 0.0, None
         if task.options is not NO_OPTIONS:
             options, walltime = _plain(task.options), task.options.walltime or 0.0
+            if task.options.resources is not None:
+                needs, self.has_needs = _needs(task.options.resources), True
         elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, payload.NO_ARGUMENTS)
         try:
             packed = payload.dump((task.args, task.kwargs, *options))
         except Exception as error:
             raise SerializationError(_blame(task, error)) from error
-        return function, task_parcel(task.id, function.id, packed, walltime)
+        return function, task_parcel(task.id, function.id, packed, walltime, needs)
+
+
+def _needs(resources: Resources) -> Needs:
+    cores, memory, gpus, priority = resources
+    return Needs(
+        -1.0 if cores is None else float(cores),
+        -1 if memory is None else memory,
+        -1 if gpus is None else int(gpus),
+        math.inf if priority is None else float(priority),
+    )
 
 
 def _plain(options: RunOptions) -> tuple[Any, ...]:
-    """*options* made of plain builtins, in a tuple; nothing where the walltime, which travels apart, is all."""
-    if options._replace(walltime=None) == NO_OPTIONS:
+    """*options* made of plain builtins, in a tuple; nothing where those that travel apart are all."""
+    if options._replace(walltime=None, resources=None) == NO_OPTIONS:
         return ()
     return (
         (

@@ -1,7 +1,9 @@
 import pytest
 
 import cnflow.compat.parsl  # noqa: F401 - makes parsl importable
-from cnflow.errors import NotCoveredError
+from cnflow import Resources
+from cnflow.compat.parsl.errors import InvalidResourceSpecification
+from cnflow.compat.parsl.resources import resources_in, taken_from
 
 
 @pytest.fixture
@@ -27,10 +29,23 @@ def test_a_record_says_the_state_by_parsls_names(dfk):
     assert failed.task_record["status"] in FINAL_FAILURE_STATES
 
 
-def test_a_task_that_asks_for_resources_is_refused_and_one_that_asks_for_none_is_run(dfk):
+def test_a_task_may_ask_for_resources_as_in_parsl(dfk):
     from parsl import python_app
 
     app = python_app(double)
     assert app(2, parsl_resource_specification={}).result() == 4
-    with pytest.raises(NotCoveredError, match=r"double\(parsl_resource_specification=\{'cores': 1\}\)"):
-        app(2, parsl_resource_specification={"cores": 1})
+    assert app(2, parsl_resource_specification={"cores": 1, "memory": 100, "priority": 3}).result() == 4
+    with pytest.raises(InvalidResourceSpecification, match="disk, num_nodes cannot be had"):
+        app(2, parsl_resource_specification={"disk": 1, "num_nodes": 2})
+
+
+def test_the_specification_is_in_megabytes_and_may_be_a_parameters_default():
+    def train(x, parsl_resource_specification={"memory": 1, "cores": 2}):  # noqa: B006 - as in Parsl's documentation
+        return x
+
+    given = {"y": 1}
+    assert taken_from(train, given) == Resources(cores=2, memory=2**20)
+    assert taken_from(train, {"parsl_resource_specification": {"gpus": 1}}) == Resources(gpus=1)
+    assert taken_from(double, given) is None
+    with pytest.raises(InvalidResourceSpecification, match="cores must be a number above 0"):
+        resources_in({"cores": 0})

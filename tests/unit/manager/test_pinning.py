@@ -65,15 +65,15 @@ def test_openmp_is_told_the_cores():
 
 def cuda(names, devices, workers=None):
     workers = workers or len(names)
-    return [accelerator_variables(rank, names, workers, devices)["CUDA_VISIBLE_DEVICES"] for rank in range(workers)]
+    return [accelerator_variables([rank], names, workers, devices)["CUDA_VISIBLE_DEVICES"] for rank in range(workers)]
 
 
 def test_without_accelerators_nothing_is_said():
-    assert accelerator_variables(0, (), 2, 4) == {}
+    assert accelerator_variables((), (), 2, 4) == {}
 
 
 def test_each_worker_is_shown_its_accelerator_to_all_makers_libraries():
-    assert accelerator_variables(1, ("0,1", "2,3"), 2, 4) == {
+    assert accelerator_variables([1], ("0,1", "2,3"), 2, 4) == {
         "CUDA_VISIBLE_DEVICES": "2,3",
         "ROCR_VISIBLE_DEVICES": "2,3",
         "ZE_AFFINITY_MASK": "2,3",
@@ -84,7 +84,7 @@ def test_each_worker_is_shown_its_accelerator_to_all_makers_libraries():
 def test_more_numbers_than_cuda_devices_share_them_neighbours_together():
     assert cuda(["0", "1", "2", "3"], devices=2) == ["0", "0", "1", "1"]
     assert cuda(["0", "1", "2"], devices=2) == ["0", "0", "1"]
-    shown = accelerator_variables(3, ("0", "1", "2", "3"), 4, 2)
+    shown = accelerator_variables([3], ("0", "1", "2", "3"), 4, 2)
     assert (shown["ROCR_VISIBLE_DEVICES"], shown["ZE_AFFINITY_MASK"]) == ("3", "3")
 
 
@@ -97,3 +97,9 @@ def test_devices_that_are_there_are_shown_as_they_are_named():
 
 def test_where_nobody_knows_how_many_there_are_the_names_stand():
     assert cuda(["0", "1", "2"], devices=0) == ["0", "1", "2"]
+
+
+def test_a_task_with_several_sees_them_all_and_one_with_none_sees_none():
+    assert accelerator_variables([0, 2], ("a", "b", "c"), 3, 0)["CUDA_VISIBLE_DEVICES"] == "a,c"
+    assert accelerator_variables([1, 3], ("0", "1", "2", "3"), 2, 4)["CUDA_VISIBLE_DEVICES"] == "1,3"
+    assert accelerator_variables([], ("0", "1"), 2, 2)["CUDA_VISIBLE_DEVICES"] == ""
