@@ -18,7 +18,7 @@ from benchmarks.scale.managers import Settings
 from cnflow.interchange.loop import InterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import payload, sockets
-from cnflow.wire.keys import RunKeys
+from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class Simulation:
 
     def __init__(self, managers: int, plan: Plan, folder: Path) -> None:
         self._managers, self._plan, self._folder = managers, plan, folder
-        self._keys = RunKeys.make() if plan.encrypted else None
+        self._keys = Keyring() if plan.encrypted else None
         self._context = sockets.context()
         self._line = sockets.await_interchange(self._context, f"ipc://{folder}/driver")
         self._interchange = self._start_interchange()
@@ -123,8 +123,8 @@ class Simulation:
         settings = InterchangeSettings(
             driver_endpoint=f"ipc://{self._folder}/driver",
             manager_endpoint="tcp://127.0.0.1",
-            secret_key=self._keys.server_secret if self._keys else "",
-            manager_key=self._keys.manager_public if self._keys else "",
+            secret_key=self._keys.server.secret if self._keys else "",
+            block_keys={"0": self._keys.of_block("0").public} if self._keys else {},
             heartbeat_period=self._plan.period,
             heartbeat_threshold=600.0,
         )
@@ -140,7 +140,7 @@ class Simulation:
                 slots=self._plan.slots,
                 window=self._plan.window,
                 period=self._plan.period,
-                curve=(keys.server_public, keys.manager_public, keys.manager_secret) if keys else None,
+                curve=(keys.server.public, *keys.of_block("0")) if keys else None,
             )
             self._simulators.append(_start("benchmarks.scale.managers", settings, self._folder))
 

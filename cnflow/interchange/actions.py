@@ -49,6 +49,12 @@ class SendHeartbeat(NamedTuple):
     manager: ManagerId
 
 
+class SendIntroduce(NamedTuple):
+    """Ask a manager that the interchange before this one knew, or that nobody knows, to register."""
+
+    manager: ManagerId
+
+
 class SendStop(NamedTuple):
     """Tell a manager to end."""
 
@@ -83,6 +89,7 @@ Action = (
     | SendCancel
     | SendDrain
     | SendHeartbeat
+    | SendIntroduce
     | SendStop
     | Refuse
     | TellUp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import sys
@@ -12,8 +13,10 @@ from typing import Any
 import msgspec
 
 from cnflow.clock import SystemClock
-from cnflow.ids import ManagerId
+from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
+from cnflow.interchange.manners import Manners
+from cnflow.interchange.restarted import Restarted
 from cnflow.interchange.state import Interchange
 from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
@@ -24,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 _GOODBYE = Seconds(1.0)
 """Time that last messages get to leave."""
+
+_NOD, _RARE_NOD = Seconds(0.05), Seconds(1.0)
+"""Between two requests to the managers of an interchange that was killed, before and after tasks are given out."""
 
 
 class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +45,20 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str = ""
     """Empty for a plain socket."""
 
-    manager_key: str = ""
-    """The only public key that managers may come with."""
+    block_keys: dict[str, str] = {}
+    """Public keys that managers may come with, by block; the driver admits more."""
+
+    largest_message: int = -1
+    """Bytes of a part of a message that comes over TCP; -1 is any."""
+
+    is_restart: bool = False
+    """It takes the place of one that was killed."""
+
+    awaited: dict[str, str] = {}
+    """Managers that this one had, in hexadecimal digits, and the block of each."""
+
+    departed: tuple[str, ...] = ()
+    """Managers that were lost before."""
 
     heartbeat_period: float = 30.0
     heartbeat_threshold: float = 120.0
@@ -56,11 +74,14 @@ class Loop:
         self._clock = SystemClock()
         self._driver_endpoint = settings.driver_endpoint
         self._period = Seconds(settings.heartbeat_period)
-        self._state = Interchange(PROTOCOL, self._period, Seconds(settings.heartbeat_threshold))
+        self._state = _state_for(settings, self._clock.now())
+        self._session = os.urandom(8)
+        self._next_nod = Seconds(0.0 if isinstance(self._state, Restarted) else math.inf)
+        self._manners = Manners()
         self._context = sockets.context()
-        self._door = sockets.Doorkeeper(self._context, [settings.manager_key]) if settings.secret_key else None
+        self._door = sockets.Doorkeeper(self._context, settings.block_keys) if settings.secret_key else None
         self._managers, port = sockets.serve(
-            self._context, settings.manager_endpoint, settings.ports, settings.secret_key
+            self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )
         self._driver = sockets.connect(self._context, settings.driver_endpoint)
         self._tell([msg.Bound(port)])
@@ -74,7 +95,7 @@ class Loop:
         next_tick = self._clock.now() + self._period / 2
         going = True
         while going:
-            wait = max(0.0, next_tick - self._clock.now())
+            wait = max(0.0, min(next_tick, self._next_nod) - self._clock.now())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
             if self._door and self._door.raw in ready and (stranger := self._door.answer()):
@@ -88,15 +109,27 @@ class Loop:
                 self._remove_folder()
                 logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
                 going = False
+            if now >= self._next_nod:
+                self._introduce(now)
             if now >= next_tick:
                 self._do(self._state.ticked(now))
                 next_tick = now + self._period / 2
         self._do(self._state.stopped())
+        if self._manners.malformed:
+            logger.warning("malformed messages in all: %d", self._manners.malformed)
         self._managers.close(_GOODBYE)
         self._driver.close(_GOODBYE)
         if self._door:
             self._door.close()
         self._context.term()
+
+    def _introduce(self, now: Seconds) -> None:
+        """After a restart, ask the managers to come back."""
+        assert isinstance(self._state, Restarted)
+        introductions = self._state.introductions()
+        self._do(introductions)
+        pause = _RARE_NOD if self._state.is_settled(now) else _NOD
+        self._next_nod = Seconds(now + pause if introductions else math.inf)
 
     def _remove_folder(self) -> None:
         """Of the socket files: its driver, which made it, may have been killed."""
@@ -105,29 +138,47 @@ class Loop:
     def _from_driver(self, now: Seconds) -> bool:
         for head, *attached in self._driver.received():
             message = msg.decode_to_interchange(head)
-            if isinstance(message, msg.Stop):
-                return False
-            if isinstance(message, msg.Cancel):
-                self._do(self._state.cancelled(message.tasks, now))
-            elif isinstance(message, msg.BlockGone):
-                self._do(self._state.block_gone(message.block, message.reason))
-            elif isinstance(message, msg.Drain):
-                self._do(self._state.drain(message.block, now))
-            elif isinstance(message, msg.AskIdle):
-                self._tell([msg.IdleTimes(self._state.idle_times(now))])
-            else:
+            if isinstance(message, msg.Work):
                 self._state.submitted(message.functions, msg.pair(message.tasks, attached))
+            elif isinstance(message, msg.Again):
+                self._state.again(message.functions, msg.pair(message.tasks, attached))
+            elif isinstance(message, msg.Stop):
+                return False
+            else:
+                self._obey(message, now)
         return True
+
+    def _obey(self, order: msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle | msg.Admit, now: Seconds) -> None:
+        match order:
+            case msg.Cancel(tasks):
+                self._do(self._state.cancelled(tasks, now))
+            case msg.BlockGone(block, reason):
+                if self._door:
+                    self._door.forget(block)
+                self._do(self._state.block_gone(block, reason))
+            case msg.Drain(block):
+                self._do(self._state.drain(block, now))
+            case msg.AskIdle():
+                self._tell([msg.IdleTimes(self._state.idle_times(now))])
+            case msg.Admit(block, key):
+                if self._door:
+                    self._door.admit(block, key)
 
     def _from_managers(self, now: Seconds) -> None:
         actions: list[on.Action] = []
-        for sender, head, *attached in self._managers.received():
+        for sender, *frames in self._managers.received():
             manager = ManagerId(sender)
+            if self._manners.ignores(manager, now):
+                continue
             try:
+                head, *attached = frames
                 message = msg.decode_from_manager(head)
                 actions += self._handle(manager, message, attached, now)
             except (msgspec.MsgspecError, ValueError) as error:
-                logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
+                if self._manners.offended(manager, now):
+                    logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
+                else:
+                    logger.warning("manager %s sends nonsense; ignored for a minute", manager.hex())
         self._do(_results_in_one(actions))
 
     def _handle(
@@ -136,7 +187,7 @@ class Loop:
         if isinstance(message, msg.Done):
             return self._state.done(manager, message.window, msg.pair(message.results, attached), now)
         if isinstance(message, msg.Register):
-            return self._state.registered(manager, message.info, now)
+            return self._state.registered(manager, message.info, now, [TaskId(number) for number in message.held])
         if isinstance(message, msg.Leaving):
             return self._state.left(manager, message.reason)
         return self._state.heard(manager, now)
@@ -152,6 +203,8 @@ class Loop:
                     self._tell([msg.Results(heads), *attached])
                 case on.SendCancel() | on.SendDrain() | on.SendHeartbeat() | on.SendStop():
                     self._managers.send([action.manager, msg.encode(_order_in(action))])
+                case on.SendIntroduce(manager):
+                    self._managers.send([manager, msg.encode(msg.Introduce(self._session))])
                 case on.TellDrained(block):
                     self._tell([msg.Drained(block)])
                 case on.Refuse(manager, reason):
@@ -167,6 +220,15 @@ class Loop:
     def _tell(self, message: list[Any]) -> None:
         head, *attached = message
         self._driver.send([msg.encode(head), *attached])
+
+
+def _state_for(settings: InterchangeSettings, now: Seconds) -> Interchange:
+    period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
+    if not settings.is_restart:
+        return Interchange(PROTOCOL, period, threshold)
+    awaited = {ManagerId(bytes.fromhex(digits)): block for digits, block in settings.awaited.items()}
+    departed = [ManagerId(bytes.fromhex(digits)) for digits in settings.departed]
+    return Restarted(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
 
 
 def _order_in(action: on.SendCancel | on.SendDrain | on.SendHeartbeat | on.SendStop) -> msg.ToManager:

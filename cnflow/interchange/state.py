@@ -112,8 +112,17 @@ class Interchange:
                 actions.append(SendCancel(manager, [*held]))
         return actions
 
-    def registered(self, manager: ManagerId, info: ManagerInfo, now: Seconds) -> list[Action]:
-        """A manager said hello. It gets tasks once it has said how many it wants."""
+    def again(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
+        """As `submitted`, of tasks that an interchange before this one may have given to managers."""
+        self.submitted(functions, tasks)
+
+    def registered(
+        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Collection[TaskId] = ()
+    ) -> list[Action]:
+        """A manager said hello. It gets tasks once it has said how many it wants.
+
+        What it *held* before is nothing that this interchange gave it (but see `Restarted`), and is stopped.
+        """
         if info.protocol != self._protocol:
             return [
                 Refuse(
@@ -125,6 +134,8 @@ class Interchange:
         actions = self._lose(manager, "it registered anew") if manager in self._managers else []
         self._managers[manager] = _Manager(info, now)
         actions.append(TellUp(manager, info))
+        if held:
+            actions.append(SendCancel(manager, [*held]))
         return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
 
     def done(self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds) -> list[Action]:

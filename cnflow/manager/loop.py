@@ -16,6 +16,7 @@ from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import state as on
 from cnflow.manager.processes import WorkerProcess, end
+from cnflow.manager.recent import Recent
 from cnflow.manager.slots import Pace, slot_count
 from cnflow.manager.variables import cores_given, memory_given, worker_variables
 from cnflow.model.settings import PROTOCOL, ManagerSettings
@@ -50,6 +51,8 @@ class Loop:
         self._by_source: dict[Any, WorkerProcess] = {}
         self._poller = sockets.poller()
         self._window = 0
+        self._session = b""
+        self._recent = Recent()
         self._going = True
         self._exitcode = 0
 
@@ -94,17 +97,20 @@ class Loop:
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
+        self._register()
+
+    def _register(self, held: tuple[int, ...] = ()) -> None:
         info = msg.ManagerInfo(
             PROTOCOL,
             cnflow.__version__,
             MINOR,
             self._host,
-            settings.block,
-            settings.image,
+            self._settings.block,
+            self._settings.image,
             self._state.slots,
             os.getpid(),
         )
-        self._interchange.send([msg.encode(msg.Register(info))])
+        self._interchange.send([msg.encode(msg.Register(info, list(held)))])
 
     def _turn(self, wake: int) -> None:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
@@ -143,10 +149,23 @@ class Loop:
                 self._do(self._state.cancelled(message.tasks, now))
             elif isinstance(message, msg.Drain):
                 self._state.drain()
+            elif isinstance(message, msg.Introduce):
+                self._introduce(message.session)
             elif isinstance(message, msg.Refused):
                 self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):
                 self._going = False
+
+    def _introduce(self, session: bytes) -> None:
+        """Come back to an interchange that was restarted; it asks until it is answered."""
+        if session == self._session:
+            return
+        self._session = session
+        logger.warning("the interchange was restarted; registering anew")
+        self._report()  # what is done is held no more
+        self._interchange.send([msg.encode(msg.Done(0, self._recent.results()))])
+        self._register(tuple(self._state.held()))
+        self._window = -1  # to be told anew
 
     def _from_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
         rank = WorkerRank(worker.rank)
@@ -245,7 +264,9 @@ class Loop:
             return False
         self._window = window
         heads, attached = msg.flatten(results)
-        self._interchange.send([msg.encode(msg.Done(window, heads)), *attached])
+        message = msg.encode(msg.Done(window, heads))
+        self._recent.sent(message)
+        self._interchange.send([message, *attached])
         return True
 
     def _leave(self, reason: str) -> None:

@@ -21,7 +21,8 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from cnflow.units import Seconds
-from cnflow.wire.messages import NO_FRAMES, Loss, Overrun, Result, encode_loss, encode_overrun
+from cnflow.wire.ends import Loss, Overrun, encode_loss, encode_overrun
+from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:

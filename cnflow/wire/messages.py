@@ -71,21 +71,6 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     frames: int = 0
 
 
-class Loss(msgspec.Struct, array_like=True):
-    """Body of a result of kind WORKER_LOST."""
-
-    where: str
-    exitcode: int
-    stderr_tail: str
-
-
-class Overrun(msgspec.Struct, array_like=True):
-    """Body of a result of kind TIMED_OUT."""
-
-    app_name: str
-    walltime: float
-
-
 class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     """What a manager says of itself when it registers."""
 
@@ -102,6 +87,13 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
 # Driver -> interchange -> manager
 class Work(_Message):
     """Tasks, and the functions that the receiver has not seen."""
+
+    functions: list[Function]
+    tasks: list[Task]
+
+
+class Again(_Message):
+    """As Work, after the interchange was restarted: its predecessor may have given some of these to managers."""
 
     functions: list[Function]
     tasks: list[Task]
@@ -130,15 +122,24 @@ class AskIdle(_Message):
     """Say how long each block has held no task."""
 
 
+class Admit(_Message):
+    """Managers of this block come with this key (public, CURVE, Z85), until the block is gone."""
+
+    block: str
+    key: str
+
+
 class Stop(_Message):
     """End in good order: nothing more will come."""
 
 
 # Manager -> interchange
 class Register(_Message):
-    """First message of a manager."""
+    """First message of a manager, and its answer to Introduce."""
 
     info: ManagerInfo
+    held: list[int] = []
+    """Tasks that it was given by an earlier interchange, and has not given back."""
 
 
 class Done(_Message):
@@ -159,6 +160,12 @@ class Leaving(_Message):
 
 
 # Interchange -> manager
+class Introduce(_Message):
+    """Register anew: the interchange was restarted. Said several times by one *session*, to be answered once."""
+
+    session: bytes
+
+
 class Refused(_Message):
     """This manager cannot take part; it ends itself after saying why."""
 
@@ -205,9 +212,9 @@ class Results(_Message):
     results: list[Result]
 
 
-ToInterchange = Union[Work, Cancel, BlockGone, Drain, AskIdle, Stop]
+ToInterchange = Union[Work, Again, Cancel, BlockGone, Drain, AskIdle, Admit, Stop]
 FromManager = Union[Register, Done, Heartbeat, Leaving]
-ToManager = Union[Work, Cancel, Drain, Stop, Heartbeat, Refused]
+ToManager = Union[Work, Cancel, Drain, Stop, Heartbeat, Introduce, Refused]
 ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Results]
 
 Frames = Sequence[Any]
@@ -224,10 +231,6 @@ decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
 decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
 decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
 decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
-encode_loss = _encoder.encode
-decode_loss = msgspec.msgpack.Decoder(Loss).decode
-encode_overrun = _encoder.encode
-decode_overrun = msgspec.msgpack.Decoder(Overrun).decode
 
 
 def task_parcel(number: int, function: bytes, payload: Payload, walltime: float = 0.0) -> TaskParcel:

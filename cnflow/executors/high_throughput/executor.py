@@ -13,22 +13,22 @@ from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError
 from cnflow.executors.high_throughput.line import Line
 from cnflow.executors.high_throughput.outcomes import outcome_of
 from cnflow.executors.high_throughput.packing import Packer
-from cnflow.executors.high_throughput.requests import Door, bind_to, expected_slots, request_for
+from cnflow.executors.high_throughput.requests import Door, Known, expected_slots, interchange_settings, request_for
 from cnflow.ids import ManagerId, TaskId
-from cnflow.interchange.loop import InterchangeSettings
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome, TaskToRun, title_of
 from cnflow.tails import quoted_tail
 from cnflow.wire import messages as msg
-from cnflow.wire.keys import RunKeys
+from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from cnflow.config import HighThroughputExecutor
-    from cnflow.ids import RunId
+    from cnflow.ids import BlockId, RunId
     from cnflow.interfaces import Provider, Report
+    from cnflow.model.block import BlockRequest
 
 logger = logging.getLogger(__name__)
 
@@ -68,17 +68,19 @@ class HighThroughput:
         self._log_dir = run_dir / self.label
         self._packer = Packer()
         self._lock = threading.Lock()
-        self._held: dict[TaskId, str] = {}
-        """Names of the tasks that are not reported yet."""
+        self._held: dict[TaskId, TaskToRun] = {}
+        """Tasks that are not reported yet."""
         self._cancelled: set[TaskId] = set()
         """Those of them that are to be stopped."""
         self._submits = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
         self._managers: dict[ManagerId, msg.ManagerInfo] = {}
+        self._departed: set[ManagerId] = set()
         self._error: CnflowError | None = None
         self._bound = threading.Event()
         self._port = 0
-        self._line = Line(self.label, self._log_dir / "interchange.log", self._receive, self._on_interchange_lost)
+        log = self._log_dir / "interchange.log"
+        self._line = Line(self.label, log, self._receive, self._on_interchange_lost, self._unfinished)
         self._blocks: BlockController | None = None
         self._closing = threading.Event()
         self._starter = threading.Thread(target=self._start_blocks, name=f"cnflow-{self.label}-blocks", daemon=True)
@@ -100,7 +102,7 @@ class HighThroughput:
             with self._lock:
                 broken = self._error
                 if broken is None:
-                    self._held[task.id] = task.app.name
+                    self._held[task.id] = task
                     self._line.send(packed)  # in here, so that whoever cancels what is held finds it on its way
             if broken is not None:
                 self._report([Outcome(task.id, None, broken)])
@@ -162,7 +164,7 @@ class HighThroughput:
         encrypted = self._settings.encrypted
         if encrypted is None:
             encrypted = any(not is_loopback(host) for host in hosts)
-        keys = RunKeys.make() if encrypted else None
+        keys = Keyring() if encrypted else None
         if self._closing.is_set():
             return
         endpoint = self._start_interchange(hosts, keys)
@@ -177,9 +179,9 @@ class HighThroughput:
             expected_slots(self._settings),
             Wires(
                 demand=lambda: (len(self._held), self._submits),
-                request=lambda block: request_for(self._settings, block, self._run, self._log_dir, door),
+                request=lambda block: self._request(block, door),
                 drain=lambda block: self._line.order(msg.Drain(block)),
-                gone=lambda block, reason: self._line.order(msg.BlockGone(block, reason)),
+                gone=lambda block, reason: self._gone(block, reason, keys),
                 ask_idle=lambda: self._line.order(msg.AskIdle()),
                 give_up=self._break,
             ),
@@ -187,30 +189,24 @@ class HighThroughput:
         if not self._closing.is_set():  # who closes after this finds the blocks, and stops them
             self._blocks.run()
 
-    def _start_interchange(self, hosts: Collection[str | None], keys: RunKeys | None) -> str:
+    def _request(self, block: BlockId, door: Door) -> BlockRequest:
+        if door.keys is not None:
+            self._line.order(msg.Admit(block, door.keys.of_block(block).public))
+        return request_for(self._settings, block, self._run, self._log_dir, door)
+
+    def _gone(self, block: BlockId, reason: str, keys: Keyring | None) -> None:
+        if keys is not None:
+            keys.forget(block)
+        self._line.order(msg.BlockGone(block, reason))
+
+    def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
         """Start it and return the endpoint for managers, which holds ``{host}`` when there are *hosts*."""
-        folder = ""
-
-        def settings(private: str) -> InterchangeSettings:
-            nonlocal folder
-            folder = private
-            return InterchangeSettings(
-                driver_endpoint=f"ipc://{private}/driver",
-                manager_endpoint=bind_to(hosts) or f"ipc://{private}/managers",
-                ports=self._settings.worker_port_range,
-                secret_key=keys.server_secret if keys else "",
-                manager_key=keys.manager_public if keys else "",
-                heartbeat_period=self._settings.heartbeat_period,
-                heartbeat_threshold=self._settings.heartbeat_threshold,
-            )
-
-        self._line.start(settings)
+        known = Known(self._managers, self._departed)
+        self._line.start(lambda folder: interchange_settings(self._settings, folder, hosts, keys, self._port, known))
         if not hosts:
-            return f"ipc://{folder}/managers"  # the name is known before it is bound: managers may start at once
+            return f"ipc://{self._line.folder}/managers"  # known before it is bound: managers may start at once
         if not self._bound.wait(_BIND_WITHIN):
-            raise InterchangeLostError(
-                f"The interchange of executor {self.label!r} opened no port; see {self._log_dir}."
-            )
+            raise InterchangeLostError(f"Executor {self.label!r}: its interchange opened no port; see {self._log_dir}.")
         if self._error is not None:
             raise self._error
         return f"tcp://{{host}}:{self._port}"
@@ -225,10 +221,12 @@ class HighThroughput:
                 self._port = port
                 self._bound.set()
             case msg.ManagerUp(manager, info):
-                self._managers[ManagerId(manager)] = info
-                self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
+                known = self._managers.setdefault(ManagerId(manager), info)
+                if known is info:  # else it came back after a restart
+                    self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
             case msg.ManagerDown(manager, reason, lost):
                 info = self._managers.pop(ManagerId(manager))
+                self._departed.add(ManagerId(manager))
                 where = f"manager {manager.hex()} on {info.host}, block {info.block}"
                 self._report_held(self._lost(TaskId(number), where, reason) for number in lost)
                 self._tell_blocks(lambda blocks: blocks.disconnected(info.block, info.slots))
@@ -248,9 +246,22 @@ class HighThroughput:
 
     def _on_interchange_lost(self, how: str) -> None:
         said = quoted_tail(self._log_dir / "interchange.log")
-        advice = "Nothing more can run on this executor: end the run and load the configuration again."
-        self._break(InterchangeLostError(f"Executor {self.label!r} lost its interchange: {how}. {advice}{said}"))
+        advice = f"Nothing more can run on it: end the run and load the configuration again.{said}"
+        self._break(InterchangeLostError(f"Executor {self.label!r} lost its interchange: {how}. {advice}"))
         self._bound.set()
+
+    def _unfinished(self) -> Iterator[tuple[msg.Function, msg.TaskParcel]]:
+        """For an interchange that was restarted; packed anew, since to keep all packed would take memory."""
+        with self._lock:
+            self._line.forget()
+            tasks = list(self._held.values())
+            self._line.order(msg.Cancel([*self._cancelled]))
+        for task in tasks:
+            if self._held.get(task.id) is task:  # not answered meanwhile, nor on another try
+                try:
+                    yield self._packer.pack(task)
+                except CnflowError as error:
+                    self._report_held([Outcome(task.id, None, error)])
 
     # Any thread
 
@@ -259,7 +270,8 @@ class HighThroughput:
             self.digest.set_result(digest)
 
     def _title(self, task: TaskId) -> str:
-        return title_of(task, self._held.get(task, "?"))
+        held = self._held.get(task)
+        return held.title if held else title_of(task, "?")
 
     def _report_held(self, outcomes: Iterable[Outcome]) -> None:
         """Report what is still held: a task that was failed by `_break` is not reported twice."""
@@ -285,4 +297,4 @@ class HighThroughput:
         with self._lock:
             held, self._held = self._held, {}
         if held:
-            self._report([Outcome(task, None, error_for(title_of(task, name))) for task, name in held.items()])
+            self._report([Outcome(task.id, None, error_for(task.title)) for task in held.values()])
