@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import zmq
 
 from benchmarks.scale.limits import cpu_seconds, resident
 from benchmarks.scale.managers import Settings
 from cnflow.interchange.loop import InterchangeSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import payload, sockets
-from cnflow.wire.keys import RunKeys
+from cnflow.wire import payload, stream
+from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTION = msg.Function(b"f" * 16, "noop", 0, "", b"")
@@ -74,10 +75,11 @@ class Simulation:
 
     def __init__(self, managers: int, plan: Plan, folder: Path) -> None:
         self._managers, self._plan, self._folder = managers, plan, folder
-        self._keys = RunKeys.make() if plan.encrypted else None
-        self._context = sockets.context()
-        self._line = sockets.await_interchange(self._context, f"ipc://{folder}/driver")
-        self._interchange = self._start_interchange()
+        self._keys = Keyring() if plan.encrypted else None
+        self._line, theirs = stream.pair()
+        self._heard: deque[msg.ToDriver] = deque()
+        with theirs:
+            self._interchange = self._start_interchange(theirs.fileno())
         self._simulators: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> Row:
@@ -117,18 +119,18 @@ class Simulation:
         self._interchange.stdin.close()
         self._interchange.wait()
         self._line.close()
-        self._context.term()
 
-    def _start_interchange(self) -> subprocess.Popen[bytes]:
+    def _start_interchange(self, driver: int) -> subprocess.Popen[bytes]:
         settings = InterchangeSettings(
-            driver_endpoint=f"ipc://{self._folder}/driver",
+            driver=driver,
+            folder=str(self._folder),
             manager_endpoint="tcp://127.0.0.1",
-            secret_key=self._keys.server_secret if self._keys else "",
-            manager_key=self._keys.manager_public if self._keys else "",
+            secret_key=self._keys.server.secret if self._keys else "",
+            block_keys={"0": self._keys.of_block("0").public} if self._keys else {},
             heartbeat_period=self._plan.period,
             heartbeat_threshold=600.0,
         )
-        return _start("cnflow.interchange", settings, self._folder)
+        return _start("cnflow.interchange", settings, self._folder, inherited=[driver])
 
     def _start_managers(self, port: int) -> None:
         keys = self._keys
@@ -140,7 +142,7 @@ class Simulation:
                 slots=self._plan.slots,
                 window=self._plan.window,
                 period=self._plan.period,
-                curve=(keys.server_public, keys.manager_public, keys.manager_secret) if keys else None,
+                curve=(keys.server.public, *keys.of_block("0")) if keys else None,
             )
             self._simulators.append(_start("benchmarks.scale.managers", settings, self._folder))
 
@@ -183,24 +185,33 @@ class Simulation:
         return count
 
     def _messages(self) -> Iterator[msg.ToDriver]:
-        while self._line.raw.poll(_SILENCE * 1000, zmq.POLLIN):
-            for head, *_ in self._line.received(1):
-                message = msg.decode_to_driver(head)
+        while True:
+            while self._heard:
+                message = self._heard.popleft()
                 assert not isinstance(message, msg.ManagerDown), f"a manager was lost: {message.reason}"
                 yield message
-        raise TimeoutError(f"the interchange was silent for {_SILENCE:.0f} s: {self._log()}")
+            line = self._line.raw
+            readable, _, _ = select.select([line], [line] if self._line.wants_to_write else [], [], _SILENCE)
+            self._line.flush()
+            if readable:
+                self._heard.extend(msg.decode_to_driver(head) for head, *_ in self._line.received())
+            if self._line.is_closed or not (readable or self._line.wants_to_write):
+                raise TimeoutError(f"the interchange ended, or was silent for {_SILENCE:.0f} s: {self._log()}")
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-500:]
 
 
-def _start(module: str, settings: InterchangeSettings | Settings, folder: Path) -> subprocess.Popen[bytes]:
+def _start(
+    module: str, settings: InterchangeSettings | Settings, folder: Path, inherited: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            pass_fds=inherited,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     assert process.stdin is not None

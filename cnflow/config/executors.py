@@ -98,6 +98,10 @@ class HighThroughputExecutor(ExecutorSettings):
     """Whether managers and interchange prove who they are and encrypt what they say (CurveZMQ); None does wherever the
     traffic can be reached from outside this machine."""
 
+    max_message_size: int | None = Field(default=None, ge=2**20)
+    """Bytes of the largest argument or result that the interchange takes over TCP; who sends more is cut off. None
+    takes any: set it where strangers reach the port of an executor with ``encrypted=False``. See [](security.md)."""
+
     heartbeat_period: float = Field(default=30.0, gt=0)
     """Seconds between two signs of life."""
 

@@ -57,6 +57,12 @@ class SendHeartbeat(NamedTuple):
     manager: ManagerId
 
 
+class SendIntroduce(NamedTuple):
+    """Ask a manager that the interchange before this one knew, or that nobody knows, to register."""
+
+    manager: ManagerId
+
+
 class SendStop(NamedTuple):
     """Tell a manager to end."""
 
@@ -92,9 +98,15 @@ Action = (
     | SendDrain
     | SendQuestion
     | SendHeartbeat
+    | SendIntroduce
     | SendStop
     | Refuse
     | TellUp
     | TellDown
     | TellDrained
 )
+
+
+def results_in(parcels: list[ResultParcel]) -> list[Action]:
+    """Send these, if there are any."""
+    return [SendResults(parcels)] if parcels else []

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
+import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cnflow.clock import SystemClock
-from cnflow.ids import ManagerId
+from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
+from cnflow.interchange.manners import Manners
+from cnflow.interchange.restarted import Restarted
 from cnflow.interchange.state import Interchange
 from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.managers import AskStanding, AskTask, Hold, TaskNow
+from cnflow.wire.stream import Stream
 
 logger = logging.getLogger(__name__)
 
+Order = msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle | msg.Admit | AskStanding | AskTask | Hold
+
 _GOODBYE = Seconds(1.0)
 """Time that last messages get to leave."""
+
+_NOD, _RARE_NOD = Seconds(0.05), Seconds(1.0)
+"""Between two requests to the managers of an interchange that was killed, before and after tasks are given out."""
 
 
 class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the driver tells its interchange, as one line of JSON on stdin. Holds keys: never argv or environment."""
 
-    driver_endpoint: str
-    """Socket file in a folder that only the user can enter."""
+    driver: int = -1
+    """Descriptor of the socket to the driver, which the interchange inherits."""
+
+    folder: str
+    """For socket files; only the user can enter it. The interchange removes it if its driver does not."""
 
     manager_endpoint: str
     """``tcp://ADDRESS`` without a port, or ``ipc://PATH``."""
@@ -40,8 +52,20 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str = ""
     """Empty for a plain socket."""
 
-    manager_key: str = ""
-    """The only public key that managers may come with."""
+    block_keys: dict[str, str] = {}
+    """Public keys that managers may come with, by block; the driver admits more."""
+
+    largest_message: int = -1
+    """Bytes of a part of a message that comes over TCP; -1 is any."""
+
+    is_restart: bool = False
+    """It takes the place of one that was killed."""
+
+    awaited: dict[str, str] = {}
+    """Managers that this one had, in hexadecimal digits, and the block of each."""
+
+    departed: tuple[str, ...] = ()
+    """Managers that were lost before."""
 
     heartbeat_period: float = 30.0
     heartbeat_threshold: float = 120.0
@@ -55,87 +79,126 @@ class Loop:
 
     def __init__(self, settings: InterchangeSettings) -> None:
         self._clock = SystemClock()
-        self._driver_endpoint = settings.driver_endpoint
+        self._folder = settings.folder
         self._period = Seconds(settings.heartbeat_period)
-        self._state = Interchange(PROTOCOL, self._period, Seconds(settings.heartbeat_threshold))
+        self._state = _state_for(settings, self._clock.now())
+        self._session = os.urandom(8)
+        self._next_nod = Seconds(0.0 if isinstance(self._state, Restarted) else math.inf)
+        self._manners = Manners()
         self._context = sockets.context()
-        self._door = sockets.Doorkeeper(self._context, [settings.manager_key]) if settings.secret_key else None
+        self._door = sockets.Doorkeeper(self._context, settings.block_keys) if settings.secret_key else None
         self._managers, port = sockets.serve(
-            self._context, settings.manager_endpoint, settings.ports, settings.secret_key
+            self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )
-        self._driver = sockets.connect(self._context, settings.driver_endpoint)
-        self._tell([msg.Bound(port)])
+        self._driver = Stream(socket.socket(fileno=settings.driver))
+        self._driver_is_slow = False
         self._poller = sockets.poller()
-        readable = [self._driver.raw, self._managers.raw, sys.stdin.fileno()]
+        readable = [settings.driver, self._managers.raw, sys.stdin.fileno()]
         for source in [*readable, *([self._door.raw] if self._door else [])]:
             self._poller.register(source, sockets.READABLE)
+        self._tell([msg.Bound(port)])
 
-    def run(self) -> None:
+    def run(self) -> None:  # noqa: C901 - one line for each source
         """Until the driver says stop or is gone."""
         next_tick = self._clock.now() + self._period / 2
         going = True
         while going:
-            wait = max(0.0, next_tick - self._clock.now())
+            wait = max(0.0, min(next_tick, self._next_nod) - self._clock.now())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
             if self._door and self._door.raw in ready and (stranger := self._door.answer()):
                 logger.warning("turned away %s: its key is not of this run", stranger)
             if self._managers.raw in ready:
                 self._from_managers(now)
-            if self._driver.raw in ready:
+            if self._driver.raw.fileno() in ready:
                 going = self._from_driver(now)
             self._do(self._state.dispatch(now))
             if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
                 self._remove_folder()
                 logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
                 going = False
+            if now >= self._next_nod:
+                self._introduce(now)
             if now >= next_tick:
                 self._do(self._state.ticked(now))
                 next_tick = now + self._period / 2
+        if self._driver.is_closed:
+            self._remove_folder()
         self._do(self._state.stopped())
+        if self._manners.malformed:
+            logger.warning("malformed messages in all: %d", self._manners.malformed)
         self._managers.close(_GOODBYE)
-        self._driver.close(_GOODBYE)
+        self._driver.close()
         if self._door:
             self._door.close()
         self._context.term()
 
+    def _introduce(self, now: Seconds) -> None:
+        """After a restart, ask the managers to come back."""
+        assert isinstance(self._state, Restarted)
+        introductions = self._state.introductions()
+        self._do(introductions)
+        pause = _RARE_NOD if self._state.is_settled(now) else _NOD
+        self._next_nod = Seconds(now + pause if introductions else math.inf)
+
     def _remove_folder(self) -> None:
         """Of the socket files: its driver, which made it, may have been killed."""
-        shutil.rmtree(Path(self._driver_endpoint.partition("://")[2]).parent, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _from_driver(self, now: Seconds) -> bool:
+        if self._driver_is_slow:
+            self._driver.flush()
+            self._watch_driver()
         for head, *attached in self._driver.received():
             message = msg.decode_to_interchange(head)
-            if isinstance(message, msg.Stop):
-                return False
-            if isinstance(message, msg.Cancel):
-                self._do(self._state.cancelled(message.tasks, now))
-            elif isinstance(message, msg.BlockGone):
-                self._do(self._state.block_gone(message.block, message.reason))
-            elif isinstance(message, msg.Drain):
-                self._do(self._state.drain(message.block, now))
-            elif isinstance(message, msg.AskIdle):
-                self._tell([msg.IdleTimes(self._state.idle_times(now))])
-            elif isinstance(message, AskStanding):
-                self._tell([self._state.standing(message.number, message.task, now)])
-            elif isinstance(message, AskTask):
-                self._do(self._state.asked(message, now))
-            elif isinstance(message, Hold):
-                self._state.hold(ManagerId(message.manager))
-            else:
+            if isinstance(message, msg.Work):
                 tasks = msg.pair(message.tasks, attached)
                 self._do(self._state.submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
-        return True
+            elif isinstance(message, msg.Again):
+                self._do(self._state.again(message.functions, msg.pair(message.tasks, attached)))
+            elif isinstance(message, msg.Stop):
+                return False
+            else:
+                self._obey(message, now)
+        return not self._driver.is_closed
+
+    def _obey(self, order: Order, now: Seconds) -> None:  # noqa: C901 - one case for each order
+        match order:
+            case msg.Cancel(tasks):
+                self._do(self._state.cancelled(tasks, now))
+            case msg.BlockGone(block, reason):
+                if self._door:
+                    self._door.forget(block)
+                self._do(self._state.block_gone(block, reason))
+            case msg.Drain(block):
+                self._do(self._state.drain(block, now))
+            case msg.AskIdle():
+                self._tell([msg.IdleTimes(self._state.idle_times(now))])
+            case msg.Admit(block, key):
+                if self._door:
+                    self._door.admit(block, key)
+            case AskStanding(number, task):
+                self._tell([self._state.standing(number, task, now)])
+            case AskTask():
+                self._do(self._state.asked(order, now))
+            case Hold(manager):
+                self._state.hold(ManagerId(manager))
 
     def _from_managers(self, now: Seconds) -> None:
         actions: list[on.Action] = []
-        for sender, head, *attached in self._managers.received():
+        for sender, *frames in self._managers.received():
             manager = ManagerId(sender)
+            if self._manners.ignores(manager, now):
+                continue
             try:
+                head, *attached = frames
                 message = msg.decode_from_manager(head)
                 actions += self._handle(manager, message, attached, now)
             except (msgspec.MsgspecError, ValueError) as error:
-                logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
+                if self._manners.offended(manager, now):
+                    logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
+                else:
+                    logger.warning("manager %s sends nonsense; ignored for a minute", manager.hex())
         self._do(_results_in_one(actions))
 
     def _handle(
@@ -144,7 +207,7 @@ class Loop:
         if isinstance(message, msg.Done):
             return self._state.done(manager, message.window, msg.pair(message.results, attached), now)
         if isinstance(message, msg.Register):
-            return self._state.registered(manager, message.info, now)
+            return self._state.registered(manager, message.info, now, [TaskId(number) for number in message.held])
         if isinstance(message, msg.Leaving):
             return self._state.left(manager, message.reason)
         if isinstance(message, TaskNow):
@@ -162,6 +225,8 @@ class Loop:
                     self._tell([msg.Results(heads), *attached])
                 case on.SendCancel() | on.SendDrain() | on.SendQuestion() | on.SendHeartbeat() | on.SendStop():
                     self._managers.send([action.manager, msg.encode(_order_in(action))])
+                case on.SendIntroduce(manager):
+                    self._managers.send([manager, msg.encode(msg.Introduce(self._session))])
                 case on.TellDrained(block):
                     self._tell([msg.Drained(block)])
                 case on.Refuse(manager, reason):
@@ -177,6 +242,23 @@ class Loop:
     def _tell(self, message: list[Any]) -> None:
         head, *attached = message
         self._driver.send([msg.encode(head), *attached])
+        self._watch_driver()
+
+    def _watch_driver(self) -> None:
+        """Hear when it takes more, while it does not take all."""
+        if self._driver.wants_to_write != self._driver_is_slow:
+            self._driver_is_slow = self._driver.wants_to_write
+            events = sockets.READABLE | sockets.WRITABLE if self._driver_is_slow else sockets.READABLE
+            self._poller.modify(self._driver.raw.fileno(), events)
+
+
+def _state_for(settings: InterchangeSettings, now: Seconds) -> Interchange:
+    period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
+    if not settings.is_restart:
+        return Interchange(PROTOCOL, period, threshold)
+    awaited = {ManagerId(bytes.fromhex(digits)): block for digits, block in settings.awaited.items()}
+    departed = [ManagerId(bytes.fromhex(digits)) for digits in settings.departed]
+    return Restarted(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
 
 
 def _order_in(

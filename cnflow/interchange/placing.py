@@ -95,11 +95,11 @@ class Placing:
         self._shapes[place.shape] = place
         return self._unfit()
 
-    def cancelled(self, ids: Collection[int]) -> list[int]:
+    def taken_out(self, ids: Collection[int]) -> list[TaskParcel]:
         """Those of *ids* that waited here, and do no more."""
-        dropped = []
+        dropped: list[TaskParcel] = []
         for group in list(self._groups.values()):
-            ours = [number for number, _, _ in group.tasks if number in ids]
+            ours = [parcel for number, _, parcel in group.tasks if number in ids]
             if ours:
                 dropped += ours
                 group.tasks = [entry for entry in group.tasks if entry[0] not in ids]

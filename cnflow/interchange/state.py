@@ -32,6 +32,7 @@ from cnflow.interchange.actions import (
     TellDown,
     TellDrained,
     TellUp,
+    results_in,
 )
 from cnflow.interchange.known import Known
 from cnflow.interchange.matching import Slots, match
@@ -90,10 +91,7 @@ class Interchange:
     def submitted(
         self, functions: Iterable[Function], tasks: Iterable[TaskParcel], *, may_have_needs: bool = False
     ) -> list[Action]:
-        """The driver sent *tasks*; *functions* are those that it had not sent before.
-
-        *may_have_needs* tells whether it is worth looking for tasks that say what they need.
-        """
+        """The driver sent *tasks*, of which some may have needs; *functions* are those that it had not sent before."""
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # ids are plain bytes on the wire
         if not may_have_needs:
@@ -103,7 +101,7 @@ class Interchange:
         self._queue.extend(parcel for parcel in parcels if parcel[0].needs is None)
         needy = [parcel for parcel in parcels if parcel[0].needs is not None]
         self._is_mixed = self._is_mixed or bool(needy)
-        return _results(self._placing.add(needy))
+        return results_in(self._placing.add(needy))
 
     def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
         """The driver wants these stopped. Those that are not here have ended, and were reported."""
@@ -111,8 +109,8 @@ class Interchange:
         dropped = [task.id for task, _ in self._queue if task.id in wanted]
         if dropped:
             self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
-        dropped += self._placing.cancelled(wanted)
-        actions = _results([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped])
+        dropped += [task.id for task, _ in self._placing.taken_out(wanted)]
+        actions = results_in([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped])
         for manager, known in self._managers.items():
             held = sorted(known.held & wanted)
             if held:
@@ -120,8 +118,17 @@ class Interchange:
                 actions.append(SendCancel(manager, [*held]))
         return actions
 
-    def registered(self, manager: ManagerId, info: ManagerInfo, now: Seconds) -> list[Action]:
-        """A manager said hello. It gets tasks once it has said how many it wants."""
+    def again(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> list[Action]:
+        """As `submitted`, of tasks that an interchange before this one may have given to managers."""
+        return self.submitted(functions, tasks, may_have_needs=True)
+
+    def registered(
+        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Collection[TaskId] = ()
+    ) -> list[Action]:
+        """A manager said hello. It gets tasks once it has said how many it wants.
+
+        What it *held* before is nothing that this interchange gave it (but see `Restarted`), and is stopped.
+        """
         if info.protocol != self._protocol:
             return [
                 Refuse(
@@ -133,7 +140,9 @@ class Interchange:
         actions = self._lose(manager, "it registered anew") if manager in self._managers else []
         self._managers[manager] = Known(info, now)
         actions.append(TellUp(manager, info))
-        actions += _results(self._placing.joined(manager))
+        actions += results_in(self._placing.joined(manager))
+        if held:
+            actions.append(SendCancel(manager, [*held]))
         return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
 
     def done(self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds) -> list[Action]:
@@ -287,7 +296,3 @@ class Interchange:
         unseen = {task.function for task, _ in tasks} - known.functions
         known.functions |= unseen  # type: ignore[arg-type]  # plain bytes on the wire
         return SendWork(manager, [self._functions[f] for f in sorted(unseen)], tasks)  # type: ignore[index]
-
-
-def _results(parcels: list[ResultParcel]) -> list[Action]:
-    return [SendResults(parcels)] if parcels else []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.wire.messages import NO_FRAMES, Overrun, Result, encode_loss, encode_overrun
+from cnflow.wire.ends import Overrun, encode_loss, encode_overrun
+from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from cnflow.wire.messages import Loss, ResultParcel, Task
+    from cnflow.wire.ends import Loss
+    from cnflow.wire.messages import ResultParcel, Task
 
 
 def cancelled(number: int) -> ResultParcel:

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import signal
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cnflow
-from cnflow.addresses import first_reachable, in_url
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import actions as on
 from cnflow.manager import devices
+from cnflow.manager.joining import endpoint_from_here, info_of
 from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.pinning import accelerator_variables, core_variables, cores_of_each
 from cnflow.manager.processes import WorkerProcess, end
-from cnflow.manager.slots import GIB, Pace, slot_count
+from cnflow.manager.recent import Recent
+from cnflow.manager.slots import Pace, slot_count
 from cnflow.manager.state import Manager
 from cnflow.manager.variables import worker_variables
-from cnflow.model.settings import PROTOCOL, ManagerSettings
-from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.managers import AskTask, ManagerInfo, Node, TaskNow
+from cnflow.wire.managers import AskTask, TaskNow
 from cnflow.wire.payload import MINOR
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
+if TYPE_CHECKING:
+    from cnflow.model.settings import ManagerSettings
+    from cnflow.units import Seconds
+
 logger = logging.getLogger(__name__)
-
-
-class UnreachableError(Exception):
-    """No address of the interchange answers from here."""
 
 
 class Loop:
@@ -60,6 +57,8 @@ class Loop:
         self._out_of_memory = OutOfMemory()
         self._poller = sockets.poller()
         self._window = 0
+        self._session = b""
+        self._recent = Recent()
         self._going = True
         self._exitcode = 0
 
@@ -88,41 +87,16 @@ class Loop:
 
     def _connect(self) -> None:
         settings = self._settings
-        endpoint = settings.endpoint
-        if settings.hosts:
-            port = int(endpoint.rsplit(":", 1)[1])
-            within = Seconds(min(settings.address_probe_timeout, settings.heartbeat_threshold))
-            host = first_reachable(settings.hosts, port, within)
-            if host is None:
-                raise UnreachableError(
-                    f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}, "
-                    f"within {within:g} s. "
-                    "Set HighThroughputExecutor(address=...) to an address that this host can reach",
-                )
-            endpoint = endpoint.format(host=in_url(host))
+        endpoint = endpoint_from_here(settings)
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
-        info = ManagerInfo(
-            PROTOCOL,
-            cnflow.__version__,
-            MINOR,
-            self._host,
-            settings.block,
-            settings.image,
-            self._state.slots,
-            os.getpid(),
-            platform.python_version(),
-            Node(
-                devices.cores(),
-                int(devices.memory()),
-                len(settings.available_accelerators),
-                settings.cores_per_worker,
-                int((settings.mem_per_worker or 0.0) * GIB),
-            ),
-        )
-        self._interchange.send([msg.encode(msg.Register(info))])
+        self._register()
+
+    def _register(self, held: tuple[int, ...] = ()) -> None:
+        info = info_of(self._settings, self._state.slots, self._host)
+        self._interchange.send([msg.encode(msg.Register(info, held))])
 
     def _turn(self, wake: int) -> None:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
@@ -163,10 +137,23 @@ class Loop:
                 self._state.drain()
             elif isinstance(message, AskTask):
                 self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
+            elif isinstance(message, msg.Introduce):
+                self._introduce(message.session)
             elif isinstance(message, msg.Refused):
                 self._fail(f"refused by the interchange: {message.reason}")
             elif isinstance(message, msg.Stop):
                 self._going = False
+
+    def _introduce(self, session: bytes) -> None:
+        """Come back to an interchange that was restarted; it asks until it is answered."""
+        if session == self._session:
+            return
+        self._session = session
+        logger.warning("the interchange was restarted; registering anew")
+        self._report()  # what is done is held no more
+        self._interchange.send([msg.encode(msg.Done(0, self._recent.results()))])
+        self._register(tuple(self._state.held()))
+        self._window = -1  # to be told anew
 
     def _from_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
         rank = WorkerRank(worker.rank)
@@ -274,7 +261,9 @@ class Loop:
             return False
         self._window = window
         heads, attached = msg.flatten(results)
-        self._interchange.send([msg.encode(msg.Done(window, heads)), *attached])
+        message = msg.encode(msg.Done(window, heads))
+        self._recent.sent(message)
+        self._interchange.send([message, *attached])
         return True
 
     def _leave(self, reason: str) -> None:

@@ -34,7 +34,7 @@ from cnflow.manager.actions import (
 from cnflow.manager.lending import Lending
 from cnflow.manager.worker import Worker
 from cnflow.units import Seconds
-from cnflow.wire.messages import Loss
+from cnflow.wire.ends import Loss
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 
@@ -23,10 +23,10 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The interchange's public CURVE key, Z85; empty for a plain socket."""
 
     public_key: str = ""
-    """This run's public key for managers, Z85."""
+    """This block's public key, Z85."""
 
     secret_key: str = ""
-    """This run's secret key for managers, Z85."""
+    """This block's secret key, Z85."""
 
     executor: str
     block: str

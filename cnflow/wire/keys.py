@@ -1,4 +1,4 @@
-"""CURVE keys of a run: one pair for its interchange, one for its managers; Z85 text as ZeroMQ wants it."""
+"""CURVE keys of a run: one pair for its interchange, one for each block; Z85 text as ZeroMQ wants it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,34 @@ from typing import NamedTuple
 from cnflow.wire.sockets import new_key_pair
 
 
-class RunKeys(NamedTuple):
-    """Made new for each run and executor; reaches managers in their settings file only."""
+class KeyPair(NamedTuple):
+    """Of one who speaks CURVE."""
 
-    server_public: str
-    server_secret: str
-    manager_public: str
-    manager_secret: str
+    public: str
+    secret: str
 
-    @classmethod
-    def make(cls) -> RunKeys:
-        """Fresh random keys."""
-        return cls(*new_key_pair(), *new_key_pair())
+
+class Keyring:
+    """Made new for each run and executor. Secret keys reach managers in their settings file only.
+
+    Written by the thread that asks for blocks, read by any.
+    """
+
+    def __init__(self) -> None:
+        self.server = KeyPair(*new_key_pair())
+        self._blocks: dict[str, KeyPair] = {}
+
+    def of_block(self, block: str) -> KeyPair:
+        """The block's own pair, made when it is first asked for."""
+        pair = self._blocks.get(block)
+        if pair is None:
+            pair = self._blocks[block] = KeyPair(*new_key_pair())
+        return pair
+
+    def forget(self, block: str) -> None:
+        """The block is gone, and its key good for nothing any more."""
+        self._blocks.pop(block, None)
+
+    def admitted(self) -> dict[str, str]:
+        """Public keys of the blocks that may connect."""
+        return {block: pair.public for block, pair in dict(self._blocks).items()}

@@ -70,23 +70,6 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     frames: int = 0
 
 
-class Loss(msgspec.Struct, array_like=True):
-    """Body of a result of kind WORKER_LOST."""
-
-    where: str
-    exitcode: int
-    stderr_tail: str
-    cause: str = ""
-    """What else is known of why it ended, in words."""
-
-
-class Overrun(msgspec.Struct, array_like=True):
-    """Body of a result of kind TIMED_OUT."""
-
-    app_name: str
-    walltime: float
-
-
 # Driver -> interchange -> manager
 class Work(Message):
     """Tasks, and the functions that the receiver has not seen."""
@@ -95,6 +78,13 @@ class Work(Message):
     tasks: list[Task]
     may_have_needs: bool = True
     """Whether any of the tasks may say what it needs."""
+
+
+class Again(Message):
+    """As Work, after the interchange was restarted: its predecessor may have given some of these to managers."""
+
+    functions: list[Function]
+    tasks: list[Task]
 
 
 class Cancel(Message):
@@ -120,15 +110,24 @@ class AskIdle(Message):
     """Say how long each block has held no task."""
 
 
+class Admit(Message):
+    """Managers of this block come with this key (public, CURVE, Z85), until the block is gone."""
+
+    block: str
+    key: str
+
+
 class Stop(Message):
     """End in good order: nothing more will come."""
 
 
 # Manager -> interchange
 class Register(Message):
-    """First message of a manager."""
+    """First message of a manager, and its answer to Introduce."""
 
     info: ManagerInfo
+    held: tuple[int, ...] = ()
+    """Tasks that it was given by an earlier interchange, and has not given back."""
 
 
 class Done(Message):
@@ -149,6 +148,12 @@ class Leaving(Message):
 
 
 # Interchange -> manager
+class Introduce(Message):
+    """Register anew: the interchange was restarted. Said several times by one *session*, to be answered once."""
+
+    session: bytes
+
+
 class Refused(Message):
     """This manager cannot take part; it ends itself after saying why."""
 
@@ -195,9 +200,9 @@ class Results(Message):
     results: list[Result]
 
 
-ToInterchange = Union[Work, Cancel, BlockGone, Drain, AskIdle, AskStanding, AskTask, Hold, Stop]
+ToInterchange = Union[Work, Again, Cancel, BlockGone, Drain, AskIdle, Admit, AskStanding, AskTask, Hold, Stop]
 FromManager = Union[Register, Done, Heartbeat, TaskNow, Leaving]
-ToManager = Union[Work, Cancel, Drain, AskTask, Stop, Heartbeat, Refused]
+ToManager = Union[Work, Cancel, Drain, AskTask, Stop, Heartbeat, Introduce, Refused]
 ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Standing, TaskNow, Results]
 
 Frames = Sequence[Any]
@@ -214,10 +219,6 @@ decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
 decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
 decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
 decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
-encode_loss = _encoder.encode
-decode_loss = msgspec.msgpack.Decoder(Loss).decode
-encode_overrun = _encoder.encode
-decode_overrun = msgspec.msgpack.Decoder(Overrun).decode
 
 
 def task_parcel(

@@ -8,11 +8,13 @@ import zmq
 from zmq.utils import z85
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 READABLE = int(zmq.POLLIN)
 WRITABLE = int(zmq.POLLOUT)
+
+Poller = zmq.Poller
 
 _COPIED_BELOW = 64 * 1024
 """Bytes of a frame; copying fewer costs less than seeing to it that they live until they have left."""
@@ -69,6 +71,7 @@ def serve(
     endpoint: str,
     ports: Optional[tuple[int, int]] = None,
     secret_key: str = "",
+    largest: int = -1,
 ) -> tuple[Socket, int]:
     """A ROUTER that listens, and its TCP port (0 for a socket file).
 
@@ -77,6 +80,7 @@ def serve(
         endpoint: ``tcp://ADDRESS`` without a port, an IPv6 address in brackets; or ``ipc://PATH``.
         ports: first and last port to try; None takes any free one.
         secret_key: makes it speak CURVE, as server.
+        largest: bytes of a message's part; who sends a larger one over TCP is disconnected. -1 is any.
 
     Raises:
         OSError: the address is not this machine's, or no port is free.
@@ -90,6 +94,7 @@ def serve(
     if not endpoint.startswith("tcp://"):
         socket.raw.bind(endpoint)
         return socket, 0
+    socket.raw.setsockopt(zmq.MAXMSGSIZE, largest)
     if ports is None:
         return socket, int(socket.raw.bind_to_random_port(endpoint))
     first, last = ports
@@ -102,13 +107,6 @@ def serve(
         else:
             return socket, port
     raise OSError(zmq.EADDRINUSE, f"no port from {first} to {last} is free on {endpoint}")
-
-
-def await_interchange(context: zmq.Context[Any], endpoint: str) -> Socket:
-    """The driver's end of its line to its interchange, which connects."""
-    socket = Socket(context, zmq.DEALER)
-    socket.raw.bind(endpoint)
-    return socket
 
 
 def connect(
@@ -158,15 +156,26 @@ def poller() -> zmq.Poller:
 class Doorkeeper:
     """Answers ZeroMQ's question who may speak to CURVE servers (ZAP, RFC 27); in the owner's own loop, no thread."""
 
-    def __init__(self, context: zmq.Context[Any], allowed: Sequence[str]) -> None:
+    def __init__(self, context: zmq.Context[Any], allowed: Mapping[str, str]) -> None:
+        """*allowed*: public keys by the block that comes with each."""
         self.raw = context.socket(zmq.REP)
         self.raw.bind("inproc://zeromq.zap.01")
-        self._allowed = {z85.decode(key) for key in allowed}
+        self._keys: dict[str, bytes] = {}
+        for block, key in allowed.items():
+            self.admit(block, key)
+
+    def admit(self, block: str, key: str) -> None:
+        """From now on *block* may come with *key*."""
+        self._keys[block] = z85.decode(key)
+
+    def forget(self, block: str) -> None:
+        """Nobody comes with the key of *block* any more."""
+        self._keys.pop(block, None)
 
     def answer(self) -> Optional[str]:
         """Answer one question that is waiting; the address that was turned away, if one was."""
         version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
-        welcome = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._allowed
+        welcome = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._keys.values()
         code, text = (b"200", b"OK") if welcome else (b"400", b"key not of this run")
         self.raw.send_multipart([version, sequence, code, text, b"", b""])
         return None if welcome else address.decode(errors="replace")

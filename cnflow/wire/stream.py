@@ -94,7 +94,12 @@ class Stream:
         return bool(self._unsent)
 
     def send(self, frames: Sequence[Any]) -> None:
-        """Send one message, now as far as the socket takes it; large frames must not change until they have left."""
+        """Send one message, now as far as the socket takes it; large frames must not change until they have left.
+
+        One without frames is none.
+        """
+        if not frames:
+            return
         parts: list[Part] = [getattr(frame, "buffer", frame) for frame in frames]
         sizes = [_length(part) for part in parts]
         small = bytearray(_COUNT.pack(len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes))

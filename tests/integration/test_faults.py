@@ -14,7 +14,9 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.errors import InterchangeLostError
 from cnflow.executors import HighThroughputExecutor
+from cnflow.executors.high_throughput.process import MOST_RESTARTS
 from cnflow.providers import LocalProvider
+from cnflow.wire import messages as msg
 
 
 @python_app
@@ -87,13 +89,73 @@ def test_what_a_silent_manager_held_is_run_elsewhere_and_its_late_results_are_dr
         assert nap(0, 7).result(30) == 7
 
 
-def test_a_lost_interchange_fails_what_waits_and_managers_end_after_the_grace(tmp_path):
+def kill_interchange():
+    wait_until(interchanges)
+    (victim,) = interchanges()
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in interchanges())
+
+
+def interchanges():
+    return [pid for pid in children() if is_running(pid) and "cnflow.interchange" in command_of(pid)]
+
+
+@python_app
+def marks(folder, number, seconds):
+    import pathlib
+    import time
+
+    with pathlib.Path(folder, str(number)).open("a") as mark:
+        mark.write("x")
+    time.sleep(seconds)
+    return number
+
+
+@pytest.mark.parametrize("door", [{}, {"address": "127.0.0.1"}, {"address": "127.0.0.1", "encrypted": True}])
+def test_a_killed_interchange_is_started_anew_and_no_task_is_lost_or_run_twice(tmp_path, door):
+    ran = tmp_path / "ran"
+    ran.mkdir()
+    with load(tmp_path, blocks=2, **door) as dfk:
+        before = set(managers_of(dfk, 2))
+        futures = [marks(str(ran), n, 2 if n in {3, 50} else 0.01) for n in range(200)]
+        for _ in range(3):
+            time.sleep(0.25)
+            kill_interchange()
+        assert [future.result(60) for future in futures] == list(range(200))
+        assert {int(mark.name): mark.read_text() for mark in ran.iterdir()} == dict.fromkeys(range(200), "x")
+        assert set(managers_of(dfk, 2)) == before, "managers are those of before"
+
+
+def test_what_is_cancelled_as_the_interchange_dies_stays_cancelled(tmp_path):
+    with load(tmp_path) as dfk:
+        managers_of(dfk, 1)
+        running, waiting = nap(30, 1), nap(30, 2)
+        time.sleep(0.3)
+        kill_interchange()
+        assert waiting.cancel()
+        running.cancel()
+        assert nap(0, 4).result(20) == 4
+
+
+def test_a_block_that_drains_as_the_interchange_dies_gives_its_tasks_back(tmp_path):
+    with load(tmp_path) as dfk:
+        (manager,) = managers_of(dfk, 1)
+        futures = [nap(1, n) for n in range(3)]
+        time.sleep(0.3)
+        dfk.executors["htex"]._line.order(msg.Drain("0"))
+        time.sleep(0.2)
+        kill_interchange()
+        assert [future.result(30) for future in futures] == [0, 1, 2]
+        wait_until(lambda: not is_running(manager))
+
+
+def test_an_interchange_that_dies_time_and_again_fails_what_waits_and_managers_end_after_the_grace(tmp_path):
     with load(tmp_path, heartbeat_period=0.3, heartbeat_threshold=1):
         worker, manager = pids().result(30)
         future = nap(60, 1)
-        interchange = next(pid for pid in children() if "cnflow.interchange" in command_of(pid))
-        os.kill(interchange, signal.SIGKILL)
-        with pytest.raises(InterchangeLostError, match=r"interchange\.log"):
+        for _ in range(MOST_RESTARTS + 1):
+            kill_interchange()
+        with pytest.raises(InterchangeLostError, match=r"after 5 restarts; see .*interchange\.log"):
             future.result(30)
         wait_until(lambda: not is_running(manager) and not is_running(worker))
         with pytest.raises(InterchangeLostError):

@@ -104,6 +104,21 @@ def nap(seconds):
     return seconds
 
 
+def mark(folder, number, seconds):
+    import pathlib
+    import time
+
+    with pathlib.Path(folder, str(number)).open("a") as file:
+        file.write("x")
+    time.sleep(seconds)
+    return number
+
+
+def interchanges():
+    pids = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    return [int(pid) for pid in pids if "cnflow.interchange" in Path("/proc", pid, "cmdline").read_text()]
+
+
 def minor():
     import sys
 
@@ -116,6 +131,23 @@ def test_an_apps_image_is_run_by_an_executor_made_from_the_template(config, imag
     assert host != os.uname().nodename
     assert environment["CNFLOW_WORKER_COUNT"] == "1"
     assert environment["CNFLOW_WORKER_BLOCK_ID"] == "0"
+
+
+def test_a_killed_interchange_is_started_anew_and_its_containers_go_on(config, image, engine, tmp_path, until):
+    ran = tmp_path / "ran"
+    ran.mkdir(mode=0o777)
+    ran.chmod(0o777)
+    provider = DockerProvider(init_blocks=2, min_blocks=2, max_blocks=2, create={"volumes": [f"{ran}:{ran}"]})
+    with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider, max_workers=1))) as dfk:
+        until(lambda: dfk.executor_status()[0].managers == 2, timeout=60)
+        futures = [python_app(mark, image=image)(str(ran), n, 3 if n == 7 else 0.01) for n in range(200)]
+        for _ in range(2):
+            time.sleep(0.5)
+            (victim,) = until(interchanges)
+            os.kill(victim, signal.SIGKILL)
+        assert [future.result(timeout=60) for future in futures] == list(range(200))
+        assert dfk.executor_status()[0].managers == 2
+        assert {int(file.name): file.read_text() for file in ran.iterdir()} == dict.fromkeys(range(200), "x")
 
 
 def test_one_graph_spans_two_images_and_the_bare_node(config, image, engine):

@@ -12,28 +12,31 @@ from cnflow.blocks import BlockController, Scaling, Wires
 from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
 from cnflow.executors.high_throughput.introspection import Introspection
 from cnflow.executors.high_throughput.line import Line
+from cnflow.executors.high_throughput.outbox import Tasks
 from cnflow.executors.high_throughput.outcomes import outcome_of
 from cnflow.executors.high_throughput.packing import Packer
-from cnflow.executors.high_throughput.requests import Door, bind_to, expected_slots, request_for
+from cnflow.executors.high_throughput.process import lost_for_good
+from cnflow.executors.high_throughput.requests import Door, expected_slots, interchange_settings, request_for
 from cnflow.executors.high_throughput.roster import Roster
 from cnflow.ids import ManagerId, TaskId
-from cnflow.interchange.loop import InterchangeSettings
-from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome, TaskToRun, title_of
-from cnflow.tails import quoted_tail
 from cnflow.wire import messages as msg
-from cnflow.wire.keys import RunKeys
+from cnflow.wire.keys import Keyring
 from cnflow.wire.managers import Standing, TaskNow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from cnflow.config import HighThroughputExecutor
-    from cnflow.ids import RunId
+    from cnflow.ids import BlockId, RunId
     from cnflow.interfaces import Provider, Report
+    from cnflow.model.block import BlockRequest
 
 logger = logging.getLogger(__name__)
+
+_FEW = 4
+"""Tasks under way up to which the next one is sent by itself, at once; more go faster together."""
 
 _BIND_WITHIN = 30.0
 """Seconds that an interchange gets from its start to its open port."""
@@ -71,8 +74,8 @@ class HighThroughput(Introspection):
         self._log_dir = run_dir / self.label
         self._packer = Packer()
         self._lock = threading.Lock()
-        self._held: dict[TaskId, str] = {}
-        """Names of the tasks that are not reported yet."""
+        self._held: dict[TaskId, TaskToRun] = {}
+        """Tasks that are not reported yet."""
         self._cancelled: set[TaskId] = set()
         """Those of them that are to be stopped."""
         self._submits = 0
@@ -81,13 +84,9 @@ class HighThroughput(Introspection):
         self._error: CnflowError | None = None
         self._bound = threading.Event()
         self._port = 0
-        self._line = Line(
-            self.label,
-            self._log_dir / "interchange.log",
-            self._receive,
-            self._on_interchange_lost,
-            lambda: self._packer.has_needs,
-        )
+        tasks = Tasks(self._unfinished, lambda: self._packer.has_needs)
+        log = self._log_dir / "interchange.log"
+        self._line = Line(self.label, log, self._receive, self._on_interchange_lost, tasks)
         self._blocks: BlockController | None = None
         self._closing = threading.Event()
         self._starter = threading.Thread(target=self._start_blocks, name=f"cnflow-{self.label}-blocks", daemon=True)
@@ -109,8 +108,9 @@ class HighThroughput(Introspection):
             with self._lock:
                 broken = self._error
                 if broken is None:
-                    self._held[task.id] = task.app.name
-                    self._line.send(packed)  # in here, so that whoever cancels what is held finds it on its way
+                    self._held[task.id] = task
+                    # In here, so that whoever cancels what is held finds it on its way.
+                    self._line.send(packed, at_once=len(self._held) <= _FEW)
             if broken is not None:
                 self._report([Outcome(task.id, None, broken)])
         self._submits += 1
@@ -125,11 +125,6 @@ class HighThroughput(Introspection):
         if ours:
             self._report_held(Outcome(task, None, CancelledError()) for task in self._line.cancel(ours))
 
-    def status(self) -> ExecutorStatus:
-        """Blocks as the provider sees them, managers and workers as the interchange does."""
-        blocks = self._blocks.living if self._blocks else 0
-        return ExecutorStatus(self.label, self.image, blocks, len(self._roster.managers()), self._roster.workers)
-
     def shutdown(self) -> None:
         """End interchange, managers and blocks; what is unfinished is reported as ExecutorClosedError."""
         if self._closing.is_set():
@@ -138,9 +133,9 @@ class HighThroughput(Introspection):
         self._bound.set()
         self._roster.close()
         self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run was ended."))
+        self._line.stop()  # first, so that managers end in good order instead of by their provider's signal
         if self._blocks is not None:
             self._blocks.stop()
-        self._line.stop()
         if self._starter.is_alive() and self._starter is not threading.current_thread():
             self._starter.join()
         self._digest_is("")
@@ -171,7 +166,7 @@ class HighThroughput(Introspection):
         encrypted = self._settings.encrypted
         if encrypted is None:
             encrypted = any(not is_loopback(host) for host in hosts)
-        keys = RunKeys.make() if encrypted else None
+        keys = Keyring() if encrypted else None
         if self._closing.is_set():
             return
         endpoint = self._start_interchange(hosts, keys)
@@ -186,9 +181,9 @@ class HighThroughput(Introspection):
             expected_slots(self._settings),
             Wires(
                 demand=lambda: (len(self._held), self._submits),
-                request=lambda block: request_for(self._settings, block, self._run, self._log_dir, door),
+                request=lambda block: self._request(block, door),
                 drain=lambda block: self._line.order(msg.Drain(block)),
-                gone=lambda block, reason: self._line.order(msg.BlockGone(block, reason)),
+                gone=lambda block, reason: self._gone(block, reason, keys),
                 ask_idle=lambda: self._line.order(msg.AskIdle()),
                 give_up=self._break,
             ),
@@ -196,30 +191,24 @@ class HighThroughput(Introspection):
         if not self._closing.is_set():  # who closes after this finds the blocks, and stops them
             self._blocks.run()
 
-    def _start_interchange(self, hosts: Collection[str | None], keys: RunKeys | None) -> str:
+    def _request(self, block: BlockId, door: Door) -> BlockRequest:
+        if door.keys is not None:
+            self._line.order(msg.Admit(block, door.keys.of_block(block).public))
+        return request_for(self._settings, block, self._run, self._log_dir, door)
+
+    def _gone(self, block: BlockId, reason: str, keys: Keyring | None) -> None:
+        if keys is not None:
+            keys.forget(block)
+        self._line.order(msg.BlockGone(block, reason))
+
+    def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
         """Start it and return the endpoint for managers, which holds ``{host}`` when there are *hosts*."""
-        folder = ""
-
-        def settings(private: str) -> InterchangeSettings:
-            nonlocal folder
-            folder = private
-            return InterchangeSettings(
-                driver_endpoint=f"ipc://{private}/driver",
-                manager_endpoint=bind_to(hosts) or f"ipc://{private}/managers",
-                ports=self._settings.worker_port_range,
-                secret_key=keys.server_secret if keys else "",
-                manager_key=keys.manager_public if keys else "",
-                heartbeat_period=self._settings.heartbeat_period,
-                heartbeat_threshold=self._settings.heartbeat_threshold,
-            )
-
-        self._line.start(settings)
+        mine, roster = self._settings, self._roster
+        self._line.start(lambda folder: interchange_settings(mine, folder, hosts, keys, self._port, roster))
         if not hosts:
-            return f"ipc://{folder}/managers"  # the name is known before it is bound: managers may start at once
+            return f"ipc://{self._line.folder}/managers"  # known before it is bound: managers may start at once
         if not self._bound.wait(_BIND_WITHIN):
-            raise InterchangeLostError(
-                f"The interchange of executor {self.label!r} opened no port; see {self._log_dir}."
-            )
+            raise InterchangeLostError(f"Executor {self.label!r}: its interchange opened no port; see {self._log_dir}.")
         if self._error is not None:
             raise self._error
         return f"tcp://{{host}}:{self._port}"
@@ -234,8 +223,8 @@ class HighThroughput(Introspection):
                 self._port = port
                 self._bound.set()
             case msg.ManagerUp(manager, info):
-                self._roster.joined(ManagerId(manager), info)
-                self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
+                if self._roster.joined(ManagerId(manager), info):  # else it came back after a restart
+                    self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
             case msg.ManagerDown(manager, reason, lost):
                 info = self._roster.left(ManagerId(manager))
                 where = f"manager {manager.hex()} on {info.host}, block {info.block}"
@@ -258,10 +247,21 @@ class HighThroughput(Introspection):
         return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))
 
     def _on_interchange_lost(self, how: str) -> None:
-        said = quoted_tail(self._log_dir / "interchange.log")
-        advice = "Nothing more can run on this executor: end the run and load the configuration again."
-        self._break(InterchangeLostError(f"Executor {self.label!r} lost its interchange: {how}. {advice}{said}"))
+        self._break(lost_for_good(self.label, how, self._log_dir / "interchange.log"))
         self._bound.set()
+
+    def _unfinished(self) -> Iterator[tuple[msg.Function, msg.TaskParcel]]:
+        """For an interchange that was restarted; packed anew, since to keep all packed would take memory."""
+        with self._lock:
+            self._line.forget()
+            tasks = list(self._held.values())
+            self._line.order(msg.Cancel([*self._cancelled]))
+        for task in tasks:
+            if self._held.get(task.id) is task:  # not answered meanwhile, nor on another try
+                try:
+                    yield self._packer.pack(task)
+                except CnflowError as error:
+                    self._report_held([Outcome(task.id, None, error)])
 
     # Any thread
 
@@ -270,7 +270,8 @@ class HighThroughput(Introspection):
             self.digest.set_result(digest)
 
     def _title(self, task: TaskId) -> str:
-        return title_of(task, self._held.get(task, "?"))
+        held = self._held.get(task)
+        return held.title if held else title_of(task, "?")
 
     def _report_held(self, outcomes: Iterable[Outcome]) -> None:
         """Report what is still held: a task that was failed by `_break` is not reported twice."""
@@ -296,4 +297,4 @@ class HighThroughput(Introspection):
         with self._lock:
             held, self._held = self._held, {}
         if held:
-            self._report([Outcome(task, None, error_for(title_of(task, name))) for task, name in held.items()])
+            self._report([Outcome(task.id, None, error_for(task.title)) for task in held.values()])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import InterchangeLostError, UnknownNameError
 from cnflow.executors.high_throughput.waiting import why_waiting
 from cnflow.ids import ManagerId
+from cnflow.model.status import ExecutorStatus
 from cnflow.wire.managers import Hold
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.roster import Roster
     from cnflow.ids import TaskId
     from cnflow.model.status import BlockReport
+    from cnflow.model.task import TaskToRun
     from cnflow.wire.managers import AskStanding, AskTask, ManagerInfo, ManagerNow
 
 
@@ -25,7 +27,8 @@ class Introspection:
     """The part of `HighThroughput` that only looks. All of it may be called from any thread."""
 
     label: str
-    _held: dict[TaskId, str]
+    image: str
+    _held: dict[TaskId, TaskToRun]
     _line: Line
     _roster: Roster
     _blocks: BlockController | None
@@ -35,6 +38,11 @@ class Introspection:
     def outstanding(self) -> int:
         """Tasks that wait or run."""
         return len(self._held)
+
+    def status(self) -> ExecutorStatus:
+        """Blocks as the provider sees them, managers and workers as the interchange does."""
+        blocks = self._blocks.living if self._blocks else 0
+        return ExecutorStatus(self.label, self.image, blocks, len(self._roster.managers()), self._roster.workers)
 
     @property
     def connected_workers(self) -> int:

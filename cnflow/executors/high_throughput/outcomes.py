@@ -17,7 +17,8 @@ from cnflow.errors import (
 from cnflow.ids import TaskId
 from cnflow.model.task import Outcome
 from cnflow.wire import payload
-from cnflow.wire.messages import Frames, Result, decode_loss, decode_overrun, parts_of
+from cnflow.wire.ends import decode_loss, decode_overrun
+from cnflow.wire.messages import Frames, Result, parts_of
 from cnflow.wire.pipe import Part, ResultKind
 from cnflow.worker.run import Raised
 
@@ -48,7 +49,11 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
         return Outcome(number, None, _mismatched_result(title(number), result.python))
     if result.kind == ResultKind.VALUE:
         return _value(number, body, buffers, title)
-    return Outcome(number, None, _error(result.kind, body, title(number)))
+    try:
+        error = _error(result.kind, body, title(number))
+    except Exception as malformed:  # noqa: BLE001 - whatever a node sends, the others' results are to be read on
+        error = SerializationError(f"The answer to {title(number)} makes no sense: {malformed}.")
+    return Outcome(number, None, error)
 
 
 def _value(number: TaskId, body: Part, buffers: Sequence[Any], title: Callable[[TaskId], str]) -> Outcome:

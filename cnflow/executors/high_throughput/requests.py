@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.addresses import in_url, is_ip, is_own
 from cnflow.config import DockerProvider, LocalProvider
+from cnflow.interchange.loop import InterchangeSettings
 from cnflow.manager.slots import GIB, slot_count
 from cnflow.model.block import BlockRequest
 from cnflow.model.settings import ManagerSettings
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.roster import Roster
     from cnflow.ids import BlockId, RunId
-    from cnflow.wire.keys import RunKeys
+    from cnflow.wire.keys import Keyring
 
 
 class Door(NamedTuple):
@@ -29,7 +31,7 @@ class Door(NamedTuple):
     endpoint: str
     """Holds ``{host}`` where one of the hosts goes."""
 
-    keys: RunKeys | None
+    keys: Keyring | None
     """None for a plain socket."""
 
 
@@ -46,12 +48,13 @@ def request_for(
         door: where its managers connect.
     """
     keys = door.keys
+    own = keys.of_block(block) if keys else None
     manager = ManagerSettings(
         hosts=tuple(door.hosts),
         endpoint=door.endpoint,
-        server_key=keys.server_public if keys else "",
-        public_key=keys.manager_public if keys else "",
-        secret_key=keys.manager_secret if keys else "",
+        server_key=keys.server.public if keys else "",
+        public_key=own.public if own else "",
+        secret_key=own.secret if own else "",
         executor=settings.label,
         block=block,
         image=settings.image,
@@ -67,6 +70,38 @@ def request_for(
         working_dir=settings.working_dir or "",
     )
     return BlockRequest(run, settings.label, block, settings.image, manager, log_dir / f"block-{block}.log")
+
+
+def interchange_settings(
+    settings: HighThroughputExecutor,
+    folder: str,
+    hosts: Collection[str | None],
+    keys: Keyring | None,
+    port: int,
+    roster: Roster,
+) -> InterchangeSettings:
+    """What an executor's interchange is started with, or restarted, at the same door.
+
+    Args:
+        settings: of the executor.
+        folder: private, for socket files.
+        hosts: addresses for managers; empty for a socket file.
+        keys: None for a plain socket.
+        port: of the interchange before this one; 0 if there was none, or it has no port.
+        roster: who was connected to that.
+    """
+    return InterchangeSettings(
+        folder=folder,
+        manager_endpoint=bind_to(hosts) or f"ipc://{folder}/managers",
+        ports=(port, port) if port else settings.worker_port_range,
+        secret_key=keys.server.secret if keys else "",
+        block_keys=keys.admitted() if keys else {},
+        largest_message=settings.max_message_size or -1,
+        awaited={manager.hex(): info.block for manager, info in roster.managers().items()},
+        departed=tuple(manager.hex() for manager in roster.departed),
+        heartbeat_period=settings.heartbeat_period,
+        heartbeat_threshold=settings.heartbeat_threshold,
+    )
 
 
 def expected_slots(settings: HighThroughputExecutor) -> int:

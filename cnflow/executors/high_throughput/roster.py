@@ -31,24 +31,31 @@ class Roster:
 
     Args:
         ask: sends a question, if there is somebody to ask; says whether there is.
+
+    Attributes:
+        departed: managers that were lost.
     """
 
     def __init__(self, ask: Callable[[Question], bool]) -> None:
         self._ask = ask
         self._managers: dict[ManagerId, ManagerInfo] = {}
+        self.departed: set[ManagerId] = set()
         self._blocks: dict[str, None] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._asked: dict[int, Future[Answer | None]] = {}
         self._is_closed = False
 
-    def joined(self, manager: ManagerId, info: ManagerInfo) -> None:
-        """A manager registered."""
+    def joined(self, manager: ManagerId, info: ManagerInfo) -> bool:
+        """A manager registered; whether it is a new one, and none that came back to a restarted interchange."""
+        is_new = manager not in self._managers
         self._managers[manager] = info
         self._blocks[info.block] = None
+        return is_new
 
     def left(self, manager: ManagerId) -> ManagerInfo:
         """A manager is gone; what it was."""
+        self.departed.add(manager)
         return self._managers.pop(manager)
 
     def managers(self) -> Mapping[ManagerId, ManagerInfo]:

@@ -6,7 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cnflow.manager.slots import Pace
 from cnflow.manager.state import GRACE, GiveFunction, GiveTask, KillWorker, Manager, Quit, StartWorker, StopTask
-from cnflow.wire.messages import Function, Result, Task, decode_loss, decode_overrun
+from cnflow.wire.ends import decode_loss, decode_overrun
+from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")

@@ -11,7 +11,7 @@ from cnflow.wire.stream import Stream
 
 LARGE = 64 * 1024
 sizes = st.integers(0, 40) | st.sampled_from([LARGE - 1, LARGE, LARGE + 1, 300_000])
-messages = st.lists(st.lists(sizes, max_size=5), max_size=6)
+messages = st.lists(st.lists(sizes, min_size=1, max_size=5), max_size=6)
 
 
 @pytest.fixture
