@@ -191,11 +191,11 @@ class Simulation:
                 assert not isinstance(message, msg.ManagerDown), f"a manager was lost: {message.reason}"
                 yield message
             line = self._line.raw
-            readable, _, _ = select.select([line], [line] if self._line.wants_to_write else [], [], _SILENCE)
+            readable, writable, _ = select.select([line], [line] if self._line.wants_to_write else [], [], _SILENCE)
             self._line.flush()
             if readable:
                 self._heard.extend(msg.decode_to_driver(head) for head, *_ in self._line.received())
-            if self._line.is_closed or not (readable or self._line.wants_to_write):
+            if self._line.is_closed or not (readable or writable):
                 raise TimeoutError(f"the interchange ended, or was silent for {_SILENCE:.0f} s: {self._log()}")
 
     def _log(self) -> str:
