@@ -16,6 +16,8 @@ class Fault(NamedTuple):
     """How often it is drawn, against the others."""
 
     in_containers: bool = False
+    apart: float = 0.0
+    """Seconds, at least, between two of it."""
 
 
 def _signal_worker(number: signal.Signals) -> Callable[[World, random.Random], "list[int] | None"]:
@@ -121,5 +123,5 @@ FAULTS = [
     ),
 ]
 
-INTERCHANGE = Fault("the interchange is killed (signal 9)", _kill_interchange, 1)
+INTERCHANGE = Fault("the interchange is killed (signal 9)", _kill_interchange, apart=15)
 """Not among them as long as an executor does not outlive its interchange."""

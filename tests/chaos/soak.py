@@ -216,9 +216,12 @@ class Soak:
     def _strike(self, over: threading.Event) -> None:
         chance = random.Random(self._plan.seed + 1)
         faults = [fault for fault in self._plan.faults if self._label or not fault.in_containers]
+        last: dict[str, float] = {}
         while not over.wait(self._plan.every):
-            fault = chance.choices(faults, [fault.weight for fault in faults])[0]
             at = time.monotonic()
+            ready = [fault for fault in faults if at - last.get(fault.name, 0.0) >= fault.apart]
+            fault = chance.choices(ready, [fault.weight for fault in ready])[0]
+            last[fault.name] = at
             hit = fault.strike(self._world, chance)
             if hit is not None:
                 self._strikes.append(Strike(fault, at, hit))

@@ -89,8 +89,9 @@ def test_output_and_exit_code_are_those_of_the_shell(command, tmp_path, monkeypa
     script = tmp_path / "script"
     script.write_text("echo from $0; exit 4\n")
     script.chmod(0o755)
+    environment = dict(os.environ)  # readline, which pytest loads, puts more into that of C
     expected = subprocess.run(
-        command, shell=True, executable=shell._shell(), capture_output=True, text=True, check=False
+        command, shell=True, executable=shell._shell(), capture_output=True, text=True, check=False, env=environment
     )
 
     def said(text):  # bash sets two variables more, which say that there is a bash
