@@ -98,3 +98,8 @@ Action = (
     | TellDown
     | TellDrained
 )
+
+
+def results_in(parcels: list[ResultParcel]) -> list[Action]:
+    """The action that hands them over; none if there are none."""
+    return [SendResults(parcels)] if parcels else []

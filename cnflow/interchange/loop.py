@@ -145,6 +145,8 @@ class Loop:
             return self._state.done(manager, message.window, msg.pair(message.results, attached), now)
         if isinstance(message, msg.Register):
             return self._state.registered(manager, message.info, now)
+        if isinstance(message, msg.Draining):
+            return self._state.drains_itself(manager, now)
         if isinstance(message, msg.Leaving):
             return self._state.left(manager, message.reason)
         if isinstance(message, TaskNow):

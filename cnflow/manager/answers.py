@@ -8,6 +8,8 @@ from cnflow.wire.messages import NO_FRAMES, Overrun, Result, encode_loss, encode
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.wire.messages import Loss, ResultParcel, Task
 
 
@@ -39,3 +41,11 @@ def handed_back(number: int, where: str) -> ResultParcel:
 def cut_off(number: int, where: str) -> ResultParcel:
     """It ran when its manager had to end."""
     return Result(number, ResultKind.CUT_OFF, where.encode()), NO_FRAMES
+
+
+def on_cut_off(numbers: Sequence[int], where: str) -> list[ResultParcel]:
+    """What a worker had when it was ended: the first one ran."""
+    return [
+        *(cut_off(number, where) for number in numbers[:1]),
+        *(handed_back(number, where) for number in numbers[1:]),
+    ]

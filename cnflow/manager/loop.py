@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cnflow
-from cnflow.addresses import first_reachable, in_url
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import actions as on
 from cnflow.manager import devices
+from cnflow.manager.connecting import endpoint_of, info_of
+from cnflow.manager.ending import Ending, Stage, life_of_block
 from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.pinning import accelerator_variables, core_variables, cores_of_each
 from cnflow.manager.processes import WorkerProcess, end
-from cnflow.manager.slots import GIB, Pace, slot_count
+from cnflow.manager.slots import Pace, slot_count
 from cnflow.manager.state import Manager
 from cnflow.manager.variables import worker_variables
-from cnflow.model.settings import PROTOCOL, ManagerSettings
-from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.managers import AskTask, ManagerInfo, Node, TaskNow
+from cnflow.wire.managers import AskTask, TaskNow
 from cnflow.wire.payload import MINOR
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
+if TYPE_CHECKING:
+    from cnflow.model.settings import ManagerSettings
+    from cnflow.units import Seconds
+
 logger = logging.getLogger(__name__)
-
-
-class UnreachableError(Exception):
-    """No address of the interchange answers from here."""
 
 
 class Loop:
@@ -51,13 +49,15 @@ class Loop:
         self._cores = cores_of_each(settings.cpu_affinity, slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = devices.cuda_devices() if len(settings.available_accelerators) > 1 else 0
         image = f"image {settings.image}, " if settings.image else ""
-        self._host = socket.gethostname()
-        where = f"{image}host {self._host}, block {settings.block}"
+        where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
         self._state = Manager(slots, Pace(settings.prefetch), MINOR, where, accelerators)
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
+        life = life_of_block(os.environ, settings.walltime, time.time())
+        self._ending = Ending(self._clock.now(), settings.grace_period, settings.drain_period, life)
+        self._stage = Stage.WORKING
         self._poller = sockets.poller()
         self._window = 0
         self._going = True
@@ -88,49 +88,22 @@ class Loop:
 
     def _connect(self) -> None:
         settings = self._settings
-        endpoint = settings.endpoint
-        if settings.hosts:
-            port = int(endpoint.rsplit(":", 1)[1])
-            within = Seconds(min(settings.address_probe_timeout, settings.heartbeat_threshold))
-            host = first_reachable(settings.hosts, port, within)
-            if host is None:
-                raise UnreachableError(
-                    f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}, "
-                    f"within {within:g} s. "
-                    "Set HighThroughputExecutor(address=...) to an address that this host can reach",
-                )
-            endpoint = endpoint.format(host=in_url(host))
+        endpoint = endpoint_of(settings)
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
-        info = ManagerInfo(
-            PROTOCOL,
-            cnflow.__version__,
-            MINOR,
-            self._host,
-            settings.block,
-            settings.image,
-            self._state.slots,
-            os.getpid(),
-            platform.python_version(),
-            Node(
-                devices.cores(),
-                int(devices.memory()),
-                len(settings.available_accelerators),
-                settings.cores_per_worker,
-                int((settings.mem_per_worker or 0.0) * GIB),
-            ),
-        )
+        info = info_of(settings, self._state.slots, self._ending.left(self._clock.now()))
         self._interchange.send([msg.encode(msg.Register(info))])
 
     def _turn(self, wake: int) -> None:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
         heard = spoken = self._clock.now()
         while self._going:
-            due = min(spoken + period, heard + threshold, self._state.next_deadline)
+            due = min(spoken + period, heard + threshold, self._state.next_deadline, self._ending.next_at)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
+            self._tend(os.read(wake, 64) if wake in ready else b"", now)
             if self._interchange.raw in ready:
                 heard = now
                 self._from_interchange(now)
@@ -147,8 +120,8 @@ class Loop:
                 spoken = now
             if now - heard >= threshold:
                 self._fail(f"the interchange was silent for {now - heard:.0f} s")
-            if self._state.is_drained or wake in ready:
-                self._leave("its block is drained" if self._state.is_drained else "it was signalled to end")
+            if self._state.is_drained:
+                self._leave("its block is drained")
         self._interchange.close(1.0)
         self._context.term()
 
@@ -287,6 +260,29 @@ class Loop:
         logger.error("cannot go on: %s", reason)
         self._exitcode = 1
         self._going = False
+
+    def _tend(self, signals: bytes, now: Seconds) -> None:
+        """Take the next step towards the end if it is due.
+
+        Called first in each turn: who signals us may signal our workers, whose exits mean something else then.
+        """
+        for _ in range(len(signals) + (signal.SIGINT in signals)):  # that one means at once
+            self._ending.signalled(now)
+        self._ending.passed(now)
+        stage = self._ending.stage
+        if stage is self._stage:
+            return
+        self._stage = stage
+        logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.held()))
+        self._interchange.send([msg.encode(msg.Draining(stage.name.lower()))])
+        if stage is Stage.DRAINING:
+            self._state.drain()
+            return
+        self._state.end()
+        if stage is Stage.CUT:
+            end(self._workers.values())  # before their tasks are handed back, so that none is run twice at once
+            self._workers.clear()
+            self._state.cut()
 
     def _on_signal(self, number: int, frame: object) -> None:
         """Nothing: the wake-up descriptor has woken the loop already."""
