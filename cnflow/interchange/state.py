@@ -228,7 +228,7 @@ class Interchange:
 
     def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events: give queued tasks to managers that have room."""
-        if self._placing.is_needed:
+        if (self._is_mixed or self._placing.timely.matters) and self._placing.is_needed:
             return self._dispatch_with_care(now)
         if not self._queue:
             return []

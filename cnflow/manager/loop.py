@@ -57,7 +57,7 @@ class Loop:
         self._out_of_memory = OutOfMemory()
         life = life_of_block(os.environ, settings.walltime, time.time())
         self._ending = Ending(self._clock.now(), settings.grace_period, settings.drain_period, life)
-        self._stage = Stage.WORKING
+        self._stage, self._next_step = Stage.WORKING, self._ending.next_at
         self._poller = sockets.poller()
         self._window = 0
         self._going = True
@@ -100,10 +100,10 @@ class Loop:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
         heard = spoken = self._clock.now()
         while self._going:
-            due = min(spoken + period, heard + threshold, self._state.next_deadline, self._ending.next_at)
+            due = min(spoken + period, heard + threshold, self._state.next_deadline, self._next_step)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
-            self._tend(os.read(wake, 64) if wake in ready else b"", now)
+            self._tend(wake, now, is_signalled=wake in ready)
             if self._interchange.raw in ready:
                 heard = now
                 self._from_interchange(now)
@@ -261,14 +261,18 @@ class Loop:
         self._exitcode = 1
         self._going = False
 
-    def _tend(self, signals: bytes, now: Seconds) -> None:
+    def _tend(self, wake: int, now: Seconds, *, is_signalled: bool) -> None:
         """Take the next step towards the end if it is due.
 
         Called first in each turn: who signals us may signal our workers, whose exits mean something else then.
         """
+        if not is_signalled and now < self._next_step:
+            return
+        signals = os.read(wake, 64) if is_signalled else b""
         for _ in range(len(signals) + (signal.SIGINT in signals)):  # that one means at once
             self._ending.signalled(now)
         self._ending.passed(now)
+        self._next_step = self._ending.next_at
         stage = self._ending.stage
         if stage is self._stage:
             return

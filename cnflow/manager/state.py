@@ -74,6 +74,7 @@ class Manager:
         self._queue: deque[TaskParcel] = deque()
         self._workers: dict[WorkerRank, Worker] = {}
         self._lending = Lending(slots, accelerators)
+        self._has_accelerators = accelerators > 0
         self._promised: dict[WorkerRank, TaskParcel] = {}
         """Tasks of workers that are started anew to see other accelerators."""
 
@@ -231,12 +232,12 @@ class Manager:
     def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events. Idle workers first; then, while tasks are short, more for each."""
         actions: list[Action] = []
-        for rank in [rank for rank in self._promised if self._workers[rank].ready]:
+        for rank in [rank for rank in self._promised if self._workers[rank].ready] if self._promised else ():
             self._write(rank, self._workers[rank], self._promised.pop(rank), actions, now)
         for depth in (1, self._pace.in_pipe()):
             for rank, worker in self._workers.items():
                 while self._queue and worker.ready and len(worker.tasks) < depth and worker.killed_for is None:
-                    if self._lending and not self._is_shown_right(rank, worker, self._queue[0][0], actions):
+                    if self._has_accelerators and not self._is_shown_right(rank, worker, self._queue[0][0], actions):
                         break
                     self._write(rank, worker, self._queue.popleft(), actions, now)
         return actions
