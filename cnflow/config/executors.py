@@ -84,6 +84,14 @@ class HighThroughputExecutor(ExecutorSettings):
     prefetch: int | None = Field(default=None, ge=0)
     """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
 
+    drain_period: float | None = Field(default=None, gt=0)
+    """Seconds from a manager's start after which it takes no new task, ends what it has, and leaves; None never."""
+
+    grace_period: float = Field(default=8.0, ge=0)
+    """Seconds that running tasks have once their manager is told to end (SIGTERM, as by ``docker stop`` or a
+    preemption) or its block is about to; then they are cut off and run again elsewhere. Less than what kills it waits:
+    10 s for ``docker stop``, 30 s for Slurm as it is delivered."""
+
     address: str | None = None
     """Address of this machine that workers connect to, IPv4 or IPv6, or its name; None asks the provider."""
 

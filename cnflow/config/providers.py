@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
+
+_COLONS = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
+
+
+def seconds_in(walltime: str) -> float:
+    """Seconds in ``"HH:MM:SS"``, ``"MM:SS"`` or a number as text.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    found = _COLONS.fullmatch(walltime.strip())
+    if found is None:
+        return float(walltime)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(3600 * hours + 60 * minutes + seconds)
 
 
 class ProviderSettings(Settings):
@@ -30,6 +46,15 @@ class ProviderSettings(Settings):
 
     startup_timeout: float = Field(default=300.0, gt=0)
     """Seconds that a running block has until its manager connects; one that does not is ended and counts as failed."""
+
+    walltime: Annotated[float, Field(gt=0)] | None = None
+    """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None is
+    without end, or as its scheduler says."""
+
+    @field_validator("walltime", mode="before")
+    @classmethod
+    def _walltime_may_have_colons(cls, value: object) -> object:
+        return seconds_in(value) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod

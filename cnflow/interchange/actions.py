@@ -108,5 +108,5 @@ Action = (
 
 
 def results_in(parcels: list[ResultParcel]) -> list[Action]:
-    """Send these, if there are any."""
+    """The action that hands them over; none if there are none."""
     return [SendResults(parcels)] if parcels else []

@@ -8,6 +8,8 @@ from cnflow.interchange.places import Place
 from cnflow.wire.managers import ManagerNow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cnflow.ids import FunctionId, ManagerId, TaskId
     from cnflow.units import Seconds
     from cnflow.wire.managers import ManagerInfo
@@ -17,13 +19,16 @@ class Known:
     """One that is registered."""
 
     __slots__ = (
-        "functions", "heard", "held", "idle_since", "info", "is_draining", "is_on_hold", "place", "spoken", "window",
+        "began", "ends_at", "functions", "heard", "held", "idle_since", "info", "is_draining", "is_on_hold", "place",
+        "spoken", "window",
     )  # fmt: skip
 
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
         self.info = info
         self.place = Place(info)
         self.held: set[TaskId] = set()
+        self.began: dict[int, bytes] = {}  # functions of what it holds, where its block has an end
+        self.ends_at = now + info.node.life
         self.functions: set[FunctionId] = set()
         self.heard = now
         self.spoken = now
@@ -55,3 +60,12 @@ class Known:
     def free_workers(self) -> int:
         """Workers that live and that no task is meant for."""
         return min(self.info.slots, self.window) - len(self.held)
+
+
+def idle_times(managers: Iterable[Known], now: Seconds) -> dict[str, float]:
+    """Seconds since each block with managers held a task; 0 for one that holds some."""
+    times: dict[str, float] = {}
+    for known in managers:
+        idle = known.idle(now)
+        times[known.info.block] = min(idle, times.get(known.info.block, idle))
+    return times

@@ -155,6 +155,7 @@ class Loop:
                 tasks = msg.pair(message.tasks, attached)
                 self._do(self._state.submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
             elif isinstance(message, msg.Again):
+                assert isinstance(self._state, Restarted)  # nobody else is sent that
                 self._do(self._state.again(message.functions, msg.pair(message.tasks, attached)))
             elif isinstance(message, msg.Stop):
                 return False
@@ -208,6 +209,8 @@ class Loop:
             return self._state.done(manager, message.window, msg.pair(message.results, attached), now)
         if isinstance(message, msg.Register):
             return self._state.registered(manager, message.info, now, [TaskId(number) for number in message.held])
+        if isinstance(message, msg.Draining):
+            return self._state.drains_itself(manager, now)
         if isinstance(message, msg.Leaving):
             return self._state.left(manager, message.reason)
         if isinstance(message, TaskNow):

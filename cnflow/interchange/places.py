@@ -5,6 +5,7 @@ All is counted in whole numbers, so that what is taken and given back leaves not
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.words import amount_of_memory
@@ -43,11 +44,12 @@ NOTHING = Amount(0, 0, 0, 0)
 class Place:
     """One node. A task that says nothing of its needs takes what each worker counts for."""
 
-    __slots__ = ("_has", "_share", "_taken", "_tasks", "host")
+    __slots__ = ("_has", "_life", "_share", "_taken", "_tasks", "host")
 
     def __init__(self, info: ManagerInfo) -> None:
         node, slots = info.node, info.slots
         cores, memory = round(node.worker_cores * _MILLIONTHS), node.worker_memory
+        self._life = node.life
         self.host = info.host
         self._share = Amount(1, cores, memory, 1 if node.accelerators else 0)
         # A small node has one worker nevertheless, and its task all that is there.
@@ -61,9 +63,9 @@ class Place:
         self._tasks: dict[TaskId, Amount] = {}
 
     @property
-    def shape(self) -> tuple[Amount, Amount]:
-        """What makes it another node than others."""
-        return self._has, self._share
+    def shape(self) -> tuple[Amount, Amount, float]:
+        """What makes it another node than others; lives differ by how long blocks took to start."""
+        return self._has, self._share, self._life // 60
 
     @property
     def tasks(self) -> int:
@@ -108,7 +110,8 @@ class Place:
 
     def __str__(self) -> str:
         cores, memory, accelerators = self._has.cores / _MILLIONTHS, self._has.memory, self._has.accelerators
-        return f"{self.host}: {_told(cores, memory, accelerators)}"
+        life = "" if self._life == math.inf else f", {self._life:.0f} s"
+        return f"{self.host}: {_told(cores, memory, accelerators)}{life}"
 
 
 def _told(cores: float, memory: int, accelerators: int) -> str:

@@ -4,7 +4,7 @@ Tasks go in the order of their priority, then of their submission, those that sa
 priority, and come after all that have one). Whoever does not fit now is passed over, but for the first: a node is kept
 free for it until it fits, so that a stream of small tasks does not keep a big one waiting for ever, nor the reverse.
 
-Tasks with the same needs wait together: if the first of them fits nowhere, no other does.
+Tasks of one function with the same needs wait together: if the first of them fits nowhere, no other does.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import heapq
 import math
 from typing import TYPE_CHECKING
 
+from cnflow.interchange.groups import Group, insert, leading_in
 from cnflow.interchange.matching import match
 from cnflow.interchange.places import told
+from cnflow.interchange.timely import Timely
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
@@ -26,25 +28,11 @@ if TYPE_CHECKING:
     from cnflow.interchange.known import Known
     from cnflow.interchange.matching import Slots
     from cnflow.interchange.places import Place
-    from cnflow.wire.managers import Needs
-    from cnflow.wire.messages import ResultParcel, TaskParcel
+    from cnflow.units import Seconds
+    from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
-_LOOKED_AT = 4096
-"""Tasks whose turn is looked at in one go."""
-
-
-class _Group:
-    __slots__ = ("candidates", "is_stuck", "needs", "tasks")
-
-    def __init__(self, needs: Needs) -> None:
-        self.needs = needs
-        self.tasks: list[tuple[int, int, TaskParcel]] = []  # a heap
-        self.is_stuck = False  # it fitted nowhere; only a node that changed since can be of use
-        self.candidates: list[ManagerId] = []  # of this round, last one first
-
-    @property
-    def key(self) -> tuple[float, int]:
-        return self.needs.priority, self.tasks[0][0]
+_PASSED_OVER = 256
+"""Tasks that are too long for a manager's time, and that it looks behind for shorter ones."""
 
 
 class Placing:
@@ -58,7 +46,7 @@ class Placing:
     def __init__(self, managers: Mapping[ManagerId, Known], slots: Slots) -> None:
         self._managers = managers
         self._slots = slots
-        self._groups: dict[Needs, _Group] = {}
+        self._groups: dict[Hashable, Group] = {}
         self._changed: set[ManagerId] = set()
         self._kept: ManagerId | None = None
         """The node that is kept free for the first that waits."""
@@ -67,21 +55,26 @@ class Placing:
         """One of each kind of node that was ever there; blocks of one executor are taken to be alike."""
 
         self._count = 0
+        self.timely = Timely()
+        self._hopeless: list[ResultParcel] = []
 
     def __len__(self) -> int:
         return sum(len(group.tasks) for group in self._groups.values())
 
-    def __bool__(self) -> bool:
-        return bool(self._groups)
+    @property
+    def is_needed(self) -> bool:
+        """Whether what is given out has to be looked at, and not only counted."""
+        return bool(self._groups) or self.timely.matters
 
     def add(self, parcels: Iterable[TaskParcel]) -> list[ResultParcel]:
         """Tasks with needs wait from now on; results of those that never fit."""
         for parcel in parcels:
             task = parcel[0]
             assert task.needs is not None
-            group = self._groups.get(task.needs)
+            key = task.needs, task.walltime, task.function
+            group = self._groups.get(key)
             if group is None:
-                group = self._groups[task.needs] = _Group(task.needs)
+                group = self._groups[key] = Group(task.needs, task)
             self._count += 1
             heapq.heappush(group.tasks, (task.id, self._count, parcel))
         return self._unfit()
@@ -89,6 +82,7 @@ class Placing:
     def joined(self, manager: ManagerId) -> list[ResultParcel]:
         """A manager registered; results of the tasks of which it is known now that they never fit."""
         place = self._managers[manager].place
+        self.timely.joined(self._managers[manager].info.node.life)
         self._changed.add(manager)
         if place.shape in self._shapes:
             return []
@@ -129,7 +123,7 @@ class Placing:
         else:
             self._slots.update(manager, known.info.slots, known.window, len(known.held))
 
-    def round(self, queue: deque[TaskParcel]) -> Iterator[tuple[ManagerId, list[TaskParcel]]]:
+    def round(self, queue: deque[TaskParcel], now: Seconds) -> Iterator[tuple[ManagerId, list[TaskParcel]]]:
         """Give out what fits, also of *queue*, whose tasks say nothing: what is yielded is on its way.
 
         Whoever takes what is yielded adds it to what the manager holds before he asks for more.
@@ -139,27 +133,27 @@ class Placing:
         is_first = flows = True  # nobody had to wait yet; those that say nothing did not
         while heads:
             key, group = heads[-1]
-            leading = _leading(queue, key) if flows else 0
+            leading = leading_in(queue, key) if flows else 0
             if leading:
-                flows = yield from self._flow(queue, leading)
+                flows = yield from self._flow(queue, leading, now)
                 is_first = is_first and flows
                 continue
             heads.pop()
-            manager = self._place_for(group)
+            manager = self._place_for(group, now)
             if manager is not None:
                 yield manager, [heapq.heappop(group.tasks)[2]]
                 self.changed(manager, self._managers[manager])
                 if group.tasks:
-                    _insert(heads, (group.key, group))
+                    insert(heads, (group.key, group))
             else:
                 group.is_stuck = True
                 if is_first:
                     is_first = False
-                    self._keep_a_node(group.needs, before)
+                    self._keep_a_node(group, before, now)
         for group in list(self._groups.values()):
             self._drop_if_empty(group)
         if flows:
-            yield from self._flow(queue, len(queue))
+            yield from self._flow(queue, len(queue), now)
 
     def _begin(self) -> ManagerId | None:
         """Let go of the node that was kept, which is returned, and say where each group may look."""
@@ -171,14 +165,58 @@ class Placing:
         self._changed = set()
         return before
 
-    def _flow(self, queue: deque[TaskParcel], count: int) -> Generator[tuple[ManagerId, list[TaskParcel]], None, bool]:
-        """Give out *count* tasks of *queue* as far as there is room; whether there was."""
-        for manager, number in match(count, self._slots):
-            count -= number
-            yield manager, [queue.popleft() for _ in range(number)]
+    def _flow(
+        self, queue: deque[TaskParcel], count: int, now: Seconds
+    ) -> Generator[tuple[ManagerId, list[TaskParcel]], None, bool]:
+        """Give out *count* tasks of *queue* as far as there is room and time; whether all are on their way."""
+        in_vain: set[ManagerId] = set()
+        is_all_told = False
+        while count and not is_all_told:
+            is_all_told = True
+            for manager, number in match(count, self._slots):
+                before = len(queue)
+                parcels = self._in_time(queue, number, count, self._managers[manager], now)
+                count -= before - len(queue)
+                if parcels:
+                    yield manager, parcels
+                if len(parcels) < number:
+                    in_vain.add(manager)
+                    self._slots.forget(manager)
+                    is_all_told = False  # others may take what this one could not
+        for manager in in_vain:
+            self.changed(manager, self._managers[manager])
         return not count
 
-    def _place_for(self, group: _Group) -> ManagerId | None:
+    def _in_time(
+        self, queue: deque[TaskParcel], number: int, most: int, known: Known, now: Seconds
+    ) -> list[TaskParcel]:
+        """Take up to *number* tasks out of the first *most* of *queue* that can end in time."""
+        if known.ends_at == math.inf:
+            return [queue.popleft() for _ in range(min(number, len(queue)))]
+        taken: list[TaskParcel] = []
+        passed_over: list[TaskParcel] = []
+        for _ in range(min(most, number + _PASSED_OVER, len(queue))):
+            if len(taken) == number:
+                break
+            parcel = queue.popleft()
+            if self.timely.is_hopeless(parcel[0]):
+                words = self._words(parcel[0]).encode()
+                self._hopeless.append((Result(parcel[0].id, ResultKind.DOES_NOT_FIT, words), NO_FRAMES))
+            elif self._is_in_time(parcel[0], known, now):
+                taken.append(parcel)
+            else:
+                passed_over.append(parcel)
+        queue.extendleft(reversed(passed_over))
+        return taken
+
+    def _words(self, task: Task) -> str:
+        """What *task* asks for, and then what there is, for a message."""
+        asked = [told(task.needs)] if task.needs is not None else []
+        if self.timely.is_hopeless(task):
+            asked.append(f"walltime={task.walltime:g}")
+        return "\n".join([", ".join(filter(None, asked)), *map(str, self._shapes.values())])
+
+    def _place_for(self, group: Group, now: Seconds) -> ManagerId | None:
         while group.candidates:
             manager = group.candidates[-1]
             known = self._managers[manager]
@@ -187,22 +225,45 @@ class Placing:
                 and known.is_active
                 and known.free_workers > 0
                 and known.place.can_hold(group.needs, known.others)
+                and self._is_in_time(group.example, known, now)
             ):
                 return manager
             group.candidates.pop()  # in this round it will not have more than now
         return None
 
-    def _keep_a_node(self, needs: Needs, before: ManagerId | None) -> None:
+    def _is_in_time(self, task: Task, known: Known, now: Seconds) -> bool:
+        return self.timely.fits(task, known.ends_at - now, known.info.node.life)
+
+    def _keep_a_node(self, group: Group, before: ManagerId | None, now: Seconds) -> None:
         """Of those that could run it, the one that was kept before, or else the one with the fewest tasks."""
-        could = [m for m, known in self._managers.items() if known.is_active and known.place.could_hold(needs)]
+        could = [
+            manager
+            for manager, known in self._managers.items()
+            if known.is_active and known.place.could_hold(group.needs) and self._is_in_time(group.example, known, now)
+        ]
         if could:
             self._kept = min(could, key=lambda manager: (manager != before, len(self._managers[manager].held)))
             self._slots.forget(self._kept)
 
-    def _drop_if_empty(self, group: _Group) -> None:
+    def take_hopeless(self) -> list[ResultParcel]:
+        """Results of tasks of which the last round showed that they fit no block; they are the caller's now."""
+        hopeless, self._hopeless = self._hopeless, []
+        return hopeless
+
+    def useless(self, queue: deque[TaskParcel], now: Seconds) -> list[ManagerId]:
+        """Managers that stand idle while tasks wait, since too little is left of their block's life."""
+        if not (queue or self._groups):
+            return []
+        return [
+            manager
+            for manager, known in self._managers.items()
+            if known.is_active and known.window and not known.held and known.ends_at - now < known.info.node.life / 2
+        ]
+
+    def _drop_if_empty(self, group: Group) -> None:
         if group.tasks:
             return
-        del self._groups[group.needs]
+        del self._groups[group.needs, group.example.walltime, group.example.function]
         if not self._groups and self._kept is not None:
             kept, self._kept = self._kept, None
             if kept in self._managers:
@@ -212,28 +273,11 @@ class Placing:
         """Results of the tasks that fit no node, once one is known."""
         results: list[ResultParcel] = []
         for group in list(self._groups.values()) if self._shapes else ():
-            if any(place.could_hold(group.needs) for place in self._shapes.values()):
+            is_hopeless = self.timely.is_hopeless(group.example)
+            if not is_hopeless and any(place.could_hold(group.needs) for place in self._shapes.values()):
                 continue
-            words = "\n".join([told(group.needs), *map(str, self._shapes.values())])
+            words = self._words(group.example)
             results += [(Result(n, ResultKind.DOES_NOT_FIT, words.encode()), NO_FRAMES) for n, _, _ in group.tasks]
             group.tasks = []
             self._drop_if_empty(group)
         return results
-
-
-def _leading(queue: deque[TaskParcel], key: tuple[float, int]) -> int:
-    """How many at the head of *queue* come before *key*."""
-    count = 0
-    for task, _ in queue:
-        if (math.inf, task.id) > key or count == _LOOKED_AT:
-            break
-        count += 1
-    return count
-
-
-def _insert(heads: list[tuple[tuple[float, int], _Group]], head: tuple[tuple[float, int], _Group]) -> None:
-    """Keep *heads* in order, the first to go last."""
-    at = len(heads)
-    while at and heads[at - 1][0] < head[0]:
-        at -= 1
-    heads.insert(at, head)

@@ -16,6 +16,7 @@ A task that is cancelled in the queue is answered here; for one that a manager h
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from cnflow.interchange.actions import (
     TellUp,
     results_in,
 )
-from cnflow.interchange.known import Known
+from cnflow.interchange.known import Known, idle_times
 from cnflow.interchange.matching import Slots, match
 from cnflow.interchange.placing import Placing
 from cnflow.wire.managers import Standing
@@ -118,10 +119,6 @@ class Interchange:
                 actions.append(SendCancel(manager, [*held]))
         return actions
 
-    def again(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> list[Action]:
-        """As `submitted`, of tasks that an interchange before this one may have given to managers."""
-        return self.submitted(functions, tasks, may_have_needs=True)
-
     def registered(
         self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Collection[TaskId] = ()
     ) -> list[Action]:
@@ -130,13 +127,9 @@ class Interchange:
         What it *held* before is nothing that this interchange gave it (but see `Restarted`), and is stopped.
         """
         if info.protocol != self._protocol:
-            return [
-                Refuse(
-                    manager,
-                    f"the manager speaks protocol {info.protocol} (cnflow {info.cnflow}), the driver {self._protocol}: "
-                    "rebuild the image's capsule with the driver's cnflow",
-                ),
-            ]
+            spoken = f"protocol {info.protocol} (cnflow {info.cnflow}), the driver {self._protocol}"
+            advice = "rebuild the image's capsule with the driver's cnflow"
+            return [Refuse(manager, f"the manager speaks {spoken}: {advice}")]
         actions = self._lose(manager, "it registered anew") if manager in self._managers else []
         self._managers[manager] = Known(info, now)
         actions.append(TellUp(manager, info))
@@ -163,6 +156,8 @@ class Interchange:
         if ours and not held:
             known.idle_since = now
         known.window = window
+        if known.began:
+            self._placing.timely.learn(known.began, ours)
         if self._is_mixed:
             for parcel in ours:
                 known.place.give_back(parcel[0].id)  # type: ignore[arg-type]  # plain numbers on the wire
@@ -192,13 +187,16 @@ class Interchange:
             return [TellDrained(block)]
         return [action for manager in managers for action in self._drain(manager, now)]
 
+    def drains_itself(self, manager: ManagerId, now: Seconds) -> list[Action]:
+        """A manager wants nothing more; it leaves when it has given back what it has."""
+        if manager in self._managers:
+            self._managers[manager].is_draining = True
+            self._slots.forget(manager)
+        return self.heard(manager, now)
+
     def idle_times(self, now: Seconds) -> dict[str, float]:
         """Seconds since each block with managers held a task; 0 for one that holds some."""
-        times: dict[str, float] = {}
-        for known in self._managers.values():
-            idle = known.idle(now)
-            times[known.info.block] = min(idle, times.get(known.info.block, idle))
-        return times
+        return idle_times(self._managers.values(), now)
 
     def hold(self, manager: ManagerId) -> None:
         """The driver wants *manager* to be given nothing more; one that is gone is none."""
@@ -230,15 +228,15 @@ class Interchange:
 
     def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events: give queued tasks to managers that have room."""
-        if self._placing:
-            return self._dispatch_by_needs(now)
+        if (self._is_mixed or self._placing.timely.matters) and self._placing.is_needed:
+            return self._dispatch_with_care(now)
         if not self._queue:
             return []
         return [self._give(manager, count, now) for manager, count in match(len(self._queue), self._slots)]
 
-    def _dispatch_by_needs(self, now: Seconds) -> list[Action]:
+    def _dispatch_with_care(self, now: Seconds) -> list[Action]:
         sent: dict[ManagerId, SendWork] = {}
-        for manager, parcels in self._placing.round(self._queue):
+        for manager, parcels in self._placing.round(self._queue, now):
             for task, _ in parcels:
                 if task.needs is not None:
                     self._managers[manager].place.take(task.id, task.needs)  # type: ignore[arg-type]  # plain numbers
@@ -248,11 +246,13 @@ class Interchange:
                 sent[manager].tasks.extend(work.tasks)
             else:
                 sent[manager] = work
-        return [*sent.values()]
+        return [*results_in(self._placing.take_hopeless()), *sent.values()]
 
     def ticked(self, now: Seconds) -> list[Action]:
         """Time passed: give up who is silent, greet who was not spoken to."""
-        actions: list[Action] = []
+        actions = [
+            action for manager in self._placing.useless(self._queue, now) for action in self._drain(manager, now)
+        ]
         for manager, known in list(self._managers.items()):
             silence = now - known.heard
             if silence > self._threshold:
@@ -293,6 +293,8 @@ class Interchange:
         known = self._managers[manager]
         known.held.update(task.id for task, _ in tasks)  # type: ignore[misc]  # plain numbers on the wire
         known.spoken = now
+        if known.ends_at < math.inf:
+            known.began.update((task.id, task.function) for task, _ in tasks)
         unseen = {task.function for task, _ in tasks} - known.functions
         known.functions |= unseen  # type: ignore[arg-type]  # plain bytes on the wire
         return SendWork(manager, [self._functions[f] for f in sorted(unseen)], tasks)  # type: ignore[index]

@@ -20,7 +20,7 @@ def _use_root_only() -> None:
 
 def main() -> int:
     """Run a manager; its exit code is 0 when it was told to end."""
-    from cnflow.manager.joining import UnreachableError  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.manager.connecting import UnreachableError  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.manager.loop import Loop  # noqa: PLC0415 - the same
     from cnflow.manager.pinning import PinningError  # noqa: PLC0415 - the same
     from cnflow.model.settings import ManagerSettings  # noqa: PLC0415

@@ -9,6 +9,8 @@ from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.wire.ends import Loss
     from cnflow.wire.messages import ResultParcel, Task
 
@@ -41,3 +43,11 @@ def handed_back(number: int, where: str) -> ResultParcel:
 def cut_off(number: int, where: str) -> ResultParcel:
     """It ran when its manager had to end."""
     return Result(number, ResultKind.CUT_OFF, where.encode()), NO_FRAMES
+
+
+def on_cut_off(numbers: Sequence[int], where: str) -> list[ResultParcel]:
+    """What a worker had when it was ended: the first one ran."""
+    return [
+        *(cut_off(number, where) for number in numbers[:1]),
+        *(handed_back(number, where) for number in numbers[1:]),
+    ]

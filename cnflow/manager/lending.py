@@ -27,9 +27,6 @@ class Lending:
         self._count = accelerators
         self._shown: dict[int, tuple[int, ...]] = {}  # of those that do not see their own, and it alone
 
-    def __bool__(self) -> bool:
-        return self._count > 0
-
     @property
     def is_as_usual(self) -> bool:
         """Whether each worker sees its own, and nothing else."""

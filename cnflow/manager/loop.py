@@ -6,22 +6,21 @@ import logging
 import os
 import signal
 import socket
-import tempfile
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import actions as on
 from cnflow.manager import devices
-from cnflow.manager.joining import endpoint_from_here, info_of
+from cnflow.manager.connecting import endpoint_of, info_of
+from cnflow.manager.crew import Crew
+from cnflow.manager.ending import Ending, Stage, life_of_block
 from cnflow.manager.memory import OutOfMemory
-from cnflow.manager.pinning import accelerator_variables, core_variables, cores_of_each
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.recent import Recent
 from cnflow.manager.slots import Pace, slot_count
 from cnflow.manager.state import Manager
-from cnflow.manager.variables import worker_variables
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.managers import AskTask, TaskNow
@@ -45,16 +44,17 @@ class Loop:
         slots = slot_count(
             devices.cores(), devices.memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
         )
-        self._cores = cores_of_each(settings.cpu_affinity, slots, sorted(os.sched_getaffinity(0)))
-        self._cuda_devices = devices.cuda_devices() if len(settings.available_accelerators) > 1 else 0
+        self._crew = Crew(settings, self._id, slots)
         image = f"image {settings.image}, " if settings.image else ""
-        self._host = socket.gethostname()
-        where = f"{image}host {self._host}, block {settings.block}"
+        where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
         self._state = Manager(slots, Pace(settings.prefetch), MINOR, where, accelerators)
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
+        life = life_of_block(os.environ, settings.walltime, time.time())
+        self._ending = Ending(self._clock.now(), settings.grace_period, settings.drain_period, life)
+        self._stage, self._next_step = Stage.WORKING, self._ending.next_at
         self._poller = sockets.poller()
         self._window = 0
         self._session = b""
@@ -75,7 +75,7 @@ class Loop:
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, lambda *_: None)  # the wake-up descriptor wakes the loop
         self._poller.register(wake, sockets.READABLE)
         self._do(self._state.started())
         try:
@@ -87,7 +87,7 @@ class Loop:
 
     def _connect(self) -> None:
         settings = self._settings
-        endpoint = endpoint_from_here(settings)
+        endpoint = endpoint_of(settings)
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
@@ -95,16 +95,17 @@ class Loop:
         self._register()
 
     def _register(self, held: tuple[int, ...] = ()) -> None:
-        info = info_of(self._settings, self._state.slots, self._host)
+        info = info_of(self._settings, self._state.slots, self._ending.left(self._clock.now()))
         self._interchange.send([msg.encode(msg.Register(info, held))])
 
     def _turn(self, wake: int) -> None:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
         heard = spoken = self._clock.now()
         while self._going:
-            due = min(spoken + period, heard + threshold, self._state.next_deadline)
+            due = min(spoken + period, heard + threshold, self._state.next_deadline, self._next_step)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
+            self._tend(wake, now, is_signalled=wake in ready)
             if self._interchange.raw in ready:
                 heard = now
                 self._from_interchange(now)
@@ -121,8 +122,8 @@ class Loop:
                 spoken = now
             if now - heard >= threshold:
                 self._fail(f"the interchange was silent for {now - heard:.0f} s")
-            if self._state.is_drained or wake in ready:
-                self._leave("its block is drained" if self._state.is_drained else "it was signalled to end")
+            if self._state.is_drained:
+                self._leave("its block is drained")
         self._interchange.close(1.0)
         self._context.term()
 
@@ -153,6 +154,8 @@ class Loop:
         self._report()  # what is done is held no more
         self._interchange.send([msg.encode(msg.Done(0, self._recent.results()))])
         self._register(tuple(self._state.held()))
+        if self._stage is not Stage.WORKING:
+            self._interchange.send([msg.encode(msg.Draining(self._stage.name.lower()))])
         self._window = -1  # to be told anew
 
     def _from_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
@@ -229,17 +232,7 @@ class Loop:
             self._flush(worker)
 
     def _start(self, rank: WorkerRank) -> None:
-        names, slots = self._settings.available_accelerators, self._state.slots
-        cores = self._cores[rank] if self._cores else []
-        environment = {
-            **os.environ,
-            **worker_variables(rank, slots, self._id, self._settings.block),
-            **core_variables(cores),
-            **accelerator_variables(self._state.shown(rank), names, slots, self._cuda_devices),
-        }
-        sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self._id.hex()}-{rank}")
-        with devices.keeping_to(cores):
-            worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
+        worker = self._crew.start(rank, self._state.shown(rank))
         self._workers[rank] = worker
         for source in self._sources(worker):
             self._by_source[source] = worker
@@ -277,5 +270,29 @@ class Loop:
         self._exitcode = 1
         self._going = False
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        """Nothing: the wake-up descriptor has woken the loop already."""
+    def _tend(self, wake: int, now: Seconds, *, is_signalled: bool) -> None:
+        """Take the next step towards the end if it is due.
+
+        Called first in each turn: who signals us may signal our workers, whose exits mean something else then.
+        """
+        if not is_signalled and now < self._next_step:
+            return
+        signals = os.read(wake, 64) if is_signalled else b""
+        for _ in range(len(signals) + (signal.SIGINT in signals)):  # that one means at once
+            self._ending.signalled(now)
+        self._ending.passed(now)
+        self._next_step = self._ending.next_at
+        stage = self._ending.stage
+        if stage is self._stage:
+            return
+        self._stage = stage
+        logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.held()))
+        self._interchange.send([msg.encode(msg.Draining(stage.name.lower()))])
+        if stage is Stage.DRAINING:
+            self._state.drain()
+            return
+        self._state.end()
+        if stage is Stage.CUT:
+            end(self._workers.values())  # before their tasks are handed back, so that none is run twice at once
+            self._workers.clear()
+            self._state.cut()

@@ -31,10 +31,10 @@ from cnflow.manager.actions import (
     StartWorker,
     StopTask,
 )
+from cnflow.manager.exits import Exit
 from cnflow.manager.lending import Lending
 from cnflow.manager.worker import Worker
 from cnflow.units import Seconds
-from cnflow.wire.ends import Loss
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
@@ -74,13 +74,14 @@ class Manager:
         self._queue: deque[TaskParcel] = deque()
         self._workers: dict[WorkerRank, Worker] = {}
         self._lending = Lending(slots, accelerators)
+        self._has_accelerators = accelerators > 0
         self._promised: dict[WorkerRank, TaskParcel] = {}
         """Tasks of workers that are started anew to see other accelerators."""
 
         self._deadlines: dict[WorkerRank, Seconds] = {}
         self._stillborn = 0
         self._results: list[ResultParcel] = []
-        self._is_draining = False
+        self._is_draining = self._is_ending = False
 
     @property
     def next_deadline(self) -> Seconds:
@@ -127,8 +128,22 @@ class Manager:
         return [self._start(rank) for rank in range(self.slots)]  # type: ignore[arg-type]  # ranks are plain numbers
 
     def drain(self) -> None:
-        """The interchange will send nothing more."""
+        """Nothing more will be sent."""
         self._is_draining = True
+
+    def end(self) -> None:
+        """The manager is to end soon: what was not begun is handed back, also what is on its way here."""
+        self._is_draining = self._is_ending = True
+        waiting = (*self._queue, *self._promised.values())
+        self._results += [answers.handed_back(task.id, self._where) for task, _ in waiting]
+        self._queue.clear()
+        self._promised.clear()
+
+    def cut(self) -> None:
+        """The workers were ended: hand back what they ran."""
+        for worker in self._workers.values():
+            self._results += answers.on_cut_off([task.id for task, _ in worker.tasks], self._where)
+            worker.tasks.clear()
 
     @property
     def is_drained(self) -> bool:
@@ -140,6 +155,9 @@ class Manager:
         """The interchange sent tasks."""
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # plain bytes on the wire
+        if self._is_ending:
+            self._results += [answers.handed_back(task.id, self._where) for task, _ in tasks]
+            return
         for parcel in tasks:
             self._admit(parcel)
 
@@ -198,20 +216,13 @@ class Manager:
         """A worker's process ended; *cause* is what else is known of why. Its slot is filled again."""
         worker = self._workers[rank]
         self._deadlines.pop(rank, None)
-        again: list[TaskParcel] = []
-        for place, parcel in enumerate(worker.tasks):
-            task = parcel[0]
-            if task.id in worker.cancelled:
-                self._results.append(answers.cancelled(task.id))
-            elif task.id == worker.killed_for:
-                function = self._functions[task.function]  # type: ignore[index]  # plain bytes on the wire
-                self._results.append(answers.overrun(task, function.name))
-            elif place == 0 and worker.killed_for is None:
-                where = f"{self._where}, worker {rank}"
-                self._results.append(answers.lost(task.id, Loss(where, exitcode, stderr_tail, cause)))
-            else:
-                again.append(parcel)
+        exit_ = Exit(f"{self._where}, worker {rank}", exitcode, stderr_tail, cause, self._is_ending)
+        results, again = exit_.fates(worker, lambda function: self._functions[function].name)
+        self._results += results
         self._queue.extendleft(reversed(again))
+        if self._is_ending:
+            self._workers[rank] = Worker()
+            return []
         if not worker.ready and not worker.is_restarted:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN_LIMIT:
@@ -221,12 +232,12 @@ class Manager:
     def dispatch(self, now: Seconds) -> list[Action]:
         """Call it after each round of events. Idle workers first; then, while tasks are short, more for each."""
         actions: list[Action] = []
-        for rank in [rank for rank in self._promised if self._workers[rank].ready]:
+        for rank in [rank for rank in self._promised if self._workers[rank].ready] if self._promised else ():
             self._write(rank, self._workers[rank], self._promised.pop(rank), actions, now)
         for depth in (1, self._pace.in_pipe()):
             for rank, worker in self._workers.items():
                 while self._queue and worker.ready and len(worker.tasks) < depth and worker.killed_for is None:
-                    if self._lending and not self._is_shown_right(rank, worker, self._queue[0][0], actions):
+                    if self._has_accelerators and not self._is_shown_right(rank, worker, self._queue[0][0], actions):
                         break
                     self._write(rank, worker, self._queue.popleft(), actions, now)
         return actions

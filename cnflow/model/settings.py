@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 9
+PROTOCOL = 10
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 
@@ -54,6 +54,15 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     heartbeat_threshold: float = 120.0
     """Seconds of silence after which the other side is given up; a manager then ends itself."""
+
+    drain_period: Optional[float] = None
+    """Seconds from its start after which a manager takes no new task; None never."""
+
+    walltime: Optional[float] = None
+    """Seconds after which its block ends; None does not know."""
+
+    grace_period: float = 8.0
+    """Seconds that running tasks have once the manager is told to end, or its block is about to."""
 
     address_probe_timeout: float = 30.0
     """Seconds within which one of `hosts` must answer; never more than `heartbeat_threshold`."""

@@ -37,6 +37,9 @@ class Node(msgspec.Struct, array_like=True, frozen=True):
     worker_memory: int = 0
     """Bytes that each worker counts for; 0 does not look at memory."""
 
+    life: float = math.inf
+    """Seconds until the manager stops what runs then, since its block ends."""
+
 
 class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     """What a manager says of itself when it registers."""

@@ -141,6 +141,12 @@ class Heartbeat(Message):
     """I live; sent both ways when nothing else was."""
 
 
+class Draining(Message):
+    """The manager takes no new task, and leaves when it has done or handed back what it has."""
+
+    reason: str
+
+
 class Leaving(Message):
     """The manager ends by its own decision; what it holds will not be run here."""
 
@@ -201,7 +207,7 @@ class Results(Message):
 
 
 ToInterchange = Union[Work, Again, Cancel, BlockGone, Drain, AskIdle, Admit, AskStanding, AskTask, Hold, Stop]
-FromManager = Union[Register, Done, Heartbeat, TaskNow, Leaving]
+FromManager = Union[Register, Done, Heartbeat, TaskNow, Draining, Leaving]
 ToManager = Union[Work, Cancel, Drain, AskTask, Stop, Heartbeat, Introduce, Refused]
 ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Standing, TaskNow, Results]
 

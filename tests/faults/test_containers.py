@@ -68,6 +68,23 @@ def squared(number, seconds=0.0, path=""):
     return work(number, seconds, path)
 
 
+def test_a_stopped_container_ends_what_it_can_and_the_rest_is_run_again(load, image_base, label, containers, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    mounted = provider(label, mounts={str(shared): "/shared"})
+    with load(mounted, image=image_base, max_workers=2, cores_per_worker=0.1, grace_period=3) as dfk:
+        assert squared(0).result(60) == 0
+        short, long = squared(1, 1.5, "/shared/ledger"), squared(2, 6.0, "/shared/ledger")
+        time.sleep(0.5)
+        (container,) = containers()
+        container.stop(timeout=10)
+        assert (short.result(60), long.result(60)) == (1, 4)
+        assert len(dfk.executors["htex"].connected_blocks()) == 2
+    ran = [line.split() for line in (shared / "ledger").read_text().splitlines()]
+    assert sorted(number for number, _ in ran) == ["1", "2"]
+    assert len({node for _, node in ran}) == 2
+
+
 def test_a_container_that_stood_still_too_long_is_not_heard_when_it_goes_on(
     load, image_base, label, containers, tmp_path, until
 ):

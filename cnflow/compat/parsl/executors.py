@@ -59,7 +59,6 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
     )
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "block_error_handler": (True, False),
-        "drain_period": (None,),
         "interchange_launch_cmd": (None,),
         "launch_cmd": (None,),
         "remote_monitoring_radio": (None,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from cnflow.config import providers
 from cnflow.config.base import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 
 class LocalChannel(Settings):
@@ -31,6 +31,15 @@ class LocalProvider(ParslSettings, providers.LocalProvider):
 
     launcher: Launcher = Field(default_factory=SingleNodeLauncher)
     """Changes nothing: a block is one manager, which starts the workers of its node."""
+
+    @classmethod
+    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As `ParslSettings.translated`; ``max_blocks`` covers ``init_blocks``, which are started whatever it says."""
+        translated = super().translated(given)
+        most, first = translated.get("max_blocks"), translated.get("init_blocks", 1)
+        if isinstance(most, int) and isinstance(first, int):
+            translated["max_blocks"] = max(most, first)
+        return translated
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from cnflow import assemble, dataflow
 from cnflow import config as config_module
 from cnflow.checkpoints import get_all_checkpoints
 from cnflow.compat.parsl.config import Config
+from cnflow.compat.parsl.errors import InvalidResourceSpecification
 from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
 from cnflow.compat.parsl.resources import taken_from
 from cnflow.compat.parsl.states import STATE_OF, States
@@ -69,7 +70,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     ) -> AppFuture:
         """Make a task: by Parsl's parameters of a function, by cnflow's own of an app."""
         if isinstance(func, AppFunction):
-            return super().submit(func, tuple(app_args), *_with_resources(func, executors, *more, **by_name))
+            return self._submit_app(func, app_args, executors, *more, **by_name)
         return self._submit_function(func, app_args, executors, *more, **by_name)
 
     def _submit_function(  # noqa: PLR0913, PLR0917 - Parsl's signature
@@ -84,8 +85,24 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     ) -> AppFuture:
         options = AppOptions(executors=executors, cache=cache, ignore_for_cache=tuple(ignore_for_cache or ()))
         kind = AppKind.JOIN if join else AppKind.PYTHON
-        app = AppFunction(func, kind)
-        return super().submit(app, tuple(app_args), *_with_resources(app, dict(app_kwargs or {}), options))
+        return self._submit_app(AppFunction(func, kind), app_args, dict(app_kwargs or {}), options)
+
+    def _submit_app(
+        self,
+        app: AppFunction,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        options: AppOptions = NO_OPTIONS,
+        wishes: Wishes = NO_WISHES,
+    ) -> AppFuture:
+        """As in cnflow, with what Parsl's keyword for resources asks for; where that is wrong, the task fails by it."""
+        try:
+            resources = taken_from(app.original, kwargs)
+        except InvalidResourceSpecification as error:
+            return super().submit(AppFunction(_raising(error), AppKind.JOIN, app.name), (), {})
+        if resources is not None:
+            wishes = wishes._replace(resources=resources)
+        return super().submit(app, tuple(args), kwargs, options, wishes)
 
     @property
     def task_state_counts(self) -> dict[States, int]:
@@ -100,12 +117,11 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         return super().checkpoint()
 
 
-def _with_resources(
-    app: AppFunction, kwargs: dict[str, Any], options: AppOptions = NO_OPTIONS, wishes: Wishes = NO_WISHES
-) -> tuple[dict[str, Any], AppOptions, Wishes]:
-    """The same, with what Parsl's keyword for resources asks for among the wishes."""
-    resources = taken_from(app.original, kwargs)
-    return kwargs, options, wishes if resources is None else wishes._replace(resources=resources)
+def _raising(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
 
 
 def _with_checkpoints(config: config_module.Config, memoizer: Memoizer) -> config_module.Config:

@@ -66,6 +66,9 @@ def request_for(
         prefetch=settings.prefetch,
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
+        drain_period=settings.drain_period,
+        walltime=settings.provider.walltime,
+        grace_period=settings.grace_period,
         address_probe_timeout=settings.address_probe_timeout,
         working_dir=settings.working_dir or "",
     )

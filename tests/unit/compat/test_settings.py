@@ -43,7 +43,12 @@ def test_accelerators_and_cores_are_said_as_in_parsl():
     assert executor(available_accelerators=()).available_accelerators == []
 
 
-@pytest.mark.parametrize("given", [{"launch_cmd": "x"}, {"drain_period": 5}])
+def test_when_managers_drain_is_said_as_in_parsl():
+    assert executor(drain_period=5).drain_period == 5
+    assert executor(drain_period=None).drain_period is None
+
+
+@pytest.mark.parametrize("given", [{"launch_cmd": "x"}, {"block_error_handler": print}])
 def test_a_parameter_that_would_change_what_runs_is_refused_by_name(given):
     with pytest.raises(NotCoveredError, match=f"HighThroughputExecutor.{next(iter(given))}="):
         executor(**given)

@@ -175,3 +175,16 @@ def test_settings_of_two_kinds_are_never_equal():
         kind: str = "x"
 
     assert A() != B()
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("01:00:30", 3630), ("10:00", 600), ("90", 90), (1.5, 1.5), (None, None)]
+)
+def test_a_walltime_is_seconds_or_has_colons(given, seconds):
+    assert LocalProvider(walltime=given).walltime == seconds
+
+
+@pytest.mark.parametrize("given", ["tomorrow", "1:2:3:4", "0", -5, "1:5"])
+def test_a_walltime_that_is_none_is_refused(given):
+    with pytest.raises(ConfigurationError, match="walltime"):
+        LocalProvider(walltime=given)

@@ -86,6 +86,14 @@ def test_a_lost_task_does_not_use_up_the_users_retries():
     assert machine.ended([Ended(0, Verdict.FAILED)]).launch == []
 
 
+def test_a_task_that_was_handed_back_before_it_began_has_not_been_tried():
+    machine = Machine()
+    machine.submitted(0, ())
+    for _ in range(2 * LOSSES):
+        assert machine.ended([Ended(0, Verdict.RETURNED)]).launch == [0]
+    assert machine.ended([Ended(0, Verdict.FAILED)]).launch == []
+
+
 def test_what_is_given_up_is_not_tried_again():
     machine = Machine()
     machine.submitted(0, (), retries=5)

@@ -218,6 +218,20 @@ def test_a_draining_manager_gets_nothing_more_and_what_it_has_is_delivered():
     assert state.queued == 1
 
 
+def test_a_manager_that_drains_by_itself_is_given_nothing_more_until_it_leaves():
+    state = interchange()
+    joined(state, A)
+    state.submitted([FUNCTION], tasks(0, 1, 2))
+    state.dispatch(0)
+    assert state.drains_itself(A, 1) == []
+    back = [(Result(1, ResultKind.RETURNED, b"host"), ())]
+    assert state.done(A, 2, [*results(0), *back], 2) == [SendResults([*results(0), *back])]
+    assert state.dispatch(2) == []
+    assert [manager.is_draining for manager in state.standing(1, -1, 2).managers] == [True]
+    assert state.left(A, "done") == [TellDown(A, "done", []), TellDrained("0")]
+    assert [type(action) for action in state.drains_itself(B, 3)] == [Refuse]
+
+
 def test_a_block_is_drained_once_its_last_manager_has_left():
     state = interchange()
     joined(state, A)

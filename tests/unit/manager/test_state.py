@@ -420,3 +420,41 @@ class WhateverHappens(RuleBasedStateMachine):
 
 WhateverHappens.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestWhateverHappens = WhateverHappens.TestCase
+
+
+def answered(state):
+    return {result.id: result.kind for result, _ in state.take_results()}
+
+
+def test_a_manager_that_ends_hands_back_what_was_not_begun_and_ends_what_runs():
+    state = running(manager(slots=1, prefetch=2), 0)
+    state.work([FUNCTION], tasks(0, 1, 2))
+    state.dispatch(0)
+    state.end()
+    assert answered(state) == {1: ResultKind.RETURNED, 2: ResultKind.RETURNED}
+    state.work([], tasks(3))
+    assert answered(state) == {3: ResultKind.RETURNED}
+    assert not state.is_drained
+    state.returned(0, [value(0)], 1)
+    assert answered(state) == {0: ResultKind.VALUE}
+    assert state.is_drained
+
+
+def test_what_still_runs_when_the_grace_is_over_is_cut_off():
+    state = running(manager(slots=1), 0)
+    state.work([FUNCTION], tasks(0))
+    state.dispatch(0)
+    state.end()
+    state.cut()
+    assert answered(state) == {0: ResultKind.CUT_OFF}
+    assert state.is_drained
+
+
+def test_a_worker_that_is_ended_with_its_manager_is_not_lost():
+    state = running(manager(slots=2), 0, 1)
+    state.work([FUNCTION], tasks(0, 1))
+    state.dispatch(0)
+    state.end()
+    assert state.exited(0, -15, "") == []
+    assert state.exited(1, -11, "boom") == []
+    assert answered(state) == {0: ResultKind.CUT_OFF, 1: ResultKind.WORKER_LOST}

@@ -1,26 +1,31 @@
-"""How a manager finds its interchange, and what it says of itself there."""
+"""How a manager finds its interchange, and what it says of itself."""
 
 from __future__ import annotations
 
 import os
 import platform
+import socket
+from typing import TYPE_CHECKING
 
 import cnflow
 from cnflow.addresses import first_reachable, in_url
 from cnflow.manager import devices
 from cnflow.manager.slots import GIB
-from cnflow.model.settings import PROTOCOL, ManagerSettings
+from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire.managers import ManagerInfo, Node
 from cnflow.wire.payload import MINOR
+
+if TYPE_CHECKING:
+    from cnflow.model.settings import ManagerSettings
 
 
 class UnreachableError(Exception):
     """No address of the interchange answers from here."""
 
 
-def endpoint_from_here(settings: ManagerSettings) -> str:
-    """The interchange's, at the first of its addresses that answers.
+def endpoint_of(settings: ManagerSettings) -> str:
+    """Where to connect: the first address of the interchange that answers.
 
     Raises:
         UnreachableError: none does.
@@ -38,23 +43,25 @@ def endpoint_from_here(settings: ManagerSettings) -> str:
     return settings.endpoint.format(host=in_url(host))
 
 
-def info_of(settings: ManagerSettings, slots: int, host: str) -> ManagerInfo:
-    """The manager of *settings*, with *slots* workers on *host*."""
+def info_of(settings: ManagerSettings, slots: int, life: float) -> ManagerInfo:
+    """What the manager of *slots* workers says when it registers; its block has *life* seconds."""
+    node = Node(
+        devices.cores(),
+        int(devices.memory()),
+        len(settings.available_accelerators),
+        settings.cores_per_worker,
+        int((settings.mem_per_worker or 0.0) * GIB),
+        life,
+    )
     return ManagerInfo(
         PROTOCOL,
         cnflow.__version__,
         MINOR,
-        host,
+        socket.gethostname(),
         settings.block,
         settings.image,
         slots,
         os.getpid(),
         platform.python_version(),
-        Node(
-            devices.cores(),
-            int(devices.memory()),
-            len(settings.available_accelerators),
-            settings.cores_per_worker,
-            int((settings.mem_per_worker or 0.0) * GIB),
-        ),
+        node,
     )
