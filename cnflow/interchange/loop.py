@@ -15,13 +15,13 @@ import msgspec
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
-from cnflow.interchange.manners import Manners
 from cnflow.interchange.restarted import Restarted
 from cnflow.interchange.state import Interchange
 from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.manners import Manners
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Loop:
         self._state = _state_for(settings, self._clock.now())
         self._session = os.urandom(8)
         self._next_nod = Seconds(0.0 if isinstance(self._state, Restarted) else math.inf)
-        self._manners = Manners()
+        self._manners, self._strangers = Manners(), Manners()
         self._context = sockets.context()
         self._door = sockets.Doorkeeper(self._context, settings.block_keys) if settings.secret_key else None
         self._managers, port = sockets.serve(
@@ -98,8 +98,8 @@ class Loop:
             wait = max(0.0, min(next_tick, self._next_nod) - self._clock.now())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
-            if self._door and self._door.raw in ready and (stranger := self._door.answer()):
-                logger.warning("turned away %s: its key is not of this run", stranger)
+            if self._door and self._door.raw in ready:
+                self._answer_at(self._door, now)
             if self._managers.raw in ready:
                 self._from_managers(now)
             if self._driver.raw in ready:
@@ -115,8 +115,7 @@ class Loop:
                 self._do(self._state.ticked(now))
                 next_tick = now + self._period / 2
         self._do(self._state.stopped())
-        if self._manners.malformed:
-            logger.warning("malformed messages in all: %d", self._manners.malformed)
+        self._sum_up()
         self._managers.close(_GOODBYE)
         self._driver.close(_GOODBYE)
         if self._door:
@@ -130,6 +129,16 @@ class Loop:
         self._do(introductions)
         pause = _RARE_NOD if self._state.is_settled(now) else _NOD
         self._next_nod = Seconds(now + pause if introductions else math.inf)
+
+    def _answer_at(self, door: sockets.Doorkeeper, now: Seconds) -> None:
+        stranger = door.answer()
+        if stranger is not None and self._strangers.offended(stranger, now):
+            logger.warning("turned away %s: its key is not of this run", stranger)
+
+    def _sum_up(self) -> None:
+        if self._manners.offences or self._strangers.offences:
+            counts = self._manners.offences, self._strangers.offences
+            logger.warning("malformed messages in all: %d; connections turned away: %d", *counts)
 
     def _remove_folder(self) -> None:
         """Of the socket files: its driver, which made it, may have been killed."""
@@ -174,11 +183,12 @@ class Loop:
                 head, *attached = frames
                 message = msg.decode_from_manager(head)
                 actions += self._handle(manager, message, attached, now)
-            except (msgspec.MsgspecError, ValueError) as error:
+            except msg.MALFORMED as error:
                 if self._manners.offended(manager, now):
                     logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
-                else:
-                    logger.warning("manager %s sends nonsense; ignored for a minute", manager.hex())
+                if not self._manners.bears(manager, now):
+                    reason = "it sends malformed messages"
+                    actions += [*self._state.left(manager, reason), on.Refuse(manager, reason)]
         self._do(_results_in_one(actions))
 
     def _handle(
@@ -206,6 +216,8 @@ class Loop:
                 case on.SendIntroduce(manager):
                     self._managers.send([manager, msg.encode(msg.Introduce(self._session))])
                 case on.TellDrained(block):
+                    if self._door:
+                        self._door.forget(block)
                     self._tell([msg.Drained(block)])
                 case on.Refuse(manager, reason):
                     logger.warning("refused manager %s: %s", manager.hex(), reason)

@@ -14,17 +14,19 @@ import cnflow
 from cnflow.addresses import first_reachable, in_url
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, WorkerRank
+from cnflow.manager import node
 from cnflow.manager import state as on
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.recent import Recent
 from cnflow.manager.slots import Pace, slot_count
-from cnflow.manager.variables import cores_given, memory_given, worker_variables
+from cnflow.manager.variables import worker_variables
 from cnflow.model.settings import PROTOCOL, ManagerSettings
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.manners import Manners
 from cnflow.wire.payload import MINOR
-from cnflow.wire.pipe import ResultKind, ToWorker, pack
+from cnflow.wire.pipe import Record, ResultKind, ToWorker, pack
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +43,19 @@ class Loop:
         self._clock = SystemClock()
         self._id = ManagerId(os.urandom(6))
         slots = slot_count(
-            _cores(), _memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
+            node.cores(), node.memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
         )
         image = f"image {settings.image}, " if settings.image else ""
         self._host = socket.gethostname()
-        where = f"{image}host {self._host}, block {settings.block}"
-        self._state = on.Manager(slots, Pace(settings.prefetch), MINOR, where)
+        self._state = on.Manager(
+            slots, Pace(settings.prefetch), MINOR, f"{image}host {self._host}, block {settings.block}"
+        )
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._poller = sockets.poller()
         self._window = 0
         self._session = b""
-        self._recent = Recent()
+        self._recent, self._manners = Recent(), Manners()
         self._going = True
         self._exitcode = 0
 
@@ -77,6 +80,8 @@ class Loop:
             self._turn(wake)
         finally:
             end(self._workers.values())
+            if self._manners.offences:
+                logger.warning("malformed messages in all: %d", self._manners.offences)
         return self._exitcode
 
     def _connect(self) -> None:
@@ -142,19 +147,28 @@ class Loop:
 
     def _from_interchange(self, now: Seconds) -> None:
         for head, *attached in self._interchange.received():
-            message = msg.decode_to_manager(head)
-            if isinstance(message, msg.Work):
-                self._state.work(message.functions, msg.pair(message.tasks, attached))
-            elif isinstance(message, msg.Cancel):
-                self._do(self._state.cancelled(message.tasks, now))
-            elif isinstance(message, msg.Drain):
-                self._state.drain()
-            elif isinstance(message, msg.Introduce):
-                self._introduce(message.session)
-            elif isinstance(message, msg.Refused):
-                self._fail(f"refused by the interchange: {message.reason}")
-            elif isinstance(message, msg.Stop):
-                self._going = False
+            try:
+                self._handle(msg.decode_to_manager(head), attached, now)
+            except msg.MALFORMED as error:
+                if self._manners.offended("interchange", now):
+                    logger.warning("dropped a malformed message of the interchange: %s", error)
+                if not self._manners.bears("interchange", now):
+                    self._fail("the interchange sends nonsense")
+                    return
+
+    def _handle(self, message: msg.ToManager, attached: list[Any], now: Seconds) -> None:
+        if isinstance(message, msg.Work):
+            self._state.work(message.functions, msg.pair(message.tasks, attached))
+        elif isinstance(message, msg.Cancel):
+            self._do(self._state.cancelled(message.tasks, now))
+        elif isinstance(message, msg.Drain):
+            self._state.drain()
+        elif isinstance(message, msg.Introduce):
+            self._introduce(message.session)
+        elif isinstance(message, msg.Refused):
+            self._fail(f"refused by the interchange: {message.reason}")
+        elif isinstance(message, msg.Stop):
+            self._going = False
 
     def _introduce(self, session: bytes) -> None:
         """Come back to an interchange that was restarted; it asks until it is answered."""
@@ -180,16 +194,17 @@ class Loop:
             records = records[1:]
             self._state.ready(rank)
         if records:
-            results = [
-                msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:]) for r in records
-            ]
-            self._state.returned(rank, results, now)
+            self._state.returned(rank, [self._parcel(record) for record in records], now)
             if self._state.is_idle(rank):
                 worker.forget_output()
         if exitcode is not None:
             self._bury(worker, exitcode)
         else:
             self._stop_listening_to_closed_ends(worker)
+
+    def _parcel(self, r: Record) -> msg.ResultParcel:
+        parcel = msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:])
+        return msg.at_most(parcel, self._settings.largest_result) if parcel[1] else parcel
 
     def _stop_listening_to_closed_ends(self, worker: WorkerProcess) -> None:
         for closed, source in ((worker.socket_closed, worker.socket.fileno()), (worker.output_closed, worker.output)):
@@ -237,10 +252,7 @@ class Loop:
             self._flush(worker)
 
     def _start(self, rank: WorkerRank) -> None:
-        environment = {
-            **os.environ,
-            **worker_variables(rank, self._state.slots, self._id, self._settings.block),
-        }
+        environment = {**os.environ, **worker_variables(rank, self._state.slots, self._id, self._settings.block)}
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self._id.hex()}-{rank}")
         worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
         self._workers[rank] = worker
@@ -282,11 +294,3 @@ class Loop:
 
     def _on_signal(self, number: int, frame: object) -> None:
         """Nothing: the wake-up descriptor has woken the loop already."""
-
-
-def _cores() -> float:
-    return cores_given(os.environ) or len(os.sched_getaffinity(0))
-
-
-def _memory() -> float:
-    return memory_given(os.environ) or float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import ManagerInfo
 
 
+_SMALL_ONES = 2**28
+"""Bytes that all small results of a message take together, at the most."""
+
+
 class Door(NamedTuple):
     """Where managers connect, and with what."""
 
@@ -65,6 +69,7 @@ def request_for(
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
         address_probe_timeout=settings.address_probe_timeout,
+        largest_result=settings.max_result_size,
         working_dir=settings.working_dir or "",
     )
     return BlockRequest(run, settings.label, block, settings.image, manager, log_dir / f"block-{block}.log")
@@ -101,7 +106,7 @@ def interchange_settings(
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
         block_keys=keys.admitted() if keys else {},
-        largest_message=settings.max_message_size or -1,
+        largest_message=settings.max_result_size + _SMALL_ONES,
         awaited={manager.hex(): info.block for manager, info in known.connected.items()},
         departed=tuple(manager.hex() for manager in known.departed),
         heartbeat_period=settings.heartbeat_period,
