@@ -19,13 +19,15 @@ from cnflow.manager.ending import Ending, Stage, life_of_block
 from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.recent import Recent
+from cnflow.manager.records import parcel_of, record_of
 from cnflow.manager.slots import Pace, slot_count
 from cnflow.manager.state import Manager
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.managers import AskTask, TaskNow
+from cnflow.wire.manners import Manners
 from cnflow.wire.payload import MINOR
-from cnflow.wire.pipe import ResultKind, ToWorker, pack
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from cnflow.model.settings import ManagerSettings
@@ -56,9 +58,8 @@ class Loop:
         self._ending = Ending(self._clock.now(), settings.grace_period, settings.drain_period, life)
         self._stage, self._next_step = Stage.WORKING, self._ending.next_at
         self._poller = sockets.poller()
-        self._window = 0
-        self._session = b""
-        self._recent = Recent()
+        self._window, self._session = 0, b""
+        self._recent, self._manners = Recent(), Manners()
         self._going = True
         self._exitcode = 0
 
@@ -83,11 +84,12 @@ class Loop:
             self._turn(wake)
         finally:
             end(self._workers.values())
+            if self._manners.offences:
+                logger.warning("malformed messages in all: %d", self._manners.offences)
         return self._exitcode
 
     def _connect(self) -> None:
-        settings = self._settings
-        endpoint = endpoint_of(settings)
+        settings, endpoint = self._settings, endpoint_of(self._settings)
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
         self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
@@ -129,21 +131,30 @@ class Loop:
 
     def _from_interchange(self, now: Seconds) -> None:
         for head, *attached in self._interchange.received():
-            message = msg.decode_to_manager(head)
-            if isinstance(message, msg.Work):
-                self._state.work(message.functions, msg.pair(message.tasks, attached))
-            elif isinstance(message, msg.Cancel):
-                self._do(self._state.cancelled(message.tasks, now))
-            elif isinstance(message, msg.Drain):
-                self._state.drain()
-            elif isinstance(message, AskTask):
-                self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
-            elif isinstance(message, msg.Introduce):
-                self._introduce(message.session)
-            elif isinstance(message, msg.Refused):
-                self._fail(f"refused by the interchange: {message.reason}")
-            elif isinstance(message, msg.Stop):
-                self._going = False
+            try:
+                self._handle(msg.decode_to_manager(head), attached, now)
+            except msg.MALFORMED as error:
+                if self._manners.offended("interchange", now):
+                    logger.warning("dropped a malformed message of the interchange: %s", error)
+                if not self._manners.bears("interchange", now):
+                    self._fail("the interchange sends nonsense")
+                    return
+
+    def _handle(self, message: msg.ToManager, attached: list[Any], now: Seconds) -> None:
+        if isinstance(message, msg.Work):
+            self._state.work(message.functions, msg.pair(message.tasks, attached))
+        elif isinstance(message, msg.Cancel):
+            self._do(self._state.cancelled(message.tasks, now))
+        elif isinstance(message, msg.Drain):
+            self._state.drain()
+        elif isinstance(message, AskTask):
+            self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
+        elif isinstance(message, msg.Introduce):
+            self._introduce(message.session)
+        elif isinstance(message, msg.Refused):
+            self._fail(f"refused by the interchange: {message.reason}")
+        elif isinstance(message, msg.Stop):
+            self._going = False
 
     def _introduce(self, session: bytes) -> None:
         """Come back to an interchange that was restarted; it asks until it is answered."""
@@ -171,10 +182,8 @@ class Loop:
             records = records[1:]
             self._state.ready(rank)
         if records:
-            results = [
-                msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:]) for r in records
-            ]
-            self._state.returned(rank, results, now)
+            largest = self._settings.largest_result
+            self._state.returned(rank, [parcel_of(record, largest) for record in records], now)
             if self._state.is_idle(rank):
                 worker.forget_output()
         if exitcode is not None:
@@ -220,14 +229,7 @@ class Loop:
                 self._fail(action.reason)
             else:
                 worker = touched[action.rank] = self._workers[action.rank]
-                if isinstance(action, on.GiveFunction):
-                    function = action.function
-                    name = f"{function.kind} {function.name}".encode()
-                    worker.write(pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body]))
-                else:
-                    task, frames = action.task
-                    parts = [getattr(frame, "buffer", frame) for frame in msg.parts_of(task, frames)]
-                    worker.write(pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts]))
+                worker.write(record_of(action))
         for worker in touched.values():
             self._flush(worker)
 

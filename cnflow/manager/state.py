@@ -47,9 +47,7 @@ if TYPE_CHECKING:
 GRACE = Seconds(2.0)
 """That a task has to end in once its worker was told, or has told itself, to stop it."""
 
-
 _NEVER = Seconds(math.inf)
-
 _STILLBORN_LIMIT = 3
 """Workers that may die before their first sign of life, one after the other, before the manager gives up."""
 
@@ -152,7 +150,7 @@ class Manager:
         return self._is_draining and not busy
 
     def work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
-        """The interchange sent tasks."""
+        """The interchange sent tasks. ValueError if it never sent the function of one, which ends the list."""
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # plain bytes on the wire
         if self._is_ending:
@@ -281,6 +279,8 @@ class Manager:
 
     def _admit(self, parcel: TaskParcel) -> None:
         task = parcel[0]
+        if task.function not in self._functions:
+            raise ValueError(f"task {task.id} is of a function that was not sent")
         function = self._functions[task.function]  # type: ignore[index]  # plain bytes on the wire
         python = task.python or function.python
         if python in {"", self._python}:

@@ -7,15 +7,19 @@ A message is one frame for its head and one frame for each large part of the tas
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 
 import msgspec
 
 from cnflow.wire.managers import AskStanding, AskTask, Hold, ManagerInfo, Message, Needs, Standing, TaskNow
 from cnflow.wire.payload import OUT_OF_BAND, Payload
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
+
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):
@@ -35,7 +39,7 @@ class Function(msgspec.Struct, array_like=True, gc=False):
 class Task(msgspec.Struct, array_like=True, gc=False):
     """A task on its way to a worker."""
 
-    id: int
+    id: Natural
     function: bytes
     body: bytes
     """Pickled ``(args, kwargs)``, or ``(args, kwargs, options)`` with the fields of `cnflow.model.task.RunOptions`;
@@ -44,10 +48,10 @@ class Task(msgspec.Struct, array_like=True, gc=False):
     python: str = ""
     """As `Function.python`, for the arguments."""
 
-    frames: int = 0
-    """How many frames of the message belong to this task."""
+    frames: Natural = 0
+    """How many of the attached frames are its own."""
 
-    walltime: float = 0.0
+    walltime: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Seconds; 0 is none."""
 
     needs: Optional[Needs] = None
@@ -56,7 +60,7 @@ class Task(msgspec.Struct, array_like=True, gc=False):
 class Result(msgspec.Struct, array_like=True, gc=False):
     """How one try of a task ended."""
 
-    id: int
+    id: Natural
     kind: int
     """`cnflow.wire.pipe.ResultKind`."""
 
@@ -67,7 +71,7 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     """The function ran this long."""
 
     python: str = ""
-    frames: int = 0
+    frames: Natural = 0
 
 
 # Driver -> interchange -> manager
@@ -221,6 +225,9 @@ NO_FRAMES: Frames = ()
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
+MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What a decoder below or `pair` raises of a message that nobody of ours sent; the last where it is deeply nested."""
+
 decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
 decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
 decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
@@ -243,6 +250,15 @@ def result_parcel(number: int, kind: int, seconds: float, python: str, parts: Se
     if len(parts) == 1 and len(parts[0]) < OUT_OF_BAND:
         return Result(number, kind, bytes(parts[0]), seconds, python), NO_FRAMES
     return Result(number, kind, b"", seconds, python, len(parts)), parts
+
+
+def at_most(parcel: ResultParcel, limit: int) -> ResultParcel:
+    """*parcel*, or that it cannot travel where one of its large parts has more bytes than *limit*."""
+    result = parcel[0]
+    if (size := max(map(len, parcel[1]), default=0)) <= limit:
+        return parcel
+    reason = f"it has a part of {size:,} bytes, and HighThroughputExecutor(max_result_size=...) is {limit:,}"
+    return Result(result.id, ResultKind.UNPICKLABLE, reason.encode(), result.seconds), NO_FRAMES
 
 
 def parts_of(head: Task | Result, frames: Frames) -> list[Any]:

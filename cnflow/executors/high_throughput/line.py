@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.outbox import Packed
     from cnflow.ids import TaskId
-    from cnflow.interchange.loop import InterchangeSettings
+    from cnflow.interchange.settings import InterchangeSettings
 
 logger = logging.getLogger(__name__)
 
