@@ -60,6 +60,10 @@ bench-short: venv ## The same with the floor and Python's pool alone, in a minut
 scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted")
 	@.venv/bin/python -m benchmarks.scale $(ARGS)
 
+.PHONY: fuzz
+fuzz: venv ## Send N=100000 malformed messages to interchanges and managers: they must not crash, hang or grow
+	.venv/bin/python tests/fuzzing/run.py $(or $(N),100000)
+
 .PHONY: docs
 docs: venv ## Build the documentation into docs/_build
 	.venv/bin/sphinx-build -q -n -W docs docs/_build

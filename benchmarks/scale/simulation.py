@@ -16,7 +16,7 @@ import msgspec
 
 from benchmarks.scale.limits import cpu_seconds, resident
 from benchmarks.scale.managers import Settings
-from cnflow.interchange.loop import InterchangeSettings
+from cnflow.interchange.settings import InterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import payload, stream
 from cnflow.wire.keys import Keyring

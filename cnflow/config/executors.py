@@ -98,9 +98,9 @@ class HighThroughputExecutor(ExecutorSettings):
     """Whether managers and interchange prove who they are and encrypt what they say (CurveZMQ); None does wherever the
     traffic can be reached from outside this machine."""
 
-    max_message_size: int | None = Field(default=None, ge=2**20)
-    """Bytes of the largest argument or result that the interchange takes over TCP; who sends more is cut off. None
-    takes any: set it where strangers reach the port of an executor with ``encrypted=False``. See [](security.md)."""
+    max_result_size: int = Field(default=2**32, ge=2**20)
+    """Bytes, 4 GiB: a task fails whose result is larger, or has an array that is. The interchange cuts off whoever
+    sends more at a time, so that a stranger who reaches its port does not fill its memory. See [](security.md)."""
 
     heartbeat_period: float = Field(default=30.0, gt=0)
     """Seconds between two signs of life."""

@@ -9,7 +9,8 @@ import sys
 
 import msgspec
 
-from cnflow.interchange.loop import InterchangeSettings, Loop
+from cnflow.interchange.loop import Loop
+from cnflow.interchange.settings import InterchangeSettings
 
 
 def _first_line() -> bytes:

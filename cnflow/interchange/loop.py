@@ -8,14 +8,11 @@ import os
 import shutil
 import socket
 import sys
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
-from cnflow.interchange.manners import Manners
 from cnflow.interchange.restarted import Restarted
 from cnflow.interchange.state import Interchange
 from cnflow.model.settings import PROTOCOL
@@ -23,7 +20,11 @@ from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.managers import AskStanding, AskTask, Hold, TaskNow
+from cnflow.wire.manners import Manners
 from cnflow.wire.stream import Stream
+
+if TYPE_CHECKING:
+    from cnflow.interchange.settings import InterchangeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -34,41 +35,6 @@ _GOODBYE = Seconds(1.0)
 
 _NOD, _RARE_NOD = Seconds(0.05), Seconds(1.0)
 """Between two requests to the managers of an interchange that was killed, before and after tasks are given out."""
-
-
-class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the driver tells its interchange, as one line of JSON on stdin. Holds keys: never argv or environment."""
-
-    driver: int = -1
-    """Descriptor of the socket to the driver, which the interchange inherits."""
-
-    folder: str
-    """For socket files; only the user can enter it. The interchange removes it if its driver does not."""
-
-    manager_endpoint: str
-    """``tcp://ADDRESS`` without a port, or ``ipc://PATH``."""
-
-    ports: tuple[int, int] | None = None
-    secret_key: str = ""
-    """Empty for a plain socket."""
-
-    block_keys: dict[str, str] = {}
-    """Public keys that managers may come with, by block; the driver admits more."""
-
-    largest_message: int = -1
-    """Bytes of a part of a message that comes over TCP; -1 is any."""
-
-    is_restart: bool = False
-    """It takes the place of one that was killed."""
-
-    awaited: dict[str, str] = {}
-    """Managers that this one had, in hexadecimal digits, and the block of each."""
-
-    departed: tuple[str, ...] = ()
-    """Managers that were lost before."""
-
-    heartbeat_period: float = 30.0
-    heartbeat_threshold: float = 120.0
 
 
 class Loop:
@@ -84,7 +50,7 @@ class Loop:
         self._state = _state_for(settings, self._clock.now())
         self._session = os.urandom(8)
         self._next_nod = Seconds(0.0 if isinstance(self._state, Restarted) else math.inf)
-        self._manners = Manners()
+        self._manners, self._strangers = Manners(), Manners()
         self._context = sockets.context()
         self._door = sockets.Doorkeeper(self._context, settings.block_keys) if settings.secret_key else None
         self._managers, port = sockets.serve(
@@ -98,7 +64,7 @@ class Loop:
             self._poller.register(source, sockets.READABLE)
         self._tell([msg.Bound(port)])
 
-    def run(self) -> None:  # noqa: C901 - one line for each source
+    def run(self) -> None:
         """Until the driver says stop or is gone."""
         next_tick = self._clock.now() + self._period / 2
         going = True
@@ -106,8 +72,8 @@ class Loop:
             wait = max(0.0, min(next_tick, self._next_nod) - self._clock.now())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
-            if self._door and self._door.raw in ready and (stranger := self._door.answer()):
-                logger.warning("turned away %s: its key is not of this run", stranger)
+            if self._door and self._door.raw in ready:
+                self._answer_at(self._door, now)
             if self._managers.raw in ready:
                 self._from_managers(now)
             if self._driver.raw.fileno() in ready:
@@ -125,8 +91,7 @@ class Loop:
         if self._driver.is_closed:
             self._remove_folder()
         self._do(self._state.stopped())
-        if self._manners.malformed:
-            logger.warning("malformed messages in all: %d", self._manners.malformed)
+        self._sum_up()
         self._managers.close(_GOODBYE)
         self._driver.close()
         if self._door:
@@ -140,6 +105,16 @@ class Loop:
         self._do(introductions)
         pause = _RARE_NOD if self._state.is_settled(now) else _NOD
         self._next_nod = Seconds(now + pause if introductions else math.inf)
+
+    def _answer_at(self, door: sockets.Doorkeeper, now: Seconds) -> None:
+        stranger = door.answer()
+        if stranger is not None and self._strangers.offended(stranger, now):
+            logger.warning("turned away %s: its key is not of this run", stranger)
+
+    def _sum_up(self) -> None:
+        if self._manners.offences or self._strangers.offences:
+            counts = self._manners.offences, self._strangers.offences
+            logger.warning("malformed messages in all: %d; connections turned away: %d", *counts)
 
     def _remove_folder(self) -> None:
         """Of the socket files: its driver, which made it, may have been killed."""
@@ -162,27 +137,32 @@ class Loop:
                 self._obey(message, now)
         return not self._driver.is_closed
 
-    def _obey(self, order: Order, now: Seconds) -> None:  # noqa: C901 - one case for each order
+    def _obey(self, order: Order, now: Seconds) -> None:
         match order:
             case msg.Cancel(tasks):
                 self._do(self._state.cancelled(tasks, now))
             case msg.BlockGone(block, reason):
-                if self._door:
-                    self._door.forget(block)
+                self._admit(block)
                 self._do(self._state.block_gone(block, reason))
             case msg.Drain(block):
                 self._do(self._state.drain(block, now))
             case msg.AskIdle():
                 self._tell([msg.IdleTimes(self._state.idle_times(now))])
             case msg.Admit(block, key):
-                if self._door:
-                    self._door.admit(block, key)
+                self._admit(block, key)
             case AskStanding(number, task):
                 self._tell([self._state.standing(number, task, now)])
             case AskTask():
                 self._do(self._state.asked(order, now))
             case Hold(manager):
                 self._state.hold(ManagerId(manager))
+
+    def _admit(self, block: str, key: str = "") -> None:
+        """With *key*; without one, no more."""
+        if self._door and key:
+            self._door.admit(block, key)
+        elif self._door:
+            self._door.forget(block)
 
     def _from_managers(self, now: Seconds) -> None:
         actions: list[on.Action] = []
@@ -194,11 +174,12 @@ class Loop:
                 head, *attached = frames
                 message = msg.decode_from_manager(head)
                 actions += self._handle(manager, message, attached, now)
-            except (msgspec.MsgspecError, ValueError) as error:
+            except msg.MALFORMED as error:
                 if self._manners.offended(manager, now):
                     logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
-                else:
-                    logger.warning("manager %s sends nonsense; ignored for a minute", manager.hex())
+                if not self._manners.bears(manager, now):
+                    reason = "it sends malformed messages"
+                    actions += [*self._state.left(manager, reason), on.Refuse(manager, reason)]
         self._do(_results_in_one(actions))
 
     def _handle(
@@ -228,6 +209,7 @@ class Loop:
                 case on.SendIntroduce(manager):
                     self._managers.send([manager, msg.encode(msg.Introduce(self._session))])
                 case on.TellDrained(block):
+                    self._admit(block)
                     self._tell([msg.Drained(block)])
                 case on.Refuse(manager, reason):
                     logger.warning("refused manager %s: %s", manager.hex(), reason)

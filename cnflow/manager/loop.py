@@ -24,9 +24,11 @@ from cnflow.manager.state import Manager
 from cnflow.manager.variables import worker_variables
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.ends import at_most
 from cnflow.wire.managers import AskTask, TaskNow
+from cnflow.wire.manners import Manners
 from cnflow.wire.payload import MINOR
-from cnflow.wire.pipe import ResultKind, ToWorker, pack
+from cnflow.wire.pipe import Record, ResultKind, ToWorker, pack
 
 if TYPE_CHECKING:
     from cnflow.model.settings import ManagerSettings
@@ -58,7 +60,7 @@ class Loop:
         self._poller = sockets.poller()
         self._window = 0
         self._session = b""
-        self._recent = Recent()
+        self._recent, self._manners = Recent(), Manners()
         self._going = True
         self._exitcode = 0
 
@@ -83,6 +85,8 @@ class Loop:
             self._turn(wake)
         finally:
             end(self._workers.values())
+            if self._manners.offences:
+                logger.warning("malformed messages in all: %d", self._manners.offences)
         return self._exitcode
 
     def _connect(self) -> None:
@@ -128,21 +132,30 @@ class Loop:
 
     def _from_interchange(self, now: Seconds) -> None:
         for head, *attached in self._interchange.received():
-            message = msg.decode_to_manager(head)
-            if isinstance(message, msg.Work):
-                self._state.work(message.functions, msg.pair(message.tasks, attached))
-            elif isinstance(message, msg.Cancel):
-                self._do(self._state.cancelled(message.tasks, now))
-            elif isinstance(message, msg.Drain):
-                self._state.drain()
-            elif isinstance(message, AskTask):
-                self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
-            elif isinstance(message, msg.Introduce):
-                self._introduce(message.session)
-            elif isinstance(message, msg.Refused):
-                self._fail(f"refused by the interchange: {message.reason}")
-            elif isinstance(message, msg.Stop):
-                self._going = False
+            try:
+                self._handle(msg.decode_to_manager(head), attached, now)
+            except msg.MALFORMED as error:
+                if self._manners.offended("interchange", now):
+                    logger.warning("dropped a malformed message of the interchange: %s", error)
+                if not self._manners.bears("interchange", now):
+                    self._fail("the interchange sends nonsense")
+                    return
+
+    def _handle(self, message: msg.ToManager, attached: list[Any], now: Seconds) -> None:
+        if isinstance(message, msg.Work):
+            self._state.work(message.functions, msg.pair(message.tasks, attached))
+        elif isinstance(message, msg.Cancel):
+            self._do(self._state.cancelled(message.tasks, now))
+        elif isinstance(message, msg.Drain):
+            self._state.drain()
+        elif isinstance(message, AskTask):
+            self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
+        elif isinstance(message, msg.Introduce):
+            self._introduce(message.session)
+        elif isinstance(message, msg.Refused):
+            self._fail(f"refused by the interchange: {message.reason}")
+        elif isinstance(message, msg.Stop):
+            self._going = False
 
     def _introduce(self, session: bytes) -> None:
         """Come back to an interchange that was restarted; it asks until it is answered."""
@@ -168,16 +181,17 @@ class Loop:
             records = records[1:]
             self._state.ready(rank)
         if records:
-            results = [
-                msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:]) for r in records
-            ]
-            self._state.returned(rank, results, now)
+            self._state.returned(rank, [self._parcel(record) for record in records], now)
             if self._state.is_idle(rank):
                 worker.forget_output()
         if exitcode is not None:
             self._bury(worker, exitcode)
         else:
             self._stop_listening_to_closed_ends(worker)
+
+    def _parcel(self, r: Record) -> msg.ResultParcel:
+        parcel = msg.result_parcel(r.id, r.type, r.seconds, bytes(r.parts[0]).decode(), r.parts[1:])
+        return at_most(parcel, self._settings.largest_result) if parcel[1] else parcel
 
     def _stop_listening_to_closed_ends(self, worker: WorkerProcess) -> None:
         for closed, source in ((worker.socket_closed, worker.socket.fileno()), (worker.output_closed, worker.output)):

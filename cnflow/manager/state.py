@@ -137,7 +137,11 @@ class Manager:
         return self._is_draining and not busy
 
     def work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
-        """The interchange sent tasks."""
+        """The interchange sent tasks.
+
+        Raises:
+            ValueError: it never sent the function of one; that one and those after it are not taken.
+        """
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # plain bytes on the wire
         for parcel in tasks:
@@ -270,7 +274,9 @@ class Manager:
 
     def _admit(self, parcel: TaskParcel) -> None:
         task = parcel[0]
-        function = self._functions[task.function]  # type: ignore[index]  # plain bytes on the wire
+        function = self._functions.get(task.function)  # type: ignore[call-overload]  # plain bytes on the wire
+        if function is None:
+            raise ValueError(f"task {task.id} is of a function that was not sent")
         python = task.python or function.python
         if python in {"", self._python}:
             self._queue.append(parcel)

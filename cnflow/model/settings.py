@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 9
+PROTOCOL = 10
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 
@@ -57,6 +57,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     address_probe_timeout: float = 30.0
     """Seconds within which one of `hosts` must answer; never more than `heartbeat_threshold`."""
+
+    largest_result: int = 2**32
+    """Bytes; of a part of a result that travels on its own. The interchange would cut off who sends a larger one."""
 
     working_dir: str = ""
     """Where workers start; empty is where the manager itself was started."""

@@ -7,7 +7,7 @@ A message is one frame for its head and one frame for each large part of the tas
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 
 import msgspec
 
@@ -16,6 +16,9 @@ from cnflow.wire.payload import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
+
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):
@@ -35,7 +38,7 @@ class Function(msgspec.Struct, array_like=True, gc=False):
 class Task(msgspec.Struct, array_like=True, gc=False):
     """A task on its way to a worker."""
 
-    id: int
+    id: Natural
     function: bytes
     body: bytes
     """Pickled ``(args, kwargs)``, or ``(args, kwargs, options)`` with the fields of `cnflow.model.task.RunOptions`;
@@ -44,10 +47,10 @@ class Task(msgspec.Struct, array_like=True, gc=False):
     python: str = ""
     """As `Function.python`, for the arguments."""
 
-    frames: int = 0
-    """How many frames of the message belong to this task."""
+    frames: Natural = 0
+    """How many of the attached frames are its own."""
 
-    walltime: float = 0.0
+    walltime: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Seconds; 0 is none."""
 
     needs: Optional[Needs] = None
@@ -56,7 +59,7 @@ class Task(msgspec.Struct, array_like=True, gc=False):
 class Result(msgspec.Struct, array_like=True, gc=False):
     """How one try of a task ended."""
 
-    id: int
+    id: Natural
     kind: int
     """`cnflow.wire.pipe.ResultKind`."""
 
@@ -67,7 +70,7 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     """The function ran this long."""
 
     python: str = ""
-    frames: int = 0
+    frames: Natural = 0
 
 
 # Driver -> interchange -> manager
@@ -215,6 +218,9 @@ NO_FRAMES: Frames = ()
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
+MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What a decoder below or `pair` raises of a message that nobody of ours sent; the last where it is deeply nested."""
+
 decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
 decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
 decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode

@@ -1,7 +1,9 @@
 """Addresses, ports and keys, with real sockets."""
 
+import os
 import socket
 import time
+from pathlib import Path
 
 import pytest
 import zmq
@@ -9,11 +11,13 @@ import zmq
 import cnflow
 from cnflow import Config, python_app
 from cnflow.addresses import addresses_of_this_machine, first_reachable
-from cnflow.errors import BlockError, InterchangeLostError
+from cnflow.errors import BlockError, InterchangeLostError, SerializationError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.model.settings import PROTOCOL
+from cnflow.providers import LocalProvider
 from cnflow.wire import managers, sockets
 from cnflow.wire import messages as msg
+from cnflow.wire.keys import Keyring
 
 
 @python_app
@@ -79,6 +83,116 @@ def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
             assert stranger.raw.poll(300) == 0, "a stranger was answered"
             stranger.close()
         context.term()
+
+
+def keys_of(dfk):
+    """The ring of keys that the run's interchange is started with."""
+    made = dfk.executors["htex"]._line._make_settings("")
+    return made.block_keys, made.secret_key
+
+
+def test_each_block_has_a_key_of_its_own(tmp_path):
+    provider = LocalProvider(init_blocks=2, min_blocks=2, max_blocks=2)
+    with run_with(tmp_path, address="127.0.0.1", encrypted=True, provider=provider) as dfk:
+        wait_until(lambda: dfk.executor_status()[0].managers == 2)
+        assert len(set(keys_of(dfk)[0].values())) == 2
+
+
+def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_path):
+    port = free_port()
+    with run_with(tmp_path, address="127.0.0.1", encrypted=True, worker_port_range=(port, port)) as dfk:
+        assert add(1, 2).result(30) == 3
+        line, keys, log = dfk.executors["htex"]._line, keyring_of(dfk), dfk.run_dir / "htex" / "interchange.log"
+        late = sockets.new_key_pair()
+        context = sockets.context()
+
+        def knock(name):
+            curve = (keys.server.public, *late)
+            visitor = sockets.connect(context, f"tcp://127.0.0.1:{port}", name, curve)
+            visitor.send([b"malformed"])
+            return visitor
+
+        line.order(msg.Admit("late", late[0]))
+        visitors = [knock(b"first")]
+        wait_until(lambda: "malformed" in log.read_text())
+        line.order(msg.BlockGone("late", "as a test"))
+        time.sleep(0.2)
+        visitors.append(knock(b"second"))
+        wait_until(lambda: "turned away 127.0.0.1" in log.read_text())
+        for visitor in visitors:
+            visitor.close()
+        context.term()
+
+
+def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_line(tmp_path):
+    port = free_port()
+    settings = {"address": "127.0.0.1", "encrypted": True, "worker_port_range": (port, port)}
+    with run_with(tmp_path, **settings) as dfk:
+        assert add(1, 2).result(30) == 3
+        secrets = [keys_of(dfk)[1], *(pair.secret for pair in keyring_of(dfk)._blocks.values())]
+        context = sockets.context()
+        curve = (keyring_of(dfk).server.public, *sockets.new_key_pair())
+        stranger = sockets.connect(context, f"tcp://127.0.0.1:{port}", b"x", curve)
+        log = dfk.run_dir / "htex" / "interchange.log"
+        wait_until(lambda: "turned away 127.0.0.1" in log.read_text())
+        stranger.close()
+        context.term()
+        assert dfk.run_dir.stat().st_mode & 0o777 == 0o700
+        assert len(secrets) == 2
+        for place in [*(file for file in tmp_path.rglob("*") if file.is_file()), *own_processes()]:
+            said = place.read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in said], place
+    assert "connections turned away: " in log.read_text()
+
+
+def keyring_of(dfk):
+    make = dfk.executors["htex"]._line._make_settings
+    return next(cell.cell_contents for cell in make.__closure__ if isinstance(cell.cell_contents, Keyring))
+
+
+def own_processes():
+    """Command lines and environments of this process and its descendants."""
+    found, todo = [], [str(os.getpid())]
+    while todo:
+        pid = todo.pop()
+        found += [Path("/proc", pid, name) for name in ("cmdline", "environ")]
+        for task in Path("/proc", pid, "task").iterdir():
+            todo += (task / "children").read_text().split()
+    return found
+
+
+def test_a_result_above_the_limit_fails_its_task_and_not_its_manager(tmp_path):
+    with run_with(tmp_path, address="127.0.0.1", max_result_size=2**20) as dfk:
+        error = add(b"x" * 2**20, b"y").exception(30)
+        assert isinstance(error, SerializationError)
+        assert "max_result_size" in str(error)
+        assert len(add(b"x" * 2**19, b"y").result(30)) == 2**19 + 1
+        assert dfk.executor_status()[0].managers == 1
+
+
+def test_who_sends_more_than_may_be_is_cut_off(tmp_path):
+    port = free_port()
+    with run_with(tmp_path, address="127.0.0.1", worker_port_range=(port, port), max_result_size=2**20):
+        assert add(1, 2).result(30) == 3
+        with socket.create_connection(("127.0.0.1", port), 5) as raw:
+            raw.settimeout(20)
+            # ZMTP 3.0 without a mechanism, then a READY command, then a frame said to have 2**40 bytes.
+            raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\0" + bytes(31))
+            raw.sendall(bytes([4, len(READY)]) + READY)
+            raw.sendall(b"\x02" + (2**40).to_bytes(8, "big") + b"x" * 1000)
+            while raw.recv(1000):
+                pass
+        assert add(3, 4).result(30) == 7
+
+
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_malformed_message_is_dropped_and_the_run_goes_on(tmp_path):

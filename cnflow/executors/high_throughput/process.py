@@ -20,7 +20,7 @@ from cnflow.tails import quoted_tail
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnflow.interchange.loop import InterchangeSettings
+    from cnflow.interchange.settings import InterchangeSettings
     from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)

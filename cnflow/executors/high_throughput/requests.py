@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.addresses import in_url, is_ip, is_own
 from cnflow.config import DockerProvider, LocalProvider
-from cnflow.interchange.loop import InterchangeSettings
+from cnflow.interchange.settings import InterchangeSettings
 from cnflow.manager.slots import GIB, slot_count
 from cnflow.model.block import BlockRequest
 from cnflow.model.settings import ManagerSettings
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.roster import Roster
     from cnflow.ids import BlockId, RunId
     from cnflow.wire.keys import Keyring
+
+
+_SMALL_ONES = 2**28
+"""Bytes that all small results of a message take together, at the most."""
 
 
 class Door(NamedTuple):
@@ -67,6 +71,7 @@ def request_for(
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
         address_probe_timeout=settings.address_probe_timeout,
+        largest_result=settings.max_result_size,
         working_dir=settings.working_dir or "",
     )
     return BlockRequest(run, settings.label, block, settings.image, manager, log_dir / f"block-{block}.log")
@@ -96,7 +101,7 @@ def interchange_settings(
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
         block_keys=keys.admitted() if keys else {},
-        largest_message=settings.max_message_size or -1,
+        largest_message=settings.max_result_size + _SMALL_ONES,
         awaited={manager.hex(): info.block for manager, info in roster.managers().items()},
         departed=tuple(manager.hex() for manager in roster.departed),
         heartbeat_period=settings.heartbeat_period,

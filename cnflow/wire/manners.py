@@ -17,33 +17,43 @@ WINDOW = Seconds(60.0)
 REMEMBERED = 1000
 """Peers; who makes up a new name for each message must not fill the memory."""
 
+LOGGED = 100
+"""Offences of all peers together within `WINDOW` that are worth a line each; nor must he fill the disk."""
+
 
 class Manners:
-    """Counts malformed messages, of each peer and in all."""
+    """Counts offences, of each peer and in all."""
 
     def __init__(self) -> None:
-        self.malformed = 0
-        """Of all peers; with whatever was not read since its sender is ignored."""
+        self.offences = 0
+        """Of all peers; what was not read since its sender is ignored is counted, too."""
 
         self._peers: OrderedDict[Hashable, tuple[Seconds, int]] = OrderedDict()
+        self._logged = (Seconds(0.0), 0)
 
     def offended(self, peer: Hashable, now: Seconds) -> bool:
-        """*peer* sent a malformed message; whether he is listened to as before."""
-        self.malformed += 1
+        """*peer* sent a malformed message, or knocked with a wrong key; whether that is worth a line in the log."""
+        self.offences += 1
         since, count = self._peers.pop(peer, (now, 0))
         if now - since >= WINDOW:
             since, count = now, 0
         self._peers[peer] = (since, count + 1)
         if len(self._peers) > REMEMBERED:
             self._peers.popitem(last=False)
-        return count + 1 < PATIENCE
+        since, logged = self._logged
+        if now - since >= WINDOW:
+            since, logged = now, 0
+        self._logged = (since, logged + 1)
+        return count < PATIENCE and logged < LOGGED
 
     def ignores(self, peer: Hashable, now: Seconds) -> bool:
         """Whether *peer* is not listened to at this moment; if so, what he sent is counted."""
-        if not self._peers:  # as good as always
+        if not self._peers or self.bears(peer, now):  # none, as good as always
             return False
-        since, count = self._peers.get(peer, (now, 0))
-        if count < PATIENCE or now - since >= WINDOW:
-            return False
-        self.malformed += 1
+        self.offences += 1
         return True
+
+    def bears(self, peer: Hashable, now: Seconds) -> bool:
+        """Whether *peer* has not offended too often."""
+        since, count = self._peers.get(peer, (now, 0))
+        return count < PATIENCE or now - since >= WINDOW

@@ -1,0 +1,55 @@
+"""``python tests/fuzzing/guided.py -runs=N``: Atheris looks for bytes that break a decoder or a decision.
+
+Not a dependency of cnflow: ``pip install atheris`` first (CPython on Linux; it brings libFuzzer).
+"""
+
+import contextlib
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["cnflow"]):
+    from cnflow.interchange.restarted import Restarted
+    from cnflow.interchange.state import Interchange
+    from cnflow.manager.slots import Pace
+    from cnflow.manager.state import Manager
+    from cnflow.wire import managers
+    from cnflow.wire import messages as msg
+
+
+def interchange(data, attached):
+    message = msg.decode_from_manager(data)
+    for state in (Interchange(5, 1, 9), Restarted(5, 1, 9, awaited={b"a": "0"}, departed=[b"b"], now=0)):
+        state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
+        if isinstance(message, msg.Register):
+            state.registered(b"a", message.info, 1, message.held)
+        elif isinstance(message, msg.Done):
+            state.registered(b"a", managers.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
+            state.done(b"a", message.window, msg.pair(message.results, attached), 2)
+        state.dispatch(10)
+        state.ticked(20)
+
+
+def manager(data, attached):
+    message = msg.decode_to_manager(data)
+    state = Manager(1, Pace(0), "3.11", "here")
+    state.started()
+    state.ready(0)
+    if isinstance(message, msg.Work):
+        state.work(message.functions, msg.pair(message.tasks, attached))
+    state.dispatch(1)
+    if isinstance(message, msg.Cancel):
+        state.cancelled(message.tasks, 1)
+    state.ticked(100)
+
+
+def one(data):
+    """Bytes may be a message of either side; of the exceptions, those that the loops expect are no find."""
+    for target in (interchange, manager):
+        with contextlib.suppress(*msg.MALFORMED):
+            target(data[1:], [b"x"] * (data[0] % 4) if data else [])
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()

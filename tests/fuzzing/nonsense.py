@@ -1,0 +1,87 @@
+"""Messages that are nearly right, and some that are nowhere near."""
+
+import msgspec
+
+from cnflow.model.settings import PROTOCOL
+from cnflow.wire import managers
+from cnflow.wire import messages as msg
+
+FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"\x80")
+INFO = managers.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "host", "9", "", 2, 1)
+RESULTS = [msg.Result(1, 1, b"x"), msg.Result(2, 2, b"", 0.5, "3.11", 1), msg.Result(3, 16, b"x", frames=2)]
+TASKS = [msg.Task(1, FUNCTION.id, b"x"), msg.Task(2, b"?", b"x"), msg.Task(3, FUNCTION.id, b"", "3.9", 1, 1e9)]
+
+TO_INTERCHANGE = [
+    msg.encode(message)
+    for message in (
+        msg.Register(INFO),
+        msg.Register(INFO, [1, 2, 3]),
+        msg.Done(2, []),
+        msg.Done(2**40, RESULTS),
+        msg.Done(-1, RESULTS[:1]),
+        msg.Heartbeat(),
+        msg.Leaving("I\nwas told to"),
+    )
+]
+TO_MANAGER = [
+    msg.encode(message)
+    for message in (
+        msg.Work([FUNCTION], TASKS),
+        msg.Work([], TASKS[:1]),
+        msg.Cancel([1, 2, 3]),
+        msg.Introduce(b"again"),
+        msg.Heartbeat(),
+        msg.Refused("no"),
+    )
+]
+
+
+def frames_like(rng, valid):
+    """The frames of one message."""
+    head = rng.choice(valid)
+    for _ in range(rng.choice((0, 1, 1, 1, 2, 5))):
+        head = rng.choice(_CHANGES)(rng, head)
+    return [head, *(rng.randbytes(rng.randrange(20)) for _ in range(rng.choice((0, 0, 0, 1, 3))))]
+
+
+def _flipped(rng, data):
+    changed = bytearray(data or b"\0")
+    changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def _cut(rng, data):
+    return data[: rng.randrange(len(data) + 1)]
+
+
+def _spliced(rng, data):
+    place = rng.randrange(len(data) + 1)
+    return data[:place] + rng.choice([*_PIECES, rng.randbytes(3)]) + data[place + rng.randrange(3) :]
+
+
+def _noise(rng, _):
+    return rng.randbytes(rng.randrange(200))
+
+
+def _another_value(rng, data):
+    """Right in form, wrong somewhere in content."""
+    try:
+        fields = msgspec.msgpack.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return data
+    return msgspec.msgpack.encode(_changed(rng, fields))
+
+
+def _changed(rng, value):
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        place = rng.randrange(len(value))
+        return [*value[:place], _changed(rng, value[place]), *value[place + 1 :]]
+    return rng.choice(_VALUES)
+
+
+_VALUES = [None, True, -1, 0, 1, 2**31, 2**63 - 1, -(2**63), 2**64 - 1, 1e308, float("nan"), float("inf"), ""]
+_VALUES += ["x" * 999]
+_VALUES += ["\x00\n", b"", b"\xff" * 99, [], [[]], {}, {"a": 1}, [1, 2, 3], ["Done", 1, []], 3, 16, 17, 18, 19]
+_PIECES = [b"\xc1", b"\xd9", *(bytes([kind]) + b"\xff" * 4 for kind in (0xC6, 0xDB, 0xDD, 0xDF))]
+_PIECES += [b"\x91" * 5000, b"\x81\xa1x" * 3000]
+_CHANGES = [_flipped, _flipped, _cut, _spliced, _noise, _another_value, _another_value, _another_value]

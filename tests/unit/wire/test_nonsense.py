@@ -1,0 +1,95 @@
+"""Whatever bytes arrive: they are refused by one of the errors that the loops expect, or are a message."""
+
+import contextlib
+import pickle
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnflow.interchange.restarted import Restarted
+from cnflow.interchange.state import Interchange
+from cnflow.manager.slots import Pace
+from cnflow.manager.state import Manager
+from cnflow.wire import managers
+from cnflow.wire import messages as msg
+from cnflow.wire.ends import at_most
+from cnflow.wire.pipe import ResultKind
+
+DECODERS = [msg.decode_to_interchange, msg.decode_from_manager, msg.decode_to_manager, msg.decode_to_driver]
+NAMES = ["Register", "Done", "Heartbeat", "Leaving", "Work", "Cancel", "Introduce", "Results"]
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(), inner, max_size=3)
+)
+MESSAGES = st.tuples(st.sampled_from(NAMES), st.lists(VALUES, max_size=4)).map(
+    lambda parts: msgspec.msgpack.encode([parts[0], *parts[1]])
+)
+RESULTS = st.lists(
+    st.tuples(st.integers(-1, 3), st.integers(-9, 99), st.binary(), st.floats(), st.text(), st.integers(-2, 3))
+)
+DONE = st.tuples(st.integers(-(2**63), 2**63 - 1), RESULTS).map(lambda parts: msgspec.msgpack.encode(["Done", *parts]))
+
+
+@given(st.binary() | MESSAGES)
+def test_a_decoder_raises_nothing_else(data):
+    for decode in DECODERS:
+        with contextlib.suppress(*msg.MALFORMED):
+            decode(data)
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+def test_depth_is_refused(decode):
+    with pytest.raises(msg.MALFORMED):
+        decode(b"\x94\xa4Done\x01\x90" + b"\x91" * 200_000)
+
+
+@given(DONE, st.lists(st.binary(max_size=3), max_size=4))
+@settings(max_examples=300)
+def test_results_that_the_interchange_passes_on_can_be_read_by_the_driver(data, attached):
+    info = managers.ManagerInfo(1, "", "", "", "0", "", 2, 1)
+    for state in (Interchange(1, 1, 9), Restarted(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
+        state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
+        state.registered(b"a", info, 0)
+        state.done(b"a", 2, [], 0)
+        state.dispatch(0)
+        try:
+            done = msg.decode_from_manager(data)
+            actions = state.done(b"a", done.window, msg.pair(done.results, attached), 1)
+        except msg.MALFORMED:
+            continue
+        for action in actions:
+            heads, frames = msg.flatten(action.results)
+            passed_on = msg.decode_to_driver(msg.encode(msg.Results(heads)))
+            assert len(msg.pair(passed_on.results, frames)) == len(heads) <= 2
+        assert len(state.dispatch(1)) <= 1
+
+
+def test_frames_cannot_be_named_so_that_only_the_sum_is_right():
+    for counts, attached in (((-1, 2), [b"x"]), ((-1, 1), [])):
+        heads = [[n, 1, b"", 0.0, "", count] for n, count in enumerate(counts)]
+        with pytest.raises(msg.MALFORMED):
+            msg.pair(msg.decode_from_manager(msgspec.msgpack.encode(["Done", 2, heads])).results, attached)
+
+
+def test_a_task_of_a_function_that_was_never_sent_is_malformed():
+    with pytest.raises(msg.MALFORMED):
+        Manager(1, Pace(0), "3.11", "here").work([], [(msg.Task(1, b"f", b""), ())])
+
+
+def test_a_result_that_is_too_large_is_told_instead_of_sent():
+    kept, cut = (at_most((msg.Result(1, ResultKind.VALUE, b"", frames=1), [b"x" * n]), 10) for n in (10, 11))
+    assert kept[0].kind == ResultKind.VALUE
+    assert (cut[0].kind, cut[1]) == (ResultKind.UNPICKLABLE, ())
+    assert b"11 bytes" in cut[0].body
+
+
+def test_control_messages_are_no_pickles():
+    """What is encoded is MessagePack, and no pickle of any protocol is taken for a message."""
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        data = pickle.dumps(("Heartbeat",), protocol)
+        for decode in DECODERS:
+            with pytest.raises(msg.MALFORMED):
+                decode(data)
+    assert msgspec.msgpack.decode(msg.encode(msg.Heartbeat())) == ["Heartbeat"]
