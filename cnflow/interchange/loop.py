@@ -138,27 +138,32 @@ class Loop:
                 self._obey(message, now)
         return not self._driver.is_closed
 
-    def _obey(self, order: Order, now: Seconds) -> None:  # noqa: C901 - one case for each order
+    def _obey(self, order: Order, now: Seconds) -> None:
         match order:
             case msg.Cancel(tasks):
                 self._do(self._state.cancelled(tasks, now))
             case msg.BlockGone(block, reason):
-                if self._door:
-                    self._door.forget(block)
+                self._admit(block)
                 self._do(self._state.block_gone(block, reason))
             case msg.Drain(block):
                 self._do(self._state.drain(block, now))
             case msg.AskIdle():
                 self._tell([msg.IdleTimes(self._state.idle_times(now))])
             case msg.Admit(block, key):
-                if self._door:
-                    self._door.admit(block, key)
+                self._admit(block, key)
             case AskStanding(number, task):
                 self._tell([self._state.standing(number, task, now)])
             case AskTask():
                 self._do(self._state.asked(order, now))
             case Hold(manager):
                 self._state.hold(ManagerId(manager))
+
+    def _admit(self, block: str, key: str = "") -> None:
+        """With *key*; without one, no more."""
+        if self._door and key:
+            self._door.admit(block, key)
+        elif self._door:
+            self._door.forget(block)
 
     def _from_managers(self, now: Seconds) -> None:
         actions: list[on.Action] = []
@@ -193,7 +198,7 @@ class Loop:
             self._tell([message])
         return self._state.heard(manager, now)
 
-    def _do(self, actions: list[on.Action]) -> None:  # noqa: C901 - one case for each action
+    def _do(self, actions: list[on.Action]) -> None:
         for action in actions:
             match action:
                 case on.SendWork(manager, functions, tasks):
@@ -207,8 +212,7 @@ class Loop:
                 case on.SendIntroduce(manager):
                     self._managers.send([manager, msg.encode(msg.Introduce(self._session))])
                 case on.TellDrained(block):
-                    if self._door:
-                        self._door.forget(block)
+                    self._admit(block)
                     self._tell([msg.Drained(block)])
                 case on.Refuse(manager, reason):
                     logger.warning("refused manager %s: %s", manager.hex(), reason)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from cnflow.interchange.actions import Action, SendCancel, SendIntroduce, SendResults, TellDown, TellDrained
 from cnflow.interchange.state import Interchange
 from cnflow.units import Seconds
+from cnflow.wire.messages import NO_FRAMES, Result
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -68,6 +70,10 @@ class Restarted(Interchange):
         """Those of them that may still be in the queue."""
 
         self._perhaps_drained: set[str] = set()
+        self._needy: dict[int, TaskParcel] = {}
+        """Tasks that say what they need: before all nodes are back, they may seem to fit none."""
+
+        self._on_hold: set[ManagerId] = set()
 
     def introductions(self) -> list[Action]:
         """Ask those that have not come back; what is said to one that is not connected yet is not heard."""
@@ -82,19 +88,24 @@ class Restarted(Interchange):
         parcels = list(tasks)
         self._take_places(parcel for parcel in parcels if parcel[0].id in self._claimed)
         free = [parcel for parcel in parcels if parcel[0].id not in self._claimed]
-        return super().submitted(functions, free, may_have_needs=True)
+        return self._queue_up(functions, free)
 
     def submitted(
         self, functions: Iterable[Function], tasks: Iterable[TaskParcel], *, may_have_needs: bool = False
     ) -> list[Action]:
         """New tasks, or new tries of old ones: what was claimed before is not meant."""
         self._sift()
+        if may_have_needs and self._awaited:
+            return self._queue_up(functions, list(tasks))
         return super().submitted(functions, tasks, may_have_needs=may_have_needs)
 
     def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
         """A task that is answered here may be with a manager that is still to come back: it is stopped then."""
         self._sift()
         actions = super().cancelled(ids, now)
+        if dropped := self._needy.keys() & set(ids):
+            actions.append(SendResults([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped]))
+            self._needy = {number: parcel for number, parcel in self._needy.items() if number not in dropped}
         self._note_answers(actions)
         return actions
 
@@ -109,6 +120,8 @@ class Restarted(Interchange):
         ours = self._free(held, now) if may_claim else set()
         self._managers[manager].held |= ours
         self._claim(ours)
+        if manager in self._on_hold:
+            self.hold(manager)
         if late := set(held) - ours:
             actions.append(SendCancel(manager, sorted(late)))
         return [*actions, *self._came(manager)]
@@ -147,12 +160,21 @@ class Restarted(Interchange):
         """A block is not drained before all its managers have spoken."""
         return self._held_back(super().drain(block, now))
 
+    def hold(self, manager: ManagerId) -> None:
+        """Also one that is still to come back."""
+        self._on_hold.add(manager)
+        super().hold(manager)
+
     def dispatch(self, now: Seconds) -> list[Action]:
         """Nothing before it is settled who holds what."""
         if not self.is_settled(now):
             return []
         self._sift()
-        return super().dispatch(now)
+        actions: list[Action] = []
+        if self._needy and not self._awaited:
+            needy, self._needy = self._needy, {}
+            actions = super().submitted([], needy.values(), may_have_needs=True)
+        return [*actions, *super().dispatch(now)]
 
     def ticked(self, now: Seconds) -> list[Action]:
         """Also gives up who has not come back."""
@@ -161,6 +183,13 @@ class Restarted(Interchange):
             for manager in list(self._awaited):
                 actions += self._gone(manager, "it did not come back after the interchange was restarted")
         return actions
+
+    def _queue_up(self, functions: Iterable[Function], parcels: Sequence[TaskParcel]) -> list[Action]:
+        """Those that say what they need apart, while nodes may come back."""
+        if self._awaited:
+            self._needy.update((parcel[0].id, parcel) for parcel in parcels if parcel[0].needs is not None)
+            parcels = [parcel for parcel in parcels if parcel[0].needs is None]
+        return super().submitted(functions, parcels, may_have_needs=True)
 
     def _lose(self, manager: ManagerId, reason: str) -> list[Action]:
         if manager in self._managers:
@@ -214,6 +243,8 @@ class Restarted(Interchange):
             self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in self._unsifted)
         if self._unsifted and self._placing:
             self._take_places(self._placing.taken_out(self._unsifted))
+        for number in self._unsifted & self._needy.keys():
+            self._take_places([self._needy.pop(number)])
         self._unsifted = set()
 
     def _take_places(self, parcels: Iterable[TaskParcel]) -> None:

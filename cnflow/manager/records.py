@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Union
 
 from cnflow.manager.actions import GiveFunction, GiveTask
 from cnflow.wire import messages as msg
+from cnflow.wire.ends import at_most
 from cnflow.wire.pipe import Part, Record, ToWorker, pack
 
 if TYPE_CHECKING:
@@ -27,4 +28,4 @@ def parcel_of(record: Record, largest: int) -> ResultParcel:
     """A worker's result as it travels; a larger one than *largest* bytes becomes a word on that."""
     number, parts = record.id, record.parts
     parcel = msg.result_parcel(number, record.type, record.seconds, bytes(parts[0]).decode(), parts[1:])
-    return msg.at_most(parcel, largest) if parcel[1] else parcel
+    return at_most(parcel, largest) if parcel[1] else parcel

@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 11
+PROTOCOL = 12
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+from cnflow.wire.messages import NO_FRAMES, Result
+from cnflow.wire.pipe import ResultKind
+
+if TYPE_CHECKING:
+    from cnflow.wire.messages import ResultParcel
 
 
 class Loss(msgspec.Struct, array_like=True):
@@ -25,3 +33,12 @@ class Overrun(msgspec.Struct, array_like=True):
 encode_loss = encode_overrun = msgspec.msgpack.Encoder().encode
 decode_loss = msgspec.msgpack.Decoder(Loss).decode
 decode_overrun = msgspec.msgpack.Decoder(Overrun).decode
+
+
+def at_most(parcel: ResultParcel, limit: int) -> ResultParcel:
+    """*parcel*, or that it cannot travel where one of its large parts has more bytes than *limit*."""
+    result = parcel[0]
+    if (size := max(map(len, parcel[1]), default=0)) <= limit:
+        return parcel
+    reason = f"it has a part of {size:,} bytes, and HighThroughputExecutor(max_result_size=...) is {limit:,}"
+    return Result(result.id, ResultKind.UNPICKLABLE, reason.encode(), result.seconds), NO_FRAMES

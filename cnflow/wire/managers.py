@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import msgspec
 
@@ -23,18 +24,22 @@ class Needs(msgspec.Struct, array_like=True, frozen=True):
     """Lower goes first; tasks that say nothing come last."""
 
 
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Node(msgspec.Struct, array_like=True, frozen=True):
     """What a manager has for its workers."""
 
-    cores: float = 0.0
-    memory: int = 0
+    cores: Amount = 0.0
+    memory: Count = 0
     """Bytes."""
 
-    accelerators: int = 0
-    worker_cores: float = 1.0
+    accelerators: Count = 0
+    worker_cores: Amount = 1.0
     """That each worker counts for."""
 
-    worker_memory: int = 0
+    worker_memory: Count = 0
     """Bytes that each worker counts for; 0 does not look at memory."""
 
     life: float = math.inf

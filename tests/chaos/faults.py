@@ -121,7 +121,5 @@ FAULTS = [
         1,
         in_containers=True,
     ),
+    Fault("the interchange is killed (signal 9)", _kill_interchange, apart=15),
 ]
-
-INTERCHANGE = Fault("the interchange is killed (signal 9)", _kill_interchange, apart=15)
-"""Not among them as long as an executor does not outlive its interchange."""

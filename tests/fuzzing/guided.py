@@ -13,6 +13,7 @@ with atheris.instrument_imports(include=["cnflow"]):
     from cnflow.interchange.state import Interchange
     from cnflow.manager.slots import Pace
     from cnflow.manager.state import Manager
+    from cnflow.wire import managers
     from cnflow.wire import messages as msg
 
 
@@ -23,7 +24,7 @@ def interchange(data, attached):
         if isinstance(message, msg.Register):
             state.registered(b"a", message.info, 1, message.held)
         elif isinstance(message, msg.Done):
-            state.registered(b"a", msg.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
+            state.registered(b"a", managers.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
             state.done(b"a", message.window, msg.pair(message.results, attached), 2)
         state.dispatch(10)
         state.ticked(20)

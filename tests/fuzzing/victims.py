@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from nonsense import INFO, TO_INTERCHANGE, TO_MANAGER, frames_like
 from cnflow.interchange.settings import InterchangeSettings
 from cnflow.model.settings import ManagerSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import payload, sockets
+from cnflow.wire import payload, sockets, stream
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
 
@@ -31,16 +32,18 @@ class Victim:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="cnflow-fuzz-"))
         self.log = self.folder / "log"
-        self.socket = self.folder / "sockets" / "driver"  # the interchange removes the folder of sockets
-        self.socket.parent.mkdir()
         self.context = sockets.context()
         self._numbers = itertools.count(100)
 
-    def start(self, module, *arguments, patient):
+    def start(self, module, *arguments, patient, inherits=()):
         code = f"{PATIENT if patient else ''}\nimport sys; from {module} import main; sys.exit(main())"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=log, stderr=log
+                [sys.executable, "-c", code, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=inherits,
             )
 
     def memory(self):
@@ -63,6 +66,8 @@ class Victim:
             raise AssertionError("it does not end") from None
         finally:
             self.context.destroy(0)
+            if isinstance(self, Interchange):
+                self.driver.close()
         said = self.log.read_text(errors="replace")
         shutil.rmtree(self.folder)
         assert "Traceback" not in said, said[-3000:]
@@ -75,10 +80,13 @@ class Interchange(Victim):
     def __init__(self, *, encrypted, patient):
         super().__init__()
         self.keys = Keyring() if encrypted else None
-        self.start("cnflow.interchange.__main__", patient=patient)
-        self.driver = sockets.await_interchange(self.context, f"ipc://{self.socket}")
+        self.driver, theirs = stream.pair()
+        number = theirs.fileno()
+        with theirs:
+            self.start("cnflow.interchange.__main__", patient=patient, inherits=[number])
         settings = InterchangeSettings(
-            driver_endpoint=f"ipc://{self.socket}",
+            driver=number,
+            folder=str(self.folder / "sockets"),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self.keys.server.secret if self.keys else "",
             block_keys={name: self.keys.of_block(name).public for name in ("friend", "enemy")} if self.keys else {},
@@ -88,7 +96,7 @@ class Interchange(Victim):
         )
         self.process.stdin.write(msgspec.json.encode(settings) + b"\n")
         self.process.stdin.flush()
-        assert self.driver.raw.poll(20_000)
+        assert select.select([self.driver.raw], [], [], 20)[0]
         ((head,),) = self.driver.received()
         self.port = msg.decode_to_driver(head).port
         self.friend = self.connect("friend")

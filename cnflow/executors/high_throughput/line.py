@@ -66,7 +66,7 @@ class Line:
         self._is_again = False
         """A restarted interchange is still to be sent what is unfinished, before all else."""
 
-        self._lasting: list[msg.Drain] = []
+        self._lasting: list[msg.Drain | Hold] = []
         """Orders that a restarted interchange must have, too."""
 
         self._wake_read, self._wake_write = os.pipe()
@@ -265,7 +265,7 @@ class Line:
             self._socket.send(frames)
 
     def _note(self, order: Order) -> None:
-        if isinstance(order, msg.Drain):
+        if isinstance(order, (msg.Drain, Hold)):
             self._lasting.append(order)
         elif isinstance(order, msg.BlockGone):
-            self._lasting = [o for o in self._lasting if o.block != order.block]
+            self._lasting = [o for o in self._lasting if isinstance(o, Hold) or o.block != order.block]

@@ -17,7 +17,8 @@ from cnflow.interchange.actions import (
 )
 from cnflow.interchange.restarted import ALL_SPEAK_WITHIN, Restarted
 from cnflow.interchange.state import Interchange
-from cnflow.wire.messages import Function, ManagerInfo, Result, Task
+from cnflow.wire.managers import ManagerInfo, Needs, Node
+from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
 FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
@@ -149,6 +150,59 @@ def test_an_interchange_that_is_not_a_restart_has_stopped_what_a_manager_says_it
 
 
 BLOCKS = {A: "0", B: "0", C: "1"}
+
+
+NEEDS = Needs(cores=4.0)
+
+
+def needy(number, needs=NEEDS):
+    return (Task(number, FUNCTION.id, b"args", needs=needs), ())
+
+
+def node(cores, block="0"):
+    return ManagerInfo(1, "0.1.0", "3.11", "host", block, "", 2, 1, "", Node(cores=cores, worker_cores=1.0))
+
+
+def test_a_task_with_needs_waits_for_all_nodes_before_it_is_said_to_fit_none():
+    state = restarted()
+    state.again([FUNCTION], [needy(0)])
+    assert state.registered(A, node(2.0), 1) == [TellUp(A, node(2.0))]
+    state.done(A, 2, [], 1)
+    assert state.dispatch(ALL_SPEAK_WITHIN) == []
+    state.registered(B, node(8.0), 6)
+    state.done(B, 2, [], 6)
+    assert given(state.dispatch(6)) == {B: [0]}
+
+
+def test_a_task_with_needs_that_a_node_comes_back_with_takes_its_room_there():
+    for claim_first in (False, True):
+        state = restarted({A: "0"})
+        if not claim_first:
+            assert state.again([FUNCTION], [needy(0), needy(1)]) == []
+        state.registered(A, node(4.0), 1, [0])
+        if claim_first:
+            state.again([FUNCTION], [needy(0), needy(1)])
+        state.done(A, 2, [], 1)
+        assert given(state.dispatch(1)) == {}
+        assert state.done(A, 2, results(0), 2) == [SendResults(results(0))]
+        assert given(state.dispatch(2)) == {A: [1]}
+
+
+def test_a_task_with_needs_that_is_cancelled_before_the_nodes_are_back_is_answered():
+    state = restarted({A: "0"})
+    state.again([FUNCTION], [needy(0)])
+    ((answer,),) = [action.results for action in state.cancelled([0], 1)]
+    assert (answer[0].id, answer[0].kind) == (0, ResultKind.CANCELLED)
+    assert state.registered(A, node(4.0), 2, [0]) == [TellUp(A, node(4.0)), SendCancel(A, [0])]
+
+
+def test_a_manager_on_hold_stays_so():
+    state = restarted({A: "0"})
+    state.hold(A)
+    state.again([FUNCTION], tasks(0))
+    state.registered(A, info(), 1)
+    state.done(A, 2, [], 1)
+    assert state.dispatch(1) == []
 
 
 class Killed(RuleBasedStateMachine):

@@ -12,7 +12,9 @@ from cnflow.interchange.restarted import Restarted
 from cnflow.interchange.state import Interchange
 from cnflow.manager.slots import Pace
 from cnflow.manager.state import Manager
+from cnflow.wire import managers
 from cnflow.wire import messages as msg
+from cnflow.wire.ends import at_most
 from cnflow.wire.pipe import ResultKind
 
 DECODERS = [msg.decode_to_interchange, msg.decode_from_manager, msg.decode_to_manager, msg.decode_to_driver]
@@ -46,7 +48,7 @@ def test_depth_is_refused(decode):
 @given(DONE, st.lists(st.binary(max_size=3), max_size=4))
 @settings(max_examples=300)
 def test_results_that_the_interchange_passes_on_can_be_read_by_the_driver(data, attached):
-    info = msg.ManagerInfo(1, "", "", "", "0", "", 2, 1)
+    info = managers.ManagerInfo(1, "", "", "", "0", "", 2, 1)
     for state in (Interchange(1, 1, 9), Restarted(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
         state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
         state.registered(b"a", info, 0)
@@ -77,7 +79,7 @@ def test_a_task_of_a_function_that_was_never_sent_is_malformed():
 
 
 def test_a_result_that_is_too_large_is_told_instead_of_sent():
-    kept, cut = (msg.at_most((msg.Result(1, ResultKind.VALUE, b"", frames=1), [b"x" * n]), 10) for n in (10, 11))
+    kept, cut = (at_most((msg.Result(1, ResultKind.VALUE, b"", frames=1), [b"x" * n]), 10) for n in (10, 11))
     assert kept[0].kind == ResultKind.VALUE
     assert (cut[0].kind, cut[1]) == (ResultKind.UNPICKLABLE, ())
     assert b"11 bytes" in cut[0].body
