@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
@@ -14,8 +13,9 @@ from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager import actions as on
 from cnflow.manager import devices
 from cnflow.manager.connecting import endpoint_of, info_of
+from cnflow.manager.course import Course
 from cnflow.manager.crew import Crew
-from cnflow.manager.ending import Ending, Stage, life_of_block
+from cnflow.manager.ending import Stage
 from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.recent import Recent
@@ -54,9 +54,7 @@ class Loop:
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
-        life = life_of_block(os.environ, settings.walltime, time.time())
-        self._ending = Ending(self._clock.now(), settings.grace_period, settings.drain_period, life)
-        self._stage, self._next_step = Stage.WORKING, self._ending.next_at
+        self._course = Course.of(settings, self._clock.now())
         self._poller = sockets.poller()
         self._window, self._session = 0, b""
         self._recent, self._manners = Recent(), Manners()
@@ -72,16 +70,11 @@ class Loop:
         Raises:
             UnreachableError: no address of the interchange answered.
         """
-        wake, wake_write = os.pipe()
-        os.set_blocking(wake_write, False)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)  # the wake-up descriptor wakes the loop
-        self._poller.register(wake, sockets.READABLE)
+        self._poller.register(self._course.listen(), sockets.READABLE)
         self._do(self._state.started())
         try:
             self._connect()
-            self._turn(wake)
+            self._turn()
         finally:
             end(self._workers.values())
             if self._manners.offences:
@@ -97,17 +90,17 @@ class Loop:
         self._register()
 
     def _register(self, held: tuple[int, ...] = ()) -> None:
-        info = info_of(self._settings, self._state.slots, self._ending.left(self._clock.now()))
+        info = info_of(self._settings, self._state.slots, self._course.left(self._clock.now()))
         self._interchange.send([msg.encode(msg.Register(info, held))])
 
-    def _turn(self, wake: int) -> None:
+    def _turn(self) -> None:
         period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
         heard = spoken = self._clock.now()
         while self._going:
-            due = min(spoken + period, heard + threshold, self._state.next_deadline, self._next_step)
+            due = min(spoken + period, heard + threshold, self._state.next_deadline, self._course.next_step)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
-            self._tend(wake, now, is_signalled=wake in ready)
+            self._tend(now)
             if self._interchange.raw in ready:
                 heard = now
                 self._from_interchange(now)
@@ -165,8 +158,8 @@ class Loop:
         self._report()  # what is done is held no more
         self._interchange.send([msg.encode(msg.Done(0, self._recent.results()))])
         self._register(tuple(self._state.held()))
-        if self._stage is not Stage.WORKING:
-            self._interchange.send([msg.encode(msg.Draining(self._stage.name.lower()))])
+        if self._course.stage is not Stage.WORKING:
+            self._interchange.send([msg.encode(msg.Draining(self._course.stage.name.lower()))])
         self._window = -1  # to be told anew
 
     def _from_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
@@ -176,6 +169,10 @@ class Loop:
         if events & sockets.WRITABLE:
             self._flush(worker)
         exitcode = worker.exitcode()
+        if exitcode is not None:
+            self._tend(now)
+            if rank not in self._workers:
+                return
         worker.forward_output()
         records = worker.records(to_the_end=exitcode is not None)  # what it finished before it died is finished
         if records and records[0].type == ResultKind.READY:
@@ -272,22 +269,14 @@ class Loop:
         self._exitcode = 1
         self._going = False
 
-    def _tend(self, wake: int, now: Seconds, *, is_signalled: bool) -> None:
+    def _tend(self, now: Seconds) -> None:
         """Take the next step towards the end if it is due.
 
-        Called first in each turn: who signals us may signal our workers, whose exits mean something else then.
+        Called before an exit is looked at: who signals us may signal our workers, whose exits mean something else then.
         """
-        if not is_signalled and now < self._next_step:
+        stage = self._course.step(now)
+        if stage is None:
             return
-        signals = os.read(wake, 64) if is_signalled else b""
-        for _ in range(len(signals) + (signal.SIGINT in signals)):  # that one means at once
-            self._ending.signalled(now)
-        self._ending.passed(now)
-        self._next_step = self._ending.next_at
-        stage = self._ending.stage
-        if stage is self._stage:
-            return
-        self._stage = stage
         logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.held()))
         self._interchange.send([msg.encode(msg.Draining(stage.name.lower()))])
         if stage is Stage.DRAINING:
