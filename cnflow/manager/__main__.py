@@ -20,10 +20,9 @@ def _use_root_only() -> None:
 
 def main() -> int:
     """Run a manager; its exit code is 0 when it was told to end."""
-    from cnflow.manager.connecting import UnreachableError  # noqa: PLC0415 - not before ROOT is importable
-    from cnflow.manager.loop import Loop  # noqa: PLC0415 - the same
-    from cnflow.manager.pinning import PinningError  # noqa: PLC0415 - the same
-    from cnflow.model.settings import ManagerSettings  # noqa: PLC0415
+    from cnflow.manager.crew import Crew  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.manager.errors import CannotBeginError  # noqa: PLC0415 - the same
+    from cnflow.model.settings import ManagerSettings  # noqa: PLC0415 - the same
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
     file = pathlib.Path(sys.argv[1])
@@ -33,8 +32,12 @@ def main() -> int:
     except OSError:
         logging.getLogger(__name__).warning("cannot remove %s", file)
     try:
-        return Loop(settings).run()
-    except (UnreachableError, PinningError) as error:
+        crew = Crew(settings)
+        crew.start_early()
+        from cnflow.manager.loop import Loop  # noqa: PLC0415 - and with it ZeroMQ, while the workers start
+
+        return Loop(settings, crew).run()
+    except CannotBeginError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the sentence says it all
         return 3
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cnflow
 from cnflow.addresses import first_reachable, in_url
 from cnflow.manager import devices
+from cnflow.manager.errors import CannotBeginError
 from cnflow.manager.slots import GIB
 from cnflow.model.settings import PROTOCOL
 from cnflow.units import Seconds
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cnflow.model.settings import ManagerSettings
 
 
-class UnreachableError(Exception):
+class UnreachableError(CannotBeginError):
     """No address of the interchange answers from here."""
 
 

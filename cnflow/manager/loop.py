@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
-from cnflow.ids import ManagerId, WorkerRank
+from cnflow.ids import WorkerRank
 from cnflow.manager import actions as on
-from cnflow.manager import devices
 from cnflow.manager.connecting import endpoint_of, info_of
 from cnflow.manager.course import Course
-from cnflow.manager.crew import Crew
 from cnflow.manager.ending import Stage
 from cnflow.manager.memory import OutOfMemory
 from cnflow.manager.processes import WorkerProcess, end
 from cnflow.manager.recent import Recent
 from cnflow.manager.records import parcel_of, record_of
-from cnflow.manager.slots import Pace, slot_count
+from cnflow.manager.slots import Pace
 from cnflow.manager.state import Manager
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
@@ -30,6 +27,7 @@ from cnflow.wire.payload import MINOR
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
+    from cnflow.manager.crew import Crew
     from cnflow.model.settings import ManagerSettings
     from cnflow.units import Seconds
 
@@ -37,20 +35,21 @@ logger = logging.getLogger(__name__)
 
 
 class Loop:
-    """Waits for bytes, ends of workers and time, and does what the state machine says."""
+    """Waits for bytes, ends of workers and time, and does what the state machine says.
 
-    def __init__(self, settings: ManagerSettings) -> None:
+    Args:
+        settings: of the manager.
+        crew: starts its workers; some may live already.
+    """
+
+    def __init__(self, settings: ManagerSettings, crew: Crew) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._id = ManagerId(os.urandom(6))
-        slots = slot_count(
-            devices.cores(), devices.memory(), settings.cores_per_worker, settings.mem_per_worker, settings.max_workers
-        )
-        self._crew = Crew(settings, self._id, slots)
+        self._crew = crew
         image = f"image {settings.image}, " if settings.image else ""
         where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
-        self._state = Manager(slots, Pace(settings.prefetch), MINOR, where, accelerators)
+        self._state = Manager(crew.slots, Pace(settings.prefetch), MINOR, where, accelerators)
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
@@ -85,7 +84,7 @@ class Loop:
         settings, endpoint = self._settings, endpoint_of(self._settings)
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
         self._context = sockets.context()
-        self._interchange = sockets.connect(self._context, endpoint, self._id, curve)
+        self._interchange = sockets.connect(self._context, endpoint, self._crew.manager, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
         self._register()
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cnflow.manager.errors import CannotBeginError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,7 @@ SPREADS = ("none", "block", "block-reverse", "alternating")
 _LIST = re.compile(r"list(:\d+(-\d+)?(,\d+(-\d+)?)*)+", re.ASCII)
 
 
-class PinningError(Exception):
+class PinningError(CannotBeginError):
     """The node cannot give its workers what the settings ask for."""
 
 
