@@ -13,7 +13,6 @@ import msgspec
 
 from cnflow.wire.managers import AskStanding, AskTask, Hold, ManagerInfo, Message, Needs, Standing, TaskNow
 from cnflow.wire.payload import OUT_OF_BAND, Payload
-from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
@@ -250,15 +249,6 @@ def result_parcel(number: int, kind: int, seconds: float, python: str, parts: Se
     if len(parts) == 1 and len(parts[0]) < OUT_OF_BAND:
         return Result(number, kind, bytes(parts[0]), seconds, python), NO_FRAMES
     return Result(number, kind, b"", seconds, python, len(parts)), parts
-
-
-def at_most(parcel: ResultParcel, limit: int) -> ResultParcel:
-    """*parcel*, or that it cannot travel where one of its large parts has more bytes than *limit*."""
-    result = parcel[0]
-    if (size := max(map(len, parcel[1]), default=0)) <= limit:
-        return parcel
-    reason = f"it has a part of {size:,} bytes, and HighThroughputExecutor(max_result_size=...) is {limit:,}"
-    return Result(result.id, ResultKind.UNPICKLABLE, reason.encode(), result.seconds), NO_FRAMES
 
 
 def parts_of(head: Task | Result, frames: Frames) -> list[Any]:
