@@ -77,6 +77,10 @@ def kernel(executor, tmp_path):
         results = KnownResults(files_by_content=config.get("cache_files_by") == "content")
         made = DataFlowKernel(Config(**config), tmp_path, [executor], router, Makers(Joiner, add), results)
         made.start()
+        all_made.append(made)
         return made
 
-    return make
+    all_made = []
+    yield make
+    for one in all_made:
+        one.cleanup()
