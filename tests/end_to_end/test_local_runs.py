@@ -1,6 +1,7 @@
 """A user's script on this machine, from decorator to result, through real processes and sockets."""
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -243,3 +244,12 @@ def test_a_failing_dependency_names_its_root_through_processes(tmp_path):
     assert isinstance(error, DependencyError)
     assert isinstance(error.root_cause, BashExitFailure)
     assert "task 0 (shell) -> task 1 (add) -> task 2 (add)" in str(error)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 looks into the current folder first. Run 3.11.")
+@pytest.mark.parametrize("name", ["zmq", "msgspec", "logging", "cnflow"])
+def test_modules_of_the_current_folder_are_not_taken_for_cnflows_own(name, tmp_path, monkeypatch):
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir="runs")):
+        assert python_app(len)("four").result(30) == 4

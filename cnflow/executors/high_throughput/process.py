@@ -55,7 +55,8 @@ class InterchangeProcess:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=[settings.driver],
-                env={**os.environ, "PYTHONPATH": _python_path()},
+                # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
+                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"},
             )
         self.death = os.pidfd_open(self._process.pid)
         """Readable once it has ended; closed by `died` and `end`."""
