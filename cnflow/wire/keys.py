@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cnflow.wire.sockets import new_key_pair
-
 
 class KeyPair(NamedTuple):
     """Of one who speaks CURVE."""
@@ -21,14 +19,14 @@ class Keyring:
     """
 
     def __init__(self) -> None:
-        self.server = KeyPair(*new_key_pair())
+        self.server = _new_pair()
         self._blocks: dict[str, KeyPair] = {}
 
     def of_block(self, block: str) -> KeyPair:
         """The block's own pair, made when it is first asked for."""
         pair = self._blocks.get(block)
         if pair is None:
-            pair = self._blocks[block] = KeyPair(*new_key_pair())
+            pair = self._blocks[block] = _new_pair()
         return pair
 
     def forget(self, block: str) -> None:
@@ -38,3 +36,9 @@ class Keyring:
     def admitted(self) -> dict[str, str]:
         """Public keys of the blocks that may connect."""
         return {block: pair.public for block, pair in dict(self._blocks).items()}
+
+
+def _new_pair() -> KeyPair:
+    from cnflow.wire.sockets import new_key_pair  # noqa: PLC0415 - ZeroMQ, which a driver without keys need not import
+
+    return KeyPair(*new_key_pair())
