@@ -32,20 +32,25 @@ def _signal_worker(number: signal.Signals) -> Callable[[World, random.Random], "
     return strike
 
 
-def _kill_manager(world: World, chance: random.Random) -> "list[int] | None":
-    managers = world.managers()
-    if not managers:
-        return None
-    manager = chance.choice(managers)
+Strike = Callable[[World, random.Random], "list[int] | None"]
+
+
+def _on_a_manager(strike: Callable[[World, int], "list[int] | None"]) -> Strike:
+    """*strike* at one that is drawn."""
+
+    def draw(world: World, chance: random.Random) -> "list[int] | None":
+        managers = world.managers()
+        return strike(world, chance.choice(managers)) if managers else None
+
+    return draw
+
+
+def _kill_manager(world: World, manager: int) -> "list[int] | None":
     hit = world.hit(manager=manager)
     return hit if send(manager, signal.SIGKILL) else None
 
 
-def _kill_block(world: World, chance: random.Random) -> "list[int] | None":
-    managers = world.managers()
-    if not managers:
-        return None
-    manager = chance.choice(managers)
+def _kill_block(world: World, manager: int) -> "list[int] | None":
     hit, workers = world.hit(manager=manager), world.workers(manager)
     if not send(manager, signal.SIGKILL):
         return None
@@ -54,11 +59,7 @@ def _kill_block(world: World, chance: random.Random) -> "list[int] | None":
     return hit
 
 
-def _stop_manager(world: World, chance: random.Random) -> "list[int] | None":
-    managers = world.managers()
-    if not managers:
-        return None
-    manager = chance.choice(managers)
+def _stop_manager(world: World, manager: int) -> "list[int] | None":
     if not send(manager, signal.SIGSTOP):
         return None
     world.stopped.add(manager)
@@ -66,11 +67,7 @@ def _stop_manager(world: World, chance: random.Random) -> "list[int] | None":
     return world.hit(manager=manager)
 
 
-def _pause_manager(world: World, chance: random.Random) -> "list[int] | None":
-    managers = world.managers()
-    if not managers:
-        return None
-    manager = chance.choice(managers)
+def _pause_manager(world: World, manager: int) -> "list[int] | None":
     if not send(manager, signal.SIGSTOP):
         return None
     world.later(world.threshold * 0.3, lambda: send(manager, signal.SIGCONT))
@@ -110,10 +107,10 @@ def _docker(command: str, container: str) -> bool:
 FAULTS = [
     Fault("a worker is killed (signal 9)", _signal_worker(signal.SIGKILL), 4),
     Fault("a worker crashes (signal 11)", _signal_worker(signal.SIGSEGV), 3),
-    Fault("a manager is killed (signal 9)", _kill_manager),
-    Fault("a block is killed, manager and workers", _kill_block),
-    Fault("a manager stands still for longer than the threshold, then goes on", _stop_manager, 1),
-    Fault("a manager stands still for a moment", _pause_manager),
+    Fault("a manager is killed (signal 9)", _on_a_manager(_kill_manager)),
+    Fault("a block is killed, manager and workers", _on_a_manager(_kill_block)),
+    Fault("a manager stands still for longer than the threshold, then goes on", _on_a_manager(_stop_manager), 1),
+    Fault("a manager stands still for a moment", _on_a_manager(_pause_manager)),
     Fault("a container is killed (`docker kill`)", _in_container("kill"), 2, in_containers=True),
     Fault(
         "a container is paused for longer than the threshold, then goes on",

@@ -66,7 +66,7 @@ class Line:
         self._is_again = False
         """A restarted interchange is still to be sent what is unfinished, before all else."""
 
-        self._lasting: list[msg.Drain | Hold] = []
+        self._lasting: list[msg.Drain | msg.BlockGone | Hold] = []
         """Orders that a restarted interchange must have, too."""
 
         self._wake_read, self._wake_write = os.pipe()
@@ -235,7 +235,8 @@ class Line:
         logger.warning("the interchange is started anew; its managers keep what they have")
 
     def _flush(self) -> None:
-        while self._is_up and (self._is_again or self._outbox or self._orders):
+        # Not to one whose end was read, though its death is not heard of yet: its successor is to have these.
+        while self._is_up and not self._socket.is_closed and (self._is_again or self._outbox or self._orders):
             # Looked at before the outbox: whatever is cancelled by now has left before, or leaves now.
             orders = [self._orders.popleft() for _ in range(len(self._orders))]
             if self._is_again:
@@ -265,7 +266,7 @@ class Line:
             self._socket.send(frames)
 
     def _note(self, order: Order) -> None:
-        if isinstance(order, (msg.Drain, Hold)):
-            self._lasting.append(order)
-        elif isinstance(order, msg.BlockGone):
+        if isinstance(order, msg.BlockGone):
             self._lasting = [o for o in self._lasting if isinstance(o, Hold) or o.block != order.block]
+        if isinstance(order, (msg.Drain, msg.BlockGone, Hold)):
+            self._lasting.append(order)
