@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
     from cnflow.config import Config
     from cnflow.dataflow import DataFlowKernel
-    from cnflow.dataflow.wishes import AUTO_LOGNAME
+    from cnflow.dataflow.call_options import AUTO_LOGNAME
     from cnflow.logs import set_file_logger, set_stream_logger
     from cnflow.model.file import File
     from cnflow.model.resources import Resources
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AUTO_LOGNAME": "cnflow.dataflow.wishes",
+    "AUTO_LOGNAME": "cnflow.dataflow.call_options",
     "AppFuture": "cnflow.apps",
     "Config": "cnflow.config",
     "DataFlowKernel": "cnflow.dataflow",

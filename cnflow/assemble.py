@@ -9,8 +9,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnflow import __version__, logs, usage
-from cnflow.blocks.wires import Scaling
+from cnflow import __version__, logs, usage_tracking
+from cnflow.blocks.callbacks import Scaling
 from cnflow.config import (
     Config,
     ExecutorSettings,
@@ -21,10 +21,10 @@ from cnflow.config import (
 )
 from cnflow.config.registry import EXECUTORS, PROVIDERS
 from cnflow.config.registry import load as load_class
-from cnflow.dataflow import DataFlowKernel, current, joining
-from cnflow.dataflow.known import KnownResults
-from cnflow.dataflow.makers import Makers
-from cnflow.dataflow.router import Place, Router
+from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
+from cnflow.dataflow.executor_factory import ExecutorFactory
+from cnflow.dataflow.memo.cache import ResultCache
+from cnflow.dataflow.router import RoutableExecutor, Router
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.ids import RunId
 
@@ -50,7 +50,7 @@ def load(config: Config | None = None) -> DataFlowKernel:
         ConfigurationError: *config* cannot work. What goes wrong later (no engine, no such image) is the error of the
             tasks that needed it.
     """
-    current.refuse_second()
+    loaded_run.refuse_second()
     if config is None:
         config = Config()
     if not isinstance(config, Config):
@@ -63,8 +63,8 @@ def load(config: Config | None = None) -> DataFlowKernel:
 
 def make_current(dfk: DataFlowKernel) -> None:
     """Make *dfk* the loaded one until it ends, which it does at the latest with the interpreter."""
-    current.put(dfk)
-    dfk.on_cleanup(lambda: current.forget(dfk))
+    loaded_run.put(dfk)
+    dfk.on_cleanup(lambda: loaded_run.forget(dfk))
     atexit.register(dfk.cleanup)
     dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
 
@@ -73,7 +73,7 @@ def start(dfk: DataFlowKernel) -> None:
     """Start the executors of a new run, and its log if it is to have one; what fails leaves nothing behind."""
     try:
         end_of_log = logs.start(dfk.config.initialize_logging, dfk.run_dir)
-        dfk.on_cleanup(usage.begin(dfk.config, dfk.task_counts))
+        dfk.on_cleanup(usage_tracking.begin(dfk.config, dfk.task_counts))
         dfk.on_cleanup(end_of_log)
         logger.info("cnflow %s runs in %s", __version__, dfk.run_dir)
         dfk.start()
@@ -84,7 +84,7 @@ def start(dfk: DataFlowKernel) -> None:
 
 def clear() -> None:
     """Forget the loaded DFK without ending its run."""
-    current.forget()
+    loaded_run.forget()
 
 
 def dfk() -> DataFlowKernel:
@@ -93,7 +93,7 @@ def dfk() -> DataFlowKernel:
     Raises:
         NoDataFlowKernelError: nothing is loaded.
     """
-    return current.require("dfk()")
+    return loaded_run.require("dfk()")
 
 
 def wait_for_current_tasks() -> None:
@@ -102,7 +102,7 @@ def wait_for_current_tasks() -> None:
     Raises:
         NoDataFlowKernelError: nothing is loaded.
     """
-    current.require("wait_for_current_tasks()").wait_for_current_tasks()
+    loaded_run.require("wait_for_current_tasks()").wait_for_current_tasks()
 
 
 def new_run(config: Config) -> DataFlowKernel:
@@ -135,7 +135,7 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
         copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
         owner().add_executor(_executor(copied, run, run_dir, scaling))
 
-    def add(executor: ExecutorSettings) -> Place:
+    def add(executor: ExecutorSettings) -> RoutableExecutor:
         copied = executor.model_copy(deep=True)
         if config.ignore_images:
             copied = _on_the_bare_node(copied)
@@ -145,27 +145,27 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
         return _place(copied)
 
     router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
-    makers = Makers(lambda: _joiner(config), add)
+    makers = ExecutorFactory(lambda: _joiner(config), add)
     live = [_executor(executor, run, run_dir, scaling) for executor in wanted]
     return config, run_dir, live, router, makers, _known_results(config, run_dir)
 
 
-def _known_results(config: Config, run_dir: Path) -> KnownResults:
+def _known_results(config: Config, run_dir: Path) -> ResultCache:
     if not config.checkpoint_files and not config.checkpoint_mode:
-        return KnownResults(files_by_content=config.cache_files_by == "content")
+        return ResultCache(files_by_content=config.cache_files_by == "content")
     from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints  # noqa: PLC0415 - a database; most runs need none
 
     earlier = LoadedCheckpoints(config.checkpoint_files) if config.checkpoint_files else None
     mode = config.checkpoint_mode
     checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
-    return KnownResults(earlier, checkpointer, files_by_content=config.cache_files_by == "content")
+    return ResultCache(earlier, checkpointer, files_by_content=config.cache_files_by == "content")
 
 
 def _joiner(config: Config) -> Executor:
     """The executor for the functions of join apps."""
-    from cnflow.executors.threads import Threads  # noqa: PLC0415 - most runs join nothing, and none waits for its import
+    from cnflow.executors.threads.executor import ThreadPoolBackend  # noqa: PLC0415 - most runs join nothing, and none waits for its import
 
-    return Threads(ThreadPoolExecutor(label=joining.LABEL, max_threads=config.internal_tasks_max_threads))
+    return ThreadPoolBackend(ThreadPoolExecutor(label=join_apps.LABEL, max_threads=config.internal_tasks_max_threads))
 
 
 def _on_the_bare_node(executor: ExecutorSettings) -> ExecutorSettings:
@@ -183,8 +183,10 @@ def _needs_image(executor: ExecutorSettings) -> bool:
     return bool(_live_provider(executor.provider).runs_images)
 
 
-def _place(executor: ExecutorSettings) -> Place:
-    return Place(executor.label, executor.image, _needs_image(executor), isinstance(executor, HighThroughputExecutor))
+def _place(executor: ExecutorSettings) -> RoutableExecutor:
+    return RoutableExecutor(
+        executor.label, executor.image, _needs_image(executor), isinstance(executor, HighThroughputExecutor)
+    )
 
 
 def _executor(settings: ExecutorSettings, run: RunId, run_dir: Path, scaling: Scaling) -> Executor:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnflow.config.logs import DATES, FORMAT, FileLogging, JSONLogging, LogConfig, NoopLogging
+from cnflow.config.logging import DATES, FORMAT, FileLogging, JSONLogging, LogConfig, NoopLogging
 
 if TYPE_CHECKING:
     import os

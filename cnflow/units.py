@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from typing import NewType
+import re
+from typing import NewType, Union
 
 Seconds = NewType("Seconds", float)
 """On a monotonic clock where it is a moment, plain where it is a length of time."""
+
+GIB = 1024**3
+"""Bytes."""
+
+_PERIOD_UNITS = (3600, 60, 1)
+
+
+def seconds_of_period(period: Union[str, float]) -> float:
+    """Seconds in *period*: ``"HH:MM:SS"``, or a number of seconds.
+
+    Raises:
+        ValueError: it is neither, or not longer than nothing; the message says what is.
+    """
+    seconds: float
+    if isinstance(period, str):
+        written = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d)", period.strip())
+        seconds = sum(int(part) * unit for part, unit in zip(written.groups(), _PERIOD_UNITS)) if written else 0
+    else:
+        seconds = period
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"a period is written 'HH:MM:SS', e.g. '00:30:00', or is a number of seconds, not {period!r}")
+    return float(seconds)

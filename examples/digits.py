@@ -33,7 +33,7 @@ TRAIN, PREDICT = "digits-train:0.1", "digits-predict:0.1"
 FOLDS, BATCH, ENOUGH = 5, 64, 0.95
 
 
-def whereabouts(started: float) -> dict:
+def explain_task(started: float) -> dict:
     """Say where the calling task runs, and for how many seconds since it *started*."""
     worker, seconds = os.environ["CNFLOW_WORKER_RANK"], time.perf_counter() - started
     return {"host": socket.gethostname(), "worker": worker, "seconds": seconds}
@@ -63,7 +63,7 @@ def train(folds: list[list]) -> dict:
 
     started = time.perf_counter()
     rows, labels = zip(*itertools.chain(*folds), strict=True)
-    return {"model": digits_train.train(rows, labels), **whereabouts(started)}
+    return {"model": digits_train.train(rows, labels), **explain_task(started)}
 
 
 @python_app(image=PREDICT)
@@ -72,7 +72,7 @@ def predict(trained: dict, rows: list) -> dict:
     import digits_predict
 
     started = time.perf_counter()
-    return {"labels": digits_predict.predict(trained["model"], rows), **whereabouts(started)}
+    return {"labels": digits_predict.predict(trained["model"], rows), **explain_task(started)}
 
 
 @python_app(executors=["bare"])

@@ -16,7 +16,7 @@ import pytest
 
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
-from cnflow.model.settings import ManagerSettings
+from cnflow.model.manager_settings import ManagerSettings
 
 # Where this was started in the background, Ctrl-C is ignored, and would be by every driver that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,13 +12,13 @@ import zmq
 
 import cnflow
 from benchmarks.scale.limits import raise_open_files
-from cnflow.model.settings import PROTOCOL
+from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
-from cnflow.wire import payload, sockets
-from cnflow.wire.managers import ManagerInfo
+from cnflow.wire import serialization, sockets
+from cnflow.wire.manager_messages import ManagerInfo
 from cnflow.wire.pipe import ResultKind
 
-NONE = payload.dump(None).body
+NONE = serialization.dump(None).body
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class Manager:
         self._window = settings.window
         self._socket = sockets.connect(context, settings.endpoint, os.urandom(6), settings.curve)
         info = ManagerInfo(
-            PROTOCOL, cnflow.__version__, payload.MINOR, "simulated", "0", "", settings.slots, os.getpid()
+            PROTOCOL, cnflow.__version__, serialization.MINOR, "simulated", "0", "", settings.slots, os.getpid()
         )
         self._socket.send([msg.encode(msg.Register(info))])
         self._socket.send([msg.encode(msg.Done(self._window, []))])

@@ -16,9 +16,9 @@ import msgspec
 
 from benchmarks.scale.limits import cpu_seconds, resident
 from benchmarks.scale.managers import Settings
-from cnflow.interchange.settings import InterchangeSettings
+from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import payload, stream
+from cnflow.wire import serialization, stream
 from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Simulation:
         Raises:
             RuntimeError: one came back twice.
         """
-        body, tasks = payload.NO_ARGUMENTS.body, self._plan.tasks
+        body, tasks = serialization.NO_ARGUMENTS.body, self._plan.tasks
         for first in range(0, tasks, BATCH):
             batch = [msg.Task(n, FUNCTION.id, body) for n in range(first, min(first + BATCH, tasks))]
             self._line.send([msg.encode(msg.Work([FUNCTION] if first == 0 else [], batch))])

@@ -5,14 +5,20 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, overload
 
-from cnflow.dataflow import current
+from cnflow.dataflow import loaded_run
+from cnflow.dataflow.call_options import (
+    SPECIAL,
+    accepted_keywords,
+    options_from_defaults,
+    parse_call_options,
+    reserved_keywords,
+)
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions
-from cnflow.dataflow.wishes import SPECIAL, accepted_by, kept_by, said_by_defaults, wishes_of
 from cnflow.errors import ConfigurationError
-from cnflow.model.plain import itself
+from cnflow.model.pickle_hooks import itself
 from cnflow.model.resources import Resources
 from cnflow.model.task import AppFunction, AppKind
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,11 +47,11 @@ class App:
         self._app = AppFunction(function, kind)
         self._options = options
         self._dfk = data_flow_kernel
-        defaults = said_by_defaults(function)
+        defaults = options_from_defaults(function)
         self._wishes = {**defaults, **(wishes or {})}
         self._files = {name: value for name, value in defaults.items() if name in {"inputs", "outputs"}}
-        self._accepts = accepted_by(function)
-        self._keeps = kept_by(function)
+        self._accepts = accepted_keywords(function)
+        self._keeps = reserved_keywords(function)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> AppFuture:  # noqa: ANN401 - the user's own arguments
@@ -65,13 +71,13 @@ class App:
             NoDataFlowKernelError: nothing is loaded.
             ConfigurationError: no executor can run it, or a keyword is of the wrong type.
         """
-        dfk = self._dfk or current.require(f"{self._app.name}()")
+        dfk = self._dfk or loaded_run.require(f"{self._app.name}()")
         if not self._wishes and SPECIAL.isdisjoint(kwargs):
             return dfk.submit(self._app, args, kwargs, self._options)
         if self._files:
             kwargs = {**self._files, **kwargs}  # given like those of a call: futures in them become results
         said = {name: value for name, value in kwargs.items() if name not in self._keeps} if self._keeps else kwargs
-        wishes = wishes_of(self._app.name, {**self._wishes, **said})
+        wishes = parse_call_options(self._app.name, {**self._wishes, **said})
         passed = {name: value for name, value in kwargs.items() if name not in SPECIAL or name in self._accepts}
         if "outputs" in passed:
             passed["outputs"] = list(wishes.outputs)
@@ -204,7 +210,7 @@ def _check(kind: AppKind, options: dict[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise ConfigurationError(
-                f"@{decorator} has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
+                f"@{decorator} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
             )
 
 

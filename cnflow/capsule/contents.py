@@ -26,9 +26,10 @@ TRAVELS = (
     "manager",
     "model",
     "py.typed",
+    "tasks",
+    "text.py",
     "units.py",
     "wire",
-    "words.py",
     "worker",
 )
 """What of the package ``cnflow`` runs in a block, written for Python 3.9; a folder stands for all in it."""

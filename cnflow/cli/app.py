@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from cnflow import __version__
-from cnflow.cli.blocks import blocks
-from cnflow.cli.capsule import capsule
-from cnflow.cli.config import config
-from cnflow.cli.doctor import doctor
-from cnflow.cli.explain import explain
-from cnflow.cli.perf import perf
-from cnflow.cli.run import run
+from cnflow.cli.commands.blocks import blocks
+from cnflow.cli.commands.capsule import capsule
+from cnflow.cli.commands.config import config
+from cnflow.cli.commands.doctor import doctor
+from cnflow.cli.commands.explain import explain
+from cnflow.cli.commands.perf import perf
+from cnflow.cli.commands.run import run
 
 app = typer.Typer(
     help="Run Python functions and shell commands in containers, anywhere, as a dataflow graph.",

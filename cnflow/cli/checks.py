@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from cnflow import __version__
 from cnflow.addresses import addresses_of_this_machine
+from cnflow.cli.dependencies import Installed, installed_by_extra
 from cnflow.cli.engine import default_engine
-from cnflow.cli.installed import Installed, installed_by_extra
 from cnflow.errors import BlockError, MissingExtraError
 
 OLDEST_PYTHON = (3, 10)

@@ -30,17 +30,17 @@ def default_engine() -> Engine:
         BlockError: no engine answers; holds its own words.
     """
     try:
-        from cnflow.providers.docker import engine, reach  # noqa: PLC0415 - needs the extra
+        from cnflow.providers.docker import client, networking  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
         raise _missing(error, "The provider 'docker'") from error
     settings = DockerProvider()
-    client = engine.connect(settings)
+    connected = client.connect(settings)
     try:
-        with engine.rejecting("tell its version", settings):
-            version = str(client.version()["Version"])
-        return Engine(version, reach.endpoint_hosts(client, settings))
+        with client.rejecting("tell its version", settings):
+            version = str(connected.version()["Version"])
+        return Engine(version, networking.endpoint_hosts(connected, settings))
     finally:
-        client.close()
+        connected.close()
 
 
 def unpack_capsule(image: str, directory: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from cnflow.model.task import TaskState
-from cnflow.words import duration
+from cnflow.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cnflow.errors import ConfigurationError
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -59,7 +59,9 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         where = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] in {"extra_forbidden", "no_such_attribute"}:
             name, known = str(mistake["loc"][-1]), sorted(model.model_fields)
-            lines.append(f"{model.__name__} has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+            lines.append(
+                f"{model.__name__} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
+            )
         else:
             given = "" if mistake["type"] in {"missing", "value_error"} else f", not {mistake['input']!r}"
             said = mistake["msg"].removeprefix("Value error, ")

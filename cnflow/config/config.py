@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.addresses import host_and_port
-from cnflow.checkpoints import seconds_of_period
 from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
-from cnflow.config.logs import LogConfig
+from cnflow.config.logging import LogConfig
 from cnflow.config.registry import EXECUTORS, LOGS, parse_kind
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
+from cnflow.units import seconds_of_period
 
 _AnyLogConfig = Annotated[
     SerializeAsAny[LogConfig],
@@ -33,7 +33,9 @@ def _strategy(value: object) -> object:
     if value is None:
         return "none"
     if isinstance(value, str) and value not in STRATEGIES:
-        raise ValueError(f"no strategy is called {value!r}.{nearest(value, STRATEGIES)} Known: {', '.join(STRATEGIES)}")
+        raise ValueError(
+            f"no strategy is called {value!r}.{did_you_mean(value, STRATEGIES)} Known: {', '.join(STRATEGIES)}"
+        )
     return value
 
 
@@ -64,7 +66,7 @@ class Config(Settings):
     """For the mode periodic: "HH:MM:SS" or seconds; None is half an hour."""
 
     checkpoint_files: list[str] | None = None
-    """Checkpoints of earlier runs whose results are known from the start; see `cnflow.checkpoints`."""
+    """Checkpoints of earlier runs whose results are known from the start, as `get_all_checkpoints` finds them."""
 
     cache_files_by: Literal["mtime", "content"] = "mtime"
     """How apps with ``cache=True`` tell whether a `File` is the same: by path, size and time of change, or by every

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from cnflow.config.stagings import table_of
+from cnflow.config.staging import table_of
 from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.interfaces.staging import Staging
 

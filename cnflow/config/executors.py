@@ -10,8 +10,8 @@ from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model
 from cnflow.config.base import Settings
 from cnflow.config.providers import LocalProvider, ProviderSettings
 from cnflow.config.registry import PROVIDERS, parse_kind
-from cnflow.config.stagings import AnyStaging
-from cnflow.manager.pinning import listed_cores
+from cnflow.config.staging import AnyStaging
+from cnflow.tasks.core_lists import listed_cores
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 PortNumber = Annotated[int, Field(ge=1, le=65535)]

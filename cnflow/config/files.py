@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cnflow.config.config import Config
 from cnflow.errors import ConfigurationError, MissingExtraError
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 VARIABLE = "config"
 """Name of the variable that a Python file sets to its Config."""
@@ -37,7 +37,7 @@ def load_config(path: str | Path) -> Config:
     if read is None:
         raise ConfigurationError(
             f"{path}: a configuration cannot be read from a file of type {path.suffix or '(none)'!r}."
-            f"{nearest(path.suffix, _READERS)} Known: {', '.join(_READERS)}.",
+            f"{did_you_mean(path.suffix, _READERS)} Known: {', '.join(_READERS)}.",
         )
     try:
         found = read(path)
@@ -69,7 +69,7 @@ def _read_python(path: Path) -> Config:
         raise ConfigurationError(f"{_line_of(error, path)}{type(error).__name__}: {error}") from error
     if VARIABLE not in names:
         own = [name for name in names if not name.startswith("__")]
-        raise ConfigurationError(f"sets no variable {VARIABLE!r}.{nearest(VARIABLE, own)}")
+        raise ConfigurationError(f"sets no variable {VARIABLE!r}.{did_you_mean(VARIABLE, own)}")
     found = names[VARIABLE]
     if not isinstance(found, Config):
         raise ConfigurationError(f"its variable {VARIABLE!r} is a {type(found).__name__}, not a Config.")

@@ -23,15 +23,17 @@ class Backend(NamedTuple):
 
 
 PROVIDERS: Mapping[str, Backend] = {
-    "local": Backend("cnflow.config.providers:LocalProvider", "cnflow.providers.local:LocalBlocks"),
-    "docker": Backend("cnflow.config.providers:DockerProvider", "cnflow.providers.docker:DockerBlocks", "docker"),
+    "local": Backend("cnflow.config.providers:LocalProvider", "cnflow.providers.local.provider:LocalBackend"),
+    "docker": Backend("cnflow.config.providers:DockerProvider", "cnflow.providers.docker:DockerBackend", "docker"),
 }
 
 EXECUTORS: Mapping[str, Backend] = {
-    "threads": Backend("cnflow.config.executors:ThreadPoolExecutor", "cnflow.executors.threads:Threads"),
+    "threads": Backend(
+        "cnflow.config.executors:ThreadPoolExecutor", "cnflow.executors.threads.executor:ThreadPoolBackend"
+    ),
     "high_throughput": Backend(
         "cnflow.config.executors:HighThroughputExecutor",
-        "cnflow.executors.high_throughput:HighThroughput",
+        "cnflow.executors.high_throughput:HighThroughputBackend",
     ),
 }
 
@@ -46,9 +48,9 @@ STAGINGS: Mapping[str, str] = {
 """``module:Class``; settings and live half are one."""
 
 LOGS: Mapping[str, Backend] = {
-    "file": Backend("cnflow.config.logs:FileLogging", "cnflow.config.logs:FileLogging"),
-    "json": Backend("cnflow.config.logs:JSONLogging", "cnflow.config.logs:JSONLogging"),
-    "none": Backend("cnflow.config.logs:NoopLogging", "cnflow.config.logs:NoopLogging"),
+    "file": Backend("cnflow.config.logging:FileLogging", "cnflow.config.logging:FileLogging"),
+    "json": Backend("cnflow.config.logging:JSONLogging", "cnflow.config.logging:JSONLogging"),
+    "none": Backend("cnflow.config.logging:NoopLogging", "cnflow.config.logging:NoopLogging"),
 }
 
 

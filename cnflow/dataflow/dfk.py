@@ -8,17 +8,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow import joining
-from cnflow.dataflow.answers import answer
-from cnflow.dataflow.data_manager import DataManager, holds_files
-from cnflow.dataflow.explained import Known, explain
-from cnflow.dataflow.kernel import Kernel
+from cnflow.control_socket import ControlServer
+from cnflow.dataflow import join_apps
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS
+from cnflow.dataflow.control import answer
+from cnflow.dataflow.explain import Known, explain
+from cnflow.dataflow.file_staging import DataManager, holds_files
+from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.records import NO_OPTIONS
 from cnflow.dataflow.task_table import TaskTable
-from cnflow.dataflow.wishes import NO_WISHES
 from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.ids import TaskId
-from cnflow.live import Desk
 from cnflow.model.task import AppKind, TaskState, title_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cnflow.config import ExecutorSettings
-    from cnflow.dataflow.futures import AppFuture
+    from cnflow.dataflow.call_options import CallOptions
+    from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.dataflow.records import AppOptions, TaskRecord
-    from cnflow.dataflow.wishes import Wishes
     from cnflow.interfaces import Executor
     from cnflow.model.status import ExecutorStatus
     from cnflow.model.task import AppFunction
@@ -43,7 +43,7 @@ def on_load(callback: Callable[[DataFlowKernel], None]) -> None:
     _on_load.append(callback)
 
 
-class DataFlowKernel(Kernel):
+class DataFlowKernel(TaskGraph):
     """One run: made by `cnflow.load`, ended by `cleanup`.
 
     As a context manager it ends as ``Config(exit_mode=...)`` says: it waits for all tasks, or, when the block raised,
@@ -67,7 +67,7 @@ class DataFlowKernel(Kernel):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: AppOptions = NO_OPTIONS,
-        wishes: Wishes = NO_WISHES,
+        wishes: CallOptions = NO_CALL_OPTIONS,
     ) -> AppFuture:
         """Make a task of one call of *app*, whose files are staged; returns at once, or as `Config.max_pending` says.
 
@@ -76,7 +76,7 @@ class DataFlowKernel(Kernel):
         """
         if self._room.limit is not None:
             self._room.wait()
-        if wishes is not NO_WISHES or holds_files(args, kwargs):
+        if wishes is not NO_CALL_OPTIONS or holds_files(args, kwargs):
             return self._data.run(app, args, kwargs, options, wishes)
         return self.enter(app, args, kwargs, options).future
 
@@ -93,7 +93,7 @@ class DataFlowKernel(Kernel):
     @property
     def executors(self) -> Mapping[str, Executor]:
         """The live executors by label, those made for an image included."""
-        return {label: executor for label, executor in list(self._executors.items()) if label != joining.LABEL}
+        return {label: executor for label, executor in list(self._executors.items()) if label != join_apps.LABEL}
 
     @property
     def cleanup_called(self) -> bool:
@@ -223,7 +223,7 @@ class DataFlowKernel(Kernel):
         """Start the executors, let other processes ask, and tell whoever asked by `on_load`."""
         for executor in list(self._executors.values()):
             executor.start(self._room.passing(self._report))
-        desk = Desk(Path(self.run_dir), lambda question: answer(self, question))
+        desk = ControlServer(Path(self.run_dir), lambda question: answer(self, question))
         self.on_cleanup(desk.close)
         desk.open()
         for callback in _on_load:

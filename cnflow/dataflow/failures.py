@@ -5,14 +5,14 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.futures import title_of_future
-from cnflow.dataflow.verdicts import error_of
+from cnflow.dataflow.futures.app_future import title_of_future
+from cnflow.dataflow.retry import error_of
 from cnflow.errors import DependencyError
 from cnflow.model.task import TaskState, title_of
 
 if TYPE_CHECKING:
-    from cnflow.dataflow.futures import AppFuture
-    from cnflow.dataflow.outside import OutsideFutures
+    from cnflow.dataflow.external_futures import ExternalFutures
+    from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.dataflow.records import TaskRecord
     from cnflow.ids import TaskId
 
@@ -24,7 +24,7 @@ class Failures:
         outside: futures of others, which tasks may depend on too.
     """
 
-    def __init__(self, outside: OutsideFutures) -> None:
+    def __init__(self, outside: ExternalFutures) -> None:
         self._outside = outside
         self._futures: dict[TaskId, AppFuture] = {}
         self._errors: dict[TaskId, BaseException] = {}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS
 from cnflow.dataflow.reference_names import ReferenceNames
-from cnflow.dataflow.wishes import NO_WISHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from cnflow.dataflow.futures import AppFuture
+    from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.model.task import AppFunction
 
 
@@ -87,7 +87,7 @@ class TaskRecord(ReferenceNames):
         self.memo_key: bytes | None = None
         self.wants_memo = False
         self.ignored: Sequence[str] = ()
-        self.wishes = NO_WISHES
+        self.wishes = NO_CALL_OPTIONS
         self.cancelling = False
         self.depends: Sequence[Future[Any]] = ()
         self.fails: Sequence[str] = ()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnflow.model.task import AppKind, TaskState
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cnflow.dataflow.futures import AppFuture
+    from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.ids import TaskId
     from cnflow.model.task import AppFunction
 
@@ -89,7 +89,9 @@ class ReferenceNames:
             KeyError: there is none; offers the nearest.
         """
         if name not in FIELDS:
-            raise KeyError(f"A task's record has no field {name!r}.{nearest(name, FIELDS)} Known: {', '.join(FIELDS)}.")
+            raise KeyError(
+                f"A task's record has no field {name!r}.{did_you_mean(name, FIELDS)} Known: {', '.join(FIELDS)}."
+            )
         return getattr(self, name)
 
     def __contains__(self, name: object) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-class Place(NamedTuple):
+class RoutableExecutor(NamedTuple):
     """What the router knows of an executor."""
 
     label: str
@@ -37,19 +37,19 @@ class Router:
     """
 
     def __init__(
-        self, places: Sequence[Place], clone: Callable[[str, str, str], None], *, ignore_images: bool = False
+        self, places: Sequence[RoutableExecutor], clone: Callable[[str, str, str], None], *, ignore_images: bool = False
     ) -> None:
-        self._places: dict[str, Place] = {place.label: place for place in places}
+        self._places: dict[str, RoutableExecutor] = {place.label: place for place in places}
         self._clone = clone
         self._ignore_images = ignore_images
         self._answers: dict[tuple[str, str | tuple[str, ...]], itertools.cycle[str]] = {}
 
     @property
-    def places(self) -> Mapping[str, Place]:
+    def places(self) -> Mapping[str, RoutableExecutor]:
         """Executors by label."""
         return self._places
 
-    def add(self, place: Place) -> None:
+    def add(self, place: RoutableExecutor) -> None:
         """One more executor, of the user's own."""
         self._places[place.label] = place
         self._answers.clear()
@@ -77,7 +77,7 @@ class Router:
         bare = [place.label for place in allowed if not place.image and not place.needs_image]
         return bare or self._only_images(allowed)
 
-    def _allowed(self, wished: str | tuple[str, ...]) -> list[Place]:
+    def _allowed(self, wished: str | tuple[str, ...]) -> list[RoutableExecutor]:
         if wished == "all":
             return list(self._places.values())
         labels = (wished,) if isinstance(wished, str) else wished
@@ -88,7 +88,7 @@ class Router:
             raise ConfigurationError("executors=[] names no executor; leave it out to use all of them.")
         return [place for place in self._places.values() if place.label in labels or place.template in labels]
 
-    def _only_images(self, allowed: Sequence[Place]) -> list[str]:
+    def _only_images(self, allowed: Sequence[RoutableExecutor]) -> list[str]:
         with_image = [place.label for place in allowed if place.image]
         if with_image and not self._ignore_images:
             return with_image
@@ -98,7 +98,7 @@ class Router:
             "image=..., or add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
         )
 
-    def _make(self, image: str, allowed: Sequence[Place]) -> str:
+    def _make(self, image: str, allowed: Sequence[RoutableExecutor]) -> str:
         # A provider of containers goes before one of plain processes, which can only say that it has none.
         templates = [place for place in allowed if place.can_clone and not place.image]
         templates.sort(key=lambda place: not place.needs_image)

@@ -15,8 +15,8 @@ from cnflow.model.task import TaskState, title_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cnflow.dataflow.actions import Step
     from cnflow.dataflow.records import TaskRecord
-    from cnflow.dataflow.steps import Step
     from cnflow.ids import TaskId
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.words import under
+from cnflow.text import under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

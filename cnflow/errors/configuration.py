@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,7 @@ class UnknownNameError(ConfigurationError):
 
     def __str__(self) -> str:
         known = ", ".join(self.known) or "none"
-        return f"No {self.what} is called {self.name!r}.{nearest(self.name, self.known)} Known: {known}."
+        return f"No {self.what} is called {self.name!r}.{did_you_mean(self.name, self.known)} Known: {known}."
 
 
 class MissingExtraError(ConfigurationError):

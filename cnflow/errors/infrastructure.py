@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.words import signal_name, under
+from cnflow.text import signal_name, under
 
 
 class InfrastructureError(CnflowError):

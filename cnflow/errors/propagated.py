@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.words import in_a_sentence, said, shortened
+from cnflow.text import describe_error, in_a_sentence, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class PropagatedError(CnflowError):
         return tasks[::-1]
 
     def __str__(self) -> str:
-        reason = said(self.root_cause)
+        reason = describe_error(self.root_cause)
         tasks = " -> ".join(map(in_a_sentence, shortened(self.chain())))
         more = f"\n  Failed too: {', '.join(in_a_sentence(name) for _, name in self.others)}" if self.others else ""
         return f"Root cause: {reason}\n  {tasks}{more}"

@@ -10,7 +10,7 @@ import sys
 import msgspec
 
 from cnflow.interchange.loop import Loop
-from cnflow.interchange.settings import InterchangeSettings
+from cnflow.model.interchange_settings import InterchangeSettings
 
 
 def _first_line() -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cnflow.ids import ManagerId, TaskId
-    from cnflow.wire.managers import AskTask, ManagerInfo
+    from cnflow.wire.manager_messages import AskTask, ManagerInfo
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 

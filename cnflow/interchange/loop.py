@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 from cnflow.clock import SystemClock
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
-from cnflow.interchange.restarted import Restarted
+from cnflow.interchange.recovery import RecoveringInterchange
 from cnflow.interchange.state import Interchange
-from cnflow.model.settings import PROTOCOL
+from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.managers import AskStanding, AskTask, Hold, TaskNow
-from cnflow.wire.manners import Manners
+from cnflow.wire.manager_messages import AskStanding, AskTask, Hold, TaskNow
+from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.stream import Stream
 
 if TYPE_CHECKING:
-    from cnflow.interchange.settings import InterchangeSettings
+    from cnflow.model.interchange_settings import InterchangeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ class Loop:
         self._period = Seconds(settings.heartbeat_period)
         self._state = _state_for(settings, self._clock.now())
         self._session = os.urandom(8)
-        self._next_nod = Seconds(0.0 if isinstance(self._state, Restarted) else math.inf)
-        self._manners, self._strangers = Manners(), Manners()
+        self._next_nod = Seconds(0.0 if isinstance(self._state, RecoveringInterchange) else math.inf)
+        self._manners, self._strangers = MalformedMessageLimit(), MalformedMessageLimit()
         self._context = sockets.context()
         self._door = sockets.Doorkeeper(self._context, settings.block_keys) if settings.secret_key else None
         self._managers, port = sockets.serve(
@@ -100,7 +100,7 @@ class Loop:
 
     def _introduce(self, now: Seconds) -> None:
         """After a restart, ask the managers to come back."""
-        assert isinstance(self._state, Restarted)
+        assert isinstance(self._state, RecoveringInterchange)
         introductions = self._state.introductions()
         self._do(introductions)
         pause = _RARE_NOD if self._state.is_settled(now) else _NOD
@@ -130,7 +130,7 @@ class Loop:
                 tasks = msg.pair(message.tasks, attached)
                 self._do(self._state.submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
             elif isinstance(message, msg.Again):
-                assert isinstance(self._state, Restarted)  # nobody else is sent that
+                assert isinstance(self._state, RecoveringInterchange)  # nobody else is sent that
                 self._do(self._state.again(message.functions, msg.pair(message.tasks, attached)))
             elif isinstance(message, msg.Stop):
                 return False
@@ -243,7 +243,7 @@ def _state_for(settings: InterchangeSettings, now: Seconds) -> Interchange:
         return Interchange(PROTOCOL, period, threshold)
     awaited = {ManagerId(bytes.fromhex(digits)): block for digits, block in settings.awaited.items()}
     departed = [ManagerId(bytes.fromhex(digits)) for digits in settings.departed]
-    return Restarted(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
+    return RecoveringInterchange(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
 
 
 def _order_in(

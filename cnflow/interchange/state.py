@@ -35,10 +35,10 @@ from cnflow.interchange.actions import (
     TellUp,
     results_in,
 )
-from cnflow.interchange.known import Known, idle_times
-from cnflow.interchange.matching import Slots, match
-from cnflow.interchange.placing import Placing
-from cnflow.wire.managers import Standing
+from cnflow.interchange.manager_record import ManagerRecord, idle_times
+from cnflow.interchange.scheduler.fifo import FreeSlots, match
+from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
+from cnflow.wire.manager_messages import Standing
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId, ManagerId, TaskId
     from cnflow.units import Seconds
-    from cnflow.wire.managers import AskTask, ManagerInfo
+    from cnflow.wire.manager_messages import AskTask, ManagerInfo
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 
@@ -66,9 +66,9 @@ class Interchange:
         self._threshold = heartbeat_threshold
         self._functions: dict[FunctionId, Function] = {}
         self._queue: deque[TaskParcel] = deque()
-        self._managers: dict[ManagerId, Known] = {}
-        self._slots = Slots()
-        self._placing = Placing(self._managers, self._slots)
+        self._managers: dict[ManagerId, ManagerRecord] = {}
+        self._slots = FreeSlots()
+        self._placing = ResourceScheduler(self._managers, self._slots)
         self._is_mixed = False
         """Some task has ever said what it needs."""
 
@@ -131,7 +131,7 @@ class Interchange:
             advice = "rebuild the image's capsule with the driver's cnflow"
             return [Refuse(manager, f"the manager speaks {spoken}: {advice}")]
         actions = self._lose(manager, "it registered anew") if manager in self._managers else []
-        self._managers[manager] = Known(info, now)
+        self._managers[manager] = ManagerRecord(info, now)
         actions.append(TellUp(manager, info))
         actions += results_in(self._placing.joined(manager))
         if held:

@@ -33,7 +33,7 @@ class Executor(Protocol):
     """What brings its tasks their files, the first that can; None is `cnflow.staging.default_staging`."""
 
     working_dir: str
-    """Folder on its nodes under which staged files go; empty lets `cnflow.dataflow.data_manager` choose."""
+    """Folder on its nodes under which staged files go; empty lets `cnflow.dataflow.file_staging` choose."""
 
     def start(self, report: Report) -> None:
         """Begin, without waiting for resources: tasks may be submitted at once.

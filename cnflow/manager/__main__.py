@@ -20,9 +20,9 @@ def _use_root_only() -> None:
 
 def main() -> int:
     """Run a manager; its exit code is 0 when it was told to end."""
-    from cnflow.manager.crew import Crew  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.manager.errors import CannotBeginError  # noqa: PLC0415 - the same
-    from cnflow.model.settings import ManagerSettings  # noqa: PLC0415 - the same
+    from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
     file = pathlib.Path(sys.argv[1])
@@ -32,7 +32,7 @@ def main() -> int:
     except OSError:
         logging.getLogger(__name__).warning("cannot remove %s", file)
     try:
-        crew = Crew(settings)
+        crew = WorkerFactory(settings)
         crew.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - and with it ZeroMQ, while the workers start
 

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any
 from cnflow.clock import SystemClock
 from cnflow.ids import WorkerRank
 from cnflow.manager import actions as on
-from cnflow.manager.connecting import endpoint_of, info_of
-from cnflow.manager.course import Course
-from cnflow.manager.ending import Stage
-from cnflow.manager.memory import OutOfMemory
-from cnflow.manager.processes import WorkerProcess, end
-from cnflow.manager.recent import Recent
-from cnflow.manager.records import parcel_of, record_of
-from cnflow.manager.slots import Pace
+from cnflow.manager.node.oom import OutOfMemory
+from cnflow.manager.prefetch import Prefetch
+from cnflow.manager.registration import endpoint_of, info_of
+from cnflow.manager.sent_results import SentResults
+from cnflow.manager.shutdown import ShutdownWatch, Stage
 from cnflow.manager.state import Manager
+from cnflow.manager.workers.codec import parcel_of, record_of
+from cnflow.manager.workers.process import WorkerProcess, end
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.managers import AskTask, TaskNow
-from cnflow.wire.manners import Manners
-from cnflow.wire.payload import MINOR
+from cnflow.wire.manager_messages import AskTask, TaskNow
+from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.pipe import ResultKind
+from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
-    from cnflow.manager.crew import Crew
-    from cnflow.model.settings import ManagerSettings
+    from cnflow.manager.workers.factory import WorkerFactory
+    from cnflow.model.manager_settings import ManagerSettings
     from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
@@ -42,21 +41,21 @@ class Loop:
         crew: starts its workers; some may live already.
     """
 
-    def __init__(self, settings: ManagerSettings, crew: Crew) -> None:
+    def __init__(self, settings: ManagerSettings, crew: WorkerFactory) -> None:
         self._settings = settings
         self._clock = SystemClock()
         self._crew = crew
         image = f"image {settings.image}, " if settings.image else ""
         where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
-        self._state = Manager(crew.slots, Pace(settings.prefetch), MINOR, where, accelerators)
+        self._state = Manager(crew.slots, Prefetch(settings.prefetch), MINOR, where, accelerators)
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
-        self._course = Course.of(settings, self._clock.now())
+        self._course = ShutdownWatch.of(settings, self._clock.now())
         self._poller = sockets.poller()
         self._window, self._session = 0, b""
-        self._recent, self._manners = Recent(), Manners()
+        self._recent, self._manners = SentResults(), MalformedMessageLimit()
         self._going = True
         self._exitcode = 0
 

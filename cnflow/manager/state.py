@@ -20,7 +20,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from cnflow.manager import answers
+from cnflow.manager import own_results
 from cnflow.manager.actions import (
     Action,
     GiveFunction,
@@ -31,9 +31,9 @@ from cnflow.manager.actions import (
     StartWorker,
     StopTask,
 )
-from cnflow.manager.exits import Exit
-from cnflow.manager.lending import Lending
-from cnflow.manager.worker import Worker
+from cnflow.manager.node.accelerators import AcceleratorPool
+from cnflow.manager.workers.exit import Exit
+from cnflow.manager.workers.worker import Worker
 from cnflow.units import Seconds
 from cnflow.wire.pipe import ResultKind
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from cnflow.ids import FunctionId, WorkerRank
-    from cnflow.manager.slots import Pace
+    from cnflow.manager.prefetch import Prefetch
     from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
 GRACE = Seconds(2.0)
@@ -63,7 +63,7 @@ class Manager:
         accelerators: of the node; the first are the workers' own, by their rank.
     """
 
-    def __init__(self, slots: int, pace: Pace, python: str, where: str, accelerators: int = 0) -> None:
+    def __init__(self, slots: int, pace: Prefetch, python: str, where: str, accelerators: int = 0) -> None:
         self.slots = slots
         self._pace = pace
         self._python = python
@@ -71,7 +71,7 @@ class Manager:
         self._functions: dict[FunctionId, Function] = {}
         self._queue: deque[TaskParcel] = deque()
         self._workers: dict[WorkerRank, Worker] = {}
-        self._lending = Lending(slots, accelerators)
+        self._lending = AcceleratorPool(slots, accelerators)
         self._has_accelerators = accelerators > 0
         self._promised: dict[WorkerRank, TaskParcel] = {}
         """Tasks of workers that are started anew to see other accelerators."""
@@ -133,14 +133,14 @@ class Manager:
         """The manager is to end soon: what was not begun is handed back, also what is on its way here."""
         self._is_draining = self._is_ending = True
         waiting = (*self._queue, *self._promised.values())
-        self._results += [answers.handed_back(task.id, self._where) for task, _ in waiting]
+        self._results += [own_results.handed_back(task.id, self._where) for task, _ in waiting]
         self._queue.clear()
         self._promised.clear()
 
     def cut(self) -> None:
         """The workers were ended: hand back what they ran."""
         for worker in self._workers.values():
-            self._results += answers.on_cut_off([task.id for task, _ in worker.tasks], self._where)
+            self._results += own_results.on_cut_off([task.id for task, _ in worker.tasks], self._where)
             worker.tasks.clear()
 
     @property
@@ -154,7 +154,7 @@ class Manager:
         for function in functions:
             self._functions[function.id] = function  # type: ignore[index]  # plain bytes on the wire
         if self._is_ending:
-            self._results += [answers.handed_back(task.id, self._where) for task, _ in tasks]
+            self._results += [own_results.handed_back(task.id, self._where) for task, _ in tasks]
             return
         for parcel in tasks:
             self._admit(parcel)
@@ -190,7 +190,7 @@ class Manager:
             self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
         promised = [rank for rank, (task, _) in self._promised.items() if task.id in wanted]
         dropped += [self._promised.pop(rank)[0].id for rank in promised]
-        self._results += [answers.cancelled(number) for number in dropped]
+        self._results += [own_results.cancelled(number) for number in dropped]
         actions: list[Action] = []
         for rank, worker in self._workers.items():
             first = worker.given - len(worker.tasks)
@@ -286,7 +286,7 @@ class Manager:
         if python in {"", self._python}:
             self._queue.append(parcel)
             return
-        self._results.append(answers.refused(task.id, python, self._python, self._where))
+        self._results.append(own_results.refused(task.id, python, self._python, self._where))
 
     def _write(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function  # type: ignore[assignment]  # plain bytes on the wire

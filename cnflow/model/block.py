@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.ids import BlockId, RunId
-    from cnflow.model.settings import ManagerSettings
+    from cnflow.model.manager_settings import ManagerSettings
 
 
 class BlockState(enum.Enum):

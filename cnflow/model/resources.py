@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from cnflow.errors import ConfigurationError
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 _UNITS = {
     "": 1,
@@ -50,7 +50,7 @@ class Resources(NamedTuple):
         for name in given:
             if name not in cls._fields:
                 known = ", ".join(cls._fields)
-                near = nearest(str(name), cls._fields)
+                near = did_you_mean(str(name), cls._fields)
                 raise ConfigurationError(f"resources know no {name!r}.{near} Known: {known}.")
         said = {name: value for name, value in given.items() if value is not None}
         if "cores" in said and not (_is_number(said["cores"]) and said["cores"] > 0):

@@ -1,13 +1,13 @@
 """Moves files to where a task sees them, and back; the kernel asks `staging_for` who is to do it."""
 
-from cnflow.staging.choice import Direction, default_staging, staging_for
 from cnflow.staging.downloads import (
     FTPInTaskStaging,
     FTPSeparateTaskStaging,
     HTTPInTaskStaging,
     HTTPSeparateTaskStaging,
 )
-from cnflow.staging.files import NoOpFileStaging
+from cnflow.staging.file import NoOpFileStaging
+from cnflow.staging.select import Direction, default_staging, staging_for
 from cnflow.staging.zip import ZipFileStaging
 
 __all__ = [

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError
 from cnflow.interfaces.staging import Staging
-from cnflow.staging.names import name_of
-from cnflow.worker.fetching import Patience
-from cnflow.worker.staged import Fetching, as_function, fetch_file
+from cnflow.staging.file_names import name_of
+from cnflow.tasks.staging.download import Patience
+from cnflow.tasks.staging.wrappers import Fetching, as_function, fetch_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

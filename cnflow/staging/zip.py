@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import ConfigurationError, ZipAuthorityError
 from cnflow.interfaces.staging import Staging
-from cnflow.staging.names import safe_name
-from cnflow.worker.staged import MakingFolders, add_file, as_function, extract_file
+from cnflow.staging.file_names import safe_name
+from cnflow.tasks.staging.wrappers import MakingFolders, add_file, as_function, extract_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

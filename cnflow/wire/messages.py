@@ -1,7 +1,7 @@
 """Control messages between driver, interchange and managers: MessagePack arrays, never pickles.
 
 A message is one frame for its head and one frame for each large part of the tasks or results that it carries. Raising
-`cnflow.model.settings.PROTOCOL` goes with every change here (a test compares).
+`cnflow.model.manager_settings.PROTOCOL` goes with every change here (a test compares).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 
 import msgspec
 
-from cnflow.wire.managers import AskStanding, AskTask, Hold, ManagerInfo, Message, Needs, Standing, TaskNow
-from cnflow.wire.payload import OUT_OF_BAND, Payload
+from cnflow.wire.base import Message
+from cnflow.wire.manager_messages import AskStanding, AskTask, Hold, ManagerInfo, Needs, Standing, TaskNow
+from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
     from cnflow.wire.pipe import Part

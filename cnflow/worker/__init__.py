@@ -1,5 +1,5 @@
 """Runs one task at a time, in a fresh process of the user's own environment.
 
-Imports the standard library and, through `cnflow.wire.payload`, cloudpickle; nothing else, so that the user's packages
-never meet ours. Written for Python 3.9.
+Imports the standard library and, through `cnflow.wire.serialization`, cloudpickle; nothing else, so that the user's
+packages never meet ours. Written for Python 3.9.
 """

@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from cnflow.model.task import RunOptions
-from cnflow.wire import payload
+from cnflow.tasks.call import PYTHON, Call, CallContext, call, describe, outputs_checked
+from cnflow.tasks.stopping import Cancelled
+from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
-from cnflow.worker.run import PYTHON, Call, Place, call, describe, outputs_checked
-from cnflow.worker.stopping import Cancelled, Guard
+from cnflow.worker.interruption import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
     with socket.socket(fileno=descriptor) as manager:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
-        runner = _Runner(guard, Place(guard, sandbox))
+        runner = _Runner(guard, CallContext(guard, sandbox))
         for record in _records(manager):
             if record.type == ToWorker.FUNCTION:
                 runner.learn(record)
@@ -68,14 +69,14 @@ def _loader(body: bytes) -> Callable[[], Callable[..., Any]]:
 
     def load() -> Callable[..., Any]:
         if not loaded:
-            loaded.append(payload.load(body))
+            loaded.append(serialization.load(body))
         return loaded[0]
 
     return load
 
 
 class _Runner:
-    def __init__(self, guard: Guard, place: Place) -> None:
+    def __init__(self, guard: Guard, place: CallContext) -> None:
         self._guard = guard
         self._place = place
         self._functions: dict[bytes, _Function] = {}
@@ -94,7 +95,7 @@ class _Runner:
         try:
             try:
                 self._guard.begin(function.name, record.seconds)
-                value = self._call(function, payload.load(body, buffers))
+                value = self._call(function, serialization.load(body, buffers))
             finally:
                 self._guard.end()
             seconds = time.perf_counter() - begin
@@ -118,7 +119,7 @@ class _Runner:
         args, kwargs, options = loaded
         what = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
         if function.kind == PYTHON:
-            from cnflow.worker.surroundings import call_within  # noqa: PLC0415 - most workers need none
+            from cnflow.tasks.environment import call_within  # noqa: PLC0415 - most workers need none
 
             return outputs_checked(what, call_within(what, self._guard, self._place.sandbox))
         return outputs_checked(what, call(what, self._place))
@@ -126,7 +127,7 @@ class _Runner:
 
 def _packed(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
     try:
-        result, out_of_band, python = payload.dump(value)
+        result, out_of_band, python = serialization.dump(value)
     except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
         result = f"{type(value).__qualname__}: {error}".encode()
@@ -134,7 +135,7 @@ def _packed(kind: ResultKind, task: int, seconds: float, value: object) -> list[
 
 
 def _dump_body(value: object) -> bytes:
-    return payload.dump_in_band(value)
+    return serialization.dump_in_band(value)
 
 
 def _write(manager: socket.socket, chunks: list[Part]) -> None:
@@ -146,7 +147,7 @@ def _tidy_up(sandbox: str) -> None:
     """Remove what a killed predecessor left; there is hardly ever anything."""
     folder, name = os.path.split(sandbox)
     if any(entry.startswith(f"{name}-") for entry in os.listdir(folder)):  # noqa: PTH208 - pathlib is slow to import
-        from cnflow.worker.sandbox import remove_leftovers  # noqa: PLC0415 - the same
+        from cnflow.tasks.sandbox import remove_leftovers  # noqa: PLC0415 - the same
 
         remove_leftovers(sandbox)
 

@@ -12,8 +12,8 @@ from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError, ImageUnusableError
 from cnflow.ids import NativeId
 from cnflow.model.block import BlockState
-from cnflow.providers import sessions
-from cnflow.providers.local import LocalBlocks
+from cnflow.providers._shared import process_sessions
+from cnflow.providers.local.provider import LocalBackend
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def start(fake_root, request_for, report_of, capsule_cache):
 
     def run(**settings):
         provider, request = (
-            LocalBlocks(LocalProvider(**settings), cache_dir=capsule_cache, root=fake_root),
+            LocalBackend(LocalProvider(**settings), cache_dir=capsule_cache, root=fake_root),
             request_for(),
         )
         block = provider.submit(request)
@@ -44,20 +44,20 @@ def test_a_block_has_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(start
 def test_no_process_of_a_block_remains_also_none_in_a_group_of_its_own(start, until, tmp_path, ended_by):
     provider, block, report = start(environment={"FAKE_MANAGER": "family"})
     child = int(until(lambda: _word_after("child", tmp_path / "block-0.log")))
-    since = sessions.started(child)
-    assert sessions.lives(child, since)
+    since = process_sessions.started(child)
+    assert process_sessions.lives(child, since)
     if ended_by == "crash":
         os.kill(report["pid"], signal.SIGKILL)
         until(lambda: provider.status([block])[block].state is BlockState.FAILED)
     else:
         provider.cancel([block])
-    until(lambda: not sessions.lives(child, since))
+    until(lambda: not process_sessions.lives(child, since))
 
 
 def test_a_later_process_of_the_same_id_is_neither_seen_nor_ended(fake_root):
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        provider, block = LocalBlocks(LocalProvider(), root=fake_root), NativeId(f"{bystander.pid}:1")
+        provider, block = LocalBackend(LocalProvider(), root=fake_root), NativeId(f"{bystander.pid}:1")
         assert provider.status([block])[block].state is BlockState.GONE
         provider.cancel([block])
         assert bystander.poll() is None
@@ -78,7 +78,7 @@ def test_modules_beside_the_users_script_are_found(start, monkeypatch, tmp_path)
 
 def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, request_for, until):
     (fake_root / "cnflow" / "manager" / "__main__.py").write_text("import sys; print(sys.argv[1]); sys.exit(1)")
-    provider, request = LocalBlocks(LocalProvider(), root=fake_root), request_for()
+    provider, request = LocalBackend(LocalProvider(), root=fake_root), request_for()
     block = provider.submit(request)
     until(lambda: provider.status([block])[block].state is BlockState.FAILED)
     assert not Path(request.log_file.read_text().strip()).exists()
@@ -88,7 +88,7 @@ def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, req
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
 def test_another_interpreter_gets_its_capsule(minor, pythons, request_for, capsule_cache, until):
-    provider, request = LocalBlocks(LocalProvider(python=pythons[minor]), cache_dir=capsule_cache), request_for()
+    provider, request = LocalBackend(LocalProvider(python=pythons[minor]), cache_dir=capsule_cache), request_for()
     assert provider.prepare("") == ""
     block = provider.submit(request)
     try:
@@ -118,7 +118,7 @@ def test_an_interpreter_that_does_not_start_is_told_of_in_its_own_words(tmp_path
     if script:
         python.write_text(script)
         python.chmod(0o755)
-    provider = LocalBlocks(LocalProvider(python=str(python)))
+    provider = LocalBackend(LocalProvider(python=str(python)))
     with pytest.raises(BlockRejectedError, match=words):
         provider.prepare("")
     with pytest.raises(BlockRejectedError, match=words):
@@ -133,7 +133,7 @@ def test_an_interpreter_without_a_capsule_is_named(tmp_path):
     )
     python.chmod(0o755)
     with pytest.raises(ImageUnusableError, match=r"Python 2\.7\.18 on x86_64 with musl"):
-        LocalBlocks(LocalProvider(python=str(python))).prepare("")
+        LocalBackend(LocalProvider(python=str(python))).prepare("")
 
 
 def test_a_log_file_that_cannot_be_written_rejects_the_block(fake_root, request_for, tmp_path):
@@ -141,7 +141,7 @@ def test_a_log_file_that_cannot_be_written_rejects_the_block(fake_root, request_
 
     request = replace(request_for(), log_file=tmp_path / "none" / "x.log")
     with pytest.raises(BlockRejectedError, match=r"none/x\.log"):
-        LocalBlocks(LocalProvider(), root=fake_root).submit(request)
+        LocalBackend(LocalProvider(), root=fake_root).submit(request)
 
 
 def _word_after(word, file):

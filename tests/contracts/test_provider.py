@@ -9,8 +9,8 @@ from cnflow.config import DockerProvider, LocalProvider
 from cnflow.errors import BlockRejectedError
 from cnflow.ids import NativeId
 from cnflow.model.block import BlockState
-from cnflow.providers.docker import DockerBlocks
-from cnflow.providers.local import LocalBlocks
+from cnflow.providers.docker import DockerBackend
+from cnflow.providers.local.provider import LocalBackend
 
 
 class ProviderContract:
@@ -113,7 +113,7 @@ class TestLocalBlocks(ProviderContract):
 
     @pytest.fixture
     def make(self, fake_root):
-        return lambda environment: LocalBlocks(LocalProvider(environment=environment), root=fake_root)
+        return lambda environment: LocalBackend(LocalProvider(environment=environment), root=fake_root)
 
 
 @pytest.mark.docker
@@ -133,6 +133,6 @@ class TestDockerBlocks(ProviderContract):
 
         def provider(environment):
             settings = DockerProvider(environment=environment)
-            return DockerBlocks(settings, cache_dir=capsule_cache, capsule=lambda _kind, _cache: tar)
+            return DockerBackend(settings, cache_dir=capsule_cache, capsule=lambda _kind, _cache: tar)
 
         return provider

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import cnflow
-from cnflow import Config, live, python_app
+from cnflow import Config, control_socket, python_app
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.providers import LocalProvider
@@ -145,8 +145,8 @@ def test_another_process_is_told_the_blocks(held, tmp_path):
 def test_a_run_in_a_folder_with_a_long_name_can_be_asked(tmp_path):
     runs = tmp_path / ("long" * 30) / ("longer" * 20)
     with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(runs))) as dfk:
-        assert live.ask(live.going_on(runs), {"ask": "blocks"}) == {"blocks": []}
-        assert live.going_on(runs) == dfk.run_dir
+        assert control_socket.ask(control_socket.going_on(runs), {"ask": "blocks"}) == {"blocks": []}
+        assert control_socket.going_on(runs) == dfk.run_dir
 
 
 def test_a_question_that_nobody_knows_is_answered_with_those_that_are_known(tmp_path):
@@ -154,7 +154,7 @@ def test_a_question_that_nobody_knows_is_answered_with_those_that_are_known(tmp_
         cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk,
         pytest.raises(ConfigurationError, match="Known: blocks, explain"),
     ):
-        live.ask(dfk.run_dir, {"ask": "block"})
+        control_socket.ask(dfk.run_dir, {"ask": "block"})
 
 
 def test_the_newest_run_that_goes_on_is_asked(tmp_path):
@@ -162,13 +162,13 @@ def test_the_newest_run_that_goes_on_is_asked(tmp_path):
     with cnflow.load(config):
         pass
     with pytest.raises(ConfigurationError, match=r"goes on: the newest, .*000, has ended"):
-        live.going_on(tmp_path)
+        control_socket.going_on(tmp_path)
     with pytest.raises(ConfigurationError, match=r"The run in .*000 has ended"):
-        live.going_on(tmp_path / "000")
+        control_socket.going_on(tmp_path / "000")
     with cnflow.load(config):
         (tmp_path / "007").mkdir()  # ended, whatever it was
-        assert live.going_on(tmp_path).name == "001"
-    assert not list(tmp_path.rglob(live.FILE))
+        assert control_socket.going_on(tmp_path).name == "001"
+    assert not list(tmp_path.rglob(control_socket.FILE))
 
 
 def test_a_run_whose_driver_was_killed_has_ended(tmp_path):
@@ -179,7 +179,7 @@ def test_a_run_whose_driver_was_killed_has_ended(tmp_path):
     )
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (tmp_path / "runinfo" / "000" / live.FILE).exists()
+    assert (tmp_path / "runinfo" / "000" / control_socket.FILE).exists()
     assert command("blocks", cwd=tmp_path) == (2, ["No run in runinfo goes on: the newest, runinfo/000, has ended."])
 
 
@@ -187,7 +187,7 @@ def test_somebody_who_says_nothing_does_not_delay_the_end(tmp_path, monkeypatch)
     with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk:
         silent = socket.socket(socket.AF_UNIX)
         monkeypatch.chdir(dfk.run_dir)
-        silent.connect(live.FILE)
+        silent.connect(control_socket.FILE)
     with silent:
         assert silent.recv(1) == b""
 

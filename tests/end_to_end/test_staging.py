@@ -9,7 +9,7 @@ import pytest
 
 import cnflow
 from cnflow import AUTO_LOGNAME, Config, File, bash_app, join_app, python_app
-from cnflow.dataflow.data_futures import DataFuture
+from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import (
     ConfigurationError,
     DependencyError,

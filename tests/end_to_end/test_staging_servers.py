@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from cnflow.errors import StagingError
-from cnflow.worker.fetching import Patience, fetch
+from cnflow.tasks.staging.download import Patience, fetch
 
 QUICK = Patience(timeout=10.0, tries=3, pause=0.0)
 

@@ -11,7 +11,7 @@ SCRIPT = """\
 import sys, time
 import cnflow
 from cnflow import Config, python_app
-from cnflow.checkpoints import get_all_checkpoints
+from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints
 from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider
 

@@ -9,22 +9,22 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["cnflow"]):
-    from cnflow.interchange.restarted import Restarted
+    from cnflow.interchange.recovery import RecoveringInterchange
     from cnflow.interchange.state import Interchange
-    from cnflow.manager.slots import Pace
+    from cnflow.manager.prefetch import Prefetch
     from cnflow.manager.state import Manager
-    from cnflow.wire import managers
+    from cnflow.wire import manager_messages
     from cnflow.wire import messages as msg
 
 
 def interchange(data, attached):
     message = msg.decode_from_manager(data)
-    for state in (Interchange(5, 1, 9), Restarted(5, 1, 9, awaited={b"a": "0"}, departed=[b"b"], now=0)):
+    for state in (Interchange(5, 1, 9), RecoveringInterchange(5, 1, 9, awaited={b"a": "0"}, departed=[b"b"], now=0)):
         state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
         if isinstance(message, msg.Register):
             state.registered(b"a", message.info, 1, message.held)
         elif isinstance(message, msg.Done):
-            state.registered(b"a", managers.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
+            state.registered(b"a", manager_messages.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
             state.done(b"a", message.window, msg.pair(message.results, attached), 2)
         state.dispatch(10)
         state.ticked(20)
@@ -32,7 +32,7 @@ def interchange(data, attached):
 
 def manager(data, attached):
     message = msg.decode_to_manager(data)
-    state = Manager(1, Pace(0), "3.11", "here")
+    state = Manager(1, Prefetch(0), "3.11", "here")
     state.started()
     state.ready(0)
     if isinstance(message, msg.Work):

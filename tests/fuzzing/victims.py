@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 from nonsense import INFO, TO_INTERCHANGE, TO_MANAGER, frames_like
 
-from cnflow.interchange.settings import InterchangeSettings
-from cnflow.model.settings import ManagerSettings
+from cnflow.model.interchange_settings import InterchangeSettings
+from cnflow.model.manager_settings import ManagerSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import payload, sockets, stream
+from cnflow.wire import serialization, sockets, stream
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
 
-PATIENT = "import cnflow.wire.manners as m; m.PATIENCE = 10**9"
+PATIENT = "import cnflow.wire.peer_limits as m; m.PATIENCE = 10**9"
 ANSWER_WITHIN = 30.0
 
 
@@ -134,7 +134,7 @@ class Interchange(Victim):
     def prove_life(self):
         """A task goes to the friend and its result comes back."""
         number = next(self._numbers)
-        task = msg.task_parcel(number, b"g", payload.Payload(b"x"))
+        task = msg.task_parcel(number, b"g", serialization.Payload(b"x"))
         work = [msg.encode(msg.Work([msg.Function(b"g", "g", 0, "", b"")], [task[0]]))]
         self.driver.send(work)
         deadline = time.monotonic() + ANSWER_WITHIN

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cnflow.config import HighThroughputExecutor, ThreadPoolExecutor
-from cnflow.executors.high_throughput import HighThroughput
-from cnflow.executors.threads import Threads
+from cnflow.executors.high_throughput import HighThroughputBackend
+from cnflow.executors.threads.executor import ThreadPoolBackend
 from cnflow.ids import RunId, TaskId
 from cnflow.model.task import NO_OPTIONS, AppFunction, AppKind, RunOptions, TaskToRun
-from cnflow.providers.local import LocalBlocks
+from cnflow.providers.local.provider import LocalBackend
 
 
 class Driver:
@@ -77,7 +77,7 @@ def driving(executor):
 
 def high_throughput(folder, make_provider=None, **settings):
     made = HighThroughputExecutor(**settings)
-    return HighThroughput(made, make_provider or (lambda: LocalBlocks(made.provider)), RunId("test"), folder)
+    return HighThroughputBackend(made, make_provider or (lambda: LocalBackend(made.provider)), RunId("test"), folder)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def no_block(tmp_path):
 @pytest.fixture
 def threads():
     """Two threads."""
-    with driving(Threads(ThreadPoolExecutor(max_threads=2))) as driver:
+    with driving(ThreadPoolBackend(ThreadPoolExecutor(max_threads=2))) as driver:
         yield driver
 
 

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from cnflow.checkpoints import get_last_checkpoint
 from cnflow.dataflow.memo import LoadedCheckpoints, Memo
+from cnflow.dataflow.memo.checkpoint_paths import get_last_checkpoint
 
 WRITER = """
 import sys, threading

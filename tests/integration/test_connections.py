@@ -13,9 +13,9 @@ from cnflow import Config, python_app
 from cnflow.addresses import addresses_of_this_machine, first_reachable
 from cnflow.errors import BlockError, InterchangeLostError, SerializationError
 from cnflow.executors import HighThroughputExecutor
-from cnflow.model.settings import PROTOCOL
+from cnflow.model.manager_settings import PROTOCOL
 from cnflow.providers import LocalProvider
-from cnflow.wire import managers, sockets
+from cnflow.wire import manager_messages, sockets
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
@@ -76,7 +76,7 @@ def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
         server = sockets.new_key_pair()[0]
         for curve in (None, (server, *own)):
             stranger = sockets.connect(context, f"tcp://{address}:{port}", b"stranger", curve)
-            info = managers.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "evil", "0", "", 8, 1)
+            info = manager_messages.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "evil", "0", "", 8, 1)
             stranger.raw.send_multipart([msg.encode(msg.Register(info))])
             stranger.raw.send_multipart([msg.encode(msg.Done(8, []))])
             assert [add(n, 1).result(30) for n in range(20)] == list(range(1, 21))

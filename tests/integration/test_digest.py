@@ -4,13 +4,13 @@ import pytest
 
 from cnflow.config import HighThroughputExecutor, LocalProvider, ThreadPoolExecutor
 from cnflow.errors import ImageNotFoundError
-from cnflow.executors.high_throughput import HighThroughput
-from cnflow.executors.threads import Threads
+from cnflow.executors.high_throughput import HighThroughputBackend
+from cnflow.executors.threads.executor import ThreadPoolBackend
 from cnflow.ids import RunId
-from cnflow.providers.local import LocalBlocks
+from cnflow.providers.local.provider import LocalBackend
 
 
-class Images(LocalBlocks):
+class Images(LocalBackend):
     """Knows one image, which needs no container."""
 
     runs_images = True
@@ -27,7 +27,7 @@ def executor(tmp_path):
 
     def make(image, provider=Images):
         settings = HighThroughputExecutor(image=image, max_workers=1)
-        live = HighThroughput(settings, lambda: provider(LocalProvider()), RunId("test"), tmp_path)
+        live = HighThroughputBackend(settings, lambda: provider(LocalProvider()), RunId("test"), tmp_path)
         made.append(live)
         return live
 
@@ -44,10 +44,10 @@ def test_the_digest_is_the_providers(executor):
 
 
 def test_on_the_bare_node_there_is_none(executor):
-    live = executor("", LocalBlocks)
+    live = executor("", LocalBackend)
     live.start(lambda outcomes: None)
     assert live.digest.result(20) == ""
-    assert Threads(ThreadPoolExecutor()).digest.result(0) == ""
+    assert ThreadPoolBackend(ThreadPoolExecutor()).digest.result(0) == ""
 
 
 def test_an_image_that_cannot_be_had_has_none(executor):

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 import cnflow
-from cnflow import Config, python_app, usage
+from cnflow import Config, python_app, usage_tracking
 from cnflow.config import ThreadPoolExecutor
 
 NOBODY = "127.0.0.1:9"
@@ -160,6 +160,6 @@ def test_what_cannot_be_said_in_json_stays_here_and_the_log_says_so(tmp_path, re
 def test_no_message_is_longer_than_a_datagram(tmp_path, receiver):
     many = [ThreadPoolExecutor(label=f"t{number}") for number in range(4000)]
     config = Config(executors=many, usage_tracking=2, usage_address=receiver.address)
-    assert len(json.dumps(usage.start_message(config, "c", 0.0))) > 65507
-    usage.begin(config, dict)()
+    assert len(json.dumps(usage_tracking.start_message(config, "c", 0.0))) > 65507
+    usage_tracking.begin(config, dict)()
     assert receiver.message()["components"] == "too many"

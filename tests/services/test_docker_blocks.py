@@ -12,8 +12,8 @@ from cnflow.config import DockerProvider
 from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import BlockId
 from cnflow.model.block import BlockState
-from cnflow.providers.docker import DockerBlocks, create_arguments
-from cnflow.providers.docker.engine import create
+from cnflow.providers.docker import DockerBackend, create_arguments
+from cnflow.providers.docker.client import create
 
 pytestmark = pytest.mark.docker
 
@@ -32,7 +32,7 @@ def provide(tar, capsule_cache):
     made = []
 
     def make(**settings):
-        provider = DockerBlocks(DockerProvider(**settings), cache_dir=capsule_cache, capsule=lambda _k, _c: tar)
+        provider = DockerBackend(DockerProvider(**settings), cache_dir=capsule_cache, capsule=lambda _k, _c: tar)
         made.append(provider)
         return provider
 

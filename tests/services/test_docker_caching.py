@@ -8,8 +8,8 @@ import pytest
 
 import cnflow
 from cnflow import Config, python_app
-from cnflow.checkpoints import get_last_checkpoint
 from cnflow.config import DockerProvider, HighThroughputExecutor
+from cnflow.dataflow.memo.checkpoint_paths import get_last_checkpoint
 from cnflow.errors import ImageNotFoundError
 from cnflow.providers.docker.images import find
 

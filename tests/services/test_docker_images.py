@@ -10,7 +10,7 @@ import pytest
 from cnflow.capsule import MARKER_NAME, tag_of
 from cnflow.config import DockerProvider
 from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImageUnusableError
-from cnflow.providers.docker import DockerBlocks, unpack_capsule
+from cnflow.providers.docker import DockerBackend, unpack_capsule
 from cnflow.providers.docker.images import find
 
 pytestmark = pytest.mark.docker
@@ -30,7 +30,7 @@ def blocks(capsule_cache):
     made = []
 
     def make(**settings):
-        made.append(DockerBlocks(DockerProvider(**settings), cache_dir=capsule_cache))
+        made.append(DockerBackend(DockerProvider(**settings), cache_dir=capsule_cache))
         return made[-1]
 
     yield make
@@ -161,7 +161,7 @@ def test_a_capsule_runs_on_each_real_python_in_a_container(  # noqa: PLR0913, PL
     root = "import sys; sys.path.insert(0, __file__.rsplit('/cnflow/', 1)[0])\n"
     entry = fake_root / "cnflow/manager/__main__.py"
     entry.write_text(root + entry.read_text())
-    provider = DockerBlocks(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, capsule=capsule)
+    provider = DockerBackend(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, capsule=capsule)
     request = request_for(image)
     block = provider.submit(request)
     try:

@@ -23,7 +23,7 @@ from cnflow.errors import (
     UnknownNameError,
     WorkerLost,
 )
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 CLASSES = [
     cls
@@ -101,8 +101,8 @@ def test_a_name_that_is_near_to_nothing_is_answered_with_all_known():
 
 
 def test_nearest_is_silent_when_nothing_is_near():
-    assert nearest("retris", ["retries", "executors"]) == " Did you mean 'retries'?"
-    assert nearest("zzz", ["retries"]) == ""
+    assert did_you_mean("retris", ["retries", "executors"]) == " Did you mean 'retries'?"
+    assert did_you_mean("zzz", ["retries"]) == ""
 
 
 def test_a_missing_extra_comes_with_the_command_that_installs_it():

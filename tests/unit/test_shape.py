@@ -17,17 +17,30 @@ from cnflow.config.registry import EXECUTORS, PROVIDERS, load
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cnflow"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-LINES_OF_A_MODULE = 300
+LINES_OF_A_MODULE = 400
 LINES_OF_A_FUNCTION = 50
 
 COMPAT = ["compat/__init__", "compat/parsl/__init__", "compat/parsl/finder", "compat/parsl/names"]
 TRAVELS = [
-    *["__init__", "errors", "ids", "units", "clock", "addresses", "words", "model", "wire", "manager", "worker"],
+    *[
+        "__init__",
+        "errors",
+        "ids",
+        "units",
+        "clock",
+        "addresses",
+        "text",
+        "model",
+        "wire",
+        "tasks",
+        "manager",
+        "worker",
+    ],
     *COMPAT,
 ]
 """Modules and packages of cnflow that run on an image's own Python."""
 
-PICKLER = "cnflow.wire.payload"
+PICKLER = "cnflow.wire.serialization"
 """The only module that may import cloudpickle; it is there wherever a worker is."""
 
 

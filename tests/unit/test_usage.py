@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow import Config, usage
+from cnflow import Config, usage_tracking
 from cnflow.config import DockerProvider, HighThroughputExecutor, ThreadPoolExecutor, load_config
 from cnflow.errors import ConfigurationError
 from cnflow.model.task import TaskState
@@ -53,7 +53,7 @@ def test_a_class_tells_more_of_itself_if_it_wants_to_and_one_of_the_users_not_it
 
     htex = HighThroughputExecutor(provider=DockerProvider())
     config = Config(executors=[htex, MySecretMethod(max_threads=3)])
-    assert usage.components(config) == [
+    assert usage_tracking.components(config) == [
         "Config",
         "HighThroughputExecutor",
         "DockerProvider",
@@ -63,6 +63,6 @@ def test_a_class_tells_more_of_itself_if_it_wants_to_and_one_of_the_users_not_it
 
 def test_failed_tasks_are_those_that_failed_themselves_or_by_another():
     counts = {TaskState.DONE: 5, TaskState.FAILED: 2, TaskState.DEPENDENCY_FAILED: 1, TaskState.CANCELLED: 1}
-    told = usage.end_message(Config(project_name="p"), "c", 100.0, 102.5, counts)
+    told = usage_tracking.end_message(Config(project_name="p"), "c", 100.0, 102.5, counts)
     assert (told["app_count"], told["app_fails"], told["execution_time"], told["end"]) == (9, 3, 2.5, 102)
     assert told["project_name"] == "p"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnflow.utils import (
+from cnflow.compat.parsl.utils import (
     RepresentationMixin,
     execute_wait,
     get_all_checkpoints,

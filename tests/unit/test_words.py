@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.words import duration
+from cnflow.text import duration
 
 
 @pytest.mark.parametrize(

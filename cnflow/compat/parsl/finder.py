@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.compat.parsl.names import NAMES, why_not_covered
 from cnflow.errors import ConfigurationError, NotCoveredError
-from cnflow.model import plain
+from cnflow.model import pickle_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def install() -> None:
         )
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
-    plain.prelude = __package__  # for ``import parsl`` inside a task
+    pickle_hooks.prelude = __package__  # for ``import parsl`` inside a task
 
 
 class Finder(MetaPathFinder):

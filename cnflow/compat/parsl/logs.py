@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cnflow import logs
-from cnflow.config.logs import DATES, FORMAT, FileLogging, JSONLines, JSONLogging
+from cnflow.config.logging import DATES, FORMAT, FileLogging, JSONLines, JSONLogging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ class ParslFileLogging(FileLogging):
     format_string: str = FORMAT
 
     def handler(self, run_dir: Path) -> logging.Handler:
-        """See `cnflow.config.logs.LogConfig.handler`."""
+        """See `cnflow.config.logging.LogConfig.handler`."""
         made = logging.FileHandler(run_dir / "parsl.log", encoding="utf-8")
         made.setFormatter(logging.Formatter(self.format_string, datefmt=DATES))
         return made
@@ -31,7 +31,7 @@ class ParslJSONLogging(JSONLogging):
     logger: str = ""
 
     def handler(self, run_dir: Path) -> logging.Handler:
-        """See `cnflow.config.logs.LogConfig.handler`."""
+        """See `cnflow.config.logging.LogConfig.handler`."""
         made = logging.FileHandler(run_dir / "parsl.jsonlog", encoding="utf-8")
         made.setFormatter(JSONLines())
         return made

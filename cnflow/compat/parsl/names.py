@@ -25,8 +25,8 @@ _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
 _LOADER = _from(f"{_OURS}.runs", "DataFlowKernelLoader")
 _LOGGERS = _from(f"{_OURS}.logs", "set_file_logger", "set_stream_logger")
 _FILE = _from("cnflow.model.file", "File")
-_DATA_FUTURE = _from("cnflow.dataflow.data_futures", "DataFuture")
-_APP_FUTURE = _from("cnflow.dataflow.futures", "AppFuture")
+_DATA_FUTURE = _from("cnflow.dataflow.futures.data_future", "DataFuture")
+_APP_FUTURE = _from("cnflow.dataflow.futures.app_future", "AppFuture")
 _POOL = _from(f"{_OURS}.pool", "ParslPoolExecutor")
 _VERSION = _from(f"{_OURS}.version", "VERSION")
 _BAD_FILES = _from("cnflow.errors", "BadStdStreamFile", "MissingOutputs")
@@ -68,7 +68,7 @@ _FTP = _from("cnflow.staging", "FTPInTaskStaging", "FTPSeparateTaskStaging")
 _ZIP = {**_from("cnflow.staging", "ZipFileStaging"), **_from("cnflow.staging.zip", "zip_path_split")}
 _STAGING = _from("cnflow.interfaces", "Staging")
 _UTILS = _from(
-    "cnflow.utils",
+    "cnflow.compat.parsl.utils",
     "RepresentationMixin",
     "execute_wait",
     "get_all_checkpoints",

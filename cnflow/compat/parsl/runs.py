@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow import assemble, dataflow
 from cnflow import config as config_module
-from cnflow.checkpoints import get_all_checkpoints
 from cnflow.compat.parsl.config import Config
 from cnflow.compat.parsl.errors import InvalidResourceSpecification
 from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
 from cnflow.compat.parsl.resources import taken_from
 from cnflow.compat.parsl.states import STATE_OF, States
-from cnflow.dataflow import current
-from cnflow.dataflow.known import Answer
+from cnflow.dataflow import loaded_run
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS, CallOptions
+from cnflow.dataflow.memo.cache import CacheDecision
+from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints
 from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
-from cnflow.dataflow.wishes import NO_WISHES, Wishes
 from cnflow.errors import ConfigurationError
 from cnflow.model.task import AppFunction, AppKind
 
@@ -51,14 +51,14 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         assemble.start(self)
         self.run_dir = str(self.run_dir)  # type: ignore[assignment]  # text in Parsl, which scripts add to
 
-    def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> Answer:
+    def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
         known = self.memoizer.check_memo(record)
         if known is AS_USUAL:
             return super()._ask_memo(ready, record)
         if known is None:
-            return Answer.RUN
+            return CacheDecision.RUN
         record.value = known.result()
-        return Answer.KNOWN
+        return CacheDecision.KNOWN
 
     def submit(  # type: ignore[override]
         self,
@@ -93,7 +93,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         args: Sequence[Any],
         kwargs: dict[str, Any],
         options: AppOptions = NO_OPTIONS,
-        wishes: Wishes = NO_WISHES,
+        wishes: CallOptions = NO_CALL_OPTIONS,
     ) -> AppFuture:
         """As in cnflow, with what Parsl's keyword for resources asks for; where that is wrong, the task fails by it."""
         try:
@@ -139,7 +139,7 @@ def load(config: config_module.Config | None = None) -> DataFlowKernel:
     Raises:
         ConfigurationError: one is loaded already, or *config* is none.
     """
-    current.refuse_second()
+    loaded_run.refuse_second()
     if config is not None and not isinstance(config, config_module.Config):
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
     dfk = DataFlowKernel(config)
@@ -150,7 +150,7 @@ def load(config: config_module.Config | None = None) -> DataFlowKernel:
 class _Loader(type):
     @property
     def _dfk(cls) -> dataflow.DataFlowKernel | None:
-        return current.loaded()
+        return loaded_run.loaded()
 
 
 class DataFlowKernelLoader(metaclass=_Loader):

@@ -11,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cnflow.dataflow.memo.checkpoint_reader import LoadedCheckpoints
     from cnflow.dataflow.memo.checkpointer import Checkpointer, Mode
     from cnflow.dataflow.memo.files import id_of_file, telling_files_apart
+    from cnflow.dataflow.memo.in_memory import InFlight, Memo
     from cnflow.dataflow.memo.keys import key_of
-    from cnflow.dataflow.memo.loaded import LoadedCheckpoints
     from cnflow.dataflow.memo.store import CheckpointStore, Entry
-    from cnflow.dataflow.memo.table import InFlight, Memo
     from cnflow.dataflow.memo.values import id_for_memo
 
 __all__ = [
@@ -37,9 +37,9 @@ _HOMES = {
     "CheckpointStore": "store",
     "Checkpointer": "checkpointer",
     "Entry": "store",
-    "InFlight": "table",
-    "LoadedCheckpoints": "loaded",
-    "Memo": "table",
+    "InFlight": "in_memory",
+    "LoadedCheckpoints": "checkpoint_reader",
+    "Memo": "in_memory",
     "Mode": "checkpointer",
     "id_for_memo": "code",  # which registers how functions and classes are told apart
     "id_of_file": "files",

@@ -9,9 +9,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from cnflow.checkpoints import FILE, FOLDER, seconds_of_period
+from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDER
 from cnflow.dataflow.memo.store import CheckpointStore, Entry
 from cnflow.errors import BadCheckpoint
+from cnflow.units import seconds_of_period
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,7 +48,7 @@ class Checkpointer:
     Args:
         run_dir: folder of the run; the checkpoint's folder is made in it by the first write.
         mode: one of `Mode` or its value; None is manual.
-        period: between two writes in mode periodic, as `cnflow.checkpoints.seconds_of_period` takes it.
+        period: between two writes in mode periodic, as `cnflow.units.seconds_of_period` takes it.
         now: Unix time.
     """
 

@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.memo.errors import NoIdentityError
-from cnflow.dataflow.memo.foreign import parts_of
+from cnflow.dataflow.memo.third_party_types import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,21 +8,26 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.addresses import is_loopback
-from cnflow.blocks import BlockController, Scaling, Wires
+from cnflow.blocks import BlockController, Callbacks, Scaling
 from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
+from cnflow.executors.high_throughput.block_requests import (
+    ManagerEndpoint,
+    expected_slots,
+    interchange_settings,
+    request_for,
+)
+from cnflow.executors.high_throughput.interchange_client import InterchangeClient
+from cnflow.executors.high_throughput.interchange_process import lost_for_good
 from cnflow.executors.high_throughput.introspection import Introspection
-from cnflow.executors.high_throughput.line import Line
-from cnflow.executors.high_throughput.outbox import Tasks
-from cnflow.executors.high_throughput.outcomes import outcome_of
-from cnflow.executors.high_throughput.packing import Packer
-from cnflow.executors.high_throughput.process import lost_for_good
-from cnflow.executors.high_throughput.requests import Door, expected_slots, interchange_settings, request_for
-from cnflow.executors.high_throughput.roster import Roster
+from cnflow.executors.high_throughput.managers import ConnectedManagers
+from cnflow.executors.high_throughput.results import outcome_of
+from cnflow.executors.high_throughput.serialization import TaskSerializer
+from cnflow.executors.high_throughput.task_queue import Tasks
 from cnflow.ids import ManagerId, TaskId
 from cnflow.model.task import Outcome, TaskToRun, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
-from cnflow.wire.managers import Standing, TaskNow
+from cnflow.wire.manager_messages import Standing, TaskNow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -42,7 +47,7 @@ _BIND_WITHIN = 30.0
 """Seconds that an interchange gets from its start to its open port."""
 
 
-class HighThroughput(Introspection):
+class HighThroughputBackend(Introspection):
     """Runs tasks in worker processes; see `cnflow.interfaces.Executor`.
 
     Args:
@@ -72,7 +77,7 @@ class HighThroughput(Introspection):
         self._scaling = scaling or Scaling()
         self._run = run
         self._log_dir = run_dir / self.label
-        self._packer = Packer()
+        self._packer = TaskSerializer()
         self._lock = threading.Lock()
         self._held: dict[TaskId, TaskToRun] = {}
         """Tasks that are not reported yet."""
@@ -80,13 +85,13 @@ class HighThroughput(Introspection):
         """Those of them that are to be stopped."""
         self._submits = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
-        self._roster = Roster(self._ask)
+        self._roster = ConnectedManagers(self._ask)
         self._error: CnflowError | None = None
         self._bound = threading.Event()
         self._port = 0
         tasks = Tasks(self._unfinished, lambda: self._packer.has_needs)
         log = self._log_dir / "interchange.log"
-        self._line = Line(self.label, log, self._receive, self._on_interchange_lost, tasks)
+        self._line = InterchangeClient(self.label, log, self._receive, self._on_interchange_lost, tasks)
         self._blocks: BlockController | None = None
         self._closing = threading.Event()
         self._starter = threading.Thread(target=self._start_blocks, name=f"cnflow-{self.label}-blocks", daemon=True)
@@ -172,14 +177,14 @@ class HighThroughput(Introspection):
         endpoint = self._start_interchange(hosts, keys)
         if self._closing.is_set():
             return
-        door = Door([host for host in hosts if host], endpoint, keys)
+        door = ManagerEndpoint([host for host in hosts if host], endpoint, keys)
         self._blocks = BlockController(
             self.label,
             provider,
             self._settings.provider,
             self._scaling,
             expected_slots(self._settings),
-            Wires(
+            Callbacks(
                 demand=lambda: (len(self._held), self._submits),
                 request=lambda block: self._request(block, door),
                 drain=lambda block: self._line.order(msg.Drain(block)),
@@ -191,7 +196,7 @@ class HighThroughput(Introspection):
         if not self._closing.is_set():  # who closes after this finds the blocks, and stops them
             self._blocks.run()
 
-    def _request(self, block: BlockId, door: Door) -> BlockRequest:
+    def _request(self, block: BlockId, door: ManagerEndpoint) -> BlockRequest:
         if door.keys is not None:
             self._line.order(msg.Admit(block, door.keys.of_block(block).public))
         return request_for(self._settings, block, self._run, self._log_dir, door)

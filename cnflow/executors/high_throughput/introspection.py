@@ -6,21 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import InterchangeLostError, UnknownNameError
-from cnflow.executors.high_throughput.waiting import why_waiting
+from cnflow.executors.high_throughput.diagnosis import why_waiting
 from cnflow.ids import ManagerId
 from cnflow.model.status import ExecutorStatus
-from cnflow.wire.managers import Hold
+from cnflow.wire.manager_messages import Hold
 
 if TYPE_CHECKING:
     import threading
 
     from cnflow.blocks import BlockController
-    from cnflow.executors.high_throughput.line import Line
-    from cnflow.executors.high_throughput.roster import Roster
+    from cnflow.executors.high_throughput.interchange_client import InterchangeClient
+    from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.ids import TaskId
     from cnflow.model.status import BlockReport
     from cnflow.model.task import TaskToRun
-    from cnflow.wire.managers import AskStanding, AskTask, ManagerInfo, ManagerNow
+    from cnflow.wire.manager_messages import AskStanding, AskTask, ManagerInfo, ManagerNow
 
 
 class Introspection:
@@ -29,8 +29,8 @@ class Introspection:
     label: str
     image: str
     _held: dict[TaskId, TaskToRun]
-    _line: Line
-    _roster: Roster
+    _line: InterchangeClient
+    _roster: ConnectedManagers
     _blocks: BlockController | None
     _bound: threading.Event
     _closing: threading.Event
@@ -99,8 +99,8 @@ class Introspection:
     def _reports(self) -> list[BlockReport]:
         return self._blocks.reports() if self._blocks is not None else []
 
-    def whereabouts(self, task: TaskId) -> list[str]:
-        """See `cnflow.interfaces.Telling`."""
+    def explain_task(self, task: TaskId) -> list[str]:
+        """See `cnflow.interfaces.Introspectable`."""
         if task not in self._held:
             return []
         standing = self._roster.standing(task)

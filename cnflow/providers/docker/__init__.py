@@ -11,13 +11,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnflow.providers.docker.blocks import DockerBlocks
     from cnflow.providers.docker.images import unpack_capsule
+    from cnflow.providers.docker.provider import DockerBackend
     from cnflow.providers.docker.requests import create_arguments
 
-__all__ = ["DockerBlocks", "create_arguments", "unpack_capsule"]
+__all__ = ["DockerBackend", "create_arguments", "unpack_capsule"]
 
-_HOMES = {"DockerBlocks": "blocks", "create_arguments": "requests", "unpack_capsule": "images"}
+_HOMES = {"DockerBackend": "provider", "create_arguments": "requests", "unpack_capsule": "images"}
 
 
 def __getattr__(name: str) -> object:

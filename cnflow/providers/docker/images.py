@@ -24,10 +24,10 @@ from cnflow.capsule import (
     unpacked,
 )
 from cnflow.errors import ImageNotFoundError
-from cnflow.providers.docker.engine import answering, connect, create, discard, rejecting, removed_on_failure, words
+from cnflow.providers.docker.client import answering, connect, create, discard, rejecting, removed_on_failure, words
+from cnflow.providers.docker.container import Running
 from cnflow.providers.docker.requests import probe_arguments
-from cnflow.providers.docker.running import Running
-from cnflow.words import nearest
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     from cnflow.capsule import Kind
@@ -87,7 +87,7 @@ def _resolve(client: docker.DockerClient, image: str, settings: DockerProvider) 
         here = "" if refusal else _local_id(client, image, settings)
     if here:
         return here
-    near = nearest(_tagged(image), _local_names(client, settings))
+    near = did_you_mean(_tagged(image), _local_names(client, settings))
     why = f"Pulling it failed: {refusal}" if refusal else "It was not pulled, since DockerProvider(pull='never')."
     raise ImageNotFoundError(f"Image {image!r} is not to be had.{near} {why}\nBuild it, pull it, or correct its name.")
 

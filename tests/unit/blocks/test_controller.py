@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cnflow.blocks import BlockController, Scaling, Wires
+from cnflow.blocks import BlockController, Callbacks, Scaling
 from cnflow.config import LocalProvider
 from cnflow.errors import BlockError, ImageNotFoundError
 from cnflow.ids import RunId
 from cnflow.model.block import BlockRequest, BlockState, BlockStatus
-from cnflow.model.settings import ManagerSettings
+from cnflow.model.manager_settings import ManagerSettings
 
 
 class Provider:
@@ -74,7 +74,7 @@ class Setting:
             LocalProvider(**{"init_blocks": 0, "max_blocks": 4, **blocks}),
             Scaling("simple", max_idletime),
             1,
-            Wires(
+            Callbacks(
                 demand=lambda: (self.tasks, self.submits),
                 request=lambda block: BlockRequest(
                     RunId("r"),

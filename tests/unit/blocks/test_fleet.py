@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cnflow.blocks.actions import GiveUp, Remove, TellDrain, TellGone
-from cnflow.blocks.fleet import Fleet
-from cnflow.blocks.health import AT_ONCE, LIMIT_BEFORE_USE, Health
-from cnflow.blocks.life import FINAL, NEXT, Block, Stage
+from cnflow.blocks.backoff import AT_ONCE, LIMIT_BEFORE_USE, Backoff
+from cnflow.blocks.block import FINAL, NEXT, Block, Stage
+from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.model.block import BlockState
 
@@ -19,12 +19,12 @@ RUNNING, ENDED, FAILED, GONE = BlockState.RUNNING, BlockState.ENDED, BlockState.
 
 def fleet(strategy="simple", first=0, low=0, high=4, slots=1, parallelism=1.0):
     limits = Limits(first, low, high, 1, parallelism, 120.0)
-    return Fleet(
+    return Blocks(
         "htex",
         limits,
         STRATEGIES[strategy],
         slots_per_node=slots,
-        health=Health(random.Random(1)),
+        health=Backoff(random.Random(1)),
         startup_timeout=300.0,
     )
 

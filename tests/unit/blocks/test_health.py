@@ -2,13 +2,13 @@ import random
 
 import pytest
 
-from cnflow.blocks import health as on
-from cnflow.blocks.health import Health
+from cnflow.blocks import backoff as on
+from cnflow.blocks.backoff import Backoff
 
 
 @pytest.fixture
 def health():
-    return Health(random.Random(1))
+    return Backoff(random.Random(1))
 
 
 def delays_of(health, times):
@@ -24,7 +24,7 @@ def test_delays_double_up_to_a_minute_and_are_spread(health):
     expected = [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     delays = delays_of(health, len(expected))
     assert all(full / 2 <= delay <= full for delay, full in zip(delays, expected, strict=True))
-    assert delays != delays_of(Health(random.Random(2)), len(expected))
+    assert delays != delays_of(Backoff(random.Random(2)), len(expected))
 
 
 def test_a_good_block_ends_the_waiting(health):

@@ -1,10 +1,10 @@
 import re
 from random import Random
 
-from cnflow.blocks.fleet import Fleet
-from cnflow.blocks.health import Health
-from cnflow.blocks.life import Block, Stage
-from cnflow.blocks.reports import Held, report_of
+from cnflow.blocks.backoff import Backoff
+from cnflow.blocks.block import Block, Stage
+from cnflow.blocks.report import Held, report_of
+from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.model.block import BlockState
 
@@ -40,8 +40,8 @@ def test_a_fleet_that_backs_off_says_so_of_the_block_that_is_to_come():
         return block
 
     limits = Limits(0, 0, 2, 1, 1.0, 120.0)
-    fleet = Fleet(
-        "htex", limits, STRATEGIES["simple"], slots_per_node=1, health=Health(Random(1)), startup_timeout=300.0
+    fleet = Blocks(
+        "htex", limits, STRATEGIES["simple"], slots_per_node=1, health=Backoff(Random(1)), startup_timeout=300.0
     )
     fleet.decide(2, 1, 0.0)
     first, second = submitted(0.0), submitted(0.0)

@@ -35,7 +35,7 @@ def test_a_tar_holds_code_packages_and_the_marker_all_of_root(gathered, tmp_path
     with tarfile.open(build.capsule_tar(KIND, tmp_path)) as tar:
         members = {member.name: member for member in tar}
         marker = json.load(tar.extractfile(f"./{MARKER_NAME}"))
-    assert {"./cnflow/__init__.py", "./cnflow/model/settings.py", "./zmq/__init__.py"} <= members.keys()
+    assert {"./cnflow/__init__.py", "./cnflow/model/manager_settings.py", "./zmq/__init__.py"} <= members.keys()
     assert marker == {"tag": tag_of(KIND)}
     assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
     assert members["."].mode == 0o755

@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.cli.asking import aligned, blocks_table
+from cnflow.cli.control_client import aligned, blocks_table
 
 BLOCK = {
     "executor": "htex",

@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.cli.batches import Batch, lines_of, mode_of, next_size, refuse_resources
+from cnflow.cli.perf_batches import Batch, lines_of, mode_of, next_size, refuse_resources
 
 
 def sizes(mode, target, rate, start_up=0.0, at_most=20):

@@ -11,8 +11,8 @@ import cnflow
 from cnflow import cli
 from cnflow.cli import checks
 from cnflow.cli.app import app
+from cnflow.cli.dependencies import Installed, Requirement
 from cnflow.cli.engine import Engine
-from cnflow.cli.installed import Installed, Requirement
 from cnflow.config import load_config
 from cnflow.errors import BlockError, MissingExtraError
 

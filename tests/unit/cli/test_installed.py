@@ -3,7 +3,7 @@ from importlib import metadata
 
 import pytest
 
-from cnflow.cli.installed import Installed, Requirement, parse_requirement, requirements_by_extra
+from cnflow.cli.dependencies import Installed, Requirement, parse_requirement, requirements_by_extra
 
 
 def test_every_line_of_our_own_metadata_is_understood():

@@ -6,9 +6,9 @@ import pytest
 
 from cnflow.config import Config
 from cnflow.dataflow import DataFlowKernel
-from cnflow.dataflow.known import KnownResults
-from cnflow.dataflow.makers import Makers
-from cnflow.dataflow.router import Place, Router
+from cnflow.dataflow.executor_factory import ExecutorFactory
+from cnflow.dataflow.memo.cache import ResultCache
+from cnflow.dataflow.router import RoutableExecutor, Router
 from cnflow.errors import ExecutorClosedError
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome
@@ -73,9 +73,11 @@ def executor():
 @pytest.fixture
 def kernel(executor, tmp_path):
     def make(*, add=no_more, **config):
-        router = Router([Place("scripted", executor.image, needs_image=False, can_clone=False)], lambda *_: None)
-        results = KnownResults(files_by_content=config.get("cache_files_by") == "content")
-        made = DataFlowKernel(Config(**config), tmp_path, [executor], router, Makers(Joiner, add), results)
+        router = Router(
+            [RoutableExecutor("scripted", executor.image, needs_image=False, can_clone=False)], lambda *_: None
+        )
+        results = ResultCache(files_by_content=config.get("cache_files_by") == "content")
+        made = DataFlowKernel(Config(**config), tmp_path, [executor], router, ExecutorFactory(Joiner, add), results)
         made.start()
         all_made.append(made)
         return made

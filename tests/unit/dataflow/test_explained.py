@@ -50,7 +50,7 @@ def test_dependencies_are_told_with_their_states_and_followed_to_what_is_launche
     middle = submit(dfk, add, first, second)
     other = Future()
     submit(dfk, add, middle, other)
-    executor.whereabouts = lambda task: [f"runs on node {task}.", "It is warm there."]
+    executor.explain_task = lambda task: [f"runs on node {task}.", "It is warm there."]
     executor.block_reports = list
     lines = dfk.explain(3).splitlines()
     assert lines[:2] == ["Task 3 (add) waits for 2 futures that are not done:", "  task 2 (add), waiting"]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from cnflow.dataflow.futures import AppFuture
+from cnflow.dataflow.futures.app_future import AppFuture
 from cnflow.ids import TaskId
 from cnflow.model.task import AppFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnflow.dataflow.futures import Canceller
+    from cnflow.dataflow.futures.app_future import Canceller
 
 
 class _Kernel:

@@ -3,7 +3,7 @@
 import pytest
 
 from cnflow import Resources, python_app
-from cnflow.dataflow.wishes import kept_by, run_options, wishes_of
+from cnflow.dataflow.call_options import parse_call_options, reserved_keywords, run_options
 from cnflow.errors import ConfigurationError
 from cnflow.model.resources import memory_in_bytes
 
@@ -56,10 +56,10 @@ def test_a_wrong_one_is_refused_where_it_is_written():
 
 
 def test_they_reach_the_executor():
-    wishes = wishes_of("f", {"resources": {"gpus": 1}})
+    wishes = parse_call_options("f", {"resources": {"gpus": 1}})
     assert run_options(wishes).resources == Resources(gpus=1)
 
 
 def test_a_function_with_a_parameter_of_that_name_keeps_it():
-    assert kept_by(lambda resources: None) == {"resources"}
-    assert kept_by(lambda **anything: None) == frozenset()
+    assert reserved_keywords(lambda resources: None) == {"resources"}
+    assert reserved_keywords(lambda **anything: None) == frozenset()

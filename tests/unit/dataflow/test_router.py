@@ -1,12 +1,12 @@
 import pytest
 
-from cnflow.dataflow.router import Place, Router
+from cnflow.dataflow.router import RoutableExecutor, Router
 from cnflow.errors import ConfigurationError, UnknownNameError
 
-THREADS = Place("threads", "", needs_image=False, can_clone=False)
-LOCAL = Place("local", "", needs_image=False, can_clone=True)
-TEMPLATE = Place("docker", "", needs_image=True, can_clone=True)
-APP1 = Place("one", "app1:0.1", needs_image=True, can_clone=True)
+THREADS = RoutableExecutor("threads", "", needs_image=False, can_clone=False)
+LOCAL = RoutableExecutor("local", "", needs_image=False, can_clone=True)
+TEMPLATE = RoutableExecutor("docker", "", needs_image=True, can_clone=True)
+APP1 = RoutableExecutor("one", "app1:0.1", needs_image=True, can_clone=True)
 
 
 def router(*places, ignore_images=False):

@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.dataflow.wishes import wishes_of
+from cnflow.dataflow.call_options import parse_call_options
 from cnflow.errors import ConfigurationError
 
 
@@ -17,5 +17,5 @@ from cnflow.errors import ConfigurationError
 def test_a_keyword_of_the_wrong_type_is_named_with_what_it_must_be(given, wanted):
     ((name, value),) = given.items()
     with pytest.raises(ConfigurationError) as caught:
-        wishes_of("sort", given)
+        parse_call_options("sort", given)
     assert str(caught.value) == f"sort({name}=...) must be {wanted}, not {value!r}."

@@ -1,4 +1,4 @@
-from cnflow.executors.high_throughput.process import MOST_RESTARTS, RESTARTS_WITHIN, Restarts
+from cnflow.executors.high_throughput.interchange_process import MOST_RESTARTS, RESTARTS_WITHIN, Restarts
 
 
 def test_an_interchange_is_started_anew_a_few_times_a_minute():

@@ -2,8 +2,8 @@ import threading
 
 import pytest
 
-from cnflow.executors.high_throughput.roster import Roster
-from cnflow.wire.managers import AskTask, ManagerInfo, Standing, TaskNow
+from cnflow.executors.high_throughput.managers import ConnectedManagers
+from cnflow.wire.manager_messages import AskTask, ManagerInfo, Standing, TaskNow
 
 A, B = b"a", b"b"
 
@@ -24,7 +24,7 @@ def roster():
             made.answered(Standing(question.number, [], b"", question.task))
         return True
 
-    made = Roster(ask)
+    made = ConnectedManagers(ask)
     return made
 
 
@@ -42,12 +42,12 @@ def test_a_question_gets_its_own_answer(roster):
 
 
 def test_where_nobody_is_to_be_asked_there_is_no_answer():
-    assert Roster(lambda *_: False).standing() is None
+    assert ConnectedManagers(lambda *_: False).standing() is None
 
 
 def test_the_end_releases_who_waits_for_an_answer():
     asked = threading.Event()
-    roster = Roster(lambda *_: not asked.set())
+    roster = ConnectedManagers(lambda *_: not asked.set())
     got = []
     waiting = threading.Thread(target=lambda: got.append(roster.standing()))
     waiting.start()

@@ -1,6 +1,6 @@
-from cnflow.executors.high_throughput.waiting import why_waiting
+from cnflow.executors.high_throughput.diagnosis import why_waiting
 from cnflow.model.status import BlockReport
-from cnflow.wire.managers import ManagerInfo, ManagerNow, Standing, TaskNow
+from cnflow.wire.manager_messages import ManagerInfo, ManagerNow, Standing, TaskNow
 
 A, B = b"\xaa", b"\xbb"
 INFO = ManagerInfo(1, "0.1.0", "3.11", "node1", "0", "", 2, 1)

@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, as_compl
 
 import pytest
 
-from cnflow.dataflow.data_futures import DataFuture
+from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File
 

@@ -1,11 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnflow.interchange.matching import Slots, match
+from cnflow.interchange.scheduler.fifo import FreeSlots, match
 
 
 def slots(**windows):
-    made = Slots()
+    made = FreeSlots()
     for manager, (count, window, held) in windows.items():
         made.update(manager, count, window, held)
     return made
@@ -27,7 +27,7 @@ def test_a_manager_that_holds_more_than_it_wants_gets_nothing():
 
 @given(st.integers(0, 200), st.lists(st.tuples(st.integers(1, 8), st.integers(0, 30), st.integers(0, 10)), max_size=8))
 def test_all_room_is_used_and_not_more(tasks, managers):
-    made = Slots()
+    made = FreeSlots()
     for number, (count, window, held) in enumerate(managers):
         made.update(str(number), count, window, held)
     room = sum(max(0, window - held) for _, window, held in managers)

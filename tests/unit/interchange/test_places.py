@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnflow.interchange.places import Place, told
-from cnflow.wire.managers import ManagerInfo, Needs, Node
+from cnflow.interchange.scheduler.node import NodeCapacity, told
+from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 
 GIB = 2**30
 
 
 def place(slots=4, **node):
-    return Place(ManagerInfo(1, "0.1.0", "3.11", "host", "0", "", slots, 1, "", Node(**{"cores": 4.0, **node})))
+    return NodeCapacity(ManagerInfo(1, "0.1.0", "3.11", "host", "0", "", slots, 1, "", Node(**{"cores": 4.0, **node})))
 
 
 def test_what_is_not_said_is_what_each_worker_counts_for():

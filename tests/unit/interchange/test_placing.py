@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cnflow.interchange.actions import SendCancel, SendResults, SendWork, TellDown
 from cnflow.interchange.state import Interchange
-from cnflow.wire.managers import ManagerInfo, Needs, Node
+from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 

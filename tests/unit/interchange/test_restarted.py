@@ -15,9 +15,9 @@ from cnflow.interchange.actions import (
     TellDrained,
     TellUp,
 )
-from cnflow.interchange.restarted import ALL_SPEAK_WITHIN, Restarted
+from cnflow.interchange.recovery import ALL_SPEAK_WITHIN, RecoveringInterchange
 from cnflow.interchange.state import Interchange
-from cnflow.wire.managers import ManagerInfo, Needs, Node
+from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -39,7 +39,7 @@ def results(*numbers):
 
 def restarted(awaited=None, departed=()):
     chosen = {A: "0", B: "0"} if awaited is None else awaited
-    return Restarted(1, 10, 30, awaited=chosen, departed=departed, now=0)
+    return RecoveringInterchange(1, 10, 30, awaited=chosen, departed=departed, now=0)
 
 
 def given(actions):
@@ -222,7 +222,7 @@ class Killed(RuleBasedStateMachine):
         self.driver_knows = set()
         self.left = set()
         self.is_late = False
-        self.state = Restarted(1, 10, 30, awaited=BLOCKS, departed=[], now=0)
+        self.state = RecoveringInterchange(1, 10, 30, awaited=BLOCKS, departed=[], now=0)
         self.state.again([FUNCTION], tasks(*range(count)))
 
     def follow(self, actions):

@@ -18,7 +18,7 @@ from cnflow.interchange.actions import (
     TellUp,
 )
 from cnflow.interchange.state import Interchange
-from cnflow.wire.managers import AskTask, ManagerInfo, ManagerNow, Standing
+from cnflow.wire.manager_messages import AskTask, ManagerInfo, ManagerNow, Standing
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnflow.interchange.actions import SendDrain, SendResults, SendWork
+from cnflow.interchange.scheduler.deadlines import DeadlineFilter, Durations
 from cnflow.interchange.state import Interchange
-from cnflow.interchange.timely import Durations, Timely
-from cnflow.wire.managers import ManagerInfo, Needs, Node
+from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -74,7 +74,7 @@ def test_what_tasks_of_its_function_took_counts_as_well(state):
 
 
 def test_a_fresh_block_is_tried_whatever_was_learned(state):
-    timely = Timely()
+    timely = DeadlineFilter()
     timely.learn(
         dict.fromkeys(range(9), FUNCTION.id), [(Result(n, ResultKind.VALUE, b"", 500.0), ()) for n in range(9)]
     )

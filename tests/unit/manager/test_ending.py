@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnflow.manager.ending import Ending, Stage, life_of_block
+from cnflow.manager.shutdown import Shutdown, Stage, life_of_block
 
 
 def test_without_an_end_only_a_signal_ends_it():
-    ending = Ending(0, 8, None, None)
+    ending = Shutdown(0, 8, None, None)
     ending.passed(1e9)
     assert (ending.stage, ending.next_at, ending.left(5)) == (Stage.WORKING, math.inf, math.inf)
     ending.signalled(100)
@@ -22,14 +22,14 @@ def test_without_an_end_only_a_signal_ends_it():
 
 
 def test_a_second_signal_means_at_once():
-    ending = Ending(0, 8, None, None)
+    ending = Shutdown(0, 8, None, None)
     ending.signalled(1)
     ending.signalled(2)
     assert ending.stage is Stage.CUT
 
 
 def test_after_the_drain_period_it_takes_nothing_more_and_ends_what_it_has():
-    ending = Ending(10, 8, 60, None)
+    ending = Shutdown(10, 8, 60, None)
     assert ending.next_at == 70
     ending.passed(70)
     assert (ending.stage, ending.next_at) == (Stage.DRAINING, math.inf)
@@ -38,7 +38,7 @@ def test_after_the_drain_period_it_takes_nothing_more_and_ends_what_it_has():
 
 
 def test_all_is_over_before_the_block_ends():
-    ending = Ending(0, 8, None, 3600)
+    ending = Shutdown(0, 8, None, 3600)
     assert (ending.left(0), ending.next_at) == (3598, 3590)
     ending.passed(3590)
     assert ending.stage is Stage.ENDING
@@ -47,7 +47,7 @@ def test_all_is_over_before_the_block_ends():
 
 
 def test_a_block_that_is_shorter_than_the_grace_ends_at_once():
-    ending = Ending(0, 8, None, 5)
+    ending = Shutdown(0, 8, None, 5)
     ending.passed(0)
     assert (ending.stage, ending.next_at) == (Stage.ENDING, 4.5)
 
@@ -59,7 +59,7 @@ def test_a_block_that_is_shorter_than_the_grace_ends_at_once():
     st.lists(st.tuples(st.floats(0, 30), st.booleans()), max_size=12),
 )
 def test_it_goes_on_only_and_is_woken_when_there_is_something_to_do(grace, drain, life, steps):
-    ending, now, stage = Ending(0, grace, drain, life), 0.0, Stage.WORKING
+    ending, now, stage = Shutdown(0, grace, drain, life), 0.0, Stage.WORKING
     for seconds, is_signal in steps:
         now += seconds
         due = ending.next_at

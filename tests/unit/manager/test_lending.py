@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnflow.manager.actions import GiveTask, RestartWorker, StartWorker
-from cnflow.manager.lending import Lending
-from cnflow.manager.slots import Pace
+from cnflow.manager.node.accelerators import AcceleratorPool
+from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
-from cnflow.wire.managers import Needs
+from cnflow.wire.manager_messages import Needs
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -15,7 +15,7 @@ FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
 
 
 def running(slots=2, accelerators=2):
-    state = Manager(slots, Pace(None), "3.11", "host h, block 0", accelerators)
+    state = Manager(slots, Prefetch(None), "3.11", "host h, block 0", accelerators)
     state.started()
     for rank in range(slots):
         state.ready(rank)
@@ -102,7 +102,7 @@ def test_without_accelerators_needs_change_nothing():
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=20))
 def test_no_accelerator_is_seen_by_two_workers_that_run(tasks):
-    lending, busy = Lending(4, 4), set()
+    lending, busy = AcceleratorPool(4, 4), set()
     for rank, number in tasks:
         if rank in busy:
             busy.discard(rank)

@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.manager.memory import OutOfMemory
+from cnflow.manager.node.oom import OutOfMemory
 
 CASES = {
     "first version, outside": ("4:memory:/job\n0::/\n", "memory/job", "memory.oom_control", "memory.limit_in_bytes"),

@@ -1,12 +1,7 @@
 import pytest
 
-from cnflow.manager.pinning import (
-    PinningError,
-    accelerator_variables,
-    core_variables,
-    cores_of_each,
-    listed_cores,
-)
+from cnflow.manager.node.pinning import PinningError, accelerator_variables, core_variables, cores_of_each
+from cnflow.tasks.core_lists import listed_cores
 
 
 @pytest.mark.parametrize(

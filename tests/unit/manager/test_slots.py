@@ -1,6 +1,8 @@
 import pytest
 
-from cnflow.manager.slots import GIB, Pace, slot_count
+from cnflow.manager.prefetch import Prefetch
+from cnflow.tasks.slots import slot_count
+from cnflow.units import GIB
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ def test_workers_follow_from_cores_memory_and_the_users_limit(
 
 
 def test_one_long_task_among_short_ones_stops_the_holding_in_advance():
-    pace = Pace(None)
+    pace = Prefetch(None)
     for _ in range(50):
         pace.ran(0.0001)
     assert pace.ahead(1) > 0
@@ -30,6 +32,6 @@ def test_one_long_task_among_short_ones_stops_the_holding_in_advance():
 
 
 def test_a_fixed_prefetch_is_kept():
-    pace = Pace(7)
+    pace = Prefetch(7)
     pace.ran(10.0)
     assert pace.ahead(4) == 7

@@ -4,9 +4,9 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cnflow.manager.slots import Pace
+from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import GRACE, GiveFunction, GiveTask, KillWorker, Manager, Quit, StartWorker, StopTask
-from cnflow.wire.ends import decode_loss, decode_overrun
+from cnflow.wire.failure_bodies import decode_loss, decode_overrun
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -15,7 +15,7 @@ OTHER_PYTHON = Function(b"o" * 16, "o", 0, "3.8", b"code")
 
 
 def manager(slots=2, prefetch=None):
-    return Manager(slots, Pace(prefetch), "3.11", "host h, block 0")
+    return Manager(slots, Prefetch(prefetch), "3.11", "host h, block 0")
 
 
 def tasks(*numbers, function=FUNCTION):

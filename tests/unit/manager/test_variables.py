@@ -1,5 +1,5 @@
 from cnflow.ids import ManagerId, WorkerRank
-from cnflow.manager.variables import cores_given, memory_given, worker_variables
+from cnflow.manager.node.environment import cores_given, memory_given, worker_variables
 
 
 def test_a_task_finds_its_place_under_both_names():

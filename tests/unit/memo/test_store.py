@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from cnflow.checkpoints import get_all_checkpoints, get_last_checkpoint, seconds_of_period
 from cnflow.dataflow.memo import Checkpointer, CheckpointStore, Entry, LoadedCheckpoints
+from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
 from cnflow.errors import BadCheckpoint
+from cnflow.units import seconds_of_period
 
 
 def key(n):

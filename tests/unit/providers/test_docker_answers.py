@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("docker", reason="No Docker SDK. Run: pip install 'cnflow[docker]'")
 
 from cnflow.model.block import BlockState, BlockStatus
-from cnflow.providers.docker.blocks import abandoned, listed_status, seconds_of
-from cnflow.providers.docker.reach import gateways_of, hosts
+from cnflow.providers.docker.networking import gateways_of, hosts
+from cnflow.providers.docker.provider import abandoned, listed_status, seconds_of
 
 
 @pytest.mark.parametrize(

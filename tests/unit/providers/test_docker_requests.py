@@ -11,7 +11,7 @@ from cnflow.config import DockerProvider
 from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
-from cnflow.model.settings import ManagerSettings
+from cnflow.model.manager_settings import ManagerSettings
 from cnflow.providers.docker.requests import bytes_of, create_arguments, probe_arguments, refuse, settings_archive
 
 PROBE = Probe("3.11.7", "CPython", "x86_64", "glibc 2.36", "/usr/bin/python3", uid=1000, gid=100)

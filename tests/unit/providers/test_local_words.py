@@ -4,20 +4,20 @@ import pytest
 
 from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError
+from cnflow.log_tail import tail
 from cnflow.model.block import BlockState
-from cnflow.providers.endings import ending, exit_words
-from cnflow.providers.local import LocalBlocks, python_path
-from cnflow.tails import tail
+from cnflow.providers._shared.exit_status import ending, exit_words
+from cnflow.providers.local.provider import LocalBackend, python_path
 
 
 def test_an_image_is_refused_with_what_to_use_instead():
     with pytest.raises(BlockRejectedError, match=r"cannot run image 'app1:0.1'. Use DockerProvider, or Config\(ignore"):
-        LocalBlocks(LocalProvider()).prepare("app1:0.1")
+        LocalBackend(LocalProvider()).prepare("app1:0.1")
 
 
 def test_several_nodes_are_refused():
     with pytest.raises(BlockRejectedError, match="nodes_per_block=2"):
-        LocalBlocks(LocalProvider(nodes_per_block=2)).prepare("")
+        LocalBackend(LocalProvider(nodes_per_block=2)).prepare("")
 
 
 def test_workers_find_modules_beside_the_script_before_the_users_own_path():

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from cnflow.errors import StagingError
-from cnflow.worker import archives
+from cnflow.tasks.staging import archives
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_an_archive_is_as_it_was_when_writing_to_it_fails(archive, new, monkeypa
 def test_who_is_killed_while_writing_has_changed_nothing(archive, new):
     killed = """
 import os, signal, sys, zipfile
-from cnflow.worker import archives
+from cnflow.tasks.staging import archives
 
 def half(self, *_, **__):
     self.fp.write(b"half of it")

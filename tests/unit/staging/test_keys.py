@@ -5,8 +5,8 @@ import pytest
 from cnflow.dataflow.memo import key_of
 from cnflow.model.file import File
 from cnflow.model.task import AppFunction, TaskToRun
-from cnflow.worker.fetching import Patience
-from cnflow.worker.staged import Fetching
+from cnflow.tasks.staging.download import Patience
+from cnflow.tasks.staging.wrappers import Fetching
 
 
 def read(file, outputs=()):

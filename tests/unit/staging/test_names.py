@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from cnflow.errors import ConfigurationError, ZipAuthorityError
 from cnflow.model.file import File
-from cnflow.staging.names import name_of, safe_name
+from cnflow.staging.file_names import name_of, safe_name
 from cnflow.staging.zip import ZipPath, split
 
 

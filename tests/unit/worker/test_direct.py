@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from cnflow.errors import BashExitFailure
-from cnflow.worker import shell
-from cnflow.worker.direct import program_in
-from cnflow.worker.run import BASH, Call, Place
+from cnflow.tasks import shell
+from cnflow.tasks.call import BASH, Call, CallContext
+from cnflow.tasks.shell import program_in
 
 PATH = {"PATH": os.environ["PATH"]}
 
@@ -26,7 +26,7 @@ def run(command, **options):
     options = SimpleNamespace(
         **{"stdout": None, "stderr": None, "inputs": (), "outputs": (), "sandbox": False, "env": {}, **options}
     )
-    return shell.run_command(Call(BASH, "app", lambda: command, (), {}, options), Place(Control()))
+    return shell.run_command(Call(BASH, "app", lambda: command, (), {}, options), CallContext(Control()))
 
 
 @pytest.mark.parametrize(

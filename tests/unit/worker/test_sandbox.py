@@ -3,8 +3,8 @@
 import pytest
 
 from cnflow.errors import ConfigurationError
-from cnflow.worker import sandbox as module
-from cnflow.worker.sandbox import remove_leftovers, sandbox
+from cnflow.tasks import sandbox as module
+from cnflow.tasks.sandbox import remove_leftovers, sandbox
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import signal
 import pytest
 
 from cnflow.errors import AppTimeout
+from cnflow.tasks import stopping
+from cnflow.tasks.stopping import Cancelled
 from cnflow.wire.pipe import pack_stop
-from cnflow.worker import stopping
-from cnflow.worker.stopping import Cancelled, Guard
+from cnflow.worker.interruption import Guard
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""``cnflow doctor``: what works here, what does not, and what to do about it."""
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what works on this machine, what does not, and what to do about it.
+
+    The exit code is 0 if local runs will work, whatever is missing beyond them.
+    """
+    from cnflow.cli import checks, output  # noqa: PLC0415 - start-up stays fast
+
+    findings = checks.examine()
+    works = checks.local_runs_work(findings)
+    if as_json:
+        rows = [{**vars(finding), "verdict": finding.verdict.value} for finding in findings]
+        typer.echo(output.as_json({"local_runs_work": works, "findings": rows}))
+    else:
+        output.show_findings(findings, works=works)
+    raise typer.Exit(0 if works else 1)

@@ -1,0 +1,1 @@
+"""The futures that calls return."""

@@ -1,0 +1,179 @@
+"""Checkpoints of earlier runs, looked up by key: only keys are in memory, values are read when they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnflow.dataflow.memo.checkpoint_paths import FILE
+from cnflow.dataflow.memo.store import APPLICATION_ID, LAYOUT
+from cnflow.errors import BadCheckpoint
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+logger = logging.getLogger(__name__)
+
+_OPEN_FILES = 8
+"""Connections kept open; runs may be many, and each connection takes up to three file descriptors."""
+
+_SQLITE = b"SQLite format 3\x00"  # https://sqlite.org/fileformat.html#the_database_header
+_HEADER = 100
+
+
+class LoadedCheckpoints:
+    """The entries of *paths* as one; of two with the same key the later one counts. Safe from any thread.
+
+    Args:
+        paths: each a checkpoint file, the folder that holds it, or the folder of a run. The place where a run that had
+            nothing to write would have written is none of them, and no error.
+
+    Raises:
+        BadCheckpoint: one of them is not there, is no checkpoint, or is damaged; it is named. Nothing is left open.
+    """
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, sqlite3.Connection] = {}
+        self._files = [_file_at(Path(path)) for path in paths if not _wrote_nothing(Path(path))]
+        self._where: dict[bytes, tuple[float, int]] = {}
+        try:
+            for number, file in enumerate(self._files):
+                self._index(number, file)
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def find(self, key: bytes) -> bytes | None:
+        """The pickled value of the latest entry for *key*; None, and a line in the log, if it cannot be read."""
+        if key not in self._where:
+            return None
+        _, number = self._where[key]
+        try:
+            with self._lock:
+                connection = self._connection(number)
+                row = connection.execute(
+                    "SELECT value FROM entries WHERE key = ? ORDER BY time DESC, rowid DESC LIMIT 1", (key,)
+                ).fetchone()
+        except (sqlite3.Error, BadCheckpoint) as error:
+            logger.warning("A result in %s cannot be read, its task is run again: %s", self._files[number], error)
+            return None
+        return row[0] if row else None
+
+    def close(self) -> None:
+        """Close the files; nothing is found any more."""
+        with self._lock:
+            self._where = {}
+            for connection in self._open.values():
+                connection.close()
+            self._open = {}
+
+    def _index(self, number: int, file: Path) -> None:
+        _check_header(file)
+        try:
+            for key, time in self._connection(number).execute("SELECT key, max(time) FROM entries GROUP BY key"):
+                if key not in self._where or self._where[key][0] <= time:
+                    self._where[key] = (time, number)
+        except sqlite3.DatabaseError as error:
+            raise BadCheckpoint(str(file), f"it is damaged: {error}") from error
+
+    def _connection(self, number: int) -> sqlite3.Connection:
+        connection = self._open.pop(number, None) or _opened(self._files[number])
+        self._open[number] = connection  # the one used last is last
+        while len(self._open) > _OPEN_FILES:
+            self._open.pop(next(iter(self._open))).close()
+        return connection
+
+
+def _wrote_nothing(path: Path) -> bool:
+    """Whether *path* is where a run that is there would have written, had it had anything to write."""
+    nothing = path.name in {"checkpoint", "checkpoints"} and path.parent.name.isdecimal() and path.parent.is_dir()
+    if not nothing or path.exists():
+        return False
+    logger.info("The run %s wrote no checkpoint: nothing is taken from it.", path.parent)
+    return True
+
+
+def _file_at(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise BadCheckpoint(str(path), "it does not exist")
+    for file in (path / FILE, path / "checkpoint" / FILE, path / "checkpoints" / FILE):
+        if file.is_file():
+            return file
+    if (path / "tasks.pkl").exists():
+        raise BadCheckpoint(str(path / "tasks.pkl"), "it was written by Parsl, whose checkpoints are not read")
+    raise BadCheckpoint(str(path), f"there is no {FILE} in it")
+
+
+def _check_header(file: Path) -> None:
+    """Look at what SQLite would take for an empty or a whole database though it is none."""
+    with file.open("rb") as opened:
+        header = opened.read(_HEADER)
+    size = file.stat().st_size
+    if not size:
+        raise BadCheckpoint(str(file), "it is empty")
+    if not header.startswith(_SQLITE):
+        what = "a pickle, perhaps of Parsl, whose checkpoints are not read" if header[:1] == b"\x80" else "no database"
+        raise BadCheckpoint(str(file), f"it is {what}; it begins with {header[:16]!r}")
+    if len(header) < _HEADER:
+        raise BadCheckpoint(str(file), f"it ends after {size} bytes, within its header")
+    # A writer that was killed may have left pages in its log; SQLite puts the two together.
+    pages, page = int.from_bytes(header[28:32], "big"), int.from_bytes(header[16:18], "big")
+    whole = pages * (65536 if page == 1 else page)
+    if size < whole and not _has_log(file):
+        raise BadCheckpoint(str(file), f"it is torn: {size} bytes of {whole} are there")
+
+
+def _has_log(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(file.with_name(file.name + end).stat().st_size for end in ("-wal",))
+    return False
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """A connection that only reads.
+
+    Raises:
+        BadCheckpoint: it is not one of cnflow's, or of another layout, or cannot be read.
+    """
+    try:
+        return _read_only(file, "mode=ro")
+    except sqlite3.OperationalError as error:
+        # SQLite wants to write beside a file that has a log; without one it need not, if told that nobody writes.
+        if _has_log(file):
+            raise BadCheckpoint(
+                str(file), f"it was not closed and its folder cannot be written to complete it: {error}"
+            ) from error
+    try:
+        return _read_only(file, "mode=ro&immutable=1")
+    except sqlite3.DatabaseError as error:
+        raise BadCheckpoint(str(file), f"it cannot be read: {error}") from error
+
+
+def _read_only(file: Path, options: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{options}", uri=True, check_same_thread=False)
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (layout,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        raise
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise BadCheckpoint(str(file), f"it is damaged: {error}") from error
+    if (application, layout) != (APPLICATION_ID, LAYOUT):
+        connection.close()
+        found = f"layout {layout}, not {LAYOUT}" if application == APPLICATION_ID else "a database of another program"
+        raise BadCheckpoint(str(file), f"it is {found}")
+    return connection

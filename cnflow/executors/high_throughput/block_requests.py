@@ -1,0 +1,154 @@
+"""What a block is asked for with, and where its managers connect to; pure."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.addresses import in_url, is_ip, is_own
+from cnflow.config import DockerProvider, LocalProvider
+from cnflow.model.block import BlockRequest
+from cnflow.model.interchange_settings import InterchangeSettings
+from cnflow.model.manager_settings import ManagerSettings
+from cnflow.tasks.slots import slot_count
+from cnflow.units import GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.managers import ConnectedManagers
+    from cnflow.ids import BlockId, RunId
+    from cnflow.wire.keys import Keyring
+
+
+_SMALL_ONES = 2**28
+"""Bytes that all small results of a message take together, at the most."""
+
+
+class ManagerEndpoint(NamedTuple):
+    """Where managers connect, and with what."""
+
+    hosts: Collection[str]
+    """Addresses of the interchange; empty where the endpoint is a socket file."""
+
+    endpoint: str
+    """Holds ``{host}`` where one of the hosts goes."""
+
+    keys: Keyring | None
+    """None for a plain socket."""
+
+
+def request_for(
+    settings: HighThroughputExecutor, block: BlockId, run: RunId, log_dir: Path, door: ManagerEndpoint
+) -> BlockRequest:
+    """One block of an executor.
+
+    Args:
+        settings: of the executor.
+        block: its id.
+        run: labels what the block makes outside.
+        log_dir: the block's log goes in here.
+        door: where its managers connect.
+    """
+    keys = door.keys
+    own = keys.of_block(block) if keys else None
+    manager = ManagerSettings(
+        hosts=tuple(door.hosts),
+        endpoint=door.endpoint,
+        server_key=keys.server.public if keys else "",
+        public_key=own.public if own else "",
+        secret_key=own.secret if own else "",
+        executor=settings.label,
+        block=block,
+        image=settings.image,
+        max_workers=_most_workers(settings),
+        cores_per_worker=settings.cores_per_worker,
+        mem_per_worker=settings.mem_per_worker,
+        available_accelerators=accelerators(settings),
+        cpu_affinity=settings.cpu_affinity,
+        prefetch=settings.prefetch,
+        heartbeat_period=settings.heartbeat_period,
+        heartbeat_threshold=settings.heartbeat_threshold,
+        drain_period=settings.drain_period,
+        walltime=settings.provider.walltime,
+        grace_period=settings.grace_period,
+        address_probe_timeout=settings.address_probe_timeout,
+        largest_result=settings.max_result_size,
+        working_dir=settings.working_dir or "",
+    )
+    return BlockRequest(run, settings.label, block, settings.image, manager, log_dir / f"block-{block}.log")
+
+
+def interchange_settings(
+    settings: HighThroughputExecutor,
+    folder: str,
+    hosts: Collection[str | None],
+    keys: Keyring | None,
+    port: int,
+    roster: ConnectedManagers,
+) -> InterchangeSettings:
+    """What an executor's interchange is started with, or restarted, at the same door.
+
+    Args:
+        settings: of the executor.
+        folder: private, for socket files.
+        hosts: addresses for managers; empty for a socket file.
+        keys: None for a plain socket.
+        port: of the interchange before this one; 0 if there was none, or it has no port.
+        roster: who was connected to that.
+    """
+    return InterchangeSettings(
+        folder=folder,
+        manager_endpoint=bind_to(hosts) or f"ipc://{folder}/managers",
+        ports=(port, port) if port else settings.worker_port_range,
+        secret_key=keys.server.secret if keys else "",
+        block_keys=keys.admitted() if keys else {},
+        largest_message=settings.max_result_size + _SMALL_ONES,
+        awaited={manager.hex(): info.block for manager, info in roster.managers().items()},
+        departed=tuple(manager.hex() for manager in roster.departed),
+        heartbeat_period=settings.heartbeat_period,
+        heartbeat_threshold=settings.heartbeat_threshold,
+    )
+
+
+def expected_slots(settings: HighThroughputExecutor) -> int:
+    """Workers that a node is expected to have, until the first one has connected and said it.
+
+    Where nothing is known of the node it is `max_workers`, or one, as the reference has it.
+    """
+    most = _most_workers(settings)
+    cores = None
+    if isinstance(settings.provider, LocalProvider):
+        cores = float(len(os.sched_getaffinity(0)))
+    elif isinstance(settings.provider, DockerProvider):
+        cores = settings.provider.cpus
+    if cores is None:
+        return most or 1
+    plenty = (settings.mem_per_worker or 0.0) * GIB * (most or cores / settings.cores_per_worker + 1)
+    return slot_count(cores, plenty, settings.cores_per_worker, settings.mem_per_worker, most)
+
+
+def accelerators(settings: HighThroughputExecutor) -> tuple[str, ...]:
+    """Names of the accelerators of a node."""
+    given = settings.available_accelerators
+    return tuple(map(str, range(given))) if isinstance(given, int) else tuple(given)
+
+
+def _most_workers(settings: HighThroughputExecutor) -> int | None:
+    limits = [limit for limit in (settings.max_workers, len(accelerators(settings)) or None) if limit is not None]
+    return min(limits, default=None)
+
+
+def bind_to(hosts: Collection[str | None]) -> str:
+    """Where to listen: on the one address that managers will use, or on all if there are several or it is not ours.
+
+    An address that is not this machine's may be forwarded to it.
+    """
+    if not hosts:
+        return ""
+    only = next(iter(hosts)) or ""
+    if len(hosts) == 1 and is_ip(only) and is_own(only):  # a name may stand for several
+        return f"tcp://{in_url(only)}"
+    return "tcp://[::]" if any(":" in (host or "") for host in hosts) else "tcp://*"

@@ -1,0 +1,128 @@
+"""What came back over the wire, as outcomes with errors that a person can use."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from cnflow.errors import (
+    AppTimeout,
+    PythonMismatchError,
+    RemoteError,
+    SerializationError,
+    TaskCutOff,
+    TaskDoesNotFitError,
+    WorkerLost,
+)
+from cnflow.ids import TaskId
+from cnflow.model.task import Outcome
+from cnflow.tasks.call import Raised
+from cnflow.wire import serialization
+from cnflow.wire.failure_bodies import decode_loss, decode_overrun
+from cnflow.wire.messages import Frames, Result, parts_of
+from cnflow.wire.pipe import Part, ResultKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the user's traceback, as its heading
+    """Is the cause of the user's exception, so that his traceback is printed first, from where it happened."""
+
+    __module__ = "builtins"  # the heading is the bare name then
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+_LOADABLE = frozenset({"", serialization.MINOR})
+"""Pythons whose results can be loaded here."""
+
+
+def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
+    """The outcome that *result* stands for; *title* names a task for messages."""
+    number = TaskId(result.id)
+    if result.kind == ResultKind.VALUE and not frames and result.python in _LOADABLE:  # nearly always
+        return _value(number, result.body, (), title)
+    body, *buffers = (bytearray(getattr(part, "buffer", part)) if frames else part for part in parts_of(result, frames))
+    if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in _LOADABLE:
+        return Outcome(number, None, _mismatched_result(title(number), result.python))
+    if result.kind == ResultKind.VALUE:
+        return _value(number, body, buffers, title)
+    try:
+        error = _error(result.kind, body, title(number))
+    except Exception as malformed:  # noqa: BLE001 - whatever a node sends, the others' results are to be read on
+        error = SerializationError(f"The answer to {title(number)} makes no sense: {malformed}.")
+    return Outcome(number, None, error)
+
+
+def _value(number: TaskId, body: Part, buffers: Sequence[Any], title: Callable[[TaskId], str]) -> Outcome:
+    try:
+        return Outcome(number, serialization.load(body, buffers))
+    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
+        wrapped = SerializationError(
+            f"The result of {title(number)} cannot be loaded in the driver: {type(error).__name__}: {error}. "
+            "Return plain values (lists, numbers, bytes), or install the package in the driver too.",
+        )
+        wrapped.__cause__ = error
+        return Outcome(number, None, wrapped)
+
+
+def _error(kind: int, body: Part, task: str) -> BaseException:
+    if kind == ResultKind.CANCELLED:
+        return CancelledError()
+    if kind == ResultKind.TIMED_OUT:
+        overrun = decode_overrun(body)
+        return AppTimeout(overrun.app_name, overrun.walltime)
+    if kind == ResultKind.RAISED:
+        return _raised(Raised(*serialization.load(body)))
+    if kind == ResultKind.UNPICKLABLE:
+        return SerializationError(
+            f"{task} ran, but its result cannot be pickled: {bytes(body).decode(errors='replace')}. "
+            "Return plain values, or write it to a file and return the path.",
+        )
+    if kind == ResultKind.WORKER_LOST:
+        loss = decode_loss(body)
+        return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail, loss.cause)
+    return _never_ended(kind, bytes(body).decode(), task)
+
+
+def _never_ended(kind: int, words: str, task: str) -> BaseException:
+    if kind in {ResultKind.CUT_OFF, ResultKind.RETURNED}:
+        return TaskCutOff(task, words, ran=kind == ResultKind.CUT_OFF)
+    if kind == ResultKind.DOES_NOT_FIT:
+        return _too_big(task, words)
+    sent, found, where = words.split(" ", 2)
+    return PythonMismatchError(
+        f"{task} was refused: its code was pickled on Python {sent} and the workers run Python {found} ({where}). "
+        f"Bytecode does not cross minor versions: use an image with Python {sent}, run the driver on Python {found}, "
+        "or call a function that is installed in the image.",
+    )
+
+
+def _too_big(task: str, words: str) -> TaskDoesNotFitError:
+    wanted, *nodes = words.splitlines()
+    known = "\n".join(f"    {node}" for node in nodes)
+    return TaskDoesNotFitError(
+        f"{task} asks for {wanted}, which no node has. Ask for less, or for blocks with larger nodes. Known:\n{known}"
+    )
+
+
+def _mismatched_result(task: str, python: str) -> PythonMismatchError:
+    return PythonMismatchError(
+        f"{task} ran, but its result holds code of Python {python}, which cannot be loaded "
+        f"on Python {serialization.MINOR}. "
+        "Return values, not functions or classes defined in the app.",
+    )
+
+
+def _raised(raised: Raised) -> BaseException:
+    try:
+        error = serialization.load(raised.exception)
+    except Exception:  # noqa: BLE001 - a class that is not here, or one whose constructor refuses its own pickle
+        return RemoteError(raised.type_name, raised.message, raised.traceback_text)
+    if not isinstance(error, BaseException):
+        return RemoteError(raised.type_name, raised.message, raised.traceback_text)
+    if raised.traceback_text:
+        error.__cause__ = TaskTraceback(raised.traceback_text)
+    return error

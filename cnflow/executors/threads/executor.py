@@ -1,0 +1,191 @@
+"""Runs tasks in threads of the driver."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any
+
+from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError
+from cnflow.executors.threads.output import captured
+from cnflow.executors.threads.stopping import Run, Stopped, Timer
+from cnflow.model.status import ExecutorStatus
+from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
+from cnflow.tasks.call import BASH, Call, CallContext, call, outputs_checked, users_part
+from cnflow.tasks.streams import open_sinks, target_of
+from cnflow.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from cnflow.config import ThreadPoolExecutor
+    from cnflow.ids import TaskId
+    from cnflow.interfaces import Report
+    from cnflow.model.status import BlockReport
+
+
+class ThreadPoolBackend:
+    """Live half of `cnflow.config.ThreadPoolExecutor`; see `cnflow.interfaces.Executor`.
+
+    A Python app is stopped by an exception that is raised in its thread, which C code meets only when it comes back to
+    Python; a thread cannot be killed.
+    """
+
+    image = ""
+
+    def __init__(self, settings: ThreadPoolExecutor) -> None:
+        self.label = settings.label
+        self.digest: Future[str] = Future()
+        self.digest.set_result("")
+        self.storage_access = settings.storage_access
+        self.working_dir = os.path.abspath(settings.working_dir) if settings.working_dir else ""  # noqa: PTH100 - a string, as every executor's
+        self._tasks: queue.SimpleQueue[TaskToRun | None] = queue.SimpleQueue()
+        self._runs: dict[TaskId, Run | None] = {}
+        """Tasks that are not reported yet; None while they wait."""
+
+        self._cancelled: set[TaskId] = set()
+        self._timer = Timer(f"cnflow-{self.label}-timer")
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"cnflow-{self.label}-{n}", daemon=True)
+            for n in range(settings.max_threads)
+        ]
+
+    def start(self, report: Report) -> None:
+        """Start the threads."""
+        self._report = report
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, tasks: Sequence[TaskToRun]) -> None:
+        """Queue *tasks* for the first free thread."""
+        for task in tasks:
+            self._runs[task.id] = None
+            self._tasks.put(task)
+
+    def cancel(self, tasks: Collection[TaskId]) -> None:
+        """Drop those that wait, stop those that run."""
+        wanted = {task for task in tasks if task in self._runs}
+        self._cancelled |= wanted  # before looking: a thread looks here after it has taken a task and said so
+        dropped = self._drop(wanted)
+        for task in wanted:
+            run = self._runs.get(task)
+            if run is not None:
+                run.stop(CancelledError())
+            elif task not in self._runs:
+                self._cancelled.discard(task)  # it was faster
+        for task in dropped:
+            self._forget(task)
+        if dropped:
+            self._report([Outcome(task, None, CancelledError()) for task in dropped])
+
+    def status(self) -> ExecutorStatus:
+        """The driver itself is the one block, each thread a worker."""
+        return ExecutorStatus(self.label, "", 1, 1, len(self._threads))
+
+    def block_reports(self) -> list[BlockReport]:
+        """None: the driver is no block."""
+        return []
+
+    def explain_task(self, task: TaskId) -> list[str]:
+        """Whether a thread has *task*."""
+        if task not in self._runs:
+            return []
+        run = self._runs.get(task)
+        if run is not None:
+            return [f"has run for {duration(time.monotonic() - run.since)}, in a thread of executor {self.label!r}."]
+        return [f"waits for a thread of executor {self.label!r}: all {len(self._threads)} are taken."]
+
+    def shutdown(self) -> None:
+        """Let running tasks end, drop waiting ones, end the threads; not waiting for the thread that calls this."""
+        self._closing = True
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join()
+        self._timer.close()
+
+    def _drop(self, wanted: Collection[TaskId]) -> list[TaskId]:
+        """Take the *wanted* out of the queue; what others queue meanwhile may come before the rest."""
+        dropped: list[TaskId] = []
+        with contextlib.suppress(queue.Empty):
+            for _ in range(self._tasks.qsize()):
+                task = self._tasks.get_nowait()
+                if task is not None and task.id in wanted:
+                    dropped.append(task.id)
+                else:
+                    self._tasks.put(task)
+        return dropped
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            outcome = self._run(task)
+            self._forget(task.id)
+            self._report([outcome])
+
+    def _forget(self, task: TaskId) -> None:
+        self._runs.pop(task, None)
+        if self._cancelled:
+            self._cancelled.discard(task)
+
+    def _run(self, task: TaskToRun) -> Outcome:
+        if self._closing:
+            return Outcome(task.id, None, ExecutorClosedError(f"{task.title} was not run: the run was ended before."))
+        run = Run(self._timer)
+        try:
+            try:
+                self._runs[task.id] = run
+                if task.id in self._cancelled:
+                    run.stop(CancelledError())
+                outcome = Outcome(task.id, self._value(task, run))
+            except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
+                # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
+                outcome = Outcome(task.id, None, run.reason or error.with_traceback(users_part(error.__traceback__)))
+            run.close()
+        except Stopped:  # it came between the task's end and ours
+            run.close()
+            outcome = Outcome(task.id, None, run.reason)
+        return outcome
+
+    def _value(self, task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
+        options, app = task.options, task.app
+        if options is NO_OPTIONS and app.kind != BASH:
+            return app.function(*task.args, **task.kwargs)
+        what = Call(app.kind, app.name, app.function, task.args, task.kwargs, options)
+        alarm = None
+        if options.walltime:
+            overrun = AppTimeout(app.name, options.walltime)
+            alarm = self._timer.after(options.walltime, lambda: run.stop(overrun))
+        try:
+            value = call(what, CallContext(run)) if app.kind == BASH else _call_printing(task, run)
+            return outputs_checked(what, value)
+        finally:
+            if alarm is not None:
+                self._timer.forget(alarm)
+
+
+def _call_printing(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
+    """Call a Python app with its own stdout and stderr."""
+    options = task.options
+    if options.env or options.sandbox:
+        asked = "sandbox=True" if options.sandbox else "env="
+        raise ConfigurationError(
+            f"{task.title} asks for {asked}, which changes the whole process, and runs in one thread of many. "
+            "Run it on a HighThroughputExecutor.",
+        )
+    run.hold()
+    with contextlib.ExitStack() as undo:
+        sinks = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
+        for name, sink in zip(("stdout", "stderr"), sinks, strict=True):
+            if sink is not None:
+                undo.enter_context(captured(name, sink.file.fileno()))
+        run.release()
+        try:
+            return task.app.function(*task.args, **task.kwargs)
+        finally:
+            run.hold()

@@ -1,0 +1,187 @@
+"""Stops one task among those that run in threads of one process: at its walltime, or when it is cancelled.
+
+Python code gets an exception from outside, which it meets before its next bytecode: C code is not interrupted, it has
+to come back to Python first. A command's process group is signalled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import itertools
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from cnflow.tasks.stopping import TERM_GRACE, signal_group
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+_LONGEST_WAIT = 3600.0
+_COMPACT_FROM = 1000
+
+
+class Stopped(BaseException):
+    """Raised in a task's thread; no `Exception`, so that few handlers swallow it. The reason is in its `Run`."""
+
+
+class Alarm:
+    """Something to be done at a moment; made by `Timer`."""
+
+    __slots__ = ("action", "order", "when")
+
+    def __init__(self, when: float, order: int, action: Callable[[], None]) -> None:
+        self.when = when
+        self.order = order
+        self.action: Callable[[], None] | None = action
+
+    def __lt__(self, other: Alarm) -> bool:
+        return (self.when, self.order) < (other.when, other.order)
+
+
+class Timer:
+    """Does things later, in one thread that is started on first use.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._alarms: list[Alarm] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._forgotten = 0
+        self._closed = False
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Alarm:
+        """Have *action* called once, *seconds* from now; it returns soon and never raises."""
+        with self._changed:
+            alarm = Alarm(time.monotonic() + seconds, next(self._order), action)
+            heapq.heappush(self._alarms, alarm)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                self._thread.start()
+            elif self._alarms[0] is alarm:
+                self._changed.notify()
+        return alarm
+
+    def forget(self, alarm: Alarm) -> None:
+        """Do not do it, unless it is being done."""
+        with self._changed:
+            alarm.action = None
+            self._forgotten += 1
+            if self._forgotten > max(_COMPACT_FROM, len(self._alarms) // 2):
+                self._alarms = [each for each in self._alarms if each.action is not None]
+                heapq.heapify(self._alarms)
+                self._forgotten = 0
+
+    def close(self) -> None:
+        """End the thread; what was to be done is not done."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                wait = self._alarms[0].when - time.monotonic() if self._alarms else _LONGEST_WAIT
+                if wait > 0:
+                    self._changed.wait(min(wait, _LONGEST_WAIT))
+                    continue
+                action = heapq.heappop(self._alarms).action
+            if action is not None:
+                action()
+
+
+class Run:
+    """One task in the thread that makes this; a `cnflow.tasks.stopping.Control`. Stopped once at most.
+
+    Args:
+        timer: for what comes after a grace.
+    """
+
+    __slots__ = ("_closed", "_held", "_lock", "_process", "_sent", "_thread", "_timer", "reason", "since")
+
+    def __init__(self, timer: Timer) -> None:
+        self.reason: BaseException | None = None
+        """Why it was stopped, if it was."""
+
+        self.since = time.monotonic()
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._thread = threading.get_ident()
+        self._held = self._sent = self._closed = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def stop(self, reason: BaseException) -> None:
+        """Stop it, from any thread; nothing happens if it has ended or is being stopped."""
+        with self._lock:
+            if self._closed or self.reason is not None:
+                return
+            self.reason = reason
+            if self._process is not None:
+                signal_group(self._process.pid, signal.SIGTERM)
+                self._timer.after(TERM_GRACE, self._kill)
+            elif not self._held:
+                self._sent = True
+                _raise_in(self._thread, Stopped)
+
+    def hold(self) -> None:
+        """As `Control.hold`; raises Stopped if it was sent before."""
+        with self._lock:
+            self._held = True
+        if self._sent:  # also where the task has swallowed it
+            _raise_in(self._thread, None)
+            raise Stopped
+
+    def release(self) -> None:
+        """The reverse of `hold`; raises Stopped if a stop came meanwhile."""
+        with self._lock:
+            self._held = False
+            came = self.reason is not None and not self._sent
+            self._sent = self._sent or came
+        if came:
+            raise Stopped
+
+    def wait(self, process: subprocess.Popen[bytes]) -> int:
+        """As `Control.wait`."""
+        with self._lock:
+            came = self.reason is not None
+            self._process = None if came else process
+        if came:
+            raise Stopped
+        code = process.wait()
+        with self._lock:
+            self._process = None
+        if self.reason is not None:
+            raise Stopped
+        return code
+
+    def close(self) -> None:
+        """It has ended: nothing is raised in this thread from now on."""
+        with self._lock:
+            self._closed = True
+            self._process = None
+        if self._sent:
+            _raise_in(self._thread, None)  # takes back what has not been raised
+
+    def _kill(self) -> None:
+        with self._lock:
+            if self._process is not None:
+                signal_group(self._process.pid, signal.SIGKILL)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Have *error* raised in *thread* soon; None takes back what has not been raised yet."""
+    # https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
+    raised = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)

@@ -1,0 +1,1 @@
+"""Which manager runs which task. Pure."""

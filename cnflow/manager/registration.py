@@ -1,0 +1,67 @@
+"""How a manager finds its interchange, and what it says of itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from typing import TYPE_CHECKING
+
+import cnflow
+from cnflow.addresses import first_reachable, in_url
+from cnflow.manager.errors import CannotBeginError
+from cnflow.manager.node import hardware
+from cnflow.model.manager_settings import PROTOCOL
+from cnflow.units import GIB, Seconds
+from cnflow.wire.manager_messages import ManagerInfo, Node
+from cnflow.wire.serialization import MINOR
+
+if TYPE_CHECKING:
+    from cnflow.model.manager_settings import ManagerSettings
+
+
+class UnreachableError(CannotBeginError):
+    """No address of the interchange answers from here."""
+
+
+def endpoint_of(settings: ManagerSettings) -> str:
+    """Where to connect: the first address of the interchange that answers.
+
+    Raises:
+        UnreachableError: none does.
+    """
+    if not settings.hosts:
+        return settings.endpoint
+    port = int(settings.endpoint.rsplit(":", 1)[1])
+    within = Seconds(min(settings.address_probe_timeout, settings.heartbeat_threshold))
+    host = first_reachable(settings.hosts, port, within)
+    if host is None:
+        raise UnreachableError(
+            f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}, within {within:g} s. "
+            "Set HighThroughputExecutor(address=...) to an address that this host can reach",
+        )
+    return settings.endpoint.format(host=in_url(host))
+
+
+def info_of(settings: ManagerSettings, slots: int, life: float) -> ManagerInfo:
+    """What the manager of *slots* workers says when it registers; its block has *life* seconds."""
+    node = Node(
+        hardware.cores(),
+        int(hardware.memory()),
+        len(settings.available_accelerators),
+        settings.cores_per_worker,
+        int((settings.mem_per_worker or 0.0) * GIB),
+        life,
+    )
+    return ManagerInfo(
+        PROTOCOL,
+        cnflow.__version__,
+        MINOR,
+        socket.gethostname(),
+        settings.block,
+        settings.image,
+        slots,
+        os.getpid(),
+        platform.python_version(),
+        node,
+    )

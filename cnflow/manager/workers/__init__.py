@@ -1,0 +1,1 @@
+"""Worker processes: how each is started, fed and ended."""

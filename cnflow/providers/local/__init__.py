@@ -1,0 +1,1 @@
+"""Blocks that are processes of this machine."""

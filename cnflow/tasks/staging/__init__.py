@@ -1,0 +1,1 @@
+"""Moves the files of a task where the task runs."""

@@ -1,0 +1,69 @@
+"""Parts of sentences that errors are made of."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` with the known name that is nearest to *name*, or nothing when none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def shortened(names: list[str], ends: int = 3) -> list[str]:
+    """*names*, those in the middle of a long list counted instead of told."""
+    left_out = len(names) - 2 * ends
+    return names if left_out <= 1 else [*names[:ends], f"... {left_out} more ...", *names[-ends:]]
+
+
+def in_a_sentence(name: str) -> str:
+    """*name* as it stands inside a sentence: ``task 3 (sort)``."""
+    return name[:1].lower() + name[1:]
+
+
+def duration(seconds: float) -> str:
+    """``7 s``, ``2 min 5 s``, ``1 h 2 min``: two units at most, rounded down."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def amount_of_memory(size: float) -> str:
+    """``4 GB`` or ``1.5 GiB``: *size* bytes in the largest unit of which there is at least one."""
+    base, mark = (1000, "") if size and not size % 1000 else (1024, "i")
+    for exponent, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k" if base == 1000 else "K")):  # noqa: PLR2004 - as above
+        if size >= base**exponent:
+            return f"{round(size / base**exponent, 1):g} {letter}{mark}B"
+    return f"{size:g} B"
+
+
+def describe_error(error: BaseException) -> str:
+    """``ValueError: too long``; of an error without a text its class alone."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's class may fail in any way
+        text = f"(its __str__ failed: {type(broken).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def under(title: str, text: str) -> str:
+    """*text*, indented, under *title*, beginning with a new line; nothing where there is no text."""
+    lines = text.strip("\n").splitlines()
+    return "\n".join([f"\n{title}", *(f"    {line}" for line in lines)]) if lines else ""
+
+
+def signal_name(number: int) -> str:
+    """``signal 9 (SIGKILL)``."""
+    import signal  # noqa: PLC0415 - only a dead worker's message needs it
+
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
