@@ -15,10 +15,10 @@ from cnflow.config import (
     Config,
     ExecutorSettings,
     HighThroughputExecutor,
-    LocalProvider,
     ProviderSettings,
     ThreadPoolExecutor,
 )
+from cnflow.config.providers import without_images
 from cnflow.config.registry import EXECUTORS, PROVIDERS
 from cnflow.config.registry import load as load_class
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
@@ -172,15 +172,14 @@ def _on_the_bare_node(executor: ExecutorSettings) -> ExecutorSettings:
     """*executor* without its image; containers become as many blocks of plain processes on this machine."""
     if not _needs_image(executor):
         return executor.model_copy(update={"image": ""})
-    assert isinstance(executor, HighThroughputExecutor)  # only its providers have images
-    blocks = {name: getattr(executor.provider, name) for name in ProviderSettings.model_fields if name != "kind"}
-    return executor.model_copy(update={"image": "", "provider": LocalProvider(**blocks)})
+    assert isinstance(executor, HighThroughputExecutor)  # no other executor has a provider
+    return executor.model_copy(update={"image": "", "provider": without_images(executor.provider)})
 
 
 def _needs_image(executor: ExecutorSettings) -> bool:
     if not isinstance(executor, HighThroughputExecutor):
         return False
-    return bool(_live_provider(executor.provider).runs_images)
+    return executor.provider.traits().runs_images
 
 
 def _place(executor: ExecutorSettings) -> RoutableExecutor:

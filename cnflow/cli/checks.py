@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 import importlib.util
 import platform
 import sys
-from dataclasses import dataclass
 
 from cnflow import __version__
 from cnflow.addresses import addresses_of_this_machine
 from cnflow.cli.dependencies import Installed, installed_by_extra
 from cnflow.cli.engine import default_engine
 from cnflow.errors import BlockError, MissingExtraError
+from cnflow.model.finding import Finding, Verdict
 
 OLDEST_PYTHON = (3, 10)
-
-
-class Verdict(enum.Enum):
-    """What a finding means for the user."""
-
-    GOOD = "good"
-    ABSENT = "absent"
-    """Something that can be done without is not there."""
-
-    BAD = "bad"
-    """Not even local runs will work."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found."""
-
-    about: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 def examine() -> list[Finding]:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnflow.cli.checks import Finding, Verdict
 from cnflow.errors import MissingExtraError
+from cnflow.model.finding import Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

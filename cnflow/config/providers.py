@@ -1,13 +1,16 @@
-"""Settings of the providers: where blocks come from and how many."""
+"""Settings of the providers: where blocks come from and how many there may be."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
+from cnflow.units import Seconds
 
 _COLONS = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
 
@@ -51,6 +54,10 @@ class ProviderSettings(Settings):
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None is
     without end, or as its scheduler says."""
 
+    def traits(self) -> Traits:
+        """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""
+        return Traits()
+
     @field_validator("walltime", mode="before")
     @classmethod
     def _walltime_may_have_colons(cls, value: object) -> object:
@@ -87,6 +94,14 @@ class LocalProvider(ProviderSettings):
 
     worker_init: str = ""
     """Shell commands that run before the workers, in the same shell, such as ``module load`` or ``source``."""
+
+    def traits(self) -> Traits:
+        """Traits of processes on this machine."""
+        return Traits(
+            logs=LogsVia.SHARED_FILE,
+            poll_period=Seconds(0.2),
+            cores=float(len(os.sched_getaffinity(0))),
+        )
 
 
 PullPolicy = Literal["missing", "always", "never"]
@@ -126,3 +141,21 @@ class DockerProvider(ProviderSettings):
 
     create: dict[str, Any] = Field(default_factory=dict)
     """Further options for ``docker.containers.create``, passed through as they are, e.g. ``{"shm_size": "1g"}``."""
+
+    def traits(self) -> Traits:
+        """Traits of containers of one engine."""
+        return Traits(
+            runs_images=True,
+            delivery=Delivery.PUT_FILE,
+            capsule=CapsuleVia.PUT,
+            logs=LogsVia.FOLLOWED,
+            poll_period=Seconds(1.0),
+            cores=self.cpus,
+        )
+
+
+def without_images(provider: ProviderSettings) -> ProviderSettings:
+    """*provider* itself if it runs no images; else as many blocks of plain processes on this machine."""
+    if not provider.traits().runs_images:
+        return provider
+    return LocalProvider(**{name: getattr(provider, name) for name in ProviderSettings.model_fields if name != "kind"})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.addresses import in_url, is_ip, is_own
-from cnflow.config import DockerProvider, LocalProvider
 from cnflow.model.block import BlockRequest
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
@@ -114,16 +112,12 @@ def interchange_settings(
 
 
 def expected_slots(settings: HighThroughputExecutor) -> int:
-    """Workers that a node is expected to have, until the first one has connected and said it.
+    """Return the workers expected of a node until the first manager has connected.
 
-    Where nothing is known of the node it is `max_workers`, or one, as the reference has it.
+    Where a node's cores are unknown the answer is `max_workers`, or one, as in Parsl.
     """
     most = _most_workers(settings)
-    cores = None
-    if isinstance(settings.provider, LocalProvider):
-        cores = float(len(os.sched_getaffinity(0)))
-    elif isinstance(settings.provider, DockerProvider):
-        cores = settings.provider.cpus
+    cores = settings.provider.traits().cores
     if cores is None:
         return most or 1
     plenty = (settings.mem_per_worker or 0.0) * GIB * (most or cores / settings.cores_per_worker + 1)
