@@ -108,7 +108,8 @@ class HighThroughputExecutor(ExecutorSettings):
 
     max_result_size: int = Field(default=2**32, ge=2**20)
     """Bytes, 4 GiB: a task fails whose result is larger, or has an array that is. The interchange cuts off whoever
-    sends more at a time, so that a stranger who reaches its port does not fill its memory. See [](security.md)."""
+    sends more at a time, so that a stranger who reaches its port does not fill its memory; see the
+    page "Security"."""
 
     heartbeat_period: float = Field(default=30.0, gt=0)
     """Seconds between two signs of life."""

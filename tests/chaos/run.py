@@ -1,6 +1,6 @@
 """Runs tasks while a fault strikes every second; ends with 1 when a task was lost, doubled or wrong, or a process left.
 
-For example: ``python tests/chaos/run.py --minutes 5 --seed 7 --image cnflow-base:3.11 --markdown docs/reliability.md``.
+Usage: ``python tests/chaos/run.py --minutes 5 --seed 7 --image cnflow-base:3.11``; ``--markdown FILE`` keeps the table.
 """
 
 import argparse

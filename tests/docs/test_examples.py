@@ -22,7 +22,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)]
 SECONDS_AT_MOST = 90
 
 BLOCK = re.compile(
@@ -115,6 +115,8 @@ def check_command(command: list[str], folder: Path) -> None:
         case ["cnflow", *rest]:
             done = run([sys.executable, "-m", "cnflow.cli", *rest], folder)
             assert done.returncode == 0, done.stderr
+        case ["pip", "install", "."]:
+            assert (ROOT / "pyproject.toml").is_file()
         case ["make", target]:
             assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE), f"no target {target}"
         case _:

@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_is_named(told, tmp_path, monkeypatch):
 
 
 def test_every_command_and_option_is_on_the_page_about_the_command_line():
-    page = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference/command-line.md").read_text(encoding="utf-8")
     for command in (["run"], ["perf"], ["doctor"], ["config", "show"], ["capsule", "unpack"]):
         assert f"## cnflow {' '.join(command)}" in page
         shown = CliRunner().invoke(app, [*command, "--help"], env={"TERMINAL_WIDTH": "200"}).output
