@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import operator
 import pickle
 import sys
 from types import CodeType
@@ -89,25 +90,53 @@ def _dump_anything(value: object) -> Payload:
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; this says what is kept: one class
 def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
-    """Cloudpickle's pickler that also notices bytecode. Made on first use: importing cloudpickle costs 20 ms."""
+    """Cloudpickle's pickler, which also keeps file names of code and notices bytecode.
+
+    Tracebacks need the names; cloudpickle 3.1.3 replaces each by ``<dynamic-code>``. A code object is therefore pickled
+    as a call that puts the name back into what cloudpickle makes of it. The call is to the standard library's
+    functions, so that loading needs no cnflow.
+
+    Made on first use: importing cloudpickle costs 20 ms.
+    """
     import cloudpickle  # noqa: PLC0415
 
     class CodePickler(cloudpickle.Pickler):
         has_code = False
 
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - cloudpickle's own signature
+            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+            self._renames: dict[str, operator.methodcaller] = {}
+
         def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - pickle's own signature
             if type(obj) is CodeType:
                 self.has_code = True
+                return self._rename(obj.co_filename), (_Bare(obj),)
+            if type(obj) is _Bare:
+                return self.dispatch_table[CodeType](obj.code)
             return super().reducer_override(obj)  # type: ignore[no-untyped-call]
+
+        def _rename(self, file: str) -> operator.methodcaller:
+            """One object for each file: pickled once, then by reference, whichever strings Python happens to share."""
+            if file not in self._renames:
+                # A copy, because a pickle also differs by whether the function's __file__ is this very string.
+                copy = file.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
+                self._renames[file] = operator.methodcaller("replace", co_filename=copy)
+            return self._renames[file]
 
     return CodePickler
 
 
+class _Bare(NamedTuple):
+    """Stands for a code object without the name of its file."""
+
+    code: CodeType
+
+
 def dump_in_band(value: object) -> bytes:
     """*value* as one piece of bytes, however large its buffers."""
-    import cloudpickle  # noqa: PLC0415 - as above
-
-    return bytes(cloudpickle.dumps(value, protocol=5))
+    stream = io.BytesIO()
+    _code_pickler()(stream, protocol=5).dump(value)
+    return stream.getvalue()
 
 
 def ship_by_value(module: ModuleType) -> None:

@@ -1,5 +1,6 @@
 """Bad input: a clear error, and nothing else is lost."""
 
+import linecache
 import os
 import signal
 import subprocess
@@ -51,8 +52,26 @@ class TestTasksThatFail:
         assert isinstance(error, ZeroDivisionError)
         printed = "".join(traceback.format_exception(error))
         first = printed.partition("The above exception")[0]
+        assert f'File "{__file__}", line {divide.__wrapped__.__code__.co_firstlineno + 2}, in divide' in first
         assert "return a / b" in first
         assert "cnflow/worker" not in first.replace(os.sep, "/")
+
+    def test_traceback_shows_the_line_of_a_notebook_cell(self, monkeypatch):
+        cell, source = "<ipython-input-7-0a1b>", "def divide(a, b):\n    return a / b  # in the cell\n"
+        monkeypatch.setitem(linecache.cache, cell, (len(source), None, source.splitlines(keepends=True), cell))
+        notebook = {"__name__": "__main__"}
+        exec(compile(source, cell, "exec"), notebook)
+        error = python_app(notebook["divide"])(1, 0).exception(30)
+        assert f'File "{cell}", line 2, in divide\n    return a / b  # in the cell\n' in str(error.__cause__)
+
+    def test_traceback_shows_lines_of_a_helper_module(self, monkeypatch, tmp_path):
+        (tmp_path / "helper_that_divides.py").write_text("def divide(a, b):\n    return [a / x for x in [b]]\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        import helper_that_divides
+
+        error = python_app(helper_that_divides.divide)(1, 0).exception(30)
+        shown = str(error.__cause__)
+        assert f'File "{helper_that_divides.__file__}", line 2, in divide\n    return [a / x for x in [b]]\n' in shown
 
     def test_sys_exit_fails_that_task_alone_with_its_code_and_last_words(self):
         @python_app

@@ -204,6 +204,18 @@ def test_an_image_that_is_not_to_be_had_fails_its_tasks_alone(config, image):
         assert good.result(timeout=60) == 2
 
 
+def test_traceback_from_an_image_shows_the_users_file_and_its_lines(config, image):
+    @python_app(image=image)
+    def divide(a, b):
+        return a / b  # shown
+
+    with cnflow.load(config(HighThroughputExecutor(provider=DockerProvider(), max_workers=1))):
+        error = divide(1, 0).exception(120)
+    assert isinstance(error, ZeroDivisionError)
+    line = divide.__wrapped__.__code__.co_firstlineno + 2
+    assert f'File "{__file__}", line {line}, in divide\n    return a / b  # shown\n' in str(error.__cause__)
+
+
 def test_an_option_that_the_engine_refuses_fails_the_tasks_in_its_words(config, image):
     provider = DockerProvider(mounts={"/no/such/path": "/data"})
     with cnflow.load(config(HighThroughputExecutor(image=image, provider=provider))):

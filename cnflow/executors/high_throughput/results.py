@@ -14,6 +14,7 @@ from cnflow.errors import (
     TaskDoesNotFitError,
     WorkerLost,
 )
+from cnflow.executors.high_throughput.source_lines import with_source_lines
 from cnflow.ids import TaskId
 from cnflow.model.task import Outcome
 from cnflow.tasks.call import Raised
@@ -75,7 +76,8 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
         overrun = decode_overrun(body)
         return AppTimeout(overrun.app_name, overrun.walltime)
     if kind == ResultKind.RAISED:
-        return _raised(Raised(*serialization.load(body)))
+        raised = Raised(*serialization.load(body))
+        return _raised(raised._replace(traceback_text=with_source_lines(raised.traceback_text)))
     if kind == ResultKind.UNPICKLABLE:
         return SerializationError(
             f"{task} ran, but its result cannot be pickled: {bytes(body).decode(errors='replace')}. "
