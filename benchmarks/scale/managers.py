@@ -12,6 +12,7 @@ import zmq
 
 import cnflow
 from benchmarks.scale.limits import raise_open_files
+from cnflow.ids import BlockId
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
@@ -41,7 +42,14 @@ class Manager:
         self._window = settings.window
         self._socket = sockets.connect(context, settings.endpoint, os.urandom(6), settings.curve)
         info = ManagerInfo(
-            PROTOCOL, cnflow.__version__, serialization.MINOR, "simulated", "0", "", settings.slots, os.getpid()
+            PROTOCOL,
+            cnflow.__version__,
+            serialization.MINOR,
+            "simulated",
+            BlockId("0"),
+            "",
+            settings.slots,
+            os.getpid(),
         )
         self._socket.send([msg.encode(msg.Register(info))])
         self._socket.send([msg.encode(msg.Done(self._window, []))])

@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks.scale.limits import cpu_seconds, resident
 from benchmarks.scale.managers import Settings
+from cnflow.ids import FunctionId, TaskId
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import serialization, stream
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTION = msg.Function(b"f" * 16, "noop", 0, "", b"")
+FUNCTION = msg.Function(FunctionId(b"f" * 16), "noop", 0, "", b"")
 BATCH = 5_000
 """Tasks in a message, as the driver's line sends them."""
 
@@ -168,7 +169,7 @@ class Simulation:
         """
         body, tasks = serialization.NO_ARGUMENTS.body, self._plan.tasks
         for first in range(0, tasks, BATCH):
-            batch = [msg.Task(n, FUNCTION.id, body) for n in range(first, min(first + BATCH, tasks))]
+            batch = [msg.Task(TaskId(n), FUNCTION.id, body) for n in range(first, min(first + BATCH, tasks))]
             self._line.send([msg.encode(msg.Work([FUNCTION] if first == 0 else [], batch))])
         seen = bytearray(tasks)
         missing, count = tasks, 0

@@ -41,7 +41,7 @@ class Drained(NamedTuple):
 class IdleTimes(NamedTuple):
     """How long each block has held no task."""
 
-    seconds: Mapping[str, float]
+    seconds: Mapping[BlockId, float]
 
 
 Event = Wake | Stop | Joined | Left | Drained | IdleTimes

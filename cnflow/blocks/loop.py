@@ -111,7 +111,7 @@ class BlockController:
         """No manager of *block* is left that holds or will be given anything."""
         self._events.put(Drained(BlockId(block)))
 
-    def idle_times(self, seconds: Mapping[str, float]) -> None:
+    def idle_times(self, seconds: Mapping[BlockId, float]) -> None:
         """How long each block has held no task."""
         self._events.put(IdleTimes(seconds))
 

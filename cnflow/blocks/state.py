@@ -65,7 +65,7 @@ class Blocks:
         self._tasks = 0
         self._activity = -1
         self._quiet_since: Seconds | None = None
-        self._idle: Mapping[str, float] = {}
+        self._idle: Mapping[BlockId, float] = {}
         self._last_words: deque[str] = deque(maxlen=3)
         self.provider_is_silent = False
         """Nothing is asked of a provider that did not answer last time: what it started may be there."""
@@ -105,7 +105,7 @@ class Blocks:
         active = sum(block.is_active for block in self._blocks.values())
         return self._strategy is not none and self._tasks > 0 and active > max(1, self._limits.min_blocks)
 
-    def idle_times(self, seconds: Mapping[str, float]) -> None:
+    def idle_times(self, seconds: Mapping[BlockId, float]) -> None:
         """How long each block has held no task; used by the next `decide`, and out of date after it."""
         self._idle = seconds
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from cnflow.ids import ManagerId, TaskId
-    from cnflow.wire.manager_messages import AskTask, ManagerInfo
+    from cnflow.ids import BlockId, ManagerId, TaskId
+    from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 
@@ -28,27 +28,27 @@ class SendCancel(NamedTuple):
     """Tell a manager which of its tasks to stop."""
 
     manager: ManagerId
-    tasks: list[int]
+    tasks: list[TaskId]
 
 
 class SendDrain(NamedTuple):
     """Tell a manager that it gets nothing more, and is to leave when it has done what it has."""
 
     manager: ManagerId
-    block: str
+    block: BlockId
 
 
 class SendQuestion(NamedTuple):
     """Pass on what the driver wants to know of a manager."""
 
     manager: ManagerId
-    question: AskTask
+    question: TaskQuery
 
 
 class TellDrained(NamedTuple):
     """Tell the driver that no manager of this block is left."""
 
-    block: str
+    block: BlockId
 
 
 class SendHeartbeat(NamedTuple):
@@ -57,7 +57,7 @@ class SendHeartbeat(NamedTuple):
     manager: ManagerId
 
 
-class SendIntroduce(NamedTuple):
+class SendRegisterAgain(NamedTuple):
     """Ask a manager that the interchange before this one knew, or that nobody knows, to register."""
 
     manager: ManagerId
@@ -98,7 +98,7 @@ Action = (
     | SendDrain
     | SendQuestion
     | SendHeartbeat
-    | SendIntroduce
+    | SendRegisterAgain
     | SendStop
     | Refuse
     | TellUp

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
-from cnflow.ids import ManagerId, TaskId
+from cnflow.ids import BlockId, ManagerId
 from cnflow.interchange import actions as on
 from cnflow.interchange.recovery import RecoveringInterchange
 from cnflow.interchange.state import Interchange
@@ -19,7 +19,7 @@ from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.manager_messages import AskStanding, AskTask, Hold, TaskNow
+from cnflow.wire.manager_messages import Hold, StatusQuery, TaskQuery, TaskReport
 from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.stream import Stream
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from cnflow.model.interchange_settings import InterchangeSettings
 
 logger = logging.getLogger(__name__)
-
-Order = msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle | msg.Admit | AskStanding | AskTask | Hold
 
 _GOODBYE = Seconds(1.0)
 """Time that last messages get to leave."""
@@ -127,18 +125,18 @@ class Loop:
         for head, *attached in self._driver.received():
             message = msg.decode_to_interchange(head)
             if isinstance(message, msg.Work):
-                tasks = msg.pair(message.tasks, attached)
+                tasks = msg.attach_frames(message.tasks, attached)
                 self._do(self._state.submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
-            elif isinstance(message, msg.Again):
+            elif isinstance(message, msg.Resubmit):
                 assert isinstance(self._state, RecoveringInterchange)  # nobody else is sent that
-                self._do(self._state.again(message.functions, msg.pair(message.tasks, attached)))
+                self._do(self._state.again(message.functions, msg.attach_frames(message.tasks, attached)))
             elif isinstance(message, msg.Stop):
                 return False
             else:
                 self._obey(message, now)
         return not self._driver.is_closed
 
-    def _obey(self, order: Order, now: Seconds) -> None:
+    def _obey(self, order: msg.Order, now: Seconds) -> None:
         match order:
             case msg.Cancel(tasks):
                 self._do(self._state.cancelled(tasks, now))
@@ -147,18 +145,18 @@ class Loop:
                 self._do(self._state.block_gone(block, reason))
             case msg.Drain(block):
                 self._do(self._state.drain(block, now))
-            case msg.AskIdle():
+            case msg.IdleTimesQuery():
                 self._tell([msg.IdleTimes(self._state.idle_times(now))])
             case msg.Admit(block, key):
                 self._admit(block, key)
-            case AskStanding(number, task):
+            case StatusQuery(number, task):
                 self._tell([self._state.standing(number, task, now)])
-            case AskTask():
+            case TaskQuery():
                 self._do(self._state.asked(order, now))
             case Hold(manager):
-                self._state.hold(ManagerId(manager))
+                self._state.hold(manager)
 
-    def _admit(self, block: str, key: str = "") -> None:
+    def _admit(self, block: BlockId, key: str = "") -> None:
         """With *key*; without one, no more."""
         if self._door and key:
             self._door.admit(block, key)
@@ -187,14 +185,14 @@ class Loop:
         self, manager: ManagerId, message: msg.FromManager, attached: list[Any], now: Seconds
     ) -> list[on.Action]:
         if isinstance(message, msg.Done):
-            return self._state.done(manager, message.window, msg.pair(message.results, attached), now)
+            return self._state.done(manager, message.window, msg.attach_frames(message.results, attached), now)
         if isinstance(message, msg.Register):
-            return self._state.registered(manager, message.info, now, [TaskId(number) for number in message.held])
+            return self._state.registered(manager, message.info, now, message.held)
         if isinstance(message, msg.Draining):
             return self._state.drains_itself(manager, now)
         if isinstance(message, msg.Leaving):
             return self._state.left(manager, message.reason)
-        if isinstance(message, TaskNow):
+        if isinstance(message, TaskReport):
             self._tell([message])
         return self._state.heard(manager, now)
 
@@ -202,15 +200,15 @@ class Loop:
         for action in actions:
             match action:
                 case on.SendWork(manager, functions, tasks):
-                    heads, attached = msg.flatten(tasks)
+                    heads, attached = msg.detach_frames(tasks)
                     self._managers.send([manager, msg.encode(msg.Work(functions, heads)), *attached])
                 case on.SendResults(results):
-                    heads, attached = msg.flatten(results)
+                    heads, attached = msg.detach_frames(results)
                     self._tell([msg.Results(heads), *attached])
                 case on.SendCancel() | on.SendDrain() | on.SendQuestion() | on.SendHeartbeat() | on.SendStop():
                     self._managers.send([action.manager, msg.encode(_order_in(action))])
-                case on.SendIntroduce(manager):
-                    self._managers.send([manager, msg.encode(msg.Introduce(self._session))])
+                case on.SendRegisterAgain(manager):
+                    self._managers.send([manager, msg.encode(msg.RegisterAgain(self._session))])
                 case on.TellDrained(block):
                     self._admit(block)
                     self._tell([msg.Drained(block)])
@@ -241,7 +239,7 @@ def _state_for(settings: InterchangeSettings, now: Seconds) -> Interchange:
     period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
     if not settings.is_restart:
         return Interchange(PROTOCOL, period, threshold)
-    awaited = {ManagerId(bytes.fromhex(digits)): block for digits, block in settings.awaited.items()}
+    awaited = {ManagerId(bytes.fromhex(digits)): BlockId(block) for digits, block in settings.awaited.items()}
     departed = [ManagerId(bytes.fromhex(digits)) for digits in settings.departed]
     return RecoveringInterchange(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
 

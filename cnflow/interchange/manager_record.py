@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.interchange.scheduler.node import NodeCapacity
-from cnflow.wire.manager_messages import ManagerNow
+from cnflow.wire.manager_messages import ManagerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cnflow.ids import FunctionId, ManagerId, TaskId
+    from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
     from cnflow.units import Seconds
     from cnflow.wire.manager_messages import ManagerInfo
 
@@ -27,7 +27,7 @@ class ManagerRecord:
         self.info = info
         self.place = NodeCapacity(info)
         self.held: set[TaskId] = set()
-        self.began: dict[int, bytes] = {}  # functions of what it holds, where its block has an end
+        self.began: dict[TaskId, FunctionId] = {}  # functions of what it holds, where its block has an end
         self.ends_at = now + info.node.life
         self.functions: set[FunctionId] = set()
         self.heard = now
@@ -46,10 +46,10 @@ class ManagerRecord:
         """Seconds since it held a task; 0 while it holds some."""
         return 0.0 if self.held else now - self.idle_since
 
-    def as_told(self, manager: ManagerId, now: Seconds) -> ManagerNow:
+    def as_told(self, manager: ManagerId, now: Seconds) -> ManagerStatus:
         """For who asks how it is."""
         silent = now - self.heard
-        return ManagerNow(manager, len(self.held), self.idle(now), silent, self.is_active, self.is_draining)
+        return ManagerStatus(manager, len(self.held), self.idle(now), silent, self.is_active, self.is_draining)
 
     @property
     def others(self) -> int:
@@ -62,9 +62,9 @@ class ManagerRecord:
         return min(self.info.slots, self.window) - len(self.held)
 
 
-def idle_times(managers: Iterable[ManagerRecord], now: Seconds) -> dict[str, float]:
+def idle_times(managers: Iterable[ManagerRecord], now: Seconds) -> dict[BlockId, float]:
     """Seconds since each block with managers held a task; 0 for one that holds some."""
-    times: dict[str, float] = {}
+    times: dict[BlockId, float] = {}
     for known in managers:
         idle = known.idle(now)
         times[known.info.block] = min(idle, times.get(known.info.block, idle))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from cnflow.interchange.actions import Action, SendCancel, SendIntroduce, SendResults, TellDown, TellDrained
+from cnflow.interchange.actions import Action, SendCancel, SendRegisterAgain, SendResults, TellDown, TellDrained
 from cnflow.interchange.state import Interchange
 from cnflow.units import Seconds
 from cnflow.wire.messages import NO_FRAMES, Result
@@ -25,7 +25,7 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from cnflow.ids import ManagerId, TaskId
+    from cnflow.ids import BlockId, ManagerId, TaskId
     from cnflow.wire.manager_messages import ManagerInfo
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
@@ -51,7 +51,7 @@ class RecoveringInterchange(Interchange):
         heartbeat_period: Seconds,
         heartbeat_threshold: Seconds,
         *,
-        awaited: Mapping[ManagerId, str],
+        awaited: Mapping[ManagerId, BlockId],
         departed: Iterable[ManagerId],
         now: Seconds,
     ) -> None:
@@ -69,15 +69,15 @@ class RecoveringInterchange(Interchange):
         self._unsifted: set[TaskId] = set()
         """Those of them that may still be in the queue."""
 
-        self._perhaps_drained: set[str] = set()
-        self._needy: dict[int, TaskParcel] = {}
+        self._perhaps_drained: set[BlockId] = set()
+        self._needy: dict[TaskId, TaskParcel] = {}
         """Tasks that say what they need: before all nodes are back, they may seem to fit none."""
 
         self._on_hold: set[ManagerId] = set()
 
     def introductions(self) -> list[Action]:
         """Ask those that have not come back; what is said to one that is not connected yet is not heard."""
-        return [SendIntroduce(manager) for manager in self._awaited]
+        return [SendRegisterAgain(manager) for manager in self._awaited]
 
     def is_settled(self, now: Seconds) -> bool:
         """Whether tasks are given out."""
@@ -99,7 +99,7 @@ class RecoveringInterchange(Interchange):
             return self._queue_up(functions, list(tasks))
         return super().submitted(functions, tasks, may_have_needs=may_have_needs)
 
-    def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
+    def cancelled(self, ids: Collection[TaskId], now: Seconds) -> list[Action]:
         """A task that is answered here may be with a manager that is still to come back: it is stopped then."""
         self._sift()
         actions = super().cancelled(ids, now)
@@ -133,30 +133,30 @@ class RecoveringInterchange(Interchange):
             if self._awaited:
                 self._note_answers(actions)
             return actions
-        ids: list[TaskId] = [result.id for result, _ in results]  # type: ignore[misc]  # plain numbers on the wire
+        ids = [result.id for result, _ in results]
         free = self._free(ids, now) if manager in self._awaited else set()
         ours = {result.id: (result, frames) for result, frames in results if result.id in free}
         self._claim(free)
-        introduce = SendIntroduce(manager)
+        introduce = SendRegisterAgain(manager)
         return [SendResults(list(ours.values())), introduce] if ours else [introduce]
 
     def heard(self, manager: ManagerId, now: Seconds) -> list[Action]:
         """A manager that is still to register is asked to."""
         if manager in self._managers or manager in self._departed:
             return super().heard(manager, now)
-        return [SendIntroduce(manager)]
+        return [SendRegisterAgain(manager)]
 
     def left(self, manager: ManagerId, reason: str) -> list[Action]:
         """Also of one that has not come back: it ended meanwhile."""
         return self._gone(manager, reason) if manager in self._awaited else super().left(manager, reason)
 
-    def block_gone(self, block: str, reason: str) -> list[Action]:
+    def block_gone(self, block: BlockId, reason: str) -> list[Action]:
         """Nor do those managers of it come back that are awaited."""
         actions = super().block_gone(block, reason)
         awaited = [manager for manager, its in self._awaited.items() if its == block]
         return actions + [action for manager in awaited for action in self._gone(manager, reason)]
 
-    def drain(self, block: str, now: Seconds) -> list[Action]:
+    def drain(self, block: BlockId, now: Seconds) -> list[Action]:
         """A block is not drained before all its managers have spoken."""
         return self._held_back(super().drain(block, now))
 
@@ -235,7 +235,7 @@ class RecoveringInterchange(Interchange):
         """Who is still to come back may have these tasks, too."""
         for action in actions:
             if isinstance(action, SendResults):
-                self._claimed.update(result.id for result, _ in action.results)  # type: ignore[misc]  # plain numbers
+                self._claimed.update(result.id for result, _ in action.results)
 
     def _sift(self) -> None:
         """Take what was claimed out of the queue; not at each claim, for many managers come at once."""
@@ -250,7 +250,7 @@ class RecoveringInterchange(Interchange):
     def _take_places(self, parcels: Iterable[TaskParcel]) -> None:
         """Managers hold these: what they need of their nodes is not there for others."""
         for task, _ in parcels:
-            number: TaskId = task.id  # type: ignore[assignment]  # plain numbers on the wire
+            number = task.id
             holder = next((known for known in self._managers.values() if number in known.held), None)
             if task.needs is not None and holder is not None:
                 self._is_mixed = True

@@ -20,6 +20,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from cnflow.ids import ManagerId
 from cnflow.interchange.actions import (
     Action,
     Refuse,
@@ -38,17 +39,20 @@ from cnflow.interchange.actions import (
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, match
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
-from cnflow.wire.manager_messages import Standing
+from cnflow.wire.manager_messages import StatusReport
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from cnflow.ids import FunctionId, ManagerId, TaskId
+    from cnflow.ids import BlockId, FunctionId, TaskId
     from cnflow.units import Seconds
-    from cnflow.wire.manager_messages import AskTask, ManagerInfo
+    from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+
+
+_NOBODY = ManagerId(b"")
 
 
 class Interchange:
@@ -72,7 +76,7 @@ class Interchange:
         self._is_mixed = False
         """Some task has ever said what it needs."""
 
-        self._draining: set[str] = set()
+        self._draining: set[BlockId] = set()
         """Blocks that get nothing more; those that are gone too, since a manager of one may yet come."""
 
     @property
@@ -94,7 +98,7 @@ class Interchange:
     ) -> list[Action]:
         """The driver sent *tasks*, of which some may have needs; *functions* are those that it had not sent before."""
         for function in functions:
-            self._functions[function.id] = function  # type: ignore[index]  # ids are plain bytes on the wire
+            self._functions[function.id] = function
         if not may_have_needs:
             self._queue.extend(tasks)
             return []
@@ -104,7 +108,7 @@ class Interchange:
         self._is_mixed = self._is_mixed or bool(needy)
         return results_in(self._placing.add(needy))
 
-    def cancelled(self, ids: Collection[int], now: Seconds) -> list[Action]:
+    def cancelled(self, ids: Collection[TaskId], now: Seconds) -> list[Action]:
         """The driver wants these stopped. Those that are not here have ended, and were reported."""
         wanted = set(ids)
         dropped = [task.id for task, _ in self._queue if task.id in wanted]
@@ -160,7 +164,7 @@ class Interchange:
             self._placing.timely.learn(known.began, ours)
         if self._is_mixed:
             for parcel in ours:
-                known.place.give_back(parcel[0].id)  # type: ignore[arg-type]  # plain numbers on the wire
+                known.place.give_back(parcel[0].id)
             self._placing.changed(manager, known)
         elif known.is_active:
             self._slots.update(manager, known.info.slots, window, len(held))
@@ -174,12 +178,12 @@ class Interchange:
         known.heard = now
         return []
 
-    def block_gone(self, block: str, reason: str) -> list[Action]:
+    def block_gone(self, block: BlockId, reason: str) -> list[Action]:
         """The driver knows from its provider that *block* has ended."""
         gone = [manager for manager, known in self._managers.items() if known.info.block == block]
         return [action for manager in gone for action in self._lose(manager, reason)]
 
-    def drain(self, block: str, now: Seconds) -> list[Action]:
+    def drain(self, block: BlockId, now: Seconds) -> list[Action]:
         """The driver wants *block* to end once it has done what it has. Answered by TellDrained, perhaps at once."""
         self._draining.add(block)
         managers = [manager for manager, known in self._managers.items() if known.info.block == block]
@@ -194,7 +198,7 @@ class Interchange:
             self._slots.forget(manager)
         return self.heard(manager, now)
 
-    def idle_times(self, now: Seconds) -> dict[str, float]:
+    def idle_times(self, now: Seconds) -> dict[BlockId, float]:
         """Seconds since each block with managers held a task; 0 for one that holds some."""
         return idle_times(self._managers.values(), now)
 
@@ -205,18 +209,18 @@ class Interchange:
             known.is_on_hold = True
             self._slots.forget(manager)
 
-    def standing(self, number: int, task: int, now: Seconds) -> Standing:
+    def standing(self, number: int, task: TaskId, now: Seconds) -> StatusReport:
         """The answer to a question: how the managers are, and where *task* is."""
         managers = [known.as_told(manager, now) for manager, known in self._managers.items()]
-        holder = next((manager for manager, known in self._managers.items() if task in known.held), b"")
+        holder = next((manager for manager, known in self._managers.items() if task in known.held), _NOBODY)
         queue = () if holder or task < 0 else self._queue  # it can be long: look through it only for a task in it
         ahead = next((place for place, (waiting, _) in enumerate(queue) if waiting.id == task), -1)
         ahead = self._placing.ahead(task) if ahead < 0 else ahead
-        return Standing(number, managers, holder, ahead)
+        return StatusReport(number, managers, holder, ahead)
 
-    def asked(self, question: AskTask, now: Seconds) -> list[Action]:
+    def asked(self, question: TaskQuery, now: Seconds) -> list[Action]:
         """The driver wants to know something of a manager; one that is gone is not asked."""
-        manager: ManagerId = question.manager  # type: ignore[assignment]  # plain bytes on the wire
+        manager = question.manager
         if manager not in self._managers:
             return []
         self._managers[manager].spoken = now
@@ -239,7 +243,7 @@ class Interchange:
         for manager, parcels in self._placing.round(self._queue, now):
             for task, _ in parcels:
                 if task.needs is not None:
-                    self._managers[manager].place.take(task.id, task.needs)  # type: ignore[arg-type]  # plain numbers
+                    self._managers[manager].place.take(task.id, task.needs)
             work = self._hand(manager, parcels, now)
             if manager in sent:
                 sent[manager].functions.extend(work.functions)
@@ -291,10 +295,10 @@ class Interchange:
 
     def _hand(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         known = self._managers[manager]
-        known.held.update(task.id for task, _ in tasks)  # type: ignore[misc]  # plain numbers on the wire
+        known.held.update(task.id for task, _ in tasks)
         known.spoken = now
         if known.ends_at < math.inf:
             known.began.update((task.id, task.function) for task, _ in tasks)
         unseen = {task.function for task, _ in tasks} - known.functions
-        known.functions |= unseen  # type: ignore[arg-type]  # plain bytes on the wire
-        return SendWork(manager, [self._functions[f] for f in sorted(unseen)], tasks)  # type: ignore[index]
+        known.functions |= unseen
+        return SendWork(manager, [self._functions[f] for f in sorted(unseen)], tasks)

@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
-from cnflow.ids import WorkerRank
+from cnflow.ids import TaskId, WorkerRank
 from cnflow.manager import actions as on
 from cnflow.manager.node.oom import OutOfMemory
 from cnflow.manager.prefetch import Prefetch
@@ -20,7 +20,7 @@ from cnflow.manager.workers.codec import parcel_of, record_of
 from cnflow.manager.workers.process import WorkerProcess, end
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.manager_messages import AskTask, TaskNow
+from cnflow.wire.manager_messages import TaskQuery, TaskReport
 from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.serialization import MINOR
@@ -87,7 +87,7 @@ class Loop:
         self._poller.register(self._interchange.raw, sockets.READABLE)
         self._register()
 
-    def _register(self, held: tuple[int, ...] = ()) -> None:
+    def _register(self, held: tuple[TaskId, ...] = ()) -> None:
         info = info_of(self._settings, self._state.slots, self._course.left(self._clock.now()))
         self._interchange.send([msg.encode(msg.Register(info, held))])
 
@@ -133,14 +133,14 @@ class Loop:
 
     def _handle(self, message: msg.ToManager, attached: list[Any], now: Seconds) -> None:
         if isinstance(message, msg.Work):
-            self._state.work(message.functions, msg.pair(message.tasks, attached))
+            self._state.work(message.functions, msg.attach_frames(message.tasks, attached))
         elif isinstance(message, msg.Cancel):
             self._do(self._state.cancelled(message.tasks, now))
         elif isinstance(message, msg.Drain):
             self._state.drain()
-        elif isinstance(message, AskTask):
-            self._interchange.send([msg.encode(TaskNow(message.number, *self._state.running(message.task, now)))])
-        elif isinstance(message, msg.Introduce):
+        elif isinstance(message, TaskQuery):
+            self._interchange.send([msg.encode(TaskReport(message.number, *self._state.running(message.task, now)))])
+        elif isinstance(message, msg.RegisterAgain):
             self._introduce(message.session)
         elif isinstance(message, msg.Refused):
             self._fail(f"refused by the interchange: {message.reason}")
@@ -250,7 +250,7 @@ class Loop:
         if not results and window == self._window:
             return False
         self._window = window
-        heads, attached = msg.flatten(results)
+        heads, attached = msg.detach_frames(results)
         message = msg.encode(msg.Done(window, heads))
         self._recent.sent(message)
         self._interchange.send([message, *attached])

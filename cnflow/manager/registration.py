@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import cnflow
 from cnflow.addresses import first_reachable, in_url
+from cnflow.ids import BlockId
 from cnflow.manager.errors import CannotBeginError
 from cnflow.manager.node import hardware
 from cnflow.model.manager_settings import PROTOCOL
@@ -58,7 +59,7 @@ def info_of(settings: ManagerSettings, slots: int, life: float) -> ManagerInfo:
         cnflow.__version__,
         MINOR,
         socket.gethostname(),
-        settings.block,
+        BlockId(settings.block),
         settings.image,
         slots,
         os.getpid(),

@@ -20,6 +20,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from cnflow.ids import WorkerRank
 from cnflow.manager import own_results
 from cnflow.manager.actions import (
     Action,
@@ -40,7 +41,7 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from cnflow.ids import FunctionId, WorkerRank
+    from cnflow.ids import FunctionId, TaskId
     from cnflow.manager.prefetch import Prefetch
     from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
@@ -97,7 +98,7 @@ class Manager:
         results, self._results = self._results, []
         return results
 
-    def held(self) -> list[int]:
+    def held(self) -> list[TaskId]:
         """Ids of the tasks that are queued or with a worker."""
         parcels = [
             *self._queue,
@@ -106,12 +107,12 @@ class Manager:
         ]
         return [task.id for task, _ in parcels]
 
-    def running(self, task: int, now: Seconds) -> tuple[int, float]:
+    def running(self, task: TaskId, now: Seconds) -> tuple[WorkerRank, float]:
         """Rank of the worker that runs *task*, and for how many seconds; -1 if none does."""
         for rank, worker in self._workers.items():
             if worker.tasks and worker.tasks[0][0].id == task:
                 return rank, now - worker.since
-        return -1, 0.0
+        return WorkerRank(-1), 0.0
 
     def is_idle(self, rank: WorkerRank) -> bool:
         """Whether this worker has nothing to do."""
@@ -152,7 +153,7 @@ class Manager:
     def work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
         """The interchange sent tasks. ValueError if it never sent the function of one, which ends the list."""
         for function in functions:
-            self._functions[function.id] = function  # type: ignore[index]  # plain bytes on the wire
+            self._functions[function.id] = function
         if self._is_ending:
             self._results += [own_results.handed_back(task.id, self._where) for task, _ in tasks]
             return
@@ -281,7 +282,7 @@ class Manager:
         task = parcel[0]
         if task.function not in self._functions:
             raise ValueError(f"task {task.id} is of a function that was not sent")
-        function = self._functions[task.function]  # type: ignore[index]  # plain bytes on the wire
+        function = self._functions[task.function]
         python = task.python or function.python
         if python in {"", self._python}:
             self._queue.append(parcel)
@@ -289,7 +290,7 @@ class Manager:
         self._results.append(own_results.refused(task.id, python, self._python, self._where))
 
     def _write(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
-        function: FunctionId = parcel[0].function  # type: ignore[assignment]  # plain bytes on the wire
+        function: FunctionId = parcel[0].function
         if function not in worker.functions:
             worker.functions.add(function)
             actions.append(GiveFunction(rank, self._functions[function]))

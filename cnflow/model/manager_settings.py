@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 12
+PROTOCOL = 13
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
 

@@ -1,4 +1,4 @@
-"""Bodies of results that a manager makes itself: how a task ended without an answer of its worker."""
+"""Bodies of the results that a manager makes itself, for tasks that ended without a result of their worker."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import ResultParcel
 
 
-class Loss(msgspec.Struct, array_like=True):
+class WorkerLostBody(msgspec.Struct, array_like=True):
     """Body of a result of kind WORKER_LOST."""
 
     where: str
     exitcode: int
     stderr_tail: str
     cause: str = ""
-    """What else is known of why it ended, in words."""
+    """Further facts about the end of the worker, as text for the error message."""
 
 
-class Overrun(msgspec.Struct, array_like=True):
+class TimedOutBody(msgspec.Struct, array_like=True):
     """Body of a result of kind TIMED_OUT."""
 
     app_name: str
     walltime: float
+    """Seconds."""
 
 
-encode_loss = encode_overrun = msgspec.msgpack.Encoder().encode
-decode_loss = msgspec.msgpack.Decoder(Loss).decode
-decode_overrun = msgspec.msgpack.Decoder(Overrun).decode
+encode_worker_lost = encode_timed_out = msgspec.msgpack.Encoder().encode
+decode_worker_lost = msgspec.msgpack.Decoder(WorkerLostBody).decode
+decode_timed_out = msgspec.msgpack.Decoder(TimedOutBody).decode
 
 
-def at_most(parcel: ResultParcel, limit: int) -> ResultParcel:
-    """*parcel*, or that it cannot travel where one of its large parts has more bytes than *limit*."""
+def enforce_size_limit(parcel: ResultParcel, limit: int) -> ResultParcel:
+    """Return *parcel*, or a result of kind UNPICKLABLE if one of its frames has more than *limit* bytes."""
     result = parcel[0]
     if (size := max(map(len, parcel[1]), default=0)) <= limit:
         return parcel

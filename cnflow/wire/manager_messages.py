@@ -1,4 +1,4 @@
-"""What managers say of themselves, and questions about them; part of the control messages, see `messages`."""
+"""Control messages that describe managers and nodes, and queries about them; `messages` has the table of all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated
 
 import msgspec
 
+from cnflow.ids import BlockId, ManagerId, TaskId, WorkerRank
 from cnflow.wire.base import Message
 
 
 class Needs(msgspec.Struct, array_like=True, frozen=True):
-    """What a task needs of the node that it runs on; below 0 is not said, and means what each worker counts for."""
+    """Resources that a task needs on its node. A value below 0 is unset: the share of one worker (`Node`) is taken."""
 
     cores: float = -1.0
     memory: int = -1
@@ -19,108 +20,110 @@ class Needs(msgspec.Struct, array_like=True, frozen=True):
 
     accelerators: int = -1
     priority: float = math.inf
-    """Lower goes first; tasks that say nothing come last."""
+    """Lower runs first; tasks without needs run last."""
 
 
-Amount = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Node(msgspec.Struct, array_like=True, frozen=True):
-    """What a manager has for its workers."""
+    """Resources that a manager has for its workers."""
 
-    cores: Amount = 0.0
-    memory: Count = 0
+    cores: NonNegativeFloat = 0.0
+    memory: NonNegativeInt = 0
     """Bytes."""
 
-    accelerators: Count = 0
-    worker_cores: Amount = 1.0
-    """That each worker counts for."""
+    accelerators: NonNegativeInt = 0
+    worker_cores: NonNegativeFloat = 1.0
+    """Cores that each worker counts for."""
 
-    worker_memory: Count = 0
-    """Bytes that each worker counts for; 0 does not look at memory."""
+    worker_memory: NonNegativeInt = 0
+    """Bytes that each worker counts for; 0: memory is not counted."""
 
     life: float = math.inf
-    """Seconds until the manager stops what runs then, since its block ends."""
+    """Seconds until the block ends and the manager stops the tasks that still run."""
 
 
 class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
-    """What a manager says of itself when it registers."""
+    """Description that a manager sends when it registers."""
 
     protocol: int
     cnflow: str
     python: str
     host: str
-    block: str
+    block: BlockId
     image: str
     slots: int
+    """Workers, each of which runs one task at a time."""
+
     pid: int
     python_version: str = ""
-    """In full, such as 3.12.4; for people."""
+    """Full version, such as 3.12.4; for display only."""
 
     node: Node = Node()
 
 
-class ManagerNow(msgspec.Struct, array_like=True, frozen=True):
-    """A moment of one manager, as the interchange sees it."""
+class ManagerStatus(msgspec.Struct, array_like=True, frozen=True):
+    """State of one manager at one moment, as recorded by the interchange."""
 
-    id: bytes
+    id: ManagerId
     tasks: int
-    """That it was given and has not given back."""
+    """Tasks that were sent to the manager and have no result yet."""
 
     idle: float
-    """Seconds since it held a task; 0 while it holds one."""
+    """Seconds since the manager held a task; 0 while it holds one."""
 
     silent: float
-    """Seconds since it was heard."""
+    """Seconds since its last message arrived."""
 
     is_active: bool
-    """It is given tasks: neither draining nor on hold."""
+    """The manager is sent tasks: it is neither draining nor on hold."""
 
     is_draining: bool
 
 
 # Driver -> interchange
-class AskStanding(Message):
-    """Say how the managers are, and where *task* is; -1 asks for none. *number* comes back with the answer."""
+class StatusQuery(Message):
+    """Report the state of all managers and the place of *task*; -1 is no task. The reply has the same *number*."""
 
     number: int
-    task: int
+    task: TaskId
 
 
-class Standing(Message):
-    """Answers AskStanding."""
+class StatusReport(Message):
+    """Reply to `StatusQuery`."""
 
     number: int
-    managers: list[ManagerNow]
-    holder: bytes
-    """The manager that has the task; empty if none has."""
+    managers: list[ManagerStatus]
+    holder: ManagerId
+    """Manager that holds the task; empty if none does."""
 
     ahead: int
-    """Tasks that wait for a manager before it does; -1 if it does not wait here."""
+    """Tasks that are queued before it; -1 if it is not queued in the interchange."""
 
 
 class Hold(Message):
-    """Give this manager nothing more; what it has it keeps."""
+    """Send this manager no more tasks; it keeps those that it holds."""
 
-    manager: bytes
-
-
-# Driver -> interchange -> manager, and the answer back
-class AskTask(Message):
-    """Say whether *manager* runs *task*. *number* comes back with the answer."""
-
-    number: int
-    manager: bytes
-    task: int
+    manager: ManagerId
 
 
-class TaskNow(Message):
-    """Answers AskTask."""
+# Driver -> interchange -> manager, and back
+class TaskQuery(Message):
+    """Report whether *manager* runs *task*. The reply has the same *number*."""
 
     number: int
-    rank: int
-    """Of the worker that runs it; -1 if none does."""
+    manager: ManagerId
+    task: TaskId
+
+
+class TaskReport(Message):
+    """Reply to `TaskQuery`."""
+
+    number: int
+    rank: WorkerRank
+    """Worker that runs the task; -1 if none does."""
 
     seconds: float
-    """That it has run for."""
+    """Run time so far."""

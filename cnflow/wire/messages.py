@@ -1,7 +1,45 @@
 """Control messages between driver, interchange and managers: MessagePack arrays, never pickles.
 
-A message is one frame for its head and one frame for each large part of the tasks or results that it carries. Raising
-`cnflow.model.manager_settings.PROTOCOL` goes with every change here (a test compares).
+A message travels as one frame for its head, followed by one for each large part of its tasks or results (`Frames`).
+
+======================= ========================= ===================================================================
+Message                 From -> to                Sent
+======================= ========================= ===================================================================
+`Work`                  driver -> interchange     when tasks are submitted
+`Work`                  interchange -> manager    when the manager holds fewer tasks than its window
+`Resubmit`              driver -> interchange     once after the interchange was restarted, with all unfinished tasks
+`Cancel`                driver -> interchange ->  when tasks are cancelled; passed on to the managers that hold them
+                        manager
+`Drain`                 driver -> interchange ->  when a block is scaled in; passed on to its managers
+                        manager
+`Drained`               interchange -> driver     when the last manager of a draining block has left
+`Admit`                 driver -> interchange     before a block is requested, with the public key of its managers
+`BlockGone`             driver -> interchange     when the provider reports the end of a block
+`IdleTimesQuery`        driver -> interchange     before each decision on scaling in
+`IdleTimes`             interchange -> driver     in reply to `IdleTimesQuery`
+`StatusQuery`           driver -> interchange     when the user asks for managers or explains a task
+`StatusReport`          interchange -> driver     in reply to `StatusQuery`
+`TaskQuery`             driver -> interchange ->  when the user explains a task that a manager holds
+                        manager
+`TaskReport`            manager -> interchange    in reply to `TaskQuery`
+                        -> driver
+`Hold`                  driver -> interchange     when the user holds a manager
+`Register`              manager -> interchange    first of all, and in reply to `RegisterAgain`
+`Done`                  manager -> interchange    when tasks end, or the window changes
+`Heartbeat`             both ways                 when nothing else was sent for half a period
+`Draining`              manager -> interchange    when the manager decides to take no more tasks
+`Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
+`RegisterAgain`         interchange -> manager    after a restart, until the manager registers
+`Refused`               interchange -> manager    when the manager cannot take part; the manager ends
+`Stop`                  driver -> interchange ->  at the end of the run
+                        manager
+`Bound`                 interchange -> driver     first of all, when managers can connect
+`ManagerUp`             interchange -> driver     when a manager has registered
+`ManagerDown`           interchange -> driver     when a manager is lost or has left
+`Results`               interchange -> driver     when tasks end
+======================= ========================= ===================================================================
+
+Each change to a message here needs a new `cnflow.model.manager_settings.PROTOCOL` (a test compares).
 """
 
 from __future__ import annotations
@@ -11,8 +49,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 
 import msgspec
 
+from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.wire.base import Message
-from cnflow.wire.manager_messages import AskStanding, AskTask, Hold, ManagerInfo, Needs, Standing, TaskNow
+from cnflow.wire.manager_messages import Hold, ManagerInfo, Needs, StatusQuery, StatusReport, TaskQuery, TaskReport
 from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
@@ -20,12 +59,14 @@ if TYPE_CHECKING:
 
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+WireTaskId = Annotated[TaskId, msgspec.Meta(ge=0)]
+"""`TaskId` that the decoder checks: a negative number is a malformed message."""
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):
-    """A function on its way to workers; sent once to each manager and once to each worker."""
+    """Function that workers run; sent once to each manager and once to each worker."""
 
-    id: bytes
+    id: FunctionId
     name: str
     kind: int
     """`cnflow.model.task.AppKind`."""
@@ -37,135 +78,138 @@ class Function(msgspec.Struct, array_like=True, gc=False):
 
 
 class Task(msgspec.Struct, array_like=True, gc=False):
-    """A task on its way to a worker."""
+    """Task without its large parts, which travel as frames."""
 
-    id: Natural
-    function: bytes
+    id: WireTaskId
+    function: FunctionId
     body: bytes
     """Pickled ``(args, kwargs)``, or ``(args, kwargs, options)`` with the fields of `cnflow.model.task.RunOptions`;
     empty when it is the first of the attached frames."""
 
     python: str = ""
-    """As `Function.python`, for the arguments."""
+    """Minor version whose bytecode is in the arguments; empty when any Python can load them."""
 
     frames: Natural = 0
-    """How many of the attached frames are its own."""
+    """Number of attached frames that belong to this task."""
 
     walltime: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Seconds; 0 is none."""
+    """Seconds; 0 is no limit."""
 
     needs: Optional[Needs] = None
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
-    """How one try of a task ended."""
+    """End of one try of a task, without its large parts, which travel as frames."""
 
-    id: Natural
+    id: WireTaskId
     kind: int
     """`cnflow.wire.pipe.ResultKind`."""
 
     body: bytes
-    """What kind says; empty when it is the first of the attached frames."""
+    """Content that `kind` describes; empty when it is the first of the attached frames."""
 
     seconds: float = 0.0
-    """The function ran this long."""
+    """Run time of the function."""
 
     python: str = ""
+    """Minor version whose bytecode is in the result; empty when any Python can load it."""
+
     frames: Natural = 0
+    """Number of attached frames that belong to this result."""
 
 
 # Driver -> interchange -> manager
 class Work(Message):
-    """Tasks, and the functions that the receiver has not seen."""
+    """Tasks, and the functions that were not sent to the receiver before."""
 
     functions: list[Function]
     tasks: list[Task]
     may_have_needs: bool = True
-    """Whether any of the tasks may say what it needs."""
+    """False promises that no task has `needs`, so that the interchange need not look."""
 
 
-class Again(Message):
-    """As Work, after the interchange was restarted: its predecessor may have given some of these to managers."""
+class Resubmit(Message):
+    """All unfinished tasks, after the interchange was restarted; its predecessor may have sent some to managers."""
 
     functions: list[Function]
     tasks: list[Task]
 
 
 class Cancel(Message):
-    """Stop these tasks, or never begin them; those that are not there any more have ended, and were answered."""
+    """Stop these tasks, or never start them. Tasks that the receiver does not have were answered before."""
 
-    tasks: list[int]
+    tasks: list[TaskId]
 
 
 class BlockGone(Message):
-    """The provider says that this block has ended: its managers will not be heard again."""
+    """The provider reports the end of this block; its managers will send nothing more."""
 
-    block: str
+    block: BlockId
     reason: str
 
 
 class Drain(Message):
-    """Nothing more is to be run in this block: its managers end what they have, and leave."""
+    """Run nothing more in this block: its managers finish what they hold, and leave."""
 
-    block: str
+    block: BlockId
 
 
-class AskIdle(Message):
-    """Say how long each block has held no task."""
+class IdleTimesQuery(Message):
+    """Reply with `IdleTimes`."""
 
 
 class Admit(Message):
-    """Managers of this block come with this key (public, CURVE, Z85), until the block is gone."""
+    """Accept managers of this block that have this key (public, CURVE, Z85), until the block is gone."""
 
-    block: str
+    block: BlockId
     key: str
 
 
 class Stop(Message):
-    """End in good order: nothing more will come."""
+    """End in good order: nothing more will be sent."""
 
 
 # Manager -> interchange
 class Register(Message):
-    """First message of a manager, and its answer to Introduce."""
+    """Registration of a manager: its first message, and its reply to `RegisterAgain`."""
 
     info: ManagerInfo
-    held: tuple[int, ...] = ()
-    """Tasks that it was given by an earlier interchange, and has not given back."""
+    held: tuple[TaskId, ...] = ()
+    """Tasks that an earlier interchange sent to this manager and that have no result yet."""
 
 
 class Done(Message):
-    """Results, and how many tasks this manager is ready to hold in all: the interchange keeps it filled up to that."""
+    """Results, and the manager's window: the number of tasks that the interchange keeps it filled up to."""
 
     window: int
     results: list[Result]
 
 
 class Heartbeat(Message):
-    """I live; sent both ways when nothing else was."""
+    """Sign of life, either way, when nothing else was sent."""
 
 
 class Draining(Message):
-    """The manager takes no new task, and leaves when it has done or handed back what it has."""
+    """The manager takes no new task, and leaves when all that it holds is done or returned."""
 
     reason: str
 
 
 class Leaving(Message):
-    """The manager ends by its own decision; what it holds will not be run here."""
+    """The manager ends by its own decision; tasks that it still holds will not run there."""
 
     reason: str
 
 
 # Interchange -> manager
-class Introduce(Message):
-    """Register anew: the interchange was restarted. Said several times by one *session*, to be answered once."""
+class RegisterAgain(Message):
+    """Register once more: the interchange was restarted. Sent repeatedly with one *session*; one reply is enough."""
 
     session: bytes
 
 
 class Refused(Message):
-    """This manager cannot take part; it ends itself after saying why."""
+    """This manager cannot take part; it logs *reason* and ends."""
 
     reason: str
 
@@ -178,45 +222,50 @@ class Bound(Message):
 
 
 class ManagerUp(Message):
-    """A manager registered."""
+    """A manager has registered."""
 
-    id: bytes
+    id: ManagerId
     info: ManagerInfo
 
 
 class ManagerDown(Message):
     """A manager is gone, with the tasks that it held."""
 
-    id: bytes
+    id: ManagerId
     reason: str
-    lost: list[int]
+    lost: list[TaskId]
 
 
 class Drained(Message):
-    """A block that was to drain has no manager left; one that comes yet is given nothing."""
+    """No manager of a draining block is left; a manager that connects later is sent no task."""
 
-    block: str
+    block: BlockId
 
 
 class IdleTimes(Message):
-    """Seconds since each block held a task; 0 for one that holds some."""
+    """Seconds since each block held a task; 0 for a block that holds some."""
 
-    blocks: dict[str, float]
+    blocks: dict[BlockId, float]
 
 
 class Results(Message):
-    """Results of many tasks."""
+    """Results of any number of tasks."""
 
     results: list[Result]
 
 
-ToInterchange = Union[Work, Again, Cancel, BlockGone, Drain, AskIdle, Admit, AskStanding, AskTask, Hold, Stop]
-FromManager = Union[Register, Done, Heartbeat, TaskNow, Draining, Leaving]
-ToManager = Union[Work, Cancel, Drain, AskTask, Stop, Heartbeat, Introduce, Refused]
-ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, Standing, TaskNow, Results]
+Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold]
+"""Messages of the driver that carry no task and keep their order among the tasks."""
+
+ToInterchange = Union[
+    Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop
+]
+FromManager = Union[Register, Done, Heartbeat, TaskReport, Draining, Leaving]
+ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused]
+ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results]
 
 Frames = Sequence[Any]
-"""Large parts that travel beside a head: bytes, buffers or ZeroMQ frames; nobody on the way looks into them."""
+"""Large parts that travel after a head: bytes, buffers or ZeroMQ frames. No process on the way reads them."""
 
 TaskParcel = tuple[Task, Frames]
 ResultParcel = tuple[Result, Frames]
@@ -226,7 +275,7 @@ NO_FRAMES: Frames = ()
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What a decoder below or `pair` raises of a message that nobody of ours sent; the last where it is deeply nested."""
+"""Errors of the decoders and of `attach_frames` for a message that cnflow never sends; the last is for deep nesting."""
 
 decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
 decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
@@ -235,30 +284,30 @@ decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
 
 
 def task_parcel(
-    number: int, function: bytes, payload: Payload, walltime: float = 0.0, needs: Optional[Needs] = None
+    task: TaskId, function: FunctionId, payload: Payload, walltime: float = 0.0, needs: Optional[Needs] = None
 ) -> TaskParcel:
-    """A task with its large parts beside it."""
+    """Task with its large parts as frames."""
     body, buffers, python = payload
     if len(body) < OUT_OF_BAND and not buffers:
-        return Task(number, function, body, python, 0, walltime, needs), NO_FRAMES
+        return Task(task, function, body, python, 0, walltime, needs), NO_FRAMES
     frames = (body, *buffers)
-    return Task(number, function, b"", python, len(frames), walltime, needs), frames
+    return Task(task, function, b"", python, len(frames), walltime, needs), frames
 
 
-def result_parcel(number: int, kind: int, seconds: float, python: str, parts: Sequence[Part]) -> ResultParcel:
-    """A result with its large parts beside it; the first of *parts* is the body."""
+def result_parcel(task: TaskId, kind: int, seconds: float, python: str, parts: Sequence[Part]) -> ResultParcel:
+    """Result of *task* with its large parts as frames; the first of *parts* is the body."""
     if len(parts) == 1 and len(parts[0]) < OUT_OF_BAND:
-        return Result(number, kind, bytes(parts[0]), seconds, python), NO_FRAMES
-    return Result(number, kind, b"", seconds, python, len(parts)), parts
+        return Result(task, kind, bytes(parts[0]), seconds, python), NO_FRAMES
+    return Result(task, kind, b"", seconds, python, len(parts)), parts
 
 
-def parts_of(head: Task | Result, frames: Frames) -> list[Any]:
-    """Body and buffers, wherever they travelled."""
+def payload_parts(head: Task | Result, frames: Frames) -> list[Any]:
+    """Body and buffers of a parcel, whether they travelled in the head or as frames."""
     return list(frames) if frames else [head.body]
 
 
-def flatten(parcels: Iterable[tuple[Any, Frames]]) -> tuple[list[Any], list[Any]]:
-    """Heads and all their frames, in the order in which `pair` takes them apart."""
+def detach_frames(parcels: Iterable[tuple[Any, Frames]]) -> tuple[list[Any], list[Any]]:
+    """Split parcels into their heads and the frames of all, in one order."""
     heads: list[Any] = []
     attached: list[Any] = []
     for head, frames in parcels:
@@ -268,11 +317,11 @@ def flatten(parcels: Iterable[tuple[Any, Frames]]) -> tuple[list[Any], list[Any]
     return heads, attached
 
 
-def pair(heads: Iterable[Any], attached: Sequence[Any]) -> list[tuple[Any, Frames]]:
-    """The reverse of `flatten`.
+def attach_frames(heads: Iterable[Any], attached: Sequence[Any]) -> list[tuple[Any, Frames]]:
+    """Join heads and frames to parcels: the reverse of `detach_frames`.
 
     Raises:
-        ValueError: the heads ask for more or fewer frames than came.
+        ValueError: the heads name more or fewer frames than arrived.
     """
     if not attached:
         parcels = [(head, NO_FRAMES) for head in heads]
@@ -283,5 +332,5 @@ def pair(heads: Iterable[Any], attached: Sequence[Any]) -> list[tuple[Any, Frame
             parcels.append((head, attached[taken : taken + head.frames] if head.frames else NO_FRAMES))
             taken += head.frames
     if taken != len(attached):
-        raise ValueError(f"heads name {taken} frames, {len(attached)} came")
+        raise ValueError(f"The heads of the message name {taken} frames, but {len(attached)} arrived.")
     return parcels

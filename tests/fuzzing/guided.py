@@ -25,7 +25,7 @@ def interchange(data, attached):
             state.registered(b"a", message.info, 1, message.held)
         elif isinstance(message, msg.Done):
             state.registered(b"a", manager_messages.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
-            state.done(b"a", message.window, msg.pair(message.results, attached), 2)
+            state.done(b"a", message.window, msg.attach_frames(message.results, attached), 2)
         state.dispatch(10)
         state.ticked(20)
 
@@ -36,7 +36,7 @@ def manager(data, attached):
     state.started()
     state.ready(0)
     if isinstance(message, msg.Work):
-        state.work(message.functions, msg.pair(message.tasks, attached))
+        state.work(message.functions, msg.attach_frames(message.tasks, attached))
     state.dispatch(1)
     if isinstance(message, msg.Cancel):
         state.cancelled(message.tasks, 1)

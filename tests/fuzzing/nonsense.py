@@ -29,7 +29,7 @@ TO_MANAGER = [
         msg.Work([FUNCTION], TASKS),
         msg.Work([], TASKS[:1]),
         msg.Cancel([1, 2, 3]),
-        msg.Introduce(b"again"),
+        msg.RegisterAgain(b"again"),
         msg.Heartbeat(),
         msg.Refused("no"),
     )

@@ -145,7 +145,7 @@ class Interchange(Victim):
             for head, *attached in self.driver.received():
                 message = msg.decode_to_driver(head)
                 if isinstance(message, msg.Results):
-                    if number in {parcel[0].id for parcel in msg.pair(message.results, attached)}:
+                    if number in {parcel[0].id for parcel in msg.attach_frames(message.results, attached)}:
                         return
                 elif isinstance(message, msg.ManagerDown) and number in message.lost:
                     self.driver.send(work)

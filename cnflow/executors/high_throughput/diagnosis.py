@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnflow.model.status import BlockReport
-    from cnflow.wire.manager_messages import ManagerInfo, ManagerNow, Standing, TaskNow
+    from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusReport, TaskReport
 
 _MOST_BLOCKS = 5
 """That are told one by one."""
@@ -19,8 +19,8 @@ _MOST_BLOCKS = 5
 
 def why_waiting(
     label: str,
-    standing: Standing | None,
-    run: TaskNow | None,
+    standing: StatusReport | None,
+    run: TaskReport | None,
     managers: Mapping[ManagerId, ManagerInfo],
     blocks: Sequence[BlockReport],
 ) -> list[str]:
@@ -50,7 +50,7 @@ def why_waiting(
     ]
 
 
-def _on_a_manager(standing: Standing, run: TaskNow | None, managers: Mapping[ManagerId, ManagerInfo]) -> str:
+def _on_a_manager(standing: StatusReport, run: TaskReport | None, managers: Mapping[ManagerId, ManagerInfo]) -> str:
     info = managers.get(ManagerId(standing.holder))
     where = f"manager {standing.holder.hex()}"
     if info is not None:
@@ -66,7 +66,7 @@ def _on_a_manager(standing: Standing, run: TaskNow | None, managers: Mapping[Man
     return f"waits for a worker of {where}, {has}."
 
 
-def _no_slot(now: Sequence[ManagerNow], managers: Mapping[ManagerId, ManagerInfo]) -> list[str]:
+def _no_slot(now: Sequence[ManagerStatus], managers: Mapping[ManagerId, ManagerInfo]) -> list[str]:
     if not now:
         return ["No manager is connected."]
     active = [manager for manager in now if manager.is_active]

@@ -27,7 +27,7 @@ from cnflow.ids import ManagerId, TaskId
 from cnflow.model.task import Outcome, TaskToRun, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
-from cnflow.wire.manager_messages import Standing, TaskNow
+from cnflow.wire.manager_messages import StatusReport, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -189,7 +189,7 @@ class HighThroughputBackend(Introspection):
                 request=lambda block: self._request(block, door),
                 drain=lambda block: self._line.order(msg.Drain(block)),
                 gone=lambda block, reason: self._gone(block, reason, keys),
-                ask_idle=lambda: self._line.order(msg.AskIdle()),
+                ask_idle=lambda: self._line.order(msg.IdleTimesQuery()),
                 give_up=self._break,
             ),
         )
@@ -223,7 +223,7 @@ class HighThroughputBackend(Introspection):
     def _receive(self, message: msg.ToDriver, attached: list[Any]) -> None:
         match message:
             case msg.Results(results):
-                self._report_held(outcome_of(*parcel, self._title) for parcel in msg.pair(results, attached))
+                self._report_held(outcome_of(*parcel, self._title) for parcel in msg.attach_frames(results, attached))
             case msg.Bound(port):
                 self._port = port
                 self._bound.set()
@@ -239,7 +239,7 @@ class HighThroughputBackend(Introspection):
                 self._tell_blocks(lambda blocks: blocks.drained(block))
             case msg.IdleTimes(seconds):
                 self._tell_blocks(lambda blocks: blocks.idle_times(seconds))
-            case Standing() | TaskNow():
+            case StatusReport() | TaskReport():
                 self._roster.answered(message)
 
     def _tell_blocks(self, what: Callable[[BlockController], None]) -> None:

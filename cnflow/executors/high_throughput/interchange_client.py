@@ -18,7 +18,7 @@ from cnflow.executors.high_throughput.interchange_process import InterchangeProc
 from cnflow.executors.high_throughput.task_queue import TaskQueue, Tasks
 from cnflow.wire import messages as msg
 from cnflow.wire import stream
-from cnflow.wire.manager_messages import AskStanding, AskTask, Hold
+from cnflow.wire.manager_messages import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from cnflow.model.interchange_settings import InterchangeSettings
 
 logger = logging.getLogger(__name__)
-
-Order = msg.Cancel | msg.BlockGone | msg.Drain | msg.AskIdle | msg.Admit | AskStanding | AskTask | Hold
 
 
 class InterchangeClient:
@@ -62,7 +60,7 @@ class InterchangeClient:
         self._writing = threading.Lock()
         """Held by whoever takes tasks out of the outbox, or writes to the socket."""
 
-        self._orders: deque[Order] = deque()
+        self._orders: deque[msg.Order] = deque()
         self._is_again = False
         """A restarted interchange is still to be sent what is unfinished, before all else."""
 
@@ -140,7 +138,7 @@ class InterchangeClient:
             self.order(msg.Cancel(list(others)))
         return taken
 
-    def order(self, order: Order) -> None:
+    def order(self, order: msg.Order) -> None:
         """Queue an order; it leaves after all tasks that were queued before it. Safe from any thread."""
         self._orders.append(order)
         self._wake_if_asleep()
@@ -265,7 +263,7 @@ class InterchangeClient:
         with self._writing:
             self._socket.send(frames)
 
-    def _note(self, order: Order) -> None:
+    def _note(self, order: msg.Order) -> None:
         if isinstance(order, msg.BlockGone):
             self._lasting = [o for o in self._lasting if isinstance(o, Hold) or o.block != order.block]
         if isinstance(order, (msg.Drain, msg.BlockGone, Hold)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnflow.ids import TaskId
     from cnflow.model.status import BlockReport
     from cnflow.model.task import TaskToRun
-    from cnflow.wire.manager_messages import AskStanding, AskTask, ManagerInfo, ManagerNow
+    from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusQuery, TaskQuery
 
 
 class Introspection:
@@ -107,7 +107,7 @@ class Introspection:
         run = self._roster.task_on(standing.holder, task) if standing and standing.holder else None
         return why_waiting(self.label, standing, run, self._roster.managers(), self._reports())
 
-    def _ask(self, question: AskStanding | AskTask) -> bool:
+    def _ask(self, question: StatusQuery | TaskQuery) -> bool:
         """Ask the interchange, unless there is none yet or no more."""
         if self._closing.is_set() or not self._bound.is_set():
             return False
@@ -115,7 +115,7 @@ class Introspection:
         return True
 
 
-def _as_told(now: ManagerNow, info: ManagerInfo) -> dict[str, Any]:
+def _as_told(now: ManagerStatus, info: ManagerInfo) -> dict[str, Any]:
     return {
         "manager": now.id.hex(),
         "block_id": info.block,

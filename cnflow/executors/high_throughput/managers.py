@@ -8,17 +8,18 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from typing import TYPE_CHECKING
 
-from cnflow.wire.manager_messages import AskStanding, AskTask, Standing, TaskNow
+from cnflow.ids import ManagerId, TaskId
+from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cnflow.ids import ManagerId
     from cnflow.wire.manager_messages import ManagerInfo
 
-    Question = AskStanding | AskTask
-    Answer = Standing | TaskNow
+    Question = StatusQuery | TaskQuery
+    Answer = StatusReport | TaskReport
 
+_NO_TASK = TaskId(-1)
 _ANSWER_WITHIN = 5.0
 """Seconds; an interchange answers in milliseconds, or is lost."""
 
@@ -72,15 +73,15 @@ class ConnectedManagers:
         """Blocks of which a manager ever connected, in that order."""
         return list(self._blocks)
 
-    def standing(self, task: int = -1) -> Standing | None:
+    def standing(self, task: TaskId = _NO_TASK) -> StatusReport | None:
         """How the interchange says that things are, and where *task* is; None if nobody answers."""
-        answer = self._answer(AskStanding(next(self._numbers), task), _ANSWER_WITHIN)
-        return answer if isinstance(answer, Standing) else None
+        answer = self._answer(StatusQuery(next(self._numbers), task), _ANSWER_WITHIN)
+        return answer if isinstance(answer, StatusReport) else None
 
-    def task_on(self, manager: bytes, task: int) -> TaskNow | None:
+    def task_on(self, manager: ManagerId, task: TaskId) -> TaskReport | None:
         """Whether *manager* runs *task*; None if it does not say."""
-        answer = self._answer(AskTask(next(self._numbers), manager, task), _MANAGER_WITHIN)
-        return answer if isinstance(answer, TaskNow) else None
+        answer = self._answer(TaskQuery(next(self._numbers), manager, task), _MANAGER_WITHIN)
+        return answer if isinstance(answer, TaskReport) else None
 
     def answered(self, answer: Answer) -> None:
         """The interchange answered, or passed on what a manager did."""

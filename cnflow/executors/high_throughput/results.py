@@ -15,16 +15,17 @@ from cnflow.errors import (
     WorkerLost,
 )
 from cnflow.executors.high_throughput.source_lines import with_source_lines
-from cnflow.ids import TaskId
 from cnflow.model.task import Outcome
 from cnflow.tasks.call import Raised
 from cnflow.wire import serialization
-from cnflow.wire.failure_bodies import decode_loss, decode_overrun
-from cnflow.wire.messages import Frames, Result, parts_of
+from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
+from cnflow.wire.messages import Frames, Result, payload_parts
 from cnflow.wire.pipe import Part, ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from cnflow.ids import TaskId
 
 
 class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the user's traceback, as its heading
@@ -42,10 +43,12 @@ _LOADABLE = frozenset({"", serialization.MINOR})
 
 def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
     """The outcome that *result* stands for; *title* names a task for messages."""
-    number = TaskId(result.id)
+    number = result.id
     if result.kind == ResultKind.VALUE and not frames and result.python in _LOADABLE:  # nearly always
         return _value(number, result.body, (), title)
-    body, *buffers = (bytearray(getattr(part, "buffer", part)) if frames else part for part in parts_of(result, frames))
+    body, *buffers = (
+        bytearray(getattr(part, "buffer", part)) if frames else part for part in payload_parts(result, frames)
+    )
     if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in _LOADABLE:
         return Outcome(number, None, _mismatched_result(title(number), result.python))
     if result.kind == ResultKind.VALUE:
@@ -73,7 +76,7 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
     if kind == ResultKind.CANCELLED:
         return CancelledError()
     if kind == ResultKind.TIMED_OUT:
-        overrun = decode_overrun(body)
+        overrun = decode_timed_out(body)
         return AppTimeout(overrun.app_name, overrun.walltime)
     if kind == ResultKind.RAISED:
         raised = Raised(*serialization.load(body))
@@ -84,7 +87,7 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
             "Return plain values, or write it to a file and return the path.",
         )
     if kind == ResultKind.WORKER_LOST:
-        loss = decode_loss(body)
+        loss = decode_worker_lost(body)
         return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail, loss.cause)
     return _never_ended(kind, bytes(body).decode(), task)
 

@@ -62,7 +62,7 @@ class TaskQueue:
         taken: list[TaskId] = []
         for _ in range(len(self._waiting)):
             packed = self._waiting.popleft()
-            number: TaskId = packed[1][0].id  # type: ignore[assignment]  # plain numbers on the wire
+            number = packed[1][0].id
             if number in tasks:
                 taken.append(number)
             else:
@@ -75,7 +75,7 @@ class TaskQueue:
         if not leaving:
             return []
         functions, parcels = self._apart(leaving)
-        heads, attached = msg.flatten(parcels)
+        heads, attached = msg.detach_frames(parcels)
         return [msg.encode(msg.Work(functions, heads, self._tasks.have_needs())), *attached]
 
     def messages_again(self) -> Iterator[list[Any]]:
@@ -83,8 +83,8 @@ class TaskQueue:
         tasks = self._tasks.unfinished()
         while packed := list(itertools.islice(tasks, _MOST_TASKS)):
             functions, parcels = self._apart(packed)
-            heads, attached = msg.flatten(parcels)
-            yield [msg.encode(msg.Again(functions, heads)), *attached]
+            heads, attached = msg.detach_frames(parcels)
+            yield [msg.encode(msg.Resubmit(functions, heads)), *attached]
 
     def _apart(self, packed: Iterable[Packed]) -> tuple[list[msg.Function], list[msg.TaskParcel]]:
         """The functions that the interchange has not seen, and the tasks."""
@@ -92,7 +92,7 @@ class TaskQueue:
         parcels: list[msg.TaskParcel] = []
         for function, parcel in packed:
             if function.id not in self._sent:
-                self._sent.add(function.id)  # type: ignore[arg-type]  # plain bytes on the wire
+                self._sent.add(function.id)
                 functions.append(function)
             parcels.append(parcel)
         return functions, parcels

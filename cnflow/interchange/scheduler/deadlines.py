@@ -16,6 +16,7 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cnflow.ids import FunctionId, TaskId
     from cnflow.wire.messages import ResultParcel, Task
 
 _REMEMBERED = 64
@@ -54,7 +55,7 @@ class DeadlineFilter:
     """What is known of blocks' lives and functions' durations."""
 
     def __init__(self) -> None:
-        self._functions: dict[bytes, Durations] = {}
+        self._functions: dict[FunctionId, Durations] = {}
         self._longest = 0.0
         self.matters = False
         """Some block that was ever there has an end."""
@@ -64,7 +65,7 @@ class DeadlineFilter:
         self._longest = max(self._longest, life)
         self.matters = self.matters or math.isfinite(life)
 
-    def learn(self, began: dict[int, bytes], results: Iterable[ResultParcel]) -> None:
+    def learn(self, began: dict[TaskId, FunctionId], results: Iterable[ResultParcel]) -> None:
         """Tasks ended; *began* has the functions of those that count, and is rid of them."""
         for result, _ in results:
             function = began.pop(result.id, None)

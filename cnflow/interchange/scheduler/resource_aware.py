@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Collection, Generator, Hashable, Iterable, Iterator, Mapping
 
-    from cnflow.ids import ManagerId
+    from cnflow.ids import ManagerId, TaskId
     from cnflow.interchange.manager_record import ManagerRecord
     from cnflow.interchange.scheduler.fifo import FreeSlots
     from cnflow.interchange.scheduler.node import NodeCapacity
@@ -89,7 +89,7 @@ class ResourceScheduler:
         self._shapes[place.shape] = place
         return self._unfit()
 
-    def taken_out(self, ids: Collection[int]) -> list[TaskParcel]:
+    def taken_out(self, ids: Collection[TaskId]) -> list[TaskParcel]:
         """Those of *ids* that waited here, and do no more."""
         dropped: list[TaskParcel] = []
         for group in list(self._groups.values()):
@@ -105,7 +105,7 @@ class ResourceScheduler:
         """Nothing waits any more."""
         self._groups.clear()
 
-    def ahead(self, task: int) -> int:
+    def ahead(self, task: TaskId) -> int:
         """How many wait here that come before *task*; -1 if it does not wait here."""
         waiting = sorted(
             (group.needs.priority, number) for group in self._groups.values() for number, _, _ in group.tasks

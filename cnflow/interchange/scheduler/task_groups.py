@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from cnflow.ids import TaskId
+
 if TYPE_CHECKING:
     from collections import deque
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 _LOOKED_AT = 4096
 """Tasks whose turn is looked at in one go."""
 
-Key = tuple[float, int]
+Key = tuple[float, TaskId]
 """Priority, then the order of submission."""
 
 
@@ -27,7 +29,7 @@ class Group:
     def __init__(self, needs: Needs, example: Task) -> None:
         self.needs = needs
         self.example = example
-        self.tasks: list[tuple[int, int, TaskParcel]] = []  # a heap
+        self.tasks: list[tuple[TaskId, int, TaskParcel]] = []  # a heap
         self.is_stuck = False  # it fitted nowhere; only a node that changed since can be of use
         self.candidates: list[ManagerId] = []  # of this round, last one first
 

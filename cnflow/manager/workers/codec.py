@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
+from cnflow.ids import TaskId
 from cnflow.manager.actions import GiveFunction, GiveTask
 from cnflow.wire import messages as msg
-from cnflow.wire.failure_bodies import at_most
+from cnflow.wire.failure_bodies import enforce_size_limit
 from cnflow.wire.pipe import Part, Record, ToWorker, pack
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def record_of(action: Union[GiveFunction, GiveTask]) -> list[Part]:
     """What is written to the worker."""
     if isinstance(action, GiveTask):
         task, frames = action.task
-        parts = [getattr(frame, "buffer", frame) for frame in msg.parts_of(task, frames)]
+        parts = [getattr(frame, "buffer", frame) for frame in msg.payload_parts(task, frames)]
         return pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts])
     function = action.function
     name = f"{function.kind} {function.name}".encode()
@@ -26,6 +27,6 @@ def record_of(action: Union[GiveFunction, GiveTask]) -> list[Part]:
 
 def parcel_of(record: Record, largest: int) -> ResultParcel:
     """A worker's result as it travels; a larger one than *largest* bytes becomes a word on that."""
-    number, parts = record.id, record.parts
-    parcel = msg.result_parcel(number, record.type, record.seconds, bytes(parts[0]).decode(), parts[1:])
-    return at_most(parcel, largest) if parcel[1] else parcel
+    parts = record.parts
+    parcel = msg.result_parcel(TaskId(record.id), record.type, record.seconds, bytes(parts[0]).decode(), parts[1:])
+    return enforce_size_limit(parcel, largest) if parcel[1] else parcel

@@ -6,7 +6,7 @@ from signal import SIGTERM
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from cnflow.manager import own_results
-from cnflow.wire.failure_bodies import Loss
+from cnflow.wire.failure_bodies import WorkerLostBody
 
 if TYPE_CHECKING:
     from cnflow.manager.workers.worker import Worker
@@ -39,7 +39,9 @@ class Exit(NamedTuple):
             elif self.manager_ends and self.exitcode == -SIGTERM:  # whoever ends the manager ended the worker as well
                 results.append(own_results.cut_off(task.id, self.where))
             elif place == 0 and worker.killed_for is None:
-                results.append(own_results.lost(task.id, Loss(self.where, self.exitcode, self.stderr_tail, self.cause)))
+                results.append(
+                    own_results.lost(task.id, WorkerLostBody(self.where, self.exitcode, self.stderr_tail, self.cause))
+                )
             else:
                 again.append(parcel)
         return results, again

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from cnflow.executors.high_throughput.managers import ConnectedManagers
-from cnflow.wire.manager_messages import AskTask, ManagerInfo, Standing, TaskNow
+from cnflow.wire.manager_messages import ManagerInfo, StatusReport, TaskQuery, TaskReport
 
 A, B = b"a", b"b"
 
@@ -17,11 +17,11 @@ def roster():
     """One whose questions are answered at once, after an answer to another question."""
 
     def ask(question):
-        made.answered(Standing(question.number + 100, [], b"another", -1))
-        if isinstance(question, AskTask):
-            made.answered(TaskNow(question.number, question.task, 0.0))
+        made.answered(StatusReport(question.number + 100, [], b"another", -1))
+        if isinstance(question, TaskQuery):
+            made.answered(TaskReport(question.number, question.task, 0.0))
         else:
-            made.answered(Standing(question.number, [], b"", question.task))
+            made.answered(StatusReport(question.number, [], b"", question.task))
         return True
 
     made = ConnectedManagers(ask)

@@ -1,6 +1,6 @@
 from cnflow.executors.high_throughput.diagnosis import why_waiting
 from cnflow.model.status import BlockReport
-from cnflow.wire.manager_messages import ManagerInfo, ManagerNow, Standing, TaskNow
+from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusReport, TaskReport
 
 A, B = b"\xaa", b"\xbb"
 INFO = ManagerInfo(1, "0.1.0", "3.11", "node1", "0", "", 2, 1)
@@ -8,7 +8,7 @@ BOTH = {A: INFO, B: INFO}
 
 
 def now(manager=A, tasks=2, *, active=True, draining=False):
-    return ManagerNow(manager, tasks, 0.0, 1.0, active, draining)
+    return ManagerStatus(manager, tasks, 0.0, 1.0, active, draining)
 
 
 def block(state="pending", native="4711", nodes=0, message="Priority"):
@@ -20,17 +20,17 @@ THERE = block("running", nodes=1)
 
 
 def why(holder=b"", ahead=-1, managers=(BUSY,), known=BOTH, blocks=(THERE,), run=None):
-    return why_waiting("htex", Standing(0, list(managers), holder, ahead), run, known, blocks)
+    return why_waiting("htex", StatusReport(0, list(managers), holder, ahead), run, known, blocks)
 
 
 def test_a_task_that_runs_is_told_with_its_node():
-    assert why(holder=A, run=TaskNow(0, 1, 125.0)) == [
+    assert why(holder=A, run=TaskReport(0, 1, 125.0)) == [
         "has run for 2 min 5 s, in worker 1 of manager aa on node1, block 0."
     ]
 
 
 def test_a_task_that_a_manager_holds_in_advance_does_not_run_yet():
-    assert why(holder=A, managers=[now(tasks=40)], run=TaskNow(0, -1, 0.0)) == [
+    assert why(holder=A, managers=[now(tasks=40)], run=TaskReport(0, -1, 0.0)) == [
         "waits for a worker of manager aa on node1, block 0, which has 40 tasks for 2 workers."
     ]
 

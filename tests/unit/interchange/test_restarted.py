@@ -8,7 +8,7 @@ from cnflow.interchange.actions import (
     Refuse,
     SendCancel,
     SendDrain,
-    SendIntroduce,
+    SendRegisterAgain,
     SendResults,
     SendWork,
     TellDown,
@@ -48,11 +48,11 @@ def given(actions):
 
 def test_nothing_is_given_out_before_all_managers_have_said_what_they_hold():
     state = restarted()
-    assert state.introductions() == [SendIntroduce(A), SendIntroduce(B)]
+    assert state.introductions() == [SendRegisterAgain(A), SendRegisterAgain(B)]
     state.again([FUNCTION], tasks(0, 1, 2, 3))
     assert state.registered(A, info(), 1, [1]) == [TellUp(A, info())]
     state.done(A, 2, [], 1)
-    assert state.introductions() == [SendIntroduce(B)]
+    assert state.introductions() == [SendRegisterAgain(B)]
     assert state.dispatch(1) == []
     state.registered(B, info(), 2, [0])
     state.done(B, 2, [], 2)
@@ -73,10 +73,10 @@ def test_a_manager_that_takes_long_finds_its_tasks_given_to_others_and_stops_the
 
 def test_what_was_done_meanwhile_is_delivered_once_and_not_run_again():
     state = restarted()
-    assert state.done(A, 2, results(7), 1) == [SendResults(results(7)), SendIntroduce(A)]
-    assert state.done(A, 2, results(7), 1) == [SendIntroduce(A)]
+    assert state.done(A, 2, results(7), 1) == [SendResults(results(7)), SendRegisterAgain(A)]
+    assert state.done(A, 2, results(7), 1) == [SendRegisterAgain(A)]
     state.again([FUNCTION], tasks(7, 8))
-    assert state.done(B, 2, results(8), 1) == [SendResults(results(8)), SendIntroduce(B)]
+    assert state.done(B, 2, results(8), 1) == [SendResults(results(8)), SendRegisterAgain(B)]
     for manager in (A, B):
         state.registered(manager, info(), 2)
         state.done(manager, 2, [], 2)
@@ -96,7 +96,7 @@ def test_another_try_of_a_task_that_was_answered_is_run():
 def test_only_who_was_known_may_say_that_he_holds_a_task_or_has_done_it():
     state = restarted({A: "0"})
     state.again([FUNCTION], tasks(0, 1))
-    assert state.done(C, 2, results(0), 1) == [SendIntroduce(C)]
+    assert state.done(C, 2, results(0), 1) == [SendRegisterAgain(C)]
     assert state.registered(C, info(), 1, [0, 1]) == [TellUp(C, info()), SendCancel(C, [0, 1])]
     assert state.held_by(C) == set()
 
@@ -133,7 +133,7 @@ def test_a_block_that_has_ended_is_not_awaited():
     state = restarted({A: "0", B: "1"})
     state.drain("0", 1)
     assert state.block_gone("0", "killed") == [TellDown(A, "killed", []), TellDrained("0")]
-    assert state.introductions() == [SendIntroduce(B)]
+    assert state.introductions() == [SendRegisterAgain(B)]
 
 
 def test_a_task_that_is_cancelled_before_its_manager_is_back_is_answered_and_then_stopped():

@@ -18,7 +18,7 @@ from cnflow.interchange.actions import (
     TellUp,
 )
 from cnflow.interchange.state import Interchange
-from cnflow.wire.manager_messages import AskTask, ManagerInfo, ManagerNow, Standing
+from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusReport, TaskQuery
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -292,9 +292,9 @@ def test_how_things_stand_is_told_when_asked():
     state.hold(B)
     state.submitted([FUNCTION], tasks(5, 6, 7))
     state.dispatch(1)
-    expected = [ManagerNow(A, 1, 0.0, 4, True, False), ManagerNow(B, 0, 4, 4, False, False)]
-    assert state.standing(9, 5, 4) == Standing(9, expected, A, -1)
-    assert state.standing(1, 7, 4) == Standing(1, expected, b"", 1)
+    expected = [ManagerStatus(A, 1, 0.0, 4, True, False), ManagerStatus(B, 0, 4, 4, False, False)]
+    assert state.standing(9, 5, 4) == StatusReport(9, expected, A, -1)
+    assert state.standing(1, 7, 4) == StatusReport(1, expected, b"", 1)
     state.drain("0", 4)
     assert [manager.is_draining for manager in state.standing(2, -1, 4).managers] == [True, True]
 
@@ -302,8 +302,8 @@ def test_how_things_stand_is_told_when_asked():
 def test_a_question_is_passed_on_to_a_manager_that_is_there():
     state = interchange()
     joined(state, A)
-    assert state.asked(AskTask(1, A, 5), 0) == [SendQuestion(A, AskTask(1, A, 5))]
-    assert state.asked(AskTask(2, B, 5), 0) == []
+    assert state.asked(TaskQuery(1, A, 5), 0) == [SendQuestion(A, TaskQuery(1, A, 5))]
+    assert state.asked(TaskQuery(2, B, 5), 0) == []
 
 
 class WhateverHappens(RuleBasedStateMachine):

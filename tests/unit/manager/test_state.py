@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import GRACE, GiveFunction, GiveTask, KillWorker, Manager, Quit, StartWorker, StopTask
-from cnflow.wire.failure_bodies import decode_loss, decode_overrun
+from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -102,7 +102,7 @@ def test_a_crash_fails_the_task_that_ran_and_only_that():
     assert state.exited(0, -11, "last words") == [StartWorker(0)]
     ((lost, _),) = state.take_results()
     assert (lost.id, lost.kind) == (1, ResultKind.WORKER_LOST)
-    loss = decode_loss(lost.body)
+    loss = decode_worker_lost(lost.body)
     assert (loss.exitcode, loss.stderr_tail) == (-11, "last words")
     assert "worker 0" in loss.where
     state.ready(0)
@@ -313,7 +313,7 @@ def test_a_task_that_outlives_its_walltime_and_the_grace_ends_with_its_worker():
     state.exited(0, -9, "")
     ((result, _),) = state.take_results()
     assert result.kind == ResultKind.TIMED_OUT
-    overrun = decode_overrun(result.body)
+    overrun = decode_timed_out(result.body)
     assert (overrun.app_name, overrun.walltime) == ("f", 10)
 
 

@@ -35,7 +35,7 @@ def test_a_change_to_the_messages_raises_the_protocol_number():
         ]
     )
     digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
-    assert (PROTOCOL, digest) == (12, "8c8136fe5c34"), (
+    assert (PROTOCOL, digest) == (13, "7e1c82695ad2"), (
         "raise PROTOCOL in model/manager_settings.py, then write both here"
     )
 
@@ -46,10 +46,12 @@ def test_tasks_and_their_frames_are_paired_as_they_were_sent(content):
         msg.task_parcel(n, b"f", Payload(body or b"x", tuple(memoryview(b) for b in buffers)))
         for n, (body, buffers) in enumerate(content)
     ]
-    heads, attached = msg.flatten(parcels)
+    heads, attached = msg.detach_frames(parcels)
     work = msg.decode_to_manager(msg.encode(msg.Work([], heads)))
-    paired = msg.pair(work.tasks, attached)
-    assert [list(msg.parts_of(*parcel)) for parcel in paired] == [list(msg.parts_of(*parcel)) for parcel in parcels]
+    paired = msg.attach_frames(work.tasks, attached)
+    assert [list(msg.payload_parts(*parcel)) for parcel in paired] == [
+        list(msg.payload_parts(*parcel)) for parcel in parcels
+    ]
 
 
 def test_a_large_body_travels_beside_its_head():
@@ -58,10 +60,10 @@ def test_a_large_body_travels_beside_its_head():
 
 
 def test_frames_that_are_missing_or_too_many_are_an_error():
-    with pytest.raises(ValueError, match="0 came"):
-        msg.pair([msg.Task(1, b"f", b"", "", 2)], [])
-    with pytest.raises(ValueError, match="1 came"):
-        msg.pair([msg.Task(1, b"f", b"x")], [b"stray"])
+    with pytest.raises(ValueError, match="0 arrived"):
+        msg.attach_frames([msg.Task(1, b"f", b"", "", 2)], [])
+    with pytest.raises(ValueError, match="1 arrived"):
+        msg.attach_frames([msg.Task(1, b"f", b"x")], [b"stray"])
 
 
 def test_garbage_is_refused_by_every_decoder():
@@ -70,8 +72,8 @@ def test_garbage_is_refused_by_every_decoder():
         msg.decode_from_manager,
         msg.decode_to_manager,
         msg.decode_to_driver,
-        failure_bodies.decode_loss,
-        failure_bodies.decode_overrun,
+        failure_bodies.decode_worker_lost,
+        failure_bodies.decode_timed_out,
     ):
         with pytest.raises(msgspec.MsgspecError):
             decode(b"\x93garbage")

@@ -14,11 +14,11 @@ from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
 from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
-from cnflow.wire.failure_bodies import at_most
+from cnflow.wire.failure_bodies import enforce_size_limit
 from cnflow.wire.pipe import ResultKind
 
 DECODERS = [msg.decode_to_interchange, msg.decode_from_manager, msg.decode_to_manager, msg.decode_to_driver]
-NAMES = ["Register", "Done", "Heartbeat", "Leaving", "Work", "Cancel", "Introduce", "Results"]
+NAMES = ["Register", "Done", "Heartbeat", "Leaving", "Work", "Cancel", "RegisterAgain", "Results"]
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(), inner, max_size=3)
@@ -56,13 +56,13 @@ def test_results_that_the_interchange_passes_on_can_be_read_by_the_driver(data, 
         state.dispatch(0)
         try:
             done = msg.decode_from_manager(data)
-            actions = state.done(b"a", done.window, msg.pair(done.results, attached), 1)
+            actions = state.done(b"a", done.window, msg.attach_frames(done.results, attached), 1)
         except msg.MALFORMED:
             continue
         for action in actions:
-            heads, frames = msg.flatten(action.results)
+            heads, frames = msg.detach_frames(action.results)
             passed_on = msg.decode_to_driver(msg.encode(msg.Results(heads)))
-            assert len(msg.pair(passed_on.results, frames)) == len(heads) <= 2
+            assert len(msg.attach_frames(passed_on.results, frames)) == len(heads) <= 2
         assert len(state.dispatch(1)) <= 1
 
 
@@ -70,7 +70,7 @@ def test_frames_cannot_be_named_so_that_only_the_sum_is_right():
     for counts, attached in (((-1, 2), [b"x"]), ((-1, 1), [])):
         heads = [[n, 1, b"", 0.0, "", count] for n, count in enumerate(counts)]
         with pytest.raises(msg.MALFORMED):
-            msg.pair(msg.decode_from_manager(msgspec.msgpack.encode(["Done", 2, heads])).results, attached)
+            msg.attach_frames(msg.decode_from_manager(msgspec.msgpack.encode(["Done", 2, heads])).results, attached)
 
 
 def test_a_task_of_a_function_that_was_never_sent_is_malformed():
@@ -79,7 +79,7 @@ def test_a_task_of_a_function_that_was_never_sent_is_malformed():
 
 
 def test_a_result_that_is_too_large_is_told_instead_of_sent():
-    kept, cut = (at_most((msg.Result(1, ResultKind.VALUE, b"", frames=1), [b"x" * n]), 10) for n in (10, 11))
+    kept, cut = (enforce_size_limit((msg.Result(1, ResultKind.VALUE, b"", frames=1), [b"x" * n]), 10) for n in (10, 11))
     assert kept[0].kind == ResultKind.VALUE
     assert (cut[0].kind, cut[1]) == (ResultKind.UNPICKLABLE, ())
     assert b"11 bytes" in cut[0].body
