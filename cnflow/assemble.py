@@ -22,15 +22,18 @@ from cnflow.config.providers import without_images
 from cnflow.config.registry import EXECUTORS, PROVIDERS
 from cnflow.config.registry import load as load_class
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
-from cnflow.dataflow.executor_factory import ExecutorFactory
+from cnflow.dataflow.executor_factory import NewExecutor
+from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
-from cnflow.dataflow.router import RoutableExecutor, Router
+from cnflow.dataflow.router import RoutableExecutor
+from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.ids import RunId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cnflow.dataflow.launching import FirstLookUp
     from cnflow.interfaces import Executor, Provider
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ def load(config: Config | None = None) -> DataFlowKernel:
         ConfigurationError: *config* cannot work. What goes wrong later (no engine, no such image) is the error of the
             tasks that needed it.
     """
-    loaded_run.refuse_second()
+    loaded_run.check_none_loaded()
     if config is None:
         config = Config()
     if not isinstance(config, Config):
@@ -63,8 +66,8 @@ def load(config: Config | None = None) -> DataFlowKernel:
 
 def make_current(dfk: DataFlowKernel) -> None:
     """Make *dfk* the loaded one until it ends, which it does at the latest with the interpreter."""
-    loaded_run.put(dfk)
-    dfk.on_cleanup(lambda: loaded_run.forget(dfk))
+    loaded_run.set_current(dfk)
+    dfk.on_cleanup(lambda: loaded_run.clear(dfk))
     atexit.register(dfk.cleanup)
     dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
 
@@ -84,7 +87,7 @@ def start(dfk: DataFlowKernel) -> None:
 
 def clear() -> None:
     """Forget the loaded DFK without ending its run."""
-    loaded_run.forget()
+    loaded_run.clear()
 
 
 def dfk() -> DataFlowKernel:
@@ -111,13 +114,13 @@ def new_run(config: Config) -> DataFlowKernel:
     Raises:
         ConfigurationError: *config* cannot work, or its `run_dir` cannot be written to.
     """
-    made: list[DataFlowKernel] = []
-    made.append(DataFlowKernel(*parts_of(config, lambda: made[0])))
-    return made[0]
+    return DataFlowKernel(graph=new_graph(config))
 
 
-def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, ...]:
-    """What a DFK is made of; *owner* gives the DFK once that is made.
+def new_graph(
+    config: Config, *, record_class: type[TaskRecord] = TaskRecord, look_up_first: FirstLookUp | None = None
+) -> TaskGraph:
+    """The task graph of a run; the last two are those of `TaskGraph`.
 
     Raises:
         ConfigurationError: as `new_run`.
@@ -125,29 +128,48 @@ def parts_of(config: Config, owner: Callable[[], DataFlowKernel]) -> tuple[Any, 
     config = config.copied()
     run = RunId(uuid.uuid4().hex[:12])
     run_dir = make_run_dir(Path(config.run_dir))
-    scaling = Scaling(config.strategy, config.max_idletime)
     if config.ignore_images:
         config.executors = [_on_the_bare_node(executor) for executor in config.executors]
-    settings = {executor.label: executor for executor in config.executors}
-    wanted = [executor for executor in config.executors if executor.image or not _needs_image(executor)]
+    factory = _ExecutorFactory(config, run, run_dir)
+    new = [factory.make(executor) for executor in config.executors]
+    return TaskGraph(
+        config=config,
+        run_dir=run_dir,
+        executors=[executor for _, executor in new if executor is not None],
+        routes=[route for route, _ in new],
+        factory=factory,
+        results=_known_results(config, run_dir),
+        record_class=record_class,
+        look_up_first=look_up_first,
+    )
 
-    def clone(template: str, image: str, label: str) -> None:
-        copied = settings[template].model_copy(update={"image": image, "label": label}, deep=True)
-        owner().add_executor(_executor(copied, run, run_dir, scaling))
 
-    def add(executor: ExecutorSettings) -> RoutableExecutor:
-        copied = executor.model_copy(deep=True)
-        if config.ignore_images:
-            copied = _on_the_bare_node(copied)
-        settings[copied.label] = copied
-        if copied.image or not _needs_image(copied):
-            owner().add_executor(_executor(copied, run, run_dir, scaling))
-        return _place(copied)
+class _ExecutorFactory:
+    """Makes the executors of one run; see `cnflow.dataflow.executor_factory`."""
 
-    router = Router([_place(executor) for executor in config.executors], clone, ignore_images=config.ignore_images)
-    makers = ExecutorFactory(lambda: _joiner(config), add)
-    live = [_executor(executor, run, run_dir, scaling) for executor in wanted]
-    return config, run_dir, live, router, makers, _known_results(config, run_dir)
+    def __init__(self, config: Config, run: RunId, run_dir: Path) -> None:
+        self._config = config
+        self._run = run
+        self._run_dir = run_dir
+        self._scaling = Scaling(config.strategy, config.max_idletime)
+        self._settings: dict[str, ExecutorSettings] = {}
+
+    def make(self, settings: ExecutorSettings) -> NewExecutor:
+        settings = settings.model_copy(deep=True)
+        if self._config.ignore_images:
+            settings = _on_the_bare_node(settings)
+        self._settings[settings.label] = settings
+        is_template = _needs_image(settings) and not settings.image
+        return NewExecutor(_place(settings), None if is_template else self._live(settings))
+
+    def clone(self, template: str, image: str, label: str) -> Executor:
+        return self._live(self._settings[template].model_copy(update={"image": image, "label": label}, deep=True))
+
+    def make_joiner(self) -> Executor:
+        return _joiner(self._config)
+
+    def _live(self, settings: ExecutorSettings) -> Executor:
+        return _executor(settings, self._run, self._run_dir, self._scaling)
 
 
 def _known_results(config: Config, run_dir: Path) -> ResultCache:

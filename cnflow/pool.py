@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from cnflow.apps.app import App
 from cnflow.assemble import new_run, start
 from cnflow.config import Config
-from cnflow.dataflow.records import AppOptions
+from cnflow.dataflow.call_options import AppOptions
 from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.model.task import AppFunction, AppKind
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.dataflow import loaded_run
 from cnflow.dataflow.call_options import (
+    NO_OPTIONS,
     SPECIAL,
+    AppOptions,
     accepted_keywords,
     options_from_defaults,
     parse_call_options,
     reserved_keywords,
 )
-from cnflow.dataflow.records import NO_OPTIONS, AppOptions
 from cnflow.errors import ConfigurationError
 from cnflow.model.pickle_hooks import itself
 from cnflow.model.resources import Resources

@@ -1,4 +1,7 @@
-"""The graph of tasks: what may run, what failed, what to try again. `machine` decides, `kernel` is its thin shell."""
+"""The task graph: dependencies, retries, caching, file staging, and the run that users hold.
+
+`state` decides, `loop` acts, `dfk` is the run.
+"""
 
 from cnflow.dataflow.dfk import DataFlowKernel, on_load
 from cnflow.dataflow.futures.app_future import AppFuture

@@ -1,7 +1,12 @@
-"""What is to be done outside the kernel's lock: futures to set, tasks to launch."""
+"""Values that pass between `state`, which decides, and `loop`, which acts.
+
+`AttemptEnd` goes in. `Actions` comes out and holds ids only; `loop` turns it into `Effects`, which hold futures and
+values and are carried out once the graph's lock is released.
+"""
 
 from __future__ import annotations
 
+import enum
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,15 +21,57 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Settled(NamedTuple):
-    """A future and what it is to hold."""
+class AttemptResult(enum.Enum):
+    """End of one attempt to run a task."""
+
+    DONE = enum.auto()
+    FAILED = enum.auto()
+    """The task ran and failed; another attempt may succeed."""
+
+    LOST = enum.auto()
+    """Something under the task died: its manager, its block."""
+
+    RETURNED = enum.auto()
+    """The task was not begun, so that nothing was tried."""
+
+    GIVEN_UP = enum.auto()
+    """Another attempt would fail in the same way."""
+
+    CANCELLED = enum.auto()
+    """The user cancelled the task and it was stopped."""
+
+
+class AttemptEnd(NamedTuple):
+    """Event: one attempt of *task* ended."""
+
+    task: TaskId
+    result: AttemptResult
+    cost: float = 1.0
+    """Amount by which a failure reduces the task's budget of retries."""
+
+
+class Actions(NamedTuple):
+    """Decisions of the state machine on one batch of events."""
+
+    launch: list[TaskId]
+    """Hand these to their executors, for the first time or again."""
+
+    final: list[tuple[TaskId, TaskState]]
+    """Settle these, in this order: a dependency comes before those that failed by it."""
+
+    failed_by: dict[TaskId, TaskId]
+    """For each task in `final` that is DEPENDENCY_FAILED: the dependency that failed."""
+
+
+class Settlement(NamedTuple):
+    """A future with the state and the result or error that it receives."""
 
     future: AppFuture
     state: TaskState
     value: Any
 
     def settle(self) -> None:
-        """Set it; a callback of the user's that ends its thread (SystemExit) does not end ours."""
+        """Set the future. A user's callback that raises, SystemExit included, is logged and does not end the thread."""
         try:
             if self.state is TaskState.DONE:
                 self.future.set_result(self.value)
@@ -36,11 +83,8 @@ class Settled(NamedTuple):
             logger.exception("a callback of %r raised", self.future)
 
 
-class Step(NamedTuple):
-    """What one round of events asks for."""
+class Effects(NamedTuple):
+    """Work to carry out outside the graph's lock: futures to settle, then tasks to launch."""
 
-    settled: Sequence[Settled]
+    settlements: Sequence[Settlement]
     launch: Sequence[TaskId]
-
-
-NOTHING = Step((), ())

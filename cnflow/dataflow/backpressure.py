@@ -1,4 +1,14 @@
-"""Holds callers up while as many tasks are unfinished as there may be."""
+"""Blocks submission while `Config.max_pending` tasks are unfinished.
+
+::
+
+    submit ──unfinished < limit─────────────────────────────> task enters the graph
+       │                                                        ^
+       └──limit reached──> wait ──on_finished: fewer than limit─┘
+
+Threads on which unfinished tasks depend are exempt, or the run would stand still: threads that run tasks and join apps
+in the driver, and a thread that reports outcomes, in which callbacks of futures submit.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +21,20 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Report
     from cnflow.model.task import Outcome
 
-_here = threading.local()
-"""Whether this thread is in the middle of a report."""
+_local = threading.local()
+"""``is_reporting``: True while this thread is inside a report."""
 
-_OURS = "cnflow-"
-"""What the names of all threads begin with that run tasks in the driver, and of those that report."""
+_DRIVER_THREADS = "cnflow-"
+"""Prefix of the names of all threads that run tasks in the driver, and of those that report."""
 
 
 class PendingLimit:
-    """Blocks whoever submits, except those on whom others wait: tasks and join apps in threads, and callbacks.
+    """Limits the number of unfinished tasks.
 
     Args:
-        limit: tasks that may be unfinished; None is without limit.
-        lock: held by whoever changes their number.
-        unfinished: how many there are; called under the lock.
+        limit: number of tasks that may be unfinished; None is no limit.
+        lock: lock that is held while the number changes.
+        unfinished: returns the number; called under the lock.
     """
 
     def __init__(self, limit: int | None, lock: threading.RLock, unfinished: Callable[[], int]) -> None:
@@ -33,28 +43,32 @@ class PendingLimit:
         self._unfinished = unfinished
 
     def wait(self) -> None:
-        """Return when there is room, or where waiting could be waiting for oneself."""
+        """Return once there are fewer unfinished tasks than the limit; at once in an exempt thread."""
         limit = self.limit
-        if limit is None or getattr(_here, "reports", False) or threading.current_thread().name.startswith(_OURS):
+        if (
+            limit is None
+            or getattr(_local, "is_reporting", False)
+            or threading.current_thread().name.startswith(_DRIVER_THREADS)
+        ):
             return
         with self._changed:
             self._changed.wait_for(lambda: self._unfinished() < limit)
 
-    def tell(self) -> None:
-        """Tasks are final; under the lock."""
+    def on_finished(self) -> None:
+        """Wake the submitters that wait; called under the lock."""
         if self.limit is not None:
             self._changed.notify_all()
 
-    def passing(self, report: Report) -> Report:
-        """*report*, in which nothing is held up: a callback of a future submits in the thread that reports."""
+    def exempt(self, report: Report) -> Report:
+        """Return *report* such that callbacks of futures, which run inside it, are never blocked."""
         if self.limit is None:
             return report
 
-        def marked(outcomes: Sequence[Outcome]) -> None:
-            outer, _here.reports = getattr(_here, "reports", False), True
+        def report_exempt(outcomes: Sequence[Outcome]) -> None:
+            outer, _local.is_reporting = getattr(_local, "is_reporting", False), True
             try:
                 report(outcomes)
             finally:
-                _here.reports = outer
+                _local.is_reporting = outer
 
-        return marked
+        return report_exempt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,9 +16,9 @@ from cnflow.model.resources import Resources
 from cnflow.model.task import RunOptions, TaskToRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
@@ -33,6 +34,29 @@ INHIBIT = "_parsl_staging_inhibit"
 
 AUTO_LOGNAME = -1
 """As ``stdout=`` or ``stderr=``: a file in the run's folder, named after task and app."""
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """Options of an app, from its decorator."""
+
+    executors: str | Sequence[str] = "all"
+    """Label or labels of the executors that may run it, or ``"all"``."""
+
+    image: str = ""
+    """Container image that it runs in; empty is the bare node."""
+
+    cache: bool = False
+    """Reuse the result of an earlier call with the same code, arguments and image."""
+
+    retries: float | None = None
+    """Budget of retries of each task; None is the Config's."""
+
+    ignore_for_cache: Sequence[str] = ()
+    """Names of arguments in which two calls may differ and still be the same."""
+
+
+NO_OPTIONS = AppOptions()
 
 
 class CallOptions(NamedTuple):
@@ -180,7 +204,7 @@ def record_call_options(
     future = record.future
     future.stdout, future.stderr = place("stdout", wishes.stdout), place("stderr", wishes.stderr)
     future.outputs = [DataFuture(future, file, future.tid) for file in wishes.outputs]
-    record.wishes = wishes._replace(stdout=future.stdout, stderr=future.stderr)
+    record.call_options = wishes._replace(stdout=future.stdout, stderr=future.stderr)
 
 
 def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = with_results) -> TaskToRun:
@@ -189,12 +213,12 @@ def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = w
     Raises:
         Exception: a container of the user's refuses its results.
     """
-    if not record.depends and record.wishes is NO_CALL_OPTIONS:
+    if not record.depends and record.call_options is NO_CALL_OPTIONS:
         return TaskToRun(task, record.app, record.args, record.kwargs)
     args, kwargs = fill(record.args), fill(record.kwargs)
-    if record.wishes is NO_CALL_OPTIONS:
+    if record.call_options is NO_CALL_OPTIONS:
         return TaskToRun(task, record.app, args, kwargs)
-    wishes = record.wishes._replace(inputs=fill(record.wishes.inputs))
+    wishes = record.call_options._replace(inputs=fill(record.call_options.inputs))
     return TaskToRun(task, record.app, args, kwargs, run_options(wishes))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Executor
 
 
-def answer(run: DataFlowKernel, question: Mapping[str, Any]) -> dict[str, Any]:
+def answer_query(run: DataFlowKernel, question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to *question*, as JSON has it.
 
     Raises:

@@ -38,7 +38,7 @@ class Resolver(NamedTuple):
     Each of them is done and has not failed.
     """
 
-    kept: Callable[[Any], Any]
+    copy: Callable[[Any], Any]
     """The tuple of arguments or the dict of keywords, with copies of the containers in it that hold futures: what the
     caller does to his own after the call is not seen."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.futures.app_future import AppFuture, title_of_future
@@ -13,12 +13,11 @@ from cnflow.model.task import AppKind, TaskState, title_of
 from cnflow.text import describe_error, in_a_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.loop import TaskGraph
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
-    from cnflow.interfaces import Executor
 
 _MOST = 10
 """Dependencies that are told one by one."""
@@ -27,63 +26,48 @@ _MOST_ROOTS = 3
 """Of the tasks that all wait for in the end, those that are explained."""
 
 
-class Known(NamedTuple):
-    """What a run knows of its tasks. Asked from any thread."""
-
-    submitted: int
-    """Tasks so far."""
-
-    records: Mapping[TaskId, TaskRecord]
-    state: Callable[[TaskId], TaskState | None]
-    """None once a task is final."""
-
-    failed: Callable[[TaskId], Future[Any] | None]
-    executors: Mapping[str, Executor]
-
-
-def explain(task: TaskId, known: Known) -> list[str]:
+def explain(task: TaskId, graph: TaskGraph) -> list[str]:
     """Where *task* is, and what it waits for, down to the tasks that wait for no other."""
-    if not 0 <= task < known.submitted:
-        so_far = (
-            f"{known.submitted} were submitted so far, counted from 0" if known.submitted else "none was submitted yet"
-        )
+    if not 0 <= task < graph.task_count:
+        count = graph.task_count
+        so_far = f"{count} were submitted so far, counted from 0" if count else "none was submitted yet"
         return [f"There is no task {task}: {so_far}."]
-    record, state = known.records.get(task), known.state(task)
+    record, state = graph.records.get(task), graph.state_of(task)
     if record is None or state is None:
-        return [_ended(task, known)]
+        return [_ended(task, graph)]
     title = title_of(task, record.app.name)
     if state is TaskState.LAUNCHED:
-        first, *more = _of_launched(task, record, known)
+        first, *more = _of_launched(task, record, graph)
         return [f"{title} {first}", *more]
     waits = [future for future in record.depends if not future.done()]
     if not waits:
         return [f"{title} is about to be launched: what it waited for is done."]
     counted = "1 future that is" if len(waits) == 1 else f"{len(waits)} futures that are"
     lines = [f"{title} waits for {counted} not done:"]
-    lines += [f"  {_state_of(future, known)}" for future in waits[:_MOST]]
+    lines += [f"  {_state_of(future, graph)}" for future in waits[:_MOST]]
     if len(waits) > _MOST:
         lines.append(f"  and {len(waits) - _MOST} more")
-    for root in _roots(record, known):
-        lines += explain(root, known)
+    for root in _roots(record, graph):
+        lines += explain(root, graph)
     return lines
 
 
-def _ended(task: TaskId, known: Known) -> str:
-    failed = known.failed(task)
+def _ended(task: TaskId, graph: TaskGraph) -> str:
+    failed = graph.failed_future(task)
     if failed is None or not failed.done():
         return f"Task {task} is done."
     title = title_of_future(failed)
     return f"{title} was cancelled." if failed.cancelled() else f"{title} failed. {describe_error(error_of(failed))}"
 
 
-def _of_launched(task: TaskId, record: TaskRecord, known: Known) -> list[str]:
+def _of_launched(task: TaskId, record: TaskRecord, graph: TaskGraph) -> list[str]:
     if record.app.kind is AppKind.JOIN:
-        told = _told_by(known.executors.get(join_apps.LABEL), task)
+        told = _told_by(graph.executors.get(join_apps.LABEL), task)
         return told or ["has returned futures that are not all done."]
-    told = _told_by(known.executors.get(record.executor), task)
+    told = _told_by(graph.executors.get(record.executor), task)
     if told:
         return told
-    if record.wants_memo:
+    if record.memoize:
         return ["waits for an identical call, whose result will be its own; or that is being found out."]
     return [f"is about to be given to executor {record.executor!r}, or was just ended by it."]
 
@@ -92,14 +76,14 @@ def _told_by(executor: object, task: TaskId) -> list[str]:
     return executor.explain_task(task) if isinstance(executor, Introspectable) else []
 
 
-def _state_of(future: Future[Any], known: Known) -> str:
+def _state_of(future: Future[Any], graph: TaskGraph) -> str:
     task = _task_of(future)
-    state = None if task is None else known.state(task)
+    state = None if task is None else graph.state_of(task)
     how = state.name.lower() if state is not None else "done" if future.done() else "not done"
     return f"{in_a_sentence(title_of_future(_parent_of(future)))}, {how}"
 
 
-def _roots(record: TaskRecord, known: Known) -> list[TaskId]:
+def _roots(record: TaskRecord, graph: TaskGraph) -> list[TaskId]:
     """The launched tasks that it waits for, also by way of others; the first few."""
     found: dict[TaskId, None] = {}
     seen: set[TaskId] = set()
@@ -110,7 +94,7 @@ def _roots(record: TaskRecord, known: Known) -> list[TaskId]:
             if task is None or task in seen:
                 continue
             seen.add(task)
-            next_record, state = known.records.get(task), known.state(task)
+            next_record, state = graph.records.get(task), graph.state_of(task)
             if next_record is None or state is None:
                 continue
             if state is TaskState.LAUNCHED:

@@ -1,4 +1,4 @@
-"""The tasks that failed, which outlive their records: whoever depends on one later is told why."""
+"""Errors of failed tasks. They outlive the tasks' records, since a task submitted later may depend on a failed one."""
 
 from __future__ import annotations
 
@@ -13,40 +13,45 @@ from cnflow.model.task import TaskState, title_of
 if TYPE_CHECKING:
     from cnflow.dataflow.external_futures import ExternalFutures
     from cnflow.dataflow.futures.app_future import AppFuture
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
 
 
 class Failures:
-    """Their errors, known from the moment the machine knows, which is before futures are set. Under the kernel's lock.
+    """Futures and errors of failed tasks by id. Used under the graph's lock.
+
+    An error is entered in the moment in which the state machine learns of the failure, before the future is settled.
 
     Args:
-        outside: futures of others, which tasks may depend on too.
+        external: futures that the graph did not make, on which tasks may depend too.
     """
 
-    def __init__(self, outside: ExternalFutures) -> None:
-        self._outside = outside
+    def __init__(self, external: ExternalFutures) -> None:
+        self._external = external
         self._futures: dict[TaskId, AppFuture] = {}
         self._errors: dict[TaskId, BaseException] = {}
 
     def add(self, task: TaskId, state: TaskState, record: TaskRecord, failed_by: TaskId | None) -> BaseException:
-        """*task* is final in *state*, one that is no success; its error. *failed_by* is the dependency that failed."""
+        """Enter *task*, final in a *state* other than DONE, and return its error.
+
+        *failed_by* is the dependency that failed, where the task failed by one.
+        """
         error = self._error_of(task, state, record, failed_by)
         self._futures[task], self._errors[task] = record.future, error
         return error
 
     def future_of(self, task: TaskId) -> AppFuture | None:
-        """The future of *task* if that failed."""
+        """Return the future of *task*; None if the task has not failed."""
         return self._futures.get(task)
 
     def _error_of(self, task: TaskId, state: TaskState, record: TaskRecord, failed_by: TaskId | None) -> BaseException:
         if state is TaskState.CANCELLED:
             return CancelledError()
         if failed_by is None:
-            assert record.error is not None  # noted before the machine was told
+            assert record.error is not None  # stored before the state machine is given the end of the attempt
             return record.error
         title = title_of(task, record.app.name)
         if failed_by < 0:
-            outside = self._outside.future_of(failed_by)
-            return DependencyError(title, title_of_future(outside), error_of(outside))
+            external = self._external.future_of(failed_by)
+            return DependencyError(title, title_of_future(external), error_of(external))
         return DependencyError(title, title_of_future(self._futures[failed_by]), self._errors[failed_by])

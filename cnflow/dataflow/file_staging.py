@@ -23,12 +23,11 @@ from cnflow.tasks.shell import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from cnflow.dataflow import AppFuture, DataFlowKernel
-    from cnflow.dataflow.call_options import CallOptions
-    from cnflow.dataflow.records import AppOptions, TaskRecord
-    from cnflow.interfaces import Executor
+    from cnflow.dataflow.call_options import AppOptions, CallOptions
+    from cnflow.dataflow.loop import TaskGraph
+    from cnflow.dataflow.task_record import TaskRecord
 
 _MOVED = (File, DataFuture)
 _NOT_INPUTS = frozenset({"inputs", "outputs", "stderr", "stdout"})
@@ -48,14 +47,14 @@ class DataManager:
 
     Args:
         dfk: the run.
-        executors: those of the run, by label.
-        run_dir: where copies go whose executor has no folder for them.
+        graph: its task graph.
     """
 
-    def __init__(self, dfk: DataFlowKernel, executors: Mapping[str, Executor], run_dir: Path) -> None:
+    def __init__(self, dfk: DataFlowKernel, graph: TaskGraph) -> None:
         self.dfk = dfk
-        self._executors = executors
-        self._run_dir = run_dir
+        self._graph = graph
+        self._executors = graph.executors
+        self._run_dir = graph.run_dir
         self._token = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
         self._apps: weakref.WeakValueDictionary[tuple[AppFunction | None, Any], AppFunction] = (
@@ -82,11 +81,11 @@ class DataManager:
     ) -> AppFuture:
         """As `cnflow.interfaces.DataManager.submit`."""
         app = self._app(None, function)
-        return self.dfk.enter(app, args, {}, executor=executor, after=() if after is None else (after,)).future
+        return self._graph.add_task(app, args, {}, executor=executor, after=() if after is None else (after,)).future
 
     # For the kernel
 
-    def run(
+    def submit_with_files(
         self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], options: AppOptions, wishes: CallOptions
     ) -> AppFuture:
         """Submit a task with its files.
@@ -97,8 +96,8 @@ class DataManager:
             Exception: what a staging of the user's raises.
         """
         if kwargs.get(INHIBIT) or not (_wants_files(wishes) or holds_files(args, kwargs)):
-            return self.dfk.enter(app, args, kwargs, options, wishes).future
-        label = self.dfk.executor_for(app, options)
+            return self._graph.add_task(app, args, kwargs, options, wishes).future
+        label = self._graph.choose_executor(app, options)
         self._check_outputs(label, wishes)
         bringing = _Bringing(self, label, app.function)
         args = tuple(bringing.of(value) for value in args)
@@ -109,9 +108,9 @@ class DataManager:
             kwargs["inputs"] = list(wishes.inputs)
         app = self._app(app, bringing.function)
         if not self._may_take_away(label, wishes):
-            return self.dfk.enter(app, args, _with_own_outputs(kwargs), options, wishes, executor=label).future
+            return self._graph.add_task(app, args, _with_own_outputs(kwargs), options, wishes, executor=label).future
         gate: Future[Any] = Future()
-        record = self.dfk.enter(app, args, kwargs, options, wishes, executor=label, after=(gate,))
+        record = self._graph.add_task(app, args, kwargs, options, wishes, executor=label, after=(gate,))
         try:
             _Taking(self, label, record).all()
         except BaseException:
@@ -149,7 +148,7 @@ class DataManager:
         streams = (wishes.stdout, wishes.stderr)
         if any(_file_of(stream) is not None for stream in streams):
             return True
-        if self.dfk.config.std_autopath is not None and AUTO_LOGNAME in streams:
+        if self._graph.config.std_autopath is not None and AUTO_LOGNAME in streams:
             return True  # it may say a file, which is known only when there is a task
         stagings = (staging_for(file, self.stagings(label), Direction.OUT) for file in wishes.outputs)
         return any(map(_takes_away, stagings))
@@ -194,7 +193,7 @@ class _Taking:
         """Outputs and streams; the record and the future are changed accordingly."""
         record, future = self._record, self._record.future
         record.kwargs = _with_own_outputs(record.kwargs)
-        promised = list(record.wishes.outputs)
+        promised = list(record.call_options.outputs)
         own = record.kwargs["outputs"] if "outputs" in record.kwargs else [file.cleancopy() for file in promised]
         checked = []
         for number, (file, copy) in enumerate(zip(promised, own, strict=True)):
@@ -203,7 +202,7 @@ class _Taking:
                 future.outputs[number] = DataFuture(taken, file, future.tid)
             if taken is not None or is_left:
                 checked.append(copy)
-        record.wishes = record.wishes._replace(outputs=tuple(checked))
+        record.call_options = record.call_options._replace(outputs=tuple(checked))
         future.stdout = self._stream("stdout")
         future.stderr = self._stream("stderr")
         if self._is_wrapped:
@@ -211,14 +210,14 @@ class _Taking:
 
     def _stream(self, name: str) -> Any:  # noqa: ANN401 - what stands for it in the task's future
         record = self._record
-        given = getattr(record.wishes, name)
+        given = getattr(record.call_options, name)
         file = _file_of(given)
         if file is None:
             return given
         copy = file.cleancopy()
         taken, _ = self._one(copy)
         seen: Any = (copy, given[1]) if isinstance(given, tuple) else copy
-        record.wishes = record.wishes._replace(stdout=seen) if name == "stdout" else record.wishes._replace(stderr=seen)
+        record.call_options = record.call_options._replace(**{name: seen})
         if name in record.kwargs:
             record.kwargs = {**record.kwargs, name: seen}
         return DataFuture(record.future if taken is None else taken, file, record.future.tid)
@@ -231,7 +230,7 @@ class _Taking:
         if wrapped is not None:
             self._function, self._is_wrapped = wrapped, True
         if taken is not None or wrapped is not None:
-            self._record.wants_memo = False  # a known result would leave the file unmade
+            self._record.memoize = False  # a known result would leave the file unmade
         return taken, wrapped is None and copy.scheme == "file"
 
 

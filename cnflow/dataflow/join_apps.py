@@ -22,7 +22,7 @@ LABEL = "_join"
 """Executor of the functions of join apps: a few threads of the driver."""
 
 
-def when_joined(task: TaskId, name: str, returned: Any, report: Callable[[Outcome], None]) -> None:  # noqa: ANN401 - any value
+def report_when_joined(task: TaskId, name: str, returned: Any, report: Callable[[Outcome], None]) -> None:  # noqa: ANN401 - any value
     """Call *report* with the outcome of a join app, once all futures in what its function *returned* are done.
 
     A list of futures becomes the list of their results, nested containers likewise; an empty list is itself.

@@ -1,4 +1,9 @@
-"""The DFK that is loaded: one at a time in a process."""
+"""The DataFlowKernel that is loaded: at most one in a process, the only process-wide state of a driver.
+
+::
+
+    none loaded ──set_current(dfk)──> dfk loaded ──clear(), or clear(dfk) at the end of its run──> none loaded
+"""
 
 from __future__ import annotations
 
@@ -13,29 +18,33 @@ _loaded: DataFlowKernel | None = None
 
 
 def require(caller: str) -> DataFlowKernel:
-    """The loaded DFK.
+    """Return the loaded DataFlowKernel.
 
     Raises:
-        NoDataFlowKernelError: nothing is loaded; says that *caller* wanted it.
+        NoDataFlowKernelError: none is loaded; the message names *caller*.
     """
     if _loaded is None:
         raise NoDataFlowKernelError(f"{caller} needs a loaded configuration. Call cnflow.load(Config(...)) first.")
     return _loaded
 
 
-def loaded() -> DataFlowKernel | None:
-    """The loaded DFK; None when nothing is."""
+def current() -> DataFlowKernel | None:
+    """Return the loaded DataFlowKernel; None while none is loaded."""
     return _loaded
 
 
-def put(dfk: DataFlowKernel) -> None:
-    """Make *dfk* the loaded one, until it is cleaned up or forgotten."""
+def set_current(dfk: DataFlowKernel) -> None:
+    """Load *dfk*, until `clear` is called."""
     global _loaded  # noqa: PLW0603 - the one piece of process-wide state, which the public API asks for
     _loaded = dfk
 
 
-def refuse_second() -> None:
-    """Raises AlreadyLoadedError when a DFK is loaded."""
+def check_none_loaded() -> None:
+    """Refuse a second run.
+
+    Raises:
+        AlreadyLoadedError: a DataFlowKernel is loaded.
+    """
     if _loaded is not None:
         raise AlreadyLoadedError(
             f"A configuration is loaded already (run {_loaded.run_dir}). End it first: use 'with cnflow.load(...):', "
@@ -43,8 +52,8 @@ def refuse_second() -> None:
         )
 
 
-def forget(dfk: DataFlowKernel | None = None) -> None:
-    """Make nothing the loaded one; with *dfk*, only if that is the loaded one."""
+def clear(dfk: DataFlowKernel | None = None) -> None:
+    """Unload the loaded DataFlowKernel without ending its run; with *dfk*, only if that is the loaded one."""
     global _loaded  # noqa: PLW0603 - the one piece of process-wide state, which the public API asks for
     if dfk is None or _loaded is dfk:
         _loaded = None

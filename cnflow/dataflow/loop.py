@@ -1,4 +1,23 @@
-"""Holds functions, arguments and futures, asks `machine` what to do, and does it."""
+"""The task graph's loop: holds functions, arguments and futures, gives events to `state`, and does what it decides.
+
+There is no thread of the graph's; each event runs in the thread that brings it::
+
+    user's thread            executor's thread         any thread
+    add_task / cancel        _on_outcomes              _on_external_done
+          │                        │                         │
+          └───────────────┬────────┴─────────────────────────┘
+                          v  under the lock
+             TaskGraphState.on_...() ──> Actions (ids)
+                          │
+                    _prepare: pops records of final tasks, stores errors and cached results
+                          v  the lock is released
+                     _carry_out(Effects) ──> settles futures, whose callbacks may call add_task again
+                          │                  launches tasks, one batch for each executor
+                          └── attempts that ended at once (cached, unfillable) are events again
+
+The lock is never held while the user's code runs: callbacks, executors and the pickling of cache keys may take locks
+of their own. `retry_handler` and `std_autopath` are the exceptions.
+"""
 
 from __future__ import annotations
 
@@ -6,295 +25,355 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import join_apps, state_log
-from cnflow.dataflow.actions import NOTHING, Settled, Step
+from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult, Effects, Settlement
 from cnflow.dataflow.backpressure import PendingLimit
-from cnflow.dataflow.call_options import NO_CALL_OPTIONS, CallOptions, record_call_options, task_to_run
+from cnflow.dataflow.call_options import (
+    NO_CALL_OPTIONS,
+    NO_OPTIONS,
+    AppOptions,
+    CallOptions,
+    record_call_options,
+)
 from cnflow.dataflow.dependencies import RESOLVERS
 from cnflow.dataflow.external_futures import ExternalFutures
 from cnflow.dataflow.failures import Failures
 from cnflow.dataflow.futures.app_future import AppFuture
 from cnflow.dataflow.futures.data_future import DataFuture
-from cnflow.dataflow.memo.cache import CacheDecision, ResultCache
-from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
+from cnflow.dataflow.launching import TaskLauncher
+from cnflow.dataflow.live_executors import LiveExecutors
 from cnflow.dataflow.retry import has_failed, record_attempt, state_name_of
-from cnflow.dataflow.state import Actions, AttemptEnd, AttemptResult, TaskGraphState
-from cnflow.errors import ConfigurationError, ExecutorClosedError
+from cnflow.dataflow.state import TaskGraphState
+from cnflow.dataflow.task_record import TaskRecord
+from cnflow.errors import ExecutorClosedError
 from cnflow.ids import TaskId
-from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState, TaskToRun
+from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState, title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
-    from cnflow.config import Config
+    from cnflow.config import Config, ExecutorSettings
     from cnflow.dataflow.executor_factory import ExecutorFactory
-    from cnflow.dataflow.router import Router
+    from cnflow.dataflow.launching import FirstLookUp
+    from cnflow.dataflow.memo.cache import ResultCache
+    from cnflow.dataflow.router import RoutableExecutor
     from cnflow.interfaces import Executor
 
 
 class TaskGraph:
-    """Takes tasks, launches each when what it waits for is done, settles their futures. `DataFlowKernel` adds the run.
+    """Takes tasks, launches each when its dependencies are done, and settles their futures. Safe from any thread.
 
     Args:
-        config: what it was made from; a copy.
-        run_dir: folder of this run's logs and records.
-        executors: started by `start`.
-        router: which of them runs a task.
-        makers: make more executors while the run goes on.
-        results: what is known already.
+        config: settings of the run.
+        run_dir: folder of the run's logs and records.
+        executors: executors of the run, which `start` starts.
+        routes: descriptions of the configured executors for the router; templates for images included.
+        factory: makes more executors while the run goes on.
+        results: cached results of the run and of loaded checkpoints.
+        record_class: class of the tasks' records.
+        look_up_first: called with the record of a task with ``cache=True`` before *results* is asked; returns its
+            decision, or None to leave that to *results*.
     """
 
-    record_class: type[TaskRecord] = TaskRecord
-    """Of the records; a subclass may have other names for what is in them."""
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all parts of a graph, by name
         self,
+        *,
         config: Config,
         run_dir: Path,
         executors: Sequence[Executor],
-        router: Router,
-        makers: ExecutorFactory,
+        routes: Sequence[RoutableExecutor],
+        factory: ExecutorFactory,
         results: ResultCache,
+        record_class: type[TaskRecord] = TaskRecord,
+        look_up_first: FirstLookUp | None = None,
     ) -> None:
         self.config = config
         self.run_dir = run_dir
-        self._executors: dict[str, Executor] = {executor.label: executor for executor in executors}
-        self._router = router
-        self._makers = makers
+        self.results = results
+        self.records: dict[TaskId, TaskRecord] = {}
+        """Records of the tasks that are not final."""
+
+        self.finished: dict[TaskId, TaskRecord] = {}
+        """Records of final tasks; empty unless the configuration keeps them."""
+
+        self.task_count = 0
+        """Number of tasks submitted, which is the next task's id."""
+
+        self.is_closed = False
         self._resolver = RESOLVERS[config.dependency_resolver]
-        self._machine = TaskGraphState()
-        self._records: dict[TaskId, TaskRecord] = {}
-        self._finished: dict[TaskId, TaskRecord] = {}
-        """Only where the configuration keeps them."""
-
-        self._outside = ExternalFutures(lambda number: self._machine.submitted(number, (), 0, 0), self._outside_done)
-        self._lock = threading.RLock()
-        self._room = PendingLimit(config.max_pending, self._lock, lambda: 0 if self._closed else len(self._records))
-        self._next = 0
+        self._record_class = record_class
+        self._state = TaskGraphState()
+        self._external = ExternalFutures(
+            lambda number: self._state.on_submitted(number, (), 0, 0), self._on_external_done
+        )
+        self._failures = Failures(self._external)
         self._cancelled: set[TaskId] = set()
-        """Those that are not final yet."""
+        """Cancelled tasks that are not final yet."""
 
-        self._results = results
-        self._failures = Failures(self._outside)
-        self._closed = False
+        self._lock = threading.RLock()
+        self.pending_limit = PendingLimit(
+            config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records)
+        )
+        report = self.pending_limit.exempt(self._on_outcomes)
+        self._live = LiveExecutors(executors, routes, factory, report, ignore_images=config.ignore_images)
+        self.executors: Mapping[str, Executor] = self._live.by_label
+        """Live executors by label, the one for join apps included."""
 
-    # For apps and their futures
+        self._launcher = TaskLauncher(
+            self.records, self._cancelled, self.executors, self._resolver, results, self._lock, look_up_first
+        )
 
-    def enter(  # noqa: PLR0913 - all that there is to say of a task
+    # Submission
+
+    def add_task(  # noqa: PLR0913 - all that describes a task
         self,
         app: AppFunction,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: AppOptions = NO_OPTIONS,
-        wishes: CallOptions = NO_CALL_OPTIONS,
+        call_options: CallOptions = NO_CALL_OPTIONS,
         *,
         executor: str = "",
         after: Sequence[Future[Any]] = (),
     ) -> TaskRecord:
-        """Make a task of one call of *app*; returns at once. Files among its arguments are left as they are.
+        """Make a task of one call of *app* and return at once. Files among the arguments are not staged here.
 
-        *executor* is the label of the one that runs it, where the options are not to say; *after* are also waited for.
+        *executor* is the label of the executor that runs it, instead of the router's choice. The task also waits for
+        the futures in *after*.
 
         Raises:
             ConfigurationError: no executor can run it, or the run has ended. Nothing was submitted.
         """
-        given = (*args, *wishes.inputs, *after) if wishes.inputs or after else args
-        dependencies = self._resolver.find(given, kwargs) if given or kwargs else ()
+        inputs = (*args, *call_options.inputs, *after) if call_options.inputs or after else args
+        dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
         if dependencies:
-            args, kwargs = self._resolver.kept(args), self._resolver.kept(kwargs)
+            args, kwargs = self._resolver.copy(args), self._resolver.copy(kwargs)
         with self._lock:
-            if self._closed:
+            if self.is_closed:
                 raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
-            executor = executor or self.executor_for(app, options)
-            task = TaskId(self._next)
-            self._next += 1
+            executor = executor or self._live.choose(app, options)
+            task = TaskId(self.task_count)
+            self.task_count += 1
             future = AppFuture(task, app, self)
-            record = self.record_class(app, args, kwargs, executor, future)
+            record = self._record_class(app, args, kwargs, executor, future)
             if dependencies:
                 record.depends = dependencies
             if options.cache and self.config.app_cache:
-                dependencies = self._to_be_remembered(record, options)
-            if wishes is not NO_CALL_OPTIONS:
+                dependencies = self._enable_cache(record, options)
+            if call_options is not NO_CALL_OPTIONS:
                 record_call_options(
-                    wishes, record, self.config.std_autopath, self.run_dir
+                    call_options, record, self.config.std_autopath, self.run_dir
                 )  # the user's std_autopath may raise
-            self._records[task] = record
+            self.records[task] = record
             waits_for: Sequence[TaskId] = ()
             if dependencies:
                 waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
             retries = self.config.retries if options.retries is None else options.retries
-            if state_log.is_wanted():
-                state_log.tell(task, app.name, TaskState.WAITING)
-            step = self._claimed(self._machine.submitted(task, waits_for, retries))
-        self._apply(step)
+            if state_log.is_enabled():
+                state_log.log_state(task, app.name, TaskState.WAITING)
+            effects = self._prepare(self._state.on_submitted(task, waits_for, retries))
+        self._carry_out(effects)
         return record
 
-    def executor_for(self, app: AppFunction, options: AppOptions) -> str:
-        """Label of the executor whose turn it is to run a task of *app*."""
-        with self._lock:
-            if app.kind is not AppKind.JOIN:
-                return self._router.route(options.image, options.executors)
-            if join_apps.LABEL not in self._executors:
-                self.add_executor(self._makers.joiner())
-            return join_apps.LABEL
-
-    def _to_be_remembered(self, record: TaskRecord, options: AppOptions) -> list[Future[Any]]:
-        """Mark the task of *record* as one whose result is remembered; what it waits for, its key's image included."""
-        record.wants_memo = True
-        record.ignored = options.ignore_for_cache
-        executor = self._executors[record.executor]
+    def _enable_cache(self, record: TaskRecord, options: AppOptions) -> list[Future[Any]]:
+        """Mark the task of *record* as cached; return its dependencies, the digest of its image included."""
+        record.memoize = True
+        record.ignore_for_cache = options.ignore_for_cache
+        executor = self.executors[record.executor]
         return [*record.depends, executor.digest] if executor.image else [*record.depends]
 
+    def _id_of(self, future: Future[Any]) -> TaskId | None:
+        """Return the id of a dependency; None for one that has its result, since no task need wait for it."""
+        if isinstance(future, DataFuture):
+            future = future.parent
+        if isinstance(future, AppFuture):
+            record = self.records.get(future.tid)
+            if (record.future if record else self._failures.future_of(future.tid)) is future:
+                return future.tid
+        if future.done() and not has_failed(future):
+            return None
+        return self._external.id_of(future)
+
+    # Futures' questions and orders
+
     def cancel(self, future: AppFuture) -> bool:
-        """See `AppFuture.cancel`."""
+        """Cancel the task of *future*; see `AppFuture.cancel`."""
         with self._lock:
-            record = self._records.get(future.tid)
+            record = self.records.get(future.tid)
             if record is None or record.future is not future:
                 return False
             record.cancelling = True
             self._cancelled.add(future.tid)
-            step = self._claimed(self._machine.cancelled(future.tid))
-            launched = self._machine.is_launched(future.tid)
-        self._apply(step)
+            effects = self._prepare(self._state.on_cancelled(future.tid))
+            launched = self._state.is_launched(future.tid)
+        self._carry_out(effects)
         if launched:
-            self._executors[record.executor].cancel([future.tid])
+            self.executors[record.executor].cancel([future.tid])
         return True
 
     def state_name(self, future: AppFuture) -> str:
-        """See `AppFuture.task_status`."""
+        """Return the state of the task of *future*; see `AppFuture.task_status`."""
         with self._lock:
-            record = self._records.get(future.tid)
-            state = self._machine.state_of(future.tid) if record and record.future is future else None
+            record = self.records.get(future.tid)
+            state = self._state.state_of(future.tid) if record and record.future is future else None
         return state_name_of(future) if state is None else state.name.lower()
 
     def record_of(self, future: AppFuture, app: AppFunction) -> TaskRecord:
-        """See `AppFuture.task_record`."""
-        known = self._records.get(future.tid) or self._finished.get(future.tid)
-        return known if known is not None and known.future is future else self.record_class(app, (), {}, "", future)
+        """Return the record of the task of *future*, or one without arguments where it is gone."""
+        record = self.records.get(future.tid) or self.finished.get(future.tid)
+        if record is not None and record.future is future:
+            return record
+        return self._record_class(app, (), {}, "", future)
 
-    def add_executor(self, executor: Executor) -> None:
-        """Start *executor* and let it take tasks."""
-        if executor.label in self._executors:
-            raise ConfigurationError(f"Two executors are labelled {executor.label!r}; give each its own label.")
-        self._executors[executor.label] = executor
-        executor.start(self._room.passing(self._report))
+    # Questions of the run
 
-    # From executors
+    def counts(self) -> Mapping[TaskState, int]:
+        """Return the number of tasks in each state."""
+        with self._lock:
+            return self._state.counts()
 
-    def _report(self, outcomes: Sequence[Outcome]) -> None:
-        tries = []
+    def state_of(self, task: TaskId) -> TaskState | None:
+        """Return the state of *task*; None once it is final."""
+        with self._lock:
+            return self._state.state_of(task)
+
+    def failed_future(self, task: TaskId) -> AppFuture | None:
+        """Return the future of *task*; None if it has not failed."""
+        return self._failures.future_of(task)
+
+    def unfinished_futures(self) -> list[AppFuture]:
+        """Return the futures of all tasks that are not done."""
+        with self._lock:
+            return [record.future for record in self.records.values() if not record.future.done()]
+
+    # Executors
+
+    def start(self) -> None:
+        """Start the executors."""
+        self._live.start()
+
+    def choose_executor(self, app: AppFunction, options: AppOptions) -> str:
+        """Return the label of the executor for the next task of *app*; executors that fit take turns."""
+        with self._lock:
+            return self._live.choose(app, options)
+
+    def add_executor(self, settings: ExecutorSettings) -> None:
+        """Make an executor of *settings*, start it and let it take tasks.
+
+        Raises:
+            ConfigurationError: the label is taken, or *settings* cannot work.
+            ExecutorClosedError: the run has ended.
+        """
+        with self._lock:
+            if self.is_closed:
+                raise ExecutorClosedError(
+                    f"The executor {settings.label!r} was added after its run had ended. Call cnflow.load() again.",
+                )
+            self._live.add(settings)
+
+    # End of the run
+
+    def close(self) -> bool:
+        """Refuse new tasks and have executors stop the launched ones; False if the graph is closed already."""
+        with self._lock:
+            if self.is_closed:
+                return False
+            self.is_closed = True
+            launched: dict[str, list[TaskId]] = {}
+            for task, record in self.records.items():
+                if self._state.is_launched(task) and record.app.kind is not AppKind.JOIN:
+                    launched.setdefault(record.executor, []).append(task)
+        for label, tasks in launched.items():
+            self.executors[label].cancel(tasks)
+        return True
+
+    def fail_unfinished(self) -> None:
+        """Settle every task that the executors left unfinished with ExecutorClosedError, once these have ended."""
+        with self._lock:
+            for task in self._state.open_tasks():
+                if task >= 0:
+                    name = title_of(task, self.records[task].app.name)
+                    self.records[task].error = ExecutorClosedError(f"{name} was not run: the run was ended before.")
+            effects = self._prepare(self._state.on_run_ended())
+        self._carry_out(effects)
+
+    # Events
+
+    def _on_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        ends = []
         with self._lock:
             for outcome in outcomes:
-                record = self._records.get(outcome.id)
+                record = self.records.get(outcome.id)
                 if record is None:
                     continue
                 if record.app.kind is AppKind.JOIN and outcome.error is None:
                     self._join(outcome.id, record, outcome.value)
                 else:
-                    tries.append(record_attempt(outcome, record, self.config.retry_handler, closed=self._closed))
-            step = self._claimed(self._machine.ended(tries))
-        self._apply(step)
+                    ends.append(record_attempt(outcome, record, self.config.retry_handler, closed=self.is_closed))
+            effects = self._prepare(self._state.on_attempts_ended(ends))
+        self._carry_out(effects)
 
     def _join(self, task: TaskId, record: TaskRecord, returned: Any) -> None:  # noqa: ANN401 - what the user's function returned
+        """Report the outcome of a join app once the futures that its function returned are done."""
+
         def report(outcome: Outcome) -> None:
             with self._lock:
-                ended = record_attempt(outcome, record, self.config.retry_handler, closed=self._closed)
-                step = self._claimed(self._machine.ended([ended]))
-            self._apply(step)
+                end = record_attempt(outcome, record, self.config.retry_handler, closed=self.is_closed)
+                effects = self._prepare(self._state.on_attempts_ended([end]))
+            self._carry_out(effects)
 
-        join_apps.when_joined(task, record.app.name, returned, report)
+        join_apps.report_when_joined(task, record.app.name, returned, report)
 
-    # Both ways
+    def _on_external_done(self, number: TaskId, future: Future[Any]) -> None:
+        with self._lock:
+            result = AttemptResult.GIVEN_UP if has_failed(future) else AttemptResult.DONE
+            effects = self._prepare(self._state.on_attempts_ended([AttemptEnd(number, result)]))
+            if result is AttemptResult.DONE:
+                self._external.forget(number)
+        self._carry_out(effects)
 
-    def _claimed(self, changes: Actions) -> Step:
-        """Take over what *changes* makes final; under the lock, so that nobody sees a failure without its error."""
-        launch = changes.launch
-        if not changes.final:
-            return Step((), launch)
-        settled: list[Settled] = []
-        for task, state in changes.final:
+    # Decisions into effects
+
+    def _prepare(self, actions: Actions) -> Effects:
+        """Pop the records of tasks that *actions* makes final and return the effects that are left to carry out.
+
+        Under the lock of the event, so that no other thread sees a failed task without its error.
+        """
+        launch = actions.launch
+        if not actions.final:
+            return Effects((), launch)
+        settlements: list[Settlement] = []
+        for task, state in actions.final:
             if task < 0:
-                continue  # not ours: settled by whoever made it
-            record = self._records.pop(task)
+                continue  # an external future is settled by its maker
+            record = self.records.pop(task)
             if self._cancelled:
                 self._cancelled.discard(task)
             if not self.config.garbage_collect:
-                self._finished[task] = record
+                self.finished[task] = record
             if state is TaskState.DONE:
-                settled.append(Settled(record.future, state, record.value))
+                settlements.append(Settlement(record.future, state, record.value))
             else:
-                error = self._failures.add(task, state, record, changes.failed_by.get(task))
-                settled.append(Settled(record.future, state, error))
+                error = self._failures.add(task, state, record, actions.failed_by.get(task))
+                settlements.append(Settlement(record.future, state, error))
             if record.memo_key is not None:
-                launch = [*launch, *self._results.settled(task, record, done=state is TaskState.DONE)]
-        self._results.flush()
-        self._room.tell()
-        return Step(settled, launch)
+                launch = [*launch, *self.results.settled(task, record, done=state is TaskState.DONE)]
+        self.results.flush()
+        self.pending_limit.on_finished()
+        return Effects(settlements, launch)
 
-    def _apply(self, step: Step) -> None:
-        """Settle what is final, launch what is ready; repeated where a launch fails at once, never recursive."""
-        while step.settled or step.launch:
-            if state_log.is_wanted():
-                state_log.tell_step(step, self._records)
-            for one in step.settled:
-                one.settle()
-            step = self._launch(step.launch)
-
-    def _launch(self, tasks: Sequence[TaskId]) -> Step:
-        """Hand *tasks* to their executors, many at once; what fails or is known without running comes back."""
-        if self._closed:
-            return NOTHING  # executors have ended or are about to; `cleanup` settles these
-        batches: dict[str, list[TaskToRun]] = {}
-        tries = [ended for task in tasks if (ended := self._made_ready(task, batches)) is not None]
-        for label, batch in batches.items():
-            executor = self._executors[label]
-            executor.submit(batch)
-            if self._cancelled and (late := [ready.id for ready in batch if ready.id in self._cancelled]):
-                executor.cancel(late)  # maybe in this moment, when the executor did not know them yet
-        if not tries:
-            return NOTHING
-        with self._lock:
-            return self._claimed(self._machine.ended(tries))
-
-    def _made_ready(self, task: TaskId, batches: dict[str, list[TaskToRun]]) -> AttemptEnd | None:
-        """Put *task* into its executor's batch; or how it ended without being run."""
-        record = self._records.get(task)
-        if record is None:
-            return None
-        if record.fails:
-            record.try_id = record.fail_count
-        try:
-            ready = task_to_run(task, record, self._resolver.fill)
-            asked = self._ask_memo(ready, record) if record.wants_memo else CacheDecision.RUN
-        except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
-            record.error = error
-            return AttemptEnd(task, AttemptResult.GIVEN_UP)
-        if asked is CacheDecision.RUN:
-            batches.setdefault(record.executor, []).append(ready)
-        return AttemptEnd(task, AttemptResult.DONE) if asked is CacheDecision.KNOWN else None
-
-    def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
-        key = self._results.key_of(ready, self._executors[record.executor], record.ignored)
-        with self._lock:
-            return self._results.ask(key, ready.id, record)
-
-    def _id_of(self, future: Future[Any]) -> TaskId | None:
-        """Id of a dependency; None for one that is done, whoever made it."""
-        if isinstance(future, DataFuture):
-            future = future.parent
-        if isinstance(future, AppFuture):
-            record = self._records.get(future.tid)
-            if (record.future if record else self._failures.future_of(future.tid)) is future:
-                return future.tid
-        if future.done() and not has_failed(future):
-            return None
-        return self._outside.id_of(future)
-
-    def _outside_done(self, number: TaskId, future: Future[Any]) -> None:
-        with self._lock:
-            verdict = AttemptResult.GIVEN_UP if has_failed(future) else AttemptResult.DONE
-            step = self._claimed(self._machine.ended([AttemptEnd(number, verdict)]))
-            if verdict is AttemptResult.DONE:
-                self._outside.forget(number)
-        self._apply(step)
+    def _carry_out(self, effects: Effects) -> None:
+        """Settle final tasks and launch ready ones; a loop, not a recursion, where launches end at once."""
+        while effects.settlements or effects.launch:
+            if state_log.is_enabled():
+                state_log.log_effects(effects, self.records)
+            for settlement in effects.settlements:
+                settlement.settle()
+            if self.is_closed:
+                return  # executors have ended or are about to; `fail_unfinished` settles the launched tasks
+            ends = self._launcher.launch(effects.launch)
+            if not ends:
+                return
+            with self._lock:
+                effects = self._prepare(self._state.on_attempts_ended(ends))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow.state import AttemptEnd, AttemptResult
+from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.errors import (
     AppFailedError,
     CnflowError,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from cnflow.config.config import RetryHandler
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.model.task import Outcome
 
@@ -99,7 +99,7 @@ def _judged(
     if verdict is AttemptResult.RETURNED:
         return AttemptEnd(task, verdict)
     cost = 1.0
-    record.fails = [*record.fails, describe_error(error)]
+    record.failures = [*record.failures, describe_error(error)]
     if handler is not None and verdict is AttemptResult.FAILED:
         try:
             cost = _price(handler, error, record)

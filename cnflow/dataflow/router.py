@@ -45,7 +45,7 @@ class Router:
         self._answers: dict[tuple[str, str | tuple[str, ...]], itertools.cycle[str]] = {}
 
     @property
-    def places(self) -> Mapping[str, RoutableExecutor]:
+    def executors(self) -> Mapping[str, RoutableExecutor]:
         """Executors by label."""
         return self._places
 

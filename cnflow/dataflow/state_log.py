@@ -1,7 +1,7 @@
-"""Tells at level DEBUG of every change of a task's state: a line for people, two attributes for machines.
+"""Logs every change of a task's state at level DEBUG: a line for people, two attributes for programs.
 
-The attributes of a record are ``cnflow.task_id`` and ``cnflow.task_state``; the state is one of `TaskState`, in lower
-case. A task that is tried again is launched again.
+The attributes of a log record are ``cnflow.task_id`` and ``cnflow.task_state``; the state is a name of `TaskState` in
+lower case. A retry logs ``launched`` once more.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from cnflow.model.task import TaskState, title_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cnflow.dataflow.actions import Step
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.actions import Effects
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
 
 logger = logging.getLogger(__name__)
 
 
-is_wanted = functools.partial(logger.isEnabledFor, logging.DEBUG)
-"""Whether anybody listens; asked first, since a line costs more than most of what the kernel does."""
+is_enabled = functools.partial(logger.isEnabledFor, logging.DEBUG)
+"""True if the level is on. Callers check it first: a line costs more than most of what the graph does for a task."""
 
 
-def tell(task: TaskId, name: str, state: TaskState) -> None:
-    """The task *task* of the app *name* is in *state*."""
-    said = state.name.lower()
-    logger.debug("%s is %s", title_of(task, name), said, extra={"cnflow.task_id": task, "cnflow.task_state": said})
+def log_state(task: TaskId, name: str, state: TaskState) -> None:
+    """Log that *task*, of the app *name*, is in *state*."""
+    word = state.name.lower()
+    logger.debug("%s is %s", title_of(task, name), word, extra={"cnflow.task_id": task, "cnflow.task_state": word})
 
 
-def tell_step(step: Step, records: Mapping[TaskId, TaskRecord]) -> None:
-    """What *step* is about to bring about."""
-    for future, state, _ in step.settled:
-        tell(future.tid, future.name, state)
-    for task in step.launch:
+def log_effects(effects: Effects, records: Mapping[TaskId, TaskRecord]) -> None:
+    """Log the changes of state that *effects* is about to make."""
+    for future, state, _ in effects.settlements:
+        log_state(future.tid, future.name, state)
+    for task in effects.launch:
         record = records.get(task)
         if record is not None:
-            tell(task, record.app.name, TaskState.LAUNCHED)
+            log_state(task, record.app.name, TaskState.LAUNCHED)

@@ -1,19 +1,19 @@
-"""``dfk.tasks``: the tasks of a run as one looks at them."""
+"""``dfk.tasks``: a read-only view of the records of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cnflow.dataflow.records import TaskRecord
+from cnflow.dataflow.task_record import TaskRecord
 from cnflow.ids import TaskId
 
 
 class TaskTable(Mapping[TaskId, TaskRecord]):
-    """Records by id, as they are at each moment; may be walked through while they change. Read only.
+    """Live view of the records by id. Iteration walks over a copy of the ids, so that tasks may end during it.
 
     Args:
-        unfinished: of the tasks that are not final.
-        finished: of those that are and were kept.
+        unfinished: records of the tasks that are not final.
+        finished: records of final tasks that were kept.
     """
 
     def __init__(self, unfinished: Mapping[TaskId, TaskRecord], finished: Mapping[TaskId, TaskRecord]) -> None:

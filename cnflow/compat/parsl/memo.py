@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.dataflow import DataFlowKernel
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.task_record import TaskRecord
 
 
 AS_USUAL: Future[Any] = Future()

@@ -135,7 +135,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.dataflow.futures": _APP_FUTURE,
     "parsl.dataflow.memoization": _MEMO,
     "parsl.dataflow.states": _STATES,
-    "parsl.dataflow.taskrecord": _from("cnflow.dataflow.records", "TaskRecord"),
+    "parsl.dataflow.taskrecord": _from("cnflow.dataflow.task_record", "TaskRecord"),
     "parsl.errors": _ERRORS,
     "parsl.executors": {**_EXECUTORS, **_IPP},
     "parsl.executors.errors": _EXECUTOR_ERRORS,

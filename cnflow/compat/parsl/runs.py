@@ -11,11 +11,11 @@ from cnflow.compat.parsl.errors import InvalidResourceSpecification
 from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
 from cnflow.compat.parsl.resources import taken_from
 from cnflow.compat.parsl.states import STATE_OF, States
+from cnflow.compat.parsl.task_record import ParslTaskRecord
 from cnflow.dataflow import loaded_run
-from cnflow.dataflow.call_options import NO_CALL_OPTIONS, CallOptions
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS, AppOptions, CallOptions
 from cnflow.dataflow.memo.cache import CacheDecision
 from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints
-from cnflow.dataflow.records import NO_OPTIONS, AppOptions, TaskRecord
 from cnflow.errors import ConfigurationError
 from cnflow.model.task import AppFunction, AppKind
 
@@ -23,22 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.dataflow import AppFuture
-    from cnflow.model.task import TaskToRun
-
-
-class _Record(TaskRecord):
-    __slots__ = ()
-
-    @property
-    def status(self) -> States:  # type: ignore[override]  # numbers of the two mean different things
-        """Where the task is now, by Parsl's names; a result that was known is exec_done as well."""
-        return STATE_OF[super().status]
+    from cnflow.dataflow.task_record import TaskRecord
 
 
 class DataFlowKernel(dataflow.DataFlowKernel):
     """`cnflow.DataFlowKernel`, made from a Config and started at once; `load` makes it the loaded one as well."""
-
-    record_class = _Record
 
     def __init__(self, config: config_module.Config | None = None) -> None:
         config = Config() if config is None else config
@@ -46,18 +35,25 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         self.memoizer = BasicMemoizer() if memoizer is None else memoizer
         if config.usage_address is None:
             config = config.model_copy(update={"usage_tracking": 0})
-        super().__init__(*assemble.parts_of(_with_checkpoints(config, self.memoizer), lambda: self))
+        super().__init__(
+            graph=assemble.new_graph(
+                _with_checkpoints(config, self.memoizer),
+                record_class=ParslTaskRecord,
+                look_up_first=self._ask_memoizer,
+            )
+        )
         self.memoizer.dfk = self
         assemble.start(self)
         self.run_dir = str(self.run_dir)  # type: ignore[assignment]  # text in Parsl, which scripts add to
 
-    def _ask_memo(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
-        known = self.memoizer.check_memo(record)
-        if known is AS_USUAL:
-            return super()._ask_memo(ready, record)
-        if known is None:
+    def _ask_memoizer(self, record: TaskRecord) -> CacheDecision | None:
+        """Return the memoizer's decision on the task of *record*; None leaves it to cnflow's own cache."""
+        found = self.memoizer.check_memo(record)
+        if found is AS_USUAL:
+            return None
+        if found is None:
             return CacheDecision.RUN
-        record.value = known.result()
+        record.value = found.result()
         return CacheDecision.KNOWN
 
     def submit(  # type: ignore[override]
@@ -93,7 +89,7 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         args: Sequence[Any],
         kwargs: dict[str, Any],
         options: AppOptions = NO_OPTIONS,
-        wishes: CallOptions = NO_CALL_OPTIONS,
+        call_options: CallOptions = NO_CALL_OPTIONS,
     ) -> AppFuture:
         """As in cnflow, with what Parsl's keyword for resources asks for; where that is wrong, the task fails by it."""
         try:
@@ -101,8 +97,8 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         except InvalidResourceSpecification as error:
             return super().submit(AppFunction(_raising(error), AppKind.JOIN, app.name), (), {})
         if resources is not None:
-            wishes = wishes._replace(resources=resources)
-        return super().submit(app, tuple(args), kwargs, options, wishes)
+            call_options = call_options._replace(resources=resources)
+        return super().submit(app, tuple(args), kwargs, options, call_options)
 
     @property
     def task_state_counts(self) -> dict[States, int]:
@@ -139,7 +135,7 @@ def load(config: config_module.Config | None = None) -> DataFlowKernel:
     Raises:
         ConfigurationError: one is loaded already, or *config* is none.
     """
-    loaded_run.refuse_second()
+    loaded_run.check_none_loaded()
     if config is not None and not isinstance(config, config_module.Config):
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
     dfk = DataFlowKernel(config)
@@ -150,7 +146,7 @@ def load(config: config_module.Config | None = None) -> DataFlowKernel:
 class _Loader(type):
     @property
     def _dfk(cls) -> dataflow.DataFlowKernel | None:
-        return loaded_run.loaded()
+        return loaded_run.current()
 
 
 class DataFlowKernelLoader(metaclass=_Loader):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cnflow.dataflow.futures.data_future import DataFuture
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.model.task import AppFunction
 

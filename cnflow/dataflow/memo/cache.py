@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints
-    from cnflow.dataflow.records import TaskRecord
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.interfaces import Executor
     from cnflow.model.task import TaskToRun

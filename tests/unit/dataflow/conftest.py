@@ -6,9 +6,9 @@ import pytest
 
 from cnflow.config import Config
 from cnflow.dataflow import DataFlowKernel
-from cnflow.dataflow.executor_factory import ExecutorFactory
+from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
-from cnflow.dataflow.router import RoutableExecutor, Router
+from cnflow.dataflow.router import RoutableExecutor
 from cnflow.errors import ExecutorClosedError
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome
@@ -61,8 +61,11 @@ class Joiner(Scripted):
         self.run()
 
 
-def no_more(settings):
-    raise AssertionError("nobody adds an executor here")
+class Factory:
+    """Makes executors for join apps only."""
+
+    def make_joiner(self):
+        return Joiner()
 
 
 @pytest.fixture
@@ -72,12 +75,18 @@ def executor():
 
 @pytest.fixture
 def kernel(executor, tmp_path):
-    def make(*, add=no_more, **config):
-        router = Router(
-            [RoutableExecutor("scripted", executor.image, needs_image=False, can_clone=False)], lambda *_: None
-        )
+    def make(**config):
+        route = RoutableExecutor("scripted", executor.image, needs_image=False, can_clone=False)
         results = ResultCache(files_by_content=config.get("cache_files_by") == "content")
-        made = DataFlowKernel(Config(**config), tmp_path, [executor], router, ExecutorFactory(Joiner, add), results)
+        graph = TaskGraph(
+            config=Config(**config),
+            run_dir=tmp_path,
+            executors=[executor],
+            routes=[route],
+            factory=Factory(),
+            results=results,
+        )
+        made = DataFlowKernel(graph=graph)
         made.start()
         all_made.append(made)
         return made

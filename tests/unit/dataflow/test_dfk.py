@@ -8,8 +8,8 @@ import pytest
 
 import cnflow
 from cnflow.config import Config, ThreadPoolExecutor
-from cnflow.dataflow.records import AppOptions
-from cnflow.dataflow.reference_names import FIELDS
+from cnflow.dataflow.call_options import AppOptions
+from cnflow.dataflow.task_record import FIELDS
 from cnflow.errors import ConfigurationError, ExecutorClosedError, ManagerLost, UnknownNameError
 from cnflow.model.task import AppFunction, AppKind, Outcome, TaskState
 

@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError, Future, wait
 
 import pytest
 
-from cnflow.dataflow.records import AppOptions
+from cnflow.dataflow.call_options import AppOptions
 from cnflow.errors import (
     ConfigurationError,
     DependencyError,

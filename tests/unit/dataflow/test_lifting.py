@@ -238,5 +238,5 @@ def test_a_kernel_forgets_parts_that_were_used(made, executor):
     executor.run()
     executor.run()
     assert [future.result(0) for future in futures] == ["1"] * 3
-    assert not made.dfk._outside._futures
-    assert not made.dfk._outside._ids
+    assert not made.dfk._graph._external._futures
+    assert not made.dfk._graph._external._ids

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnflow import File
-from cnflow.dataflow.records import AppOptions
+from cnflow.dataflow.call_options import AppOptions
 from cnflow.errors import ExecutorClosedError
 from cnflow.model.task import AppFunction
 

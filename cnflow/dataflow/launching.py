@@ -1,0 +1,84 @@
+"""Launches ready tasks: puts results in place of futures, asks the cache, and hands batches to executors.
+
+::
+
+    ready task ──fill arguments──> cached app? ──no──────────────> batch ──> executor.submit
+                      │                └─yes──> key ──> cache ──RUN──┘
+                      │                                   ├──KNOWN──> ended: DONE
+                      └──arguments or key raise           └──WAIT───> launched again when the identical call ends
+                               └──> ended: GIVEN_UP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.dataflow.actions import AttemptEnd, AttemptResult
+from cnflow.dataflow.call_options import task_to_run
+from cnflow.dataflow.memo.cache import CacheDecision
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from cnflow.dataflow.dependencies import Resolver
+    from cnflow.dataflow.memo.cache import ResultCache
+    from cnflow.dataflow.task_record import TaskRecord
+    from cnflow.ids import TaskId
+    from cnflow.interfaces import Executor
+    from cnflow.model.task import TaskToRun
+
+    FirstLookUp = Callable[[TaskRecord], CacheDecision | None]
+
+
+class TaskLauncher(NamedTuple):
+    """Launches tasks of one graph. Used without the graph's lock, since the user's code runs here."""
+
+    records: Mapping[TaskId, TaskRecord]
+    cancelled: AbstractSet[TaskId]
+    """Cancelled tasks that are not final yet."""
+
+    executors: Mapping[str, Executor]
+    resolver: Resolver
+    results: ResultCache
+    lock: threading.RLock
+    """The graph's, under which *results* are asked."""
+
+    look_up_first: FirstLookUp | None
+    """Asked before *results*; returns None to leave the decision to them."""
+
+    def launch(self, tasks: Sequence[TaskId]) -> list[AttemptEnd]:
+        """Hand *tasks* to their executors, and return the ends of those that ended without being run."""
+        batches: dict[str, list[TaskToRun]] = {}
+        ends = [end for task in tasks if (end := self._add_to_batch(task, batches)) is not None]
+        for label, batch in batches.items():
+            executor = self.executors[label]
+            executor.submit(batch)
+            if self.cancelled and (late := [ready.id for ready in batch if ready.id in self.cancelled]):
+                executor.cancel(late)  # cancelled perhaps just before `submit`, when the executor did not know them
+        return ends
+
+    def _add_to_batch(self, task: TaskId, batches: dict[str, list[TaskToRun]]) -> AttemptEnd | None:
+        """Put *task* into its executor's batch, or return how it ended without being run."""
+        record = self.records.get(task)
+        if record is None:
+            return None
+        if record.failures:
+            record.try_id = record.fail_count
+        try:
+            ready = task_to_run(task, record, self.resolver.fill)
+            decision = self._look_up(ready, record) if record.memoize else CacheDecision.RUN
+        except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
+            record.error = error
+            return AttemptEnd(task, AttemptResult.GIVEN_UP)
+        if decision is CacheDecision.RUN:
+            batches.setdefault(record.executor, []).append(ready)
+        return AttemptEnd(task, AttemptResult.DONE) if decision is CacheDecision.KNOWN else None
+
+    def _look_up(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
+        if self.look_up_first is not None and (decision := self.look_up_first(record)) is not None:
+            return decision
+        key = self.results.key_of(ready, self.executors[record.executor], record.ignore_for_cache)
+        with self.lock:
+            return self.results.ask(key, ready.id, record)

@@ -1,0 +1,96 @@
+"""Executors of a run: the configured ones, those that the user adds, and those made on first use.
+
+::
+
+    configured ──start()──────────────────────────┐
+    dfk.add_executors ──add(settings)─────────────┤
+    first task of an image ──router, clone────────┼──> started; in `by_label` until the run ends
+    first task of a join app ──make_joiner────────┘
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnflow.dataflow import join_apps
+from cnflow.dataflow.router import RoutableExecutor, Router
+from cnflow.errors import ConfigurationError
+from cnflow.model.task import AppFunction, AppKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.config import ExecutorSettings
+    from cnflow.dataflow.call_options import AppOptions
+    from cnflow.dataflow.executor_factory import ExecutorFactory
+    from cnflow.interfaces import Executor, Report
+
+
+class LiveExecutors:
+    """Starts executors and chooses one for each task. Used under the graph's lock.
+
+    Args:
+        executors: executors that `start` starts.
+        routes: descriptions of the configured executors for the router; templates for images included.
+        factory: makes more executors while the run goes on.
+        report: called by each executor with the outcomes of its tasks.
+        ignore_images: run every task on the bare node.
+
+    Attributes:
+        by_label: executors by label, the one for join apps included.
+    """
+
+    def __init__(
+        self,
+        executors: Sequence[Executor],
+        routes: Sequence[RoutableExecutor],
+        factory: ExecutorFactory,
+        report: Report,
+        *,
+        ignore_images: bool,
+    ) -> None:
+        self.by_label: dict[str, Executor] = {executor.label: executor for executor in executors}
+        self._router = Router(routes, self._add_clone, ignore_images=ignore_images)
+        self._factory = factory
+        self._report = report
+
+    def start(self) -> None:
+        """Start the configured executors."""
+        for executor in list(self.by_label.values()):
+            executor.start(self._report)
+
+    def choose(self, app: AppFunction, options: AppOptions) -> str:
+        """Return the label of the executor for the next task of *app*; executors that fit take turns.
+
+        Raises:
+            ConfigurationError: no executor can run the task.
+        """
+        if app.kind is not AppKind.JOIN:
+            return self._router.route(options.image, options.executors)
+        if join_apps.LABEL not in self.by_label:
+            self._start(self._factory.make_joiner())
+        return join_apps.LABEL
+
+    def add(self, settings: ExecutorSettings) -> None:
+        """Make an executor of *settings*, start it and let it take tasks.
+
+        Raises:
+            ConfigurationError: the label is taken, or *settings* cannot work.
+        """
+        self._check_label(settings.label, is_taken=settings.label in self._router.executors)
+        route, executor = self._factory.make(settings)
+        if executor is not None:
+            self._start(executor)
+        self._router.add(route)
+
+    def _add_clone(self, template: str, image: str, label: str) -> None:
+        self._start(self._factory.clone(template, image, label))
+
+    def _start(self, executor: Executor) -> None:
+        self._check_label(executor.label)
+        self.by_label[executor.label] = executor
+        executor.start(self._report)
+
+    def _check_label(self, label: str, *, is_taken: bool = False) -> None:
+        if is_taken or label in self.by_label:
+            raise ConfigurationError(f"Two executors are labelled {label!r}; give each its own label.")

@@ -1,0 +1,172 @@
+"""Record of one task: what the graph needs to launch it, and the fields that users read.
+
+A record is what ``dfk.tasks[id]``, ``future.task_record``, ``Config(retry_handler=...)`` and
+``Config(std_autopath=...)`` hand to the user. `FIELDS` can be read as attributes and by ``record["name"]``. They are
+Parsl's, kept in plain cnflow because the documentation promises them; the state's Parsl names are in `cnflow.compat`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS
+from cnflow.model.task import AppKind, TaskState
+from cnflow.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+    from cnflow.dataflow.futures.app_future import AppFuture
+    from cnflow.ids import TaskId
+    from cnflow.model.task import AppFunction
+
+
+FIELDS = (
+    "app_fu",
+    "args",
+    "depends",
+    "executor",
+    "fail_cost",
+    "fail_count",
+    "fail_history",
+    "func",
+    "func_name",
+    "hashsum",
+    "id",
+    "ignore_for_cache",
+    "join",
+    "kwargs",
+    "memoize",
+    "status",
+    "try_id",
+)
+"""Names that ``record["name"]`` takes."""
+
+
+class TaskRecord:
+    """A task that is not final; kept afterwards only with ``Config(garbage_collect=False)``.
+
+    Attributes:
+        app: function of the app.
+        args, kwargs: arguments of the call, futures included.
+        executor: label of the executor that runs it.
+        future: future that the caller holds.
+        depends: futures among the arguments that it waits for.
+        memoize: True if the result is cached.
+        ignore_for_cache: names of the arguments that are left out of the cache key.
+        failures: text of the error of each failed attempt.
+        fail_cost: sum that failed attempts took from the budget of retries.
+        try_id: number of the current attempt, from 0.
+        cancelling: True once the user has cancelled it.
+        value, error: outcome of the last attempt.
+        memo_key: cache key, once it is computed.
+        call_options: the special keywords of the call.
+    """
+
+    __slots__ = (
+        "app",
+        "args",
+        "call_options",
+        "cancelling",
+        "depends",
+        "error",
+        "executor",
+        "fail_cost",
+        "failures",
+        "future",
+        "ignore_for_cache",
+        "kwargs",
+        "memo_key",
+        "memoize",
+        "try_id",
+        "value",
+    )  # fmt: skip
+
+    def __init__(
+        self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str, future: AppFuture
+    ) -> None:
+        self.app = app
+        self.args = args
+        self.kwargs = kwargs
+        self.executor = executor
+        self.future = future
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.memo_key: bytes | None = None
+        self.memoize = False
+        self.ignore_for_cache: Sequence[str] = ()
+        self.call_options = NO_CALL_OPTIONS
+        self.cancelling = False
+        self.depends: Sequence[Future[Any]] = ()
+        self.failures: Sequence[str] = ()
+        self.fail_cost = 0.0
+        self.try_id = 0
+
+    @property
+    def id(self) -> TaskId:
+        """Id of the task."""
+        return self.future.tid
+
+    @property
+    def app_fu(self) -> AppFuture:
+        """Future that the caller of the app holds."""
+        return self.future
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """Function of the app."""
+        return self.app.function
+
+    @property
+    def func_name(self) -> str:
+        """Name of the app."""
+        return self.app.name
+
+    @property
+    def join(self) -> bool:
+        """True for a task of a join app."""
+        return self.app.kind is AppKind.JOIN
+
+    @property
+    def status(self) -> TaskState:
+        """Current state of the task."""
+        return TaskState[self.future.task_status().upper()]
+
+    @property
+    def fail_count(self) -> int:
+        """Number of attempts that failed."""
+        return len(self.failures)
+
+    @property
+    def fail_history(self) -> list[str]:
+        """Text of the error of each failed attempt, earliest first."""
+        return [*self.failures]
+
+    @property
+    def hashsum(self) -> str | None:
+        """Cache key in hexadecimal digits; None until it is computed."""
+        return self.memo_key.hex() if self.memo_key is not None else None
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - each field has its type
+        """Return the field *name*.
+
+        Raises:
+            KeyError: *name* is not in `FIELDS`; the message offers the nearest.
+        """
+        if name not in FIELDS:
+            raise KeyError(
+                f"A task's record has no field {name!r}.{did_you_mean(name, FIELDS)} Known: {', '.join(FIELDS)}."
+            )
+        return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in FIELDS
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - the same
+        """Return the field *name*, or *default* where there is none of that name."""
+        return self[name] if name in FIELDS else default
+
+    def keys(self) -> Sequence[str]:
+        """Return the names of the fields, so that ``dict(record)`` holds them all."""
+        return FIELDS
