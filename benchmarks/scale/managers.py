@@ -40,7 +40,7 @@ class Manager:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
         self._window = settings.window
-        self._socket = sockets.connect(context, settings.endpoint, os.urandom(6), settings.curve)
+        self._socket = sockets.connect_dealer(context, settings.endpoint, os.urandom(6), settings.curve)
         info = ManagerInfo(
             PROTOCOL,
             cnflow.__version__,
@@ -62,7 +62,7 @@ class Manager:
 
     def serve(self) -> None:
         """Answer all that has come."""
-        while results := [result for head, *_ in self._socket.received() for result in _results(head)]:
+        while results := [result for head, *_ in self._socket.receive() for result in _results(head)]:
             self._socket.send([msg.encode(msg.Done(self._window, results))])
             self.spoken = time.monotonic()
 
@@ -84,7 +84,7 @@ def main() -> None:
     """Until stdin ends."""
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
     raise_open_files()
-    context = sockets.context()
+    context = sockets.new_context()
     context.set(zmq.MAX_SOCKETS, settings.count + 64)
     managers = [Manager(context, settings) for _ in range(settings.count)]
     by_fd = {manager.fd: manager for manager in managers}

@@ -77,7 +77,7 @@ class Simulation:
     def __init__(self, managers: int, plan: Plan, folder: Path) -> None:
         self._managers, self._plan, self._folder = managers, plan, folder
         self._keys = Keyring() if plan.encrypted else None
-        self._line, theirs = stream.pair()
+        self._line, theirs = stream.stream_pair()
         self._heard: deque[msg.ToDriver] = deque()
         with theirs:
             self._interchange = self._start_interchange(theirs.fileno())
@@ -127,7 +127,7 @@ class Simulation:
             folder=str(self._folder),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self._keys.server.secret if self._keys else "",
-            block_keys={"0": self._keys.of_block("0").public} if self._keys else {},
+            block_keys={"0": self._keys.block_keys("0").public} if self._keys else {},
             heartbeat_period=self._plan.period,
             heartbeat_threshold=600.0,
         )
@@ -143,7 +143,7 @@ class Simulation:
                 slots=self._plan.slots,
                 window=self._plan.window,
                 period=self._plan.period,
-                curve=(keys.server.public, *keys.of_block("0")) if keys else None,
+                curve=(keys.server.public, *keys.block_keys("0")) if keys else None,
             )
             self._simulators.append(_start("benchmarks.scale.managers", settings, self._folder))
 
@@ -192,10 +192,10 @@ class Simulation:
                 assert not isinstance(message, msg.ManagerDown), f"a manager was lost: {message.reason}"
                 yield message
             line = self._line.raw
-            readable, writable, _ = select.select([line], [line] if self._line.wants_to_write else [], [], _SILENCE)
+            readable, writable, _ = select.select([line], [line] if self._line.has_unsent else [], [], _SILENCE)
             self._line.flush()
             if readable:
-                self._heard.extend(msg.decode_to_driver(head) for head, *_ in self._line.received())
+                self._heard.extend(msg.decode_to_driver(head) for head, *_ in self._line.receive())
             if self._line.is_closed or not (readable or writable):
                 raise TimeoutError(f"the interchange ended, or was silent for {_SILENCE:.0f} s: {self._log()}")
 

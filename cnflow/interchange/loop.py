@@ -48,17 +48,17 @@ class Loop:
         self._state = _state_for(settings, self._clock.now())
         self._session = os.urandom(8)
         self._next_nod = Seconds(0.0 if isinstance(self._state, RecoveringInterchange) else math.inf)
-        self._manners, self._strangers = MalformedMessageLimit(), MalformedMessageLimit()
-        self._context = sockets.context()
-        self._door = sockets.Doorkeeper(self._context, settings.block_keys) if settings.secret_key else None
-        self._managers, port = sockets.serve(
+        self._malformed, self._rejected = MalformedMessageLimit(), MalformedMessageLimit()
+        self._context = sockets.new_context()
+        self._authenticator = sockets.Authenticator(self._context, settings.block_keys) if settings.secret_key else None
+        self._managers, port = sockets.bind_router(
             self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )
         self._driver = Stream(socket.socket(fileno=settings.driver))
         self._driver_is_slow = False
-        self._poller = sockets.poller()
+        self._poller = sockets.Poller()
         readable = [settings.driver, self._managers.raw, sys.stdin.fileno()]
-        for source in [*readable, *([self._door.raw] if self._door else [])]:
+        for source in [*readable, *([self._authenticator.raw] if self._authenticator else [])]:
             self._poller.register(source, sockets.READABLE)
         self._tell([msg.Bound(port)])
 
@@ -70,8 +70,8 @@ class Loop:
             wait = max(0.0, min(next_tick, self._next_nod) - self._clock.now())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
-            if self._door and self._door.raw in ready:
-                self._answer_at(self._door, now)
+            if self._authenticator and self._authenticator.raw in ready:
+                self._answer_at(self._authenticator, now)
             if self._managers.raw in ready:
                 self._from_managers(now)
             if self._driver.raw.fileno() in ready:
@@ -92,8 +92,8 @@ class Loop:
         self._sum_up()
         self._managers.close(_GOODBYE)
         self._driver.close()
-        if self._door:
-            self._door.close()
+        if self._authenticator:
+            self._authenticator.close()
         self._context.term()
 
     def _introduce(self, now: Seconds) -> None:
@@ -104,14 +104,14 @@ class Loop:
         pause = _RARE_NOD if self._state.is_settled(now) else _NOD
         self._next_nod = Seconds(now + pause if introductions else math.inf)
 
-    def _answer_at(self, door: sockets.Doorkeeper, now: Seconds) -> None:
-        stranger = door.answer()
-        if stranger is not None and self._strangers.offended(stranger, now):
+    def _answer_at(self, door: sockets.Authenticator, now: Seconds) -> None:
+        stranger = door.handle_request()
+        if stranger is not None and self._rejected.on_malformed(stranger, now):
             logger.warning("turned away %s: its key is not of this run", stranger)
 
     def _sum_up(self) -> None:
-        if self._manners.offences or self._strangers.offences:
-            counts = self._manners.offences, self._strangers.offences
+        if self._malformed.total or self._rejected.total:
+            counts = self._malformed.total, self._rejected.total
             logger.warning("malformed messages in all: %d; connections turned away: %d", *counts)
 
     def _remove_folder(self) -> None:
@@ -122,7 +122,7 @@ class Loop:
         if self._driver_is_slow:
             self._driver.flush()
             self._watch_driver()
-        for head, *attached in self._driver.received():
+        for head, *attached in self._driver.receive():
             message = msg.decode_to_interchange(head)
             if isinstance(message, msg.Work):
                 tasks = msg.attach_frames(message.tasks, attached)
@@ -158,25 +158,25 @@ class Loop:
 
     def _admit(self, block: BlockId, key: str = "") -> None:
         """With *key*; without one, no more."""
-        if self._door and key:
-            self._door.admit(block, key)
-        elif self._door:
-            self._door.forget(block)
+        if self._authenticator and key:
+            self._authenticator.admit(block, key)
+        elif self._authenticator:
+            self._authenticator.revoke(block)
 
     def _from_managers(self, now: Seconds) -> None:
         actions: list[on.Action] = []
-        for sender, *frames in self._managers.received():
+        for sender, *frames in self._managers.receive():
             manager = ManagerId(sender)
-            if self._manners.ignores(manager, now):
+            if not self._malformed.on_message(manager, now):
                 continue
             try:
                 head, *attached = frames
                 message = msg.decode_from_manager(head)
                 actions += self._handle(manager, message, attached, now)
             except msg.MALFORMED as error:
-                if self._manners.offended(manager, now):
+                if self._malformed.on_malformed(manager, now):
                     logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
-                if not self._manners.bears(manager, now):
+                if self._malformed.is_ignored(manager, now):
                     reason = "it sends malformed messages"
                     actions += [*self._state.left(manager, reason), on.Refuse(manager, reason)]
         self._do(_results_in_one(actions))
@@ -229,8 +229,8 @@ class Loop:
 
     def _watch_driver(self) -> None:
         """Hear when it takes more, while it does not take all."""
-        if self._driver.wants_to_write != self._driver_is_slow:
-            self._driver_is_slow = self._driver.wants_to_write
+        if self._driver.has_unsent != self._driver_is_slow:
+            self._driver_is_slow = self._driver.has_unsent
             events = sockets.READABLE | sockets.WRITABLE if self._driver_is_slow else sockets.READABLE
             self._poller.modify(self._driver.raw.fileno(), events)
 

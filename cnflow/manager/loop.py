@@ -53,9 +53,9 @@ class Loop:
         self._by_source: dict[Any, WorkerProcess] = {}
         self._out_of_memory = OutOfMemory()
         self._course = ShutdownWatch.of(settings, self._clock.now())
-        self._poller = sockets.poller()
+        self._poller = sockets.Poller()
         self._window, self._session = 0, b""
-        self._recent, self._manners = SentResults(), MalformedMessageLimit()
+        self._recent, self._malformed = SentResults(), MalformedMessageLimit()
         self._going = True
         self._exitcode = 0
 
@@ -75,15 +75,15 @@ class Loop:
             self._turn()
         finally:
             end(self._workers.values())
-            if self._manners.offences:
-                logger.warning("malformed messages in all: %d", self._manners.offences)
+            if self._malformed.total:
+                logger.warning("malformed messages in all: %d", self._malformed.total)
         return self._exitcode
 
     def _connect(self) -> None:
         settings, endpoint = self._settings, endpoint_of(self._settings)
         curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
-        self._context = sockets.context()
-        self._interchange = sockets.connect(self._context, endpoint, self._crew.manager, curve)
+        self._context = sockets.new_context()
+        self._interchange = sockets.connect_dealer(self._context, endpoint, self._crew.manager, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
         self._register()
 
@@ -121,13 +121,13 @@ class Loop:
         self._context.term()
 
     def _from_interchange(self, now: Seconds) -> None:
-        for head, *attached in self._interchange.received():
+        for head, *attached in self._interchange.receive():
             try:
                 self._handle(msg.decode_to_manager(head), attached, now)
             except msg.MALFORMED as error:
-                if self._manners.offended("interchange", now):
+                if self._malformed.on_malformed("interchange", now):
                     logger.warning("dropped a malformed message of the interchange: %s", error)
-                if not self._manners.bears("interchange", now):
+                if self._malformed.is_ignored("interchange", now):
                     self._fail("the interchange sends nonsense")
                     return
 

@@ -1,7 +1,13 @@
 """Bytes between driver, interchange, manager and worker.
 
-`messages` are the control messages (MessagePack, never pickles); `payload` is what users' values become; `pipe` is the
-framing between a manager and its workers; `sockets` and `keys` hold all that is said to ZeroMQ.
+======================= ==================================== =====================================================
+Between                 Transport                            Content
+======================= ==================================== =====================================================
+driver, interchange     `stream`, a socket pair              `messages`
+interchange, managers   `sockets`, ZeroMQ with CURVE `keys`  `messages` and `manager_messages`
+manager, worker         `pipe`, a socket pair                `pipe.Record`
+======================= ==================================== =====================================================
 
-A worker imports `payload` and `pipe` only, which need nothing but the standard library and cloudpickle.
+Messages are MessagePack, never pickles; users' values travel inside as bytes that `serialization` makes.
+A worker imports `serialization` and `pipe` only, which need nothing but the standard library and cloudpickle.
 """

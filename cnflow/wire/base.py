@@ -6,4 +6,4 @@ import msgspec
 
 
 class Message(msgspec.Struct, array_like=True, tag=True):
-    """Tagged with its class's name; fields go by position."""
+    """Array that begins with the name of its class; fields follow in order."""

@@ -1,4 +1,4 @@
-"""CURVE keys of a run: one pair for its interchange, one for each block; Z85 text as ZeroMQ wants it."""
+"""CURVE keys of a run: one pair for its interchange, one for each block; Z85 text, as ZeroMQ takes it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from typing import NamedTuple
 
 
 class KeyPair(NamedTuple):
-    """Of one who speaks CURVE."""
+    """CURVE keys of one end of a connection."""
 
     public: str
     secret: str
 
 
 class Keyring:
-    """Made new for each run and executor. Secret keys reach managers in their settings file only.
+    """Keys of one executor in one run. Secret keys reach managers in their settings file only.
 
-    Written by the thread that asks for blocks, read by any.
+    Written by the thread that requests blocks, read by any thread.
     """
 
     def __init__(self) -> None:
         self.server = _new_pair()
         self._blocks: dict[str, KeyPair] = {}
 
-    def of_block(self, block: str) -> KeyPair:
-        """The block's own pair, made when it is first asked for."""
+    def block_keys(self, block: str) -> KeyPair:
+        """Pair of *block*; created on the first call."""
         pair = self._blocks.get(block)
         if pair is None:
             pair = self._blocks[block] = _new_pair()
         return pair
 
     def forget(self, block: str) -> None:
-        """The block is gone, and its key good for nothing any more."""
+        """Delete the pair of a block that is gone."""
         self._blocks.pop(block, None)
 
-    def admitted(self) -> dict[str, str]:
+    def public_keys(self) -> dict[str, str]:
         """Public keys of the blocks that may connect."""
         return {block: pair.public for block, pair in dict(self._blocks).items()}
 

@@ -1,4 +1,4 @@
-"""Who sends nonsense, and from when on he is not listened to; pure."""
+"""Ignores a peer for a minute after ten malformed messages. No I/O."""
 
 from __future__ import annotations
 
@@ -10,50 +10,52 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-PATIENCE = 10
-"""Malformed messages of one peer within `WINDOW`; after these he is ignored."""
+MAX_MALFORMED = 10
+"""Malformed messages of one peer within `WINDOW`, after which the peer is ignored until `WINDOW` ends."""
 
 WINDOW = Seconds(60.0)
-REMEMBERED = 1000
-"""Peers; who makes up a new name for each message must not fill the memory."""
+MAX_PEERS = 1000
+"""Peers that are remembered: a peer that takes a new id for each message must not exhaust the memory."""
 
-LOGGED = 100
-"""Offences of all peers together within `WINDOW` that are worth a line each; nor must he fill the disk."""
+MAX_LOG_LINES = 100
+"""Malformed messages of all peers within `WINDOW` that are logged: such a peer must not fill the disk either."""
 
 
 class MalformedMessageLimit:
-    """Counts offences, of each peer and in all."""
+    """Counts malformed messages (or rejected connections) per peer and in total.
+
+    Attributes:
+        total: malformed messages of all peers, and messages that were dropped because their sender is ignored.
+    """
 
     def __init__(self) -> None:
-        self.offences = 0
-        """Of all peers; what was not read since its sender is ignored is counted, too."""
-
+        self.total = 0
         self._peers: OrderedDict[Hashable, tuple[Seconds, int]] = OrderedDict()
         self._logged = (Seconds(0.0), 0)
 
-    def offended(self, peer: Hashable, now: Seconds) -> bool:
-        """*peer* sent a malformed message, or knocked with a wrong key; whether that is worth a line in the log."""
-        self.offences += 1
+    def on_malformed(self, peer: Hashable, now: Seconds) -> bool:
+        """Count a malformed message (or a rejected connection) of *peer*; return whether to log it."""
+        self.total += 1
         since, count = self._peers.pop(peer, (now, 0))
         if now - since >= WINDOW:
             since, count = now, 0
         self._peers[peer] = (since, count + 1)
-        if len(self._peers) > REMEMBERED:
+        if len(self._peers) > MAX_PEERS:
             self._peers.popitem(last=False)
         since, logged = self._logged
         if now - since >= WINDOW:
             since, logged = now, 0
         self._logged = (since, logged + 1)
-        return count < PATIENCE and logged < LOGGED
+        return count < MAX_MALFORMED and logged < MAX_LOG_LINES
 
-    def ignores(self, peer: Hashable, now: Seconds) -> bool:
-        """Whether *peer* is not listened to at this moment; if so, what he sent is counted."""
-        if not self._peers or self.bears(peer, now):  # none, as good as always
-            return False
-        self.offences += 1
-        return True
+    def on_message(self, peer: Hashable, now: Seconds) -> bool:
+        """Return whether to read a message of *peer*; count the message if its sender is ignored."""
+        if not self._peers or not self.is_ignored(peer, now):  # no peer was ever malformed, nearly always
+            return True
+        self.total += 1
+        return False
 
-    def bears(self, peer: Hashable, now: Seconds) -> bool:
-        """Whether *peer* has not offended too often."""
+    def is_ignored(self, peer: Hashable, now: Seconds) -> bool:
+        """Whether *peer* has reached `MAX_MALFORMED` in the current window."""
         since, count = self._peers.get(peer, (now, 0))
-        return count < PATIENCE or now - since >= WINDOW
+        return count >= MAX_MALFORMED and now - since < WINDOW

@@ -7,9 +7,9 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
-What is to be stopped goes over a pipe of its own, since the worker reads it in a signal's handler, in the middle of
-whatever it does: the task's number among all that were written to this worker, from 0. A number, not an id: it still
-names the right task when it comes late and a task is run a second time.
+Orders to stop a task use a second pipe, which the worker reads in a signal handler, in the middle of whatever it does.
+An order is the task's position among all tasks written to this worker, from 0. A position, not an id: an order that
+arrives late still names the right task when a task runs a second time.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ _COPY_BELOW = 64 * 1024
 
 
 class ToWorker(enum.IntEnum):
-    """Records that a manager sends."""
+    """Types of the records that a manager sends."""
 
     FUNCTION = 1
     TASK = 2
 
 
 class ResultKind(enum.IntEnum):
-    """How a try of a task ended.
+    """End of one try of a task.
 
-    The first group is a worker's word, the second a manager's, the third the interchange's, the last anybody's.
+    Sent by: a worker (below 16), a manager (16 to 23), the interchange (24 to 31), any of them (32).
     """
 
     READY = 0
     VALUE = 1
     RAISED = 2
     UNPICKLABLE = 3
-    """The function returned, but what it returned cannot be pickled; the body is a sentence."""
+    """The function returned a value that cannot be pickled; the body is a sentence."""
 
     WORKER_LOST = 16
     REFUSED = 17
-    """Code of another Python; the body is a sentence."""
+    """Never begun: its code is for another Python; the body names both versions and the host."""
 
     TIMED_OUT = 18
-    """It did not end at its walltime when it was told to, and its worker was killed."""
+    """The task did not stop at its walltime, and its worker was killed."""
 
     CUT_OFF = 19
-    """It ran when its manager had to end; the body says where."""
+    """The task was running when its manager had to end; the body names the place."""
 
     RETURNED = 20
-    """It was not begun when its manager was to end."""
+    """Not begun when its manager had to end; the body names the place."""
 
     DOES_NOT_FIT = 24
-    """Never begun, since no node has what it needs; the body says what they have."""
+    """Never begun: no node has the resources; the body lists the request, then the nodes."""
 
     CANCELLED = 32
-    """Stopped as asked, or never begun; the body says nothing."""
+    """Stopped on request, or never begun; the body is empty."""
 
 
 class Record(NamedTuple):
-    """One record; large parts are bytearrays, so that what is loaded over them is writable."""
+    """One record; large parts are bytearrays, so that arrays that are loaded from them are writable."""
 
     type: int
     id: int
@@ -82,7 +82,7 @@ def _lengths(count: int) -> struct.Struct:
 
 
 def pack(kind: int, number: int, seconds: float, parts: Sequence[Part]) -> list[Part]:
-    """Chunks to write, in order: one for a small record, large parts by themselves and not copied."""
+    """Chunks to write, in order: one for a small record; large parts stay separate and are not copied."""
     sizes = [part.nbytes if isinstance(part, memoryview) else len(part) for part in parts]
     head = _HEADER.pack(kind, number, seconds, len(parts)) + _lengths(len(parts)).pack(*sizes)
     if sum(sizes) < _COPY_BELOW:
@@ -97,17 +97,17 @@ def pack(kind: int, number: int, seconds: float, parts: Sequence[Part]) -> list[
 
 
 def pack_stop(number: int) -> bytes:
-    """The order to stop the task of that number; written at once, it is also read as a whole (pipe(7))."""
+    """Order to stop the task at that position; one write of so few bytes is also read as a whole (pipe(7))."""
     return _STOP.pack(number)
 
 
 def unpack_stops(data: bytes) -> list[int]:
-    """The numbers in what was read of such orders."""
+    """Positions in *data*, any number of orders made by `pack_stop`."""
     return [number for (number,) in _STOP.iter_unpack(data)]
 
 
 class Reader:
-    """Turns bytes as they arrive into records."""
+    """Parses bytes as they arrive into records."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -115,7 +115,7 @@ class Reader:
         self._need = _HEADER.size
 
     def feed(self, data: bytes) -> Iterator[Record]:
-        """Take *data*; the records that are complete now. Run the iterator to its end before the next call."""
+        """Append *data* and yield the records that are complete; exhaust the iterator before the next call."""
         self._buffer += data
         while len(self._buffer) - self._at >= self._need:
             record = self._next()

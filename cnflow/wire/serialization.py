@@ -1,8 +1,8 @@
-"""Users' values as bytes and back; the only user of cloudpickle.
+"""Pickles and unpickles users' values; the only importer of cloudpickle.
 
-Values made of plain builtins go through `pickle` alone, which is several times faster; everything else through
-cloudpickle, which also ships functions and classes by value. Large buffers (NumPy arrays and the like) are kept out of
-band (PEP 574), so that nobody on the way copies or looks into them.
+Values of plain builtins are pickled by `pickle` alone, which is several times faster; all others by cloudpickle, which
+also pickles functions and classes by value. Large buffers (NumPy arrays, for example) stay out of band (PEP 574), so
+that no process on the way copies them.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
-"""Of the Python that runs here; bytecode is the same within one minor version only."""
+"""Minor version of the Python that runs here, such as ``3.12``; bytecode is the same within a minor version only."""
 
 OUT_OF_BAND = 64 * 1024
-"""Bytes from which a buffer travels on its own; below that a frame costs more than the copy."""
+"""Bytes from which a buffer travels as a frame; below, a frame costs more than the copy."""
 
 
 class Payload(NamedTuple):
-    """A pickled value."""
+    """Pickled value."""
 
     body: bytes
     buffers: tuple[memoryview, ...] = ()
-    """Out of band, in the order that the unpickler wants them."""
+    """Buffers out of band, in the order that the unpickler needs."""
 
     python: str = ""
-    """Minor version whose bytecode is inside; empty when any Python can load it."""
+    """Minor version whose bytecode is inside; empty when any Python can load the value."""
 
 
 class _NotPlainError(Exception):
@@ -44,7 +44,7 @@ class _NotPlainError(Exception):
 
 
 class _PlainPickler(pickle.Pickler):
-    """Pickles builtin values and containers; gives up at anything else."""
+    """Pickles builtin values and containers; raises `_NotPlainError` at anything else."""
 
     def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401, ARG002 - pickle's own signature
         raise _NotPlainError
@@ -54,10 +54,10 @@ NO_ARGUMENTS = Payload(pickle.dumps(((), {}), protocol=5))
 
 
 def dump(value: object) -> Payload:
-    """*value* as bytes.
+    """Pickle *value*.
 
     Raises:
-        Exception: whatever the pickling of a user's type raises.
+        Exception: any error that pickling a user's type raises.
     """
     stream = io.BytesIO()
     try:
@@ -68,7 +68,7 @@ def dump(value: object) -> Payload:
 
 
 def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the user's value
-    """The value that `dump` was given. *buffers* back the loaded arrays: pass writable ones for writable arrays."""
+    """Unpickle a value. *buffers* back the loaded arrays: pass writable buffers for writable arrays."""
     return pickle.loads(body, buffers=buffers)
 
 
@@ -88,7 +88,7 @@ def _dump_anything(value: object) -> Payload:
     return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; this says what is kept: one class
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; lru_cache tells what is cached: one class
 def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
     """Cloudpickle's pickler, which also keeps file names of code and notices bytecode.
 
@@ -133,14 +133,14 @@ class _Bare(NamedTuple):
 
 
 def dump_in_band(value: object) -> bytes:
-    """*value* as one piece of bytes, however large its buffers."""
+    """Pickle *value* into one bytes object, however large its buffers."""
     stream = io.BytesIO()
     _code_pickler()(stream, protocol=5).dump(value)
     return stream.getvalue()
 
 
-def ship_by_value(module: ModuleType) -> None:
-    """From now on have functions and classes of *module* travel whole instead of by their names."""
+def pickle_by_value(module: ModuleType) -> None:
+    """Pickle functions and classes of *module* by value from now on, not by name."""
     import cloudpickle  # noqa: PLC0415 - as above
 
     cloudpickle.register_pickle_by_value(module)

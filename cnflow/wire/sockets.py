@@ -1,4 +1,20 @@
-"""All that is said to ZeroMQ, so that the loops hold no socket option."""
+"""ZeroMQ sockets and their options; the only importer of ZeroMQ.
+
+A manager's connection, from both ends::
+
+    manager                       interchange
+    connect_dealer ── TCP ──────> bind_router
+          │                           │   (secret key: CURVE handshake)
+          │                           ├── Authenticator.handle_request: is the public key one of the admitted blocks'?
+          │  <──────── rejected ──────┤   no: ZeroMQ drops the connection; the manager's side tries again and again
+          │                           │   yes
+          ├── send ─────────────────> ├── receive: [routing id, head, frame ...]
+          │  <──────────── send ──────┤   [routing id, head, frame ...]
+          │                           │
+          └── connection lost: ZeroMQ reconnects within 1 s; what is queued at either end is sent then
+
+Block gone: `Authenticator.revoke` rejects new connections with the key of that block; connections that exist stay.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +31,14 @@ READABLE = int(zmq.POLLIN)
 WRITABLE = int(zmq.POLLOUT)
 
 Poller = zmq.Poller
+"""Waits for ZeroMQ sockets and plain file descriptors alike."""
 
-_COPIED_BELOW = 64 * 1024
-"""Bytes of a frame; copying fewer costs less than seeing to it that they live until they have left."""
+_COPY_BELOW = 64 * 1024
+"""Bytes of a frame; copying a smaller frame costs less than keeping it alive until ZeroMQ has sent it."""
 
 
 class Socket:
-    """A DEALER or ROUTER that never drops and never blocks."""
+    """DEALER or ROUTER that never drops a message and never blocks: its queues have no limit."""
 
     def __init__(self, context: zmq.Context[Any], kind: int) -> None:
         self.raw = context.socket(kind)
@@ -30,14 +47,15 @@ class Socket:
         self.raw.setsockopt(zmq.RCVHWM, 0)
         self.raw.setsockopt(zmq.LINGER, 0)
         self.raw.setsockopt(zmq.IPV6, 0)
-        # The other end may still be starting: the default of 100 ms between tries would be most of a local start-up.
+        # The other end may still be starting: ZeroMQ's default of 100 ms between tries would dominate a local start-up.
         self.raw.setsockopt(zmq.RECONNECT_IVL, 10)
         self.raw.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
 
-    def received(self, limit: int = 1000) -> Iterator[list[Any]]:
-        """Messages that are there now, up to *limit*: the sender (of a ROUTER) and the head as bytes, then `zmq.Frame`.
+    def receive(self, limit: int = 1000) -> Iterator[list[Any]]:
+        """Yield up to *limit* messages that have arrived.
 
-        Written out, since pyzmq's recv_multipart takes a third longer for one small message and raises when there is
+        The sender (of a ROUTER) and the head are bytes, the frames after them `zmq.Frame`.
+        Written out because pyzmq's recv_multipart takes a third longer for one small message, and raises when there is
         none: 10 us of a round trip.
         """
         receive, option, copied = self.raw.recv, self.raw.getsockopt, self._copied
@@ -50,43 +68,43 @@ class Socket:
             yield parts
 
     def send(self, frames: Sequence[Any]) -> None:
-        """Queue one message; frames above 64 KiB are not copied and must not change afterwards."""
+        """Queue one message; frames of 64 KiB and more are not copied and must not change afterwards."""
         send, last = self.raw.send, len(frames) - 1
         for position, frame in enumerate(frames):
             flags = zmq.NOBLOCK if position == last else zmq.NOBLOCK | zmq.SNDMORE
-            send(frame, flags, copy=len(frame) < _COPIED_BELOW)
+            send(frame, flags, copy=len(frame) < _COPY_BELOW)
 
     def close(self, linger: float = 0.0) -> None:
-        """Close; what is queued may take *linger* seconds to leave."""
+        """Close the socket; queued messages get *linger* seconds to be sent."""
         self.raw.close(int(linger * 1000))
 
 
-def context() -> zmq.Context[Any]:
-    """A context of one's own with a single I/O thread."""
+def new_context() -> zmq.Context[Any]:
+    """Context with a single I/O thread, not shared with other users of pyzmq in this process."""
     return zmq.Context(io_threads=1)
 
 
-def serve(
+def bind_router(
     context: zmq.Context[Any],
     endpoint: str,
     ports: Optional[tuple[int, int]] = None,
     secret_key: str = "",
     largest: int = -1,
 ) -> tuple[Socket, int]:
-    """A ROUTER that listens, and its TCP port (0 for a socket file).
+    """Create a listening ROUTER; return it with its TCP port (0 for a socket file).
 
     Args:
-        context: the process's own.
+        context: from `new_context`.
         endpoint: ``tcp://ADDRESS`` without a port, an IPv6 address in brackets; or ``ipc://PATH``.
-        ports: first and last port to try; None takes any free one.
-        secret_key: makes it speak CURVE, as server.
-        largest: bytes of a message's part; who sends a larger one over TCP is disconnected. -1 is any.
+        ports: first and last port to try; None takes any free port.
+        secret_key: CURVE key of this server, which an `Authenticator` must serve too; empty for a plain socket.
+        largest: bytes of one frame; a peer that sends a larger one over TCP is disconnected. -1 is no limit.
 
     Raises:
-        OSError: the address is not this machine's, or no port is free.
+        OSError: the address does not belong to this machine, or no port is free.
     """
     socket = Socket(context, zmq.ROUTER)
-    _speak_ipv6(socket, endpoint)
+    _enable_ipv6(socket, endpoint)
     if secret_key:
         socket.raw.curve_secretkey = secret_key.encode()
         socket.raw.curve_server = True
@@ -106,25 +124,25 @@ def serve(
                 raise OSError(error.errno, f"{endpoint}: {error}") from error
         else:
             return socket, port
-    raise OSError(zmq.EADDRINUSE, f"no port from {first} to {last} is free on {endpoint}")
+    raise OSError(zmq.EADDRINUSE, f"No port from {first} to {last} is free on {endpoint}.")
 
 
-def connect(
+def connect_dealer(
     context: zmq.Context[Any],
     endpoint: str,
     identity: bytes = b"",
     curve: Optional[tuple[str, str, str]] = None,
 ) -> Socket:
-    """A DEALER that connects, now or as soon as *endpoint* is there.
+    """Create a DEALER that connects as soon as *endpoint* listens.
 
     Args:
-        context: the process's own.
+        context: from `new_context`.
         endpoint: ``tcp://HOST:PORT`` or ``ipc://PATH``.
-        identity: routing id, unique among the server's peers; made up by ZeroMQ when empty.
-        curve: the server's public key, and one's own public and secret keys.
+        identity: routing id, unique among the server's peers; ZeroMQ makes one when empty.
+        curve: public key of the server, public and secret key of this end; None for a plain socket.
     """
     socket = Socket(context, zmq.DEALER)
-    _speak_ipv6(socket, endpoint)
+    _enable_ipv6(socket, endpoint)
     if identity:
         socket.raw.setsockopt(zmq.IDENTITY, identity)
     if curve is not None:
@@ -136,28 +154,26 @@ def connect(
     return socket
 
 
-def _speak_ipv6(socket: Socket, endpoint: str) -> None:
-    """Only where *endpoint* asks for it: a name may stand for an IPv6 address at which nobody listens."""
+def _enable_ipv6(socket: Socket, endpoint: str) -> None:
+    """Enable IPv6 only for a literal address: a name may resolve to an IPv6 address at which nothing listens."""
     if endpoint.startswith("tcp://["):
         socket.raw.setsockopt(zmq.IPV6, 1)
 
 
 def new_key_pair() -> tuple[str, str]:
-    """Public and secret CURVE key, Z85 text."""
+    """Public and secret CURVE key, as Z85 text."""
     public, secret = zmq.curve_keypair()
     return public.decode(), secret.decode()
 
 
-def poller() -> zmq.Poller:
-    """Waits for sockets and plain file descriptors alike."""
-    return zmq.Poller()
+class Authenticator:
+    """Decides which public keys may connect to the CURVE servers of a context (ZAP, RFC 27).
 
-
-class Doorkeeper:
-    """Answers ZeroMQ's question who may speak to CURVE servers (ZAP, RFC 27); in the owner's own loop, no thread."""
+    Needs no thread: its owner polls `raw` and calls `handle_request`.
+    """
 
     def __init__(self, context: zmq.Context[Any], allowed: Mapping[str, str]) -> None:
-        """*allowed*: public keys by the block that comes with each."""
+        """Admit the public keys in *allowed*, by block."""
         self.raw = context.socket(zmq.REP)
         self.raw.bind("inproc://zeromq.zap.01")
         self._keys: dict[str, bytes] = {}
@@ -165,21 +181,21 @@ class Doorkeeper:
             self.admit(block, key)
 
     def admit(self, block: str, key: str) -> None:
-        """From now on *block* may come with *key*."""
+        """Accept connections with *key*, the only one of *block*."""
         self._keys[block] = z85.decode(key)
 
-    def forget(self, block: str) -> None:
-        """Nobody comes with the key of *block* any more."""
+    def revoke(self, block: str) -> None:
+        """Reject new connections with the key of *block*."""
         self._keys.pop(block, None)
 
-    def answer(self) -> Optional[str]:
-        """Answer one question that is waiting; the address that was turned away, if one was."""
+    def handle_request(self) -> Optional[str]:
+        """Decide the request that is waiting on `raw`; return the address of the peer if it was rejected."""
         version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
-        welcome = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._keys.values()
-        code, text = (b"200", b"OK") if welcome else (b"400", b"key not of this run")
+        is_admitted = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._keys.values()
+        code, text = (b"200", b"OK") if is_admitted else (b"400", b"key not of this run")
         self.raw.send_multipart([version, sequence, code, text, b"", b""])
-        return None if welcome else address.decode(errors="replace")
+        return None if is_admitted else address.decode(errors="replace")
 
     def close(self) -> None:
-        """Stop answering; nobody new gets in."""
+        """Close; new connections to the servers of the context are rejected from now on."""
         self.raw.close(0)

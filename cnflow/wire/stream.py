@@ -1,8 +1,19 @@
 """Messages over a stream socket between two processes of one machine: the driver and its interchange.
 
-ZeroMQ moves each message through a thread of its own at either end, which is a third of the way there and back of a
-small task; between two processes of one machine none of what that is good for is needed. A message is a list of frames,
-as in ZeroMQ: their number, their lengths, then the frames.
+ZeroMQ passes each message through an I/O thread at both ends, which takes a third of the round trip of a small task;
+between two processes of one machine that thread has no use. A message is a list of frames, as in ZeroMQ. Its bytes::
+
+    count of frames   length of each frame      frames
+    <I                <Q <Q ...                 ... ...
+
+The way of a message; neither end ever blocks::
+
+    send ──> SendBuffer ── sendmsg ──> socket ── recv ──> _buffer ── _read_lengths ──> _sizes
+              │  ^  socket full                               │                          │
+              v  │                                            ├── small frame: copied ───┴──> _message ──> yielded
+           has_unsent: the owner's poller calls flush         └── large frame: _filling, received in place ──^
+
+The other end closed: `receive` sets `is_closed`, `send` drops the bytes.
 """
 
 from __future__ import annotations
@@ -21,14 +32,14 @@ _COUNT = struct.Struct("<I")
 _SIZE = 8
 _CHUNK = 256 * 1024
 _LARGE = 64 * 1024
-"""Bytes from which a frame is not copied together with its neighbours, and is received where it stays."""
+"""Bytes from which a frame is neither copied for sending nor buffered while it arrives."""
 
-_AT_ONCE = 64
-"""Chunks that one system call takes; far below what any system allows (IOV_MAX)."""
+_MAX_CHUNKS = 64
+"""Chunks per system call; far below the limit of any system (IOV_MAX)."""
 
 
-class Unsent:
-    """What a socket that does not block has yet to take."""
+class SendBuffer:
+    """Chunks that a non-blocking socket has yet to take."""
 
     def __init__(self, sink: socket.socket) -> None:
         self._socket = sink
@@ -38,24 +49,24 @@ class Unsent:
         return bool(self._chunks)
 
     def put(self, chunks: Iterable[Part]) -> None:
-        """Queue *chunks*, which must not change; they leave with the next `flush`."""
+        """Queue *chunks*, which must not change, for the next `flush`."""
         self._chunks.extend(chunks)
 
     def flush(self) -> None:
         """Write as much as the socket takes, many small chunks at once.
 
-        Nothing is left when the other end is gone: that is noticed where one reads from it.
+        All chunks are dropped when the other end is gone: the reader of the socket notices that.
         """
         try:
             while self._chunks:
-                batch = [self._chunks[i] for i in range(min(len(self._chunks), _AT_ONCE))]
-                self._drop(self._socket.sendmsg(batch))
+                batch = [self._chunks[i] for i in range(min(len(self._chunks), _MAX_CHUNKS))]
+                self._remove_sent(self._socket.sendmsg(batch))
         except BlockingIOError:
             return
         except OSError:
             self._chunks.clear()
 
-    def _drop(self, sent: int) -> None:
+    def _remove_sent(self, sent: int) -> None:
         while sent:
             first = self._chunks[0]
             size = first.nbytes if isinstance(first, memoryview) else len(first)
@@ -67,36 +78,36 @@ class Unsent:
 
 
 class Stream:
-    """One end of it; never blocks. Not to be written to, nor to be read from, by two threads at the same time.
+    """One end of the connection; never blocks. One thread at a time may send, and one may receive.
 
     Args:
-        end: connected; is closed with this.
+        end: connected socket; `close` closes it.
 
     Attributes:
-        raw: the same, for a poller.
-        is_closed: the other end is.
+        raw: the socket, for a poller.
+        is_closed: the other end has closed.
     """
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
         self.raw = end
         self.is_closed = False
-        self._unsent = Unsent(end)
+        self._unsent = SendBuffer(end)
         self._buffer = bytearray()
         self._message: list[Any] = []
         self._sizes: deque[int] = deque()
         self._filling: Optional[memoryview] = None
-        """What is missing of the last frame of the message, while that is a large one."""
+        """Missing rest of the last frame of `_message`, if that frame is large; None if nothing is missing."""
 
     @property
-    def wants_to_write(self) -> bool:
-        """Whether the socket was full; call `flush` when it is writable."""
+    def has_unsent(self) -> bool:
+        """Whether the socket was full; call `flush` once it is writable."""
         return bool(self._unsent)
 
     def send(self, frames: Sequence[Any]) -> None:
-        """Send one message, now as far as the socket takes it; large frames must not change until they have left.
+        """Send one message, as far as the socket takes it now; large frames must not change until they are sent.
 
-        One without frames is none.
+        An empty list sends nothing.
         """
         if not frames:
             return
@@ -114,11 +125,11 @@ class Stream:
         self._unsent.flush()
 
     def flush(self) -> None:
-        """Write what is left."""
+        """Write as much of the unsent bytes as the socket takes."""
         self._unsent.flush()
 
-    def received(self) -> Iterator[list[Any]]:
-        """Messages that are there now: small frames as bytes, large ones as bytearrays. Run it to its end."""
+    def receive(self) -> Iterator[list[Any]]:
+        """Yield messages that have arrived: small frames as bytes, large ones as bytearrays. Exhaust the iterator."""
         while True:
             try:
                 got = self._receive()
@@ -131,14 +142,14 @@ class Stream:
                 return
             yield from self._messages()
             if got < _CHUNK // 4 and self._filling is None:
-                return  # another look would find nothing, at the price of this one
+                return  # a further system call would find nothing
 
     def close(self) -> None:
-        """Close it; what has not left is dropped."""
+        """Close the socket; unsent bytes are dropped."""
         self.raw.close()
 
     def _receive(self) -> int:
-        """Bytes that came."""
+        """Read from the socket; return the number of bytes."""
         if self._filling is None:
             data = self.raw.recv(_CHUNK)
             self._buffer += data
@@ -148,16 +159,16 @@ class Stream:
         return got
 
     def _messages(self) -> Iterator[list[Any]]:
-        """Those that are whole in the buffer; the rest of it stays."""
+        """Yield the messages that are complete in the buffer, and keep the rest."""
         at = 0
         while self._filling is None:
             if not self._sizes and not self._message:
-                begun = self._begin(at)
+                begun = self._read_lengths(at)
                 if begun is None:
                     break
                 at = begun
             if self._sizes:
-                taken = self._take(at)
+                taken = self._read_frame(at)
                 if taken is None:
                     break
                 at = taken
@@ -166,8 +177,8 @@ class Stream:
                 yield message
         del self._buffer[:at]
 
-    def _begin(self, at: int) -> Optional[int]:
-        """Read lengths; where the frames begin, or None when not all is there."""
+    def _read_lengths(self, at: int) -> Optional[int]:
+        """Parse the lengths at *at*; return the position of the first frame, or None if more bytes are needed."""
         if len(self._buffer) < at + _COUNT.size:
             return None
         (count,) = _COUNT.unpack_from(self._buffer, at)
@@ -177,8 +188,8 @@ class Stream:
         self._sizes.extend(struct.unpack_from(f"<{count}Q", self._buffer, start))
         return int(start + count * _SIZE)
 
-    def _take(self, at: int) -> Optional[int]:
-        """Read the next frame; where the one after it begins, or None when not all of it is there."""
+    def _read_frame(self, at: int) -> Optional[int]:
+        """Parse the frame at *at*; return the position after it, or None if more bytes are needed."""
         size = self._sizes[0]
         there = len(self._buffer) - at
         if size < _LARGE:
@@ -202,7 +213,7 @@ def _length(part: Union[bytes, bytearray, memoryview]) -> int:
     return part.nbytes if isinstance(part, memoryview) else len(part)
 
 
-def pair() -> tuple[Stream, socket.socket]:
-    """This process's end, and the one that a child is to inherit."""
+def stream_pair() -> tuple[Stream, socket.socket]:
+    """Create a connection: this process's end, and the socket that a child process inherits."""
     ours, theirs = socket.socketpair()
     return Stream(ours), theirs

@@ -22,7 +22,7 @@ from cnflow.wire import serialization, sockets, stream
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
 
-PATIENT = "import cnflow.wire.peer_limits as m; m.PATIENCE = 10**9"
+PATIENT = "import cnflow.wire.peer_limits as m; m.MAX_MALFORMED = 10**9"
 ANSWER_WITHIN = 30.0
 
 
@@ -32,7 +32,7 @@ class Victim:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="cnflow-fuzz-"))
         self.log = self.folder / "log"
-        self.context = sockets.context()
+        self.context = sockets.new_context()
         self._numbers = itertools.count(100)
 
     def start(self, module, *arguments, patient, inherits=()):
@@ -80,7 +80,7 @@ class Interchange(Victim):
     def __init__(self, *, encrypted, patient):
         super().__init__()
         self.keys = Keyring() if encrypted else None
-        self.driver, theirs = stream.pair()
+        self.driver, theirs = stream.stream_pair()
         number = theirs.fileno()
         with theirs:
             self.start("cnflow.interchange.__main__", patient=patient, inherits=[number])
@@ -89,7 +89,7 @@ class Interchange(Victim):
             folder=str(self.folder / "sockets"),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self.keys.server.secret if self.keys else "",
-            block_keys={name: self.keys.of_block(name).public for name in ("friend", "enemy")} if self.keys else {},
+            block_keys={name: self.keys.block_keys(name).public for name in ("friend", "enemy")} if self.keys else {},
             largest_message=2**20,
             heartbeat_threshold=10.0,
             heartbeat_period=3.0,
@@ -97,15 +97,15 @@ class Interchange(Victim):
         self.process.stdin.write(msgspec.json.encode(settings) + b"\n")
         self.process.stdin.flush()
         assert select.select([self.driver.raw], [], [], 20)[0]
-        ((head,),) = self.driver.received()
+        ((head,),) = self.driver.receive()
         self.port = msg.decode_to_driver(head).port
         self.friend = self.connect("friend")
         self._greet()
 
     def connect(self, block, pair=None):
-        pair = pair or (self.keys.of_block(block) if self.keys else None)
+        pair = pair or (self.keys.block_keys(block) if self.keys else None)
         curve = (self.keys.server.public, *pair) if self.keys else None
-        return sockets.connect(self.context, f"tcp://127.0.0.1:{self.port}", os.urandom(6), curve)
+        return sockets.connect_dealer(self.context, f"tcp://127.0.0.1:{self.port}", os.urandom(6), curve)
 
     def _greet(self):
         for message in (msg.Register(INFO), msg.Done(2, [])):
@@ -142,7 +142,7 @@ class Interchange(Victim):
             self.friend.send([msg.encode(msg.Heartbeat())])
             if self.friend.raw.poll(5):
                 self._work()
-            for head, *attached in self.driver.received():
+            for head, *attached in self.driver.receive():
                 message = msg.decode_to_driver(head)
                 if isinstance(message, msg.Results):
                     if number in {parcel[0].id for parcel in msg.attach_frames(message.results, attached)}:
@@ -152,7 +152,7 @@ class Interchange(Victim):
         raise AssertionError(f"a task was not answered; log:\n{self.log.read_text()[-3000:]}")
 
     def _work(self):
-        for head, *_ in self.friend.received():
+        for head, *_ in self.friend.receive():
             message = msg.decode_to_manager(head)
             if isinstance(message, msg.Work):
                 done = [msg.Result(task.id, ResultKind.VALUE, b"x") for task in message.tasks]
@@ -175,9 +175,9 @@ class Manager(Victim):
     def __init__(self, *, encrypted, patient):
         super().__init__()
         keys = Keyring() if encrypted else None
-        own = keys.of_block("0") if keys else None
-        self._door = sockets.Doorkeeper(self.context, keys.admitted()) if keys else None
-        self.server, port = sockets.serve(
+        own = keys.block_keys("0") if keys else None
+        self._door = sockets.Authenticator(self.context, keys.public_keys()) if keys else None
+        self.server, port = sockets.bind_router(
             self.context, "tcp://127.0.0.1", secret_key=keys.server.secret if keys else ""
         )
         settings = ManagerSettings(
@@ -197,8 +197,8 @@ class Manager(Victim):
         while not self.server.raw.poll(10):
             assert time.monotonic() < deadline, self.log.read_text()
             if self._door and self._door.raw.poll(0):
-                self._door.answer()
-        self.id = next(self.server.received())[0]
+                self._door.handle_request()
+        self.id = next(self.server.receive())[0]
 
     def attack(self, rng, count):
         """*count* messages, but for those that rightly end it."""
@@ -218,7 +218,7 @@ class Manager(Victim):
         deadline = time.monotonic() + ANSWER_WITHIN
         while time.monotonic() < deadline and self.process.poll() is None:
             self.server.raw.poll(100)
-            for _, head, *_ in self.server.received():
+            for _, head, *_ in self.server.receive():
                 message = msg.decode_from_manager(head)
                 if isinstance(message, msg.Done) and number in {result.id for result in message.results}:
                     return

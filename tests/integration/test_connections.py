@@ -71,11 +71,11 @@ def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
     port, address = free_port(), outside_address()
     with run_with(tmp_path, address=address, worker_port_range=(port, port)):
         assert add(1, 2).result(30) == 3
-        context = sockets.context()
+        context = sockets.new_context()
         own = sockets.new_key_pair()
         server = sockets.new_key_pair()[0]
         for curve in (None, (server, *own)):
-            stranger = sockets.connect(context, f"tcp://{address}:{port}", b"stranger", curve)
+            stranger = sockets.connect_dealer(context, f"tcp://{address}:{port}", b"stranger", curve)
             info = manager_messages.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "evil", "0", "", 8, 1)
             stranger.raw.send_multipart([msg.encode(msg.Register(info))])
             stranger.raw.send_multipart([msg.encode(msg.Done(8, []))])
@@ -104,11 +104,11 @@ def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_
         assert add(1, 2).result(30) == 3
         line, keys, log = dfk.executors["htex"]._line, keyring_of(dfk), dfk.run_dir / "htex" / "interchange.log"
         late = sockets.new_key_pair()
-        context = sockets.context()
+        context = sockets.new_context()
 
         def knock(name):
             curve = (keys.server.public, *late)
-            visitor = sockets.connect(context, f"tcp://127.0.0.1:{port}", name, curve)
+            visitor = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", name, curve)
             visitor.send([b"malformed"])
             return visitor
 
@@ -130,9 +130,9 @@ def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_li
     with run_with(tmp_path, **settings) as dfk:
         assert add(1, 2).result(30) == 3
         secrets = [keys_of(dfk)[1], *(pair.secret for pair in keyring_of(dfk)._blocks.values())]
-        context = sockets.context()
+        context = sockets.new_context()
         curve = (keyring_of(dfk).server.public, *sockets.new_key_pair())
-        stranger = sockets.connect(context, f"tcp://127.0.0.1:{port}", b"x", curve)
+        stranger = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", b"x", curve)
         log = dfk.run_dir / "htex" / "interchange.log"
         wait_until(lambda: "turned away 127.0.0.1" in log.read_text())
         stranger.close()
@@ -199,8 +199,8 @@ def test_a_malformed_message_is_dropped_and_the_run_goes_on(tmp_path):
     port = free_port()
     with run_with(tmp_path, address="127.0.0.1", worker_port_range=(port, port)) as dfk:
         assert add(1, 2).result(30) == 3
-        context = sockets.context()
-        broken = sockets.connect(context, f"tcp://127.0.0.1:{port}", b"broken")
+        context = sockets.new_context()
+        broken = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", b"broken")
         for frames in ([b""], [b"garbage"], [b"\x93\xa4Done\x01\xc0"], [b"a", b"b", b"c"], [b"\xff" * 1000]):
             broken.raw.send_multipart(frames)
         assert [add(n, 1).result(30) for n in range(20)] == list(range(1, 21))

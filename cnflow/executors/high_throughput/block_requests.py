@@ -51,7 +51,7 @@ def request_for(
         door: where its managers connect.
     """
     keys = door.keys
-    own = keys.of_block(block) if keys else None
+    own = keys.block_keys(block) if keys else None
     manager = ManagerSettings(
         hosts=tuple(door.hosts),
         endpoint=door.endpoint,
@@ -102,7 +102,7 @@ def interchange_settings(
         manager_endpoint=bind_to(hosts) or f"ipc://{folder}/managers",
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
-        block_keys=keys.admitted() if keys else {},
+        block_keys=keys.public_keys() if keys else {},
         largest_message=settings.max_result_size + _SMALL_ONES,
         awaited={manager.hex(): info.block for manager, info in roster.managers().items()},
         departed=tuple(manager.hex() for manager in roster.departed),

@@ -198,7 +198,7 @@ class HighThroughputBackend(Introspection):
 
     def _request(self, block: BlockId, door: ManagerEndpoint) -> BlockRequest:
         if door.keys is not None:
-            self._line.order(msg.Admit(block, door.keys.of_block(block).public))
+            self._line.order(msg.Admit(block, door.keys.block_keys(block).public))
         return request_for(self._settings, block, self._run, self._log_dir, door)
 
     def _gone(self, block: BlockId, reason: str, keys: Keyring | None) -> None:

@@ -103,7 +103,7 @@ class InterchangeClient:
     def _launch(self) -> None:
         """An interchange with a socket of its own: on an old one would be what its predecessor did not read."""
         settings = self._make_settings(self.folder)
-        ours, theirs = stream.pair()
+        ours, theirs = stream.stream_pair()
         settings = msgspec.structs.replace(settings, driver=theirs.fileno(), is_restart=bool(self._restarts.count))
         with theirs:
             self._process = InterchangeProcess(settings, self._log_file)
@@ -171,10 +171,10 @@ class InterchangeClient:
     def _sent_at_once(self) -> bool:
         """Whether all that is queued has left; the line's thread need not wake."""
         with self._writing:
-            if not self._is_up or self._is_again or self._socket.wants_to_write:
+            if not self._is_up or self._is_again or self._socket.has_unsent:
                 return False
             self._socket.send(self._outbox.next_message())
-            return not self._outbox and not self._socket.wants_to_write
+            return not self._outbox and not self._socket.has_unsent
 
     def _serve(self) -> None:
         try:
@@ -204,7 +204,7 @@ class InterchangeClient:
             self._send([msg.encode(msg.Stop())])
 
     def _read(self) -> None:
-        for head, *attached in self._socket.received():
+        for head, *attached in self._socket.receive():
             self._is_up = True
             self._receive(msg.decode_to_driver(head), attached)
         if self._socket.is_closed:  # its death is heard of apart
@@ -248,7 +248,7 @@ class InterchangeClient:
         if self._is_up and not self._socket.is_closed:
             with self._writing:
                 self._socket.flush()
-            events = select.POLLIN | select.POLLOUT if self._socket.wants_to_write else select.POLLIN
+            events = select.POLLIN | select.POLLOUT if self._socket.has_unsent else select.POLLIN
             self._poller.modify(self._socket.raw.fileno(), events)
 
     def _send_again(self) -> None:

@@ -119,7 +119,7 @@ def _ship_by_value(module: ModuleType | None) -> None:
     if module is None or file is None or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "cnflow":
         return
     if not str(Path(file).resolve()).startswith(_LIBRARIES):
-        serialization.ship_by_value(module)
+        serialization.pickle_by_value(module)
 
 
 def _blame(task: TaskToRun, error: Exception) -> str:

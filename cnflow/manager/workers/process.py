@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from cnflow.wire.pipe import Reader, Record, pack_stop
-from cnflow.wire.stream import Unsent
+from cnflow.wire.stream import SendBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +69,7 @@ class WorkerProcess:
         """It closed its end, and may live on: nothing more will come, and waiting for it would never wait."""
 
         self._reader = Reader()
-        self._unsent = Unsent(ours)
+        self._unsent = SendBuffer(ours)
         self._tail = b""
 
     @property

@@ -13,8 +13,8 @@ from cnflow.wire import messages as msg
 from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 
-def declared(module):
-    """Every message of *module* with its fields, as written in the source."""
+def declarations(module):
+    """All messages of *module* with their fields, as written in the source."""
     return [
         f"{name}({', '.join(f'{field}: {kind}' for field, kind in vars(cls).get('__annotations__', {}).items())})"
         for name, cls in inspect.getmembers(module, inspect.isclass)
@@ -22,15 +22,15 @@ def declared(module):
     ]
 
 
-def test_a_change_to_the_messages_raises_the_protocol_number():
+def test_protocol_number_changes_with_the_messages():
     records = [f"{kind.name}={kind.value}" for kind in [*pipe.ResultKind, *pipe.ToWorker]]
     everything = "\n".join(
         [
-            *declared(base),
-            *declared(msg),
-            *declared(failure_bodies),
-            *declared(manager_messages),
-            *declared(manager_settings),
+            *declarations(base),
+            *declarations(msg),
+            *declarations(failure_bodies),
+            *declarations(manager_messages),
+            *declarations(manager_settings),
             *records,
         ]
     )
@@ -41,7 +41,7 @@ def test_a_change_to_the_messages_raises_the_protocol_number():
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.lists(st.binary(max_size=5), max_size=3)), max_size=6))
-def test_tasks_and_their_frames_are_paired_as_they_were_sent(content):
+def test_frames_are_attached_to_the_tasks_that_they_were_detached_from(content):
     parcels = [
         msg.task_parcel(n, b"f", Payload(body or b"x", tuple(memoryview(b) for b in buffers)))
         for n, (body, buffers) in enumerate(content)
@@ -54,19 +54,19 @@ def test_tasks_and_their_frames_are_paired_as_they_were_sent(content):
     ]
 
 
-def test_a_large_body_travels_beside_its_head():
+def test_large_body_travels_as_a_frame():
     head, frames = msg.task_parcel(1, b"f", Payload(b"x" * OUT_OF_BAND))
     assert (head.body, head.frames, len(frames)) == (b"", 1, 1)
 
 
-def test_frames_that_are_missing_or_too_many_are_an_error():
+def test_missing_or_surplus_frames_are_an_error():
     with pytest.raises(ValueError, match="0 arrived"):
         msg.attach_frames([msg.Task(1, b"f", b"", "", 2)], [])
     with pytest.raises(ValueError, match="1 arrived"):
         msg.attach_frames([msg.Task(1, b"f", b"x")], [b"stray"])
 
 
-def test_garbage_is_refused_by_every_decoder():
+def test_every_decoder_rejects_garbage():
     for decode in (
         msg.decode_to_interchange,
         msg.decode_from_manager,
@@ -79,6 +79,6 @@ def test_garbage_is_refused_by_every_decoder():
             decode(b"\x93garbage")
 
 
-def test_settings_come_back_from_their_file_as_they_were():
+def test_manager_settings_round_trip_through_their_file():
     sent = ManagerSettings(hosts=("a",), endpoint="tcp://{host}:1", executor="x", block="0", max_workers=3)
     assert ManagerSettings.from_json(sent.to_json()) == sent

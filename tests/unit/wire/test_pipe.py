@@ -9,21 +9,21 @@ records = st.tuples(
 
 
 @given(st.lists(records, max_size=8), st.integers(1, 50))
-def test_records_come_out_as_they_went_in_however_the_bytes_are_cut(sent, cut):
+def test_reader_parses_records_from_bytes_in_pieces_of_any_size(sent, cut):
     stream = b"".join(bytes(chunk) for record in sent for chunk in pack(*record))
     reader = Reader()
     got = [record for at in range(0, len(stream), cut) for record in reader.feed(stream[at : at + cut])]
     assert [tuple(record) for record in got] == sent
 
 
-def test_a_large_part_is_not_copied_into_the_chunks():
+def test_pack_does_not_copy_a_large_part():
     large = b"x" * 200_000
     chunks = pack(1, 7, 0.0, [b"head", large, b"tail"])
     assert any(chunk is large for chunk in chunks)
     assert b"".join(chunks)[-4:] == b"tail"
 
 
-def test_large_parts_come_out_writable():
+def test_reader_yields_large_parts_writable():
     stream = b"".join(bytes(chunk) for chunk in pack(1, 7, 0.0, [b"small", b"x" * 200_000]))
     (record,) = Reader().feed(stream)
     assert [type(part) for part in record.parts] == [bytes, bytearray]

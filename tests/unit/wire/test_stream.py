@@ -1,4 +1,4 @@
-"""Messages come out of a stream as they went in, however the system cuts it."""
+"""A stream delivers messages whole and in order, however the system splits their bytes."""
 
 import select
 import socket
@@ -26,31 +26,31 @@ def frames_of(sizes):
     return [bytes([(n + size) % 256]) * size for n, size in enumerate(sizes)]
 
 
-def carried(sender, receiver, sent):
-    """What comes out at *receiver* when *sender* is given *sent*, both as fast as they can."""
+def transfer(sender, receiver, sent):
+    """Send all messages of *sent* and return the messages that *receiver* yields."""
     for message in sent:
         sender.send(message)
     found = []
     while len(found) < len(sent):
         sender.flush()
-        found += receiver.received()
+        found += receiver.receive()
     return [[bytes(frame) for frame in message] for message in found]
 
 
 @given(messages)
-def test_what_is_sent_is_received(sizes):
+def test_messages_arrive_as_they_were_sent(sizes):
     sent = [frames_of(each) for each in sizes]
     first, second = (Stream(end) for end in socket.socketpair())
     try:
-        assert carried(first, second, sent) == sent
-        assert not first.wants_to_write
+        assert transfer(first, second, sent) == sent
+        assert not first.has_unsent
     finally:
         first.close()
         second.close()
 
 
 @given(messages.filter(bool), st.randoms(use_true_random=False))
-def test_bytes_may_come_in_any_pieces(sizes, chance):
+def test_messages_are_parsed_from_pieces_of_any_size(sizes, chance):
     sent = [frames_of(each) for each in sizes]
     first, second = (Stream(end) for end in socket.socketpair())
     raw, whole = socket.socketpair()
@@ -66,7 +66,7 @@ def test_bytes_may_come_in_any_pieces(sizes, chance):
             take = chance.choice([1, 3, 100, 70_000])
             raw.sendall(piped[:take])
             del piped[:take]
-            found += stream.received()
+            found += stream.receive()
         assert [[bytes(frame) for frame in message] for message in found] == sent
     finally:
         for end in (first, second, stream, raw):
@@ -75,38 +75,38 @@ def test_bytes_may_come_in_any_pieces(sizes, chance):
 
 def test_large_frames_are_writable_and_not_shared(ends):
     first, second = ends
-    (message,) = carried(first, second, [[b"head", bytes(LARGE), bytes(LARGE)]])
+    (message,) = transfer(first, second, [[b"head", bytes(LARGE), bytes(LARGE)]])
     assert [len(frame) for frame in message] == [4, LARGE, LARGE]
     first.send([bytes(LARGE)])
-    ((frame,),) = second.received()
+    ((frame,),) = second.receive()
     assert isinstance(frame, bytearray)
 
 
-def test_a_sender_never_waits_for_a_slow_reader(ends):
+def test_send_does_not_block_on_a_slow_reader(ends):
     first, second = ends
     for number in range(100):
         first.send([number.to_bytes(4, "little"), bytes(LARGE)])
-    assert first.wants_to_write
+    assert first.has_unsent
     found = []
     while len(found) < 100:
         first.flush()
-        found += second.received()
+        found += second.receive()
     assert [int.from_bytes(head, "little") for head, _ in found] == list(range(100))
 
 
-def test_the_end_is_noticed_after_all_that_came_before_it(ends):
+def test_closed_is_set_after_the_last_message_was_received(ends):
     first, second = ends
     first.send([b"last words"])
     first.close()
-    assert list(second.received()) == [[b"last words"]]
-    assert list(second.received()) == []
+    assert list(second.receive()) == [[b"last words"]]
+    assert list(second.receive()) == []
     assert second.is_closed
 
 
-def test_writing_to_one_that_is_gone_is_no_error(ends):
+def test_send_to_a_closed_end_drops_the_message(ends):
     first, second = ends
     second.close()
     first.send([b"nobody hears"])
-    assert not first.wants_to_write
-    assert list(first.received()) == []
+    assert not first.has_unsent
+    assert list(first.receive()) == []
     assert first.is_closed

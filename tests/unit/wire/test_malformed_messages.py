@@ -1,4 +1,4 @@
-"""Whatever bytes arrive: they are refused by one of the errors that the loops expect, or are a message."""
+"""Any bytes are a message, or raise one of the errors that the loops catch (`messages.MALFORMED`)."""
 
 import contextlib
 import pickle
@@ -33,21 +33,21 @@ DONE = st.tuples(st.integers(-(2**63), 2**63 - 1), RESULTS).map(lambda parts: ms
 
 
 @given(st.binary() | MESSAGES)
-def test_a_decoder_raises_nothing_else(data):
+def test_decoders_raise_no_other_error(data):
     for decode in DECODERS:
         with contextlib.suppress(*msg.MALFORMED):
             decode(data)
 
 
 @pytest.mark.parametrize("decode", DECODERS)
-def test_depth_is_refused(decode):
+def test_deeply_nested_message_is_malformed(decode):
     with pytest.raises(msg.MALFORMED):
         decode(b"\x94\xa4Done\x01\x90" + b"\x91" * 200_000)
 
 
 @given(DONE, st.lists(st.binary(max_size=3), max_size=4))
 @settings(max_examples=300)
-def test_results_that_the_interchange_passes_on_can_be_read_by_the_driver(data, attached):
+def test_driver_can_decode_all_results_that_the_interchange_forwards(data, attached):
     info = manager_messages.ManagerInfo(1, "", "", "", "0", "", 2, 1)
     for state in (Interchange(1, 1, 9), RecoveringInterchange(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
         state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
@@ -61,32 +61,32 @@ def test_results_that_the_interchange_passes_on_can_be_read_by_the_driver(data, 
             continue
         for action in actions:
             heads, frames = msg.detach_frames(action.results)
-            passed_on = msg.decode_to_driver(msg.encode(msg.Results(heads)))
-            assert len(msg.attach_frames(passed_on.results, frames)) == len(heads) <= 2
+            forwarded = msg.decode_to_driver(msg.encode(msg.Results(heads)))
+            assert len(msg.attach_frames(forwarded.results, frames)) == len(heads) <= 2
         assert len(state.dispatch(1)) <= 1
 
 
-def test_frames_cannot_be_named_so_that_only_the_sum_is_right():
+def test_negative_frame_count_is_malformed_although_the_sum_is_right():
     for counts, attached in (((-1, 2), [b"x"]), ((-1, 1), [])):
         heads = [[n, 1, b"", 0.0, "", count] for n, count in enumerate(counts)]
         with pytest.raises(msg.MALFORMED):
             msg.attach_frames(msg.decode_from_manager(msgspec.msgpack.encode(["Done", 2, heads])).results, attached)
 
 
-def test_a_task_of_a_function_that_was_never_sent_is_malformed():
+def test_task_without_its_function_is_malformed():
     with pytest.raises(msg.MALFORMED):
         Manager(1, Prefetch(0), "3.11", "here").work([], [(msg.Task(1, b"f", b""), ())])
 
 
-def test_a_result_that_is_too_large_is_told_instead_of_sent():
+def test_oversized_result_is_replaced_by_an_error():
     kept, cut = (enforce_size_limit((msg.Result(1, ResultKind.VALUE, b"", frames=1), [b"x" * n]), 10) for n in (10, 11))
     assert kept[0].kind == ResultKind.VALUE
     assert (cut[0].kind, cut[1]) == (ResultKind.UNPICKLABLE, ())
     assert b"11 bytes" in cut[0].body
 
 
-def test_control_messages_are_no_pickles():
-    """What is encoded is MessagePack, and no pickle of any protocol is taken for a message."""
+def test_control_messages_are_not_pickles():
+    """Messages are MessagePack, and a pickle of any protocol is malformed."""
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         data = pickle.dumps(("Heartbeat",), protocol)
         for decode in DECODERS:

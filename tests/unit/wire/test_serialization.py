@@ -12,19 +12,19 @@ def roundtrip(value):
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", b"y", [1, {"a": (2, {3})}], ((1,), {"k": 2}), bytearray(b"z")])
-def test_plain_values_come_back_equal_and_any_python_can_load_them(value):
+def test_plain_values_round_trip_and_need_no_python_version(value):
     assert roundtrip(value) == value
     assert serialization.dump(value).python == ""
 
 
-def test_code_is_marked_with_the_minor_version_it_was_compiled_by():
+def test_bytecode_is_marked_with_its_minor_version():
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert serialization.dump(lambda: 1).python == minor
     assert serialization.dump([{"f": lambda: 1}]).python == minor
     assert serialization.dump(len).python == ""
 
 
-def test_a_class_defined_in_main_is_marked_as_code_too():
+def test_class_of_main_is_marked_as_bytecode():
     cls = type("Local", (), {"f": lambda self: 1})
     cls.__module__ = "__main__"
     assert serialization.dump(cls()).python != ""
@@ -54,6 +54,6 @@ def test_small_buffers_stay_in_the_body():
     assert serialization.dump(Buffer(b"x" * 10)).buffers == ()
 
 
-def test_what_cannot_be_pickled_raises():
+def test_unpicklable_value_raises_the_error_of_pickle():
     with pytest.raises(TypeError, match="lock"):
         serialization.dump(threading.Lock())
