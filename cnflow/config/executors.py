@@ -11,7 +11,7 @@ from cnflow.config.base import Settings
 from cnflow.config.providers import LocalProvider, ProviderSettings
 from cnflow.config.registry import PROVIDERS, parse_kind
 from cnflow.config.staging import AnyStaging
-from cnflow.tasks.core_lists import listed_cores
+from cnflow.tasks.core_lists import parse_core_list
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -139,7 +139,7 @@ class HighThroughputExecutor(ExecutorSettings):
     def _cores_can_be_read(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        listed_cores(value.lower())
+        parse_core_list(value.lower())
         return value.lower()
 
     @field_validator("worker_port_range")

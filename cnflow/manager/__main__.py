@@ -1,6 +1,6 @@
-"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE``: how a provider starts a manager.
+"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE``: the command with which a provider starts a manager.
 
-Run by its path, not by its name, since in a container nothing of cnflow is installed; ROOT is a capsule there.
+Started by its path, not by its name, since in a container no cnflow is installed; ROOT is a capsule there.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def _use_root_only() -> None:
-    """Make ROOT importable instead of this file's own folder, whose module names are nobody's."""
+    """Make ROOT importable instead of this file's own folder, whose module names would hide others."""
     here = str(pathlib.Path(__file__).resolve().parent)
     sys.path[:] = [str(_ROOT), *(entry for entry in sys.path if entry != here)]
 
 
 def main() -> int:
-    """Run a manager; its exit code is 0 when it was told to end."""
-    from cnflow.manager.errors import CannotBeginError  # noqa: PLC0415 - the same
-    from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - not before ROOT is importable
+    """Run a manager and return its exit code: 0 when it was ordered to end."""
+    from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - the same
     from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
@@ -32,13 +32,13 @@ def main() -> int:
     except OSError:
         logging.getLogger(__name__).warning("cannot remove %s", file)
     try:
-        crew = WorkerFactory(settings)
-        crew.start_early()
-        from cnflow.manager.loop import Loop  # noqa: PLC0415 - and with it ZeroMQ, while the workers start
+        factory = WorkerFactory(settings)
+        factory.start_early()
+        from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start
 
-        return Loop(settings, crew).run()
-    except CannotBeginError as error:
-        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return Loop(settings, factory).run()
+    except ManagerStartError as error:
+        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the cause and the remedy
         return 3
 
 

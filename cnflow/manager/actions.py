@@ -1,4 +1,4 @@
-"""What the state of a manager has `loop` do."""
+"""Actions that `state` orders and `loop` carries out."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 class StartWorker(NamedTuple):
-    """Start the worker of this rank, for the first time or anew."""
+    """Start the worker of this rank, or its successor."""
 
     rank: WorkerRank
 
 
-class GiveFunction(NamedTuple):
-    """Write a function to a worker that has not seen it."""
+class SendFunction(NamedTuple):
+    """Write a function to a worker that has not received it."""
 
     rank: WorkerRank
     function: Function
 
 
-class GiveTask(NamedTuple):
+class SendTask(NamedTuple):
     """Write a task to a worker."""
 
     rank: WorkerRank
@@ -30,28 +30,28 @@ class GiveTask(NamedTuple):
 
 
 class StopTask(NamedTuple):
-    """Tell a worker to stop a task, by its number among all that this worker was given, from 0."""
+    """Order a worker to stop a task; *number* counts the tasks that were written to this worker, from 0."""
 
     rank: WorkerRank
     number: int
 
 
 class KillWorker(NamedTuple):
-    """Kill a worker with all that its task started: it does not stop. Its exit is heard of as any other."""
+    """Kill a worker, and all that its task started, since the task did not stop. Its exit is reported as any other."""
 
     rank: WorkerRank
 
 
 class RestartWorker(NamedTuple):
-    """Kill a worker that does nothing: its task is to see other accelerators. Its exit is heard of as any other."""
+    """Kill an idle worker, so that its successor sees other accelerators. Its exit is reported as any other."""
 
     rank: WorkerRank
 
 
 class Quit(NamedTuple):
-    """Workers cannot live here: end the manager."""
+    """End the manager: workers cannot run on this node."""
 
     reason: str
 
 
-Action = Union[StartWorker, GiveFunction, GiveTask, StopTask, KillWorker, RestartWorker, Quit]
+Action = Union[StartWorker, SendFunction, SendTask, StopTask, KillWorker, RestartWorker, Quit]

@@ -1,7 +1,7 @@
-"""Why a manager cannot begin; said in its last line."""
+"""Errors that keep a manager from starting; their text is the last line of its log."""
 
 from __future__ import annotations
 
 
-class CannotBeginError(Exception):
-    """What this node, or the way to the interchange, does not allow. Its text says what to do."""
+class ManagerStartError(Exception):
+    """The node or the network does not allow the manager to start; the text tells the user what to change."""

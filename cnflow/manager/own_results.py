@@ -1,4 +1,4 @@
-"""Results that a manager itself gives; pure."""
+"""Results that the manager makes itself, for tasks without a result of a worker. No I/O."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import ResultParcel, Task
 
 
-def cancelled(number: TaskId) -> ResultParcel:
-    """It was stopped, or never begun, as the user wished."""
-    return Result(number, ResultKind.CANCELLED, b""), NO_FRAMES
+def cancel_result(task: TaskId) -> ResultParcel:
+    """The user cancelled *task*, and it was stopped or never started."""
+    return Result(task, ResultKind.CANCELLED, b""), NO_FRAMES
 
 
-def lost(number: TaskId, loss: WorkerLostBody) -> ResultParcel:
-    """Its worker's process ended."""
-    return Result(number, ResultKind.WORKER_LOST, encode_worker_lost(loss)), NO_FRAMES
+def loss_result(task: TaskId, loss: WorkerLostBody) -> ResultParcel:
+    """The process of the worker that ran *task* ended."""
+    return Result(task, ResultKind.WORKER_LOST, encode_worker_lost(loss)), NO_FRAMES
 
 
-def overrun(task: Task, name: str) -> ResultParcel:
-    """It did not end at its walltime."""
+def overrun_result(task: Task, name: str) -> ResultParcel:
+    """*task*, of the app *name*, did not stop at its walltime, and was killed with its worker."""
     return Result(task.id, ResultKind.TIMED_OUT, encode_timed_out(TimedOutBody(name, task.walltime))), NO_FRAMES
 
 
-def refused(number: TaskId, sent: str, found: str, where: str) -> ResultParcel:
-    """Its code is of Python *sent*, and the workers run *found*."""
-    return Result(number, ResultKind.REFUSED, f"{sent} {found} {where}".encode()), NO_FRAMES
+def refusal_result(task: TaskId, code_python: str, worker_python: str, where: str) -> ResultParcel:
+    """The code of *task* was pickled by another minor version of Python than the one that the workers run."""
+    return Result(task, ResultKind.REFUSED, f"{code_python} {worker_python} {where}".encode()), NO_FRAMES
 
 
-def handed_back(number: TaskId, where: str) -> ResultParcel:
-    """It was not begun, since its manager is to end."""
-    return Result(number, ResultKind.RETURNED, where.encode()), NO_FRAMES
+def return_result(task: TaskId, where: str) -> ResultParcel:
+    """*task* was not started, since its manager ends."""
+    return Result(task, ResultKind.RETURNED, where.encode()), NO_FRAMES
 
 
-def cut_off(number: TaskId, where: str) -> ResultParcel:
-    """It ran when its manager had to end."""
-    return Result(number, ResultKind.CUT_OFF, where.encode()), NO_FRAMES
+def cut_off_result(task: TaskId, where: str) -> ResultParcel:
+    """*task* was running when its manager had to end."""
+    return Result(task, ResultKind.CUT_OFF, where.encode()), NO_FRAMES
 
 
-def on_cut_off(numbers: Sequence[TaskId], where: str) -> list[ResultParcel]:
-    """What a worker had when it was ended: the first one ran."""
+def cut_off_results(tasks: Sequence[TaskId], where: str) -> list[ResultParcel]:
+    """Results of all tasks of one worker that was ended: the first one was running, the others were not started."""
     return [
-        *(cut_off(number, where) for number in numbers[:1]),
-        *(handed_back(number, where) for number in numbers[1:]),
+        *(cut_off_result(task, where) for task in tasks[:1]),
+        *(return_result(task, where) for task in tasks[1:]),
     ]

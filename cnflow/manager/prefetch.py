@@ -1,49 +1,57 @@
-"""How many workers fit a node, and how much work to hold in advance; pure."""
+"""Decides how many tasks a manager and its workers hold in advance. No I/O.
+
+Many while tasks are short, so that no worker waits for the network; none while tasks are long, so that no task waits
+behind a long one.
+"""
 
 from __future__ import annotations
 
 from typing import Optional
 
 _BACKLOG = 0.02
-"""Seconds of work that a manager holds in advance: hides the way to the interchange and back many times over."""
+"""Seconds of work that a manager holds in advance: many times the round trip to the interchange."""
 
 _PIPE_BACKLOG = 0.0005
-"""Seconds of work that a worker holds in advance: hides the way to its manager and back."""
+"""Seconds of work that a worker holds in advance: longer than the round trip to its manager."""
 
-_MOST_AHEAD = 256
-"""Tasks per slot that are ever held in advance; more gains nothing measurable and is lost with the node."""
+_MAX_AHEAD = 256
+"""Tasks per worker that a manager holds in advance at most; more gains nothing measurable and is lost with the node."""
 
-_MOST_IN_PIPE = 32
+_MAX_IN_PIPE = 32
 
 
 class Prefetch:
-    """Learns how long tasks take, and says how many to hold in advance: many while short, none when long."""
+    """Estimates the length of tasks from those that ended.
+
+    Args:
+        prefetch: tasks to hold in advance, as the user set it; None adapts to the length of tasks.
+    """
 
     def __init__(self, prefetch: Optional[int]) -> None:
         self._fixed = prefetch
         self._mean: Optional[float] = None
 
-    def ran(self, seconds: float) -> None:
-        """A task took *seconds*. A longer one counts at once, a shorter one little by little."""
+    def record(self, seconds: float) -> None:
+        """Add the length of a task to the moving average. A longer one weighs 0.5, a shorter one 0.05."""
         mean = self._mean
         if mean is None:
             self._mean = seconds
         else:
             self._mean = mean + (seconds - mean) * (0.5 if seconds > mean else 0.05)
 
-    def ahead(self, slots: int) -> int:
-        """Tasks to hold beyond those that run, for the whole node."""
+    def tasks_ahead(self, workers: int) -> int:
+        """Number of tasks that the node holds besides those that run."""
         if self._fixed is not None:
             return self._fixed
-        return slots * self._within(_BACKLOG, _MOST_AHEAD)
+        return workers * self._fitting(_BACKLOG, _MAX_AHEAD)
 
-    def in_pipe(self) -> int:
-        """Tasks that one worker may have, the running one included."""
+    def pipe_depth(self) -> int:
+        """Number of tasks that one worker may hold, the running one included."""
         if self._fixed == 0:
             return 1
-        return 1 + self._within(_PIPE_BACKLOG, _MOST_IN_PIPE)
+        return 1 + self._fitting(_PIPE_BACKLOG, _MAX_IN_PIPE)
 
-    def _within(self, backlog: float, most: int) -> int:
+    def _fitting(self, backlog: float, most: int) -> int:
         if self._mean is None or self._mean > backlog:
             return 0
         return min(most, int(backlog / max(self._mean, 1e-6)))

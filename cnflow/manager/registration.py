@@ -1,4 +1,4 @@
-"""How a manager finds its interchange, and what it says of itself."""
+"""Finds the address of the interchange, and describes the manager in its registration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cnflow
 from cnflow.addresses import first_reachable, in_url
 from cnflow.ids import BlockId
-from cnflow.manager.errors import CannotBeginError
+from cnflow.manager.errors import ManagerStartError
 from cnflow.manager.node import hardware
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import GIB, Seconds
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from cnflow.model.manager_settings import ManagerSettings
 
 
-class UnreachableError(CannotBeginError):
-    """No address of the interchange answers from here."""
+class UnreachableError(ManagerStartError):
+    """No address of the interchange accepts a connection from this node."""
 
 
-def endpoint_of(settings: ManagerSettings) -> str:
-    """Where to connect: the first address of the interchange that answers.
+def find_endpoint(settings: ManagerSettings) -> str:
+    """Return the ZeroMQ endpoint with the first address of the interchange that accepts a connection.
 
     Raises:
-        UnreachableError: none does.
+        UnreachableError: none accepts one within the settings' time.
     """
     if not settings.hosts:
         return settings.endpoint
@@ -44,11 +44,11 @@ def endpoint_of(settings: ManagerSettings) -> str:
     return settings.endpoint.format(host=in_url(host))
 
 
-def info_of(settings: ManagerSettings, slots: int, life: float) -> ManagerInfo:
-    """What the manager of *slots* workers says when it registers; its block has *life* seconds."""
+def manager_info(settings: ManagerSettings, workers: int, life: float) -> ManagerInfo:
+    """Describe this manager and its node; the block of *workers* workers has *life* seconds left."""
     node = Node(
-        hardware.cores(),
-        int(hardware.memory()),
+        hardware.core_count(),
+        int(hardware.memory_bytes()),
         len(settings.available_accelerators),
         settings.cores_per_worker,
         int((settings.mem_per_worker or 0.0) * GIB),
@@ -61,7 +61,7 @@ def info_of(settings: ManagerSettings, slots: int, life: float) -> ManagerInfo:
         socket.gethostname(),
         BlockId(settings.block),
         settings.image,
-        slots,
+        workers,
         os.getpid(),
         platform.python_version(),
         node,

@@ -9,6 +9,9 @@ import msgspec
 PROTOCOL = 13
 """Changes with every change to the messages in `cnflow.wire` (a test compares)."""
 
+BLOCK_ENDS_AT = "CNFLOW_BLOCK_ENDS_AT"
+"""Environment variable of a block: Unix time in seconds at which the block ends. Managers know no batch system."""
+
 
 class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a manager knows before it connects. Holds keys: the file is mode 0600, never argv or environment."""
@@ -44,7 +47,7 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Each worker is shown one of these, by its rank; then there are no more workers than names."""
 
     cpu_affinity: str = "none"
-    """Which cores each worker keeps to; see `cnflow.manager.node.pinning`."""
+    """Rule that assigns cores to workers; see `cnflow.manager.node.pinning`."""
 
     prefetch: Optional[int] = None
     """Tasks that may wait in a manager beyond those that run; None adapts to how short they are."""

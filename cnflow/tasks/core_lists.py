@@ -1,18 +1,18 @@
-"""Which cores a user lists for the workers of a node; pure."""
+"""Parses the option ``cpu_affinity``. No I/O."""
 
 from __future__ import annotations
 
 import re
 
 SPREADS = ("none", "block", "block-reverse", "alternating")
-"""What ``cpu_affinity`` may be, besides ``list:...``."""
+"""Values of ``cpu_affinity`` besides ``list:...``."""
 
 
 _LIST = re.compile(r"list(:\d+(-\d+)?(,\d+(-\d+)?)*)+", re.ASCII)
 
 
-def listed_cores(affinity: str) -> list[list[int]]:
-    """Cores of each worker by ``list:0,1:4-7``; empty for one of `SPREADS`.
+def parse_core_list(affinity: str) -> list[list[int]]:
+    """Return the cores of each worker from a text such as ``list:0,1:4-7``; empty for one of `SPREADS`.
 
     Raises:
         ValueError: it is neither.
@@ -24,10 +24,10 @@ def listed_cores(affinity: str) -> list[list[int]]:
             f"{affinity!r} is none of {', '.join(SPREADS)}, and no list of the cores of each worker, "
             "such as 'list:0,1:2-3'"
         )
-    return [[core for part in worker.split(",") for core in _run_of(part)] for worker in affinity.split(":")[1:]]
+    return [[core for part in worker.split(",") for core in _parse_range(part)] for worker in affinity.split(":")[1:]]
 
 
-def _run_of(part: str) -> range:
+def _parse_range(part: str) -> range:
     first, dash, last = part.partition("-")
     run = range(int(first), int(last if dash else first) + 1)
     if not run:

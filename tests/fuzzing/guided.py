@@ -33,14 +33,14 @@ def interchange(data, attached):
 def manager(data, attached):
     message = msg.decode_to_manager(data)
     state = Manager(1, Prefetch(0), "3.11", "here")
-    state.started()
-    state.ready(0)
+    state.on_start()
+    state.on_worker_ready(0)
     if isinstance(message, msg.Work):
-        state.work(message.functions, msg.attach_frames(message.tasks, attached))
+        state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
     state.dispatch(1)
     if isinstance(message, msg.Cancel):
-        state.cancelled(message.tasks, 1)
-    state.ticked(100)
+        state.on_cancel(message.tasks, 1)
+    state.on_tick(100)
 
 
 def one(data):

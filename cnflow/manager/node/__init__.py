@@ -1,1 +1,1 @@
-"""The node: its cores, memory and accelerators, and what each worker gets of them."""
+"""The node: its cores, memory and accelerators, and their assignment to workers."""

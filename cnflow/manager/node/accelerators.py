@@ -1,7 +1,7 @@
-"""Which accelerators each worker of a node sees; pure.
+"""Assigns the accelerators of a node to its workers. No I/O.
 
-Accelerators go by number. A worker's own is the one of its rank; a task that asks for several, or for none, has its
-worker see others, which no other worker that runs a task may see meanwhile.
+Accelerators are numbered from 0. By default each worker sees the one with the number of its rank. For a task that asks
+for several, or for none, the worker sees others, and no other worker that runs a task may see them at that time.
 """
 
 from __future__ import annotations
@@ -15,46 +15,49 @@ if TYPE_CHECKING:
 
 
 class AcceleratorPool:
-    """What is shown to whom.
+    """Accelerators that each worker sees.
 
     Args:
-        workers: of the node.
-        accelerators: of the node; 0, or at least as many as workers.
+        workers: number of them on the node.
+        accelerators: number of them on the node; 0, or at least as many as workers.
     """
 
     def __init__(self, workers: int, accelerators: int) -> None:
         self._workers = workers
         self._count = accelerators
-        self._shown: dict[int, tuple[int, ...]] = {}  # of those that do not see their own, and it alone
+        self._visible: dict[int, tuple[int, ...]] = {}  # of workers that do not see exactly their own
 
     @property
-    def is_as_usual(self) -> bool:
-        """Whether each worker sees its own, and nothing else."""
-        return not self._shown
+    def is_default(self) -> bool:
+        """Whether each worker sees exactly its own accelerator."""
+        return not self._visible
 
-    def shown(self, rank: WorkerRank) -> tuple[int, ...]:
-        """What the worker of *rank* sees."""
-        return self._shown.get(rank, (rank,)) if self._count else ()
+    def visible(self, rank: WorkerRank) -> tuple[int, ...]:
+        """Numbers that the worker of *rank* sees; empty on a node without accelerators."""
+        return self._visible.get(rank, (rank,)) if self._count else ()
 
-    def show(self, rank: WorkerRank, numbers: tuple[int, ...]) -> None:
-        """From now on, the worker of *rank* sees these."""
+    def set_visible(self, rank: WorkerRank, numbers: tuple[int, ...]) -> None:
+        """Let the worker of *rank* see *numbers* from now on."""
         if numbers == (rank,):
-            self._shown.pop(rank, None)
+            self._visible.pop(rank, None)
         else:
-            self._shown[rank] = numbers
+            self._visible[rank] = numbers
 
-    def for_task(self, rank: WorkerRank, number: int, busy: Collection[WorkerRank]) -> Optional[tuple[int, ...]]:
-        """What the worker of *rank* is to see for a task that needs *number*; None if there are too few now.
+    def choose(self, rank: WorkerRank, count: int, busy: Collection[WorkerRank]) -> Optional[tuple[int, ...]]:
+        """Choose the numbers that the worker of *rank* is to see for a task that needs *count* accelerators.
 
-        It is what it sees already, where that is right. Otherwise its own comes first, then what no worker can use now,
-        and last what belongs to workers that are idle.
+        The present ones are kept if they fit. Otherwise the order is: the worker's own, those that belong to no worker
+        or to a busy one that does not see them, those of idle workers.
+
+        Returns:
+            The numbers in ascending order; None if too few are free.
         """
-        taken = {each for other in busy if other != rank for each in self.shown(other)}
-        seen = self.shown(rank)
-        if len(seen) == number and taken.isdisjoint(seen):
-            return seen
-        free = [each for each in range(self._count) if each not in taken]
-        if len(free) < number:
+        taken = {number for other in busy if other != rank for number in self.visible(other)}
+        present = self.visible(rank)
+        if len(present) == count and taken.isdisjoint(present):
+            return present
+        free = [number for number in range(self._count) if number not in taken]
+        if len(free) < count:
             return None
-        free.sort(key=lambda each: (each != rank, each < self._workers and each not in busy, each))
-        return tuple(sorted(free[:number]))
+        free.sort(key=lambda number: (number != rank, number < self._workers and number not in busy, number))
+        return tuple(sorted(free[:count]))

@@ -1,4 +1,4 @@
-"""What the node has: cores that we may use, memory, CUDA devices."""
+"""Measures the node: cores, memory, CUDA devices; sets the core affinity of processes that are started."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from cnflow.manager.node.environment import cores_given, memory_given
+from cnflow.manager.node.environment import cores_from, memory_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 
-_ANSWER_WITHIN = 30.0
-"""Seconds; a driver that is not loaded all the time takes several to tell what it has."""
+_NVIDIA_SMI_TIMEOUT = 30.0
+"""Seconds; a driver that is not loaded permanently needs several to list its devices."""
 
 
-def cores() -> float:
-    """Cores for workers."""
-    return cores_given(os.environ) or len(os.sched_getaffinity(0))
+def core_count() -> float:
+    """Cores for workers: granted by the provider, or else those that this process may use."""
+    return cores_from(os.environ) or len(os.sched_getaffinity(0))
 
 
-def memory() -> float:
-    """Bytes for workers."""
-    return memory_given(os.environ) or float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+def memory_bytes() -> float:
+    """Bytes for workers: granted by the provider, or else those of the machine."""
+    return memory_from(os.environ) or float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
-def cuda_devices() -> int:
-    """CUDA devices of the node; 0 if it has none, or cannot tell."""
+def cuda_device_count() -> int:
+    """Number of CUDA devices of the node; 0 if it has none or ``nvidia-smi`` fails."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return 0
     try:
-        told = subprocess.run(
-            [command, "-L"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_WITHIN, check=True
+        listing = subprocess.run(
+            [command, "-L"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_NVIDIA_SMI_TIMEOUT, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        logger.warning("nvidia-smi does not tell how many devices there are: %s", error)
+        logger.warning("cannot count CUDA devices, nvidia-smi failed: %s", error)
         return 0
-    return sum(line.startswith(b"GPU ") for line in told.stdout.splitlines())
+    return sum(line.startswith(b"GPU ") for line in listing.stdout.splitlines())
 
 
 @contextlib.contextmanager
-def keeping_to(wanted: Sequence[int]) -> Iterator[None]:
-    """Processes that this thread starts meanwhile keep to *wanted*, and all that they start; empty changes nothing."""
+def core_affinity(cores: Sequence[int]) -> Iterator[None]:
+    """Restrict processes that this thread starts inside the block to *cores*; an empty sequence changes nothing."""
     before = os.sched_getaffinity(0)
-    if wanted:
-        os.sched_setaffinity(0, wanted)
+    if cores:
+        os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
-        if wanted:
+        if cores:
             os.sched_setaffinity(0, before)

@@ -1,4 +1,4 @@
-"""Whether the kernel ended a process for want of memory: it counts such ends, for each control group."""
+"""Detects that the kernel killed a process because memory ran out (OOM), from the counter of its control group."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Optional
 
 _MEBIBYTE = 2**20
 _NO_LIMIT = 2**60
-"""Bytes; the kernel tells no limit as a number like this."""
+"""Bytes; control groups of version 1 without a limit show a number above this."""
 
 
-class OutOfMemory:
-    """Counts the processes of one control group that the kernel killed to win memory.
+class OomWatch:
+    """Counts the processes of this process's control group that the kernel killed to free memory.
 
     Args:
-        root: of the file system; where a test has its own.
+        root: of the file system; a test passes its own.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
-        self._counter, self._limit = _files(root)
+        self._counter, self._limit = _find_files(root)
         self._seen = self._count()
 
-    def cause(self) -> str:
-        """Why a process of the group was killed just now, in words; empty when it was not for want of memory.
+    def take_cause(self) -> str:
+        """Return the explanation for a process of the group that was killed; empty if the counter did not rise.
 
-        The kernel does not say whom it killed: a command that a task started, and that was killed before, is taken for
-        the process that is asked about.
+        Each kill explains one process. The counter holds no process id: if a command of a task was killed before, its
+        kill is taken for that of the process in question.
         """
         if self._count() <= self._seen:
             return ""
         self._seen += 1
-        limit = _number(self._limit) if self._limit else None
+        limit = _read_number(self._limit) if self._limit else None
         if limit is None or limit > _NO_LIMIT:
             return "out of memory (OOM): the kernel killed it, since the machine had none left"
         return f"out of memory (OOM): the kernel killed it, since its block may use {limit / _MEBIBYTE:.0f} MiB"
@@ -43,8 +43,8 @@ class OutOfMemory:
         return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def _files(root: Path) -> tuple[Path, Optional[Path]]:
-    """Of this process: the file with the line ``oom_kill``, and the one with the limit.
+def _find_files(root: Path) -> tuple[Path, Optional[Path]]:
+    """Return the file with the line ``oom_kill`` and the one with the limit, of this process's control group.
 
     In a container the group's own folder is the root of the mount, whatever its path is outside.
     https://docs.kernel.org/admin-guide/cgroup-v2.html#memory and .../cgroup-v1/memory.html (6.12).
@@ -67,8 +67,8 @@ def _files(root: Path) -> tuple[Path, Optional[Path]]:
     return root / "proc/vmstat", None
 
 
-def _number(file: Path) -> Optional[int]:
+def _read_number(file: Path) -> Optional[int]:
     try:
         return int(file.read_text())
-    except (OSError, ValueError):  # ValueError: it says "max"
+    except (OSError, ValueError):  # ValueError: the file holds "max"
         return None

@@ -1,39 +1,39 @@
-"""Which cores and which accelerator each worker of a node keeps to; pure.
+"""Assigns cores and accelerators to the workers of a node. No I/O.
 
-The choices, and what is put into the environment, are those of the reference.
+The choices of ``cpu_affinity`` and the environment variables are those of Parsl.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.manager.errors import CannotBeginError
-from cnflow.tasks.core_lists import listed_cores
+from cnflow.manager.errors import ManagerStartError
+from cnflow.tasks.core_lists import parse_core_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class PinningError(CannotBeginError):
-    """The node cannot give its workers what the settings ask for."""
+class PinningError(ManagerStartError):
+    """The node has too few cores for the settings, or others than the user lists."""
 
 
-def cores_of_each(affinity: str, workers: int, cores: Sequence[int]) -> list[list[int]]:
-    """Cores that each of *workers* keeps to, by rank; empty when none is to be kept to any.
+def assign_cores(affinity: str, workers: int, cores: Sequence[int]) -> list[list[int]]:
+    """Return the cores of each worker, by rank; an empty list leaves all workers unrestricted.
 
     Args:
         affinity: as the user wrote it.
-        workers: of the node.
-        cores: that the node gives us, in order.
+        workers: number of them on the node.
+        cores: that the manager may use, in ascending order.
 
     Raises:
-        PinningError: there are more workers than cores, or the list is not one of this node.
+        PinningError: there are more workers than cores, or the user's list does not fit this node.
     """
     if affinity == "none":
         return []
-    listed = listed_cores(affinity)
+    listed = parse_core_list(affinity)
     if listed:
-        return _checked(affinity, listed, workers, cores)
+        return _check_list(affinity, listed, workers, cores)
     each = len(cores) // workers
     if not each:
         raise PinningError(
@@ -46,7 +46,7 @@ def cores_of_each(affinity: str, workers: int, cores: Sequence[int]) -> list[lis
     return blocks[::-1] if affinity == "block-reverse" else blocks
 
 
-def _checked(affinity: str, listed: list[list[int]], workers: int, cores: Sequence[int]) -> list[list[int]]:
+def _check_list(affinity: str, listed: list[list[int]], workers: int, cores: Sequence[int]) -> list[list[int]]:
     if len(listed) != workers:
         raise PinningError(
             f"cpu_affinity={affinity!r} lists the cores of {len(listed)} workers, and the node has {workers}. "
@@ -55,18 +55,18 @@ def _checked(affinity: str, listed: list[list[int]], workers: int, cores: Sequen
     unknown = sorted({core for each in listed for core in each}.difference(cores))
     if unknown:
         raise PinningError(
-            f"cpu_affinity={affinity!r} names cores that the manager may not use: {_told(unknown)}. "
-            f"It has {_told(cores)}"
+            f"cpu_affinity={affinity!r} names cores that the manager may not use: {_comma_list(unknown)}. "
+            f"It has {_comma_list(cores)}"
         )
     return listed
 
 
-def _told(cores: Sequence[int]) -> str:
+def _comma_list(cores: Sequence[int]) -> str:
     return ", ".join(map(str, cores))
 
 
 def core_variables(cores: Sequence[int]) -> dict[str, str]:
-    """What tells OpenMP of GCC and of Intel to keep to *cores*; nothing when there are none to keep to."""
+    """Variables that bind OpenMP of GCC and of Intel to *cores*; none if *cores* is empty."""
     if not cores:
         return {}
     listed = ",".join(map(str, cores))
@@ -80,16 +80,16 @@ def core_variables(cores: Sequence[int]) -> dict[str, str]:
 def accelerator_variables(
     shown: Sequence[int], names: Sequence[str], workers: int, cuda_devices: int
 ) -> dict[str, str]:
-    """What shows a worker its accelerators and no other; nothing when the node has none.
+    """Variables that show a worker its accelerators and no others; none on a node without accelerators.
 
-    A name is a device, or several with commas between. Where the names count further than the CUDA devices of the node
-    do, workers share these, neighbours together: with the names 0 to 3 on 2 devices, two get each (for CUDA's MPS).
+    A name is a device, or several separated by commas. If the names are numbers beyond the CUDA devices of the node,
+    neighbouring workers share a device: with the names 0 to 3 on 2 devices, two workers get each (for CUDA's MPS).
 
     Args:
-        shown: numbers of those that it is to see, usually its rank alone.
-        names: of the accelerators of the node.
-        workers: of the node, not more than names.
-        cuda_devices: of the node; 0 if it has none, or nobody knows.
+        shown: numbers of the accelerators that the worker sees, usually its rank alone.
+        names: of the accelerators of the node, by number.
+        workers: number of them on the node, not more than *names*.
+        cuda_devices: number of them on the node; 0 if there are none or it is not known.
     """
     if not names:
         return {}

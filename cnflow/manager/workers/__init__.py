@@ -1,1 +1,1 @@
-"""Worker processes: how each is started, fed and ended."""
+"""Worker processes: how each is started, supplied with tasks and ended."""

@@ -1,11 +1,11 @@
-"""Between messages of the interchange and records of the workers."""
+"""Converts between messages of the interchange and records of the pipes to workers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
 from cnflow.ids import TaskId
-from cnflow.manager.actions import GiveFunction, GiveTask
+from cnflow.manager.actions import SendFunction, SendTask
 from cnflow.wire import messages as msg
 from cnflow.wire.failure_bodies import enforce_size_limit
 from cnflow.wire.pipe import Part, Record, ToWorker, pack
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import ResultParcel
 
 
-def record_of(action: Union[GiveFunction, GiveTask]) -> list[Part]:
-    """What is written to the worker."""
-    if isinstance(action, GiveTask):
+def encode_action(action: Union[SendFunction, SendTask]) -> list[Part]:
+    """Return the record to write to the worker, as buffers in order."""
+    if isinstance(action, SendTask):
         task, frames = action.task
         parts = [getattr(frame, "buffer", frame) for frame in msg.payload_parts(task, frames)]
         return pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts])
@@ -25,8 +25,8 @@ def record_of(action: Union[GiveFunction, GiveTask]) -> list[Part]:
     return pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body])
 
 
-def parcel_of(record: Record, largest: int) -> ResultParcel:
-    """A worker's result as it travels; a larger one than *largest* bytes becomes a word on that."""
+def decode_result(record: Record, max_bytes: int) -> ResultParcel:
+    """Return a worker's result for the interchange; one with a part above *max_bytes* becomes a failure instead."""
     parts = record.parts
     parcel = msg.result_parcel(TaskId(record.id), record.type, record.seconds, bytes(parts[0]).decode(), parts[1:])
-    return enforce_size_limit(parcel, largest) if parcel[1] else parcel
+    return enforce_size_limit(parcel, max_bytes) if parcel[1] else parcel

@@ -1,4 +1,4 @@
-"""What becomes of a worker's tasks when its process ends; pure."""
+"""Decides the fate of a worker's tasks when its process ends. No I/O."""
 
 from __future__ import annotations
 
@@ -14,34 +14,40 @@ if TYPE_CHECKING:
 
 
 class Exit(NamedTuple):
-    """How a worker's process ended."""
+    """Circumstances of the end of a worker's process."""
 
     where: str
     exitcode: int
+    """As `subprocess.Popen.returncode`: negative is a signal."""
+
     stderr_tail: str
     cause: str
-    """What else is known of why."""
+    """Explanation from outside the process, such as lack of memory; empty if there is none."""
 
     manager_ends: bool
 
-    def fates(self, worker: Worker, name_of: Callable[[Any], str]) -> tuple[list[ResultParcel], list[TaskParcel]]:
-        """Results of its tasks, and those to run again, in order; *name_of* tells that of a function."""
+    def settle(self, worker: Worker, name_of: Callable[[Any], str]) -> tuple[list[ResultParcel], list[TaskParcel]]:
+        """Return the results of the worker's tasks, and the tasks to run again, both in order.
+
+        Args:
+            worker: whose process ended.
+            name_of: returns the name of a function, by its id.
+        """
         results: list[ResultParcel] = []
         again: list[TaskParcel] = []
         for place, parcel in enumerate(worker.tasks):
             task = parcel[0]
             if task.id in worker.cancelled:
-                results.append(own_results.cancelled(task.id))
-            elif task.id == worker.killed_for:
-                results.append(own_results.overrun(task, name_of(task.function)))
+                results.append(own_results.cancel_result(task.id))
+            elif task.id == worker.overdue_task:
+                results.append(own_results.overrun_result(task, name_of(task.function)))
             elif self.manager_ends and place:
-                results.append(own_results.handed_back(task.id, self.where))
-            elif self.manager_ends and self.exitcode == -SIGTERM:  # whoever ends the manager ended the worker as well
-                results.append(own_results.cut_off(task.id, self.where))
-            elif place == 0 and worker.killed_for is None:
-                results.append(
-                    own_results.lost(task.id, WorkerLostBody(self.where, self.exitcode, self.stderr_tail, self.cause))
-                )
+                results.append(own_results.return_result(task.id, self.where))
+            elif self.manager_ends and self.exitcode == -SIGTERM:  # the sender of the signal ends the manager, too
+                results.append(own_results.cut_off_result(task.id, self.where))
+            elif place == 0 and worker.overdue_task is None:
+                loss = WorkerLostBody(self.where, self.exitcode, self.stderr_tail, self.cause)
+                results.append(own_results.loss_result(task.id, loss))
             else:
                 again.append(parcel)
         return results, again

@@ -1,4 +1,13 @@
-"""One worker process as the manager sees it: its socket, its output, its end."""
+"""One worker process, from the manager's side: its socket, its output and its exit.
+
+::
+
+    Popen ──> socket: functions and tasks in, results out      write, flush, read_records
+              stop pipe + SIGUSR1: numbers of tasks to stop    stop_task
+              output pipe: stdout and stderr, to our stderr    forward_output; its last lines explain a crash
+              pidfd: readable when the process ends            exitcode
+    close ──> an idle worker ends by itself; signal_session ends a busy one with all that its task started
+"""
 
 from __future__ import annotations
 
@@ -25,18 +34,18 @@ _WORKER = str(Path(__file__).resolve().parents[2] / "worker" / "__main__.py")
 _CHUNK = 256 * 1024
 _TAIL_BYTES = 8 * 1024
 _TAIL_LINES = 20
-_KILL_AFTER = 1.0
+_TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 
 class WorkerProcess:
-    """A running worker. Nothing here blocks.
+    """A running worker. No method but `wait` blocks.
 
     Args:
-        rank: for its environment and for the prefix of its output.
-        environment: all of it.
-        working_dir: where it starts; None is here.
-        sandbox: what the paths of its sandboxes begin with.
+        rank: of the worker on its node.
+        environment: all variables of the process.
+        working_dir: folder in which it starts; None is the manager's own.
+        sandbox: prefix of the paths of its sandboxes.
     """
 
     def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str], sandbox: str) -> None:
@@ -63,18 +72,18 @@ class WorkerProcess:
         os.set_blocking(output, False)
         self.socket = ours
         self.output = output
-        self.death = _pidfd(self._process.pid)
+        self.pidfd = _open_pidfd(self._process.pid)
         self.output_closed = False
         self.socket_closed = False
-        """It closed its end, and may live on: nothing more will come, and waiting for it would never wait."""
+        """The worker closed its end, and may still run: a poll of this socket would return at once, for ever."""
 
         self._reader = Reader()
         self._unsent = SendBuffer(ours)
         self._tail = b""
 
     @property
-    def wants_to_write(self) -> bool:
-        """Whether its socket was full; call `flush` when it is writable."""
+    def has_unsent(self) -> bool:
+        """Whether the socket was full; call `flush` when it is writable."""
         return bool(self._unsent)
 
     def write(self, chunks: Iterable[Part]) -> None:
@@ -82,19 +91,23 @@ class WorkerProcess:
         self._unsent.put(chunks)
 
     def flush(self) -> None:
-        """Write as much as the socket takes. If it died, that is noticed by its exit, with the exit code."""
+        """Write as much as the socket takes. A worker that died is reported by its exit, with the exit code."""
         self._unsent.flush()
 
-    def stop(self, number: int) -> None:
-        """Tell it to stop the task of that number."""
+    def stop_task(self, number: int) -> None:
+        """Order the worker to stop its task *number*, counted from 0."""
         try:
             os.write(self._stops, pack_stop(number))
             self._process.send_signal(signal.SIGUSR1)
         except OSError:
-            return  # it died, which is noticed by its exit; or does not read, and is killed after the grace
+            return  # it died, which its exit reports; or it does not read, and is killed after the grace
 
-    def records(self, *, to_the_end: bool = False) -> list[Record]:
-        """What it sent since the last call; empty also when it is gone. *to_the_end* leaves nothing unread."""
+    def read_records(self, *, to_the_end: bool = False) -> list[Record]:
+        """Return the records that arrived since the last call; empty if the worker is gone.
+
+        Args:
+            to_the_end: read until nothing is left, instead of a part that is enough for this round.
+        """
         found: list[Record] = []
         try:
             while data := self.socket.recv(_CHUNK):
@@ -103,68 +116,68 @@ class WorkerProcess:
                     return found
             self.socket_closed = True
         except OSError:
-            pass  # nothing more now (BlockingIOError), or it died: noticed by its exit, with the exit code
+            pass  # nothing more now (BlockingIOError), or it died, which its exit reports
         return found
 
     def forward_output(self) -> None:
-        """Pass what it printed on to the manager's own stderr, and remember the end of it."""
+        """Copy new output to the manager's own stderr, and keep its last 8 KiB."""
         try:
             while not self.output_closed and (data := os.read(self.output, _CHUNK)):
-                with contextlib.suppress(OSError):  # a full disk takes the log, not the tasks
+                with contextlib.suppress(OSError):  # a full disk costs the log, not the tasks
                     os.write(2, data)
                 self._tail = (self._tail + data)[-_TAIL_BYTES:]
             self.output_closed = True
         except BlockingIOError:
             return
 
-    def forget_output(self) -> None:
-        """What it printed so far belongs to tasks that are done."""
+    def clear_tail(self) -> None:
+        """Drop the output so far, which belongs to tasks that ended, from the tail."""
         self.forward_output()
         self._tail = b""
 
-    def last_lines(self) -> str:
-        """The end of what it printed."""
+    def tail(self) -> str:
+        """Last 20 lines of the output."""
         return "\n".join(self._tail.decode(errors="replace").splitlines()[-_TAIL_LINES:])
 
     def exitcode(self) -> Optional[int]:
-        """As `subprocess.Popen.poll`."""
+        """Exit code, as `subprocess.Popen.poll` returns it; None while the worker runs."""
         return self._process.poll()
 
     def close(self) -> None:
-        """Let go of it; an idle worker takes that as the order to end."""
+        """Close all descriptors; an idle worker ends when its socket closes."""
         self.socket.close()
         os.close(self._stops)
         os.close(self.output)
-        if self.death is not None:
-            os.close(self.death)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
 
     def signal_session(self, number: int) -> None:
-        """Signal it and all of its session, also commands, which lead process groups of their own; returns at once."""
+        """Signal all processes of the worker's session, commands of bash apps included; return at once."""
         leader = self._process.pid
         if self._process.returncode is None:
             self._process.send_signal(number)
-        seen = {leader}  # not signalled again once it was reaped: its id may be another's
-        while members := _session(leader) - seen:  # again, since they may start others meanwhile
+        seen = {leader}  # once reaped, its id may belong to another process
+        while members := _session_members(leader) - seen:  # again, since they may have started others
             for pid in members:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
             seen |= members
 
     def wait(self) -> None:
-        """Return when it has ended, which it was told to; nothing of its sandboxes is left then."""
+        """Wait for the end of a worker that was signalled, and remove its sandboxes."""
         self._process.wait()
         folder, name = os.path.split(self._sandbox)
         for left in Path(folder).glob(f"{name}-*"):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def end(workers: Iterable[WorkerProcess]) -> None:
-    """End all of *workers* and what their tasks started: politely first, for a second at most."""
+def end_workers(workers: Iterable[WorkerProcess]) -> None:
+    """End all *workers* and the processes that their tasks started: SIGTERM first, SIGKILL after a second."""
     living = list(workers)
     for worker in living:
         worker.close()
         worker.signal_session(signal.SIGTERM)
-    deadline = time.monotonic() + _KILL_AFTER
+    deadline = time.monotonic() + _TERM_GRACE
     while any(worker.exitcode() is None for worker in living) and time.monotonic() < deadline:
         time.sleep(0.005)
     for worker in living:
@@ -172,24 +185,24 @@ def end(workers: Iterable[WorkerProcess]) -> None:
         worker.wait()
 
 
-def _session(leader: int) -> set[int]:
-    """Processes of the session that *leader* began; none on systems without /proc."""
+def _session_members(leader: int) -> set[int]:
+    """Process ids of the session of *leader*; empty on systems without /proc."""
     try:
         entries = os.listdir("/proc")  # noqa: PTH208 - names, and hundreds of them
     except OSError:
         return set()
-    return {int(entry) for entry in entries if entry.isdigit() and _session_of(int(entry)) == leader}
+    return {int(entry) for entry in entries if entry.isdigit() and _session_id(int(entry)) == leader}
 
 
-def _session_of(pid: int) -> int:
+def _session_id(pid: int) -> int:
     try:
         return os.getsid(pid)
     except OSError:
         return -1
 
 
-def _pidfd(pid: int) -> Optional[int]:
-    """Readable when *pid* ends; None where kernel or sandbox has no such thing: the closed socket tells then."""
+def _open_pidfd(pid: int) -> Optional[int]:
+    """Return a descriptor that is readable when *pid* ends; None where there is none, and the socket closes instead."""
     try:
         return os.pidfd_open(pid)
     except OSError:

@@ -1,4 +1,4 @@
-"""A worker as the state of its manager knows it."""
+"""State of one worker, as `cnflow.manager.state` keeps it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """One of a manager's workers."""
+    """One process of a worker; its successor has a new `Worker`."""
 
-    __slots__ = ("cancelled", "functions", "given", "is_restarted", "killed_for", "ready", "since", "tasks")
+    __slots__ = (
+        "cancelled",
+        "functions",
+        "is_ready",
+        "is_restarted",
+        "overdue_task",
+        "task_started_at",
+        "tasks",
+        "tasks_sent",
+    )
 
     def __init__(self) -> None:
-        self.ready = False
-        self.is_restarted = False  # by us, while it did nothing
-        self.tasks: deque[TaskParcel] = deque()  # written to its pipe, first one runs
-        self.functions: set[FunctionId] = set()
-        self.given = 0
-        self.since = Seconds(0.0)  # its first task runs
-        self.cancelled: set[int] = set()  # ids of those among its tasks that are to be stopped
-        self.killed_for: Optional[int] = None  # id of the task that did not stop
+        self.is_ready = False
+        self.is_restarted = False  # it was idle and was killed by the manager
+        self.tasks: deque[TaskParcel] = deque()  # written to its pipe and not ended; the first one runs
+        self.functions: set[FunctionId] = set()  # written to its pipe
+        self.tasks_sent = 0
+        self.task_started_at = Seconds(0.0)
+        self.cancelled: set[int] = set()  # ids of its tasks that it was ordered to stop
+        self.overdue_task: Optional[int] = None  # id of the task that did not stop, and for which it was killed

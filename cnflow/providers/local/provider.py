@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ from cnflow.ids import NativeId
 from cnflow.libraries import holds_libraries
 from cnflow.model.block import BlockState, BlockStatus
 from cnflow.providers._shared import process_sessions
+from cnflow.providers._shared.block_end import block_end
 from cnflow.providers._shared.exit_status import ending
 from cnflow.providers.local.shell import after
 from cnflow.units import Seconds
@@ -55,6 +57,7 @@ class LocalBackend:
         self._cache_dir = cache_dir
         self._root = root
         self._children: dict[NativeId, _Child] = {}
+        self._job_start = time.time()  # of a batch job that the driver may run in, as near as is known
 
     def endpoint_hosts(self) -> Collection[str]:
         """None: a socket file will do."""
@@ -79,6 +82,7 @@ class LocalBackend:
         _refuse(request.image, self._settings.nodes_per_block)
         command, mark = self._command(), uuid.uuid4().hex
         environment = {**self._environment(), process_sessions.MARK: mark}
+        environment |= block_end(environment, self._job_start)
         settings_file = _private_file(request.manager.to_json())
         try:
             with request.log_file.open("ab") as log:

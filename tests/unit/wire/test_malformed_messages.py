@@ -75,7 +75,7 @@ def test_negative_frame_count_is_malformed_although_the_sum_is_right():
 
 def test_task_without_its_function_is_malformed():
     with pytest.raises(msg.MALFORMED):
-        Manager(1, Prefetch(0), "3.11", "here").work([], [(msg.Task(1, b"f", b""), ())])
+        Manager(1, Prefetch(0), "3.11", "here").on_work([], [(msg.Task(1, b"f", b""), ())])
 
 
 def test_oversized_result_is_replaced_by_an_error():

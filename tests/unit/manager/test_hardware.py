@@ -7,7 +7,7 @@ from cnflow.manager.node import hardware
 
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
-    """Put a command of that name, which does what the script says, where the real one would be found."""
+    """Put a command ``nvidia-smi`` with the given script into an otherwise empty PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def make(script):
@@ -19,26 +19,26 @@ def nvidia_smi(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("nvidia_smi")
-def test_without_nvidias_tool_there_are_no_cuda_devices():
-    assert hardware.cuda_devices() == 0
+def test_no_cuda_devices_are_counted_without_nvidia_smi():
+    assert hardware.cuda_device_count() == 0
 
 
-def test_cuda_devices_are_counted_without_their_slices(nvidia_smi):
+def test_mig_slices_are_not_counted_as_cuda_devices(nvidia_smi):
     nvidia_smi('[ "$1" = -L ] && echo "GPU 0: A100 (UUID: a)\n  MIG 1g.5gb Device 0: (UUID: b)\nGPU 1: A100 (UUID: c)"')
-    assert hardware.cuda_devices() == 2
+    assert hardware.cuda_device_count() == 2
 
 
-def test_a_tool_that_fails_tells_nothing_and_is_logged(nvidia_smi, caplog):
+def test_a_failure_of_nvidia_smi_is_logged_and_counts_no_devices(nvidia_smi, caplog):
     nvidia_smi("echo no driver >&2; exit 9")
-    assert hardware.cuda_devices() == 0
-    assert "nvidia-smi does not tell how many devices there are" in caplog.text
+    assert hardware.cuda_device_count() == 0
+    assert "cannot count CUDA devices, nvidia-smi failed" in caplog.text
 
 
-def test_what_is_started_keeps_to_the_cores_and_we_do_not():
+def test_the_core_affinity_of_the_manager_is_restored():
     before = os.sched_getaffinity(0)
     core = max(before)
-    with hardware.keeping_to([core]):
+    with hardware.core_affinity([core]):
         assert os.sched_getaffinity(0) == {core}
     assert os.sched_getaffinity(0) == before
-    with hardware.keeping_to([]):
+    with hardware.core_affinity([]):
         assert os.sched_getaffinity(0) == before

@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.manager.node.oom import OutOfMemory
+from cnflow.manager.node.oom import OomWatch
 
 CASES = {
     "first version, outside": ("4:memory:/job\n0::/\n", "memory/job", "memory.oom_control", "memory.limit_in_bytes"),
@@ -23,32 +23,32 @@ def group(request, tmp_path):
     return tmp_path, place / counter, place / limit
 
 
-def test_what_happened_before_it_looked_is_nobodys_cause(group):
+def test_kills_before_the_start_of_the_watch_are_ignored(group):
     root, _, _ = group
-    assert OutOfMemory(root).cause() == ""
+    assert OomWatch(root).take_cause() == ""
 
 
-def test_each_kill_explains_one_end_and_names_the_limit(group):
+def test_each_kill_explains_one_exit_and_names_the_limit(group):
     root, counter, _ = group
-    watch = OutOfMemory(root)
+    watch = OomWatch(root)
     counter.write_text("under_oom 0\noom_kill 5\n")
-    causes = [watch.cause() for _ in range(3)]
+    causes = [watch.take_cause() for _ in range(3)]
     assert causes == ["out of memory (OOM): the kernel killed it, since its block may use 200 MiB"] * 2 + [""]
 
 
 @pytest.mark.parametrize("limit", ["max\n", "9223372036854771712\n"])
-def test_without_a_limit_it_was_the_machines_memory(group, limit):
+def test_a_kill_without_a_limit_is_blamed_on_the_memory_of_the_machine(group, limit):
     root, counter, file = group
-    watch = OutOfMemory(root)
+    watch = OomWatch(root)
     counter.write_text("oom_kill 4\n")
     file.write_text(limit)
-    assert watch.cause().endswith("since the machine had none left")
+    assert watch.take_cause().endswith("since the machine had none left")
 
 
-def test_without_groups_the_machine_is_asked_and_without_that_nobody(tmp_path):
+def test_the_counter_of_the_machine_is_read_where_there_are_no_control_groups(tmp_path):
     (tmp_path / "proc").mkdir()
-    assert OutOfMemory(tmp_path).cause() == ""
+    assert OomWatch(tmp_path).take_cause() == ""
     (tmp_path / "proc/vmstat").write_text("oom_kill 5\n")
-    watch = OutOfMemory(tmp_path)
+    watch = OomWatch(tmp_path)
     (tmp_path / "proc/vmstat").write_text("oom_kill 6\n")
-    assert "OOM" in watch.cause()
+    assert "OOM" in watch.take_cause()
