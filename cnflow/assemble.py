@@ -7,34 +7,24 @@ import itertools
 import logging
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnflow import __version__, logs, usage_tracking
-from cnflow.blocks.callbacks import Scaling
-from cnflow.config import (
-    Config,
-    ExecutorSettings,
-    HighThroughputExecutor,
-    ProviderSettings,
-    ThreadPoolExecutor,
-)
-from cnflow.config.providers import without_images
-from cnflow.config.registry import EXECUTORS, PROVIDERS
-from cnflow.config.registry import load as load_class
+from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
+from cnflow.config.registry import backend_of
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
 from cnflow.dataflow.executor_factory import NewExecutor
 from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.dataflow.task_record import TaskRecord
-from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.errors import ConfigurationError
 from cnflow.ids import RunId
+from cnflow.interfaces import RunContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cnflow.dataflow.launching import FirstLookUp
-    from cnflow.interfaces import Executor, Provider
+    from cnflow.interfaces import Executor
 
 logger = logging.getLogger(__name__)
 
@@ -126,53 +116,67 @@ def new_graph(
         ConfigurationError: as `new_run`.
     """
     config = config.copied()
-    run = RunId(uuid.uuid4().hex[:12])
-    run_dir = make_run_dir(Path(config.run_dir))
     if config.ignore_images:
-        config.executors = [_on_the_bare_node(executor) for executor in config.executors]
-    factory = _ExecutorFactory(config, run, run_dir)
-    new = [factory.make(executor) for executor in config.executors]
+        config.executors = [executor.without_images() for executor in config.executors]
+    run_dir = make_run_dir(Path(config.run_dir))
+    run = RunContext(RunId(uuid.uuid4().hex[:12]), run_dir, config.strategy, config.max_idletime)
+    factory = RunExecutors(config, run)
+    new = [factory.make(settings) for settings in config.executors]
     return TaskGraph(
         config=config,
         run_dir=run_dir,
         executors=[executor for _, executor in new if executor is not None],
         routes=[route for route, _ in new],
         factory=factory,
-        results=_known_results(config, run_dir),
+        results=_result_cache(config, run_dir),
         record_class=record_class,
         look_up_first=look_up_first,
     )
 
 
-class _ExecutorFactory:
-    """Makes the executors of one run; see `cnflow.dataflow.executor_factory`."""
+class RunExecutors:
+    """Makes the executors of one run; see `cnflow.dataflow.executor_factory`.
 
-    def __init__(self, config: Config, run: RunId, run_dir: Path) -> None:
+    Args:
+        config: of the run; not changed.
+        run: handed to each executor.
+    """
+
+    def __init__(self, config: Config, run: RunContext) -> None:
         self._config = config
         self._run = run
-        self._run_dir = run_dir
-        self._scaling = Scaling(config.strategy, config.max_idletime)
         self._settings: dict[str, ExecutorSettings] = {}
+        """By label, those of templates included."""
 
     def make(self, settings: ExecutorSettings) -> NewExecutor:
-        settings = settings.model_copy(deep=True)
+        """Make the executor of a copy of *settings*.
+
+        Raises:
+            ConfigurationError: *settings* cannot work, or packages that they need are not installed.
+        """
+        copied = settings.copied()
         if self._config.ignore_images:
-            settings = _on_the_bare_node(settings)
-        self._settings[settings.label] = settings
-        is_template = _needs_image(settings) and not settings.image
-        return NewExecutor(_place(settings), None if is_template else self._live(settings))
+            copied = copied.without_images()
+        self._settings[copied.label] = copied
+        route = RoutableExecutor(copied.label, copied.image, copied.runs_images, copied.is_cloneable)
+        is_template = copied.runs_images and not copied.image
+        return NewExecutor(route, None if is_template else self._live(copied))
 
     def clone(self, template: str, image: str, label: str) -> Executor:
+        """Make an executor labelled *label* that runs *image*, otherwise with the settings of *template*."""
         return self._live(self._settings[template].model_copy(update={"image": image, "label": label}, deep=True))
 
     def make_joiner(self) -> Executor:
-        return _joiner(self._config)
+        """Make the executor for the functions of join apps."""
+        threads = self._config.internal_tasks_max_threads
+        return self._live(ThreadPoolExecutor(label=join_apps.LABEL, max_threads=threads))
 
     def _live(self, settings: ExecutorSettings) -> Executor:
-        return _executor(settings, self._run, self._run_dir, self._scaling)
+        live: Executor = backend_of(settings)(settings, self._run)
+        return live
 
 
-def _known_results(config: Config, run_dir: Path) -> ResultCache:
+def _result_cache(config: Config, run_dir: Path) -> ResultCache:
     if not config.checkpoint_files and not config.checkpoint_mode:
         return ResultCache(files_by_content=config.cache_files_by == "content")
     from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints  # noqa: PLC0415 - a database; most runs need none
@@ -181,60 +185,6 @@ def _known_results(config: Config, run_dir: Path) -> ResultCache:
     mode = config.checkpoint_mode
     checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
     return ResultCache(earlier, checkpointer, files_by_content=config.cache_files_by == "content")
-
-
-def _joiner(config: Config) -> Executor:
-    """The executor for the functions of join apps."""
-    from cnflow.executors.threads.executor import ThreadPoolBackend  # noqa: PLC0415 - most runs join nothing, and none waits for its import
-
-    return ThreadPoolBackend(ThreadPoolExecutor(label=join_apps.LABEL, max_threads=config.internal_tasks_max_threads))
-
-
-def _on_the_bare_node(executor: ExecutorSettings) -> ExecutorSettings:
-    """*executor* without its image; containers become as many blocks of plain processes on this machine."""
-    if not _needs_image(executor):
-        return executor.model_copy(update={"image": ""})
-    assert isinstance(executor, HighThroughputExecutor)  # no other executor has a provider
-    return executor.model_copy(update={"image": "", "provider": without_images(executor.provider)})
-
-
-def _needs_image(executor: ExecutorSettings) -> bool:
-    if not isinstance(executor, HighThroughputExecutor):
-        return False
-    return executor.provider.traits().runs_images
-
-
-def _place(executor: ExecutorSettings) -> RoutableExecutor:
-    return RoutableExecutor(
-        executor.label, executor.image, _needs_image(executor), isinstance(executor, HighThroughputExecutor)
-    )
-
-
-def _executor(settings: ExecutorSettings, run: RunId, run_dir: Path, scaling: Scaling) -> Executor:
-    live = load_class(_backend(settings.kind, "executor"), f"The executor {settings.kind!r}")
-    if isinstance(settings, HighThroughputExecutor):
-        made: Executor = live(settings, _provider_maker(settings.provider), run, run_dir, scaling)
-    else:
-        made = live(settings)
-    return made
-
-
-def _provider_maker(settings: ProviderSettings) -> Callable[[], Provider]:
-    live = _live_provider(settings)
-    return lambda: live(settings)
-
-
-def _live_provider(settings: ProviderSettings) -> Any:  # noqa: ANN401 - the class named in the registry
-    if settings.kind not in PROVIDERS:
-        raise UnknownNameError("provider", settings.kind, PROVIDERS)
-    backend = PROVIDERS[settings.kind]
-    return load_class(backend.live, f"The provider {settings.kind!r}", backend.extra)
-
-
-def _backend(kind: str, what: str) -> str:
-    if kind not in EXECUTORS:
-        raise UnknownNameError(what, kind, EXECUTORS)
-    return EXECUTORS[kind].live
 
 
 def make_run_dir(parent: Path) -> Path:

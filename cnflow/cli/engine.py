@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.config.providers import DockerProvider
-from cnflow.config.registry import PROVIDERS
 from cnflow.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_EXTRA = PROVIDERS["docker"].extra
+_EXTRA = DockerProvider.extra
 
 
 class Engine(NamedTuple):

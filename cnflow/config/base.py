@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 class Settings(BaseModel):
     """Base of everything a user writes into a `Config`. A value: printable, comparable, never live."""
+
+    backend: ClassVar[str | Callable[..., Any]] = ""
+    """Live half of the settings: ``module:Class``, imported on use, or the class itself; empty where there is none."""
+
+    extra: ClassVar[str] = ""
+    """Extra of cnflow that installs the packages which the live half imports; empty needs none."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=False, defer_build=True)
 

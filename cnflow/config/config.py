@@ -11,19 +11,13 @@ from cnflow.addresses import host_and_port
 from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logging import LogConfig
-from cnflow.config.registry import EXECUTORS, LOGS, parse_kind
+from cnflow.config.registry import EXECUTORS, LOGS
 from cnflow.text import did_you_mean
 from cnflow.units import seconds_of_period
 
-_AnyLogConfig = Annotated[
-    SerializeAsAny[LogConfig],
-    BeforeValidator(lambda value: parse_kind(value, LOGS, "log configuration")),
-]
+_AnyLogConfig = Annotated[SerializeAsAny[LogConfig], BeforeValidator(LOGS.parse)]
 RetryHandler = Callable[[BaseException, Any], float]
-_AnyExecutor = Annotated[
-    SerializeAsAny[ExecutorSettings],
-    BeforeValidator(lambda value: parse_kind(value, EXECUTORS, "executor")),
-]
+_AnyExecutor = Annotated[SerializeAsAny[ExecutorSettings], BeforeValidator(EXECUTORS.parse)]
 
 
 STRATEGIES = ("none", "simple", "htex_auto_scale")

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from cnflow.config.executors import ExecutorSettings
+from cnflow.config.logging import LogConfig
+from cnflow.config.providers import ProviderSettings
+from cnflow.config.registry import EXECUTORS, LOGS, PROVIDERS, Registry
 from cnflow.config.staging import table_of
 from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.interfaces.staging import Staging
@@ -94,7 +98,25 @@ def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - one of the plain
 
 
 def _plain_model(model: BaseModel, where: str) -> dict[str, object]:
+    _refuse_unregistered(model, where)
     return {name: _plain(getattr(model, name), f"{where}.{name}") for name in _options(model)}
+
+
+def _refuse_unregistered(model: BaseModel, where: str) -> None:
+    """Refuse settings whose kind a file cannot name, since no package registers their class."""
+    for base, registry in _SEAMS.items():
+        if isinstance(model, base) and not registry.holds(model, model.kind):
+            raise ConfigurationError(
+                f"{where} is a {type(model).__name__} of kind {model.kind!r}, which only Python can say: keep this "
+                f"configuration in a .py file, or register the class by an entry point of the group {registry.group}."
+            )
+
+
+_SEAMS: Mapping[type[ExecutorSettings | LogConfig | ProviderSettings], Registry[Any]] = {
+    ExecutorSettings: EXECUTORS,
+    LogConfig: LOGS,
+    ProviderSettings: PROVIDERS,
+}
 
 
 def _options(model: BaseModel) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.config.base import Settings
-from cnflow.config.providers import LocalProvider, ProviderSettings
-from cnflow.config.registry import PROVIDERS, parse_kind
+from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
+from cnflow.config.registry import PROVIDERS
 from cnflow.config.staging import AnyStaging
 from cnflow.tasks.core_lists import parse_core_list
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -19,7 +22,11 @@ AcceleratorName = Annotated[str, Field(min_length=1)]
 
 
 class ExecutorSettings(Settings):
-    """What every executor has. Subclass it for an executor of your own."""
+    """Options of every executor. Subclass it for an executor of your own.
+
+    The subclass has a `kind` of its own and a `backend`, which is called as ``backend(settings, run)`` with the
+    settings and a `cnflow.interfaces.RunContext`, and returns a `cnflow.interfaces.Executor`.
+    """
 
     kind: str
     label: str = Field(pattern=LABEL)
@@ -35,6 +42,20 @@ class ExecutorSettings(Settings):
     working_dir: str | None = None
     """Folder under which copies of files go, in ``staged/``; None is the run's folder."""
 
+    @property
+    def runs_images(self) -> bool:
+        """Workers run in containers: without an image the executor is the template of executors for images."""
+        return False
+
+    @property
+    def is_cloneable(self) -> bool:
+        """An executor for another image can be made by setting `image` in a copy of the settings."""
+        return False
+
+    def without_images(self) -> Self:
+        """The same executor on the bare node."""
+        return self.model_copy(update={"image": ""})
+
     @field_validator("working_dir", mode="before")
     @classmethod
     def _a_path_is_written_as_text(cls, value: object) -> object:
@@ -44,6 +65,7 @@ class ExecutorSettings(Settings):
 class ThreadPoolExecutor(ExecutorSettings):
     """Runs tasks in threads of the driver itself: no start-up, no pickling, one interpreter lock."""
 
+    backend: ClassVar[str] = "cnflow.executors.threads.executor:ThreadPoolBackend"
     kind: Literal["threads"] = "threads"
     label: str = Field(default="threads", pattern=LABEL)
     image: Literal[""] = ""
@@ -54,6 +76,7 @@ class ThreadPoolExecutor(ExecutorSettings):
 class HighThroughputExecutor(ExecutorSettings):
     """Runs tasks in worker processes of blocks that a provider starts: one manager per node, one process per worker."""
 
+    backend: ClassVar[str] = "cnflow.executors.high_throughput.factory:make_backend"
     kind: Literal["high_throughput"] = "high_throughput"
     label: str = Field(default="htex", pattern=LABEL)
     provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
@@ -121,13 +144,27 @@ class HighThroughputExecutor(ExecutorSettings):
     """Folder on the node in which workers start; None is the driver's own, or in a container the image's WORKDIR.
     Copies of files go under it, in ``staged/``; with None on the bare node, under the run's folder."""
 
+    @property
+    def runs_images(self) -> bool:
+        """Blocks are containers."""
+        return self.provider.traits().runs_images
+
+    @property
+    def is_cloneable(self) -> bool:
+        """Always: the image is that of the blocks."""
+        return True
+
+    def without_images(self) -> Self:
+        """The same executor; as many blocks of plain processes on this machine in place of containers."""
+        return self.model_copy(update={"image": "", "provider": without_images(self.provider)})
+
     @field_validator("provider", mode="before")
     @classmethod
     def _provider_by_kind(cls, value: object) -> object:
         if isinstance(value, (str, type)):
             name = value if isinstance(value, str) else value.__name__
             raise ValueError(f"a provider is made, such as provider=DockerProvider(); {name!r} only names one")  # noqa: TRY004 - pydantic wants ValueError
-        return parse_kind(value, PROVIDERS, "provider")
+        return PROVIDERS.parse(value)
 
     @field_validator("available_accelerators", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -85,6 +85,7 @@ class ProviderSettings(Settings):
 class LocalProvider(ProviderSettings):
     """Blocks are plain processes on this machine, no container around them."""
 
+    backend: ClassVar[str] = "cnflow.providers.local.provider:LocalBackend"
     kind: Literal["local"] = "local"
     python: str | None = None
     """Path of the interpreter that runs the workers: Python 3.9 or newer with nothing installed; None is this one."""
@@ -111,6 +112,8 @@ GpuRequest = Annotated[int, Field(ge=-1)] | list[str] | None
 class DockerProvider(ProviderSettings):
     """Blocks are containers of a Docker engine (``pip install 'cnflow[docker]'``), here or remote."""
 
+    backend: ClassVar[str] = "cnflow.providers.docker:DockerBackend"
+    extra: ClassVar[str] = "docker"
     kind: Literal["docker"] = "docker"
     host: str | None = None
     """Engine to use, e.g. ``ssh://me@big``; None follows DOCKER_HOST and then the local socket."""

@@ -1,8 +1,22 @@
-"""Seams: what an executor, a provider and a staging promise. Implement one of these to extend cnflow."""
+"""Seams: the promises of executors, providers, stagings and their helpers. Implement one of them to extend cnflow."""
 
-from cnflow.interfaces.executor import Executor, Report
+from cnflow.interfaces.channel import Channel
+from cnflow.interfaces.executor import Executor, Report, RunContext
 from cnflow.interfaces.introspection import Introspectable
+from cnflow.interfaces.launcher import Launcher
 from cnflow.interfaces.provider import Provider
+from cnflow.interfaces.sink import Sink
 from cnflow.interfaces.staging import DataManager, Staging
 
-__all__ = ["DataManager", "Executor", "Introspectable", "Provider", "Report", "Staging"]
+__all__ = [
+    "Channel",
+    "DataManager",
+    "Executor",
+    "Introspectable",
+    "Launcher",
+    "Provider",
+    "Report",
+    "RunContext",
+    "Sink",
+    "Staging",
+]

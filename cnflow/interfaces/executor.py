@@ -1,16 +1,29 @@
-"""The seam between the dataflow kernel and whatever runs tasks."""
+"""Seam between the dataflow kernel and the things that run tasks.
+
+The life of an executor, and of the tasks in it::
+
+    backend(settings, run) ──> made ──start(report)──> running ──shutdown()──> ended
+                                 └────────────────shutdown()────────────────────^
+
+    submit([task]) ──> waiting ──> running ──> report([outcome])     exactly once for each task, whichever comes first:
+                          └───────────┴── cancel ──> report([CancelledError])
+                          └───────────┴── shutdown ──> report([ExecutorClosedError])
+
+`cnflow.testing.contracts.ExecutorContract` tests an implementation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cnflow.model.task import Outcome, TaskToRun
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from pathlib import Path
 
-    from cnflow.ids import TaskId
+    from cnflow.ids import RunId, TaskId
     from cnflow.interfaces.staging import Staging
     from cnflow.model.status import ExecutorStatus
 
@@ -18,45 +31,63 @@ Report = Callable[[Sequence[Outcome]], None]
 """Called with the outcomes of many tasks at once, from any thread; returns soon and never raises."""
 
 
+class RunContext(NamedTuple):
+    """The run that an executor is made for, with the options of `Config` that concern blocks."""
+
+    run: RunId
+    """Label of everything that the run makes outside the driver."""
+
+    run_dir: Path
+    """Folder of the run; an executor keeps its logs in ``LABEL/`` below it."""
+
+    strategy: str | Callable[[Any], Any] = "simple"
+    """As `Config.strategy`."""
+
+    max_idletime: float = 120.0
+    """Seconds, as `Config.max_idletime`."""
+
+
 class Executor(Protocol):
-    """Runs tasks. Live: made by `cnflow.assemble` from its settings, used once."""
+    """Runs tasks. Live: made by ``settings.backend(settings, run)``, used once."""
 
     label: str
     image: str
-    """The image that its tasks run in; empty on the bare node."""
+    """Image that the tasks run in; empty on the bare node."""
 
     digest: Future[str]
-    """What `image` stands for, done once that is known: empty on the bare node, and where it cannot be known, as when
-    the image cannot be had; never an error, and done at the latest by `shutdown`."""
+    """Digest of `image`, done once it is known and at the latest by `shutdown`; never an error.
+
+    Empty on the bare node, and where the digest cannot be known, as when the image cannot be pulled.
+    """
 
     storage_access: list[Staging] | None
-    """What brings its tasks their files, the first that can; None is `cnflow.staging.default_staging`."""
+    """Stagings for the files of the tasks: the first that can move a file does. None is `default_staging`."""
 
     working_dir: str
-    """Folder on its nodes under which staged files go; empty lets `cnflow.dataflow.file_staging` choose."""
+    """Folder on the nodes under which staged files go; empty lets `cnflow.dataflow.file_staging` choose."""
 
     def start(self, report: Report) -> None:
         """Begin, without waiting for resources: tasks may be submitted at once.
 
-        What goes wrong later (no engine, no such image) is reported as the outcome of each submitted task.
+        A later failure (no engine, no such image) is reported as the outcome of each submitted task.
         """
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
         """Take *tasks* over; each is reported exactly once. Safe from any thread, never blocks on the network."""
 
     def cancel(self, tasks: Collection[TaskId]) -> None:
-        """Ask that *tasks* be stopped, wherever they are. Safe from any thread, never blocks on the network.
+        """Stop *tasks*, wherever they are. Safe from any thread, never blocks on the network.
 
-        Each is still reported exactly once, perhaps before this returns: with `concurrent.futures.CancelledError` as
-        its error if it was stopped, or as it ended if it was faster. An id that is not here is passed over: it was
-        reported before, or `submit` has not returned for it yet.
+        Each task is still reported exactly once, perhaps before this returns: with
+        `concurrent.futures.CancelledError` as its error if it was stopped, or as it ended if it was faster. An unknown
+        id is ignored: its task was reported before, or `submit` has not returned for it yet.
         """
 
     def status(self) -> ExecutorStatus:
-        """How it is doing now. Safe from any thread."""
+        """Blocks, managers and workers at this moment. Safe from any thread."""
 
     def shutdown(self) -> None:
-        """End every thread, process, container and socket it made; what is unfinished is reported as an error.
+        """End every thread, process, container and socket of the executor; report unfinished tasks as errors.
 
-        Can be called twice, and on an executor that did not start.
+        Can be called twice, and on an executor that was not started.
         """

@@ -1,4 +1,9 @@
-"""What an executor may tell of itself while it works, for people who wonder why nothing happens."""
+"""Seam for questions about a running executor: why does nothing happen, and where?
+
+::
+
+    cnflow blocks ──> run ──> block_reports()           cnflow explain 7 ──> run ──> explain_task(7)
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,13 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Introspectable(Protocol):
-    """An executor that can be asked more than its `status`. Safe from any thread; may take seconds."""
+    """An executor that can answer more than `Executor.status`. Safe from any thread; may take seconds."""
 
     def block_reports(self) -> list[BlockReport]:
-        """Its blocks, those that are only wanted so far included."""
+        """Every block, including those that are requested and not started yet."""
 
     def explain_task(self, task: TaskId) -> list[str]:
         """Sentences on where *task* is and what it waits for; empty if the executor does not have it.
 
-        The first goes on after the task's name: ``waits for a thread ...``.
+        The first sentence goes on after the task's name: ``waits for a thread ...``.
         """

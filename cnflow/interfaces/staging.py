@@ -5,18 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
+    from pathlib import Path
 
-    from cnflow.dataflow import DataFlowKernel
+    from cnflow.interfaces.executor import Executor
     from cnflow.model.file import File
 
 
-class DataManager(Protocol):
-    """What a staging may use of the run."""
+class StagingRun(Protocol):
+    """The part of a run that a staging may look at."""
 
-    dfk: DataFlowKernel
-    """The run itself."""
+    @property
+    def run_dir(self) -> Path:
+        """Folder of the run's logs and records."""
+
+    @property
+    def executors(self) -> Mapping[str, Executor]:
+        """The live executors by label."""
+
+
+class DataManager(Protocol):
+    """Services of a run for its stagings."""
+
+    @property
+    def dfk(self) -> StagingRun:
+        """The run itself."""
 
     def place(self, executor: str, name: str) -> str:
         """A path for a copy where tasks of *executor* run: no other file has it, and its last part is *name*.

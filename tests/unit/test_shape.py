@@ -12,7 +12,7 @@ import pytest
 
 import cnflow
 from cnflow.config import Settings
-from cnflow.config.registry import EXECUTORS, PROVIDERS, load
+from cnflow.config.registry import ALL, LOGS, backend_of
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cnflow"
@@ -113,15 +113,18 @@ def _as_ruff_sorts(name):
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
-@pytest.mark.parametrize(("registry", "what"), [(PROVIDERS, "provider"), (EXECUTORS, "executor")], ids=["p", "e"])
-def test_every_registered_name_has_settings_of_that_kind_a_live_half_and_an_extra(registry, what):
-    extras = set(metadata.metadata("cnflow").get_all("Provides-Extra") or [])
-    for name, backend in registry.items():
-        settings = load(backend.settings, what)
-        assert issubclass(settings, Settings)
-        assert settings.model_fields["kind"].default == name
-        assert callable(load(backend.live, what, backend.extra))
-        assert backend.extra in {"", *extras}
+KINDS = [(registry, kind) for registry in ALL for kind in registry.built_in]
+
+
+@pytest.mark.parametrize(("registry", "kind"), KINDS, ids=[f"{registry.noun}-{kind}" for registry, kind in KINDS])
+def test_built_in_backend_has_its_kind_a_live_half_and_an_extra_of_the_package(registry, kind):
+    settings = registry.find(kind)
+    assert registry.kind_of(settings) == kind
+    if issubclass(settings, Settings):
+        extras = set(metadata.metadata("cnflow").get_all("Provides-Extra") or [])
+        assert settings.model_fields["kind"].default == kind
+        assert settings.extra in {"", *extras}
+        assert registry is LOGS or callable(backend_of(settings()))
 
 
 def test_the_extra_all_holds_every_extra_but_those_for_builders():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cnflow.config import ThreadPoolExecutor
     from cnflow.ids import TaskId
-    from cnflow.interfaces import Report
+    from cnflow.interfaces import Report, RunContext
     from cnflow.model.status import BlockReport
 
 
@@ -37,7 +37,7 @@ class ThreadPoolBackend:
 
     image = ""
 
-    def __init__(self, settings: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: ThreadPoolExecutor, _run: RunContext | None = None) -> None:
         self.label = settings.label
         self.digest: Future[str] = Future()
         self.digest.set_result("")

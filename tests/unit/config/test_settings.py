@@ -17,8 +17,7 @@ from cnflow.config import (
     Settings,
     ThreadPoolExecutor,
 )
-from cnflow.config.registry import Backend, load
-from cnflow.errors import ConfigurationError, MissingExtraError, UnknownNameError
+from cnflow.errors import ConfigurationError, UnknownNameError
 
 ALL = [Config, ThreadPoolExecutor, HighThroughputExecutor, LocalProvider, DockerProvider]
 FULL = Config(
@@ -154,17 +153,6 @@ def test_a_provider_of_the_users_own_can_be_passed_as_an_object():
 def test_settings_print_as_they_are_written():
     printed = repr(ThreadPoolExecutor(label="a"))
     assert printed.startswith("ThreadPoolExecutor(kind='threads', label='a', image='', storage_access=")
-
-
-def test_a_backend_whose_package_is_missing_names_the_extra():
-    backend = Backend("cnflow.config:LocalProvider", "a_package_of_nobody.at_all:Blocks", "docker")
-    with pytest.raises(MissingExtraError, match=r"pip install 'cnflow\[docker\]'"):
-        load(backend.live, "The provider 'x'", backend.extra)
-
-
-def test_a_module_of_ours_that_is_missing_is_not_blamed_on_an_extra():
-    with pytest.raises(ModuleNotFoundError, match=r"cnflow\.nowhere"):
-        load("cnflow.nowhere:Blocks", "The provider 'x'", "docker")
 
 
 def test_settings_of_two_kinds_are_never_equal():

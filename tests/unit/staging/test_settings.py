@@ -4,7 +4,7 @@ import pytest
 
 from cnflow.config import Config, load_config
 from cnflow.config.dump import to_json, to_toml, to_yaml
-from cnflow.config.registry import STAGINGS, load
+from cnflow.config.registry import STAGINGS
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.interfaces import Staging
@@ -46,7 +46,7 @@ def test_a_staging_of_the_users_is_for_python_alone():
     ("table", "error", "said"),
     [
         ({"kind": "htpt"}, UnknownNameError, "No staging is called 'htpt'. Did you mean 'http'"),
-        ({"timeout": 1}, ConfigurationError, "does not say its kind"),
+        ({"timeout": 1}, ConfigurationError, "has no kind. Add one of: file, ftp"),
         ({"kind": "http", "timout": 1}, ConfigurationError, "no option 'timout'. Did you mean 'timeout'"),
         ({"kind": "http", "tries": 0}, ConfigurationError, "tries at least 1"),
         ("http", ConfigurationError, "storage_access"),
@@ -57,9 +57,9 @@ def test_what_is_no_staging_is_refused_with_what_to_do(table, error, said):
         ThreadPoolExecutor(storage_access=[table])
 
 
-@pytest.mark.parametrize("kind", STAGINGS)
+@pytest.mark.parametrize("kind", STAGINGS.kinds())
 def test_every_kind_is_a_staging_that_is_made_without_arguments(kind):
-    assert isinstance(load(STAGINGS[kind], kind)(), Staging)
+    assert isinstance(STAGINGS.find(kind)(), Staging)
 
 
 def test_a_folder_may_be_a_path(tmp_path):

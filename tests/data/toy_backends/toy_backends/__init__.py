@@ -1,0 +1,1 @@
+"""Backends for cnflow, as somebody else would write them."""
