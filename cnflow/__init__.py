@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnflow.config import Config
     from cnflow.dataflow import DataFlowKernel
     from cnflow.dataflow.call_options import AUTO_LOGNAME
+    from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
     from cnflow.logs import set_file_logger, set_stream_logger
     from cnflow.model.file import File
     from cnflow.model.resources import Resources
@@ -33,6 +34,8 @@ __all__ = [
     "bash_app",
     "clear",
     "dfk",
+    "get_all_checkpoints",
+    "get_last_checkpoint",
     "join_app",
     "load",
     "python_app",
@@ -52,6 +55,8 @@ _HOMES = {
     "bash_app": "cnflow.apps",
     "clear": "cnflow.assemble",
     "dfk": "cnflow.assemble",
+    "get_all_checkpoints": "cnflow.dataflow.memo.checkpoint_paths",
+    "get_last_checkpoint": "cnflow.dataflow.memo.checkpoint_paths",
     "join_app": "cnflow.apps",
     "load": "cnflow.assemble",
     "python_app": "cnflow.apps",

@@ -37,6 +37,17 @@ if TYPE_CHECKING:
 _READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}  # the last since 3.12
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
 _CODE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, functools.partial)
+_MODULES_OF_0_1 = {
+    "cnflow.compat.parsl.utils": "cnflow.utils",
+    "cnflow.config.logging": "cnflow.config.logs",
+    "cnflow.dataflow.futures.app_future": "cnflow.dataflow.futures",
+    "cnflow.dataflow.futures.data_future": "cnflow.dataflow.data_futures",
+    "cnflow.dataflow.memo.checkpoint_paths": "cnflow.checkpoints",
+    "cnflow.staging.file": "cnflow.staging.files",
+}
+"""Modules of public names that have moved since version 0.1. Keys hold the old name, so that a cached function which
+uses such a name keeps its results."""
+
 _seen: ContextVar[dict[int, int] | None] = ContextVar("seen", default=None)
 """Functions and classes met in this walk, numbered: each is looked into once, so that a walk ends and stays short."""
 
@@ -63,7 +74,7 @@ def _of_function(function: FunctionType, output_ref: bool = False) -> bytes:
     if not _is_installed(function.__module__, function.__code__.co_filename):
         return id_of_function(function)
     wrapped = getattr(function, "__wrapped__", None)  # a package's decorator around the user's function
-    return encoded((function.__module__, function.__qualname__, wrapped))
+    return encoded((_module_in_keys(function.__module__), function.__qualname__, wrapped))
 
 
 @id_for_memo.register(CodeType)
@@ -99,7 +110,7 @@ def _of_module(module: ModuleType, output_ref: bool = False) -> bytes:
 
 @id_for_memo.register(type)
 def _of_class(cls: type, output_ref: bool = False) -> bytes:
-    name = (cls.__module__, cls.__qualname__)
+    name = (_module_in_keys(cls.__module__), cls.__qualname__)
     if _is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
         return encoded(name)
     return _once(cls, lambda: encoded((*name, cls.__bases__, dict(_members(cls)))))
@@ -185,6 +196,10 @@ def _once(obj: object, identify: Callable[[], bytes]) -> bytes:
         return identify()
     finally:
         _seen.reset(token)
+
+
+def _module_in_keys(module: str) -> str:
+    return _MODULES_OF_0_1.get(module, module)
 
 
 def _is_installed(module: str | None, filename: str | None) -> bool:
