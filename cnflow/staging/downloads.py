@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import ConfigurationError
 from cnflow.interfaces.staging import Staging
 from cnflow.staging.file_names import name_of
-from cnflow.tasks.staging.download import Patience
-from cnflow.tasks.staging.wrappers import Fetching, as_function, fetch_file
+from cnflow.tasks.staging.download import RetryPolicy
+from cnflow.tasks.staging.wrappers import FetchInputs, as_function, fetch_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,15 +47,15 @@ class _Download(Staging):
         return file.scheme in self.schemes
 
     @property
-    def _patience(self) -> Patience:
-        return Patience(self.timeout, self.tries, self.pause)
+    def _policy(self) -> RetryPolicy:
+        return RetryPolicy(self.timeout, self.tries, self.pause)
 
 
 class _SeparateDownload(_Download):
     def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
         """Fetch it in a task of its own."""
         file.local_path = dm.place(executor, name_of(file.url))
-        return dm.submit(executor, fetch_file, file, self._patience, after=parent_fut)
+        return dm.submit(executor, fetch_file, file, self._policy, after=parent_fut)
 
 
 class _InTaskDownload(_Download):
@@ -71,9 +71,9 @@ class _InTaskDownload(_Download):
         func: Callable[..., Any],
     ) -> Callable[..., Any]:
         """Fetch it, and all others of these schemes, before the task begins."""
-        if isinstance(func, Fetching) and func.schemes == self.schemes and func.patience == self._patience:
+        if isinstance(func, FetchInputs) and func.schemes == self.schemes and func.policy == self._policy:
             return as_function(func)
-        return as_function(Fetching(func, self.schemes, self._patience))
+        return as_function(FetchInputs(func, self.schemes, self._policy))
 
 
 class HTTPSeparateTaskStaging(_SeparateDownload):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnflow.errors import ConfigurationError, ZipAuthorityError
 from cnflow.interfaces.staging import Staging
 from cnflow.staging.file_names import safe_name
-from cnflow.tasks.staging.wrappers import MakingFolders, add_file, as_function, extract_file
+from cnflow.tasks.staging.wrappers import MakeOutputFolders, add_file, as_function, extract_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class ZipFileStaging(Staging):
         func: Callable[..., Any],
     ) -> Callable[..., Any]:
         """Make the folder that the task writes to."""
-        return as_function(func if isinstance(func, MakingFolders) else MakingFolders(func))
+        return as_function(func if isinstance(func, MakeOutputFolders) else MakeOutputFolders(func))
 
 
 def split(file: File) -> ZipPath:

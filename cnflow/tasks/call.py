@@ -1,4 +1,21 @@
-"""Runs an app's function and says how it ended; used in worker processes and in threads of the driver alike."""
+"""Runs the function of an app, and describes an exception for the wire.
+
+::
+
+    worker process, or thread of the driver
+      │
+      │  Call: kind, name, function, arguments, options          CallContext: how it is stopped, where sandboxes go
+      ▼
+    run_call ──Python or join app──> function(*args, **kwargs)
+      │      └─bash app────────────> shell.run_command: function ──> command line ──> process ──> exit code 0
+      ▼
+    check_outputs ──> value
+      │
+      └── exception, of the app or of cnflow ──> describe_exception ──> Raised, pickled by a worker
+
+Options of Python apps in workers (files for the output, environment, sandbox) are applied by `environment`, those of
+bash apps by `shell`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +32,11 @@ if TYPE_CHECKING:
 
 PYTHON = int(AppKind.PYTHON)
 BASH = int(AppKind.BASH)
-"""Plain numbers, as they travel; compared for every task."""
+"""Plain numbers, as on the wire; compared once per task, where an enum is slower."""
 
 
 class Call(NamedTuple):
-    """One call of an app, as whoever runs it sees it."""
+    """One call of an app, with its dependencies resolved."""
 
     kind: int
     name: str
@@ -30,75 +47,75 @@ class Call(NamedTuple):
 
 
 class CallContext(NamedTuple):
-    """Where a call is run."""
+    """Surroundings of a call."""
 
     control: Control
     sandbox: str = ""
-    """What the paths of sandboxes begin with; empty lets `cnflow.tasks.sandbox` choose."""
+    """Prefix of the paths of sandboxes; `cnflow.tasks.sandbox` chooses one if it is empty."""
 
 
 class Raised(NamedTuple):
-    """An exception as it travels: enough to show it where its class cannot be loaded."""
+    """An exception on the wire: enough to show it where its class cannot be loaded."""
 
     exception: bytes
-    """Pickled; empty when it cannot be."""
+    """Pickled; empty if it cannot be pickled."""
 
     type_name: str
     message: str
     traceback_text: str
-    """As Python prints it, from the user's function on; empty for errors that explain themselves."""
+    """As Python prints it, from the user's function on; empty for errors of cnflow, whose messages suffice."""
 
 
-def outputs_checked(what: Call, value: Any) -> Any:  # noqa: ANN401 - the user's value
-    """*value*, if every output that was promised is there.
+def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the user's value
+    """Run the app and return its result.
 
     Raises:
-        MissingOutputs: names those that are not.
+        Exception: any that the function raises; BashExitFailure or BashAppNoReturn for a bash app that fails.
     """
-    missing = [path for path in what.options.outputs if not os.path.exists(path)]  # noqa: PTH110 - pathlib is slow to import
+    if call.kind == BASH:
+        from cnflow.tasks.shell import run_command  # noqa: PLC0415 - most workers never run a shell
+
+        return run_command(call, context)
+    return call.function(*call.args, **call.kwargs)
+
+
+def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's value
+    """Return *value* if every file exists that the call names as an output.
+
+    Raises:
+        MissingOutputs: names those that do not exist.
+    """
+    missing = [path for path in call.options.outputs if not os.path.exists(path)]  # noqa: PTH110 - pathlib is slow to import
     if missing:
         from cnflow.errors import MissingOutputs  # noqa: PLC0415 - only failures need it
 
-        raise MissingOutputs(what.name, missing)
+        raise MissingOutputs(call.name, missing)
     return value
 
 
-def call(what: Call, place: CallContext) -> Any:  # noqa: ANN401 - the user's value
-    """What the app returns.
-
-    Raises:
-        Exception: whatever the function raises; BashExitFailure or BashAppNoReturn for a bash app that fails.
-    """
-    if what.kind == BASH:
-        from cnflow.tasks.shell import run_command  # noqa: PLC0415 - most workers never run a shell
-
-        return run_command(what, place)
-    return what.function(*what.args, **what.kwargs)
-
-
-def describe(error: BaseException, dump: Callable[[object], bytes]) -> Raised:
-    """*error* as it travels; *dump* pickles or raises."""
+def describe_exception(error: BaseException, dump: Callable[[object], bytes]) -> Raised:
+    """Describe *error* for the wire; *dump* pickles it, or raises if it cannot."""
     try:
         pickled = dump(error)
-    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text goes then
+    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text is sent then
         pickled = b""
     return Raised(pickled, type(error).__qualname__, _message(error), traceback_text(error))
 
 
 def traceback_text(error: BaseException) -> str:
-    """The traceback of *error* without cnflow's own frames."""
+    """Traceback of *error* without cnflow's own frames at its top; empty for an error of cnflow."""
     from cnflow.errors import CnflowError  # noqa: PLC0415 - only failures need it
 
     if isinstance(error, CnflowError):
         return ""
     import traceback  # noqa: PLC0415 - the same
 
-    lines = traceback.format_exception(type(error), error, users_part(error.__traceback__))
+    lines = traceback.format_exception(type(error), error, without_own_frames(error.__traceback__))
     return "".join(lines).rstrip("\n")
 
 
-def users_part(trace: TracebackType | None) -> TracebackType | None:
-    """*trace* from the first frame that is not of this package."""
+def without_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """*trace* from its first frame that is outside of this package."""
     own = __file__.rpartition("tasks")[0]
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(own):
         trace = trace.tb_next
@@ -108,5 +125,5 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text goes then
+    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text is sent then
         return f"(its __str__ failed: {sys.exc_info()[1]!r})"

@@ -21,7 +21,7 @@ def parse_core_list(affinity: str) -> list[list[int]]:
         return []
     if not _LIST.fullmatch(affinity):
         raise ValueError(
-            f"{affinity!r} is none of {', '.join(SPREADS)}, and no list of the cores of each worker, "
+            f"{affinity!r} is neither one of {', '.join(SPREADS)} nor a list of the cores of each worker, "
             "such as 'list:0,1:2-3'"
         )
     return [[core for part in worker.split(",") for core in _parse_range(part)] for worker in affinity.split(":")[1:]]
@@ -31,5 +31,5 @@ def _parse_range(part: str) -> range:
     first, dash, last = part.partition("-")
     run = range(int(first), int(last if dash else first) + 1)
     if not run:
-        raise ValueError(f"the cores {part!r} end before they begin")
+        raise ValueError(f"the range of cores {part!r} ends before it begins")
     return run

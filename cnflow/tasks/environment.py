@@ -1,4 +1,4 @@
-"""What a Python app is given around its call in a worker's process: files for its output, environment, sandbox."""
+"""Applies the options of a Python app's call in a worker process: files for its output, environment, sandbox."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cnflow.tasks.call import Call
-    from cnflow.worker.interruption import Guard
+    from cnflow.tasks.stopping import Stoppable
 
 
-def call_within(what: Call, guard: Guard, folder: str) -> Any:  # noqa: ANN401 - the user's value
-    """What the app's function returns; everything is as before afterwards.
+def call_with_options(call: Call, control: Stoppable, sandbox_prefix: str) -> Any:  # noqa: ANN401 - the user's value
+    """Call the app's function with its options, restore the process, and return the function's result.
 
-    What it prints goes to its files, also from its child processes and from C. A stop is not raised while things are
-    set up or undone, and so leaves nothing behind.
+    The output of child processes and of C code goes to the task's files, too. A stop is held back while options are
+    applied or undone, and therefore leaves no trace of them.
 
     Args:
-        what: the call.
-        guard: of this process.
-        folder: where a sandbox is made.
+        call: the call to run.
+        control: of this process, which delivers stops.
+        sandbox_prefix: prefix of the path of a sandbox.
 
     Raises:
-        Exception: whatever the function raises.
-        BadStdStreamFile: a stream's file cannot be opened; it was not called.
-        ConfigurationError: the sandbox cannot hold its inputs and outputs; it was not called.
+        Exception: any that the function raises.
+        BadStdStreamFile: a file for the output cannot be opened; the function was not called.
+        ConfigurationError: the sandbox cannot hold the inputs and outputs; the function was not called.
     """
-    options = what.options
-    guard.hold()
+    options = call.options
+    control.hold()
     with contextlib.ExitStack() as undo:
         stdout, stderr = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
         if options.sandbox:
-            undo.enter_context(_inside(undo.enter_context(sandbox(options.inputs, options.outputs, folder))))
-        undo.enter_context(_environment(options.env))
+            folder = undo.enter_context(sandbox(options.inputs, options.outputs, sandbox_prefix))
+            undo.enter_context(_working_directory(folder))
+        undo.enter_context(_variables(options.env))
         for number, sink in ((1, stdout), (2, stderr)):
             if sink is not None:
-                undo.enter_context(_redirected(number, sink.file))
-        guard.release()
+                undo.enter_context(_redirect(number, sink.file))
+        control.release()
         try:
-            return what.function(*what.args, **what.kwargs)
+            return call.function(*call.args, **call.kwargs)
         finally:
-            guard.hold()
+            control.hold()
 
 
 @contextlib.contextmanager
-def _inside(folder: str) -> Iterator[None]:
+def _working_directory(folder: str) -> Iterator[None]:
     home = os.getcwd()  # noqa: PTH109 - a string, to go back to
     os.chdir(folder)
     try:
@@ -61,7 +62,7 @@ def _inside(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(added: Mapping[str, str]) -> Iterator[None]:
+def _variables(added: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:
@@ -75,8 +76,8 @@ def _environment(added: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _redirected(number: int, file: IO[Any]) -> Iterator[None]:
-    """Descriptor *number* is *file*, for this process and all that it starts."""
+def _redirect(number: int, file: IO[Any]) -> Iterator[None]:
+    """Make descriptor *number* refer to *file*, for this process and those that it starts."""
     _flush(number)
     before = os.dup(number)
     os.dup2(file.fileno(), number)
@@ -89,7 +90,7 @@ def _redirected(number: int, file: IO[Any]) -> Iterator[None]:
 
 
 def _flush(number: int) -> None:
-    """Write out what Python and C hold back for *number*."""
+    """Flush the buffers of Python and of C for descriptor *number*."""
     stream: Optional[IO[str]] = sys.stdout if number == 1 else sys.stderr
     with contextlib.suppress(OSError, ValueError, AttributeError):  # the task may have closed or replaced it
         if stream is not None:

@@ -1,4 +1,12 @@
-"""A fresh folder for one task: inputs linked in, outputs moved out, removed after."""
+"""Creates a folder for one task: inputs are linked into it, outputs moved out of it; it is removed afterwards.
+
+::
+
+    sandbox(inputs, outputs)  mkdtemp ──> link inputs ──> make folders of relative outputs
+      │ yield its path: the task runs in it
+      ├── task succeeded ──> move outputs to their paths ──> remove
+      └── task failed, or was stopped ─────────────────────> remove
+"""
 
 from __future__ import annotations
 
@@ -18,21 +26,21 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> Iterator[str]:
-    """The folder's path. When the block ends well its outputs are moved out; it is removed in any case.
+    """Return a context whose value is the folder's path; its exit moves outputs out, unless an exception leaves it.
 
-    An output that was not made is passed over: whoever promised it looks for it.
+    A missing output is skipped here; `cnflow.tasks.call.check_outputs` reports it.
 
     Args:
-        inputs: linked in by their last part; those with a relative path by that as well.
-        outputs: those with a relative path are moved to that path as seen from the current folder.
-        prefix: the folder's path begins with it; by default it is among the temporary files.
+        inputs: paths to link by their last part, and relative ones by their whole path as well.
+        outputs: paths; relative ones are moved to the same path under the current folder.
+        prefix: prefix of the folder's path; by default in the folder for temporary files.
 
     Raises:
-        ConfigurationError: two inputs, or an input and an output, want the same name; or an output lies outside.
-        OSError: a link, a folder or an output cannot be made or moved; the folder is removed all the same.
+        ConfigurationError: two inputs, or an input and an output, have the same name; or an output lies outside.
+        OSError: a link or folder cannot be made, or an output cannot be moved; the folder is removed nevertheless.
     """
-    links = _links(inputs)
-    moves = _moves(outputs, links)
+    links = _plan_links(inputs)
+    moves = _plan_moves(outputs, links)
     where, name = os.path.split(prefix or os.path.join(tempfile.gettempdir(), "cnflow-sandbox"))  # noqa: PTH118
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=where))
     try:
@@ -49,38 +57,38 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> 
 
 
 def remove_leftovers(prefix: str) -> None:
-    """Remove the sandboxes of a process that was killed and used *prefix*."""
+    """Remove the sandboxes that a killed process left under *prefix*."""
     for folder in glob.glob(f"{glob.escape(prefix)}-*"):  # noqa: PTH207 - Path.glob takes no absolute pattern
         _remove(Path(folder))
 
 
-def _links(inputs: Sequence[str]) -> dict[str, Path]:
+def _plan_links(inputs: Sequence[str]) -> dict[str, Path]:
     links: dict[str, Path] = {}
-    for given in inputs:
-        target = Path(os.path.abspath(given))  # noqa: PTH100 - Path.absolute keeps "..", which has no last part
+    for path in inputs:
+        target = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", which has no last part
         other = links.setdefault(target.name, target)
         if other != target:
             raise ConfigurationError(
-                f"Inputs {str(other)!r} and {str(target)!r} have the same last part, and cannot be in one sandbox. "
+                f"Inputs {str(other)!r} and {str(target)!r} have the same name, and cannot be in one sandbox. "
                 "Rename one, or run the app without sandbox=True.",
             )
-    for given in inputs:
-        inside = os.path.normpath(given)
+    for path in inputs:
+        inside = os.path.normpath(path)
         if not os.path.isabs(inside) and Path(inside).parts[0] not in {os.pardir, *links}:  # noqa: PTH117 - a string
-            links[inside] = Path(os.path.abspath(given))  # noqa: PTH100 - as above
+            links[inside] = Path(os.path.abspath(path))  # noqa: PTH100 - as above
     return links
 
 
-def _moves(outputs: Sequence[str], links: dict[str, Path]) -> dict[str, Path]:
-    """Path inside -> path outside."""
+def _plan_moves(outputs: Sequence[str], links: dict[str, Path]) -> dict[str, Path]:
+    """Map the path of each relative output inside the sandbox to its path outside."""
     moves: dict[str, Path] = {}
-    for given in outputs:
-        inside = os.path.normpath(given)
+    for path in outputs:
+        inside = os.path.normpath(path)
         if os.path.isabs(inside):  # noqa: PTH117 - a string, as it was given
-            continue  # it is written where it belongs
+            continue  # the task writes it to its final path
         if Path(inside).parts[:1] in {(os.pardir,), ()}:
             raise ConfigurationError(
-                f"Output {given!r} lies outside of the sandbox. Give an absolute path, or a relative one without '..'.",
+                f"Output {path!r} lies outside of the sandbox. Give an absolute path, or a relative one without '..'.",
             )
         outside = Path.cwd() / inside
         linked = links.get(inside)
@@ -88,7 +96,7 @@ def _moves(outputs: Sequence[str], links: dict[str, Path]) -> dict[str, Path]:
             moves[inside] = outside
         elif linked != outside:
             raise ConfigurationError(
-                f"Input {str(linked)!r} and output {given!r} would be the same file in the sandbox. Rename one.",
+                f"Input {str(linked)!r} and output {path!r} would be the same file in the sandbox. Rename one.",
             )
     return moves
 
@@ -100,7 +108,7 @@ def _move(inside: Path, outside: Path) -> None:
     try:
         inside.replace(outside)
     except OSError:  # another file system, or a folder that is there already
-        part = outside.with_name(f".{outside.name}.{os.getpid()}.part")  # nobody sees half a file
+        part = outside.with_name(f".{outside.name}.{os.getpid()}.part")  # a partial file has no public name
         try:
             shutil.move(inside, part)
             if outside.is_dir() and not outside.is_symlink():
@@ -111,7 +119,7 @@ def _move(inside: Path, outside: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove *path* and all in it, also what the task made read-only."""
+    """Remove *path* with its content, even if the task made parts of it read-only."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return

@@ -1,7 +1,19 @@
-"""Command lines that need no shell: starting bash takes longer than starting most programs (1.5 ms to 0.7 ms).
+"""Runs the command line of a bash app, in a shell or directly.
 
-Only where nobody can tell the difference: words without any sign that a shell looks at, the first of which is a program
-in the PATH and no word of the shell's own. `make` does the same: https://www.gnu.org/software/make/manual/html_node/Execution.html
+::
+
+    run_command: function(*args) ──> command line ──> sandbox, files for the output
+                                        │
+        find_program: plain words only ─┴─ yes ──> start the program itself (0.7 ms)
+                                           no ───> start it in bash, or /bin/sh (1.5 ms)
+                                        │
+        wait (stoppable) ──> 0 ──> outputs moved out of the sandbox ──> return 0
+                         ├── other code ──> BashExitFailure with the last lines of stderr
+                         └── stop ──> end its process group
+
+A command starts directly only if the result is the same: it has no character that is special to a shell, and its first
+word is a program in the PATH and no reserved word or builtin of the shell. `make` does the same:
+https://www.gnu.org/software/make/manual/html_node/Execution.html
 """
 
 from __future__ import annotations
@@ -19,7 +31,7 @@ from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 from cnflow.errors import BashAppNoReturn, BashExitFailure
 from cnflow.tasks.sandbox import sandbox
 from cnflow.tasks.stopping import end_group
-from cnflow.tasks.streams import Sink, open_sinks, tail_of, target_of
+from cnflow.tasks.streams import Sink, open_sinks, read_tail, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,32 +48,32 @@ exec exit export false fc fg getopts hash help history jobs kill let local logou
 readarray readonly return set shift shopt source suspend test times trap true type typeset ulimit umask unalias unset
 wait
 """
-_OF_THE_SHELL = frozenset(_WORDS.split())
+_SHELL_WORDS = frozenset(_WORDS.split())
 _SAME_AS_A_PROGRAM = frozenset({"true", "false"})
-"""Builtins that do what the programs of their names do, when they have no arguments."""
+"""Builtins that without arguments behave as the programs of the same names."""
 
 
 class Program(NamedTuple):
-    """What to start in a shell's place."""
+    """A program to start without a shell."""
 
     path: str
     words: list[str]
     environment: dict[str, str]
 
 
-def program_in(command: str, environment: Mapping[str, str], folder: Optional[str]) -> Optional[Program]:
-    """The program that *command* starts; None where a shell is needed.
+def find_program(command: str, environment: Mapping[str, str], folder: Optional[str]) -> Optional[Program]:
+    """Return the program that *command* starts; None if it needs a shell.
 
     Args:
         command: a command line.
-        environment: variables that it would have.
-        folder: that it would be run in; None is the current one.
+        environment: all variables of the command.
+        folder: in which the command runs; None is the current one.
     """
     words = command.split()
     if not words or not _HARMLESS.issuperset(command) or not _is_plain(words):
         return None
     if "BASH_ENV" in environment or any(name.startswith("BASH_FUNC_") for name in environment):
-        return None  # a shell would read that first, or find a function of that name
+        return None  # a shell would read that file, or call a function of the first word's name
     folder = folder or os.getcwd()  # noqa: PTH109 - pathlib is slow to import
     name = os.path.join(folder, words[0]) if "/" in words[0] else words[0]  # noqa: PTH118 - the same
     path = shutil.which(name, path=environment.get("PATH"))
@@ -72,91 +84,91 @@ def _is_plain(words: list[str]) -> bool:
     first = words[0]
     if first in _SAME_AS_A_PROGRAM:
         return len(words) == 1
-    return "=" not in first and first[0] not in "-%" and first not in _OF_THE_SHELL
+    return "=" not in first and first[0] not in "-%" and first not in _SHELL_WORDS
 
 
-def run_command(what: Call, place: CallContext) -> int:
-    """Call the app's function, run what it returns in a shell, and return 0.
+def run_command(call: Call, context: CallContext) -> int:
+    """Call the app's function, run the command line that it returns, and return 0.
 
-    Where its streams go is said by the options, or by ``stdout=`` and ``stderr=`` among the arguments; the function
-    sees the latter too if it has such parameters. The function runs where it is called, only the command in the
-    sandbox. The command leads a process group, which is ended with it when it is stopped.
+    Files for the output come from the options, or from ``stdout=`` and ``stderr=`` among the arguments; the function
+    receives those too if it has such parameters. Only the command runs in the sandbox, the function does not. The
+    command leads a process group, which a stop ends as a whole.
 
     Raises:
         BashAppNoReturn: the function returned no string.
         BashExitFailure: the command exited with another code than 0.
-        BadStdStreamFile: a stream's file cannot be opened.
+        BadStdStreamFile: a file for the output cannot be opened.
     """
-    _here.call = (what, place)
+    _pending.call = (call, context)
     try:
-        returned = what.function(*what.args, **_accepted(what.function, what.kwargs))
-        was_run = _here.call is None
+        returned = call.function(*call.args, **_without_streams(call.function, call.kwargs))
+        has_run = _pending.call is None
     finally:
-        _here.call = None
-    if not was_run:
-        _run_line(returned, what, place)
+        _pending.call = None
+    if not has_run:
+        _run_line(returned, call, context)
     return 0
 
 
 class Command(NamedTuple):
-    """The function of a bash app as one that runs the command, for those who want to act after it.
+    """Callable that runs the command of a bash app, for wrappers that act after the command.
 
-    It is called in place of the app's function by what is put around it, with the same arguments.
+    A wrapper around the app's function calls it in the function's place, with the same arguments.
     """
 
     function: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - those of the function
         """As `run_command`."""
-        what, place = _here.call
-        _here.call = None
-        _run_line(self.function(*args, **_accepted(self.function, kwargs)), what, place)
+        call, context = _pending.call
+        _pending.call = None
+        _run_line(self.function(*args, **_without_streams(self.function, kwargs)), call, context)
         return 0
 
 
-_here = threading.local()
-"""The call that this thread is about to run, until a `Command` runs it."""
+_pending = threading.local()
+"""Call that this thread is about to run, in attribute ``call``; None once a `Command` has run it."""
 
 
-def _run_line(command: object, what: Call, place: CallContext) -> None:
+def _run_line(command: object, call: Call, context: CallContext) -> None:
     if not isinstance(command, str):
-        raise BashAppNoReturn(f"bash_app {what.name} returned {command!r}; it must return the command line, a string")
-    place.control.hold()
+        raise BashAppNoReturn(f"bash_app {call.name} returned {command!r}; it must return the command line as a string")
+    context.control.hold()
     with contextlib.ExitStack() as undo:
-        stdout, stderr = open_sinks(_target(what, "stdout"), _target(what, "stderr"), undo)
+        stdout, stderr = open_sinks(_target(call, "stdout"), _target(call, "stderr"), undo)
         kept = None if stderr else undo.enter_context(tempfile.TemporaryFile())
-        options = what.options
-        cwd = undo.enter_context(sandbox(options.inputs, options.outputs, place.sandbox)) if options.sandbox else None
+        options = call.options
+        cwd = undo.enter_context(sandbox(options.inputs, options.outputs, context.sandbox)) if options.sandbox else None
         environment = {**os.environ, **options.env} if options.env else None
         code = _run(
-            command, place, cwd, environment, (stdout.file if stdout else None, stderr.file if stderr else kept)
+            command, context, cwd, environment, (stdout.file if stdout else None, stderr.file if stderr else kept)
         )
         if kept:
-            _pass_on(kept)
+            _copy_to_own_stderr(kept)
         if code:
-            raise BashExitFailure(what.name, code, command, _tail(stderr, kept))
+            raise BashExitFailure(call.name, code, command, _stderr_tail(stderr, kept))
 
 
 def _run(
     command: str,
-    place: CallContext,
+    context: CallContext,
     cwd: Optional[str],
     environment: Optional[dict[str, str]],
     streams: tuple[Optional[IO[Any]], Optional[IO[Any]]],
 ) -> int:
-    process = _started(command, cwd, os.environ if environment is None else environment, streams)
+    process = _start(command, cwd, os.environ if environment is None else environment, streams)
     try:
-        return place.control.wait(process)
+        return context.control.wait(process)
     except BaseException:
         end_group(process)
         raise
 
 
-# A group of its own, so that it can be ended as a whole; in the worker's session, where the manager finds what is left.
+# A group of its own, to end it as a whole; in the worker's session, where the manager finds processes that are left.
 _OWN_GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
 
 
-def _started(
+def _start(
     command: str,
     cwd: Optional[str],
     environment: Mapping[str, str],
@@ -164,40 +176,40 @@ def _started(
 ) -> subprocess.Popen[bytes]:
     stdout, stderr = streams
     common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "cwd": cwd, **_OWN_GROUP}
-    program = program_in(command, environment, cwd)
+    program = find_program(command, environment, cwd)
     if program is not None:
-        # What cannot be started so, such as a script without a first line that names its interpreter, a shell may know.
+        # A shell may start what the kernel cannot, such as a script without a line that names its interpreter.
         with contextlib.suppress(OSError):
             return subprocess.Popen(program.words, executable=program.path, env=program.environment, **common)
     return subprocess.Popen(command, shell=True, executable=_shell(), env=environment, **common)  # noqa: S602 - the user's own command line: running it is what a bash app is for
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; this says what is kept: one name
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - one value is kept
 def _shell() -> str:
-    """Bash where the image has one, as apps are written for it; ``/bin/sh`` otherwise."""
+    """Path of bash, for which apps are written, if the image has it; ``/bin/sh`` otherwise."""
     return shutil.which("bash") or "/bin/sh"
 
 
-def _accepted(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """*kwargs* less the streams that *function* does not ask for."""
+def _without_streams(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """*kwargs* without ``stdout`` and ``stderr``, unless *function* has such parameters."""
     code = getattr(function, "__code__", None)
-    if code is None or code.co_flags & 0x08:  # CO_VARKEYWORDS: it takes any
+    if code is None or code.co_flags & 0x08:  # CO_VARKEYWORDS: it accepts any name
         return kwargs
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return {key: value for key, value in kwargs.items() if key not in {"stdout", "stderr"} or key in names}
 
 
-def _target(what: Call, name: str) -> Any:  # noqa: ANN401 - as target_of
-    given = getattr(what.options, name)
-    return target_of(what.kwargs.get(name) if given is None else given, name)
+def _target(call: Call, name: str) -> Any:  # noqa: ANN401 - as target_of
+    option = getattr(call.options, name)
+    return target_of(call.kwargs.get(name) if option is None else option, name)
 
 
-def _tail(stderr: Optional[Sink], kept: Optional[IO[Any]]) -> str:
-    return stderr.tail() if stderr else tail_of(kept) if kept else ""
+def _stderr_tail(stderr: Optional[Sink], kept: Optional[IO[Any]]) -> str:
+    return stderr.tail() if stderr else read_tail(kept) if kept else ""
 
 
-def _pass_on(stream: IO[Any]) -> None:
-    """Copy what the command wrote to its stderr to the worker's own."""
+def _copy_to_own_stderr(stream: IO[Any]) -> None:
+    """Copy the command's stderr, kept in *stream*, to the worker's own."""
     stream.seek(0)
     sys.stderr.write(stream.read().decode(errors="replace"))
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""How many workers fit a node; pure."""
+"""Number of workers that fit a node. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ def slot_count(
     mem_per_worker: Optional[float],
     max_workers: Optional[int],
 ) -> int:
-    """Workers for a node of *cores* and *memory* bytes; at least one, so that a small node is of use."""
+    """Return the number of workers for a node; at least one, so that a small node can be used.
+
+    Args:
+        cores: of the node.
+        memory: of the node, in bytes.
+        cores_per_worker: cores that each worker counts for.
+        mem_per_worker: GiB that each worker counts for; None ignores memory.
+        max_workers: upper limit; None for no limit.
+    """
     fits = int(cores / cores_per_worker)
     if mem_per_worker is not None:
         fits = min(fits, int(memory / (mem_per_worker * GIB)))

@@ -1,7 +1,13 @@
-"""Stops the task that runs in this process, and never another: at its walltime, or when the manager asks.
+"""Seam between running tasks and the reasons to stop them; ends the process groups of commands.
 
-A stop is an exception that is raised in the middle of the task's code, by a signal's handler. It comes once for each
-task at most; code that swallows it, or that never gets back to Python, is ended with the process by the manager.
+::
+
+    worker process:         cnflow.worker.interruption.Guard    raises the stop from a signal handler
+    thread of the driver:   cnflow.executors.threads.stopping   raises it in the thread, or ends the command
+
+    shell, environment ──hold──> set up ──wait (a stop is raised only here)──> hold ──> undo, end_group(process)
+
+A stop is an exception, raised at most once per task: `Cancelled`, or `AppTimeout` at the walltime.
 """
 
 from __future__ import annotations
@@ -17,50 +23,58 @@ if TYPE_CHECKING:
 TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL for a command; less than a manager gives its worker."""
 
-_LOOK = 0.01
+_FIRST_POLL = 0.01
+"""Seconds; each further pause is longer by half."""
 
 
 class Cancelled(BaseException):
-    """Raised in a task that is not wanted any more; no `Exception`, so that few handlers swallow it."""
+    """Raised in a task that the user cancelled; no `Exception`, so that few handlers swallow it."""
 
 
 class Control(Protocol):
-    """How a running command is kept stoppable, in a worker's process or in a thread of the driver."""
+    """Delivers stops while a command runs, in a worker process or in a thread of the driver."""
 
     def hold(self) -> None:
-        """From now on a stop is remembered, not raised: what is begun must not be left half done."""
+        """Hold stops back from now on, so that setting up and undoing are not interrupted."""
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
-        """The exit code of *process*, once it ends; a hold again afterwards.
+        """Wait for *process* and return its exit code; stops are delivered only meanwhile.
 
         Raises:
-            BaseException: the stop. The caller then ends what *process* left.
+            BaseException: the stop. The caller then ends the group of *process*.
         """
 
 
+class Stoppable(Control, Protocol):
+    """A `Control` that can deliver a stop to Python code as well."""
+
+    def release(self) -> None:
+        """End a hold; raise the stop that arrived during it, if one did."""
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End *process*, which leads a process group, and all in it: SIGTERM first, SIGKILL after a second."""
+    """End the process group that *process* leads: SIGTERM first, SIGKILL after `TERM_GRACE`."""
     deadline = time.monotonic() + TERM_GRACE
     signal_group(process.pid, signal.SIGTERM)
-    look = _LOOK
-    while _lives(process) and time.monotonic() < deadline:
-        time.sleep(look)  # a group tells nobody that it has ended
-        look *= 1.5
+    pause = _FIRST_POLL
+    while _is_group_alive(process) and time.monotonic() < deadline:
+        time.sleep(pause)  # the system reports the end of a process, not that of its group
+        pause *= 1.5
     signal_group(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def signal_group(leader: int, number: int) -> bool:
-    """Signal the group of *leader*; whether there is one."""
+    """Send signal *number* to the group of *leader*; return whether that group exists and is ours."""
     try:
         os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):  # it has ended, or what is left of it belongs to another user
+    except (ProcessLookupError, PermissionError):  # it ended, or its rest belongs to another user
         return False
     return True
 
 
-def _lives(process: subprocess.Popen[bytes]) -> bool:
-    """Whether one of its group runs; in many containers nobody reaps orphans, which then stay as zombies."""
+def _is_group_alive(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process of the group runs. Zombies do not count: in many containers no process reaps orphans."""
     if process.poll() is None:
         return True
     if not signal_group(process.pid, 0):
@@ -69,10 +83,10 @@ def _lives(process: subprocess.Popen[bytes]) -> bool:
         entries = os.listdir("/proc")  # noqa: PTH208 - pathlib is slow to import
     except OSError:
         return True
-    return any(_runs_in(entry, process.pid) for entry in entries if entry.isdigit())
+    return any(_is_running_in(entry, process.pid) for entry in entries if entry.isdigit())
 
 
-def _runs_in(pid: str, group: int) -> bool:
+def _is_running_in(pid: str, group: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as above
             # State and group come after the command's name: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html

@@ -1,4 +1,4 @@
-"""Files for a task's stdout and stderr."""
+"""Opens the files for a task's stdout and stderr, and reads their last lines."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _PAIR = 2
 
 
 class Target(NamedTuple):
-    """A stream's file, as it travels."""
+    """File of a stream, as on the wire."""
 
     path: str
     mode: str
 
 
 def target_of(stream: object, name: str) -> Optional[Target]:
-    """What was given for the stream *name*, made plain: a path or ``(path, mode)``; None stays None.
+    """Parse the option *name*, a path or ``(path, mode)``; None stays None.
 
     Raises:
-        BadStdStreamFile: it is neither.
+        BadStdStreamFile: *stream* is neither.
     """
     if stream is None:
         return None
@@ -37,7 +37,7 @@ def target_of(stream: object, name: str) -> Optional[Target]:
     except TypeError:
         plain = ""
     if not plain or not isinstance(mode, str):
-        raise BadStdStreamFile(f"{name}={stream!r}: give a path, which is appended to, or a tuple (path, mode)")
+        raise BadStdStreamFile(f"{name}={stream!r}: pass a path, to which is appended, or a tuple (path, mode)")
     return Target(plain, mode)
 
 
@@ -45,11 +45,11 @@ class Sink:
     """An open file for a stream.
 
     Args:
-        target: where; missing folders are made.
+        target: path and mode; missing folders are made.
         name: ``stdout`` or ``stderr``.
 
     Raises:
-        BadStdStreamFile: it cannot be opened for writing; names stream and path.
+        BadStdStreamFile: the file cannot be opened for writing; names stream and path.
     """
 
     def __init__(self, target: Target, name: str) -> None:
@@ -62,35 +62,35 @@ class Sink:
             raise BadStdStreamFile(f"{name}={target.path!r}, mode {target.mode!r}: {error}") from error
         if not self.file.writable():
             self.file.close()
-            raise BadStdStreamFile(f"{name}={target.path!r}: mode {target.mode!r} does not write; give 'a' or 'w'")
+            raise BadStdStreamFile(f"{name}={target.path!r}: mode {target.mode!r} does not write; use 'a' or 'w'")
         self._begin = os.fstat(self.file.fileno()).st_size
         self._path = path
 
     def tail(self) -> str:
-        """The last lines that were written since it was opened."""
+        """Last lines that were written after the file was opened; empty for a pipe or a device."""
         if not self._path.is_file():
             return ""  # a pipe or a device
         try:
             with self._path.open("rb") as file:
-                return tail_of(file, self._begin)
-        except OSError:  # it may be written, but not read, or is gone again
+                return read_tail(file, self._begin)
+        except OSError:  # the user may only write it, or it was removed
             return ""
 
 
 def open_sinks(
     stdout: Optional[Target], stderr: Optional[Target], undo: ExitStack
 ) -> tuple[Optional[Sink], Optional[Sink]]:
-    """Both streams' files, which *undo* closes; one for both if both go to the same place.
+    """Open the files of both streams, which *undo* closes; one file if both have the same target.
 
     Raises:
         BadStdStreamFile: as `Sink`.
     """
-    out = _opened(stdout, "stdout", undo)
-    err = out if stderr == stdout else _opened(stderr, "stderr", undo)
+    out = _open_sink(stdout, "stdout", undo)
+    err = out if stderr == stdout else _open_sink(stderr, "stderr", undo)
     return out, err
 
 
-def _opened(target: Optional[Target], name: str, undo: ExitStack) -> Optional[Sink]:
+def _open_sink(target: Optional[Target], name: str, undo: ExitStack) -> Optional[Sink]:
     if target is None:
         return None
     sink = Sink(target, name)
@@ -98,8 +98,8 @@ def _opened(target: Optional[Target], name: str, undo: ExitStack) -> Optional[Si
     return sink
 
 
-def tail_of(file: IO[Any], begin: int = 0) -> str:
-    """The last lines of *file*, none of them from before offset *begin*."""
+def read_tail(file: IO[Any], begin: int = 0) -> str:
+    """Last 20 lines of *file* in its last 4 KiB, none of them from before offset *begin*."""
     size = os.fstat(file.fileno()).st_size
     text = os.pread(file.fileno(), _TAIL_BYTES, max(begin, size - _TAIL_BYTES)).decode(errors="replace")
     return "\n".join(text.splitlines()[-_TAIL_LINES:])

@@ -1,7 +1,7 @@
-"""``python ROOT/cnflow/worker/__main__.py SOCKET STOPS SANDBOX``: how a manager starts a worker.
+"""``python ROOT/cnflow/worker/__main__.py SOCKET STOPS SANDBOX``: the command with which a manager starts a worker.
 
-The user's environment stays as it is, but for two names that come from ROOT whatever else is installed: ``cnflow``, and
-``cloudpickle`` where ROOT has it (a capsule), since pickles are loaded by the version that wrote them.
+The user's environment is unchanged except for two packages, which come from ROOT even if others are installed:
+``cnflow``, and ``cloudpickle`` where ROOT has it (a capsule), since the version that wrote a pickle must load it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _OURS = ("cnflow", "cloudpickle")
 
 
 class _FromRoot:
-    """Finds our two packages in ROOT, and nothing else there."""
+    """Finds our two packages in ROOT, and no others."""
 
     @staticmethod
     def find_spec(name: str, *_: object) -> Optional[importlib.machinery.ModuleSpec]:

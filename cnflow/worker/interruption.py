@@ -1,7 +1,15 @@
-"""Stops the task that runs in this process, and never another: at its walltime, or when the manager asks.
+"""Signal handlers that stop the task of this process: at its walltime (SIGALRM), or by order of the manager (SIGUSR1).
 
-A stop is an exception that is raised in the middle of the task's code, by a signal's handler. It comes once for each
-task at most; code that swallows it, or that never gets back to Python, is ended with the process by the manager.
+::
+
+    begin ──> runs ──────────────────────────────────────────> end
+                │  walltime, or its number came over the pipe: Cancelled or AppTimeout
+                │     is raised in the middle of the task's code
+                ├── hold:    the stop waits ──> release raises it
+                └── wait:    released while a command runs, held again afterwards
+
+A stop hits the task that runs, once, and never another: an order for an earlier task is dropped, one for a later task
+waits for its `begin`. The manager kills the process if the task swallows the stop or does not return to Python code.
 """
 
 from __future__ import annotations
@@ -19,15 +27,17 @@ if TYPE_CHECKING:
     import subprocess
 
 _CHUNK = 4096
-_LONGEST = 1e8
-"""Seconds; a timer takes no infinity."""
+_MAX_TIMER = 1e8
+"""Seconds; a timer does not accept infinity."""
 
 
 class Guard:
-    """Raises a task's stop where it belongs. Made once, in the main thread, before any task.
+    """Delivers stops to the task that runs; a `cnflow.tasks.stopping.Stoppable`.
+
+    Created once, in the main thread, before the first task.
 
     Args:
-        stops: descriptor of the pipe over which the manager names tasks; it sends SIGUSR1 when it has.
+        stops: descriptor of the pipe with the numbers of tasks to stop; the manager sends SIGUSR1 after each write.
     """
 
     def __init__(self, stops: int) -> None:
@@ -44,12 +54,16 @@ class Guard:
         signal.signal(signal.SIGUSR1, self._on_cancel)
 
     def begin(self, name: str, walltime: float) -> None:
-        """The next task begins now: an app of that name, with *walltime* seconds, or any if that is 0.
+        """Start the clock of the next task.
+
+        Args:
+            name: of its app.
+            walltime: in seconds; 0 sets no limit.
 
         Raises:
-            Cancelled: it is to be stopped already.
+            Cancelled: the order to stop it came before its start.
         """
-        self._deadline = math.inf  # a timer of the task before may still run: it must find nothing due
+        self._deadline = math.inf  # first: a timer of the previous task may still fire, and must find no deadline
         self._running = self._held = self._raised = False
         self._reason = None
         self._number += 1
@@ -57,39 +71,39 @@ class Guard:
             from cnflow.errors import AppTimeout  # noqa: PLC0415 - most workers never need it
 
             self._overrun = AppTimeout(name, walltime)
-            signal.signal(signal.SIGALRM, self._on_alarm)  # a task before may have put its own there
+            signal.signal(signal.SIGALRM, self._on_alarm)  # an earlier task may have installed its own
             self._deadline = time.monotonic() + walltime
-            signal.setitimer(signal.ITIMER_REAL, min(walltime, _LONGEST))
+            signal.setitimer(signal.ITIMER_REAL, min(walltime, _MAX_TIMER))
         self._running = True
         if self._cancelled:
             self._cancelled = {number for number in self._cancelled if number >= self._number}
-            self._look()
+            self._stop_if_cancelled()
 
     def end(self) -> None:
-        """The task has ended: from now on nothing is raised. To be called in any case."""
+        """End the task: nothing is raised any more. Must be called after `begin`, even if that raised."""
         self._running = False
         if self._deadline < math.inf:
             self._deadline = math.inf
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def take_stop(self) -> Optional[BaseException]:
-        """What was raised in the task that ended last, if anything was; kept no longer."""
+        """Remove and return the stop that was raised in the last task; None if there was none."""
         reason, self._reason = self._reason, None
         return reason if self._raised else None
 
     def hold(self) -> None:
-        """As `Control.hold`."""
+        """Hold stops back, as `Control.hold`."""
         self._held = True
 
     def release(self) -> None:
-        """The reverse of `hold`; raises what came meanwhile."""
+        """End a hold; raise the stop that arrived during it."""
         self._held = False
         if self._reason is not None and not self._raised:
             self._raised = True
             raise self._reason
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
-        """As `Control.wait`."""
+        """Wait for a command, as `Control.wait`."""
         self.release()
         try:
             return process.wait()
@@ -101,7 +115,7 @@ class Guard:
         if left <= 0:
             self._stop(self._overrun)
         elif left < math.inf:
-            signal.setitimer(signal.ITIMER_REAL, min(left, _LONGEST))
+            signal.setitimer(signal.ITIMER_REAL, min(left, _MAX_TIMER))
 
     def _on_cancel(self, *_: object) -> None:
         try:
@@ -109,9 +123,9 @@ class Guard:
                 self._cancelled.update(unpack_stops(data))
         except BlockingIOError:
             pass
-        self._look()
+        self._stop_if_cancelled()
 
-    def _look(self) -> None:
+    def _stop_if_cancelled(self) -> None:
         if self._number in self._cancelled:
             self._stop(Cancelled())
 

@@ -1,4 +1,19 @@
-"""A worker's life: read a task from the manager's socket, run it, write its result, until the socket closes."""
+"""Loop of a worker process: read a record, run its task, write its result, until the manager closes the socket.
+
+::
+
+    start ──> remove sandboxes of a predecessor ──> write READY ──> read
+                                                                     │
+      ┌──────────────────────────────────────────────────────────────┤<────────────────────────────┐
+      │ FUNCTION: keep it; unpickled at its first call               │ TASK                        │
+      └──────────────────────────────────────────────────────────────┤                             │
+                                                                     ▼                             │
+                      unpickle arguments, run ──> VALUE, RAISED, CANCELLED or UNPICKLABLE ──write──┘
+                       │
+                       └── SystemExit, a crash or a kill: the process ends, and the manager reports WORKER_LOST
+
+    ends when the socket closes, or with its manager
+"""
 
 from __future__ import annotations
 
@@ -9,7 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from cnflow.model.task import RunOptions
-from cnflow.tasks.call import PYTHON, Call, CallContext, call, describe, outputs_checked
+from cnflow.tasks.call import PYTHON, Call, CallContext, check_outputs, describe_exception, run_call
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
@@ -31,40 +46,40 @@ class _Function(NamedTuple):
 
 
 def serve(descriptor: int, stops: int, sandbox: str) -> None:
-    """Run tasks that come over the socket *descriptor* until it closes.
+    """Run the tasks that arrive over the manager's socket until it closes.
 
     Args:
-        descriptor: of the socket to the manager.
-        stops: of the pipe over which it names tasks to stop.
-        sandbox: what the paths of sandboxes begin with; those of a worker that was here before are removed.
+        descriptor: of the socket.
+        stops: descriptor of the pipe with the numbers of tasks to stop.
+        sandbox: prefix of the paths of sandboxes; those that a predecessor left are removed.
     """
     _die_with_parent()
     own_pid = os.getpid()
     os.set_inheritable(stops, False)
     guard = Guard(stops)
-    _tidy_up(sandbox)
+    _remove_leftovers(sandbox)
     with socket.socket(fileno=descriptor) as manager:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
         runner = _Runner(guard, CallContext(guard, sandbox))
-        for record in _records(manager):
+        for record in _read_records(manager):
             if record.type == ToWorker.FUNCTION:
-                runner.learn(record)
+                runner.add_function(record)
             else:
                 result = runner.run(record)
                 if os.getpid() != own_pid:
-                    os._exit(0)  # a child that the task forked and let return: its parent answers
+                    os._exit(0)  # a child that the task forked, and that returned: its parent sends the result
                 _write(manager, result)
 
 
-def _records(manager: socket.socket) -> Iterator[Record]:
+def _read_records(manager: socket.socket) -> Iterator[Record]:
     reader = Reader()
     while data := manager.recv(_CHUNK):
         yield from reader.feed(data)
 
 
-def _loader(body: bytes) -> Callable[[], Callable[..., Any]]:
-    """Loads the pickled function once it is called, and only once: a failing import is each task's own error."""
+def _lazy_load(body: bytes) -> Callable[[], Callable[..., Any]]:
+    """Return a callable that unpickles *body* at its first call; if that fails, each task of the function fails."""
     loaded: list[Callable[..., Any]] = []
 
     def load() -> Callable[..., Any]:
@@ -76,18 +91,22 @@ def _loader(body: bytes) -> Callable[[], Callable[..., Any]]:
 
 
 class _Runner:
-    def __init__(self, guard: Guard, place: CallContext) -> None:
+    def __init__(self, guard: Guard, context: CallContext) -> None:
         self._guard = guard
-        self._place = place
+        self._context = context
         self._functions: dict[bytes, _Function] = {}
 
-    def learn(self, record: Record) -> None:
+    def add_function(self, record: Record) -> None:
         identity, head, code = (bytes(part) for part in record.parts)
         kind, _, name = head.decode().partition(" ")
-        self._functions[identity] = _Function(int(kind), name, _loader(code))
+        self._functions[identity] = _Function(int(kind), name, _lazy_load(code))
 
     def run(self, record: Record) -> list[Part]:
-        """The record of the task's result. SystemExit is let through: the user's code asked to end this process."""
+        """Run the task and return the record of its result.
+
+        Raises:
+            SystemExit: the user's code asked to end this process.
+        """
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
         kind, seconds = ResultKind.VALUE, 0.0
@@ -101,31 +120,31 @@ class _Runner:
             seconds = time.perf_counter() - begin
         except BaseException as error:
             seconds = time.perf_counter() - begin
-            # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
+            # The stop itself is reported, not an exception that its cleanup raised.
             reason = self._guard.take_stop() or error
             if isinstance(reason, SystemExit):
                 raise
             if isinstance(reason, Cancelled):
                 return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
-            kind, value = ResultKind.RAISED, tuple(describe(reason, _dump_body))
-        return _packed(kind, record.id, seconds, value)
+            kind, value = ResultKind.RAISED, tuple(describe_exception(reason, _dump_body))
+        return _pack_result(kind, record.id, seconds, value)
 
     def _call(self, function: _Function, loaded: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the user's value
         if len(loaded) == _ARGUMENTS_ONLY:
             args, kwargs = loaded
             if function.kind == PYTHON:
                 return function.load()(*args, **kwargs)
-            return call(Call(function.kind, function.name, function.load(), args, kwargs), self._place)
+            return run_call(Call(function.kind, function.name, function.load(), args, kwargs), self._context)
         args, kwargs, options = loaded
-        what = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
+        call = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
         if function.kind == PYTHON:
-            from cnflow.tasks.environment import call_within  # noqa: PLC0415 - most workers need none
+            from cnflow.tasks.environment import call_with_options  # noqa: PLC0415 - most workers need none
 
-            return outputs_checked(what, call_within(what, self._guard, self._place.sandbox))
-        return outputs_checked(what, call(what, self._place))
+            return check_outputs(call, call_with_options(call, self._guard, self._context.sandbox))
+        return check_outputs(call, run_call(call, self._context))
 
 
-def _packed(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
+def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
     try:
         result, out_of_band, python = serialization.dump(value)
     except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
@@ -143,8 +162,8 @@ def _write(manager: socket.socket, chunks: list[Part]) -> None:
         manager.sendall(chunk)
 
 
-def _tidy_up(sandbox: str) -> None:
-    """Remove what a killed predecessor left; there is hardly ever anything."""
+def _remove_leftovers(sandbox: str) -> None:
+    """Remove the sandboxes that a killed predecessor left; most workers have none."""
     folder, name = os.path.split(sandbox)
     if any(entry.startswith(f"{name}-") for entry in os.listdir(folder)):  # noqa: PTH208 - pathlib is slow to import
         from cnflow.tasks.sandbox import remove_leftovers  # noqa: PLC0415 - the same
@@ -153,7 +172,7 @@ def _tidy_up(sandbox: str) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process with its manager, however that ends. Linux only; elsewhere the socket tells."""
+    """Let the kernel kill this process when its manager ends. Linux only; elsewhere the closed socket ends it."""
     if not sys.platform.startswith("linux"):
         return
     try:
@@ -161,4 +180,4 @@ def _die_with_parent() -> None:
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     except (ImportError, OSError, AttributeError) as error:
-        sys.stderr.write(f"worker: cannot ask the kernel to end it with its manager: {error}\n")
+        sys.stderr.write(f"worker: the kernel cannot end it with its manager: {error}\n")

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from cnflow.errors import StagingError
-from cnflow.tasks.staging.download import Patience, fetch
+from cnflow.tasks.staging.download import RetryPolicy, fetch
 
-QUICK = Patience(timeout=10.0, tries=3, pause=0.0)
+QUICK = RetryPolicy(timeout=10.0, tries=3, pause=0.0)
 
 
 def leftovers(folder):

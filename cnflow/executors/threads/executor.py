@@ -15,7 +15,7 @@ from cnflow.executors.threads.output import captured
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
-from cnflow.tasks.call import BASH, Call, CallContext, call, outputs_checked, users_part
+from cnflow.tasks.call import BASH, Call, CallContext, check_outputs, run_call, without_own_frames
 from cnflow.tasks.streams import open_sinks, target_of
 from cnflow.text import duration
 
@@ -145,7 +145,8 @@ class ThreadPoolBackend:
                 outcome = Outcome(task.id, self._value(task, run))
             except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
                 # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
-                outcome = Outcome(task.id, None, run.reason or error.with_traceback(users_part(error.__traceback__)))
+                trace = without_own_frames(error.__traceback__)
+                outcome = Outcome(task.id, None, run.reason or error.with_traceback(trace))
             run.close()
         except Stopped:  # it came between the task's end and ours
             run.close()
@@ -162,8 +163,8 @@ class ThreadPoolBackend:
             overrun = AppTimeout(app.name, options.walltime)
             alarm = self._timer.after(options.walltime, lambda: run.stop(overrun))
         try:
-            value = call(what, CallContext(run)) if app.kind == BASH else _call_printing(task, run)
-            return outputs_checked(what, value)
+            value = run_call(what, CallContext(run)) if app.kind == BASH else _call_printing(task, run)
+            return check_outputs(what, value)
         finally:
             if alarm is not None:
                 self._timer.forget(alarm)

@@ -1,1 +1,1 @@
-"""Moves the files of a task where the task runs."""
+"""Stages files on the node where a task runs, or in a thread of the driver."""

@@ -1,8 +1,13 @@
-"""Takes files out of ZIP archives and puts them in; run by a worker, or in a thread of the driver.
+"""Extracts files from ZIP archives and adds files to them; runs in a worker, or in a thread of the driver.
 
-An archive is changed by making a new one and putting it in the old one's place: who reads it sees the one or the other,
-and who is killed meanwhile has changed nothing. Those that write to it take turns by a lock on a file beside it, on one
-machine or on several with a common file system. Others that write to it are not seen.
+::
+
+    add: lock ARCHIVE.lock ──> copy the archive without the member to ARCHIVE.part ──> append the file ──> rename
+    to ARCHIVE ──> unlock ──> remove the file
+
+A change replaces the archive by a new one: a reader sees the old or the new archive, and a writer that is killed has
+changed nothing. Writers of cnflow, on one machine or on several with a common file system, take turns through a lock on
+a file beside the archive. Other programs that write to the archive do not respect the lock.
 """
 
 from __future__ import annotations
@@ -21,58 +26,58 @@ if TYPE_CHECKING:
 
 
 def extract(archive: str, name: str, path: str) -> None:
-    """Write the member *name* of *archive* to *path*, whose folder is made.
+    """Write the member *name* of *archive* to *path*; missing folders are made.
 
     Raises:
-        StagingError: there is no such archive or member, or it is damaged; names both.
+        StagingError: there is no such archive or member, or it is damaged; names both. *path* is unchanged.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - strings, as they travel
     part = f"{path}.part"
     try:
         if not os.path.exists(archive):  # noqa: PTH110 - strings, as they travel
-            raise StagingError(f"{archive}, of which {name!r} is wanted, is not there.")
+            raise StagingError(f"{archive} does not exist; {name!r} cannot be extracted from it.")
         with zipfile.ZipFile(archive) as opened, opened.open(name) as member, _new(part) as file:
             shutil.copyfileobj(member, file)
         os.replace(part, path)  # noqa: PTH105 - the same
     except KeyError:
-        raise StagingError(f"{archive} holds no {name!r}.") from None
+        raise StagingError(f"{archive} has no member {name!r}.") from None
     except (OSError, zipfile.BadZipFile) as error:
-        raise StagingError(f"{name!r} could not be taken out of {archive}: {error}") from error
+        raise StagingError(f"{name!r} could not be extracted from {archive}: {error}") from error
     finally:
         _remove(part)
 
 
 def add(path: str, archive: str, name: str) -> None:
-    """Put the file at *path* into *archive* as *name*, in the place of what is there under that name; then remove it.
+    """Add the file at *path* to *archive* as *name*, in place of a member of that name; then remove the file.
 
-    The archive and its folder are made where they are missing. When it fails the archive is as it was.
+    A missing archive and its folder are made.
 
     Raises:
-        StagingError: *path* is not there, or the archive cannot be written; names both.
+        StagingError: *path* does not exist, or the archive cannot be written; names both. The archive is unchanged.
     """
     if not os.path.isfile(path):  # noqa: PTH113 - strings, as they travel
-        raise StagingError(f"The task did not make {path}, which was to become {name!r} in {archive}.")
+        raise StagingError(f"The task did not make {path}, which should become {name!r} in {archive}.")
     try:
         os.makedirs(os.path.dirname(archive) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - the same
-        with _locked(archive):
-            _change(archive, name, path)
+        with _lock(archive):
+            _replace_archive(archive, name, path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise StagingError(f"{path} could not be put into {archive} as {name!r}: {error}") from error
+        raise StagingError(f"{path} could not be added to {archive} as {name!r}: {error}") from error
     _remove(path)
 
 
 @contextlib.contextmanager
-def _locked(archive: str) -> Iterator[None]:
-    """For this thread alone, among all on this machine; released by the system when a process dies."""
+def _lock(archive: str) -> Iterator[None]:
+    """Exclude other writers of *archive*; the system releases the lock when the process dies."""
     with open(f"{archive}.lock", "ab") as lock:  # noqa: PTH123 - a string, as it travels
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _change(archive: str, name: str, path: str) -> None:
-    """Put a new archive in the place of the old one: as that was, but with the file at *path* as *name*."""
+def _replace_archive(archive: str, name: str, path: str) -> None:
+    """Replace the archive by a copy that has the file at *path* as its member *name*."""
     part = f"{archive}.part"
-    _remove(part)  # of one that was killed
+    _remove(part)  # left by a process that was killed
     try:
         if os.path.exists(archive):  # noqa: PTH110 - the same
             _copy_without(archive, name, part)

@@ -1,7 +1,11 @@
-"""Brings a file from an HTTP or FTP server; run by a worker, or in a thread of the driver.
+"""Downloads a file from an HTTP or FTP server; runs in a worker, or in a thread of the driver.
 
-A file is written beside its path and then renamed: nobody sees half of one. What may pass (a connection that breaks, a
-server in trouble) is tried again; what will not (no such file, no permission) is not.
+::
+
+    fetch ──> try ──> complete ──> rename to its path
+               │ ├── broken connection, silence, server error (5xx) ──> pause, twice as long each time ──> try again
+               │ └── final answer (no such file, no permission), full disk ──> StagingError
+               └── written to a file beside the path: a partial file never has the final name
 """
 
 from __future__ import annotations
@@ -18,30 +22,30 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _CHUNK = 1024 * 1024
-_FIRST_OF_SERVER_ERRORS = 500
+_FIRST_SERVER_ERROR = 500
 _FTP_PORT = 21
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-# What a URL may hold as it is: https://www.rfc-editor.org/rfc/rfc3986#section-2.
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+# Characters that a URL may hold unquoted: https://www.rfc-editor.org/rfc/rfc3986#section-2.
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
 
 
-class Patience(NamedTuple):
-    """How long a server is waited for."""
+class RetryPolicy(NamedTuple):
+    """Limits of the tries to download one file."""
 
     timeout: float = 60.0
-    """Seconds of silence after which a try fails."""
+    """Seconds without data after which a try fails."""
 
     tries: int = 4
     pause: float = 0.5
     """Seconds before the second try; doubled before each further one."""
 
 
-def fetch(url: str, path: str, patience: Patience) -> None:
-    """Write what *url* holds to *path*, whose folder is made.
+def fetch(url: str, path: str, policy: RetryPolicy) -> None:
+    """Download *url* to *path*; missing folders are made.
 
     Raises:
-        StagingError: it cannot be had; names the URL, without a password, and what the server said. Nothing is at
-            *path* that was not there before.
+        StagingError: the download failed; names the URL, without a password, and the server's answer. *path* is
+            unchanged.
     """
     from urllib.parse import urlsplit  # noqa: PLC0415 - a worker starts without it
 
@@ -54,39 +58,43 @@ def fetch(url: str, path: str, patience: Patience) -> None:
         raise StagingError(f"{shown} could not be written to {path}: {error}") from error
     part = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
     try:
-        for attempt in range(1, patience.tries + 1):
-            again = _tried(get, parts, part, patience, shown)
-            if again is None:
+        for attempt in range(1, policy.tries + 1):
+            failure = _try_once(get, parts, part, policy, shown)
+            if failure is None:
                 break
-            if attempt == patience.tries:
+            if attempt == policy.tries:
                 raise StagingError(
-                    f"{shown} could not be fetched in {attempt} {'try' if attempt == 1 else 'tries'}: {again}"
+                    f"{shown} could not be fetched in {attempt} {'try' if attempt == 1 else 'tries'}: {failure}"
                 )
-            time.sleep(patience.pause * 2 ** (attempt - 1))
+            time.sleep(policy.pause * 2 ** (attempt - 1))
         os.replace(part, path)  # noqa: PTH105 - the same
     finally:
         if os.path.lexists(part):
             os.unlink(part)  # noqa: PTH108 - the same
 
 
-def _tried(
+def _try_once(
     get: Callable[[SplitResult, IO[bytes], float], Optional[str]],
     parts: SplitResult,
     part: str,
-    patience: Patience,
+    policy: RetryPolicy,
     shown: str,
 ) -> Optional[str]:
-    """None when the file *part* is complete, or why another try may do better."""
+    """Download to the file *part*; return None if it is complete, or the reason of a failure that may pass.
+
+    Raises:
+        StagingError: another try would fail as well.
+    """
     from ftplib import Error  # noqa: PLC0415 - a worker starts without it
     from http.client import HTTPException  # noqa: PLC0415 - the same
 
     try:
         with open(part, "wb") as file:  # noqa: PTH123 - pathlib is slow to import
-            return get(parts, file, patience.timeout)
+            return get(parts, file, policy.timeout)
     except _RefusedError as error:
         raise StagingError(f"{shown} could not be fetched: {error}") from None
     except OSError as error:
-        if error.filename == part or error.errno in _OF_THE_DISK:
+        if error.filename == part or error.errno in _DISK_ERRORS:
             raise StagingError(f"{shown} could not be written to {part}: {error}") from error
         return f"{type(error).__name__}: {error}"
     except (EOFError, HTTPException, Error) as error:
@@ -108,12 +116,12 @@ def _get_http(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[s
             promised = answer.headers.get("Content-Length")
     except HTTPError as error:
         with error:
-            said = f"the server answers {error.code} {error.reason}"
-        if error.code >= _FIRST_OF_SERVER_ERRORS:
-            return said
-        raise _RefusedError(said) from None
+            reason = f"the server answers {error.code} {error.reason}"
+        if error.code >= _FIRST_SERVER_ERROR:
+            return reason
+        raise _RefusedError(reason) from None
     if promised is not None and promised.isdigit() and int(promised) != file.tell():
-        return f"the connection ended after {file.tell()} of {promised} bytes"  # urllib says nothing of it
+        return f"the connection ended after {file.tell()} of {promised} bytes"  # urllib does not check it
     return None
 
 
@@ -125,7 +133,7 @@ def _request(parts: SplitResult) -> Any:  # noqa: ANN401 - an urllib.request.Req
     user, _, host = parts.netloc.rpartition("@")
     request = Request(quote(parts._replace(netloc=host).geturl(), safe=_SAFE), headers={"User-Agent": "cnflow"})  # noqa: S310 - as above
     if user:
-        # Not sent along to where the server may redirect us.
+        # Not sent to the target of a redirection.
         request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
     return request
 
@@ -136,7 +144,7 @@ def _get_ftp(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[st
 
     path = unquote(parts.path)
     if "\r" in path or "\n" in path:
-        raise _RefusedError("a line break in a path would be read as another command")
+        raise _RefusedError("a line break in the path would end the FTP command")
     try:
         with ftplib.FTP(timeout=timeout) as server:  # noqa: S321 - the user's URL says ftp
             server.connect(parts.hostname or "", parts.port or _FTP_PORT)

@@ -5,8 +5,8 @@ import pytest
 from cnflow.dataflow.memo import key_of, telling_files_apart
 from cnflow.model.file import File
 from cnflow.model.task import AppFunction, TaskToRun
-from cnflow.tasks.staging.download import Patience
-from cnflow.tasks.staging.wrappers import Fetching
+from cnflow.tasks.staging.download import RetryPolicy
+from cnflow.tasks.staging.wrappers import FetchInputs
 
 
 def read(file, outputs=()):
@@ -50,5 +50,5 @@ def test_where_an_output_is_written_before_it_is_taken_away_does_not_matter():
 
 
 def test_a_function_is_the_same_whoever_brings_its_files():
-    wrapped = AppFunction(Fetching(read, ("http",), Patience()), original=read)
+    wrapped = AppFunction(FetchInputs(read, ("http",), RetryPolicy()), original=read)
     assert key(1, wrapped) == key(1)

@@ -10,5 +10,5 @@ def test_a_text_that_is_neither_rule_nor_list_is_refused(wrong):
 
 
 def test_a_descending_range_of_cores_is_refused():
-    with pytest.raises(ValueError, match="'3-1' end before they begin"):
+    with pytest.raises(ValueError, match="'3-1' ends before it begins"):
         parse_core_list("list:3-1")

@@ -1,5 +1,3 @@
-"""What goes into a task's folder, and what comes out of it."""
-
 import pytest
 
 from cnflow.errors import ConfigurationError
@@ -16,7 +14,7 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def opened(tmp_path):
+def run_in_sandbox(tmp_path):
     from pathlib import Path
 
     def enter(inputs=(), outputs=(), fill=lambda folder: None):
@@ -27,16 +25,16 @@ def opened(tmp_path):
     return enter
 
 
-def test_a_folder_is_moved_out_over_one_that_is_there(home, opened):
+def test_an_output_folder_replaces_an_existing_one(home, run_in_sandbox):
     (home / "results").mkdir()
     (home / "results" / "old").touch()
-    opened(
+    run_in_sandbox(
         outputs=["results"], fill=lambda folder: ((folder / "results").mkdir(), (folder / "results" / "new").touch())
     )
     assert [path.name for path in (home / "results").iterdir()] == ["new"]
 
 
-def test_a_file_is_moved_to_another_file_system_as_a_whole(home, opened, monkeypatch):
+def test_an_output_appears_complete_on_another_file_system(home, run_in_sandbox, monkeypatch):
     real = module.Path.replace
 
     def no_rename(self, target):
@@ -45,39 +43,39 @@ def test_a_file_is_moved_to_another_file_system_as_a_whole(home, opened, monkeyp
         return real(self, target)
 
     monkeypatch.setattr(module.Path, "replace", no_rename)
-    opened(outputs=["out"], fill=lambda folder: (folder / "out").write_text("x"))
+    run_in_sandbox(outputs=["out"], fill=lambda folder: (folder / "out").write_text("x"))
     assert [(path.name, path.read_text()) for path in home.iterdir()] == [("out", "x")]
 
 
-def test_an_input_that_is_the_output_too_is_changed_in_place(home, opened):
+def test_an_input_that_is_an_output_too_is_changed_in_place(home, run_in_sandbox):
     (home / "both").write_text("before")
-    opened(["both"], ["both"], lambda folder: (folder / "both").write_text("after"))
+    run_in_sandbox(["both"], ["both"], lambda folder: (folder / "both").write_text("after"))
     assert (home / "both").read_text() == "after"
     assert not (home / "both").is_symlink()
 
 
-def test_an_input_with_the_name_of_another_output_is_refused(home, opened):
+def test_an_input_with_the_name_of_an_output_is_refused(home, run_in_sandbox):
     with pytest.raises(ConfigurationError, match="same file"):
-        opened(["data/x"], ["x"])
+        run_in_sandbox(["data/x"], ["x"])
 
 
 @pytest.mark.parametrize("output", ["../x", "a/../../x", ".", ""])
-def test_an_output_outside_of_the_sandbox_is_refused(home, opened, output):
+def test_a_relative_output_outside_of_the_sandbox_is_refused(home, run_in_sandbox, output):
     with pytest.raises(ConfigurationError, match="outside"):
-        opened(outputs=[output])
+        run_in_sandbox(outputs=[output])
 
 
-def test_an_absolute_output_is_written_where_it_belongs(home, tmp_path, opened):
+def test_an_absolute_output_is_not_moved(home, tmp_path, run_in_sandbox):
     target = tmp_path / "there"
-    opened(outputs=[str(target)], fill=lambda folder: target.write_text("x"))
+    run_in_sandbox(outputs=[str(target)], fill=lambda folder: target.write_text("x"))
     assert target.read_text() == "x"
 
 
-def test_the_same_input_twice_is_linked_once(home, opened):
-    opened(["x", home / "x"])
+def test_an_input_that_is_named_twice_is_linked_once(home, run_in_sandbox):
+    run_in_sandbox(["x", home / "x"])
 
 
-def test_leftovers_are_those_of_one_process_alone(tmp_path):
+def test_only_sandboxes_with_the_prefix_of_the_process_are_removed(tmp_path):
     for name in ("box-1-aaa", "box-1-bbb", "box-11-ccc"):
         (tmp_path / name).mkdir()
     remove_leftovers(str(tmp_path / "box-1"))

@@ -1,5 +1,3 @@
-"""Which command lines are started without a shell, and that nobody can tell."""
-
 import os
 import subprocess
 from types import SimpleNamespace
@@ -9,7 +7,7 @@ import pytest
 from cnflow.errors import BashExitFailure
 from cnflow.tasks import shell
 from cnflow.tasks.call import BASH, Call, CallContext
-from cnflow.tasks.shell import program_in
+from cnflow.tasks.shell import find_program
 
 PATH = {"PATH": os.environ["PATH"]}
 
@@ -33,8 +31,8 @@ def run(command, **options):
     "command",
     ["true", "ls", "ls -l --color=never /tmp", "/bin/ls", "env A=1 ls", "sort -t, -k1 a_file.txt", "  sleep 0  "],
 )
-def test_plain_words_need_no_shell(command):
-    program = program_in(command, PATH, None)
+def test_a_command_of_plain_words_needs_no_shell(command):
+    program = find_program(command, PATH, None)
     assert program is not None
     assert program.words == command.split()
     assert os.access(program.path, os.X_OK)
@@ -62,28 +60,28 @@ def test_plain_words_need_no_shell(command):
         *("A=1 ls", "true x", "-x", "%1", "no-such-program-anywhere x", "./not-there"),
     ],
 )
-def test_anything_else_goes_to_the_shell(command):
-    assert program_in(command, PATH, None) is None
+def test_any_other_command_needs_a_shell(command):
+    assert find_program(command, PATH, None) is None
 
 
 @pytest.mark.parametrize("variable", [{"BASH_ENV": "/x"}, {"BASH_FUNC_ls%%": "() { echo; }"}])
-def test_a_shell_that_has_something_to_read_first_is_started(variable):
-    assert program_in("ls", {**PATH, **variable}, None) is None
+def test_a_command_needs_a_shell_that_reads_a_file_or_a_function_first(variable):
+    assert find_program("ls", {**PATH, **variable}, None) is None
 
 
-def test_a_relative_path_starts_in_the_folder_it_is_run_in(tmp_path):
+def test_a_relative_program_is_found_from_the_folder_of_the_command(tmp_path):
     script = tmp_path / "tool"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
-    program = program_in("./tool x", PATH, str(tmp_path))
+    program = find_program("./tool x", PATH, str(tmp_path))
     assert program is not None
     assert program.environment["PWD"] == str(tmp_path)
-    assert program_in("./tool x", PATH, None) is None
+    assert find_program("./tool x", PATH, None) is None
 
 
 @pytest.mark.parametrize("command", ["env", "false", "no-such-program-anywhere 1", "./script", "ls /not/there"])
-def test_output_and_exit_code_are_those_of_the_shell(command, tmp_path, monkeypatch):
-    """Also of a script that names no interpreter, which only a shell can start."""
+def test_a_direct_command_has_the_output_and_exit_code_of_a_shell(command, tmp_path, monkeypatch):
+    """A script without a line for its interpreter, which only a shell can start, is among them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", "/stale")
     script = tmp_path / "script"
@@ -94,7 +92,7 @@ def test_output_and_exit_code_are_those_of_the_shell(command, tmp_path, monkeypa
         command, shell=True, executable=shell._shell(), capture_output=True, text=True, check=False, env=environment
     )
 
-    def said(text):  # bash sets two variables more, which say that there is a bash
+    def lines(text):  # bash sets these variables
         return sorted(line for line in text.splitlines() if not line.startswith(("SHLVL=", "_=", "OLDPWD=")))
 
     try:
@@ -102,5 +100,5 @@ def test_output_and_exit_code_are_those_of_the_shell(command, tmp_path, monkeypa
     except BashExitFailure as error:
         code = error.exitcode
     assert code == expected.returncode
-    assert said((tmp_path / "out").read_text()) == said(expected.stdout)
-    assert said((tmp_path / "err").read_text()) == said(expected.stderr)
+    assert lines((tmp_path / "out").read_text()) == lines(expected.stdout)
+    assert lines((tmp_path / "err").read_text()) == lines(expected.stderr)

@@ -1,20 +1,18 @@
-"""A task's stop is raised in that task, once, and in no other."""
-
 import os
 import signal
 
 import pytest
 
 from cnflow.errors import AppTimeout
-from cnflow.tasks import stopping
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire.pipe import pack_stop
+from cnflow.worker import interruption
 from cnflow.worker.interruption import Guard
 
 
 @pytest.fixture
 def moment(monkeypatch):
-    """The time, which the test moves; the alarm is what the test rings (pytest-timeout has the real one)."""
+    """Fake clock and alarm, both driven by the test; pytest-timeout uses the real alarm."""
 
     class Moment:
         now = 100.0
@@ -25,15 +23,15 @@ def moment(monkeypatch):
 
     moment = Moment()
     moment.handlers = {}
-    monkeypatch.setattr(stopping.signal, "signal", moment.handlers.__setitem__)
-    monkeypatch.setattr(stopping.signal, "setitimer", lambda which, seconds: setattr(moment, "timer", seconds))
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: moment.now)
+    monkeypatch.setattr(interruption.signal, "signal", moment.handlers.__setitem__)
+    monkeypatch.setattr(interruption.signal, "setitimer", lambda which, seconds: setattr(moment, "timer", seconds))
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: moment.now)
     return moment
 
 
 @pytest.fixture
 def guard(moment):
-    """A guard, and its pipe's other end as ``guard.cancel(number)``."""
+    """Guard with a method ``cancel(number)`` that writes to its pipe as a manager does."""
     read, write = os.pipe()
     made = Guard(read)
 
@@ -47,7 +45,7 @@ def guard(moment):
     os.close(write)
 
 
-def test_the_task_that_runs_is_cancelled(guard):
+def test_the_running_task_is_cancelled(guard):
     guard.begin("f", 0)
     with pytest.raises(Cancelled):
         guard.cancel(0)
@@ -56,7 +54,7 @@ def test_the_task_that_runs_is_cancelled(guard):
     assert guard.take_stop() is None
 
 
-def test_a_task_that_comes_later_is_cancelled_when_it_begins_and_those_between_are_not(guard):
+def test_a_later_task_is_cancelled_at_its_start_and_earlier_ones_are_not(guard):
     guard.begin("f", 0)
     guard.cancel(2)
     guard.end()
@@ -66,7 +64,7 @@ def test_a_task_that_comes_later_is_cancelled_when_it_begins_and_those_between_a
         guard.begin("f", 0)
 
 
-def test_an_order_that_comes_too_late_hits_nobody(guard):
+def test_a_late_order_stops_no_other_task(guard):
     guard.begin("f", 0)
     guard.end()
     guard.cancel(0)
@@ -76,7 +74,7 @@ def test_an_order_that_comes_too_late_hits_nobody(guard):
     assert guard.take_stop() is None
 
 
-def test_while_things_are_set_up_a_stop_waits(guard):
+def test_a_hold_delays_a_stop_until_its_release(guard):
     guard.begin("f", 0)
     guard.hold()
     guard.cancel(0)
@@ -85,7 +83,7 @@ def test_while_things_are_set_up_a_stop_waits(guard):
     guard.release()
 
 
-def test_a_stop_that_comes_while_things_are_undone_is_no_stop(guard):
+def test_a_stop_during_the_last_hold_of_a_task_is_dropped(guard):
     guard.begin("f", 0)
     guard.hold()
     guard.cancel(0)
@@ -93,7 +91,7 @@ def test_a_stop_that_comes_while_things_are_undone_is_no_stop(guard):
     assert guard.take_stop() is None
 
 
-def test_the_walltime_ends_a_task_once(guard, moment):
+def test_the_walltime_stops_a_task_once(guard, moment):
     guard.begin("f", 3.0)
     assert moment.timer == 3.0
     moment.now += 3.0
@@ -103,14 +101,14 @@ def test_the_walltime_ends_a_task_once(guard, moment):
     guard.cancel(0)
 
 
-def test_an_alarm_that_is_early_is_set_again(guard, moment):
+def test_an_early_alarm_is_set_again(guard, moment):
     guard.begin("f", 3.0)
     moment.now += 2.0
     moment.ring()
     assert moment.timer == 1.0
 
 
-def test_the_alarm_of_a_task_before_hits_nobody(guard, moment):
+def test_the_alarm_of_an_earlier_task_stops_no_other_task(guard, moment):
     guard.begin("f", 3.0)
     guard.end()
     assert moment.timer == 0.0
