@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from cnflow.apps.app import App
 from cnflow.assemble import new_run, start
@@ -22,13 +22,17 @@ from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
     from types import TracebackType
+    from typing import Concatenate
 
+    from cnflow.apps.signatures import Argument
     from cnflow.dataflow import AppFuture, DataFlowKernel
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 _FUNCTIONS_KEPT = 128
 
@@ -75,7 +79,34 @@ class PoolExecutor(concurrent.futures.Executor):
         """The run that is behind it, for `DataFlowKernel.executor_status` and the like."""
         return self._dfk
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> AppFuture[T]: ...
+    @overload
+    def submit(
+        self, fn: Callable[Concatenate[A, P], T], a: Argument[A], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AppFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        fn: Callable[Concatenate[A, B, P], T],
+        a: Argument[A],
+        b: Argument[B],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AppFuture[T]: ...
+    @overload
+    def submit(
+        self,
+        fn: Callable[Concatenate[A, B, C, P], T],
+        a: Argument[A],
+        b: Argument[B],
+        c: Argument[C],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AppFuture[T]: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AppFuture[Any]:
         """Call ``fn(*args, **kwargs)`` elsewhere; returns at once.
 
         Raises:
@@ -84,10 +115,60 @@ class PoolExecutor(concurrent.futures.Executor):
         """
         return self._submit(self._app_of(fn), args, kwargs)
 
-    def get_app(self, fn: Callable[..., Any]) -> App:
+    def get_app(self, fn: Callable[P, T]) -> App[P, T]:
         """*fn* as an app: calling it submits a task to this pool's run, with all the keywords that apps take."""
         return App(fn, AppKind.PYTHON, self._options, self._dfk)
 
+    @overload  # type: ignore[override]  # elements are checked, which Executor.map does not do
+    def map(
+        self,
+        fn: Callable[[A], T],
+        a: Iterable[Argument[A]],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A, B], T],
+        a: Iterable[Argument[A]],
+        b: Iterable[Argument[B]],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[A, B, C], T],
+        a: Iterable[Argument[A]],
+        b: Iterable[Argument[B]],
+        c: Iterable[Argument[C]],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        a: Iterable[Any],
+        b: Iterable[Any],
+        c: Iterable[Any],
+        d: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]: ...
     def map(
         self,
         fn: Callable[..., T],

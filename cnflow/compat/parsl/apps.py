@@ -67,7 +67,7 @@ def App(  # noqa: N802 - Parsl's name
     Raises:
         InvalidAppTypeError: another word.
     """
-    decorators = {"python": cnflow.python_app, "bash": cnflow.bash_app}
+    decorators: dict[str, Callable[..., Any]] = {"python": cnflow.python_app, "bash": cnflow.bash_app}
     if apptype not in decorators:
         raise InvalidAppTypeError(f"App({apptype!r}) is neither App('python') nor App('bash').")
     options = _options(data_flow_kernel, cache, None, walltime=walltime, executors=executors)

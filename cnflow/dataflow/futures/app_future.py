@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from typing_extensions import Self
+    from typing_extensions import Self, TypeVar
 
     from cnflow.dataflow.futures.data_future import DataFuture
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.model.task import AppFunction
+
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")  # defaults of type variables are news of Python 3.13
 
 
 class Canceller(Protocol):
@@ -35,7 +41,7 @@ class Canceller(Protocol):
         """As `AppFuture.task_record`."""
 
 
-class AppFuture(Future[Any]):
+class AppFuture(Future[R]):
     """Stands for the result of a task; passing it to another app makes an edge of the graph.
 
     A `concurrent.futures.Future` in every way: usable with `concurrent.futures.wait` and `as_completed`, and with
@@ -71,7 +77,7 @@ class AppFuture(Future[Any]):
         self._app = app
         self._kernel = kernel
 
-    def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - the user's value
+    def result(self, timeout: float | None = None) -> R:
         """As of any future: what the task returned, or its exception raised; waits *timeout* seconds at most."""
         self._prepare_to_wait()
         return super().result(timeout)
@@ -133,11 +139,11 @@ class AppFuture(Future[Any]):
         """Their name in the reference, by which stagings that were written for it ask."""
         return self.outputs
 
-    def __getitem__(self, key: Any) -> LiftedFuture:  # noqa: ANN401 - whatever the result takes
+    def __getitem__(self, key: Any) -> AppFuture[Any]:  # noqa: ANN401 - whatever the result takes
         """Stands for ``result()[key]``; returns at once."""
         return LiftedFuture(self, Asked(key, is_attribute=False))
 
-    def __getattr__(self, name: str) -> LiftedFuture:
+    def __getattr__(self, name: str) -> AppFuture[Any]:
         """Stands for ``result().name``; returns at once.
 
         Raises:

@@ -1,0 +1,232 @@
+"""Decorators that make apps: `python_app`, `bash_app`, `join_app`.
+
+Types of the result, for type checkers:
+
+    python_app   (P) -> R                                   App[P, R]
+    bash_app     (P) -> str, a command line                 App[P, int], the exit code
+    join_app     (P) -> future of R                         App[P, R]
+                 (P) -> list, tuple or dict of futures      App[P, the same container of their results]
+                 (P) -> deeper nesting                      App[P, Any]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from cnflow.apps.app import App
+from cnflow.dataflow.call_options import SPECIAL
+from cnflow.dataflow.records import AppOptions
+from cnflow.errors import ConfigurationError
+from cnflow.model.resources import Resources
+from cnflow.model.task import AppKind
+from cnflow.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from concurrent.futures import Future
+    from typing import ParamSpec, Protocol, TypeVar
+
+    from cnflow.apps.signatures import FutureOf, Futures
+    from cnflow.dataflow import AppFuture, DataFlowKernel
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    R1 = TypeVar("R1")
+    R2 = TypeVar("R2")
+    R3 = TypeVar("R3")
+    Key = TypeVar("Key")
+
+    class PythonAppDecorator(Protocol):
+        """Result of ``python_app(...)`` with options."""
+
+        def __call__(self, function: Callable[P, R], /) -> App[P, R]:
+            """Make an app of *function*."""
+
+    class BashAppDecorator(Protocol):
+        """Result of ``bash_app(...)`` with options."""
+
+        def __call__(self, function: Callable[P, str], /) -> App[P, int]:
+            """Make an app of *function*."""
+
+    class JoinAppDecorator(Protocol):
+        """Result of ``join_app(...)`` with options; overloads as for `join_app`."""
+
+        @overload
+        def __call__(self, function: Callable[P, FutureOf[R]], /) -> App[P, R]: ...
+        @overload
+        def __call__(self, function: Callable[P, tuple[FutureOf[R1], FutureOf[R2]]], /) -> App[P, tuple[R1, R2]]: ...
+        @overload
+        def __call__(
+            self, function: Callable[P, tuple[FutureOf[R1], FutureOf[R2], FutureOf[R3]]], /
+        ) -> App[P, tuple[R1, R2, R3]]: ...
+        @overload
+        def __call__(self, function: Callable[P, tuple[FutureOf[R], ...]], /) -> App[P, tuple[R, ...]]: ...
+        @overload
+        def __call__(self, function: Callable[P, list[AppFuture[R]]], /) -> App[P, list[R]]: ...
+        @overload
+        def __call__(self, function: Callable[P, list[Future[R]]], /) -> App[P, list[R]]: ...
+        @overload
+        def __call__(self, function: Callable[P, Mapping[Key, FutureOf[R]]], /) -> App[P, dict[Key, R]]: ...
+        @overload
+        def __call__(
+            self,
+            function: Callable[
+                P,
+                FutureOf[Any] | Futures | Collection[FutureOf[Any] | Futures] | Mapping[Any, FutureOf[Any] | Futures],
+            ],
+            /,
+        ) -> App[P, Any]: ...
+
+
+@overload
+def python_app(function: Callable[P, R], /) -> App[P, R]: ...
+@overload
+def python_app(
+    function: None = None,
+    /,
+    *,
+    executors: str | Sequence[str] = "all",
+    image: str = "",
+    cache: bool = False,
+    ignore_for_cache: Sequence[str] = (),
+    retries: float | None = None,
+    walltime: float | None = None,
+    resources: Mapping[str, Any] | Resources | None = None,
+    env: dict[str, str] | None = None,
+    sandbox: bool = False,
+    data_flow_kernel: DataFlowKernel | None = None,
+) -> PythonAppDecorator: ...
+
+
+def python_app(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make an app of a Python function; with or without arguments.
+
+    Args:
+        function: the task's work. Its body imports what it needs; arguments and result must be picklable.
+        **options: ``executors``, label or labels of the executors that may run it, or ``"all"``; ``image``, container
+            image that it runs in; ``cache``, reuse the result of an earlier call of this run with the same code,
+            arguments and image; ``ignore_for_cache``, parameters that do not matter for that; ``retries``, budget of
+            retries of each task instead of the Config's; ``walltime``, ``resources``, ``env`` and ``sandbox`` as in a
+            call; ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
+
+    Raises:
+        ConfigurationError: an option is unknown (the message names the nearest), or of the wrong type.
+    """
+    return _decorate(AppKind.PYTHON, function, options)
+
+
+@overload
+def bash_app(function: Callable[P, str], /) -> App[P, int]: ...
+@overload
+def bash_app(
+    function: None = None,
+    /,
+    *,
+    executors: str | Sequence[str] = "all",
+    image: str = "",
+    cache: bool = False,
+    ignore_for_cache: Sequence[str] = (),
+    retries: float | None = None,
+    walltime: float | None = None,
+    resources: Mapping[str, Any] | Resources | None = None,
+    env: dict[str, str] | None = None,
+    sandbox: bool = False,
+    data_flow_kernel: DataFlowKernel | None = None,
+) -> BashAppDecorator: ...
+
+
+def bash_app(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make an app of a function that returns a command line, which is run by bash (``sh`` where there is none).
+
+    The result is 0; another exit code is a `cnflow.errors.BashExitFailure`. The call's ``stdout=`` and ``stderr=`` (a
+    path, which is appended to, or ``(path, mode)``) redirect the command's output. Options as for `python_app`.
+    """
+    return _decorate(AppKind.BASH, function, options)
+
+
+@overload
+def join_app(function: Callable[P, FutureOf[R]], /) -> App[P, R]: ...
+@overload
+def join_app(function: Callable[P, tuple[FutureOf[R1], FutureOf[R2]]], /) -> App[P, tuple[R1, R2]]: ...
+@overload
+def join_app(
+    function: Callable[P, tuple[FutureOf[R1], FutureOf[R2], FutureOf[R3]]], /
+) -> App[P, tuple[R1, R2, R3]]: ...
+@overload
+def join_app(function: Callable[P, tuple[FutureOf[R], ...]], /) -> App[P, tuple[R, ...]]: ...
+@overload
+def join_app(function: Callable[P, list[AppFuture[R]]], /) -> App[P, list[R]]: ...
+@overload
+def join_app(function: Callable[P, list[Future[R]]], /) -> App[P, list[R]]: ...
+@overload
+def join_app(function: Callable[P, Mapping[Key, FutureOf[R]]], /) -> App[P, dict[Key, R]]: ...
+@overload
+def join_app(
+    function: Callable[
+        P,
+        FutureOf[Any] | Futures | Collection[FutureOf[Any] | Futures] | Mapping[Any, FutureOf[Any] | Futures],
+    ],
+    /,
+) -> App[P, Any]: ...
+@overload
+def join_app(
+    function: None = None,
+    /,
+    *,
+    cache: bool = False,
+    ignore_for_cache: Sequence[str] = (),
+    retries: float | None = None,
+    data_flow_kernel: DataFlowKernel | None = None,
+) -> JoinAppDecorator: ...
+
+
+def join_app(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make an app of a function that calls other apps and returns their futures: one, a list, or nested ones.
+
+    The function runs in a thread of the driver, once its arguments are done. The result is the value it returned with
+    results in place of the futures; if one of those fails, a `cnflow.errors.JoinError` that names it. Options as for
+    `python_app`, less where to run.
+    """
+    return _decorate(AppKind.JOIN, function, options)
+
+
+def _decorate(kind: AppKind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
+    decorator = f"{kind.name.lower()}_app"
+    _refuse_unknown(decorator, options, _JOIN_OPTIONS if kind is AppKind.JOIN else _OPTIONS)
+    _check_types(decorator, options)
+    dfk = options.pop("data_flow_kernel", None)
+    keywords = {name: options.pop(name) for name in SPECIAL & options.keys()}
+    app_options = AppOptions(**options)
+    if function is not None:
+        return App(function, kind, app_options, dfk, keywords)
+    return lambda decorated: App(decorated, kind, app_options, dfk, keywords)
+
+
+_JOIN_OPTIONS = ("cache", "data_flow_kernel", "ignore_for_cache", "retries")
+_OPTIONS = (*_JOIN_OPTIONS, "env", "executors", "image", "resources", "sandbox", "walltime")
+
+
+def _refuse_unknown(decorator: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise ConfigurationError(
+                f"@{decorator} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(sorted(known))}."
+            )
+
+
+def _check_types(decorator: str, options: dict[str, Any]) -> None:
+    executors = options.get("executors", "all")
+    labels = [executors] if isinstance(executors, str) else executors
+    if not isinstance(labels, (list, tuple, set)) or not all(isinstance(label, str) for label in labels):
+        raise ConfigurationError(f"@{decorator}(executors=...) must be a label or a list of labels, not {executors!r}.")
+    image = options.get("image", "")
+    if not isinstance(image, str):
+        raise ConfigurationError(f"@{decorator}(image=...) must be the name of an image, not {image!r}.")
+    cache = options.get("cache", False)
+    if not isinstance(cache, bool):
+        raise ConfigurationError(f"@{decorator}(cache=...) must be True or False, not {cache!r}.")
+    if options.get("resources") is not None:
+        options["resources"] = Resources.of(options["resources"])
+    retries = options.get("retries")
+    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, (int, float)) or retries < 0):
+        raise ConfigurationError(f"@{decorator}(retries=...) must be a number from 0 on, not {retries!r}.")
