@@ -14,12 +14,12 @@ venv: .venv/made ## Make .venv with cnflow, its extras and tools (PYTHON=python3
 	@.ci/venv $(PYTHON)
 
 .PHONY: check
-check: venv ## Look without running services: ruff, mypy, import-linter, unit tests
+check: venv ## Look without running services: ruff, mypy, import-linter, unit tests, types for users
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -q tests/unit
+	.venv/bin/pytest -q tests/unit tests/typing
 
 .PHONY: test
 test: venv ## Run every test that this machine can run; builds the images where a Docker engine is

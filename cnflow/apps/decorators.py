@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.apps.app import App
-from cnflow.dataflow.call_options import SPECIAL
-from cnflow.dataflow.records import AppOptions
+from cnflow.dataflow.call_options import SPECIAL, AppOptions
 from cnflow.errors import ConfigurationError
 from cnflow.model.resources import Resources
 from cnflow.model.task import AppKind
