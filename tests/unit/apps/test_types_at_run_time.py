@@ -19,7 +19,7 @@ def test_as_value_returns_the_future_itself():
 
 def test_signatures_are_not_imported_at_run_time():
     code = "import sys, cnflow.apps; print(sorted(m for m in sys.modules if m == 'cnflow.apps.signatures'))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
 
 
 def test_a_call_is_one_plain_function():
