@@ -1,26 +1,26 @@
-"""Ids are types, so that one is never passed for another."""
+"""Types of ids, so that mypy reports an id that is passed as another."""
 
 from __future__ import annotations
 
 from typing import NewType
 
 RunId = NewType("RunId", str)
-"""Unique among all runs everywhere; labels what a run makes outside (containers, pods, jobs)."""
+"""Unique among all runs everywhere; labels the containers, pods and jobs of a run."""
 
 TaskId = NewType("TaskId", int)
 """Counts up from 0 within a run; also the order of submission."""
 
 FunctionId = NewType("FunctionId", bytes)
-"""Hash of a function's pickled content, 16 bytes: the same function has the same id wherever it is pickled."""
+"""Hash of a function's pickled content, 16 bytes: the same function has the same id in every process."""
 
 BlockId = NewType("BlockId", str)
 """Counts up from "0" within an executor."""
 
 NativeId = NewType("NativeId", str)
-"""What a provider's own system calls a block: a container id, a job number, a process id."""
+"""Id of a block in its provider's own system: a container id, a job number, a process id."""
 
 ManagerId = NewType("ManagerId", bytes)
-"""A manager's routing id on the wire; made by the manager, unique within a run."""
+"""Routing id of a manager on the wire; made by the manager, unique within a run."""
 
 WorkerRank = NewType("WorkerRank", int)
-"""Counts up from 0 within a manager; a replaced worker keeps its rank."""
+"""Counts up from 0 within a manager; the replacement of a worker keeps its rank."""

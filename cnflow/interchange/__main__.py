@@ -1,4 +1,4 @@
-"""``python -m cnflow.interchange``: its settings come on stdin, which stays open while the driver lives."""
+"""``python -m cnflow.interchange``: reads its settings from stdin, which stays open as long as the driver lives."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import sys
 
 import msgspec
 
+from cnflow.clock import SystemClock
 from cnflow.interchange.loop import Loop
 from cnflow.model.interchange_settings import InterchangeSettings
 
 
-def _first_line() -> bytes:
-    """Of stdin, read byte by byte: what is buffered would hide the end of the stream from the loop's poll."""
+def _read_first_line() -> bytes:
+    """Read a line of stdin byte by byte: a buffered reader would hide the end of the stream from the loop's poll."""
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(sys.stdin.fileno(), 1)):
         line += byte
@@ -23,10 +24,10 @@ def _first_line() -> bytes:
 
 def main() -> None:
     """Run the interchange until its driver ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        loop = Loop(msgspec.json.decode(_first_line(), type=InterchangeSettings))
+        loop = Loop(msgspec.json.decode(_read_first_line(), type=InterchangeSettings), SystemClock())
     except OSError as error:
         sys.exit(f"cannot listen: {error}")
     loop.run()

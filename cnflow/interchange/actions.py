@@ -1,4 +1,7 @@
-"""What the state of the interchange has `loop` do."""
+"""Actions that the state of the interchange returns and `loop` performs.
+
+``Send...`` is a message to a manager, or results to the driver; ``Report...`` is news of a manager for the driver.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SendWork(NamedTuple):
-    """Give a manager tasks, and the functions that it has not seen."""
+    """Send tasks to a manager, and the functions that it does not have yet."""
 
     manager: ManagerId
     functions: list[Function]
@@ -19,76 +22,76 @@ class SendWork(NamedTuple):
 
 
 class SendResults(NamedTuple):
-    """Hand results to the driver."""
+    """Send results to the driver."""
 
     results: list[ResultParcel]
 
 
 class SendCancel(NamedTuple):
-    """Tell a manager which of its tasks to stop."""
+    """Order a manager to stop some of its tasks."""
 
     manager: ManagerId
     tasks: list[TaskId]
 
 
 class SendDrain(NamedTuple):
-    """Tell a manager that it gets nothing more, and is to leave when it has done what it has."""
+    """Order a manager to leave once it has finished the tasks that it holds."""
 
     manager: ManagerId
     block: BlockId
 
 
-class SendQuestion(NamedTuple):
-    """Pass on what the driver wants to know of a manager."""
+class SendTaskQuery(NamedTuple):
+    """Forward a query of the driver to a manager."""
 
     manager: ManagerId
-    question: TaskQuery
-
-
-class TellDrained(NamedTuple):
-    """Tell the driver that no manager of this block is left."""
-
-    block: BlockId
+    query: TaskQuery
 
 
 class SendHeartbeat(NamedTuple):
-    """Nothing was said to this manager for a period."""
+    """Send a heartbeat to a manager that nothing was sent to for half a period."""
 
     manager: ManagerId
 
 
 class SendRegisterAgain(NamedTuple):
-    """Ask a manager that the interchange before this one knew, or that nobody knows, to register."""
+    """Request registration of a manager that the predecessor had, or that is unknown."""
 
     manager: ManagerId
 
 
 class SendStop(NamedTuple):
-    """Tell a manager to end."""
+    """Order a manager to end."""
 
     manager: ManagerId
 
 
-class Refuse(NamedTuple):
-    """Tell a manager why it cannot take part."""
+class SendRefused(NamedTuple):
+    """Refuse a manager, for a reason that it logs."""
 
     manager: ManagerId
     reason: str
 
 
-class TellUp(NamedTuple):
-    """Tell the driver of a new manager."""
+class ReportManagerUp(NamedTuple):
+    """Report a new manager to the driver."""
 
     manager: ManagerId
     info: ManagerInfo
 
 
-class TellDown(NamedTuple):
-    """Tell the driver that a manager is gone, and which of its tasks with it."""
+class ReportManagerDown(NamedTuple):
+    """Report to the driver that a manager is gone, with the tasks that are lost."""
 
     manager: ManagerId
     reason: str
     lost: list[TaskId]
+
+
+class ReportDrained(NamedTuple):
+    """Report to the driver that no manager of a draining block is left."""
+
+    block: BlockId
 
 
 Action = (
@@ -96,17 +99,17 @@ Action = (
     | SendResults
     | SendCancel
     | SendDrain
-    | SendQuestion
+    | SendTaskQuery
     | SendHeartbeat
     | SendRegisterAgain
     | SendStop
-    | Refuse
-    | TellUp
-    | TellDown
-    | TellDrained
+    | SendRefused
+    | ReportManagerUp
+    | ReportManagerDown
+    | ReportDrained
 )
 
 
-def results_in(parcels: list[ResultParcel]) -> list[Action]:
-    """The action that hands them over; none if there are none."""
+def send_results(parcels: list[ResultParcel]) -> list[Action]:
+    """Action that sends *parcels*; no action if there are none."""
     return [SendResults(parcels)] if parcels else []

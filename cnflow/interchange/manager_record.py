@@ -1,4 +1,4 @@
-"""A manager as the interchange knows it."""
+"""Record that the interchange keeps of each registered manager."""
 
 from __future__ import annotations
 
@@ -16,56 +16,64 @@ if TYPE_CHECKING:
 
 
 class ManagerRecord:
-    """One that is registered."""
+    """Registered manager: the tasks that it holds, and the resources that are left.
+
+    Attributes:
+        held: tasks that were sent to the manager and have no result yet.
+        window: number of tasks that the manager wants to hold.
+        functions: functions that were sent to the manager.
+        timed: functions of the tasks in `held`, whose durations are recorded; empty where the block has no end.
+        idle_since: moment when `held` became empty; meaningless while it is not.
+    """
 
     __slots__ = (
-        "began", "ends_at", "functions", "heard", "held", "idle_since", "info", "is_draining", "is_on_hold", "place",
-        "spoken", "window",
+        "capacity", "ends_at", "functions", "held", "idle_since", "info", "is_draining", "is_on_hold", "last_received",
+        "last_sent", "timed", "window",
     )  # fmt: skip
 
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
         self.info = info
-        self.place = NodeCapacity(info)
+        self.capacity = NodeCapacity(info)
         self.held: set[TaskId] = set()
-        self.began: dict[TaskId, FunctionId] = {}  # functions of what it holds, where its block has an end
-        self.ends_at = now + info.node.life
+        self.window = 0
         self.functions: set[FunctionId] = set()
-        self.heard = now
-        self.spoken = now
-        self.idle_since = now  # means something while nothing is held
-        self.window = 0  # tasks that it wants to hold in all
+        self.timed: dict[TaskId, FunctionId] = {}
+        self.ends_at = now + info.node.life
+        self.last_received = now
+        self.last_sent = now
+        self.idle_since = now
         self.is_draining = False
         self.is_on_hold = False
 
     @property
     def is_active(self) -> bool:
-        """Whether it is given tasks."""
+        """Whether the manager is sent tasks."""
         return not (self.is_draining or self.is_on_hold)
 
-    def idle(self, now: Seconds) -> float:
-        """Seconds since it held a task; 0 while it holds some."""
+    def idle_seconds(self, now: Seconds) -> float:
+        """Seconds since the manager held a task; 0 while it holds one."""
         return 0.0 if self.held else now - self.idle_since
 
-    def as_told(self, manager: ManagerId, now: Seconds) -> ManagerStatus:
-        """For who asks how it is."""
-        silent = now - self.heard
-        return ManagerStatus(manager, len(self.held), self.idle(now), silent, self.is_active, self.is_draining)
+    def status(self, manager: ManagerId, now: Seconds) -> ManagerStatus:
+        """Entry of this manager, whose id is *manager*, in a `StatusReport`."""
+        silent = now - self.last_received
+        return ManagerStatus(manager, len(self.held), self.idle_seconds(now), silent, self.is_active, self.is_draining)
 
     @property
-    def others(self) -> int:
-        """Tasks that it holds and that did not say what they need."""
-        return len(self.held) - self.place.tasks
+    def plain_tasks(self) -> int:
+        """Number of held tasks without needs."""
+        return len(self.held) - self.capacity.allocations
 
     @property
     def free_workers(self) -> int:
-        """Workers that live and that no task is meant for."""
+        """Number of workers without a task."""
         return min(self.info.slots, self.window) - len(self.held)
 
 
 def idle_times(managers: Iterable[ManagerRecord], now: Seconds) -> dict[BlockId, float]:
-    """Seconds since each block with managers held a task; 0 for one that holds some."""
+    """Seconds since each block with managers held a task; 0 for a block that holds one."""
     times: dict[BlockId, float] = {}
-    for known in managers:
-        idle = known.idle(now)
-        times[known.info.block] = min(idle, times.get(known.info.block, idle))
+    for record in managers:
+        idle = record.idle_seconds(now)
+        times[record.info.block] = min(idle, times.get(record.info.block, idle))
     return times

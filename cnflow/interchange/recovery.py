@@ -1,14 +1,26 @@
-"""Decisions of an interchange that takes the place of one that was killed; pure, as `state`.
+"""Decisions of an interchange that replaces one that was killed. No I/O, as in `state`.
 
-The managers live on, and hold tasks that this interchange never saw. The driver does not know who holds what: it sends
-all that is unfinished again. So this interchange first asks the managers that its predecessor knew, and gives nothing
-out until each has said what it holds, or the time for it is over::
+The managers live on, and hold tasks that this interchange never saw. The driver does not know which manager holds what,
+and submits all unfinished tasks again. So this interchange first requests registration of the managers that its
+predecessor had, and dispatches nothing before each has registered with the tasks that it holds, or 5 s have passed::
 
-    driver: Again ──> queue ──(a manager says that it holds it, or that it is done)──> out of the queue
-                        └──> given out, once all managers have spoken
+    driver                        this interchange                             managers of the predecessor
+      ├── settings: awaited ────────> │                                                     │
+      │                               ├── RegisterAgain, every 50 ms ─────────────────────> │ (reconnect within 1 s)
+      ├── Resubmit: all unfinished ─> │ queue; tasks with needs apart                       │
+      │                               │ <── Done: results that the predecessor did not get ─┤
+      │ <── Results ──────────────────┤ claimed: removed from the queue                     │
+      │                               │ <── Register(held) ─────────────────────────────────┤
+      │ <── ManagerUp ────────────────┤ claimed: removed from the queue, held by it         │
+      │                               │                                                     │
+      │        all have registered, or `REGISTRATION_TIMEOUT`: dispatch begins              │
+      │                               │ <── Register(held), late ───────────────────────────┤
+      │                               ├── Cancel: those of its tasks that others hold ────> │
+      │        heartbeat_threshold: managers that are still awaited are lost                │
+      │ <── ManagerDown ──────────────┤                                                     x
 
-Whoever claims a task first keeps it; where it is claimed late it is cancelled. Only a manager that the driver knew may
-claim at all: nobody gets at another's tasks by saying that he has them.
+The first manager that claims a task keeps it; a later claim is cancelled. Only managers that the driver had may claim:
+no peer gets another's tasks by registering with them.
 """
 
 from __future__ import annotations
@@ -16,7 +28,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from cnflow.interchange.actions import Action, SendCancel, SendRegisterAgain, SendResults, TellDown, TellDrained
+from cnflow.interchange.actions import (
+    Action,
+    ReportDrained,
+    ReportManagerDown,
+    SendCancel,
+    SendRegisterAgain,
+    SendResults,
+)
 from cnflow.interchange.state import Interchange
 from cnflow.units import Seconds
 from cnflow.wire.messages import NO_FRAMES, Result
@@ -29,20 +48,21 @@ if TYPE_CHECKING:
     from cnflow.wire.manager_messages import ManagerInfo
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
-ALL_SPEAK_WITHIN = Seconds(5.0)
-"""ZeroMQ tries again each second at the latest; who is slower finds his tasks given to others."""
+REGISTRATION_TIMEOUT = Seconds(5.0)
+"""Wait for awaited managers before tasks are dispatched. ZeroMQ reconnects within a second; tasks of a manager that is
+slower are sent to others."""
 
 
 class RecoveringInterchange(Interchange):
-    """The state; see the module.
+    """State of a restarted interchange; the module has a picture.
 
     Args:
-        protocol: as in `Interchange`, and so are the next two.
-        heartbeat_period: as there.
-        heartbeat_threshold: as there; also how long a manager may take to come back.
+        protocol: as in `Interchange`.
+        heartbeat_period: as in `Interchange`.
+        heartbeat_threshold: as in `Interchange`; also the time after which awaited managers are lost.
         awaited: managers that were connected, and the block of each.
-        departed: managers that were lost before: what they held runs elsewhere.
-        now: when it began.
+        departed: managers that were lost before: their tasks run elsewhere.
+        now: the moment of the start.
     """
 
     def __init__(
@@ -57,201 +77,205 @@ class RecoveringInterchange(Interchange):
     ) -> None:
         super().__init__(protocol, heartbeat_period, heartbeat_threshold)
         self._awaited = dict(awaited)
-        self._blocks = Counter(awaited.values())
-        """How many managers of each block are awaited."""
+        self._awaited_in = Counter(awaited.values())
+        """Number of awaited managers of each block."""
 
         self._departed = set(departed)
-        self._given_out_from = Seconds(now + min(ALL_SPEAK_WITHIN, heartbeat_threshold))
-        self._until = Seconds(now + heartbeat_threshold)
+        self._dispatch_at = Seconds(now + min(REGISTRATION_TIMEOUT, heartbeat_threshold))
+        self._give_up_at = Seconds(now + heartbeat_threshold)
         self._claimed: set[TaskId] = set()
-        """Tasks that are answered, or that a manager has: not to be queued by `again`, nor claimed once more."""
+        """Tasks that are reported or held: `on_resubmitted` does not queue them, and no manager may claim them."""
 
-        self._unsifted: set[TaskId] = set()
-        """Those of them that may still be in the queue."""
+        self._claimed_in_queue: set[TaskId] = set()
+        """Claimed tasks that may still be in the queue."""
 
-        self._perhaps_drained: set[BlockId] = set()
-        self._needy: dict[TaskId, TaskParcel] = {}
-        """Tasks that say what they need: before all nodes are back, they may seem to fit none."""
+        self._drained_early: set[BlockId] = set()
+        """Blocks without a registered manager, of which a manager is awaited."""
+
+        self._with_needs: dict[TaskId, TaskParcel] = {}
+        """Tasks with needs that wait for all nodes: before, they may seem to fit none."""
 
         self._on_hold: set[ManagerId] = set()
 
-    def introductions(self) -> list[Action]:
-        """Ask those that have not come back; what is said to one that is not connected yet is not heard."""
+    def registration_requests(self) -> list[Action]:
+        """Request registration of all awaited managers, repeatedly: before a manager reconnects, requests are lost."""
         return [SendRegisterAgain(manager) for manager in self._awaited]
 
-    def is_settled(self, now: Seconds) -> bool:
-        """Whether tasks are given out."""
-        return not self._awaited or now >= self._given_out_from
+    def is_dispatching(self, now: Seconds) -> bool:
+        """Whether tasks are sent to managers already."""
+        return not self._awaited or now >= self._dispatch_at
 
-    def again(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> list[Action]:
-        """The driver sent what is unfinished; all of it, before it submits anything."""
+    def on_resubmitted(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> list[Action]:
+        """Queue unfinished tasks that no manager has claimed. The driver sends all of them, and before any new task."""
         parcels = list(tasks)
-        self._take_places(parcel for parcel in parcels if parcel[0].id in self._claimed)
-        free = [parcel for parcel in parcels if parcel[0].id not in self._claimed]
-        return self._queue_up(functions, free)
+        self._allocate_claimed(parcel for parcel in parcels if parcel[0].id in self._claimed)
+        unclaimed = [parcel for parcel in parcels if parcel[0].id not in self._claimed]
+        return self._enqueue(functions, unclaimed)
 
-    def submitted(
+    def on_submitted(
         self, functions: Iterable[Function], tasks: Iterable[TaskParcel], *, may_have_needs: bool = False
     ) -> list[Action]:
-        """New tasks, or new tries of old ones: what was claimed before is not meant."""
-        self._sift()
+        """Queue new tasks, or new tries of old ones: claims of an earlier try do not apply to them."""
+        self._remove_claimed()
         if may_have_needs and self._awaited:
-            return self._queue_up(functions, list(tasks))
-        return super().submitted(functions, tasks, may_have_needs=may_have_needs)
+            return self._enqueue(functions, list(tasks))
+        return super().on_submitted(functions, tasks, may_have_needs=may_have_needs)
 
-    def cancelled(self, ids: Collection[TaskId], now: Seconds) -> list[Action]:
-        """A task that is answered here may be with a manager that is still to come back: it is stopped then."""
-        self._sift()
-        actions = super().cancelled(ids, now)
-        if dropped := self._needy.keys() & set(ids):
-            actions.append(SendResults([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in dropped]))
-            self._needy = {number: parcel for number, parcel in self._needy.items() if number not in dropped}
-        self._note_answers(actions)
+    def on_cancelled(self, ids: Collection[TaskId], now: Seconds) -> list[Action]:
+        """Cancel tasks. An awaited manager may hold one that is reported here: it is stopped when that registers."""
+        self._remove_claimed()
+        actions = super().on_cancelled(ids, now)
+        if removed := self._with_needs.keys() & set(ids):
+            actions.append(SendResults([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in removed]))
+            self._with_needs = {number: parcel for number, parcel in self._with_needs.items() if number not in removed}
+        self._claim_reported(actions)
         return actions
 
-    def registered(
+    def on_registered(
         self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Collection[TaskId] = ()
     ) -> list[Action]:
-        """A new manager, or one that comes back with what it *held*."""
+        """Register a new manager, or an awaited one with the tasks that it *held*."""
         may_claim = manager in self._awaited
-        actions = super().registered(manager, info, now)
+        actions = super().on_registered(manager, info, now)
         if manager not in self._managers:
             return actions
-        ours = self._free(held, now) if may_claim else set()
+        ours = self._unclaimed(held, now) if may_claim else set()
         self._managers[manager].held |= ours
         self._claim(ours)
         if manager in self._on_hold:
-            self.hold(manager)
+            self.on_hold_requested(manager)
         if late := set(held) - ours:
             actions.append(SendCancel(manager, sorted(late)))
-        return [*actions, *self._came(manager)]
+        return [*actions, *self._stop_awaiting(manager)]
 
-    def done(self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds) -> list[Action]:
-        """Also what a manager that is still to register had finished before it heard of the restart."""
+    def on_results(
+        self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds
+    ) -> list[Action]:
+        """Forward *results*, also those that an awaited manager sends before it registers."""
         if manager in self._managers or manager in self._departed:
-            actions = super().done(manager, window, results, now)
+            actions = super().on_results(manager, window, results, now)
             if self._awaited:
-                self._note_answers(actions)
+                self._claim_reported(actions)
             return actions
         ids = [result.id for result, _ in results]
-        free = self._free(ids, now) if manager in self._awaited else set()
-        ours = {result.id: (result, frames) for result, frames in results if result.id in free}
-        self._claim(free)
-        introduce = SendRegisterAgain(manager)
-        return [SendResults(list(ours.values())), introduce] if ours else [introduce]
+        unclaimed = self._unclaimed(ids, now) if manager in self._awaited else set()
+        ours = {result.id: (result, frames) for result, frames in results if result.id in unclaimed}
+        self._claim(unclaimed)
+        request = SendRegisterAgain(manager)
+        return [SendResults(list(ours.values())), request] if ours else [request]
 
-    def heard(self, manager: ManagerId, now: Seconds) -> list[Action]:
-        """A manager that is still to register is asked to."""
+    def on_heartbeat(self, manager: ManagerId, now: Seconds) -> list[Action]:
+        """Record that *manager* lives, or request its registration."""
         if manager in self._managers or manager in self._departed:
-            return super().heard(manager, now)
+            return super().on_heartbeat(manager, now)
         return [SendRegisterAgain(manager)]
 
-    def left(self, manager: ManagerId, reason: str) -> list[Action]:
-        """Also of one that has not come back: it ended meanwhile."""
-        return self._gone(manager, reason) if manager in self._awaited else super().left(manager, reason)
+    def on_manager_left(self, manager: ManagerId, reason: str) -> list[Action]:
+        """Remove a manager that has ended, also one that is awaited."""
+        return self._give_up(manager, reason) if manager in self._awaited else super().on_manager_left(manager, reason)
 
-    def block_gone(self, block: BlockId, reason: str) -> list[Action]:
-        """Nor do those managers of it come back that are awaited."""
-        actions = super().block_gone(block, reason)
+    def on_block_gone(self, block: BlockId, reason: str) -> list[Action]:
+        """Remove the managers of a block that has ended, also those that are awaited."""
+        actions = super().on_block_gone(block, reason)
         awaited = [manager for manager, its in self._awaited.items() if its == block]
-        return actions + [action for manager in awaited for action in self._gone(manager, reason)]
+        return actions + [action for manager in awaited for action in self._give_up(manager, reason)]
 
-    def drain(self, block: BlockId, now: Seconds) -> list[Action]:
-        """A block is not drained before all its managers have spoken."""
-        return self._held_back(super().drain(block, now))
+    def on_drain_requested(self, block: BlockId, now: Seconds) -> list[Action]:
+        """Drain the managers of *block*, which is not drained while one of them is awaited."""
+        return self._defer_drained(super().on_drain_requested(block, now))
 
-    def hold(self, manager: ManagerId) -> None:
-        """Also one that is still to come back."""
+    def on_hold_requested(self, manager: ManagerId) -> None:
+        """Send no more tasks to *manager*, also once an awaited one registers."""
         self._on_hold.add(manager)
-        super().hold(manager)
+        super().on_hold_requested(manager)
 
     def dispatch(self, now: Seconds) -> list[Action]:
-        """Nothing before it is settled who holds what."""
-        if not self.is_settled(now):
+        """Send queued tasks to managers, once all claims are made or the time for them is over."""
+        if not self.is_dispatching(now):
             return []
-        self._sift()
+        self._remove_claimed()
         actions: list[Action] = []
-        if self._needy and not self._awaited:
-            needy, self._needy = self._needy, {}
-            actions = super().submitted([], needy.values(), may_have_needs=True)
+        if self._with_needs and not self._awaited:
+            with_needs, self._with_needs = self._with_needs, {}
+            actions = super().on_submitted([], with_needs.values(), may_have_needs=True)
         return [*actions, *super().dispatch(now)]
 
-    def ticked(self, now: Seconds) -> list[Action]:
-        """Also gives up who has not come back."""
-        actions = super().ticked(now)
-        if now >= self._until:
+    def on_tick(self, now: Seconds) -> list[Action]:
+        """Do as `Interchange.on_tick`, and give up awaited managers after the heartbeat threshold."""
+        actions = super().on_tick(now)
+        if now >= self._give_up_at:
             for manager in list(self._awaited):
-                actions += self._gone(manager, "it did not come back after the interchange was restarted")
+                actions += self._give_up(manager, "it did not register again after the interchange was restarted")
         return actions
 
-    def _queue_up(self, functions: Iterable[Function], parcels: Sequence[TaskParcel]) -> list[Action]:
-        """Those that say what they need apart, while nodes may come back."""
+    def _enqueue(self, functions: Iterable[Function], parcels: Sequence[TaskParcel]) -> list[Action]:
+        """Queue *parcels*; those with needs wait apart while managers are awaited."""
         if self._awaited:
-            self._needy.update((parcel[0].id, parcel) for parcel in parcels if parcel[0].needs is not None)
+            self._with_needs.update((parcel[0].id, parcel) for parcel in parcels if parcel[0].needs is not None)
             parcels = [parcel for parcel in parcels if parcel[0].needs is None]
-        return super().submitted(functions, parcels, may_have_needs=True)
+        return super().on_submitted(functions, parcels, may_have_needs=True)
 
-    def _lose(self, manager: ManagerId, reason: str) -> list[Action]:
+    def _remove(self, manager: ManagerId, reason: str) -> list[Action]:
         if manager in self._managers:
             self._departed.add(manager)
-        return self._held_back(super()._lose(manager, reason))
+        return self._defer_drained(super()._remove(manager, reason))
 
-    def _gone(self, manager: ManagerId, reason: str) -> list[Action]:
-        """*manager* is awaited no more, and not there: what it held is in the queue."""
+    def _give_up(self, manager: ManagerId, reason: str) -> list[Action]:
+        """Report an awaited manager as gone; the tasks that it held are in the queue, so that none is lost."""
         self._departed.add(manager)
-        return [TellDown(manager, reason, []), *self._came(manager)]
+        return [ReportManagerDown(manager, reason, []), *self._stop_awaiting(manager)]
 
-    def _came(self, manager: ManagerId) -> list[Action]:
-        """*manager* is awaited no more: once nobody of its block is, it is known whether that is drained."""
+    def _stop_awaiting(self, manager: ManagerId) -> list[Action]:
+        """Await *manager* no longer; report its block as drained if that was deferred and no manager is left."""
         block = self._awaited.pop(manager, None)
         if block is None:
             return []
-        self._blocks[block] -= 1
-        if self._blocks[block] or block not in self._perhaps_drained:
+        self._awaited_in[block] -= 1
+        if self._awaited_in[block] or block not in self._drained_early:
             return []
-        self._perhaps_drained.remove(block)
-        is_here = any(known.info.block == block for known in self._managers.values())
-        return [] if is_here else [TellDrained(block)]
+        self._drained_early.remove(block)
+        has_managers = any(record.info.block == block for record in self._managers.values())
+        return [] if has_managers else [ReportDrained(block)]
 
-    def _held_back(self, actions: list[Action]) -> list[Action]:
-        """Less that blocks are drained of which managers are awaited."""
-        early = {action.block for action in actions if isinstance(action, TellDrained) and self._blocks[action.block]}
-        self._perhaps_drained |= early
-        return [action for action in actions if not (isinstance(action, TellDrained) and action.block in early)]
+    def _defer_drained(self, actions: list[Action]) -> list[Action]:
+        """Take out of *actions*, for later, the reports that blocks with awaited managers are drained."""
+        reports = {action.block for action in actions if isinstance(action, ReportDrained)}
+        early = {block for block in reports if self._awaited_in[block]}
+        self._drained_early |= early
+        return [action for action in actions if not (isinstance(action, ReportDrained) and action.block in early)]
 
-    def _free(self, tasks: Iterable[TaskId], now: Seconds) -> set[TaskId]:
-        """Those of *tasks* that nobody has."""
-        free = set(tasks) - self._claimed
-        if free and self.is_settled(now):  # tasks may have been given out
-            for known in self._managers.values():
-                free -= known.held
-        return free
+    def _unclaimed(self, tasks: Iterable[TaskId], now: Seconds) -> set[TaskId]:
+        """Tasks in *tasks* that are neither claimed nor held."""
+        unclaimed = set(tasks) - self._claimed
+        if unclaimed and self.is_dispatching(now):  # tasks may have been sent to managers
+            for record in self._managers.values():
+                unclaimed -= record.held
+        return unclaimed
 
     def _claim(self, tasks: set[TaskId]) -> None:
         self._claimed |= tasks
-        self._unsifted |= tasks
+        self._claimed_in_queue |= tasks
 
-    def _note_answers(self, actions: list[Action]) -> None:
-        """Who is still to come back may have these tasks, too."""
+    def _claim_reported(self, actions: list[Action]) -> None:
+        """Mark reported tasks as claimed: an awaited manager may hold them, too."""
         for action in actions:
             if isinstance(action, SendResults):
                 self._claimed.update(result.id for result, _ in action.results)
 
-    def _sift(self) -> None:
-        """Take what was claimed out of the queue; not at each claim, for many managers come at once."""
-        if self._unsifted and self._queue:
-            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in self._unsifted)
-        if self._unsifted and self._placing:
-            self._take_places(self._placing.taken_out(self._unsifted))
-        for number in self._unsifted & self._needy.keys():
-            self._take_places([self._needy.pop(number)])
-        self._unsifted = set()
+    def _remove_claimed(self) -> None:
+        """Remove claimed tasks from the queue; not at each claim, because many managers register at the same time."""
+        if self._claimed_in_queue and self._queue:
+            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in self._claimed_in_queue)
+        if self._claimed_in_queue and self._scheduler:
+            self._allocate_claimed(self._scheduler.remove(self._claimed_in_queue))
+        for number in self._claimed_in_queue & self._with_needs.keys():
+            self._allocate_claimed([self._with_needs.pop(number)])
+        self._claimed_in_queue = set()
 
-    def _take_places(self, parcels: Iterable[TaskParcel]) -> None:
-        """Managers hold these: what they need of their nodes is not there for others."""
+    def _allocate_claimed(self, parcels: Iterable[TaskParcel]) -> None:
+        """Allocate the resources of claimed tasks on the nodes of the managers that hold them."""
         for task, _ in parcels:
-            number = task.id
-            holder = next((known for known in self._managers.values() if number in known.held), None)
+            holder = next((record for record in self._managers.values() if task.id in record.held), None)
             if task.needs is not None and holder is not None:
-                self._is_mixed = True
-                holder.place.take(number, task.needs)
+                self._ever_had_needs = True
+                holder.capacity.allocate(task.id, task.needs)

@@ -20,14 +20,14 @@ with atheris.instrument_imports(include=["cnflow"]):
 def interchange(data, attached):
     message = msg.decode_from_manager(data)
     for state in (Interchange(5, 1, 9), RecoveringInterchange(5, 1, 9, awaited={b"a": "0"}, departed=[b"b"], now=0)):
-        state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
+        state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
         if isinstance(message, msg.Register):
-            state.registered(b"a", message.info, 1, message.held)
+            state.on_registered(b"a", message.info, 1, message.held)
         elif isinstance(message, msg.Done):
-            state.registered(b"a", manager_messages.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
-            state.done(b"a", message.window, msg.attach_frames(message.results, attached), 2)
+            state.on_registered(b"a", manager_messages.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
+            state.on_results(b"a", message.window, msg.attach_frames(message.results, attached), 2)
         state.dispatch(10)
-        state.ticked(20)
+        state.on_tick(20)
 
 
 def manager(data, attached):

@@ -118,7 +118,7 @@ def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_
         line.order(msg.BlockGone("late", "as a test"))
         time.sleep(0.2)
         visitors.append(knock(b"second"))
-        wait_until(lambda: "turned away 127.0.0.1" in log.read_text())
+        wait_until(lambda: "rejected a connection from 127.0.0.1" in log.read_text())
         for visitor in visitors:
             visitor.close()
         context.term()
@@ -134,7 +134,7 @@ def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_li
         curve = (keyring_of(dfk).server.public, *sockets.new_key_pair())
         stranger = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", b"x", curve)
         log = dfk.run_dir / "htex" / "interchange.log"
-        wait_until(lambda: "turned away 127.0.0.1" in log.read_text())
+        wait_until(lambda: "rejected a connection from 127.0.0.1" in log.read_text())
         stranger.close()
         context.term()
         assert dfk.run_dir.stat().st_mode & 0o777 == 0o700
@@ -142,7 +142,7 @@ def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_li
         for place in [*(file for file in tmp_path.rglob("*") if file.is_file()), *own_processes()]:
             said = place.read_bytes()
             assert not [secret for secret in secrets if secret.encode() in said], place
-    assert "connections turned away: " in log.read_text()
+    assert "connections rejected: " in log.read_text()
 
 
 def keyring_of(dfk):

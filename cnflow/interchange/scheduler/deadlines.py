@@ -1,7 +1,7 @@
-"""Which tasks can end before the block does that would run them; pure.
+"""Decides whether a task can end before the block that would run it. No I/O.
 
-A task lasts as long as its walltime says; without one, as long as nearly all of its function's did so far. What is
-learned that way is no promise: in a fresh block a task is tried whatever its function took before.
+A task is expected to last for its walltime; without a walltime, for as long as nearly all tasks of its function lasted
+so far. Recorded durations are no promise: in a fresh block a task is tried whatever its function lasted before.
 """
 
 from __future__ import annotations
@@ -19,66 +19,69 @@ if TYPE_CHECKING:
     from cnflow.ids import FunctionId, TaskId
     from cnflow.wire.messages import ResultParcel, Task
 
-_REMEMBERED = 64
-"""Durations of each function."""
+_MAX_DURATIONS = 64
+"""Durations that are kept of each function."""
 
-_ENOUGH = 5
-"""Durations from which something is concluded."""
+_MIN_DURATIONS = 5
+"""Durations below which nothing is concluded."""
 
-_NEARLY_ALL = 0.9
+_QUANTILE = 0.9
 _FRESH = 0.9
-"""Part of a block's life that is left while it counts as fresh."""
+"""Fraction of a block's life that is left while the block is fresh."""
 
 
 class Durations:
-    """How long the tasks of one function took."""
+    """Durations of the latest tasks of one function."""
 
     def __init__(self) -> None:
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
 
     def add(self, seconds: float) -> None:
-        """One took that long."""
+        """Record the duration of a task."""
         self._latest.append(seconds)
         bisect.insort(self._sorted, seconds)
-        if len(self._latest) > _REMEMBERED:
+        if len(self._latest) > _MAX_DURATIONS:
             del self._sorted[bisect.bisect_left(self._sorted, self._latest.popleft())]
 
     @property
-    def usual(self) -> float:
-        """Seconds that nearly all take at most; 0 as long as little is known."""
+    def quantile(self) -> float:
+        """Seconds within which nine of ten tasks ended; 0 before five durations were recorded."""
         known = self._sorted
-        return known[int(_NEARLY_ALL * (len(known) - 1))] if len(known) >= _ENOUGH else 0.0
+        return known[int(_QUANTILE * (len(known) - 1))] if len(known) >= _MIN_DURATIONS else 0.0
 
 
 class DeadlineFilter:
-    """What is known of blocks' lives and functions' durations."""
+    """Lives of the blocks and durations of the functions so far.
+
+    Attributes:
+        has_deadlines: some block that ever registered has an end.
+    """
 
     def __init__(self) -> None:
         self._functions: dict[FunctionId, Durations] = {}
-        self._longest = 0.0
-        self.matters = False
-        """Some block that was ever there has an end."""
+        self._longest_life = 0.0
+        self.has_deadlines = False
 
-    def joined(self, life: float) -> None:
-        """A manager came whose block has *life* seconds; infinite if it has no end."""
-        self._longest = max(self._longest, life)
-        self.matters = self.matters or math.isfinite(life)
+    def on_registered(self, life: float) -> None:
+        """A manager registered whose block lives for *life* seconds from now; infinite if it has no end."""
+        self._longest_life = max(self._longest_life, life)
+        self.has_deadlines = self.has_deadlines or math.isfinite(life)
 
-    def learn(self, began: dict[TaskId, FunctionId], results: Iterable[ResultParcel]) -> None:
-        """Tasks ended; *began* has the functions of those that count, and is rid of them."""
+    def record_durations(self, timed: dict[TaskId, FunctionId], results: Iterable[ResultParcel]) -> None:
+        """Record durations of *results* whose functions are in *timed*, and remove their tasks from it."""
         for result, _ in results:
-            function = began.pop(result.id, None)
+            function = timed.pop(result.id, None)
             if function is not None and result.kind == ResultKind.VALUE:
                 self._functions.setdefault(function, Durations()).add(result.seconds)
 
-    def fits(self, task: Task, left: float, life: float) -> bool:
-        """Whether *task* can end within the *left* seconds of a block that had *life* in all."""
+    def is_in_time(self, task: Task, left: float, life: float) -> bool:
+        """Whether *task* can end in a block that has *left* of its *life* seconds left."""
         if task.walltime:
             return task.walltime <= left
-        known = self._functions.get(task.function)
-        return known is None or min(known.usual, _FRESH * life) <= left
+        durations = self._functions.get(task.function)
+        return durations is None or min(durations.quantile, _FRESH * life) <= left
 
-    def is_hopeless(self, task: Task) -> bool:
-        """Whether its walltime is longer than any block's life so far; blocks of one executor are alike."""
-        return task.walltime > self._longest > 0.0
+    def is_too_long(self, task: Task) -> bool:
+        """Whether the walltime of *task* exceeds the life of every block so far; blocks of one executor are alike."""
+        return task.walltime > self._longest_life > 0.0

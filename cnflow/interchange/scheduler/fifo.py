@@ -1,7 +1,7 @@
-"""How many tasks go to which manager; pure.
+"""Shares plain tasks out among managers, in order of submission. No I/O.
 
-Slots that stand idle are filled first, over all managers alike; only then are managers given tasks to hold in advance.
-Work per call grows with the tasks given out, not with the managers connected.
+Idle slots of all managers are filled first; managers prefetch tasks only when no slot is idle. The work per call grows
+with the tasks that are shared out, not with the managers that are connected.
 """
 
 from __future__ import annotations
@@ -11,59 +11,59 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cnflow.ids import ManagerId
 
-_MOST_AT_ONCE = 64
-"""Managers over which the tasks of one call are spread; a message for each of 10,000 idle ones would cost more than the
-tasks in it."""
+_MAX_MANAGERS = 64
+"""Managers among which the tasks of one call are shared; a message to each of 10,000 idle managers would cost more than
+the tasks in it."""
 
 
 class FreeSlots:
-    """What each manager can still take."""
+    """Number of plain tasks that each manager can take."""
 
     def __init__(self) -> None:
         self.idle: dict[ManagerId, int] = {}
-        """Slots that no task is meant for; managers in turn, first is next."""
+        """Slots without a task. Managers take turns: the first is next."""
 
-        self.ahead: dict[ManagerId, int] = {}
-        """Tasks that may be held beyond that."""
+        self.prefetch: dict[ManagerId, int] = {}
+        """Tasks that a manager may hold beyond its slots; in turn, too."""
 
     def update(self, manager: ManagerId, slots: int, window: int, held: int) -> None:
-        """*manager* holds *held* tasks, runs *slots* at a time and wants to hold *window*."""
+        """Recount *manager*, which runs *slots* tasks at a time, wants *window* tasks and holds *held*."""
         idle = min(slots, window) - held
-        ahead = window - max(held, slots)
-        _put(self.idle, manager, idle)
-        _put(self.ahead, manager, ahead)
+        prefetch = window - max(held, slots)
+        _set_count(self.idle, manager, idle)
+        _set_count(self.prefetch, manager, prefetch)
 
-    def put(self, manager: ManagerId, idle: int) -> None:
-        """*manager* can take *idle* tasks, and none in advance."""
-        _put(self.idle, manager, idle)
-        self.ahead.pop(manager, None)
+    def set_idle(self, manager: ManagerId, idle: int) -> None:
+        """Let *manager* take *idle* tasks, and prefetch none."""
+        _set_count(self.idle, manager, idle)
+        self.prefetch.pop(manager, None)
 
-    def forget(self, manager: ManagerId) -> None:
-        """*manager* is gone."""
+    def remove(self, manager: ManagerId) -> None:
+        """Let *manager* take no task."""
         self.idle.pop(manager, None)
-        self.ahead.pop(manager, None)
+        self.prefetch.pop(manager, None)
 
 
-def match(tasks: int, slots: FreeSlots) -> list[tuple[ManagerId, int]]:
-    """Share out up to *tasks* tasks, and book them in *slots*."""
-    given: dict[ManagerId, int] = {}
-    for room in (slots.idle, slots.ahead):
+def fill_slots(tasks: int, slots: FreeSlots) -> list[tuple[ManagerId, int]]:
+    """Share up to *tasks* tasks out among the managers; return the count for each, and subtract it in *slots*."""
+    counts: dict[ManagerId, int] = {}
+    for free in (slots.idle, slots.prefetch):
         turns = 0
-        while tasks and room:
-            turns = turns or min(len(room), _MOST_AT_ONCE)
+        while tasks and free:
+            turns = turns or min(len(free), _MAX_MANAGERS)
             share = -(-tasks // turns)
             turns -= 1
-            manager = next(iter(room))
-            left = room.pop(manager)
+            manager = next(iter(free))
+            left = free.pop(manager)
             count = min(share, left)
-            given[manager] = given.get(manager, 0) + count
+            counts[manager] = counts.get(manager, 0) + count
             tasks -= count
-            _put(room, manager, left - count)
-    return list(given.items())
+            _set_count(free, manager, left - count)
+    return list(counts.items())
 
 
-def _put(room: dict[ManagerId, int], manager: ManagerId, count: int) -> None:
+def _set_count(free: dict[ManagerId, int], manager: ManagerId, count: int) -> None:
     if count > 0:
-        room[manager] = count
+        free[manager] = count
     else:
-        room.pop(manager, None)
+        free.pop(manager, None)

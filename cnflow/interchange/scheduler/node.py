@@ -1,6 +1,6 @@
-"""What a node has, and what the tasks on it take; pure.
+"""Counts the resources of a node and those that its tasks take. No I/O.
 
-All is counted in whole numbers, so that what is taken and given back leaves nothing behind.
+All resources are whole numbers, so that allocations and releases add up to exactly nothing.
 """
 
 from __future__ import annotations
@@ -17,91 +17,91 @@ if TYPE_CHECKING:
 _MILLIONTHS = 1_000_000
 
 
-class Amount(NamedTuple):
-    """Of everything that a node has."""
+class ResourceVector(NamedTuple):
+    """Amount of each resource of a node."""
 
     workers: int
     cores: int
-    """Millionths."""
+    """Millionths of a core."""
 
     memory: int
     """Bytes."""
 
     accelerators: int
 
-    def covers(self, other: Amount) -> bool:
-        """Whether there is enough of each."""
+    def covers(self, other: ResourceVector) -> bool:
+        """Whether this has at least as much of each resource as *other*."""
         return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
 
-    def plus(self, other: Amount, times: int = 1) -> Amount:
-        """The sum of this and *times* the other."""
-        return Amount(*(mine + times * theirs for mine, theirs in zip(self, other, strict=True)))
+    def plus(self, other: ResourceVector, times: int = 1) -> ResourceVector:
+        """Sum of this and *times* *other*."""
+        return ResourceVector(*(mine + times * theirs for mine, theirs in zip(self, other, strict=True)))
 
 
-NOTHING = Amount(0, 0, 0, 0)
+NOTHING = ResourceVector(0, 0, 0, 0)
 
 
 class NodeCapacity:
-    """One node. A task that says nothing of its needs takes what each worker counts for."""
+    """Resources of one node. A plain task takes the share of one worker; so does a task for each unset need."""
 
-    __slots__ = ("_has", "_life", "_share", "_taken", "_tasks", "host")
+    __slots__ = ("_allocated", "_allocations", "_life", "_total", "_worker_share", "host")
 
     def __init__(self, info: ManagerInfo) -> None:
         node, slots = info.node, info.slots
         cores, memory = round(node.worker_cores * _MILLIONTHS), node.worker_memory
         self._life = node.life
         self.host = info.host
-        self._share = Amount(1, cores, memory, 1 if node.accelerators else 0)
-        # A small node has one worker nevertheless, and its task all that is there.
-        self._has = Amount(
+        self._worker_share = ResourceVector(1, cores, memory, 1 if node.accelerators else 0)
+        # A node that is smaller than one worker's share has one worker nevertheless, whose task takes all.
+        self._total = ResourceVector(
             slots,
             max(round(node.cores * _MILLIONTHS), slots * cores),
             max(node.memory, slots * memory),
             node.accelerators,
         )
-        self._taken = NOTHING
-        self._tasks: dict[TaskId, Amount] = {}
+        self._allocated = NOTHING
+        self._allocations: dict[TaskId, ResourceVector] = {}
 
     @property
-    def shape(self) -> tuple[Amount, Amount, float]:
-        """What makes it another node than others; lives differ by how long blocks took to start."""
-        return self._has, self._share, self._life // 60
+    def shape(self) -> tuple[ResourceVector, ResourceVector, float]:
+        """Key that is equal for like nodes. Lives count by the minute: they differ by how long blocks took to start."""
+        return self._total, self._worker_share, self._life // 60
 
     @property
-    def tasks(self) -> int:
-        """How many have said what they need."""
-        return len(self._tasks)
+    def allocations(self) -> int:
+        """Number of tasks with needs on this node."""
+        return len(self._allocations)
 
-    def could_hold(self, needs: Needs) -> bool:
-        """Whether such a task could run here if it were alone."""
-        return self._has.covers(self._demand(needs))
+    def could_fit(self, needs: Needs) -> bool:
+        """Whether a task with *needs* fits the empty node."""
+        return self._total.covers(self._demand(needs))
 
-    def can_hold(self, needs: Needs, others: int) -> bool:
-        """Whether such a task can run now, beside *others* that say nothing."""
-        return self._left(others).covers(self._demand(needs))
+    def fits(self, needs: Needs, plain_tasks: int) -> bool:
+        """Whether a task with *needs* fits now, beside *plain_tasks* plain tasks."""
+        return self._available(plain_tasks).covers(self._demand(needs))
 
-    def room(self, others: int) -> int:
-        """How many more can run now that say nothing, beside *others* of their kind."""
-        left = self._left(others)
-        return max(0, min(rest // each for rest, each in zip(left, self._share, strict=True) if each))
+    def free_slots(self, plain_tasks: int) -> int:
+        """Number of further plain tasks that fit now, beside *plain_tasks* of them."""
+        available = self._available(plain_tasks)
+        return max(0, min(left // each for left, each in zip(available, self._worker_share, strict=True) if each))
 
-    def take(self, task: TaskId, needs: Needs) -> None:
-        """Such a task is here now."""
-        self._tasks[task] = self._demand(needs)
-        self._taken = self._taken.plus(self._tasks[task])
+    def allocate(self, task: TaskId, needs: Needs) -> None:
+        """Take the resources of *task*."""
+        self._allocations[task] = self._demand(needs)
+        self._allocated = self._allocated.plus(self._allocations[task])
 
-    def give_back(self, task: TaskId) -> None:
-        """It is no more, if it was."""
-        amount = self._tasks.pop(task, None)
-        if amount is not None:
-            self._taken = self._taken.plus(amount, -1)
+    def release(self, task: TaskId) -> None:
+        """Return the resources of *task*; does nothing if it has none here."""
+        allocation = self._allocations.pop(task, None)
+        if allocation is not None:
+            self._allocated = self._allocated.plus(allocation, -1)
 
-    def _left(self, others: int) -> Amount:
-        return self._has.plus(self._taken, -1).plus(self._share, -others)
+    def _available(self, plain_tasks: int) -> ResourceVector:
+        return self._total.plus(self._allocated, -1).plus(self._worker_share, -plain_tasks)
 
-    def _demand(self, needs: Needs) -> Amount:
-        share = self._share
-        return Amount(
+    def _demand(self, needs: Needs) -> ResourceVector:
+        share = self._worker_share
+        return ResourceVector(
             1,
             share.cores if needs.cores < 0 else round(needs.cores * _MILLIONTHS),
             share.memory if needs.memory < 0 else needs.memory,
@@ -109,22 +109,18 @@ class NodeCapacity:
         )
 
     def __str__(self) -> str:
-        cores, memory, accelerators = self._has.cores / _MILLIONTHS, self._has.memory, self._has.accelerators
+        cores, memory, accelerators = self._total.cores / _MILLIONTHS, self._total.memory, self._total.accelerators
         life = "" if self._life == math.inf else f", {self._life:.0f} s"
-        return f"{self.host}: {_told(cores, memory, accelerators)}{life}"
+        return f"{self.host}: cores={cores:g}, memory={amount_of_memory(memory)}, gpus={accelerators}{life}"
 
 
-def _told(cores: float, memory: int, accelerators: int) -> str:
-    return f"cores={cores:g}, memory={amount_of_memory(memory)}, gpus={accelerators}"
-
-
-def told(needs: Needs) -> str:
-    """``cores=64, memory=2 GB``: what is said, for a message."""
-    said = []
+def describe_needs(needs: Needs) -> str:
+    """Needs that are set, for a message: ``cores=64, memory=2 GB``."""
+    parts = []
     if needs.cores >= 0:
-        said.append(f"cores={needs.cores:g}")
+        parts.append(f"cores={needs.cores:g}")
     if needs.memory >= 0:
-        said.append(f"memory={amount_of_memory(needs.memory)}")
+        parts.append(f"memory={amount_of_memory(needs.memory)}")
     if needs.accelerators >= 0:
-        said.append(f"gpus={needs.accelerators}")
-    return ", ".join(said)
+        parts.append(f"gpus={needs.accelerators}")
+    return ", ".join(parts)

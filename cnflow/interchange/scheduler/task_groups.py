@@ -1,56 +1,62 @@
-"""Tasks that say the same of their needs, and the order of their turns; pure."""
+"""Groups of waiting tasks with the same needs, walltime and function. No I/O."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from cnflow.ids import TaskId
+from cnflow.ids import ManagerId, TaskId
 
 if TYPE_CHECKING:
     from collections import deque
 
-    from cnflow.ids import ManagerId
     from cnflow.wire.manager_messages import Needs
     from cnflow.wire.messages import Task, TaskParcel
 
-_LOOKED_AT = 4096
-"""Tasks whose turn is looked at in one go."""
+_MAX_COUNT = 4096
+"""Tasks that `count_before` counts at most."""
 
-Key = tuple[float, TaskId]
-"""Priority, then the order of submission."""
+SortKey = tuple[float, TaskId]
+"""Priority, then order of submission."""
 
 
-class Group:
-    """Waiting tasks of one function with the same needs and walltime."""
+class TaskGroup:
+    """Waiting tasks with the same needs, walltime and function: if the first fits no node, none of them does.
+
+    Attributes:
+        example: any task of the group.
+        tasks: heap of id, tie breaker and parcel.
+        is_stuck: the first fitted no node; only nodes that changed since need to be tried.
+        candidates: managers to try in this round, the next one last.
+    """
 
     __slots__ = ("candidates", "example", "is_stuck", "needs", "tasks")
 
     def __init__(self, needs: Needs, example: Task) -> None:
         self.needs = needs
         self.example = example
-        self.tasks: list[tuple[TaskId, int, TaskParcel]] = []  # a heap
-        self.is_stuck = False  # it fitted nowhere; only a node that changed since can be of use
-        self.candidates: list[ManagerId] = []  # of this round, last one first
+        self.tasks: list[tuple[TaskId, int, TaskParcel]] = []
+        self.is_stuck = False
+        self.candidates: list[ManagerId] = []
 
     @property
-    def key(self) -> Key:
-        """Whose turn the turn of its first is."""
+    def key(self) -> SortKey:
+        """Sort key: priority and id of the group's first task."""
         return self.needs.priority, self.tasks[0][0]
 
 
-def leading_in(queue: deque[TaskParcel], key: Key) -> int:
-    """How many at the head of *queue* come before *key*."""
+def count_before(queue: deque[TaskParcel], key: SortKey) -> int:
+    """Number of plain tasks at the head of *queue* that sort before *key*; at most 4096."""
     count = 0
     for task, _ in queue:
-        if (math.inf, task.id) > key or count == _LOOKED_AT:
+        if (math.inf, task.id) > key or count == _MAX_COUNT:
             break
         count += 1
     return count
 
 
-def insert(heads: list[tuple[Key, Group]], head: tuple[Key, Group]) -> None:
-    """Keep *heads* in order, the first to go last."""
+def insert_sorted(heads: list[tuple[SortKey, TaskGroup]], head: tuple[SortKey, TaskGroup]) -> None:
+    """Insert *head* into *heads*, which are sorted so that the next is last."""
     at = len(heads)
     while at and heads[at - 1][0] < head[0]:
         at -= 1

@@ -50,13 +50,13 @@ def test_deeply_nested_message_is_malformed(decode):
 def test_driver_can_decode_all_results_that_the_interchange_forwards(data, attached):
     info = manager_messages.ManagerInfo(1, "", "", "", "0", "", 2, 1)
     for state in (Interchange(1, 1, 9), RecoveringInterchange(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
-        state.submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
-        state.registered(b"a", info, 0)
-        state.done(b"a", 2, [], 0)
+        state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
+        state.on_registered(b"a", info, 0)
+        state.on_results(b"a", 2, [], 0)
         state.dispatch(0)
         try:
             done = msg.decode_from_manager(data)
-            actions = state.done(b"a", done.window, msg.attach_frames(done.results, attached), 1)
+            actions = state.on_results(b"a", done.window, msg.attach_frames(done.results, attached), 1)
         except msg.MALFORMED:
             continue
         for action in actions:

@@ -1,0 +1,310 @@
+"""Recovery of an interchange that replaces one that was killed."""
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from cnflow.interchange.actions import (
+    ReportDrained,
+    ReportManagerDown,
+    ReportManagerUp,
+    SendCancel,
+    SendDrain,
+    SendRefused,
+    SendRegisterAgain,
+    SendResults,
+    SendWork,
+)
+from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, RecoveringInterchange
+from cnflow.interchange.state import Interchange
+from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
+from cnflow.wire.messages import Function, Result, Task
+from cnflow.wire.pipe import ResultKind
+
+FUNCTION = Function(b"f" * 16, "f", 0, "", b"code")
+A, B, C = b"a", b"b", b"c"
+
+
+def info(block="0", slots=2, protocol=1):
+    return ManagerInfo(protocol, "0.1.0", "3.11", "host", block, "", slots, 1)
+
+
+def tasks(*numbers):
+    return [(Task(number, FUNCTION.id, b"args"), ()) for number in numbers]
+
+
+def results(*numbers):
+    return [(Result(number, ResultKind.VALUE, b"value"), ()) for number in numbers]
+
+
+def held_by(state, manager):
+    return set(state._managers[manager].held)
+
+
+def restarted(awaited=None, departed=()):
+    chosen = {A: "0", B: "0"} if awaited is None else awaited
+    return RecoveringInterchange(1, 10, 30, awaited=chosen, departed=departed, now=0)
+
+
+def dispatched(actions):
+    return {action.manager: [task.id for task, _ in action.tasks] for action in actions if isinstance(action, SendWork)}
+
+
+def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
+    state = restarted()
+    assert state.registration_requests() == [SendRegisterAgain(A), SendRegisterAgain(B)]
+    state.on_resubmitted([FUNCTION], tasks(0, 1, 2, 3))
+    assert state.on_registered(A, info(), 1, [1]) == [ReportManagerUp(A, info())]
+    state.on_results(A, 2, [], 1)
+    assert state.registration_requests() == [SendRegisterAgain(B)]
+    assert state.dispatch(1) == []
+    state.on_registered(B, info(), 2, [0])
+    state.on_results(B, 2, [], 2)
+    assert dispatched(state.dispatch(2)) == {A: [2], B: [3]}
+    assert held_by(state, A) == {1, 2}
+
+
+def test_late_manager_cancels_tasks_that_were_dispatched_to_others():
+    state = restarted()
+    state.on_resubmitted([FUNCTION], tasks(0, 1))
+    state.on_registered(A, info(), 1)
+    state.on_results(A, 2, [], 1)
+    assert dispatched(state.dispatch(REGISTRATION_TIMEOUT)) == {A: [0, 1]}
+    assert state.on_registered(B, info(), 6, [1]) == [ReportManagerUp(B, info()), SendCancel(B, [1])]
+    assert state.on_results(B, 2, results(1), 7) == []
+    assert state.on_results(A, 2, results(1), 8) == [SendResults(results(1))]
+
+
+def test_result_sent_before_registration_is_delivered_once_and_its_task_not_run_again():
+    state = restarted()
+    assert state.on_results(A, 2, results(7), 1) == [SendResults(results(7)), SendRegisterAgain(A)]
+    assert state.on_results(A, 2, results(7), 1) == [SendRegisterAgain(A)]
+    state.on_resubmitted([FUNCTION], tasks(7, 8))
+    assert state.on_results(B, 2, results(8), 1) == [SendResults(results(8)), SendRegisterAgain(B)]
+    for manager in (A, B):
+        state.on_registered(manager, info(), 2)
+        state.on_results(manager, 2, [], 2)
+    assert state.dispatch(2) == []
+
+
+def test_new_try_of_a_reported_task_is_run():
+    state = restarted({A: "0"})
+    state.on_resubmitted([FUNCTION], tasks(0))
+    state.on_results(A, 2, [(Result(0, ResultKind.RAISED, b""), ())], 1)
+    state.on_submitted([], tasks(0))
+    state.on_registered(A, info(), 2)
+    state.on_results(A, 2, [], 2)
+    assert dispatched(state.dispatch(2)) == {A: [0]}
+
+
+def test_only_an_awaited_manager_may_claim_tasks_or_send_results():
+    state = restarted({A: "0"})
+    state.on_resubmitted([FUNCTION], tasks(0, 1))
+    assert state.on_results(C, 2, results(0), 1) == [SendRegisterAgain(C)]
+    assert state.on_registered(C, info(), 1, [0, 1]) == [ReportManagerUp(C, info()), SendCancel(C, [0, 1])]
+    assert held_by(state, C) == set()
+
+
+def test_manager_lost_before_the_restart_is_refused():
+    state = restarted(departed=[C])
+    assert [type(action) for action in state.on_heartbeat(C, 1)] == [SendRefused]
+    assert [type(action) for action in state.on_results(C, 1, results(0), 1)] == [SendRefused]
+
+
+def test_manager_that_does_not_return_is_given_up_and_refused_later():
+    state = restarted({A: "0"})
+    assert state.on_tick(29) == []
+    (down,) = state.on_tick(30)
+    assert (down.manager, down.lost) == (A, [])
+    assert state.registration_requests() == []
+    assert [type(action) for action in state.on_heartbeat(A, 31)] == [SendRefused]
+
+
+def test_block_is_not_drained_before_its_awaited_managers_have_left():
+    state = restarted({A: "0", B: "0", C: "1"})
+    assert state.on_drain_requested("0", 1) == []
+    assert state.on_registered(A, info(), 1, [0]) == [ReportManagerUp(A, info()), SendDrain(A, "0")]
+    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", [0])]
+    assert state.on_manager_left(B, "drained") == [ReportManagerDown(B, "drained", []), ReportDrained("0")]
+
+
+def test_block_without_awaited_managers_is_drained_at_once():
+    state = restarted({A: "0"})
+    assert state.on_drain_requested("1", 1) == [ReportDrained("1")]
+
+
+def test_managers_of_a_block_that_has_ended_are_not_awaited():
+    state = restarted({A: "0", B: "1"})
+    state.on_drain_requested("0", 1)
+    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", []), ReportDrained("0")]
+    assert state.registration_requests() == [SendRegisterAgain(B)]
+
+
+def test_task_cancelled_before_its_manager_returns_is_reported_and_then_stopped():
+    state = restarted({A: "0"})
+    state.on_resubmitted([FUNCTION], tasks(0, 1))
+    ((reported,),) = [action.results for action in state.on_cancelled([0], 1)]
+    assert (reported[0].id, reported[0].kind) == (0, ResultKind.CANCELLED)
+    assert state.on_registered(A, info(), 2, [0, 1]) == [ReportManagerUp(A, info()), SendCancel(A, [0])]
+    assert held_by(state, A) == {1}
+
+
+def test_interchange_that_is_not_a_restart_cancels_tasks_that_a_new_manager_holds():
+    assert Interchange(1, 10, 30).on_registered(A, info(), 0, [5]) == [ReportManagerUp(A, info()), SendCancel(A, [5])]
+
+
+BLOCKS = {A: "0", B: "0", C: "1"}
+
+
+NEEDS = Needs(cores=4.0)
+
+
+def task_with_needs(number, needs=NEEDS):
+    return (Task(number, FUNCTION.id, b"args", needs=needs), ())
+
+
+def node(cores, block="0"):
+    return ManagerInfo(1, "0.1.0", "3.11", "host", block, "", 2, 1, "", Node(cores=cores, worker_cores=1.0))
+
+
+def test_task_with_needs_waits_for_all_awaited_nodes_before_it_is_unfit():
+    state = restarted()
+    state.on_resubmitted([FUNCTION], [task_with_needs(0)])
+    assert state.on_registered(A, node(2.0), 1) == [ReportManagerUp(A, node(2.0))]
+    state.on_results(A, 2, [], 1)
+    assert state.dispatch(REGISTRATION_TIMEOUT) == []
+    state.on_registered(B, node(8.0), 6)
+    state.on_results(B, 2, [], 6)
+    assert dispatched(state.dispatch(6)) == {B: [0]}
+
+
+def test_claimed_task_with_needs_is_allocated_on_its_node():
+    for claim_first in (False, True):
+        state = restarted({A: "0"})
+        if not claim_first:
+            assert state.on_resubmitted([FUNCTION], [task_with_needs(0), task_with_needs(1)]) == []
+        state.on_registered(A, node(4.0), 1, [0])
+        if claim_first:
+            state.on_resubmitted([FUNCTION], [task_with_needs(0), task_with_needs(1)])
+        state.on_results(A, 2, [], 1)
+        assert dispatched(state.dispatch(1)) == {}
+        assert state.on_results(A, 2, results(0), 2) == [SendResults(results(0))]
+        assert dispatched(state.dispatch(2)) == {A: [1]}
+
+
+def test_task_with_needs_cancelled_before_the_nodes_return_is_reported():
+    state = restarted({A: "0"})
+    state.on_resubmitted([FUNCTION], [task_with_needs(0)])
+    ((answer,),) = [action.results for action in state.on_cancelled([0], 1)]
+    assert (answer[0].id, answer[0].kind) == (0, ResultKind.CANCELLED)
+    assert state.on_registered(A, node(4.0), 2, [0]) == [ReportManagerUp(A, node(4.0)), SendCancel(A, [0])]
+
+
+def test_manager_on_hold_stays_on_hold():
+    state = restarted({A: "0"})
+    state.on_hold_requested(A)
+    state.on_resubmitted([FUNCTION], tasks(0))
+    state.on_registered(A, info(), 1)
+    state.on_results(A, 2, [], 1)
+    assert state.dispatch(1) == []
+
+
+class RecoveryMachine(RuleBasedStateMachine):
+    """Random restarts: each task is reported; each runs once if no manager leaves or is late."""
+
+    @initialize(data=st.data(), count=st.integers(0, 8))
+    def interchange_is_killed(self, data, count):
+        self.now = 0
+        self.count = count
+        where = [data.draw(st.sampled_from(["queue", A, B, C, "done A", "done B"])) for _ in range(count)]
+        self.held = {m: {n for n, place in enumerate(where) if place == m} for m in (A, B, C)}
+        self.unsent = {
+            m: [n for n, place in enumerate(where) if place == f"done {m.decode().upper()}"] for m in self.held
+        }
+        self.runs = [0 if place == "queue" else 1 for place in where]
+        self.reported = set()
+        self.registered = set()
+        self.left = set()
+        self.is_late = False
+        self.state = RecoveringInterchange(1, 10, 30, awaited=BLOCKS, departed=[], now=0)
+        self.state.on_resubmitted([FUNCTION], tasks(*range(count)))
+
+    def apply(self, actions):
+        for action in actions:
+            match action:
+                case SendWork(manager, _, parcels):
+                    assert manager in self.registered
+                    for task, _ in parcels:
+                        self.runs[task.id] += 1
+                        self.held[manager].add(task.id)
+                case SendCancel(manager, ids):
+                    self.held[manager] -= set(ids)
+                case SendResults(parcels):
+                    ids = {result.id for result, _ in parcels}
+                    assert not ids & self.reported, "reported twice"
+                    self.reported |= ids
+                case ReportManagerUp(manager, _):
+                    self.registered.add(manager)
+                case ReportManagerDown(manager, _, lost):
+                    self.registered.discard(manager)
+                    self.left.add(manager)
+                    self.state.on_submitted([], tasks(*lost))  # the driver tries again
+        return actions
+
+    @rule(manager=st.sampled_from([A, B, C]))
+    def manager_returns(self, manager):
+        if manager in self.registered or manager in self.left:
+            return
+        if self.unsent[manager]:
+            self.apply(self.state.on_results(manager, 0, results(*self.unsent[manager]), self.now))
+        self.apply(self.state.on_registered(manager, info(BLOCKS[manager]), self.now, sorted(self.held[manager])))
+        self.apply(self.state.on_results(manager, 2, [], self.now))
+        self.dispatch()
+
+    @rule(manager=st.sampled_from([A, B, C]))
+    def manager_finishes(self, manager):
+        if manager in self.registered:
+            done, self.held[manager] = sorted(self.held[manager]), set()
+            self.apply(self.state.on_results(manager, 2, results(*done), self.now))
+            self.dispatch()
+
+    @rule(manager=st.sampled_from([A, B, C]))
+    def manager_leaves(self, manager):
+        if manager not in self.left and len(self.left) < 2:
+            self.left.add(manager)
+            self.held[manager] = set()
+            self.apply(self.state.on_manager_left(manager, "left"))
+            self.dispatch()
+
+    @rule(seconds=st.integers(1, 7))
+    def time_passes(self, seconds):
+        self.now += seconds
+        for manager in self.registered:
+            self.state.on_heartbeat(manager, self.now)
+        self.is_late = self.is_late or self.now >= REGISTRATION_TIMEOUT
+        self.apply(self.state.on_tick(self.now))
+        self.dispatch()
+
+    def dispatch(self):
+        self.apply(self.state.dispatch(self.now))
+
+    @invariant()
+    def no_task_runs_twice_if_no_manager_is_late_or_leaves(self):
+        if not self.is_late and not self.left:
+            assert max(self.runs, default=0) <= 1
+
+    def teardown(self):
+        if not hasattr(self, "state"):
+            return
+        for manager in (A, B, C):
+            self.manager_returns(manager)
+        for _ in range(self.count + 1):
+            for manager in sorted(self.registered):
+                self.manager_finishes(manager)
+            self.time_passes(1)
+        if self.registered:
+            assert self.reported == set(range(self.count)), "lost"
+
+
+RecoveryMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
+TestRecoveryMachine = RecoveryMachine.TestCase
