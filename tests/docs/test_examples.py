@@ -1,7 +1,7 @@
 """Runs what README.md and docs/ tell the reader to write and to type.
 
 Each block runs in a fresh folder that holds the files of its page. Comments in front of a block say what it is
-(docs/decisions/0001-the-reference-is-made-from-the-code.md):
+(docs/decisions/0001-reference-pages-are-generated.md):
 
     <!-- file: NAME -->     is a file of the page under that name
     <!-- needs: IMAGE -->   cannot run without that container image

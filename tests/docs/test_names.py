@@ -1,0 +1,48 @@
+"""Looks up every path and dotted name of this repository that README.md, CONTRIBUTING.md and docs/ mention."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "images/README.md", "helm/README.md")),
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
+]
+
+PATH = re.compile(r"(?<![\w/.-])(?:benchmarks|cnflow|docs|examples|images|tests)/[\w./-]*\w")
+NAME = re.compile(r"(?<![\w/.-])cnflow(?:\.[a-z_]\w*)+(?:\.[A-Z]\w*)?", re.ASCII)
+
+MADE = {"benchmarks/.venv-peers", "docs/_build", "examples/.venv-digits"}
+"""Paths that a target of the Makefile makes."""
+
+LOG_FIELDS = {"cnflow.done", "cnflow.mine", "cnflow.task_id", "cnflow.task_state"}
+FILES_OF_A_RUN = {"cnflow.log", "cnflow.jsonl"}
+
+
+def mentions(pattern: re.Pattern[str], besides: set[str]) -> list[object]:
+    """Each page with each of its matches of *pattern*, once; those of *besides* are left out."""
+    return [
+        pytest.param(page, name, id=f"{page.relative_to(ROOT)}-{name}")
+        for page in PAGES
+        for name in sorted(set(pattern.findall(page.read_text(encoding="utf-8"))) - besides)
+    ]
+
+
+@pytest.mark.parametrize(("page", "path"), mentions(PATH, MADE))
+def test_path_on_a_page_exists(page, path):
+    assert (ROOT / path).exists() or (page.parent / path).exists()
+
+
+@pytest.mark.parametrize(("page", "name"), mentions(NAME, LOG_FIELDS | FILES_OF_A_RUN))
+def test_dotted_name_on_a_page_exists(page, name):
+    module, *attributes = name.split(".")
+    value = importlib.import_module(module)
+    for attribute in attributes:
+        module = f"{module}.{attribute}"
+        value = getattr(value, attribute, None) or importlib.import_module(module)
+    assert value is not None
