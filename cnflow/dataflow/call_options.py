@@ -1,4 +1,13 @@
-"""The keywords of a call that say how its task is run, apart from those that the function itself wants; pure."""
+"""Parses the special keywords of a call (`walltime`, `stdout`, `resources`, ...) and of an app's decorator. No I/O.
+
+::
+
+    decorator ──> AppOptions ──────────────────────> router, cache, retries
+    call's keywords ──parse_call_options──> CallOptions
+                                                │ record_call_options: names of log files, futures of outputs
+                                                v
+                                           TaskRecord ──task_to_run──> RunOptions, which the worker gets
+"""
 
 from __future__ import annotations
 
@@ -8,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.dataflow.dependencies import with_results
+from cnflow.dataflow.dependencies import fill_results
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, outputs_of
@@ -20,20 +29,25 @@ if TYPE_CHECKING:
 
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
+    from cnflow.model.task import Stream
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
-
-_BY_DEFAULT = frozenset({"inputs", "label", "outputs", "stderr", "stdout", "walltime"})
-"""Those that a parameter's default can say; they are the reference's, and mean the same to every function."""
-
-_ITS_OWN = frozenset({"resources"})
-"""Not the reference's: where a function has a parameter of that name, it is an argument like any other."""
+"""Special keywords of a call."""
 
 INHIBIT = "_parsl_staging_inhibit"
-"""A keyword by which stagings that were written for the reference keep their own tasks' files from being staged."""
+"""Keyword by which stagings written for Parsl keep the files of their own tasks from being staged."""
 
 AUTO_LOGNAME = -1
-"""As ``stdout=`` or ``stderr=``: a file in the run's folder, named after task and app."""
+"""Value of ``stdout=`` or ``stderr=``: a file in the run's folder, named after task and app."""
+
+_FROM_DEFAULTS = frozenset({"inputs", "label", "outputs", "stderr", "stdout", "walltime"})
+"""Keywords that the default of a parameter can set. They are Parsl's, and mean the same to every function."""
+
+_RESERVABLE = frozenset({"resources"})
+"""Keywords that Parsl does not have. Where a function has a parameter of that name, it is an ordinary argument."""
+
+_TASKS_IN_A_FOLDER = 10_000
+"""Tasks whose log files share a folder, as in Parsl."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,11 @@ NO_OPTIONS = AppOptions()
 
 
 class CallOptions(NamedTuple):
-    """How a task is to be run: what the decorator says, and the call's own word before it."""
+    """Options of one call; the call's keywords take precedence over the decorator's."""
 
     walltime: float | None = None
+    """Seconds that the task may run."""
+
     resources: Resources | None = None
     env: Mapping[str, str] = {}
     sandbox: bool = False
@@ -72,14 +88,17 @@ class CallOptions(NamedTuple):
     inputs: tuple[Any, ...] = ()
     outputs: tuple[File, ...] = ()
     looks_for_outputs: bool = True
-    """Whether the task fails when one was not made."""
+    """Fail the task when an output was not made."""
 
 
 NO_CALL_OPTIONS = CallOptions()
 
 
+# Keywords
+
+
 def accepted_keywords(function: Callable[..., Any]) -> frozenset[str]:
-    """Which of the special keywords *function* takes itself, by name or by ``**kwargs``; those are passed on to it."""
+    """Return the special keywords that *function* has parameters for, ``**kwargs`` included; it gets them too."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # a builtin without a signature takes none of ours
@@ -90,88 +109,140 @@ def accepted_keywords(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def reserved_keywords(function: Callable[..., Any]) -> frozenset[str]:
-    """Which of the keywords are the function's alone, since it has such a parameter: it may mean anything by it."""
+    """Return the special keywords that are ordinary arguments of *function*, and no options of its calls."""
     try:
-        return _ITS_OWN & inspect.signature(function).parameters.keys()
+        return _RESERVABLE & inspect.signature(function).parameters.keys()
     except (TypeError, ValueError):
         return frozenset()
 
 
 def options_from_defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """The special keywords that *function* gives a value by a parameter's default, such as ``stdout="out.txt"``."""
+    """Return the special keywords that *function* sets by a parameter's default, such as ``stdout="out.txt"``."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return {}
-    defaults = {name: parameters[name].default for name in _BY_DEFAULT & parameters.keys()}
-    return {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty and _says(value)}
+    defaults = {name: parameters[name].default for name in _FROM_DEFAULTS & parameters.keys()}
+    return {name: value for name, value in defaults.items() if not _is_unset(value)}
 
 
-def _says(value: object) -> bool:
-    return value is not None and not (isinstance(value, (str, list, tuple)) and not value)
-
-
-def parse_call_options(app: str, given: Mapping[str, Any]) -> CallOptions:
-    """The special keywords in *given*, checked.
+def parse_call_options(app: str, keywords: Mapping[str, Any]) -> CallOptions:
+    """Return the special keywords among *keywords*, checked; *app* is the app's name, for messages.
 
     Raises:
         ConfigurationError: one is of the wrong type; names it.
     """
-    wishes = {name: given[name] for name in SPECIAL if given.get(name) is not None}
-    if "walltime" in wishes and not _is_positive(wishes["walltime"]):
-        raise _wrong(app, "walltime", "a number of seconds above 0", wishes["walltime"])
-    if "resources" in wishes:
-        wishes["resources"] = Resources.of(wishes["resources"])
-    if "env" in wishes and not isinstance(wishes["env"], dict):
-        raise _wrong(app, "env", "a dict of names and values", wishes["env"])
-    if not isinstance(wishes.get("sandbox", False), bool):
-        raise _wrong(app, "sandbox", "True or False", wishes["sandbox"])
-    if not isinstance(wishes.get("label", ""), str):
-        raise _wrong(app, "label", "a text", wishes["label"])
-    if "inputs" in wishes:
-        if not isinstance(wishes["inputs"], (list, tuple)):
-            raise _wrong(app, "inputs", "a list", wishes["inputs"])
-        wishes["inputs"] = tuple(wishes["inputs"])
-    if "outputs" in wishes:
-        is_staging = bool(given.get(INHIBIT))  # which may make its outputs elsewhere, in ways of its own
-        wishes["outputs"] = tuple(_outputs(wishes["outputs"], keep_place=is_staging))
-        wishes["looks_for_outputs"] = not is_staging
-    return CallOptions(**wishes)
+    options = {name: keywords[name] for name in SPECIAL if keywords.get(name) is not None}
+    if "walltime" in options and not _is_positive(options["walltime"]):
+        raise _wrong_type(app, "walltime", "a number of seconds above 0", options["walltime"])
+    if "resources" in options:
+        options["resources"] = Resources.of(options["resources"])
+    if "env" in options and not isinstance(options["env"], dict):
+        raise _wrong_type(app, "env", "a dict of names and values", options["env"])
+    if not isinstance(options.get("sandbox", False), bool):
+        raise _wrong_type(app, "sandbox", "True or False", options["sandbox"])
+    if not isinstance(options.get("label", ""), str):
+        raise _wrong_type(app, "label", "a text", options["label"])
+    if "inputs" in options:
+        if not isinstance(options["inputs"], (list, tuple)):
+            raise _wrong_type(app, "inputs", "a list", options["inputs"])
+        options["inputs"] = tuple(options["inputs"])
+    if "outputs" in options:
+        is_staging = bool(keywords.get(INHIBIT))  # it may make its outputs on another machine
+        options["outputs"] = tuple(_parse_outputs(options["outputs"], keep_local_path=is_staging))
+        options["looks_for_outputs"] = not is_staging
+    return CallOptions(**options)
 
 
-def _outputs(given: Any, *, keep_place: bool) -> list[File]:  # noqa: ANN401 - checked here
-    files = outputs_of(given)
-    if keep_place:
-        for file, original in zip(files, given, strict=True):
-            file.local_path = getattr(original, "local_path", None)
-    return files
+# Tasks
 
 
-def run_options(wishes: CallOptions) -> RunOptions:
-    """*wishes*, whose inputs are resolved, as a worker is told them.
+def record_call_options(
+    options: CallOptions, record: TaskRecord, autopath: Callable[[TaskRecord, str], Any] | None, run_dir: Path
+) -> None:
+    """Enter *options* into *record* and its future, with names of log files in place of AUTO_LOGNAME.
+
+    Args:
+        options: parsed options of the call.
+        record: record of the new task.
+        autopath: the user's `Config.std_autopath`, which returns the names; None makes them here, in *run_dir*.
+        run_dir: folder of the run.
+    """
+
+    def path_of(name: str, stream: Any) -> Any:  # noqa: ANN401 - a Stream
+        if not isinstance(stream, int) or stream != AUTO_LOGNAME:
+            return stream
+        return autopath(record, name) if autopath is not None else _log_path(record, name, options.label, run_dir)
+
+    future = record.future
+    future.stdout, future.stderr = path_of("stdout", options.stdout), path_of("stderr", options.stderr)
+    future.outputs = [DataFuture(future, file, future.tid) for file in options.outputs]
+    record.call_options = options._replace(stdout=future.stdout, stderr=future.stderr)
+
+
+def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = fill_results) -> TaskToRun:
+    """Return the task of *record* with results in place of futures, which *fill* puts there.
+
+    Raises:
+        Exception: a user's container refuses its results.
+    """
+    if not record.depends and record.call_options is NO_CALL_OPTIONS:
+        return TaskToRun(task, record.app, record.args, record.kwargs)
+    args, kwargs = fill(record.args), fill(record.kwargs)
+    if record.call_options is NO_CALL_OPTIONS:
+        return TaskToRun(task, record.app, args, kwargs)
+    options = record.call_options._replace(inputs=fill(record.call_options.inputs))
+    return TaskToRun(task, record.app, args, kwargs, run_options(options))
+
+
+def run_options(options: CallOptions) -> RunOptions:
+    """Return *options*, with results in place of futures among the inputs, as the worker gets them.
 
     Raises:
         ConfigurationError: an input or output has no path here.
     """
     return RunOptions(
-        walltime=wishes.walltime,
-        stdout=_stream(wishes.stdout),
-        stderr=_stream(wishes.stderr),
-        env={str(name): str(value) for name, value in wishes.env.items()},
-        sandbox=wishes.sandbox,
-        inputs=_paths(wishes.inputs) if wishes.sandbox else (),
-        outputs=_paths(wishes.outputs) if wishes.looks_for_outputs else (),
-        resources=wishes.resources,
+        walltime=options.walltime,
+        stdout=_plain_stream(options.stdout),
+        stderr=_plain_stream(options.stderr),
+        env={str(name): str(value) for name, value in options.env.items()},
+        sandbox=options.sandbox,
+        inputs=_paths(options.inputs) if options.sandbox else (),
+        outputs=_paths(options.outputs) if options.looks_for_outputs else (),
+        resources=options.resources,
     )
 
 
-def _stream(value: Any) -> Any:  # noqa: ANN401 - checked where it is opened
-    if isinstance(value, tuple):
-        return tuple(map(_plain, value))
-    return _plain(value)
+# Values of single options
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - the same
+def _is_unset(default: object) -> bool:
+    if default is inspect.Parameter.empty or default is None:
+        return True
+    return isinstance(default, (str, list, tuple)) and not default
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+def _wrong_type(app: str, name: str, wanted: str, value: object) -> ConfigurationError:
+    return ConfigurationError(f"{app}({name}=...) must be {wanted}, not {value!r}.")
+
+
+def _parse_outputs(outputs: Any, *, keep_local_path: bool) -> list[File]:  # noqa: ANN401 - checked here
+    files = outputs_of(outputs)
+    if keep_local_path:
+        for file, original in zip(files, outputs, strict=True):
+            file.local_path = getattr(original, "local_path", None)
+    return files
+
+
+def _plain_stream(stream: Any) -> Stream:  # noqa: ANN401 - checked where it is opened
+    return tuple(map(_plain_path, stream)) if isinstance(stream, tuple) else _plain_path(stream)
+
+
+def _plain_path(value: Any) -> Any:  # noqa: ANN401 - the same
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
@@ -179,50 +250,7 @@ def _paths(values: tuple[Any, ...]) -> list[str]:
     return [os.fspath(value) for value in values if isinstance(value, (str, os.PathLike))]
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-
-
-def _wrong(app: str, name: str, wanted: str, value: object) -> ConfigurationError:
-    return ConfigurationError(f"{app}({name}=...) must be {wanted}, not {value!r}.")
-
-
-_IN_ONE_FOLDER = 10_000
-"""Tasks whose log files share a folder, as in the reference."""
-
-
-def record_call_options(
-    wishes: CallOptions, record: TaskRecord, autopath: Callable[[TaskRecord, str], Any] | None, run_dir: Path
-) -> None:
-    """Name the files for AUTO_LOGNAME, and tell the task's future of its files."""
-
-    def place(stream: str, wished: Any) -> Any:  # noqa: ANN401 - a Stream
-        if not isinstance(wished, int) or wished != AUTO_LOGNAME:
-            return wished
-        return autopath(record, stream) if autopath is not None else _logname(record, stream, wishes.label, run_dir)
-
-    future = record.future
-    future.stdout, future.stderr = place("stdout", wishes.stdout), place("stderr", wishes.stderr)
-    future.outputs = [DataFuture(future, file, future.tid) for file in wishes.outputs]
-    record.call_options = wishes._replace(stdout=future.stdout, stderr=future.stderr)
-
-
-def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = with_results) -> TaskToRun:
-    """The task with results in place of futures, as *fill* puts them there.
-
-    Raises:
-        Exception: a container of the user's refuses its results.
-    """
-    if not record.depends and record.call_options is NO_CALL_OPTIONS:
-        return TaskToRun(task, record.app, record.args, record.kwargs)
-    args, kwargs = fill(record.args), fill(record.kwargs)
-    if record.call_options is NO_CALL_OPTIONS:
-        return TaskToRun(task, record.app, args, kwargs)
-    wishes = record.call_options._replace(inputs=fill(record.call_options.inputs))
-    return TaskToRun(task, record.app, args, kwargs, run_options(wishes))
-
-
-def _logname(record: TaskRecord, stream: str, label: str, run_dir: Path) -> str:
+def _log_path(record: TaskRecord, stream: str, label: str, run_dir: Path) -> str:
     number = record.future.tid
     name = "_".join(part for part in (f"task_{number:04d}", record.app.name, label) if part)
-    return os.fspath(Path(run_dir) / "task_logs" / f"{number // _IN_ONE_FOLDER:04d}" / f"{name}.{stream}")
+    return os.fspath(Path(run_dir) / "task_logs" / f"{number // _TASKS_IN_A_FOLDER:04d}" / f"{name}.{stream}")

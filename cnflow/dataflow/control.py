@@ -1,4 +1,4 @@
-"""Answers to what another process asks a run that goes on; see `cnflow.control_socket`."""
+"""Answers queries of other processes about a run, such as `cnflow blocks`; `cnflow.control_socket` carries them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Executor
 
 
-def answer_query(run: DataFlowKernel, question: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to *question*, as JSON has it.
+def answer_query(dfk: DataFlowKernel, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to *query*, made of JSON's types.
 
     Raises:
-        UnknownNameError: nobody knows such a question.
+        UnknownNameError: there is no such query.
     """
-    asked = question.get("ask")
-    if asked == "blocks":
-        return {"blocks": blocks_of(run.executors)}
-    if asked == "explain":
-        return {"lines": run.explain(int(question["task"])).splitlines()}
-    raise UnknownNameError("question", str(asked), ["blocks", "explain"])
+    name = query.get("ask")
+    if name == "blocks":
+        return {"blocks": block_rows(dfk.executors)}
+    if name == "explain":
+        return {"lines": dfk.explain(int(query["task"])).splitlines()}
+    raise UnknownNameError("question", str(name), ["blocks", "explain"])
 
 
-def blocks_of(executors: Mapping[str, Executor]) -> list[dict[str, Any]]:
-    """A row for each block of each executor."""
+def block_rows(executors: Mapping[str, Executor]) -> list[dict[str, Any]]:
+    """Return a row for each block of each executor."""
     return [
         {"executor": label, **asdict(report)}
         for label, executor in executors.items()

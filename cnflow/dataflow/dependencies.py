@@ -1,8 +1,14 @@
-"""Finds the futures among the arguments of a call, and later puts their results in their place; pure.
+"""Finds the futures among the arguments of a call, and later puts their results in their place. No I/O.
 
-Deep, as is usual: lists, tuples, sets, dicts and dataclasses are searched, nested ones too. Shallow: the arguments
-themselves and the elements of ``inputs``; futures in other containers are passed as they are. Either way nothing of the
-caller's is ever changed.
+::
+
+    call ──find──> futures to wait for
+      │
+      └─copy──> arguments of the record ──all futures done──fill──> arguments of the function
+
+The resolver "deep", the default, searches lists, tuples, sets, dicts and dataclasses, nested ones too. The resolver
+"shallow" searches the arguments themselves and the elements of ``inputs``; futures in other containers are passed as
+they are. Neither changes an object of the caller's.
 """
 
 from __future__ import annotations
@@ -23,28 +29,31 @@ _ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
 
 
 class Resolver(NamedTuple):
-    """What becomes of the futures among the arguments of a call."""
+    """Treatment of the futures among the arguments of a call."""
 
     find: Callable[[tuple[Any, ...], dict[str, Any]], list[Future[Any]]]
-    """Those to wait for, once each, in order of appearance.
+    """Returns the futures to wait for, once each, in order of appearance.
 
     Raises:
         ConfigurationError: a container holds itself.
     """
 
     fill: Callable[[Any], Any]
-    """The tuple of arguments, the dict of keywords or the tuple of inputs, with results in place of those futures.
+    """Returns the tuple of arguments, the dict of keywords or the tuple of inputs with results in place of futures.
 
-    Each of them is done and has not failed.
+    Every future in it is done and has not failed.
     """
 
     copy: Callable[[Any], Any]
-    """The tuple of arguments or the dict of keywords, with copies of the containers in it that hold futures: what the
-    caller does to his own after the call is not seen."""
+    """Returns the tuple of arguments or the dict of keywords with copies of the containers in it that hold futures, so
+    that changes which the caller makes to a container after the call have no effect."""
 
 
-def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
-    """Every future in *args* and *kwargs*, once each, in order of appearance.
+# Deep
+
+
+def find_futures(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
+    """Return every future in *args* and *kwargs*, once each, in order of appearance.
 
     Raises:
         ConfigurationError: a container holds itself.
@@ -59,8 +68,41 @@ def futures_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any
     return list(found.values())
 
 
+def fill_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
+    """Return *value* with each future replaced by its result; containers without futures are passed on as they are.
+
+    Every future in it is done and has not failed.
+
+    Raises:
+        ConfigurationError: an object that must be copied to take a result refers back to itself.
+    """
+    return value if _is_flat(value) else _Replacer(Future, _result_of).replace(value)
+
+
+def copy_containers(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    """Return *arguments* with copies of the containers that hold futures; unchanged where one cannot be copied."""
+    if all(type(value) in _ATOMS or isinstance(value, Future) for value in _elements(arguments)):
+        return arguments
+    try:
+        # A replacer copies only what it changes, so that each future is exchanged for a placeholder and back.
+        return _Replacer(_Placeholder, _future_of).replace(_Replacer(Future, _Placeholder).replace(arguments))
+    except Exception:  # noqa: BLE001 - a user's type may refuse; the task fails by that when it gets its results
+        return arguments
+
+
+def _is_flat(value: Any) -> bool:  # noqa: ANN401 - any user's value
+    """Return True if *value* certainly holds no future, as the arguments of most calls."""
+    kind = type(value)
+    if kind is dict:
+        return not value or (_ATOMS.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values())))
+    return not value or _ATOMS.issuperset(map(type, value)) if kind is tuple else kind in _ATOMS
+
+
 def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int], inside: tuple[int, ...] = ()) -> None:
-    """Add to *found*; *seen* are containers that need no second look, *inside* those around *values*."""
+    """Add the futures in *values* to *found*.
+
+    *seen* holds the ids of containers that were searched, *inside* of those around *values*.
+    """
     for value in values:
         if type(value) in _ATOMS:
             continue
@@ -71,13 +113,13 @@ def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int]
                 raise ConfigurationError(f"An argument holds itself: a {type(value).__name__} is inside itself.")
             if id(value) not in seen:
                 seen.add(id(value))
-                _search(_parts(value), found, seen, (*inside, id(value)))
+                _search(_elements(value), found, seen, (*inside, id(value)))
         elif _is_dataclass(value) and id(value) not in seen:
             seen.add(id(value))
-            _search(_fields(value).values(), found, seen)  # objects may point back at what holds them
+            _search(_fields(value).values(), found, seen)  # objects may refer back to what holds them
 
 
-def _parts(container: Any) -> Iterable[Any]:  # noqa: ANN401 - any container
+def _elements(container: Any) -> Iterable[Any]:  # noqa: ANN401 - any container
     return (*container, *container.values()) if isinstance(container, dict) else container
 
 
@@ -86,33 +128,12 @@ def _is_dataclass(value: object) -> bool:
 
 
 def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of a dataclass
-    """Those that are set, by name."""
+    """Return the fields that are set, by name."""
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
 
 
-def with_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
-    """*value* with each future replaced by its result; containers that hold none are passed on as they are.
-
-    Every future in it is done and has not failed.
-
-    Raises:
-        ConfigurationError: what is to be copied with its results points back at itself.
-    """
-    return value if _is_flat(value) else _Filling(Future, _result_of).of(value)
-
-
-def with_own_containers(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
-    """*given* with copies of the containers in it that hold futures; as it is where one of them cannot be copied."""
-    if all(type(value) in _ATOMS or isinstance(value, Future) for value in _parts(given)):
-        return given
-    try:
-        return _Filling(_StandIn, _future_of).of(_Filling(Future, _StandIn).of(given))
-    except Exception:  # noqa: BLE001 - a user's type may refuse; the task fails by that when it gets its results
-        return given
-
-
-class _StandIn:
-    """A future, while the containers that hold it are copied."""
+class _Placeholder:
+    """Takes the place of a future while the containers that hold it are copied."""
 
     __slots__ = ("future",)
 
@@ -120,31 +141,29 @@ class _StandIn:
         self.future = future
 
 
-def _future_of(stand_in: _StandIn) -> Future[Any]:
-    return stand_in.future
+def _future_of(placeholder: _Placeholder) -> Future[Any]:
+    return placeholder.future
 
 
-def _is_flat(value: Any) -> bool:  # noqa: ANN401 - any user's value
-    """Whether it surely holds no future; most calls' arguments are so."""
-    kind = type(value)
-    if kind is dict:
-        return not value or (_ATOMS.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values())))
-    return not value or _ATOMS.issuperset(map(type, value)) if kind is tuple else kind in _ATOMS
+class _Replacer:
+    """One walk that replaces each object of one type. An object met twice is replaced once, and stays one object.
 
+    Args:
+        replaced: type of the objects to replace.
+        replacement: returns the replacement of one.
+    """
 
-class _Filling:
-    """One walk that replaces each object of one type; what is met twice is filled once, and stays one object."""
-
-    __slots__ = ("_begun", "_made", "_met_inside_itself", "_replaced", "_replacement")
+    __slots__ = ("_begun", "_cyclic", "_made", "_replaced", "_replacement")
 
     def __init__(self, replaced: type, replacement: Callable[[Any], Any]) -> None:
         self._replaced = replaced
         self._replacement = replacement
         self._begun: set[int] = set()
         self._made: dict[int, Any] = {}
-        self._met_inside_itself: set[int] = set()
+        self._cyclic: set[int] = set()
+        """Ids of objects that were met again inside themselves."""
 
-    def of(self, value: Any) -> Any:  # noqa: ANN401 - any user's value
+    def replace(self, value: Any) -> Any:  # noqa: ANN401 - any user's value
         if type(value) in _ATOMS:
             return value
         if isinstance(value, self._replaced):
@@ -155,36 +174,36 @@ class _Filling:
         if key in self._made:
             return self._made[key]
         if key in self._begun:
-            self._met_inside_itself.add(key)
+            self._cyclic.add(key)
             return value
         self._begun.add(key)
-        made = self._made[key] = self._filled(value)
-        if made is not value and key in self._met_inside_itself:
+        made = self._made[key] = self._replace_inside(value)
+        if made is not value and key in self._cyclic:
             raise ConfigurationError(
                 f"An argument, a {type(value).__name__}, holds a future and points back at itself, so that it cannot "
                 "be copied with the result. Pass the future beside it.",
             )
         return made
 
-    def _filled(self, value: Any) -> Any:  # noqa: ANN401
+    def _replace_inside(self, value: Any) -> Any:  # noqa: ANN401
         if isinstance(value, dict):
-            keys, values = self._each(value), self._each(value.values())
+            keys, values = self._replace_each(value), self._replace_each(value.values())
             if all(map(is_, keys, value)) and all(map(is_, values, value.values())):
                 return value
-            return _rebuilt(value, dict(zip(keys, values, strict=True)))
+            return _container_like(value, dict(zip(keys, values, strict=True)))
         if isinstance(value, _CONTAINERS):
-            parts = self._each(value)
-            return value if all(map(is_, parts, value)) else _rebuilt(value, parts)
+            parts = self._replace_each(value)
+            return value if all(map(is_, parts, value)) else _container_like(value, parts)
         fields = _fields(value)
-        changed = {name: made for name, part in fields.items() if (made := self.of(part)) is not part}
-        return _changed(value, changed) if changed else value
+        changes = {name: made for name, part in fields.items() if (made := self.replace(part)) is not part}
+        return _copy_with(value, changes) if changes else value
 
-    def _each(self, values: Iterable[Any]) -> list[Any]:
-        return [value if type(value) in _ATOMS else self.of(value) for value in values]
+    def _replace_each(self, values: Iterable[Any]) -> list[Any]:
+        return [value if type(value) in _ATOMS else self.replace(value) for value in values]
 
 
-def _rebuilt(original: Any, content: Any) -> Any:  # noqa: ANN401
-    """*content* in a container of *original*'s type."""
+def _container_like(original: Any, content: Any) -> Any:  # noqa: ANN401
+    """Return *content* in a container of *original*'s type."""
     kind = type(original)
     if kind is type(content):
         return content
@@ -198,8 +217,8 @@ def _rebuilt(original: Any, content: Any) -> Any:  # noqa: ANN401
     return kind(content)
 
 
-def _changed(original: Any, fields: dict[str, Any]) -> Any:  # noqa: ANN401
-    """A copy of a dataclass's instance with other *fields*; its constructor may want other things, as above."""
+def _copy_with(original: Any, fields: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a copy of a dataclass's instance with other *fields*; its constructor may take other arguments."""
     made = copy.copy(original)
     for name, value in fields.items():
         object.__setattr__(made, name, value)  # a frozen one refuses any other way
@@ -209,24 +228,25 @@ def _changed(original: Any, fields: dict[str, Any]) -> Any:  # noqa: ANN401
 # Shallow
 
 
-def _at_hand(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
-    given = [*args, *kwargs.values(), *_inputs_in(kwargs)]
-    return list({id(value): value for value in given if isinstance(value, Future)}.values())
+def _find_shallow(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
+    candidates = [*args, *kwargs.values(), *_inputs_in(kwargs)]
+    return list({id(value): value for value in candidates if isinstance(value, Future)}.values())
 
 
-def _filled_at_hand(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
-    if not isinstance(given, dict):
-        return tuple(_result_of(value) for value in given)
-    made = {name: _result_of(value) for name, value in given.items()}
-    if any(isinstance(value, Future) for value in _inputs_in(given)):
-        made["inputs"] = _rebuilt(given["inputs"], [_result_of(value) for value in given["inputs"]])
-    return made
+def _fill_shallow(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    if not isinstance(arguments, dict):
+        return tuple(_result_of(value) for value in arguments)
+    filled = {name: _result_of(value) for name, value in arguments.items()}
+    if any(isinstance(value, Future) for value in _inputs_in(arguments)):
+        inputs = arguments["inputs"]
+        filled["inputs"] = _container_like(inputs, [_result_of(value) for value in inputs])
+    return filled
 
 
-def _with_own_inputs(given: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
-    if isinstance(given, dict) and any(isinstance(value, Future) for value in _inputs_in(given)):
-        return {**given, "inputs": _rebuilt(given["inputs"], [*given["inputs"]])}
-    return given
+def _copy_inputs(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    if isinstance(arguments, dict) and any(isinstance(value, Future) for value in _inputs_in(arguments)):
+        return {**arguments, "inputs": _container_like(arguments["inputs"], [*arguments["inputs"]])}
+    return arguments
 
 
 def _inputs_in(kwargs: dict[str, Any]) -> Sequence[Any]:
@@ -239,7 +259,7 @@ def _result_of(value: Any) -> Any:  # noqa: ANN401 - any user's value
 
 
 RESOLVERS = {
-    "deep": Resolver(futures_in, with_results, with_own_containers),
-    "shallow": Resolver(_at_hand, _filled_at_hand, _with_own_inputs),
+    "deep": Resolver(find_futures, fill_results, copy_containers),
+    "shallow": Resolver(_find_shallow, _fill_shallow, _copy_inputs),
 }
-"""By their names in a Config."""
+"""Resolvers by their names in a Config."""

@@ -174,7 +174,7 @@ class DataFlowKernel:
 
     @property
     def cleanup_called(self) -> bool:
-        """True from the begin of `cleanup` on."""
+        """True once `cleanup` was called."""
         return self._graph.is_closed
 
     def cleanup(self) -> None:

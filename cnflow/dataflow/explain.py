@@ -1,4 +1,11 @@
-"""Why a task has no result yet, in lines for people."""
+"""Explains in lines for people why a task has no result yet: `cnflow explain`, ``dfk.explain(task)``.
+
+::
+
+    task ──final────> how it ended
+      ├──launched──> its executor explains: queued, on which manager, since when
+      └──waiting──> its dependencies, then the launched tasks at the ends of all chains of dependencies
+"""
 
 from __future__ import annotations
 
@@ -19,40 +26,40 @@ if TYPE_CHECKING:
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
 
-_MOST = 10
-"""Dependencies that are told one by one."""
+_MAX_DEPENDENCIES = 10
+"""Dependencies that are listed one by one."""
 
-_MOST_ROOTS = 3
-"""Of the tasks that all wait for in the end, those that are explained."""
+_MAX_ROOTS = 3
+"""Launched tasks at the ends of chains of dependencies that are explained."""
 
 
 def explain(task: TaskId, graph: TaskGraph) -> list[str]:
-    """Where *task* is, and what it waits for, down to the tasks that wait for no other."""
+    """Return lines on the state of *task* and its dependencies, down to the launched ones. Safe from any thread."""
     if not 0 <= task < graph.task_count:
         count = graph.task_count
         so_far = f"{count} were submitted so far, counted from 0" if count else "none was submitted yet"
         return [f"There is no task {task}: {so_far}."]
     record, state = graph.records.get(task), graph.state_of(task)
     if record is None or state is None:
-        return [_ended(task, graph)]
+        return [_explain_final(task, graph)]
     title = title_of(task, record.app.name)
     if state is TaskState.LAUNCHED:
-        first, *more = _of_launched(task, record, graph)
+        first, *more = _explain_launched(task, record, graph)
         return [f"{title} {first}", *more]
-    waits = [future for future in record.depends if not future.done()]
-    if not waits:
+    dependencies = [future for future in record.depends if not future.done()]
+    if not dependencies:
         return [f"{title} is about to be launched: what it waited for is done."]
-    counted = "1 future that is" if len(waits) == 1 else f"{len(waits)} futures that are"
+    counted = "1 future that is" if len(dependencies) == 1 else f"{len(dependencies)} futures that are"
     lines = [f"{title} waits for {counted} not done:"]
-    lines += [f"  {_state_of(future, graph)}" for future in waits[:_MOST]]
-    if len(waits) > _MOST:
-        lines.append(f"  and {len(waits) - _MOST} more")
-    for root in _roots(record, graph):
+    lines += [f"  {_line_on(future, graph)}" for future in dependencies[:_MAX_DEPENDENCIES]]
+    if len(dependencies) > _MAX_DEPENDENCIES:
+        lines.append(f"  and {len(dependencies) - _MAX_DEPENDENCIES} more")
+    for root in _roots_of(record, graph):
         lines += explain(root, graph)
     return lines
 
 
-def _ended(task: TaskId, graph: TaskGraph) -> str:
+def _explain_final(task: TaskId, graph: TaskGraph) -> str:
     failed = graph.failed_future(task)
     if failed is None or not failed.done():
         return f"Task {task} is done."
@@ -60,35 +67,35 @@ def _ended(task: TaskId, graph: TaskGraph) -> str:
     return f"{title} was cancelled." if failed.cancelled() else f"{title} failed. {describe_error(error_of(failed))}"
 
 
-def _of_launched(task: TaskId, record: TaskRecord, graph: TaskGraph) -> list[str]:
+def _explain_launched(task: TaskId, record: TaskRecord, graph: TaskGraph) -> list[str]:
     if record.app.kind is AppKind.JOIN:
-        told = _told_by(graph.executors.get(join_apps.LABEL), task)
-        return told or ["has returned futures that are not all done."]
-    told = _told_by(graph.executors.get(record.executor), task)
-    if told:
-        return told
+        lines = _lines_of_executor(graph.executors.get(join_apps.LABEL), task)
+        return lines or ["has returned futures that are not all done."]
+    lines = _lines_of_executor(graph.executors.get(record.executor), task)
+    if lines:
+        return lines
     if record.memoize:
-        return ["waits for an identical call, whose result will be its own; or that is being found out."]
+        return ["waits for an identical call, whose result will be its own; or its cache key is being computed."]
     return [f"is about to be given to executor {record.executor!r}, or was just ended by it."]
 
 
-def _told_by(executor: object, task: TaskId) -> list[str]:
+def _lines_of_executor(executor: object, task: TaskId) -> list[str]:
     return executor.explain_task(task) if isinstance(executor, Introspectable) else []
 
 
-def _state_of(future: Future[Any], graph: TaskGraph) -> str:
+def _line_on(future: Future[Any], graph: TaskGraph) -> str:
     task = _task_of(future)
     state = None if task is None else graph.state_of(task)
-    how = state.name.lower() if state is not None else "done" if future.done() else "not done"
-    return f"{in_a_sentence(title_of_future(_parent_of(future)))}, {how}"
+    word = state.name.lower() if state is not None else "done" if future.done() else "not done"
+    return f"{in_a_sentence(title_of_future(_parent_of(future)))}, {word}"
 
 
-def _roots(record: TaskRecord, graph: TaskGraph) -> list[TaskId]:
-    """The launched tasks that it waits for, also by way of others; the first few."""
+def _roots_of(record: TaskRecord, graph: TaskGraph) -> list[TaskId]:
+    """Return the first few launched tasks that the task of *record* depends on, also by way of waiting ones."""
     found: dict[TaskId, None] = {}
     seen: set[TaskId] = set()
     left = [record]
-    while left and len(found) < _MOST_ROOTS:
+    while left and len(found) < _MAX_ROOTS:
         for future in left.pop().depends:
             task = _task_of(future)
             if task is None or task in seen:
@@ -101,7 +108,7 @@ def _roots(record: TaskRecord, graph: TaskGraph) -> list[TaskId]:
                 found[task] = None
             else:
                 left.append(next_record)
-    return list(found)[:_MOST_ROOTS]
+    return list(found)[:_MAX_ROOTS]
 
 
 def _task_of(future: Future[Any]) -> TaskId | None:

@@ -1,7 +1,18 @@
-"""Has the files of a task brought and taken away, by the stagings of the executor that it goes to.
+"""Arranges that the files of a task are staged in and out, by the stagings of the executor that it goes to.
 
-Nothing here moves a byte, nor waits: it replaces files by copies or by futures of them, wraps the task's function, and
-holds the task back until what follows it is arranged.
+Nothing here moves a byte or waits: files are replaced by copies or by futures of copies, the task's function is
+wrapped, and the task is held back until the tasks that follow it are arranged::
+
+    call with files
+       │  choose the executor; refuse outputs that none of its stagings moves
+       │  _StageIn, for each input: staging.stage_in ──> future of the copy, a dependency of the task
+       │                            staging.replace_task ──> wrapped function
+       v
+    add_task(after=gate)    held back, since stage-out tasks need the task's future
+       │  _StageOut, for each output and stream: staging.stage_out ──> future of the file at its URL, in `outputs`
+       │                                         staging.replace_task_stage_out ──> wrapped function
+       v
+    gate is set: the task is launched once its inputs are there
 """
 
 from __future__ import annotations
@@ -29,21 +40,21 @@ if TYPE_CHECKING:
     from cnflow.dataflow.loop import TaskGraph
     from cnflow.dataflow.task_record import TaskRecord
 
-_MOVED = (File, DataFuture)
+_FILES = (File, DataFuture)
 _NOT_INPUTS = frozenset({"inputs", "outputs", "stderr", "stdout"})
-"""Keywords that are no inputs themselves; the elements of ``inputs`` are."""
+"""Keywords whose values are not inputs; the elements of ``inputs`` are staged one by one."""
 
 
 def holds_files(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether one of the arguments, not of what is inside them, is to be staged; asked for every task."""
+    """Return True if an argument itself is to be staged; containers are not searched. Called for every task."""
     for value in args:
-        if isinstance(value, _MOVED):
+        if isinstance(value, _FILES):
             return True
-    return any(isinstance(value, _MOVED) for value in kwargs.values()) if kwargs else False
+    return any(isinstance(value, _FILES) for value in kwargs.values()) if kwargs else False
 
 
 class DataManager:
-    """The data manager of one run; for stagings see `cnflow.interfaces.DataManager`.
+    """Data manager of one run; implements `cnflow.interfaces.DataManager` for stagings.
 
     Args:
         dfk: the run.
@@ -64,11 +75,11 @@ class DataManager:
     # For stagings
 
     def place(self, executor: str, name: str) -> str:
-        """As `cnflow.interfaces.DataManager.place`."""
+        """Implements `cnflow.interfaces.DataManager.place`."""
         live = self._executors[executor]
         folder = live.working_dir
         if not os.path.isabs(folder):  # noqa: PTH117 - it is of another machine, maybe
-            # Workers start in a relative one; in a container, nothing of the driver's can be counted on.
+            # Workers start in a relative one; in a container, no path of the driver's need exist.
             folder = "" if live.image or folder else os.fspath(self._run_dir)
         return os.path.join(folder, "staged", f"{self._token}-{next(self._numbers)}", name)  # noqa: PTH118 - the same
 
@@ -79,40 +90,40 @@ class DataManager:
         *args: Any,  # noqa: ANN401 - the function's own
         after: Future[Any] | None = None,
     ) -> AppFuture:
-        """As `cnflow.interfaces.DataManager.submit`."""
+        """Implements `cnflow.interfaces.DataManager.submit`."""
         app = self._app(None, function)
         return self._graph.add_task(app, args, {}, executor=executor, after=() if after is None else (after,)).future
 
-    # For the kernel
+    # For the run
 
     def submit_with_files(
-        self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], options: AppOptions, wishes: CallOptions
+        self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], options: AppOptions, call: CallOptions
     ) -> AppFuture:
-        """Submit a task with its files.
+        """Submit a task and the staging of its files.
 
         Raises:
-            ConfigurationError: no executor can run it, or a file is of a kind that this one's stagings do not move.
-                Nothing was submitted but stagings of other files, which are of no consequence.
-            Exception: what a staging of the user's raises.
+            ConfigurationError: no executor can run it, or the executor's stagings do not move one of its files. The
+                task was not submitted; tasks that stage other files may have been, and do no harm.
+            Exception: the error of a user's staging.
         """
-        if kwargs.get(INHIBIT) or not (_wants_files(wishes) or holds_files(args, kwargs)):
-            return self._graph.add_task(app, args, kwargs, options, wishes).future
+        if kwargs.get(INHIBIT) or not (_has_file_options(call) or holds_files(args, kwargs)):
+            return self._graph.add_task(app, args, kwargs, options, call).future
         label = self._graph.choose_executor(app, options)
-        self._check_outputs(label, wishes)
-        bringing = _Bringing(self, label, app.function)
-        args = tuple(bringing.of(value) for value in args)
-        if wishes.inputs:
-            wishes = wishes._replace(inputs=tuple(bringing.of(value) for value in wishes.inputs))
-        kwargs = {name: value if name in _NOT_INPUTS else bringing.of(value) for name, value in kwargs.items()}
-        if "inputs" in kwargs and wishes.inputs:
-            kwargs["inputs"] = list(wishes.inputs)
-        app = self._app(app, bringing.function)
-        if not self._may_take_away(label, wishes):
-            return self._graph.add_task(app, args, _with_own_outputs(kwargs), options, wishes, executor=label).future
+        self._check_outputs(label, call)
+        stage_in = _StageIn(self, label, app.function)
+        args = tuple(stage_in.stage(value) for value in args)
+        if call.inputs:
+            call = call._replace(inputs=tuple(stage_in.stage(value) for value in call.inputs))
+        kwargs = {name: value if name in _NOT_INPUTS else stage_in.stage(value) for name, value in kwargs.items()}
+        if "inputs" in kwargs and call.inputs:
+            kwargs["inputs"] = list(call.inputs)
+        app = self._app(app, stage_in.function)
+        if not self._may_stage_out(label, call):
+            return self._graph.add_task(app, args, _copy_outputs(kwargs), options, call, executor=label).future
         gate: Future[Any] = Future()
-        record = self._graph.add_task(app, args, kwargs, options, wishes, executor=label, after=(gate,))
+        record = self._graph.add_task(app, args, kwargs, options, call, executor=label, after=(gate,))
         try:
-            _Taking(self, label, record).all()
+            _StageOut(self, label, record).stage_all()
         except BaseException:
             record.future.cancel()
             raise
@@ -121,11 +132,11 @@ class DataManager:
         return record.future
 
     def stagings(self, executor: str) -> Sequence[Staging] | None:
-        """Those of *executor*, as in its settings."""
+        """Return the stagings in the settings of *executor*."""
         return self._executors[executor].storage_access
 
-    def wrapped(self, app: AppFunction, function: Callable[..., Any]) -> AppFunction:
-        """*app*, run by *function*; the same object for equal functions, so that each is sent to a manager once."""
+    def wrap(self, app: AppFunction, function: Callable[..., Any]) -> AppFunction:
+        """Return *app* run by *function*: one object for equal functions, so that each is sent to a manager once."""
         return self._app(app, function)
 
     def _app(self, app: AppFunction | None, function: Callable[..., Any]) -> AppFunction:
@@ -134,51 +145,65 @@ class DataManager:
         try:
             made = self._apps.get((app, function))
         except TypeError:  # a function that cannot be compared
-            return _app_of(app, function)
+            return _make_app(app, function)
         if made is None:
-            made = self._apps[app, function] = _app_of(app, function)
+            made = self._apps[app, function] = _make_app(app, function)
         return made
 
-    def _check_outputs(self, label: str, wishes: CallOptions) -> None:
-        """Refuse before anything is submitted."""
-        for file in (*wishes.outputs, *filter(None, map(_file_of, (wishes.stdout, wishes.stderr)))):
+    def _check_outputs(self, label: str, call: CallOptions) -> None:
+        """Raise the error of an output that no staging moves, before anything is submitted."""
+        for file in (*call.outputs, *filter(None, map(_file_of, (call.stdout, call.stderr)))):
             staging_for(file, self.stagings(label), Direction.OUT)
 
-    def _may_take_away(self, label: str, wishes: CallOptions) -> bool:
-        streams = (wishes.stdout, wishes.stderr)
+    def _may_stage_out(self, label: str, call: CallOptions) -> bool:
+        streams = (call.stdout, call.stderr)
         if any(_file_of(stream) is not None for stream in streams):
             return True
         if self._graph.config.std_autopath is not None and AUTO_LOGNAME in streams:
-            return True  # it may say a file, which is known only when there is a task
-        stagings = (staging_for(file, self.stagings(label), Direction.OUT) for file in wishes.outputs)
-        return any(map(_takes_away, stagings))
+            return True  # it may return a File, but is called only once there is a task
+        stagings = (staging_for(file, self.stagings(label), Direction.OUT) for file in call.outputs)
+        return any(map(_has_stage_out, stagings))
 
 
-class _Bringing:
-    """Stages in the files of one task."""
+class _StageIn:
+    """Stages in the files of one task.
+
+    Args:
+        manager: data manager of the run.
+        label: executor of the task.
+        function: function of the task.
+
+    Attributes:
+        function: the task's, wrapped by each staging that runs with it.
+    """
 
     def __init__(self, manager: DataManager, label: str, function: Callable[..., Any]) -> None:
         self._manager = manager
         self._label = label
         self.function = function
-        """The task's, wrapped by each staging that wants to be run with it."""
 
-    def of(self, value: Any) -> Any:  # noqa: ANN401 - any argument
-        """What stands for *value*: a file's own copy, or a future of it; all else as it is."""
-        if not isinstance(value, _MOVED):
+    def stage(self, value: Any) -> Any:  # noqa: ANN401 - any argument
+        """Return the argument to pass: for a file its own copy, or a future of that; other values unchanged."""
+        if not isinstance(value, _FILES):
             return value
-        given = value if isinstance(value, File) else value.file_obj
-        file = given.cleancopy()
-        standing_in = file if isinstance(value, File) else DataFuture(value.parent, file, value.tid)
+        original = value if isinstance(value, File) else value.file_obj
+        file = original.cleancopy()
+        argument = file if isinstance(value, File) else DataFuture(value.parent, file, value.tid)
         staging = staging_for(file, self._manager.stagings(self._label), Direction.IN)
         parent = None if isinstance(value, File) else value
-        brought = staging.stage_in(self._manager, self._label, file, parent)
+        copy = staging.stage_in(self._manager, self._label, file, parent)
         self.function = staging.replace_task(self._manager, self._label, file, self.function) or self.function
-        return standing_in if brought is None else brought
+        return argument if copy is None else copy
 
 
-class _Taking:
-    """Arranges that the files of one task, which is not launched yet, are staged out."""
+class _StageOut:
+    """Arranges that the files of one task are staged out.
+
+    Args:
+        manager: data manager of the run.
+        label: executor of the task.
+        record: record of the task, which is not launched yet.
+    """
 
     def __init__(self, manager: DataManager, label: str, record: TaskRecord) -> None:
         self._manager = manager
@@ -186,79 +211,79 @@ class _Taking:
         self._record = record
         self._function: Any = record.app.function
         if record.app.kind is AppKind.BASH:
-            self._function = Command(self._function)  # what is put around it is then done after the command
+            self._function = Command(self._function)  # so that wrappers run after the command, not after its making
         self._is_wrapped = False
 
-    def all(self) -> None:
-        """Outputs and streams; the record and the future are changed accordingly."""
+    def stage_all(self) -> None:
+        """Stage outputs and streams, and change the record and its future accordingly."""
         record, future = self._record, self._record.future
-        record.kwargs = _with_own_outputs(record.kwargs)
+        record.kwargs = _copy_outputs(record.kwargs)
         promised = list(record.call_options.outputs)
-        own = record.kwargs["outputs"] if "outputs" in record.kwargs else [file.cleancopy() for file in promised]
+        copies = record.kwargs["outputs"] if "outputs" in record.kwargs else [file.cleancopy() for file in promised]
         checked = []
-        for number, (file, copy) in enumerate(zip(promised, own, strict=True)):
-            taken, is_left = self._one(copy)
-            if taken is not None:
-                future.outputs[number] = DataFuture(taken, file, future.tid)
-            if taken is not None or is_left:
+        for number, (file, copy) in enumerate(zip(promised, copies, strict=True)):
+            staged, is_left = self._stage(copy)
+            if staged is not None:
+                future.outputs[number] = DataFuture(staged, file, future.tid)
+            if staged is not None or is_left:
                 checked.append(copy)
         record.call_options = record.call_options._replace(outputs=tuple(checked))
-        future.stdout = self._stream("stdout")
-        future.stderr = self._stream("stderr")
+        future.stdout = self._stage_stream("stdout")
+        future.stderr = self._stage_stream("stderr")
         if self._is_wrapped:
-            record.app = self._manager.wrapped(record.app, self._function)
+            record.app = self._manager.wrap(record.app, self._function)
 
-    def _stream(self, name: str) -> Any:  # noqa: ANN401 - what stands for it in the task's future
+    def _stage_stream(self, name: str) -> Any:  # noqa: ANN401 - the task's future has it as an attribute
         record = self._record
-        given = getattr(record.call_options, name)
-        file = _file_of(given)
+        stream = getattr(record.call_options, name)
+        file = _file_of(stream)
         if file is None:
-            return given
+            return stream
         copy = file.cleancopy()
-        taken, _ = self._one(copy)
-        seen: Any = (copy, given[1]) if isinstance(given, tuple) else copy
-        record.call_options = record.call_options._replace(**{name: seen})
+        staged, _ = self._stage(copy)
+        local: Any = (copy, stream[1]) if isinstance(stream, tuple) else copy
+        record.call_options = record.call_options._replace(**{name: local})
         if name in record.kwargs:
-            record.kwargs = {**record.kwargs, name: seen}
-        return DataFuture(record.future if taken is None else taken, file, record.future.tid)
+            record.kwargs = {**record.kwargs, name: local}
+        return DataFuture(record.future if staged is None else staged, file, record.future.tid)
 
-    def _one(self, copy: File) -> tuple[Future[Any] | None, bool]:
-        """Until when the file is on its way, and whether it stays where the task wrote it."""
+    def _stage(self, copy: File) -> tuple[Future[Any] | None, bool]:
+        """Return the future of the file at its URL, and True if the file stays where the task wrote it."""
         staging = staging_for(copy, self._manager.stagings(self._label), Direction.OUT)
-        taken = staging.stage_out(self._manager, self._label, copy, self._record.future)
+        staged = staging.stage_out(self._manager, self._label, copy, self._record.future)
         wrapped = staging.replace_task_stage_out(self._manager, self._label, copy, self._function)
         if wrapped is not None:
             self._function, self._is_wrapped = wrapped, True
-        if taken is not None or wrapped is not None:
-            self._record.memoize = False  # a known result would leave the file unmade
-        return taken, wrapped is None and copy.scheme == "file"
+        if staged is not None or wrapped is not None:
+            self._record.memoize = False  # with a cached result, the file would not be made
+        return staged, wrapped is None and copy.scheme == "file"
 
 
-def _app_of(app: AppFunction | None, function: Callable[..., Any]) -> AppFunction:
+def _make_app(app: AppFunction | None, function: Callable[..., Any]) -> AppFunction:
     return AppFunction(function) if app is None else AppFunction(function, app.kind, app.name, app.original)
 
 
-def _takes_away(staging: Staging) -> bool:
-    """Whether it does anything at all about outputs; that for ``file:`` does not."""
+def _has_stage_out(staging: Staging) -> bool:
+    """Return True if *staging* acts on outputs; the one for ``file:`` does not."""
     cls = type(staging)
     return cls.stage_out is not Staging.stage_out or cls.replace_task_stage_out is not Staging.replace_task_stage_out
 
 
-def _wants_files(wishes: CallOptions) -> bool:
-    return wishes is not NO_CALL_OPTIONS and bool(
-        wishes.inputs or wishes.outputs or wishes.stdout is not None or wishes.stderr is not None
+def _has_file_options(call: CallOptions) -> bool:
+    return call is not NO_CALL_OPTIONS and bool(
+        call.inputs or call.outputs or call.stdout is not None or call.stderr is not None
     )
 
 
-def _with_own_outputs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """*kwargs* with copies of its outputs: what the task does to them is not seen by those who wait for them."""
+def _copy_outputs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return *kwargs* with copies of its outputs, since the task may change its own."""
     if not kwargs.get("outputs"):
         return kwargs
     return {**kwargs, "outputs": [file.cleancopy() if isinstance(file, File) else file for file in kwargs["outputs"]]}
 
 
 def _file_of(stream: object) -> File | None:
-    """The file that *stream* is staged to; a pair of path and mode is a path that needs no staging."""
+    """Return the file that *stream* is staged to; a pair of path and mode is a path and needs no staging."""
     if isinstance(stream, tuple) and stream and isinstance(stream[0], File) and stream[0].scheme != "file":
         return stream[0]
     return stream if isinstance(stream, File) else None

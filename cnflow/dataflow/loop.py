@@ -195,7 +195,7 @@ class TaskGraph:
             return None
         return self._external.id_of(future)
 
-    # Futures' questions and orders
+    # For futures
 
     def cancel(self, future: AppFuture) -> bool:
         """Cancel the task of *future*; see `AppFuture.cancel`."""
@@ -226,7 +226,7 @@ class TaskGraph:
             return record
         return self._record_class(app, (), {}, "", future)
 
-    # Questions of the run
+    # For the run
 
     def counts(self) -> Mapping[TaskState, int]:
         """Return the number of tasks in each state."""

@@ -1,4 +1,15 @@
-"""What an error or a future says about trying again; pure."""
+"""Decides by its error whether a failed attempt is worth another, and records attempts. No I/O.
+
+::
+
+    outcome ──no error──> DONE
+       │
+       └─error──classify_failure──> FAILED    ──retry_handler──> cost, taken from the task's retries
+                                    LOST      its manager or node died; other retries than the user's
+                                    RETURNED  it was not begun
+                                    GIVEN_UP  another attempt would fail in the same way
+                                    CANCELLED the user cancelled it
+"""
 
 from __future__ import annotations
 
@@ -29,54 +40,37 @@ if TYPE_CHECKING:
     from cnflow.model.task import Outcome
 
 
-def has_failed(future: Future[Any]) -> bool:
-    """Whether *future*, which is done, has no result."""
-    return future.cancelled() or future.exception() is not None
-
-
-def error_of(future: Future[Any]) -> BaseException:
-    """Why *future*, which has failed, did."""
-    error = CancelledError() if future.cancelled() else future.exception()
-    assert error is not None  # the caller looked
-    return error
-
-
-def state_name_of(future: Future[Any]) -> str:
-    """State of the task of *future*, which is final for the machine."""
-    if not future.done():
-        return "launched"  # about to be settled by another thread
-    if future.cancelled():
-        return "cancelled"
-    error = future.exception()
-    return "done" if error is None else "dependency_failed" if isinstance(error, DependencyError) else "failed"
+# Attempts
 
 
 def classify_failure(error: BaseException, *, closed: bool, cancelling: bool) -> AttemptResult:
-    """Whether another try makes sense.
+    """Return the result of an attempt that ended with *error*.
 
     Args:
-        error: how the try ended.
+        error: error of the attempt.
         closed: the run ends.
         cancelling: the user has cancelled the task.
     """
     if cancelling:
-        return AttemptResult.CANCELLED  # whatever it failed with in its last moments
+        return AttemptResult.CANCELLED  # whichever error it met while it was being stopped
     if closed:
         return AttemptResult.GIVEN_UP
     if isinstance(error, (WorkerLost, AppFailedError, StagingError)) or not isinstance(error, CnflowError):
-        return AttemptResult.FAILED  # the user's code; a worker that it ended is its own doing, as far as can be told
+        # The user's code. A lost worker counts as such too: as a rule, the task crashed it.
+        return AttemptResult.FAILED
     if isinstance(error, TaskCutOff):
         return AttemptResult.LOST if error.ran else AttemptResult.RETURNED
     return AttemptResult.LOST if isinstance(error, ManagerLost) else AttemptResult.GIVEN_UP
 
 
 def record_attempt(outcome: Outcome, record: TaskRecord, handler: RetryHandler | None, *, closed: bool) -> AttemptEnd:
-    """Put *outcome* into *record*; what the machine is to know of it.
+    """Store *outcome* in *record* and return the event for the state machine.
 
     Args:
-        outcome: how the try ended.
-        record: of its task.
-        handler: prices what failed; the user's. Where it raises, that is how the task fails.
+        outcome: result or error of the attempt.
+        record: record of the task.
+        handler: the user's `Config.retry_handler`, which returns the cost of a failure. If it raises, the task fails
+            with its error.
         closed: the run ends.
     """
     task, record.value, error = outcome
@@ -85,34 +79,59 @@ def record_attempt(outcome: Outcome, record: TaskRecord, handler: RetryHandler |
     if closed and isinstance(error, CancelledError) and not record.cancelling:
         error = ExecutorClosedError(f"{title_of(task, record.app.name)} was stopped: the run was ended.")
     try:
-        return _judged(task, record, error, handler, closed=closed)
-    except Exception as broken:  # noqa: BLE001 - what the user raised may misbehave in any way; it ends this task alone
+        return _record_failure(task, record, error, handler, closed=closed)
+    except Exception as broken:  # noqa: BLE001 - the user's error may misbehave in any way; it ends this task alone
         record.error = broken
         return AttemptEnd(task, AttemptResult.GIVEN_UP)
 
 
-def _judged(
+def _record_failure(
     task: TaskId, record: TaskRecord, error: BaseException, handler: RetryHandler | None, *, closed: bool
 ) -> AttemptEnd:
     record.error = error
-    verdict = classify_failure(error, closed=closed, cancelling=record.cancelling)
-    if verdict is AttemptResult.RETURNED:
-        return AttemptEnd(task, verdict)
+    result = classify_failure(error, closed=closed, cancelling=record.cancelling)
+    if result is AttemptResult.RETURNED:
+        return AttemptEnd(task, result)
     cost = 1.0
     record.failures = [*record.failures, describe_error(error)]
-    if handler is not None and verdict is AttemptResult.FAILED:
+    if handler is not None and result is AttemptResult.FAILED:
         try:
-            cost = _price(handler, error, record)
-        except BaseException as broken:  # noqa: BLE001 - a user's handler; its failure is the task's then
+            cost = _cost_of(error, record, handler)
+        except BaseException as broken:  # noqa: BLE001 - a user's handler; its failure becomes the task's
             broken.__cause__ = error
-            record.error, verdict = broken, AttemptResult.GIVEN_UP
+            record.error, result = broken, AttemptResult.GIVEN_UP
     record.fail_cost += cost
-    return AttemptEnd(task, verdict, cost)
+    return AttemptEnd(task, result, cost)
 
 
-def _price(handler: RetryHandler, error: BaseException, record: TaskRecord) -> float:
+def _cost_of(error: BaseException, record: TaskRecord, handler: RetryHandler) -> float:
     cost: object = handler(error, record)
     if isinstance(cost, bool) or not isinstance(cost, (int, float)):
         name = getattr(handler, "__name__", repr(handler))
         raise ConfigurationError(f"The retry_handler {name} returned {cost!r}; it must return a number, the cost.")
     return cost
+
+
+# Futures that are done
+
+
+def has_failed(future: Future[Any]) -> bool:
+    """Return True if *future*, which is done, has no result."""
+    return future.cancelled() or future.exception() is not None
+
+
+def error_of(future: Future[Any]) -> BaseException:
+    """Return the error of *future*, which has failed."""
+    error = CancelledError() if future.cancelled() else future.exception()
+    assert error is not None  # callers check `has_failed`
+    return error
+
+
+def state_name_of(future: Future[Any]) -> str:
+    """Return the state of the task of *future*, which is final for the state machine."""
+    if not future.done():
+        return "launched"  # another thread is about to settle it
+    if future.cancelled():
+        return "cancelled"
+    error = future.exception()
+    return "done" if error is None else "dependency_failed" if isinstance(error, DependencyError) else "failed"

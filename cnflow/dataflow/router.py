@@ -1,4 +1,13 @@
-"""Which executor runs a task; pure, but for making an executor for an image that has none yet."""
+"""Chooses the executor of a task; makes one for an image that has none yet.
+
+::
+
+    image and executors=...  ──asked before──> next of the executors that fit
+            │
+            ├─labels of executors=...; of a template also the executors made from it
+            ├─image: an executor of that image ──none──> clone a template
+            └─no image: executors on the bare node ──none──> executors with any image
+"""
 
 from __future__ import annotations
 
@@ -13,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RoutableExecutor(NamedTuple):
-    """What the router knows of an executor."""
+    """Properties of an executor that routing depends on."""
 
     label: str
     image: str
@@ -24,35 +33,39 @@ class RoutableExecutor(NamedTuple):
     """An executor for an image can be made from it."""
 
     template: str = ""
-    """Label of the executor that it was made from; whoever asks for that may have this."""
+    """Label of the executor that it was made from; tasks for that one may run here."""
 
 
 class Router:
-    """Remembers its answers: the second call with the same wishes costs one look-up.
+    """Chooses executors. Remembers its choices: another task with the same image and executors costs one look-up.
 
     Args:
-        places: the configured executors, in order.
+        executors: the configured executors, in order.
+        clone: makes and starts an executor: clone(template's label, image, new label).
         ignore_images: run everything on the bare node.
-        clone: makes and starts an executor labelled *label* for *image* from the one labelled *template*.
     """
 
     def __init__(
-        self, places: Sequence[RoutableExecutor], clone: Callable[[str, str, str], None], *, ignore_images: bool = False
+        self,
+        executors: Sequence[RoutableExecutor],
+        clone: Callable[[str, str, str], None],
+        *,
+        ignore_images: bool = False,
     ) -> None:
-        self._places: dict[str, RoutableExecutor] = {place.label: place for place in places}
+        self._executors: dict[str, RoutableExecutor] = {executor.label: executor for executor in executors}
         self._clone = clone
         self._ignore_images = ignore_images
-        self._answers: dict[tuple[str, str | tuple[str, ...]], itertools.cycle[str]] = {}
+        self._choices: dict[tuple[str, str | tuple[str, ...]], itertools.cycle[str]] = {}
 
     @property
     def executors(self) -> Mapping[str, RoutableExecutor]:
         """Executors by label."""
-        return self._places
+        return self._executors
 
-    def add(self, place: RoutableExecutor) -> None:
-        """One more executor, of the user's own."""
-        self._places[place.label] = place
-        self._answers.clear()
+    def add(self, executor: RoutableExecutor) -> None:
+        """Let *executor* take tasks."""
+        self._executors[executor.label] = executor
+        self._choices.clear()
 
     def route(self, image: str, executors: str | Sequence[str]) -> str:
         """Label of the executor for a task that wants *image* (or none) and one of *executors* (or ``"all"``).
@@ -63,49 +76,49 @@ class Router:
             UnknownNameError: no executor has such a label.
             ConfigurationError: none of them can run the task; says what to change.
         """
-        wished = executors if isinstance(executors, str) else tuple(executors)
-        key = ("" if self._ignore_images else image, wished)
-        if key not in self._answers:
-            self._answers[key] = itertools.cycle(self._candidates(*key))
-        return next(self._answers[key])
+        wanted = executors if isinstance(executors, str) else tuple(executors)
+        key = ("" if self._ignore_images else image, wanted)
+        if key not in self._choices:
+            self._choices[key] = itertools.cycle(self._candidates(*key))
+        return next(self._choices[key])
 
-    def _candidates(self, image: str, wished: str | tuple[str, ...]) -> list[str]:
-        allowed = self._allowed(wished)
+    def _candidates(self, image: str, wanted: str | tuple[str, ...]) -> list[str]:
+        executors = self._select(wanted)
         if image:
-            ready = [place.label for place in allowed if place.image == image]
-            return ready or [self._make(image, allowed)]
-        bare = [place.label for place in allowed if not place.image and not place.needs_image]
-        return bare or self._only_images(allowed)
+            ready = [executor.label for executor in executors if executor.image == image]
+            return ready or [self._make(image, executors)]
+        bare = [executor.label for executor in executors if not executor.image and not executor.needs_image]
+        return bare or self._only_images(executors)
 
-    def _allowed(self, wished: str | tuple[str, ...]) -> list[RoutableExecutor]:
-        if wished == "all":
-            return list(self._places.values())
-        labels = (wished,) if isinstance(wished, str) else wished
+    def _select(self, wanted: str | tuple[str, ...]) -> list[RoutableExecutor]:
+        if wanted == "all":
+            return list(self._executors.values())
+        labels = (wanted,) if isinstance(wanted, str) else wanted
         for label in labels:
-            if label not in self._places:
-                raise UnknownNameError("executor", label, self._places)
+            if label not in self._executors:
+                raise UnknownNameError("executor", label, self._executors)
         if not labels:
             raise ConfigurationError("executors=[] names no executor; leave it out to use all of them.")
-        return [place for place in self._places.values() if place.label in labels or place.template in labels]
+        return [each for each in self._executors.values() if each.label in labels or each.template in labels]
 
-    def _only_images(self, allowed: Sequence[RoutableExecutor]) -> list[str]:
-        with_image = [place.label for place in allowed if place.image]
+    def _only_images(self, executors: Sequence[RoutableExecutor]) -> list[str]:
+        with_image = [executor.label for executor in executors if executor.image]
         if with_image and not self._ignore_images:
             return with_image
-        labels = ", ".join(repr(place.label) for place in allowed)
+        labels = ", ".join(repr(executor.label) for executor in executors)
         raise ConfigurationError(
             f"The app has no image, and no executor among {labels} runs without one. Give the app or an executor "
             "image=..., or add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
         )
 
-    def _make(self, image: str, allowed: Sequence[RoutableExecutor]) -> str:
-        # A provider of containers goes before one of plain processes, which can only say that it has none.
-        templates = [place for place in allowed if place.can_clone and not place.image]
-        templates.sort(key=lambda place: not place.needs_image)
+    def _make(self, image: str, executors: Sequence[RoutableExecutor]) -> str:
+        # A provider of containers goes before one of plain processes, which can only report that it has none.
+        templates = [executor for executor in executors if executor.can_clone and not executor.image]
+        templates.sort(key=lambda executor: not executor.needs_image)
         if not templates:
-            known = sorted({place.image for place in allowed if place.image})
+            images = sorted({executor.image for executor in executors if executor.image})
             raise ConfigurationError(
-                f"No executor runs image {image!r} (images here: {', '.join(known) or 'none'}) and none without an "
+                f"No executor runs image {image!r} (images here: {', '.join(images) or 'none'}) and none without an "
                 "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
                 "Config(ignore_images=True) to run on the bare node.",
             )
@@ -117,10 +130,10 @@ class Router:
         template = templates[0]
         label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}")
         self._clone(template.label, image, label)
-        self._places[label] = template._replace(label=label, image=image, can_clone=False, template=template.label)
+        self._executors[label] = template._replace(label=label, image=image, can_clone=False, template=template.label)
         return label
 
-    def _free_label(self, wished: str) -> str:
-        """*wished*, or with a number behind it where another image's name has become the same."""
-        candidates = itertools.chain([wished], (f"{wished}-{n}" for n in itertools.count(2)))
-        return next(label for label in candidates if label not in self._places)
+    def _free_label(self, label: str) -> str:
+        """Return *label*, with a number appended where the name of another image has become the same."""
+        candidates = itertools.chain([label], (f"{label}-{n}" for n in itertools.count(2)))
+        return next(label for label in candidates if label not in self._executors)
