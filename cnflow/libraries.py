@@ -1,4 +1,4 @@
-"""Which folders hold libraries, as opposed to the user's own modules."""
+"""Folders that hold libraries, as opposed to the user's own modules."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _ZIPPED = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
 
 
 def holds_libraries(path: Path) -> bool:
-    """Whether *path* is, or lies in, the standard library or an installation folder such as site-packages."""
+    """Return whether *path* is, or lies in, the standard library or an installation folder such as site-packages."""
     return str(path.resolve()).startswith(_FOLDERS) or path.name == _ZIPPED

@@ -95,7 +95,7 @@ def test_a_manager_on_hold_is_given_nothing_more(held, tmp_path):
     wait_until(lambda: htex.outstanding() == 1)
     [manager] = htex.connected_managers()
     assert (manager["active"], manager["tasks"]) == (False, 0)
-    assert "Put on hold: 1 manager." in held.explain(waiting.tid)
+    assert "On hold: 1 manager." in held.explain(waiting.tid)
     assert not waiting.done()
     held.cleanup()
     assert htex.connected_managers() == []

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cnflow.config import HighThroughputExecutor, ThreadPoolExecutor
-from cnflow.executors.high_throughput import HighThroughputBackend
+from cnflow.executors.high_throughput import make_backend
 from cnflow.executors.threads.executor import ThreadPoolBackend
 from cnflow.ids import RunId, TaskId
+from cnflow.interfaces import RunContext
 from cnflow.model.task import NO_OPTIONS, AppFunction, AppKind, RunOptions, TaskToRun
-from cnflow.providers.local.provider import LocalBackend
 
 
 class Driver:
@@ -77,7 +77,7 @@ def driving(executor):
 
 def high_throughput(folder, make_provider=None, **settings):
     made = HighThroughputExecutor(**settings)
-    return HighThroughputBackend(made, make_provider or (lambda: LocalBackend(made.provider)), RunId("test"), folder)
+    return make_backend(made, RunContext(RunId("test"), folder), make_provider)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
 
 def keys_of(dfk):
     """The ring of keys that the run's interchange is started with."""
-    made = dfk.executors["htex"]._line._make_settings("")
+    made = dfk.executors["htex"]._client._make_settings("", 0)
     return made.block_keys, made.secret_key
 
 
@@ -102,7 +102,7 @@ def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_
     port = free_port()
     with run_with(tmp_path, address="127.0.0.1", encrypted=True, worker_port_range=(port, port)) as dfk:
         assert add(1, 2).result(30) == 3
-        line, keys, log = dfk.executors["htex"]._line, keyring_of(dfk), dfk.run_dir / "htex" / "interchange.log"
+        client, keys, log = dfk.executors["htex"]._client, keyring_of(dfk), dfk.run_dir / "htex" / "interchange.log"
         late = sockets.new_key_pair()
         context = sockets.new_context()
 
@@ -112,10 +112,10 @@ def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_
             visitor.send([b"malformed"])
             return visitor
 
-        line.order(msg.Admit("late", late[0]))
+        client.order(msg.Admit("late", late[0]))
         visitors = [knock(b"first")]
         wait_until(lambda: "malformed" in log.read_text())
-        line.order(msg.BlockGone("late", "as a test"))
+        client.order(msg.BlockGone("late", "as a test"))
         time.sleep(0.2)
         visitors.append(knock(b"second"))
         wait_until(lambda: "rejected a connection from 127.0.0.1" in log.read_text())
@@ -146,7 +146,7 @@ def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_li
 
 
 def keyring_of(dfk):
-    make = dfk.executors["htex"]._line._make_settings
+    make = dfk.executors["htex"]._client._make_settings
     return next(cell.cell_contents for cell in make.__closure__ if isinstance(cell.cell_contents, Keyring))
 
 

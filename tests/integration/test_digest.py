@@ -4,9 +4,10 @@ import pytest
 
 from cnflow.config import HighThroughputExecutor, LocalProvider, ThreadPoolExecutor
 from cnflow.errors import ImageNotFoundError
-from cnflow.executors.high_throughput import HighThroughputBackend
+from cnflow.executors.high_throughput import make_backend
 from cnflow.executors.threads.executor import ThreadPoolBackend
 from cnflow.ids import RunId
+from cnflow.interfaces import RunContext
 from cnflow.providers.local.provider import LocalBackend
 
 
@@ -27,7 +28,7 @@ def executor(tmp_path):
 
     def make(image, provider=Images):
         settings = HighThroughputExecutor(image=image, max_workers=1)
-        live = HighThroughputBackend(settings, lambda: provider(LocalProvider()), RunId("test"), tmp_path)
+        live = make_backend(settings, RunContext(RunId("test"), tmp_path), lambda: provider(LocalProvider()))
         made.append(live)
         return live
 

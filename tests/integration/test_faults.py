@@ -142,7 +142,7 @@ def test_a_block_that_drains_as_the_interchange_dies_gives_its_tasks_back(tmp_pa
         (manager,) = managers_of(dfk, 1)
         futures = [nap(1, n) for n in range(3)]
         time.sleep(0.3)
-        dfk.executors["htex"]._line.order(msg.Drain("0"))
+        dfk.executors["htex"]._client.order(msg.Drain("0"))
         time.sleep(0.2)
         kill_interchange()
         assert [future.result(30) for future in futures] == [0, 1, 2]

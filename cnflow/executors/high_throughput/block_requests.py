@@ -1,4 +1,4 @@
-"""What a block is asked for with, and where its managers connect to; pure."""
+"""Requests for blocks, and settings of the interchange that their managers connect to. No I/O."""
 
 from __future__ import annotations
 
@@ -21,62 +21,67 @@ if TYPE_CHECKING:
     from cnflow.wire.keys import Keyring
 
 
-_SMALL_ONES = 2**28
-"""Bytes that all small results of a message take together, at the most."""
+_SMALL_RESULTS = 2**28
+"""Bytes of all small results of one message together, at the most."""
 
 
 class ManagerEndpoint(NamedTuple):
-    """Where managers connect, and with what."""
+    """Address and keys of an interchange, for its managers."""
 
     hosts: Collection[str]
     """Addresses of the interchange; empty where the endpoint is a socket file."""
 
     endpoint: str
-    """Holds ``{host}`` where one of the hosts goes."""
+    """URL; holds ``{host}`` in the place of one of the hosts."""
 
     keys: Keyring | None
     """None for a plain socket."""
 
 
-def request_for(
-    settings: HighThroughputExecutor, block: BlockId, run: RunId, log_dir: Path, door: ManagerEndpoint
-) -> BlockRequest:
-    """One block of an executor.
+class BlockContext(NamedTuple):
+    """Values that the requests for all blocks of one executor share."""
 
-    Args:
-        settings: of the executor.
-        block: its id.
-        run: labels what the block makes outside.
-        log_dir: the block's log goes in here.
-        door: where its managers connect.
-    """
-    keys = door.keys
-    own = keys.block_keys(block) if keys else None
-    manager = ManagerSettings(
-        hosts=tuple(door.hosts),
-        endpoint=door.endpoint,
-        server_key=keys.server.public if keys else "",
-        public_key=own.public if own else "",
-        secret_key=own.secret if own else "",
-        executor=settings.label,
-        block=block,
-        image=settings.image,
-        max_workers=_most_workers(settings),
-        cores_per_worker=settings.cores_per_worker,
-        mem_per_worker=settings.mem_per_worker,
-        available_accelerators=accelerators(settings),
-        cpu_affinity=settings.cpu_affinity,
-        prefetch=settings.prefetch,
-        heartbeat_period=settings.heartbeat_period,
-        heartbeat_threshold=settings.heartbeat_threshold,
-        drain_period=settings.drain_period,
-        walltime=settings.provider.walltime,
-        grace_period=settings.grace_period,
-        address_probe_timeout=settings.address_probe_timeout,
-        largest_result=settings.max_result_size,
-        working_dir=settings.working_dir or "",
-    )
-    return BlockRequest(run, settings.label, block, settings.image, manager, log_dir / f"block-{block}.log")
+    settings: HighThroughputExecutor
+    run: RunId
+    """Label of everything that a block makes outside the driver."""
+
+    log_dir: Path
+    """Folder of the blocks' logs."""
+
+    endpoint: ManagerEndpoint
+
+    def request(self, block: BlockId) -> BlockRequest:
+        """The request for *block*, with the settings of its managers."""
+        settings, log_file = self.settings, self.log_dir / f"block-{block}.log"
+        return BlockRequest(self.run, settings.label, block, settings.image, self._manager(block), log_file)
+
+    def _manager(self, block: BlockId) -> ManagerSettings:
+        settings, (hosts, endpoint, keys) = self.settings, self.endpoint
+        own = keys.block_keys(block) if keys else None
+        return ManagerSettings(
+            hosts=tuple(hosts),
+            endpoint=endpoint,
+            server_key=keys.server.public if keys else "",
+            public_key=own.public if own else "",
+            secret_key=own.secret if own else "",
+            executor=settings.label,
+            block=block,
+            image=settings.image,
+            max_workers=_most_workers(settings),
+            cores_per_worker=settings.cores_per_worker,
+            mem_per_worker=settings.mem_per_worker,
+            available_accelerators=accelerators(settings),
+            cpu_affinity=settings.cpu_affinity,
+            prefetch=settings.prefetch,
+            heartbeat_period=settings.heartbeat_period,
+            heartbeat_threshold=settings.heartbeat_threshold,
+            drain_period=settings.drain_period,
+            walltime=settings.provider.walltime,
+            grace_period=settings.grace_period,
+            address_probe_timeout=settings.address_probe_timeout,
+            largest_result=settings.max_result_size,
+            working_dir=settings.working_dir or "",
+        )
 
 
 def interchange_settings(
@@ -85,17 +90,17 @@ def interchange_settings(
     hosts: Collection[str | None],
     keys: Keyring | None,
     port: int,
-    roster: ConnectedManagers,
+    managers: ConnectedManagers,
 ) -> InterchangeSettings:
-    """What an executor's interchange is started with, or restarted, at the same door.
+    """Settings with which an executor's interchange is started, or restarted at the same endpoint.
 
     Args:
         settings: of the executor.
-        folder: private, for socket files.
-        hosts: addresses for managers; empty for a socket file.
+        folder: private folder for socket files.
+        hosts: addresses of the interchange; empty for a socket file.
         keys: None for a plain socket.
-        port: of the interchange before this one; 0 if there was none, or it has no port.
-        roster: who was connected to that.
+        port: port of the interchange before this one; 0 if there was none, or it has no port.
+        managers: those of the interchange before this one.
     """
     return InterchangeSettings(
         folder=folder,
@@ -103,9 +108,9 @@ def interchange_settings(
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
         block_keys=keys.public_keys() if keys else {},
-        largest_message=settings.max_result_size + _SMALL_ONES,
-        awaited={manager.hex(): info.block for manager, info in roster.managers().items()},
-        departed=tuple(manager.hex() for manager in roster.departed),
+        largest_message=settings.max_result_size + _SMALL_RESULTS,
+        awaited={manager.hex(): info.block for manager, info in managers.managers().items()},
+        departed=tuple(manager.hex() for manager in managers.departed),
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
     )
@@ -136,9 +141,9 @@ def _most_workers(settings: HighThroughputExecutor) -> int | None:
 
 
 def bind_to(hosts: Collection[str | None]) -> str:
-    """Where to listen: on the one address that managers will use, or on all if there are several or it is not ours.
+    """Endpoint to listen at: the one address that managers use, or all if there are several.
 
-    An address that is not this machine's may be forwarded to it.
+    Also all if the one is not this machine's: it may be forwarded to it.
     """
     if not hosts:
         return ""

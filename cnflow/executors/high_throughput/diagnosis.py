@@ -1,4 +1,4 @@
-"""Why a task that was submitted has no result yet, in sentences; pure."""
+"""Sentences on why a submitted task has no result yet. No I/O."""
 
 from __future__ import annotations
 
@@ -14,92 +14,93 @@ if TYPE_CHECKING:
     from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusReport, TaskReport
 
 _MOST_BLOCKS = 5
-"""That are told one by one."""
+"""Blocks that have a sentence each; the others are counted."""
 
 
 def why_waiting(
     label: str,
-    standing: StatusReport | None,
-    run: TaskReport | None,
+    report: StatusReport | None,
+    running: TaskReport | None,
     managers: Mapping[ManagerId, ManagerInfo],
     blocks: Sequence[BlockReport],
 ) -> list[str]:
-    """Where a task is, and what it waits for; see `cnflow.interfaces.Introspectable`.
+    """Place of a task and cause of its wait; see `cnflow.interfaces.Introspectable`.
 
     Args:
         label: of the executor.
-        standing: what the interchange says, asked about the task; None if it does not answer.
-        run: what the manager that has it says, if one has it; None if it does not answer.
+        report: of the interchange about the task; None if it does not answer.
+        running: of the manager that holds the task, if one does; None if it does not answer.
         managers: the connected ones.
-        blocks: those that are there or wanted.
+        blocks: every block, requested ones included.
     """
-    if standing is None:
+    if report is None:
         return [
             f"waits for executor {label!r}, which prepares its image, or whose interchange starts.",
-            *_coming(blocks),
+            *_coming_blocks(blocks),
         ]
-    if standing.holder:
-        return [_on_a_manager(standing, run, managers)]
-    place = f"{_counted(standing.ahead, 'task')} before it" if standing.ahead > 0 else "it is the next"
-    if standing.ahead < 0:
+    if report.holder:
+        return [_on_a_manager(report, running, managers)]
+    place = f"{_count(report.ahead, 'task')} before it" if report.ahead > 0 else "it is the next"
+    if report.ahead < 0:
         place = "it is on its way to or from its interchange"
     return [
         f"waits for a worker of executor {label!r}; {place}.",
-        *_no_slot(standing.managers, managers),
-        *_coming(blocks),
+        *_no_slot(report.managers, managers),
+        *_coming_blocks(blocks),
     ]
 
 
-def _on_a_manager(standing: StatusReport, run: TaskReport | None, managers: Mapping[ManagerId, ManagerInfo]) -> str:
-    info = managers.get(ManagerId(standing.holder))
-    where = f"manager {standing.holder.hex()}"
+def _on_a_manager(report: StatusReport, running: TaskReport | None, managers: Mapping[ManagerId, ManagerInfo]) -> str:
+    info = managers.get(ManagerId(report.holder))
+    where = f"manager {report.holder.hex()}"
     if info is not None:
         where += f" on {info.host}, block {info.block}"
-    if run is not None and run.rank >= 0:
-        return f"has run for {duration(run.seconds)}, in worker {run.rank} of {where}."
-    now = next((now for now in standing.managers if now.id == standing.holder), None)
+    if running is not None and running.rank >= 0:
+        return f"has run for {duration(running.seconds)}, in worker {running.rank} of {where}."
+    now = next((now for now in report.managers if now.id == report.holder), None)
     if info is None or now is None:
         return f"is with {where}."
-    has = f"which has {_counted(now.tasks, 'task')} for {_counted(info.slots, 'worker')}"
-    if run is None:
-        return f"is with {where}, {has}. It was heard {duration(now.silent)} ago, and does not answer."
+    has = f"which has {_count(now.tasks, 'task')} for {_count(info.slots, 'worker')}"
+    if running is None:
+        return f"is with {where}, {has}. Its last message came {duration(now.silent)} ago, and it does not answer."
     return f"waits for a worker of {where}, {has}."
 
 
-def _no_slot(now: Sequence[ManagerStatus], managers: Mapping[ManagerId, ManagerInfo]) -> list[str]:
-    if not now:
+def _no_slot(statuses: Sequence[ManagerStatus], managers: Mapping[ManagerId, ManagerInfo]) -> list[str]:
+    """Sentences on the connected managers, none of which takes the task."""
+    if not statuses:
         return ["No manager is connected."]
-    active = [manager for manager in now if manager.is_active]
-    said = []
+    active = [manager for manager in statuses if manager.is_active]
+    lines = []
     if active:
         slots = sum(info.slots for manager in active if (info := managers.get(ManagerId(manager.id))))
         tasks = sum(manager.tasks for manager in active)
-        had = f"{_counted(slots, 'worker')} of {_counted(len(active), 'manager')}, with {_counted(tasks, 'task')}"
-        said.append(f"Connected: {had}.")
-    draining = sum(manager.is_draining for manager in now)
-    held = len(now) - len(active) - draining
+        capacity = f"{_count(slots, 'worker')} of {_count(len(active), 'manager')}, with {_count(tasks, 'task')}"
+        lines.append(f"Connected: {capacity}.")
+    draining = sum(manager.is_draining for manager in statuses)
+    on_hold = len(statuses) - len(active) - draining
     if draining:
-        said.append(f"Draining, and given no more: {_counted(draining, 'manager')}.")
-    if held:
-        said.append(f"Put on hold: {_counted(held, 'manager')}.")
-    return said
+        lines.append(f"Draining, sent no more tasks: {_count(draining, 'manager')}.")
+    if on_hold:
+        lines.append(f"On hold: {_count(on_hold, 'manager')}.")
+    return lines
 
 
-def _coming(blocks: Sequence[BlockReport]) -> list[str]:
-    """On the blocks that could run it and do not yet."""
+def _coming_blocks(blocks: Sequence[BlockReport]) -> list[str]:
+    """Sentences on the blocks that could run the task and have no manager yet."""
     if not blocks:
         return ["There is no block."]
     coming = [block for block in blocks if not block.nodes and block.state != "draining"]
-    said = [_of_block(block) for block in coming[:_MOST_BLOCKS]]
-    more = len(coming) - len(said)
-    return [*said, f"To come: {_counted(more, 'more block')}."] if more else said
+    lines = [_describe_block(block) for block in coming[:_MOST_BLOCKS]]
+    more = len(coming) - len(lines)
+    return [*lines, f"To come: {_count(more, 'more block')}."] if more else lines
 
 
-def _of_block(block: BlockReport) -> str:
+def _describe_block(block: BlockReport) -> str:
     name = f"Block {block.block} ({block.native[:12]})" if block.native else f"Block {block.block}"
-    words = f": {block.message}" if block.message else ""
-    return f"{name} is {block.state}, wanted for {duration(block.age)}{words}"
+    message = f": {block.message}" if block.message else ""
+    return f"{name} is {block.state}, requested {duration(block.age)} ago{message}"
 
 
-def _counted(number: int, thing: str) -> str:
+def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -1,285 +1,270 @@
-"""Live half of `cnflow.config.HighThroughputExecutor`."""
+"""Live half of `cnflow.config.HighThroughputExecutor`: runs tasks in worker processes.
+
+Way of a task, and the part that it passes::
+
+    submit ──serializer──> client ──socket──> interchange ──> manager ──> worker
+       │                      │                                              │
+     held                     └─────on_message(Results)──────────────────────┘
+       │
+       └──> reported exactly once: by the first of its result, its cancellation, the loss of its manager or of the
+            interchange, and the end of the run
+
+`held` decides: a task is reported by the thread that removes it from there.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from cnflow.addresses import is_loopback
-from cnflow.blocks import BlockController, Callbacks, Scaling
-from cnflow.errors import CnflowError, ExecutorClosedError, InterchangeLostError, ManagerLost
-from cnflow.executors.high_throughput.block_requests import (
-    ManagerEndpoint,
-    expected_slots,
-    interchange_settings,
-    request_for,
-)
-from cnflow.executors.high_throughput.interchange_client import InterchangeClient
-from cnflow.executors.high_throughput.interchange_process import lost_for_good
-from cnflow.executors.high_throughput.introspection import Introspection
-from cnflow.executors.high_throughput.managers import ConnectedManagers
+from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
+from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.results import outcome_of
-from cnflow.executors.high_throughput.serialization import TaskSerializer
-from cnflow.executors.high_throughput.task_queue import Tasks
-from cnflow.ids import ManagerId, TaskId
 from cnflow.model.task import Outcome, TaskToRun, title_of
 from cnflow.wire import messages as msg
-from cnflow.wire.keys import Keyring
 from cnflow.wire.manager_messages import StatusReport, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
+    from cnflow.blocks import BlockController
     from cnflow.config import HighThroughputExecutor
-    from cnflow.ids import BlockId, RunId
-    from cnflow.interfaces import Provider, Report
-    from cnflow.model.block import BlockRequest
+    from cnflow.executors.high_throughput.interchange_client import InterchangeClient, OwnersMessage
+    from cnflow.executors.high_throughput.introspection import Introspection
+    from cnflow.executors.high_throughput.managers import ConnectedManagers
+    from cnflow.executors.high_throughput.provisioning import BlockProvisioner
+    from cnflow.executors.high_throughput.serialization import TaskSerializer
+    from cnflow.executors.high_throughput.task_queue import SerializedTask
+    from cnflow.ids import TaskId
+    from cnflow.interfaces import Report
+    from cnflow.model.status import BlockReport, ExecutorStatus
 
 logger = logging.getLogger(__name__)
 
 _FEW = 4
 """Tasks under way up to which the next one is sent by itself, at once; more go faster together."""
 
-_BIND_WITHIN = 30.0
-"""Seconds that an interchange gets from its start to its open port."""
 
-
-class HighThroughputBackend(Introspection):
-    """Runs tasks in worker processes; see `cnflow.interfaces.Executor`.
+class HighThroughputBackend:
+    """Runs tasks in worker processes; see `cnflow.interfaces.Executor`. Made by `factory.make_backend`.
 
     Args:
         settings: what the user wrote.
-        make_provider: makes the provider's live half; called in the executor's own thread.
-        run: labels what the blocks make outside.
-        run_dir: its logs go to ``LABEL/`` in here.
-        scaling: how its blocks follow its tasks.
+        serializer: makes bytes of tasks.
+        client: carries them to the interchange.
+        managers: those that are connected.
+        provisioner: starts the interchange and the blocks.
+        introspection: answers questions about all these.
     """
 
     def __init__(
         self,
         settings: HighThroughputExecutor,
-        make_provider: Callable[[], Provider],
-        run: RunId,
-        run_dir: Path,
-        scaling: Scaling | None = None,
+        serializer: TaskSerializer,
+        client: InterchangeClient,
+        managers: ConnectedManagers,
+        provisioner: BlockProvisioner,
+        introspection: Introspection,
     ) -> None:
         self.label = settings.label
         self.image = settings.image
-        self.digest: Future[str] = Future()
-        self.digest.set_running_or_notify_cancel()  # nobody but us ends it
+        self.digest = provisioner.digest
         self.storage_access = settings.storage_access
         self.working_dir = settings.working_dir or ""
-        self._settings = settings
-        self._make_provider = make_provider
-        self._scaling = scaling or Scaling()
-        self._run = run
-        self._log_dir = run_dir / self.label
-        self._packer = TaskSerializer()
+        self._serializer = serializer
+        self._client = client
+        self._managers = managers
+        self._provisioner = provisioner
+        self._introspection = introspection
+        self._log_file = provisioner.log_dir / "interchange.log"
         self._lock = threading.Lock()
+        """Held while tasks enter or leave `_held`."""
+
         self._held: dict[TaskId, TaskToRun] = {}
         """Tasks that are not reported yet."""
+
         self._cancelled: set[TaskId] = set()
-        """Those of them that are to be stopped."""
-        self._submits = 0
+        """Tasks among them that are to be stopped."""
+
+        self._submissions = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
-        self._roster = ConnectedManagers(self._ask)
+
         self._error: CnflowError | None = None
-        self._bound = threading.Event()
-        self._port = 0
-        tasks = Tasks(self._unfinished, lambda: self._packer.has_needs)
-        log = self._log_dir / "interchange.log"
-        self._line = InterchangeClient(self.label, log, self._receive, self._on_interchange_lost, tasks)
-        self._blocks: BlockController | None = None
-        self._closing = threading.Event()
-        self._starter = threading.Thread(target=self._start_blocks, name=f"cnflow-{self.label}-blocks", daemon=True)
+        """Error of every task from now on, once the executor cannot work any more."""
+
+        self._is_closing = False
 
     def start(self, report: Report) -> None:
-        """Begin to start interchange and blocks, in a thread of its own."""
+        """Begin to start interchange and blocks, in the provisioner's thread."""
         self._report = report
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        self._starter.start()
+        self._provisioner.start(self)
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
-        """Pack *tasks* and queue them for the interchange."""
+        """Serialize *tasks* and queue them for the interchange."""
         for task in tasks:
             try:
-                packed = self._packer.pack(task)
+                serialized = self._serializer.serialize(task)
             except CnflowError as error:
                 self._report([Outcome(task.id, None, error)])
                 continue
             with self._lock:
-                broken = self._error
-                if broken is None:
+                error_of_all = self._error
+                if error_of_all is None:
                     self._held[task.id] = task
-                    # In here, so that whoever cancels what is held finds it on its way.
-                    self._line.send(packed, at_once=len(self._held) <= _FEW)
-            if broken is not None:
-                self._report([Outcome(task.id, None, broken)])
-        self._submits += 1
-        if self._blocks is not None and len(self._held) > self._blocks.enough_for:
-            self._blocks.wake()
+                    # Under the lock, so that a cancellation of a held task finds it on its way.
+                    self._client.send(serialized, at_once=len(self._held) <= _FEW)
+            if error_of_all is not None:
+                self._report([Outcome(task.id, None, error_of_all)])
+        self._submissions += 1
+        controller = self._provisioner.controller
+        if controller is not None and len(self._held) > controller.enough_for:
+            controller.wake()
 
     def cancel(self, tasks: Collection[TaskId]) -> None:
-        """Take back what has not left the driver, and have the others stopped where they are."""
+        """Take back tasks that have not left the driver, and order the others to be stopped where they are."""
         with self._lock:
             ours = {task for task in tasks if task in self._held}
             self._cancelled |= ours
         if ours:
-            self._report_held(Outcome(task, None, CancelledError()) for task in self._line.cancel(ours))
+            self._report_held(Outcome(task, None, CancelledError()) for task in self._client.cancel(ours))
 
     def shutdown(self) -> None:
-        """End interchange, managers and blocks; what is unfinished is reported as ExecutorClosedError."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        self._bound.set()
-        self._roster.close()
+        """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError."""
+        with self._lock:
+            if self._is_closing:
+                return
+            self._is_closing = True
+        self._provisioner.close()
+        self._managers.close()
         self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run was ended."))
-        self._line.stop()  # first, so that managers end in good order instead of by their provider's signal
-        if self._blocks is not None:
-            self._blocks.stop()
-        if self._starter.is_alive() and self._starter is not threading.current_thread():
-            self._starter.join()
-        self._digest_is("")
+        self._client.stop()  # first, so that managers end in good order instead of by their provider's signal
+        self._provisioner.stop_blocks()
+        self._provisioner.join()
 
-    # The starter's thread
+    # Questions, from any thread
 
-    def _start_blocks(self) -> None:
-        try:
-            provider = self._make_provider()
-            try:
-                self._run_blocks(provider)
-            finally:
-                provider.close()
-        except CnflowError as error:
-            self._break(error)
-        except Exception as error:  # a provider may be anybody's code; a silent thread would leave the user waiting
-            logger.exception("executor %s failed", self.label)
-            self._break(CnflowError(f"Executor {self.label!r} failed: {type(error).__name__}: {error}"))
-        finally:
-            self._digest_is("")
+    def status(self) -> ExecutorStatus:
+        """Blocks as the provider reports them, managers and workers as the interchange does."""
+        return self._introspection.status()
 
-    def _run_blocks(self, provider: Provider) -> None:
-        digest = provider.prepare(self.image)
-        self._digest_is(digest)
-        hosts = [self._settings.address] if self._settings.address else list(provider.endpoint_hosts())
-        if digest:
-            logger.info("executor %s runs image %s, digest %s", self.label, self.image, digest)
-        encrypted = self._settings.encrypted
-        if encrypted is None:
-            encrypted = any(not is_loopback(host) for host in hosts)
-        keys = Keyring() if encrypted else None
-        if self._closing.is_set():
-            return
-        endpoint = self._start_interchange(hosts, keys)
-        if self._closing.is_set():
-            return
-        door = ManagerEndpoint([host for host in hosts if host], endpoint, keys)
-        self._blocks = BlockController(
-            self.label,
-            provider,
-            self._settings.provider,
-            self._scaling,
-            expected_slots(self._settings),
-            Callbacks(
-                demand=lambda: (len(self._held), self._submits),
-                request=lambda block: self._request(block, door),
-                drain=lambda block: self._line.order(msg.Drain(block)),
-                gone=lambda block, reason: self._gone(block, reason, keys),
-                ask_idle=lambda: self._line.order(msg.IdleTimesQuery()),
-                give_up=self._break,
-            ),
-        )
-        if not self._closing.is_set():  # who closes after this finds the blocks, and stops them
-            self._blocks.run()
+    def outstanding(self) -> int:
+        """Number of tasks that wait or run."""
+        return len(self._held)
 
-    def _request(self, block: BlockId, door: ManagerEndpoint) -> BlockRequest:
-        if door.keys is not None:
-            self._line.order(msg.Admit(block, door.keys.block_keys(block).public))
-        return request_for(self._settings, block, self._run, self._log_dir, door)
+    @property
+    def connected_workers(self) -> int:
+        """Number of workers of the connected managers."""
+        return self._managers.workers
 
-    def _gone(self, block: BlockId, reason: str, keys: Keyring | None) -> None:
-        if keys is not None:
-            keys.forget(block)
-        self._line.order(msg.BlockGone(block, reason))
+    def connected_blocks(self) -> list[str]:
+        """Ids of the blocks of which a manager has ever connected, including blocks that ended since."""
+        return self._managers.blocks
 
-    def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
-        """Start it and return the endpoint for managers, which holds ``{host}`` when there are *hosts*."""
-        mine, roster = self._settings, self._roster
-        self._line.start(lambda folder: interchange_settings(mine, folder, hosts, keys, self._port, roster))
-        if not hosts:
-            return f"ipc://{self._line.folder}/managers"  # known before it is bound: managers may start at once
-        if not self._bound.wait(_BIND_WITHIN):
-            raise InterchangeLostError(f"Executor {self.label!r}: its interchange opened no port; see {self._log_dir}.")
-        if self._error is not None:
-            raise self._error
-        return f"tcp://{{host}}:{self._port}"
+    def connected_managers(self) -> list[dict[str, Any]]:
+        """One dict for each connected manager.
 
-    # The line's thread
+        ``manager`` (its id), ``block_id``, ``hostname``, ``worker_count``, ``tasks`` (that it holds),
+        ``idle_duration`` (seconds without a task), ``active`` (it is sent tasks), ``draining``,
+        ``last_heartbeat_age`` (seconds since its last message), ``python_version`` and ``cnflow_version``.
 
-    def _receive(self, message: msg.ToDriver, attached: list[Any]) -> None:
+        Raises:
+            InterchangeLostError: the interchange does not answer.
+        """
+        return self._introspection.connected_managers()
+
+    def hold_worker(self, manager_id: str) -> None:
+        """Send no more tasks to the manager of that id (see `connected_managers`); it ends those that it has.
+
+        Raises:
+            UnknownNameError: no such manager is connected.
+        """
+        self._introspection.hold_worker(manager_id)
+
+    def block_reports(self) -> list[BlockReport]:
+        """Every block, including those that are requested and not started yet."""
+        return self._introspection.block_reports()
+
+    def explain_task(self, task: TaskId) -> list[str]:
+        """See `cnflow.interfaces.Introspectable`."""
+        return self._introspection.explain_task(task) if task in self._held else []
+
+    # Events, from the client's and the provisioner's thread
+
+    def on_message(self, message: OwnersMessage, attached: list[Any]) -> None:
+        """Handle a message of the interchange."""
+        controller = self._provisioner.controller
         match message:
             case msg.Results(results):
                 self._report_held(outcome_of(*parcel, self._title) for parcel in msg.attach_frames(results, attached))
-            case msg.Bound(port):
-                self._port = port
-                self._bound.set()
             case msg.ManagerUp(manager, info):
-                if self._roster.joined(ManagerId(manager), info):  # else it came back after a restart
-                    self._tell_blocks(lambda blocks: blocks.connected(info.block, info.slots))
-            case msg.ManagerDown(manager, reason, lost):
-                info = self._roster.left(ManagerId(manager))
-                where = f"manager {manager.hex()} on {info.host}, block {info.block}"
-                self._report_held(self._lost(TaskId(number), where, reason) for number in lost)
-                self._tell_blocks(lambda blocks: blocks.disconnected(info.block, info.slots))
+                if self._managers.on_connected(manager, info) and controller is not None:
+                    controller.connected(info.block, info.slots)
+            case msg.ManagerDown():
+                self._on_manager_lost(message, controller)
             case msg.Drained(block):
-                self._tell_blocks(lambda blocks: blocks.drained(block))
+                if controller is not None:
+                    controller.drained(block)
             case msg.IdleTimes(seconds):
-                self._tell_blocks(lambda blocks: blocks.idle_times(seconds))
+                if controller is not None:
+                    controller.idle_times(seconds)
             case StatusReport() | TaskReport():
-                self._roster.answered(message)
+                self._managers.on_answer(message)
 
-    def _tell_blocks(self, what: Callable[[BlockController], None]) -> None:
-        if self._blocks is not None:
-            what(self._blocks)
+    def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
+        info = self._managers.on_lost(lost.id)
+        where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
+        self._report_held(self._lost_outcome(task, where, lost.reason) for task in lost.lost)
+        if controller is not None:
+            controller.disconnected(info.block, info.slots)
 
-    def _lost(self, task: TaskId, where: str, reason: str) -> Outcome:
-        if task in self._cancelled:
-            return Outcome(task, None, CancelledError())
-        return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))
+    def on_interchange_lost(self, how: str) -> None:
+        """Fail every task: the interchange is not started again."""
+        self.on_failure(interchange_lost_error(self.label, how, self._log_file))
 
-    def _on_interchange_lost(self, how: str) -> None:
-        self._break(lost_for_good(self.label, how, self._log_dir / "interchange.log"))
-        self._bound.set()
-
-    def _unfinished(self) -> Iterator[tuple[msg.Function, msg.TaskParcel]]:
-        """For an interchange that was restarted; packed anew, since to keep all packed would take memory."""
+    def on_failure(self, error: CnflowError) -> None:
+        """Fail every task with *error*, those submitted already and those to come."""
+        if not self._is_closing:
+            logger.error("executor %s cannot go on: %s", self.label, error)
         with self._lock:
-            self._line.forget()
+            self._error = error
+        self._provisioner.stop_blocks()
+        self._fail_all(lambda _: error)
+
+    def demand(self) -> tuple[int, int]:
+        """Number of unfinished tasks, and a number that changes with every submission."""
+        return len(self._held), self._submissions
+
+    def unfinished(self) -> Iterator[SerializedTask]:
+        """Every task that is not reported, for an interchange that was restarted.
+
+        Serialized again, since to keep the bytes of all would take their memory twice.
+        """
+        with self._lock:
+            self._client.clear()
             tasks = list(self._held.values())
-            self._line.order(msg.Cancel([*self._cancelled]))
+            self._client.order(msg.Cancel([*self._cancelled]))
         for task in tasks:
-            if self._held.get(task.id) is task:  # not answered meanwhile, nor on another try
+            if self._held.get(task.id) is task:  # neither reported since, nor on another attempt
                 try:
-                    yield self._packer.pack(task)
+                    yield self._serializer.serialize(task)
                 except CnflowError as error:
                     self._report_held([Outcome(task.id, None, error)])
 
-    # Any thread
-
-    def _digest_is(self, digest: str) -> None:
-        if not self.digest.done():  # the starter's thread tells first, whoever ends it after that
-            self.digest.set_result(digest)
+    # Outcomes, from any thread
 
     def _title(self, task: TaskId) -> str:
         held = self._held.get(task)
         return held.title if held else title_of(task, "?")
 
+    def _lost_outcome(self, task: TaskId, where: str, reason: str) -> Outcome:
+        if task in self._cancelled:
+            return Outcome(task, None, CancelledError())
+        return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))
+
     def _report_held(self, outcomes: Iterable[Outcome]) -> None:
-        """Report what is still held: a task that was failed by `_break` is not reported twice."""
+        """Report the outcomes of tasks that are still held, and drop the others: their tasks were reported before."""
         ready = list(outcomes)
         with self._lock:
             ours = [outcome for outcome in ready if self._held.pop(outcome.id, None) is not None]
@@ -288,17 +273,8 @@ class HighThroughputBackend(Introspection):
         if ours:
             self._report(ours)
 
-    def _break(self, error: CnflowError) -> None:
-        """From now on every task fails with *error*, those submitted already too."""
-        if not self._closing.is_set():
-            logger.error("executor %s cannot go on: %s", self.label, error)
-        with self._lock:
-            self._error = error
-        if self._blocks is not None:
-            self._blocks.stop()
-        self._fail_all(lambda _: error)
-
     def _fail_all(self, error_for: Callable[[str], CnflowError]) -> None:
+        """Report every held task with the error that *error_for* makes from its title."""
         with self._lock:
             held, self._held = self._held, {}
         if held:

@@ -1,4 +1,4 @@
-"""The interchange's process, as the driver sees it."""
+"""The interchange's process as the driver sees it: how it starts, ends, and how often it may be started again."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_END_WITHIN = 5.0
-"""Seconds that an interchange told to stop gets before it is killed."""
+_STOP_TIMEOUT = 5.0
+"""Seconds between the order to stop and SIGKILL."""
 
 MOST_RESTARTS = 5
-"""Within `RESTARTS_WITHIN`."""
+"""Restarts within `RESTART_WINDOW`."""
 
-RESTARTS_WITHIN = 60.0
+RESTART_WINDOW = 60.0
 """Seconds."""
 
 
 class InterchangeProcess:
-    """One of them, from its start to its end.
+    """One process, from its start to its end.
 
     Args:
-        settings: go to its stdin, since they hold keys; the descriptor in them is inherited.
-        log_file: what it prints is appended here.
+        settings: written to its stdin, since they hold keys; the descriptor in them is inherited.
+        log_file: its stdout and stderr are appended here.
 
     Raises:
         OSError: it cannot be started.
@@ -59,27 +59,27 @@ class InterchangeProcess:
                 env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"},
             )
         self.death = os.pidfd_open(self._process.pid)
-        """Readable once it has ended; closed by `died` and `end`."""
+        """Descriptor that is readable once the process has ended; closed by `reap` and `stop`."""
 
         assert self._process.stdin is not None
         self._stdin = self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # its death is heard of as any other
+        with contextlib.suppress(BrokenPipeError):  # it died at once, which `death` reports
             self._stdin.write(msgspec.json.encode(settings) + b"\n")
             self._stdin.flush()
 
-    def died(self) -> str:
-        """After `death`: how it ended, in words."""
+    def reap(self) -> str:
+        """Collect the ended process and describe its end: ``exited with code 1``."""
         exitcode = self._process.wait()
         self._close()
         return exit_words(exitcode)
 
-    def end(self) -> None:
-        """Have it end, and wait for that; also when it has died."""
-        self._close()  # the driver's life line: its end alone makes the interchange stop
+    def stop(self) -> None:
+        """Make it end, and wait for that; also after its death."""
+        self._close()  # the driver's life line: the end of stdin alone stops an interchange
         try:
-            self._process.wait(_END_WITHIN)
+            self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            logger.warning("the interchange did not end within %.0f s of being told to; killed", _END_WITHIN)
+            logger.warning("the interchange did not stop within %.0f s and was killed", _STOP_TIMEOUT)
             self._process.kill()
             self._process.wait()
 
@@ -91,39 +91,41 @@ class InterchangeProcess:
             self._stdin.close()
 
 
-def lost_for_good(label: str, how: str, log_file: Path) -> InterchangeLostError:
-    """The error of the executor *label* for tasks that cannot run any more."""
+def interchange_lost_error(label: str, how: str, log_file: Path) -> InterchangeLostError:
+    """The error of every task of the executor *label* after its interchange was lost."""
     advice = f"Nothing more can run on it: end the run and load the configuration again.{quoted_tail(log_file)}"
     return InterchangeLostError(f"Executor {label!r} lost its interchange: {how}. {advice}")
 
 
-class Restarts:
-    """How often an interchange was started anew, and whether it may be once more; pure."""
+class RestartLimit:
+    """Allows `MOST_RESTARTS` restarts within `RESTART_WINDOW`. No I/O."""
 
     def __init__(self) -> None:
         self.count = 0
+        """Restarts so far."""
+
         self._moments: deque[Seconds] = deque(maxlen=MOST_RESTARTS)
 
-    def may_again(self, now: Seconds) -> bool:
-        """Whether another restart is due at *now*; if so, it is counted."""
-        if len(self._moments) == MOST_RESTARTS and now - self._moments[0] < RESTARTS_WITHIN:
+    def allow(self, now: Seconds) -> bool:
+        """Return whether one more restart is allowed at *now*, and count it if so."""
+        if len(self._moments) == MOST_RESTARTS and now - self._moments[0] < RESTART_WINDOW:
             return False
         self._moments.append(now)
         self.count += 1
         return True
 
 
-_LONGEST_SOCKET_FILE = 107
-"""Bytes; unix(7), less the end mark."""
+_LONGEST_SOCKET_PATH = 107
+"""Bytes; unix(7), less the terminating zero."""
 
 
-def folder_for_sockets() -> str:
-    """A new private folder for socket files: the usual one for temporary files, unless its name is too long."""
+def make_socket_folder() -> str:
+    """Make a private folder for socket files: in the usual one for temporary files, unless the path gets too long."""
     usual = tempfile.gettempdir()
-    is_short = len(usual.encode()) + len("/cnflow-xxxxxxxx/managers") <= _LONGEST_SOCKET_FILE
+    is_short = len(usual.encode()) + len("/cnflow-xxxxxxxx/managers") <= _LONGEST_SOCKET_PATH
     return tempfile.mkdtemp(prefix="cnflow-", dir=usual if is_short else "/tmp")  # noqa: S108 - a private one in it
 
 
 def _python_path() -> str:
-    """Where the interchange finds its packages: as here, but the script's own folder last, whose names may be any."""
+    """PYTHONPATH of the interchange: the driver's, but the script's folder last: its modules may have any name."""
     return os.pathsep.join(entry for entry in [*sys.path[1:], *sys.path[:1]] if entry)

@@ -1,4 +1,4 @@
-"""What an executor tells of its managers, blocks and tasks while it works; names are the reference's."""
+"""Answers questions about the managers, blocks and tasks of a running executor; field names are Parsl's."""
 
 from __future__ import annotations
 
@@ -12,110 +12,90 @@ from cnflow.model.status import ExecutorStatus
 from cnflow.wire.manager_messages import Hold
 
 if TYPE_CHECKING:
-    import threading
-
-    from cnflow.blocks import BlockController
+    from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.managers import ConnectedManagers
+    from cnflow.executors.high_throughput.provisioning import BlockProvisioner
     from cnflow.ids import TaskId
     from cnflow.model.status import BlockReport
-    from cnflow.model.task import TaskToRun
-    from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusQuery, TaskQuery
+    from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus
 
 
 class Introspection:
-    """The part of `HighThroughput` that only looks. All of it may be called from any thread."""
+    """Looks at the parts of one executor and changes none of them but a manager on hold. Safe from any thread.
 
-    label: str
-    image: str
-    _held: dict[TaskId, TaskToRun]
-    _line: InterchangeClient
-    _roster: ConnectedManagers
-    _blocks: BlockController | None
-    _bound: threading.Event
-    _closing: threading.Event
+    Args:
+        settings: of the executor.
+        client: carries the order for a manager on hold.
+        managers: source of what the interchange reports.
+        provisioner: source of what the block controller reports.
+    """
 
-    def outstanding(self) -> int:
-        """Tasks that wait or run."""
-        return len(self._held)
+    def __init__(
+        self,
+        settings: HighThroughputExecutor,
+        client: InterchangeClient,
+        managers: ConnectedManagers,
+        provisioner: BlockProvisioner,
+    ) -> None:
+        self._label = settings.label
+        self._image = settings.image
+        self._client = client
+        self._managers = managers
+        self._provisioner = provisioner
 
     def status(self) -> ExecutorStatus:
-        """Blocks as the provider sees them, managers and workers as the interchange does."""
-        blocks = self._blocks.living if self._blocks else 0
-        return ExecutorStatus(self.label, self.image, blocks, len(self._roster.managers()), self._roster.workers)
-
-    @property
-    def connected_workers(self) -> int:
-        """Workers of the connected managers."""
-        return self._roster.workers
-
-    def connected_blocks(self) -> list[str]:
-        """Ids of the blocks of which a manager has ever connected, those that ended since included."""
-        return self._roster.blocks
+        """Blocks as the provider reports them, managers and workers as the interchange does."""
+        controller = self._provisioner.controller
+        blocks = controller.living if controller else 0
+        managers = self._managers
+        return ExecutorStatus(self._label, self._image, blocks, len(managers.managers()), managers.workers)
 
     def connected_managers(self) -> list[dict[str, Any]]:
-        """One dict for each connected manager.
-
-        ``manager`` (its id), ``block_id``, ``hostname``, ``worker_count``, ``tasks`` (given to it and not given back),
-        ``idle_duration`` (seconds without a task), ``active`` (whether it is given tasks), ``draining``,
-        ``last_heartbeat_age`` (seconds since it was heard), ``python_version`` and ``cnflow_version``.
-
-        Raises:
-            InterchangeLostError: the interchange does not answer.
-        """
-        if not self._roster.managers():
+        """See `HighThroughputBackend.connected_managers`."""
+        if not self._managers.managers():
             return []
-        standing = self._roster.standing()
-        if standing is None:
-            if self._closing.is_set():
+        report = self._managers.report()
+        if report is None:
+            if self._managers.is_closed:
                 return []
-            raise InterchangeLostError(f"The interchange of executor {self.label!r} does not say how its managers are.")
-        known = self._roster.managers()
-        return [_as_told(now, info) for now in standing.managers if (info := known.get(ManagerId(now.id)))]
+            raise InterchangeLostError(
+                f"The interchange of executor {self._label!r} does not answer; see interchange.log in its folder."
+            )
+        known = self._managers.managers()
+        return [_as_dict(now, info) for now in report.managers if (info := known.get(ManagerId(now.id)))]
 
     def hold_worker(self, manager_id: str) -> None:
-        """Have the manager of that id, as `connected_managers` tells it, given nothing more; what it has it ends.
-
-        Raises:
-            UnknownNameError: no such manager is connected.
-        """
-        known = {manager.hex(): manager for manager in self._roster.managers()}
+        """See `HighThroughputBackend.hold_worker`."""
+        known = {manager.hex(): manager for manager in self._managers.managers()}
         if manager_id not in known:
             raise UnknownNameError("manager", manager_id, known)
-        self._line.order(Hold(known[manager_id]))
+        self._client.order(Hold(known[manager_id]))
 
     def block_reports(self) -> list[BlockReport]:
-        """The blocks, those that are only wanted so far included."""
-        standing, managers = self._roster.standing(), self._roster.managers()
-        if standing is None:
-            return self._reports()
+        """See `cnflow.interfaces.Introspectable`."""
+        report, managers = self._managers.report(), self._managers.managers()
+        if report is None:
+            return self._block_reports()
         tasks: dict[str, int] = {}
-        for now in standing.managers:
+        for now in report.managers:
             info = managers.get(ManagerId(now.id))
             if info is not None:
                 tasks[info.block] = tasks.get(info.block, 0) + now.tasks
-        return [replace(report, tasks=tasks.get(report.block, 0)) for report in self._reports()]
-
-    def _reports(self) -> list[BlockReport]:
-        return self._blocks.reports() if self._blocks is not None else []
+        return [replace(block, tasks=tasks.get(block.block, 0)) for block in self._block_reports()]
 
     def explain_task(self, task: TaskId) -> list[str]:
-        """See `cnflow.interfaces.Introspectable`."""
-        if task not in self._held:
-            return []
-        standing = self._roster.standing(task)
-        run = self._roster.task_on(standing.holder, task) if standing and standing.holder else None
-        return why_waiting(self.label, standing, run, self._roster.managers(), self._reports())
+        """Sentences on a task that the executor has; see `cnflow.interfaces.Introspectable`."""
+        report = self._managers.report(task)
+        running = self._managers.task_on(report.holder, task) if report and report.holder else None
+        return why_waiting(self._label, report, running, self._managers.managers(), self._block_reports())
 
-    def _ask(self, question: StatusQuery | TaskQuery) -> bool:
-        """Ask the interchange, unless there is none yet or no more."""
-        if self._closing.is_set() or not self._bound.is_set():
-            return False
-        self._line.order(question)
-        return True
+    def _block_reports(self) -> list[BlockReport]:
+        controller = self._provisioner.controller
+        return controller.reports() if controller is not None else []
 
 
-def _as_told(now: ManagerStatus, info: ManagerInfo) -> dict[str, Any]:
+def _as_dict(now: ManagerStatus, info: ManagerInfo) -> dict[str, Any]:
     return {
         "manager": now.id.hex(),
         "block_id": info.block,

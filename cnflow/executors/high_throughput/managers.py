@@ -1,4 +1,10 @@
-"""Who is connected, as the driver knows it, and questions to the interchange about what it does not know."""
+"""Managers that are connected, and questions to the interchange about their present state.
+
+::
+
+    ManagerUp ──> on_connected ──> managers()         report(), task_on() ──> number ──> interchange (──> manager)
+    ManagerDown ──> on_lost ──> departed                     <── on_answer(number) ───────────┘
+"""
 
 from __future__ import annotations
 
@@ -20,21 +26,22 @@ if TYPE_CHECKING:
     Answer = StatusReport | TaskReport
 
 _NO_TASK = TaskId(-1)
-_ANSWER_WITHIN = 5.0
+_INTERCHANGE_TIMEOUT = 5.0
 """Seconds; an interchange answers in milliseconds, or is lost."""
 
-_MANAGER_WITHIN = 2.0
+_MANAGER_TIMEOUT = 2.0
 """Seconds; a manager may be frozen, or cut off."""
 
 
 class ConnectedManagers:
-    """The managers of one executor. Written by the line's thread, read by any.
+    """The managers of one executor. Written by the client's thread, read by any.
 
     Args:
-        ask: sends a question, if there is somebody to ask; says whether there is.
+        ask: sends a question; returns False if there is no interchange to answer it.
 
     Attributes:
         departed: managers that were lost.
+        is_closed: no manager is listed and no question answered any more.
     """
 
     def __init__(self, ask: Callable[[Question], bool]) -> None:
@@ -44,28 +51,36 @@ class ConnectedManagers:
         self._blocks: dict[str, None] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._asked: dict[int, Future[Answer | None]] = {}
-        self._is_closed = False
+        self._questions: dict[int, Future[Answer | None]] = {}
+        """Questions without an answer, by number."""
 
-    def joined(self, manager: ManagerId, info: ManagerInfo) -> bool:
-        """A manager registered; whether it is a new one, and none that came back to a restarted interchange."""
+        self.is_closed = False
+
+    def on_connected(self, manager: ManagerId, info: ManagerInfo) -> bool:
+        """Add a manager that registered; return False for one that only came back to a restarted interchange."""
         is_new = manager not in self._managers
         self._managers[manager] = info
         self._blocks[info.block] = None
         return is_new
 
-    def left(self, manager: ManagerId) -> ManagerInfo:
-        """A manager is gone; what it was."""
+    def on_lost(self, manager: ManagerId) -> ManagerInfo:
+        """Remove a manager and return its description."""
         self.departed.add(manager)
         return self._managers.pop(manager)
 
+    def on_answer(self, answer: Answer) -> None:
+        """Hand an answer of the interchange, or of a manager, to the thread that asked."""
+        waiting = self._questions.pop(answer.number, None)
+        if waiting is not None:
+            waiting.set_result(answer)
+
     def managers(self) -> Mapping[ManagerId, ManagerInfo]:
-        """The connected ones, at this moment; none once it is closed."""
-        return {} if self._is_closed else dict(self._managers)
+        """The connected managers at this moment; none once closed."""
+        return {} if self.is_closed else dict(self._managers)
 
     @property
     def workers(self) -> int:
-        """Slots of the connected managers."""
+        """Workers of the connected managers."""
         return sum(info.slots for info in self.managers().values())
 
     @property
@@ -73,40 +88,34 @@ class ConnectedManagers:
         """Blocks of which a manager ever connected, in that order."""
         return list(self._blocks)
 
-    def standing(self, task: TaskId = _NO_TASK) -> StatusReport | None:
-        """How the interchange says that things are, and where *task* is; None if nobody answers."""
-        answer = self._answer(StatusQuery(next(self._numbers), task), _ANSWER_WITHIN)
+    def report(self, task: TaskId = _NO_TASK) -> StatusReport | None:
+        """State of the managers, and place of *task*, by the interchange; None if it does not answer."""
+        answer = self._answer(StatusQuery(next(self._numbers), task), _INTERCHANGE_TIMEOUT)
         return answer if isinstance(answer, StatusReport) else None
 
     def task_on(self, manager: ManagerId, task: TaskId) -> TaskReport | None:
-        """Whether *manager* runs *task*; None if it does not say."""
-        answer = self._answer(TaskQuery(next(self._numbers), manager, task), _MANAGER_WITHIN)
+        """State of *task* by the manager that holds it; None if the manager does not answer."""
+        answer = self._answer(TaskQuery(next(self._numbers), manager, task), _MANAGER_TIMEOUT)
         return answer if isinstance(answer, TaskReport) else None
-
-    def answered(self, answer: Answer) -> None:
-        """The interchange answered, or passed on what a manager did."""
-        asked = self._asked.pop(answer.number, None)
-        if asked is not None:
-            asked.set_result(answer)
 
     def _answer(self, question: Question, seconds: float) -> Answer | None:
         answer: Future[Answer | None] = Future()
         with self._lock:
-            if self._is_closed:
+            if self.is_closed:
                 return None
-            self._asked[question.number] = answer
+            self._questions[question.number] = answer
         try:
             return answer.result(seconds) if self._ask(question) else None
         except NoAnswer:
             return None
         finally:
-            self._asked.pop(question.number, None)
+            self._questions.pop(question.number, None)
 
     def close(self) -> None:
-        """Nothing more will be answered; who waits gets None."""
+        """List no manager from now on; every thread that waits for an answer gets None."""
         with self._lock:
-            self._is_closed = True
-        for number in list(self._asked):
-            asked = self._asked.pop(number, None)
-            if asked is not None:
-                asked.set_result(None)
+            self.is_closed = True
+        for number in list(self._questions):
+            waiting = self._questions.pop(number, None)
+            if waiting is not None:
+                waiting.set_result(None)

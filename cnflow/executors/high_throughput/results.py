@@ -1,4 +1,4 @@
-"""What came back over the wire, as outcomes with errors that a person can use."""
+"""Results from the wire as outcomes: values are loaded, failures become errors that say what to do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the user's traceback, as its heading
-    """Is the cause of the user's exception, so that his traceback is printed first, from where it happened."""
+    """Cause of the user's exception, so that Python prints the traceback of the worker above it."""
 
     __module__ = "builtins"  # the heading is the bare name then
 
@@ -38,11 +38,11 @@ class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the
 
 
 _LOADABLE = frozenset({"", serialization.MINOR})
-"""Pythons whose results can be loaded here."""
+"""Minor versions whose results can be loaded in the driver."""
 
 
 def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
-    """The outcome that *result* stands for; *title* names a task for messages."""
+    """Outcome of the task of *result*; *title* returns the name of a task for messages."""
     number = result.id
     if result.kind == ResultKind.VALUE and not frames and result.python in _LOADABLE:  # nearly always
         return _value(number, result.body, (), title)
@@ -55,8 +55,8 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
         return _value(number, body, buffers, title)
     try:
         error = _error(result.kind, body, title(number))
-    except Exception as malformed:  # noqa: BLE001 - whatever a node sends, the others' results are to be read on
-        error = SerializationError(f"The answer to {title(number)} makes no sense: {malformed}.")
+    except Exception as malformed:  # noqa: BLE001 - a node may send anything, and the other results are still wanted
+        error = SerializationError(f"The result of {title(number)} is malformed: {malformed}.")
     return Outcome(number, None, error)
 
 

@@ -1,4 +1,4 @@
-"""Tasks as bytes: functions once each, arguments once per task, and errors that name what cannot be pickled."""
+"""Serialization of tasks: functions once each, arguments once per task; errors name what cannot be pickled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import inspect
 import math
 import os
 import sys
-import sysconfig
 import weakref
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import SerializationError
 from cnflow.ids import FunctionId
+from cnflow.libraries import holds_libraries
 from cnflow.model import pickle_hooks
 from cnflow.model.task import NO_OPTIONS
 from cnflow.tasks.streams import target_of
@@ -28,43 +28,39 @@ if TYPE_CHECKING:
     from cnflow.model.resources import Resources
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
 
-_LIBRARIES = tuple(
-    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
-
 
 class TaskSerializer:
-    """Packs tasks for one executor. Safe from any thread: the worst that a race does is to pickle a function twice."""
+    """Serializes the tasks of one executor. Safe from any thread: a race can only serialize a function twice."""
 
     def __init__(self) -> None:
         self.has_needs = False
-        """Whether any task so far said what it needs of its node."""
+        """A task so far had `resources`."""
 
         self._functions: weakref.WeakKeyDictionary[AppFunction, Function] = weakref.WeakKeyDictionary()
 
-    def pack(self, task: TaskToRun) -> tuple[Function, TaskParcel]:
-        """*task* as it travels, and its function.
+    def serialize(self, task: TaskToRun) -> tuple[Function, TaskParcel]:
+        """Return the function of *task* and the parcel of its arguments and options.
 
         Raises:
             SerializationError: names the function or the argument that cannot be pickled.
-            BadStdStreamFile: the options name something for a stream that is no path.
+            BadStdStreamFile: the options give a stream something other than a path.
         """
         function = self._functions.get(task.app)
         if function is None:
-            function = self._functions[task.app] = _pack_function(task)
+            function = self._functions[task.app] = _serialize_function(task)
         options: tuple[Any, ...] = ()
         walltime, needs = 0.0, None
         if task.options is not NO_OPTIONS:
-            options, walltime = _plain(task.options), task.options.walltime or 0.0
+            options, walltime = _plain_options(task.options), task.options.walltime or 0.0
             if task.options.resources is not None:
                 needs, self.has_needs = _needs(task.options.resources), True
         elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS)
         try:
-            packed = serialization.dump((task.args, task.kwargs, *options))
+            payload = serialization.dump((task.args, task.kwargs, *options))
         except Exception as error:
-            raise SerializationError(_blame(task, error)) from error
-        return function, task_parcel(task.id, function.id, packed, walltime, needs)
+            raise SerializationError(_describe_unpicklable(task, error)) from error
+        return function, task_parcel(task.id, function.id, payload, walltime, needs)
 
 
 def _needs(resources: Resources) -> Needs:
@@ -77,8 +73,8 @@ def _needs(resources: Resources) -> Needs:
     )
 
 
-def _plain(options: RunOptions) -> tuple[Any, ...]:
-    """*options* made of plain builtins, in a tuple; nothing where those that travel apart are all."""
+def _plain_options(options: RunOptions) -> tuple[Any, ...]:
+    """*options* as plain builtins, in a tuple; empty where only options are set that travel in the task's head."""
     if options._replace(walltime=None, resources=None) == NO_OPTIONS:
         return ()
     return (
@@ -96,7 +92,7 @@ def _plain(options: RunOptions) -> tuple[Any, ...]:
     )
 
 
-def _pack_function(task: TaskToRun) -> Function:
+def _serialize_function(task: TaskToRun) -> Function:
     app = task.app
     for module in {getattr(function, "__module__", None) or "" for function in (app.function, app.original)}:
         _ship_by_value(sys.modules.get(module))
@@ -114,16 +110,16 @@ def _pack_function(task: TaskToRun) -> Function:
 
 
 def _ship_by_value(module: ModuleType | None) -> None:
-    """Have functions of the user's own *module* travel whole: an image has his libraries, not his script's folder."""
+    """Serialize functions of the user's own *module* by value: an image has libraries, not the script's folder."""
     file = getattr(module, "__file__", None)
     if module is None or file is None or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "cnflow":
         return
-    if not str(Path(file).resolve()).startswith(_LIBRARIES):
+    if not holds_libraries(Path(file)):
         serialization.pickle_by_value(module)
 
 
-def _blame(task: TaskToRun, error: Exception) -> str:
-    """Which argument it was."""
+def _describe_unpicklable(task: TaskToRun, error: Exception) -> str:
+    """Sentence that names the argument of *task* which cannot be pickled."""
     try:
         bound = inspect.signature(task.app.original).bind(*task.args, **task.kwargs).arguments
     except (TypeError, ValueError):  # arguments that do not fit, or a builtin without a signature
@@ -144,7 +140,7 @@ def _unpicklable_in(value: Any, depth: int = 0) -> str | None:  # noqa: ANN401 -
         serialization.dump(value)
     except Exception:  # noqa: BLE001 - a user's type may fail in any way
         if isinstance(value, Future):
-            return ""  # what is in there is nobody's business
+            return ""  # its inside is of no use to the user
         inner = _parts(value) if depth < 4 else []  # noqa: PLR2004 - deep enough to find, shallow enough to read
         for name, part in inner:
             place = _unpicklable_in(part, depth + 1)

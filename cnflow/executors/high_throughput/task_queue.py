@@ -1,96 +1,89 @@
-"""Tasks that wait to leave the driver."""
+"""Tasks that wait to leave the driver for the interchange."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cnflow.wire import messages as msg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
+    from cnflow.executors.high_throughput.serialization import TaskSerializer
     from cnflow.ids import FunctionId, TaskId
 
-    Packed = tuple[msg.Function, msg.TaskParcel]
+    SerializedTask = tuple[msg.Function, msg.TaskParcel]
 
 _MOST_TASKS = 5_000
-"""In one message, so that the interchange can begin with the first while the next are packed."""
-
-
-class Tasks(NamedTuple):
-    """The tasks of an executor, as those know them who queue them."""
-
-    unfinished: Callable[[], Iterator[Packed]]
-    """Calls `Line.forget`, and gives every task that is not answered, packed."""
-
-    have_needs: Callable[[], bool]
-    """Whether any of them so far said what it needs; asked once for each message."""
+"""Tasks in one message, so that the interchange can begin with the first while later ones are serialized."""
 
 
 class TaskQueue:
-    """Putting in is safe from any thread; all else is for whoever holds the line's lock.
+    """Collects tasks and makes messages of them; a function goes along with its first task only.
+
+    `put` is safe from any thread; everything else needs the lock of the client that owns the queue.
 
     Args:
-        tasks: asked what the messages are to say.
+        serializer: of the same tasks; its `has_needs` goes into each message.
     """
 
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
-        self._waiting: deque[Packed] = deque()
+    def __init__(self, serializer: TaskSerializer) -> None:
+        self._serializer = serializer
+        self._waiting: deque[SerializedTask] = deque()
         self._sent: set[FunctionId] = set()
+        """Functions that the present interchange has."""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(self, packed: Packed) -> None:
-        """One more."""
-        self._waiting.append(packed)
+    def put(self, task: SerializedTask) -> None:
+        """Add one task at the end."""
+        self._waiting.append(task)
 
     def clear(self) -> None:
-        """Drop all of them."""
+        """Drop all tasks."""
         self._waiting.clear()
 
-    def forget_receiver(self) -> None:
-        """The next one has seen no function."""
+    def on_new_interchange(self) -> None:
+        """Send every function again: the next interchange has none."""
         self._sent.clear()
 
-    def take_back(self, tasks: Collection[TaskId]) -> list[TaskId]:
-        """Take out those of *tasks* that are here, and return them."""
-        taken: list[TaskId] = []
+    def remove(self, tasks: Collection[TaskId]) -> list[TaskId]:
+        """Remove those of *tasks* that are in the queue, and return them."""
+        removed: list[TaskId] = []
         for _ in range(len(self._waiting)):
-            packed = self._waiting.popleft()
-            number = packed[1][0].id
+            task = self._waiting.popleft()
+            number = task[1][0].id
             if number in tasks:
-                taken.append(number)
+                removed.append(number)
             else:
-                self._waiting.append(packed)
-        return taken
+                self._waiting.append(task)
+        return removed
 
     def next_message(self) -> list[Any]:
-        """The frames of the next message; none when nothing waits."""
+        """Frames of the next message, whose tasks leave the queue; no frames if it is empty."""
         leaving = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TASKS))]
         if not leaving:
             return []
-        functions, parcels = self._apart(leaving)
+        functions, parcels = self._split(leaving)
         heads, attached = msg.detach_frames(parcels)
-        return [msg.encode(msg.Work(functions, heads, self._tasks.have_needs())), *attached]
+        return [msg.encode(msg.Work(functions, heads, self._serializer.has_needs)), *attached]
 
-    def messages_again(self) -> Iterator[list[Any]]:
-        """The frames of the messages that an interchange gets which was restarted: with all that is unfinished."""
-        tasks = self._tasks.unfinished()
-        while packed := list(itertools.islice(tasks, _MOST_TASKS)):
-            functions, parcels = self._apart(packed)
+    def recovery_messages(self, unfinished: Iterator[SerializedTask]) -> Iterator[list[Any]]:
+        """Frames of the messages that bring *unfinished* to an interchange that was restarted."""
+        while batch := list(itertools.islice(unfinished, _MOST_TASKS)):
+            functions, parcels = self._split(batch)
             heads, attached = msg.detach_frames(parcels)
             yield [msg.encode(msg.Resubmit(functions, heads)), *attached]
 
-    def _apart(self, packed: Iterable[Packed]) -> tuple[list[msg.Function], list[msg.TaskParcel]]:
-        """The functions that the interchange has not seen, and the tasks."""
+    def _split(self, tasks: Iterable[SerializedTask]) -> tuple[list[msg.Function], list[msg.TaskParcel]]:
+        """Functions that the interchange does not have yet, and the parcels of *tasks*."""
         functions: list[msg.Function] = []
         parcels: list[msg.TaskParcel] = []
-        for function, parcel in packed:
+        for function, parcel in tasks:
             if function.id not in self._sent:
                 self._sent.add(function.id)
                 functions.append(function)

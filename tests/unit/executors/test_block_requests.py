@@ -1,7 +1,7 @@
 import pytest
 
 from cnflow.config import HighThroughputExecutor, LocalProvider
-from cnflow.executors.high_throughput.block_requests import ManagerEndpoint, accelerators, expected_slots, request_for
+from cnflow.executors.high_throughput.block_requests import BlockContext, ManagerEndpoint, accelerators, expected_slots
 from cnflow.ids import BlockId, RunId
 
 
@@ -24,6 +24,7 @@ def test_a_number_of_accelerators_counts_from_zero(given, names):
 )
 def test_a_node_has_no_more_workers_than_accelerators(settings, expected, tmp_path):
     executor = HighThroughputExecutor(provider=LocalProvider(), cores_per_worker=0.01, **settings)
-    manager = request_for(executor, BlockId("0"), RunId("r"), tmp_path, ManagerEndpoint([], "ipc:///x", None)).manager
+    context = BlockContext(executor, RunId("r"), tmp_path, ManagerEndpoint([], "ipc:///x", None))
+    manager = context.request(BlockId("0")).manager
     assert manager.max_workers == expected
     assert expected is None or expected_slots(executor) == expected

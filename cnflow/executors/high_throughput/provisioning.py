@@ -1,0 +1,206 @@
+"""Brings an executor its interchange and its blocks, in a thread, and keeps the blocks until the end.
+
+::
+
+    start ──> provider made ──> image prepared ──> interchange launched ──> port known ──> controller runs ──> stopped
+                  │                  │ digest set          │                    │                │                │
+                  └──────────────────┴─────────────────────┴────────────────────┴────────────────┘                │
+                         any step raises: on_failure(error), every task fails                       provider closed
+
+The thread waits for systems that take seconds (an engine, a registry), so that the executor takes tasks meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Protocol
+
+from cnflow.addresses import is_loopback
+from cnflow.blocks import BlockController, Callbacks, Scaling
+from cnflow.errors import CnflowError, InterchangeLostError
+from cnflow.executors.high_throughput.block_requests import (
+    BlockContext,
+    ManagerEndpoint,
+    expected_slots,
+    interchange_settings,
+)
+from cnflow.executors.high_throughput.interchange_client import InterchangeEvents
+from cnflow.wire import messages as msg
+from cnflow.wire.keys import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.interchange_client import InterchangeClient
+    from cnflow.executors.high_throughput.managers import ConnectedManagers
+    from cnflow.ids import BlockId
+    from cnflow.interfaces import Provider, RunContext
+    from cnflow.model.block import BlockRequest
+
+logger = logging.getLogger(__name__)
+
+_BIND_TIMEOUT = 30.0
+"""Seconds from the start of an interchange to its open port."""
+
+
+class Owner(InterchangeEvents, Protocol):
+    """Executor that the blocks are for; called from the threads of the provisioner and of the client."""
+
+    def demand(self) -> tuple[int, int]:
+        """Number of unfinished tasks, and a number that changes with every submission."""
+
+    def on_failure(self, error: CnflowError) -> None:
+        """Fail every task with *error*: there will be no block."""
+
+
+class BlockProvisioner:
+    """Starts the interchange of one executor and runs its block controller.
+
+    Args:
+        settings: of the executor.
+        make_provider: makes the provider; called in the provisioner's thread.
+        run: of which the blocks are a part.
+        client: of the interchange; started here, stopped by the executor.
+        managers: those of the interchange, for its restarts.
+    """
+
+    def __init__(
+        self,
+        settings: HighThroughputExecutor,
+        make_provider: Callable[[], Provider],
+        run: RunContext,
+        client: InterchangeClient,
+        managers: ConnectedManagers,
+    ) -> None:
+        self._settings = settings
+        self._make_provider = make_provider
+        self._run = run
+        self._client = client
+        self._managers = managers
+        self.log_dir = run.run_dir / settings.label
+        """Folder of the logs of the interchange and of each block."""
+
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=f"cnflow-{settings.label}-blocks", daemon=True)
+        self.digest: Future[str] = Future()
+        """See `cnflow.interfaces.Executor`."""
+
+        self.digest.set_running_or_notify_cancel()  # so that nobody else can end it
+        self.controller: BlockController | None = None
+        """None until the interchange listens."""
+
+    def start(self, owner: Owner) -> None:
+        """Begin, in the provisioner's thread."""
+        self._owner = owner
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Begin nothing more; blocks stay until `stop_blocks`. The interchange is stopped between the two."""
+        self._is_closing.set()
+
+    def stop_blocks(self) -> None:
+        """Make the controller remove all blocks; does not wait for that."""
+        if self.controller is not None:
+            self.controller.stop()
+
+    def join(self) -> None:
+        """Wait until all blocks are removed and the provider is closed."""
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._set_digest("")
+
+    # The provisioner's thread
+
+    def _serve(self) -> None:
+        try:
+            provider = self._make_provider()
+            try:
+                self._provide(provider)
+            finally:
+                provider.close()
+        except CnflowError as error:
+            self._owner.on_failure(error)
+        except Exception as error:  # a provider may be any code; a thread that ends silently would leave tasks waiting
+            label = self._settings.label
+            logger.exception("executor %s failed", label)
+            self._owner.on_failure(CnflowError(f"Executor {label!r} failed: {type(error).__name__}: {error}"))
+        finally:
+            self._set_digest("")
+
+    def _provide(self, provider: Provider) -> None:
+        settings = self._settings
+        digest = provider.prepare(settings.image)
+        self._set_digest(digest)
+        hosts = [settings.address] if settings.address else list(provider.endpoint_hosts())
+        if digest:
+            logger.info("executor %s runs image %s, digest %s", settings.label, settings.image, digest)
+        encrypted = settings.encrypted
+        if encrypted is None:
+            encrypted = any(not is_loopback(host) for host in hosts)
+        keys = Keyring() if encrypted else None
+        if self._is_closing.is_set():
+            return
+        url = self._start_interchange(hosts, keys)
+        if self._is_closing.is_set() or self._client.is_lost:
+            return
+        endpoint = ManagerEndpoint([host for host in hosts if host], url, keys)
+        controller = self.controller = self._make_controller(provider, endpoint)
+        # An end that comes after this look finds the controller, and stops it.
+        if not self._is_closing.is_set() and not self._client.is_lost:
+            controller.run()
+
+    def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
+        """Start it and return the endpoint for managers, which holds ``{host}`` where there are *hosts*."""
+        settings, managers, client = self._settings, self._managers, self._client
+        client.start(
+            lambda folder, port: interchange_settings(settings, folder, hosts, keys, port, managers), self._owner
+        )
+        if not hosts:
+            return f"ipc://{client.folder}/managers"  # known before it is bound: managers may start at once
+        if not client.wait_until_bound(_BIND_TIMEOUT):
+            raise InterchangeLostError(
+                f"The interchange of executor {settings.label!r} opened no port within {_BIND_TIMEOUT:.0f} s; see "
+                f"{self.log_dir / 'interchange.log'}."
+            )
+        return f"tcp://{{host}}:{client.port}"
+
+    def _make_controller(self, provider: Provider, endpoint: ManagerEndpoint) -> BlockController:
+        settings, client = self._settings, self._client
+        context = BlockContext(settings, self._run.run, self.log_dir, endpoint)
+        return BlockController(
+            settings.label,
+            provider,
+            settings.provider,
+            Scaling(self._run.strategy, self._run.max_idletime),
+            expected_slots(settings),
+            Callbacks(
+                demand=self._owner.demand,
+                request=lambda block: self._admit(block, context),
+                drain=lambda block: client.order(msg.Drain(block)),
+                gone=lambda block, reason: self._forget(block, reason, endpoint.keys),
+                ask_idle=lambda: client.order(msg.IdleTimesQuery()),
+                give_up=self._owner.on_failure,
+            ),
+        )
+
+    def _admit(self, block: BlockId, context: BlockContext) -> BlockRequest:
+        """Make the request for a block, and order the interchange to accept its managers."""
+        keys = context.endpoint.keys
+        if keys is not None:
+            self._client.order(msg.Admit(block, keys.block_keys(block).public))
+        return context.request(block)
+
+    def _forget(self, block: BlockId, reason: str, keys: Keyring | None) -> None:
+        if keys is not None:
+            keys.forget(block)
+        self._client.order(msg.BlockGone(block, reason))
+
+    # Any thread
+
+    def _set_digest(self, digest: str) -> None:
+        if not self.digest.done():  # the provisioner's thread sets it first; the end of a run sets it after that only
+            self.digest.set_result(digest)
