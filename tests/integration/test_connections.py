@@ -59,7 +59,7 @@ def test_a_port_range_that_is_taken_is_named(tmp_path):
         with run_with(tmp_path, address="127.0.0.1", worker_port_range=(port, port)):
             error = add(1, 2).exception(30)
     assert isinstance(error, InterchangeLostError)
-    assert f"no port from {port} to {port} is free" in str(error)
+    assert f"No port from {port} to {port} is free" in str(error)
 
 
 def test_beyond_loopback_the_line_is_encrypted_and_works(tmp_path):
