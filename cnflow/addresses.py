@@ -1,4 +1,4 @@
-"""Where this machine can be reached. Asks nobody outside it, but for `address_by_query` at an address that is given."""
+"""Addresses of this machine. Sends nothing to other machines, except `address_by_query`, which the user calls."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LOOPBACK = "127.0.0.1"
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 _HOST_AND_PORT = re.compile(r"(\[(?P<ipv6>[^\[\]\s]*:[^\[\]\s]*)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65535
-_LONGEST_ANSWER = 100
-"""Bytes; an IPv6 address is written in 45 at most."""
+_MAX_ANSWER = 100
+"""Bytes; the text of an IPv6 address has 45 at most."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody outside this machine can reach *host*."""
+    """True if *host* is an address that only this machine can reach."""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def is_ip(host: str) -> bool:
-    """Whether *host* is an IPv4 or IPv6 address, and not a name."""
+    """True if *host* is an IPv4 or IPv6 address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -42,7 +42,7 @@ def is_ip(host: str) -> bool:
 
 
 def is_own(host: str) -> bool:
-    """Whether *host* is an address of this machine, that one can listen on."""
+    """True if *host* is an address of this machine, on which a socket can listen."""
     try:
         with _tcp_socket_to(host) as probe:
             probe.bind((host, 0))
@@ -52,20 +52,20 @@ def is_own(host: str) -> bool:
 
 
 def in_url(host: str) -> str:
-    """*host* as it stands before a port: an IPv6 address in brackets."""
+    """*host* as written before a port: an IPv6 address is put in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def tcp_url(address: str, port: int | str | None = None) -> str:
-    """``tcp://ADDRESS:PORT``, an IPv6 address in brackets then; ``tcp://ADDRESS`` without a port."""
+    """``tcp://ADDRESS:PORT``, with brackets around an IPv6 address; ``tcp://ADDRESS`` without a port."""
     return f"tcp://{in_url(address)}:{port}" if port else f"tcp://{address}"
 
 
 def host_and_port(text: str) -> tuple[str, int]:
-    """``"HOST:PORT"`` or ``"[IPV6]:PORT"``, taken apart.
+    """Parse ``"HOST:PORT"`` or ``"[IPV6]:PORT"``.
 
     Raises:
-        ValueError: it is neither; the message says what is.
+        ValueError: *text* is neither; the message shows both forms.
     """
     found = _HOST_AND_PORT.fullmatch(text.strip())
     if found is None or not 0 < int(found["port"]) <= _LAST_PORT:
@@ -74,10 +74,10 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 
 def address_by_route() -> str:
-    """The address from which this machine would send to the outside; nothing is sent.
+    """Return the address from which this machine would send to the internet; nothing is sent.
 
     Raises:
-        OSError: there is no route to the outside.
+        OSError: there is no such route.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): belongs to nobody
@@ -85,7 +85,7 @@ def address_by_route() -> str:
 
 
 def address_by_hostname() -> str:
-    """The address that this machine's own name stands for.
+    """Return the address of this machine's host name.
 
     Raises:
         OSError: the name has no address.
@@ -94,7 +94,7 @@ def address_by_hostname() -> str:
 
 
 def address_by_interface(ifname: str) -> str:
-    """The IPv4 address of a network interface, such as ``eth0``.
+    """Return the IPv4 address of a network interface, such as ``eth0``.
 
     Raises:
         OSError: there is no such interface, or it has no IPv4 address.
@@ -106,63 +106,66 @@ def address_by_interface(ifname: str) -> str:
 
 
 def address_by_query(timeout: float = 30.0, *, url: str = "") -> str:
-    """The address by which a web service sees this machine: that of the way out, where there is one in between.
+    """Ask a web service for the public address of this machine; behind a gateway, that of the gateway.
 
     Args:
-        timeout: seconds to wait for it.
-        url: the service's own; it answers with the address and nothing else.
+        timeout: seconds to wait for the answer.
+        url: of a service that answers with the address alone.
 
     Raises:
-        ConfigurationError: no *url* is given, or what it answers is no address.
-        OSError: it does not answer.
+        ConfigurationError: no *url* is given, or the answer is no address.
+        OSError: the service does not answer.
     """
     if not url.startswith(("http://", "https://")):
-        named = f"{url!r} is none" if url else "cnflow asks none of its own accord"
+        problem = f"{url!r} is no URL of one" if url else "cnflow has no default for it"
         raise ConfigurationError(
-            f"address_by_query() needs the web service to ask: {named}. Write address_by_query(url='https://...'), "
-            "or take address_by_route(), address_by_hostname() or address_by_interface('eth0'), which ask nobody."
+            f"address_by_query() needs the URL of a web service: {problem}. Write address_by_query(url='https://...'), "
+            "or use address_by_route(), address_by_hostname() or address_by_interface('eth0'), which need no service."
         )
-    import urllib.request  # noqa: PLC0415 - slow to import, and workers never ask
+    import urllib.request  # noqa: PLC0415 - slow to import, and workers never need it
 
-    with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 - the user's own, and http
-        said = answer.read(_LONGEST_ANSWER).decode("ascii", "replace").strip()
-    if not is_ip(said):
-        raise ConfigurationError(f"{url} answers {said!r}, which is no address. Name one that answers with that alone.")
-    return str(said)
+    with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 - http, and the user's own URL
+        text = answer.read(_MAX_ANSWER).decode("ascii", "replace").strip()
+    if not is_ip(text):
+        raise ConfigurationError(f"{url} answers {text!r}, which is no address. Use one that answers with an address.")
+    return str(text)
 
 
 def get_all_addresses() -> set[str]:
-    """Every IPv4 address under which this machine might be reached, loopback too."""
+    """Return all IPv4 addresses of this machine, loopback included."""
     return {*addresses_of_interfaces(), *addresses_of_this_machine()}
 
 
 def get_any_address() -> str:
-    """The likeliest address under which this machine can be reached; loopback when it has no other."""
+    """Return the likeliest address of this machine for others; loopback if it has no other."""
     return addresses_of_this_machine()[0]
 
 
 def addresses_of_interfaces() -> list[str]:
-    """The IPv4 address of every interface that has one, in the kernel's order, loopback too."""
+    """Return the IPv4 address of each interface that has one, in the kernel's order, loopback included."""
     found = []
     for _, name in socket.if_nameindex():
-        with contextlib.suppress(OSError):  # one without an IPv4 address
+        with contextlib.suppress(OSError):  # an interface without an IPv4 address
             found.append(address_by_interface(name))
     return list(dict.fromkeys(found))
 
 
 def addresses_of_this_machine() -> list[str]:
-    """Every address under which this machine might be reached, likeliest first, loopback last."""
+    """Return the addresses of this machine by route and by host name, likeliest first, loopback last."""
     found: list[str] = []
     for find in (address_by_route, address_by_hostname):
         try:
             found.append(find())
         except OSError:
-            continue  # a machine without a route or a resolvable name is an ordinary laptop
+            continue  # an ordinary laptop has no route, or no name that resolves
     return [*dict.fromkeys(a for a in found if not is_loopback(a)), LOOPBACK]
 
 
 def first_reachable(hosts: Sequence[str], port: int, timeout: Seconds) -> str | None:
-    """The first of *hosts* to accept a TCP connection on *port*, all tried at once; None when none did in time."""
+    """Return the first of *hosts* that accepts a TCP connection on *port*; None if none does within *timeout* seconds.
+
+    All are tried at once.
+    """
     deadline = time.monotonic() + timeout
     with selectors.DefaultSelector() as waiting:
         for host in hosts:
@@ -173,7 +176,7 @@ def first_reachable(hosts: Sequence[str], port: int, timeout: Seconds) -> str | 
             attempt.setblocking(False)
             try:
                 attempt.connect_ex((host, port))
-            except socket.gaierror:  # a name that is not known here, such as one that only some engines define
+            except socket.gaierror:  # the name does not resolve here, as one that only some engines define
                 attempt.close()
                 continue
             waiting.register(attempt, selectors.EVENT_WRITE, host)

@@ -1,4 +1,4 @@
-"""Parts of sentences that errors are made of."""
+"""Builds parts of messages: names, durations, sizes, suggestions. No I/O."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` with the known name that is nearest to *name*, or nothing when none is near."""
+    """``" Did you mean 'x'?"`` with the known name nearest to *name*; empty if none is near."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def shortened(names: list[str], ends: int = 3) -> list[str]:
-    """*names*, those in the middle of a long list counted instead of told."""
+def elide_middle(names: list[str], ends: int = 3) -> list[str]:
+    """*names*; of a long list the first and last *ends*, with the number of those left out between them."""
     left_out = len(names) - 2 * ends
     return names if left_out <= 1 else [*names[:ends], f"... {left_out} more ...", *names[-ends:]]
 
 
 def in_a_sentence(name: str) -> str:
-    """*name* as it stands inside a sentence: ``task 3 (sort)``."""
+    """*name* with a lower-case first letter, for the middle of a sentence: ``task 3 (sort)``."""
     return name[:1].lower() + name[1:]
 
 
@@ -45,7 +45,7 @@ def amount_of_memory(size: float) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """``ValueError: too long``; of an error without a text its class alone."""
+    """``ValueError: too long``; the class alone if the error has no text."""
     try:
         text = str(error)
     except Exception as broken:  # noqa: BLE001 - a user's class may fail in any way
@@ -53,8 +53,8 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def under(title: str, text: str) -> str:
-    """*text*, indented, under *title*, beginning with a new line; nothing where there is no text."""
+def indent_under(title: str, text: str) -> str:
+    """*text*, indented below *title*, after a line break; empty if *text* is."""
     lines = text.strip("\n").splitlines()
     return "\n".join([f"\n{title}", *(f"    {line}" for line in lines)]) if lines else ""
 

@@ -1,4 +1,4 @@
-"""Units are types or part of a name; nothing is a bare number."""
+"""Types and constants for units."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from typing import NewType, Union
 
 Seconds = NewType("Seconds", float)
-"""On a monotonic clock where it is a moment, plain where it is a length of time."""
+"""A length of time, or a time of a monotonic clock."""
 
 GIB = 1024**3
-"""Bytes."""
+"""Bytes in a gibibyte."""
 
 _PERIOD_UNITS = (3600, 60, 1)
 
 
 def seconds_of_period(period: Union[str, float]) -> float:
-    """Seconds in *period*: ``"HH:MM:SS"``, or a number of seconds.
+    """Parse *period*, ``"HH:MM:SS"`` or a number of seconds; return seconds.
 
     Raises:
-        ValueError: it is neither, or not longer than nothing; the message says what is.
+        ValueError: *period* is neither, or not above 0; the message shows an example.
     """
     seconds: float
     if isinstance(period, str):

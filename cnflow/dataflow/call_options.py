@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnflow.dataflow.dependencies import fill_results
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import ConfigurationError
-from cnflow.model.file import File, outputs_of
+from cnflow.model.file import File, clean_files
 from cnflow.model.resources import Resources
 from cnflow.model.task import RunOptions, TaskToRun
 
@@ -231,7 +231,7 @@ def _wrong_type(app: str, name: str, wanted: str, value: object) -> Configuratio
 
 
 def _parse_outputs(outputs: Any, *, keep_local_path: bool) -> list[File]:  # noqa: ANN401 - checked here
-    files = outputs_of(outputs)
+    files = clean_files(outputs)
     if keep_local_path:
         for file, original in zip(files, outputs, strict=True):
             file.local_path = getattr(original, "local_path", None)

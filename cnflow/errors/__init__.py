@@ -1,41 +1,41 @@
-"""Everything that cnflow raises, one class per reaction of the reader.
+"""Exceptions of cnflow: one class per reaction of the user.
 
 CnflowError
-├── ConfigurationError            mend the configuration or the call
+├── ConfigurationError            correct the configuration or the call
 │   ├── NoDataFlowKernelError     call cnflow.load() first
 │   ├── AlreadyLoadedError        end the run that is loaded first
-│   ├── UnknownNameError          mend the name; the nearest known one is offered
+│   ├── UnknownNameError          correct the name; the nearest known one is suggested
 │   ├── MissingExtraError         install the extra that the message names
-│   ├── NotCoveredError           do without the name of another system's that is not here
+│   ├── NotCoveredError           avoid the name of another system that cnflow does not have
 │   ├── ZipAuthorityError         write zip:/path/to.zip/name, without a host
-│   ├── MemoKeyError              tell how the named argument is to be compared
+│   ├── MemoKeyError              register how the named argument is compared
 │   ├── BadCheckpoint             name another file, or leave it out
-│   └── TaskDoesNotFitError       ask for less, or for blocks with larger nodes
-├── PropagatedError               look at the root cause, it is another task
-│   ├── DependencyError           a task that this one waits for failed
+│   └── TaskDoesNotFitError       request less, or blocks with larger nodes
+├── PropagatedError               look at the root cause, an error of another task
+│   ├── DependencyError           a task that this one depends on failed
 │   └── JoinError                 a task that this join app returned failed
-├── SerializationError            change what is passed or returned
+├── SerializationError            change the arguments or the result
 ├── AppFailedError                look at the app's own code
 │   ├── AppTimeout                it ran longer than its walltime
 │   ├── BadStdStreamFile          a file for its output cannot be opened
-│   ├── MissingOutputs            it ran, but did not make every file that it promised
-│   ├── JoinAppNoFuture           the join app returned something else than futures
-│   ├── BashExitFailure           the shell command exited non-zero
+│   ├── MissingOutputs            it ran, but did not create all of its output files
+│   ├── JoinAppNoFuture           the join app returned no futures
+│   ├── BashExitFailure           the shell command exited with a code other than 0
 │   ├── BashAppNoReturn           the bash app returned no command line
 │   └── RemoteError               an exception whose class exists only in the image
-├── InfrastructureError           the task may be run again as it is
-│   ├── WorkerLost                the worker process died under the task
-│   ├── ManagerLost               the node or its manager went silent
-│   ├── TaskCutOff                its block was about to end
+├── InfrastructureError           run the task again, unchanged
+│   ├── WorkerLost                the worker process ended while it ran the task
+│   ├── ManagerLost               the manager, or its node, stopped responding
+│   ├── TaskCutOff                the task's block was about to end
 │   ├── InterchangeLostError      the interchange process died
 │   └── ExecutorClosedError       the run ended before the task did
 ├── StagingError                  look at the file's URL, its server or its archive
 ├── PythonMismatchError           use an image with the driver's Python, or the reverse
 ├── BlockError                    look at the provider: it could not start or keep a block
-│   ├── ProviderBusyError         transient; nothing was started
+│   ├── ProviderBusyError         temporary; nothing was started
 │   └── BlockRejectedError        permanent; nothing was started
 │       ├── ImageNotFoundError    build, pull or correct the image
-│       └── ImageUnusableError    the image lacks what a worker needs
+│       └── ImageUnusableError    use an image with a supported Python
 └── CapsuleError                  the capsule for this kind of image could not be made
 """
 

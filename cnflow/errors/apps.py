@@ -1,26 +1,29 @@
-"""What goes wrong in the user's own code, or with what he passes."""
+"""Errors of the user's own code, and of the values that it passes and returns."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.text import under
+from cnflow.text import indent_under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 class SerializationError(CnflowError):
-    """An argument, a function or a result cannot be pickled or unpickled; the message names it."""
+    """An argument, a function or a result cannot be pickled or unpickled; the message names it.
+
+    Pass or return another type, or make this one picklable.
+    """
 
 
 class AppFailedError(CnflowError):
-    """The app ran and failed by its own doing."""
+    """The app ran and failed because of its own code; correct that code, or its input."""
 
 
-class AppTimeout(AppFailedError):  # noqa: N818 - the reference's public name
-    """The app ran longer than its walltime, and was stopped."""
+class AppTimeout(AppFailedError):  # noqa: N818 - a public name of Parsl
+    """The app ran longer than its walltime and was stopped; raise the walltime, or give the app less to do."""
 
     def __init__(self, app_name: str, walltime: float) -> None:
         self.app_name = app_name
@@ -31,12 +34,12 @@ class AppTimeout(AppFailedError):  # noqa: N818 - the reference's public name
         return f"{self.app_name} ran longer than its walltime of {self.walltime:g} s and was stopped."
 
 
-class BadStdStreamFile(AppFailedError):  # noqa: N818 - the reference's public name
-    """A file for the app's stdout or stderr cannot be opened; the message names stream and path."""
+class BadStdStreamFile(AppFailedError):  # noqa: N818 - a public name of Parsl
+    """A file for the app's stdout or stderr cannot be opened; correct the path that the message names."""
 
 
-class MissingOutputs(AppFailedError):  # noqa: N818 - the reference's public name
-    """The app ran, but files that it promised as outputs are not there."""
+class MissingOutputs(AppFailedError):  # noqa: N818 - a public name of Parsl
+    """The app ran, but did not create all files in its ``outputs``; correct the app, or its ``outputs``."""
 
     def __init__(self, app_name: str, outputs: Sequence[object]) -> None:
         self.app_name = app_name
@@ -45,15 +48,22 @@ class MissingOutputs(AppFailedError):  # noqa: N818 - the reference's public nam
 
     def __str__(self) -> str:
         names = ", ".join(str(output) for output in self.outputs)
-        return f"{self.app_name} ran, but did not make {names}. Its outputs= name files that it must write."
+        return f"{self.app_name} ran, but did not create {names}. An app must write every file that its outputs= name."
 
 
 class JoinAppNoFuture(AppFailedError, TypeError):  # noqa: N818 - as its neighbours
-    """A join app returned something that holds no future; also a TypeError, which is what the reference raises."""
+    """A join app returned a value without futures; return the future of a task, or a list or dict of futures.
+
+    Also a TypeError, which Parsl raises.
+    """
 
 
-class BashExitFailure(AppFailedError):  # noqa: N818 - the reference's public name
-    """A bash app's command exited with another code than 0."""
+class BashExitFailure(AppFailedError):  # noqa: N818 - a public name of Parsl
+    """A bash app's command exited with a code other than 0; read the last lines of its stderr in the message.
+
+    Attributes:
+        exitcode: as `subprocess.Popen.returncode`; negative is a signal.
+    """
 
     def __init__(self, app_name: str, exitcode: int, command: str = "", stderr_tail: str = "") -> None:
         self.app_name = app_name
@@ -63,21 +73,25 @@ class BashExitFailure(AppFailedError):  # noqa: N818 - the reference's public na
         super().__init__(app_name, exitcode, command, stderr_tail)
 
     def __str__(self) -> str:
-        what = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
-        said = under("The last lines of its stderr:", self.stderr_tail)
-        return f"bash_app {self.app_name} {what}. Its command was:\n    {self.command}{said}"
+        how = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
+        output = indent_under("The last lines of its stderr:", self.stderr_tail)
+        return f"bash_app {self.app_name} {how}. Its command was:\n    {self.command}{output}"
 
 
 AppFailure = BashExitFailure
-"""Its name in older versions of the reference."""
+"""Name of `BashExitFailure` in older versions of Parsl."""
 
 
-class BashAppNoReturn(AppFailedError):  # noqa: N818 - the reference's public name
-    """A bash app's function returned something else than a command line."""
+class BashAppNoReturn(AppFailedError):  # noqa: N818 - a public name of Parsl
+    """A bash app's function returned no string; return the command line."""
 
 
 class RemoteError(AppFailedError):
-    """The app raised an exception whose class cannot be loaded here; carries its name, message and traceback."""
+    """The app raised an exception whose class cannot be loaded in the driver.
+
+    Holds the name, message and traceback of that exception; install its package beside cnflow to receive the exception
+    itself.
+    """
 
     def __init__(self, type_name: str, message: str, traceback_text: str) -> None:
         self.type_name = type_name
@@ -86,4 +100,4 @@ class RemoteError(AppFailedError):
         super().__init__(type_name, message, traceback_text)
 
     def __str__(self) -> str:
-        return f"{self.traceback_text}\n{self.type_name} cannot be loaded in the driver; this stands for it."
+        return f"{self.traceback_text}\n{self.type_name} cannot be loaded in the driver; this RemoteError replaces it."

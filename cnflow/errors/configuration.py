@@ -1,4 +1,4 @@
-"""What is wrong before anything is started."""
+"""Errors of the configuration or of a call, found before anything is started."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 class CnflowError(Exception):
-    """Every error of cnflow's own; a user's exception is passed on as it is."""
+    """Base class of all errors of cnflow. Exceptions of the user's code are passed on unchanged."""
 
 
 class ConfigurationError(CnflowError):
-    """The configuration or a call contradicts what cnflow knows; nothing was started."""
+    """An option or an argument is wrong; nothing was started. Correct what the message names."""
 
 
 class NoDataFlowKernelError(ConfigurationError):
-    """An app was called, or the DFK asked for, while nothing is loaded."""
+    """An app was called, or `cnflow.dfk` used, while no run is loaded; call `cnflow.load` first."""
 
 
 class AlreadyLoadedError(ConfigurationError):
-    """`load` was called while a run is loaded."""
+    """`cnflow.load` was called while a run is loaded; end that one with `cnflow.clear` or its ``with`` block."""
 
 
 class UnknownNameError(ConfigurationError):
-    """A name that is not known; says which ones are, and which is nearest."""
+    """A name is unknown; choose one of those that the message lists."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         self.what = what
@@ -41,7 +41,7 @@ class UnknownNameError(ConfigurationError):
 
 
 class MissingExtraError(ConfigurationError):
-    """A backend's packages are not installed."""
+    """Packages that a backend needs are not installed; run the command in the message."""
 
     def __init__(self, what: str, extra: str) -> None:
         self.what = what
@@ -53,7 +53,10 @@ class MissingExtraError(ConfigurationError):
 
 
 class NotCoveredError(ConfigurationError, ImportError):
-    """A script written for another system uses a name of it that cnflow has nothing for; an ImportError, too."""
+    """A script for another system uses one of its names that cnflow does not have; use the replacement in the message.
+
+    Also an ImportError.
+    """
 
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
@@ -65,18 +68,18 @@ class NotCoveredError(ConfigurationError, ImportError):
 
 
 class ZipAuthorityError(ConfigurationError):
-    """A ``zip:`` URL begins with a host; archives are files that are opened by their path."""
+    """A ``zip:`` URL begins with a host, but archives are opened by their path; write ``zip:/path/to.zip/name``."""
 
 
 class MemoKeyError(ConfigurationError, ValueError):
-    """An argument of an app with ``cache=True`` is of a type that cannot be compared; points to `id_for_memo`.
+    """An argument of an app with ``cache=True`` has a type that cannot be compared; register it with `id_for_memo`.
 
-    Also a ValueError, which is what the reference raises here.
+    Also a ValueError, which Parsl raises.
     """
 
 
-class BadCheckpoint(ConfigurationError):  # noqa: N818 - the reference's public name
-    """A file given as a checkpoint is none, or is damaged; the message names it and says what was found."""
+class BadCheckpoint(ConfigurationError):  # noqa: N818 - a public name of Parsl
+    """A checkpoint file is damaged, or is no checkpoint; leave it out, or restore it from a copy."""
 
     def __init__(self, path: str, found: str) -> None:
         self.path = path
@@ -89,4 +92,4 @@ class BadCheckpoint(ConfigurationError):  # noqa: N818 - the reference's public 
 
 
 class TaskDoesNotFitError(ConfigurationError):
-    """The task asks for more than any node has; nothing was run. Tells what the nodes have."""
+    """The task requests more than any node has, and was not run; request at most what the message lists."""

@@ -1,4 +1,4 @@
-"""What goes wrong under the tasks: workers, nodes, blocks, images."""
+"""Errors of the infrastructure below the tasks: workers, nodes, blocks, images."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import functools
 from typing import Any
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.text import signal_name, under
+from cnflow.text import indent_under, signal_name
 
 
 class InfrastructureError(CnflowError):
-    """Something under the task failed, not the task."""
+    """The infrastructure below the task failed, not the task; it may be run again, unchanged."""
 
 
-class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public name
-    """The worker process ended under the task; *exitcode* is as `subprocess.Popen.returncode`: negative is a signal."""
+class WorkerLost(InfrastructureError):  # noqa: N818 - a public name of Parsl
+    """The worker process ended while it ran the task; read its last lines in the message.
+
+    Attributes:
+        exitcode: as `subprocess.Popen.returncode`; negative is a signal.
+        cause: explanation from outside the process, such as lack of memory; empty if there is none.
+    """
 
     def __init__(self, task: str, where: str, exitcode: int, stderr_tail: str = "", cause: str = "") -> None:
         self.task = task
@@ -30,17 +35,21 @@ class WorkerLost(InfrastructureError):  # noqa: N818 - the reference's public na
             if self.exitcode >= 0
             else f"was killed by {signal_name(-self.exitcode)}"
         )
-        said = under("The last lines of its stderr:", self.stderr_tail)
+        output = indent_under("The last lines of its stderr:", self.stderr_tail)
         why = f", {self.cause}" if self.cause else ""
-        return f"{self.task} ended its worker, which {how}{why} ({self.where}).{said}"
+        return f"{self.task} ended its worker, which {how}{why} ({self.where}).{output}"
 
 
-class ManagerLost(InfrastructureError):  # noqa: N818 - the reference's public name
-    """The manager that held the task went silent or was stopped."""
+class ManagerLost(InfrastructureError):  # noqa: N818 - a public name of Parsl
+    """The manager that held the task stopped responding or was stopped; look at its node and its block's log."""
 
 
 class TaskCutOff(InfrastructureError):  # noqa: N818 - as its neighbours
-    """Its block was about to end, by its walltime or since it was told to; *ran* is whether the task had begun."""
+    """The task's block was about to end, by its walltime or by a signal; use longer blocks, or shorter tasks.
+
+    Attributes:
+        ran: True if the task had started.
+    """
 
     def __init__(self, task: str, where: str, *, ran: bool = True) -> None:
         self.task = task
@@ -49,7 +58,7 @@ class TaskCutOff(InfrastructureError):  # noqa: N818 - as its neighbours
         super().__init__(task, where)
 
     def __str__(self) -> str:
-        how = "was cut off" if self.ran else "was handed back before it was begun"
+        how = "was cut off" if self.ran else "was returned before it started"
         return f"{self.task} {how}: the manager had to end ({self.where})."
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -57,40 +66,43 @@ class TaskCutOff(InfrastructureError):  # noqa: N818 - as its neighbours
 
 
 class InterchangeLostError(InfrastructureError):
-    """The interchange process died; what it held is not known."""
+    """The interchange process died and the state of its tasks is unknown; read ``interchange.log``."""
 
 
 class ExecutorClosedError(InfrastructureError):
-    """The run was ended before the task was."""
+    """The run ended before the task did; wait for the tasks before the end of the run."""
 
 
 class StagingError(CnflowError):
-    """A file could not be brought to its task or taken away from it; names the file and what its server said."""
+    """A file could not be staged in or out; look at the URL, server or archive that the message names."""
 
 
 class PythonMismatchError(CnflowError):
-    """Code pickled on one minor version of Python would have to run on another; it was not tried."""
+    """Code was pickled by another minor version of Python than the one that would run it; the task was not run.
+
+    Use an image with the driver's Python, or the reverse.
+    """
 
 
 class BlockError(CnflowError):
-    """A provider could not start a block or keep it running; quotes the provider's own words."""
+    """A provider could not start a block or keep it running; read the provider's own message, which is quoted."""
 
 
 class ProviderBusyError(BlockError):
-    """Transient: the provider has no room or does not answer now; nothing was started."""
+    """The provider has no capacity, or does not answer; temporary, nothing was started. Try again later."""
 
 
 class BlockRejectedError(BlockError):
-    """Permanent: the provider refuses this block as it is asked for; nothing was started."""
+    """The provider refuses the block; permanent, nothing was started. Correct the provider's options."""
 
 
 class ImageNotFoundError(BlockRejectedError):
-    """The image is neither here nor to be pulled."""
+    """The image does not exist here and cannot be pulled; build it, pull it or correct its name."""
 
 
 class ImageUnusableError(BlockRejectedError):
-    """The image has no Python, or one that no capsule can be made for; says what was found."""
+    """The image has no Python, or one that is not supported; use an image with a supported Python."""
 
 
 class CapsuleError(CnflowError):
-    """The manager's packages for this kind of image could not be gathered."""
+    """The packages of a capsule could not be collected or stored; follow the advice in the message."""

@@ -1,20 +1,23 @@
-"""One task failed because of another."""
+"""Errors of a task that come from another task."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.text import describe_error, in_a_sentence, shortened
+from cnflow.text import describe_error, elide_middle, in_a_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 class PropagatedError(CnflowError):
-    """A task failed because another did.
+    """A task failed because another one did; look at the root cause.
 
-    ``__cause__`` is the exception that began it all, so that a long chain prints once; `failed_by` is the next one.
+    Attributes:
+        failed_by: the exception of the next task in the chain. ``__cause__`` is the root cause instead, so that a long
+            chain is printed once.
+        others: further failures, each with the title of its task.
     """
 
     def __init__(
@@ -29,19 +32,19 @@ class PropagatedError(CnflowError):
 
     @property
     def dependent_exceptions_tids(self) -> list[tuple[BaseException, str]]:
-        """Each failure that is known to have led here, with the name of its task; the reference's name for it."""
+        """Exceptions of the next tasks in the chain, each with the title of its task; a public name of Parsl."""
         return [(error, in_a_sentence(name)) for error, name in [(self.failed_by, self.failed), *self.others]]
 
     @property
     def root_cause(self) -> BaseException:
-        """The exception that began it all; never a PropagatedError."""
+        """First exception of the chain; never a PropagatedError."""
         cause: BaseException = self
         while isinstance(cause, PropagatedError):
             cause = cause.failed_by
         return cause
 
     def chain(self) -> list[str]:
-        """Tasks from the root cause's to this one."""
+        """Titles of the tasks from that of the root cause to this one."""
         tasks = [self.task]
         error: BaseException = self
         while isinstance(error, PropagatedError):
@@ -51,20 +54,20 @@ class PropagatedError(CnflowError):
 
     def __str__(self) -> str:
         reason = describe_error(self.root_cause)
-        tasks = " -> ".join(map(in_a_sentence, shortened(self.chain())))
+        tasks = " -> ".join(map(in_a_sentence, elide_middle(self.chain())))
         more = f"\n  Failed too: {', '.join(in_a_sentence(name) for _, name in self.others)}" if self.others else ""
         return f"Root cause: {reason}\n  {tasks}{more}"
 
 
 class DependencyError(PropagatedError):
-    """A task was not run because one that it depends on failed or was cancelled."""
+    """A task was not run because a task that it depends on failed or was cancelled; look at the root cause."""
 
     def __str__(self) -> str:
         return f"{self.task} was not run. {super().__str__()}"
 
 
 class JoinError(PropagatedError):
-    """A join app failed because a task that it returned did."""
+    """A join app failed because a task that it returned failed; look at the root cause."""
 
     def __str__(self) -> str:
-        return f"{self.task} failed with what it returned. {super().__str__()}"
+        return f"{self.task} failed with a task that it returned. {super().__str__()}"

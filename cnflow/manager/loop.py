@@ -171,7 +171,7 @@ class Loop:
         logger.warning("the interchange was restarted; registering again")
         self._send_results()  # ended tasks are no longer among those held
         self._interchange.send([msg.encode(msg.Done(0, self._sent.values()))])
-        self._register(tuple(self._state.held_tasks()))
+        self._register(tuple(self._state.task_ids()))
         if self._shutdown.stage is not Stage.WORKING:
             self._interchange.send([msg.encode(msg.Draining(self._shutdown.stage.name.lower()))])
         self._window = -1  # the new interchange does not know it
@@ -292,7 +292,7 @@ class Loop:
         stage = self._shutdown.poll(now)
         if stage is None:
             return
-        logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.held_tasks()))
+        logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.task_ids()))
         self._interchange.send([msg.encode(msg.Draining(stage.name.lower()))])
         if stage is Stage.DRAINING:
             self._state.on_drain()

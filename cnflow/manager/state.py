@@ -110,7 +110,7 @@ class Manager:
         results, self._results = self._results, []
         return results
 
-    def held_tasks(self) -> list[TaskId]:
+    def task_ids(self) -> list[TaskId]:
         """Ids of the tasks that are queued or with a worker."""
         parcels = [
             *self._queue,
@@ -127,7 +127,7 @@ class Manager:
         return WorkerRank(-1), 0.0
 
     def is_idle(self, rank: WorkerRank) -> bool:
-        """Whether this worker has no task."""
+        """True if this worker has no task."""
         return not self._workers[rank].tasks
 
     def visible_accelerators(self, rank: WorkerRank) -> Sequence[int]:
@@ -158,7 +158,7 @@ class Manager:
 
     @property
     def is_drained(self) -> bool:
-        """Whether `on_drain` was called and every result was taken."""
+        """True once `on_drain` was called and every result was taken."""
         busy = self._queue or self._reserved or self._results or any(worker.tasks for worker in self._workers.values())
         return self._is_draining and not busy
 

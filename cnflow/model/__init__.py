@@ -1,4 +1,4 @@
-"""Nouns that several layers share; values only, no behaviour that reaches outside.
+"""Values that several layers share: tasks, files, resources, blocks, settings of processes. No I/O.
 
-Written for Python 3.9: part of it travels in the capsule.
+Written for Python 3.9: part of the package is in the capsule.
 """

@@ -1,18 +1,18 @@
-"""`File`: a file by its place, wherever that is.
+"""`File`: a file by its URL or path, on this machine or elsewhere.
 
-Text is a URL if it begins with ``file:``, or with a scheme and ``:/``; all other text, and every `os.PathLike`, is a
-path and is taken letter by letter. So ``run:1.txt``, ``a?b`` and ``100%`` are names of files.
+A text is a URL if it begins with ``file:``, or with a scheme and ``:/``; any other text, and every `os.PathLike`, is a
+path, without special characters: ``run:1.txt``, ``a?b`` and ``100%`` are names of files.
 
-The path of a ``file:`` URL is percent-decoded (RFC 8089), so that what `pathlib.Path.as_uri` makes is understood; it
-has no query and no fragment: ``?`` and ``#`` belong to the name. URLs of other schemes go to servers as they were
-written, so their path is not decoded.
+The path of a ``file:`` URL is percent-decoded (RFC 8089), as `pathlib.Path.as_uri` encodes it; it has no query and no
+fragment: ``?`` and ``#`` belong to the name. URLs of other schemes are sent to servers as written, so their path is not
+decoded.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from cnflow.errors import ConfigurationError
 
@@ -32,19 +32,19 @@ class _Parts(NamedTuple):
 
 
 class File:
-    """A file by its URL, and where a copy of it lies once it was staged.
+    """A file by its URL, and the path of its copy once it is staged.
 
-    A value: equal when the URLs mean the same file; where the copy lies does not count. A path and the ``file:`` URL
-    that means it are equal; a relative path and an absolute one are not.
+    Two are equal if their URLs mean the same file, wherever their copies are. A path equals the ``file:`` URL of it; a
+    relative path does not equal an absolute one.
 
     Args:
-        url: URL or path, see above; a relative path is relative to where it is opened.
+        url: URL or path, see the module; a relative path is relative to the folder of the process that opens it.
 
     Attributes:
-        local_path: path of the copy where the task sees it; None while there is none. Set by a staging.
+        local_path: path of the copy, as the task sees it; None while there is none. Set by a staging.
 
     Raises:
-        ConfigurationError: *url* is of another type, or names no file.
+        ConfigurationError: *url* has another type, or names no file.
     """
 
     __slots__ = ("_parts", "local_path")
@@ -55,22 +55,22 @@ class File:
 
     @property
     def url(self) -> str:
-        """As it was given; ``File(file.url) == file``."""
+        """The URL or path, as passed in; ``File(file.url) == file``."""
         return self._parts.url
 
     @property
     def scheme(self) -> str:
-        """In lower case; ``file`` for a path."""
+        """Scheme of the URL in lower case; ``file`` for a path."""
         return self._parts.scheme
 
     @property
     def netloc(self) -> str:
-        """Host, with what else stands between ``//`` and the path; empty for a path."""
+        """Text between ``//`` and the path: user, host and port; empty for a path."""
         return self._parts.netloc
 
     @property
     def path(self) -> str:
-        """The path alone: for ``file:`` as one opens it, for others as the URL writes it."""
+        """Path of the URL: decoded for ``file:``, as written for other schemes."""
         return self._parts.path
 
     @property
@@ -80,26 +80,26 @@ class File:
 
     @property
     def filepath(self) -> str:
-        """Path to open it by: that of the copy, or its own for ``file:``.
+        """Path to open: that of the copy, or the file's own for ``file:``.
 
         Raises:
-            ConfigurationError: it is elsewhere and was not staged.
+            ConfigurationError: the file is elsewhere and was not staged.
         """
         found = self._place()
         if found is None:
             raise ConfigurationError(
                 f"{self.url} has no path here, since it was not staged. Pass it to an app, as an argument or in "
-                "inputs=, and use it inside the app.",
+                "inputs=, and open it inside the app.",
             )
         return found
 
     @property
     def is_here(self) -> bool:
-        """Whether it has a path to open it by; says nothing of whether there is something at that path."""
+        """True if `filepath` has a path; that path may not exist."""
         return self._place() is not None
 
     def cleancopy(self) -> File:
-        """The same file as if it had never been staged."""
+        """The same file without the path of a copy."""
         return type(self)(self.url)
 
     def _place(self) -> str | None:
@@ -136,15 +136,18 @@ class File:
 
 
 FileLike = Union[File, str, "os.PathLike[str]"]
-"""What stands for a file wherever one is asked for."""
+"""Types that are accepted as a file."""
 
 
-def outputs_of(values: Iterable[FileLike] | None, name: str = "outputs") -> list[File]:
-    """A new list with a clean `File` for each of *values*; *values* is left as it is, None is an empty list.
+def clean_files(values: Iterable[FileLike] | None, name: str = "outputs") -> list[File]:
+    """Return a new list with a `File` without a copy for each of *values*; an empty list for None.
+
+    Args:
+        values: is not changed.
+        name: of the argument, for the error.
 
     Raises:
-        ConfigurationError: an element is neither File, str nor PathLike, or *values* is one itself; names the argument
-            *name*, and the position and type of the first bad element.
+        ConfigurationError: an element is neither File, str nor PathLike, or *values* is one itself.
     """
     if values is None:
         return []
@@ -160,17 +163,9 @@ def outputs_of(values: Iterable[FileLike] | None, name: str = "outputs") -> list
     return files
 
 
-def missing_outputs(files: Iterable[File], exists: Callable[[str], bool] = os.path.exists) -> list[File]:
-    """Those of *files* that have a path here and nothing at it; a link to nothing is missing too.
-
-    To be asked where the task ran: a path means something only there.
-    """
-    return [file for file in files if file.is_here and not exists(file.filepath)]
-
-
 def _parts_of(url: object) -> _Parts:
     if not isinstance(url, (str, os.PathLike)):
-        raise ConfigurationError(f"A File is made of a str or a PathLike, not of a {type(url).__name__}.")
+        raise ConfigurationError(f"A File is created from a str or a PathLike, not from a {type(url).__name__}.")
     parts = _split(url) if isinstance(url, str) else _path_parts(os.fsdecode(url))
     if (parts.scheme == "file" and not parts.path) or "\0" in parts.path:
         raise ConfigurationError(f"File({url!r}) names no file.")
@@ -180,7 +175,7 @@ def _parts_of(url: object) -> _Parts:
 def _split(text: str) -> _Parts:
     found = _FILE_URL.match(text)
     if found:
-        return _Parts(text, "file", found[1] or "", _decoded(found[2]))
+        return _Parts(text, "file", found[1] or "", _percent_decode(found[2]))
     found = _URL.match(text)
     if found:
         return _Parts(text, found[1].lower(), found[2] or "", found[3])
@@ -188,7 +183,7 @@ def _split(text: str) -> _Parts:
 
 
 def _path_parts(path: str) -> _Parts:
-    """Those of a path; its URL is the path itself unless that would be read as another one."""
+    """Parts of a path; its URL is the path itself, unless that would be parsed as a URL."""
     if _split(path).path == path and _split(path).scheme == "file":
         return _Parts(path, "file", "", path)
     from urllib.parse import quote  # noqa: PLC0415 - a worker starts without it
@@ -196,19 +191,19 @@ def _path_parts(path: str) -> _Parts:
     return _Parts(f"file:{quote(os.fsencode(path))}", "file", "", path)
 
 
-def _decoded(path: str) -> str:
+def _percent_decode(path: str) -> str:
     if "%" not in path:
         return path
     from urllib.parse import unquote  # noqa: PLC0415 - a worker starts without it
 
-    return unquote(path, errors="surrogateescape")  # as the file system's own names come
+    return unquote(path, errors="surrogateescape")  # as Python decodes names of the file system
 
 
 def _without_localhost(netloc: str) -> str:
     return "" if netloc.lower() == "localhost" else netloc
 
 
-def _restored(kind: type[File], url: str, local_path: str | None) -> File:
+def _restored(kind: type[File], url: str, local_path: str | None) -> File:  # its name is in the pickles of checkpoints
     file = kind(url)
     file.local_path = local_path
     return file

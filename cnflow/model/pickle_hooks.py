@@ -1,4 +1,4 @@
-"""What a pickle may name and a worker has to find; standard library only."""
+"""Functions that pickles name and workers must find. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Function = Callable[..., Any]
 
 
 def itself(value: Value) -> Value:
-    """*value*: an app pickles as the call of this on its function, so that inside a task it is the plain function."""
+    """Return *value*: an app pickles as a call of this with its function, and is the plain function inside a task."""
     return value
 
 
 def after_import(module: str, function: Function) -> Function:
-    """*function*, once *module* is imported: what a pickled function of such a script loads as."""
+    """Import *module* and return *function*; a `FunctionWithImport` is unpickled by this."""
     import_module(module)
     return function
 
 
-class Prepared:
-    """Stands for *function* in a pickle, and is loaded as that by `after_import`."""
+class FunctionWithImport:
+    """Pickles as *function*, whose unpickling imports *module* first."""
 
     def __init__(self, module: str, function: Function) -> None:
         self.module = module
@@ -32,9 +32,9 @@ class Prepared:
 
 
 prelude = ""
-"""Module that a worker imports before any function of this process; empty for none. A compatibility layer sets it."""
+"""Module that workers import before they load a function of this process. A compatibility layer sets it."""
 
 
-def prepared(function: Function) -> object:
-    """What to pickle in the place of *function*."""
-    return Prepared(prelude, function) if prelude else function
+def picklable(function: Function) -> object:
+    """Return the object to pickle in place of *function*: itself, or itself with the import of `prelude`."""
+    return FunctionWithImport(prelude, function) if prelude else function

@@ -1,4 +1,4 @@
-"""What a task needs of the node that runs it."""
+"""Resources that a task needs on its node. No I/O."""
 
 from __future__ import annotations
 
@@ -16,69 +16,69 @@ _UNITS = {
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{f"{letter}{end}": 1024**power for power, letter in enumerate("kmgt", 1) for end in ("", "ib")},
 }
-"""As in common use: ``MB`` is a million bytes, ``MiB`` is 2**20 of them, and so is the ``M`` of batch systems."""
+"""Factors in bytes: ``MB`` is a million, ``MiB`` is 2**20, and so is the ``M`` of batch systems."""
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
 
 
 class Resources(NamedTuple):
-    """What a task needs of one node; what is None is what each of its workers counts for."""
+    """Resources that a task needs on one node; None is the share of one of the node's workers."""
 
     cores: Optional[float] = None
-    """CPU cores; a part of one is a number below 1."""
+    """CPU cores; below 1 for a part of a core."""
 
     memory: Optional[int] = None
     """Bytes."""
 
     gpus: Optional[int] = None
-    """Accelerators, of those that the executor's ``available_accelerators`` names."""
+    """Number of the accelerators in the executor's ``available_accelerators``."""
 
     priority: Optional[float] = None
-    """Lower goes first; tasks without one come after all that have one."""
+    """Lower runs first; tasks without a priority run after all that have one."""
 
     @classmethod
-    def of(cls, given: Any) -> Resources:  # noqa: ANN401 - checked here
-        """What the user wrote: a `Resources`, or a dict with some of its fields; memory as bytes or as ``"4GB"``.
+    def of(cls, value: Any) -> Resources:  # noqa: ANN401 - checked here
+        """Parse the user's option: a `Resources`, or a dict with some of its fields; memory in bytes or as ``"4GB"``.
 
         Raises:
-            ConfigurationError: a name or a value is wrong; says which.
+            ConfigurationError: a name or a value is wrong; the message names it.
         """
-        if isinstance(given, cls):
-            given = given._asdict()
-        if not isinstance(given, Mapping):
-            raise ConfigurationError(f'resources must be a dict such as {{"cores": 2}}, not {given!r}.')
-        for name in given:
+        if isinstance(value, cls):
+            value = value._asdict()
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f'resources must be a dict such as {{"cores": 2}}, not {value!r}.')
+        for name in value:
             if name not in cls._fields:
                 known = ", ".join(cls._fields)
                 near = did_you_mean(str(name), cls._fields)
-                raise ConfigurationError(f"resources know no {name!r}.{near} Known: {known}.")
-        said = {name: value for name, value in given.items() if value is not None}
-        if "cores" in said and not (_is_number(said["cores"]) and said["cores"] > 0):
-            raise _wrong("cores", "a number above 0", said["cores"])
-        if "memory" in said:
-            said["memory"] = memory_in_bytes(said["memory"])
-        gpus = said.get("gpus", 0)
+                raise ConfigurationError(f"resources has no option {name!r}.{near} Known: {known}.")
+        fields = {name: option for name, option in value.items() if option is not None}
+        if "cores" in fields and not (_is_number(fields["cores"]) and fields["cores"] > 0):
+            raise _wrong("cores", "a number above 0", fields["cores"])
+        if "memory" in fields:
+            fields["memory"] = memory_in_bytes(fields["memory"])
+        gpus = fields.get("gpus", 0)
         if not (_is_number(gpus) and gpus >= 0 and gpus == int(gpus)):
             raise _wrong("gpus", "a whole number from 0 on", gpus)
-        if "priority" in said and not _is_number(said["priority"]):
-            raise _wrong("priority", "a number", said["priority"])
-        return cls(**said)
+        if "priority" in fields and not _is_number(fields["priority"]):
+            raise _wrong("priority", "a number", fields["priority"])
+        return cls(**fields)
 
 
-def memory_in_bytes(given: Union[str, float]) -> int:
-    """*given* bytes, or a text such as ``"4GB"`` or ``"512MiB"``.
+def memory_in_bytes(value: Union[str, float]) -> int:
+    """Parse *value*, a number of bytes or a text such as ``"4GB"`` or ``"512MiB"``; return bytes.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: *value* is neither.
     """
     size = 0.0
-    if isinstance(given, str):
-        found = _AMOUNT.fullmatch(given.strip())
+    if isinstance(value, str):
+        found = _AMOUNT.fullmatch(value.strip())
         size = float(found[1]) * _UNITS.get(found[2].lower(), 0) if found else 0.0
-    elif _is_number(given):
-        size = float(given)
+    elif _is_number(value):
+        size = float(value)
     if size <= 0:
-        raise _wrong("memory", "a number of bytes above 0 or a text such as '4GB' or '512MiB'", given)
+        raise _wrong("memory", "a number of bytes above 0 or a text such as '4GB' or '512MiB'", value)
     return math.ceil(size)
 
 

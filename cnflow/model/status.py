@@ -1,4 +1,4 @@
-"""How an executor is doing, for people: progress lines, tables, doctors."""
+"""Snapshots of executors and blocks, for progress lines and tables."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class ExecutorStatus:
-    """A moment of one executor."""
+    """Snapshot of one executor."""
 
     label: str
     image: str
     """Empty on the bare node."""
 
     blocks: int
-    """Started and not ended, as far as the provider says."""
+    """Blocks that started and have not ended, according to the provider."""
 
     managers: int
-    """Connected now."""
+    """Managers that are connected."""
 
     workers: int
-    """Slots of the connected managers."""
+    """Workers of the connected managers."""
 
 
 @dataclass(frozen=True)
 class BlockReport:
-    """A moment of one block."""
+    """Snapshot of one block."""
 
     block: str
     native: str
-    """The provider's own id; empty before the provider was asked."""
+    """Id of the provider; empty before the block is submitted."""
 
     state: str
     """``requested``, ``pending``, ``running`` or ``draining``."""
 
     nodes: int
-    """Those whose manager is connected now."""
+    """Nodes whose manager is connected."""
 
     workers: int
-    """Slots of these."""
+    """Workers of these nodes."""
 
     tasks: Optional[int]
-    """Given to these and not given back; None if nobody says."""
+    """Tasks that these nodes hold; None if that is not known."""
 
     age: float
-    """Seconds since it was wanted."""
+    """Seconds since the block was requested."""
 
     message: str
-    """Last words on it, one line: the provider's own, or why there is nothing of it yet."""
+    """Last message about the block, one line: of the provider, or the reason why it was not submitted yet."""

@@ -1,4 +1,4 @@
-"""A task: one call of an app."""
+"""A task is one call of an app: its kind, state, options and outcome. No I/O."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ if TYPE_CHECKING:
     from cnflow.model.resources import Resources
 
 Stream = Union[str, "os.PathLike[str]", tuple[str, str]]
-"""Where stdout or stderr goes: a path, which is appended to, or ``(path, mode)``."""
+"""File for stdout or stderr: a path, to which is appended, or ``(path, mode)``."""
 
 
 class AppKind(enum.IntEnum):
-    """What a worker does with an app's function."""
+    """Way in which an app's function is run."""
 
     PYTHON = 0
-    """Call it; what it returns is the result."""
+    """A worker calls it; its return value is the result."""
 
     BASH = 1
-    """Call it; what it returns is a command line to run; the result is exit code 0."""
+    """A worker calls it and runs the command line that it returns; the result is exit code 0."""
 
     JOIN = 2
-    """Call it in the driver; what it returns are futures, whose results are the result."""
+    """The driver calls it; it returns futures, whose results are the result."""
 
 
 class TaskState(enum.IntEnum):
-    """Where a task is in its life."""
+    """Public state of a task."""
 
     WAITING = 0
-    """At least one task that it depends on is not done."""
+    """At least one task that it depends on has not ended."""
 
     LAUNCHED = 1
-    """Handed to an executor."""
+    """Submitted to an executor."""
 
     DONE = 2
     FAILED = 3
     DEPENDENCY_FAILED = 4
-    """Never run, since a task that it depends on failed."""
+    """Not run, since a task that it depends on failed."""
 
     CANCELLED = 5
-    """The user wanted it no more; never run, or stopped."""
+    """Cancelled by the user: not run, or stopped."""
 
 
 class AppFunction:
-    """A decorated function: what the driver knows of an app, shared by all its tasks.
+    """A decorated function, shared by all tasks of an app.
 
     Attributes:
-        function: what is run: as the user wrote it, or wrapped by those who stage its files.
-        original: as the user wrote it.
-        name: for people and logs.
-        kind: what a worker does with it.
+        function: the one to run: the user's, or a wrapper that stages its files.
+        original: the user's.
+        name: for messages and logs.
+        kind: the way in which the function is run.
     """
 
     __slots__ = ("__weakref__", "function", "kind", "name", "original")
@@ -74,37 +74,37 @@ class AppFunction:
 
 
 class RunOptions(NamedTuple):
-    """How a task is to be run, beyond its function and its arguments."""
+    """Options of one task, besides its function and its arguments."""
 
     walltime: Optional[float] = None
-    """Seconds, above 0, from the start of its execution until it is stopped; None lets it run."""
+    """Seconds, above 0, from the task's start until it is stopped; None for no limit."""
 
     stdout: Optional[Stream] = None
-    """Relative paths start where the worker was started, also in a sandbox; None is the worker's own."""
+    """Relative paths start in the worker's folder, even with a sandbox; None for the worker's own stdout."""
 
     stderr: Optional[Stream] = None
     env: Mapping[str, str] = MappingProxyType({})
-    """Added to the environment."""
+    """Variables to add to the environment."""
 
     sandbox: bool = False
-    """Run it in a fresh folder, which is removed afterwards."""
+    """Run in a new folder, which is removed afterwards."""
 
     inputs: Sequence[str] = ()
-    """Paths that are linked into the sandbox by their last part."""
+    """Paths to link into the sandbox by their last part."""
 
     outputs: Sequence[str] = ()
-    """Relative paths that a successful task's sandbox is searched for; what is there is moved out to them."""
+    """Relative paths; files at these paths in the sandbox of a successful task are moved out of it."""
 
     resources: Optional[Resources] = None
-    """What it needs of its node; not for the worker, which is on one that has it."""
+    """Needs on the node, for the scheduler; workers ignore them."""
 
 
 NO_OPTIONS = RunOptions()
-"""The one that most tasks share; compared by identity where every microsecond counts."""
+"""Options of most tasks; compared by identity, which is faster than by value."""
 
 
 class TaskToRun(NamedTuple):
-    """A task whose dependencies are resolved, on its way to an executor."""
+    """A task with resolved dependencies, for an executor."""
 
     id: TaskId
     app: AppFunction
@@ -114,12 +114,12 @@ class TaskToRun(NamedTuple):
 
     @property
     def title(self) -> str:
-        """As in every message: ``Task 7 (predict)``."""
+        """Title in messages: ``Task 7 (predict)``."""
         return title_of(self.id, self.app.name)
 
 
 class Outcome(NamedTuple):
-    """How one try of a task ended; `error` is None on success."""
+    """Outcome of one try of a task; `error` is None on success."""
 
     id: TaskId
     value: Any
@@ -127,5 +127,5 @@ class Outcome(NamedTuple):
 
 
 def title_of(task: int, name: str) -> str:
-    """How a task is called wherever a person reads of it."""
+    """Title of a task in messages: ``Task 7 (predict)``."""
     return f"Task {task} ({name})"

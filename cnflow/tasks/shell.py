@@ -119,7 +119,7 @@ class Command(NamedTuple):
     function: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - those of the function
-        """As `run_command`."""
+        """Run the command, as `run_command` does."""
         call, context = _pending.call
         _pending.call = None
         _run_line(self.function(*args, **_without_streams(self.function, kwargs)), call, context)

@@ -74,7 +74,7 @@ def signal_group(leader: int, number: int) -> bool:
 
 
 def _is_group_alive(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process of the group runs. Zombies do not count: in many containers no process reaps orphans."""
+    """True if a process of the group runs. Zombies do not count: in many containers no process reaps orphans."""
     if process.poll() is None:
         return True
     if not signal_group(process.pid, 0):

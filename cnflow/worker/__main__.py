@@ -21,7 +21,7 @@ class _FromRoot:
 
     @staticmethod
     def find_spec(name: str, *_: object) -> Optional[importlib.machinery.ModuleSpec]:
-        """As `importlib.abc.MetaPathFinder.find_spec`."""
+        """Find one of the two packages, as `importlib.abc.MetaPathFinder.find_spec` does."""
         return importlib.machinery.PathFinder.find_spec(name, [str(_ROOT)]) if name in _OURS else None
 
 

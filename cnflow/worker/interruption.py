@@ -2,14 +2,14 @@
 
 ::
 
-    begin ──> runs ──────────────────────────────────────────> end
+    start ──> runs ──────────────────────────────────────────> end
                 │  walltime, or its number came over the pipe: Cancelled or AppTimeout
                 │     is raised in the middle of the task's code
                 ├── hold:    the stop waits ──> release raises it
                 └── wait:    released while a command runs, held again afterwards
 
 A stop hits the task that runs, once, and never another: an order for an earlier task is dropped, one for a later task
-waits for its `begin`. The manager kills the process if the task swallows the stop or does not return to Python code.
+waits for its `start`. The manager kills the process if the task swallows the stop or does not return to Python code.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Guard:
         self._raised = False
         signal.signal(signal.SIGUSR1, self._on_cancel)
 
-    def begin(self, name: str, walltime: float) -> None:
+    def start(self, name: str, walltime: float) -> None:
         """Start the clock of the next task.
 
         Args:
@@ -80,7 +80,7 @@ class Guard:
             self._stop_if_cancelled()
 
     def end(self) -> None:
-        """End the task: nothing is raised any more. Must be called after `begin`, even if that raised."""
+        """End the task: nothing is raised any more. Must be called after `start`, even if that raised."""
         self._running = False
         if self._deadline < math.inf:
             self._deadline = math.inf

@@ -113,7 +113,7 @@ class _Runner:
         begin = time.perf_counter()
         try:
             try:
-                self._guard.begin(function.name, record.seconds)
+                self._guard.start(function.name, record.seconds)
                 value = self._call(function, serialization.load(body, buffers))
             finally:
                 self._guard.end()

@@ -17,40 +17,40 @@ from cnflow.addresses import (
 from cnflow.errors import ConfigurationError
 
 
-def test_the_loopback_interface_has_the_loopback_address():
+def test_loopback_interface_has_the_loopback_address():
     assert address_by_interface("lo") == "127.0.0.1"
     assert "127.0.0.1" in addresses_of_interfaces()
 
 
-def test_an_interface_that_is_not_there_is_an_error():
+def test_unknown_interface_is_an_error():
     with pytest.raises(OSError, match="No such device"):
         address_by_interface("nosuch0")
 
 
-def test_loopback_is_told_from_other_addresses():
+def test_is_loopback_recognizes_loopback_addresses_and_names():
     assert [is_loopback(host) for host in ("127.0.0.1", "127.8.0.1", "localhost", "::1", "192.0.2.1", "fd00::2")] == [
         *[True] * 4,
         *[False] * 2,
     ]
 
 
-def test_only_addresses_of_this_machine_are_its_own():
+def test_is_own_accepts_only_addresses_of_this_machine():
     assert is_own("127.0.0.1")
     assert not is_own("192.0.2.1")
     assert not is_own("2001:db8::1")
     assert not is_own("no-such-host.invalid")
 
 
-def test_loopback_comes_last_among_the_addresses_of_this_machine():
+def test_loopback_is_the_last_address_of_this_machine():
     assert addresses_of_this_machine()[-1] == "127.0.0.1"
 
 
-def test_any_address_is_the_likeliest_of_all():
+def test_get_any_address_returns_the_likeliest_address():
     assert get_any_address() == addresses_of_this_machine()[0]
     assert get_all_addresses() == {*addresses_of_interfaces(), *addresses_of_this_machine()}
 
 
-def test_names_are_told_from_addresses():
+def test_is_ip_distinguishes_addresses_from_names():
     assert [is_ip(host) for host in ("127.0.0.1", "::1", "localhost", "1.2.3", "")] == [True, True, False, False, False]
 
 
@@ -68,11 +68,11 @@ def test_names_are_told_from_addresses():
         ("*", 55001, "tcp://*:55001"),
     ],
 )
-def test_a_tcp_url_has_an_ipv6_address_in_brackets_before_a_port(address, port, url):
+def test_ipv6_address_is_in_brackets_before_a_port(address, port, url):
     assert tcp_url(address, port) == url
 
 
-def test_a_host_and_its_port_are_taken_apart():
+def test_host_and_port_are_parsed():
     assert host_and_port("stats.example.org:50077") == ("stats.example.org", 50077)
     assert host_and_port(" 127.0.0.1:1 ") == ("127.0.0.1", 1)
     assert host_and_port("[::1]:65535") == ("::1", 65535)
@@ -97,13 +97,13 @@ def test_a_host_and_its_port_are_taken_apart():
         "h:¹",
     ],
 )
-def test_what_is_no_host_and_port_is_refused(text):
+def test_text_that_is_no_host_and_port_is_refused(text):
     with pytest.raises(ValueError, match="written 'host:port'"):
         host_and_port(text)
 
 
-def test_nobody_is_asked_for_an_address_unless_the_user_names_whom():
-    with pytest.raises(ConfigurationError, match=r"cnflow asks none of its own accord. Write address_by_query\(url="):
+def test_address_by_query_requires_the_url_of_a_service():
+    with pytest.raises(ConfigurationError, match=r"cnflow has no default for it. Write address_by_query\(url="):
         address_by_query()
-    with pytest.raises(ConfigurationError, match="'file:///etc/hostname' is none"):
+    with pytest.raises(ConfigurationError, match="'file:///etc/hostname' is no URL of one"):
         address_by_query(url="file:///etc/hostname")

@@ -23,7 +23,6 @@ from cnflow.errors import (
     UnknownNameError,
     WorkerLost,
 )
-from cnflow.text import did_you_mean
 
 CLASSES = [
     cls
@@ -32,8 +31,8 @@ CLASSES = [
 ]
 
 
-def drawn():
-    """Names in the drawing on top of errors.py -> name of the one above, by the column in which each begins."""
+def parents_in_drawing():
+    """Map each name in the drawing of `cnflow.errors` to its parent, by the columns in which they begin."""
     above, parents = [], {}
     _, _, drawing = inspect.cleandoc(errors.__doc__ or "").partition("\n\n")
     for line in drawing.splitlines():
@@ -46,15 +45,15 @@ def drawn():
     return parents
 
 
-def test_the_drawing_holds_the_classes_and_their_parents():
+def test_drawing_shows_all_classes_with_their_parents():
     parents = {cls.__name__: cls.__bases__[0].__name__ for cls in CLASSES}
-    assert drawn() == {**parents, "CnflowError": None}
+    assert parents_in_drawing() == {**parents, "CnflowError": None}
 
 
-def test_in_each_module_the_classes_stand_in_the_order_of_the_drawing():
+def test_classes_of_each_module_are_in_the_order_of_the_drawing():
     lines = {cls.__name__: (cls.__module__, inspect.getsourcelines(cls)[1]) for cls in CLASSES}
     for module in {module for module, _ in lines.values()}:
-        here = [lines[name][1] for name in drawn() if lines[name][0] == module]
+        here = [lines[name][1] for name in parents_in_drawing() if lines[name][0] == module]
         assert here == sorted(here)
 
 
@@ -83,33 +82,28 @@ def examples():
 
 
 @pytest.mark.parametrize("error", examples(), ids=lambda error: type(error).__name__)
-def test_an_error_survives_pickling(error):
+def test_error_survives_pickling(error):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert str(error)
 
 
-def test_an_unknown_name_is_answered_with_the_nearest_and_all_known():
+def test_unknown_name_error_suggests_the_nearest_name_and_lists_all():
     error = UnknownNameError("provider", "kubernets", ["docker", "kubernetes"])
     assert str(error) == ("No provider is called 'kubernets'. Did you mean 'kubernetes'? Known: docker, kubernetes.")
 
 
-def test_a_name_that_is_near_to_nothing_is_answered_with_all_known():
+def test_unknown_name_error_lists_all_names_if_none_is_near():
     assert str(UnknownNameError("executor", "zzz", ["htex"])) == "No executor is called 'zzz'. Known: htex."
     assert str(UnknownNameError("executor", "zzz", [])) == "No executor is called 'zzz'. Known: none."
 
 
-def test_nearest_is_silent_when_nothing_is_near():
-    assert did_you_mean("retris", ["retries", "executors"]) == " Did you mean 'retries'?"
-    assert did_you_mean("zzz", ["retries"]) == ""
-
-
-def test_a_missing_extra_comes_with_the_command_that_installs_it():
+def test_missing_extra_error_shows_the_command_that_installs_it():
     assert str(MissingExtraError("The provider 'docker'", "docker")).endswith("Run: pip install 'cnflow[docker]'")
 
 
-def test_a_dependency_error_tells_the_whole_chain_and_the_error_that_began_it():
+def test_dependency_error_shows_the_chain_and_its_root_cause():
     root = ValueError("no rows")
     first = DependencyError("Task 2 (split)", "Task 1 (read)", root)
     second = DependencyError("Task 3 (train)", "Task 2 (split)", first)
@@ -121,11 +115,11 @@ def test_a_dependency_error_tells_the_whole_chain_and_the_error_that_began_it():
     )
 
 
-def test_a_root_cause_without_words_is_told_by_its_class():
+def test_root_cause_without_text_is_shown_by_its_class():
     assert "Root cause: KeyboardInterrupt\n" in str(DependencyError("Task 1 (b)", "Task 0 (a)", KeyboardInterrupt()))
 
 
-def test_the_root_cause_of_an_unpickled_dependency_error_is_still_there():
+def test_dependency_error_keeps_its_root_cause_when_pickled():
     error = DependencyError("Task 3 (c)", "Task 2 (b)", DependencyError("Task 2 (b)", "Task 1 (a)", ValueError("no")))
     copy = pickle.loads(pickle.dumps(error))
     assert copy.chain() == error.chain()
@@ -136,7 +130,7 @@ def test_the_root_cause_of_an_unpickled_dependency_error_is_still_there():
     ("exitcode", "words"),
     [(3, "exited with code 3"), (-9, "was killed by signal 9 (SIGKILL)"), (-63, "was killed by signal 63")],
 )
-def test_a_lost_worker_is_told_by_exit_code_or_signal_and_its_last_words(exitcode, words):
+def test_worker_lost_shows_exit_code_or_signal_and_the_last_lines(exitcode, words):
     error = WorkerLost("Task 7 (predict)", "host n1, block 0, worker 1", exitcode, "one\ntwo\n")
     assert str(error) == (
         f"Task 7 (predict) ended its worker, which {words} (host n1, block 0, worker 1).\n"
@@ -144,22 +138,22 @@ def test_a_lost_worker_is_told_by_exit_code_or_signal_and_its_last_words(exitcod
     )
 
 
-def test_a_worker_that_said_nothing_is_quoted_with_nothing():
+def test_worker_lost_without_output_mentions_no_stderr():
     assert "stderr" not in str(WorkerLost("Task 7 (predict)", "host n1", 1))
 
 
 @pytest.mark.parametrize(("exitcode", "words"), [(2, "exited with code 2"), (-15, "was killed by signal 15")])
-def test_a_failed_command_shows_itself_and_its_stderr(exitcode, words):
+def test_bash_exit_failure_shows_the_command_and_its_stderr(exitcode, words):
     error = BashExitFailure("sort", exitcode, "sort x", "sort: no such file\n")
     assert str(error) == (
         f"bash_app sort {words}. Its command was:\n    sort x\nThe last lines of its stderr:\n    sort: no such file"
     )
 
 
-def test_what_an_app_does_wrong_is_caught_by_one_class():
+def test_failures_of_apps_have_one_base_class():
     assert all(issubclass(cls, AppFailedError) for cls in (BashExitFailure, BashAppNoReturn, RemoteError))
 
 
-def test_an_exception_of_a_class_that_is_only_in_the_image_shows_its_traceback_first():
+def test_remote_error_shows_the_traceback_first():
     error = RemoteError("mine.Error", "no rows", "Traceback ...\nmine.Error: no rows")
     assert str(error).startswith("Traceback ...\nmine.Error: no rows\n")

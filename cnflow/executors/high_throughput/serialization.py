@@ -97,7 +97,7 @@ def _serialize_function(task: TaskToRun) -> Function:
     for module in {getattr(function, "__module__", None) or "" for function in (app.function, app.original)}:
         _ship_by_value(sys.modules.get(module))
     try:
-        function = pickle_hooks.prepared(app.function)
+        function = pickle_hooks.picklable(app.function)
         body, buffers, python = serialization.dump(function)
     except Exception as error:
         raise SerializationError(

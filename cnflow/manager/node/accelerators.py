@@ -29,7 +29,7 @@ class AcceleratorPool:
 
     @property
     def is_default(self) -> bool:
-        """Whether each worker sees exactly its own accelerator."""
+        """True if each worker sees exactly its own accelerator."""
         return not self._visible
 
     def visible(self, rank: WorkerRank) -> tuple[int, ...]:

@@ -83,7 +83,7 @@ class WorkerProcess:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether the socket was full; call `flush` when it is writable."""
+        """True if the socket was full; call `flush` when it is writable."""
         return bool(self._unsent)
 
     def write(self, chunks: Iterable[Part]) -> None:

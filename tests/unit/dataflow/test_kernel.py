@@ -297,7 +297,7 @@ def test_a_join_app_fails_with_the_inner_task_by_name(kernel, executor):
     error = future.exception(0)
     assert isinstance(error, JoinError)
     assert isinstance(error.root_cause, ValueError)
-    assert "failed with what it returned. Root cause: ValueError: boom\n  task 2 (fail) -> task 0" in str(error)
+    assert "failed with a task that it returned. Root cause: ValueError: boom\n  task 2 (fail) -> task 0" in str(error)
 
 
 def test_a_join_app_names_every_inner_task_that_failed(kernel, executor):

@@ -28,7 +28,7 @@ def test_memory_is_bytes_or_has_a_unit(given, size):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"core": 2}, "resources know no 'core'. Did you mean 'cores'"),
+        ({"core": 2}, "resources has no option 'core'. Did you mean 'cores'"),
         ({"cores": 0}, "cores must be a number above 0, not 0"),
         ({"cores": True}, "cores must be a number above 0, not True"),
         ({"memory": "4 parsecs"}, "memory must be .* not '4 parsecs'"),
@@ -51,7 +51,7 @@ def test_what_is_not_said_stays_open():
 
 
 def test_a_wrong_one_is_refused_where_it_is_written():
-    with pytest.raises(ConfigurationError, match="know no 'cpus'"):
+    with pytest.raises(ConfigurationError, match="has no option 'cpus'"):
         python_app(resources={"cpus": 2})
 
 

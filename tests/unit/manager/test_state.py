@@ -267,7 +267,7 @@ def test_the_late_result_of_a_killed_worker_counts_and_the_next_task_is_not_fail
     state.on_results(0, [value_result(7)], GRACE)
     state.on_worker_exit(0, -9, "")
     assert kinds(state) == {7: ResultKind.VALUE}
-    assert state.held_tasks() == [8]
+    assert state.task_ids() == [8]
 
 
 def test_a_cancelled_task_in_the_pipe_of_a_worker_that_dies_is_not_run_again():
@@ -275,7 +275,7 @@ def test_a_cancelled_task_in_the_pipe_of_a_worker_that_dies_is_not_run_again():
     state.on_cancel([8], 0)
     state.on_worker_exit(0, 1, "")
     assert kinds(state) == {7: ResultKind.WORKER_LOST, 8: ResultKind.CANCELLED}
-    assert state.held_tasks() == [9]
+    assert state.task_ids() == [9]
 
 
 def test_a_walltime_counts_from_the_start_of_its_task():
@@ -415,7 +415,7 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
 
     @invariant()
     def every_task_is_in_exactly_one_place(self):
-        assert sorted([*self.state.held_tasks(), *self.finished]) == list(range(self.submitted))
+        assert sorted([*self.state.task_ids(), *self.finished]) == list(range(self.submitted))
 
 
 AnySequenceOfEvents.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

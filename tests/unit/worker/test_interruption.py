@@ -46,7 +46,7 @@ def guard(moment):
 
 
 def test_the_running_task_is_cancelled(guard):
-    guard.begin("f", 0)
+    guard.start("f", 0)
     with pytest.raises(Cancelled):
         guard.cancel(0)
     guard.end()
@@ -55,27 +55,27 @@ def test_the_running_task_is_cancelled(guard):
 
 
 def test_a_later_task_is_cancelled_at_its_start_and_earlier_ones_are_not(guard):
-    guard.begin("f", 0)
+    guard.start("f", 0)
     guard.cancel(2)
     guard.end()
-    guard.begin("f", 0)
+    guard.start("f", 0)
     guard.end()
     with pytest.raises(Cancelled):
-        guard.begin("f", 0)
+        guard.start("f", 0)
 
 
 def test_a_late_order_stops_no_other_task(guard):
-    guard.begin("f", 0)
+    guard.start("f", 0)
     guard.end()
     guard.cancel(0)
-    guard.begin("f", 0)
+    guard.start("f", 0)
     guard.cancel(0)
     guard.end()
     assert guard.take_stop() is None
 
 
 def test_a_hold_delays_a_stop_until_its_release(guard):
-    guard.begin("f", 0)
+    guard.start("f", 0)
     guard.hold()
     guard.cancel(0)
     with pytest.raises(Cancelled):
@@ -84,7 +84,7 @@ def test_a_hold_delays_a_stop_until_its_release(guard):
 
 
 def test_a_stop_during_the_last_hold_of_a_task_is_dropped(guard):
-    guard.begin("f", 0)
+    guard.start("f", 0)
     guard.hold()
     guard.cancel(0)
     guard.end()
@@ -92,7 +92,7 @@ def test_a_stop_during_the_last_hold_of_a_task_is_dropped(guard):
 
 
 def test_the_walltime_stops_a_task_once(guard, moment):
-    guard.begin("f", 3.0)
+    guard.start("f", 3.0)
     assert moment.timer == 3.0
     moment.now += 3.0
     with pytest.raises(AppTimeout, match=r"f ran longer than its walltime of 3 s"):
@@ -102,17 +102,17 @@ def test_the_walltime_stops_a_task_once(guard, moment):
 
 
 def test_an_early_alarm_is_set_again(guard, moment):
-    guard.begin("f", 3.0)
+    guard.start("f", 3.0)
     moment.now += 2.0
     moment.ring()
     assert moment.timer == 1.0
 
 
 def test_the_alarm_of_an_earlier_task_stops_no_other_task(guard, moment):
-    guard.begin("f", 3.0)
+    guard.start("f", 3.0)
     guard.end()
     assert moment.timer == 0.0
-    guard.begin("g", 0)
+    guard.start("g", 0)
     moment.now += 3.0
     moment.ring()
     guard.end()

@@ -26,40 +26,40 @@ NOTHING_TO_KEEP = "-. @$_é"
 
 
 @pytest.mark.parametrize(("text", "minutes"), [("00:01:00", 1), ("01:30:59", 90), ("100:00:00", 6000), ("1:2:3", 62)])
-def test_a_walltime_is_told_in_whole_minutes(text, minutes):
+def test_walltime_is_converted_to_whole_minutes(text, minutes):
     assert wtime_to_minutes(text) == minutes
 
 
-def test_a_walltime_under_a_minute_is_warned_of(caplog):
+def test_walltime_below_a_minute_is_warned_about(caplog):
     assert wtime_to_minutes("00:00:59") == 0
     assert "'00:00:59' is less than a minute" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["", "90", "10:00", "a:b:c", "-1:00:00", "1:2:3:4"])
-def test_what_is_no_walltime_is_refused(text):
+def test_text_that_is_no_walltime_is_refused(text):
     with pytest.raises(ValueError, match="written 'HH:MM:SS'"):
         wtime_to_minutes(text)
 
 
-def test_a_file_that_is_there_is_not_waited_for(tmp_path):
+def test_wait_for_file_does_not_wait_for_an_existing_file(tmp_path):
     begin = time.monotonic()
     with wait_for_file(tmp_path, seconds=60):
         assert time.monotonic() - begin < 30
 
 
-def test_a_file_is_waited_for_until_it_is_there(tmp_path):
+def test_wait_for_file_waits_until_the_file_exists(tmp_path):
     file = tmp_path / "late"
     threading.Timer(0.1, file.write_text, ["x"]).start()
     with wait_for_file(str(file), seconds=60):
         assert file.exists()
 
 
-def test_a_file_that_does_not_come_lets_the_block_begin_all_the_same(tmp_path):
+def test_wait_for_file_enters_the_block_after_its_timeout(tmp_path):
     with wait_for_file(tmp_path / "never", seconds=0.05):
         assert not (tmp_path / "never").exists()
 
 
-def test_a_file_is_opened_as_soon_as_it_is_there_and_closed_at_the_end(tmp_path):
+def test_time_limited_open_waits_for_the_file_and_closes_it(tmp_path):
     file, before = tmp_path / "late", tmp_path / "before"
     before.write_text("x")
     threading.Timer(0.1, before.rename, [file]).start()
@@ -70,29 +70,29 @@ def test_a_file_is_opened_as_soon_as_it_is_there_and_closed_at_the_end(tmp_path)
         pytest.fail("the block began")
 
 
-def test_a_file_is_closed_when_the_block_raises(tmp_path):
+def test_time_limited_open_closes_the_file_when_the_block_raises(tmp_path):
     with pytest.raises(KeyError), time_limited_open(tmp_path / "new", "w") as opened:
         raise KeyError
     assert opened.closed
 
 
-def test_a_command_gives_its_exit_code_and_what_it_wrote():
+def test_execute_wait_returns_exit_code_and_output():
     assert execute_wait("printf out; printf err >&2; exit 3") == (3, "out", "err")
     assert execute_wait("kill -9 $$")[0] == -9
     assert execute_wait("printf '\\377'")[1] == "\ufffd"
 
 
-def test_a_command_has_the_environment_of_the_caller(monkeypatch):
+def test_execute_wait_passes_the_environment_of_the_caller(monkeypatch):
     monkeypatch.setenv("COLOUR", "blue")
     assert execute_wait("echo $COLOUR", 10)[1] == "blue\n"
 
 
-def test_a_command_may_write_more_than_a_pipe_holds():
+def test_execute_wait_reads_more_output_than_a_pipe_holds():
     code, out, _ = execute_wait("yes | head -c 300000", walltime=60)
     assert (code, len(out)) == (0, 300_000)
 
 
-def test_a_command_that_takes_too_long_dies_with_all_that_it_started(until, tmp_path):
+def test_execute_wait_kills_a_late_command_with_its_children(until, tmp_path):
     with pytest.raises(subprocess.TimeoutExpired):
         execute_wait(f"sleep 600 & echo $! > {tmp_path}/pid; echo said; wait", walltime=1)
     pid = int((tmp_path / "pid").read_text())
@@ -109,7 +109,7 @@ def is_running(pid):
 
 
 @given(st.text(max_size=400))
-def test_any_text_becomes_a_label_or_nothing_is_left_of_it(text):
+def test_sanitized_label_is_valid_or_the_text_is_refused(text):
     if re.search("[a-z0-9]", text.lower()):
         assert re.fullmatch(LABEL, sanitize_dns_label_rfc1123(text))
     else:
@@ -118,7 +118,7 @@ def test_any_text_becomes_a_label_or_nothing_is_left_of_it(text):
 
 
 @given(st.text(alphabet="aZ9-.@é", max_size=600))
-def test_any_text_becomes_a_subdomain_or_nothing_is_left_of_it(text):
+def test_sanitized_subdomain_is_valid_or_the_text_is_refused(text):
     if re.search("[a-z0-9]", text.lower()):
         subdomain = sanitize_dns_subdomain_rfc1123(text)
         assert re.fullmatch(SUBDOMAIN, subdomain)
@@ -128,14 +128,14 @@ def test_any_text_becomes_a_subdomain_or_nothing_is_left_of_it(text):
             sanitize_dns_subdomain_rfc1123(text)
 
 
-def test_labels_stay_readable():
+def test_sanitized_label_stays_readable():
     assert sanitize_dns_label_rfc1123("My Run_7 (second)") == "my-run-7-second"
     assert sanitize_dns_subdomain_rfc1123("..Block.7..host.$") == "block.7.host"
     assert sanitize_dns_label_rfc1123("-" * 70 + "a") == "a"
 
 
 @pytest.mark.parametrize("sanitize", [sanitize_dns_label_rfc1123, sanitize_dns_subdomain_rfc1123])
-def test_what_leaves_nothing_is_refused(sanitize):
+def test_text_without_valid_characters_is_refused(sanitize):
     with pytest.raises(ValueError, match="is empty for input"):
         sanitize(NOTHING_TO_KEEP)
 
@@ -145,11 +145,11 @@ class Box(RepresentationMixin):
         self.width, self.height, self.colour = width, height, colour
 
 
-def test_a_repr_reads_as_the_call():
+def test_repr_reads_as_the_call():
     assert repr(Box(1, colour="blue")) == "Box(1, height=2, colour='blue')"
 
 
-def test_a_long_repr_has_a_line_for_each_parameter_and_indents_what_is_inside():
+def test_long_repr_has_an_indented_line_for_each_parameter():
     inner = Box("x" * 70)
     assert repr(Box(inner)).splitlines() == [
         "Box(",
@@ -164,7 +164,7 @@ def test_a_long_repr_has_a_line_for_each_parameter_and_indents_what_is_inside():
     ]
 
 
-def test_a_class_decides_what_is_long():
+def test_class_sets_the_width_of_its_repr():
     class Wide(Box):
         __max_width__ = 500
 
@@ -176,11 +176,11 @@ class Forgetful(RepresentationMixin):
         self.y = y
 
 
-def test_a_parameter_that_is_not_kept_is_shown_as_that():
+def test_repr_marks_a_parameter_that_is_not_stored():
     assert repr(Forgetful(1, 2)) == "Forgetful(<unrecorded>, 2)"
 
 
-def test_a_parameter_that_is_not_kept_is_an_error_where_classes_are_checked():
+def test_repr_of_a_checked_class_refuses_a_parameter_that_is_not_stored():
     class Checked(Forgetful):
         _validate_repr = True
 
@@ -188,7 +188,7 @@ def test_a_parameter_that_is_not_kept_is_an_error_where_classes_are_checked():
         repr(Checked(1, 2))
 
 
-def test_checkpoints_are_found_in_a_folder_of_either_name(tmp_path):
+def test_checkpoints_are_found_in_folders_of_both_names(tmp_path):
     for run, folder in (("000", "checkpoint"), ("001", "checkpoints"), ("002", "checkpoint")):
         (tmp_path / run / folder).mkdir(parents=True)
         if run != "002":
