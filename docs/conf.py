@@ -7,14 +7,13 @@ import cnflow
 
 project = "cnflow"
 author = "The cnflow developers"
-copyright = "the cnflow developers"  # noqa: A001 - Sphinx's word for it
+copyright = "the cnflow developers"  # noqa: A001 - Sphinx's name for it
 version = release = cnflow.__version__
 
 extensions = ["myst_parser", "reference"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
-suppress_warnings = ["toc.empty_glob"]  # decisions/ may hold none yet
 
 html_theme = "furo"
 html_title = f"cnflow {release}"

@@ -1,4 +1,4 @@
-"""Learn to read handwritten digits, in two images, from a driver that has neither scikit-learn nor NumPy.
+"""Trains and tests models on handwritten digits, in two images, from a driver without scikit-learn or NumPy.
 
     load ── split ─┬─ train ─┬─ predict ─┬─ score ─┬─ the table
                    │         ├─ ...      │         │
@@ -6,7 +6,7 @@
                    ├─ ...                          │      6 micro-batches and 1 accuracy
                    └─ train ─── ...        score ──┘
 
-`make demo` builds the images and runs this. Without a Docker engine the same graph runs in processes here.
+`make demo` builds the images and runs this script. Without a Docker engine the same graph runs in processes.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ TRAIN, PREDICT = "digits-train:0.1", "digits-predict:0.1"
 FOLDS, BATCH, ENOUGH = 5, 64, 0.95
 
 
-def explain_task(started: float) -> dict:
-    """Say where the calling task runs, and for how many seconds since it *started*."""
+def place_and_time(started: float) -> dict:
+    """Return host and worker of the calling task, and the seconds since it *started*."""
     worker, seconds = os.environ["CNFLOW_WORKER_RANK"], time.perf_counter() - started
     return {"host": socket.gethostname(), "worker": worker, "seconds": seconds}
 
 
 @python_app(image=TRAIN)
 def load() -> tuple[list, list]:
-    """Fetch rows of 64 pixels, and beside each row the digit that it shows."""
+    """Load rows of 64 pixels, and for each row the digit that it shows."""
     import digits_train
 
     return digits_train.load()
@@ -49,47 +49,47 @@ def load() -> tuple[list, list]:
 
 @python_app(executors=["bare"])
 def split(digits: tuple[list, list], seed: int = 7) -> list[list]:
-    """Deal the digits, as pairs of a row and its label, into folds that hold as many of each."""
+    """Split the digits, as pairs of a row and its label, into folds with equal numbers of each digit."""
     pairs = list(zip(*digits, strict=True))
-    random.Random(seed).shuffle(pairs)  # noqa: S311 - a shuffle that is the same every time
+    random.Random(seed).shuffle(pairs)  # noqa: S311 - the same shuffle every time
     pairs.sort(key=lambda pair: pair[1])  # stable: still shuffled within each digit
     return [pairs[first::FOLDS] for first in range(FOLDS)]
 
 
 @python_app(image=TRAIN)
 def train(folds: list[list]) -> dict:
-    """Fit a model to the folds; it is plain lists, so that it travels to where there is no scikit-learn."""
+    """Fit a model to the folds; it consists of plain lists, so that an image without scikit-learn can use it."""
     import digits_train
 
     started = time.perf_counter()
     rows, labels = zip(*itertools.chain(*folds), strict=True)
-    return {"model": digits_train.train(rows, labels), **explain_task(started)}
+    return {"model": digits_train.train(rows, labels), **place_and_time(started)}
 
 
 @python_app(image=PREDICT)
 def predict(trained: dict, rows: list) -> dict:
-    """Read one micro-batch of digits."""
+    """Predict the digits of one micro-batch."""
     import digits_predict
 
     started = time.perf_counter()
-    return {"labels": digits_predict.predict(trained["model"], rows), **explain_task(started)}
+    return {"labels": digits_predict.predict(trained["model"], rows), **place_and_time(started)}
 
 
 @python_app(executors=["bare"])
 def score(labels: list, *batches: dict) -> float:
-    """Return the share of *labels* that the micro-batches got right."""
-    read = [label for batch in batches for label in batch["labels"]]
-    return sum(a == b for a, b in zip(read, labels, strict=True)) / len(labels)
+    """Return the share of *labels* that the micro-batches predicted correctly."""
+    predicted = [label for batch in batches for label in batch["labels"]]
+    return sum(a == b for a, b in zip(predicted, labels, strict=True)) / len(labels)
 
 
-def images_are_here() -> bool:
-    """Look for both images in a Docker engine."""
+def has_images() -> bool:
+    """Return True if a Docker engine has both images."""
     command = ["docker", "image", "inspect", TRAIN, PREDICT]
     return bool(shutil.which("docker")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def configure(*, containers: bool) -> Config:
-    """Use containers beside plain processes, or plain processes alone: all that differs between the two ways to run."""
+    """Return a Config with containers and processes, or with processes alone; the rest of the script is the same."""
     if containers:
         bare = HighThroughputExecutor(label="bare", provider=LocalProvider(), max_workers=2)
         docker = HighThroughputExecutor(label="docker", provider=DockerProvider(), max_workers=2)  # one per image
@@ -100,7 +100,7 @@ def configure(*, containers: bool) -> Config:
 
 
 def tabulate(graph: list[tuple], *, containers: bool) -> Table:
-    """Wait for the graph and show, for each fold, both steps: where they ran, for how long, how well they did."""
+    """Wait for the graph and return a table with host, worker, seconds and accuracy of both steps of each fold."""
     titles = ("Fold", "Step", "Image", "Container" if containers else "Machine", "Worker")
     table = Table(*titles, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("Seconds", justify="right")
@@ -116,8 +116,8 @@ def tabulate(graph: list[tuple], *, containers: bool) -> Table:
 
 
 def main() -> None:
-    """Build the graph, print its table, and fail if the mean accuracy is too low."""
-    containers = images_are_here()
+    """Build the graph, print its table, and exit with 1 if the mean accuracy is too low."""
+    containers = has_images()
     if not containers:
         print("No Docker engine with the images of `make images`: running in processes of this machine.")
     started = time.perf_counter()

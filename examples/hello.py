@@ -10,8 +10,8 @@ cnflow.load(Config(executors=[HighThroughputExecutor(provider=DockerProvider(max
 
 @python_app(image="app1:0.1")
 def predict(rows: list[float]) -> list[float]:
-    """Score the rows with what the image holds."""
-    import app1  # lives in the image
+    """Score the rows with the model in the image."""
+    import app1  # installed in the image
 
     return app1.predict(rows)
 

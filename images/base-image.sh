@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make cnflow-base:X.Y from Debian packages: it stands in for python:X.Y-slim where no image registry can be reached.
+# Make cnflow-base:X.Y from Debian packages: it replaces python:X.Y-slim if no image registry can be reached.
 #
-# Usage: images/base-image.sh [X.Y]      X.Y is the Python minor you would like; the Debian suite follows from it.
-#   SUITE=trixie   this suite          MIRROR=URL   this mirror          FORCE=1   make it again although it is there
-# The image's name is all that goes to standard output.
+# Usage: images/base-image.sh [X.Y]      X.Y is the wanted minor version of Python; it selects the Debian suite.
+#   SUITE=trixie   this suite          MIRROR=URL   this mirror          FORCE=1   make it again if it exists
+# Standard output is the image's name alone.
 #
-# The image trusts the certificate authorities that this machine trusts, so `RUN pip install` also works behind a proxy
-# that signs what it forwards. Needs mmdebstrap, without root also uidmap, and a Docker engine.
+# The image trusts the certificate authorities of this machine, so `RUN pip install` also works behind a proxy that signs
+# its traffic. Needs mmdebstrap, without root also uidmap, and a Docker engine.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,19 +20,19 @@ suite=${SUITE:-$suite}
 ./engine.sh
 
 if [ "${FORCE:-}" != 1 ] && docker image inspect "cnflow-base:$suite" >/dev/null 2>&1; then
-  echo "The base image is there already (FORCE=1 makes it again)." >&2
+  echo "The base image exists (FORCE=1 makes it again)." >&2
   echo "cnflow-base:$suite"
   exit
 fi
 needed=(mmdebstrap)
-[ "$(id -u)" = 0 ] || needed+=(newuidmap) # from the package uidmap: how mmdebstrap does without root
+[ "$(id -u)" = 0 ] || needed+=(newuidmap) # from the package uidmap: mmdebstrap without root needs it
 for command in "${needed[@]}"; do
   command -v "$command" >/dev/null && continue
-  echo "There is no $command here. Run as root: apt-get install ${command/newuidmap/uidmap}" >&2
+  echo "The command $command is not installed. Run as root: apt-get install ${command/newuidmap/uidmap}" >&2
   exit 1
 done
 
-# apt itself reads this machine's sources, written either way (deb822 or one line each), and prints them alike.
+# apt itself reads this machine's sources, in either format (deb822 or one line each), and prints them in one.
 mirror=${MIRROR:-$([ -z "$here" ] ||
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 2>/dev/null |
   awk -v here="$here" '$1 ~ /^http/ && ($2 == here || $2 == "stable") && $3 == "main" { print $1; exit }')}
@@ -41,7 +41,7 @@ echo "Making cnflow-base:$suite from $mirror (about a minute)." >&2
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# usr-is-merged and its hook: /bin and its like are links from the start, so nothing that would merge them (47 MB) comes in.
+# usr-is-merged and its hook make /bin and the like links from the start, so the packages that would merge them (47 MB) stay out.
 mmdebstrap --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
   --include=usr-is-merged,python3,python3-pip,python3-venv,ca-certificates,netbase,tzdata \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -56,5 +56,5 @@ docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 
 minor=$(docker run --rm "cnflow-base:$suite" python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 docker tag "cnflow-base:$suite" "cnflow-base:$minor"
-echo "Made it; it is also called cnflow-base:$minor." >&2
+echo "Made cnflow-base:$suite, also tagged cnflow-base:$minor." >&2
 echo "cnflow-base:$suite"

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Build every image of this folder; what has not changed comes from the engine's cache. Called by `make images`.
+# Build every image of this folder; unchanged layers come from the engine's cache. Called by `make images`.
 #
-# Usage: images/build.sh [BASE]     BASE: the image to build on. Without it: python:X.Y-slim of the driver's X.Y where it
-#                                   is here or can be pulled, else cnflow-base:X.Y, made here from Debian packages.
+# Usage: images/build.sh [BASE]     BASE: the image to build on. Default: python:X.Y-slim of the driver's X.Y if the engine
+#                                   has it or can pull it, else cnflow-base:X.Y, made from Debian packages.
 set -euo pipefail
 cd "$(dirname "$0")"
 ./engine.sh
-docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0 # without BuildKit, ask for the older builder
+docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0 # without BuildKit, use the older builder
 
 minor_of() { "$@" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 build() { # build TAG FOLDER
-  local started=$SECONDS said
-  said=$(docker build --quiet --tag "$1" --build-arg "BASE=$base" "$2" 2>&1) || { echo "$said" >&2; return 1; }
+  local started=$SECONDS output
+  output=$(docker build --quiet --tag "$1" --build-arg "BASE=$base" "$2" 2>&1) || { echo "$output" >&2; return 1; }
   echo "  $1 ($((SECONDS - started)) s)"
 }
 
@@ -23,7 +23,7 @@ if [ -z "$base" ]; then
   if ! present "$base"; then
     base=python:$driver-slim
     timeout 120 docker pull --quiet "$base" >/dev/null 2>&1 || {
-      echo "$base is not here and cannot be pulled."
+      echo "The engine does not have $base and cannot pull it."
       base=$(./base-image.sh "$driver")
     }
   fi
@@ -31,15 +31,15 @@ fi
 inside=$(minor_of docker run --rm "$base" python)
 echo "Building on $base (Python $inside):"
 if [ "$inside" != "$driver" ]; then
-  echo "  Beware: the driver's Python is $driver, and a function cannot be sent to another minor. Make the driver's" \
-    "environment with Python $inside (make clean; make venv PYTHON=python$inside) or give a BASE with Python $driver." >&2
+  echo "  Warning: the driver's Python is $driver, and a function cannot be sent to another minor version. Make the driver's" \
+    "environment with Python $inside (make clean; make venv PYTHON=python$inside) or choose a BASE with Python $driver." >&2
 fi
 
 build app1:0.1 examples/app1
 build app2:0.1 examples/app2
 build digits-predict:0.1 examples/digits-predict
 build digits-train:0.1 examples/digits-train
-trap 'rm -rf worker/capsule' EXIT # it is other people's code: no tool that looks at the sources need see it
+trap 'rm -rf worker/capsule' EXIT # third-party code, which no linter of this repository should check
 rm -rf worker/capsule
 ../.venv/bin/cnflow capsule unpack "$base" worker/capsule >/dev/null
 build "cnflow-worker:$inside" worker

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Succeed when the docker command is here and an engine answers it; else say what to do and fail.
+# Exit with 0 if the docker command is installed and an engine responds; else print what to do and exit with 1.
 set -euo pipefail
 
 if ! command -v docker >/dev/null; then
@@ -7,8 +7,8 @@ if ! command -v docker >/dev/null; then
     "https://docs.docker.com/engine/install/), or run without containers: Config(ignore_images=True)." >&2
   exit 1
 fi
-if ! said=$(docker info 2>&1 >/dev/null); then
-  echo "No Docker engine answers: $(tail -n 1 <<<"$said")" >&2
-  echo "Start it (systemctl start docker, or dockerd in the background) and see that you may use it (group docker)." >&2
+if ! output=$(docker info 2>&1 >/dev/null); then
+  echo "No Docker engine responds: $(tail -n 1 <<<"$output")" >&2
+  echo "Start it (systemctl start docker, or dockerd in the background) and join the group docker." >&2
   exit 1
 fi

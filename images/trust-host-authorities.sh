@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make the root folder $1 trust each certificate authority that this machine trusts. Called by base-image.sh.
 #
-# Only those that the root lacks are added, each as a file of its own, as update-ca-certificates wants them: so they
-# outlive a later update-ca-certificates in a Dockerfile, and serve OpenSSL, pip and all that read the system's bundle.
+# Adds only the missing ones, each as a separate file, the input format of update-ca-certificates: so they survive a later
+# update-ca-certificates in a Dockerfile, and OpenSSL, pip and every reader of the system's bundle use them.
 set -euo pipefail
 root=$1
 bundle=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
@@ -16,4 +16,4 @@ awk -v folder="$root/usr/local/share/ca-certificates" '
     else if (!(pem in known)) { known[pem] = 1; file = folder "/host-" ++count ".crt"; printf "%s", pem > file; close(file) }
   }
 ' "$root/etc/ssl/certs/ca-certificates.crt" "$bundle"
-said=$(chroot "$root" update-ca-certificates 2>&1) || { echo "$said" >&2; exit 1; }
+output=$(chroot "$root" update-ca-certificates 2>&1) || { echo "$output" >&2; exit 1; }

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - Sphinx imports it from docs/_ext, which is no package
-"""Directives that write the reference pages from the code itself, so that the two cannot disagree."""
+"""Directives that generate the reference pages from the code, so that the two cannot disagree."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
     from cnflow.config import Settings
 
-KIND = "What stands for this class in a file; in Python the class itself says it."
+KIND = "Name of this class in a configuration file; not needed in Python."
 
 
 class SettingsList(SphinxDirective):
-    """``{cnflow-settings} module:Class``: the options of a settings class, with those of its bases or without."""
+    """``{cnflow-settings} module:Class``: the options of a settings class, with or without those of a base class."""
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, Callable[[str], Any]]] = {"without": str}
 
     def run(self) -> list[nodes.Node]:
-        """Its docstring, then each option with its type, default and meaning."""
-        settings = _named(self.arguments[0])
-        base = _named(self.options["without"]) if "without" in self.options else None
+        """Return the class's docstring, then each option with its type, default and meaning."""
+        settings = _load(self.arguments[0])
+        base = _load(self.options["without"]) if "without" in self.options else None
         options = [
             _option(name, field, _meaning(settings, name))
             for name, field in settings.model_fields.items()
@@ -45,23 +45,23 @@ class SettingsList(SphinxDirective):
 
 
 class ErrorsTable(SphinxDirective):
-    """``{cnflow-errors}``: every class of cnflow.errors with what it says of itself."""
+    """``{cnflow-errors}``: every class of cnflow.errors with the first paragraph of its docstring."""
 
     def run(self) -> list[nodes.Node]:
-        """A row per class, in the order of the module."""
+        """Return a row for each class, in the order of the module."""
         classes = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)]
         rows = [[f"``{error.__name__}``", (inspect.getdoc(error) or "").split("\n\n")[0]] for error in classes]
         return [_table(["Error", "Means"], rows)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx the directives."""
+    """Register the directives with Sphinx."""
     app.add_directive("cnflow-settings", SettingsList)
     app.add_directive("cnflow-errors", ErrorsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _named(target: str) -> type[Settings]:
+def _load(target: str) -> type[Settings]:
     module, _, name = target.partition(":")
     found: type[Settings] = getattr(importlib.import_module(module), name)
     return found
@@ -72,15 +72,15 @@ def _differs(field: FieldInfo, inherited: FieldInfo | None) -> bool:
 
 
 def _meaning(settings: type[Settings], name: str) -> str:
-    """The docstring under the option, in the class or in the base that first had it."""
-    told = [
+    """The docstring under the option, in the class or in the nearest base that has one."""
+    descriptions = [
         base.model_fields[name].description for base in settings.__mro__ if name in getattr(base, "model_fields", ())
     ]
-    return next(filter(None, told), KIND if name == "kind" else "")
+    return next(filter(None, descriptions), KIND if name == "kind" else "")
 
 
 def _option(name: str, field: FieldInfo, meaning: str) -> nodes.definition_list_item:
-    default = "must be given" if field.is_required() else f"default {_default(field)}"
+    default = "required" if field.is_required() else f"default {_default(field)}"
     term = nodes.term("", "", nodes.literal("", name), *_inline(f": {_type(field)}; {default}"))
     return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *_inline(meaning))))
 
@@ -94,7 +94,7 @@ def _type(field: FieldInfo) -> str:
 
 
 def _words(annotation: object) -> str:
-    """*annotation* as a user would write it."""
+    """*annotation* in the user's notation."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _words(parts[0])
@@ -109,12 +109,12 @@ def _words(annotation: object) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    made = field.get_default(call_default_factory=True)
-    return f"``{made!r}``" if isinstance(made, (str, int, float, dict, type(None))) else f"``{_call(made)}``"
+    value = field.get_default(call_default_factory=True)
+    return f"``{value!r}``" if isinstance(value, (str, int, float, dict, type(None))) else f"``{_call(value)}``"
 
 
 def _call(value: object) -> str:
-    """How *value*, settings or a list of them, is made."""
+    """Source text of a call that makes *value*, settings or a list of them."""
     if isinstance(value, list):
         return f"[{', '.join(map(_call, value))}]"
     return f"{type(value).__name__}()"
@@ -136,7 +136,7 @@ def _paragraphs(docstring: str) -> list[nodes.Node]:
 
 
 def _inline(text: str) -> Iterator[nodes.Node]:
-    """Words as they are; what stands between backticks, single or double, as code."""
+    """Nodes of *text*; the parts between backticks, single or double, are code."""
     for position, part in enumerate(re.split(r"``([^`]+)``|`([^`]+)`", text)):
         if part:
             yield nodes.Text(part) if position % 3 == 0 else nodes.literal("", part)

@@ -1,11 +1,11 @@
-"""Runs what README.md and docs/ tell the reader to write and to type.
+"""Runs every Python and console block of README.md and docs/.
 
-Each block runs in a fresh folder that holds the files of its page. Comments in front of a block say what it is
+Each block runs in a fresh folder with the files of its page. A comment before a block marks it
 (docs/decisions/0001-reference-pages-are-generated.md):
 
-    <!-- file: NAME -->     is a file of the page under that name
-    <!-- needs: IMAGE -->   cannot run without that container image
-    <!-- prints -->         is what the Python block before it prints
+    <!-- file: NAME -->     a file of the page, under that name
+    <!-- needs: IMAGE -->   needs that container image
+    <!-- prints -->         the output of the Python block before it
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ NOTE = re.compile(r"<!-- (\w+)(?:: (.*?))? -->")
 
 
 class Block(NamedTuple):
+    """A fenced block of a page, with the comments before it and its line."""
+
     language: str
     text: str
     notes: dict[str, str]
@@ -49,7 +51,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def steps_of(page: Path) -> list[tuple[Block, str | None]]:
-    """Blocks to run, each with what it prints (None where the page does not say)."""
+    """Blocks to run, each with its expected output (None if the page has none)."""
     blocks = blocks_of(page)
     following = [*blocks, None][1:]
     return [
@@ -71,32 +73,32 @@ def folder(request, tmp_path):
     """A fresh folder with the files of a page."""
     for block in blocks_of(request.param):
         if "file" in block.notes:
-            (tmp_path / block.notes["file"]).write_text(block.text)
+            (tmp_path / block.notes["file"]).write_text(block.text, encoding="utf-8")
     return tmp_path
 
 
 @pytest.mark.parametrize(("folder", "block", "printed"), list(parameters()), indirect=["folder"])
 @pytest.mark.timeout(2 * SECONDS_AT_MOST)
-def test_the_reader_can_do_what_the_page_says(block, printed, folder):
+def test_block_of_a_page_runs(block, printed, folder):
     if "needs" in block.notes:
         require_image(block.notes["needs"])
     if block.language == "python":
         script = folder / block.notes.get("file", "example.py")
-        script.write_text(block.text)
-        done = run([sys.executable, script.name], folder)
-        assert done.returncode == 0, done.stderr
-        assert printed is None or done.stdout == printed
+        script.write_text(block.text, encoding="utf-8")
+        result = run([sys.executable, script.name], folder)
+        assert result.returncode == 0, result.stderr
+        assert printed is None or result.stdout == printed
     else:
         for command in commands_in(block):
             check_command(command, folder)
 
 
-def test_every_comment_in_front_of_a_block_is_one_that_this_file_knows():
+def test_comments_before_blocks_are_known():
     notes = {note for page in PAGES for block in blocks_of(page) for note in block.notes}
     assert notes <= {"file", "needs", "prints"}
 
 
-def test_no_block_is_written_in_a_language_that_nobody_checks():
+def test_languages_of_blocks_are_known():
     languages = {block.language for page in PAGES for block in blocks_of(page)}
     assert languages <= {"python", "console", "text", "toml", "py"}
     scripts = [block for page in PAGES for block in blocks_of(page) if block.language == "py"]
@@ -110,17 +112,17 @@ def commands_in(block: Block) -> list[list[str]]:
 
 
 def check_command(command: list[str], folder: Path) -> None:
-    """Run a command of ours; of another see that what it names is there."""
+    """Run a command of cnflow; check that the target or package of another command exists."""
     match command:
         case ["cnflow", *rest]:
-            done = run([sys.executable, "-m", "cnflow.cli", *rest], folder)
-            assert done.returncode == 0, done.stderr
+            result = run([sys.executable, "-m", "cnflow.cli", *rest], folder)
+            assert result.returncode == 0, result.stderr
         case ["pip", "install", "."]:
             assert (ROOT / "pyproject.toml").is_file()
         case ["make", target]:
             assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE), f"no target {target}"
         case _:
-            pytest.fail(f"a command that no test knows: {shlex.join(command)}")
+            pytest.fail(f"no test for this command: {shlex.join(command)}")
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -128,7 +130,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def require_image(image: str) -> None:
-    """Skip, or fail where CNFLOW_REQUIRE says that a Docker engine is required, when *image* is not there."""
+    """Skip the test if there is no *image*; fail it if CNFLOW_REQUIRE contains ``docker``."""
     if shutil.which("docker") and run(["docker", "image", "inspect", image], ROOT).returncode == 0:
         return
     message = f"needs a Docker engine with the image {image}: make images"

@@ -7,5 +7,5 @@ INTERCEPT = 1.0
 
 
 def predict(rows: list[float]) -> list[float]:
-    """Score each row, a number x, as ``SLOPE * x + INTERCEPT``; as many scores come back as rows went in."""
+    """Return the score ``SLOPE * x + INTERCEPT`` of each row, a number x."""
     return [SLOPE * x + INTERCEPT for x in rows]

@@ -6,5 +6,5 @@ CENTROIDS = {"low": 0.0, "middle": 5.0, "high": 10.0}
 
 
 def predict(rows: list[float]) -> list[str]:
-    """Name the centroid that is nearest to each row, a number; of two as near, the lower one."""
+    """Return the name of the centroid that is nearest to each row, a number; of two equally near, the lower one."""
     return [min(CENTROIDS, key=lambda name: abs(CENTROIDS[name] - x)) for x in rows]

@@ -1,4 +1,4 @@
-"""Reads handwritten digits with a model that ``digits_train.train`` made. Needs NumPy, not scikit-learn."""
+"""Predicts handwritten digits with a model of ``digits_train.train``. Needs NumPy, not scikit-learn."""
 
 from __future__ import annotations
 

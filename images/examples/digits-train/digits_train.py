@@ -1,4 +1,4 @@
-"""Loads scikit-learn's 1,797 handwritten digits and learns to read them. Plain lists and numbers in and out."""
+"""Loads scikit-learn's 1,797 handwritten digits and fits models to them. Takes and returns plain lists and numbers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 BRIGHTEST = 16
-"""Pixels are from 0 (paper) to this (ink)."""
+"""Pixel value of ink; paper is 0."""
 
 
 def load() -> tuple[list[list[int]], list[int]]:
-    """Return the rows (64 pixels each, 8 x 8, from 0 to `BRIGHTEST`) and beside each the digit that it shows."""
+    """Return the rows (64 pixels each, 8 x 8, from 0 to `BRIGHTEST`) and for each row the digit that it shows."""
     digits = load_digits()
     return digits.data.astype(int).tolist(), digits.target.tolist()
 
 
 def train(rows: list[list[int]], labels: list[int]) -> dict:
-    """Fit a network of one hidden layer to the rows and labels; the same input gives the same model.
+    """Fit a network of one hidden layer to the rows and labels; the same input results in the same model.
 
     Returns:
-        What ``digits_predict.predict`` takes, ready for JSON: ``classes``, and per layer ``weights`` and ``biases``,
-        to be applied to the rows as they are.
+        The argument of ``digits_predict.predict``, JSON-serializable: ``classes``, and for each layer ``weights`` and
+        ``biases``, which apply to unscaled rows.
     """
     model = MLPClassifier(hidden_layer_sizes=(64,), alpha=0.1, learning_rate_init=0.005, max_iter=500, random_state=0)
-    with threadpool_limits(1):  # a worker counts for one core
+    with threadpool_limits(1):  # a worker has one core
         model.fit(np.asarray(rows) / BRIGHTEST, labels)
     first, *rest = model.coefs_
     return {
