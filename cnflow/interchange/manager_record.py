@@ -47,7 +47,7 @@ class ManagerRecord:
 
     @property
     def is_active(self) -> bool:
-        """Whether the manager is sent tasks."""
+        """True if the manager is sent tasks."""
         return not (self.is_draining or self.is_on_hold)
 
     def idle_seconds(self, now: Seconds) -> float:

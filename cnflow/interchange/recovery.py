@@ -102,7 +102,7 @@ class RecoveringInterchange(Interchange):
         return [SendRegisterAgain(manager) for manager in self._awaited]
 
     def is_dispatching(self, now: Seconds) -> bool:
-        """Whether tasks are sent to managers already."""
+        """True if tasks are sent to managers already."""
         return not self._awaited or now >= self._dispatch_at
 
     def on_resubmitted(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> list[Action]:
@@ -139,7 +139,7 @@ class RecoveringInterchange(Interchange):
         actions = super().on_registered(manager, info, now)
         if manager not in self._managers:
             return actions
-        ours = self._unclaimed(held, now) if may_claim else set()
+        ours = self._drop_claimed(held, now) if may_claim else set()
         self._managers[manager].held |= ours
         self._claim(ours)
         if manager in self._on_hold:
@@ -158,7 +158,7 @@ class RecoveringInterchange(Interchange):
                 self._claim_reported(actions)
             return actions
         ids = [result.id for result, _ in results]
-        unclaimed = self._unclaimed(ids, now) if manager in self._awaited else set()
+        unclaimed = self._drop_claimed(ids, now) if manager in self._awaited else set()
         ours = {result.id: (result, frames) for result, frames in results if result.id in unclaimed}
         self._claim(unclaimed)
         request = SendRegisterAgain(manager)
@@ -244,8 +244,8 @@ class RecoveringInterchange(Interchange):
         self._drained_early |= early
         return [action for action in actions if not (isinstance(action, ReportDrained) and action.block in early)]
 
-    def _unclaimed(self, tasks: Iterable[TaskId], now: Seconds) -> set[TaskId]:
-        """Tasks in *tasks* that are neither claimed nor held."""
+    def _drop_claimed(self, tasks: Iterable[TaskId], now: Seconds) -> set[TaskId]:
+        """Return *tasks* without those that are claimed or held."""
         unclaimed = set(tasks) - self._claimed
         if unclaimed and self.is_dispatching(now):  # tasks may have been sent to managers
             for record in self._managers.values():

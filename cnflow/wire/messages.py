@@ -209,7 +209,7 @@ class RegisterAgain(Message):
 
 
 class Refused(Message):
-    """This manager cannot take part; it logs *reason* and ends."""
+    """Refusal of a manager, which logs *reason* and ends."""
 
     reason: str
 

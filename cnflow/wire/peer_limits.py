@@ -56,6 +56,6 @@ class MalformedMessageLimit:
         return False
 
     def is_ignored(self, peer: Hashable, now: Seconds) -> bool:
-        """Whether *peer* has reached `MAX_MALFORMED` in the current window."""
+        """True if *peer* has reached `MAX_MALFORMED` in the current window."""
         since, count = self._peers.get(peer, (now, 0))
         return count >= MAX_MALFORMED and now - since < WINDOW

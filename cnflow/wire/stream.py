@@ -101,7 +101,7 @@ class Stream:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether the socket was full; call `flush` once it is writable."""
+        """True if the socket was full; call `flush` once it is writable."""
         return bool(self._unsent)
 
     def send(self, frames: Sequence[Any]) -> None:

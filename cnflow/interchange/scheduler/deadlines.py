@@ -76,12 +76,12 @@ class DeadlineFilter:
                 self._functions.setdefault(function, Durations()).add(result.seconds)
 
     def is_in_time(self, task: Task, left: float, life: float) -> bool:
-        """Whether *task* can end in a block that has *left* of its *life* seconds left."""
+        """True if *task* can end in a block that has *left* of its *life* seconds left."""
         if task.walltime:
             return task.walltime <= left
         durations = self._functions.get(task.function)
         return durations is None or min(durations.quantile, _FRESH * life) <= left
 
     def is_too_long(self, task: Task) -> bool:
-        """Whether the walltime of *task* exceeds the life of every block so far; blocks of one executor are alike."""
+        """True if the walltime of *task* exceeds the life of every block so far; blocks of one executor are alike."""
         return task.walltime > self._longest_life > 0.0

@@ -30,7 +30,7 @@ class ResourceVector(NamedTuple):
     accelerators: int
 
     def covers(self, other: ResourceVector) -> bool:
-        """Whether this has at least as much of each resource as *other*."""
+        """True if this has at least as much of each resource as *other*."""
         return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
 
     def plus(self, other: ResourceVector, times: int = 1) -> ResourceVector:
@@ -73,11 +73,11 @@ class NodeCapacity:
         return len(self._allocations)
 
     def could_fit(self, needs: Needs) -> bool:
-        """Whether a task with *needs* fits the empty node."""
+        """True if a task with *needs* fits the empty node."""
         return self._total.covers(self._demand(needs))
 
     def fits(self, needs: Needs, plain_tasks: int) -> bool:
-        """Whether a task with *needs* fits now, beside *plain_tasks* plain tasks."""
+        """True if a task with *needs* fits now, beside *plain_tasks* plain tasks."""
         return self._available(plain_tasks).covers(self._demand(needs))
 
     def free_slots(self, plain_tasks: int) -> int:

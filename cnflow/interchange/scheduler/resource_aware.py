@@ -66,7 +66,7 @@ class ResourceScheduler:
 
     @property
     def is_needed(self) -> bool:
-        """Whether tasks must be assigned one by one; if not, `fill_slots` does."""
+        """True if tasks must be assigned one by one; if not, `fill_slots` does."""
         return bool(self._groups) or self.deadlines.has_deadlines
 
     def add(self, parcels: Iterable[TaskParcel]) -> list[ResultParcel]:

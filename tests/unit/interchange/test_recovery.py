@@ -41,17 +41,17 @@ def held_by(state, manager):
     return set(state._managers[manager].held)
 
 
-def restarted(awaited=None, departed=()):
+def recovering(awaited=None, departed=()):
     chosen = {A: "0", B: "0"} if awaited is None else awaited
     return RecoveringInterchange(1, 10, 30, awaited=chosen, departed=departed, now=0)
 
 
-def dispatched(actions):
+def work_in(actions):
     return {action.manager: [task.id for task, _ in action.tasks] for action in actions if isinstance(action, SendWork)}
 
 
 def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
-    state = restarted()
+    state = recovering()
     assert state.registration_requests() == [SendRegisterAgain(A), SendRegisterAgain(B)]
     state.on_resubmitted([FUNCTION], tasks(0, 1, 2, 3))
     assert state.on_registered(A, info(), 1, [1]) == [ReportManagerUp(A, info())]
@@ -60,23 +60,23 @@ def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
     assert state.dispatch(1) == []
     state.on_registered(B, info(), 2, [0])
     state.on_results(B, 2, [], 2)
-    assert dispatched(state.dispatch(2)) == {A: [2], B: [3]}
+    assert work_in(state.dispatch(2)) == {A: [2], B: [3]}
     assert held_by(state, A) == {1, 2}
 
 
 def test_late_manager_cancels_tasks_that_were_dispatched_to_others():
-    state = restarted()
+    state = recovering()
     state.on_resubmitted([FUNCTION], tasks(0, 1))
     state.on_registered(A, info(), 1)
     state.on_results(A, 2, [], 1)
-    assert dispatched(state.dispatch(REGISTRATION_TIMEOUT)) == {A: [0, 1]}
+    assert work_in(state.dispatch(REGISTRATION_TIMEOUT)) == {A: [0, 1]}
     assert state.on_registered(B, info(), 6, [1]) == [ReportManagerUp(B, info()), SendCancel(B, [1])]
     assert state.on_results(B, 2, results(1), 7) == []
     assert state.on_results(A, 2, results(1), 8) == [SendResults(results(1))]
 
 
 def test_result_sent_before_registration_is_delivered_once_and_its_task_not_run_again():
-    state = restarted()
+    state = recovering()
     assert state.on_results(A, 2, results(7), 1) == [SendResults(results(7)), SendRegisterAgain(A)]
     assert state.on_results(A, 2, results(7), 1) == [SendRegisterAgain(A)]
     state.on_resubmitted([FUNCTION], tasks(7, 8))
@@ -88,17 +88,17 @@ def test_result_sent_before_registration_is_delivered_once_and_its_task_not_run_
 
 
 def test_new_try_of_a_reported_task_is_run():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], tasks(0))
     state.on_results(A, 2, [(Result(0, ResultKind.RAISED, b""), ())], 1)
     state.on_submitted([], tasks(0))
     state.on_registered(A, info(), 2)
     state.on_results(A, 2, [], 2)
-    assert dispatched(state.dispatch(2)) == {A: [0]}
+    assert work_in(state.dispatch(2)) == {A: [0]}
 
 
 def test_only_an_awaited_manager_may_claim_tasks_or_send_results():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], tasks(0, 1))
     assert state.on_results(C, 2, results(0), 1) == [SendRegisterAgain(C)]
     assert state.on_registered(C, info(), 1, [0, 1]) == [ReportManagerUp(C, info()), SendCancel(C, [0, 1])]
@@ -106,13 +106,13 @@ def test_only_an_awaited_manager_may_claim_tasks_or_send_results():
 
 
 def test_manager_lost_before_the_restart_is_refused():
-    state = restarted(departed=[C])
+    state = recovering(departed=[C])
     assert [type(action) for action in state.on_heartbeat(C, 1)] == [SendRefused]
     assert [type(action) for action in state.on_results(C, 1, results(0), 1)] == [SendRefused]
 
 
 def test_manager_that_does_not_return_is_given_up_and_refused_later():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     assert state.on_tick(29) == []
     (down,) = state.on_tick(30)
     assert (down.manager, down.lost) == (A, [])
@@ -121,7 +121,7 @@ def test_manager_that_does_not_return_is_given_up_and_refused_later():
 
 
 def test_block_is_not_drained_before_its_awaited_managers_have_left():
-    state = restarted({A: "0", B: "0", C: "1"})
+    state = recovering({A: "0", B: "0", C: "1"})
     assert state.on_drain_requested("0", 1) == []
     assert state.on_registered(A, info(), 1, [0]) == [ReportManagerUp(A, info()), SendDrain(A, "0")]
     assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", [0])]
@@ -129,19 +129,19 @@ def test_block_is_not_drained_before_its_awaited_managers_have_left():
 
 
 def test_block_without_awaited_managers_is_drained_at_once():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     assert state.on_drain_requested("1", 1) == [ReportDrained("1")]
 
 
 def test_managers_of_a_block_that_has_ended_are_not_awaited():
-    state = restarted({A: "0", B: "1"})
+    state = recovering({A: "0", B: "1"})
     state.on_drain_requested("0", 1)
     assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", []), ReportDrained("0")]
     assert state.registration_requests() == [SendRegisterAgain(B)]
 
 
 def test_task_cancelled_before_its_manager_returns_is_reported_and_then_stopped():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], tasks(0, 1))
     ((reported,),) = [action.results for action in state.on_cancelled([0], 1)]
     assert (reported[0].id, reported[0].kind) == (0, ResultKind.CANCELLED)
@@ -168,32 +168,32 @@ def node(cores, block="0"):
 
 
 def test_task_with_needs_waits_for_all_awaited_nodes_before_it_is_unfit():
-    state = restarted()
+    state = recovering()
     state.on_resubmitted([FUNCTION], [task_with_needs(0)])
     assert state.on_registered(A, node(2.0), 1) == [ReportManagerUp(A, node(2.0))]
     state.on_results(A, 2, [], 1)
     assert state.dispatch(REGISTRATION_TIMEOUT) == []
     state.on_registered(B, node(8.0), 6)
     state.on_results(B, 2, [], 6)
-    assert dispatched(state.dispatch(6)) == {B: [0]}
+    assert work_in(state.dispatch(6)) == {B: [0]}
 
 
 def test_claimed_task_with_needs_is_allocated_on_its_node():
     for claim_first in (False, True):
-        state = restarted({A: "0"})
+        state = recovering({A: "0"})
         if not claim_first:
             assert state.on_resubmitted([FUNCTION], [task_with_needs(0), task_with_needs(1)]) == []
         state.on_registered(A, node(4.0), 1, [0])
         if claim_first:
             state.on_resubmitted([FUNCTION], [task_with_needs(0), task_with_needs(1)])
         state.on_results(A, 2, [], 1)
-        assert dispatched(state.dispatch(1)) == {}
+        assert work_in(state.dispatch(1)) == {}
         assert state.on_results(A, 2, results(0), 2) == [SendResults(results(0))]
-        assert dispatched(state.dispatch(2)) == {A: [1]}
+        assert work_in(state.dispatch(2)) == {A: [1]}
 
 
 def test_task_with_needs_cancelled_before_the_nodes_return_is_reported():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], [task_with_needs(0)])
     ((answer,),) = [action.results for action in state.on_cancelled([0], 1)]
     assert (answer[0].id, answer[0].kind) == (0, ResultKind.CANCELLED)
@@ -201,7 +201,7 @@ def test_task_with_needs_cancelled_before_the_nodes_return_is_reported():
 
 
 def test_manager_on_hold_stays_on_hold():
-    state = restarted({A: "0"})
+    state = recovering({A: "0"})
     state.on_hold_requested(A)
     state.on_resubmitted([FUNCTION], tasks(0))
     state.on_registered(A, info(), 1)

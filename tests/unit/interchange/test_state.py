@@ -50,7 +50,7 @@ def interchange():
     return Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=30)
 
 
-def dispatched(actions):
+def work_in(actions):
     return {action.manager: [task.id for task, _ in action.tasks] for action in actions if isinstance(action, SendWork)}
 
 
@@ -65,7 +65,7 @@ def test_tasks_wait_until_a_manager_has_sent_its_window():
     assert state.on_registered(A, info(), 0) == [ReportManagerUp(A, info())]
     assert state.dispatch(0) == []
     state.on_results(A, 2, [], 0)
-    assert dispatched(state.dispatch(0)) == {A: [0, 1]}
+    assert work_in(state.dispatch(0)) == {A: [0, 1]}
     assert queue_length(state) == 1
 
 
@@ -74,16 +74,16 @@ def test_idle_slots_of_all_managers_are_filled_before_tasks_are_prefetched():
     register(state, A, slots=5, window=50)
     register(state, B, slots=5, window=50)
     state.on_submitted([FUNCTION], tasks(*range(10)))
-    assert {manager: len(ids) for manager, ids in dispatched(state.dispatch(0)).items()} == {A: 5, B: 5}
+    assert {manager: len(ids) for manager, ids in work_in(state.dispatch(0)).items()} == {A: 5, B: 5}
 
 
 def test_slots_that_were_left_are_used_by_the_next_tasks():
     state = interchange()
     register(state, A, slots=4)
     state.on_submitted([FUNCTION], tasks(0))
-    assert dispatched(state.dispatch(0)) == {A: [0]}
+    assert work_in(state.dispatch(0)) == {A: [0]}
     state.on_submitted([], tasks(1, 2))
-    assert dispatched(state.dispatch(0)) == {A: [1, 2]}
+    assert work_in(state.dispatch(0)) == {A: [1, 2]}
 
 
 def test_function_is_sent_once_to_each_manager():
@@ -183,7 +183,7 @@ def test_task_cancelled_in_the_queue_reaches_no_manager():
     state.on_submitted([FUNCTION], tasks(0, 1, 2))
     assert kinds_of_results(state.on_cancelled([1], 0)) == {1: ResultKind.CANCELLED}
     register(state, A, slots=3)
-    assert dispatched(state.dispatch(0)) == {A: [0, 2]}
+    assert work_in(state.dispatch(0)) == {A: [0, 2]}
 
 
 def test_cancel_is_sent_to_the_manager_that_holds_the_task_only():
@@ -276,7 +276,7 @@ def test_idle_time_of_a_block_is_that_of_its_busiest_manager():
     for manager, slots in ((A, 1), (B, 1)):
         register(state, manager, slots)
     state.on_submitted([FUNCTION], tasks(0))
-    assert dispatched(state.dispatch(5)) == {A: [0]}
+    assert work_in(state.dispatch(5)) == {A: [0]}
     assert state.idle_times(8) == {"0": 0}
     state.on_results(A, 1, results(0), 10)
     state.on_results(A, 1, [], 12)  # a window only
@@ -287,13 +287,13 @@ def test_manager_on_hold_finishes_its_tasks_and_gets_no_more():
     state = interchange()
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0, 1, 2))
-    assert dispatched(state.dispatch(0)) == {A: [0, 1]}
+    assert work_in(state.dispatch(0)) == {A: [0, 1]}
     state.on_hold_requested(A)
     state.on_hold_requested(B)
     assert state.on_results(A, 2, results(0, 1), 1) == [SendResults(results(0, 1))]
     assert state.dispatch(1) == []
     register(state, B)
-    assert dispatched(state.dispatch(2)) == {B: [2]}
+    assert work_in(state.dispatch(2)) == {B: [2]}
 
 
 def test_status_report_has_all_managers_and_the_place_of_the_task():

@@ -35,7 +35,7 @@ def queue_length(state):
     return len(state._queue) + len(state._scheduler)
 
 
-def dispatched(state, now):
+def dispatch(state, now):
     return {
         action.manager: [task.id for task, _ in action.tasks]
         for action in state.dispatch(now)
@@ -51,30 +51,30 @@ def test_task_that_cannot_end_in_time_goes_to_another_block(state):
     register(state, A, life=100)
     register(state, B, life=1000)
     submit(state, 0, 1, walltime=60)
-    assert dispatched(state, 50) == {B: [0, 1]}
+    assert dispatch(state, 50) == {B: [0, 1]}
 
 
 def test_shorter_task_is_taken_instead_of_one_that_cannot_end_in_time(state):
     register(state, A, life=100)
     submit(state, 0, 1, walltime=60)
     submit(state, 2, walltime=40)
-    assert dispatched(state, 50) == {A: [2]}
+    assert dispatch(state, 50) == {A: [2]}
     assert queue_length(state) == 2
-    assert dispatched(state, 51) == {}
+    assert dispatch(state, 51) == {}
     register(state, B, life=100, now=60)
-    assert dispatched(state, 60) == {B: [0, 1]}
+    assert dispatch(state, 60) == {B: [0, 1]}
 
 
 def test_durations_of_the_function_count_without_a_walltime(state):
     register(state, A, life=100)
     submit(state, *range(10))
     for number in range(0, 10, 2):
-        assert dispatched(state, 0) == {A: [number, number + 1]}
+        assert dispatch(state, 0) == {A: [number, number + 1]}
         finish(state, A, number, number + 1, seconds=30, now=0)
     submit(state, 10, 11)
     submit(state, 12, function=OTHER)
-    assert dispatched(state, 75) == {A: [12]}
-    assert dispatched(state, 69) == {A: [10]}
+    assert dispatch(state, 75) == {A: [12]}
+    assert dispatch(state, 69) == {A: [10]}
 
 
 def test_fresh_block_is_tried_whatever_durations_were_recorded(state):
@@ -102,13 +102,13 @@ def test_deadlines_apply_to_tasks_with_needs(state):
     register(state, A, life=100)
     register(state, B, life=200)
     submit(state, 0, walltime=120, needs=Needs(cores=2))
-    assert dispatched(state, 0) == {B: [0]}
+    assert dispatch(state, 0) == {B: [0]}
 
 
 def test_idle_block_near_its_end_is_drained_while_tasks_wait(state):
     register(state, A, life=100)
     submit(state, 0, walltime=60)
-    assert dispatched(state, 45) == {}
+    assert dispatch(state, 45) == {}
     assert not any(isinstance(action, SendDrain) for action in state.on_tick(45))  # shorter ones may come
     assert SendDrain(A, "a") in state.on_tick(51)
 
@@ -116,7 +116,7 @@ def test_idle_block_near_its_end_is_drained_while_tasks_wait(state):
 def test_walltime_is_not_checked_where_blocks_have_no_end(state):
     register(state, A, life=float("inf"))
     submit(state, 0, walltime=1e9)
-    assert dispatched(state, 0) == {A: [0]}
+    assert dispatch(state, 0) == {A: [0]}
 
 
 @given(st.lists(st.floats(0, 100), min_size=5, max_size=200))

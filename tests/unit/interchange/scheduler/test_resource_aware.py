@@ -42,7 +42,7 @@ def submit(state, *given):
     return state.on_submitted([FUNCTION], parcels, may_have_needs=True)
 
 
-def dispatched(state):
+def dispatch(state):
     return {
         action.manager: [task.id for task, _ in action.tasks]
         for action in state.dispatch(0)
@@ -61,28 +61,28 @@ def two(number):
 def test_tasks_with_needs_share_a_node_with_plain_tasks():
     state = interchange(a=info(4))
     submit(state, two(0), 1, 2, 3)
-    assert dispatched(state) == {A: [0, 1, 2]}
+    assert dispatch(state) == {A: [0, 1, 2]}
     finish(state, A, 1)
-    assert dispatched(state) == {A: [3]}
+    assert dispatch(state) == {A: [3]}
 
 
 def test_tasks_on_a_node_never_exceed_its_resources():
     state = interchange(a=info(4))
     submit(state, two(0), two(1), two(2))
-    assert dispatched(state) == {A: [0, 1]}
-    assert dispatched(state) == {}
+    assert dispatch(state) == {A: [0, 1]}
+    assert dispatch(state) == {}
     finish(state, A, 0)
-    assert dispatched(state) == {A: [2]}
+    assert dispatch(state) == {A: [2]}
 
 
 def test_node_with_needs_prefetches_no_tasks():
     state = interchange(a=info(4))
     submit(state, two(0), *range(1, 100))
-    assert dispatched(state) == {A: [0, 1, 2]}
+    assert dispatch(state) == {A: [0, 1, 2]}
     state.on_results(A, 400, [], 0)
-    assert dispatched(state) == {}
+    assert dispatch(state) == {}
     finish(state, A, 0, slots=400)
-    assert len(dispatched(state)[A]) == 97
+    assert len(dispatch(state)[A]) == 97
 
 
 def test_tasks_are_ordered_by_priority_then_submission_and_plain_tasks_are_last():
@@ -93,7 +93,7 @@ def test_tasks_are_ordered_by_priority_then_submission_and_plain_tasks_are_last(
     order = []
     for _ in range(6):
         state.on_results(A, 1, [(Result(number, ResultKind.VALUE, b"v"), ()) for number in order[-1:]], 0)
-        order += dispatched(state)[A]
+        order += dispatch(state)[A]
     assert order == [2, 4, 1, 5, 0, 3]
 
 
@@ -102,7 +102,7 @@ def test_tasks_without_priority_are_ordered_by_submission():
     submit(state, 0, (1, Needs(cores=1)), 2, (3, Needs(cores=1)))
     order = []
     for _ in range(4):
-        order += dispatched(state)[A]
+        order += dispatch(state)[A]
         finish(state, A, order[-1], slots=1)
     assert order == [0, 1, 2, 3]
 
@@ -110,39 +110,39 @@ def test_tasks_without_priority_are_ordered_by_submission():
 def test_stream_of_small_tasks_does_not_starve_a_big_task():
     state = interchange(a=info(4), b=info(4))
     submit(state, *range(8))
-    assert {manager: len(ids) for manager, ids in dispatched(state).items()} == {A: 4, B: 4}
+    assert {manager: len(ids) for manager, ids in dispatch(state).items()} == {A: 4, B: 4}
     submit(state, (8, Needs(cores=4)), *range(9, 100))
-    assert dispatched(state) == {}
+    assert dispatch(state) == {}
     running = sorted(held_by(state, A))
     for number in running:  # one by one, the tasks of a node end
         finish(state, A, number)
-        assert dispatched(state) == ({A: [8]} if number == running[-1] else {})
+        assert dispatch(state) == ({A: [8]} if number == running[-1] else {})
 
 
 def test_small_tasks_run_beside_the_node_reserved_for_a_big_task():
     state = interchange(a=info(4), b=info(4))
     submit(state, *range(8))
-    dispatched(state)
+    dispatch(state)
     submit(state, (8, Needs(cores=4)), 9, 10)
     other = sorted(held_by(state, B))
     finish(state, A, 0)
     finish(state, B, other[0])
-    assert dispatched(state) == {B: [9]}
+    assert dispatch(state) == {B: [9]}
 
 
 def test_big_task_does_not_block_nodes_that_it_cannot_use():
     state = interchange(a=info(2), b=info(8))
     submit(state, (0, Needs(cores=8)), (1, Needs(cores=8)), 2)
-    assert dispatched(state) == {B: [0], A: [2]}
+    assert dispatch(state) == {B: [0], A: [2]}
 
 
 def test_cancelled_big_task_releases_its_reserved_node():
     state = interchange(a=info(4))
     submit(state, 0, (1, Needs(cores=4)), 2)
-    assert dispatched(state) == {A: [0]}
+    assert dispatch(state) == {A: [0]}
     (answer,) = state.on_cancelled([1], 0)
     assert [(result.id, result.kind) for result, _ in answer.results] == [(1, ResultKind.CANCELLED)]
-    assert dispatched(state) == {A: [2]}
+    assert dispatch(state) == {A: [2]}
 
 
 def test_task_that_fits_no_node_fails_at_once_and_lists_the_nodes():
@@ -151,7 +151,7 @@ def test_task_that_fits_no_node_fails_at_once_and_lists_the_nodes():
     ((result, _),) = answer.results
     assert (result.id, result.kind) == (0, ResultKind.DOES_NOT_FIT)
     assert result.body.decode() == "cores=64\nhost: cores=4, memory=1 GiB, gpus=0"
-    assert dispatched(state) == {A: [1]}
+    assert dispatch(state) == {A: [1]}
 
 
 def test_no_task_is_unfit_before_a_node_registers():
@@ -168,13 +168,13 @@ def test_task_waits_for_a_kind_of_node_that_is_gone():
     assert submit(state, (0, Needs(cores=8))) == []
     state.on_registered(A, info(8), 0)
     state.on_results(A, 8, [], 0)
-    assert dispatched(state) == {A: [0]}
+    assert dispatch(state) == {A: [0]}
 
 
 def test_status_report_has_the_position_of_a_waiting_task():
     state = interchange(a=info(4))
     submit(state, two(0), two(1), two(2), two(3))
-    dispatched(state)
+    dispatch(state)
     assert [state.status_report(1, number, 0).ahead for number in (2, 3)] == [0, 1]
     assert queue_length(state) == 2
 
