@@ -1,4 +1,12 @@
-"""A run of many tasks under faults: submits them, strikes, waits for every future, and compares with the ledger."""
+"""Soak: a run of many tasks under faults, checked against the ledger that the tasks write.
+
+::
+
+    submitter thread ── tasks ──> cnflow ──> workers ── "begin", "end TOKEN" ──> ledger (a shared file)
+    striker thread ── a fault each second ──> workers, managers, interchange, containers
+    at the end: each future is done, with the value of a try that the ledger has; no task was reported twice;
+    no process or container is left ──> Report
+"""
 
 import random
 import statistics
@@ -10,50 +18,52 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults import Fault
-from world import LABEL, Ledger, World, children, until
+from world import LABEL, Ledger, World, children, wait_until
 
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider
 
 THRESHOLD = 3.0
-"""Seconds of silence after which a manager is given up, or gives up."""
+"""Heartbeat threshold in seconds."""
 
 KINDS = {"short": 86, "long": 8, "failing": 4, "huge": 2}
-"""Of a hundred tasks."""
+"""Tasks of each kind in a hundred."""
 
 HUGE = 3 * 2**20
-"""Bytes that go to the task and come back."""
+"""Bytes of the argument and of the result of a huge task."""
 
-PENDING = 60
-"""Tasks that are submitted and not finished."""
+MAX_PENDING = 60
+"""Maximum number of unfinished tasks."""
 
-PATIENCE = 120.0
-"""Seconds, after the last fault, within which every future is to be done."""
+DRAIN_TIMEOUT = 120.0
+"""Seconds after the last fault within which every future must be done."""
 
 
 class Plan(NamedTuple):
     tasks: int
     seconds: float
-    """Tasks are spread over this time; a fault strikes every `every` seconds of it."""
+    """Time over which tasks are submitted."""
 
     seed: int
     folder: Path
     faults: list[Fault]
-    every: float = 1.0
+    interval: float = 1.0
+    """Seconds between two faults."""
+
     image: str = ""
-    """Of the containers in which some of the tasks run; empty for none."""
+    """Image of containers for some of the tasks; empty for none."""
 
 
 class Strike(NamedTuple):
     fault: Fault
     at: float
     tasks: list[int]
-    """That ran there."""
+    """Tasks that ran there."""
 
 
 class Row(NamedTuple):
-    """What is told of one kind of fault."""
+    """Results for one kind of fault."""
 
     fault: str
     times: int
@@ -61,33 +71,33 @@ class Row(NamedTuple):
     lost: int
     doubled: int
     recovery: float | None
-    """Median seconds until all tasks that ran there were begun anew, or done."""
+    """Median seconds until all tasks that ran there had begun again, or were done."""
 
 
-class Account(NamedTuple):
-    """What came of a soak."""
+class Report(NamedTuple):
+    """Results of a soak."""
 
     tasks: int
     kinds: Counter
     lost: list[int]
-    """Not done, or failed where they should not have."""
+    """Tasks that are not done, or failed unexpectedly."""
 
     doubled: list[int]
-    """Reported as done more than once."""
+    """Tasks that were reported as done more than once."""
 
     wrong: list[int]
-    """Done with a value that no try of it returned."""
+    """Tasks with a value that no try of them returned."""
 
-    again: int
-    """Tasks of which more than one try came to its end: all but one were dropped."""
+    repeated: int
+    """Tasks of which more than one try finished: all but one result were dropped."""
 
     left: list[int]
-    """Processes that were there after the run."""
+    """Processes that were left after the run."""
 
     rows: list[Row]
     seconds: float
-    slips: list[str]
-    """Errors of those lost, for whoever looks for the reason."""
+    errors: list[str]
+    """Errors of the lost tasks."""
 
     @property
     def is_good(self) -> bool:
@@ -103,17 +113,17 @@ def make_app(path: str, executor: str):
 
         token = f"{os.getpid()}-{time.monotonic_ns()}"
 
-        def note(what, *more):
-            fields = [what, task, time.monotonic(), socket.gethostname(), os.getpid(), os.getppid(), *more]
+        def write_line(event, *more):
+            fields = [event, task, time.monotonic(), socket.gethostname(), os.getpid(), os.getppid(), *more]
             ledger = os.open(path, os.O_WRONLY | os.O_APPEND)
             os.write(ledger, (" ".join(map(str, fields)) + "\n").encode())
             os.close(ledger)
 
-        note("begin")
+        write_line("begin")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(min(0.02, seconds))
-        note("end", token)
+        write_line("end", token)
         if kind == "failing":
             raise ValueError(token)
         return token, load[::-1]
@@ -122,7 +132,7 @@ def make_app(path: str, executor: str):
 
 
 class Soak:
-    """One soak, from its plan to its account."""
+    """One soak."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -136,12 +146,12 @@ class Soak:
         self._world = World(self._ledger, THRESHOLD, self._label)
         self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
         self._done_at: dict[int, float] = {}
-        self._told: Counter = Counter()
-        """Task -> how often an executor reported it as done."""
+        self._reports: Counter = Counter()
+        """Number of times that an executor reported each task as done."""
 
         self._strikes: list[Strike] = []
 
-    def run(self) -> Account:
+    def run(self) -> Report:
         begin = time.monotonic()
         before = set(children(_own_pid()))
         with cnflow.load(self._config()) as dfk:
@@ -150,7 +160,7 @@ class Soak:
             if self._plan.image:
                 apps["boxes"] = make_app("/shared/ledger", "boxes")
             for app in apps.values():
-                app(-1, "short", 0, b"").result(90)  # all that starts once has started
+                app(-1, "short", 0, b"").result(90)  # blocks have started before the first fault
             over = threading.Event()
             striker = threading.Thread(target=self._strike, args=(over,), name="striker")
             striker.start()
@@ -159,13 +169,13 @@ class Soak:
             finally:
                 over.set()
                 striker.join()
-            self._world.settle()
+            self._world.wait_for_scheduled()
             futures = [future for _, future in self._futures.values()]
-            until(lambda: all(future.done() for future in futures), PATIENCE)
+            wait_until(lambda: all(future.done() for future in futures), DRAIN_TIMEOUT)
             dfk.cleanup()
-        until(lambda: not set(children(_own_pid())) - before and not self._world.containers(), 15)
+        wait_until(lambda: not set(children(_own_pid())) - before and not self._world.containers(), 15)
         left = sorted(set(children(_own_pid())) - before) + [0 for _ in self._world.containers()]
-        return self._account(left, time.monotonic() - begin)
+        return self._report(left, time.monotonic() - begin)
 
     def _config(self) -> Config:
         timing = {"heartbeat_period": THRESHOLD / 5, "heartbeat_threshold": THRESHOLD, "max_workers": 1}
@@ -178,29 +188,29 @@ class Soak:
         return Config(
             executors=executors,
             run_dir=str(self._plan.folder / "runinfo"),
-            max_pending=PENDING,
+            max_pending=MAX_PENDING,
             retries=1000,
             retry_handler=lambda error, _: 2000 if isinstance(error, ValueError) else 1,
             initialize_logging=True,
         )
 
     def _count_reports(self, dfk: cnflow.DataFlowKernel) -> None:
-        """Look over the kernel's shoulder: a second report of a task is dropped there, and would never be seen."""
+        """Count reports of executors, because the DataFlowKernel drops a second report of a task."""
         for executor in dfk.executors.values():
             report = executor._report
-            executor._report = lambda outcomes, report=report: (self._note(outcomes), report(outcomes))
+            executor._report = lambda outcomes, report=report: (self._count(outcomes), report(outcomes))
 
-    def _note(self, outcomes) -> None:
-        self._told.update(outcome.id for outcome in outcomes if outcome.error is None)
+    def _count(self, outcomes) -> None:
+        self._reports.update(outcome.id for outcome in outcomes if outcome.error is None)
 
     def _submit(self, apps) -> None:
         plan, chance = self._plan, self._chance
         begin = time.monotonic()
         kinds = chance.choices(list(KINDS), list(KINDS.values()), k=plan.tasks)
         for number, kind in enumerate(kinds):
-            ahead = begin + plan.seconds * number / plan.tasks - time.monotonic()
-            if ahead > 0:
-                time.sleep(ahead)
+            pause = begin + plan.seconds * number / plan.tasks - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
             seconds = chance.uniform(0.2, 0.8) if kind == "long" else chance.choice([0, 0, 0.005, 0.02])
             load = chance.randbytes(HUGE if kind == "huge" else 20)
             where = "boxes" if "boxes" in apps and chance.random() < 0.3 else "htex"
@@ -211,50 +221,50 @@ class Soak:
     def _check(self, number: int, load: bytes, future) -> None:
         self._done_at[number] = time.monotonic()
         if future.exception() is None and future.result()[1] != load[::-1]:
-            self._told[f"wrong {number}"] += 1
+            self._reports[f"wrong {number}"] += 1
 
     def _strike(self, over: threading.Event) -> None:
         chance = random.Random(self._plan.seed + 1)
         faults = [fault for fault in self._plan.faults if self._label or not fault.in_containers]
         last: dict[str, float] = {}
-        while not over.wait(self._plan.every):
+        while not over.wait(self._plan.interval):
             at = time.monotonic()
-            ready = [fault for fault in faults if at - last.get(fault.name, 0.0) >= fault.apart]
+            ready = [fault for fault in faults if at - last.get(fault.name, 0.0) >= fault.min_interval]
             fault = chance.choices(ready, [fault.weight for fault in ready])[0]
             last[fault.name] = at
-            hit = fault.strike(self._world, chance)
-            if hit is not None:
-                self._strikes.append(Strike(fault, at, hit))
+            tasks = fault.strike(self._world, chance)
+            if tasks is not None:
+                self._strikes.append(Strike(fault, at, tasks))
 
-    def _account(self, left: list[int], seconds: float) -> Account:
+    def _report(self, left: list[int], seconds: float) -> Report:
         ledger = self._ledger
-        ledger.look()
-        lost, wrong, slips = [], [], []
+        ledger.read_new()
+        lost, wrong, errors = [], [], []
         for number, (kind, future) in self._futures.items():
             error = future.exception() if future.done() else TimeoutError("never done")
             if isinstance(error, ValueError) if kind == "failing" else error is None:
                 token = str(error) if error else future.result()[0]
-                if token not in ledger.ended.get(number, []) or self._told[f"wrong {number}"]:
+                if token not in ledger.ended.get(number, []) or self._reports[f"wrong {number}"]:
                     wrong.append(number)
             else:
                 lost.append(number)
-                slips.append(f"{number} ({kind}): {type(error).__name__}: {error}")
-        doubled = [future.tid for _, future in self._futures.values() if self._told[future.tid] > 1]
-        again = sum(len(tokens) > 1 for tokens in ledger.ended.values())
+                errors.append(f"{number} ({kind}): {type(error).__name__}: {error}")
+        doubled = [future.tid for _, future in self._futures.values() if self._reports[future.tid] > 1]
+        repeated = sum(len(tokens) > 1 for tokens in ledger.ended.values())
         kinds = Counter(kind for kind, _ in self._futures.values())
         rows = [self._row(fault, set(lost), set(doubled)) for fault in self._plan.faults]
         rows = [row for row in rows if row.times]
-        return Account(len(self._futures), kinds, lost, doubled, wrong, again, left, rows, seconds, slips)
+        return Report(len(self._futures), kinds, lost, doubled, wrong, repeated, left, rows, seconds, errors)
 
     def _row(self, fault: Fault, lost: set[int], doubled: set[int]) -> Row:
         strikes = [strike for strike in self._strikes if strike.fault is fault]
         hit = [task for strike in strikes for task in strike.tasks]
-        times = [self._recovered(strike) for strike in strikes if strike.tasks]
+        times = [self._recovery_time(strike) for strike in strikes if strike.tasks]
         recovery = statistics.median(times) if times else None
         return Row(fault.name, len(strikes), len(hit), len(lost & set(hit)), len(doubled & set(hit)), recovery)
 
-    def _recovered(self, strike: Strike) -> float:
-        """Seconds until the last of the tasks that it hit was begun anew, or done."""
+    def _recovery_time(self, strike: Strike) -> float:
+        """Seconds until the last task that ran there had begun again, or was done."""
 
         def moment(task: int) -> float:
             begun = [at for at in self._ledger.started.get(task, []) if at > strike.at]

@@ -1,4 +1,4 @@
-"""The soak in short: every future is done, none is lost, none was heard twice, nothing is left."""
+"""Soak in short: every future is done, no task is lost or reported twice, no process is left."""
 
 import subprocess
 import sys
@@ -16,15 +16,15 @@ def soak(folder, *more):
 
 
 @pytest.mark.timeout(300)
-def test_thousands_of_tasks_outlive_a_fault_each_second(tmp_path):
+def test_tasks_survive_a_fault_each_second(tmp_path):
     done = soak(tmp_path, "--tasks", "2000")
-    assert done.returncode == 0, done.stdout + done.stderr  # holds the seed, with which it can be run again
+    assert done.returncode == 0, done.stdout + done.stderr  # contains the seed that repeats the run
     assert "0 lost, 0 doubled, 0 with a wrong value, 0 processes or containers left" in done.stdout
 
 
 @pytest.mark.docker
 @pytest.mark.timeout(300)
-def test_so_do_tasks_in_containers(tmp_path, image_base):
+def test_tasks_in_containers_survive_a_fault_each_second(tmp_path, image_base):
     done = soak(tmp_path, "--tasks", "600", "--image", image_base)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "`docker kill`" in done.stdout

@@ -1,4 +1,4 @@
-"""What a soak sees of its run: processes below this one, containers, and what tasks wrote as they began and ended."""
+"""Processes, containers and tasks of a soak, as seen from outside: /proc, Docker, and the ledger that tasks write."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ HERE = socket.gethostname()
 
 
 class Place(NamedTuple):
-    """Where a task runs: its host, or container; its worker; the worker's manager."""
+    """Place of a running task: host or container id, process ids of its worker and of the worker's manager."""
 
     host: str
     worker: int
@@ -22,35 +22,39 @@ class Place(NamedTuple):
 
 
 class Ledger:
-    """The file to which every task appends a line as it begins and one as it ends, read as it grows."""
+    """File to which each task appends a line when it begins and one when it ends.
+
+    Attributes:
+        running: place of each task that began and has not ended.
+        started: moments when tries of each task began.
+        ended: tokens of the tries of each task that ended.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
-        path.chmod(0o666)  # tasks in containers may be somebody else
+        path.chmod(0o666)  # tasks in containers may run as another user
         self.running: dict[int, Place] = {}
-        """Task -> where it began last and was not seen to end."""
-
         self.started: dict[int, list[float]] = {}
         self.ended: dict[int, list[str]] = {}
-        """Task -> the token of each try that came to its end."""
 
         self._read = 0
         self._lock = threading.Lock()
 
-    def look(self) -> None:
+    def read_new(self) -> None:
+        """Read the lines that were appended since the last call."""
         with self._lock, self.path.open("rb") as file:
             file.seek(self._read)
             new = file.read()
             whole = new[: new.rfind(b"\n") + 1]
             self._read += len(whole)
             for line in whole.decode().splitlines():
-                self._note(*line.split())
+                self._record(*line.split())
 
-    def _note(self, what: str, task: str, at: str, *rest: str) -> None:
+    def _record(self, event: str, task: str, at: str, *rest: str) -> None:
         number = int(task)
         place = Place(rest[0], int(rest[1]), int(rest[2]))
-        if what == "begin":
+        if event == "begin":
             self.started.setdefault(number, []).append(float(at))
             self.running[number] = place
         else:
@@ -60,28 +64,31 @@ class Ledger:
 
 
 class World:
-    """Everything that a fault may strike at.
+    """Targets of faults.
 
     Args:
-        ledger: of the tasks.
-        threshold: seconds of silence after which a manager is given up.
-        label: of this run's containers; empty when it has none.
+        ledger: ledger of the tasks.
+        threshold: heartbeat threshold in seconds.
+        label: label of this run's containers; empty if it has none.
+
+    Attributes:
+        suspended: managers that were suspended for longer than the threshold.
     """
 
     def __init__(self, ledger: Ledger, threshold: float, label: str = "") -> None:
         self.ledger = ledger
         self.threshold = threshold
         self._label = label
-        self._later: list[threading.Timer] = []
-        self.stopped: set[int] = set()
+        self._timers: list[threading.Timer] = []
+        self.suspended: set[int] = set()
 
     def interchanges(self) -> list[int]:
         return [pid for pid in children(os.getpid()) if "cnflow.interchange" in command_of(pid)]
 
     def managers(self) -> list[int]:
-        """Those outside containers that have workers and were not stopped."""
+        """Managers outside containers that have workers and were not suspended."""
         found = [pid for pid in children(os.getpid()) if "cnflow/manager" in command_of(pid)]
-        return [pid for pid in found if pid not in self.stopped and self.workers(pid)]
+        return [pid for pid in found if pid not in self.suspended and self.workers(pid)]
 
     def workers(self, manager: int) -> list[int]:
         return [pid for pid in children(manager) if "cnflow/worker" in command_of(pid)]
@@ -92,9 +99,9 @@ class World:
         command = ["docker", "ps", "--quiet", "--filter", f"label={LABEL}={self._label}", "--filter", "status=running"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
 
-    def hit(self, *, worker: int = 0, manager: int = 0, host: str = HERE) -> list[int]:
-        """The tasks that run in this worker, under this manager, or on this host; "" is all."""
-        self.ledger.look()
+    def tasks_at(self, *, worker: int = 0, manager: int = 0, host: str = HERE) -> list[int]:
+        """Tasks that run in this worker, under this manager, or on this host; an empty host is any."""
+        self.ledger.read_new()
 
         def is_there(place: Place) -> bool:
             runs = place.host != HERE or is_running(place.worker)
@@ -102,14 +109,15 @@ class World:
 
         return [task for task, place in self.ledger.running.items() if is_there(place)]
 
-    def later(self, seconds: float, what) -> None:
-        timer = threading.Timer(seconds, what)
+    def schedule(self, seconds: float, action) -> None:
+        """Call *action* after *seconds*, in a thread."""
+        timer = threading.Timer(seconds, action)
         timer.start()
-        self._later.append(timer)
+        self._timers.append(timer)
 
-    def settle(self) -> None:
-        """Return when all that was to happen later has happened."""
-        for timer in self._later:
+    def wait_for_scheduled(self) -> None:
+        """Wait until all scheduled actions were called."""
+        for timer in self._timers:
             timer.join()
 
 
@@ -138,7 +146,7 @@ def command_of(pid: int) -> str:
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Whether it was there to be signalled."""
+    """Send a signal; return False if the process does not exist."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -146,8 +154,8 @@ def send(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def until(condition, seconds: float) -> bool:
-    """Whether *condition* came true in time."""
+def wait_until(condition, seconds: float) -> bool:
+    """Wait until *condition* is true; return False after *seconds*."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

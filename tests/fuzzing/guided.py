@@ -1,6 +1,6 @@
-"""``python tests/fuzzing/guided.py -runs=N``: Atheris looks for bytes that break a decoder or a decision.
+"""``python tests/fuzzing/guided.py -runs=N``: Atheris searches for bytes that crash a decoder or a state machine.
 
-Not a dependency of cnflow: ``pip install atheris`` first (CPython on Linux; it brings libFuzzer).
+Atheris is not a dependency of cnflow: ``pip install atheris`` first (CPython on Linux; it includes libFuzzer).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["cnflow"]):
     from cnflow.wire import messages as msg
 
 
-def interchange(data, attached):
+def fuzz_interchange(data, attached):
     message = msg.decode_from_manager(data)
     for state in (Interchange(5, 1, 9), RecoveringInterchange(5, 1, 9, awaited={b"a": "0"}, departed=[b"b"], now=0)):
         state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
@@ -30,7 +30,7 @@ def interchange(data, attached):
         state.on_tick(20)
 
 
-def manager(data, attached):
+def fuzz_manager(data, attached):
     message = msg.decode_to_manager(data)
     state = Manager(1, Prefetch(0), "3.11", "here")
     state.on_start()
@@ -43,13 +43,13 @@ def manager(data, attached):
     state.on_tick(100)
 
 
-def one(data):
-    """Bytes may be a message of either side; of the exceptions, those that the loops expect are no find."""
-    for target in (interchange, manager):
+def fuzz_both(data):
+    """Handle *data* as a message to each process; errors that the loops catch are no finding."""
+    for target in (fuzz_interchange, fuzz_manager):
         with contextlib.suppress(*msg.MALFORMED):
             target(data[1:], [b"x"] * (data[0] % 4) if data else [])
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one)
+    atheris.Setup(sys.argv, fuzz_both)
     atheris.Fuzz()

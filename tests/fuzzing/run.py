@@ -1,62 +1,67 @@
-"""``python tests/fuzzing/run.py N [--seed S]``: N malformed messages at real sockets.
+"""``python tests/fuzzing/run.py N [--seed S]``: sends N malformed messages to real sockets.
 
-They go to an interchange and to a manager, encrypted and plain; to the interchange as it is and, so that all is read,
-to one whose patience has no end, as the manager's. After each thousand it has to work as before; at the end its memory
-must be what it was, and it must end well.
+The targets are an interchange with its limit of malformed messages, an interchange and a manager without a limit (so
+that they read every message), each encrypted and plain. After each thousand messages the target must run a task; at
+the end it must not have grown, and must exit with 0.
 """
 
 import argparse
 import random
 import time
 
-from victims import Interchange, Manager
+from targets import Interchange, Manager
 
 ROUND = 1000
-GROWTH = 32 * 2**20
-"""Bytes by which a process may grow after its first tenth: what Python's allocator does not give back."""
+MAX_GROWTH = 32 * 2**20
+"""Bytes by which a target may grow after the first tenth of the messages: memory that Python's allocator keeps."""
 
 
-def fuzz(victim, rng, count, of_one):
-    """Attack *victim* with *count* messages, *of_one* of each peer; bytes by which it grew."""
+def fuzz(target, rng, count, per_peer):
+    """Send *count* messages to *target*, *per_peer* from each peer, and check it.
+
+    Raises:
+        AssertionError: the target crashed, hung, grew or did not count the messages.
+    """
     begin, sent, low = time.monotonic(), 0, 0
     while sent < count:
-        for _ in range(0, min(ROUND, count - sent), of_one):
-            victim.attack(rng, of_one)
+        for _ in range(0, min(ROUND, count - sent), per_peer):
+            target.attack(rng, per_peer)
         sent += ROUND
-        if isinstance(victim, Interchange):
-            victim.attack_from_outside(rng, 5)
-        victim.check()
+        if isinstance(target, Interchange):
+            target.attack_without_key(rng, 5)
+        target.check()
         if not low and sent >= count / 10:
-            low = victim.memory()
-    growth = victim.memory() - low
-    code, said = victim.end()
-    counted = [line for line in said.splitlines() if "in all" in line]
+            low = target.memory()
+    growth = target.memory() - low
+    code, log = target.end()
+    counted = [line for line in log.splitlines() if "in all" in line]
     seconds = time.monotonic() - begin
-    say(
+    report(
         f"  {count} in {seconds:.0f} s, grew {growth / 2**20:.1f} of {low / 2**20:.0f} MiB, exit {code}; {counted[-1:]}"
     )
-    assert code == 0, said[-3000:]
-    assert growth < GROWTH, f"it grew by {growth} bytes"
-    assert counted, f"nothing was counted:\n{said[-3000:]}"
+    assert code == 0, log[-3000:]
+    assert growth < MAX_GROWTH, f"the target grew by {growth} bytes"
+    assert counted, f"no message was counted:\n{log[-3000:]}"
 
 
 def main():
-    """Until all are sent, or something breaks."""
+    """Fuzz all targets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=None)
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed
-    say(f"seed {seed}")
+    report(f"seed {seed}")
     rng = random.Random(seed)
     share = -(-arguments.count // 6)
     for encrypted in (False, True):
-        for kind, patient in ((Interchange, True), (Interchange, False), (Manager, True)):
-            say(f"{kind.__name__}, {'encrypted' if encrypted else 'plain'}, {'patient' if patient else 'as it is'}")
-            fuzz(kind(encrypted=encrypted, patient=patient), rng, share, min(ROUND if patient else 20, share))
+        for kind, is_limited in ((Interchange, False), (Interchange, True), (Manager, False)):
+            limit = "limited" if is_limited else "without limit"
+            report(f"{kind.__name__}, {'encrypted' if encrypted else 'plain'}, {limit}")
+            fuzz(kind(encrypted=encrypted, is_limited=is_limited), rng, share, min(20 if is_limited else ROUND, share))
 
 
-def say(line):
+def report(line):
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Messages that are nearly right, and some that are nowhere near."""
+"""Malformed messages: mutations of valid ones, and random bytes."""
 
 import msgspec
 
@@ -20,7 +20,7 @@ TO_INTERCHANGE = [
         msg.Done(2**40, RESULTS),
         msg.Done(-1, RESULTS[:1]),
         msg.Heartbeat(),
-        msg.Leaving("I\nwas told to"),
+        msg.Leaving("drained\nby order"),
     )
 ]
 TO_MANAGER = [
@@ -36,46 +36,46 @@ TO_MANAGER = [
 ]
 
 
-def frames_like(rng, valid):
-    """The frames of one message."""
+def mutate(rng, valid):
+    """Frames of one message: a head of *valid* with up to five mutations, and up to three random frames."""
     head = rng.choice(valid)
     for _ in range(rng.choice((0, 1, 1, 1, 2, 5))):
-        head = rng.choice(_CHANGES)(rng, head)
+        head = rng.choice(_MUTATIONS)(rng, head)
     return [head, *(rng.randbytes(rng.randrange(20)) for _ in range(rng.choice((0, 0, 0, 1, 3))))]
 
 
-def _flipped(rng, data):
+def _flip_bit(rng, data):
     changed = bytearray(data or b"\0")
     changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
     return bytes(changed)
 
 
-def _cut(rng, data):
+def _truncate(rng, data):
     return data[: rng.randrange(len(data) + 1)]
 
 
-def _spliced(rng, data):
+def _splice(rng, data):
     place = rng.randrange(len(data) + 1)
     return data[:place] + rng.choice([*_PIECES, rng.randbytes(3)]) + data[place + rng.randrange(3) :]
 
 
-def _noise(rng, _):
+def _random_bytes(rng, _):
     return rng.randbytes(rng.randrange(200))
 
 
-def _another_value(rng, data):
-    """Right in form, wrong somewhere in content."""
+def _replace_field(rng, data):
+    """Replace one value, at any depth, and keep the message well-formed."""
     try:
         fields = msgspec.msgpack.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return data
-    return msgspec.msgpack.encode(_changed(rng, fields))
+    return msgspec.msgpack.encode(_replace_value(rng, fields))
 
 
-def _changed(rng, value):
+def _replace_value(rng, value):
     if isinstance(value, list) and value and rng.random() < 0.8:
         place = rng.randrange(len(value))
-        return [*value[:place], _changed(rng, value[place]), *value[place + 1 :]]
+        return [*value[:place], _replace_value(rng, value[place]), *value[place + 1 :]]
     return rng.choice(_VALUES)
 
 
@@ -84,4 +84,4 @@ _VALUES += ["x" * 999]
 _VALUES += ["\x00\n", b"", b"\xff" * 99, [], [[]], {}, {"a": 1}, [1, 2, 3], ["Done", 1, []], 3, 16, 17, 18, 19]
 _PIECES = [b"\xc1", b"\xd9", *(bytes([kind]) + b"\xff" * 4 for kind in (0xC6, 0xDB, 0xDD, 0xDF))]
 _PIECES += [b"\x91" * 5000, b"\x81\xa1x" * 3000]
-_CHANGES = [_flipped, _flipped, _cut, _spliced, _noise, _another_value, _another_value, _another_value]
+_MUTATIONS = [_flip_bit, _flip_bit, _truncate, _splice, _random_bytes, _replace_field, _replace_field, _replace_field]

@@ -1,7 +1,7 @@
-"""What becomes of tasks when a worker, a manager or the interchange is killed: one script for Parsl and cnflow.
+"""Compares Parsl and cnflow: the fate of tasks when a worker, a manager or the interchange is killed.
 
-For Parsl: ``python tests/chaos/reference.py`` with an environment that has it, and is active.
-For cnflow, which takes the script as it is: ``cnflow run --parsl tests/chaos/reference.py``.
+Parsl: ``python tests/chaos/parsl_comparison.py`` in an environment with Parsl.
+cnflow, on the same script: ``cnflow run --parsl tests/chaos/parsl_comparison.py``.
 """
 
 import collections
@@ -19,8 +19,8 @@ from parsl.providers import LocalProvider
 
 TASKS = 12
 SECONDS = 0.5
-PATIENCE = 60.0
-"""Seconds after which a task that is not done is taken for one that never will be."""
+TIMEOUT = 60.0
+"""Seconds after which an unfinished task counts as lost."""
 
 
 @python_app
@@ -51,7 +51,7 @@ def parent_of(pid):
 
 
 def manager_of(worker):
-    """The process above *worker* that its block began with, or cnflow's manager."""
+    """Process id of the manager of *worker*: the pool process of Parsl, or the manager of cnflow."""
     pid = worker
     while (above := parent_of(pid)) not in {1, os.getpid()}:
         pid = above
@@ -61,24 +61,24 @@ def manager_of(worker):
     return pid
 
 
-def interchange():
+def find_interchange():
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if "interchange" in (folder / "cmdline").read_text() and parent_of(folder.name) == os.getpid():
                 return int(folder.name)
         except OSError:
             continue
-    raise LookupError("no interchange")
+    raise LookupError("No interchange runs below this process.")
 
 
 FAULTS = {
     "worker": lambda worker: worker,
     "manager": manager_of,
-    "interchange": lambda _: interchange(),
+    "interchange": lambda _: find_interchange(),
 }
 
 
-def strike(victim, retries):
+def measure(victim, retries):
     parsl.load(config(retries))
     workers = {work(0.3).result(60) for _ in range(2)}
     time.sleep(1)
@@ -86,7 +86,7 @@ def strike(victim, retries):
     time.sleep(SECONDS / 2)
     os.kill(FAULTS[victim](min(workers)), signal.SIGKILL)
     begin = time.monotonic()
-    concurrent.futures.wait(futures, timeout=PATIENCE)
+    concurrent.futures.wait(futures, timeout=TIMEOUT)
     seconds = time.monotonic() - begin
     ends = collections.Counter(
         "never ended" if not future.done() else type(future.exception()).__name__ if future.exception() else "done"
@@ -96,20 +96,20 @@ def strike(victim, retries):
     try:
         later.result(20)
         after = "further tasks run"
-    except Exception as error:  # what becomes of it is the question
+    except Exception as error:  # its type is the measurement
         after = f"a further task: {type(error).__name__}"
-    told = ", ".join(f"{count} {what}" for what, count in sorted(ends.items()))
-    print(f"| {victim} killed (signal 9) | {retries} | {told} | {seconds:.1f} s | {after} |", flush=True)
+    summary = ", ".join(f"{count} {what}" for what, count in sorted(ends.items()))
+    print(f"| {victim} killed (signal 9) | {retries} | {summary} | {seconds:.1f} s | {after} |", flush=True)
 
 
 def main():
     print(f"{parsl.__name__} {parsl.__version__}: {TASKS} tasks of {SECONDS} s on two blocks of one worker")
     for victim in FAULTS:
         for retries in (0, 2):
-            child = os.fork()  # a run each: what one left behind is not the next one's
+            child = os.fork()  # a process per run, so that no run inherits from another
             if not child:
                 try:
-                    strike(victim, retries)
+                    measure(victim, retries)
                 finally:
                     os._exit(0)
             os.waitpid(child, 0)

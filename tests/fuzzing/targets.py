@@ -1,4 +1,4 @@
-"""The real interchange and the real manager, each between a friend who works on and a stranger who talks nonsense."""
+"""Targets of the fuzzer: a real interchange and a real manager, each with a peer that behaves and peers that do not."""
 
 import contextlib
 import itertools
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
-from nonsense import INFO, TO_INTERCHANGE, TO_MANAGER, frames_like
+from mutations import INFO, TO_INTERCHANGE, TO_MANAGER, mutate
 
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
@@ -22,12 +22,12 @@ from cnflow.wire import serialization, sockets, stream
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
 
-PATIENT = "import cnflow.wire.peer_limits as m; m.MAX_MALFORMED = 10**9"
-ANSWER_WITHIN = 30.0
+NO_LIMIT = "import cnflow.wire.peer_limits as m; m.MAX_MALFORMED = 10**9"
+ANSWER_TIMEOUT = 30.0
 
 
-class Victim:
-    """A process under attack. It must live, answer its friend, and keep its memory."""
+class Target:
+    """Process that is sent malformed messages; it must go on running tasks."""
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="cnflow-fuzz-"))
@@ -35,8 +35,8 @@ class Victim:
         self.context = sockets.new_context()
         self._numbers = itertools.count(100)
 
-    def start(self, module, *arguments, patient, inherits=()):
-        code = f"{PATIENT if patient else ''}\nimport sys; from {module} import main; sys.exit(main())"
+    def start(self, module, *arguments, is_limited, inherits=()):
+        code = f"{'' if is_limited else NO_LIMIT}\nimport sys; from {module} import main; sys.exit(main())"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, *arguments],
@@ -47,49 +47,50 @@ class Victim:
             )
 
     def memory(self):
-        """Bytes."""
+        """Resident memory in bytes."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def check(self):
         if self.process.poll() is not None:
-            raise AssertionError(f"it ended with code {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
-        self.prove_life()
+            code = self.process.returncode
+            raise AssertionError(f"the target ended with code {code}:\n{self.log.read_text()[-3000:]}")
+        self.check_task()
 
     def end(self):
-        """Its exit code, and what it logged."""
+        """Order the process to end; return its exit code and its log."""
         self.process.stdin.close()
         try:
             code = self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise AssertionError("it does not end") from None
+            raise AssertionError("the target does not end") from None
         finally:
             self.context.destroy(0)
             if isinstance(self, Interchange):
                 self.driver.close()
-        said = self.log.read_text(errors="replace")
+        log = self.log.read_text(errors="replace")
         shutil.rmtree(self.folder)
-        assert "Traceback" not in said, said[-3000:]
-        return code, said
+        assert "Traceback" not in log, log[-3000:]
+        return code, log
 
 
-class Interchange(Victim):
-    """Attacked by peers that have a key, or need none; and by such that have a wrong one, and by raw bytes."""
+class Interchange(Target):
+    """Interchange that is attacked by peers with a valid key, by peers with a wrong key, and by raw bytes."""
 
-    def __init__(self, *, encrypted, patient):
+    def __init__(self, *, encrypted, is_limited):
         super().__init__()
         self.keys = Keyring() if encrypted else None
         self.driver, theirs = stream.stream_pair()
         number = theirs.fileno()
         with theirs:
-            self.start("cnflow.interchange.__main__", patient=patient, inherits=[number])
+            self.start("cnflow.interchange.__main__", is_limited=is_limited, inherits=[number])
         settings = InterchangeSettings(
             driver=number,
             folder=str(self.folder / "sockets"),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self.keys.server.secret if self.keys else "",
-            block_keys={name: self.keys.block_keys(name).public for name in ("friend", "enemy")} if self.keys else {},
+            block_keys={name: self.keys.block_keys(name).public for name in ("good", "bad")} if self.keys else {},
             largest_message=2**20,
             heartbeat_threshold=10.0,
             heartbeat_period=3.0,
@@ -99,49 +100,49 @@ class Interchange(Victim):
         assert select.select([self.driver.raw], [], [], 20)[0]
         ((head,),) = self.driver.receive()
         self.port = msg.decode_to_driver(head).port
-        self.friend = self.connect("friend")
-        self._greet()
+        self.good_peer = self.connect("good")
+        self._register()
 
     def connect(self, block, pair=None):
         pair = pair or (self.keys.block_keys(block) if self.keys else None)
         curve = (self.keys.server.public, *pair) if self.keys else None
         return sockets.connect_dealer(self.context, f"tcp://127.0.0.1:{self.port}", os.urandom(6), curve)
 
-    def _greet(self):
+    def _register(self):
         for message in (msg.Register(INFO), msg.Done(2, [])):
-            self.friend.send([msg.encode(message)])
+            self.good_peer.send([msg.encode(message)])
 
     def attack(self, rng, count):
-        """*count* messages of a new peer."""
-        enemy = self.connect("enemy")
+        """Send *count* messages from a new peer."""
+        peer = self.connect("bad")
         for _ in range(count):
-            enemy.send(frames_like(rng, TO_INTERCHANGE))
-        enemy.send([msg.encode(msg.Leaving("done"))])
-        enemy.close(5.0)
+            peer.send(mutate(rng, TO_INTERCHANGE))
+        peer.send([msg.encode(msg.Leaving("done"))])
+        peer.close(5.0)
 
-    def attack_from_outside(self, rng, count):
-        """*count* connections of strangers, who get nowhere."""
+    def attack_without_key(self, rng, count):
+        """Open *count* connections with a wrong key, or of raw bytes."""
         for _ in range(count):
             if self.keys and rng.random() < 0.2:
                 stranger = self.connect("", KeyPair(*sockets.new_key_pair()))
-                stranger.send(frames_like(rng, TO_INTERCHANGE))
+                stranger.send(mutate(rng, TO_INTERCHANGE))
                 time.sleep(0.1)
                 stranger.close()
                 continue
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as raw:
-                raw.sendall(_greeting(rng) + rng.randbytes(rng.randrange(2000)))
+                raw.sendall(_zmtp_greeting(rng) + rng.randbytes(rng.randrange(2000)))
 
-    def prove_life(self):
-        """A task goes to the friend and its result comes back."""
+    def check_task(self):
+        """Submit a task and wait for its result from the good peer."""
         number = next(self._numbers)
         task = msg.task_parcel(number, b"g", serialization.Payload(b"x"))
         work = [msg.encode(msg.Work([msg.Function(b"g", "g", 0, "", b"")], [task[0]]))]
         self.driver.send(work)
-        deadline = time.monotonic() + ANSWER_WITHIN
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while time.monotonic() < deadline:
-            self.friend.send([msg.encode(msg.Heartbeat())])
-            if self.friend.raw.poll(5):
-                self._work()
+            self.good_peer.send([msg.encode(msg.Heartbeat())])
+            if self.good_peer.raw.poll(5):
+                self._run_tasks()
             for head, *attached in self.driver.receive():
                 message = msg.decode_to_driver(head)
                 if isinstance(message, msg.Results):
@@ -149,34 +150,34 @@ class Interchange(Victim):
                         return
                 elif isinstance(message, msg.ManagerDown) and number in message.lost:
                     self.driver.send(work)
-        raise AssertionError(f"a task was not answered; log:\n{self.log.read_text()[-3000:]}")
+        raise AssertionError(f"a task has no result; log:\n{self.log.read_text()[-3000:]}")
 
-    def _work(self):
-        for head, *_ in self.friend.receive():
+    def _run_tasks(self):
+        for head, *_ in self.good_peer.receive():
             message = msg.decode_to_manager(head)
             if isinstance(message, msg.Work):
                 done = [msg.Result(task.id, ResultKind.VALUE, b"x") for task in message.tasks]
-                self.friend.send([msg.encode(msg.Done(2, done))])
+                self.good_peer.send([msg.encode(msg.Done(2, done))])
             elif isinstance(message, msg.Refused):
-                self._greet()
+                self._register()
 
 
-def _greeting(rng):
-    """Of ZMTP 3, nearly: https://rfc.zeromq.org/spec/23/."""
+def _zmtp_greeting(rng):
+    """Greeting of ZMTP 3 (https://rfc.zeromq.org/spec/23/), valid but for its mechanism; or nothing."""
     if rng.random() < 0.3:
         return b""
     mechanism = rng.choice((b"NULL", b"PLAIN", b"CURVE", rng.randbytes(20)))
     return b"\xff" + bytes(8) + b"\x7f\x03" + rng.choice((b"\0", b"\1")) + mechanism.ljust(20, b"\0") + bytes(32)
 
 
-class Manager(Victim):
-    """Attacked by what it takes for its interchange."""
+class Manager(Target):
+    """Manager that is attacked by its interchange."""
 
-    def __init__(self, *, encrypted, patient):
+    def __init__(self, *, encrypted, is_limited):
         super().__init__()
         keys = Keyring() if encrypted else None
         own = keys.block_keys("0") if keys else None
-        self._door = sockets.Authenticator(self.context, keys.public_keys()) if keys else None
+        self._authenticator = sockets.Authenticator(self.context, keys.public_keys()) if keys else None
         self.server, port = sockets.bind_router(
             self.context, "tcp://127.0.0.1", secret_key=keys.server.secret if keys else ""
         )
@@ -192,37 +193,37 @@ class Manager(Victim):
         )
         file = self.folder / "settings"
         file.write_bytes(settings.to_json())
-        self.start("cnflow.manager.__main__", str(file), patient=patient)
-        deadline = time.monotonic() + ANSWER_WITHIN
+        self.start("cnflow.manager.__main__", str(file), is_limited=is_limited)
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while not self.server.raw.poll(10):
             assert time.monotonic() < deadline, self.log.read_text()
-            if self._door and self._door.raw.poll(0):
-                self._door.handle_request()
+            if self._authenticator and self._authenticator.raw.poll(0):
+                self._authenticator.handle_request()
         self.id = next(self.server.receive())[0]
 
     def attack(self, rng, count):
-        """*count* messages, but for those that rightly end it."""
+        """Send *count* messages, except those that order the manager to end."""
         for _ in range(count):
-            frames = frames_like(rng, TO_MANAGER)
+            frames = mutate(rng, TO_MANAGER)
             with contextlib.suppress(*msg.MALFORMED):
                 if isinstance(msg.decode_to_manager(frames[0]), (msg.Stop, msg.Drain, msg.Refused)):
                     continue
             self.server.send([self.id, *frames])
 
-    def prove_life(self):
-        """A task's answer comes: its function cannot be loaded, and that is said."""
+    def check_task(self):
+        """Submit a task whose function cannot be loaded, and wait for the result that reports the error."""
         number = next(self._numbers)
         function = msg.Function(b"known" + b"." * 11, "known", 0, "", b"no pickle")
         task = msg.Task(number, function.id, b"x")
         self.server.send([self.id, msg.encode(msg.Work([function], [task]))])
-        deadline = time.monotonic() + ANSWER_WITHIN
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             self.server.raw.poll(100)
             for _, head, *_ in self.server.receive():
                 message = msg.decode_from_manager(head)
                 if isinstance(message, msg.Done) and number in {result.id for result in message.results}:
                     return
-        raise AssertionError(f"a task was not answered; log:\n{self.log.read_text()[-3000:]}")
+        raise AssertionError(f"a task has no result; log:\n{self.log.read_text()[-3000:]}")
 
     def end(self):
         self.server.send([self.id, msg.encode(msg.Stop())])
