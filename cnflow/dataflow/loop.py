@@ -15,8 +15,8 @@ There is no thread of the graph's; each event runs in the thread that brings it:
                           │                  launches tasks, one batch for each executor
                           └── attempts that ended at once (cached, unfillable) are events again
 
-The lock is never held while the user's code runs: callbacks, executors and the pickling of cache keys may take locks
-of their own. `retry_handler` and `std_autopath` are the exceptions.
+Callbacks of futures, cache keys and the submission to executors run without the lock. Under it run, of the user's code,
+`retry_handler`, `std_autopath` and the pickling of cached results, and the start of executors made on first use.
 """
 
 from __future__ import annotations

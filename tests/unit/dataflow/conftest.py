@@ -1,4 +1,4 @@
-"""A kernel over an executor that does what the test says."""
+"""A run over a scripted executor: a test ends its tasks."""
 
 from concurrent.futures import CancelledError, Future
 
@@ -15,7 +15,7 @@ from cnflow.model.task import Outcome
 
 
 class Scripted:
-    """An executor that holds tasks until the test ends them."""
+    """Executor that holds tasks until the test ends them."""
 
     label, image = "scripted", ""
     storage_access, working_dir = None, ""
@@ -40,7 +40,7 @@ class Scripted:
         self.report([Outcome(task.id, None, ExecutorClosedError("ended")) for task in self.taken])
 
     def run(self):
-        """Run all that is there, and report it in one batch."""
+        """Run all tasks that are held, and report their outcomes in one batch."""
         batch, self.taken = self.taken, []
         outcomes = []
         for task in batch:
@@ -52,7 +52,7 @@ class Scripted:
 
 
 class Joiner(Scripted):
-    """Runs what it is given at once."""
+    """Executor that runs tasks at once."""
 
     label = "_join"
 
@@ -74,7 +74,7 @@ def executor():
 
 
 @pytest.fixture
-def kernel(executor, tmp_path):
+def make_dfk(executor, tmp_path):
     def make(**config):
         route = RoutableExecutor("scripted", executor.image, needs_image=False, can_clone=False)
         results = ResultCache(files_by_content=config.get("cache_files_by") == "content")

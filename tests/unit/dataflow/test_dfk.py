@@ -1,4 +1,4 @@
-"""The run as its user holds it: its tasks, its executors, its end, what it logs."""
+"""The run as the user holds it: tasks, records, executors, end, log."""
 
 import logging
 import threading
@@ -23,8 +23,8 @@ def fail():
 
 
 class TestTasks:
-    def test_hold_what_is_not_final(self, kernel, executor):
-        dfk = kernel()
+    def test_hold_unfinished_tasks(self, make_dfk, executor):
+        dfk = make_dfk()
         first = dfk.submit(AppFunction(add), (1,), {})
         second = dfk.submit(AppFunction(add), (first,), {})
         assert list(dfk.tasks) == [0, 1]
@@ -35,8 +35,8 @@ class TestTasks:
         with pytest.raises(KeyError, match="Task 0 is not among the 1 tasks"):
             dfk.tasks[first.tid]
 
-    def test_hold_all_where_nothing_is_to_be_collected(self, kernel, executor):
-        dfk = kernel(garbage_collect=False)
+    def test_hold_all_tasks_without_garbage_collection(self, make_dfk, executor):
+        dfk = make_dfk(garbage_collect=False)
         first = dfk.submit(AppFunction(add), (1,), {})
         failed = dfk.submit(AppFunction(fail), (), {})
         executor.run()
@@ -45,8 +45,8 @@ class TestTasks:
         assert [record.status.name for record in dfk.tasks.values()] == ["DONE", "FAILED", "WAITING"]
         assert repr(dfk.tasks) == "<1 unfinished tasks, 2 finished ones>"
 
-    def test_may_be_walked_through_while_they_change(self, kernel, executor):
-        dfk = kernel()
+    def test_may_change_during_iteration(self, make_dfk, executor):
+        dfk = make_dfk()
         for n in range(3):
             dfk.submit(AppFunction(add), (n,), {})
         for _ in dfk.tasks:
@@ -56,8 +56,8 @@ class TestTasks:
 
 
 class TestRecord:
-    def test_has_the_references_fields_by_attribute_and_by_name(self, kernel):
-        dfk = kernel()
+    def test_has_parsls_fields_by_attribute_and_by_name(self, make_dfk):
+        dfk = make_dfk()
         parent, app = Future(), AppFunction(add)
         future = dfk.submit(app, (parent,), {"b": 2}, AppOptions(cache=True, ignore_for_cache=["b"]))
         record = dfk.tasks[future.tid]
@@ -88,8 +88,8 @@ class TestRecord:
         parent.set_result(1)
         assert len(bytes.fromhex(record["hashsum"])) == 32
 
-    def test_is_had_from_the_future_too_and_of_a_finished_task_tells_its_app(self, kernel, executor):
-        dfk = kernel()
+    def test_of_a_future_is_that_of_dfk_tasks_and_keeps_its_app_when_finished(self, make_dfk, executor):
+        dfk = make_dfk()
         future = dfk.submit(AppFunction(add), (1,), {})
         assert future.task_record is dfk.tasks[future.tid]
         assert future["part"].task_record is dfk.tasks[future.tid]
@@ -98,34 +98,34 @@ class TestRecord:
         assert (record["id"], record["func"], record["status"]) == (0, add, TaskState.DONE)
         assert record["app_fu"] is future
 
-    def test_of_another_run_is_not_taken_for_this_ones(self, kernel, executor):
-        earlier = kernel().submit(AppFunction(add), (1,), {})
+    def test_of_another_run_is_not_taken_for_this_runs(self, make_dfk, executor):
+        earlier = make_dfk().submit(AppFunction(add), (1,), {})
         executor.run()
-        dfk = kernel()
+        dfk = make_dfk()
         dfk.submit(AppFunction(fail), (), {})
         assert earlier.task_record.func is add
 
-    def test_of_a_join_app_says_so(self, kernel):
-        dfk = kernel()
+    def test_of_a_join_app_has_join_true(self, make_dfk):
+        dfk = make_dfk()
         inner = Future()
         future = dfk.submit(AppFunction(lambda: inner, AppKind.JOIN), (), {})
         assert dfk.tasks[future.tid]["join"] is True
         assert dfk.tasks[future.tid].executor == "_join"
 
-    def test_answers_a_misspelt_field_with_the_nearest(self, kernel):
-        dfk = kernel()
+    def test_offers_the_nearest_field_for_a_misspelt_one(self, make_dfk):
+        dfk = make_dfk()
         record = dfk.tasks[dfk.submit(AppFunction(add), (1,), {}).tid]
         with pytest.raises(KeyError, match=r"no field 'fail_cuont'. Did you mean 'fail_count'\?"):
             record["fail_cuont"]
 
-    def test_counts_tries_and_their_cost(self, kernel, executor):
+    def test_counts_attempts_and_their_cost(self, make_dfk, executor):
         seen = []
 
         def handler(error, task):
             seen.append((task["fail_count"], task.fail_cost, task["try_id"], task["fail_history"][-1]))
             return 0.5
 
-        dfk = kernel(retries=1, retry_handler=handler)
+        dfk = make_dfk(retries=1, retry_handler=handler)
         future = dfk.submit(AppFunction(fail), (), {})
         tries = []
         while not future.done():
@@ -134,8 +134,8 @@ class TestRecord:
         assert tries == [0, 1, 2]
         assert seen == [(n + 1, n / 2, n, "ValueError: boom") for n in range(3)]
 
-    def test_counts_a_try_that_was_lost(self, kernel, executor):
-        dfk = kernel()
+    def test_counts_a_lost_attempt(self, make_dfk, executor):
+        dfk = make_dfk()
         future = dfk.submit(AppFunction(add), (1,), {})
         executor.report([Outcome(executor.taken.pop().id, None, ManagerLost("gone"))])
         assert (dfk.tasks[future.tid].fail_count, dfk.tasks[future.tid].try_id) == (1, 1)
@@ -148,12 +148,12 @@ class TestExecutors:
         with cnflow.load(Config(executors=executors, run_dir=str(tmp_path))) as loaded:
             yield loaded
 
-    def test_are_had_by_label_without_the_one_of_join_apps(self, dfk):
+    def test_are_listed_by_label_without_the_one_for_join_apps(self, dfk):
         @cnflow.join_app
-        def joined():
+        def join_one():
             return cnflow.python_app(add)(1)
 
-        assert joined().result(10) == 1
+        assert join_one().result(10) == 1
         assert {label: executor.label for label, executor in dfk.executors.items()} == {"one": "one"}
 
     def test_are_added_while_the_run_goes_on(self, dfk):
@@ -166,7 +166,7 @@ class TestExecutors:
         names = {cnflow.python_app(threading.current_thread)().result(10).name.split("-")[1] for _ in range(4)}
         assert names == {"one", "two"}
 
-    def test_have_labels_of_their_own(self, dfk):
+    def test_with_a_taken_label_are_refused(self, dfk):
         with pytest.raises(ConfigurationError, match="Two executors are labelled 'one'"):
             dfk.add_executors([ThreadPoolExecutor(label="one")])
 
@@ -189,7 +189,7 @@ class TestExecutors:
 
 
 class TestEnd:
-    """What the end of ``with`` does, by ``exit_mode``; a task waits for a future that only the test sets."""
+    """End of ``with`` by ``exit_mode``; a task waits for a future that only the test sets."""
 
     @pytest.fixture
     def load(self, tmp_path):
@@ -204,10 +204,10 @@ class TestEnd:
             dfk.cleanup()
 
     def test_waits_for_all_tasks(self, load):
-        outside = Future()
+        external = Future()
         with load("wait") as dfk:
-            future = cnflow.python_app(add)(outside)
-            threading.Timer(0.1, outside.set_result, [4]).start()
+            future = cnflow.python_app(add)(external)
+            threading.Timer(0.1, external.set_result, [4]).start()
         assert future.result(0) == 4
         assert dfk.cleanup_called
 
@@ -220,27 +220,27 @@ class TestEnd:
         assert dfk.cleanup_called
         assert isinstance(future.exception(0), ExecutorClosedError)
 
-    def test_does_not_wait_at_all_when_it_is_to_clean_up(self, load):
+    def test_does_not_wait_in_mode_cleanup(self, load):
         with load("cleanup") as dfk:
             future = cnflow.python_app(add)(Future())
         assert dfk.cleanup_called
         assert isinstance(future.exception(0), ExecutorClosedError)
 
-    def test_leaves_the_run_loaded_when_it_is_skipped(self, load):
-        outside = Future()
+    def test_leaves_the_run_loaded_in_mode_skip(self, load):
+        external = Future()
         with load("skip") as dfk:
-            future = cnflow.python_app(add)(outside)
+            future = cnflow.python_app(add)(external)
         assert cnflow.dfk() is dfk
         assert not dfk.cleanup_called
-        outside.set_result(4)
+        external.set_result(4)
         assert future.result(10) == 4
 
-    def test_leaves_the_run_loaded_also_when_the_block_raised(self, load):
+    def test_leaves_the_run_loaded_in_mode_skip_when_the_block_raised(self, load):
         with pytest.raises(RuntimeError), load("skip") as dfk:
             raise RuntimeError
         assert not dfk.cleanup_called
 
-    def test_of_another_kind_is_refused(self):
+    def test_in_an_unknown_mode_is_refused(self):
         with pytest.raises(ConfigurationError, match="exit_mode"):
             Config(exit_mode="wrong")
 
@@ -253,9 +253,9 @@ class TestLog:
             if "cnflow.task_state" in record.__dict__
         ]
 
-    def test_tells_each_change_of_a_tasks_state(self, kernel, executor, caplog):
+    def test_has_a_line_for_each_change_of_a_tasks_state(self, make_dfk, executor, caplog):
         caplog.set_level(logging.DEBUG, "cnflow")
-        dfk = kernel(retries=1)
+        dfk = make_dfk(retries=1)
         first = dfk.submit(AppFunction(add), (1,), {})
         dfk.submit(AppFunction(add), (first,), {})
         failing = dfk.submit(AppFunction(fail), (), {})
@@ -275,25 +275,25 @@ class TestLog:
         }
         assert "Task 2 (fail) is launched" in caplog.text
 
-    def test_says_nothing_of_tasks_above_the_level_of_details(self, kernel, executor, caplog):
+    def test_has_no_line_for_a_task_at_level_info(self, make_dfk, executor, caplog):
         caplog.set_level(logging.INFO, "cnflow")
-        kernel().submit(AppFunction(add), (1,), {})
+        make_dfk().submit(AppFunction(add), (1,), {})
         executor.run()
         assert self.states(caplog) == []
 
 
 class TestResolver:
-    def test_shallow_passes_nested_futures_as_they_are(self, kernel, executor):
-        dfk = kernel(dependency_resolver="shallow")
+    def test_shallow_passes_nested_futures_unchanged(self, make_dfk, executor):
+        dfk = make_dfk(dependency_resolver="shallow")
         nested, direct = Future(), Future()
         direct.set_result(1)
         future = dfk.submit(AppFunction(lambda *args: args), (direct, [nested]), {})
         executor.run()
         assert future.result(0) == (1, [nested])
 
-    def test_deep_is_the_default(self, kernel, executor):
+    def test_deep_is_the_default(self, make_dfk, executor):
         nested = Future()
-        future = kernel().submit(AppFunction(lambda value: value), ([nested],), {})
+        future = make_dfk().submit(AppFunction(lambda value: value), ([nested],), {})
         assert not executor.taken
         nested.set_result(1)
         executor.run()

@@ -1,4 +1,4 @@
-"""Stories of the kernel's state machine."""
+"""Stories of the state machine of tasks, and a Hypothesis machine for any events."""
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -9,11 +9,11 @@ from cnflow.dataflow.state import LOSSES, TaskGraphState
 from cnflow.model.task import TaskState
 
 
-def test_a_task_without_dependencies_is_launched_at_once():
+def test_task_without_dependencies_is_launched_at_once():
     assert TaskGraphState().on_submitted(0, ()).launch == [0]
 
 
-def test_a_task_is_launched_when_its_last_dependency_is_done():
+def test_task_is_launched_when_its_last_dependency_is_done():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_submitted(1, ())
@@ -22,55 +22,55 @@ def test_a_task_is_launched_when_its_last_dependency_is_done():
     assert machine.on_attempts_ended([AttemptEnd(1, AttemptResult.DONE)]).launch == [2]
 
 
-def test_a_dependency_that_is_named_twice_counts_once():
+def test_dependency_named_twice_counts_once():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_submitted(1, [0, 0])
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.DONE)]).launch == [1]
 
 
-def test_a_dependency_that_is_done_already_is_not_waited_for():
+def test_dependency_that_is_done_already_is_not_waited_for():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_attempts_ended([AttemptEnd(0, AttemptResult.DONE)])
     assert machine.on_submitted(1, [0]).launch == [1]
 
 
-def test_a_failure_spreads_to_all_that_depend_on_it_and_names_the_nearest():
+def test_failure_spreads_to_all_dependents_and_names_the_nearest_dependency():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_submitted(1, [0])
     machine.on_submitted(2, [1])
     machine.on_submitted(3, ())
-    changes = machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)])
-    assert changes.final == [
+    actions = machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)])
+    assert actions.final == [
         (0, TaskState.FAILED),
         (1, TaskState.DEPENDENCY_FAILED),
         (2, TaskState.DEPENDENCY_FAILED),
     ]
-    assert changes.failed_by == {1: 0, 2: 1}
+    assert actions.failed_by == {1: 0, 2: 1}
     assert machine.counts()[TaskState.LAUNCHED] == 1
 
 
-def test_a_task_submitted_after_its_dependency_failed_is_never_launched():
+def test_task_submitted_after_its_dependency_failed_is_never_launched():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)])
-    changes = machine.on_submitted(1, [0])
-    assert changes.launch == []
-    assert changes.failed_by == {1: 0}
+    actions = machine.on_submitted(1, [0])
+    assert actions.launch == []
+    assert actions.failed_by == {1: 0}
 
 
-def test_a_task_with_two_failing_dependencies_fails_once():
+def test_task_with_two_failing_dependencies_fails_once():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_submitted(1, ())
     machine.on_submitted(2, [0, 1])
-    changes = machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED), AttemptEnd(1, AttemptResult.FAILED)])
-    assert [task for task, _ in changes.final] == [0, 2, 1]
+    actions = machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED), AttemptEnd(1, AttemptResult.FAILED)])
+    assert [task for task, _ in actions.final] == [0, 2, 1]
 
 
-def test_a_failed_task_is_tried_again_as_often_as_it_has_retries():
+def test_failed_task_is_relaunched_as_often_as_it_has_retries():
     machine = TaskGraphState()
     machine.on_submitted(0, (), retries=2)
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]).launch == [0]
@@ -78,7 +78,7 @@ def test_a_failed_task_is_tried_again_as_often_as_it_has_retries():
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]).final == [(0, TaskState.FAILED)]
 
 
-def test_a_lost_task_does_not_use_up_the_users_retries():
+def test_lost_task_does_not_use_up_the_users_retries():
     machine = TaskGraphState()
     machine.on_submitted(0, (), retries=1)
     for _ in range(LOSSES):
@@ -87,7 +87,7 @@ def test_a_lost_task_does_not_use_up_the_users_retries():
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]).launch == []
 
 
-def test_a_task_that_was_handed_back_before_it_began_has_not_been_tried():
+def test_task_returned_before_it_began_uses_up_neither_retries_nor_losses():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     for _ in range(2 * LOSSES):
@@ -95,13 +95,13 @@ def test_a_task_that_was_handed_back_before_it_began_has_not_been_tried():
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]).launch == []
 
 
-def test_what_is_given_up_is_not_tried_again():
+def test_task_given_up_is_not_relaunched():
     machine = TaskGraphState()
     machine.on_submitted(0, (), retries=5)
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.GIVEN_UP)]).final == [(0, TaskState.FAILED)]
 
 
-def test_a_failure_may_cost_more_or_less_than_one_retry():
+def test_failure_may_cost_more_or_less_than_one_retry():
     machine = TaskGraphState()
     machine.on_submitted(0, (), retries=1)
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED, 0.5)]).launch == [0]
@@ -109,17 +109,17 @@ def test_a_failure_may_cost_more_or_less_than_one_retry():
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED, 0.1)]).launch == []
 
 
-def test_a_waiting_task_that_is_cancelled_never_runs_and_its_dependents_fail():
+def test_cancelled_waiting_task_never_runs_and_its_dependents_fail():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_submitted(1, [0])
     machine.on_submitted(2, [1])
-    changes = machine.on_cancelled(1)
-    assert changes.final == [(1, TaskState.CANCELLED), (2, TaskState.DEPENDENCY_FAILED)]
+    actions = machine.on_cancelled(1)
+    assert actions.final == [(1, TaskState.CANCELLED), (2, TaskState.DEPENDENCY_FAILED)]
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.DONE)]).launch == []
 
 
-def test_a_launched_task_is_cancelled_only_when_its_executor_says_so():
+def test_launched_task_is_cancelled_only_when_its_executor_reports_it():
     machine = TaskGraphState()
     machine.on_submitted(0, (), retries=3)
     assert machine.on_cancelled(0) == ([], [], {})
@@ -127,14 +127,14 @@ def test_a_launched_task_is_cancelled_only_when_its_executor_says_so():
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.CANCELLED)]).final == [(0, TaskState.CANCELLED)]
 
 
-def test_a_second_verdict_on_a_task_changes_nothing():
+def test_second_end_of_a_task_changes_nothing():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_attempts_ended([AttemptEnd(0, AttemptResult.DONE)])
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]) == ([], [], {})
 
 
-def test_at_the_end_of_the_run_every_open_task_fails():
+def test_every_open_task_fails_at_the_end_of_the_run():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_submitted(1, [0])
@@ -142,7 +142,7 @@ def test_at_the_end_of_the_run_every_open_task_fails():
     assert list(machine.open_tasks()) == []
 
 
-def test_a_chain_of_a_hundred_thousand_tasks_fails_without_recursion():
+def test_chain_of_a_hundred_thousand_tasks_fails_without_recursion():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     for task in range(1, 100_000):
@@ -150,7 +150,7 @@ def test_a_chain_of_a_hundred_thousand_tasks_fails_without_recursion():
     assert len(machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]).final) == 100_000
 
 
-class WhateverHappens(RuleBasedStateMachine):
+class AnyEvents(RuleBasedStateMachine):
     """Each task is launched only when all it needs is done, is settled once, and is not launched after that."""
 
     def __init__(self):
@@ -161,36 +161,36 @@ class WhateverHappens(RuleBasedStateMachine):
         self.settled = {}
         self.count = 0
 
-    def follow(self, changes):
-        for task, state in changes.final:
+    def follow(self, actions):
+        for task, state in actions.final:
             assert task not in self.settled, "settled twice"
             self.settled[task] = state
             self.launched.discard(task)
-        for task in changes.launch:
+        for task in actions.launch:
             assert task not in self.settled, "launched after it was settled"
             assert all(self.settled.get(need) is TaskState.DONE for need in self.needs[task]), "launched too early"
             self.launched.add(task)
-        for task, failed in changes.failed_by.items():
+        for task, failed in actions.failed_by.items():
             assert failed in self.needs[task]
             assert self.settled[failed] in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED, TaskState.CANCELLED}
 
-    @rule(wishes=st.lists(st.integers(0, 40), max_size=4), retries=st.integers(0, 2))
-    def submit(self, wishes, retries):
-        needs = [wish for wish in wishes if wish < self.count]
+    @rule(candidates=st.lists(st.integers(0, 40), max_size=4), retries=st.integers(0, 2))
+    def submit(self, candidates, retries):
+        needs = [task for task in candidates if task < self.count]
         task, self.count = self.count, self.count + 1
         self.needs[task] = needs
         self.follow(self.machine.on_submitted(task, needs, retries))
 
-    @rule(some=st.lists(st.integers(0, 40), max_size=5, unique=True), verdict=st.sampled_from(AttemptResult))
-    def end(self, some, verdict):
-        # One that waits cannot end; one verdict on it is tried below, where nothing can launch it in the same moment.
+    @rule(some=st.lists(st.integers(0, 40), max_size=5, unique=True), result=st.sampled_from(AttemptResult))
+    def end(self, some, result):
+        # One that waits cannot end; one result on it is tried below, where nothing can launch it in the same moment.
         possible = [task for task in some if task in self.launched or task in self.settled or task >= self.count]
-        self.follow(self.machine.on_attempts_ended([AttemptEnd(task, verdict) for task in possible]))
+        self.follow(self.machine.on_attempts_ended([AttemptEnd(task, result) for task in possible]))
 
-    @rule(task=st.integers(0, 40), verdict=st.sampled_from(AttemptResult))
-    def end_one_that_was_not_launched(self, task, verdict):
+    @rule(task=st.integers(0, 40), result=st.sampled_from(AttemptResult))
+    def end_one_that_was_not_launched(self, task, result):
         if task not in self.launched:
-            assert self.machine.on_attempts_ended([AttemptEnd(task, verdict)]) == ([], [], {})
+            assert self.machine.on_attempts_ended([AttemptEnd(task, result)]) == ([], [], {})
 
     @rule(task=st.integers(0, 40))
     def cancel(self, task):
@@ -201,7 +201,7 @@ class WhateverHappens(RuleBasedStateMachine):
         assert sum(self.machine.counts().values()) == self.count
 
     @invariant()
-    def nobody_waits_for_what_is_settled(self):
+    def no_task_waits_for_settled_dependencies_only(self):
         for task in range(self.count):
             if task in self.settled or task in self.launched:
                 continue
@@ -212,5 +212,5 @@ class WhateverHappens(RuleBasedStateMachine):
         assert set(self.settled) == set(range(self.count)), "a task was lost"
 
 
-WhateverHappens.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
-TestWhateverHappens = WhateverHappens.TestCase
+AnyEvents.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestAnyEvents = AnyEvents.TestCase

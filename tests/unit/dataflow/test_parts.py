@@ -29,9 +29,9 @@ PROBED_BY_LIBRARIES = [
 
 
 @pytest.fixture
-def made(kernel, executor):
+def made(make_dfk, executor):
     """Makes a future of a value: ``made(value, run=True)``."""
-    dfk = kernel()
+    dfk = make_dfk()
 
     def make(value, *, run=True):
         def answer():
@@ -48,7 +48,7 @@ def made(kernel, executor):
     return make
 
 
-def test_an_element_or_attribute_is_a_future_of_its_own(made, executor):
+def test_element_or_attribute_of_a_future_is_a_future(made, executor):
     whole = made({"a": [1, {"b": SimpleNamespace(c="deep")}]}, run=False)
     part = whole["a"][1]["b"].c
     assert not part.done()
@@ -56,19 +56,19 @@ def test_an_element_or_attribute_is_a_future_of_its_own(made, executor):
     assert part.result(0) == "deep"
 
 
-def test_a_part_may_be_asked_for_when_the_whole_is_there(made):
+def test_part_may_be_taken_after_the_whole_is_done(made):
     assert made(["X", "Y"])[1].result(0) == "Y"
     assert made(("X", "Y"))[-1].result(0) == "Y"
     assert made(["X", "Y", "Z"])[1:].result(0) == ["Y", "Z"]
 
 
-def test_a_part_is_no_task(made):
+def test_part_is_no_task(made):
     whole = made({"a": 1}, run=False)
     assert whole["a"].tid == whole.tid
     assert made.dfk.task_count == 1
 
 
-def test_another_app_depends_on_a_part(made, executor):
+def test_task_depends_on_a_part(made, executor):
     whole = made({"a": 1, "b": 2}, run=False)
     total = made.dfk.submit(AppFunction(lambda a, rest: a + rest[0]), (whole["a"], [whole["b"]]), {})
     assert total.task_status() == "waiting"
@@ -77,7 +77,7 @@ def test_another_app_depends_on_a_part(made, executor):
     assert total.result(0) == 3
 
 
-def test_a_join_app_may_return_parts(made, executor):
+def test_join_app_may_return_parts(made, executor):
     whole = made({"a": 1}, run=False)
     joined = made.dfk.submit(AppFunction(lambda: [whole["a"]], AppKind.JOIN), (), {})
     failed = made.dfk.submit(AppFunction(lambda: [whole["b"]], AppKind.JOIN), (), {})
@@ -98,13 +98,13 @@ def test_a_join_app_may_return_parts(made, executor):
     ],
     ids=["key", "index", "attribute", "none", "nested"],
 )
-def test_a_part_that_is_not_there_is_the_lookups_own_error_and_names_the_task(made, value, ask, error, message):
+def test_missing_part_fails_with_the_lookups_error_and_names_the_task(made, value, ask, error, message):
     raised = ask(made(value)).exception(0)
     assert type(raised) is error
     assert message in raised.args[0]
 
 
-def test_what_a_users_own_type_raises_is_passed_on_as_it_is(made):
+def test_error_of_a_users_type_is_passed_on_unchanged(made):
     class Shy:
         def __getitem__(self, key):
             raise PermissionError(key)
@@ -113,7 +113,7 @@ def test_what_a_users_own_type_raises_is_passed_on_as_it_is(made):
     assert (type(raised), raised.args) == (PermissionError, ("a",))
 
 
-def test_a_part_of_a_failed_task_fails_by_its_dependency(made, executor):
+def test_part_of_a_failed_task_fails_with_dependency_error(made, executor):
     whole = made(ValueError("no rows"), run=False)
     part = whole["a"]
     user = made.dfk.submit(AppFunction(str), (part,), {})
@@ -124,7 +124,7 @@ def test_a_part_of_a_failed_task_fails_by_its_dependency(made, executor):
     assert (part.task_status(), user.task_status()) == ("dependency_failed", "dependency_failed")
 
 
-def test_cancelling_a_part_cancels_the_task_and_its_other_parts(made):
+def test_cancel_of_a_part_cancels_the_task_and_its_other_parts(made):
     whole = made({"a": 1, "b": 2}, run=False)
     part, other = whole["a"], whole["b"]
     assert part.cancel()
@@ -134,7 +134,7 @@ def test_cancelling_a_part_cancels_the_task_and_its_other_parts(made):
     assert not part.cancel()
 
 
-def test_a_part_says_where_its_task_is(made, executor):
+def test_part_returns_the_state_of_its_task(made, executor):
     whole = made({"a": 1}, run=False)
     waiting = made.dfk.submit(AppFunction(dict), (whole,), {})
     part, late, missing = whole["a"], waiting["a"], whole["b"]
@@ -158,7 +158,7 @@ def test_a_part_says_where_its_task_is(made, executor):
         ("taskstatus", "task_status"),
     ],
 )
-def test_a_misspelt_attribute_of_the_future_is_refused_at_once(made, misspelt, meant):
+def test_misspelt_attribute_of_the_future_is_refused_at_once(made, misspelt, meant):
     future = made({}, run=False)
     with pytest.raises(AttributeError, match=rf"no attribute '{misspelt}'. Did you mean '{meant}'\? To use"):
         getattr(future, misspelt)
@@ -170,11 +170,11 @@ def test_common_attributes_of_results_are_not_taken_for_misspelt_ones(made, name
 
 
 @pytest.mark.parametrize("name", PROBED_BY_LIBRARIES)
-def test_what_libraries_probe_for_is_not_there(made, name):
+def test_attribute_that_libraries_probe_for_is_missing(made, name):
     assert not hasattr(made({}, run=False), name)
 
 
-def test_a_future_is_not_walked_through(made):
+def test_future_is_not_iterable(made):
     future = made([1], run=False)
     assert not isinstance(future, Iterable)
     with pytest.raises(TypeError, match="not iterable"):
@@ -183,19 +183,19 @@ def test_a_future_is_not_walked_through(made):
         1 in future  # noqa: B015 - asking is the test
 
 
-def test_a_future_is_not_called(made):
+def test_part_is_not_callable(made):
     with pytest.raises(TypeError, match="not callable"):
         made([1], run=False).count(1)
 
 
-def test_a_copy_of_a_future_is_the_future(made):
+def test_copy_of_a_future_is_the_future(made):
     future = made([1], run=False)
     part = future[0]
     assert copy.copy(future) is future
     assert copy.deepcopy({"k": [future, part]}) == {"k": [future, part]}
 
 
-def test_a_future_cannot_be_pickled_and_says_what_to_do(made):
+def test_pickling_a_future_raises_serialization_error_with_advice(made):
     future = made([1])
     for each, title in ((future, "Task 0 (answer)"), (future[0], "Task 0 (answer)[0]")):
         with pytest.raises(SerializationError) as caught:
@@ -203,7 +203,7 @@ def test_a_future_cannot_be_pickled_and_says_what_to_do(made):
         assert f"The future of {title} cannot be pickled. Pass it to an app" in str(caught.value)
 
 
-def test_a_future_that_is_only_half_made_is_answered_too(made):
+def test_attributes_of_a_future_without_init_are_missing(made):
     half = type(made(1)).__new__(type(made(1)))
     assert not hasattr(half, "tid")
     assert not hasattr(half, "_kernel")
@@ -222,7 +222,7 @@ def test_parts_work_with_wait_as_completed_and_asyncio(made, executor):
     assert {part.result() for part in concurrent.futures.as_completed(parts, 0)} == {1, 2}
 
 
-def test_a_part_that_is_asked_for_while_the_result_comes_is_settled(made, executor):
+def test_part_taken_while_the_result_arrives_is_settled(made, executor):
     for _ in range(50):
         whole = made([1], run=False)
         thread = threading.Thread(target=executor.run)
@@ -232,7 +232,7 @@ def test_a_part_that_is_asked_for_while_the_result_comes_is_settled(made, execut
         thread.join()
 
 
-def test_a_kernel_forgets_parts_that_were_used(made, executor):
+def test_graph_forgets_parts_that_are_done(made, executor):
     whole = made({"a": 1}, run=False)
     futures = [made.dfk.submit(AppFunction(str), (whole["a"],), {}) for _ in range(3)]
     executor.run()

@@ -1,9 +1,8 @@
-"""What users write for resources."""
+"""Resources as the user writes them."""
 
 import pytest
 
 from cnflow import Resources, python_app
-from cnflow.dataflow.call_options import parse_call_options, reserved_keywords, run_options
 from cnflow.errors import ConfigurationError
 from cnflow.model.resources import memory_in_bytes
 
@@ -40,26 +39,16 @@ def test_memory_is_bytes_or_has_a_unit(given, size):
         ([2], "resources must be a dict"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_named(given, message):
+def test_invalid_value_is_refused_by_its_name(given, message):
     with pytest.raises(ConfigurationError, match=message):
         Resources.of(given)
 
 
-def test_what_is_not_said_stays_open():
+def test_option_that_is_not_given_is_none():
     assert Resources.of({"cores": 2, "memory": "1kB", "gpus": None}) == Resources(2, 1000, None, None)
     assert Resources.of(Resources(memory="1kB")) == Resources(memory=1000)
 
 
-def test_a_wrong_one_is_refused_where_it_is_written():
+def test_wrong_option_is_refused_by_the_decorator():
     with pytest.raises(ConfigurationError, match="has no option 'cpus'"):
         python_app(resources={"cpus": 2})
-
-
-def test_they_reach_the_executor():
-    wishes = parse_call_options("f", {"resources": {"gpus": 1}})
-    assert run_options(wishes).resources == Resources(gpus=1)
-
-
-def test_a_function_with_a_parameter_of_that_name_keeps_it():
-    assert reserved_keywords(lambda resources: None) == {"resources"}
-    assert reserved_keywords(lambda **anything: None) == frozenset()

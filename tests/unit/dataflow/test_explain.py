@@ -14,22 +14,22 @@ def fail():
 
 
 @pytest.fixture
-def dfk(kernel):
-    return kernel()
+def dfk(make_dfk):
+    return make_dfk()
 
 
 def submit(dfk, function, *args, kind=AppKind.PYTHON):
     return dfk.submit(AppFunction(function, kind), args, {})
 
 
-def test_a_task_that_is_not_there_is_told_with_how_many_there_are(dfk):
+def test_unknown_task_is_answered_with_the_number_of_tasks(dfk):
     assert dfk.explain(0) == "There is no task 0: none was submitted yet."
     submit(dfk, add, 1, 2)
     assert dfk.explain(1) == "There is no task 1: 1 were submitted so far, counted from 0."
     assert dfk.explain(-1).startswith("There is no task -1")
 
 
-def test_a_task_that_has_ended_is_told_how(dfk, executor):
+def test_final_task_is_explained_by_its_end(dfk, executor):
     submit(dfk, add, 1, 2)
     submit(dfk, fail)
     late = submit(dfk, add, Future(), 2)
@@ -40,12 +40,12 @@ def test_a_task_that_has_ended_is_told_how(dfk, executor):
     assert dfk.explain(2) == "Task 2 (add) was cancelled."
 
 
-def test_an_executor_that_tells_nothing_is_named(dfk):
+def test_executor_that_explains_nothing_is_named(dfk):
     submit(dfk, add, 1, 2)
     assert dfk.explain(0) == "Task 0 (add) is about to be given to executor 'scripted', or was just ended by it."
 
 
-def test_dependencies_are_told_with_their_states_and_followed_to_what_is_launched(dfk, executor):
+def test_dependencies_are_listed_with_their_states_and_followed_to_launched_tasks(dfk, executor):
     first, second = submit(dfk, add, 1, 2), submit(dfk, add, 3, 4)
     middle = submit(dfk, add, first, second)
     other = Future()
@@ -64,7 +64,7 @@ def test_dependencies_are_told_with_their_states_and_followed_to_what_is_launche
     ]
 
 
-def test_of_many_dependencies_the_first_are_told(dfk):
+def test_only_the_first_of_many_dependencies_are_listed(dfk):
     submit(dfk, lambda *all_of_them: all_of_them, *[submit(dfk, add, 1, number) for number in range(14)])
     lines = dfk.explain(14).splitlines()
     assert lines[0] == "Task 14 (<lambda>) waits for 14 futures that are not done:"
@@ -72,6 +72,6 @@ def test_of_many_dependencies_the_first_are_told(dfk):
     assert len([line for line in lines if line.startswith("Task")]) == 4, "the task and three of those it waits for"
 
 
-def test_a_join_app_waits_for_what_it_returned(dfk, executor):
+def test_join_app_waits_for_the_futures_that_it_returned(dfk, executor):
     submit(dfk, lambda: submit(dfk, add, 1, 2), kind=AppKind.JOIN)
     assert dfk.explain(0) == "Task 0 (<lambda>) has returned futures that are not all done."
