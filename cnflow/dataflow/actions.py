@@ -76,7 +76,7 @@ class Settlement(NamedTuple):
             if self.state is TaskState.DONE:
                 self.future.set_result(self.value)
             elif self.state is TaskState.CANCELLED:
-                self.future.settle_cancelled()
+                self.future.set_cancelled()
             else:
                 self.future.set_exception(self.value)
         except BaseException:

@@ -1,1 +1,1 @@
-"""The futures that calls return."""
+"""Futures that calls of apps return: of results, of their parts, of files."""

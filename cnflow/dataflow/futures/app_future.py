@@ -1,4 +1,17 @@
-"""What calling an app returns."""
+"""`AppFuture`: the result of a call of an app.
+
+    app(...) ──> PENDING ───────────────────────────────> FINISHED    set_result() or set_exception(), by the task graph
+                    │  ^ a task that is retried stays here
+                    │
+                    ├── cancel() ──> the task graph stops the task
+                    │                    ├─> CANCELLED_AND_NOTIFIED   set_cancelled(), when it has stopped
+                    │                    └─> FINISHED                 it ended by itself in that moment
+                    │
+                    └── future[key], future.name ──> LiftedFuture, which settles in a callback of this one
+
+A settled future never changes. Callbacks run in the thread that settles it, outside the task graph's lock. States are
+those of `concurrent.futures`; `AppFuture.task_status` has the finer ones of the task.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +19,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.dataflow.futures import shared_lock
-from cnflow.dataflow.futures.parts import Asked, explain, refuse_attribute
+from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
 
@@ -28,67 +41,80 @@ else:
     R = TypeVar("R")  # defaults of type variables are news of Python 3.13
 
 
-class Canceller(Protocol):
-    """What a future asks of the kernel that made it."""
+class FutureOwner(Protocol):
+    """Answers for the task of a future: the task graph that made both."""
 
     def cancel(self, future: AppFuture) -> bool:
-        """As `AppFuture.cancel`."""
+        """Cancel the task; see `AppFuture.cancel`."""
 
     def state_name(self, future: AppFuture) -> str:
-        """As `AppFuture.task_status`."""
+        """Name of the task's state; see `AppFuture.task_status`."""
 
     def record_of(self, future: AppFuture, app: AppFunction) -> TaskRecord:
-        """As `AppFuture.task_record`."""
+        """Record of the task; see `AppFuture.task_record`."""
 
 
 class AppFuture(Future[R]):
-    """Stands for the result of a task; passing it to another app makes an edge of the graph.
+    """Stands for the result of a task; passed to another app, it makes an edge of the graph.
 
     A `concurrent.futures.Future` in every way: usable with `concurrent.futures.wait` and `as_completed`, and with
     `asyncio.wrap_future`.
 
     ``future["key"]`` and ``future.name`` stand for that element or attribute of the result, and are AppFutures too.
 
+    Args:
+        tid: id of the task.
+        app: the called app.
+        owner: task graph that runs the task.
+
     Attributes:
         tid: id of the task.
-        name: of the app.
-        stdout, stderr: where the task's streams go, as given, or the name that was made for them; a DataFuture for a
-            `File`; None is nowhere.
+        name: name of the app.
+        stdout, stderr: target of the task's stream: as in the call, or the path that was made for AUTO_LOGNAME; a
+            DataFuture for a `File`; None where the stream is not kept.
     """
 
     __iter__ = None
-    """Else Python would take ``future[0]``, ``future[1]`` and so on without end."""
+    """Without this, iteration would ask for ``future[0]``, ``future[1]`` and so on without end."""
 
     stdout: Any = None
     stderr: Any = None
     _files: list[DataFuture] | None = None
 
-    # What the base class would make for each one; see `conditions`.
-    _condition: Any = shared_lock.UNWAITED
+    # The base class makes these for each instance; see `shared_lock`.
+    _condition: Any = shared_lock.NO_WAITERS
     _state = "PENDING"
     _result: Any = None
     _exception: BaseException | None = None
     _done_callbacks: Any = ()
 
-    def __init__(self, tid: TaskId, app: AppFunction, kernel: Canceller) -> None:
+    def __init__(self, tid: TaskId, app: AppFunction, owner: FutureOwner) -> None:
         self._waiters: list[Any] = []
         self.tid = tid
         self.name = app.name
         self._app = app
-        self._kernel = kernel
+        self._owner = owner
 
     def result(self, timeout: float | None = None) -> R:
-        """As of any future: what the task returned, or its exception raised; waits *timeout* seconds at most."""
+        """Wait, and return the task's result or raise its exception.
+
+        Args:
+            timeout: seconds; None waits without a limit.
+
+        Raises:
+            TimeoutError: the task is not done after *timeout* seconds, and goes on.
+            CancelledError: it was cancelled.
+        """
         self._prepare_to_wait()
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As of any future: what the task raised, or None; waits *timeout* seconds at most."""
+        """Wait as `result` does, and return the task's exception; None if it has succeeded."""
         self._prepare_to_wait()
         return super().exception(timeout)
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
-        """As of any future: *fn* is called with it when it is done, or now if it is."""
+        """Call *fn* with this future when it is done; at once if it is."""
         with shared_lock.lock:
             if not self._done_callbacks:
                 self._done_callbacks = []
@@ -97,37 +123,37 @@ class AppFuture(Future[R]):
     def _prepare_to_wait(self) -> None:
         if not self.done():
             with shared_lock.lock:
-                if self._condition is shared_lock.UNWAITED:
-                    self._condition = shared_lock.condition()
+                if self._condition is shared_lock.NO_WAITERS:
+                    self._condition = shared_lock.new_condition()
 
     def cancel(self) -> bool:
-        """Want the task no more. A task that waits never runs; one that runs is stopped.
+        """Cancel the task: one that waits never runs, one that runs is stopped.
 
         Returns:
-            False when it is done already. True otherwise; a running task takes a moment to stop, and if it ends by
-            itself in that moment, its result stands: `cancelled` tells.
+            False when the task is done. True otherwise; a running task takes a moment to stop, and if it ends by itself
+            in that moment, its result stands and `cancelled` returns False.
         """
-        return self._kernel.cancel(self)
+        return self._owner.cancel(self)
 
     def task_status(self) -> str:
-        """Where the task is: waiting, launched, done, failed, dependency_failed or cancelled."""
-        return self._kernel.state_name(self)
+        """Name of the task's state: waiting, launched, done, failed, dependency_failed or cancelled."""
+        return self._owner.state_name(self)
 
     @property
     def task_record(self) -> TaskRecord:
-        """What is known of the task, as in ``dfk.tasks``; of one that is final, no more than its future and its app."""
-        return self._kernel.record_of(self, self._app)
+        """Record of the task, as in ``dfk.tasks``; that of a final task holds no more than its future and its app."""
+        return self._owner.record_of(self, self._app)
 
-    def settle_cancelled(self) -> None:
-        """Make it a cancelled future; for the kernel."""
+    def set_cancelled(self) -> None:
+        """Settle this future as cancelled; for the task graph, as `set_result` and `set_exception` are."""
         super().cancel()
         self.set_running_or_notify_cancel()
 
     @property
     def outputs(self) -> list[DataFuture]:
-        """Stands for each file of ``outputs=``, in that order."""
+        """Futures of the files in ``outputs=``, in that order."""
         if self._files is None:
-            self._files = []  # made when asked for: hardly any task has files, and all of them are collected as garbage
+            self._files = []  # made on demand: few tasks have files, and each list is one more object to collect
         return self._files
 
     @outputs.setter
@@ -136,35 +162,35 @@ class AppFuture(Future[R]):
 
     @property
     def _outputs(self) -> list[DataFuture]:
-        """Their name in the reference, by which stagings that were written for it ask."""
+        """`outputs` by the name that stagings written for Parsl use."""
         return self.outputs
 
     def __getitem__(self, key: Any) -> AppFuture[Any]:  # noqa: ANN401 - whatever the result takes
-        """Stands for ``result()[key]``; returns at once."""
-        return LiftedFuture(self, Asked(key, is_attribute=False))
+        """Return a future of ``result()[key]``, at once."""
+        return LiftedFuture(self, Part(key, is_attribute=False))
 
     def __getattr__(self, name: str) -> AppFuture[Any]:
-        """Stands for ``result().name``; returns at once.
+        """Return a future of ``result().name``, at once.
 
         Raises:
             AttributeError: *name* begins with an underscore, or is nearly that of an attribute that the future has.
         """
-        refuse_attribute(name, _OWN)
-        return LiftedFuture(self, Asked(name, is_attribute=True))
+        refuse_attribute(name, _OWN_ATTRIBUTES)
+        return LiftedFuture(self, Part(name, is_attribute=True))
 
     def __copy__(self) -> Self:
-        """Itself: there is one task."""
+        """Return this future: there is one task."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Itself, as for a copy."""
+        """Return this future, as `__copy__` does."""
         return self
 
     def __reduce__(self) -> NoReturn:
-        """A future cannot leave the driver.
+        """Refuse: a future cannot leave the driver.
 
         Raises:
-            SerializationError: says what to do instead.
+            SerializationError: always; the message offers the alternatives.
         """
         raise SerializationError(
             f"The future of {title_of_future(self)} cannot be pickled. Pass it to an app as an argument, where its "
@@ -176,38 +202,39 @@ class AppFuture(Future[R]):
 
 
 class LiftedFuture(AppFuture):
-    """Stands for a part of a task's result. Made by asking the task's future; no task itself.
+    """Stands for a part of a task's result; made by ``future[key]`` and ``future.name``, and no task itself.
 
-    It is cancelled when the task is, fails with a `cnflow.errors.DependencyError` when the task does, and with the
-    error of the look-up (`KeyError`, `IndexError`, `AttributeError` or another) when the result has no such part.
+    A lifted future is cancelled when the task is, fails with a `cnflow.errors.DependencyError` when the task does, and
+    with the error of the look-up (`KeyError`, `IndexError`, `AttributeError` or another) when the result has no such
+    part.
 
     Args:
-        whole: stands for what the part is of.
-        asked: the part.
+        whole: future of the task, or of the part that holds this one.
+        part: the element or attribute.
     """
 
-    def __init__(self, whole: AppFuture, asked: Asked) -> None:
-        super().__init__(whole.tid, whole._app, whole._kernel)  # noqa: SLF001 - its own class's
+    def __init__(self, whole: AppFuture, part: Part) -> None:
+        super().__init__(whole.tid, whole._app, whole._owner)  # noqa: SLF001 - its own class's
         self._whole = whole
-        self._asked = asked
-        whole.add_done_callback(self._settle)
+        self._part = part
+        whole.add_done_callback(self._on_whole_done)
 
     def cancel(self) -> bool:
-        """Cancel the task, and with it all parts of its result; False if this is done."""
+        """Cancel the task, and with it all parts of its result; return False if this future is done."""
         return not self.done() and self._whole.cancel()
 
     def task_status(self) -> str:
-        """Where the task is; when that is done, how the look-up ended."""
-        return self._kernel.state_name(self) if self._whole.done() else self._whole.task_status()
+        """Name of the task's state; once the task is done, that of the look-up's outcome."""
+        return self._owner.state_name(self) if self._whole.done() else self._whole.task_status()
 
     @property
     def task_record(self) -> TaskRecord:
-        """Of the task."""
+        """Record of the task."""
         return self._whole.task_record
 
-    def _settle(self, whole: Future[Any]) -> None:
+    def _on_whole_done(self, whole: Future[Any]) -> None:
         if whole.cancelled():
-            self.settle_cancelled()
+            self.set_cancelled()
         elif error := whole.exception():
             self.set_exception(DependencyError(title_of_future(self), title_of_future(whole), error))
         else:
@@ -215,9 +242,9 @@ class LiftedFuture(AppFuture):
 
     def _look_up(self, result: Any) -> None:  # noqa: ANN401 - any user's value
         try:
-            part = self._asked.of(result)
-        except BaseException as error:  # noqa: BLE001 - a user's type; what it raises is this future's
-            explain(error, result, title_of_future(self._whole))
+            part = self._part.take_from(result)
+        except BaseException as error:  # noqa: BLE001 - a user's type; its exception becomes this future's
+            add_result_type(error, result, title_of_future(self._whole))
             self.set_exception(error)
         else:
             self.set_result(part)
@@ -226,16 +253,16 @@ class LiftedFuture(AppFuture):
         return f"<AppFuture of {title_of_future(self)}, {self.task_status()}>"
 
 
-_OWN = (
+_OWN_ATTRIBUTES = (
     *(name for name in dir(AppFuture) if not name.startswith("_")),
     *("name", "tid"),  # set by the constructor
 )
 
 
 def title_of_future(future: Future[Any]) -> str:
-    """How messages call what *future* stands for."""
+    """Name of *future*'s task or part in messages, such as ``Task 3 (square)['area']``."""
     if isinstance(future, LiftedFuture):
-        return f"{title_of_future(future._whole)}{future._asked}"  # noqa: SLF001 - public names would hide a result's
+        return f"{title_of_future(future._whole)}{future._part}"  # noqa: SLF001 - public names would hide a result's
     if isinstance(future, AppFuture):
         return title_of(future.tid, future.name)
-    return repr(future)  # another's: that is all that tells it from others
+    return repr(future)  # a foreign future has no other name

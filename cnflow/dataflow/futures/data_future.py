@@ -1,4 +1,4 @@
-"""What stands for a file that a task will make."""
+"""`DataFuture`: a file that a task will make."""
 
 from __future__ import annotations
 
@@ -17,41 +17,36 @@ else:
 
 
 class DataFuture(_FileFuture):
-    """Stands for a `File` until its task has made it; passing it to another app makes an edge of the graph.
+    """Stands for a `File` until its task has made it; passed to another app, it makes an edge of the graph.
 
-    Its state is that of its parent, at every moment: done when that is, failed with the very same exception, cancelled
-    when that is. Two are equal when they are the same object.
+    A DataFuture has its parent's state at every moment: it is done when the parent is, failed with the very same
+    exception, or cancelled. Two are equal when they are the same object.
 
     Args:
-        parent: future of whatever puts the file where its URL says: the task's own, or that of the staging which takes
-            the file there afterwards; None when the file is there.
-        file_obj: the file; text and paths become one.
+        parent: future of the work that puts the file where its URL points: the task's own, or that of the staging
+            which moves the file there afterwards; None when the file is there.
+        file_obj: the file; text and paths are made into one.
         tid: id of the task.
 
     Attributes:
-        parent: as above; a finished future when None was given. What depends on this one depends on that.
+        parent: as above, or a finished future in place of None; tasks that use the file depend on it.
         file_obj: the result.
         tid: as above.
     """
 
     def __init__(self, parent: Future[Any] | None, file_obj: FileLike, tid: TaskId | None = None) -> None:
         super().__init__()
-        self.parent = _finished() if parent is None else parent
+        self.parent = _finished_future() if parent is None else parent
         self.file_obj = file_obj if isinstance(file_obj, File) else File(file_obj)
         self.tid = tid
-        self.parent.add_done_callback(self._parent_is_done)
-
-    @classmethod
-    def done_with(cls, file: FileLike) -> DataFuture:
-        """One for a *file* that is there."""
-        return cls(None, file)
+        self.parent.add_done_callback(self._on_parent_done)
 
     @property
     def filepath(self) -> str:
-        """Path to open the file by, known before the file is made.
+        """Path to open the file by; known before the file is made.
 
         Raises:
-            ConfigurationError: the file is elsewhere and was not staged.
+            ConfigurationError: the file is on another machine and was not staged.
         """
         return self.file_obj.filepath
 
@@ -61,39 +56,38 @@ class DataFuture(_FileFuture):
         return self.file_obj.filename
 
     def result(self, timeout: float | None = None) -> File:
-        """The file, when it is where its URL says.
+        """Wait until the file is where its URL points, and return it.
 
         Raises:
-            TimeoutError: not within *timeout* seconds.
+            TimeoutError: it is not there after *timeout* seconds.
             CancelledError: the task was cancelled.
-            Exception: whatever the task failed with, or what took its file away; a DependencyError where that was not
-                tried.
+            Exception: the error of the task or of the staging; a DependencyError where neither was run.
         """
         self.parent.result(timeout)
         return self.file_obj
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What would be raised by `result`, if anything; waits as that does."""
+        """Wait as `result` does, and return the exception that it would raise; None if it would return the file."""
         return self.parent.exception(timeout)
 
     def cancel(self) -> bool:
-        """Cancel the task, and with it all its other outputs; or only what takes this one away. False if it is done."""
+        """Cancel the task with all its other outputs, or only the staging of this one; return False if it is done."""
         return self.parent.cancel()
 
     def cancelled(self) -> bool:
-        """Whether the task was cancelled."""
+        """Return whether the parent was cancelled."""
         return self.parent.cancelled()
 
     def running(self) -> bool:
-        """Whether the task runs now."""
+        """Return whether the parent runs now."""
         return self.parent.running()
 
     def done(self) -> bool:
-        """Whether the task is done, failed or cancelled."""
+        """Return whether the parent is done, failed or cancelled."""
         return self.parent.done()
 
-    def _parent_is_done(self, parent: Future[Any]) -> None:
-        """Wake who waits for this very future; who asks it is answered by the parent, maybe a bit earlier."""
+    def _on_parent_done(self, parent: Future[Any]) -> None:
+        """Wake the threads that wait for this future; direct queries get the parent's state, maybe a bit earlier."""
         if parent.cancelled():
             super().cancel()
             self.set_running_or_notify_cancel()
@@ -105,16 +99,16 @@ class DataFuture(_FileFuture):
     def __repr__(self) -> str:
         name = getattr(self.parent, "name", "") if getattr(self.parent, "tid", self.tid) == self.tid else ""
         maker = "" if self.tid is None else f" of task {self.tid}" + (f" ({name})" if name else "")
-        return f"<DataFuture{maker} for {self.file_obj.url!r}, {_state(self)}>"
+        return f"<DataFuture{maker} for {self.file_obj.url!r}, {_state_of(self)}>"
 
 
-def _finished() -> Future[Any]:
+def _finished_future() -> Future[Any]:
     future: Future[Any] = Future()
     future.set_result(None)
     return future
 
 
-def _state(future: Future[Any]) -> str:
+def _state_of(future: Future[Any]) -> str:
     if not future.done():
         return "pending"
     if future.cancelled():

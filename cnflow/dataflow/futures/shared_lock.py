@@ -1,9 +1,19 @@
-"""What a future is waited for with, at a fraction of the usual cost.
+"""One lock for all futures, and conditions only for those that threads wait for.
 
-Every `concurrent.futures.Future` makes a `threading.Condition` with a lock of its own, and two lists: a dozen objects
-that Python's garbage collector looks at again and again while the future waits, which was two thirds of what submitting
-a task cost. Here all futures share one lock, which is held for a few instructions at a time, and have a condition only
-while threads wait for them.
+    future is made ──> condition is NO_WAITERS, one object for all futures: it has the lock, and notifies nobody
+          │
+          │ a thread calls result() or exception() before the end
+          v
+    condition is a `threading.Condition` of the future's own, over the same lock
+          │
+          │ the future is settled
+          v
+    its threads wake one by one
+
+A plain `concurrent.futures.Future` makes a `threading.Condition` with a lock of its own, and two lists: a dozen objects
+that Python's garbage collector visits again and again while the future waits, which was two thirds of the cost of
+submitting a task. The shared lock is held for a few instructions at a time. See
+docs/decisions/0012-futures-share-a-lock.md.
 """
 
 from __future__ import annotations
@@ -17,8 +27,8 @@ if TYPE_CHECKING:
 lock = threading.RLock()
 
 
-class Unwaited:
-    """Stands for the condition of each future that no thread waits for; it has the lock, and nobody to notify."""
+class NoWaiters:
+    """Condition of every future that no thread waits for."""
 
     acquire = lock.acquire
     release = lock.release
@@ -30,10 +40,10 @@ class Unwaited:
         lock.release()
 
     def notify_all(self) -> None:
-        """Nobody waits."""
+        """Do nothing: no thread waits."""
 
     def wait(self, timeout: float | None = None) -> NoReturn:
-        """Whoever waits brings a condition.
+        """Fail: a thread sets a condition of its own before it waits.
 
         Raises:
             AssertionError: always.
@@ -41,9 +51,9 @@ class Unwaited:
         raise AssertionError(f"a wait of {timeout} s without a condition")
 
 
-UNWAITED = Unwaited()
+NO_WAITERS = NoWaiters()
 
 
-def condition() -> threading.Condition:
-    """One for a future that is about to be waited for."""
+def new_condition() -> threading.Condition:
+    """Make the condition of a future that is about to be waited for."""
     return threading.Condition(lock)

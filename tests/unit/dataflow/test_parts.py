@@ -206,7 +206,7 @@ def test_pickling_a_future_raises_serialization_error_with_advice(made):
 def test_attributes_of_a_future_without_init_are_missing(made):
     half = type(made(1)).__new__(type(made(1)))
     assert not hasattr(half, "tid")
-    assert not hasattr(half, "_kernel")
+    assert not hasattr(half, "_owner")
 
 
 def test_parts_work_with_wait_as_completed_and_asyncio(made, executor):

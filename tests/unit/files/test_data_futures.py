@@ -98,11 +98,11 @@ def test_it_is_done_at_the_moment_the_task_is(parent):
 
 
 def test_a_file_that_is_there_is_done_at_once():
-    for data in (DataFuture.done_with("a.txt"), DataFuture(None, "a.txt")):
-        assert data.done()
-        assert data.result(0) == File("a.txt")
-        assert not data.cancel()
-        assert data.tid is None
+    data = DataFuture(None, "a.txt")
+    assert data.done()
+    assert data.result(0) == File("a.txt")
+    assert not data.cancel()
+    assert data.tid is None
 
 
 def test_one_made_after_the_task_is_done_is_done(parent):
@@ -135,7 +135,7 @@ def test_it_shows_what_it_stands_for(data, parent):
     assert repr(data) == "<DataFuture of task 7 (sort) for 'out/a.txt', pending>"
     parent.set_exception(ValueError())
     assert repr(data) == "<DataFuture of task 7 (sort) for 'out/a.txt', failed>"
-    assert repr(DataFuture.done_with("a")) == "<DataFuture for 'a', done>"
+    assert repr(DataFuture(None, "a")) == "<DataFuture for 'a', done>"
     cancelled = DataFuture(Future(), "a", 0)
     cancelled.cancel()
     assert repr(cancelled) == "<DataFuture of task 0 for 'a', cancelled>"
