@@ -1,4 +1,14 @@
-"""`PoolExecutor`: cnflow wherever Python expects a `concurrent.futures.Executor`."""
+"""`PoolExecutor`: cnflow as a `concurrent.futures.Executor`.
+
+open ── submit(), map() ──> calls are tasks of the run
+  │
+  ├── shutdown(), end of the `with` block ──> closed: no more calls, waits for unfinished ones ──┐
+  ├── shutdown(wait=False) ──> closed: a thread, the finisher, waits ────────────────────────────┤
+  ├── end of the interpreter ──> waits as shutdown() does ───────────────────────────────────────┤
+  └── the `with` block raises ──> closed, without a wait ────────────────────────────────────────┤
+                                                                                                 v
+           ended: the pool's own run is cleaned up; in a run that was passed in, its calls are cancelled
+"""
 
 from __future__ import annotations
 
@@ -34,26 +44,26 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 
-_FUNCTIONS_KEPT = 128
+_CACHED_FUNCTIONS = 128
 
 
 class PoolExecutor(concurrent.futures.Executor):
-    """Runs calls on the executors of a `Config`, in a run of its own beside the one that is loaded, or on a run given.
+    """Runs calls on the executors of a `Config`, in a run of the pool's own, or in an existing run.
 
-    It keeps the contract of `concurrent.futures.Executor`, and adds to it: futures among the arguments of a call, also
-    of other calls, are waited for and replaced by their results; a ``with`` block that raises does not wait for what is
-    unfinished but ends it; cancelling reaches calls that run, too.
+    The contract of `concurrent.futures.Executor` holds, with additions: futures among the arguments of a call, also of
+    other calls, are waited for and replaced by their results; a ``with`` block that raises cancels unfinished calls
+    instead of waiting for them; cancelling stops running calls, too.
 
-    End it by ``with`` or `shutdown`. One that is not is waited for at the end of the interpreter.
+    End a pool by ``with`` or `shutdown`; otherwise the end of the interpreter waits for its calls.
 
     Args:
-        config: a copy is taken; None runs calls in threads.
-        dfk: a run that is there and goes on afterwards, instead of one of its own.
+        config: settings of the pool's own run, copied; None runs calls in threads.
+        dfk: an existing run, which goes on after the pool, instead of an own one.
         executors: label or labels of the executors to use, or ``"all"``.
         image: container image to run every call in.
 
     Raises:
-        ConfigurationError: *config* cannot work; nothing is left behind.
+        ConfigurationError: *config* cannot work; nothing was started.
     """
 
     def __init__(
@@ -65,7 +75,7 @@ class PoolExecutor(concurrent.futures.Executor):
         image: str = "",
     ) -> None:
         self._options = AppOptions(executors=executors, image=image)
-        self._kept_app_of = functools.lru_cache(maxsize=_FUNCTIONS_KEPT)(AppFunction)
+        self._cached_app_of = functools.lru_cache(maxsize=_CACHED_FUNCTIONS)(AppFunction)
         self._lock = threading.RLock()
         self._unfinished: set[AppFuture] = set()
         self._closed = False
@@ -76,7 +86,7 @@ class PoolExecutor(concurrent.futures.Executor):
 
     @property
     def dfk(self) -> DataFlowKernel:
-        """The run that is behind it, for `DataFlowKernel.executor_status` and the like."""
+        """The pool's run, for `DataFlowKernel.executor_status` and the like."""
         return self._dfk
 
     @overload
@@ -107,16 +117,16 @@ class PoolExecutor(concurrent.futures.Executor):
         **kwargs: P.kwargs,
     ) -> AppFuture[T]: ...
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AppFuture[Any]:
-        """Call ``fn(*args, **kwargs)`` elsewhere; returns at once.
+        """Call ``fn(*args, **kwargs)`` on an executor; returns at once.
 
         Raises:
-            RuntimeError: it was shut down.
-            ConfigurationError: no executor can run it.
+            RuntimeError: the pool was shut down.
+            ConfigurationError: no executor can run the call.
         """
         return self._submit(self._app_of(fn), args, kwargs)
 
     def get_app(self, fn: Callable[P, T]) -> App[P, T]:
-        """*fn* as an app: calling it submits a task to this pool's run, with all the keywords that apps take."""
+        """Make an app of *fn* whose calls are tasks of this pool's run, with all the keywords that apps take."""
         return App(fn, AppKind.PYTHON, self._options, self._dfk)
 
     @overload  # type: ignore[override]  # elements are checked, which Executor.map does not do
@@ -177,18 +187,18 @@ class PoolExecutor(concurrent.futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
-        """Call *fn* with an element of each of *iterables* at a time; gives the results in order.
+        """Call *fn* with one element of each of *iterables* at a time; returns an iterator over the results, in order.
 
         Args:
-            fn: what to call.
-            *iterables: the shortest one decides; may be infinite where *buffersize* is given.
-            timeout: seconds from now within which a result must be there when it is asked for.
-            chunksize: calls that make one task. One that raises takes the others of its chunk with it.
-            buffersize: never more chunks than this are unfinished, and *iterables* are read no further, until a result
-                is asked for; None reads and submits all at once.
+            fn: the function.
+            *iterables: sources of the arguments, read until the shortest ends; infinite ones need *buffersize*.
+            timeout: seconds from now within which each result must be there when the iterator is asked for it.
+            chunksize: calls in one task. A call that raises fails the others of its chunk.
+            buffersize: most chunks that are unfinished at a time; *iterables* are read no further until a result is
+                taken. None reads and submits all at once.
 
         Raises:
-            RuntimeError: it was shut down.
+            RuntimeError: the pool was shut down.
             TimeoutError: from the iterator; the rest is cancelled, as it is when the iterator is closed or *fn* raises.
         """
         _check_sizes(chunksize, buffersize)
@@ -205,11 +215,11 @@ class PoolExecutor(concurrent.futures.Executor):
         return results if chunksize == 1 else _flat(results)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Python's
-        """Take no more calls, let those that are unfinished end, then end the run. Can be called again.
+        """Accept no more calls, wait for unfinished ones, then end the run. Further calls of `shutdown` are allowed.
 
         Args:
-            wait: until all that is done; otherwise it is done by a thread.
-            cancel_futures: cancel what is unfinished instead.
+            wait: return after all that; False leaves the waiting to a thread.
+            cancel_futures: cancel unfinished calls instead of waiting for their results.
         """
         with self._lock:
             self._closed = True
@@ -218,7 +228,7 @@ class PoolExecutor(concurrent.futures.Executor):
                 if not future.running():
                     future.cancel()
         if not wait:
-            self._begin_to_finish()
+            self._start_finisher()
         elif self._finisher is not None:
             self._finisher.join()
         else:
@@ -235,7 +245,7 @@ class PoolExecutor(concurrent.futures.Executor):
             self._end()
 
     def _submit(self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AppFuture:
-        with self._lock:  # so that a call is either refused, or seen by `shutdown`
+        with self._lock:  # a call is either refused, or among those that `shutdown` waits for
             if self._closed:
                 raise RuntimeError(f"{app.name} was submitted after the PoolExecutor was shut down.")
             try:
@@ -247,11 +257,14 @@ class PoolExecutor(concurrent.futures.Executor):
         return future
 
     def _app_of(self, fn: Callable[..., Any]) -> AppFunction:
-        """The same app for the same function, which then travels once; others may change between two calls."""
-        constant = isinstance(fn, BuiltinFunctionType) or (isinstance(fn, FunctionType) and fn.__closure__ is None)
-        return self._kept_app_of(fn) if constant else AppFunction(fn)
+        """Return the same app for the same function, which is then sent once.
 
-    def _begin_to_finish(self) -> None:
+        Callables that may change between two calls, closures and objects, are sent with each.
+        """
+        is_constant = isinstance(fn, BuiltinFunctionType) or (isinstance(fn, FunctionType) and fn.__closure__ is None)
+        return self._cached_app_of(fn) if is_constant else AppFunction(fn)
+
+    def _start_finisher(self) -> None:
         with self._lock:
             if self._finisher is None:
                 self._finisher = threading.Thread(target=self._finish, name="cnflow-pool-shutdown")
@@ -297,18 +310,18 @@ def _chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[
 
 
 def _over_chunk(fn: Callable[..., T]) -> Callable[[list[tuple[Any, ...]]], list[T]]:
-    """A function of a chunk. A closure, since closures travel whole: this module is not where workers are."""
+    """Make a function of a chunk: a closure, since closures are sent whole, and workers may lack this module."""
 
     def call_each(chunk: list[tuple[Any, ...]]) -> list[T]:
         return [fn(*call) for call in chunk]
 
-    # It stands for the user's function also where it is decided whether that one's module travels whole.
+    # The user's module is sent whole or not by this name, so the closure takes that of the user's function.
     call_each.__module__ = getattr(fn, "__module__", None) or call_each.__module__
     return call_each
 
 
 def _in_order(begun: collections.deque[AppFuture], more: Iterator[AppFuture], deadline: float | None) -> Generator[Any]:
-    """Results of the futures in *begun*; each makes room for one of *more*. What is left at the end is cancelled."""
+    """Yield the results of the futures in *begun*, and take one of *more* for each; cancel the rest at the end."""
     try:
         while begun:
             result = begun[0].result(None if deadline is None else deadline - time.monotonic())
