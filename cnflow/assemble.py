@@ -179,9 +179,9 @@ class RunExecutors:
 def _result_cache(config: Config, run_dir: Path) -> ResultCache:
     if not config.checkpoint_files and not config.checkpoint_mode:
         return ResultCache(files_by_content=config.cache_files_by == "content")
-    from cnflow.dataflow.memo import Checkpointer, LoadedCheckpoints  # noqa: PLC0415 - a database; most runs need none
+    from cnflow.dataflow.memo import Checkpointer, CheckpointReader  # noqa: PLC0415 - a database; most runs need none
 
-    earlier = LoadedCheckpoints(config.checkpoint_files) if config.checkpoint_files else None
+    earlier = CheckpointReader(config.checkpoint_files) if config.checkpoint_files else None
     mode = config.checkpoint_mode
     checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
     return ResultCache(earlier, checkpointer, files_by_content=config.cache_files_by == "content")

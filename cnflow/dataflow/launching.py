@@ -81,4 +81,4 @@ class TaskLauncher(NamedTuple):
             return decision
         key = self.results.key_of(ready, self.executors[record.executor], record.ignore_for_cache)
         with self.lock:
-            return self.results.ask(key, ready.id, record)
+            return self.results.look_up(key, ready.id, record)

@@ -358,7 +358,7 @@ class TaskGraph:
                 error = self._failures.add(task, state, record, actions.failed_by.get(task))
                 settlements.append(Settlement(record.future, state, error))
             if record.memo_key is not None:
-                launch = [*launch, *self.results.settled(task, record, done=state is TaskState.DONE)]
+                launch = [*launch, *self.results.on_settled(task, record, done=state is TaskState.DONE)]
         self.results.flush()
         self.pending_limit.on_finished()
         return Effects(settlements, launch)

@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from cnflow.dataflow.memo import LoadedCheckpoints, Memo
+from cnflow.dataflow.memo import CheckpointReader, InMemoryResults
 from cnflow.dataflow.memo.checkpoint_paths import get_last_checkpoint
 
 WRITER = """
 import sys, threading
 from pathlib import Path
-from cnflow.dataflow.memo import Checkpointer, Memo
+from cnflow.dataflow.memo import Checkpointer, InMemoryResults
 
 checkpointer, run = Checkpointer(Path(sys.argv[1]), "task_exit"), int(sys.argv[2])
 said = threading.Lock()
@@ -23,7 +23,7 @@ def work(part):
     for n in range(part, 1_000_000, 3):
         key = run.to_bytes(4, "big") + n.to_bytes(28, "big")
         size = n % 7 * (40_000 if n % 50 == 0 else 400)
-        checkpointer.record(key, Memo().keep(key, [n] * size), "app")
+        checkpointer.record(key, InMemoryResults().store(key, [n] * size), "app")
         with said:
             print(n, flush=True)
 
@@ -37,8 +37,8 @@ def test_every_entry_that_was_acknowledged_is_found_after_a_kill(tmp_path, seed)
     chance = random.Random(seed)
     for run in range(4):
         acknowledged = kill_a_writer(tmp_path / f"{run:03}", run, chance)
-        loaded = LoadedCheckpoints(get_last_checkpoint(tmp_path))
-        memo = Memo(loaded)
+        loaded = CheckpointReader(get_last_checkpoint(tmp_path))
+        memo = InMemoryResults(loaded)
         for n in acknowledged:
             key = run.to_bytes(4, "big") + n.to_bytes(28, "big")
             assert memo.find(key) == (True, [n] * (n % 7 * (40_000 if n % 50 == 0 else 400)))
@@ -55,7 +55,7 @@ def test_a_run_killed_as_it_begins_leaves_nothing_that_hinders_the_next(tmp_path
                 assert writer.poll() is None
             threading.Event().wait(chance.random() * 0.01)
             writer.kill()
-        LoadedCheckpoints(get_last_checkpoint(tmp_path)).close()
+        CheckpointReader(get_last_checkpoint(tmp_path)).close()
 
 
 def kill_a_writer(folder, run, chance):

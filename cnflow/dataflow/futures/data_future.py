@@ -36,7 +36,7 @@ class DataFuture(_FileFuture):
 
     def __init__(self, parent: Future[Any] | None, file_obj: FileLike, tid: TaskId | None = None) -> None:
         super().__init__()
-        self.parent = _finished_future() if parent is None else parent
+        self.parent = _done_future() if parent is None else parent
         self.file_obj = file_obj if isinstance(file_obj, File) else File(file_obj)
         self.tid = tid
         self.parent.add_done_callback(self._on_parent_done)
@@ -102,7 +102,7 @@ class DataFuture(_FileFuture):
         return f"<DataFuture{maker} for {self.file_obj.url!r}, {_state_of(self)}>"
 
 
-def _finished_future() -> Future[Any]:
+def _done_future() -> Future[Any]:
     future: Future[Any] = Future()
     future.set_result(None)
     return future

@@ -1,8 +1,20 @@
-"""Remembers the results of apps decorated with ``cache=True``, within a run and from one run to the next.
+"""Caches the results of apps decorated with ``cache=True``, within a run and from one run to the next.
 
-`keys` says which calls are the same, `table` holds what is known and who waits for whom, `store` keeps it in a file,
-`checkpointer` decides when. The kernel asks before it launches a task and tells when one is done. Names are resolved on
-first use: most runs remember nothing, and do not wait for a database to be imported.
+The way of a key and its result:
+
+    ready task: function, arguments, digest of the image
+        │  keys: one digest of all three; code and values identify functions and arguments,
+        │        third_party_types those of numpy and others, files those of files
+        v
+    cache.ResultCache.look_up ──> KNOWN  a value of in_memory, or of an earlier run's checkpoint (checkpoint_reader)
+        │                     ──> WAIT   an identical call is in flight; looked up again when that has ended
+        v RUN
+    the task runs; its result is stored in_memory
+        │
+        v  checkpointer: at once, periodically, or at the end
+    store: one SQLite file, runinfo/NNN/checkpoint/tasks.sqlite (checkpoint_paths)
+
+Names are resolved on first use: most runs cache nothing, and do not wait for a database to be imported.
 """
 
 from __future__ import annotations
@@ -11,40 +23,40 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnflow.dataflow.memo.checkpoint_reader import LoadedCheckpoints
+    from cnflow.dataflow.memo.checkpoint_reader import CheckpointReader
     from cnflow.dataflow.memo.checkpointer import Checkpointer, Mode
-    from cnflow.dataflow.memo.files import id_of_file, telling_files_apart
-    from cnflow.dataflow.memo.in_memory import InFlight, Memo
+    from cnflow.dataflow.memo.files import id_of_file, identify_files
+    from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults
     from cnflow.dataflow.memo.keys import key_of
     from cnflow.dataflow.memo.store import CheckpointStore, Entry
     from cnflow.dataflow.memo.values import id_for_memo
 
 __all__ = [
+    "CheckpointReader",
     "CheckpointStore",
     "Checkpointer",
     "Entry",
     "InFlight",
-    "LoadedCheckpoints",
-    "Memo",
+    "InMemoryResults",
     "Mode",
     "id_for_memo",
     "id_of_file",
+    "identify_files",
     "key_of",
-    "telling_files_apart",
 ]
 
 _HOMES = {
+    "CheckpointReader": "checkpoint_reader",
     "CheckpointStore": "store",
     "Checkpointer": "checkpointer",
     "Entry": "store",
     "InFlight": "in_memory",
-    "LoadedCheckpoints": "checkpoint_reader",
-    "Memo": "in_memory",
+    "InMemoryResults": "in_memory",
     "Mode": "checkpointer",
-    "id_for_memo": "code",  # which registers how functions and classes are told apart
+    "id_for_memo": "code",  # not values: code registers functions and classes
     "id_of_file": "files",
+    "identify_files": "files",
     "key_of": "keys",
-    "telling_files_apart": "files",
 }
 
 

@@ -1,4 +1,4 @@
-"""Where checkpoints lie, and how to name those of earlier runs in `Config.checkpoint_files`."""
+"""Paths of checkpoints, and finding those of earlier runs for `Config.checkpoint_files`."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ if TYPE_CHECKING:
     import os
 
 FOLDER = "checkpoint"
-"""Within a run's folder."""
+"""Folder in a run's folder."""
 
-_FOLDERS = (FOLDER, "checkpoints")  # the reference's documentation has both
+FOLDERS = (FOLDER, "checkpoints")
+"""Folders that are looked into; Parsl's documentation has both names."""
+
 FILE = "tasks.sqlite"
-"""Within the folder."""
+"""File in the checkpoint's folder."""
 
 
 def get_all_checkpoints(rundir: str | os.PathLike[str] = "runinfo") -> list[str]:
     """Absolute paths of the checkpoint folders of all runs in *rundir*, earliest first; for `checkpoint_files`.
 
-    A run that wrote no checkpoint has none. None at all where there is no such folder.
+    Runs without a checkpoint are left out. The list is empty where *rundir* does not exist.
     """
     try:
-        runs = sorted((path for path in Path(rundir).absolute().iterdir() if path.is_dir()), key=_by_number)
+        runs = sorted((path for path in Path(rundir).absolute().iterdir() if path.is_dir()), key=_order_of)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    folders = [run / name for run in runs for name in _FOLDERS]
+    folders = [run / name for run in runs for name in FOLDERS]
     return [str(folder) for folder in folders if (folder / FILE).is_file()]
 
 
 def get_last_checkpoint(rundir: str | os.PathLike[str] = "runinfo") -> list[str]:
-    """Absolute path of the checkpoint folder of the latest run in *rundir* that wrote one, in a list; or none."""
+    """Absolute path of the latest checkpoint folder in *rundir*, in a list; an empty list where there is none."""
     return get_all_checkpoints(rundir)[-1:]
 
 
-def _by_number(run: Path) -> tuple[int, int, str]:
-    """1000 comes after 999."""
+def _order_of(run: Path) -> tuple[int, int, str]:
+    """Sort key: the run's number, so that 1000 comes after 999; folders of other names come first."""
     return (1, int(run.name), "") if run.name.isdecimal() else (0, 0, run.name)

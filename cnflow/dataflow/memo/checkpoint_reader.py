@@ -1,4 +1,4 @@
-"""Checkpoints of earlier runs, looked up by key: only keys are in memory, values are read when they are asked for."""
+"""Reads checkpoints of earlier runs. Keys are held in memory, values stay in the files until they are looked up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.memo.checkpoint_paths import FILE
+from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDERS
 from cnflow.dataflow.memo.store import APPLICATION_ID, LAYOUT
 from cnflow.errors import BadCheckpoint
 
@@ -20,28 +20,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _OPEN_FILES = 8
-"""Connections kept open; runs may be many, and each connection takes up to three file descriptors."""
+"""Connections that stay open; each takes up to three file descriptors, and there may be many runs."""
 
 _SQLITE = b"SQLite format 3\x00"  # https://sqlite.org/fileformat.html#the_database_header
 _HEADER = 100
 
 
-class LoadedCheckpoints:
-    """The entries of *paths* as one; of two with the same key the later one counts. Safe from any thread.
+class CheckpointReader:
+    """Looks up keys in all checkpoints at *paths*; of two entries for one key the later counts. Safe from any thread.
 
     Args:
-        paths: each a checkpoint file, the folder that holds it, or the folder of a run. The place where a run that had
-            nothing to write would have written is none of them, and no error.
+        paths: each a checkpoint file, the folder that holds it, or the folder of a run. The checkpoint folder of a run
+            that had nothing to write need not exist.
 
     Raises:
-        BadCheckpoint: one of them is not there, is no checkpoint, or is damaged; it is named. Nothing is left open.
+        BadCheckpoint: one of them does not exist, is no checkpoint, or is damaged; the message names it, and no file is
+            left open.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         self._lock = threading.Lock()
         self._open: dict[int, sqlite3.Connection] = {}
-        self._files = [_file_at(Path(path)) for path in paths if not _wrote_nothing(Path(path))]
-        self._where: dict[bytes, tuple[float, int]] = {}
+        self._files = [_file_at(Path(path)) for path in paths if not _is_unwritten(Path(path))]
+        self._places: dict[bytes, tuple[float, int]] = {}
         try:
             for number, file in enumerate(self._files):
                 self._index(number, file)
@@ -50,13 +51,13 @@ class LoadedCheckpoints:
             raise
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._places)
 
     def find(self, key: bytes) -> bytes | None:
-        """The pickled value of the latest entry for *key*; None, and a line in the log, if it cannot be read."""
-        if key not in self._where:
+        """Pickled value of the latest entry for *key*; None if there is none or it is unreadable (logged)."""
+        if key not in self._places:
             return None
-        _, number = self._where[key]
+        _, number = self._places[key]
         try:
             with self._lock:
                 connection = self._connection(number)
@@ -69,9 +70,9 @@ class LoadedCheckpoints:
         return row[0] if row else None
 
     def close(self) -> None:
-        """Close the files; nothing is found any more."""
+        """Close the files; `find` returns None from now on."""
         with self._lock:
-            self._where = {}
+            self._places = {}
             for connection in self._open.values():
                 connection.close()
             self._open = {}
@@ -80,25 +81,25 @@ class LoadedCheckpoints:
         _check_header(file)
         try:
             for key, time in self._connection(number).execute("SELECT key, max(time) FROM entries GROUP BY key"):
-                if key not in self._where or self._where[key][0] <= time:
-                    self._where[key] = (time, number)
+                if key not in self._places or self._places[key][0] <= time:
+                    self._places[key] = (time, number)
         except sqlite3.DatabaseError as error:
             raise BadCheckpoint(str(file), f"it is damaged: {error}") from error
 
     def _connection(self, number: int) -> sqlite3.Connection:
-        connection = self._open.pop(number, None) or _opened(self._files[number])
-        self._open[number] = connection  # the one used last is last
+        connection = self._open.pop(number, None) or _open_read_only(self._files[number])
+        self._open[number] = connection  # at the end: the first is the one not used for longest
         while len(self._open) > _OPEN_FILES:
             self._open.pop(next(iter(self._open))).close()
         return connection
 
 
-def _wrote_nothing(path: Path) -> bool:
-    """Whether *path* is where a run that is there would have written, had it had anything to write."""
-    nothing = path.name in {"checkpoint", "checkpoints"} and path.parent.name.isdecimal() and path.parent.is_dir()
-    if not nothing or path.exists():
+def _is_unwritten(path: Path) -> bool:
+    """Return whether *path* is the checkpoint folder of an existing run that had nothing to write."""
+    of_a_run = path.name in FOLDERS and path.parent.name.isdecimal() and path.parent.is_dir()
+    if not of_a_run or path.exists():
         return False
-    logger.info("The run %s wrote no checkpoint: nothing is taken from it.", path.parent)
+    logger.info("The run %s wrote no checkpoint; it adds no results.", path.parent)
     return True
 
 
@@ -107,7 +108,7 @@ def _file_at(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise BadCheckpoint(str(path), "it does not exist")
-    for file in (path / FILE, path / "checkpoint" / FILE, path / "checkpoints" / FILE):
+    for file in (path / FILE, *(path / folder / FILE for folder in FOLDERS)):
         if file.is_file():
             return file
     if (path / "tasks.pkl").exists():
@@ -116,7 +117,11 @@ def _file_at(path: Path) -> Path:
 
 
 def _check_header(file: Path) -> None:
-    """Look at what SQLite would take for an empty or a whole database though it is none."""
+    """Refuse files that SQLite would open as an empty or a whole database although they are neither.
+
+    Raises:
+        BadCheckpoint: *file* is empty, of another format, or shorter than its header states.
+    """
     with file.open("rb") as opened:
         header = opened.read(_HEADER)
     size = file.stat().st_size
@@ -140,27 +145,27 @@ def _has_log(file: Path) -> bool:
     return False
 
 
-def _opened(file: Path) -> sqlite3.Connection:
-    """A connection that only reads.
+def _open_read_only(file: Path) -> sqlite3.Connection:
+    """Open *file* for reading.
 
     Raises:
-        BadCheckpoint: it is not one of cnflow's, or of another layout, or cannot be read.
+        BadCheckpoint: it is no checkpoint of cnflow, has another layout, or cannot be read.
     """
     try:
-        return _read_only(file, "mode=ro")
+        return _connect(file, "mode=ro")
     except sqlite3.OperationalError as error:
-        # SQLite wants to write beside a file that has a log; without one it need not, if told that nobody writes.
+        # SQLite has to write beside a file that has a log. Without a log, `immutable` makes it read only.
         if _has_log(file):
             raise BadCheckpoint(
                 str(file), f"it was not closed and its folder cannot be written to complete it: {error}"
             ) from error
     try:
-        return _read_only(file, "mode=ro&immutable=1")
+        return _connect(file, "mode=ro&immutable=1")
     except sqlite3.DatabaseError as error:
         raise BadCheckpoint(str(file), f"it cannot be read: {error}") from error
 
 
-def _read_only(file: Path, options: str) -> sqlite3.Connection:
+def _connect(file: Path, options: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?{options}", uri=True, check_same_thread=False)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()

@@ -1,4 +1,13 @@
-"""Decides when results go into the checkpoint; the file itself is `store`'s."""
+"""Decides when results are written to the checkpoint, whose file `store` keeps.
+
+record_all() ──> pending results ──> written to the checkpoint
+                      │                 at once                   task_exit
+                      │                 once in each period       periodic, and by close()
+                      │                 by close()                dfk_exit
+                      │                 by checkpoint()           manual, and every other mode
+                      │
+                      └── a write fails ──> logged, still pending: the next write tries again
+"""
 
 from __future__ import annotations
 
@@ -24,10 +33,10 @@ DEFAULT_PERIOD = "00:30:00"
 
 
 class Mode(str, enum.Enum):
-    """When results are written."""
+    """Moment at which results are written."""
 
     TASK_EXIT = "task_exit"
-    """Before the future of the task has its result."""
+    """Before the task's future is set."""
 
     PERIODIC = "periodic"
     """Once in each period, and when the run ends."""
@@ -36,20 +45,20 @@ class Mode(str, enum.Enum):
     """When the run ends."""
 
     MANUAL = "manual"
-    """When `Checkpointer.checkpoint` is called; in every other mode, then too."""
+    """When `Checkpointer.checkpoint` is called, as in every other mode."""
 
 
 class Checkpointer:
     """Holds results until they are due, and writes them to the checkpoint of one run. Safe from any thread.
 
-    Writing that fails is logged and tried again with the next results, since a full disk is no reason to end a run;
-    only `checkpoint` raises it.
+    A write that fails is logged and repeated with the next results, since a full disk is no reason to end a run; only
+    `checkpoint` raises its error.
 
     Args:
         run_dir: folder of the run; the checkpoint's folder is made in it by the first write.
         mode: one of `Mode` or its value; None is manual.
-        period: between two writes in mode periodic, as `cnflow.units.seconds_of_period` takes it.
-        now: Unix time.
+        period: time between two writes in mode periodic, as `cnflow.units.seconds_of_period` takes it.
+        now: returns the Unix time.
     """
 
     def __init__(
@@ -66,21 +75,23 @@ class Checkpointer:
         self._pending: list[Entry] = []
         self._store: CheckpointStore | None = None
         self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._is_closing = threading.Event()
         self._timer: threading.Thread | None = None
         if self.mode is Mode.PERIODIC:
             seconds = seconds_of_period(DEFAULT_PERIOD if period is None else period)
-            self._timer = threading.Thread(target=self._tick, args=(seconds,), name="cnflow-checkpoint", daemon=True)
+            self._timer = threading.Thread(
+                target=self._write_periodically, args=(seconds,), name="cnflow-checkpoint", daemon=True
+            )
             self._timer.start()
 
     def record(self, key: bytes, value: bytes, app: str) -> None:
-        """As `record_all`, for one result."""
+        """Record one result; see `record_all`."""
         self.record_all([(key, value, app)])
 
     def record_all(self, results: Iterable[tuple[bytes, bytes, str]]) -> None:
-        """Take note of *results*: key, pickled value, name of the app. With ``task_exit`` they are written on return.
+        """Hold *results*, each a key, a pickled value and an app's name; in mode task_exit write them before returning.
 
-        To keep that promise to the user, call this before the futures are set.
+        The caller sets the futures afterwards, so that a result the user has seen is in the file.
         """
         moment = self._now()
         with self._lock:
@@ -89,10 +100,10 @@ class Checkpointer:
             self._write_or_log()
 
     def checkpoint(self) -> Path:
-        """Write what is not written yet; the folder of the checkpoint, which holds one from now on.
+        """Write pending results; return the folder of the checkpoint, which exists from now on.
 
         Raises:
-            BadCheckpoint: it cannot be written; what was to be is kept for the next time.
+            BadCheckpoint: the file cannot be written; the results stay pending.
         """
         try:
             with self._lock:
@@ -102,8 +113,8 @@ class Checkpointer:
         return self.folder
 
     def close(self) -> None:
-        """Write what the mode has due at the end of a run, and close the file. Closing again does nothing."""
-        self._ended.set()
+        """Write pending results unless the mode is manual, and close the file. Closing again does nothing."""
+        self._is_closing.set()
         if self._timer is not None:
             self._timer.join()
         if self.mode is not Mode.MANUAL:
@@ -114,8 +125,8 @@ class Checkpointer:
                 self._store = None
             self._pending = []
 
-    def _tick(self, seconds: float) -> None:
-        while not self._ended.wait(seconds):
+    def _write_periodically(self, seconds: float) -> None:
+        while not self._is_closing.wait(seconds):
             self._write_or_log()
 
     def _write_or_log(self) -> None:

@@ -1,9 +1,15 @@
-"""Functions and classes as ids: by what they do, not by where or when they were defined.
+"""Ids of functions and classes: by code, not by place or time of their definition.
 
-A function's id covers its bytecode with all that is nested in it, its closure, its defaults, and of the globals that it
-reads: other functions and classes of the user, the same way and once each, and constants. Left out are comments, line
-numbers, annotations, and what the function reaches otherwise: attributes of a module, imports in its body, globals that
-can change in place. Functions of installed packages and of the standard library count by their names.
+The id of a function covers
+
+    the user's function ──> bytecode, with that of nested functions
+                        ──> closure variables and defaults: any value, or NoIdentityError
+                        ──> globals that it reads: functions and classes, in the same way and once each; constants
+
+    a function or class that is installed ──> its module and name, and the user's function that it wraps
+
+Left out are comments, line numbers, annotations, and code or data that the function reaches otherwise: attributes of a
+module, imports in its body, globals that can change in place.
 
 Bytecode is the same for the same source within one minor version of Python, and so are keys.
 """
@@ -28,7 +34,7 @@ from types import (
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.memo.errors import NoIdentityError
-from cnflow.dataflow.memo.values import digest, encoded, id_for_memo
+from cnflow.dataflow.memo.values import digest, encode, id_for_memo
 from cnflow.errors import MemoKeyError
 
 if TYPE_CHECKING:
@@ -38,6 +44,7 @@ _READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}  # the last s
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
 _CODE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 _MODULES_OF_0_1 = {
+    "cnflow.apps.decorators": "cnflow.apps.app",
     "cnflow.compat.parsl.utils": "cnflow.utils",
     "cnflow.config.logging": "cnflow.config.logs",
     "cnflow.dataflow.futures.app_future": "cnflow.dataflow.futures",
@@ -49,7 +56,7 @@ _MODULES_OF_0_1 = {
 uses such a name keeps its results."""
 
 _seen: ContextVar[dict[int, int] | None] = ContextVar("seen", default=None)
-"""Functions and classes met in this walk, numbered: each is looked into once, so that a walk ends and stays short."""
+"""Functions and classes of this walk, by id() and numbered: each is walked once, so that recursion ends."""
 
 # ruff: noqa: ARG001, FBT001, FBT002 - id_for_memo's signature
 
@@ -57,14 +64,14 @@ _seen: ContextVar[dict[int, int] | None] = ContextVar("seen", default=None)
 class _Code(NamedTuple):
     content: bytes
     reads: tuple[str, ...]
-    """Globals that it reads and never sets, sorted; one that it sets is its memory and not its code."""
+    """Globals that the code reads and never sets, sorted; a global that it sets is its memory, not part of it."""
 
 
 def id_of_function(function: FunctionType, ignore: Collection[str] = ()) -> bytes:
-    """Id of *function* by its code, wherever it comes from, without the defaults of the parameters in *ignore*.
+    """Id of *function* by its code, also of an installed one, without the defaults of the parameters in *ignore*.
 
     Raises:
-        NoIdentityError: a closure variable or a default has no identity; `where` names it.
+        NoIdentityError: a closure variable or a default has no identity; its `where` names it.
     """
     return _once(function, lambda: _by_code(function, ignore))
 
@@ -74,33 +81,33 @@ def _of_function(function: FunctionType, output_ref: bool = False) -> bytes:
     if not _is_installed(function.__module__, function.__code__.co_filename):
         return id_of_function(function)
     wrapped = getattr(function, "__wrapped__", None)  # a package's decorator around the user's function
-    return encoded((_module_in_keys(function.__module__), function.__qualname__, wrapped))
+    return encode((_module_in_keys(function.__module__), function.__qualname__, wrapped))
 
 
 @id_for_memo.register(CodeType)
 def _of_code(code: CodeType, output_ref: bool = False) -> bytes:
-    return _taken_apart(code).content
+    return _parse(code).content
 
 
 @id_for_memo.register(BuiltinFunctionType)
 def _of_builtin(function: BuiltinFunctionType, output_ref: bool = False) -> bytes:
-    return encoded((function.__qualname__, function.__self__))
+    return encode((function.__qualname__, function.__self__))
 
 
 @id_for_memo.register(MethodDescriptorType)
 @id_for_memo.register(WrapperDescriptorType)
 def _of_descriptor(function: MethodDescriptorType, output_ref: bool = False) -> bytes:
-    return encoded((function.__qualname__, function.__objclass__))
+    return encode((function.__qualname__, function.__objclass__))
 
 
 @id_for_memo.register(MethodType)
 def _of_method(method: MethodType, output_ref: bool = False) -> bytes:
-    return encoded((method.__func__, method.__self__))
+    return encode((method.__func__, method.__self__))
 
 
 @id_for_memo.register(functools.partial)
 def _of_partial(partial: functools.partial[Any], output_ref: bool = False) -> bytes:
-    return encoded((partial.func, partial.args, partial.keywords))
+    return encode((partial.func, partial.args, partial.keywords))
 
 
 @id_for_memo.register(ModuleType)
@@ -112,21 +119,21 @@ def _of_module(module: ModuleType, output_ref: bool = False) -> bytes:
 def _of_class(cls: type, output_ref: bool = False) -> bytes:
     name = (_module_in_keys(cls.__module__), cls.__qualname__)
     if _is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
-        return encoded(name)
-    return _once(cls, lambda: encoded((*name, cls.__bases__, dict(_members(cls)))))
+        return encode(name)
+    return _once(cls, lambda: encode((*name, cls.__bases__, dict(_members(cls)))))
 
 
 def _by_code(function: FunctionType, ignore: Collection[str]) -> bytes:
-    code = _taken_apart(function.__code__)
+    code = _parse(function.__code__)
     strict = {**_closure(function), **_defaults(function, ignore)}
-    parts = [encoded((function.__module__, function.__qualname__)), code.content]
+    parts = [encode((function.__module__, function.__qualname__)), code.content]
     for where, value in strict.items():
         try:
-            parts.append(encoded(where) + encoded(value))
+            parts.append(encode(where) + encode(value))
         except NoIdentityError as error:
             raise NoIdentityError(error.type_name, error.where or f"{where} of {function.__qualname__}") from error
-    used = function.__globals__
-    parts.extend(encoded(name) + _of_global(used[name]) for name in code.reads if name in used)
+    global_values = function.__globals__
+    parts.extend(encode(name) + _of_global(global_values[name]) for name in code.reads if name in global_values)
     return digest(b"".join(parts))
 
 
@@ -151,14 +158,14 @@ def _defaults(function: FunctionType, ignore: Collection[str]) -> Mapping[str, o
 
 
 def _of_global(value: object) -> bytes:
-    """Id of what a function reads as a global; empty for what is no code and can change in place."""
+    """Id of a global that a function reads; empty for values that are no code and can change in place."""
     try:
         if isinstance(value, _CODE) or isinstance(getattr(value, "__wrapped__", None), FunctionType):
-            return encoded(value)
+            return encode(value)
         if _is_constant(value):
-            return encoded(value)
-    except MemoKeyError:  # the user named it in no call and can do nothing about it
-        return encoded(getattr(value, "__qualname__", ""))
+            return encode(value)
+    except MemoKeyError:  # no argument of the user's: an error would be of no help
+        return encode(getattr(value, "__qualname__", ""))
     return b""
 
 
@@ -169,22 +176,23 @@ def _is_constant(value: object) -> bool:
 
 
 def _members(cls: type) -> Iterator[tuple[str, bytes]]:
-    """What the body of a class says: functions and constants, by name."""
+    """Yield the functions and constants in the body of *cls*, by name."""
     for name, member in vars(cls).items():
         if isinstance(member, property):
             yield name, b"".join(_of_global(part) for part in (member.fget, member.fset, member.fdel))
         elif isinstance(member, (staticmethod, classmethod)):
-            yield name, encoded(type(member).__name__) + _of_global(member.__func__)
+            yield name, encode(type(member).__name__) + _of_global(member.__func__)
         elif isinstance(member, FunctionType) or (_is_constant(member) and not _is_dunder(name)):
             yield name, _of_global(member)
 
 
 def _is_dunder(name: str) -> bool:
-    """Python's own: ``__file__``, ``__firstlineno__``: they tell where code is, not what it does."""
+    """Return whether Python defines the name: ``__file__`` and ``__firstlineno__`` depend on the place of the code."""
     return name.startswith("__") and name.endswith("__")
 
 
 def _once(obj: object, identify: Callable[[], bytes]) -> bytes:
+    """Return ``identify()`` the first time that a walk meets *obj*, and afterwards its number in the walk."""
     seen = _seen.get()
     if seen is not None:
         if id(obj) in seen:
@@ -210,7 +218,7 @@ def _is_installed(module: str | None, filename: str | None) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _taken_apart(code: CodeType) -> _Code:
+def _parse(code: CodeType) -> _Code:
     reads, sets = set(), set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in _READS:
@@ -219,12 +227,12 @@ def _taken_apart(code: CodeType) -> _Code:
             sets.add(str(instruction.argval))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            reads.update(_taken_apart(constant).reads)
+            reads.update(_parse(constant).reads)
     parts = (
         (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_name),
         (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_consts),
-        # co_code is without what the interpreter specialised while it ran; exceptions have a table since 3.11.
+        # co_code is free of the interpreter's specialisations at run time; exceptions have a table since 3.11.
         (code.co_code, getattr(code, "co_exceptiontable", b"")),
     )
     names = sorted(name for name in reads - sets if not _is_dunder(name))
-    return _Code(digest(encoded(parts)), tuple(names))
+    return _Code(digest(encode(parts)), tuple(names))

@@ -1,4 +1,4 @@
-"""What a value that cannot be part of a key raises."""
+"""Error of a value that cannot be part of a key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from cnflow.errors import MemoKeyError
 
 
 class NoIdentityError(MemoKeyError):
-    """A value of a type that `id_for_memo` does not know.
+    """A value has a type that `id_for_memo` does not know.
 
     Attributes:
         type_name: the type, with its module.
-        where: what holds the value, as far as it is not an argument.
+        where: the default or closure variable that holds the value; empty for an argument.
     """
 
     def __init__(self, type_name: str, where: str = "") -> None:
@@ -23,9 +23,9 @@ class NoIdentityError(MemoKeyError):
 
 
 def advice_for(type_name: str) -> str:
-    """How to make a type part of a key."""
+    """Sentence on how to make a type part of a key."""
     short = type_name.rpartition(".")[2]
     return (
-        f"Say how to tell two of them apart: register a function that returns bytes, "
+        f"Define how two of them are compared: register a function that returns bytes, "
         f"@id_for_memo.register({short}) (from cnflow.dataflow.memo import id_for_memo)."
     )

@@ -1,4 +1,4 @@
-"""Files as part of a key: by path, size and time of change, or by content."""
+"""Ids of files, for keys: by path, size and time of change, or by content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.memo.values import encoded, id_for_memo
+from cnflow.dataflow.memo.values import encode, id_for_memo
 from cnflow.model.file import File
 
 if TYPE_CHECKING:
@@ -20,23 +20,26 @@ _by_content = ContextVar("by_content", default=False)
 
 
 def id_of_file(path: str | os.PathLike[str], *, by_content: bool = False, output_ref: bool = False) -> bytes:
-    """Id of the file or folder at *path*, for whatever type stands for it; reads nothing but its metadata by default.
+    """Id of the file or folder at *path*; reads nothing but metadata by default.
+
+    Functions that users register with `id_for_memo` may call it for types of their own.
 
     Args:
-        path: relative ones are looked up from the working directory.
-        by_content: tell by every byte instead of path, size and time of change: slower, and true after a copy.
+        path: absolute, or relative to the working directory.
+        by_content: identify the file by every byte instead of by path, size and time of change: slower, and equal for
+            a copy.
         output_ref: the file is yet to be made; only its path counts.
     """
     where = os.path.abspath(path)  # noqa: PTH100 - also normalises `..`, which Path.absolute does not
     if output_ref:
-        return encoded(("output", where))
-    found = [_seen_from_outside(where, file, by_content=by_content) for file in sorted(_files_under(where))]
-    return encoded(("content", found) if by_content else ("file", where, found))
+        return encode(("output", where))
+    found = [_state_of(where, file, by_content=by_content) for file in sorted(_files_under(where))]
+    return encode(("content", found) if by_content else ("file", where, found))
 
 
 @contextlib.contextmanager
-def telling_files_apart(*, by_content: bool) -> Iterator[None]:
-    """In this block and thread, tell each `File` by its content, or by path, size and time of change."""
+def identify_files(*, by_content: bool) -> Iterator[None]:
+    """Identify each `File` by its content, or by path, size and time of change, in this block and thread."""
     token = _by_content.set(by_content)
     try:
         yield
@@ -46,9 +49,9 @@ def telling_files_apart(*, by_content: bool) -> Iterator[None]:
 
 @id_for_memo.register(File)
 def _id_of_file_object(file: File, output_ref: bool = False) -> bytes:  # noqa: FBT001, FBT002 - the hook's signature
-    if file.scheme != "file" or file.local_path is not None:  # the path of a staged copy is each task's own
+    if file.scheme != "file" or file.local_path is not None:  # each task has another path for its staged copy
         copy = None if output_ref or file.local_path is None else id_of_file(file.local_path, by_content=True)
-        return encoded(("elsewhere", file.url, copy))
+        return encode(("elsewhere", file.url, copy))
     return id_of_file(file.filepath, by_content=_by_content.get(), output_ref=output_ref)
 
 
@@ -61,7 +64,8 @@ def _files_under(where: str) -> Iterator[str]:
             yield os.path.join(folder, name)  # noqa: PTH118 - the same
 
 
-def _seen_from_outside(root: str, path: str, *, by_content: bool) -> tuple[object, ...]:
+def _state_of(root: str, path: str, *, by_content: bool) -> tuple[object, ...]:
+    """Path under *root*, and content or metadata; the number of the error where that cannot be read."""
     name = path[len(root) :]
     try:
         if by_content:

@@ -1,4 +1,4 @@
-"""What is known, and who waits for whom: results in memory, and identical calls in flight."""
+"""Results in memory, and identical calls in flight."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-"""Nobody can change one of these, so all callers may share it."""
+"""Types of values that cannot be changed, so that all callers may share them."""
 
 
 class Lookup(Protocol):
     """Results of earlier runs."""
 
     def find(self, key: bytes) -> bytes | None:
-        """The pickled value under *key*, if there is one."""
+        """Return the pickled value for *key*; None if there is none."""
 
 
-class Memo:
-    """Results by key, of this run and behind it of earlier ones. Not locked: used under the kernel's lock."""
+class InMemoryResults:
+    """Results of this run by key, then those of earlier runs. Not locked; used under the task graph's lock."""
 
     def __init__(self, earlier: Lookup | None = None) -> None:
         self._earlier = earlier
@@ -33,9 +33,9 @@ class Memo:
         self._unusable: set[bytes] = set()
 
     def find(self, key: bytes) -> tuple[bool, Any]:
-        """Whether *key* is known, and its value: a fresh copy, unless it is one that cannot be changed.
+        """Return whether *key* has a value, and the value: a fresh copy, unless it is of a type that cannot be changed.
 
-        A value that cannot be unpickled any more is not known, so that its task is run; this is logged.
+        A value that cannot be unpickled any more counts as unknown, so that its task runs; this is logged.
         """
         if key in self._atoms:
             return True, self._atoms[key]
@@ -47,20 +47,20 @@ class Memo:
         try:
             return True, serialization.load(pickled)
         except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
-            logger.warning("A remembered result cannot be unpickled, its task is run again: %s", error)
+            logger.warning("A cached result cannot be unpickled, its task is run again: %s", error)
             self._unusable.add(key)
             self._pickles.pop(key, None)
             return False, None
 
-    def keep(self, key: bytes, value: object) -> bytes | None:
-        """Remember *value*, and return its pickle, as a checkpoint takes it.
+    def store(self, key: bytes, value: object) -> bytes | None:
+        """Store *value*, and return its pickle, as a checkpoint takes it.
 
-        None for one that cannot be pickled: it is not remembered, since it could not be copied either.
+        A value that cannot be pickled is not stored, since it could not be copied either; the return value is None.
         """
         try:
-            pickled = _pickled(value)
+            pickled = _pickle(value)
         except Exception as error:  # noqa: BLE001 - a user's type may fail in any way; its caller has the value
-            logger.warning("A result is not remembered, since it cannot be pickled: %s", error)
+            logger.warning("A result is not cached, since it cannot be pickled: %s", error)
             return None
         if type(value) in _ATOMS:
             self._atoms[key] = value
@@ -70,11 +70,10 @@ class Memo:
 
 
 class InFlight:
-    """Identical calls that are launched or about to be: the first runs, the others wait for it.
+    """Identical calls that are launched or about to be: the first runs, the others wait for it. No I/O, not locked.
 
-    Pure, and not locked. When the first is settled, `settled` hands back the others: give them its value if it was
-    done; if it failed run each of them, without asking `first` again; if it was cancelled ask `first` for each, and
-    one of them takes its place.
+    `on_settled` returns the tasks that waited for the first. The caller gives them its value if it is done; runs each
+    of them, without `add`, if it failed; and adds each of them again if it was cancelled, so that one takes its place.
     """
 
     def __init__(self) -> None:
@@ -84,17 +83,17 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def first(self, key: bytes, task: TaskId) -> bool:
-        """Whether *task* is to run; otherwise it waits for the one with the same key that does."""
+    def add(self, key: bytes, task: TaskId) -> bool:
+        """Add *task*; return True if it is to run, False if it waits for the first task of its key."""
         if self._runs.setdefault(key, task) == task:
             return True
         self._waiting.setdefault(key, []).append(task)
         return False
 
-    def settled(self, key: bytes, task: TaskId) -> list[TaskId]:
-        """*task* ended, however: those that waited for it, in their order, and they wait no more.
+    def on_settled(self, key: bytes, task: TaskId) -> list[TaskId]:
+        """Remove *task*, which ended; return the tasks that waited for it, in their order.
 
-        Empty if *task* is not the first of its key, whether it waited itself or ran on its own.
+        The list is empty if *task* is not the first of its key, whether it waited itself or ran on its own.
         """
         if self._runs.get(key) == task:
             del self._runs[key]
@@ -105,6 +104,6 @@ class InFlight:
         return []
 
 
-def _pickled(value: object) -> bytes:
-    pickled = serialization.dump(value)  # for plain values several times faster than what takes buffers in band
+def _pickle(value: object) -> bytes:
+    pickled = serialization.dump(value)  # several times faster for plain values than with buffers in band
     return serialization.dump_in_band(value) if pickled.buffers else pickled.body

@@ -1,4 +1,4 @@
-"""Which calls are the same: a key for each call of an app with ``cache=True``. Pure."""
+"""Makes the key of a call of an app with ``cache=True``: identical calls have one key. No I/O but for files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.memo.code import id_of_function
 from cnflow.dataflow.memo.errors import NoIdentityError, advice_for
-from cnflow.dataflow.memo.values import digest, encoded
+from cnflow.dataflow.memo.values import digest, encode
 from cnflow.errors import MemoKeyError
 
 if TYPE_CHECKING:
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
     from cnflow.model.task import AppFunction, TaskToRun
 
 _SCHEME = ("cnflow memo 1", sys.implementation.cache_tag)
-"""First in every key: raise the number when keys come to mean something else. Bytecode makes them one minor's."""
+"""First part of every key. The number is raised when keys get another meaning, which drops all checkpoints; the tag is
+that of the minor version of Python, with which bytecode changes."""
 
 _signatures: weakref.WeakKeyDictionary[AppFunction, inspect.Signature | None] = weakref.WeakKeyDictionary()
 
 
 def key_of(task: TaskToRun, image_digest: str, ignore: Collection[str] = ()) -> bytes:
-    """Key under which the result of *task* is kept, 32 bytes.
+    """Key under which the result of *task* is cached, 32 bytes.
 
-    Two tasks have the same key when a call of the same code with equal arguments of equal types, however they are
-    passed, would run in the same image. The key is the same in any process and on any day, for one minor version of
-    Python. Arguments named ``outputs`` count as what is to be made, not by its content.
+    Two tasks have the same key when they call the same code with equal arguments of equal types, passed by position or
+    by name, in the same image. The key is the same in any process and on any day, for one minor version of Python.
+    Arguments named ``outputs`` count by path, since their content is yet to be made.
 
     Args:
-        task: with results in place of futures.
-        image_digest: of what it runs in; empty on the bare node.
+        task: a task with results in place of futures.
+        image_digest: digest of its image; empty outside containers.
         ignore: parameters or keywords that are left out of the key, with their defaults.
 
     Raises:
         MemoKeyError: an argument, a closure variable or a default has no identity; the message names it.
     """
-    parts = [encoded((*_SCHEME, int(task.app.kind), image_digest)), _of_callable(task, ignore)]
+    parts = [encode((*_SCHEME, int(task.app.kind), image_digest)), _of_callable(task, ignore)]
     for name, value in sorted(_arguments(task), key=itemgetter(0)):
         if name not in ignore:
-            parts.append(encoded(name) + _identity(task, f"argument {name!r}", value, output_ref=name == "outputs"))
+            parts.append(encode(name) + _identity(task, f"argument {name!r}", value, output_ref=name == "outputs"))
     return digest(b"".join(parts))
 
 
@@ -54,25 +55,25 @@ def _of_callable(task: TaskToRun, ignore: Collection[str]) -> bytes:
     try:
         return id_of_function(function, ignore)
     except NoIdentityError as error:
-        raise _explained(task, error.where, error) from error
+        raise _error_of(task, error.where, error) from error
     except RecursionError:
         raise _too_deep(task, "function") from None
 
 
 def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = False) -> bytes:
     try:
-        return encoded(value, output_ref=output_ref)
+        return encode(value, output_ref=output_ref)
     except NoIdentityError as error:
-        raise _explained(task, where, error) from error
+        raise _error_of(task, where, error) from error
     except RecursionError:
         raise _too_deep(task, where) from None
     except Exception as error:
-        if hasattr(error, "add_note"):  # Python 3.11; the error is the user's own and stays what it is
+        if hasattr(error, "add_note"):  # since Python 3.11; the error is the user's own and keeps its type
             error.add_note(f"It was raised by id_for_memo for the {where} of {task.title}, which has cache=True.")
         raise
 
 
-def _explained(task: TaskToRun, where: str, error: NoIdentityError) -> MemoKeyError:
+def _error_of(task: TaskToRun, where: str, error: NoIdentityError) -> MemoKeyError:
     inside = f" ({error.where})" if error.where and error.where != where else ""
     kind, _, name = where.rpartition(" ")
     leave_out = f" Or leave it out: ignore_for_cache=[{name}]." if kind == "argument" else ""
@@ -87,11 +88,11 @@ def _too_deep(task: TaskToRun, where: str) -> MemoKeyError:
 
 
 def _arguments(task: TaskToRun) -> Iterator[tuple[str, Any]]:
-    """Arguments by the names of their parameters, defaults included; keywords taken by ``**`` by their own names."""
+    """Yield parameters' names and arguments, defaults included; keywords taken by ``**`` have their own names."""
     signature = _signature(task.app)
     try:
         bound = signature.bind(*task.args, **task.kwargs) if signature else None
-    except TypeError:  # the call will fail, and say so better than we can here
+    except TypeError:  # the call will fail, with a better message than one from here
         bound = None
     if signature is None or bound is None:
         yield "*", task.args
@@ -106,7 +107,7 @@ def _arguments(task: TaskToRun) -> Iterator[tuple[str, Any]]:
 
 
 def _signature(app: AppFunction) -> inspect.Signature | None:
-    """Of the app's function, kept as long as the app is; None for a callable that does not tell."""
+    """Signature of the app's function, cached as long as the app exists; None for a callable that has none."""
     if app not in _signatures:
         try:
             _signatures[app] = inspect.signature(app.original)

@@ -1,9 +1,11 @@
-"""A checkpoint: one SQLite file that results are appended to, at ``runinfo/NNN/checkpoint/tasks.sqlite``.
+"""Writes a checkpoint: one SQLite file that results are appended to, ``runinfo/NNN/checkpoint/tasks.sqlite``.
 
-What `CheckpointStore.append` returned from is found again after the process was killed at any later moment: the commit
-is in the write-ahead log, which belongs to the system's cache by then (``synchronous=NORMAL``; the failure of the whole
-machine may take the last moments, https://sqlite.org/pragma.html#pragma_synchronous). A file under the final name is
-whole from its first moment, since it is made under another.
+    tasks.sqlite.PID.new ──rename──> tasks.sqlite + its write-ahead log ──close()──> tasks.sqlite alone
+
+Entries survive when the process is killed at any moment after `CheckpointStore.append` has returned: the commit is in
+the write-ahead log, in the system's page cache by then (``synchronous=NORMAL``; a failure of the whole machine may lose
+the last moments, https://sqlite.org/pragma.html#pragma_synchronous). A file under the final name is whole from its
+first moment, since it is made under another name.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID = 0x636E666C
-"""In the file's header, https://sqlite.org/fileformat.html#application_id: "cnfl"."""
+""""cnfl", in the file's header (https://sqlite.org/fileformat.html#application_id)."""
 
 LAYOUT = 1
-"""Also in the header, as ``user_version``; raised when the tables change."""
+"""Version of the tables, in the header as ``user_version``; raised when they change."""
 
-# The index holds all that loading needs, so that values are not read then.
+# The index holds keys and times, all that loading needs, so that values are not read then.
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {LAYOUT};
@@ -34,28 +36,28 @@ CREATE TABLE entries (key BLOB NOT NULL, value BLOB NOT NULL, app TEXT NOT NULL,
 CREATE INDEX entries_by_key ON entries (key, time);
 """
 _PATIENCE = 30.0
-"""Seconds that a write waits for another process that has the file locked, as a backup may."""
+"""Seconds that a write waits for another process that has locked the file, as a backup may."""
 
 
 class Entry(NamedTuple):
-    """A result that is remembered."""
+    """A cached result."""
 
     key: bytes
     value: bytes
-    """Pickled."""
+    """Pickle of the result."""
 
     app: str
-    """Name of the app, for people who look into the file."""
+    """Name of the app, for the reader of the file."""
 
     time: float
-    """Unix time at which it was done; of two entries with one key the later counts."""
+    """Unix time of the end of the task; of two entries with one key the later counts."""
 
 
 class CheckpointStore:
-    """Appends entries to the file at *path*, which is made with its folder if need be. Safe from any thread.
+    """Appends entries to the file at *path*, which is made with its folder where it does not exist. Thread-safe.
 
     Raises:
-        BadCheckpoint: there is another kind of file, or no place to write.
+        BadCheckpoint: the file is of another kind, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,12 +66,12 @@ class CheckpointStore:
         try:
             if not path.exists():
                 _make(path)
-            self._connection = _opened(path)
+            self._connection = _open(path)
         except (sqlite3.Error, OSError) as error:
             raise BadCheckpoint(str(path), f"it cannot be written: {error}") from error
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write *entries* in one transaction: all are safe when this returns.
+        """Write *entries* in one transaction.
 
         Raises:
             sqlite3.Error: none of them was written.
@@ -78,19 +80,21 @@ class CheckpointStore:
             self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", entries)
 
     def close(self) -> None:
-        """Leave one plain file, which can be read from a read-only folder too. Closing again does nothing."""
+        """Close the file without a log, so that it can be read in a read-only folder. Closing again does nothing."""
         with self._lock:
-            with contextlib.suppress(sqlite3.Error):  # somebody reads it: its log stays, and is read with it
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # another process reads it: the log stays, and is read with the file
                 self._connection.execute("PRAGMA busy_timeout = 0")
                 self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.close()
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
     try:
         _refuse_foreign(connection)
-        # Where the file system has no shared memory SQLite stays with a rollback journal, as safe and slower.
+        # On a file system without shared memory SQLite keeps a rollback journal, as safe and slower.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
@@ -108,7 +112,7 @@ def _refuse_foreign(connection: sqlite3.Connection) -> None:
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
-    unfinished.unlink(missing_ok=True)  # of a process that was killed and had the same id
+    unfinished.unlink(missing_ok=True)  # left by a killed process that had the same id
     with contextlib.closing(sqlite3.connect(unfinished)) as connection:
         connection.executescript(_SCHEMA)
     unfinished.replace(path)

@@ -1,7 +1,15 @@
-"""Values as bytes that are the same in every process and on every day: `id_for_memo`, which users extend.
+"""Ids of values: bytes that are the same in every process and on every day. `id_for_memo` is extended by users.
 
-Nothing here depends on addresses, hash seeds, the order of a dict or a set, or who made the value. Types count: ``1``,
-``1.0`` and ``True`` are three values, and so are ``0.0`` and ``-0.0``, which a function can tell apart.
+    value ──> encode ──> type's name + id_for_memo(value), framed; digested if long
+                │              │ by the value's type: functions below, in `code` and `files`, or registered by the user
+                │              │ else: fields of a dataclass; parts_of, in third_party_types; __wrapped__ of a callable
+                │              v else: NoIdentityError
+                └── elements of containers
+
+No id depends on addresses, hash seeds, the order of a dict or a set, or the process that made the value. Types count:
+``1``, ``1.0`` and ``True`` are three values, and so are ``0.0`` and ``-0.0``, which a function can distinguish.
+
+A change of any id here drops the results of all checkpoints: raise the number in `keys` with it.
 """
 
 from __future__ import annotations
@@ -22,23 +30,23 @@ from cnflow.dataflow.memo.third_party_types import parts_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# ruff: noqa: ARG001, FBT001, FBT002 - the reference's signature; few values care whether they are yet to be made
+# ruff: noqa: ARG001, FBT001, FBT002 - Parsl's signature; output_ref matters to few types
 
 _HEAD = struct.Struct("<HQ")
 _DOUBLE = struct.Struct("<d")
 _SHORT = 64
-"""Bytes up to which an id is kept as it is inside a greater one; of a longer one only its digest."""
+"""Longest id, in bytes, that is part of a greater one as it is; of a longer one, the digest is."""
 
-# Values of just these types have nothing beyond what their id function sees.
+# Values of exactly these types hold nothing that their id function does not see.
 _BUILTIN = frozenset({bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset})
 
 
 @functools.singledispatch
 def id_for_memo(obj: object, output_ref: bool = False) -> bytes:
-    """Bytes that are equal for two values exactly when an app may return the result of one for the other.
+    """Id of *obj*: bytes that are equal for two values exactly when an app may return the result of one for the other.
 
-    To make your own type part of a key, register a function of this signature for it. The type's name is added by
-    the caller, so the bytes need only be unique within the type; call `encoded` for what the value holds::
+    To make your own type part of a key, register a function of this signature for it. The caller adds the type's name,
+    so the bytes need only be unique within the type; call `encode` for values that the object holds::
 
         @id_for_memo.register
         def _(model: Model, output_ref: bool = False) -> bytes:
@@ -46,26 +54,26 @@ def id_for_memo(obj: object, output_ref: bool = False) -> bytes:
 
     Args:
         obj: the value.
-        output_ref: it stands for something that the call will make (an element of ``outputs=``), so that its content
-            is not known yet.
+        output_ref: the value stands for something that the call will make (an element of ``outputs=``), so that its
+            content is not known yet.
 
     Raises:
-        NoIdentityError: the type, or that of something inside, is not known.
+        NoIdentityError: the type, or that of a value inside, is unknown.
     """
     if dataclasses.is_dataclass(obj):
         fields = [field.name for field in dataclasses.fields(obj) if hasattr(obj, field.name)]
-        return encoded({name: getattr(obj, name) for name in fields}, output_ref=output_ref)
+        return encode({name: getattr(obj, name) for name in fields}, output_ref=output_ref)
     parts = parts_of(obj)
     if parts is not None:
-        return encoded(parts)
+        return encode(parts)
     wrapped = getattr(obj, "__wrapped__", None)
-    if callable(obj) and wrapped is not None:  # an app, or what functools.lru_cache and others make
-        return encoded(wrapped)
+    if callable(obj) and wrapped is not None:  # an app, or the result of functools.lru_cache and the like
+        return encode(wrapped)
     raise NoIdentityError(type_name(type(obj)))
 
 
-def encoded(obj: object, *, output_ref: bool = False) -> bytes:
-    """Type and id of *obj*, framed so that several can be joined without a doubt where one ends.
+def encode(obj: object, *, output_ref: bool = False) -> bytes:
+    """Encode type and id of *obj*, with their lengths, so that several can be joined and stay distinct.
 
     Raises:
         NoIdentityError: as `id_for_memo`.
@@ -76,35 +84,38 @@ def encoded(obj: object, *, output_ref: bool = False) -> bytes:
     return head + name + (content if len(content) <= _SHORT else digest(content))
 
 
+encoded = encode  # its name in version 0.1, by which functions that users registered may call it
+
+
 def digest(content: bytes | memoryview) -> bytes:
-    """A hash of *content*, 32 bytes."""
+    """Hash of *content*, 32 bytes."""
     return hashlib.blake2b(content, digest_size=32).digest()
 
 
 def type_name(kind: type) -> str:
-    """Name of a type, with its module."""
+    """Name of *kind*, with its module."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _added(obj: object) -> bytes:
-    """What a user's subclass of a builtin type holds beyond the builtin's value; its length comes last."""
+def _extra_state(obj: object) -> bytes:
+    """State of an instance of a user's subclass of a builtin type beyond the builtin's value; its length comes last."""
     if type(obj) in _BUILTIN:
         return b""
-    more = _held_beside(obj)
+    more = _state_beside_value(obj)
     return more + _HEAD.pack(0, len(more))
 
 
-def _held_beside(obj: object) -> bytes:
+def _state_beside_value(obj: object) -> bytes:
     if isinstance(obj, enum.Enum):
         return str(obj.name).encode()
     if isinstance(obj, collections.defaultdict):
-        return encoded(obj.default_factory)
+        return encode(obj.default_factory)
     attributes = getattr(obj, "__dict__", None)
-    return encoded(attributes) if attributes else b""
+    return encode(attributes) if attributes else b""
 
 
-def _joined(items: Iterable[object], output_ref: bool) -> bytes:
-    return b"".join([encoded(item, output_ref=output_ref) for item in items])
+def _join(items: Iterable[object], output_ref: bool) -> bytes:
+    return b"".join([encode(item, output_ref=output_ref) for item in items])
 
 
 @id_for_memo.register(type(None))
@@ -116,29 +127,29 @@ def _of_single(obj: object, output_ref: bool = False) -> bytes:
 
 @id_for_memo.register(int)
 def _of_int(obj: int, output_ref: bool = False) -> bytes:
-    return int.to_bytes(obj, obj.bit_length() // 8 + 1, "little", signed=True) + _added(obj)
+    return int.to_bytes(obj, obj.bit_length() // 8 + 1, "little", signed=True) + _extra_state(obj)
 
 
 @id_for_memo.register(float)
 def _of_float(obj: float, output_ref: bool = False) -> bytes:
     value = float(obj)
-    return (_DOUBLE.pack(value) if value == value else b"nan") + _added(obj)  # noqa: PLR0124 - only a NaN differs
+    return (_DOUBLE.pack(value) if value == value else b"nan") + _extra_state(obj)  # noqa: PLR0124 - only a NaN differs
 
 
 @id_for_memo.register(complex)
 def _of_complex(obj: complex, output_ref: bool = False) -> bytes:
-    return _joined((obj.real, obj.imag), output_ref) + _added(obj)
+    return _join((obj.real, obj.imag), output_ref) + _extra_state(obj)
 
 
 @id_for_memo.register(str)
 def _of_str(obj: str, output_ref: bool = False) -> bytes:
-    return str.encode(obj, "utf-8", "surrogatepass") + _added(obj)
+    return str.encode(obj, "utf-8", "surrogatepass") + _extra_state(obj)
 
 
 @id_for_memo.register(bytes)
 @id_for_memo.register(bytearray)
 def _of_bytes(obj: bytes | bytearray, output_ref: bool = False) -> bytes:
-    return bytes(obj) + _added(obj)
+    return bytes(obj) + _extra_state(obj)
 
 
 @id_for_memo.register(memoryview)
@@ -149,37 +160,37 @@ def _of_view(obj: memoryview, output_ref: bool = False) -> bytes:
 @id_for_memo.register(list)
 @id_for_memo.register(tuple)
 def _of_sequence(obj: list[Any] | tuple[Any, ...], output_ref: bool = False) -> bytes:
-    return _joined(obj, output_ref) + _added(obj)
+    return _join(obj, output_ref) + _extra_state(obj)
 
 
 @id_for_memo.register(collections.deque)
 def _of_deque(obj: collections.deque[Any], output_ref: bool = False) -> bytes:
-    return _joined([obj.maxlen, *obj], output_ref)
+    return _join([obj.maxlen, *obj], output_ref)
 
 
 @id_for_memo.register(set)
 @id_for_memo.register(frozenset)
 def _of_set(obj: set[Any] | frozenset[Any], output_ref: bool = False) -> bytes:
-    return b"".join(sorted(encoded(item, output_ref=output_ref) for item in obj)) + _added(obj)
+    return b"".join(sorted(encode(item, output_ref=output_ref) for item in obj)) + _extra_state(obj)
 
 
 @id_for_memo.register(dict)
 def _of_dict(obj: dict[Any, Any], output_ref: bool = False) -> bytes:
-    pairs = [encoded(key) + encoded(value, output_ref=output_ref) for key, value in obj.items()]
+    pairs = [encode(key) + encode(value, output_ref=output_ref) for key, value in obj.items()]
     if not isinstance(obj, collections.OrderedDict):
         pairs.sort()
-    return b"".join(pairs) + _added(obj)
+    return b"".join(pairs) + _extra_state(obj)
 
 
 @id_for_memo.register(range)
 @id_for_memo.register(slice)
 def _of_range(obj: range | slice, output_ref: bool = False) -> bytes:
-    return _joined((obj.start, obj.stop, obj.step), output_ref)
+    return _join((obj.start, obj.stop, obj.step), output_ref)
 
 
 @id_for_memo.register(enum.Enum)
 def _of_enum(obj: enum.Enum, output_ref: bool = False) -> bytes:
-    return encoded(obj.name) + encoded(obj.value)
+    return encode(obj.name) + encode(obj.value)
 
 
 @id_for_memo.register(PurePath)

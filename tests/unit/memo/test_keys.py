@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnflow.dataflow.memo import id_for_memo, key_of
-from cnflow.dataflow.memo.values import encoded
+from cnflow.dataflow.memo.values import encode
 from cnflow.errors import MemoKeyError
 from cnflow.ids import TaskId
 from cnflow.model.task import AppFunction, AppKind, TaskToRun
@@ -110,18 +110,18 @@ def test_equal_values_have_equal_keys(value):
 
 @given(values, values)
 def test_values_have_equal_keys_just_when_they_are_equal_in_type_and_value(one, other):
-    assert (encoded(one) == encoded(other)) is (shape_of(one) == shape_of(other))
+    assert (encode(one) == encode(other)) is (shape_of(one) == shape_of(other))
 
 
 @given(st.lists(st.tuples(hashables, atoms), unique_by=lambda pair: pair[0]))
 def test_the_order_of_a_dict_or_a_set_does_not_matter(pairs):
-    assert encoded(dict(pairs)) == encoded(dict(pairs[::-1]))
-    assert encoded({name for name, _ in pairs}) == encoded({name for name, _ in pairs[::-1]})
+    assert encode(dict(pairs)) == encode(dict(pairs[::-1]))
+    assert encode({name for name, _ in pairs}) == encode({name for name, _ in pairs[::-1]})
 
 
 def test_the_order_of_an_ordered_dict_matters():
     one, other = [(1, 2), (3, 4)], [(3, 4), (1, 2)]
-    assert encoded(collections.OrderedDict(one)) != encoded(collections.OrderedDict(other))
+    assert encode(collections.OrderedDict(one)) != encode(collections.OrderedDict(other))
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_what_a_function_can_tell_apart_has_another_key(one, other):
 
 
 def test_all_nans_are_one():
-    assert encoded(math.nan) == encoded(-math.nan)
+    assert encode(math.nan) == encode(-math.nan)
 
 
 def test_attributes_of_a_subclass_of_a_builtin_count():
     one, other = Tagged("a"), Tagged("a")
     one.tag, other.tag = 1, 2
-    assert encoded(one) != encoded(other) != encoded("a")
+    assert encode(one) != encode(other) != encode("a")
 
 
 def test_arguments_count_by_parameter_with_defaults_applied():
@@ -322,14 +322,14 @@ def test_functions_of_packages_count_by_name():
     assert key(defined("def f(p): return join(p)", join=os.path.join), 1) == key(
         defined("def f(p): return join(p)", join=os.path.join), 1
     )
-    assert encoded(textwrap.dedent) != encoded(textwrap.indent)
+    assert encode(textwrap.dedent) != encode(textwrap.indent)
 
 
 def test_what_wraps_a_function_counts_as_the_function():
     def cached(n):
         return functools.lru_cache(defined(f"def f(x): return x + {n}"))
 
-    assert encoded(cached(1)) == encoded(cached(1)) != encoded(cached(2))
+    assert encode(cached(1)) == encode(cached(1)) != encode(cached(2))
     source = "def f(x): return helper(x)"
     assert key(defined(source, helper=cached(1)), 1) != key(defined(source, helper=cached(2)), 1)
 
@@ -431,10 +431,10 @@ def test_keys_are_the_same_in_every_process():
 def test_arrays_count_by_type_shape_and_content():
     np = pytest.importorskip("numpy", reason="No numpy. Run: pip install numpy")
     array = np.arange(6.0).reshape(2, 3)
-    assert encoded(array) == encoded(array.copy()) == encoded(np.asfortranarray(array))
+    assert encode(array) == encode(array.copy()) == encode(np.asfortranarray(array))
     others = [array.T, array.ravel(), array.astype("f4"), array + 1, array.tolist(), array.astype(object)]
     others += [np.array(0.0), np.float64(0), np.int64(0), np.array([]), np.dtype("f8"), np.array(["2026"], "M8[Y]")]
     others += [np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]), np.sin, np.datetime64("2026")]
-    assert len({encoded(other) for other in [array, *others]}) == len(others) + 1
+    assert len({encode(other) for other in [array, *others]}) == len(others) + 1
     with pytest.raises(MemoKeyError):
         key(add, np.ma.array([1, 2], mask=[True, False]))

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cnflow.dataflow.memo import Checkpointer, CheckpointStore, Entry, LoadedCheckpoints
+from cnflow.dataflow.memo import Checkpointer, CheckpointReader, CheckpointStore, Entry
 from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
 from cnflow.errors import BadCheckpoint
 from cnflow.units import seconds_of_period
@@ -32,7 +32,7 @@ def load():
     loaded = []
 
     def load(*paths):
-        loaded.append(LoadedCheckpoints(paths))
+        loaded.append(CheckpointReader(paths))
         return loaded[-1]
 
     yield load
@@ -132,7 +132,7 @@ def overwritten(path):
 def test_a_file_that_is_no_checkpoint_is_named_with_what_was_found(file, damage, found):
     damage(file)
     with pytest.raises(BadCheckpoint, match=rf"{file.parent}.* cannot be used as a checkpoint: .*{found}") as raised:
-        LoadedCheckpoints([file.parent])
+        CheckpointReader([file.parent])
     assert pickle.loads(pickle.dumps(raised.value)).args == raised.value.args
 
 
@@ -141,15 +141,15 @@ def test_any_truncation_is_noticed(file):
     for size in range(0, len(content), 997):
         file.write_bytes(content[:size])
         with pytest.raises(BadCheckpoint):
-            LoadedCheckpoints([file])
+            CheckpointReader([file])
 
 
 def test_what_is_missing_or_parsls_is_named(tmp_path):
     with pytest.raises(BadCheckpoint, match="nowhere cannot be used as a checkpoint: it does not exist"):
-        LoadedCheckpoints([tmp_path / "nowhere"])
+        CheckpointReader([tmp_path / "nowhere"])
     (tmp_path / "tasks.pkl").write_bytes(b"")
     with pytest.raises(BadCheckpoint, match=r"tasks.pkl .* was written by Parsl, whose checkpoints are not read"):
-        LoadedCheckpoints([tmp_path])
+        CheckpointReader([tmp_path])
 
 
 def test_a_value_damaged_after_loading_is_not_found_and_said(file, load, caplog):
@@ -219,10 +219,10 @@ def test_a_checkpoint_can_be_asked_for_in_every_mode(checkpointer, load, tmp_pat
 def test_the_place_where_a_run_had_nothing_to_write_is_no_error(tmp_path):
     run = tmp_path / "003"
     run.mkdir()
-    assert len(LoadedCheckpoints([run / "checkpoint"])) == 0
+    assert len(CheckpointReader([run / "checkpoint"])) == 0
     for misspelt in (run / "chekpoint", tmp_path / "004" / "checkpoint"):
         with pytest.raises(BadCheckpoint, match="does not exist"):
-            LoadedCheckpoints([misspelt])
+            CheckpointReader([misspelt])
 
 
 def test_a_run_without_results_leaves_nothing(checkpointer, tmp_path):

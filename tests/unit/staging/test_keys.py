@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnflow.dataflow.memo import key_of, telling_files_apart
+from cnflow.dataflow.memo import identify_files, key_of
 from cnflow.model.file import File
 from cnflow.model.task import AppFunction, TaskToRun
 from cnflow.tasks.staging.download import RetryPolicy
@@ -26,7 +26,7 @@ def staged(tmp_path):
 
 
 def key(file, app=None, outputs=()):
-    with telling_files_apart(by_content=False):
+    with identify_files(by_content=False):
         return key_of(TaskToRun(0, app or AppFunction(read), (file,), {"outputs": outputs}), "")
 
 
