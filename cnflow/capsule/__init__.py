@@ -1,21 +1,31 @@
-"""Makes what a provider carries into a foreign Python: cnflow's manager and worker, and the packages they need.
+"""Makes capsules: cnflow's manager and worker with the packages that they need, for a foreign Python.
 
-A capsule fits one *kind* of interpreter: Python minor, architecture and C library. It is built once per kind and kept.
+::
+
+    probe:   PROBE_SCRIPT, run by the image's interpreter ──> one line of JSON ──parse_probe──> Probe
+    kinds:   kind_of(Probe) ──> Kind, e.g. cp311-x86_64-glibc       or ImageUnusableError: not supported
+    packages: msgspec, pyzmq, cloudpickle for that Kind: copied from the driver's Python, or downloaded by pip
+    build:   packages + cnflow's own files (contents) ──> capsule_folder, capsule_tar, kept in the cache by tag
+    provider: mounts, copies or unpacks it in the block, and starts ROOT/cnflow/manager/__main__.py
+
+A capsule fits one *kind* of interpreter: Python minor version, architecture and C library. It is built once per kind
+and version of cnflow, and kept in ``~/.cache/cnflow``.
 """
 
-from cnflow.capsule.build import capsule_tar, default_cache_dir, tag_of, unpacked
-from cnflow.capsule.contents import TRAVELS, driver_root
+from cnflow.capsule.build import capsule_folder, capsule_tar, default_cache_dir, tag_of
+from cnflow.capsule.contents import CAPSULE_PARTS, driver_root
 from cnflow.capsule.kinds import Kind, kind_of, no_python
 from cnflow.capsule.probe import MARKED_ROOT, MARKER_NAME, PROBE_OPTIONS, PROBE_SCRIPT, Probe, parse_probe
 
 __all__ = [
+    "CAPSULE_PARTS",
     "MARKED_ROOT",
     "MARKER_NAME",
     "PROBE_OPTIONS",
     "PROBE_SCRIPT",
-    "TRAVELS",
     "Kind",
     "Probe",
+    "capsule_folder",
     "capsule_tar",
     "default_cache_dir",
     "driver_root",
@@ -23,5 +33,4 @@ __all__ = [
     "no_python",
     "parse_probe",
     "tag_of",
-    "unpacked",
 ]

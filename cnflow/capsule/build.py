@@ -1,7 +1,7 @@
-"""Makes capsules and keeps them: a folder of packages per kind, and on top of it a tar and a folder per capsule.
+"""Builds capsules in the cache: a folder of packages per kind, and a folder and a tar per capsule.
 
-Everything in the cache is written beside its place and renamed into it, so two drivers may build the same at once and
-one that is killed leaves no half of a thing under its name.
+Each entry of the cache is written beside its final path and renamed: two drivers may build the same one at once, and a
+driver that is killed leaves no partial entry.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnflow.capsule.contents import capsule_tag, driver_root, packages_tag, travelling_files
-from cnflow.capsule.packages import gather, own_kind, wanted
+from cnflow.capsule.contents import capsule_files, capsule_tag, driver_root, packages_tag
+from cnflow.capsule.packages import collect, driver_kind, driver_requirements
 from cnflow.capsule.probe import MARKER_NAME
 from cnflow.errors import CapsuleError
 
@@ -27,58 +27,59 @@ if TYPE_CHECKING:
 
 
 def default_cache_dir() -> Path:
-    """Where capsules are kept unless the caller says otherwise; the one place that decides it."""
+    """Return the default cache folder: ``$XDG_CACHE_HOME/cnflow`` or ``~/.cache/cnflow``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "cnflow"
 
 
 def tag_of(kind: Kind) -> str:
-    """What the marker of an up-to-date capsule for *kind* says."""
-    files = ((name, path.read_bytes()) for name, path in travelling_files(driver_root()))
-    return capsule_tag(kind, wanted(), files)
+    """Return the tag of the current capsule for *kind*, as in its marker file."""
+    files = ((name, path.read_bytes()) for name, path in capsule_files(driver_root()))
+    return capsule_tag(kind, driver_requirements(), files)
 
 
-def unpacked(kind: Kind, cache_dir: Path | None = None) -> Path:
-    """A folder that holds the capsule for *kind*; made if it is not there yet.
+def capsule_folder(kind: Kind, cache_dir: Path | None = None) -> Path:
+    """Return the folder with the capsule for *kind*; build it if the cache does not have it.
 
     Raises:
-        CapsuleError: its packages could not be got, or the cache cannot be written.
+        CapsuleError: the packages could not be collected, or the cache cannot be written.
     """
     cache = cache_dir or default_cache_dir()
 
     def fill(folder: Path) -> None:
         shutil.copytree(_packages(kind, cache), folder, dirs_exist_ok=True)
-        for name, path in travelling_files(driver_root()):
+        for name, path in capsule_files(driver_root()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
         (folder / MARKER_NAME).write_text(json.dumps({"tag": tag_of(kind)}), encoding="utf-8")
-        if kind == own_kind():
+        if kind == driver_kind():
             _compile(folder)
 
-    return _made_once(cache / "capsules" / tag_of(kind), fill)
+    return _make_once(cache / "capsules" / tag_of(kind), fill)
 
 
 def capsule_tar(kind: Kind, cache_dir: Path | None = None) -> Path:
-    """A tar with the capsule for *kind*, names relative to its root, all owned by root and readable by everybody.
+    """Return the tar file of the capsule for *kind*; members are relative, owned by root and readable by everybody.
 
     Raises:
-        CapsuleError: as for `unpacked`.
+        CapsuleError: as for `capsule_folder`.
     """
-    folder = unpacked(kind, cache_dir)
+    folder = capsule_folder(kind, cache_dir)
 
     def fill(target: Path) -> None:
         with tarfile.open(target / "tar", "w") as archive:
             archive.add(folder, arcname=".", filter=_anonymous)
 
-    return _made_once(folder.with_name(f"{folder.name}.tar.d"), fill) / "tar"
+    return _make_once(folder.with_name(f"{folder.name}.tar.d"), fill) / "tar"
 
 
 def _packages(kind: Kind, cache: Path) -> Path:
-    return _made_once(cache / "packages" / packages_tag(kind, wanted()), lambda folder: gather(kind, folder))
+    folder = cache / "packages" / packages_tag(kind, driver_requirements())
+    return _make_once(folder, lambda draft: collect(kind, draft))
 
 
-def _made_once(target: Path, fill: Callable[[Path], None]) -> Path:
-    """The folder *target*, which *fill* made, now or earlier, here or in another process."""
+def _make_once(target: Path, fill: Callable[[Path], None]) -> Path:
+    """Return the folder *target*; if it does not exist, let *fill* write its content to a new folder of that name."""
     if target.is_dir():
         return target
     try:
@@ -90,7 +91,7 @@ def _made_once(target: Path, fill: Callable[[Path], None]) -> Path:
             try:
                 draft.rename(target)
             except OSError:
-                if not target.is_dir():  # another process was faster, and made the same
+                if not target.is_dir():  # another process was faster, and made the same folder
                     raise
     except OSError as error:
         raise CapsuleError(
@@ -100,9 +101,9 @@ def _made_once(target: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _compile(folder: Path) -> None:
-    """Spare every container the compiling; only this interpreter's own kind can read what it compiles.
+    """Compile all modules, so that no container has to; only for the driver's own kind of interpreter.
 
-    Unchecked, since copying and unpacking change the times that Python would otherwise compare.
+    With unchecked hashes, since copying and unpacking change the times that Python compares by default.
     """
     for source in folder.rglob("*.py"):
         shown = str(source.relative_to(folder))

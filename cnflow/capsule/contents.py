@@ -1,4 +1,4 @@
-"""Which files a capsule holds, and the tag by which its content is known; pure but for reading cnflow's own source."""
+"""Lists the files of a capsule, and computes the tag of its content. Reads only cnflow's own source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cnflow.capsule.kinds import Kind
 
-TRAVELS = (
+CAPSULE_PARTS = (
     "__init__.py",
     "addresses.py",
     "clock.py",
@@ -32,21 +32,21 @@ TRAVELS = (
     "wire",
     "worker",
 )
-"""What of the package ``cnflow`` runs in a block, written for Python 3.9; a folder stands for all in it."""
+"""Modules and folders of the package ``cnflow`` that run in a block; written for Python 3.9."""
 
 _LEFT_OUT = frozenset({"tests", "test", "__pycache__"})
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".pxi", ".c", ".h", ".pyx")
 
 
 def driver_root() -> Path:
-    """The folder that holds the ``cnflow`` package of this very process."""
+    """Return the folder that contains the ``cnflow`` package of this process."""
     return Path(cnflow.__file__).resolve().parent.parent
 
 
-def travelling_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Each file of cnflow that goes into a capsule: its name in there, and where it lies under *root*. In order."""
+def capsule_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield each file of cnflow for a capsule, sorted: its name in the capsule, and its path under *root*."""
     package = root / "cnflow"
-    for name in TRAVELS:
+    for name in CAPSULE_PARTS:
         top = package / name
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             relative = path.relative_to(root).as_posix()
@@ -55,20 +55,21 @@ def travelling_files(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether a package's file is of use at run time: no tests, no caches, no sources of extension modules."""
+    """True if the file of a package is needed at run time: no test, cache or source of an extension module."""
     return not (_LEFT_OUT & set(name.split("/")[:-1]) or name.endswith(_LEFT_OUT_SUFFIXES))
 
 
 def requirements(cloudpickle: str) -> list[str]:
-    """What pip is asked for. A pickle's two ends must agree, so cloudpickle has the driver's own version.
+    """Return the requirements for pip, with the driver's version of cloudpickle.
 
-    The other two speak formats that do not change; the newest versions drop old Pythons, so pip takes what fits.
+    Both ends of a pickle need the same cloudpickle. The formats of the other two packages are stable, and their newest
+    versions drop old Pythons, so pip chooses versions that fit.
     """
     return [f"cloudpickle=={cloudpickle}", "msgspec>=0.20", "pyzmq>=26.2"]
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """Twelve hexadecimal digits that stand for *parts*."""
+    """Return 12 hexadecimal digits of the hash of *parts*; the boundaries between parts count."""
     hashed = hashlib.sha256()
     for part in parts:
         hashed.update(len(part).to_bytes(8, "big"))
@@ -76,12 +77,12 @@ def digest(parts: Iterable[bytes]) -> str:
     return hashed.hexdigest()[:12]
 
 
-def packages_tag(kind: Kind, wanted: Sequence[str]) -> str:
-    """Names the packages of one kind: equal when pip would be asked for the same."""
-    return f"{kind.slug}-{digest(text.encode() for text in [*kind.platforms, *wanted])}"
+def packages_tag(kind: Kind, requirements: Sequence[str]) -> str:
+    """Return the tag of the packages for *kind*; equal if pip receives the same requirements."""
+    return f"{kind.slug}-{digest(text.encode() for text in [*kind.platforms, *requirements])}"
 
 
-def capsule_tag(kind: Kind, wanted: Sequence[str], files: Iterable[tuple[str, bytes]]) -> str:
-    """Names a capsule: equal on every machine where kind, packages asked for and cnflow's code are equal."""
+def capsule_tag(kind: Kind, requirements: Sequence[str], files: Iterable[tuple[str, bytes]]) -> str:
+    """Return the tag of a capsule; equal on all machines with the same kind, requirements and code of cnflow."""
     code = [part for name, content in files for part in (name.encode(), content)]
-    return f"{kind.slug}-{digest([packages_tag(kind, wanted).encode(), *code])}"
+    return f"{kind.slug}-{digest([packages_tag(kind, requirements).encode(), *code])}"

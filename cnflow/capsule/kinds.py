@@ -1,4 +1,4 @@
-"""Which capsule an interpreter needs; decides from what was probed, reads nothing."""
+"""Decides which capsule an interpreter needs, from its probe. No I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cnflow.errors import ImageUnusableError
 if TYPE_CHECKING:
     from cnflow.capsule.probe import Probe
 
-# What pyzmq, msgspec and cloudpickle publish wheels for (https://pypi.org/project/pyzmq/27.1.0/#files): other
-# architectures have them too, but none of those was ever run here.
+# Pythons for which pyzmq, msgspec and cloudpickle publish wheels (https://pypi.org/project/pyzmq/27.1.0/#files). There
+# are wheels for other architectures, too, but none of those was tested.
 OLDEST, NEWEST = (3, 9), (3, 13)
 _MACHINES = frozenset({"x86_64"})
 _OLDEST_GLIBC = (2, 28)
@@ -25,7 +25,7 @@ PLATFORM_TAGS = (
     "manylinux_2_17_{machine}",
     "manylinux2014_{machine}",
 )
-"""Wheels that run on glibc 2.28 and newer, best first (PEP 600); each is named since old pips do not derive them."""
+"""Tags of wheels that run on glibc 2.28 and newer, best first (PEP 600); all are listed, since old pips derive none."""
 
 _ADVICE = (
     f"A worker needs CPython {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} on x86_64 with glibc "
@@ -35,18 +35,18 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class Kind:
-    """What decides which wheels fit. All images of one kind share a capsule."""
+    """Kind of an interpreter, which decides the wheels that fit. All images of one kind share a capsule."""
 
     python: str
     """Minor version, e.g. ``3.11``."""
 
     machine: str
     libc: str
-    """``glibc``; its version is at least the one that `PLATFORM_TAGS` ask for."""
+    """``glibc``, at least of the version that `PLATFORM_TAGS` require."""
 
     @property
     def slug(self) -> str:
-        """As part of a file name: ``cp311-x86_64-glibc``."""
+        """Text for file names: ``cp311-x86_64-glibc``."""
         return f"cp{self.python.replace('.', '')}-{self.machine}-{self.libc}"
 
     @property
@@ -56,14 +56,14 @@ class Kind:
 
 
 def kind_of(probe: Probe, where: str) -> Kind:
-    """The capsule that the probed interpreter needs.
+    """Return the kind of the probed interpreter.
 
     Args:
-        probe: what the interpreter said.
-        where: names it in the error, e.g. ``image 'app1:0.1'``.
+        probe: of the interpreter.
+        where: name of the image or interpreter for the error, e.g. ``image 'app1:0.1'``.
 
     Raises:
-        ImageUnusableError: there is no capsule for it; says what was found and what to do.
+        ImageUnusableError: no capsule fits it; the message names what was found and what is supported.
     """
     minor = tuple(int(part) for part in probe.version.split(".")[:2])
     fits = (
@@ -74,18 +74,16 @@ def kind_of(probe: Probe, where: str) -> Kind:
         and _glibc(probe.libc) >= _OLDEST_GLIBC
     )
     if not fits:
-        raise ImageUnusableError(
-            f"{where[:1].upper()}{where[1:]} has {probe}; no capsule can be made for that. {_ADVICE}"
-        )
+        raise ImageUnusableError(f"{where[:1].upper()}{where[1:]} has {probe}, which is not supported. {_ADVICE}")
     return Kind(f"{minor[0]}.{minor[1]}", probe.machine, "glibc")
 
 
-def no_python(where: str, said: str) -> ImageUnusableError:
-    """The error for an image in which no interpreter was found; *said* are the words of what looked for it."""
-    return ImageUnusableError(f"{where[:1].upper()}{where[1:]} has no Python that starts: {said}\n{_ADVICE}")
+def no_python(where: str, output: str) -> ImageUnusableError:
+    """Return the error for an image without an interpreter; *output* is that of the command that started it."""
+    return ImageUnusableError(f"{where[:1].upper()}{where[1:]} has no Python that starts: {output}\n{_ADVICE}")
 
 
 def _glibc(libc: str) -> tuple[int, ...]:
-    """Version of glibc; empty, which is older than all, for another C library."""
+    """Version of glibc; an empty tuple, which is lower than all, for another C library."""
     found = re.fullmatch(r"glibc (\d+)\.(\d+)(?:\.\d+)*", libc)
     return (int(found[1]), int(found[2])) if found else ()

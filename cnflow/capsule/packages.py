@@ -1,4 +1,4 @@
-"""Gathers the three packages of a capsule: from this interpreter's own where they fit, through pip otherwise."""
+"""Collects the packages of a capsule: copies those of this interpreter if they fit, or downloads wheels with pip."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 PACKAGES = {"cloudpickle": "cloudpickle", "msgspec": "msgspec", "pyzmq": "zmq"}
-"""Distribution -> what is imported."""
+"""Name of the imported module, by distribution."""
 
-_LAST_WORDS = 6
+_TAIL_LINES = 6
 
 
-def wanted() -> list[str]:
-    """The requirements of every capsule that this driver makes."""
+def driver_requirements() -> list[str]:
+    """Return the requirements of all capsules of this driver, with its own version of cloudpickle."""
     return requirements(importlib.metadata.version("cloudpickle"))
 
 
-def gather(kind: Kind, into: Path) -> None:
-    """Put the packages for *kind* into the empty folder *into*.
+def collect(kind: Kind, into: Path) -> None:
+    """Write the packages for *kind* to the empty folder *into*.
 
     Raises:
-        CapsuleError: they could not be got; says what was tried and what to do. *into* may hold a part of them.
+        CapsuleError: pip failed; the message shows its command, its last lines and advice. *into* may hold a part.
     """
-    if kind == own_kind() and all(_copy(name, kind, into) for name in PACKAGES):
+    if kind == driver_kind() and all(_copy(name, kind, into) for name in PACKAGES):
         return
     shutil.rmtree(into)
     into.mkdir()
@@ -50,8 +50,8 @@ def gather(kind: Kind, into: Path) -> None:
         raise CapsuleError(f"pip brought no {', '.join(missing)} for {kind.slug}, though it reported success.")
 
 
-def own_kind() -> Kind | None:
-    """The kind of this very interpreter; None when no capsule fits it."""
+def driver_kind() -> Kind | None:
+    """Return the kind of this interpreter; None if no capsule fits it."""
     probe = Probe(
         version=".".join(str(number) for number in sys.version_info[:3]),
         implementation="CPython" if sys.implementation.name == "cpython" else sys.implementation.name,
@@ -67,63 +67,63 @@ def own_kind() -> Kind | None:
         return None
 
 
-def pip_command(kind: Kind, destination: Path, wanted: Sequence[str]) -> list[str]:
-    """What downloads wheels for another interpreter than the one that runs it."""
+def pip_command(kind: Kind, destination: Path, requirements: Sequence[str]) -> list[str]:
+    """Return the command that downloads wheels for an interpreter of *kind*."""
     platforms = [part for tag in kind.platforms for part in ("--platform", tag)]
     return [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
         *("--only-binary=:all:", "--no-deps", "--implementation", "cp", "--python-version", kind.python),
         *platforms,
         *("--dest", str(destination)),
-        *wanted,
+        *requirements,
     ]
 
 
-def may_be_copied(wheel: str, files: Collection[str], module: str, kind: Kind) -> bool:
-    """Whether an installed distribution would run in every image of *kind*, the driver's own.
+def is_portable(wheel: str, files: Collection[str], module: str, kind: Kind) -> bool:
+    """True if an installed distribution runs in all images of *kind*, that of the driver.
 
     Args:
-        wheel: its ``WHEEL`` file, which tells what it was built for; one built here fits here only.
-        files: its files, relative to where it is installed; an editable one lists none of its code.
-        module: what is imported from it.
-        kind: the driver's own kind.
+        wheel: content of its ``WHEEL`` file, with the platform tags; one that was built here may run only here.
+        files: its files, relative to the folder of installation; an editable one lists no code.
+        module: name of its module.
+        kind: of the driver.
     """
     tags = [line.partition(":")[2].strip() for line in wheel.splitlines() if line.startswith("Tag:")]
     platforms = {platform for tag in tags for platform in tag.rpartition("-")[2].split(".")}
     return f"{module}/__init__.py" in files and not platforms.isdisjoint({*kind.platforms, "any"})
 
 
-def explain(kind: Kind, command: Sequence[str], said: str) -> CapsuleError:
-    """The error for a pip that failed, with its last words and what to do about them."""
-    if "No module named pip" in said:
+def pip_failure(kind: Kind, command: Sequence[str], output: str) -> CapsuleError:
+    """Return the error for a pip that failed, with the last lines of its output and advice."""
+    if "No module named pip" in output:
         advice = f"Install pip beside cnflow ({sys.executable} -m ensurepip)"
-    elif "No matching distribution" in said and "Connection" not in said and "Retrying" not in said:
+    elif "No matching distribution" in output and "Connection" not in output and "Retrying" not in output:
         advice = "Use an image whose Python these packages still publish wheels for"
     else:
-        advice = "See that this machine reaches its package index (pip config list)"
-    words = "\n".join(f"    {line}" for line in said.strip().splitlines()[-_LAST_WORDS:])
+        advice = "Check that this machine reaches its package index (pip config list)"
+    tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-_TAIL_LINES:])
     return CapsuleError(
-        f"The packages of a worker for {kind.slug} could not be downloaded. {advice}, or use an image that holds a "
-        f"capsule (cnflow capsule unpack), or one with the driver's own Python.\nIt was tried:\n    "
-        f"{' '.join(command)}\nand its last words were:\n{words}",
+        f"The packages of a worker for {kind.slug} could not be downloaded. {advice}, or use an image that contains a "
+        f"capsule (cnflow capsule unpack), or one with the driver's Python.\nThe command was:\n    "
+        f"{' '.join(command)}\nand its last lines were:\n{tail}",
     )
 
 
 def _libc() -> str:
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") or ""
-    except (ValueError, OSError):  # another C library knows no such name
+    except (ValueError, OSError):  # another C library has no such name
         return ""
 
 
 def _copy(distribution: str, kind: Kind, into: Path) -> bool:
-    """Copy an installed distribution; False, with nothing copied, when it may not be."""
+    """Copy an installed distribution; return False, with nothing copied, if it is not portable."""
     try:
         installed = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
         return False
     files = {path.as_posix(): Path(str(path.locate())) for path in installed.files or []}
-    if not may_be_copied(installed.read_text("WHEEL") or "", files, PACKAGES[distribution], kind):
+    if not is_portable(installed.read_text("WHEEL") or "", files, PACKAGES[distribution], kind):
         return False
     inside = ((name, path) for name, path in files.items() if not name.startswith(("..", "/")) and is_kept(name))
     _place(((name, path.read_bytes()) for name, path in inside), into)
@@ -131,10 +131,10 @@ def _copy(distribution: str, kind: Kind, into: Path) -> bool:
 
 
 def _download(kind: Kind, destination: Path) -> None:
-    command = pip_command(kind, destination, wanted())
+    command = pip_command(kind, destination, driver_requirements())
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise explain(kind, command, done.stderr or done.stdout)
+        raise pip_failure(kind, command, done.stderr or done.stdout)
 
 
 def _unzip(wheel: Path, into: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an interpreter says of itself: a script for any Python from 2.7 on, and the value that its one line becomes."""
+"""Probes an interpreter: a script for Python 2.7 and newer, and the value that its line of output is parsed to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 MARKED_ROOT = "/opt/cnflow"
-"""Where an image may hold a capsule of its own, with `MARKER_NAME` in it."""
+"""Folder in which an image may contain a capsule, with `MARKER_NAME` in it."""
 
 MARKER_NAME = "capsule.json"
 
@@ -36,18 +36,18 @@ print(json.dumps({{
     "capsule": tag,
 }}))
 """
-"""Source that prints one line of JSON about the interpreter that runs it; needs nothing but its standard library."""
+"""Source that prints one line of JSON about its interpreter; imports only the standard library."""
 
 PROBE_OPTIONS = ("-E", "-s", "-c", PROBE_SCRIPT)
-"""Options to give an interpreter so that neither its environment nor its user's packages change the answer.
+"""Options with which an interpreter runs the script, unaffected by the environment and by the user's packages.
 
-``-I`` would be the word for it, but Python 2 has no such option and is to be told from no Python at all.
+``-I`` would be shorter, but Python 2 has no such option, and must be distinguished from no Python at all.
 """
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one interpreter said of itself."""
+    """Properties of one interpreter."""
 
     version: str
     """Three numbers, e.g. ``3.11.7``."""
@@ -56,22 +56,22 @@ class Probe:
     """E.g. ``CPython``."""
 
     machine: str
-    """As the kernel names it, e.g. ``x86_64``."""
+    """Architecture, as the kernel names it, e.g. ``x86_64``."""
 
     libc: str
-    """E.g. ``glibc 2.36`` or ``musl``; empty where it could not be told."""
+    """E.g. ``glibc 2.36`` or ``musl``; empty if it is unknown."""
 
     executable: str
-    """Path of the interpreter, where it runs; empty where it does not know."""
+    """Path of the interpreter in its image; empty if it is unknown."""
 
     uid: int = 0
     gid: int = 0
     bits: int = 64
     abiflags: str = ""
-    """``t`` is a build without the global interpreter lock, which takes other wheels."""
+    """Contains ``t`` for a build without the global interpreter lock, which needs other wheels."""
 
     capsule: str = ""
-    """Tag of the capsule that the image holds in `MARKED_ROOT`; empty when it holds none."""
+    """Tag of the capsule that the image contains in `MARKED_ROOT`; empty if there is none."""
 
     def __str__(self) -> str:
         narrow = "" if self.bits == 64 else f" ({self.bits}-bit)"  # noqa: PLR2004 - bits of a pointer
@@ -80,14 +80,14 @@ class Probe:
         return f"{python} {self.version}{free} on {self.machine}{narrow} with {self.libc or 'an unknown C library'}"
 
     def to_json(self) -> str:
-        """For `parse_probe`."""
+        """Encode the probe as `parse_probe` reads it."""
         return json.dumps(asdict(self))
 
 
 def parse_probe(output: str) -> Probe | None:
-    """The value in the last line of *output* that holds one; None when none does.
+    """Return the probe in the last line of *output* that contains one; None if no line does.
 
-    What else an interpreter prints at start (warnings, a site's greeting) is passed over.
+    Other lines, such as warnings and greetings of a site, are skipped.
     """
     return next((probe for line in reversed(output.splitlines()) if (probe := _parse_line(line)) is not None), None)
 
@@ -95,7 +95,7 @@ def parse_probe(output: str) -> Probe | None:
 def _parse_line(line: str) -> Probe | None:
     known = {field.name for field in fields(Probe)}
     try:
-        said = json.loads(line)
-        return Probe(**{name: value for name, value in said.items() if name in known})
+        parsed = json.loads(line)
+        return Probe(**{name: value for name, value in parsed.items() if name in known})
     except (ValueError, TypeError, AttributeError):
         return None

@@ -1,7 +1,7 @@
-"""The `cnflow` command: one file per command, put together in `cnflow.cli.app`.
+"""The `cnflow` command: one module per command, registered in `cnflow.cli.app`.
 
-A command's module imports little. What is slow to import (pydantic, rich, an SDK) is imported where the command runs,
-so that ``cnflow --version`` answers at once.
+Modules of commands import little. Packages that are slow to import (pydantic, rich, an SDK) are imported when the
+command runs, so that ``cnflow --version`` answers at once.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from cnflow.errors import CnflowError
 __all__ = ["main"]
 
 USAGE_ERROR = 2
-"""Exit code of a command that was told something wrong, as in every Unix tool."""
+"""Exit code for wrong arguments, as in every Unix tool."""
 
 
 def main() -> None:
     """Run the command that ``sys.argv`` names and exit with its code.
 
-    An error of cnflow's own becomes its message on stderr and exit code 2, without a traceback; any other exception is
-    a bug of ours and keeps its traceback. What a user's script raises does not come here: see `cnflow.cli.script`.
+    A `CnflowError` is printed on stderr without a traceback, with exit code 2; any other exception is a bug of cnflow
+    and keeps its traceback. Exceptions of a user's script are handled by `cnflow.cli.script`.
     """
-    from cnflow.cli.app import app  # noqa: PLC0415 - typer is imported by who starts the command, not by who asks for main
+    from cnflow.cli.app import app  # noqa: PLC0415 - typer is imported only when the command runs
 
     try:
         app(prog_name="cnflow")
     except CnflowError as error:
-        _tell(str(error))
+        _print_error(str(error))
         sys.exit(USAGE_ERROR)
 
 
-def _tell(message: str) -> None:
+def _print_error(message: str) -> None:
     from rich.console import Console  # noqa: PLC0415 - only a failure needs it
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)

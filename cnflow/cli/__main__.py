@@ -1,4 +1,4 @@
-"""``python -m cnflow.cli`` is the `cnflow` command, where the script is not on the PATH."""
+"""Runs the `cnflow` command as ``python -m cnflow.cli``, for a shell without the script on its PATH."""
 
 from cnflow.cli import main
 

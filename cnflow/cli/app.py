@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""Registers the commands."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Options end at the script's name: what follows belongs to the script, as with `python SCRIPT --its-own-option`.
+# Options end at the name of the script: later ones belong to the script, as with `python SCRIPT --option-of-script`.
 app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})(run)
 app.command()(doctor)
 app.command()(perf)
@@ -31,8 +31,8 @@ app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer hands an option's value on by position
-    if asked:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer passes the value by position
+    if requested:
         typer.echo(f"cnflow {__version__}")
         raise typer.Exit
 
@@ -45,5 +45,5 @@ def _cnflow(
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Take the options of `cnflow` itself; `_print_version` has acted on the only one."""
+    """Accept the options of `cnflow` itself; the only one is handled by `_print_version`."""
     del version

@@ -44,9 +44,11 @@ def python_finding(version: tuple[int, int]) -> Finding:
 def package_findings(parts: list[Installed]) -> list[Finding]:
     """What cnflow always needs: one line when all is there, and one for each package that is not."""
     wrong = [
-        Finding("package", Verdict.BAD, str(p), "Run: pip install --upgrade cnflow") for p in parts if not p.will_do
+        Finding("package", Verdict.BAD, str(p), "Run: pip install --upgrade cnflow")
+        for p in parts
+        if not p.is_sufficient
     ]
-    fine = ", ".join(str(part) for part in parts if part.will_do)
+    fine = ", ".join(str(part) for part in parts if part.is_sufficient)
     return [Finding("cnflow", Verdict.GOOD, f"{__version__} with {fine}"), *wrong]
 
 
@@ -84,7 +86,7 @@ def pip_finding() -> Finding:
 
 def extra_finding(extra: str, parts: list[Installed]) -> Finding:
     """Whether what *extra* stands for is installed."""
-    if all(part.will_do for part in parts):
+    if all(part.is_sufficient for part in parts):
         return Finding(f"extra {extra}", Verdict.GOOD, ", ".join(map(str, parts)))
-    missing = ", ".join(str(part) for part in parts if not part.will_do)
+    missing = ", ".join(str(part) for part in parts if not part.is_sufficient)
     return Finding(f"extra {extra}", Verdict.ABSENT, missing, f"Run: pip install 'cnflow[{extra}]'")

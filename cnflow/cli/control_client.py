@@ -1,4 +1,4 @@
-"""Asks a run that goes on, and writes what it says."""
+"""Sends questions to a running run, and formats its replies."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_LONGEST_ID = 16
-"""Longer ones, such as those of containers, are cut at 12, as their own tools do."""
+_MAX_ID = 16
+"""Characters; longer ids, such as those of containers, are cut at 12, as Docker does."""
 
 
-def asked(place: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """What the run that *place* means answers.
+def ask_run(place: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """Send *question* to the run of the folder *place* and return its reply.
 
     Raises:
-        ConfigurationError: no run goes on there, or it does not answer.
+        ConfigurationError: no run of that folder is running, or it does not answer.
     """
     run = going_on(place)
     try:
@@ -30,11 +30,11 @@ def asked(place: Path, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def blocks_table(blocks: Sequence[Mapping[str, Any]]) -> str:
-    """A row for each block, columns aligned; a sentence if there is none."""
+    """Format a table with a row for each block; a sentence if there is none."""
     if not blocks:
-        return "No blocks: this run has none now."
+        return "This run has no blocks now."
     head = ("executor", "block", "provider id", "state", "nodes", "workers", "tasks", "age", "last message")
-    return aligned([head, *(_row(block) for block in blocks)], right={4, 5, 6, 7})
+    return align_columns([head, *(_row(block) for block in blocks)], right={4, 5, 6, 7})
 
 
 def _row(block: Mapping[str, Any]) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def _row(block: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         block["executor"],
         block["block"],
-        native if len(native) <= _LONGEST_ID else native[:12],
+        native if len(native) <= _MAX_ID else native[:12],
         block["state"],
         str(block["nodes"]),
         str(block["workers"]),
@@ -52,8 +52,8 @@ def _row(block: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
-    """Lines of equally wide columns, two spaces between them; those numbered in *right* end where the widest does."""
+def align_columns(rows: Sequence[Sequence[str]], right: set[int]) -> str:
+    """Format *rows* with columns of equal width, two spaces apart; the columns *right* are aligned to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
         "  ".join(

@@ -1,4 +1,4 @@
-"""What is installed of what cnflow's own metadata asks for; the metadata is made from pyproject.toml."""
+"""Compares the requirements in cnflow's metadata, which come from pyproject.toml, with the installed packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# The part of the dependency language (PEP 508) that pyproject.toml uses; a test reads every line of it with this.
+# The subset of dependency specifiers (PEP 508) that pyproject.toml uses; a test parses every line of it.
 _REQUIREMENT = re.compile(
     r"""^(?P<name>[\w.-]+) (>=(?P<minimum>[\d.]+))? \s*
         (; \s* (python_version\s*<\s*['"](?P<before>[\d.]+)['"])? (\s*and\s*)?
@@ -18,8 +18,8 @@ _REQUIREMENT = re.compile(
     re.VERBOSE,
 )
 
-_NOT_TOLD = {"all", "dev", "docs"}
-"""Extras that stand for all others, or that nobody needs who only runs cnflow."""
+_IGNORED_EXTRAS = {"all", "dev", "docs"}
+"""Extras that contain all others, or that are only for development."""
 
 
 class Requirement(NamedTuple):
@@ -27,62 +27,62 @@ class Requirement(NamedTuple):
 
     name: str
     minimum: str
-    """Oldest version that will do; empty takes any."""
+    """Oldest accepted version; empty for any."""
 
     extra: str
-    """Empty for what cnflow always needs."""
+    """Empty for a package that cnflow always needs."""
 
     before: str
-    """Needed only by Pythons older than this; empty for all."""
+    """Minor version of Python from which on it is not needed; empty if all need it."""
 
     @property
     def applies_here(self) -> bool:
-        """Whether this interpreter needs it."""
+        """True if this interpreter needs it."""
         return not self.before or sys.version_info[:2] < _numbers(self.before)
 
 
 class Installed(NamedTuple):
-    """A requirement and what was found of it."""
+    """A requirement with the installed version."""
 
     requirement: Requirement
     version: str
-    """Empty when it is not installed."""
+    """Empty if it is not installed."""
 
     @property
-    def will_do(self) -> bool:
-        """Whether it is there and not too old."""
+    def is_sufficient(self) -> bool:
+        """True if it is installed and not too old."""
         return bool(self.version) and _numbers(self.version) >= _numbers(self.requirement.minimum)
 
     def __str__(self) -> str:
         name, minimum = self.requirement.name, self.requirement.minimum
         if not self.version:
             return f"{name} (not installed)"
-        return f"{name} {self.version}" + ("" if self.will_do else f" (older than {minimum})")
+        return f"{name} {self.version}" + ("" if self.is_sufficient else f" (older than {minimum})")
 
 
 def parse_requirement(line: str) -> Requirement:
-    """A line of the metadata, taken apart.
+    """Parse a line of the metadata.
 
     Raises:
-        ValueError: it is written in a way that pyproject.toml does not use.
+        ValueError: the line has a form that pyproject.toml does not use.
     """
     parts = _REQUIREMENT.match(line)
     if not parts:
-        raise ValueError(f"A dependency of cnflow is written in an unknown way: {line!r}")
+        raise ValueError(f"cnflow cannot parse a dependency in its own metadata: {line!r}")
     return Requirement(*(parts[group] or "" for group in ("name", "minimum", "extra", "before")))
 
 
 def requirements_by_extra(lines: Iterable[str]) -> Mapping[str, list[Requirement]]:
-    """Those that this interpreter needs, by extra; ``""`` stands for what is always needed."""
+    """Requirements of this interpreter, by extra; ``""`` for packages that are always needed."""
     found: dict[str, list[Requirement]] = {"": []}
     for requirement in map(parse_requirement, lines):
-        if requirement.applies_here and requirement.extra not in _NOT_TOLD:
+        if requirement.applies_here and requirement.extra not in _IGNORED_EXTRAS:
             found.setdefault(requirement.extra, []).append(requirement)
     return found
 
 
 def installed_by_extra() -> Mapping[str, list[Installed]]:
-    """What the metadata of the cnflow that runs asks for, and what is there of it."""
+    """Requirements of the running cnflow with their installed versions, by extra."""
     wanted = requirements_by_extra(metadata.requires("cnflow") or [])
     return {extra: [Installed(one, _version(one.name)) for one in those] for extra, those in wanted.items()}
 
@@ -95,6 +95,6 @@ def _version(name: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of *version*: enough to compare releases."""
+    """Leading numbers of *version*, which suffice to compare releases."""
     leading = re.match(r"[\d.]*", version)
     return tuple(int(part) for part in (leading[0] if leading else "").split(".") if part)

@@ -1,4 +1,4 @@
-"""Values as text, for people and for programs."""
+"""Formats values as tables, JSON and YAML."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STYLES = {Verdict.GOOD: "green", Verdict.ABSENT: "yellow", Verdict.BAD: "bold r
 
 
 def as_json(values: Mapping[str, object]) -> str:
-    """Indented JSON in the order of *values*."""
+    """Format *values* as indented JSON, in their order."""
     return json.dumps(values, indent=2, ensure_ascii=False)
 
 
 def as_yaml(values: Mapping[str, object]) -> str:
-    """YAML in the order of *values*.
+    """Format *values* as YAML, in their order.
 
     Raises:
         MissingExtraError: no YAML package is installed.
@@ -38,15 +38,15 @@ def as_yaml(values: Mapping[str, object]) -> str:
 
 
 def show_findings(findings: Sequence[Finding], *, works: bool) -> None:
-    """Print what the doctor found as a table, and the sum of it below."""
+    """Print a table of *findings*, with a summary below it."""
     console = Console(highlight=False)
     console.print(findings_table(findings))
-    summary = "Local runs will work." if works else "Local runs will not work before what is marked bad is mended."
+    summary = "Local runs will work." if works else 'Local runs will not work until the items marked "bad" are fixed.'
     console.print(Text(summary, style="green" if works else "bold red"))
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """A row for each finding; the advice stands under what it is about."""
+    """Build a table with a row for each finding; advice is in a second line of the row."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

@@ -1,4 +1,4 @@
-"""Batches of tasks that do nothing: how many the next has, and how long each took."""
+"""Runs batches of empty tasks: decides the size of the next batch, and measures each."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 MODES = ("estimate", "exponential")
 
 Mode = str | list[int]
-"""One of `MODES`, or the sizes themselves."""
+"""One of `MODES`, or a list of sizes."""
 
-FIRST = 10
+FIRST_SIZE = 10
 """Tasks of the first batch."""
 
-LEAST = 2
-"""Batches; the first has the start of the workers in it."""
+MIN_BATCHES = 2
+"""At least; the first batch includes the start of the workers."""
 
 NEAR_ENOUGH = 0.75
-"""Of the target: an estimate is seldom exact."""
+"""Fraction of the target time; an estimate is seldom exact."""
 
 
 class Batch(NamedTuple):
-    """What was measured."""
+    """Measurement of one batch."""
 
     tasks: int
     submission: Seconds
-    """Until the last task was submitted."""
+    """From the first submission to the last."""
 
     runtime: Seconds
     """From the first submission to the last result."""
@@ -49,27 +49,27 @@ class Batch(NamedTuple):
 
 
 def next_size(mode: Mode, target: Seconds, done: Sequence[Batch]) -> int | None:
-    """Tasks of the batch after those that are *done*; None after the last.
+    """Return the number of tasks of the next batch; None after the last.
 
     Args:
-        mode: ``estimate`` goes by the last rate until a batch takes nearly as long as the target; ``exponential``
-            doubles until one takes longer; a list is gone through.
-        target: how long the longest batch is to take.
-        done: in order.
+        mode: ``estimate`` computes it from the last rate, until a batch takes nearly as long as the target;
+            ``exponential`` doubles it, until a batch takes longer; a list contains the sizes.
+        target: time that the longest batch should take.
+        done: batches so far, in order.
     """
     if not isinstance(mode, str):
         return mode[len(done)] if len(done) < len(mode) else None
     if not done:
-        return FIRST
+        return FIRST_SIZE
     last = done[-1]
     long = last.runtime >= (NEAR_ENOUGH * target if mode == "estimate" else target)
-    if long and len(done) >= LEAST:
+    if long and len(done) >= MIN_BATCHES:
         return None
     return max(1, int(target * last.rate)) if mode == "estimate" else 2 * last.tasks
 
 
 class Load(NamedTuple):
-    """What the tasks of a batch are."""
+    """Properties of the tasks of a batch."""
 
     argsize: int = 0
     """Bytes."""
@@ -80,11 +80,11 @@ class Load(NamedTuple):
     image: str = ""
 
 
-def mode_of(text: str) -> Mode:
-    """*text* as a mode: its name, or sizes as in ``10,100,1000``.
+def parse_mode(text: str) -> Mode:
+    """Parse the name of a mode, or sizes such as ``10,100,1000``.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: *text* is neither.
     """
     if text in MODES:
         return text
@@ -95,49 +95,51 @@ def mode_of(text: str) -> Mode:
 
 
 def refuse_resources(text: str) -> None:
-    """See that *text*, the resources that each task is to ask for, asks for none.
+    """Check that *text*, the resources of each task, is an empty dictionary.
 
     Raises:
-        ValueError: it does, or is no dictionary.
+        ValueError: the dictionary is not empty, or *text* is no dictionary.
     """
     try:
-        found = ast.literal_eval(text)
+        parsed = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(f"""{text!r} is no dictionary, such as '{{"cores": 1}}'""")  # noqa: TRY004 - of what was typed
-    if found:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise ValueError(f"""{text!r} is no dictionary, such as '{{"cores": 1}}'""")  # noqa: TRY004 - about the text of an option
+    if parsed:
         raise ValueError(
-            "a task of cnflow's asks for no resources of its own; set cores_per_worker and mem_per_worker of the "
-            "executor in the configuration"
+            "cnflow perf cannot set resources of a task; set cores_per_worker and mem_per_worker of the executor in "
+            "the configuration"
         )
 
 
-def measure(config: Config, mode: Mode, target: float, load: Load, say: Callable[[str], object]) -> list[Batch]:
-    """Run batches through *config*, and *say* what each gives, line by line.
+def measure(config: Config, mode: Mode, target: float, load: Load, print_line: Callable[[str], object]) -> list[Batch]:
+    """Run batches with *config* and print each measurement with *print_line*; return the batches.
 
     Raises:
-        CnflowError: *config* cannot work, or a task was lost.
+        CnflowError: *config* does not work, or a task was lost.
     """
     import cnflow  # noqa: PLC0415 - start-up stays fast
 
-    say(f"cnflow {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs")
-    say(f"Executors: {', '.join(executor.label for executor in config.executors)}")
+    print_line(
+        f"cnflow {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs"
+    )
+    print_line(f"Executors: {', '.join(executor.label for executor in config.executors)}")
     done: list[Batch] = []
     app, argument = cnflow.python_app(image=load.image)(_nothing(load.resultsize)), "x" * load.argsize
     with cnflow.load(config):
         while (size := next_size(mode, Seconds(target), done)) is not None:
-            say(f"==== Iteration {len(done) + 1} ====")
-            say(f"Will run {size} tasks")
+            print_line(f"==== Iteration {len(done) + 1} ====")
+            print_line(f"Will run {size} tasks")
             done.append(_run(app, argument, size))
-            for line in lines_of(done[-1], Seconds(target)):
-                say(line)
-    say(f"The end: best of {len(done)} iterations {max(batch.rate for batch in done):.3f} tasks/second")
+            for line in format_batch(done[-1], Seconds(target)):
+                print_line(line)
+    print_line(f"The end: best of {len(done)} iterations {max(batch.rate for batch in done):.3f} tasks/second")
     return done
 
 
-def lines_of(batch: Batch, target: Seconds) -> list[str]:
-    """What is printed of *batch*, in the words of the reference's tool: who reads its output can read this."""
+def format_batch(batch: Batch, target: Seconds) -> list[str]:
+    """Format *batch* in lines with the words of ``parsl-perf``, so that its readers and parsers can be reused."""
     rate = _rate(batch.tasks, batch.submission)
     return [
         f"Submission took {batch.submission:.3f} seconds = {rate:.3f} tasks/second",
@@ -160,10 +162,10 @@ def _rate(tasks: int, seconds: Seconds) -> float:
 
 
 def _nothing(resultsize: int) -> Callable[[str], bytes]:
-    """A function that does nothing. A closure, since closures travel whole: this module is not where workers are."""
+    """Return an empty function. A closure, which is pickled by value: workers do not have this module."""
     result = bytes(resultsize)
 
-    def nothing(argument: str) -> bytes:  # noqa: ARG001 - it is there to travel
+    def nothing(argument: str) -> bytes:  # noqa: ARG001 - it is sent to measure its size
         return result
 
     return nothing

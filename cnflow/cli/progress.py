@@ -1,4 +1,4 @@
-"""How a run's progress reads. Pure: a moment of the run in, words out; `cnflow.cli.watch` shows them."""
+"""Formats the progress of a run: a snapshot in, a line of text out. No I/O; `cnflow.cli.watch` prints the lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
 
 
-class Moment(NamedTuple):
-    """What is known of a run at one time."""
+class Snapshot(NamedTuple):
+    """State of a run at one time."""
 
     counts: Mapping[TaskState, int]
     executors: Sequence[ExecutorStatus]
@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     """Since the run was loaded."""
 
 
-# In the order in which they are told: what is settled, what failed, what is to come.
+# In the order of the line: ended, failed, still to come. Each with its word and its style.
 _STATES: Mapping[TaskState, tuple[str, str]] = {
     TaskState.DONE: ("done", "green"),
     TaskState.FAILED: ("failed", "bold red"),
@@ -36,35 +36,35 @@ _STATES: Mapping[TaskState, tuple[str, str]] = {
 }
 
 
-def news(moment: Moment) -> str:
-    """What of *moment* is worth a new line; two moments that differ only in time have the same."""
-    return _state(moment, ended=False).plain
+def state_text(snapshot: Snapshot) -> str:
+    """Return the part of a line without the time; equal for two snapshots that differ only in time."""
+    return _state(snapshot, ended=False).plain
 
 
-def plain_line(moment: Moment, *, ended: bool = False) -> str:
-    """``cnflow: 12 s | tasks: 4 done, 3 launched | blocks: 2 | workers: 8``; tasks alone when the run has *ended*."""
-    return live_line(moment, ended=ended).plain
+def plain_line(snapshot: Snapshot, *, ended: bool = False) -> str:
+    """``cnflow: 12 s | tasks: 4 done, 3 launched | blocks: 2 | workers: 8``; only the tasks if the run has *ended*."""
+    return live_line(snapshot, ended=ended).plain
 
 
-def live_line(moment: Moment, *, ended: bool = False) -> Text:
-    """The same for a terminal: with colours, cut at the terminal's width."""
-    line = Text(f"cnflow: {duration(moment.elapsed)} | ", no_wrap=True, overflow="ellipsis")
-    return line.append_text(_state(moment, ended=ended))
+def live_line(snapshot: Snapshot, *, ended: bool = False) -> Text:
+    """Return the same line with colours, cut at the width of the terminal."""
+    line = Text(f"cnflow: {duration(snapshot.elapsed)} | ", no_wrap=True, overflow="ellipsis")
+    return line.append_text(_state(snapshot, ended=ended))
 
 
-def _state(moment: Moment, *, ended: bool) -> Text:
-    tasks = Text("tasks: ").append_text(_tasks(moment.counts))
+def _state(snapshot: Snapshot, *, ended: bool) -> Text:
+    tasks = Text("tasks: ").append_text(_tasks(snapshot.counts))
     if ended:
         return tasks
-    blocks = sum(executor.blocks for executor in moment.executors)
-    workers = sum(executor.workers for executor in moment.executors)
+    blocks = sum(executor.blocks for executor in snapshot.executors)
+    workers = sum(executor.workers for executor in snapshot.executors)
     return tasks.append(f" | blocks: {blocks} | workers: {workers}")
 
 
 def _tasks(counts: Mapping[TaskState, int]) -> Text:
-    told = [
+    parts = [
         Text(f"{number} {word}", style=style)
         for state, (word, style) in _STATES.items()
         if (number := counts.get(state))
     ]
-    return Text(", ").join(told) if told else Text("none yet")
+    return Text(", ").join(parts) if parts else Text("none yet")

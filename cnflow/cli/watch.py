@@ -1,4 +1,12 @@
-"""Shows the progress of each run that a script loads: one line that stays on a terminal, plain lines elsewhere."""
+"""Shows the progress of each run that a script loads: one line at the end of a terminal, plain lines elsewhere.
+
+::
+
+    watch_runs ──cnflow.load──> on_load ──> LiveLine or PlainLines, refreshed from snapshots of the run
+                                   │
+                                   └── cleanup of the run, the next load, an exception of the script,
+                                       or the exit of the interpreter ──> stop: the last line stays
+"""
 
 from __future__ import annotations
 
@@ -11,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from rich.console import Console
 from rich.live import Live
 
-from cnflow.cli.progress import Moment, live_line, news, plain_line
+from cnflow.cli.progress import Snapshot, live_line, plain_line, state_text
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -23,101 +31,101 @@ if TYPE_CHECKING:
     from cnflow.model.task import TaskState
 
 PLAIN_PERIOD = Seconds(2.0)
-"""At most one plain line in this time: a log that a person reads afterwards."""
+"""Between two plain lines, which a user reads afterwards in a log."""
 
 LIVE_REFRESHES_PER_SECOND = 4
 
 
 class Run(Protocol):
-    """What is asked of a loaded run; the DataFlowKernel offers it."""
+    """A loaded run, as the display needs it; the DataFlowKernel implements it."""
 
     def task_counts(self) -> Mapping[TaskState, int]:
-        """Tasks by state, from any thread."""
+        """Number of tasks by state; called from any thread."""
 
     def executor_status(self) -> list[ExecutorStatus]:
-        """A moment of each executor, from any thread."""
+        """Snapshot of each executor; called from any thread."""
 
     def on_cleanup(self, callback: Callable[[], None]) -> None:
-        """Have *callback* called when the run has ended."""
+        """Call *callback* at the end of the run."""
 
 
 class Display(Protocol):
-    """One run's progress on the screen."""
+    """Display of the progress of one run."""
 
     def stop(self) -> None:
-        """Show the last state and let go of the screen. Can be called twice."""
+        """Show the last state and release the screen. May be called twice."""
 
 
 class Watch:
-    """Shows every run that is loaded in this process, each with a display of its own, one after the other."""
+    """Shows each run that is loaded in this process, with a new display for each."""
 
     def __init__(self) -> None:
         self._display: Display | None = None
 
-    def every_run(self) -> None:
-        """Begin with the next `cnflow.load`; end at the latest when the interpreter does."""
-        from cnflow import dataflow  # noqa: PLC0415 - the display can be tried without a kernel
+    def watch_runs(self) -> None:
+        """Show each run from now on, until the interpreter exits."""
+        from cnflow import dataflow  # noqa: PLC0415 - the displays work without a kernel
 
         atexit.register(self.stop)
-        dataflow.on_load(self.begin)
+        dataflow.on_load(self.on_load)
 
-    def begin(self, run: Run) -> None:
+    def on_load(self, run: Run) -> None:
         """Show *run* until its cleanup."""
         self.stop()
-        self._display = display_for(_moments(run))
+        self._display = display_for(_snapshots_of(run))
         run.on_cleanup(self.stop)
 
     def stop(self) -> None:
-        """End the display, if there is one."""
+        """Stop the display, if there is one."""
         display, self._display = self._display, None
         if display:
             display.stop()
 
 
-def display_for(moment: Callable[[], Moment]) -> Display:
-    """The display that suits this process's stderr, started."""
+def display_for(snapshot: Callable[[], Snapshot]) -> Display:
+    """Start the display that fits this process's stderr."""
     console = Console(stderr=True)
-    return LiveLine(moment, console) if console.is_terminal else PlainLines(moment, sys.stderr)
+    return LiveLine(snapshot, console) if console.is_terminal else PlainLines(snapshot, sys.stderr)
 
 
-def _moments(run: Run) -> Callable[[], Moment]:
+def _snapshots_of(run: Run) -> Callable[[], Snapshot]:
     began = time.monotonic()
-    return lambda: Moment(run.task_counts(), run.executor_status(), Seconds(time.monotonic() - began))
+    return lambda: Snapshot(run.task_counts(), run.executor_status(), Seconds(time.monotonic() - began))
 
 
 class LiveLine:
-    """The last line of a terminal; what the script prints scrolls above it."""
+    """Display in the last line of a terminal; output of the script scrolls above it."""
 
-    def __init__(self, moment: Callable[[], Moment], console: Console) -> None:
-        self._moment = moment
+    def __init__(self, snapshot: Callable[[], Snapshot], console: Console) -> None:
+        self._snapshot = snapshot
         self._ended = False
         self._live = Live(
             console=console,
             get_renderable=self._line,
             refresh_per_second=LIVE_REFRESHES_PER_SECOND,
-            redirect_stdout=sys.stdout.isatty(),  # a script's output that goes to a file or a pipe is left alone
+            redirect_stdout=sys.stdout.isatty(),  # output of the script to a file or pipe is not changed
         )
         self._live.start()
 
     def stop(self) -> None:
-        """Leave the last state as an ordinary line."""
+        """Leave the last state as a normal line."""
         self._ended = True
         self._live.stop()
 
     def _line(self) -> Text:
-        return live_line(self._moment(), ended=self._ended)
+        return live_line(self._snapshot(), ended=self._ended)
 
 
 class PlainLines:
-    """A line whenever something changed, at most one each `PLAIN_PERIOD`, and one at the end."""
+    """Display in plain lines: one after each change, at most one per `PLAIN_PERIOD`, and one at the end."""
 
-    def __init__(self, moment: Callable[[], Moment], stream: TextIO, period: Seconds = PLAIN_PERIOD) -> None:
-        self._moment = moment
+    def __init__(self, snapshot: Callable[[], Snapshot], stream: TextIO, period: Seconds = PLAIN_PERIOD) -> None:
+        self._snapshot = snapshot
         self._stream = stream
         self._period = period
-        self._told = ""
+        self._printed = ""
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell_changes, name="cnflow-progress", daemon=True)
+        self._thread = threading.Thread(target=self._print_changes, name="cnflow-progress", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -126,14 +134,14 @@ class PlainLines:
             return
         self._ended.set()
         self._thread.join()
-        self._print(plain_line(self._moment(), ended=True))
+        self._print(plain_line(self._snapshot(), ended=True))
 
-    def _tell_changes(self) -> None:
+    def _print_changes(self) -> None:
         while not self._ended.wait(self._period):
-            moment = self._moment()
-            if (changed := news(moment)) != self._told:
-                self._told = changed
-                self._print(plain_line(moment))
+            snapshot = self._snapshot()
+            if (text := state_text(snapshot)) != self._printed:
+                self._printed = text
+                self._print(plain_line(snapshot))
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)

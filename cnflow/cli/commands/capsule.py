@@ -1,4 +1,4 @@
-"""``cnflow capsule``: the manager and worker code that travels into a container."""
+"""``cnflow capsule``: writes the code of manager and worker for an image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,12 @@ import typer
 
 from cnflow.errors import ConfigurationError
 
-capsule = typer.Typer(help="Handle the capsule that carries cnflow's worker code into an image.", no_args_is_help=True)
+capsule = typer.Typer(help="Handle the capsule with cnflow's worker code for an image.", no_args_is_help=True)
 
 
 @capsule.callback()
 def _capsule() -> None:
-    """Keep ``unpack`` a word of its own: typer folds a group of one command into that command."""
+    """Keep ``unpack`` a subcommand: typer merges a group with one command into that command."""
 
 
 @capsule.command()
@@ -21,10 +21,11 @@ def unpack(
         str, typer.Argument(metavar="IMAGE", help="Image whose Python, architecture and C library decide its content.")
     ],
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", file_okay=False, help="Folder to unpack it into; made if it is not there.")
+        Path,
+        typer.Argument(metavar="DIR", file_okay=False, help="Folder to write it to; created if missing."),
     ],
 ) -> None:
-    """Write the capsule for IMAGE into DIR, for an image that is to hold it from the start."""
+    """Write the capsule for IMAGE to DIR, to build it into an image."""
     from cnflow.cli.engine import unpack_capsule  # noqa: PLC0415 - start-up stays fast
 
     try:

@@ -1,4 +1,4 @@
-"""``cnflow explain``: why a task of a run that goes on has no result yet."""
+"""``cnflow explain``: shows why a task of a running run has no result yet."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,20 +8,18 @@ import typer
 RunFolder = Annotated[
     Path,
     typer.Option(
-        "--run", metavar="DIR", help="Folder of the run, or of runs, of which the newest that goes on counts."
+        "--run", metavar="DIR", help="Folder of the run, or a folder of runs, of which the newest running one is used."
     ),
 ]
 
 
 def explain(
-    task: Annotated[
-        int, typer.Argument(metavar="TASK", help="Number of the task, as messages and logs tell it.", min=0)
-    ],
+    task: Annotated[int, typer.Argument(metavar="TASK", help="Number of the task, as in messages and logs.", min=0)],
     *,
     run: RunFolder = Path("runinfo"),
 ) -> None:
-    """Say what a task waits for: another task, a worker, a block and what its provider says, a thread."""
-    from cnflow.cli.control_client import asked  # noqa: PLC0415 - start-up stays fast
+    """Show what a task waits for: another task, a worker, a block with its provider's message, a thread."""
+    from cnflow.cli.control_client import ask_run  # noqa: PLC0415 - start-up stays fast
 
-    for line in asked(run, {"ask": "explain", "task": task})["lines"]:
+    for line in ask_run(run, {"ask": "explain", "task": task})["lines"]:
         typer.echo(line)

@@ -1,4 +1,4 @@
-"""``cnflow perf``: how many tasks per second a configuration does."""
+"""``cnflow perf``: measures the tasks per second of a configuration."""
 
 import sys
 from collections.abc import Callable
@@ -8,21 +8,21 @@ from typing import Annotated, TypeVar
 import typer
 
 from cnflow import __version__
-from cnflow.cli.perf_batches import Load, measure, mode_of, refuse_resources
+from cnflow.cli.perf_batches import Load, measure, parse_mode, refuse_resources
 
 T = TypeVar("T")
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer hands an option's value on by position
-    if asked:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer passes the value by position
+    if requested:
         typer.echo(f"cnflow perf from cnflow {__version__}")
         raise typer.Exit
 
 
-def _told(option: str, read: Callable[[str], T], text: str) -> T:
-    """What *text* says; what it cannot say is a mistake in *option*."""
+def _parse_option(option: str, parse: Callable[[str], T], text: str) -> T:
+    """Parse *text*; a ValueError becomes a usage error of *option*."""
     try:
-        return read(text)
+        return parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=f"'{option}'") from error
 
@@ -38,16 +38,18 @@ def perf(  # noqa: PLR0913 - typer makes an option of each
         ),
     ],
     time: Annotated[
-        float, typer.Option("--time", metavar="SECONDS", help="How long the longest batch is to take.", min=0.0)
+        float, typer.Option("--time", metavar="SECONDS", help="Time that the longest batch should take.", min=0.0)
     ] = 120.0,
     iterate: Annotated[
         str,
         typer.Option(
-            "--iterate", metavar="MODE", help="estimate, exponential, or the numbers of tasks, such as 10,100,1000."
+            "--iterate",
+            metavar="MODE",
+            help="estimate, exponential, or numbers of tasks, such as 10,100,1000.",
         ),
     ] = "estimate",
     resources: Annotated[
-        str, typer.Option("--resources", metavar="DICT", help="What a task asks for; only {} so far.")
+        str, typer.Option("--resources", metavar="DICT", help="Resources of each task; only {} is possible so far.")
     ] = "{}",
     argsize: Annotated[int, typer.Option("--argsize", metavar="BYTES", help="Size of each argument.", min=0)] = 0,
     resultsize: Annotated[int, typer.Option("--resultsize", metavar="BYTES", help="Size of each result.", min=0)] = 0,
@@ -58,18 +60,18 @@ def perf(  # noqa: PLR0913 - typer makes an option of each
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Run batches of tasks that do nothing through a configuration, and print how many a second it does.
+    """Run batches of empty tasks with a configuration, and print the tasks per second.
 
-    The first batch holds the start of the workers, too.
+    The first batch includes the start of the workers.
     """
     from cnflow.config import load_config  # noqa: PLC0415 - start-up stays fast
 
     del version
-    mode = _told("--iterate", mode_of, iterate)
-    _told("--resources", refuse_resources, resources)
+    mode = _parse_option("--iterate", parse_mode, iterate)
+    _parse_option("--resources", refuse_resources, resources)
     loaded = load_config(config)
     if sys.stderr.isatty() and not quiet:
         from cnflow.cli.watch import Watch  # noqa: PLC0415 - the same
 
-        Watch().every_run()
+        Watch().watch_runs()
     measure(loaded, mode, time, Load(argsize, resultsize, image), typer.echo)

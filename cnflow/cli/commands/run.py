@@ -1,4 +1,4 @@
-"""``cnflow run``: a script with a line that tells how its tasks are doing."""
+"""``cnflow run``: runs a script and shows the progress of its tasks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,13 @@ def run(
     *,
     parsl: Annotated[
         bool,
-        typer.Option("--parsl", help='Let "import parsl" in the script mean cnflow: runs a Parsl script as it is.'),
+        typer.Option("--parsl", help='Let "import parsl" in the script import cnflow: runs a Parsl script unchanged.'),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Run a Python script as "python SCRIPT ARGS" would, and tell on stderr how its tasks are doing.
+    """Run a Python script as "python SCRIPT ARGS" would, and show the progress of its tasks on stderr.
 
-    Options of cnflow come before SCRIPT; what comes after it is the script's. The exit code is the script's.
+    Options of cnflow come before SCRIPT; arguments after it belong to the script. The exit code is the script's.
     """
     from cnflow.cli.script import run_as_main  # noqa: PLC0415 - start-up stays fast
     from cnflow.cli.watch import Watch  # noqa: PLC0415 - the same
@@ -32,5 +32,5 @@ def run(
 
     watch = None if quiet else Watch()
     if watch:
-        watch.every_run()
+        watch.watch_runs()
     raise typer.Exit(run_as_main(script, args or [], before_traceback=watch.stop if watch else None))

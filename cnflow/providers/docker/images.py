@@ -16,12 +16,12 @@ import docker.errors
 
 from cnflow.capsule import (
     Probe,
+    capsule_folder,
     default_cache_dir,
     kind_of,
     no_python,
     parse_probe,
     tag_of,
-    unpacked,
 )
 from cnflow.errors import ImageNotFoundError
 from cnflow.providers.docker.client import answering, connect, create, discard, rejecting, removed_on_failure, words
@@ -75,7 +75,7 @@ def unpack_capsule(image: str, directory: Path, settings: DockerProvider) -> Non
         found = find(client, image, settings)
     finally:
         client.close()
-    shutil.copytree(unpacked(found.kind), directory, dirs_exist_ok=True)
+    shutil.copytree(capsule_folder(found.kind), directory, dirs_exist_ok=True)
 
 
 def _resolve(client: docker.DockerClient, image: str, settings: DockerProvider) -> str:

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.capsule import PROBE_OPTIONS, Probe, driver_root, kind_of, no_python, parse_probe, unpacked
+from cnflow.capsule import PROBE_OPTIONS, Probe, capsule_folder, driver_root, kind_of, no_python, parse_probe
 from cnflow.errors import BlockRejectedError
 from cnflow.ids import NativeId
 from cnflow.libraries import holds_libraries
@@ -147,7 +147,7 @@ class LocalBackend:
         if python is None:
             return [sys.executable, _entry(self._root or driver_root())]
         kind = kind_of(_probe(python), f"the interpreter {python}")
-        return [python, "-I", _entry(self._root or unpacked(kind, self._cache_dir))]
+        return [python, "-I", _entry(self._root or capsule_folder(kind, self._cache_dir))]
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **self._settings.environment}

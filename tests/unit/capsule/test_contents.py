@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from cnflow.capsule import TRAVELS, Kind, driver_root
-from cnflow.capsule.contents import capsule_tag, digest, is_kept, packages_tag, requirements, travelling_files
+from cnflow.capsule import CAPSULE_PARTS, Kind, driver_root
+from cnflow.capsule.contents import capsule_files, capsule_tag, digest, is_kept, packages_tag, requirements
 
 KIND = Kind("3.9", "x86_64", "glibc")
 
 
-def test_what_travels_is_there_and_nothing_of_the_driver_is():
-    names = [name for name, _ in travelling_files(driver_root())]
+def test_capsule_contains_its_parts_and_nothing_of_the_driver():
+    names = [name for name, _ in capsule_files(driver_root())]
     tops = {Path(name).parts[1] for name in names}
-    assert tops <= {Path(name).parts[0] for name in TRAVELS}
+    assert tops <= {Path(name).parts[0] for name in CAPSULE_PARTS}
     assert {"__init__.py", "errors", "model"} <= tops
     assert names == sorted(names)
 
@@ -29,11 +29,11 @@ def test_what_travels_is_there_and_nothing_of_the_driver_is():
         ("tests.py", True),
     ],
 )
-def test_only_what_runs_is_kept(name, kept):
+def test_only_files_needed_at_run_time_are_kept(name, kept):
     assert is_kept(name) is kept
 
 
-def test_the_tag_changes_with_the_code_the_kind_and_the_requirements():
+def test_capsule_tag_changes_with_code_kind_and_requirements():
     code = [("cnflow/ids.py", b"one")]
     tag = capsule_tag(KIND, requirements("3.1.2"), code)
     assert tag.startswith("cp39-x86_64-glibc-")
@@ -43,13 +43,13 @@ def test_the_tag_changes_with_the_code_the_kind_and_the_requirements():
     assert tag != capsule_tag(Kind("3.10", "x86_64", "glibc"), requirements("3.1.2"), code)
 
 
-def test_packages_are_shared_by_capsules_of_different_code():
+def test_capsules_of_different_code_share_their_packages():
     assert packages_tag(KIND, requirements("3.1.2")) == packages_tag(KIND, requirements("3.1.2"))
 
 
-def test_a_digest_tells_where_its_parts_end():
+def test_digest_depends_on_the_boundaries_of_parts():
     assert digest([b"ab", b"c"]) != digest([b"a", b"bc"])
 
 
-def test_cloudpickle_has_the_drivers_own_version():
+def test_cloudpickle_has_the_version_of_the_driver():
     assert "cloudpickle==3.1.2" in requirements("3.1.2")

@@ -1,5 +1,3 @@
-"""``cnflow run`` beside ``python``: each script is run by both, and what comes out is the same."""
-
 import subprocess
 import sys
 from textwrap import dedent
@@ -19,8 +17,8 @@ def script(tmp_path):
     return write
 
 
-def both_ways(script, *args):
-    """What `python` and what `cnflow run` made of *script*, from the folder above it."""
+def run_both_ways(script, *args):
+    """Run *script* with `python` and with `cnflow run`, from its parent folder."""
     ways = [sys.executable], [sys.executable, "-m", "cnflow.cli", "run", "--quiet"]
     folder = script.parents[1]
     command = ["scripts/script.py", *args]
@@ -48,21 +46,21 @@ def both_ways(script, *args):
         ("# -*- coding: latin-1 -*-\nprint('plain')", 0),
     ],
 )
-def test_a_script_does_what_it_does_under_python(script, text, code):
-    under_python, under_cnflow = both_ways(script(text), "--own", "-x", "--quiet", "--help")
+def test_script_behaves_as_under_python(script, text, code):
+    under_python, under_cnflow = run_both_ways(script(text), "--own", "-x", "--quiet", "--help")
     assert under_python.returncode == code
     assert under_cnflow.returncode == code
     assert under_cnflow.stdout == under_python.stdout
     assert under_cnflow.stderr == under_python.stderr
 
 
-def test_an_interrupted_script_exits_as_a_shell_would_say(script):
-    _, under_cnflow = both_ways(script("raise KeyboardInterrupt"))
+def test_interrupted_script_has_the_exit_code_of_a_shell(script):
+    _, under_cnflow = run_both_ways(script("raise KeyboardInterrupt"))
     assert under_cnflow.returncode == 130
     assert "cnflow/cli" not in under_cnflow.stderr
 
 
-def test_a_function_of_the_script_is_pickled_by_value(script):
+def test_function_of_the_script_is_pickled_by_value(script):
     path = script(
         """
         import cloudpickle, subprocess, sys
@@ -75,5 +73,5 @@ def test_a_function_of_the_script_is_pickled_by_value(script):
         subprocess.run([sys.executable, "-c", read], input=cloudpickle.dumps(double), check=True)
         """,
     )
-    for done in both_ways(path):
+    for done in run_both_ways(path):
         assert done.stdout == "42\n", done.stderr

@@ -1,13 +1,13 @@
 import io
 import threading
 
-from cnflow.cli.progress import Moment
+from cnflow.cli.progress import Snapshot
 from cnflow.cli.watch import PlainLines, Watch
 from cnflow.model.task import TaskState
 
 
 class FakeRun:
-    """A run that does what it is told, and remembers who wants to know of its end."""
+    """Run with a settable number of finished tasks, which keeps its cleanup callbacks."""
 
     def __init__(self):
         self.done = 0
@@ -24,7 +24,7 @@ class FakeRun:
 
 
 class Lines(io.StringIO):
-    """A stream that tells when a line was written."""
+    """Stream with an event that is set after each flush."""
 
     def __init__(self):
         super().__init__()
@@ -34,13 +34,13 @@ class Lines(io.StringIO):
         self.written.set()
 
 
-def moment(done):
-    return Moment({TaskState.DONE: done}, [], 1.0)
+def snapshot(done):
+    return Snapshot({TaskState.DONE: done}, [], 1.0)
 
 
-def test_a_plain_line_is_printed_when_something_changed_and_once_more_at_the_end():
+def test_plain_line_is_printed_after_a_change_and_at_the_end():
     stream = Lines()
-    lines = PlainLines(lambda: moment(3), stream, period=0.001)
+    lines = PlainLines(lambda: snapshot(3), stream, period=0.001)
     assert stream.written.wait(10)
     lines.stop()
     lines.stop()
@@ -48,17 +48,17 @@ def test_a_plain_line_is_printed_when_something_changed_and_once_more_at_the_end
     assert printed == ["cnflow: 1 s | tasks: 3 done | blocks: 0 | workers: 0", "cnflow: 1 s | tasks: 3 done"]
 
 
-def test_a_run_that_ends_before_the_first_period_still_gets_its_last_line():
+def test_run_shorter_than_the_period_has_its_last_line():
     stream = Lines()
-    PlainLines(lambda: moment(7), stream, period=3600).stop()
+    PlainLines(lambda: snapshot(7), stream, period=3600).stop()
     assert stream.getvalue() == "cnflow: 1 s | tasks: 7 done\n"
 
 
-def test_the_display_ends_with_its_run_and_another_run_gets_its_own(capsys):
+def test_each_run_has_its_own_display(capsys):
     watch = Watch()
     for done in (1, 2):
         run = FakeRun()
-        watch.begin(run)
+        watch.on_load(run)
         run.done = done
         for callback in run.callbacks:
             callback()
@@ -66,9 +66,9 @@ def test_the_display_ends_with_its_run_and_another_run_gets_its_own(capsys):
     assert capsys.readouterr().err.splitlines() == ["cnflow: 0 s | tasks: 1 done", "cnflow: 0 s | tasks: 2 done"]
 
 
-def test_nothing_is_left_running_after_the_end(capsys):
+def test_no_thread_is_left_after_stop(capsys):
     watch = Watch()
-    watch.begin(FakeRun())
+    watch.on_load(FakeRun())
     watch.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "cnflow-progress"]
     assert capsys.readouterr().out == ""

@@ -6,7 +6,7 @@ import pytest
 from cnflow.cli.dependencies import Installed, Requirement, parse_requirement, requirements_by_extra
 
 
-def test_every_line_of_our_own_metadata_is_understood():
+def test_all_lines_of_cnflows_metadata_are_parsed():
     for line in metadata.requires("cnflow") or []:
         assert parse_requirement(line).name in line
 
@@ -20,16 +20,16 @@ def test_every_line_of_our_own_metadata_is_understood():
         ('a; python_version < "3.11" and extra == "x"', Requirement("a", "", extra="x", before="3.11")),
     ],
 )
-def test_a_line_is_taken_apart(line, requirement):
+def test_requirement_is_parsed(line, requirement):
     assert parse_requirement(line) == requirement
 
 
-def test_a_line_that_is_not_understood_is_not_passed_over():
-    with pytest.raises(ValueError, match="unknown way: 'zmq @ git"):
+def test_unknown_form_of_a_requirement_is_an_error():
+    with pytest.raises(ValueError, match="cannot parse a dependency in its own metadata: 'zmq @ git"):
         parse_requirement("zmq @ git+ssh://somewhere")
 
 
-def test_what_only_builders_need_and_what_another_python_needs_is_left_out():
+def test_development_extras_and_requirements_of_other_pythons_are_left_out():
     lines = [
         "a>=1",
         "b>=1; extra == 'dev'",
@@ -41,13 +41,13 @@ def test_what_only_builders_need_and_what_another_python_needs_is_left_out():
     assert {extra: [r.name for r in those] for extra, those in found.items()} == {"": ["a"], "yaml": ["c"]}
 
 
-def test_a_requirement_of_this_python_counts():
+def test_requirement_of_this_python_applies():
     newer = f"{sys.version_info.major}.{sys.version_info.minor + 1}"
     assert parse_requirement(f"a; python_version < '{newer}'").applies_here
 
 
 @pytest.mark.parametrize(
-    ("version", "will_do"), [("", False), ("7.0.9", False), ("7.1", True), ("7.10.0", True), ("8.0rc1", True)]
+    ("version", "is_sufficient"), [("", False), ("7.0.9", False), ("7.1", True), ("7.10.0", True), ("8.0rc1", True)]
 )
-def test_a_version_is_compared_as_numbers(version, will_do):
-    assert Installed(Requirement("docker", "7.1", extra="", before=""), version).will_do is will_do
+def test_versions_are_compared_as_numbers(version, is_sufficient):
+    assert Installed(Requirement("docker", "7.1", extra="", before=""), version).is_sufficient is is_sufficient

@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.cli.control_client import aligned, blocks_table
+from cnflow.cli.control_client import align_columns, blocks_table
 
 BLOCK = {
     "executor": "htex",
@@ -15,7 +15,7 @@ BLOCK = {
 }
 
 
-def test_blocks_are_a_table_whose_columns_are_aligned():
+def test_blocks_table_has_aligned_columns():
     pending = {
         **BLOCK,
         "block": "1",
@@ -32,10 +32,10 @@ def test_blocks_are_a_table_whose_columns_are_aligned():
     ]
 
 
-def test_no_block_is_a_sentence():
-    assert blocks_table([]) == "No blocks: this run has none now."
+def test_blocks_table_without_blocks_is_a_sentence():
+    assert blocks_table([]) == "This run has no blocks now."
 
 
 @pytest.mark.parametrize("right", [set(), {0}])
-def test_a_line_has_no_blanks_at_its_end(right):
-    assert not any(line.endswith(" ") for line in aligned([("a", "bbb"), ("ccc", "d")], right).splitlines())
+def test_lines_have_no_trailing_blanks(right):
+    assert not any(line.endswith(" ") for line in align_columns([("a", "bbb"), ("ccc", "d")], right).splitlines())
