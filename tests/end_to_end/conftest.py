@@ -1,4 +1,4 @@
-"""Servers of this machine that files are fetched from."""
+"""HTTP and FTP servers on this machine, from which tests download files."""
 
 import base64
 import http.server
@@ -9,15 +9,15 @@ import pytest
 
 
 class Web:
-    """An HTTP server: what it holds, and what it was asked for."""
+    """HTTP server with settable content; records its requests."""
 
     def __init__(self):
         self.files = {}
-        """Path -> content."""
+        """Content by path."""
         self.troubles = {}
-        """Path -> answers that come before the content: a status, or "short" for half of it."""
+        """Replies that precede the content, by path: a status, or "short" for half of the content."""
         self.passwords = {}
-        """Path -> ``user:password`` without which there is nothing."""
+        """``user:password`` that a request needs, by path."""
         self.asked = []
         self.url = ""
 
@@ -63,19 +63,19 @@ def web():
 
 
 class Ftp:
-    """An FTP server: its folder, and the two ways in."""
+    """FTP server: its folder, its anonymous and its password URL."""
 
     def __init__(self, folder, port):
         self.folder = folder
         self.anonymous = f"ftp://127.0.0.1:{port}"
-        self.known = f"ftp://ann:p%40ss@127.0.0.1:{port}"
+        self.with_password = f"ftp://ann:p%40ss@127.0.0.1:{port}"
         self.port = port
 
 
 @pytest.fixture
 def ftp(tmp_path):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it still asks for asyncore
+        warnings.simplefilter("ignore")  # it imports the deprecated asyncore
         from pyftpdlib.authorizers import DummyAuthorizer
         from pyftpdlib.handlers import FTPHandler
         from pyftpdlib.servers import FTPServer

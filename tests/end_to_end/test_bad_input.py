@@ -1,4 +1,4 @@
-"""Bad input: a clear error, and nothing else is lost."""
+"""Bad input fails its task or call with a clear error, and nothing else."""
 
 import linecache
 import os
@@ -42,8 +42,8 @@ def processes(tmp_path):
 
 
 @pytest.mark.usefixtures("processes")
-class TestTasksThatFail:
-    def test_the_users_traceback_comes_first_and_without_our_frames(self):
+class TestFailingTask:
+    def test_traceback_begins_with_the_users_frames_and_has_none_of_cnflow(self):
         @python_app
         def divide(a, b):
             return a / b
@@ -73,7 +73,7 @@ class TestTasksThatFail:
         shown = str(error.__cause__)
         assert f'File "{helper_that_divides.__file__}", line 2, in divide\n    return [a / x for x in [b]]\n' in shown
 
-    def test_sys_exit_fails_that_task_alone_with_its_code_and_last_words(self):
+    def test_sys_exit_fails_its_task_alone_with_exit_code_and_last_lines(self):
         @python_app
         def leave():
             import sys
@@ -87,7 +87,7 @@ class TestTasksThatFail:
         assert "goodbye" in str(error)
         assert "Task 0 (leave)" in str(error)
 
-    def test_a_crash_fails_that_task_alone_with_its_signal_and_last_words(self):
+    def test_crash_fails_its_task_alone_with_signal_and_last_lines(self):
         @python_app
         def crash():
             import os
@@ -106,12 +106,12 @@ class TestTasksThatFail:
         assert "about to crash" in str(error)
         assert [f.result(30) for f in others + more] == list(range(50)) * 2
 
-    def test_an_argument_that_cannot_be_pickled_is_named_with_the_part_of_it(self):
+    def test_argument_that_cannot_be_pickled_is_named_with_its_part(self):
         error = add({"model": [threading.Lock()]}, b=1).exception(30)
         assert isinstance(error, SerializationError)
         assert "Argument \"a['model'][0]\" of Task 0 (add)" in str(error)
 
-    def test_a_function_that_cannot_be_pickled_is_named(self):
+    def test_function_that_cannot_be_pickled_is_named(self):
         lock = threading.Lock()
 
         @python_app
@@ -122,7 +122,7 @@ class TestTasksThatFail:
         assert isinstance(error, SerializationError)
         assert "The function of Task 0 (holds)" in str(error)
 
-    def test_a_result_that_cannot_be_pickled_is_named(self):
+    def test_result_that_cannot_be_pickled_is_named(self):
         @python_app
         def lock():
             import threading
@@ -133,7 +133,7 @@ class TestTasksThatFail:
         assert isinstance(error, SerializationError)
         assert "Task 0 (lock) ran, but its result cannot be pickled: lock" in str(error)
 
-    def test_an_exception_that_only_exists_there_comes_as_text(self):
+    def test_exception_that_cannot_be_unpickled_arrives_as_text(self):
         @python_app
         def fails():
             class PickyError(Exception):
@@ -146,7 +146,7 @@ class TestTasksThatFail:
         assert isinstance(error, RemoteError)
         assert "PickyError: a b" in str(error)
 
-    def test_a_module_that_is_missing_there_is_the_tasks_own_error(self):
+    def test_module_missing_on_the_worker_fails_its_task_alone(self):
         @python_app
         def imports():
             import no_such_module_anywhere
@@ -155,10 +155,10 @@ class TestTasksThatFail:
 
         assert isinstance(imports().exception(30), ModuleNotFoundError)
 
-    def test_wrong_arguments_are_the_tasks_own_error(self):
+    def test_wrong_arguments_fail_their_task_alone(self):
         assert isinstance(add(1, 2, 3).exception(30), TypeError)
 
-    def test_a_bash_app_that_returns_no_string_says_so(self):
+    def test_bash_app_that_returns_no_string_fails_with_advice(self):
         @bash_app
         def nothing():
             pass
@@ -168,8 +168,8 @@ class TestTasksThatFail:
         assert "returned None" in str(error)
 
 
-class TestCallsThatCannotBe:
-    def test_an_unknown_executor_is_refused_with_the_nearest(self, tmp_path):
+class TestRefusedCall:
+    def test_unknown_executor_is_refused_with_the_nearest(self, tmp_path):
         app = python_app(executors=["thredas"])(lambda: 1)
         with (
             cnflow.load(Config(run_dir=str(tmp_path))),
@@ -177,13 +177,13 @@ class TestCallsThatCannotBe:
         ):
             app()
 
-    def test_an_unknown_option_is_refused_with_the_nearest(self):
+    def test_unknown_option_is_refused_with_the_nearest(self):
         with pytest.raises(ConfigurationError, match=r"no option 'imge'\. Did you mean 'image'"):
             python_app(imge="x")
         with pytest.raises(ConfigurationError, match=r"no option 'max_worker'\. Did you mean 'max_workers'"):
             HighThroughputExecutor(max_worker=1)
 
-    def test_options_of_the_wrong_type_say_what_they_must_be(self):
+    def test_option_of_the_wrong_type_is_refused_with_the_type_it_must_have(self):
         with pytest.raises(ConfigurationError, match=r"executors=...\) must be a label or a list of labels, not \[5\]"):
             python_app(executors=[5])
         with pytest.raises(ConfigurationError, match=r"image=...\) must be the name of an image, not 5"):
@@ -196,38 +196,38 @@ class TestCallsThatCannotBe:
         with pytest.raises(ConfigurationError, match=r"provider=DockerProvider\(\); 'docker' only names one"):
             HighThroughputExecutor(provider="docker")
 
-    def test_a_run_dir_that_is_a_file_is_named(self, tmp_path):
+    def test_run_dir_that_is_a_file_is_refused_by_name(self, tmp_path):
         (tmp_path / "taken").write_text("")
         with pytest.raises(ConfigurationError, match=r"run_dir='.*taken' cannot be used"):
             cnflow.load(Config(run_dir=str(tmp_path / "taken")))
 
-    def test_loading_twice_says_how_to_end_the_first(self, tmp_path):
+    def test_second_load_is_refused_with_the_way_to_end_the_first(self, tmp_path):
         with cnflow.load(Config(run_dir=str(tmp_path))), pytest.raises(AlreadyLoadedError, match="End it first"):
             cnflow.load()
 
-    def test_a_call_without_load_says_so(self):
+    def test_call_without_load_is_refused(self):
         with pytest.raises(NoDataFlowKernelError, match=r"add\(\) needs a loaded configuration"):
             add(1)
         with pytest.raises(NoDataFlowKernelError):
             cnflow.dfk()
 
-    def test_a_config_of_the_wrong_type_says_how_to_make_one(self):
+    def test_config_of_the_wrong_type_is_refused_with_the_way_to_make_one(self):
         with pytest.raises(ConfigurationError, match="takes a Config, not dict"):
             cnflow.load({"executors": []})
 
-    def test_an_image_on_plain_processes_says_what_to_use(self, tmp_path):
+    def test_image_on_plain_processes_is_refused_with_the_provider_to_use(self, tmp_path):
         config = Config(executors=[HighThroughputExecutor(image="app1:0.1")], run_dir=str(tmp_path))
         with cnflow.load(config):
             error = add(1).exception(30)
         assert isinstance(error, BlockRejectedError)
         assert "DockerProvider" in str(error)
 
-    def test_two_executors_with_one_label_are_refused(self):
+    def test_executors_with_the_same_label_are_refused(self):
         with pytest.raises(ConfigurationError, match="labelled 'threads'"):
             Config(executors=[ThreadPoolExecutor(), ThreadPoolExecutor()])
 
 
-def test_a_provider_that_cannot_start_a_block_is_quoted(tmp_path):
+def test_error_quotes_the_provider_that_cannot_start_a_block(tmp_path):
     provider = LocalProvider(python="/no/such/python")
     config = Config(executors=[HighThroughputExecutor(provider=provider)], run_dir=str(tmp_path))
     with cnflow.load(config):
@@ -272,7 +272,7 @@ def is_running(pid):
         return False
 
 
-def test_a_killed_driver_leaves_no_process(tmp_path):
+def test_killed_driver_leaves_no_process(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(NAPPING_DRIVER)
     driver = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, cwd=tmp_path)

@@ -46,7 +46,7 @@ def run(calls, folder, **settings):
         return calls.texts_of(calls.submit_all(folder)), list(calls.RAN)
 
 
-def test_a_checkpoint_of_0_1_holds_the_results_of_all_calls(checkpoint, calls, tmp_path):
+def test_checkpoint_of_0_1_holds_the_results_of_all_calls(checkpoint, calls, tmp_path):
     loaded, ran = run(calls, tmp_path / "loaded", checkpoint_files=[checkpoint])
     assert ran == []
     fresh, ran = run(calls, tmp_path / "fresh")

@@ -38,7 +38,7 @@ def add_both(a, b):
     return a + b
 
 
-def test_a_join_app_may_call_itself():
+def test_join_app_may_call_itself():
     assert fibonacci(7).result(60) == 13
 
 
@@ -47,11 +47,11 @@ def countdown(n):
     return countdown(n - 1) if n else add(42)
 
 
-def test_a_join_app_may_call_itself_deeper_than_python_can():
+def test_join_app_may_call_itself_deeper_than_pythons_recursion_limit():
     assert countdown(300).result(60) == 42
 
 
-def test_a_join_app_waits_for_its_arguments_and_others_wait_for_it():
+def test_join_app_waits_for_its_arguments_and_its_dependents_wait_for_it():
     @join_app
     def spread(count):
         return [add(n) for n in range(count)]
@@ -63,7 +63,7 @@ def test_a_join_app_waits_for_its_arguments_and_others_wait_for_it():
     assert total(spread(add(2, b=3))).result(60) == 10
 
 
-def test_a_failure_inside_names_the_inner_task():
+def test_failure_inside_a_join_app_names_the_inner_task():
     @join_app
     def broken():
         return [add(1), divide(1, 0)]
@@ -95,7 +95,7 @@ def test_app_futures_can_be_awaited():
     assert asyncio.run(main()) == [1, 2, 3, 4, 5]
 
 
-def test_a_waiting_task_is_cancelled(dfk):
+def test_waiting_task_is_cancelled(dfk):
     @python_app
     def nap():
         import time

@@ -15,16 +15,16 @@ from cnflow.providers import LocalProvider
 
 
 @pytest.fixture
-def prices():
-    """Of what the retry handler was asked for."""
+def failures():
+    """Errors that the retry handler was called with."""
     return []
 
 
 @pytest.fixture
-def run(tmp_path, prices):
+def run(tmp_path, failures):
     def load(walltime=None, **settings):
         def handler(error, record):
-            prices.append(error)
+            failures.append(error)
             return 1
 
         settings = {"max_workers": 2, "cores_per_worker": 0.1, "heartbeat_period": 0.5, **settings}
@@ -35,8 +35,8 @@ def run(tmp_path, prices):
 
 
 @python_app
-def noted(path, seconds, walltime=None):
-    """Which manager ran it; each run is written down as it begins."""
+def log_and_sleep(path, seconds, walltime=None):
+    """Return the id of the manager; each run is appended to the file at its begin."""
     import os
     import time
 
@@ -47,50 +47,50 @@ def noted(path, seconds, walltime=None):
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    path = tmp_path / "ledger"
+def run_log(tmp_path):
+    path = tmp_path / "run_log"
     path.touch()
 
-    class Ledger:
+    class RunLog:
         def runs(self, seconds):
             return path.read_text().split().count(str(seconds))
 
-        def app(self, seconds, **wishes):
-            return noted(str(path), seconds, **wishes)
+        def app(self, seconds, **options):
+            return log_and_sleep(str(path), seconds, **options)
 
-    return Ledger()
+    return RunLog()
 
 
-def test_a_signalled_manager_ends_the_short_and_hands_back_the_long(run, ledger, prices):
+def test_signalled_manager_finishes_short_tasks_and_returns_long_ones(run, run_log, failures):
     with run(grace_period=2, prefetch=3) as dfk:
-        first = ledger.app(0.01).result(60)
-        short, long, waiting = ledger.app(1.0), ledger.app(3.5), ledger.app(0.2)
-        while not (ledger.runs(1.0) and ledger.runs(3.5)):
+        first = run_log.app(0.01).result(60)
+        short, long, waiting = run_log.app(1.0), run_log.app(3.5), run_log.app(0.2)
+        while not (run_log.runs(1.0) and run_log.runs(3.5)):
             time.sleep(0.02)
         os.kill(first, signal.SIGTERM)
         assert short.result(60) == first
         assert long.result(60) == waiting.result(60) != first
-        assert (ledger.runs(1.0), ledger.runs(3.5), ledger.runs(0.2)) == (1, 2, 1)
+        assert (run_log.runs(1.0), run_log.runs(3.5), run_log.runs(0.2)) == (1, 2, 1)
         assert len(dfk.executors["htex"].connected_blocks()) == 2
-    assert prices == []
+    assert failures == []
 
 
-def test_whoever_signals_the_workers_too_costs_no_retry(run, ledger, prices, tmp_path):
-    """As a scheduler does that ends all processes of a job."""
+def test_signal_to_manager_and_workers_costs_no_retry(run, run_log, failures, tmp_path):
+    """A batch system signals all processes of a job."""
     with run(grace_period=2):
-        first = ledger.app(0.01).result(60)
-        long = ledger.app(1.3)
-        while not ledger.runs(1.3):
+        first = run_log.app(0.01).result(60)
+        long = run_log.app(1.3)
+        while not run_log.runs(1.3):
             time.sleep(0.02)
         listed = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         os.kill(first, signal.SIGTERM)
         for worker in map(int, listed):
             os.kill(worker, signal.SIGTERM)
         assert long.result(60) != first
-    assert prices == []
+    assert failures == []
 
 
-def test_a_worker_that_dies_by_itself_is_still_the_tasks_own_fault(run, prices):
+def test_worker_that_dies_by_itself_counts_as_the_tasks_failure(run, failures):
     @python_app
     def die():
         import os
@@ -102,36 +102,36 @@ def test_a_worker_that_dies_by_itself_is_still_the_tasks_own_fault(run, prices):
         die().result(60)
 
 
-def test_blocks_that_end_by_their_walltime_lose_nothing(run, ledger, prices):
+def test_no_task_is_lost_when_blocks_end_by_their_walltime(run, run_log, failures):
     with run(walltime="00:00:04", grace_period=1) as dfk:
-        futures = [ledger.app(0.4) for _ in range(30)]
+        futures = [run_log.app(0.4) for _ in range(30)]
         managers = {future.result(60) for future in futures}
-        assert ledger.runs(0.4) == 30
+        assert run_log.runs(0.4) == 30
         assert len(managers) == len(dfk.executors["htex"].connected_blocks()) >= 2
-    assert prices == []
+    assert failures == []
 
 
-def test_a_task_that_cannot_end_in_its_block_is_started_in_the_next(run, ledger, prices):
+def test_task_longer_than_the_rest_of_its_block_starts_in_the_next(run, run_log, failures):
     with run(walltime=5, grace_period=0.5):
-        first = ledger.app(2.5).result(60)
-        assert ledger.app(3.0, walltime=3.2).result(60) != first
-        assert ledger.runs(3.0) == 1
+        first = run_log.app(2.5).result(60)
+        assert run_log.app(3.0, walltime=3.2).result(60) != first
+        assert run_log.runs(3.0) == 1
         with pytest.raises(TaskDoesNotFitError, match=r"asks for walltime=60, which no node has"):
-            ledger.app(0.1, walltime=60).result(60)
-    assert prices == []
+            run_log.app(0.1, walltime=60).result(60)
+    assert failures == []
 
 
-def test_after_the_drain_period_a_manager_ends_what_it_has_and_leaves(run, ledger, prices):
+def test_manager_finishes_its_tasks_and_exits_after_the_drain_period(run, run_log, failures):
     with run(drain_period=2) as dfk:
         htex = dfk.executors["htex"]
-        first = ledger.app(0.01).result(60)
-        long = ledger.app(3.0)
+        first = run_log.app(0.01).result(60)
+        long = run_log.app(3.0)
         deadline = time.monotonic() + 20
         while not any(manager["draining"] for manager in htex.connected_managers()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        later = ledger.app(0.1)
+        later = run_log.app(0.1)
         assert not long.done()
         assert long.result(60) == first
         assert later.result(60) != first
-    assert prices == []
+    assert failures == []

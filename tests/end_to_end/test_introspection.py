@@ -1,4 +1,4 @@
-"""What a run tells of itself while it goes on: to its own script, and to `cnflow blocks` and `cnflow explain`."""
+"""Introspection of a live run, by its own script and by `cnflow blocks` and `cnflow explain`."""
 
 import json
 import platform
@@ -20,7 +20,7 @@ from cnflow.providers import LocalProvider
 
 @python_app(executors=["htex"])
 def hold(began, release):
-    """Runs from when it has made the one file until the other is there."""
+    """Make the file *began*, and return once the file *release* exists."""
     import os
     import time
     from pathlib import Path
@@ -32,7 +32,7 @@ def hold(began, release):
 
 
 @python_app(executors=["htex"])
-def after(*_):
+def wait_for_all(*_):
     return True
 
 
@@ -44,8 +44,8 @@ def wait_until(condition, seconds=30):
 
 
 @pytest.fixture
-def held(tmp_path):
-    """A run with one worker that has a task, which goes on until the test ends."""
+def busy_run(tmp_path):
+    """A run with one worker that is busy until the test ends."""
     runs = tmp_path / "runinfo"
     provider = LocalProvider(init_blocks=1, max_blocks=1)
     htex = HighThroughputExecutor(provider=provider, max_workers=1, prefetch=0)
@@ -69,8 +69,8 @@ def command(*args, cwd):
     return done.returncode, done.stdout.splitlines() or done.stderr.splitlines()
 
 
-def test_managers_are_told_by_the_references_names(held):
-    htex = held.executors["htex"]
+def test_connected_managers_have_parsls_field_names(busy_run):
+    htex = busy_run.executors["htex"]
     [manager] = htex.connected_managers()
     assert {name: manager[name] for name in ("block_id", "worker_count", "tasks", "idle_duration", "active")} == {
         "block_id": "0",
@@ -86,27 +86,27 @@ def test_managers_are_told_by_the_references_names(held):
     assert (htex.connected_blocks(), htex.connected_workers, htex.outstanding()) == (["0"], 1, 1)
 
 
-def test_a_manager_on_hold_is_given_nothing_more(held, tmp_path):
-    htex = held.executors["htex"]
+def test_manager_on_hold_gets_no_more_tasks(busy_run, tmp_path):
+    htex = busy_run.executors["htex"]
     [manager] = htex.connected_managers()
     htex.hold_worker(manager["manager"])
-    waiting = after()
+    waiting = wait_for_all()
     (tmp_path / "release").touch()
     wait_until(lambda: htex.outstanding() == 1)
     [manager] = htex.connected_managers()
     assert (manager["active"], manager["tasks"]) == (False, 0)
-    assert "On hold: 1 manager." in held.explain(waiting.tid)
+    assert "On hold: 1 manager." in busy_run.explain(waiting.tid)
     assert not waiting.done()
-    held.cleanup()
+    busy_run.cleanup()
     assert htex.connected_managers() == []
 
 
-def test_a_manager_that_is_not_connected_cannot_be_held(held):
+def test_hold_of_an_unknown_manager_is_refused(busy_run):
     with pytest.raises(UnknownNameError, match="No manager is called 'abc'"):
-        held.executors["htex"].hold_worker("abc")
+        busy_run.executors["htex"].hold_worker("abc")
 
 
-def test_before_anything_is_connected_there_is_nothing_to_tell(tmp_path):
+def test_lists_are_empty_before_a_manager_connects(tmp_path):
     htex = HighThroughputExecutor(provider=LocalProvider(init_blocks=0))
     with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path))) as dfk:
         executor = dfk.executors["htex"]
@@ -114,8 +114,8 @@ def test_before_anything_is_connected_there_is_nothing_to_tell(tmp_path):
         assert executor.connected_workers == executor.outstanding() == 0
 
 
-def test_another_process_is_told_why_a_task_waits(held, tmp_path):
-    after(after())
+def test_explain_command_shows_why_a_task_waits(busy_run, tmp_path):
+    wait_for_all(wait_for_all())
     code, lines = command("explain", 0, cwd=tmp_path)
     assert code == 0
     assert re.fullmatch(r"Task 0 \(hold\) has run for \d+ s, in worker 0 of manager \w+ on (.*), block 0\.", lines[0])
@@ -123,16 +123,16 @@ def test_another_process_is_told_why_a_task_waits(held, tmp_path):
     assert command("explain", 2, cwd=tmp_path) == (
         0,
         [
-            "Task 2 (after) waits for 1 future that is not done:",
-            "  task 1 (after), launched",
-            "Task 1 (after) waits for a worker of executor 'htex'; it is the next.",
+            "Task 2 (wait_for_all) waits for 1 future that is not done:",
+            "  task 1 (wait_for_all), launched",
+            "Task 1 (wait_for_all) waits for a worker of executor 'htex'; it is the next.",
             "Connected: 1 worker of 1 manager, with 1 task.",
         ],
     )
 
 
-def test_another_process_is_told_the_blocks(held, tmp_path):
-    code, [head, row] = command("blocks", "--run", held.run_dir, cwd="/")
+def test_blocks_command_shows_the_blocks(busy_run, tmp_path):
+    code, [head, row] = command("blocks", "--run", busy_run.run_dir, cwd="/")
     assert code == 0
     assert " ".join(head.split()) == "executor block provider id state nodes workers tasks age last message"
     assert row.split()[:2] == ["htex", "0"]
@@ -142,14 +142,14 @@ def test_another_process_is_told_the_blocks(held, tmp_path):
     assert [(block["block"], block["tasks"]) for block in shown["blocks"]] == [("0", 1)]
 
 
-def test_a_run_in_a_folder_with_a_long_name_can_be_asked(tmp_path):
+def test_run_in_a_folder_with_a_long_name_answers(tmp_path):
     runs = tmp_path / ("long" * 30) / ("longer" * 20)
     with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(runs))) as dfk:
         assert control_socket.ask(control_socket.going_on(runs), {"ask": "blocks"}) == {"blocks": []}
         assert control_socket.going_on(runs) == dfk.run_dir
 
 
-def test_a_question_that_nobody_knows_is_answered_with_those_that_are_known(tmp_path):
+def test_unknown_query_is_answered_with_the_known_ones(tmp_path):
     with (
         cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk,
         pytest.raises(ConfigurationError, match="Known: blocks, explain"),
@@ -157,7 +157,7 @@ def test_a_question_that_nobody_knows_is_answered_with_those_that_are_known(tmp_
         control_socket.ask(dfk.run_dir, {"ask": "block"})
 
 
-def test_the_newest_run_that_goes_on_is_asked(tmp_path):
+def test_command_queries_the_newest_live_run(tmp_path):
     config = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))
     with cnflow.load(config):
         pass
@@ -166,12 +166,12 @@ def test_the_newest_run_that_goes_on_is_asked(tmp_path):
     with pytest.raises(ConfigurationError, match=r"The run in .*000 has ended"):
         control_socket.going_on(tmp_path / "000")
     with cnflow.load(config):
-        (tmp_path / "007").mkdir()  # ended, whatever it was
+        (tmp_path / "007").mkdir()  # a run that has ended
         assert control_socket.going_on(tmp_path).name == "001"
     assert not list(tmp_path.rglob(control_socket.FILE))
 
 
-def test_a_run_whose_driver_was_killed_has_ended(tmp_path):
+def test_run_of_a_killed_driver_counts_as_ended(tmp_path):
     script = (
         "import os, signal, cnflow; from cnflow import Config; from cnflow.executors import ThreadPoolExecutor\n"
         "cnflow.load(Config(executors=[ThreadPoolExecutor()], usage_tracking=0))\n"
@@ -183,7 +183,7 @@ def test_a_run_whose_driver_was_killed_has_ended(tmp_path):
     assert command("blocks", cwd=tmp_path) == (2, ["No run in runinfo goes on: the newest, runinfo/000, has ended."])
 
 
-def test_somebody_who_says_nothing_does_not_delay_the_end(tmp_path, monkeypatch):
+def test_silent_connection_does_not_delay_the_end_of_the_run(tmp_path, monkeypatch):
     with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))) as dfk:
         silent = socket.socket(socket.AF_UNIX)
         monkeypatch.chdir(dfk.run_dir)
@@ -192,6 +192,6 @@ def test_somebody_who_says_nothing_does_not_delay_the_end(tmp_path, monkeypatch)
         assert silent.recv(1) == b""
 
 
-def test_where_no_run_ever_was_says_how_to_name_one(tmp_path):
+def test_command_without_any_run_fails_with_the_option_that_names_one(tmp_path):
     code, [line] = command("explain", 3, cwd=tmp_path)
     assert (code, line) == (2, "There is no run in runinfo. Say --run DIR, with the folder of the run or of all runs.")

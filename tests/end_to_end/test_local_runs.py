@@ -33,7 +33,7 @@ def environment():
 
 
 @python_app
-def loaded_modules():
+def modules_in_worker():
     import sys
 
     return sorted(sys.modules)
@@ -71,8 +71,8 @@ def processes(tmp_path):
 
 
 @pytest.mark.usefixtures("dfk")
-class TestOnThreadsAndOnProcesses:
-    def test_a_call_gives_a_future_at_once_and_a_result_later(self):
+class TestThreadsAndProcesses:
+    def test_call_returns_a_future_whose_result_arrives(self):
         assert add(1, b=2).result(30) == 3
 
     def test_futures_as_positional_keyword_and_listed_arguments_make_a_graph(self):
@@ -80,11 +80,11 @@ class TestOnThreadsAndOnProcesses:
         three = add(one, b=two)
         assert total(inputs=[one, two, three]).result(30) == 6
 
-    def test_a_diamond_of_a_thousand_edges(self):
+    def test_diamond_of_a_thousand_edges_is_computed(self):
         start = add(1)
         assert total(inputs=[add(start, b=n) for n in range(1000)]).result(60) == sum(range(1, 1001))
 
-    def test_a_shell_command_runs_and_its_output_goes_where_it_was_told(self, tmp_path):
+    def test_stdout_of_a_shell_command_goes_to_its_file(self, tmp_path):
         out = tmp_path / "made" / "here" / "out.txt"
         assert shell("echo hello; echo again", stdout=str(out)).result(30) == 0
         assert out.read_text() == "hello\nagain\n"
@@ -97,19 +97,19 @@ class TestOnThreadsAndOnProcesses:
         shell("echo three", stdout=(str(out), "w")).result(30)
         assert out.read_text() == "three\n"
 
-    def test_a_command_that_fails_says_its_code_its_command_and_its_last_words(self):
+    def test_error_of_a_failed_command_has_exit_code_command_and_last_lines(self):
         error = shell("echo the reason >&2; exit 7").exception(30)
         assert isinstance(error, BashExitFailure)
         assert error.exitcode == 7
         assert "the reason" in str(error)
         assert "exit 7" in str(error)
 
-    def test_the_end_of_with_waits_for_all_tasks(self, dfk):
+    def test_end_of_with_waits_for_all_tasks(self, dfk):
         future = nap(0.3)
         dfk.wait_for_current_tasks()
         assert future.done()
 
-    def test_counts_are_right_at_the_end(self, dfk):
+    def test_task_counts_are_right_at_the_end(self, dfk):
         failing = shell("exit 1")
         add(failing)
         add(1)
@@ -119,7 +119,7 @@ class TestOnThreadsAndOnProcesses:
 
 
 @pytest.mark.usefixtures("processes")
-class TestOnProcesses:
+class TestProcesses:
     def test_workers_know_their_rank_count_pool_and_block(self):
         seen = environment().result(30)
         assert sorted(seen) == [
@@ -131,22 +131,22 @@ class TestOnProcesses:
         assert (seen["CNFLOW_WORKER_COUNT"], seen["CNFLOW_WORKER_BLOCK_ID"]) == ("2", "0")
         assert seen["CNFLOW_WORKER_RANK"] in {"0", "1"}
 
-    def test_a_worker_loads_nothing_of_ours_that_could_meet_the_users_packages(self):
-        loaded = set(loaded_modules().result(30))
+    def test_worker_loads_no_package_of_cnflow_that_could_conflict_with_the_users(self):
+        loaded = set(modules_in_worker().result(30))
         assert not loaded & {"zmq", "msgspec", "pydantic", "rich", "typer"}
 
     def test_large_values_come_back_whole(self):
         data = os.urandom(8_000_000)
         assert double(data).result(60) == data + data
 
-    def test_many_large_values_at_once(self):
+    def test_many_large_values_at_once_come_back_whole(self):
         values = [os.urandom(1_000_000) for _ in range(20)]
         assert [f.result(60) for f in [double(v) for v in values]] == [v + v for v in values]
 
-    def test_ten_thousand_tasks_come_back_each_once(self):
+    def test_ten_thousand_tasks_come_back_once_each(self):
         assert [f.result(60) for f in [add(n, b=1) for n in range(10_000)]] == list(range(1, 10_001))
 
-    def test_two_workers_run_two_tasks_at_the_same_time(self):
+    def test_two_workers_run_two_tasks_at_once(self):
         add(1).result(30)
         begin = time.monotonic()
         for future in [nap(1), nap(1)]:
@@ -166,7 +166,7 @@ class TestOnProcesses:
             thread.join()
         assert sorted(got) == sorted(list(range(200)) * 4)
 
-    def test_a_function_given_as_an_argument_travels_too(self):
+    def test_function_as_an_argument_is_sent_to_the_worker(self):
         @python_app
         def apply(function, value):
             return function(value)
@@ -174,7 +174,7 @@ class TestOnProcesses:
         assert apply(lambda x: x * 3, 4).result(30) == 12
 
 
-def test_a_graph_of_a_hundred_thousand_tasks(tmp_path):
+def test_graph_of_a_hundred_thousand_tasks_is_computed(tmp_path):
     with cnflow.load(Config(executors=[HighThroughputExecutor()], run_dir=str(tmp_path))):
         layer = [add(n) for n in range(50_000)]
         sums = [add(a, b=b) for a, b in zip(layer, layer[1:] + layer[:1], strict=True)]
@@ -190,13 +190,13 @@ def test_ten_slots_over_two_managers_run_ten_tasks_at_once(tmp_path):
             if dfk.executor_status()[0].workers == 10:
                 break
             nap(0.05).result(30)
-        [f.result(30) for f in [nap(0) for _ in range(200)]]  # tasks looked short until now
+        [f.result(30) for f in [nap(0) for _ in range(200)]]  # so that short tasks are expected
         begin = time.monotonic()
         [f.result(30) for f in [nap(1) for _ in range(10)]]
         assert time.monotonic() - begin < 1.9
 
 
-def test_one_config_is_loaded_twice(tmp_path):
+def test_config_can_be_loaded_twice(tmp_path):
     config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))
     for expected in ("000", "001"):
         with cnflow.load(config) as dfk:
@@ -204,7 +204,7 @@ def test_one_config_is_loaded_twice(tmp_path):
             assert dfk.run_dir.name == expected
 
 
-def test_a_run_leaves_no_process_thread_or_descriptor(tmp_path):
+def test_run_leaves_no_process_thread_or_descriptor(tmp_path):
     def now():
         threads = list(Path("/proc/self/task").iterdir())
         children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
@@ -221,7 +221,7 @@ def test_a_run_leaves_no_process_thread_or_descriptor(tmp_path):
     assert now() == before
 
 
-def test_an_exception_in_the_block_ends_the_run_at_once(tmp_path):
+def test_exception_in_the_with_block_ends_the_run_at_once(tmp_path):
     config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))
     begin = time.monotonic()
     running = []
@@ -238,7 +238,7 @@ def test_an_exception_in_the_block_ends_the_run_at_once(tmp_path):
     assert "the run was ended" in str(running[0].exception(0))
 
 
-def test_a_failing_dependency_names_its_root_through_processes(tmp_path):
+def test_dependency_error_names_its_root_cause_across_processes(tmp_path):
     with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))):
         error = add(add(shell("exit 3"))).exception(30)
     assert isinstance(error, DependencyError)
@@ -248,7 +248,7 @@ def test_a_failing_dependency_names_its_root_through_processes(tmp_path):
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 looks into the current folder first. Run 3.11.")
 @pytest.mark.parametrize("name", ["zmq", "msgspec", "logging", "cnflow"])
-def test_modules_of_the_current_folder_are_not_taken_for_cnflows_own(name, tmp_path, monkeypatch):
+def test_module_in_the_current_folder_does_not_shadow_cnflows_own(name, tmp_path, monkeypatch):
     (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
     with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir="runs")):

@@ -1,4 +1,4 @@
-"""`cnflow perf`, as a user calls it."""
+"""`cnflow perf` from the command line."""
 
 import os
 import pty
@@ -28,7 +28,7 @@ def perf(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "text"), [("c.toml", THREADS), ("c.toml", PROCESSES), ("c.py", FRESH)])
-def test_the_batches_that_were_asked_for_are_run_and_measured(perf, name, text):
+def test_requested_batches_are_run_and_measured(perf, name, text):
     done = perf(name, text, "--iterate", "3,20", "--argsize", "100", "--resultsize", "100")
     assert (done.returncode, done.stderr) == (0, "")
     assert BATCH.findall(done.stdout) == [("1", "3"), ("2", "20")]
@@ -40,20 +40,20 @@ def test_batches_grow_until_one_is_long_enough(perf):
     assert len(BATCH.findall(done.stdout)) >= 2
 
 
-def test_what_a_configuration_says_wrong_is_one_sentence(perf):
+def test_error_in_a_configuration_is_printed_as_one_sentence(perf):
     done = perf("c.toml", "retires = 1")
     assert done.returncode == 2
     assert done.stderr.startswith("c.toml: Config has no option 'retires'. Did you mean 'retries'?")
     assert "Traceback" not in done.stderr
 
 
-def test_on_a_terminal_the_tasks_of_a_batch_are_told_unless_quiet(tmp_path):
-    assert "tasks: " in seen_on_a_terminal(tmp_path)
-    assert "tasks: " not in seen_on_a_terminal(tmp_path, "--quiet")
+def test_progress_of_a_batch_is_shown_on_a_terminal_unless_quiet(tmp_path):
+    assert "tasks: " in terminal_output(tmp_path)
+    assert "tasks: " not in terminal_output(tmp_path, "--quiet")
 
 
-def seen_on_a_terminal(tmp_path, *options):
-    """What a terminal is sent on which only stderr goes."""
+def terminal_output(tmp_path, *options):
+    """Return the output on a terminal that only stderr is connected to."""
     (tmp_path / "c.toml").write_text(THREADS)
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "cnflow.cli", "perf", "--config", "c.toml", "--iterate", "5", *options]
@@ -63,15 +63,15 @@ def seen_on_a_terminal(tmp_path, *options):
     ) as process:
         os.close(terminal)
         said = b""
-        while chunk := read(master):
+        while chunk := read_terminal(master):
             said += chunk
     os.close(master)
     assert process.returncode == 0, said
     return said.decode()
 
 
-def read(terminal):
+def read_terminal(terminal):
     try:
         return os.read(terminal, 4096)
-    except OSError:  # Linux's way of saying that the other end is closed
+    except OSError:  # raised by Linux once the other end is closed
         return b""

@@ -74,7 +74,7 @@ def threads(tmp_path):
 
 
 class Numbers:
-    """Counts for ever, and tells how far."""
+    """Endless iterator that counts the numbers taken from it."""
 
     def __init__(self):
         self.given = 0
@@ -87,7 +87,7 @@ class Numbers:
         return self.given - 1
 
 
-def test_a_call_gives_its_result_or_its_exception(pool):
+def test_submit_gives_the_result_or_the_exception(pool):
     assert isinstance(pool, concurrent.futures.Executor)
     future = pool.submit(add, 1, b=2)
     assert isinstance(future, concurrent.futures.Future)
@@ -96,7 +96,7 @@ def test_a_call_gives_its_result_or_its_exception(pool):
         pool.submit(invert, 0).result(30)
 
 
-def test_lambdas_methods_partials_and_builtins_can_be_called(pool):
+def test_lambdas_methods_partials_and_builtins_can_be_submitted(pool):
     scale = Scale(2)
     assert pool.submit(lambda x: x + 1, 1).result(30) == 2
     assert pool.submit(scale.times, 3).result(30) == 6
@@ -106,11 +106,11 @@ def test_lambdas_methods_partials_and_builtins_can_be_called(pool):
     assert pool.submit(max, 3, 4).result(30) == 4
 
 
-def test_keywords_that_mean_something_to_apps_are_the_functions_own_here(pool):
+def test_special_keywords_are_ordinary_arguments_in_a_pool(pool):
     assert pool.submit(two, outputs=1, stdout=-1, walltime=0).result(30) == (1, -1, 0)
 
 
-def test_a_future_of_one_call_is_an_argument_of_another(pool):
+def test_future_is_an_argument_of_another_call(pool):
     assert pool.submit(add, pool.submit(add, 1, 2), b=pool.submit(add, 3, 4)).result(30) == 10
 
 
@@ -122,7 +122,7 @@ def test_wait_and_as_completed_work(pool):
     assert concurrent.futures.wait(futures, 30).not_done == set()
 
 
-def test_asyncio_runs_calls_in_it(pool):
+def test_asyncio_runs_calls_in_the_pool(pool):
     async def main():
         loop = asyncio.get_running_loop()
         called = [loop.run_in_executor(pool, add, number, 1) for number in range(20)]
@@ -153,20 +153,20 @@ def test_map_raises_where_the_failed_result_is_asked_for(pool, chunksize):
 
 
 @pytest.mark.parametrize("chunksize", [1, 5])
-def test_map_goes_through_an_endless_iterable_without_running_away(pool, chunksize):
+def test_map_of_an_endless_iterable_reads_only_a_buffer_ahead(pool, chunksize):
     numbers = Numbers()
     results = pool.map(add, numbers, chunksize=chunksize, buffersize=3)
     assert numbers.given == 3 * chunksize
     for expected in range(200):
         assert next(results) == expected
-        assert numbers.given == (expected // chunksize + 1 + 3) * chunksize  # those in hand, and three under way
+        assert numbers.given == (expected // chunksize + 1 + 3) * chunksize  # those returned, and three chunks ahead
     results.close()
     given = numbers.given
     pool.submit(add, 1).result(30)
     assert numbers.given == given
 
 
-def test_map_says_when_a_result_is_late(pool, tmp_path):
+def test_map_raises_timeout_error_for_a_late_result(pool, tmp_path):
     late = tmp_path / "late"
     results = pool.map(wait_for, [tmp_path, late], timeout=10)
     assert next(results) == tmp_path
@@ -185,7 +185,7 @@ def test_sizes_below_one_are_refused(threads, sizes, message):
         threads.map(add, [1], **sizes)
 
 
-def test_what_was_submitted_is_done_before_shutdown_returns(config):
+def test_shutdown_waits_for_submitted_calls(config):
     pool = PoolExecutor(config)
     futures = [pool.submit(nap, 0.05) for _ in range(8)]
     pool.shutdown()
@@ -197,7 +197,7 @@ def test_what_was_submitted_is_done_before_shutdown_returns(config):
         pool.map(add, [1])
 
 
-def test_shutdown_without_waiting_returns_at_once_and_the_calls_still_end(config, tmp_path):
+def test_shutdown_without_wait_returns_at_once_and_calls_still_end(config, tmp_path):
     pool = PoolExecutor(config)
     future = pool.submit(wait_for, tmp_path / "go")
     pool.shutdown(wait=False)
@@ -210,7 +210,7 @@ def test_shutdown_without_waiting_returns_at_once_and_the_calls_still_end(config
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("cnflow")] == []
 
 
-def test_shutdown_cancels_what_is_unfinished_when_asked_to(tmp_path):
+def test_shutdown_cancels_unfinished_calls_with_cancel_futures(tmp_path):
     pool = PoolExecutor(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path / "runs")))
     pool.submit(add, 1).result(30)
     futures = [pool.submit(nap, 60) for _ in range(5)]
@@ -220,7 +220,7 @@ def test_shutdown_cancels_what_is_unfinished_when_asked_to(tmp_path):
     assert all(future.cancelled() for future in futures)
 
 
-def test_a_block_that_raises_ends_what_is_unfinished(tmp_path):
+def test_exception_in_the_with_block_ends_unfinished_calls(tmp_path):
     config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path / "runs"))
     futures = []
     begin = time.monotonic()
@@ -238,7 +238,7 @@ def test_a_block_that_raises_ends_what_is_unfinished(tmp_path):
     assert futures[0].exception()
 
 
-def test_it_leaves_the_loaded_run_alone_and_stands_beside_others(tmp_path):
+def test_pool_is_independent_of_the_loaded_run_and_of_other_pools(tmp_path):
     config = Config(run_dir=str(tmp_path))
     with PoolExecutor(config) as one, PoolExecutor(config) as other:
         with pytest.raises(NoDataFlowKernelError):
@@ -251,7 +251,7 @@ def test_it_leaves_the_loaded_run_alone_and_stands_beside_others(tmp_path):
         assert one.submit(add, 3).result(30) == 3
 
 
-def test_no_process_is_left(tmp_path):
+def test_pool_leaves_no_process(tmp_path):
     config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))
     with PoolExecutor(config) as pool:
         worker = pool.submit(os.getpid).result(30)
@@ -276,7 +276,7 @@ pool.submit(write, sys.argv[2])
 """
 
 
-def test_at_the_end_of_the_interpreter_its_calls_are_waited_for(tmp_path):
+def test_interpreter_waits_for_calls_at_its_exit(tmp_path):
     script, written = tmp_path / "script.py", tmp_path / "written"
     script.write_text(SCRIPT)
     done = subprocess.run(
@@ -286,12 +286,12 @@ def test_at_the_end_of_the_interpreter_its_calls_are_waited_for(tmp_path):
     assert not Path(f"/proc/{written.read_text()}").exists()
 
 
-def test_a_dict_is_not_a_config():
+def test_dict_as_config_is_refused():
     with pytest.raises(ConfigurationError, match="PoolExecutor takes a Config, not dict"):
         PoolExecutor({"retries": 1})
 
 
-def test_an_executor_that_is_not_there_is_named_at_the_call(tmp_path):
+def test_unknown_executor_is_refused_at_the_call(tmp_path):
     with (
         PoolExecutor(Config(run_dir=str(tmp_path)), executors="htex") as pool,
         pytest.raises(ConfigurationError, match="htex"),

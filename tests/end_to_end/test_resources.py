@@ -1,4 +1,4 @@
-"""Tasks that say what they need, on real workers."""
+"""Tasks with `resources` on real workers."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ def run(tmp_path):
 
 @python_app
 def span(seconds):
-    """From when to when it ran, and what it saw."""
+    """Return start, end, and the accelerators of the task."""
     import os
     import time
 
@@ -32,20 +32,20 @@ def span(seconds):
     return begin, time.time(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
-def most_at_once(spans):
+def max_concurrency(spans):
     return max(sum(begin <= start < end for begin, end, _ in spans) for start, _, _ in spans)
 
 
-def test_tasks_take_the_cores_that_they_ask_for(run, monkeypatch):
+def test_tasks_take_the_cores_that_they_request(run, monkeypatch):
     monkeypatch.setenv("CNFLOW_CORES", "2")
     with run():
         big = [span(0.2, resources={"cores": 1}) for _ in range(4)]
-        assert most_at_once([future.result(60) for future in big]) == 2
+        assert max_concurrency([future.result(60) for future in big]) == 2
         whole = [span(0.05, resources={"cores": 2}) for _ in range(3)]
-        assert most_at_once([future.result(60) for future in whole]) == 1
+        assert max_concurrency([future.result(60) for future in whole]) == 1
 
 
-def test_each_task_sees_the_accelerators_that_it_asked_for_and_no_other_does(run):
+def test_each_task_sees_its_accelerators_alone(run):
     with run(available_accelerators=["a", "b", "c", "d"]):
         pairs = [span(0.2, resources={"gpus": 2}) for _ in range(4)]
         others = [span(0.05) for _ in range(8)]
@@ -63,7 +63,7 @@ def huge():
     return 1
 
 
-def test_a_task_that_fits_no_node_fails_and_tells_what_there_is(run):
+def test_task_that_fits_no_node_fails_with_the_sizes_of_the_nodes(run):
     with run():
         with pytest.raises(TaskDoesNotFitError, match=r"Task 0 \(huge\) asks for memory=4000 TB, which no") as caught:
             huge().result(60)
@@ -78,7 +78,7 @@ def note(number):
     return time.time(), number
 
 
-def test_lower_priority_goes_first(run):
+def test_task_of_lower_priority_number_runs_first(run):
     with run(max_workers=1, provider=LocalProvider(init_blocks=1)):
         gate = span(1.0)
         futures = [note(number, resources={"priority": -number % 7}) for number in range(20)]
@@ -112,7 +112,7 @@ def test_big_tasks_are_not_starved_by_a_stream_of_small_ones(run):
         assert all(future.exception() is None for future in done)
 
 
-def test_a_keyword_of_the_functions_own_is_left_to_it(run):
+def test_resources_is_an_argument_where_the_function_has_such_a_parameter(run):
     @python_app
     def count(resources):
         return len(resources)

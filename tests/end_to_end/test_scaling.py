@@ -1,4 +1,4 @@
-"""Blocks that follow the tasks, with real processes."""
+"""Scaling of blocks with the number of tasks, with real processes."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ def nap(seconds):
 
 @python_app
 def hold(began, release):
-    """Runs from when it has made the one file until the other is there."""
+    """Make the file *began*, and return once the file *release* exists."""
     import os
     import time
     from pathlib import Path
@@ -55,102 +55,102 @@ def wait_until(condition, seconds=30):
         time.sleep(0.02)
 
 
-def blocks_of(dfk):
+def block_count(dfk):
     return dfk.executor_status()[0].blocks
 
 
-def test_no_block_is_started_without_a_task_and_a_burst_starts_no_more_than_allowed(load):
+def test_blocks_start_with_the_first_task_and_stop_at_max_blocks(load):
     with load() as dfk:
-        time.sleep(0.5)  # there is no event to wait for: nothing is to happen
-        assert blocks_of(dfk) == 0
+        time.sleep(0.5)  # there is no event to wait for: no block may start
+        assert block_count(dfk) == 0
         futures = [nap(0.4) for _ in range(12)]
-        wait_until(lambda: blocks_of(dfk) == 3)
+        wait_until(lambda: block_count(dfk) == 3)
         assert {future.result(30) for future in futures} <= {"0", "1", "2"}
-        assert blocks_of(dfk) == 3
+        assert block_count(dfk) == 3
 
 
-def test_few_tasks_start_few_blocks_and_parallelism_zero_one(load):
+def test_parallelism_sets_the_blocks_for_few_tasks(load):
     with load(parallelism=0) as dfk:
         assert {future.result(30) for future in [nap(0.05) for _ in range(10)]} == {"0"}
-        assert blocks_of(dfk) == 1
+        assert block_count(dfk) == 1
 
 
-def test_idle_blocks_go_but_for_the_minimum_and_come_again_with_tasks(load):
+def test_idle_blocks_end_down_to_min_blocks_and_return_with_tasks(load):
     with load(max_idletime=0.5, min_blocks=1, init_blocks=1) as dfk:
         [future.result(30) for future in [nap(0.5) for _ in range(6)]]
-        assert blocks_of(dfk) == 3
-        wait_until(lambda: blocks_of(dfk) == 1)
+        assert block_count(dfk) == 3
+        wait_until(lambda: block_count(dfk) == 1)
         wait_until(lambda: dfk.executor_status()[0].managers == 1)
         futures = [nap(0.5) for _ in range(6)]
-        wait_until(lambda: blocks_of(dfk) == 3)
+        wait_until(lambda: block_count(dfk) == 3)
         assert all(future.result(30) for future in futures)
 
 
-def test_blocks_that_are_not_needed_go_while_a_task_runs_on_undisturbed(load, tmp_path):
+def test_surplus_blocks_end_while_a_task_runs_on(load, tmp_path):
     began, release = tmp_path / "began", tmp_path / "release"
     with load(strategy="htex_auto_scale", max_idletime=0.5) as dfk:
         futures = [nap(0.2) for _ in range(6)]
         wait_until(lambda: dfk.executor_status()[0].managers == 3)
         long = hold(str(began), str(release))
         [future.result(30) for future in futures]
-        wait_until(lambda: blocks_of(dfk) == 1)
+        wait_until(lambda: block_count(dfk) == 1)
         release.touch()
         assert long.result(30)
         assert nap(0).result(30)
 
 
-def test_a_strategy_of_ones_own_and_a_drain_that_waits_for_the_running_task(load, tmp_path, caplog):
+def test_users_strategy_drains_a_block_after_its_running_task(load, tmp_path, caplog):
     began, release = tmp_path / "began", tmp_path / "release"
-    wishes = {"drain": False}
+    orders = {"drain": False}
 
-    def own(situation):
-        if wishes["drain"]:
+    def strategy(situation):
+        if orders["drain"]:
             return [Drain(tuple(block.id for block in situation.blocks if block.id == "0"))]
         return [Start(1)] if not situation.blocks and situation.tasks else []
 
     caplog.set_level(logging.INFO, "cnflow.blocks")
-    with load(strategy=own, max_blocks=2) as dfk:
+    with load(strategy=strategy, max_blocks=2) as dfk:
         running = hold(str(began), str(release))
         wait_until(began.exists)
-        wishes["drain"] = True
+        orders["drain"] = True
         wait_until(lambda: "drains" in caplog.text)
-        wishes["drain"] = False
+        orders["drain"] = False
         assert nap(0).result(30) == "1"
-        assert blocks_of(dfk) == 2
+        assert block_count(dfk) == 2
         release.touch()
         assert running.result(30) == "0"
-        wait_until(lambda: blocks_of(dfk) == 1)
+        wait_until(lambda: block_count(dfk) == 1)
 
 
-def test_a_strategy_that_fails_leaves_blocks_as_they_are(load, caplog):
+def test_strategy_that_raises_leaves_blocks_unchanged(load, caplog):
     calls = []
 
-    def own(situation):
+    def strategy(situation):
         calls.append(situation)
         if len(calls) > 1:
             raise RuntimeError("mine")
         return [Start(1)]
 
-    with load(strategy=own) as dfk:
+    with load(strategy=strategy) as dfk:
         assert nap(0).result(30) == "0"
         wait_until(lambda: len(calls) > 3)
-        assert blocks_of(dfk) == 1
+        assert block_count(dfk) == 1
     assert "the strategy of executor htex failed" in caplog.text
 
 
-def test_none_keeps_init_blocks(load):
+def test_strategy_none_keeps_init_blocks(load):
     with load(strategy=None, init_blocks=2, max_idletime=0.1) as dfk:
         [future.result(30) for future in [nap(0.05) for _ in range(12)]]
         time.sleep(0.5)
-        assert blocks_of(dfk) == 2
+        assert block_count(dfk) == 2
 
 
-def test_none_without_blocks_fails_the_tasks(load):
+def test_strategy_none_without_blocks_fails_the_tasks(load):
     with load(strategy="none"), pytest.raises(BlockError, match="init_blocks=0"):
         nap(0).result(30)
 
 
-def test_blocks_that_fail_and_then_work_are_recovered_from(load, tmp_path):
+def test_run_recovers_from_blocks_that_fail_at_first(load, tmp_path):
     broken = tmp_path / "broken"
     broken.write_text("x\n")
     once = f"if [ $(wc -l < {broken}) -lt 3 ]; then echo x >> {broken}; echo no licence; exit 3; fi"
@@ -158,7 +158,7 @@ def test_blocks_that_fail_and_then_work_are_recovered_from(load, tmp_path):
         assert nap(0).result(30) == "2"
 
 
-def test_blocks_that_never_work_are_quoted(load):
+def test_error_quotes_blocks_that_always_fail(load):
     with load(worker_init="echo no licence for $CNFLOW_NOT_SET today; exit 3"):
         error = nap(0).exception(30)
     assert isinstance(error, BlockError)
@@ -167,7 +167,7 @@ def test_blocks_that_never_work_are_quoted(load):
     assert "3 blocks failed" in str(error)
 
 
-def test_a_block_whose_manager_never_connects_is_reported_with_what_it_said_and_tried(load):
+def test_error_quotes_output_and_addresses_of_a_manager_that_never_connects(load):
     with load(worker_init="echo still loading modules; sleep 600", startup_timeout=0.3, max_blocks=1):
         error = nap(0).exception(60)
     assert isinstance(error, BlockError)
@@ -175,6 +175,6 @@ def test_a_block_whose_manager_never_connects_is_reported_with_what_it_said_and_
     assert "Its managers try ipc://" in str(error)
 
 
-def test_a_strategy_that_is_not_known_is_answered_with_the_nearest():
+def test_unknown_strategy_is_refused_with_the_nearest():
     with pytest.raises(ConfigurationError, match=r"no strategy is called 'simpel'. Did you mean 'simple'\?"):
         Config(strategy="simpel")

@@ -1,4 +1,4 @@
-"""Files that are brought to tasks and taken away, on threads and on processes."""
+"""Staging of files in and out, on threads and on processes."""
 
 import threading
 import zipfile
@@ -34,7 +34,7 @@ IN_TASK = [NoOpFileStaging(), HTTPInTaskStaging(tries=1), FTPInTaskStaging(tries
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Starts a run on an executor with these settings."""
+    """Start a run on an executor with the given settings."""
     monkeypatch.chdir(tmp_path)
     runs = []
 
@@ -83,8 +83,8 @@ def zipped(archive, name):
 
 @KINDS
 @WAYS
-class TestEveryWay:
-    def test_files_of_servers_come_as_arguments_keywords_and_inputs(self, load, web, ftp, kind, access):
+class TestEachStaging:
+    def test_files_of_servers_arrive_as_arguments_keywords_and_inputs(self, load, web, ftp, kind, access):
         (ftp.folder / "public" / "f.txt").write_text("four")
         urls = [web.add(f"/{name}", name.encode()) for name in ("one", "two", "three")]
         load(kind, storage_access=access)
@@ -95,7 +95,7 @@ class TestEveryWay:
         assert inputs == given, "the caller's list is his own"
         assert [file.local_path for file in inputs] == [None, None], "and so are his files"
 
-    def test_two_files_of_one_name_do_not_collide(self, load, web, tmp_path, kind, access):
+    def test_files_of_the_same_name_do_not_collide(self, load, web, tmp_path, kind, access):
         urls = [web.add("/a/x.txt", b"a"), web.add("/b/x.txt", b"b")]
         load(kind, storage_access=access)
         assert read(*map(File, urls)).result(60) == ["a", "b"]
@@ -103,7 +103,7 @@ class TestEveryWay:
         assert (tmp_path / "ab.txt").read_text() == "ab"
         assert path_of(File(urls[0])).result(60).endswith("/x.txt"), "and each keeps its name"
 
-    def test_a_404_is_no_data(self, load, web, kind, access):
+    def test_status_404_fails_the_task(self, load, web, kind, access):
         load(kind, storage_access=access)
         with pytest.raises((StagingError, DependencyError), match="404") as caught:
             read(File(f"{web.url}/no.txt")).result(60)
@@ -111,7 +111,7 @@ class TestEveryWay:
         assert isinstance(root, StagingError)
         assert f"{web.url}/no.txt" in str(root)
 
-    def test_a_file_in_an_archive_is_read_written_and_handed_on(self, load, tmp_path, kind, access):
+    def test_file_in_an_archive_is_read_written_and_passed_on(self, load, tmp_path, kind, access):
         load(kind, storage_access=access)
         archive = tmp_path / "new" / "results.zip"
         first = say("hello", outputs=[File(f"zip:{archive}/a/x.txt"), File(f"zip:{archive}/b/x.txt")])
@@ -120,7 +120,7 @@ class TestEveryWay:
         assert zipped(archive, "a/x.txt") == "hello\n"
         assert first.outputs[0].result(0).url == f"zip:{archive}/a/x.txt"
 
-    def test_streams_go_into_an_archive(self, load, tmp_path, kind, access):
+    def test_streams_are_staged_into_an_archive(self, load, tmp_path, kind, access):
         load(kind, storage_access=access)
         archive = tmp_path / "logs.zip"
         future = say("hi", stdout=File(f"zip:{archive}/out"), stderr=(File(f"zip:{archive}/err"), "w"))
@@ -131,7 +131,7 @@ class TestEveryWay:
 
 
 @KINDS
-def test_tasks_at_one_time_do_not_tear_their_archive(load, tmp_path, kind):
+def test_concurrent_tasks_do_not_corrupt_their_archive(load, tmp_path, kind):
     load(kind)
     archive = tmp_path / "results.zip"
     futures = [say(f"w{n}", outputs=[File(f"zip:{archive}/{n}.txt")]) for n in range(20)]
@@ -143,7 +143,7 @@ def test_tasks_at_one_time_do_not_tear_their_archive(load, tmp_path, kind):
     assert all(zipped(archive, f"{n}.txt") == f"w{n}\n" for n in range(20))
 
 
-def test_a_file_that_is_made_again_takes_the_place_of_the_older(load, tmp_path):
+def test_file_made_again_replaces_the_older_in_its_archive(load, tmp_path):
     load()
     archive = tmp_path / "results.zip"
     for word in ("old", "new"):
@@ -153,7 +153,7 @@ def test_a_file_that_is_made_again_takes_the_place_of_the_older(load, tmp_path):
     assert zipped(archive, "x") == "new\n"
 
 
-def test_a_file_that_failed_to_be_taken_away_is_that_files_error_and_not_the_tasks(load, tmp_path):
+def test_failed_stage_out_fails_the_data_future_and_not_the_task(load, tmp_path):
     load()
     (tmp_path / "broken.zip").write_text("this is no archive")
     future = say("x", outputs=[File(f"zip:{tmp_path}/broken.zip/x"), "here.txt"])
@@ -164,7 +164,7 @@ def test_a_file_that_failed_to_be_taken_away_is_that_files_error_and_not_the_tas
     assert (tmp_path / "broken.zip").read_text() == "this is no archive"
 
 
-def test_an_output_for_an_archive_that_was_not_made_is_the_tasks_error(load, tmp_path):
+def test_missing_output_for_an_archive_fails_the_task(load, tmp_path):
     load()
 
     @python_app
@@ -178,7 +178,7 @@ def test_an_output_for_an_archive_that_was_not_made_is_the_tasks_error(load, tmp
         future.outputs[0].result(60)
 
 
-def test_what_fails_before_is_the_root_of_all_that_follows(load, web):
+def test_failed_stage_in_is_the_root_cause_of_all_dependents(load, web):
     load()
 
     @python_app
@@ -192,14 +192,14 @@ def test_what_fails_before_is_the_root_of_all_that_follows(load, web):
     assert isinstance(caught.value.root_cause, StagingError)
 
 
-def test_a_server_in_trouble_costs_a_retry_of_the_staging_not_of_the_task(load, web):
+def test_server_error_costs_a_retry_of_the_staging_task_alone(load, web):
     load(storage_access=[HTTPSeparateTaskStaging(tries=1)], config={"retries": 1})
     url = web.add("/x", b"found")
     web.troubles["/x"] = [503]
     assert read(File(url)).result(60) == ["found"]
 
 
-def test_a_list_of_stagings_replaces_the_usual_ones(load, web):
+def test_storage_access_replaces_the_default_stagings(load, web):
     load(storage_access=[NoOpFileStaging()])
     with pytest.raises(UnknownNameError, match="No scheme of files that can be staged in is called 'http'"):
         read(File(web.add("/x", b"")))
@@ -217,7 +217,7 @@ def test_a_list_of_stagings_replaces_the_usual_ones(load, web):
         ("tape:/x", UnknownNameError, "No scheme"),
     ],
 )
-def test_a_file_that_nothing_can_move_is_refused_at_the_call(load, url, error, said):
+def test_file_that_no_staging_moves_is_refused_at_the_call(load, url, error, said):
     load()
     with pytest.raises(error, match=said):
         say("x", outputs=[File(url)])
@@ -229,14 +229,14 @@ def test_a_file_that_nothing_can_move_is_refused_at_the_call(load, url, error, s
 
 
 @KINDS
-def test_copies_go_where_the_executor_says(load, web, tmp_path, kind):
+def test_copies_go_to_the_working_dir_of_the_executor(load, web, tmp_path, kind):
     (tmp_path / "work").mkdir()
     load(kind, working_dir=tmp_path / "work")
     url = web.add("/x.txt", b"")
     assert Path(path_of(File(url)).result(60)).is_relative_to(tmp_path / "work" / "staged")
 
 
-def test_copies_go_to_the_runs_folder_otherwise(load, web):
+def test_copies_go_to_the_run_dir_without_working_dir(load, web):
     run = load()
     url = web.add("/x.txt", b"")
     assert Path(path_of(File(url)).result(60)).is_relative_to(run.run_dir / "staged")
@@ -244,7 +244,7 @@ def test_copies_go_to_the_runs_folder_otherwise(load, web):
 
 @pytest.mark.parametrize("folder", [None, "work"], ids=["absolute", "relative"])
 @WAYS
-def test_a_sandbox_sees_its_staged_inputs(load, web, tmp_path, folder, access):
+def test_sandbox_has_its_staged_inputs(load, web, tmp_path, folder, access):
     (tmp_path / "work").mkdir()
     load(HighThroughputExecutor, storage_access=access, working_dir=folder)
     url = web.add("/x.txt", b"data")
@@ -258,7 +258,7 @@ def test_a_sandbox_sees_its_staged_inputs(load, web, tmp_path, folder, access):
     assert (tmp_path / "out.txt").read_text() == "data"
 
 
-def test_a_join_app_gets_its_files(load, web):
+def test_join_app_gets_its_files(load, web):
     load()
 
     @join_app
@@ -270,7 +270,7 @@ def test_a_join_app_gets_its_files(load, web):
     assert twice(File(web.add("/x", b"data"))).result(60) == [["data"], ["data"]]
 
 
-def test_a_known_result_is_taken_for_the_same_content_and_never_for_an_archive(load, web, tmp_path):
+def test_cached_result_is_used_for_equal_content_and_never_for_an_archive_output(load, web, tmp_path):
     load()
     url = web.add("/x", b"1")
 
@@ -296,7 +296,7 @@ def test_a_known_result_is_taken_for_the_same_content_and_never_for_an_archive(l
 
 
 class Depot(Staging):
-    """A staging of the user's: keeps its files in a folder, and moves them in the task."""
+    """A user's staging: its files are in a folder, and are moved within the task."""
 
     schemes = ("depot",)
 
@@ -343,7 +343,7 @@ class Depot(Staging):
 
 
 @KINDS
-def test_a_staging_of_the_users_moves_files_in_the_task(load, tmp_path, kind):
+def test_users_staging_moves_files_in_the_task(load, tmp_path, kind):
     (tmp_path / "depot").mkdir()
     (tmp_path / "depot" / "in.txt").write_text("in")
     load(kind, storage_access=[Depot(str(tmp_path / "depot")), NoOpFileStaging()])
@@ -363,7 +363,7 @@ def test_a_staging_of_the_users_moves_files_in_the_task(load, tmp_path, kind):
     assert (tmp_path / "depot" / "python.txt").read_text() == "out"
 
 
-def test_a_command_that_failed_is_not_taken_away(load, tmp_path):
+def test_output_of_a_failed_command_is_not_staged_out(load, tmp_path):
     (tmp_path / "depot").mkdir()
     load(storage_access=[Depot(str(tmp_path / "depot"))])
 
@@ -380,7 +380,7 @@ _arrivals = {}
 
 
 class Slow(Staging):
-    """Says by a future when it has taken a file away."""
+    """Staging whose stage-out ends when the test sets its future."""
 
     def can_stage_out(self, file):
         return file.scheme == "slow"
@@ -390,7 +390,7 @@ class Slow(Staging):
         return _arrivals[file.path]
 
 
-def test_a_data_future_waits_until_its_file_is_taken_away(load):
+def test_data_future_waits_for_the_stage_out_of_its_file(load):
     load(storage_access=[Slow(), NoOpFileStaging()])
     arrival = _arrivals["/x"] = Future()
 
@@ -409,7 +409,7 @@ def test_a_data_future_waits_until_its_file_is_taken_away(load):
 
 
 class Refusing(Staging):
-    """Raises whenever it is to do something."""
+    """Staging whose methods raise."""
 
     def can_stage_in(self, file):
         return True
@@ -423,7 +423,7 @@ class Refusing(Staging):
         raise ValueError("not out")
 
 
-def test_what_a_staging_raises_is_raised_at_the_call_and_nothing_is_run(load, tmp_path):
+def test_error_of_a_staging_is_raised_at_the_call_and_no_task_runs(load, tmp_path):
     run = load(storage_access=[Refusing()])
     with pytest.raises(ValueError, match="not in"):
         read(File("x"))
@@ -433,14 +433,14 @@ def test_what_a_staging_raises_is_raised_at_the_call_and_nothing_is_run(load, tm
     assert not (tmp_path / "x").exists()
 
 
-def test_the_users_autopath_may_say_a_file_in_an_archive(load, tmp_path):
+def test_users_autopath_may_return_a_file_in_an_archive(load, tmp_path):
     load(config={"std_autopath": lambda record, stream: File(f"zip:{tmp_path}/logs.zip/{record.future.tid}.{stream}")})
     future = say("hi", stdout=AUTO_LOGNAME)
     assert future.stdout.result(60).url == f"zip:{tmp_path}/logs.zip/{future.tid}.stdout"
     assert zipped(tmp_path / "logs.zip", f"{future.tid}.stdout") == "hi\n"
 
 
-def test_an_autopath_that_raises_leaves_nothing_that_would_be_waited_for(load):
+def test_autopath_that_raises_leaves_no_unfinished_task(load):
     def broken(record, stream):
         raise ValueError("no name")
 
@@ -453,7 +453,7 @@ def test_an_autopath_that_raises_leaves_nothing_that_would_be_waited_for(load):
     assert not waiting.is_alive()
 
 
-def test_what_a_thread_does_to_its_files_is_not_seen_by_others(load):
+def test_changes_of_a_thread_to_its_files_stay_its_own(load):
     load()
     file = File("x.txt")
 

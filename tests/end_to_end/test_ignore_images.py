@@ -1,4 +1,4 @@
-"""ignore_images: the script of a machine with an engine runs on one without."""
+"""`Config(ignore_images=True)`: scripts with images run on a machine without a container engine."""
 
 import cnflow
 from cnflow import Config, python_app
@@ -16,13 +16,13 @@ def in_an_executor(number):
     return number + 2
 
 
-def test_apps_with_images_and_executors_of_containers_run_as_processes(tmp_path):
+def test_apps_with_images_and_docker_executors_run_as_processes(tmp_path):
     boxes = HighThroughputExecutor(label="boxes", provider=DockerProvider(), max_workers=1)
     with cnflow.load(Config(executors=[boxes], ignore_images=True, run_dir=str(tmp_path))):
         assert in_an_executor(in_an_image(1)).result(30) == 4
 
 
-def test_a_fixed_image_is_ignored_too(tmp_path):
+def test_image_of_an_executor_is_ignored(tmp_path):
     fixed = HighThroughputExecutor(label="boxes", image="app1:0.1", max_workers=1)
     with cnflow.load(Config(executors=[fixed], ignore_images=True, run_dir=str(tmp_path))):
         assert in_an_executor(1).result(30) == 3

@@ -1,6 +1,6 @@
-"""What goes wrong in the reference system, one test for each, on threads and on processes.
+"""Bugs of Parsl that cnflow does not have, one test each, on threads and on processes.
 
-Those of staged files and of the names that ``import *`` gives are tested where these are.
+Bugs of staged files are tested in `test_staging`, of ``from parsl import *`` with the Parsl layer.
 """
 
 import os
@@ -26,7 +26,7 @@ def dfk(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def count(tmp_path):
-    """How often a task has noted that it ran."""
+    """Return the number of runs that a task has recorded."""
     return lambda: len(list(tmp_path.glob("ran-*")))
 
 
@@ -50,14 +50,14 @@ def total(inputs=()):
     return sum(inputs)
 
 
-def test_the_callers_list_of_inputs_is_not_changed():
+def test_list_of_inputs_is_not_changed():
     inputs = [add(1), 2, add(3)]
     given = list(inputs)
     assert total(inputs=inputs).result(60) == 6
     assert inputs == given
 
 
-def test_a_remembered_list_is_each_callers_own(tmp_path, count):
+def test_each_caller_gets_a_copy_of_a_cached_list(tmp_path, count):
     first = numbers(tmp_path, 1).result(60)
     first.append(99)
     second = numbers(tmp_path, 1).result(60)
@@ -66,7 +66,7 @@ def test_a_remembered_list_is_each_callers_own(tmp_path, count):
     assert count() == 1
 
 
-def test_files_and_bytes_can_be_arguments_of_a_remembered_app(tmp_path, count):
+def test_files_and_bytes_can_be_arguments_of_a_cached_app(tmp_path, count):
     (tmp_path / "a.txt").write_text("abc")
 
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_files_and_bytes_can_be_arguments_of_a_remembered_app(tmp_path, count):
     assert count() == 2
 
 
-def test_outputs_may_be_named_by_text():
+def test_outputs_may_be_strings():
     @bash_app
     def write(outputs=()):
         return f"echo hello > {outputs[0]}"
@@ -85,7 +85,7 @@ def test_outputs_may_be_named_by_text():
     assert Path(future.outputs[0].result(60)).read_text() == "hello\n"
 
 
-def test_a_task_is_cancelled_whether_it_waits_or_runs(tmp_path, until):
+def test_waiting_and_running_tasks_are_cancelled(tmp_path, until):
     started = tmp_path / "started"
 
     @python_app
@@ -115,7 +115,7 @@ def test_identical_calls_in_flight_run_once(tmp_path, count):
     assert count() == 1
 
 
-def test_a_misspelt_attribute_of_a_future_makes_no_task(dfk):
+def test_misspelt_attribute_of_a_future_makes_no_task(dfk):
     future = add(1)
     with pytest.raises(AttributeError, match="Did you mean 'result'"):
         future.resutl  # noqa: B018 - asking for it is the test
@@ -123,13 +123,13 @@ def test_a_misspelt_attribute_of_a_future_makes_no_task(dfk):
     assert dfk.task_count == 1
 
 
-def test_a_part_of_a_result_that_is_not_there_is_said_and_not_waited_for():
+def test_missing_part_of_a_result_fails_at_once():
     error = add(1).no_such_thing.exception(60)
     assert isinstance(error, AttributeError)
     assert "(add) is of type int)" in str(error)
 
 
-def test_what_a_shell_command_started_does_not_outlive_its_walltime(tmp_path, until):
+def test_processes_of_a_shell_command_end_with_its_walltime(tmp_path, until):
     @bash_app
     def family():
         return f"( sleep 600 & echo $! > {tmp_path}/child.new; mv {tmp_path}/child.new {tmp_path}/child; wait )"
@@ -140,7 +140,7 @@ def test_what_a_shell_command_started_does_not_outlive_its_walltime(tmp_path, un
     until(lambda: not is_running(child))
 
 
-def test_a_killed_manager_leaves_no_process(dfk, request, until):
+def test_killed_manager_leaves_no_process(dfk, request, until):
     if isinstance(dfk.config.executors[0], ThreadPoolExecutor):
         pytest.skip("threads have no manager")
 

@@ -1,4 +1,4 @@
-"""Fetching from servers of HTTP and FTP: what is an error, what is tried again, and what is left behind."""
+"""Downloads from HTTP and FTP servers: errors, retries, and files left behind."""
 
 import threading
 
@@ -14,7 +14,7 @@ def leftovers(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_file_is_fetched_into_a_folder_that_is_made(web, tmp_path):
+def test_download_makes_the_folder_of_its_file(web, tmp_path):
     target = tmp_path / "copies" / "deep" / "x.bin"
     content = bytes(range(256)) * 10_000
     fetch(web.add("/x.bin", content), str(target), QUICK)
@@ -22,7 +22,7 @@ def test_a_file_is_fetched_into_a_folder_that_is_made(web, tmp_path):
     assert leftovers(tmp_path) == ["x.bin"]
 
 
-def test_a_404_is_not_staged_as_data(web, tmp_path):
+def test_status_404_leaves_no_file(web, tmp_path):
     target = tmp_path / "copies" / "x.csv"
     with pytest.raises(StagingError, match=rf"^{web.url}/x.csv could not be fetched: the server answers 404 "):
         fetch(f"{web.url}/x.csv", str(target), QUICK)
@@ -30,7 +30,7 @@ def test_a_404_is_not_staged_as_data(web, tmp_path):
     assert web.asked == ["/x.csv"], "what is not there is asked for once"
 
 
-def test_a_failed_fetch_leaves_the_older_copy(web, tmp_path):
+def test_failed_download_leaves_the_older_copy(web, tmp_path):
     target = tmp_path / "x.csv"
     target.write_text("old")
     with pytest.raises(StagingError):
@@ -39,7 +39,7 @@ def test_a_failed_fetch_leaves_the_older_copy(web, tmp_path):
 
 
 @pytest.mark.parametrize("trouble", [500, 503, "short"])
-def test_a_server_in_trouble_is_tried_again(web, tmp_path, trouble):
+def test_server_error_is_retried(web, tmp_path, trouble):
     url = web.add("/x", b"0123456789")
     web.troubles["/x"] = [trouble, trouble]
     fetch(url, str(tmp_path / "x"), QUICK)
@@ -50,7 +50,7 @@ def test_a_server_in_trouble_is_tried_again(web, tmp_path, trouble):
 @pytest.mark.parametrize(
     ("trouble", "said"), [(503, "the server answers 503"), ("short", "the connection ended after 5 of 10 bytes")]
 )
-def test_trouble_without_end_is_told_with_the_number_of_tries(web, tmp_path, trouble, said):
+def test_lasting_server_error_is_raised_with_the_number_of_attempts(web, tmp_path, trouble, said):
     url = web.add("/x", b"0123456789")
     web.troubles["/x"] = [trouble] * 9
     with pytest.raises(StagingError, match=rf"could not be fetched in 3 tries: {said}"):
@@ -58,7 +58,7 @@ def test_trouble_without_end_is_told_with_the_number_of_tries(web, tmp_path, tro
     assert leftovers(tmp_path) == []
 
 
-def test_nobody_listening_is_told(unused_port, tmp_path):
+def test_refused_connection_is_raised(unused_port, tmp_path):
     with pytest.raises(StagingError, match=r"in 3 tries: .*[Cc]onnection refused"):
         fetch(f"http://127.0.0.1:{unused_port}/x", str(tmp_path / "x"), QUICK)
 
@@ -72,7 +72,7 @@ def unused_port():
         return probe.getsockname()[1]
 
 
-def test_a_password_opens_and_is_never_told(web, tmp_path):
+def test_password_is_sent_and_never_printed(web, tmp_path):
     url = web.add("/x", b"secret").replace("http://", "http://ann:p%40ss@")
     web.passwords["/x"] = "ann:p@ss"
     fetch(url, str(tmp_path / "x"), QUICK)
@@ -83,20 +83,20 @@ def test_a_password_opens_and_is_never_told(web, tmp_path):
     assert "p%40ss" not in str(caught.value)
 
 
-def test_a_url_is_asked_for_as_a_server_wants_it(web, tmp_path):
+def test_url_is_encoded_as_servers_expect(web, tmp_path):
     web.add("/a%20b/%C3%BC.txt?day=1", b"found")
     fetch(f"{web.url}/a b/ü.txt?day=1", str(tmp_path / "x"), QUICK)
     assert (tmp_path / "x").read_bytes() == b"found"
 
 
-def test_a_folder_that_cannot_be_made_is_no_trouble_of_the_server(web, tmp_path):
+def test_folder_that_cannot_be_made_is_not_retried(web, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StagingError, match=r"could not be written to .*/file/x: "):
         fetch(web.add("/x", b""), str(tmp_path / "file" / "x"), QUICK)
     assert web.asked == []
 
 
-def test_many_threads_fetch_to_one_path_and_none_sees_half(web, tmp_path):
+def test_concurrent_downloads_to_one_path_never_leave_half_a_file(web, tmp_path):
     url = web.add("/x", b"0123456789" * 1000)
     threads = [threading.Thread(target=fetch, args=(url, str(tmp_path / "x"), QUICK)) for _ in range(8)]
     for thread in threads:
@@ -107,23 +107,23 @@ def test_many_threads_fetch_to_one_path_and_none_sees_half(web, tmp_path):
     assert leftovers(tmp_path) == ["x"]
 
 
-def test_ftp_is_read_by_anybody_and_by_those_who_are_known(ftp, tmp_path):
+def test_ftp_is_read_anonymously_and_with_a_password(ftp, tmp_path):
     (ftp.folder / "public" / "a b.txt").write_bytes(b"public\r\n")
     (ftp.folder / "private" / "x").write_bytes(b"private")
     fetch(f"{ftp.anonymous}/a%20b.txt", str(tmp_path / "1"), QUICK)
-    fetch(f"{ftp.known}/x", str(tmp_path / "2"), QUICK)
+    fetch(f"{ftp.with_password}/x", str(tmp_path / "2"), QUICK)
     assert (tmp_path / "1").read_bytes() == b"public\r\n"
     assert (tmp_path / "2").read_bytes() == b"private"
 
 
-def test_what_an_ftp_server_does_not_have_is_told_without_the_password(ftp, tmp_path):
+def test_error_of_a_missing_ftp_file_has_no_password(ftp, tmp_path):
     with pytest.raises(StagingError, match=rf"^ftp://127.0.0.1:{ftp.port}/no could not be fetched: .* 550 "):
-        fetch(f"{ftp.known}/no", str(tmp_path / "copies" / "x"), QUICK)
+        fetch(f"{ftp.with_password}/no", str(tmp_path / "copies" / "x"), QUICK)
     assert leftovers(tmp_path / "copies") == []
 
 
-def test_a_line_break_in_a_url_sends_no_second_command(ftp, tmp_path):
+def test_line_break_in_an_ftp_url_sends_no_second_command(ftp, tmp_path):
     (ftp.folder / "private" / "x").write_bytes(b"")
     with pytest.raises(StagingError, match="line break"):
-        fetch(f"{ftp.known}/x%0D%0ADELE x", str(tmp_path / "x"), QUICK)
+        fetch(f"{ftp.with_password}/x%0D%0ADELE x", str(tmp_path / "x"), QUICK)
     assert (ftp.folder / "private" / "x").exists()

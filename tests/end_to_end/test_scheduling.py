@@ -1,4 +1,4 @@
-"""Tasks are shared out so that no slot stands idle while another's tasks wait."""
+"""Distribution of tasks over slots: no slot is idle while tasks wait at another."""
 
 import time
 
@@ -8,8 +8,8 @@ from cnflow.config import HighThroughputExecutor, LocalProvider
 
 
 @python_app
-def during(seconds):
-    """From when to when it ran, by the clock that all processes of a machine share."""
+def sleep_span(seconds):
+    """Return start and end, by the clock that all processes of a machine share."""
     import time
 
     begin = time.monotonic()
@@ -30,29 +30,29 @@ def wait_for_workers(run, count):
         time.sleep(0.05)
 
 
-def at_once(spans, moment):
+def running_at(spans, moment):
     return sum(begin <= moment < end for begin, end in spans)
 
 
-def test_ten_long_tasks_on_ten_slots_of_two_managers_run_side_by_side(tmp_path):
+def test_ten_long_tasks_run_at_once_on_ten_slots_of_two_managers(tmp_path):
     with loaded(tmp_path, blocks=2, workers=5) as run:
         wait_for_workers(run, 10)
-        [future.result() for future in [during(0.001) for _ in range(200)]]  # short ones, which are held in advance
-        spans = [future.result() for future in [during(1.0) for _ in range(10)]]
+        [future.result() for future in [sleep_span(0.001) for _ in range(200)]]  # short ones, which are prefetched
+        spans = [future.result() for future in [sleep_span(1.0) for _ in range(10)]]
     assert max(begin for begin, _ in spans) < min(end for _, end in spans)
 
 
-def test_long_tasks_among_short_ones_do_not_queue_behind_each_other(tmp_path):
+def test_long_tasks_among_short_ones_are_not_queued_behind_each_other(tmp_path):
     with loaded(tmp_path, blocks=2, workers=2) as run:
         wait_for_workers(run, 4)
-        futures = [during(1.0 if number % 50 == 0 else 0.001) for number in range(400)]
+        futures = [sleep_span(1.0 if number % 50 == 0 else 0.001) for number in range(400)]
         spans = [future.result() for future in futures]
     long = [span for span in spans if span[1] - span[0] >= 1.0]
     assert len(long) == 8
     # Eight seconds of long work on four slots: while any of it had not begun, at least three slots were busy with it,
-    # but for the moment in which a slot gets from one to the next.
+    # but for the moments between two tasks of a slot.
     last_begin = max(begin for begin, _ in long)
     first_round = sorted(begin for begin, _ in long)[3]
     moments = [first_round + (last_begin - first_round) * step / 20 for step in range(1, 20)]
-    busy = [at_once(long, moment) for moment in moments]
+    busy = [running_at(long, moment) for moment in moments]
     assert sum(busy) / len(busy) >= 3

@@ -1,4 +1,4 @@
-"""inputs=, outputs=, stdout=, stderr=, walltime=, env=, sandbox=: how a task is run, on threads and on processes."""
+"""Special keywords (inputs, outputs, stdout, stderr, walltime, env, sandbox) on threads and on processes."""
 
 import concurrent.futures
 import time
@@ -62,14 +62,14 @@ def nap(seconds):
 
 
 @pytest.mark.usefixtures("dfk")
-class TestOnThreadsAndOnProcesses:
-    def test_a_file_that_one_task_makes_is_read_by_the_next(self, tmp_path):
+class TestThreadsAndProcesses:
+    def test_output_of_a_task_is_an_input_of_the_next(self, tmp_path):
         one = write("one", outputs=[File("one.txt")])
         two = write("two", outputs=[str(tmp_path / "two.txt")])
         assert read(inputs=[*one.outputs, *two.outputs]).result(30) == ["one", "two"]
         assert one.outputs[0].result(0).filename == "one.txt"
 
-    def test_the_callers_lists_are_left_as_they_are(self):
+    def test_lists_of_the_caller_are_not_changed(self):
         outputs = ["x.txt"]
         future = write("x", outputs=outputs)
         inputs = [future.outputs[0]]
@@ -77,34 +77,34 @@ class TestOnThreadsAndOnProcesses:
         assert outputs == ["x.txt"]
         assert inputs == [future.outputs[0]]
 
-    def test_an_output_that_was_not_made_is_named(self):
+    def test_missing_output_fails_the_task_by_name(self):
         future = shell("true", outputs=["a.txt", "b.txt"])
         error = future.exception(30)
         assert isinstance(error, MissingOutputs)
         assert "a.txt, b.txt" in str(error)
         assert future.outputs[0].exception(0) is error
 
-    def test_inputs_that_the_function_does_not_take_are_waited_for_all_the_same(self):
+    def test_inputs_are_waited_for_where_the_function_has_no_such_parameter(self):
         made = write("x", outputs=["x.txt"])
         assert shell("test -f x.txt", inputs=made.outputs).result(30) == 0
 
-    def test_streams_are_named_by_task_and_app_on_request(self, dfk):
+    def test_auto_logname_is_made_of_task_and_app(self, dfk):
         future = shell("echo out; echo err >&2", stdout=AUTO_LOGNAME, stderr=AUTO_LOGNAME, label="mine")
         future.result(30)
         assert future.stdout == str(dfk.run_dir / "task_logs" / "0000" / "task_0000_shell_mine.stdout")
         assert Path(future.stdout).read_text() == "out\n"
         assert Path(future.stderr).read_text() == "err\n"
 
-    def test_a_stream_that_cannot_be_opened_is_named(self, tmp_path):
+    def test_stream_that_cannot_be_opened_fails_the_task_by_name(self, tmp_path):
         error = shell("true", stdout=str(tmp_path)).exception(30)
         assert isinstance(error, BadStdStreamFile)
         assert str(tmp_path) in str(error)
 
-    def test_a_command_has_the_environment_that_it_was_given(self, tmp_path):
+    def test_command_gets_the_variables_of_env(self, tmp_path):
         shell("echo $GREETING", env={"GREETING": "hello"}, stdout="out.txt").result(30)
         assert (tmp_path / "out.txt").read_text() == "hello\n"
 
-    def test_walltime_stops_a_command_and_all_that_it_started(self, tmp_path):
+    def test_walltime_stops_a_command_and_its_child_processes(self, tmp_path):
         begin = time.monotonic()
         error = shell("sleep 600 & echo $! > pid; wait", walltime=0.5).exception(30)
         assert isinstance(error, AppTimeout)
@@ -112,13 +112,13 @@ class TestOnThreadsAndOnProcesses:
         child = int((tmp_path / "pid").read_text())
         wait_until(lambda: not is_running(child))
 
-    def test_walltime_stops_a_python_app_at_decoration_and_at_call(self):
+    def test_walltime_of_decorator_and_of_call_stop_a_python_app(self):
         patient = python_app(walltime=60)(nap.function)
         assert patient(0.01).result(30) == 0.01
         assert isinstance(patient(30, walltime=0.3).exception(30), AppTimeout)
         assert isinstance(python_app(walltime=0.3)(nap.function)(30).exception(30), AppTimeout)
 
-    def test_a_running_task_is_cancelled(self):
+    def test_running_task_is_cancelled(self):
         running = nap(60)
         time.sleep(0.3)
         assert running.cancel()
@@ -126,7 +126,7 @@ class TestOnThreadsAndOnProcesses:
         assert running.cancelled()
         assert nap(0).result(30) == 0
 
-    def test_bad_keywords_are_refused_at_the_call(self):
+    def test_invalid_keywords_are_refused_at_the_call(self):
         with pytest.raises(ConfigurationError, match=r"nap\(walltime=...\) must be a number of seconds"):
             nap(1, walltime="long")
         with pytest.raises(ConfigurationError, match=r"outputs\[0\] is 5, of type int"):
@@ -136,7 +136,7 @@ class TestOnThreadsAndOnProcesses:
         with pytest.raises(UnknownNameError, match="scheme of files that can be staged in is called 'gopher'"):
             read(inputs=[File("gopher://host/x.txt")])
 
-    def test_a_cached_call_is_run_again_when_its_input_file_has_changed(self, tmp_path):
+    def test_cached_call_is_rerun_when_its_input_file_has_changed(self, tmp_path):
         cached = python_app(cache=True)(read.function)
         (tmp_path / "data.txt").write_text("one")
         assert cached(inputs=[File("data.txt")]).result(30) == ["one"]
@@ -145,8 +145,8 @@ class TestOnThreadsAndOnProcesses:
 
 
 @pytest.mark.usefixtures("processes")
-class TestOnProcesses:
-    def test_what_a_python_app_prints_can_be_captured(self, tmp_path):
+class TestProcesses:
+    def test_stdout_captures_the_prints_of_a_python_app(self, tmp_path):
         @python_app
         def prints():
             import os
@@ -158,7 +158,7 @@ class TestOnProcesses:
         prints(stdout="out.txt").result(30)
         assert sorted((tmp_path / "out.txt").read_text().splitlines()) == ["from a child", "from python"]
 
-    def test_a_sandbox_holds_the_inputs_and_gives_back_the_outputs(self, tmp_path):
+    def test_sandbox_has_the_inputs_and_returns_the_outputs(self, tmp_path):
         (tmp_path / "data.txt").write_text("data")
         done = shell(
             "cat data.txt > copy.txt; touch junk; pwd > where.txt",
@@ -171,7 +171,7 @@ class TestOnProcesses:
         assert not (tmp_path / "junk").exists()
         assert not Path((tmp_path / "where.txt").read_text().strip()).exists()
 
-    def test_a_failing_command_in_a_sandbox_leaves_nothing(self, tmp_path):
+    def test_failing_command_leaves_no_sandbox(self, tmp_path):
         before = sorted(tmp_path.iterdir())
         assert isinstance(shell("touch junk; exit 2", sandbox=True).exception(30), BashExitFailure)
         assert sorted(tmp_path.iterdir()) == before
