@@ -3,7 +3,7 @@ import os
 from cnflow.dataflow.memo import id_of_file
 
 
-def test_a_file_counts_by_path_size_and_time_of_change(tmp_path, monkeypatch):
+def test_id_of_a_file_depends_on_path_size_and_time_of_change(tmp_path, monkeypatch):
     file, copy = tmp_path / "a", tmp_path / "b"
     for path in (file, copy):
         path.write_text("one")
@@ -18,7 +18,7 @@ def test_a_file_counts_by_path_size_and_time_of_change(tmp_path, monkeypatch):
     assert id_of_file(file) != before
 
 
-def test_by_content_a_copy_is_the_same(tmp_path):
+def test_id_by_content_is_equal_for_a_copy(tmp_path):
     (tmp_path / "a").write_text("one")
     (tmp_path / "b").write_text("one")
     (tmp_path / "c").write_text("two")
@@ -26,7 +26,7 @@ def test_by_content_a_copy_is_the_same(tmp_path):
     assert one == copy != other
 
 
-def test_a_folder_counts_with_all_that_is_in_it(tmp_path):
+def test_id_of_a_folder_depends_on_all_files_in_it(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a").write_text("one")
     ids = [(id_of_file(tmp_path), id_of_file(tmp_path, by_content=True))]
@@ -37,7 +37,7 @@ def test_a_folder_counts_with_all_that_is_in_it(tmp_path):
     assert len({by_stat for by_stat, _ in ids}) == len({by_content for _, by_content in ids}) == 3
 
 
-def test_a_missing_file_and_one_to_be_made_have_ids(tmp_path):
+def test_missing_file_and_file_to_be_made_have_different_ids(tmp_path):
     path = tmp_path / "a"
     missing, to_be_made = id_of_file(path), id_of_file(path, output_ref=True)
     path.write_text("")

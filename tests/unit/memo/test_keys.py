@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cnflow
 from cnflow.dataflow.memo import id_for_memo, key_of
+from cnflow.dataflow.memo.code import _module_in_keys
 from cnflow.dataflow.memo.values import encode
 from cnflow.errors import MemoKeyError
 from cnflow.ids import TaskId
@@ -27,7 +29,7 @@ def key(function, *args, image="", ignore=(), kind=AppKind.PYTHON, **kwargs):
     return key_of(TaskToRun(TaskId(7), AppFunction(function, kind), args, kwargs), image, ignore)
 
 
-def defined(source, name="f", **others):
+def define(source, name="f", **others):
     space = {"__name__": "script", **others}
     exec(textwrap.dedent(source), space)
     return space[name]
@@ -53,7 +55,7 @@ class Point:
     y: object = 0
 
 
-class Tagged(str):  # it is to have attributes
+class Tagged(str):  # a subclass with attributes
     __slots__ = ("__dict__",)
 
 
@@ -88,7 +90,7 @@ values = st.recursive(
 
 
 def shape_of(value):
-    """As the value, but with types and signs told apart by ``==``; what a key has to tell apart."""
+    """Value that ``==`` compares by type and sign too, as keys must."""
     kind = type(value).__qualname__
     if isinstance(value, (list, tuple)):
         return kind, tuple(map(shape_of, value))
@@ -109,17 +111,17 @@ def test_equal_values_have_equal_keys(value):
 
 
 @given(values, values)
-def test_values_have_equal_keys_just_when_they_are_equal_in_type_and_value(one, other):
+def test_values_have_equal_ids_exactly_when_type_and_value_are_equal(one, other):
     assert (encode(one) == encode(other)) is (shape_of(one) == shape_of(other))
 
 
 @given(st.lists(st.tuples(hashables, atoms), unique_by=lambda pair: pair[0]))
-def test_the_order_of_a_dict_or_a_set_does_not_matter(pairs):
+def test_order_of_a_dict_or_a_set_does_not_change_the_id(pairs):
     assert encode(dict(pairs)) == encode(dict(pairs[::-1]))
     assert encode({name for name, _ in pairs}) == encode({name for name, _ in pairs[::-1]})
 
 
-def test_the_order_of_an_ordered_dict_matters():
+def test_order_of_an_ordered_dict_changes_the_id():
     one, other = [(1, 2), (3, 4)], [(3, 4), (1, 2)]
     assert encode(collections.OrderedDict(one)) != encode(collections.OrderedDict(other))
 
@@ -162,36 +164,36 @@ def test_the_order_of_an_ordered_dict_matters():
         (memoryview(b"a"), memoryview(b"b")),
     ],
 )
-def test_what_a_function_can_tell_apart_has_another_key(one, other):
+def test_values_that_a_function_can_distinguish_have_different_keys(one, other):
     assert key(add, one) != key(add, other)
     assert key(add, [{"deep": (one,)}]) != key(add, [{"deep": (other,)}])
 
 
-def test_all_nans_are_one():
+def test_all_nans_have_one_id():
     assert encode(math.nan) == encode(-math.nan)
 
 
-def test_attributes_of_a_subclass_of_a_builtin_count():
+def test_attributes_of_a_subclass_of_a_builtin_change_the_id():
     one, other = Tagged("a"), Tagged("a")
     one.tag, other.tag = 1, 2
     assert encode(one) != encode(other) != encode("a")
 
 
-def test_arguments_count_by_parameter_with_defaults_applied():
+def test_arguments_are_bound_to_parameters_with_defaults():
     assert key(add, 1, b=2) == key(add, 1, 2) == key(add, 1) == key(add, b=2, a=1, scale=1)
     assert key(add, 1) != key(add, 2)
     assert key(add, 1, x=1, y=2) == key(add, 1, y=2, x=1)
     assert key(add, 1, x=1) != key(add, 1, y=1)
 
 
-def test_arguments_that_do_not_fit_have_a_key_too():
+def test_arguments_that_do_not_fit_have_a_key():
     def narrow(a):
         return a
 
     assert key(narrow, 1, 2, c=3) == key(narrow, 1, 2, c=3) != key(narrow, 1, 2, c=4)
 
 
-def test_a_positional_only_parameter_may_share_its_name_with_a_keyword():
+def test_positional_only_parameter_may_share_its_name_with_a_keyword():
     def positional(a, /, **more):
         return a, more
 
@@ -201,12 +203,12 @@ def test_a_positional_only_parameter_may_share_its_name_with_a_keyword():
 def test_ignored_parameters_and_keywords_are_left_out_with_their_defaults():
     ignore = ["scale", "log"]
     assert key(add, 1, scale=3, log=Opaque(), ignore=ignore) == key(add, 1, ignore=ignore)
-    one, other = (defined(f"def f(x, log={n}): return x") for n in (1, 2))
+    one, other = (define(f"def f(x, log={n}): return x") for n in (1, 2))
     assert key(one, 1) != key(other, 1)
     assert key(one, 1, ignore=["log"]) == key(other, 1, ignore=["log"])
 
 
-def test_image_and_kind_count():
+def test_image_and_kind_change_the_key():
     assert len({key(add, 1), key(add, 1, image="sha256:1"), key(add, 1, kind=AppKind.BASH)}) == 3
 
 
@@ -228,25 +230,25 @@ def f(x, y=1):
     ],
 )
 def test_editing_the_body_or_a_default_changes_the_key(edited):
-    assert key(defined(SAME), 1) != key(defined(edited), 1)
+    assert key(define(SAME), 1) != key(define(edited), 1)
 
 
 def test_comments_blank_lines_and_annotations_do_not_change_the_key():
     moved = "\n\n# what it is for\ndef f(x: int, y: int = 1) -> list:\n    # why\n    return [x + i for i in range(y)]"
-    assert key(defined(SAME), 1) == key(defined(moved), 1)
+    assert key(define(SAME), 1) == key(define(moved), 1)
 
 
-def test_having_run_often_does_not_change_the_key():
-    function = defined(SAME)
+def test_running_a_function_often_does_not_change_its_key():
+    function = define(SAME)
     before = key(function, 1)
     for n in range(5000):
         function(n, 3)
-    fresh = key(defined(SAME), 1)
+    fresh = key(define(SAME), 1)
     assert key(function, 1) == before == fresh
 
 
-def test_the_name_counts():
-    assert key(defined("def f(): return 1")) != key(defined("def g(): return 1", "g"))
+def test_name_of_the_function_changes_the_key():
+    assert key(define("def f(): return 1")) != key(define("def g(): return 1", "g"))
 
 
 def maker(value):
@@ -256,19 +258,19 @@ def maker(value):
     return inner
 
 
-def test_the_closure_counts():
+def test_closure_changes_the_key():
     assert key(maker(1), 1) == key(maker(1), 1) != key(maker(2), 1)
     assert key(maker(maker(1)), 1) == key(maker(maker(1)), 1) != key(maker(maker(2)), 1)
 
 
-def test_a_recursive_closure_has_a_key():
+def test_recursive_closure_has_a_key():
     def recursive(n):
         return recursive(n - 1) if n else 0
 
     assert key(recursive, 1) == key(recursive, 1)
 
 
-def test_a_closure_variable_that_is_not_set_yet_is_left_out():
+def test_unset_closure_variable_is_left_out():
     def early(x):
         return later, x
 
@@ -276,29 +278,29 @@ def test_a_closure_variable_that_is_not_set_yet_is_left_out():
     later = 1
 
 
-HELPED = """
+WITH_HELPERS = """
 def f(x): return g(x)
 def g(x): return h(x) {0}
 def h(x): return f(x) if x < 0 else x {1} LIMIT
 """
 
 
-def test_global_functions_and_constants_count_however_far_away():
-    def helped(one="", other="+", limit=1):
-        return key(defined(HELPED.format(one, other), LIMIT=limit), 1)
+def test_global_functions_and_constants_change_the_key_at_any_distance():
+    def key_with(one="", other="+", limit=1):
+        return key(define(WITH_HELPERS.format(one, other), LIMIT=limit), 1)
 
-    assert helped() == helped()
-    assert len({helped(), helped("+ 1"), helped(other="-"), helped(limit=2)}) == 4
+    assert key_with() == key_with()
+    assert len({key_with(), key_with("+ 1"), key_with(other="-"), key_with(limit=2)}) == 4
 
 
-def test_a_global_that_changes_in_place_or_is_set_by_the_function_itself_does_not_count():
+def test_mutable_global_and_global_set_by_the_function_do_not_change_the_key():
     source = "def f(x):\n    global count\n    count += 1\n    calls.append(x)\n    return log(x)"
-    one = defined(source, calls=[], count=0, log=Opaque())
-    other = defined(source, calls=[1], count=1, log=Opaque())
+    one = define(source, calls=[], count=0, log=Opaque())
+    other = define(source, calls=[1], count=1, log=Opaque())
     assert key(one, 1) == key(other, 1)
 
 
-def test_a_global_class_counts_with_its_methods_and_constants():
+def test_methods_and_constants_of_a_global_class_change_the_key():
     source = """
         class C:
             N = {}
@@ -308,33 +310,33 @@ def test_a_global_class_counts_with_its_methods_and_constants():
         def f(): return C()
     """
     numbers = {(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2)}
-    assert len({key(defined(source.format(*n))) for n in numbers}) == len(numbers)
-    assert key(defined(source.format(1, 1, 1))) == key(defined(source.format(1, 1, 1)))
+    assert len({key(define(source.format(*n))) for n in numbers}) == len(numbers)
+    assert key(define(source.format(1, 1, 1))) == key(define(source.format(1, 1, 1)))
 
 
-def test_many_functions_that_call_each_other_are_looked_into_once():
+def test_functions_that_call_each_other_are_walked_once():
     names = [f"f{n}" for n in range(40)]
     source = "\n".join(f"def {name}(): return {', '.join(names)}" for name in names)
-    assert key(defined(source, "f0")) == key(defined(source, "f0"))
+    assert key(define(source, "f0")) == key(define(source, "f0"))
 
 
-def test_functions_of_packages_count_by_name():
-    assert key(defined("def f(p): return join(p)", join=os.path.join), 1) == key(
-        defined("def f(p): return join(p)", join=os.path.join), 1
+def test_functions_of_packages_are_identified_by_name():
+    assert key(define("def f(p): return join(p)", join=os.path.join), 1) == key(
+        define("def f(p): return join(p)", join=os.path.join), 1
     )
     assert encode(textwrap.dedent) != encode(textwrap.indent)
 
 
-def test_what_wraps_a_function_counts_as_the_function():
-    def cached(n):
-        return functools.lru_cache(defined(f"def f(x): return x + {n}"))
+def test_wrapper_is_identified_by_its_function():
+    def lru_cached(n):
+        return functools.lru_cache(define(f"def f(x): return x + {n}"))
 
-    assert encode(cached(1)) == encode(cached(1)) != encode(cached(2))
+    assert encode(lru_cached(1)) == encode(lru_cached(1)) != encode(lru_cached(2))
     source = "def f(x): return helper(x)"
-    assert key(defined(source, helper=cached(1)), 1) != key(defined(source, helper=cached(2)), 1)
+    assert key(define(source, helper=lru_cached(1)), 1) != key(define(source, helper=lru_cached(2)), 1)
 
 
-def test_a_method_and_a_partial_can_be_apps():
+def test_methods_partials_and_builtins_have_keys():
     assert key(functools.partial(add, 1), 2) == key(functools.partial(add, 1), 2) != key(functools.partial(add, 2), 2)
     assert key(Point(1).__eq__, 2) != key(Point(2).__eq__, 2)
     assert key(max, 1, 2) != key(min, 1, 2)
@@ -353,23 +355,23 @@ def test_a_method_and_a_partial_can_be_apps():
         ),
         (lambda: key(maker(Opaque()), 1), r"closure variable 'value' of maker.<locals>.inner is or holds"),
         (lambda: key(maker(maker(Opaque())), 1), r"closure variable 'value' of maker.<locals>.inner is or holds"),
-        (lambda: key(defined("def f(x=y): pass", y=Opaque())), r"default of 'x' of f is or holds"),
+        (lambda: key(define("def f(x=y): pass", y=Opaque())), r"default of 'x' of f is or holds"),
         (lambda: key(Opaque()), r"its callable is or holds"),
     ],
 )
-def test_a_value_of_an_unknown_type_is_named_with_what_to_do(call, named):
+def test_error_names_a_value_of_unknown_type_and_the_remedy(call, named):
     with pytest.raises(MemoKeyError, match=named):
         call()
 
 
-def test_a_value_that_holds_itself_is_named():
+def test_error_names_a_value_that_holds_itself():
     endless = []
     endless.append(endless)
     with pytest.raises(MemoKeyError, match="argument 'a' is nested too deeply, or holds itself"):
         key(add, endless)
 
 
-def test_users_register_their_types_and_hear_when_that_fails():
+def test_registered_type_is_identified_and_its_errors_name_the_argument():
     class Model:
         def __init__(self, version):
             self.version = version
@@ -417,18 +419,18 @@ print(key_of(task, "sha256:1").hex())
 
 
 def test_keys_are_the_same_in_every_process():
-    def printed(seed):
+    def print_key(seed):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         return subprocess.run(
             [sys.executable, "-c", PRINTS], env=environment, capture_output=True, text=True, check=True
         ).stdout
 
-    first, *others = [printed(seed) for seed in ("0", "1", "random")]
+    first, *others = [print_key(seed) for seed in ("0", "1", "random")]
     assert len(first.strip()) == 64
     assert others == [first, first]
 
 
-def test_arrays_count_by_type_shape_and_content():
+def test_arrays_are_identified_by_type_shape_and_content():
     np = pytest.importorskip("numpy", reason="No numpy. Run: pip install numpy")
     array = np.arange(6.0).reshape(2, 3)
     assert encode(array) == encode(array.copy()) == encode(np.asfortranarray(array))
@@ -438,3 +440,27 @@ def test_arrays_count_by_type_shape_and_content():
     assert len({encode(other) for other in [array, *others]}) == len(others) + 1
     with pytest.raises(MemoKeyError):
         key(add, np.ma.array([1, 2], mask=[True, False]))
+
+
+MODULES_IN_0_1 = {
+    "AppFuture": "cnflow.dataflow.futures",
+    "Config": "cnflow.config.config",
+    "DataFlowKernel": "cnflow.dataflow.dfk",
+    "File": "cnflow.model.file",
+    "PoolExecutor": "cnflow.pool",
+    "Resources": "cnflow.model.resources",
+    "bash_app": "cnflow.apps.app",
+    "clear": "cnflow.assemble",
+    "dfk": "cnflow.assemble",
+    "join_app": "cnflow.apps.app",
+    "load": "cnflow.assemble",
+    "python_app": "cnflow.apps.app",
+    "set_file_logger": "cnflow.logs",
+    "set_stream_logger": "cnflow.logs",
+    "wait_for_current_tasks": "cnflow.assemble",
+}
+
+
+@pytest.mark.parametrize("name", MODULES_IN_0_1)
+def test_public_names_have_the_modules_of_0_1_in_keys(name):
+    assert _module_in_keys(getattr(cnflow, name).__module__) == MODULES_IN_0_1[name]

@@ -40,7 +40,7 @@ def load():
         each.close()
 
 
-def test_entries_are_found_by_file_by_folder_and_by_run(file, load):
+def test_reader_takes_a_file_a_folder_or_a_run(file, load):
     for path in (file, file.parent, file.parent.parent, str(file)):
         found = load(path)
         assert len(found) == 200
@@ -48,11 +48,11 @@ def test_entries_are_found_by_file_by_folder_and_by_run(file, load):
         assert found.find(key(200)) is None
 
 
-def test_a_closed_checkpoint_is_one_plain_file(file):
+def test_closed_checkpoint_is_one_plain_file(file):
     assert [path.name for path in file.parent.iterdir()] == ["tasks.sqlite"]
 
 
-def test_the_latest_entry_counts_in_whatever_order_files_are_given(tmp_path, load):
+def test_latest_entry_counts_in_any_order_of_files(tmp_path, load):
     old = fill(tmp_path / "old", [1, 2], b"old", 1.0)
     new = fill(tmp_path / "new", [2, 3], b"new", 2.0)
     store = CheckpointStore(new)
@@ -63,13 +63,13 @@ def test_the_latest_entry_counts_in_whatever_order_files_are_given(tmp_path, loa
         assert [found.find(key(n)) for n in (1, 2, 3)] == [b"old", b"new", b"newer"]
 
 
-def test_more_files_than_are_kept_open(tmp_path, load):
+def test_reader_handles_more_files_than_it_keeps_open(tmp_path, load):
     found = load(*(fill(tmp_path / str(n), [n]) for n in range(30)))
     assert [found.find(key(n)) for n in range(30)] == [b"value"] * 30
     assert len(found._open) < 10
 
 
-def test_a_checkpoint_is_read_while_it_is_written(tmp_path, load):
+def test_checkpoint_is_read_while_it_is_written(tmp_path, load):
     store = CheckpointStore(tmp_path / "tasks.sqlite")
     store.append([Entry(key(1), b"one", "app", 1.0)])
     found = load(tmp_path)
@@ -79,7 +79,7 @@ def test_a_checkpoint_is_read_while_it_is_written(tmp_path, load):
     assert load(tmp_path).find(key(2)) == b"two"
 
 
-def test_a_transaction_is_written_as_a_whole_or_not(tmp_path, load):
+def test_transaction_is_written_as_a_whole_or_not(tmp_path, load):
     store = CheckpointStore(tmp_path / "tasks.sqlite")
     with pytest.raises(sqlite3.Error):
         store.append([Entry(key(1), b"one", "app", 1.0), Entry(key(2), None, "app", 1.0)])
@@ -129,14 +129,14 @@ def overwritten(path):
         (os.unlink, "there is no tasks.sqlite in it"),
     ],
 )
-def test_a_file_that_is_no_checkpoint_is_named_with_what_was_found(file, damage, found):
+def test_error_names_a_file_that_is_no_checkpoint_and_its_format(file, damage, found):
     damage(file)
     with pytest.raises(BadCheckpoint, match=rf"{file.parent}.* cannot be used as a checkpoint: .*{found}") as raised:
         CheckpointReader([file.parent])
     assert pickle.loads(pickle.dumps(raised.value)).args == raised.value.args
 
 
-def test_any_truncation_is_noticed(file):
+def test_every_truncation_is_refused(file):
     content = file.read_bytes()
     for size in range(0, len(content), 997):
         file.write_bytes(content[:size])
@@ -144,7 +144,7 @@ def test_any_truncation_is_noticed(file):
             CheckpointReader([file])
 
 
-def test_what_is_missing_or_parsls_is_named(tmp_path):
+def test_error_names_a_missing_checkpoint_and_one_of_parsl(tmp_path):
     with pytest.raises(BadCheckpoint, match="nowhere cannot be used as a checkpoint: it does not exist"):
         CheckpointReader([tmp_path / "nowhere"])
     (tmp_path / "tasks.pkl").write_bytes(b"")
@@ -152,7 +152,7 @@ def test_what_is_missing_or_parsls_is_named(tmp_path):
         CheckpointReader([tmp_path])
 
 
-def test_a_value_damaged_after_loading_is_not_found_and_said(file, load, caplog):
+def test_value_damaged_after_loading_is_logged_and_not_found(file, load, caplog):
     found = load(file)
     found._open.popitem()[1].close()
     overwritten(file)
@@ -160,7 +160,7 @@ def test_a_value_damaged_after_loading_is_not_found_and_said(file, load, caplog)
     assert "cannot be read, its task is run again" in caplog.text
 
 
-def test_another_programs_file_is_not_written_to(file):
+def test_store_refuses_a_file_of_another_program(file):
     foreign_database(file)
     before = file.read_bytes()
     with pytest.raises(BadCheckpoint, match="cannot be written: it is a database of another"):
@@ -169,7 +169,7 @@ def test_another_programs_file_is_not_written_to(file):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="Nothing is read-only for root. Run the tests as another user.")
-def test_a_checkpoint_in_a_read_only_folder_is_read_unless_it_was_not_closed(file, load):
+def test_checkpoint_in_a_read_only_folder_is_read_if_it_was_closed(file, load):
     file.parent.chmod(0o500)
     assert load(file).find(key(7)) == b"v" * 500
     file.parent.chmod(0o700)
@@ -188,7 +188,7 @@ def checkpointer(tmp_path):
         each.close()
 
 
-def written(load, tmp_path):
+def number_written(load, tmp_path):
     return len(load(tmp_path / "run")) if (tmp_path / "run").exists() else 0
 
 
@@ -196,27 +196,27 @@ def written(load, tmp_path):
     ("mode", "at_once", "at_the_end"),
     [("task_exit", 1, 2), ("periodic", 0, 2), ("dfk_exit", 0, 2), ("manual", 0, 0), (None, 0, 0)],
 )
-def test_each_mode_writes_when_it_says(checkpointer, load, tmp_path, mode, at_once, at_the_end):
+def test_each_mode_writes_at_its_moment(checkpointer, load, tmp_path, mode, at_once, at_the_end):
     one = checkpointer(mode)
     one.record(key(1), b"one", "app")
-    assert written(load, tmp_path) == at_once
+    assert number_written(load, tmp_path) == at_once
     one.record(key(2), b"two", "app")
     one.close()
-    assert written(load, tmp_path) == at_the_end
+    assert number_written(load, tmp_path) == at_the_end
 
 
 @pytest.mark.parametrize("mode", ["task_exit", "periodic", "dfk_exit", "manual", None])
-def test_a_checkpoint_can_be_asked_for_in_every_mode(checkpointer, load, tmp_path, mode):
+def test_checkpoint_writes_in_every_mode(checkpointer, load, tmp_path, mode):
     one = checkpointer(mode, now=lambda: 5.0)
     assert one.checkpoint() == tmp_path / "run" / "checkpoint"
-    assert written(load, tmp_path) == 0
+    assert number_written(load, tmp_path) == 0
     one.record_all([(key(n), b"value", "app") for n in range(3)])
     one.checkpoint()
     one.checkpoint()
-    assert written(load, tmp_path) == 3
+    assert number_written(load, tmp_path) == 3
 
 
-def test_the_place_where_a_run_had_nothing_to_write_is_no_error(tmp_path):
+def test_checkpoint_folder_of_a_run_without_results_may_be_missing(tmp_path):
     run = tmp_path / "003"
     run.mkdir()
     assert len(CheckpointReader([run / "checkpoint"])) == 0
@@ -225,23 +225,23 @@ def test_the_place_where_a_run_had_nothing_to_write_is_no_error(tmp_path):
             CheckpointReader([misspelt])
 
 
-def test_a_run_without_results_leaves_nothing(checkpointer, tmp_path):
+def test_run_without_results_makes_no_file(checkpointer, tmp_path):
     checkpointer("task_exit").close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_periodic_mode_writes_by_itself_and_ends_its_thread(checkpointer, load, tmp_path):
+def test_periodic_mode_writes_in_a_thread_that_ends(checkpointer, load, tmp_path):
     wrote = threading.Event()
     one = checkpointer("periodic", period=0.01)
     write, one._write = one._write, lambda: (write(), wrote.set())
     one.record(key(1), b"one", "app")
     assert wrote.wait(10)
-    assert written(load, tmp_path) == 1
+    assert number_written(load, tmp_path) == 1
     one.close()
     assert "cnflow-checkpoint" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_what_cannot_be_written_is_said_kept_and_written_later(checkpointer, load, tmp_path, caplog):
+def test_failed_write_is_logged_and_repeated(checkpointer, load, tmp_path, caplog):
     (tmp_path / "run").write_text("in the way")
     one = checkpointer("task_exit")
     one.record(key(1), b"one", "app")
@@ -250,10 +250,10 @@ def test_what_cannot_be_written_is_said_kept_and_written_later(checkpointer, loa
         one.checkpoint()
     (tmp_path / "run").unlink()
     one.record(key(2), b"two", "app")
-    assert written(load, tmp_path) == 2
+    assert number_written(load, tmp_path) == 2
 
 
-def test_checkpoints_of_earlier_runs_are_named_in_order(tmp_path, monkeypatch):
+def test_checkpoints_of_earlier_runs_are_listed_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert get_all_checkpoints() == get_last_checkpoint() == []
     for run, folder in (("1000", "checkpoint"), ("999", "checkpoints"), ("000", "checkpoint")):
@@ -265,11 +265,11 @@ def test_checkpoints_of_earlier_runs_are_named_in_order(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("period", "seconds"), [("01:00:00", 3600), ("00:30:05", 1805), ("100:0:1", 360001), (2, 2)])
-def test_a_period_is_hours_minutes_and_seconds_or_seconds(period, seconds):
+def test_period_is_hours_minutes_and_seconds_or_seconds(period, seconds):
     assert seconds_of_period(period) == seconds
 
 
 @pytest.mark.parametrize("period", ["", "30", "00:00:00", "00:61:00", "a:b:c", 0, -1, float("nan"), float("inf")])
-def test_another_period_is_refused(period):
+def test_malformed_period_is_refused(period):
     with pytest.raises(ValueError, match="HH:MM:SS"):
         seconds_of_period(period)

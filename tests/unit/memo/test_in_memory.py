@@ -20,45 +20,45 @@ class Earlier:
 
 
 @pytest.mark.parametrize("value", [None, True, 1, 1.5, "text", b"bytes", [1], {"a": [2]}, (1, [2]), bytearray(70_000)])
-def test_a_value_is_found_again(value):
-    memo = InMemoryResults()
-    memo.store(KEY, value)
-    assert memo.find(KEY) == (True, value)
-    assert memo.find(OTHER) == (False, None)
+def test_stored_value_is_found(value):
+    results = InMemoryResults()
+    results.store(KEY, value)
+    assert results.find(KEY) == (True, value)
+    assert results.find(OTHER) == (False, None)
 
 
-def test_each_caller_has_his_own_copy_also_of_what_was_kept():
-    memo, kept = InMemoryResults(), [[1]]
-    memo.store(KEY, kept)
-    kept[0].append("by the first caller")
-    _, found = memo.find(KEY)
+def test_each_lookup_returns_a_copy_independent_of_the_stored_value():
+    results, value = InMemoryResults(), [[1]]
+    results.store(KEY, value)
+    value[0].append("by the first caller")
+    _, found = results.find(KEY)
     found[0].append("by the second")
-    assert memo.find(KEY) == (True, [[1]])
+    assert results.find(KEY) == (True, [[1]])
 
 
-def test_what_cannot_be_pickled_is_not_kept_and_said(caplog):
-    memo = InMemoryResults()
-    assert memo.store(KEY, threading.Lock()) is None
-    assert memo.find(KEY) == (False, None)
+def test_value_that_cannot_be_pickled_is_logged_and_not_stored(caplog):
+    results = InMemoryResults()
+    assert results.store(KEY, threading.Lock()) is None
+    assert results.find(KEY) == (False, None)
     assert "cannot be pickled" in caplog.text
 
 
-def test_the_pickle_is_what_an_earlier_run_would_have_stored():
+def test_store_returns_the_pickle_that_a_later_run_loads():
     pickled = InMemoryResults().store(b"new", {"a": [1]})
     assert InMemoryResults(Earlier(old=pickled)).find(b"old") == (True, {"a": [1]})
     assert InMemoryResults(Earlier(old=InMemoryResults().store(b"new", 5))).find(b"old") == (True, 5)
 
 
-def test_this_run_comes_before_earlier_ones():
-    memo = InMemoryResults(Earlier(key=InMemoryResults().store(b"key", "old")))
-    memo.store(b"key", "new")
-    assert memo.find(b"key") == (True, "new")
+def test_results_of_this_run_come_before_those_of_earlier_runs():
+    results = InMemoryResults(Earlier(key=InMemoryResults().store(b"key", "old")))
+    results.store(b"key", "new")
+    assert results.find(b"key") == (True, "new")
 
 
-def test_a_stored_value_that_cannot_be_loaded_is_not_known_and_asked_for_once(caplog):
+def test_value_that_cannot_be_unpickled_is_unknown_and_read_once(caplog):
     earlier = Earlier(key=b"no pickle")
-    memo = InMemoryResults(earlier)
-    assert memo.find(b"key") == memo.find(b"key") == (False, None)
+    results = InMemoryResults(earlier)
+    assert results.find(b"key") == results.find(b"key") == (False, None)
     assert earlier.asked == [b"key"]
     assert caplog.text.count("is run again") == 1
 
@@ -73,21 +73,21 @@ def test_identical_calls_wait_for_the_first():
     assert flight.add(KEY, 5)
 
 
-def test_when_the_first_is_cancelled_another_takes_its_place():
+def test_waiting_call_takes_the_place_of_a_cancelled_first():
     flight = InFlight()
     assert [flight.add(KEY, task) for task in (1, 2, 3)] == [True, False, False]
     assert [flight.add(KEY, task) for task in flight.on_settled(KEY, 1)] == [True, False]
     assert flight.on_settled(KEY, 2) == [3]
 
 
-def test_one_that_waits_may_be_cancelled():
+def test_waiting_call_can_be_cancelled():
     flight = InFlight()
     assert [flight.add(KEY, task) for task in (1, 2, 3)] == [True, False, False]
     assert flight.on_settled(KEY, 2) == []
     assert flight.on_settled(KEY, 1) == [3]
 
 
-def test_one_that_ran_on_its_own_after_a_failure_disturbs_nobody():
+def test_call_run_on_its_own_after_a_failure_leaves_later_calls_alone():
     flight = InFlight()
     assert [flight.add(KEY, task) for task in (1, 2)] == [True, False]
     assert flight.on_settled(KEY, 1) == [2]
@@ -98,7 +98,7 @@ def test_one_that_ran_on_its_own_after_a_failure_disturbs_nobody():
 
 
 class Flights(RuleBasedStateMachine):
-    """Whatever happens, each task either runs, waits for one that runs, or is settled."""
+    """Each task runs, waits for a running one, or is settled, in any order of calls and ends."""
 
     def __init__(self):
         super().__init__()
@@ -107,12 +107,12 @@ class Flights(RuleBasedStateMachine):
         self.next = 0
 
     @rule(key=st.sampled_from([KEY, OTHER]))
-    def called(self, key):
+    def add_call(self, key):
         self.next += 1
         (self.runs if self.flight.add(key, self.next) else self.waits)[self.next] = key
 
     @rule(data=st.data(), again=st.booleans())
-    def ended(self, data, again):
+    def settle_call(self, data, again):
         everyone = {**self.runs, **self.waits}
         if not everyone:
             return
@@ -126,7 +126,7 @@ class Flights(RuleBasedStateMachine):
                 (self.runs if self.flight.add(key, follower) else self.waits)[follower] = key
 
     @invariant()
-    def whoever_waits_waits_for_one_that_runs(self):
+    def each_waiting_call_waits_for_a_running_one(self):
         assert set(self.waits.values()) <= set(self.runs.values())
         assert len(self.flight) == len(self.runs) == len(set(self.runs.values()))
 
