@@ -1,1 +1,1 @@
-"""Other systems' names for what cnflow does, for scripts that are to run unchanged."""
+"""Names of other systems for cnflow, so that their scripts run unchanged."""

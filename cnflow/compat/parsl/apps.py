@@ -27,7 +27,7 @@ def python_app(
 ) -> Any:  # noqa: ANN401 - an App or its decorator
     """`cnflow.python_app`, with Parsl's parameters also by position."""
     options = _options(data_flow_kernel, cache, ignore_for_cache, walltime=walltime, executors=executors, **more)
-    return _decorated(cnflow.python_app, function, options)
+    return _decorate(cnflow.python_app, function, options)
 
 
 def bash_app(
@@ -41,7 +41,7 @@ def bash_app(
 ) -> Any:  # noqa: ANN401 - an App or its decorator
     """`cnflow.bash_app`, with Parsl's parameters also by position."""
     options = _options(data_flow_kernel, cache, ignore_for_cache, walltime=walltime, executors=executors, **more)
-    return _decorated(cnflow.bash_app, function, options)
+    return _decorate(cnflow.bash_app, function, options)
 
 
 def join_app(
@@ -52,7 +52,7 @@ def join_app(
     **more: Any,  # noqa: ANN401 - cnflow's own options
 ) -> Any:  # noqa: ANN401 - an App or its decorator
     """`cnflow.join_app`, with Parsl's parameters also by position."""
-    return _decorated(cnflow.join_app, function, _options(data_flow_kernel, cache, ignore_for_cache, **more))
+    return _decorate(cnflow.join_app, function, _options(data_flow_kernel, cache, ignore_for_cache, **more))
 
 
 def App(  # noqa: N802 - Parsl's name
@@ -65,7 +65,7 @@ def App(  # noqa: N802 - Parsl's name
     """Parsl's first decorator, ``@App('python')`` or ``@App('bash')``.
 
     Raises:
-        InvalidAppTypeError: another word.
+        InvalidAppTypeError: *apptype* is neither.
     """
     decorators: dict[str, Callable[..., Any]] = {"python": cnflow.python_app, "bash": cnflow.bash_app}
     if apptype not in decorators:
@@ -77,27 +77,27 @@ def App(  # noqa: N802 - Parsl's name
 
 def PythonApp(func: Callable[..., Any], **options: Any) -> AppBase:  # noqa: ANN401, N802 - Parsl's name
     """An app of *func*, as `python_app` makes it."""
-    made: AppBase = python_app(func, **options)
-    return made
+    app: AppBase = python_app(func, **options)
+    return app
 
 
 def BashApp(func: Callable[..., Any], **options: Any) -> AppBase:  # noqa: ANN401, N802 - Parsl's name
     """An app of *func*, as `bash_app` makes it."""
-    made: AppBase = bash_app(func, **options)
-    return made
+    app: AppBase = bash_app(func, **options)
+    return app
 
 
 def _options(
     dfk: DataFlowKernel | None,
     cache: bool,  # noqa: FBT001 - passed on
     ignored: Sequence[str] | None,
-    **more: Any,  # noqa: ANN401
+    **more: Any,  # noqa: ANN401 - cnflow's own options
 ) -> dict[str, Any]:
-    """Those that say something."""
+    """Options of cnflow's decorator, without those that are None."""
     options = {"data_flow_kernel": dfk, "cache": cache, "ignore_for_cache": tuple(ignored or ()), **more}
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _decorated(decorator: Callable[..., Any], function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    made = decorator(**options)
-    return made if function is None else made(function)
+def _decorate(decorator: Callable[..., Any], function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
+    with_options = decorator(**options)
+    return with_options if function is None else with_options(function)

@@ -15,14 +15,14 @@ from cnflow.compat.parsl.options import ParslSettings
 from cnflow.errors import NotCoveredError
 
 DISABLED, LEVEL_1, LEVEL_2, LEVEL_3 = range(4)
-"""How much `Config(usage_tracking=...)` tells."""
+"""Amounts of data that `Config(usage_tracking=...)` sends."""
 
 DEEP_DEPENDENCY_RESOLVER = "deep"
 SHALLOW_DEPENDENCY_RESOLVER = "shallow"
 
 
 class Config(ParslSettings, config.Config):
-    """`cnflow.Config` with the parameters of Parsl 0.9 and of today's."""
+    """`cnflow.Config` with the parameters of Parsl 0.9 and of today's Parsl."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -31,20 +31,20 @@ class Config(ParslSettings, config.Config):
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"monitoring": (None,)}
 
     strategy_period: float = 5
-    """No effect: what happens is acted on when it happens."""
+    """Without effect: scaling reacts to events, not to a timer."""
 
     exit_mode: Literal["cleanup", "skip", "wait"] = "cleanup"
     memoizer: Memoizer | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _usage_is_told_to_somebody(self) -> Config:
-        """Without an address it is told to nobody, and that is no error: Parsl tells its makers."""
+        """Accept usage tracking without an address, which Parsl's own is: nothing is sent then."""
         return self
 
     @classmethod
-    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """As `ParslSettings.translated`; a memoizer is taken apart, executors may be any iterable, even none."""
-        translated = super().translated(given)
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslSettings.translate`; a memoizer becomes fields, executors may be any iterable."""
+        translated = super().translate(given)
         if not translated.pop("lazy_errors", True):
             raise NotCoveredError("Config(lazy_errors=False)", "errors are always lazy, as in today's Parsl")
         if translated.get("initialize_logging", True) is True:

@@ -1,4 +1,4 @@
-"""The two of Parsl's ready configurations that are for any machine."""
+"""Parsl's ready configurations for any machine; those for single sites are not covered."""
 
 from cnflow.compat.parsl.config import Config
 from cnflow.compat.parsl.executors import HighThroughputExecutor, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Errors that Parsl has and cnflow never raises, so that a script's ``except`` clauses work."""
+"""Errors of Parsl that cnflow has no counterpart of, for the ``except`` clauses of scripts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
 
 
 class AppBadFormatting(AppFailedError):  # noqa: N818 - Parsl's name
-    """A bash app's text cannot be formatted; what an app returns is taken as it is, so that this does not happen."""
+    """A bash app's text cannot be formatted. Never raised: cnflow runs the returned text as it is."""
 
 
 class InvalidAppTypeError(ConfigurationError):
-    """`App` was called with another word than ``python`` or ``bash``."""
+    """`App` was called with a type other than ``python`` or ``bash``."""
 
 
 class NotFutureError(CnflowError):
-    """What should have been a future is none."""
+    """An object is no future. Never raised."""
 
 
 class DuplicateTaskError(CnflowError):
-    """Two tasks of one id."""
+    """Two tasks have one id. Never raised."""
 
 
 class MissingFutError(CnflowError):
-    """A task without a future."""
+    """A task has no future. Never raised."""
 
 
 class InvalidResourceSpecification(ConfigurationError):  # noqa: N818 - Parsl's name
-    """A ``parsl_resource_specification`` names what the executor does not know, or wants what makes no sense."""
+    """A ``parsl_resource_specification`` has a key that the executor does not know, or a value that is invalid."""
 
     def __init__(self, invalid_keys: Collection[str], message: str = "") -> None:
         self.invalid_keys = invalid_keys
@@ -39,8 +39,9 @@ class InvalidResourceSpecification(ConfigurationError):  # noqa: N818 - Parsl's 
         super().__init__(invalid_keys, message)
 
     def __str__(self) -> str:
-        return f"parsl_resource_specification: {', '.join(sorted(self.invalid_keys))} cannot be had. {self.message}"
+        keys = ", ".join(sorted(self.invalid_keys))
+        return f"parsl_resource_specification is invalid at {keys}. {self.message}"
 
 
 class UnsupportedFeatureError(ConfigurationError):
-    """The executor cannot do what is asked for."""
+    """The executor lacks a feature that was requested. Never raised."""

@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny
 
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.compat.parsl.providers import LocalProvider
-from cnflow.compat.parsl.resources import resources_in
+from cnflow.compat.parsl.resources import parse_specification
 from cnflow.config import DockerProvider, ProviderSettings, executors
 from cnflow.config.base import Settings
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class RandomManagerSelector(Settings):
-    """Parsl's choice of a manager; cnflow gives a task to the one with the shortest queue."""
+    """Parsl's choice of a manager. Without effect: cnflow sends a task to the manager with the shortest queue."""
 
 
 class _ParslExecutor(ParslSettings):
     @classmethod
-    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """As `ParslSettings.translated`; a path may be any PathLike."""
-        translated = super().translated(given)
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslSettings.translate`; a path may be any PathLike."""
+        translated = super().translate(given)
         if translated.get("working_dir") is not None:
             translated["working_dir"] = os.fspath(translated["working_dir"])
         return translated
@@ -38,7 +38,7 @@ class ThreadPoolExecutor(_ParslExecutor, executors.ThreadPoolExecutor):
     """`cnflow.config.ThreadPoolExecutor` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("label", "max_threads")
-    NEEDLESS: ClassVar[Collection[str]] = ("managed", "thread_name_prefix")
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("managed", "thread_name_prefix")
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"remote_monitoring_radio": (None,)}
 
 
@@ -47,7 +47,7 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("label", "provider")
     RENAMED: ClassVar[Mapping[str, str]] = {"max_workers_per_node": "max_workers"}
-    NEEDLESS: ClassVar[Collection[str]] = (
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = (
         "interchange_port_range",
         "loopback_address",
         "managed",
@@ -68,9 +68,9 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
     provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
 
     @classmethod
-    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """As `ParslSettings.translated`; ports, prefetching and "as many workers as fit" are said otherwise here."""
-        translated = super().translated(given)
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslSettings.translate`, with ports, prefetching and an infinite number of workers."""
+        translated = super().translate(given)
         port = translated.pop("worker_port", None)
         ports = translated.pop("worker_ports", None)
         port = ports[0] if port is None and ports else port
@@ -88,16 +88,16 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
 
     @staticmethod
     def validate_resource_spec(resource_specification: Mapping[str, Any]) -> None:
-        """Refuse what no worker can be asked for.
+        """Check *resource_specification*.
 
         Raises:
-            InvalidResourceSpecification: names it.
+            InvalidResourceSpecification: it has a key that workers do not know, or an invalid value; names it.
         """
-        resources_in(resource_specification)
+        parse_specification(resource_specification)
 
     @property
     def max_workers_per_node(self) -> int | None:
-        """Today's name of ``max_workers``."""
+        """``max_workers`` by the name that it has in today's Parsl."""
         return self.max_workers
 
 
@@ -107,8 +107,8 @@ def IPyParallelExecutor(  # noqa: N802 - Parsl's name
     **given: Any,  # noqa: ANN401 - Parsl's parameters
 ) -> HighThroughputExecutor:
     """Parsl 0.9's executor for containers, as a HighThroughputExecutor; ``container_image`` is its image."""
-    for needless in ("controller", "engine_debug_level", "engine_dir", "managed"):
-        given.pop(needless, None)
+    for without_effect in ("controller", "engine_debug_level", "engine_dir", "managed"):
+        given.pop(without_effect, None)
     image = given.pop("container_image", None) or ""
     if image:
         blocks = {name: getattr(provider, name) for name in _BLOCKS} if provider is not None else {}

@@ -1,4 +1,16 @@
-"""Has Python's import system answer for ``parsl`` and all below it, from the table in `names`."""
+"""Import hook for ``parsl`` and its submodules, from the table in `names`.
+
+    import parsl.app.app ──> sys.meta_path ──> Finder.find_spec
+                                                 │ in the table: ModuleSpec ──> Module, without attributes yet
+                                                 │ known to Parsl but not covered: NotCoveredError
+                                                 v not below parsl: None, the next finder
+    module.python_app ──> Module.__getattr__ ──> imports the attribute's home, and keeps the attribute
+                                                 │ a submodule in the table: imports it
+                                                 │ known to Parsl but not covered: NotCoveredError
+                                                 v unknown: AttributeError
+
+Homes are imported on first use, so that a task that imports ``parsl`` loads nothing of the driver.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +32,15 @@ ROOT = "parsl"
 
 
 def install() -> None:
-    """Answer for ``parsl`` from now on; a second call changes nothing.
+    """Install the import hook for ``parsl``; a second call changes nothing.
 
     Raises:
         ConfigurationError: Parsl itself was imported before.
     """
-    there = sys.modules.get(ROOT)
-    if there is not None and not isinstance(there, Module):
+    imported = sys.modules.get(ROOT)
+    if imported is not None and not isinstance(imported, Module):
         raise ConfigurationError(
-            f"Parsl itself is imported already, from {getattr(there, '__file__', 'somewhere')}. Import "
+            f"Parsl itself is imported already, from {getattr(imported, '__file__', 'an unknown place')}. Import "
             "cnflow.compat.parsl before anything that imports parsl, or start the script by 'cnflow run --parsl'."
         )
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
@@ -37,7 +49,7 @@ def install() -> None:
 
 
 class Finder(MetaPathFinder):
-    """Finds the modules of the table."""
+    """Finds the modules in the table."""
 
     def find_spec(
         self,
@@ -45,13 +57,15 @@ class Finder(MetaPathFinder):
         path: Sequence[str] | None = None,  # noqa: ARG002 - part of Python's interface
         target: ModuleType | None = None,  # noqa: ARG002 - the same
     ) -> ModuleSpec | None:
-        """How to make *fullname*; None for what is not Parsl's.
+        """Return the spec of *fullname*; None for a module that is not Parsl's.
 
         Raises:
-            NotCoveredError: it is Parsl's, and cnflow has nothing for it.
+            NotCoveredError: the module is Parsl's, and cnflow has no counterpart.
         """
         if fullname in NAMES:
-            return ModuleSpec(fullname, _Maker(), origin="cnflow.compat.parsl", is_package=bool(_children(fullname)))
+            return ModuleSpec(
+                fullname, _ModuleLoader(), origin="cnflow.compat.parsl", is_package=bool(_children(fullname))
+            )
         reason = why_not_covered(fullname) if fullname.startswith(f"{ROOT}.") else ""
         if reason:
             raise NotCoveredError(fullname, reason)
@@ -59,7 +73,7 @@ class Finder(MetaPathFinder):
 
 
 class Module(ModuleType):
-    """A module of Parsl's; its names are taken from cnflow when they are first asked for."""
+    """A module of Parsl whose attributes are imported from their homes in cnflow on first use."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any public name
         path = f"{self.__name__}.{name}"
@@ -80,16 +94,16 @@ class Module(ModuleType):
         return sorted({*super().__dir__(), *self.__all__})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by name, and found by it wherever cnflow is."""
+        """Pickle by name: the module is imported wherever cnflow is installed."""
         return importlib.import_module, (self.__name__,)
 
 
-class _Maker(Loader):
+class _ModuleLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return Module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__all__ = list(NAMES[module.__name__])  # type: ignore[attr-defined]  # what `import *` looks at
+        module.__all__ = list(NAMES[module.__name__])  # type: ignore[attr-defined]  # for `import *`
 
 
 def _children(name: str) -> list[str]:

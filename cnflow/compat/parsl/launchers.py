@@ -1,4 +1,4 @@
-"""Parsl's launchers as far as a block of one node needs them, which is not at all: the provider starts the manager."""
+"""Parsl's launchers for blocks of one node. Without effect: the provider starts the manager."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from cnflow.config.base import Settings
 
 
 class Launcher(Settings):
-    """How a block's command is put on its nodes."""
+    """Base of the launchers, which start a block's command on its nodes."""
 
     debug: bool = True
 
 
 class SimpleLauncher(Launcher):
-    """The command as it is."""
+    """Runs the command as it is."""
 
 
 class SingleNodeLauncher(Launcher):
-    """Copies of the command on the one node; cnflow starts one manager, which starts the workers."""
+    """Runs copies of the command on one node; in cnflow one manager starts the workers instead."""
 
     fail_on_any: bool = False

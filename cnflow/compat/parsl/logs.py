@@ -14,47 +14,47 @@ if TYPE_CHECKING:
 
 
 class ParslFileLogging(FileLogging):
-    """`cnflow.logs.FileLogging` into the file that Parsl's scripts look for, ``parsl.log``."""
+    """`cnflow.logs.FileLogging` into ``parsl.log``, which Parsl's scripts read."""
 
     format_string: str = FORMAT
 
     def handler(self, run_dir: Path) -> logging.Handler:
         """See `cnflow.config.logging.LogConfig.handler`."""
-        made = logging.FileHandler(run_dir / "parsl.log", encoding="utf-8")
-        made.setFormatter(logging.Formatter(self.format_string, datefmt=DATES))
-        return made
+        handler = logging.FileHandler(run_dir / "parsl.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter(self.format_string, datefmt=DATES))
+        return handler
 
 
 class ParslJSONLogging(JSONLogging):
-    """`cnflow.logs.JSONLogging` into ``parsl.jsonlog``; like Parsl's it takes the lines of every logger."""
+    """`cnflow.logs.JSONLogging` into ``parsl.jsonlog``, with the lines of every logger as in Parsl."""
 
     logger: str = ""
 
     def handler(self, run_dir: Path) -> logging.Handler:
         """See `cnflow.config.logging.LogConfig.handler`."""
-        made = logging.FileHandler(run_dir / "parsl.jsonlog", encoding="utf-8")
-        made.setFormatter(JSONLines())
-        return made
+        handler = logging.FileHandler(run_dir / "parsl.jsonlog", encoding="utf-8")
+        handler.setFormatter(JSONLines())
+        return handler
 
 
 def set_stream_logger(name: str = "parsl", level: int = 10, **more: Any) -> Callable[[], None]:  # noqa: ANN401
-    """`cnflow.set_stream_logger`; what is asked of Parsl's loggers is done for cnflow's, too."""
-    return _all([logs.set_stream_logger(each, level, **more) for each in _both(name)])
+    """Call `cnflow.set_stream_logger`; for a logger of Parsl, also for cnflow's of that name."""
+    return _undo_all([logs.set_stream_logger(each, level, **more) for each in _loggers_for(name)])
 
 
 def set_file_logger(filename: str, name: str = "parsl", level: int = 10, **more: Any) -> Callable[[], None]:  # noqa: ANN401
-    """`cnflow.set_file_logger`; what is asked of Parsl's loggers is done for cnflow's, too."""
-    return _all([logs.set_file_logger(filename, each, level, **more) for each in _both(name)])
+    """Call `cnflow.set_file_logger`; for a logger of Parsl, also for cnflow's of that name."""
+    return _undo_all([logs.set_file_logger(filename, each, level, **more) for each in _loggers_for(name)])
 
 
-def _both(name: str) -> list[str]:
+def _loggers_for(name: str) -> list[str]:
     first, dot, rest = name.partition(".")
     return [name, f"cnflow{dot}{rest}"] if first == "parsl" else [name]
 
 
-def _all(calls: list[Callable[[], None]]) -> Callable[[], None]:
+def _undo_all(undos: list[Callable[[], None]]) -> Callable[[], None]:
     def undo() -> None:
-        for call in calls:
-            call()
+        for each in undos:
+            each()
 
     return undo

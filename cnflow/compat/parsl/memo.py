@@ -1,4 +1,4 @@
-"""Parsl's memoizers, which are settings here: what is remembered is cnflow's own affair."""
+"""Parsl's memoizers: settings of cnflow's cache, and a hook that subclasses override."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ if TYPE_CHECKING:
     from cnflow.dataflow.task_record import TaskRecord
 
 
-AS_USUAL: Future[Any] = Future()
-"""What `BasicMemoizer.check_memo` returns: cnflow looks up what it knows."""
+USE_CACHE: Future[Any] = Future()
+"""Result of `Memoizer.check_memo` that leaves the look-up to cnflow's cache."""
 
 
 class Memoizer:
-    """Base of what `Config(memoizer=...)` takes."""
+    """Base of memoizers, for `Config(memoizer=...)`."""
 
     dfk: DataFlowKernel | None = None
-    """Of the run that it was loaded for."""
+    """The run that was loaded with it."""
 
     def check_memo(self, task_record: TaskRecord) -> Future[Any] | None:  # noqa: ARG002 - for subclasses
-        """What is known of a task with ``cache=True`` before it runs, as a done future; None: it must be run.
+        """Look up a task with ``cache=True`` before it runs.
 
-        A subclass that overrides this decides for each task, and calls this where it has nothing to say.
+        A subclass overrides this to decide for each task, and calls it to leave a task to cnflow's cache.
+
+        Returns:
+            A done future with the task's result; or None, and the task is run.
         """
-        return AS_USUAL
+        return USE_CACHE
 
     def checkpoint(self) -> str:
-        """Write what is new now; see `cnflow.DataFlowKernel.checkpoint`.
+        """Write new results now; see `cnflow.DataFlowKernel.checkpoint`.
 
         Raises:
             NoDataFlowKernelError: no run was loaded with it.
@@ -42,12 +45,12 @@ class Memoizer:
         return self.dfk.checkpoint()
 
     def settings(self) -> dict[str, Any]:
-        """The fields of `cnflow.Config` that say the same."""
+        """Fields of `cnflow.Config` with the same meaning."""
         return {}
 
 
 class BasicMemoizer(Memoizer):
-    """Which results are reused and when they are written; parameters as the fields of `cnflow.Config`.
+    """Selects the results that are reused, and the moment when new ones are written; see `cnflow.Config`.
 
     Args:
         checkpoint_files: checkpoints of earlier runs, ``runinfo/NNN/checkpoint``.

@@ -1,4 +1,4 @@
-"""Which names of Parsl's are here, and what each is in cnflow: module by module, ``name: "home:attribute"``."""
+"""Table of Parsl's names and their homes in cnflow: module by module, ``name: "home:attribute"``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ _OURS = "cnflow.compat.parsl"
 
 
 def _from(home: str, *names: str, **renamed: str) -> dict[str, str]:
-    """*names* that are called the same in *home*, and those that are called otherwise there."""
-    return {**{name: f"{home}:{name}" for name in names}, **{ours: f"{home}:{its}" for ours, its in renamed.items()}}
+    """Rows for *names*, which are the same in *home*, and for *renamed*: Parsl's name = the one in *home*."""
+    return {
+        **{name: f"{home}:{name}" for name in names},
+        **{parsls: f"{home}:{ours}" for parsls, ours in renamed.items()},
+    }
 
 
 _DECORATORS = _from(f"{_OURS}.apps", "python_app", "bash_app", "join_app", "App")
@@ -166,21 +169,21 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 }
 
 _NOT_YET = "cnflow does not have it yet"
-_INSIDE = "it belongs to the inside of Parsl, where cnflow is made otherwise"
-_GONE = "Parsl itself has given it up"
+_INTERNAL = "it is internal to Parsl, and cnflow works differently inside"
+_GONE = "Parsl itself has removed it"
 _CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts containers"
 
 _NOT_COVERED: Mapping[str, str] = {
     "parsl.benchmark": "run 'cnflow perf' instead",
-    "parsl.channels": f"{_GONE}; start cnflow where the scheduler is",
+    "parsl.channels": f"{_GONE}; start cnflow on the machine of the scheduler",
     "parsl.configs": "cnflow has no settings for single sites; write a Config of your own",
-    "parsl.curvezmq": _INSIDE,
+    "parsl.curvezmq": _INTERNAL,
     "parsl.data_provider.globus": _NOT_YET,
     "parsl.data_provider.rsync": _NOT_YET,
-    "parsl.dataflow.rundirs": _INSIDE,
+    "parsl.dataflow.rundirs": _INTERNAL,
     "parsl.dataflow.flow_control": _GONE,
     "parsl.executors.base": "an executor of your own implements cnflow.interfaces.Executor",
-    "parsl.executors.execute_task": _INSIDE,
+    "parsl.executors.execute_task": _INTERNAL,
     "parsl.executors.exceptions": _GONE,
     "parsl.executors.extreme_scale": f"{_GONE}; use HighThroughputExecutor",
     "parsl.executors.ExtremeScaleExecutor": f"{_GONE}; use HighThroughputExecutor",
@@ -189,32 +192,32 @@ _NOT_COVERED: Mapping[str, str] = {
     "parsl.executors.FluxExecutor": "cnflow has no executor on Flux; use HighThroughputExecutor",
     "parsl.executors.globus_compute": "cnflow has no executor on Globus Compute",
     "parsl.executors.GlobusComputeExecutor": "cnflow has no executor on Globus Compute",
-    "parsl.executors.high_throughput": _INSIDE,
+    "parsl.executors.high_throughput": _INTERNAL,
     "parsl.executors.MPIExecutor": _NOT_YET,
-    "parsl.executors.ipp_controller": f"cnflow needs no controller; {_CONTAINER}",
+    "parsl.executors.ipp_controller": f"cnflow has no controller; {_CONTAINER}",
     "parsl.executors.radical": _GONE,
-    "parsl.executors.status_handling": _INSIDE,
+    "parsl.executors.status_handling": _INTERNAL,
     "parsl.executors.swift_t": _GONE,
     "parsl.executors.taskvine": "cnflow has no executor on TaskVine; use HighThroughputExecutor",
     "parsl.executors.TaskVineExecutor": "cnflow has no executor on TaskVine; use HighThroughputExecutor",
     "parsl.executors.workqueue": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
     "parsl.executors.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
     "parsl.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
-    "parsl.jobs": _INSIDE,
+    "parsl.jobs": _INTERNAL,
     "parsl.launchers": f"{_NOT_YET}: blocks span one node",
     "parsl.logconfigs.base": "a log configuration of your own is a subclass of cnflow.logs.LogConfig",
     "parsl.monitoring": f"{_NOT_YET}; leave monitoring= out of the Config",
     "parsl.MonitoringHub": f"{_NOT_YET}; leave monitoring= out of the Config",
-    "parsl.multiprocessing": _INSIDE,
-    "parsl.process_loggers": _INSIDE,
+    "parsl.multiprocessing": _INTERNAL,
+    "parsl.process_loggers": _INTERNAL,
     "parsl.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
-    "parsl.serialize": "cnflow pickles by cloudpickle, and needs no other serializer",
-    "parsl.usage_tracking": _INSIDE,
+    "parsl.serialize": "cnflow serializes with cloudpickle only",
+    "parsl.usage_tracking": _INTERNAL,
 }
 
 
 def why_not_covered(path: str) -> str:
-    """Why *path*, a dotted name of Parsl's, is not here; empty for a name that Parsl is not known to have."""
+    """Reason why *path*, a dotted name of Parsl, is not covered; empty for a name that Parsl does not have."""
     parts = path.split(".")
     for length in range(len(parts), 1, -1):
         reason = _NOT_COVERED.get(".".join(parts[:length]))

@@ -1,4 +1,4 @@
-"""Settings that take Parsl's parameters: renamed ones, ones by position, and ones that mean nothing here."""
+"""Base of settings that take Parsl's parameters: renamed ones, ones by position, and ones without effect in cnflow."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from cnflow.errors import ConfigurationError, NotCoveredError
 
 
 class TypeCheckError(ConfigurationError, TypeError):
-    """A parameter is of the wrong type; a TypeError, as Parsl's is."""
+    """A parameter has the wrong type; a TypeError, as in Parsl."""
 
 
 class ParslSettings(Settings):
-    """Mixed into settings of cnflow's to make a constructor that takes what Parsl's takes."""
+    """Mixin for cnflow's settings; its constructor takes the parameters of Parsl's class of the same name."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ()
-    """Parameters in the order of Parsl's signature, as far as scripts give them by position."""
+    """Parameters that scripts pass by position, in the order of Parsl's signature."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
-    """Parsl's name -> the name here."""
+    """Parsl's name -> cnflow's name."""
 
-    NEEDLESS: ClassVar[Collection[str]] = ()
-    """Parameters that change nothing here, whatever they say: cnflow does without what they tune."""
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ()
+    """Parameters without effect: they tune parts of Parsl that cnflow does not have."""
 
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
-    """Parameter -> the values that ask for nothing; any other is refused, since leaving it out would change results."""
+    """Parameter -> values that request nothing; other values are refused, since ignoring them would change results."""
 
     def __init__(self, *positional: Any, **given: Any) -> None:  # noqa: ANN401 - pydantic validates each
         cls = type(self)
@@ -36,32 +36,32 @@ class ParslSettings(Settings):
             )
         given = {**dict(zip(cls.POSITIONAL, positional, strict=False)), **given}
         try:
-            super().__init__(**cls.translated(given))
+            super().__init__(**cls.translate(given))
         except NotCoveredError:
             raise
         except ConfigurationError as error:
             raise TypeCheckError(str(error)) from None
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it
-        for ours, given in self._by_our_names({name: value}).items():
+        for ours, given in self._rename({name: value}).items():
             super().__setattr__(ours, given)
 
     @classmethod
-    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of Parsl's as this class's own.
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate Parsl's parameters to those of this class.
 
         Raises:
-            NotCoveredError: one asks for what is not here.
+            NotCoveredError: a parameter requests a feature that cnflow does not have.
         """
-        return cls._by_our_names(given)
+        return cls._rename(given)
 
     @classmethod
-    def _by_our_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _rename(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for name, value in given.items():
             if name in cls.NOT_YET:
                 if not any(value is nothing or value == nothing for nothing in cls.NOT_YET[name]):
                     raise NotCoveredError(f"{cls.__name__}({name}={value!r})", "cnflow does not have it yet")
-            elif name not in cls.NEEDLESS:
+            elif name not in cls.WITHOUT_EFFECT:
                 result[cls.RENAMED.get(name, name)] = value
         return result

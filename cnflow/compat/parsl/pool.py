@@ -1,4 +1,4 @@
-"""Parsl's face of `concurrent.futures.Executor`."""
+"""Parsl's `concurrent.futures.Executor`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ParslPoolExecutor(PoolExecutor):
     """`cnflow.PoolExecutor` with Parsl's parameters.
 
     Args:
-        config: for a run of its own, which is the loaded one as long as it lasts; or
-        dfk: a run that is there, and goes on when this ends.
+        config: settings of an own run, which is the loaded one until the pool ends; or
+        dfk: an existing run, which goes on after the pool.
         executors: labels of the executors to use.
 
     Raises:

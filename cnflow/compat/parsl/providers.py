@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LocalChannel(Settings):
-    """Parsl's way to say "on this machine", which is where cnflow's providers start their commands."""
+    """Runs commands on this machine. Without effect: cnflow's providers always do."""
 
     userhome: str = "."
     envs: dict[str, str] = Field(default_factory=dict)
@@ -27,15 +27,15 @@ class LocalProvider(ParslSettings, providers.LocalProvider):
     """`cnflow.config.LocalProvider` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("nodes_per_block", "launcher", "init_blocks", "min_blocks", "max_blocks")
-    NEEDLESS: ClassVar[Collection[str]] = ("channel", "cmd_timeout", "move_files", "walltime")
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("channel", "cmd_timeout", "move_files", "walltime")
 
     launcher: Launcher = Field(default_factory=SingleNodeLauncher)
-    """Changes nothing: a block is one manager, which starts the workers of its node."""
+    """Without effect: a block is one manager, which starts the workers of its node."""
 
     @classmethod
-    def translated(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """As `ParslSettings.translated`; ``max_blocks`` covers ``init_blocks``, which are started whatever it says."""
-        translated = super().translated(given)
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslSettings.translate`; ``max_blocks`` is at least ``init_blocks``, as in Parsl's effect."""
+        translated = super().translate(given)
         most, first = translated.get("max_blocks"), translated.get("init_blocks", 1)
         if isinstance(most, int) and isinstance(first, int):
             translated["max_blocks"] = max(most, first)
@@ -43,5 +43,5 @@ class LocalProvider(ParslSettings, providers.LocalProvider):
 
     @property
     def label(self) -> str:
-        """Parsl's name for the kind of provider."""
+        """Parsl's name of this kind of provider."""
         return "local"

@@ -1,4 +1,4 @@
-"""Parsl's ``parsl_resource_specification``, as `cnflow.Resources`."""
+"""Translates Parsl's ``parsl_resource_specification`` to `cnflow.Resources`."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ _KNOWN = ("cores", "gpus", "memory", "priority")
 _MEGABYTE = 2**20
 
 
-def resources_in(specification: Mapping[str, Any] | None) -> Resources | None:
-    """What *specification* asks for, with memory in MB; None where it asks for nothing.
+def parse_specification(specification: Mapping[str, Any] | None) -> Resources | None:
+    """Parse *specification*, whose memory is in MB; return None if it is empty.
 
     Raises:
-        InvalidResourceSpecification: it asks for something that workers of a HighThroughputExecutor do not know.
+        InvalidResourceSpecification: it has a key that workers of a HighThroughputExecutor do not know, or an invalid
+            value.
     """
     if not specification:
         return None
     unknown = {str(name) for name in specification if name not in _KNOWN}
     if unknown:
         raise InvalidResourceSpecification(unknown, f"Known are {', '.join(_KNOWN)}.")
-    said = dict(specification)
-    if isinstance(said.get("memory"), (int, float)):
-        said["memory"] *= _MEGABYTE
+    fields = dict(specification)
+    if isinstance(fields.get("memory"), (int, float)):
+        fields["memory"] *= _MEGABYTE
     try:
-        return Resources.of(said)
+        return Resources.of(fields)
     except ConfigurationError as error:
-        raise InvalidResourceSpecification(set(said), str(error)) from error
+        raise InvalidResourceSpecification(set(fields), str(error)) from error
 
 
-def taken_from(function: Callable[..., Any], given: dict[str, Any]) -> Resources | None:
-    """Take the specification out of the keywords of a call of *function*; where there is none, its parameter's default.
+def pop_resources(function: Callable[..., Any], kwargs: dict[str, Any]) -> Resources | None:
+    """Remove the specification from *kwargs*, a call of *function*, and parse it or the parameter's default.
 
     Raises:
-        InvalidResourceSpecification: as `resources_in`.
+        InvalidResourceSpecification: see `parse_specification`.
     """
     default = _default_of(function)
-    return resources_in(given.pop(KEYWORD, default))
+    return parse_specification(kwargs.pop(KEYWORD, default))
 
 
-def _default_of(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - whatever the user wrote
+def _default_of(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - any user's value
     code = getattr(function, "__code__", None)
     names: Collection[str] = code.co_varnames if code is not None else ()
     if KEYWORD not in names:

@@ -8,8 +8,8 @@ from cnflow import assemble, dataflow
 from cnflow import config as config_module
 from cnflow.compat.parsl.config import Config
 from cnflow.compat.parsl.errors import InvalidResourceSpecification
-from cnflow.compat.parsl.memo import AS_USUAL, BasicMemoizer, Memoizer
-from cnflow.compat.parsl.resources import taken_from
+from cnflow.compat.parsl.memo import USE_CACHE, BasicMemoizer, Memoizer
+from cnflow.compat.parsl.resources import pop_resources
 from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.compat.parsl.task_record import ParslTaskRecord
 from cnflow.dataflow import loaded_run
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class DataFlowKernel(dataflow.DataFlowKernel):
-    """`cnflow.DataFlowKernel`, made from a Config and started at once; `load` makes it the loaded one as well."""
+    """`cnflow.DataFlowKernel`, made from a Config and started at once; `load` also makes it the loaded run."""
 
     def __init__(self, config: config_module.Config | None = None) -> None:
         config = Config() if config is None else config
@@ -44,12 +44,12 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         )
         self.memoizer.dfk = self
         assemble.start(self)
-        self.run_dir = str(self.run_dir)  # type: ignore[assignment]  # text in Parsl, which scripts add to
+        self.run_dir = str(self.run_dir)  # type: ignore[assignment]  # text in Parsl: scripts append to it
 
     def _ask_memoizer(self, record: TaskRecord) -> CacheDecision | None:
         """Return the memoizer's decision on the task of *record*; None leaves it to cnflow's own cache."""
         found = self.memoizer.check_memo(record)
-        if found is AS_USUAL:
+        if found is USE_CACHE:
             return None
         if found is None:
             return CacheDecision.RUN
@@ -91,29 +91,29 @@ class DataFlowKernel(dataflow.DataFlowKernel):
         options: AppOptions = NO_OPTIONS,
         call_options: CallOptions = NO_CALL_OPTIONS,
     ) -> AppFuture:
-        """As in cnflow, with what Parsl's keyword for resources asks for; where that is wrong, the task fails by it."""
+        """Submit to cnflow, with the resources of Parsl's keyword; an invalid specification fails the task."""
         try:
-            resources = taken_from(app.original, kwargs)
+            resources = pop_resources(app.original, kwargs)
         except InvalidResourceSpecification as error:
-            return super().submit(AppFunction(_raising(error), AppKind.JOIN, app.name), (), {})
+            return super().submit(AppFunction(_raise_in_task(error), AppKind.JOIN, app.name), (), {})
         if resources is not None:
             call_options = call_options._replace(resources=resources)
         return super().submit(app, tuple(args), kwargs, options, call_options)
 
     @property
     def task_state_counts(self) -> dict[States, int]:
-        """How many tasks are in each state, by Parsl's names."""
+        """Number of tasks in each state, by Parsl's names."""
         counts = dict.fromkeys(States, 0)
         for state, number in self.task_counts().items():
             counts[STATE_OF[state]] += number
         return counts
 
     def checkpoint(self, tasks: Sequence[AppFuture] | None = None) -> str:  # noqa: ARG002 - Parsl's signature
-        """`cnflow.DataFlowKernel.checkpoint`, of all tasks whichever are named."""
+        """Write the results of all tasks, whichever *tasks* names; see `cnflow.DataFlowKernel.checkpoint`."""
         return super().checkpoint()
 
 
-def _raising(error: Exception) -> Callable[[], None]:
+def _raise_in_task(error: Exception) -> Callable[[], None]:
     def fail() -> None:
         raise error
 
@@ -121,7 +121,7 @@ def _raising(error: Exception) -> Callable[[], None]:
 
 
 def _with_checkpoints(config: config_module.Config, memoizer: Memoizer) -> config_module.Config:
-    """*config* with all checkpoints of its folder, which today's Parsl loads where it writes them and none is named."""
+    """Add all checkpoints of *config*'s folder, which today's Parsl loads where it writes some and none is named."""
     if not isinstance(memoizer, BasicMemoizer) or memoizer.checkpoint_mode is None:
         return config
     if memoizer.checkpoint_files is not None:
@@ -133,7 +133,7 @@ def load(config: config_module.Config | None = None) -> DataFlowKernel:
     """Start a run and make it the loaded one.
 
     Raises:
-        ConfigurationError: one is loaded already, or *config* is none.
+        ConfigurationError: a run is loaded already, or *config* is no Config.
     """
     loaded_run.check_none_loaded()
     if config is not None and not isinstance(config, config_module.Config):
@@ -150,7 +150,7 @@ class _Loader(type):
 
 
 class DataFlowKernelLoader(metaclass=_Loader):
-    """Parsl's old name for the functions of the same names."""
+    """Parsl's old home of the functions of these names."""
 
     clear = staticmethod(assemble.clear)
     dfk = staticmethod(assemble.dfk)

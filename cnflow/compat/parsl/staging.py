@@ -1,4 +1,4 @@
-"""Parsl's list of stagings, which scripts add to."""
+"""Parsl's list of stagings, to which scripts append."""
 
 from cnflow import staging
 

@@ -1,4 +1,4 @@
-"""States of tasks by Parsl's names; cnflow's own are the texts of `AppFuture.task_status`."""
+"""States of tasks by Parsl's names; `AppFuture.task_status` returns cnflow's own."""
 
 import enum
 
@@ -31,4 +31,4 @@ STATE_OF = {
     TaskState.DEPENDENCY_FAILED: States.dep_fail,
     TaskState.CANCELLED: States.failed,
 }
-"""Parsl's state for each of cnflow's; Parsl cannot cancel, and knows no state for it."""
+"""Parsl's state for each of cnflow's; Parsl cannot cancel tasks, and has no state for it."""

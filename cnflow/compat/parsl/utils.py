@@ -1,4 +1,4 @@
-"""Small helpers for scripts and for providers of one's own, under the names that they have in Parsl."""
+"""Parsl's helpers for scripts and for users' own providers."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ logger = logging.getLogger(__name__)
 _LONGEST_LABEL = 63
 _LONGEST_SUBDOMAIN = 253
 
-_A_LINE_EACH = ",\n"
+_ONE_PER_LINE = ",\n"
 
-_LOOKS = 0.01
-"""Seconds between two looks for a file."""
+_POLL_S = 0.01
+"""Seconds between two checks for a file."""
 
 
 def wtime_to_minutes(time_string: str) -> int:
-    """Whole minutes in a walltime ``"HH:MM:SS"``; less than one is warned of.
+    """Whole minutes in a walltime ``"HH:MM:SS"``; logs a warning if that is less than one.
 
     Raises:
-        ValueError: it is not written so.
+        ValueError: *time_string* has another format.
     """
     found = re.fullmatch(r"([0-9]+):([0-9]{1,2}):([0-9]{1,2})", time_string.strip())
     if found is None:
@@ -60,19 +60,19 @@ def wtime_to_minutes(time_string: str) -> int:
 
 @contextlib.contextmanager
 def wait_for_file(path: str | os.PathLike[str], seconds: float = 10) -> Generator[None]:
-    """Enter the block as soon as *path* is there, or when *seconds* are over, whether or not it is."""
+    """Enter the block as soon as *path* exists, or after *seconds* even if it does not."""
     deadline = time.monotonic() + seconds
     while not Path(path).exists() and time.monotonic() < deadline:
-        time.sleep(_LOOKS)
+        time.sleep(_POLL_S)
     yield
 
 
 @contextlib.contextmanager
 def time_limited_open(path: str | os.PathLike[str], mode: str, seconds: float = 1) -> Generator[IO[Any]]:
-    """``open(path, mode)`` as soon as *path* is there, closed at the end of the block.
+    """Open *path* as soon as it exists, and close it at the end of the block.
 
     Raises:
-        OSError: it cannot be opened when *seconds* are over.
+        OSError: the file cannot be opened after *seconds*.
     """
     with wait_for_file(path, seconds), Path(path).open(mode) as file:
         yield file
@@ -82,14 +82,14 @@ def execute_wait(cmd: str, walltime: float | None = None) -> tuple[int, str, str
     """Run a line of shell and wait for it.
 
     Args:
-        cmd: what ``/bin/sh`` runs.
+        cmd: command line for ``/bin/sh``.
         walltime: seconds that it may take; None sets no limit.
 
     Returns:
-        Its exit code, negative the signal that ended it; what it wrote to stdout; what it wrote to stderr.
+        Exit code, or the negative number of the signal that ended the command; its stdout; its stderr.
 
     Raises:
-        subprocess.TimeoutExpired: it took longer. It is dead then, with all that it started in its process group.
+        subprocess.TimeoutExpired: the command took longer, and was killed with its process group.
     """
     with subprocess.Popen(
         ["/bin/sh", "-c", cmd], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -104,10 +104,10 @@ def execute_wait(cmd: str, walltime: float | None = None) -> tuple[int, str, str
 
 
 def sanitize_dns_label_rfc1123(raw_string: str) -> str:
-    """*raw_string* as a label of a DNS name: 63 small letters, digits and hyphens at most, no hyphen at an end.
+    """Make a label of a DNS name from *raw_string*: at most 63 lower case letters, digits and inner hyphens.
 
     Raises:
-        ValueError: nothing is left of it.
+        ValueError: no character is left.
     """
     label = _label(raw_string)
     if not label:
@@ -116,10 +116,10 @@ def sanitize_dns_label_rfc1123(raw_string: str) -> str:
 
 
 def sanitize_dns_subdomain_rfc1123(raw_string: str) -> str:
-    """*raw_string* as a DNS name: labels with a dot between each two, 253 characters at most.
+    """Make a DNS name from *raw_string*: labels separated by dots, at most 253 characters.
 
     Raises:
-        ValueError: nothing is left of it.
+        ValueError: no character is left.
     """
     labels = [label for part in raw_string.split(".") if (label := _label(part))]
     subdomain = ".".join(labels)[:_LONGEST_SUBDOMAIN].rstrip(".-")
@@ -133,9 +133,9 @@ def _label(text: str) -> str:
 
 
 class RepresentationMixin:
-    """Gives a class a ``repr`` that reads as the call that makes it, from the attributes named as the parameters are.
+    """Mixin: a ``repr`` that reads as the call of the constructor, from attributes with the parameters' names.
 
-    One that is longer than ``__max_width__`` has a line for each parameter. One without an attribute is shown as
+    A repr longer than ``__max_width__`` has a line for each parameter. A parameter without an attribute is shown as
     ``<unrecorded>``; where ``_validate_repr`` is true, it is an AttributeError.
     """
 
@@ -143,14 +143,14 @@ class RepresentationMixin:
     _validate_repr = False
 
     def __repr__(self) -> str:
-        name, shown = type(self).__name__, list(self._shown())
+        name, shown = type(self).__name__, list(self._format_parameters())
         line = f"{name}({', '.join(shown)})"
         if len(line) <= self.__max_width__:
             return line
-        return f"{name}(\n{textwrap.indent(_A_LINE_EACH.join(shown), '    ')}\n)"
+        return f"{name}(\n{textwrap.indent(_ONE_PER_LINE.join(shown), '    ')}\n)"
 
-    def _shown(self) -> Iterator[str]:
-        """Each parameter as it is written in the call."""
+    def _format_parameters(self) -> Iterator[str]:
+        """Yield each parameter as it is written in the call."""
         _, *parameters = inspect.signature(type(self).__init__).parameters.values()
         for parameter in parameters:
             if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:

@@ -1,3 +1,3 @@
-"""The version of Parsl whose names and parameters these are."""
+"""Version of Parsl that the names and parameters follow."""
 
 VERSION = "2026.10.26"

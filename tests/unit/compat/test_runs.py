@@ -3,7 +3,7 @@ import pytest
 import cnflow.compat.parsl  # noqa: F401 - makes parsl importable
 from cnflow import Resources
 from cnflow.compat.parsl.errors import InvalidResourceSpecification
-from cnflow.compat.parsl.resources import resources_in, taken_from
+from cnflow.compat.parsl.resources import parse_specification, pop_resources
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_task_may_ask_for_resources_as_in_parsl(dfk):
     assert app(2, parsl_resource_specification={}).result() == 4
     assert app(2, parsl_resource_specification={"cores": 1, "memory": 100, "priority": 3}).result() == 4
     wrong = app(2, parsl_resource_specification={"disk": 1, "num_nodes": 2})
-    with pytest.raises(InvalidResourceSpecification, match="disk, num_nodes cannot be had"):
+    with pytest.raises(InvalidResourceSpecification, match="is invalid at disk, num_nodes"):
         wrong.result()
 
 
@@ -45,8 +45,8 @@ def test_the_specification_is_in_megabytes_and_may_be_a_parameters_default():
         return x
 
     given = {"y": 1}
-    assert taken_from(train, given) == Resources(cores=2, memory=2**20)
-    assert taken_from(train, {"parsl_resource_specification": {"gpus": 1}}) == Resources(gpus=1)
-    assert taken_from(double, given) is None
+    assert pop_resources(train, given) == Resources(cores=2, memory=2**20)
+    assert pop_resources(train, {"parsl_resource_specification": {"gpus": 1}}) == Resources(gpus=1)
+    assert pop_resources(double, given) is None
     with pytest.raises(InvalidResourceSpecification, match="cores must be a number above 0"):
-        resources_in({"cores": 0})
+        parse_specification({"cores": 0})
