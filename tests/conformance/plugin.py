@@ -1,4 +1,4 @@
-"""Loaded by pytest before anything of Parsl's tests: ``parsl`` becomes cnflow; each test's outcome is written down."""
+"""Pytest plugin for Parsl's tests: makes ``parsl`` cnflow before they are imported, and records each test's outcome."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import cnflow.compat.parsl  # noqa: F401 - its import is what is tested
 
 RESULTS = Path(os.environ["CONFORMANCE_RESULTS"])
 LIMIT = float(os.environ["CONFORMANCE_LIMIT"])
-"""Seconds for one test."""
+"""Longest time for one test, in seconds."""
 
 LEFT_OUT = json.loads(os.environ["CONFORMANCE_LEFT_OUT"])
-"""Globs of files and of ids of tests."""
+"""Globs of files and of tests' ids."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import files that are left out; Parsl's own conftest would take all of them."""
+    """Skip excluded files before they are imported; Parsl's own conftest collects all files."""
     return True if _is_left_out(collection_path.relative_to(config.rootpath).as_posix()) else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out single tests."""
+    """Remove excluded tests."""
     items[:] = [item for item in items if not _is_left_out(item.nodeid)]
 
 
@@ -38,27 +38,27 @@ def _is_left_out(name: str) -> bool:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item):
-    """End the whole process when a test hangs, after that is written down; the caller goes on with the others."""
-    _note(item.nodeid, "hung", f"no end within {LIMIT:g} s")
+    """Exit the process when a test hangs; its outcome is recorded beforehand, and the caller runs the other tests."""
+    _record(item.nodeid, "hung", f"no end within {LIMIT:g} s")
     faulthandler.dump_traceback_later(LIMIT, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """One line for each phase that decides; the last line about a test holds, but for a failure, which stays."""
+    """Record a line for each deciding phase; the last line of a test counts, unless an earlier one is a failure."""
     if report.failed:
-        _note(report.nodeid, "failed", f"{report.when}: {_last_line(report)}")
+        _record(report.nodeid, "failed", f"{report.when}: {_last_line(report)}")
     elif report.skipped:
-        _note(report.nodeid, "skipped", str(report.longrepr[2] if isinstance(report.longrepr, tuple) else ""))
+        _record(report.nodeid, "skipped", str(report.longrepr[2] if isinstance(report.longrepr, tuple) else ""))
     elif report.when == "call":
-        _note(report.nodeid, "passed", "")
+        _record(report.nodeid, "passed", "")
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """A file that cannot be imported is a failure of that file."""
+    """Record a file that cannot be imported as failed."""
     if report.failed:
-        _note(report.nodeid, "failed", f"import: {_last_line(report)}")
+        _record(report.nodeid, "failed", f"import: {_last_line(report)}")
 
 
 def _last_line(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -67,6 +67,6 @@ def _last_line(report: pytest.TestReport | pytest.CollectReport) -> str:
     return (errors or lines or [""])[-1].strip()
 
 
-def _note(test: str, outcome: str, why: str) -> None:
+def _record(test: str, outcome: str, why: str) -> None:
     with RESULTS.open("a", encoding="utf-8") as results:
         results.write(json.dumps([test, outcome, why[:300]]) + "\n")

@@ -1,4 +1,4 @@
-"""In every process of a conformance run: Parsl's tests can be imported, as where Parsl is installed."""
+"""Makes ``parsl.tests`` importable in every process of a conformance run, as it is where Parsl is installed."""
 
 import os
 import sys

@@ -18,7 +18,7 @@ def double(n):
     return 2 * n
 
 
-def test_a_record_says_the_state_by_parsls_names(dfk):
+def test_task_record_has_the_state_by_parsls_names(dfk):
     from parsl import python_app
     from parsl.dataflow.states import FINAL_FAILURE_STATES, States
 
@@ -29,7 +29,7 @@ def test_a_record_says_the_state_by_parsls_names(dfk):
     assert failed.task_record["status"] in FINAL_FAILURE_STATES
 
 
-def test_a_task_may_ask_for_resources_as_in_parsl(dfk):
+def test_call_takes_a_resource_specification(dfk):
     from parsl import python_app
 
     app = python_app(double)
@@ -40,7 +40,7 @@ def test_a_task_may_ask_for_resources_as_in_parsl(dfk):
         wrong.result()
 
 
-def test_the_specification_is_in_megabytes_and_may_be_a_parameters_default():
+def test_specification_is_in_megabytes_and_may_be_a_default():
     def train(x, parsl_resource_specification={"memory": 1, "cores": 2}):  # noqa: B006 - as in Parsl's documentation
         return x
 
