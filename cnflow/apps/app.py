@@ -107,7 +107,7 @@ class App(Signatures[P, R]):
         return self._options.executors
 
     def _bind(self, instance: object, owner: type | None = None) -> Callable[..., AppFuture[R]]:  # noqa: ARG002 - Python's
-        """As a method: bind the instance as any function would."""
+        """Bind *instance*, as a function that is a method does."""
         return self if instance is None else functools.partial(self, instance)
 
     if not TYPE_CHECKING:  # checkers take the overloads of Signatures

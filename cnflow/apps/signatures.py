@@ -170,7 +170,7 @@ class Signatures(Generic[P, R]):
     @overload
     def __get__(self: _Begins1[A, Rest, R], instance: A, owner: type | None = None) -> Signatures[Rest, R]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """As a method: bind the instance as any function would."""
+        """Bind *instance*, as a function that is a method does."""
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AppFuture[R]: ...

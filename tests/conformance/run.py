@@ -7,7 +7,7 @@
                                              v
                                           tables; failure if a test of passed.txt fails, or too few pass
 
-``excluded.toml`` lists excluded tests with the reason of each, ``passed.txt`` those that passed before and must not fail.
+``excluded.toml`` lists excluded tests with their reasons, ``passed.txt`` those that passed before and must not fail.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Result(NamedTuple):
 
 def main() -> int:
     """Run the tests, print tables, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument(
         "--release", default=RELEASE, help="release of Parsl; 'latest' is PyPI's newest (default: %(default)s)"
     )

@@ -1,4 +1,4 @@
-"""What the types of apps leave at run time: nothing but that annotations can be evaluated."""
+"""Types of apps at run time: annotations can be evaluated, calls cost nothing more."""
 
 import subprocess
 import sys
