@@ -13,14 +13,26 @@ _BYTES = 8192
 
 
 def tail(path: Path, lines: int = _LINES) -> str:
-    """The last *lines* of a file, indented; empty when it has none or cannot be read."""
+    """Return the last *lines* of a file, indented; empty when it has none or cannot be read."""
+    text = last_lines(path, lines, longest=_BYTES).decode(errors="replace")
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def last_lines(path: Path, lines: int, *, longest: int = 2**24) -> bytes:
+    """Return the last *lines* of a file, without white space around them; empty when it cannot be read.
+
+    Args:
+        path: of the file.
+        lines: to return at most.
+        longest: bytes that are read at most; an earlier part of a line is cut off.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _BYTES))
-            text = file.read().decode(errors="replace")
+            file.seek(max(0, file.seek(0, os.SEEK_END) - longest))
+            content = file.read().strip()
     except OSError:
-        return ""
-    return "\n".join(f"    {line}" for line in text.strip().splitlines()[-lines:])
+        return b""
+    return b"\n".join(content.splitlines()[-lines:])
 
 
 def quoted_tail(path: Path) -> str:

@@ -1,6 +1,14 @@
-"""How many blocks there are: `strategy` decides, `fleet` knows each block, `controller` speaks with the provider."""
+"""Scaling: `strategy` decides how many blocks there are, `state` follows each block, `loop` calls the provider.
+
+::
+
+    Config(strategy=) ──> strategy ──> state ──actions──> loop ──> interfaces.Provider
+                                         ▲                 │
+                                         └─────events──────┴──── executor, interchange
+"""
 
 from cnflow.blocks.callbacks import Callbacks, Scaling
+from cnflow.blocks.factory import make_blocks
 from cnflow.blocks.loop import BlockController
 from cnflow.blocks.strategy import BlockView, Change, Drain, Limits, Situation, Start, htex_auto_scale, none, simple
 
@@ -15,6 +23,7 @@ __all__ = [
     "Situation",
     "Start",
     "htex_auto_scale",
+    "make_blocks",
     "none",
     "simple",
 ]

@@ -1,39 +1,46 @@
-"""What the fleet has done."""
+"""Actions of the block state machine, carried out by `cnflow.blocks.loop`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from cnflow.errors import BlockError
     from cnflow.ids import BlockId, NativeId
 
 
-class TellDrain(NamedTuple):
-    """Have the interchange give this block's managers nothing more, and say when none is left."""
+class OrderDrain(NamedTuple):
+    """Order the interchange to give this block's managers no further task, and to report when none is left."""
 
     block: BlockId
 
 
 class Remove(NamedTuple):
-    """The block is of no more use: cancel it at the provider, with whatever is left of it."""
+    """Cancel the block at the provider, with everything that is left of it."""
 
     block: BlockId
     native: NativeId
 
 
-class TellGone(NamedTuple):
-    """The block ended: its managers will not be heard again. *reason* is for people."""
+class ReportEnd(NamedTuple):
+    """Report the end of a block to the interchange: its managers will send nothing more."""
 
     block: BlockId
     reason: str
-    is_news: bool
-    """Whether nobody had asked it to."""
+    """For the user."""
+
+    is_unexpected: bool
+    """False if the block was draining."""
 
 
 class GiveUp(NamedTuple):
-    """No block can be had; *reason* is for the user."""
+    """Fail all tasks: no block works."""
 
     reason: str
+    """For the user."""
+
+    error: BlockError | None = None
+    """The provider's own error, where one alone is the reason."""
 
 
-Action = TellDrain | Remove | TellGone | GiveUp
+Action = OrderDrain | Remove | ReportEnd | GiveUp

@@ -1,7 +1,13 @@
-"""When the next block may be asked for: after failures ever later, never too many at once; pure.
+"""Earliest time of the next submission: after failures with growing delays, never too many at once. No I/O.
 
-A block is good once a manager of it connected, and bad if it ended before. One that ended soon after it had connected
-is no reason to give up, but one to go slower.
+::
+
+    on_submit ──> on_accepted ──> on_connected      good: no delay, several blocks at a time
+        │              │              └──> on_early_death   good, but slower if there are many
+        │              └─────> on_failed            bad: delay 0.5 s, 1 s, 2 s ... 60 s, one block at a time
+        └────────────────────> on_busy              neither: delays of their own, 0.5 s ... 60 s
+
+    3 bad blocks in a row before the first good one, or 8 after it: `is_hopeless`
 """
 
 from __future__ import annotations
@@ -9,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from cnflow.model.traits import Traits
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -18,124 +25,122 @@ FIRST_DELAY = Seconds(0.5)
 LONGEST_DELAY = Seconds(60.0)
 
 EARLY = Seconds(30.0)
-"""A block that ends sooner than this after it connected is an early death."""
+"""A block that ends within this time after it connected is an early death."""
 
 LONGEST_EARLY_DELAY = Seconds(5.0)
 
 WINDOW = 10
-"""Outcomes that the failure rate is taken over."""
+"""Last outcomes that count for the failure rate."""
 
 PROBING_RATE = 0.5
-"""From this failure rate on, over at least `_FEWEST`, one block at a time is tried."""
+"""Failure rate, over at least `_FEWEST` outcomes, from which one block at a time is tried."""
 
 _FEWEST = 4
 
 LIMIT_BEFORE_USE = 3
 LIMIT_AFTER_USE = 8
-"""Bad blocks one after the other that end the executor; with all delays this is a good minute of trying."""
-
-AT_ONCE = 20
-"""Blocks that may be asked for in one moment."""
-
-PER_SECOND = 2.0
-"""Blocks that may be asked for beyond that."""
+"""Bad blocks in a row that end the executor; with all delays this is more than a minute of trying."""
 
 
 class Backoff:
-    """The failures of one provider.
+    """Failures of one provider.
 
     Args:
-        chance: spreads the delays, so that drivers that failed together do not come back together.
+        chance: spreads the delays, so that drivers that failed together do not retry together.
+        traits: hold the rate at which the provider takes submissions.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, traits: Traits | None = None) -> None:
+        traits = traits or Traits()
         self._chance = chance
+        self._at_once = float(traits.submit_at_once)
+        self._per_second = traits.submits_per_second
         self._outcomes: deque[bool] = deque(maxlen=WINDOW)
-        self._in_row = 0
+        self._failures_in_row = 0
         self._busy_in_row = 0
-        self._was_of_use = False
+        self._has_succeeded = False
         self._not_before = Seconds(0.0)
-        self._tokens = float(AT_ONCE)
-        self._counted_at = Seconds(0.0)
+        self._tokens = self._at_once
+        self._refilled_at = Seconds(0.0)
 
     @property
-    def in_row(self) -> int:
+    def failures_in_row(self) -> int:
         """Bad blocks since the last good one."""
-        return self._in_row
+        return self._failures_in_row
 
     @property
     def failure_rate(self) -> float:
-        """Of the last outcomes; 0 while there are too few to say."""
+        """Share of bad blocks in the last outcomes; 0 while there are too few."""
         if len(self._outcomes) < _FEWEST:
             return 0.0
         return self._outcomes.count(False) / len(self._outcomes)
 
     @property
     def is_probing(self) -> bool:
-        """Whether no more than one untried block is to be out at a time."""
-        return self._in_row > 0 or self.failure_rate >= PROBING_RATE
+        """True if at most one untried block may be out at a time."""
+        return self._failures_in_row > 0 or self.failure_rate >= PROBING_RATE
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether another block would not be better either."""
-        return self._in_row >= (LIMIT_AFTER_USE if self._was_of_use else LIMIT_BEFORE_USE)
+        """True if another block is not worth a try."""
+        return self._failures_in_row >= (LIMIT_AFTER_USE if self._has_succeeded else LIMIT_BEFORE_USE)
 
     @property
-    def was_of_use(self) -> bool:
-        """Whether any block ever was."""
-        return self._was_of_use
+    def has_succeeded(self) -> bool:
+        """True once any block was good."""
+        return self._has_succeeded
 
     @property
     def not_before(self) -> Seconds:
-        """No block is asked for before this, because of failures."""
+        """Time before which no block is submitted because of failures."""
         return self._not_before
 
-    def may_start_at(self, now: Seconds) -> Seconds:
-        """The earliest moment, from *now* on, for the next block."""
+    def earliest_start(self, now: Seconds) -> Seconds:
+        """Return the earliest time, from *now* on, for the next submission."""
         self._refill(now)
-        room = now if self._tokens >= 1 else Seconds(now + (1 - self._tokens) / PER_SECOND)
+        room = now if self._tokens >= 1 else Seconds(now + (1 - self._tokens) / self._per_second)
         return max(room, self._not_before)
 
-    def starts(self, now: Seconds) -> None:
-        """A block is asked for."""
+    def on_submit(self, now: Seconds) -> None:
+        """Count a block that is submitted."""
         self._refill(now)
         self._tokens -= 1
 
-    def accepted(self) -> None:
-        """The provider took it."""
+    def on_accepted(self) -> None:
+        """Count a block that the provider accepted."""
         self._busy_in_row = 0
 
-    def connected(self) -> None:
-        """A block is good."""
+    def on_connected(self) -> None:
+        """Count a good block: its first manager connected."""
         self._outcomes.append(True)
-        self._in_row = 0
-        self._was_of_use = True
+        self._failures_in_row = 0
+        self._has_succeeded = True
         self._not_before = Seconds(0.0)
 
-    def failed(self, now: Seconds) -> None:
-        """A block is bad."""
+    def on_failed(self, now: Seconds) -> None:
+        """Count a bad block: it was refused, or ended before a manager connected."""
         self._outcomes.append(False)
-        self._in_row += 1
-        self._wait(_doubled(self._in_row), now)
+        self._failures_in_row += 1
+        self._delay(_doubled(self._failures_in_row), now)
 
-    def died_early(self, now: Seconds) -> None:
-        """A good block ended soon."""
+    def on_early_death(self, now: Seconds) -> None:
+        """Count a good block that ended soon after."""
         self._outcomes.append(False)
         bad = self._outcomes.count(False)
-        if bad > 1:  # the first may be anything, and is replaced at once
-            self._wait(min(LONGEST_EARLY_DELAY, Seconds(FIRST_DELAY * bad)), now)
+        if bad > 1:  # a single one may have any cause, and is replaced at once
+            self._delay(min(LONGEST_EARLY_DELAY, Seconds(FIRST_DELAY * bad)), now)
 
-    def busy(self, now: Seconds) -> None:
-        """The provider has no room; nothing is wrong with its blocks."""
+    def on_busy(self, now: Seconds) -> None:
+        """Count a provider without room, or without an answer; nothing is wrong with its blocks."""
         self._busy_in_row += 1
-        self._wait(_doubled(self._busy_in_row), now)
+        self._delay(_doubled(self._busy_in_row), now)
 
-    def _wait(self, delay: Seconds, now: Seconds) -> None:
+    def _delay(self, delay: Seconds, now: Seconds) -> None:
         self._not_before = Seconds(now + delay * self._chance.uniform(0.5, 1.0))
 
     def _refill(self, now: Seconds) -> None:
-        self._tokens = min(float(AT_ONCE), self._tokens + (now - self._counted_at) * PER_SECOND)
-        self._counted_at = now
+        self._tokens = min(self._at_once, self._tokens + (now - self._refilled_at) * self._per_second)
+        self._refilled_at = now
 
 
 def _doubled(times: int) -> Seconds:

@@ -1,13 +1,15 @@
-"""A block's life, as its one owner sees it; pure.
+"""Life of one block, as the block controller sees it. No I/O.
 
-The steps that there are::
+::
 
-REQUESTED ──accepted──> PENDING ──> RUNNING ──drain──> DRAINING ──drained──> ENDED
-    │                      │           │                  │
-    │ not needed           │           │ no manager       └── the system says that it ended ──> ENDED
-    ├──> ENDED             │           └── in time ──> DRAINING ──drained──> MISSING
-    └── refused ──> FAILED └── ended before a manager connected ──> MISSING, or FAILED if its system says so;
-                               after: ENDED, or FAILED
+    REQUESTED ──accepted──> PENDING ──> RUNNING ──drain──> DRAINING ──drained──> ENDED
+        │                      │           │                  └── ended at the provider ──> ENDED
+        │                      │           │
+        ├── not needed any     │           ├── no manager in time ──> DRAINING ──> MISSING
+        │   more ──> ENDED     │           │
+        │                      └───────────┴── ended at the provider
+        └── refused ──> FAILED                   before a manager connected ──> MISSING, or FAILED if reported so
+                                                 after ───────────────────────> ENDED, or FAILED if reported so
 """
 
 from __future__ import annotations
@@ -26,20 +28,20 @@ if TYPE_CHECKING:
 
 
 class Stage(enum.Enum):
-    """Where a block is in its life."""
+    """Stage of a block's life."""
 
     REQUESTED = "requested"
-    """Wanted; perhaps not yet told to the provider."""
+    """Wanted; not submitted yet, or its submission was not confirmed."""
 
     PENDING = "pending"
     RUNNING = "running"
     DRAINING = "draining"
-    """Is given nothing more; ends when it has done what it has."""
+    """Given no further task; removed once its tasks are finished."""
 
     ENDED = "ended"
     FAILED = "failed"
     MISSING = "missing"
-    """It ran, or is gone, and no manager of it ever connected in time."""
+    """Ran, or disappeared, without a manager that connected in time."""
 
 
 FINAL = frozenset({Stage.ENDED, Stage.FAILED, Stage.MISSING})
@@ -53,42 +55,62 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
     Stage.FAILED: frozenset(),
     Stage.MISSING: frozenset(),
 }
-"""Every step there is."""
+"""All steps of a block's life."""
 
 
 @dataclass
 class Block:
-    """One of a fleet's blocks."""
+    """One block of an executor."""
 
     id: BlockId
     stage: Stage = Stage.REQUESTED
     native: NativeId | None = None
-    """None until the provider has taken it."""
+    """None until the provider has accepted it."""
 
     requested_at: float = 0.0
-    said: str = ""
-    """What its provider said of it last."""
+    accepted_at: Seconds | None = None
+    unconfirmed_since: Seconds | None = None
+    """Time of a submission that got no answer, so that the block may run; None otherwise."""
+
+    message: str = ""
+    """Last words of its provider."""
 
     managers: int = 0
-    """Connected now."""
+    """Connected managers."""
 
     slots: int = 0
     connected_at: Seconds | None = None
-    """When its first manager did; None before."""
+    """Time at which its first manager connected; None before."""
 
-    alone_since: Seconds | None = None
-    """Since when it runs without a manager."""
+    without_manager_since: Seconds | None = None
+    """Start of its present time as RUNNING without a manager; None otherwise."""
 
-    told_at: Seconds | None = None
-    """When the interchange was told last that it drains."""
+    drain_ordered_at: Seconds | None = None
+    """Time of the last order to the interchange to drain it."""
 
     is_late: bool = False
-    """It drains because no manager connected in time."""
+    """Draining because no manager connected in time."""
+
+    is_queued: bool = False
+    """Reported as pending by its provider's system: it waits for its turn there."""
 
     @property
     def is_active(self) -> bool:
-        """Whether it counts as capacity, there or coming."""
+        """True if it counts as capacity, present or coming."""
         return self.stage in {Stage.REQUESTED, Stage.PENDING, Stage.RUNNING}
+
+    @property
+    def is_waiting(self) -> bool:
+        """True if it is still to be submitted."""
+        return self.native is None and self.unconfirmed_since is None
+
+    @property
+    def is_untried(self) -> bool:
+        """True if it may soon show whether blocks work: it runs, or has just been accepted, and has not connected.
+
+        One that waits in a queue is not among them: it may wait for hours, and others would wait for it.
+        """
+        return self.is_active and self.native is not None and self.connected_at is None and not self.is_queued
 
     def become(self, stage: Stage) -> None:
         """Take a step of `NEXT`.
@@ -100,31 +122,41 @@ class Block:
             raise ValueError(f"block {self.id} cannot become {stage.value}: it is {self.stage.value}")
         self.stage = stage
 
-    def joined(self, slots: int, now: Seconds) -> None:
-        """A manager connected. Whatever the provider said last, the block runs."""
+    def on_accepted(self, native: NativeId, now: Seconds) -> None:
+        """Record that the provider has it, as *native*."""
+        self.native, self.accepted_at, self.unconfirmed_since = native, now, None
+        self.become(Stage.PENDING)
+        if self.managers:
+            self.become(Stage.RUNNING)
+
+    def on_manager_connected(self, slots: int, now: Seconds) -> None:
+        """Count one more manager. The block runs, whatever the provider reported last."""
         if self.stage is Stage.PENDING:
             self.become(Stage.RUNNING)
         self.managers += 1
         self.slots += slots
-        self.alone_since = None
+        self.without_manager_since = None
+        self.is_queued = False
         if self.connected_at is None:
             self.connected_at = now
 
-    def left(self, slots: int, now: Seconds) -> None:
-        """A manager is gone."""
+    def on_manager_lost(self, slots: int, now: Seconds) -> None:
+        """Count one manager less."""
         self.managers -= 1
         self.slots -= slots
         if not self.managers:
-            self.alone_since = now
+            self.without_manager_since = now
 
-    def seen(self, state: BlockState, now: Seconds) -> None:
-        """The provider says that it lives."""
+    def on_alive(self, state: BlockState, now: Seconds) -> None:
+        """Follow the provider's report of a state that is not final."""
+        if self.stage is Stage.PENDING and state is not BlockState.UNKNOWN:
+            self.is_queued = state is BlockState.PENDING
         if state is BlockState.RUNNING and self.stage is Stage.PENDING:
             self.become(Stage.RUNNING)
-            self.alone_since = now
+            self.without_manager_since = now
 
-    def last_stage(self, state: BlockState) -> Stage:
-        """What it becomes now that the provider says that it is no more."""
+    def final_stage(self, state: BlockState) -> Stage:
+        """Return the stage that it ends in when the provider reports the final *state*."""
         if self.is_late:
             return Stage.MISSING
         if self.stage is Stage.DRAINING:

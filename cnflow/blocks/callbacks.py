@@ -1,4 +1,4 @@
-"""What a block controller is told, hears and says, besides its provider."""
+"""Callbacks of the block controller into its executor, and the user's choice of scaling."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ if TYPE_CHECKING:
 
 
 class Scaling(NamedTuple):
-    """How the blocks of a run follow its tasks."""
+    """Rule by which the blocks of a run follow its tasks."""
 
     strategy: str | Strategy | None = "simple"
     max_idletime: float = 120.0
+    """Seconds without a task after which a block is not needed."""
 
 
 class Callbacks(NamedTuple):
-    """What the controller hears and says besides its provider."""
+    """Calls from the controller's thread into the executor; none of them may block for long."""
 
     demand: Callable[[], tuple[int, int]]
-    """Tasks that wait or run, and a number that changes whenever some were submitted. Called from its thread."""
+    """Returns the number of unfinished tasks, and a number that changes with every submission."""
 
-    request: Callable[[BlockId], BlockRequest]
-    """Makes the request for a block."""
+    make_request: Callable[[BlockId], BlockRequest]
+    """Makes the request for a block, and admits its managers."""
 
     drain: Callable[[BlockId], None]
-    """Has the interchange give a block nothing more; `BlockController.drained` is the answer."""
+    """Orders the interchange to drain a block; it is answered by `BlockController.on_drained`."""
 
-    gone: Callable[[BlockId, str], None]
-    """Tells the interchange that a block ended by itself, and how."""
+    forget_block: Callable[[BlockId, str], None]
+    """Reports to the interchange that a block ended, and how."""
 
-    ask_idle: Callable[[], None]
-    """Asks the interchange for idle times; `BlockController.idle_times` is the answer."""
+    request_idle_times: Callable[[], None]
+    """Asks the interchange for idle times; it is answered by `BlockController.on_idle_times`."""
 
     give_up: Callable[[CnflowError], None]
-    """Called once when no block can be had, with what to tell the user."""
+    """Fails all tasks with the error; called when no block works."""

@@ -1,4 +1,4 @@
-"""What the block controller hears."""
+"""Events of the block controller, put into its queue by other threads."""
 
 from __future__ import annotations
 
@@ -10,38 +10,42 @@ if TYPE_CHECKING:
     from cnflow.ids import BlockId
 
 
-class Wake(NamedTuple):
-    """There is more to do."""
+class TasksAdded(NamedTuple):
+    """More tasks are unfinished than the blocks were decided for."""
 
 
-class Stop(NamedTuple):
-    """The run ends."""
+class ProviderChanged(NamedTuple):
+    """The provider's watch reports that a block may have another status."""
 
 
-class Joined(NamedTuple):
+class RunEnded(NamedTuple):
+    """All blocks are to be removed."""
+
+
+class ManagerConnected(NamedTuple):
     """A manager registered."""
 
     block: BlockId
     slots: int
 
 
-class Left(NamedTuple):
-    """A manager is gone."""
+class ManagerLost(NamedTuple):
+    """A manager left, or is silent for too long."""
 
     block: BlockId
     slots: int
 
 
-class Drained(NamedTuple):
-    """No manager of a block is left that holds or will be given anything."""
+class BlockDrained(NamedTuple):
+    """No manager of the block is left that holds a task or will be given one."""
 
     block: BlockId
 
 
 class IdleTimes(NamedTuple):
-    """How long each block has held no task."""
+    """Seconds for which each block has held no task, by block id."""
 
     seconds: Mapping[BlockId, float]
 
 
-Event = Wake | Stop | Joined | Left | Drained | IdleTimes
+Event = TasksAdded | ProviderChanged | RunEnded | ManagerConnected | ManagerLost | BlockDrained | IdleTimes

@@ -1,285 +1,308 @@
-"""Does what the fleet decides: speaks with the provider and the interchange, in the thread that calls `run`."""
+"""Carries out the decisions of `cnflow.blocks.state`: calls the provider and the executor, from the thread of `run`.
+
+::
+
+    other threads ── on_manager_connected, on_drained, wake ... ──> queue of events
+                                                                        │
+    run:  ┌──> ask provider for status, if due ──> decide ──> submit ──> wait for events, at most until
+          │        ▲ every poll_period, or at once                       the next status or submission
+          │        │ after the provider's watch                          │
+          └────────┴─────────────────────────────────────────────────────┘
+          until stop: end the watch, cancel all blocks
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 import queue
-import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnflow.blocks.actions import Action, GiveUp, Remove, TellDrain, TellGone
-from cnflow.blocks.backoff import Backoff
-from cnflow.blocks.events import Drained, Event, IdleTimes, Joined, Left, Stop, Wake
-from cnflow.blocks.state import Blocks
-from cnflow.blocks.strategy import STRATEGIES, Limits
-from cnflow.clock import SystemClock
-from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
-from cnflow.ids import BlockId
+from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd
+from cnflow.blocks.events import (
+    BlockDrained,
+    Event,
+    IdleTimes,
+    ManagerConnected,
+    ManagerLost,
+    ProviderChanged,
+    RunEnded,
+    TasksAdded,
+)
+from cnflow.errors import BlockError
+from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import quoted_tail
-from cnflow.model.block import BlockState, BlockStatus
+from cnflow.model.block import Refused
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from cnflow.blocks.callbacks import Callbacks, Scaling
-    from cnflow.blocks.strategy import Change, Situation, Strategy
-    from cnflow.config import ProviderSettings
-    from cnflow.ids import NativeId
+    from cnflow.blocks.callbacks import Callbacks
+    from cnflow.blocks.state import Blocks
+    from cnflow.clock import Clock
     from cnflow.interfaces import Provider
-    from cnflow.model.block import BlockRequest
+    from cnflow.model.block import BlockRequest, BlockStatus
     from cnflow.model.status import BlockReport
 
 logger = logging.getLogger(__name__)
 
-_NOT_SOONER = Seconds(0.05)
-"""Between two decisions: what happens in the meantime is decided on together."""
+_DECISION_PERIOD = Seconds(0.05)
+"""Shortest time between two decisions: events that come closer together are decided on together."""
 
 
 class BlockController:
     """Owns the blocks of one executor from request to removal.
 
     Args:
-        label: of the executor, for messages.
+        blocks: decide; used from the thread of `run`, but for reports.
         provider: used from the thread of `run` only.
-        settings: how many blocks.
-        scaling: how many of them when.
-        slots_per_node: what is expected of a node until the first has connected.
-        wires: what else is heard and said.
+        poll_period: seconds between two status queries; see `cnflow.model.traits.Traits`.
+        callbacks: into the executor.
+        clock: read by the thread of `run`.
     """
 
     def __init__(
-        self,
-        label: str,
-        provider: Provider,
-        settings: ProviderSettings,
-        scaling: Scaling,
-        slots_per_node: int,
-        wires: Callbacks,
+        self, blocks: Blocks, provider: Provider, poll_period: Seconds, callbacks: Callbacks, clock: Clock
     ) -> None:
-        self._label = label
+        self._blocks = blocks
         self._provider = provider
-        self._wires = wires
-        limits = Limits(
-            settings.init_blocks,
-            settings.min_blocks,
-            settings.max_blocks,
-            settings.nodes_per_block,
-            settings.parallelism,
-            Seconds(scaling.max_idletime),
-        )
-        self._fleet = Blocks(
-            label,
-            limits,
-            _strategy_of(scaling.strategy, label),
-            slots_per_node=slots_per_node,
-            health=Backoff(random.Random()),  # noqa: S311 - spreads delays, keeps no secret
-            startup_timeout=Seconds(settings.startup_timeout),
-        )
-        self._startup_timeout = settings.startup_timeout
-        self._clock = SystemClock()
+        self._poll_period = poll_period
+        self._callbacks = callbacks
+        self._clock = clock
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests: dict[BlockId, BlockRequest] = {}
         self._to_remove: set[NativeId] = set()
-        """Blocks whose removal the provider did not answer; asked for again with the next look."""
+        """Blocks whose removal was not confirmed; cancelled again with the next status query."""
 
-        self._next_look = self._clock.now()
+        self._next_poll = self._clock.now()
         self._is_woken = False
         self._is_stopping = False
         self.enough_for = math.inf
-        """More tasks than this may need more blocks: call `wake` then. Read from any thread."""
+        """Number of tasks beyond which more blocks may be needed: call `wake` then. Read from any thread."""
+
+    # Any thread
 
     @property
     def living(self) -> int:
-        """Blocks that were started and have not ended, as far as is known."""
-        return len(self._fleet.living)
+        """Number of blocks that were accepted and have not ended, as far as is known."""
+        return len(self._blocks.natives)
 
     def reports(self) -> list[BlockReport]:
-        """The blocks as one looks at them. Safe from any thread."""
-        return self._fleet.reports(self._clock.now())
+        """Return a report on each block."""
+        return self._blocks.reports(self._clock.now())
 
-    def connected(self, block: str, slots: int) -> None:
-        """A manager of *block* registered. Safe from any thread, as all of these."""
-        self._events.put(Joined(BlockId(block), slots))
+    def on_manager_connected(self, block: str, slots: int) -> None:
+        """Queue the event that a manager of *block* registered."""
+        self._events.put(ManagerConnected(BlockId(block), slots))
 
-    def disconnected(self, block: str, slots: int) -> None:
-        """A manager of *block* is gone."""
-        self._events.put(Left(BlockId(block), slots))
+    def on_manager_lost(self, block: str, slots: int) -> None:
+        """Queue the event that a manager of *block* is gone."""
+        self._events.put(ManagerLost(BlockId(block), slots))
 
-    def drained(self, block: str) -> None:
-        """No manager of *block* is left that holds or will be given anything."""
-        self._events.put(Drained(BlockId(block)))
+    def on_drained(self, block: str) -> None:
+        """Queue the event that no manager of *block* is left that holds a task or will be given one."""
+        self._events.put(BlockDrained(BlockId(block)))
 
-    def idle_times(self, seconds: Mapping[BlockId, float]) -> None:
-        """How long each block has held no task."""
+    def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
+        """Queue the time for which each block has held no task."""
         self._events.put(IdleTimes(seconds))
 
+    def on_provider_changed(self) -> None:
+        """Queue a status query ahead of its time."""
+        self._events.put(ProviderChanged())
+
     def wake(self) -> None:
-        """There are more tasks than `enough_for`. Costs next to nothing when called again before it was heard."""
+        """Queue a decision, since there are more tasks than `enough_for`; nearly free if one is queued already."""
         if not self._is_woken:
             self._is_woken = True
-            self._events.put(Wake())
+            self._events.put(TasksAdded())
 
     def stop(self) -> None:
-        """Have `run` remove all blocks and return."""
+        """Make `run` remove all blocks and return."""
         self._is_stopping = True
-        self._events.put(Stop())
+        self._events.put(RunEnded())
+
+    # The thread of `run`
 
     def run(self) -> None:
-        """Start blocks and look after them until `stop`."""
+        """Start blocks and look after them until `stop`.
+
+        Raises:
+            BlockError: the provider failed in a way that its seam does not allow; blocks were cancelled as far as
+                that was possible.
+        """
+        stop_watch = self._provider.watch(self.on_provider_changed)
         try:
             while not self._is_stopping:
-                self._look_if_due()
-                self._decide()
-                self._submit_what_may()
+                self.take_turn()
                 self._wait()
         finally:
-            self._provider.cancel([*self._fleet.living.values(), *self._to_remove])
+            if stop_watch is not None:
+                stop_watch()
+            self._cancel_all()
 
-    def _decide(self) -> None:
-        self._is_woken, self.enough_for = False, -1  # before the count: who adds to it from now on wakes again
-        tasks, activity = self._wires.demand()
-        self._do(self._fleet.decide(tasks, activity, self._clock.now()))
-        self.enough_for = math.inf if self._fleet.is_full else tasks
+    def take_turn(self) -> None:
+        """Handle queued events, query the provider if that is due, decide, and submit. Does not wait."""
+        while not self._events.empty():
+            self._on_event(self._events.get())
+        self._poll_if_due()
+        self._decide()
+        self._submit()
 
     def _wait(self) -> None:
-        """Hear events until there is something to decide."""
+        """Handle events until there is something to decide."""
         now = self._clock.now()
-        soonest = now + _NOT_SOONER
-        due = self._fleet.due_at(now)
-        until = max(soonest, min(self._next_look, self._next_look if due is None else due))
+        soonest = Seconds(now + _DECISION_PERIOD)
+        due = self._blocks.next_submission_at(now)
+        until = max(soonest, min(self._next_poll, self._next_poll if due is None else due))
         while not self._is_stopping:
             try:
                 event = self._events.get(timeout=max(0.0, until - self._clock.now()))
             except queue.Empty:
                 return
-            self._hear(event)
+            self._on_event(event)
             until = soonest
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         now = self._clock.now()
         match event:
-            case Joined(block, slots):
-                self._fleet.connected(block, slots, now)
-            case Left(block, slots):
-                self._fleet.disconnected(block, slots, now)
-            case Drained(block):
-                self._do(self._fleet.drained(block))
+            case ManagerConnected(block, slots):
+                self._blocks.on_manager_connected(block, slots, now)
+            case ManagerLost(block, slots):
+                self._blocks.on_manager_lost(block, slots, now)
+            case BlockDrained(block):
+                self._carry_out(self._blocks.on_drained(block))
             case IdleTimes(seconds):
-                self._fleet.idle_times(seconds)
-            case Wake() | Stop():
+                self._blocks.on_idle_times(seconds)
+            case ProviderChanged():
+                self._next_poll = now
+            case TasksAdded() | RunEnded():
                 pass
 
-    def _look_if_due(self) -> None:
-        now = self._clock.now()
-        if now < self._next_look:
-            return
-        self._look()
-        for block in self._fleet.overdue(self._clock.now()):
-            reason = self._said_of_late_one(block)
-            logger.warning("%s", reason)
-            self._do(self._fleet.missed(block, reason, self._clock.now()))
-        self._do(self._fleet.reminders(self._clock.now()))
-        if self._fleet.wants_idle_times:
-            self._wires.ask_idle()
-        self._next_look = Seconds(self._clock.now() + self._provider.poll_period)
+    def _decide(self) -> None:
+        self._is_woken, self.enough_for = False, -1  # before the count: a task that is added from now on wakes again
+        tasks, activity = self._callbacks.demand()
+        self._carry_out(self._blocks.decide(tasks, activity, self._clock.now()))
+        self.enough_for = math.inf if self._blocks.is_full else tasks
 
-    def _remove(self, blocks: set[NativeId]) -> None:
-        self._to_remove |= blocks
+    def _submit(self) -> None:
+        """Submit the blocks that may start now, in one call."""
+        batch = [] if self._is_stopping else self._blocks.take_submissions(self._clock.now())
+        if not batch:
+            return
+        requests = [self._callbacks.make_request(block) for block in batch]
+        self._requests.update(zip(batch, requests, strict=True))
         try:
-            self._provider.cancel(list(self._to_remove))
+            answers = self._provider.submit(requests)
         except BlockError as error:
-            logger.warning("the provider does not answer; %d blocks are removed later: %s", len(self._to_remove), error)
-        else:
-            self._to_remove.clear()
+            answers = dict.fromkeys(batch, Refused.by(error))
+        for block in batch:
+            self._log_answer(block, answers.get(block))
+        self._carry_out(self._blocks.on_submitted(answers, self._clock.now()))
+        for block in batch:
+            if self._blocks.stage(block) is None:
+                self._requests.pop(block, None)
 
-    def _look(self) -> None:
-        if self._to_remove:
-            self._remove(set())
-        living = self._fleet.living
-        if not living:
-            self._fleet.provider_is_silent = False
+    def _log_answer(self, block: BlockId, answer: NativeId | Refused | None) -> None:
+        if answer is None or isinstance(answer, Refused):
+            kind, words = (answer.kind.value, answer.words) if answer else ("unknown", "no answer")
+            logger.warning("block %s of executor %s was not accepted (%s): %s", block, self._blocks.label, kind, words)
+        else:
+            logger.info("block %s is %s", block, answer)
+
+    def _poll_if_due(self) -> None:
+        if self._clock.now() < self._next_poll:
             return
+        if self._to_remove:
+            self._cancel(())
+        self._poll()
+        for block in self._blocks.late_blocks(self._clock.now()):
+            reason = self._lateness_of(block)
+            logger.warning("%s", reason)
+            self._carry_out(self._blocks.on_connection_timeout(block, reason, self._clock.now()))
+        self._carry_out(self._blocks.repeat_drains(self._clock.now()))
+        if self._blocks.wants_idle_times:
+            self._callbacks.request_idle_times()
+        self._next_poll = Seconds(self._clock.now() + self._poll_period)
+
+    def _poll(self) -> None:
+        """Ask the provider for the status of all blocks, and for those whose submission was not confirmed."""
         try:
-            statuses = self._provider.status(list(living.values()))
+            self._find_unconfirmed()
+            natives = self._blocks.natives
+            statuses = self._provider.status(list(natives.values())) if natives else {}
         except BlockError as error:
             logger.warning("the provider does not answer; blocks are left as they are: %s", error)
-            self._fleet.provider_is_silent = True
+            self._blocks.is_provider_silent = True
             return
-        self._fleet.provider_is_silent = False
-        for block, native in living.items():
-            status = statuses.get(native, BlockStatus(BlockState.GONE))
-            now = self._clock.now()
-            if status.state.is_final:
-                self._do(self._fleet.ended(block, status.state, self._words_on(block, status), now))
-            else:
-                self._fleet.alive(block, status.state, now, status.message)
+        self._blocks.is_provider_silent = False
+        for block, native in natives.items():
+            if (status := statuses.get(native)) is not None:
+                if status.state.is_final:
+                    status = replace(status, message=self._last_words(block, status))
+                self._carry_out(self._blocks.on_status(block, status, self._clock.now()))
 
-    def _words_on(self, block: BlockId, status: BlockStatus) -> str:
-        said = status.message or status.state.value
-        return said if "\n" in said else said + quoted_tail(self._requests[block].log_file)
+    def _find_unconfirmed(self) -> None:
+        unconfirmed = self._blocks.unconfirmed
+        if unconfirmed:
+            found = self._provider.find(self._requests[unconfirmed[0]].run, self._blocks.label)
+            for block in set(unconfirmed) & found.keys():
+                logger.info("block %s was started after all, as %s", block, found[block])
+            self._blocks.on_found(found, self._clock.now())
 
-    def _submit_what_may(self) -> None:
-        while not self._is_stopping and (block := self._fleet.next_submission(self._clock.now())) is not None:
-            self._submit(block)
+    def _last_words(self, block: BlockId, status: BlockStatus) -> str:
+        words = status.message or status.state.value
+        return words if "\n" in words else words + quoted_tail(self._requests[block].log_file)
 
-    def _submit(self, block: BlockId) -> None:
-        request = self._requests[block] = self._wires.request(block)
-        try:
-            native = self._provider.submit(request)
-        except ProviderBusyError as error:
-            logger.warning("block %s must wait: %s", block, error)
-            self._fleet.busy(self._clock.now(), str(error))
-        except BlockError as error:
-            del self._requests[block]
-            for_good = isinstance(error, BlockRejectedError)
-            logger.warning("block %s of executor %s cannot be started: %s", block, self._label, error)
-            actions = self._fleet.refused(block, str(error), self._clock.now(), for_good=for_good)
-            self._do(actions, error if for_good else None)
-        else:
-            logger.info("block %s is %s", block, native)
-            self._fleet.accepted(block, native)
-
-    def _do(self, actions: Iterable[Action], error: BlockError | None = None) -> None:
+    def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
-                case TellDrain(block):
-                    logger.info("block %s of executor %s drains", block, self._label)
-                    self._wires.drain(block)
+                case OrderDrain(block):
+                    logger.info("block %s of executor %s drains", block, self._blocks.label)
+                    self._callbacks.drain(block)
                 case Remove(block, native):
                     logger.info("block %s (%s) is removed", block, native)
                     self._requests.pop(block, None)
-                    self._remove({native})
-                case TellGone(block, reason, is_news):
-                    logger.log(logging.WARNING if is_news else logging.INFO, "%s", reason)
-                    self._wires.gone(block, reason)
-                case GiveUp(reason):
-                    self._wires.give_up(error or BlockError(reason))
+                    self._cancel({native})
+                case ReportEnd(block, reason, is_unexpected):
+                    logger.log(logging.WARNING if is_unexpected else logging.INFO, "%s", reason)
+                    self._callbacks.forget_block(block, reason)
+                case GiveUp(reason, error):
+                    self._callbacks.give_up(error or BlockError(reason))
 
-    def _said_of_late_one(self, block: BlockId) -> str:
+    def _cancel(self, blocks: Collection[NativeId]) -> None:
+        self._to_remove.update(blocks)
+        try:
+            unconfirmed = self._provider.cancel(list(self._to_remove))
+        except BlockError as error:
+            unconfirmed = dict.fromkeys(self._to_remove, str(error))
+        self._to_remove = set(unconfirmed)
+        for native, reason in unconfirmed.items():
+            logger.warning("the end of block %s was not confirmed; it is cancelled again later: %s", native, reason)
+
+    def _cancel_all(self) -> None:
+        natives = set(self._blocks.natives.values())
+        if unconfirmed := self._blocks.unconfirmed:
+            try:
+                found = self._provider.find(self._requests[unconfirmed[0]].run, self._blocks.label)
+            except BlockError as error:
+                logger.warning("blocks %s were not confirmed and may run on: %s", ", ".join(unconfirmed), error)
+            else:
+                natives.update(found[block] for block in unconfirmed if block in found)
+        remaining = self._provider.cancel([*natives, *self._to_remove])
+        for native, reason in remaining.items():
+            logger.warning("the end of block %s was not confirmed; it may run on: %s", native, reason)
+
+    def _lateness_of(self, block: BlockId) -> str:
         request = self._requests[block]
         manager = request.manager
         port = manager.endpoint.rpartition(":")[2]
-        tried = f"{', '.join(manager.hosts)}, port {port}" if manager.hosts else manager.endpoint
+        addresses = f"{', '.join(manager.hosts)}, port {port}" if manager.hosts else manager.endpoint
         return (
-            f"Block {block} of executor {self._label!r} runs, but for {self._startup_timeout:g} s no manager of it was "
-            f"connected. Its managers try {tried}. If that cannot be reached from there, set "
+            f"Block {block} of executor {self._blocks.label!r} runs, but for {self._blocks.patience.startup:g} s no "
+            f"manager of it was connected. Its managers try {addresses}. If that cannot be reached from there, set "
             f"HighThroughputExecutor(address=...); if they only need longer to start, set startup_timeout of the "
             f"provider.{quoted_tail(request.log_file)}"
         )
-
-
-def _strategy_of(choice: str | Strategy | None, label: str) -> Strategy:
-    if choice is None or isinstance(choice, str):
-        return STRATEGIES[choice or "none"]
-    own = choice
-
-    def guarded(situation: Situation) -> list[Change]:
-        try:
-            return list(own(situation))
-        except Exception:  # the user's own code
-            logger.exception("the strategy of executor %s failed; its blocks are left as they are", label)
-            return []
-
-    return guarded

@@ -1,46 +1,73 @@
-"""Every decision about the blocks of one executor.
+"""All decisions about the blocks of one executor.
 
-Rule 1: what is decided is decided here; `controller` only speaks with the provider and the interchange.
+Rule 1: every decision is taken here; `loop` only calls the provider and the executor.
 Rule 2: nothing here waits, reads a clock, logs or does I/O.
 
-An event is a method call with the moment it happened; what is to be done comes back as actions. A strategy's wish makes
-a block REQUESTED at once; `next_submission` lets it out to the provider as soon as failures and rate allow.
+Life of a block, with the method that each event calls and the actions that it returns::
+
+    decide(tasks)                       the strategy wants one more
+        │
+        ▼                            ┌──── BUSY: later ────┐
+    REQUESTED ── take_submissions ───┤                     │
+        ▲                            ├── FAILED, FOR_GOOD ─┼──> FAILED     GiveUp if no block works
+        │                on_submitted├── UNKNOWN           │
+        │                            │      │              │
+        └──────── absent ── on_found ┼──────┤              │
+                                     ▼      ▼              │
+                                  PENDING <─┘  <───────────┘
+                                     │ on_status(RUNNING), on_manager_connected
+                                     ▼
+                                  RUNNING ── decide, on_connection_timeout ──> DRAINING    OrderDrain
+                                     │                                            │ on_drained
+                                     │ on_status(ENDED, FAILED, GONE)             ▼
+                                     └──────────> final: ReportEnd, Remove      final: Remove
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.blocks.actions import Action, GiveUp, Remove, TellDrain, TellGone
+from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd
 from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Stage
-from cnflow.blocks.report import Held, report_of
+from cnflow.blocks.report import Delay, report_of
 from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, Strategy, none
 from cnflow.ids import BlockId
+from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnflow.ids import NativeId
-    from cnflow.model.block import BlockState
     from cnflow.model.status import BlockReport
 
 
-_REMIND_AFTER = Seconds(30.0)
+_REPEAT_AFTER = Seconds(30.0)
+_NO_ANSWER = Refused(Refusal.UNKNOWN, "The provider did not answer for this block.")
+
+
+class Patience(NamedTuple):
+    """Times for which a block is given the benefit of the doubt."""
+
+    startup: Seconds
+    """A block that runs this long without a manager is ended."""
+
+    status_lag: Seconds = Seconds(0.0)
+    """See `cnflow.model.traits.Traits.status_lag`."""
 
 
 class Blocks:
-    """The state; see the module for its rules.
+    """State machine of one executor's blocks; see the module for its rules.
 
     Args:
         label: of the executor, for messages.
-        limits: how many blocks.
-        strategy: says how many there are to be.
-        slots_per_node: what is expected of a node until the first has connected.
-        health: of the provider.
-        startup_timeout: a block that runs this long without a manager is given up.
+        limits: of the number of blocks.
+        strategy: decides how many there should be.
+        slots_per_node: expected of a node until the first manager has connected.
+        backoff: failures of the provider.
+        patience: times that a block gets.
     """
 
     def __init__(
@@ -50,67 +77,96 @@ class Blocks:
         strategy: Strategy,
         *,
         slots_per_node: int,
-        health: Backoff,
-        startup_timeout: Seconds,
+        backoff: Backoff,
+        patience: Patience,
     ) -> None:
-        self._label = label
+        self.label = label
+        self.patience = patience
         self._limits = limits
         self._strategy = strategy
         self._slots_per_node = slots_per_node
-        self._health = health
-        self._startup_timeout = startup_timeout
+        self._backoff = backoff
         self._blocks: dict[BlockId, Block] = {}
+        self._submitted: list[Block] = []
+        """Handed out by `take_submissions`, not answered by `on_submitted` yet."""
         self._next = 0
         self._is_first = True
         self._tasks = 0
         self._activity = -1
         self._quiet_since: Seconds | None = None
         self._idle: Mapping[BlockId, float] = {}
-        self._last_words: deque[str] = deque(maxlen=3)
-        self.provider_is_silent = False
-        """Nothing is asked of a provider that did not answer last time: what it started may be there."""
+        self._failures: deque[str] = deque(maxlen=3)
+        self.is_provider_silent = False
+        """True after a call that got no answer: nothing is submitted, since earlier blocks may still be there."""
+
+    # Queries
 
     @property
-    def living(self) -> dict[BlockId, NativeId]:
-        """Blocks that the provider has, draining ones too. Other threads may ask this, and `reports`, and no more."""
-        blocks = list(self._blocks.values())  # in one step, as seen from other threads
+    def natives(self) -> dict[BlockId, NativeId]:
+        """Blocks that the provider has, draining ones too. Safe from any thread, as `reports`."""
+        blocks = list(self._blocks.values())  # one step, as seen from other threads
         return {block.id: block.native for block in blocks if block.native is not None}
 
+    @property
+    def unconfirmed(self) -> list[BlockId]:
+        """Blocks whose submission got no answer."""
+        return [block.id for block in self._blocks.values() if block.unconfirmed_since is not None]
+
     def reports(self, now: Seconds) -> list[BlockReport]:
-        """All blocks as one looks at them, the next as well."""
-        blocks, failed = list(self._blocks.values()), list(self._last_words)
-        wait = Seconds(self._health.not_before - now)
-        untried = next((b.id for b in blocks if b.is_active and b.native is not None and b.connected_at is None), None)
-        held = Held(
-            self.provider_is_silent,
-            untried if self._health.is_probing else None,
+        """Return a report on each block, requested ones too."""
+        blocks, failures = list(self._blocks.values()), list(self._failures)
+        wait = Seconds(self._backoff.not_before - now)
+        untried = next((block.id for block in blocks if block.is_untried), None)
+        delay = Delay(
+            self.is_provider_silent,
+            untried if self._backoff.is_probing else None,
             wait,
-            failed[-1] if failed else "",
+            failures[-1] if failures else "",
         )
-        return [report_of(block, now, held) for block in blocks]
+        return [report_of(block, now, delay) for block in blocks]
 
     def stage(self, block: BlockId) -> Stage | None:
-        """Where *block* is in its life; None once that is over."""
+        """Return the stage of *block*; None once its life is over."""
         known = self._blocks.get(block)
         return known.stage if known else None
 
     @property
     def is_full(self) -> bool:
-        """Whether more tasks could not make for more blocks."""
+        """True if more tasks would not lead to more blocks."""
         return len(self._blocks) >= self._limits.max_blocks or self._strategy is none
 
     @property
     def wants_idle_times(self) -> bool:
-        """Whether the strategy could use to know which blocks are idle."""
+        """True if the strategy could use idle times of blocks."""
         active = sum(block.is_active for block in self._blocks.values())
         return self._strategy is not none and self._tasks > 0 and active > max(1, self._limits.min_blocks)
 
-    def idle_times(self, seconds: Mapping[BlockId, float]) -> None:
-        """How long each block has held no task; used by the next `decide`, and out of date after it."""
-        self._idle = seconds
+    def late_blocks(self, now: Seconds) -> list[BlockId]:
+        """Return the blocks that run without a manager for too long; `on_connection_timeout` must follow for each."""
+        return [
+            block.id
+            for block in self._blocks.values()
+            if block.stage is Stage.RUNNING
+            and block.without_manager_since is not None
+            and now - block.without_manager_since >= self.patience.startup
+        ]
+
+    def next_submission_at(self, now: Seconds) -> Seconds | None:
+        """Return the time of the next `take_submissions`; None if only an event can lead to one."""
+        if not self._waiting() or self._is_held_back():
+            return None
+        return self._backoff.earliest_start(now)
+
+    # Decisions
 
     def decide(self, tasks: int, activity: int, now: Seconds) -> list[Action]:
-        """Ask the strategy what there is to be. *activity* is any number that changes whenever tasks were submitted."""
+        """Let the strategy start and drain blocks.
+
+        Args:
+            tasks: that are unfinished.
+            activity: any number that changes whenever tasks were submitted.
+            now: time of the decision.
+        """
         if tasks or activity != self._activity:
             self._quiet_since = now
         self._tasks, self._activity = tasks, activity
@@ -127,79 +183,102 @@ class Blocks:
             actions.append(GiveUp(self._no_block_is_allowed()))
         return actions
 
-    def next_submission(self, now: Seconds) -> BlockId | None:
-        """A block to ask the provider for now; `accepted`, `busy` or `refused` must follow before the next call."""
-        waiting = self._waiting()
-        if waiting is None or self._is_held_back() or self._health.may_start_at(now) > now:
-            return None
-        self._health.starts(now)
-        return waiting.id
+    def take_submissions(self, now: Seconds) -> list[BlockId]:
+        """Return the blocks to submit now, as one batch; `on_submitted` must follow before the next call."""
+        for block in [] if self._is_held_back() else self._waiting():
+            if self._backoff.earliest_start(now) > now:
+                break
+            self._backoff.on_submit(now)
+            self._submitted.append(block)
+            if self._backoff.is_probing:
+                break
+        return [block.id for block in self._submitted]
 
-    def due_at(self, now: Seconds) -> Seconds | None:
-        """When `next_submission` may have another; None if only an event can change that."""
-        if self._waiting() is None or self._is_held_back():
-            return None
-        return self._health.may_start_at(now)
+    def repeat_drains(self, now: Seconds) -> list[Action]:
+        """Repeat orders to drain, for an interchange that was restarted and may have missed them."""
+        due = [
+            block
+            for block in self._blocks.values()
+            if block.stage is Stage.DRAINING and now - (block.drain_ordered_at or now) >= _REPEAT_AFTER
+        ]
+        for block in due:
+            block.drain_ordered_at = now
+        return [OrderDrain(block.id) for block in due]
 
-    def accepted(self, block: BlockId, native: NativeId) -> None:
-        """The provider took it."""
-        self._health.accepted()
-        self._blocks[block].native = native
-        self._blocks[block].become(Stage.PENDING)
+    # Events
 
-    def busy(self, now: Seconds, words: str = "") -> None:
-        """The provider has no room now; the block stays requested."""
-        waiting = self._waiting()
-        if waiting is not None:
-            waiting.said = words
-        self._health.busy(now)
+    def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
+        """Keep the idle time of each block for the next `decide`; they are out of date after it."""
+        self._idle = seconds
 
-    def refused(self, block: BlockId, reason: str, now: Seconds, *, for_good: bool) -> list[Action]:
-        """The provider could not start it; *for_good*: it would not start another of the kind either."""
-        self._blocks.pop(block).become(Stage.FAILED)
-        self._health.failed(now)
-        return self._after_failure(reason, at_once=for_good and not self._health.was_of_use)
+    def on_submitted(self, answers: Mapping[BlockId, NativeId | Refused], now: Seconds) -> list[Action]:
+        """Follow the provider's answers to a batch. One batch counts as one failure, however many were refused."""
+        batch, self._submitted = self._submitted, []
+        failures: list[Refused] = []
+        is_busy = False
+        for block in batch:
+            answer = answers.get(block.id, _NO_ANSWER)
+            if not isinstance(answer, Refused):
+                self._backoff.on_accepted()
+                block.on_accepted(answer, now)
+            elif answer.kind in {Refusal.FAILED, Refusal.FOR_GOOD}:
+                self._blocks.pop(block.id).become(Stage.FAILED)
+                failures.append(answer)
+            else:
+                is_busy, block.message = True, answer.words
+                block.unconfirmed_since = now if answer.kind is Refusal.UNKNOWN else None
+        if is_busy:
+            self._backoff.on_busy(now)
+        if not failures:
+            return []
+        self._backoff.on_failed(now)
+        worst = next((failure for failure in failures if failure.kind is Refusal.FOR_GOOD), failures[-1])
+        if worst.kind is not Refusal.FOR_GOOD:
+            return [*self._on_failure(worst.words)]
+        give_up = self._on_failure(worst.words, at_once=not self._backoff.has_succeeded)
+        return [action._replace(error=worst.error) for action in give_up]
 
-    def connected(self, block: BlockId, slots: int, now: Seconds) -> None:
-        """A manager of *block* registered."""
+    def on_found(self, found: Mapping[BlockId, NativeId], now: Seconds) -> None:
+        """Adopt unconfirmed blocks that the provider has; the others are submitted again."""
+        for block in [self._blocks[name] for name in self.unconfirmed]:
+            since = block.unconfirmed_since
+            if (native := found.get(block.id)) is not None:
+                self._backoff.on_accepted()
+                block.on_accepted(native, now)
+            elif not block.managers and (since is None or now - since >= self.patience.status_lag):
+                block.unconfirmed_since = None
+
+    def on_manager_connected(self, block: BlockId, slots: int, now: Seconds) -> None:
+        """Count a manager of *block* that registered, and learn from it how many slots a node has."""
         known = self._blocks.get(block)
         if known is None:
             return
         if known.connected_at is None and not known.is_late:
-            self._health.connected()
-        known.joined(slots, now)
-        nodes = [b for b in self._blocks.values() if b.managers]
+            self._backoff.on_connected()
+        known.on_manager_connected(slots, now)
+        nodes = [other for other in self._blocks.values() if other.managers]
         self._slots_per_node = max(1, sum(b.slots for b in nodes) // sum(b.managers for b in nodes))
 
-    def disconnected(self, block: BlockId, slots: int, now: Seconds) -> None:
-        """A manager of *block* is gone."""
+    def on_manager_lost(self, block: BlockId, slots: int, now: Seconds) -> None:
+        """Count a manager of *block* that is gone."""
         known = self._blocks.get(block)
         if known is not None and known.managers:
-            known.left(slots, now)
+            known.on_manager_lost(slots, now)
 
-    def alive(self, block: BlockId, state: BlockState, now: Seconds, words: str = "") -> None:
-        """The provider says that it lives."""
-        self._blocks[block].said = words
-        self._blocks[block].seen(state, now)
+    def on_status(self, block: BlockId, status: BlockStatus, now: Seconds) -> list[Action]:
+        """Follow the provider's report on *block*."""
+        known = self._blocks[block]
+        accepted_at = known.accepted_at if known.accepted_at is not None else now
+        if status.state is BlockState.GONE and now - accepted_at < self.patience.status_lag:
+            return []  # the system accepted it and does not list it yet
+        if status.state.is_final:
+            return self._on_ended(known, status, now)
+        known.message = status.message
+        known.on_alive(status.state, now)
+        return []
 
-    def ended(self, block: BlockId, state: BlockState, words: str, now: Seconds) -> list[Action]:
-        """The provider says that it is no more; *words* are on how it went."""
-        known = self._blocks.pop(block)
-        native = known.native
-        assert native is not None
-        was_asked_to = known.stage is Stage.DRAINING
-        known.become(known.last_stage(state))
-        reason = f"Block {block} ({native[:12]}) of executor {self._label!r} ended. {words}"
-        actions: list[Action] = [Remove(block, native), TellGone(block, reason, is_news=not was_asked_to)]
-        if known.connected_at is None and not was_asked_to:
-            self._health.failed(now)
-            return [*actions, *self._after_failure(reason)]
-        if not was_asked_to and known.connected_at is not None and now - known.connected_at < EARLY:
-            self._health.died_early(now)
-        return actions
-
-    def drained(self, block: BlockId) -> list[Action]:
-        """No manager of *block* is left, and none that comes is given anything: now it can be cancelled."""
+    def on_drained(self, block: BlockId) -> list[Action]:
+        """Remove *block*: it holds no task, and no manager of it will be given one."""
         known = self._blocks.get(block)
         if known is None or known.stage is not Stage.DRAINING or known.native is None:
             return []
@@ -207,31 +286,42 @@ class Blocks:
         known.become(Stage.MISSING if known.is_late else Stage.ENDED)
         return [Remove(block, known.native)]
 
-    def overdue(self, now: Seconds) -> list[BlockId]:
-        """Blocks that run without a manager for too long; call `missed` for each."""
-        return [
-            block.id
-            for block in self._blocks.values()
-            if block.stage is Stage.RUNNING
-            and block.alone_since is not None
-            and now - block.alone_since >= self._startup_timeout
-        ]
-
-    def missed(self, block: BlockId, words: str, now: Seconds) -> list[Action]:
+    def on_connection_timeout(self, block: BlockId, reason: str, now: Seconds) -> list[Action]:
         """End *block*, whose manager did not connect in time."""
         known = self._blocks[block]
         known.is_late = True
-        self._health.failed(now)
-        return [*self._drain(known, now), *self._after_failure(words)]
+        self._backoff.on_failed(now)
+        return [*self._drain(known, now), *self._on_failure(reason)]
 
-    def reminders(self, now: Seconds) -> list[Action]:
-        """Tell again what an interchange that died since may not have heard."""
-        late = [
-            b for b in self._blocks.values() if b.stage is Stage.DRAINING and now - (b.told_at or now) >= _REMIND_AFTER
+    def _on_ended(self, block: Block, status: BlockStatus, now: Seconds) -> list[Action]:
+        native = block.native
+        assert native is not None
+        del self._blocks[block.id]
+        was_draining = block.stage is Stage.DRAINING
+        block.become(block.final_stage(status.state))
+        reason = f"Block {block.id} ({native[:12]}) of executor {self.label!r} ended. {status.message}"
+        actions: list[Action] = [
+            Remove(block.id, native),
+            ReportEnd(block.id, reason, is_unexpected=not was_draining),
         ]
-        for block in late:
-            block.told_at = now
-        return [TellDrain(block.id) for block in late]
+        if was_draining or (status.cause is not None and status.cause.is_regular):
+            return actions
+        if block.connected_at is None:
+            self._backoff.on_failed(now)
+            return [*actions, *self._on_failure(reason)]
+        if now - block.connected_at < EARLY:
+            self._backoff.on_early_death(now)
+        return actions
+
+    def _on_failure(self, reason: str, *, at_once: bool = False) -> list[GiveUp]:
+        """Give up, unless another block is there, or another try may do better."""
+        self._failures.append(reason)
+        others = any(block.is_active and not block.is_waiting for block in self._blocks.values())
+        if others or not (at_once or self._backoff.is_hopeless):
+            return []
+        return [GiveUp(self._no_block_works())]
+
+    # Parts of these
 
     @property
     def _most(self) -> int:
@@ -255,44 +345,35 @@ class Blocks:
             self._blocks[block] = Block(block, requested_at=now)
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
-        if block is None or not block.is_active:
-            return []
+        if block is None or not block.is_active or block.unconfirmed_since is not None:
+            return []  # an unconfirmed one may run: it can be drained once it is found
         if block.native is None:
             del self._blocks[block.id]
             block.become(Stage.ENDED)
             return []
         block.become(Stage.DRAINING)
-        block.told_at = now
-        return [TellDrain(block.id)]
+        block.drain_ordered_at = now
+        return [OrderDrain(block.id)]
 
-    def _waiting(self) -> Block | None:
-        return next((block for block in self._blocks.values() if block.native is None), None)
+    def _waiting(self) -> list[Block]:
+        return [block for block in self._blocks.values() if block.is_waiting]
 
     def _is_held_back(self) -> bool:
-        """Until it is known how the blocks do that were asked for last."""
-        if self.provider_is_silent:
+        """Return True while the blocks submitted last must first show how they do."""
+        if self.is_provider_silent:
             return True
-        untried = any(b.is_active and b.native is not None and b.connected_at is None for b in self._blocks.values())
-        return self._health.is_probing and untried
-
-    def _after_failure(self, reason: str, *, at_once: bool = False) -> list[Action]:
-        """Whether to go on: always while another block is there that could be better."""
-        self._last_words.append(reason)
-        others = any(block.is_active and block.native is not None for block in self._blocks.values())
-        if others or not (at_once or self._health.is_hopeless):
-            return []
-        return [GiveUp(self._no_block_works())]
+        return self._backoff.is_probing and any(block.is_untried for block in self._blocks.values())
 
     def _no_block_works(self) -> str:
-        *earlier, last = self._last_words
+        *earlier, last = self._failures
         if not earlier:
             return last
-        told = "\n".join(f"Before that: {words}" for words in reversed(earlier))
-        return f"{last}\n{self._health.in_row} blocks failed one after the other. {told}"
+        history = "\n".join(f"Before that: {reason}" for reason in reversed(earlier))
+        return f"{last}\n{self._backoff.failures_in_row} blocks failed one after the other. {history}"
 
     def _no_block_is_allowed(self) -> str:
         if self._strategy is none:
             what = "strategy='none' keeps init_blocks=0 blocks. Set init_blocks=1 or more, or Config(strategy='simple')"
         else:
             what = "max_blocks=0 allows none. Set max_blocks=1 or more"
-        return f"Executor {self._label!r} gets no block: {what}."
+        return f"Executor {self.label!r} gets no block: {what}."

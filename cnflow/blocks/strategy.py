@@ -1,7 +1,12 @@
-"""How many blocks there are to be; pure. A strategy is a function from a `Situation` to changes.
+"""Strategies: functions from a `Situation` to the number of blocks that there should be. No I/O.
 
-Write your own as any callable of that shape and pass it as ``Config(strategy=...)``. It is called whenever something
-changed and at each look at the provider, so it must be quick and may be asked the same question many times.
+Any callable of this shape can be passed as ``Config(strategy=...)``. It is called whenever something changed and
+whenever the provider was asked, so it must be quick, and must give the same answer to the same situation.
+
+::
+
+    tasks ──> blocks_for(tasks) ── more than there are ──> Start(number)
+                                └─ fewer, and idle for max_idletime ──> Drain(blocks)
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Limits(NamedTuple):
-    """What the user allows; see `cnflow.config.ProviderSettings`."""
+    """Limits that the user sets; see `cnflow.config.ProviderSettings`."""
 
     init_blocks: int
     min_blocks: int
@@ -27,45 +32,45 @@ class Limits(NamedTuple):
 
 
 class BlockView(NamedTuple):
-    """A block that is asked for or runs, and is not on its way out."""
+    """A block that is requested or runs, and does not drain."""
 
     id: BlockId
     workers: int
-    """Of its connected managers; 0 before one has connected."""
+    """Workers of its connected managers; 0 before one has connected."""
 
     idle_for: Seconds
-    """Since it held a task; 0 when it holds one, or where that is not known."""
+    """Time since it held a task; 0 if it holds one, or if this is not known."""
 
 
 class Situation(NamedTuple):
-    """All that a strategy decides from."""
+    """Input of a strategy."""
 
     tasks: int
-    """Waiting and running."""
+    """Unfinished tasks, waiting and running."""
 
     idle_for: Seconds
-    """Since there was a task; 0 while there is one."""
+    """Time since there was a task; 0 while there is one."""
 
     blocks: tuple[BlockView, ...]
     """Oldest first."""
 
     slots_per_block: int
-    """Tasks that a block runs at a time: as the connected managers say, or what is expected of the first."""
+    """Tasks that a block runs at a time: reported by connected managers, or expected of the first one."""
 
     is_first: bool
-    """Whether the executor starts just now."""
+    """True in the first decision of an executor."""
 
     limits: Limits
 
 
 class Start(NamedTuple):
-    """Ask for so many more blocks; `Limits.max_blocks` is kept whatever the strategy says."""
+    """Request so many more blocks; beyond `Limits.max_blocks` the number is cut."""
 
     number: int
 
 
 class Drain(NamedTuple):
-    """Give these blocks nothing more, and end each when it has done what it has."""
+    """Give these blocks no further task, and end each once its tasks are finished."""
 
     blocks: tuple[BlockId, ...]
 
@@ -75,18 +80,18 @@ Strategy = Callable[[Situation], Iterable[Change]]
 
 
 def none(situation: Situation) -> list[Change]:
-    """Keep ``init_blocks``, whatever there is to do; one that ends is replaced."""
+    """Keep ``init_blocks``, however many tasks there are; replace each that ends."""
     limits = situation.limits
     return _grow_to(max(limits.init_blocks, limits.min_blocks), situation)
 
 
 def simple(situation: Situation) -> list[Change]:
-    """Grow with the tasks; shrink to ``min_blocks`` once there was none for ``max_idletime``."""
-    return _grow_to(_wanted(situation), situation) or _shrink_when_all_is_quiet(situation)
+    """Grow with the tasks; shrink to ``min_blocks`` after ``max_idletime`` without a task."""
+    return _grow_to(_wanted(situation), situation) or _shrink_when_idle(situation)
 
 
 def htex_auto_scale(situation: Situation) -> list[Change]:
-    """As `simple`; also while there are tasks, drain blocks that are not needed and were idle for ``max_idletime``."""
+    """Behave like `simple`, and drain surplus blocks that were idle for ``max_idletime`` while other blocks work."""
     if not situation.tasks:
         return simple(situation)
     wanted = _wanted(situation)
@@ -99,9 +104,9 @@ STRATEGIES: Mapping[str, Strategy] = {"none": none, "simple": simple, "htex_auto
 
 
 def blocks_for(tasks: int, slots_per_block: int, limits: Limits) -> int:
-    """Blocks that *tasks* are worth: as many as give `parallelism` slots to each, at least one for any.
+    """Return the number of blocks that gives `parallelism` slots to each task; at least one if there is a task.
 
-    The reference's formulas: p = 0 is ``max(min_blocks, 1)``, p = 1 is ``min(max_blocks, ceil(tasks / slots))``, and
+    Parsl's formulas: p = 0 is ``max(min_blocks, 1)``, p = 1 is ``min(max_blocks, ceil(tasks / slots))``, and
     p = 1/2 puts two tasks on each slot before a further block is asked for.
     """
     if not tasks:
@@ -120,7 +125,7 @@ def _grow_to(wanted: int, situation: Situation) -> list[Change]:
     return [Start(missing)] if missing > 0 else []
 
 
-def _shrink_when_all_is_quiet(situation: Situation) -> list[Change]:
+def _shrink_when_idle(situation: Situation) -> list[Change]:
     limits = situation.limits
     if situation.tasks or situation.is_first or situation.idle_for < limits.max_idletime:
         return []
@@ -128,7 +133,7 @@ def _shrink_when_all_is_quiet(situation: Situation) -> list[Change]:
 
 
 def _drain(candidates: list[BlockView], spare: int) -> list[Change]:
-    """Up to *spare* of them: first those that do not run yet, then the youngest."""
+    """Drain up to *spare* of *candidates*: first blocks that do not run yet, then the youngest."""
     if spare <= 0 or not candidates:
         return []
     youngest_first = candidates[::-1]

@@ -23,6 +23,9 @@ class Settings(BaseModel):
     extra: ClassVar[str] = ""
     """Extra of cnflow that installs the packages which the live half imports; empty needs none."""
 
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Top-level modules of that extra which the live half imports on use, so that their absence is reported early."""
+
     model_config = ConfigDict(extra="forbid", validate_assignment=True, validate_default=False, defer_build=True)
 
     def __init__(self, *positional: Any, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each

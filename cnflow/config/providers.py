@@ -112,8 +112,9 @@ GpuRequest = Annotated[int, Field(ge=-1)] | list[str] | None
 class DockerProvider(ProviderSettings):
     """Blocks are containers of a Docker engine (``pip install 'cnflow[docker]'``), here or remote."""
 
-    backend: ClassVar[str] = "cnflow.providers.docker:DockerBackend"
+    backend: ClassVar[str] = "cnflow.providers.docker.provider:DockerBackend"
     extra: ClassVar[str] = "docker"
+    packages: ClassVar[tuple[str, ...]] = ("docker",)
     kind: Literal["docker"] = "docker"
     host: str | None = None
     """Engine to use, e.g. ``ssh://me@big``; None follows DOCKER_HOST and then the local socket."""
@@ -134,7 +135,8 @@ class DockerProvider(ProviderSettings):
     """CPUs that the container may use; also what `cores_per_worker` divides."""
 
     memory: str | int | None = None
-    """Bytes, or a number with unit ``k``, ``m``, ``g``; the container is killed beyond it."""
+    """Bytes, or a number with a unit: ``4g`` and ``4GiB`` are 4 x 2**30, ``4GB`` is 4 x 10**9; the container is killed
+    beyond it."""
 
     gpus: GpuRequest = None
     """Number of GPUs, -1 for all, or a list of device ids."""

@@ -31,6 +31,7 @@ installed packages 20 ms the first time in a process and 3 ms after that.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -198,8 +199,12 @@ SINKS: Registry[Settings] = Registry("sink", "cnflow.sinks", "cnflow.config.base
 ALL: tuple[Registry[Any], ...] = (PROVIDERS, EXECUTORS, STAGINGS, LOGS, LAUNCHERS, CHANNELS, SINKS)
 
 
-def backend_of(settings: Settings) -> Any:  # noqa: ANN401 - a class or function of any seam; the caller knows its type
+def backend_of(settings: Settings, *, needs_packages: bool = True) -> Any:  # noqa: ANN401 - a class or function of any seam; the caller knows its type
     """The live half that the class of *settings* names: what is called to make the live object.
+
+    Args:
+        settings: made by the user.
+        needs_packages: False for a use that works without the packages of an extra, such as a preview.
 
     Raises:
         ConfigurationError: the class names none, or one that does not exist.
@@ -211,9 +216,10 @@ def backend_of(settings: Settings) -> Any:  # noqa: ANN401 - a class or function
             f"{cls.__qualname__} (kind {kind!r}) has no live half. Add the class attribute backend = 'module:Class', "
             "or the class itself, to it."
         )
-    if not isinstance(cls.backend, str):
-        return cls.backend
-    return load(cls.backend, f"{cls.__qualname__} (kind {kind!r})", cls.extra)
+    what = f"{cls.__qualname__} (kind {kind!r})"
+    if needs_packages and cls.extra and any(importlib.util.find_spec(name) is None for name in cls.packages):
+        raise MissingExtraError(what, cls.extra)
+    return load(cls.backend, what, cls.extra) if isinstance(cls.backend, str) else cls.backend
 
 
 def load(target: str, what: str, extra: str = "") -> Any:  # noqa: ANN401 - whatever the module holds

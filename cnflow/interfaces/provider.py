@@ -1,28 +1,43 @@
-"""The seam between the block controller and whatever blocks are got from."""
+"""The seam between the block controller and the systems that blocks come from: an engine, a queue, a cloud.
+
+Life of a block through the seam, driver on the left, the provider's system on the right::
+
+    prepare(image) ───────────────────────────────────────> image found, pulled and probed
+    submit([request, ...]) ───────────────────────────────> asked for, by the name of the request
+        ├── NativeId      accepted ─────────> PENDING ────> waits in a queue
+        ├── BUSY, FAILED  nothing started: asked for again later
+        ├── FOR_GOOD      nothing started: given up
+        └── UNKNOWN       no answer ── find(run, executor) ── listed: adopted; absent: asked for again
+    status([native, ...])  every Traits.poll_period <────── RUNNING: its manager connects to the driver
+    watch(changed)         at once, where the system can <─ ENDED, FAILED, GONE
+    cancel([native, ...]) ────────────────────────────────> ended if need be, and removed
+    close()                                                 connections are closed, blocks live on
+
+Third parties: run `cnflow.testing.contracts.provider.ProviderContract` on a new provider.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from cnflow.ids import NativeId
-    from cnflow.model.block import BlockRequest, BlockStatus
+    from cnflow.ids import BlockId, NativeId, RunId
+    from cnflow.model.block import BlockRequest, BlockStatus, Refused
+    from cnflow.model.finding import Finding
+
+Stop = Callable[[], None]
+"""Ends a `Provider.watch`; may be called once, from any thread."""
 
 
 class Provider(Protocol):
     """Starts and stops blocks. Called from one thread; every call may block for seconds.
 
     A provider keeps no list of its blocks, the block controller does: it can be made anew after a crash and asked about
-    blocks that it never saw.
+    blocks that it never saw. What is known before any call is in `ProviderSettings.traits`.
     """
-
-    runs_images: bool
-    """Whether its blocks are containers; one that is asked for the other kind raises BlockRejectedError."""
-
-    poll_period: float
-    """Seconds between two calls of `status` while blocks live; as often as its system is happy to answer."""
 
     def endpoint_hosts(self) -> Collection[str]:
         """Addresses of this machine that blocks could reach, likeliest first; empty when a local socket file will do.
@@ -39,26 +54,70 @@ class Provider(Protocol):
 
         Raises:
             ImageNotFoundError, ImageUnusableError: says what was found and what to do.
+            BlockRejectedError: these settings cannot run *image*, e.g. an image on a provider of bare nodes.
             BlockError: the provider's system does not answer.
         """
 
-    def submit(self, request: BlockRequest) -> NativeId:
-        """Ask for one block and return at once, before it runs.
+    def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
+        """Ask for *requests*, in one call where the system can, and return at once, before they run.
+
+        Returns:
+            An answer for each request. One that is missing counts as `Refusal.UNKNOWN`.
 
         Raises:
-            ProviderBusyError: transient; nothing was started.
-            BlockRejectedError: permanent; nothing was started.
+            BlockError: nothing was started; counts as the refusal of all (`Refused.by`).
         """
 
-    def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
-        """Status of each of *blocks*, in one query where the backend can. An id unknown to the backend is ``GONE``.
+    def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
+        """Blocks of one executor of *run* that the system has, by name, label or tag: after a crash or no answer.
+
+        A block that was created, but will never start, is not among them.
 
         Raises:
             BlockError: the provider's system does not answer; nothing is known.
         """
 
-    def cancel(self, blocks: Collection[NativeId]) -> None:
-        """End *blocks* and remove what is left of them. One that is gone already is no error."""
+    def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
+        """Status of *blocks*, in one query where the system can.
+
+        A block that is absent from the answer was not reported: nothing follows from it. ``GONE`` is returned only
+        where the system states that it does not have the block.
+
+        Raises:
+            BlockError: the provider's system does not answer; nothing is known.
+        """
+
+    def watch(self, changed: Callable[[], None]) -> Stop | None:
+        """Call *changed*, from any thread, whenever a block may have another status; None if the system cannot.
+
+        A watch only makes the next `status` come sooner: one that breaks, or misses a change, does no harm.
+        """
+
+    def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
+        """End *blocks* and remove what is left of them. One that is gone already is no error.
+
+        Returns:
+            Blocks whose end was not confirmed, each with the reason; they are cancelled again later.
+        """
+
+    def logs(self, block: NativeId, node: int, last: int) -> bytes:
+        """The *last* lines that node number *node* of *block* printed; empty if there are none, or none any more.
+
+        Raises:
+            BlockError: the provider's system does not answer.
+        """
+
+    def preview(self, request: BlockRequest) -> Mapping[str, object]:
+        """The content of `submit` for *request*, without keys and other secrets; asks no system and needs no SDK.
+
+        An empty mapping says that nothing is sent to another system.
+
+        Raises:
+            ConfigurationError: the settings contradict each other.
+        """
+
+    def check(self) -> Sequence[Finding]:
+        """Findings of `cnflow doctor`; a missing SDK or a system that does not answer is a finding, not an error."""
 
     def close(self) -> None:
-        """Let go of connections and threads; blocks are left as they are."""
+        """Close connections and end threads; blocks are left as they are."""

@@ -1,4 +1,7 @@
-"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE``: the command with which a provider starts a manager.
+"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE [--unlink]``: the command that starts a manager on a node.
+
+SETTINGS_FILE may be ``-`` for the standard input. With ``--unlink`` the file, which holds keys, is removed once it is
+read; without, it stays for the managers of a block's other nodes.
 
 Started by its path, not by its name, since in a container no cnflow is installed; ROOT is a capsule there.
 """
@@ -18,6 +21,20 @@ def _use_root_only() -> None:
     sys.path[:] = [str(_ROOT), *(entry for entry in sys.path if entry != here)]
 
 
+def _settings_bytes(name: str, *, unlink: bool) -> bytes:
+    """Read the settings from the file *name*, or from the standard input for ``-``."""
+    if name == "-":
+        return sys.stdin.buffer.read()
+    file = pathlib.Path(name)
+    content = file.read_bytes()
+    if unlink:
+        try:
+            file.unlink()
+        except OSError:
+            logging.getLogger(__name__).warning("cannot remove %s", file)
+    return content
+
+
 def main() -> int:
     """Run a manager and return its exit code: 0 when it was ordered to end."""
     from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - not before ROOT is importable
@@ -25,12 +42,7 @@ def main() -> int:
     from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
-    file = pathlib.Path(sys.argv[1])
-    settings = ManagerSettings.from_json(file.read_bytes())
-    try:
-        file.unlink()  # it holds keys
-    except OSError:
-        logging.getLogger(__name__).warning("cannot remove %s", file)
+    settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
     try:
         factory = WorkerFactory(settings)
         factory.start_early()

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from cnflow.errors import ConfigurationError
 from cnflow.text import did_you_mean
-
-_UNITS = {
-    "": 1,
-    "b": 1,
-    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
-    **{f"{letter}{end}": 1024**power for power, letter in enumerate("kmgt", 1) for end in ("", "ib")},
-}
-"""Factors in bytes: ``MB`` is a million, ``MiB`` is 2**20, and so is the ``M`` of batch systems."""
-
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
+from cnflow.units import bytes_in
 
 
 class Resources(NamedTuple):
@@ -65,21 +55,16 @@ class Resources(NamedTuple):
         return cls(**fields)
 
 
-def memory_in_bytes(value: Union[str, float]) -> int:
-    """Parse *value*, a number of bytes or a text such as ``"4GB"`` or ``"512MiB"``; return bytes.
+def memory_in_bytes(given: Union[str, float]) -> int:
+    """Return the bytes in a `resources` option; see `cnflow.units.bytes_in`.
 
     Raises:
-        ConfigurationError: *value* is neither.
+        ConfigurationError: *given* is no size.
     """
-    size = 0.0
-    if isinstance(value, str):
-        found = _AMOUNT.fullmatch(value.strip())
-        size = float(found[1]) * _UNITS.get(found[2].lower(), 0) if found else 0.0
-    elif _is_number(value):
-        size = float(value)
-    if size <= 0:
-        raise _wrong("memory", "a number of bytes above 0 or a text such as '4GB' or '512MiB'", value)
-    return math.ceil(size)
+    try:
+        return bytes_in(given)
+    except ValueError as error:
+        raise ConfigurationError(f"resources: memory {error}.") from error
 
 
 def _is_number(value: object) -> bool:

@@ -1,9 +1,12 @@
-"""What LocalBlocks promises beyond the contract: other interpreters, whole sessions, the user's own modules."""
+"""Promises of LocalProvider beyond the contract: other interpreters, whole sessions, the user's own modules."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,10 @@ import pytest
 from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError, ImageUnusableError
 from cnflow.ids import NativeId
-from cnflow.model.block import BlockState
+from cnflow.model.block import BlockState, Refusal
 from cnflow.providers._shared import process_sessions
 from cnflow.providers.local.provider import LocalBackend
+from cnflow.testing.contracts.provider import accepted
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def start(fake_root, request_for, report_of, capsule_cache):
             LocalBackend(LocalProvider(**settings), cache_dir=capsule_cache, root=fake_root),
             request_for(),
         )
-        block = provider.submit(request)
+        block = accepted(provider, request)
         started.append((provider, block))
         return provider, block, report_of(request)
 
@@ -79,7 +83,7 @@ def test_modules_beside_the_users_script_are_found(start, monkeypatch, tmp_path)
 def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, request_for, until):
     (fake_root / "cnflow" / "manager" / "__main__.py").write_text("import sys; print(sys.argv[1]); sys.exit(1)")
     provider, request = LocalBackend(LocalProvider(), root=fake_root), request_for()
-    block = provider.submit(request)
+    block = accepted(provider, request)
     until(lambda: provider.status([block])[block].state is BlockState.FAILED)
     assert not Path(request.log_file.read_text().strip()).exists()
 
@@ -90,7 +94,7 @@ def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, req
 def test_another_interpreter_gets_its_capsule(minor, pythons, request_for, capsule_cache, until):
     provider, request = LocalBackend(LocalProvider(python=pythons[minor]), cache_dir=capsule_cache), request_for()
     assert provider.prepare("") == ""
-    block = provider.submit(request)
+    block = accepted(provider, request)
     try:
         # Nobody listens where the request says; that it gets to say so takes all that travels, and zmq.
         until(lambda: "interchange answers at none" in request.log_file.read_text())
@@ -113,7 +117,7 @@ def test_another_interpreter_does_not_read_the_drivers_python_variables(start, p
         ("#!/bin/sh\nexit 7", "it exited with code 7"),
     ],
 )
-def test_an_interpreter_that_does_not_start_is_told_of_in_its_own_words(tmp_path, script, words, request_for):
+def test_an_interpreter_that_does_not_start_is_reported_in_its_own_words(tmp_path, script, words, request_for):
     python = tmp_path / "python"
     if script:
         python.write_text(script)
@@ -121,8 +125,10 @@ def test_an_interpreter_that_does_not_start_is_told_of_in_its_own_words(tmp_path
     provider = LocalBackend(LocalProvider(python=str(python)))
     with pytest.raises(BlockRejectedError, match=words):
         provider.prepare("")
-    with pytest.raises(BlockRejectedError, match=words):
-        provider.submit(request_for())
+    request = request_for()
+    refused = provider.submit([request])[request.block]
+    assert refused.kind is Refusal.FOR_GOOD
+    assert re.search(words, refused.words)
 
 
 def test_an_interpreter_without_a_capsule_is_named(tmp_path):
@@ -136,12 +142,13 @@ def test_an_interpreter_without_a_capsule_is_named(tmp_path):
         LocalBackend(LocalProvider(python=str(python))).prepare("")
 
 
-def test_a_log_file_that_cannot_be_written_rejects_the_block(fake_root, request_for, tmp_path):
-    from dataclasses import replace
-
+def test_a_log_file_that_cannot_be_written_rejects_the_block(fake_root, request_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     request = replace(request_for(), log_file=tmp_path / "none" / "x.log")
-    with pytest.raises(BlockRejectedError, match=r"none/x\.log"):
-        LocalBackend(LocalProvider(), root=fake_root).submit(request)
+    refused = LocalBackend(LocalProvider(), root=fake_root).submit([request])[request.block]
+    assert isinstance(refused.error, BlockRejectedError)
+    assert "none/x.log" in refused.words
+    assert not list(Path(tempfile.gettempdir()).glob("cnflow-manager-*.json"))
 
 
 def _word_after(word, file):

@@ -1,19 +1,22 @@
-"""Each promise about containers, on a real engine; what runs in them is a stand-in for the manager that reports."""
+"""Promises about containers, on a real engine; a stand-in for the manager runs in them and reports."""
 
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import threading
 
 import pytest
 
 from cnflow.config import DockerProvider
 from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import BlockId
-from cnflow.model.block import BlockState
-from cnflow.providers.docker import DockerBackend, create_arguments
-from cnflow.providers.docker.client import create
+from cnflow.model.block import BlockState, EndCause, Refusal
+from cnflow.providers.docker.client import Engine
+from cnflow.providers.docker.provider import DockerBackend
+from cnflow.providers.docker.requests import DELIVERED_ROOT, create_arguments, node_command
+from cnflow.testing.contracts.provider import accepted
 
 pytestmark = pytest.mark.docker
 
@@ -48,7 +51,7 @@ def start(provide, request_for, image_base, report_of):
 
     def run(**settings):
         provider, request = provide(**settings), request_for(image_base)
-        block = provider.submit(request)
+        block = accepted(provider, request)
         return provider, block, report_of(request)
 
     return run
@@ -81,7 +84,7 @@ def test_a_cancelled_block_is_removed(start, engine):
     assert block not in [container.id for container in engine.containers.list(all=True, ignore_removed=True)]
 
 
-def test_a_block_that_ends_by_itself_is_removed_without_anybody_asking(start, engine, until):
+def test_a_block_that_ends_by_itself_is_removed_by_the_engine(start, engine, until):
     _, block, _ = start(environment={"FAKE_MANAGER": "exit"})
     until(lambda: block not in [one.id for one in engine.containers.list(all=True, ignore_removed=True)])
 
@@ -153,12 +156,12 @@ def test_mounts(start, engine, tmp_path):
 
 
 def test_a_mount_of_a_path_that_is_not_there_is_rejected_in_the_engines_words(provide, request_for, image_base, engine):
-    with pytest.raises(BlockRejectedError, match="bind source path does not exist: /no/such/path"):
-        provide(mounts={"/no/such/path": "/data"}).submit(request_for(image_base))
+    refused = refusal(provide(mounts={"/no/such/path": "/data"}), request_for(image_base))
+    assert "bind source path does not exist: /no/such/path" in refused.words
     _assert_nothing_left(engine)
 
 
-def test_cpus_and_memory_limit_the_container_and_are_told_to_the_manager(start, engine):
+def test_cpus_and_memory_limit_the_container_and_are_variables_of_the_manager(start, engine):
     _, block, report = start(cpus=0.5, memory="256m")
     limits = engine.containers.get(block).attrs["HostConfig"]
     assert (limits["NanoCpus"], limits["Memory"]) == (500_000_000, 256 * 2**20)
@@ -172,6 +175,7 @@ def test_a_block_beyond_its_memory_fails_and_says_why(start, until):
     assert status.state is BlockState.FAILED
     assert "SIGKILL" in status.message
     assert "memory='64m'" in status.message
+    assert (status.cause, status.exit_code) == (EndCause.OOM, 137)
 
 
 def test_user(start):
@@ -193,23 +197,21 @@ def test_output_with_a_terminal_is_read_too(start):
 
 
 def test_an_unknown_create_option_is_named_with_the_nearest(provide, request_for, image_base, engine):
-    with pytest.raises(BlockRejectedError, match=r"no option 'shmsize'\. Did you mean 'shm_size'"):
-        provide(create={"shmsize": "1g"}).submit(request_for(image_base))
+    refused = refusal(provide(create={"shmsize": "1g"}), request_for(image_base))
+    assert "no option 'shmsize'. Did you mean 'shm_size'" in refused.words
     _assert_nothing_left(engine)
 
 
 def test_gpus_on_an_engine_without_any_are_refused_in_its_own_words(provide, request_for, image_base, engine):
     if "nvidia" in json.dumps(engine.info().get("Runtimes", {})):
         pytest.skip("this engine has GPUs")
-    with pytest.raises(BlockRejectedError, match="could not select device driver"):
-        provide(gpus=1).submit(request_for(image_base))
+    assert "could not select device driver" in refusal(provide(gpus=1), request_for(image_base)).words
     _assert_nothing_left(engine)
 
 
 def test_a_name_that_is_taken_is_refused_in_the_engines_words(start, request_for, image_base, engine):
     provider, block, _ = start()
-    with pytest.raises(BlockRejectedError, match="already in use"):
-        provider.submit(request_for(image_base))
+    assert "already in use" in refusal(provider, request_for(image_base)).words
     assert provider.status([block])[block].state is BlockState.RUNNING
     assert len(_ours(engine)) == 1
 
@@ -219,8 +221,10 @@ def test_a_container_that_was_just_created_is_left_to_the_driver_that_is_about_t
 ):
     provider, settings = provide(), DockerProvider()
     provider.prepare(image_base)
-    probe = provider._found[image_base].probe
-    young = create(engine, create_arguments(request_for(image_base, BlockId("9")), settings, probe), settings)
+    connected, request = Engine(settings), request_for(image_base, BlockId("9"))
+    command = node_command(request, provider._images[image_base].probe, DELIVERED_ROOT)
+    young = connected.create(create_arguments(request, settings, command))
+    connected.close()
     try:
         provider.prepare(image_base)
         assert [container.id for container in _ours(engine)] == [young]
@@ -232,7 +236,7 @@ def test_a_container_that_was_just_created_is_left_to_the_driver_that_is_about_t
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the SDK's own, when it finds no engine
 @pytest.mark.parametrize("host", ["unix:///no/such/docker.sock", "tcp://127.0.0.1:9"])
-def test_an_engine_that_does_not_answer_is_told_of_with_what_to_do(provide, host, image_base):
+def test_an_engine_that_does_not_answer_is_reported_with_what_to_do(provide, host, image_base):
     provider = provide(host=host)
     for ask in (provider.endpoint_hosts, lambda: provider.prepare(image_base)):
         with pytest.raises(BlockError, match=f"engine at {host} does not answer") as caught:
@@ -247,6 +251,41 @@ def test_the_engine_is_the_one_that_docker_host_names(provide, monkeypatch):
         provide().endpoint_hosts()
 
 
+def test_a_container_that_a_lost_submission_created_is_replaced(provide, request_for, image_base, engine, report_of):
+    provider, settings, request = provide(), DockerProvider(), request_for(image_base)
+    provider.prepare(image_base)
+    command = node_command(request, provider._images[image_base].probe, DELIVERED_ROOT)
+    connected = Engine(settings)
+    leftover = connected.create(create_arguments(request, settings, command))
+    connected.close()
+    assert provider.find(request.run, request.executor) == {}, "it will never start"
+    block = accepted(provider, request)
+    assert block != leftover
+    assert report_of(request)["block"] == "0"
+    assert [container.id for container in _ours(engine)] == [block]
+
+
+def test_an_engine_that_stops_answering_leaves_a_block_unconfirmed(provide, request_for, image_base, monkeypatch):
+    provider, request = provide(), request_for(image_base)
+    provider.prepare(image_base)
+
+    def time_out(*_):
+        raise BlockError("The Docker engine does not answer: read timed out")
+
+    monkeypatch.setattr(provider._engine(), "start", time_out)
+    assert provider.submit([request])[request.block].kind is Refusal.UNKNOWN
+    assert provider.find(request.run, request.executor) == {}
+
+
+def test_a_watch_reports_a_container_that_ends_within_a_second(start, engine):
+    provider, block, _ = start()
+    changed = threading.Event()
+    stop = provider.watch(changed.set)
+    engine.containers.get(block).kill()
+    assert changed.wait(1.0)
+    stop()
+
+
 def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(  # noqa: PLR0913, PLR0917 - fixtures
     tar, tmp_path, request_for, image_base, capsule_cache, provide, engine
 ):
@@ -254,10 +293,10 @@ def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(  
     script.write_text(
         "import os, pathlib, pickle, signal, sys\n"
         "from cnflow.config import DockerProvider\n"
-        "from cnflow.providers.docker import DockerBlocks\n"
+        "from cnflow.providers.docker.provider import DockerBackend\n"
         "request, tar, cache = pickle.loads(sys.stdin.buffer.read())\n"
-        "blocks = DockerBlocks(DockerProvider(), cache_dir=cache, capsule=lambda *_: tar)\n"
-        "print(blocks.submit(request), flush=True)\n"
+        "blocks = DockerBackend(DockerProvider(), cache_dir=cache, capsule=lambda *_: tar)\n"
+        "print(*blocks.submit([request]).values(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     import pickle
@@ -273,6 +312,13 @@ def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(  
     assert provider.status([block])[block].state is BlockState.RUNNING, said.stderr
     provider.cancel([block])
     _assert_nothing_left(engine)
+
+
+def refusal(provider, request):
+    refused = provider.submit([request])[request.block]
+    assert refused.kind is Refusal.FOR_GOOD
+    assert isinstance(refused.error, BlockRejectedError)
+    return refused
 
 
 def _ours(engine):

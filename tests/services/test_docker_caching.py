@@ -11,7 +11,6 @@ from cnflow import Config, python_app
 from cnflow.config import DockerProvider, HighThroughputExecutor
 from cnflow.dataflow.memo.checkpoint_paths import get_last_checkpoint
 from cnflow.errors import ImageNotFoundError
-from cnflow.providers.docker.images import find
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -19,9 +18,9 @@ OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 @pytest.fixture
-def build(engine, image_base):
+def build(engine, image_base, python_of):
     """Builds an image that says *text*: ``build(text)`` gives its name, each time the same one."""
-    if find(engine, image_base, DockerProvider()).kind.python != OWN_MINOR:
+    if python_of(image_base) != OWN_MINOR:
         pytest.skip(f"{image_base} has another Python than this one. Run: make base-image, or use its Python")
     tag = f"cnflow-test-{uuid.uuid4().hex[:8]}:1"
 

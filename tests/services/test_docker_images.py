@@ -1,4 +1,4 @@
-"""Finding, pulling and probing images on a real engine, and the capsules that they get."""
+"""Finding, pulling and probing images on a real engine, and their capsules."""
 
 import io
 import json
@@ -10,8 +10,8 @@ import pytest
 from cnflow.capsule import MARKER_NAME, tag_of
 from cnflow.config import DockerProvider
 from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImageUnusableError
-from cnflow.providers.docker import DockerBackend, unpack_capsule
-from cnflow.providers.docker.images import find
+from cnflow.providers.docker.provider import DockerBackend
+from cnflow.testing.contracts.provider import accepted
 
 pytestmark = pytest.mark.docker
 
@@ -43,7 +43,7 @@ def build(engine, name, dockerfile):
     return name
 
 
-def said_in(log_file):
+def text_of(log_file):
     return log_file.read_text() if log_file.exists() else ""
 
 
@@ -57,17 +57,17 @@ def pack(files):
     return archive.getvalue()
 
 
-def test_preparing_tells_what_the_name_stands_for(blocks, engine, image_base):
+def test_prepare_returns_the_id_of_the_image(blocks, engine, image_base):
     assert blocks().prepare(image_base) == engine.images.get(image_base).id
 
 
-def test_what_was_probed_is_remembered(blocks, image_base, monkeypatch):
+def test_a_probe_is_cached(blocks, image_base, monkeypatch):
     blocks().prepare(image_base)
     monkeypatch.setattr("cnflow.providers.docker.images._run", None)
     blocks().prepare(image_base)
 
 
-def test_an_image_without_python_is_told_of_with_what_to_do(blocks, engine, name):
+def test_an_image_without_python_is_reported_with_what_to_do(blocks, engine, name):
     engine.api.import_image_from_data(pack({"hello": b"hi"}), repository=name.partition(":")[0], tag="1")
     with pytest.raises(
         ImageUnusableError, match=f"Image '{name}' has no Python that starts: python3: .*python3"
@@ -76,14 +76,14 @@ def test_an_image_without_python_is_told_of_with_what_to_do(blocks, engine, name
     assert "CPython 3.9 to 3.13" in str(caught.value)
 
 
-def test_an_image_whose_python_fails_is_told_of_in_its_own_words(blocks, engine, name, image_base):
+def test_an_image_whose_python_fails_is_reported_in_its_own_words(blocks, engine, name, image_base):
     dockerfile = f"FROM {image_base}\nRUN mkdir /b && printf '#!/bin/sh\\necho broken >&2; exit 4' >/b/python3"
     build(engine, name, f"{dockerfile} && chmod 755 /b/python3 && cp /b/python3 /b/python\nENV PATH=/b:/usr/bin:/bin\n")
     with pytest.raises(ImageUnusableError, match="python3: broken"):
         blocks().prepare(name)
 
 
-def test_a_name_that_is_not_to_be_had_is_told_of_with_the_engines_words_and_the_nearest(
+def test_an_image_that_was_not_found_is_reported_with_the_engines_words_and_the_nearest_name(
     blocks, engine, name, image_base
 ):
     engine.images.get(image_base).tag(name)
@@ -93,7 +93,7 @@ def test_a_name_that_is_not_to_be_had_is_told_of_with_the_engines_words_and_the_
     assert "Pulling it failed: " in str(caught.value)
 
 
-def test_a_policy_of_never_pulling_is_said(blocks):
+def test_a_policy_of_never_pulling_is_named_in_the_error(blocks):
     with pytest.raises(ImageNotFoundError, match="not pulled, since DockerProvider"):
         blocks(pull="never").prepare("cnflow-no-such-image:1")
 
@@ -112,10 +112,10 @@ def test_a_name_that_no_registry_could_have_is_refused(blocks):
 
 @pytest.mark.timeout(300)
 def test_an_image_that_holds_its_capsule_needs_none_delivered(  # noqa: PLR0913, PLR0917 - fixtures
-    blocks, engine, name, image_base, tmp_path, monkeypatch, until, request_for, capsule_cache
+    blocks, engine, name, image_base, tmp_path, monkeypatch, until, request_for, capsule_cache, found_image
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    unpack_capsule(image_base, tmp_path / "capsule", DockerProvider())
+    blocks().unpack_capsule(image_base, tmp_path / "capsule")
     marker = json.loads((tmp_path / "capsule" / MARKER_NAME).read_text())
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
@@ -126,13 +126,13 @@ def test_an_image_that_holds_its_capsule_needs_none_delivered(  # noqa: PLR0913,
         tar.addfile(member, io.BytesIO(dockerfile))
     context.seek(0)
     engine.images.build(fileobj=context, custom_context=True, tag=name, rm=True)
-    found = find(engine, name, DockerProvider(), capsule_cache)
+    found = found_image(name, capsule_cache)
     assert found.holds_capsule
     assert marker == {"tag": tag_of(found.kind)}
     provider, request = blocks(), request_for(name)
-    block = provider.submit(request)
+    block = accepted(provider, request)
     top = engine.containers.get(block).attrs["Args"]
-    until(lambda: "manager" in said_in(request.log_file))
+    until(lambda: "manager" in text_of(request.log_file))
     provider.cancel([block])
     assert any("/opt/cnflow/cnflow/manager/__main__.py" in argument for argument in top)
 
@@ -163,9 +163,9 @@ def test_a_capsule_runs_on_each_real_python_in_a_container(  # noqa: PLR0913, PL
     entry.write_text(root + entry.read_text())
     provider = DockerBackend(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, capsule=capsule)
     request = request_for(image)
-    block = provider.submit(request)
+    block = accepted(provider, request)
     try:
-        said = until(lambda: (text := said_in(request.log_file)) and "imported" in text and text)
+        said = until(lambda: (text := text_of(request.log_file)) and "imported" in text and text)
     finally:
         provider.cancel([block])
         provider.close()

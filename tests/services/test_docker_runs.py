@@ -15,7 +15,6 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider, ThreadPoolExecutor
 from cnflow.errors import BlockError, ImageNotFoundError, PythonMismatchError
-from cnflow.providers.docker.images import find
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -46,9 +45,9 @@ with cnflow.load(Config(executors=[executor], run_dir=run_dir)):
 
 
 @pytest.fixture
-def image(engine, image_base):
+def image(engine, image_base, python_of):
     """An image whose Python is the driver's."""
-    if find(engine, image_base, DockerProvider()).kind.python != OWN_MINOR:
+    if python_of(image_base) != OWN_MINOR:
         pytest.skip(f"{image_base} has another Python than this one. Run: make base-image, or use its Python")
     return image_base
 

@@ -8,7 +8,6 @@ import cnflow
 from cnflow import Config, File, bash_app, python_app
 from cnflow.config import DockerProvider, HighThroughputExecutor
 from cnflow.errors import StagingError
-from cnflow.providers.docker.images import find
 from cnflow.staging import HTTPInTaskStaging, NoOpFileStaging
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -17,9 +16,9 @@ OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 @pytest.fixture
-def load(engine, image_base, tmp_path):
+def load(engine, image_base, python_of, tmp_path):
     """Starts a run in one container of an image whose Python is the driver's."""
-    if find(engine, image_base, DockerProvider()).kind.python != OWN_MINOR:
+    if python_of(image_base) != OWN_MINOR:
         pytest.skip(f"{image_base} has another Python than this one. Run: make base-image, or use its Python")
 
     def start(access=None):

@@ -190,7 +190,15 @@ def test_a_worker_needs_the_standard_library_and_cloudpickle_alone():
 
 
 def test_each_package_that_is_not_ours_has_its_one_importer():
-    homes = {"zmq": "cnflow.wire", "cloudpickle": PICKLER, "docker": "cnflow.providers.docker", "typer": "cnflow.cli"}
+    homes = {
+        "cloudpickle": PICKLER,
+        "docker": "cnflow.providers.docker.client",
+        "pytest": "cnflow.testing.contracts",
+        "requests": "cnflow.providers.docker.client",
+        "typer": "cnflow.cli",
+        "urllib3": "cnflow.providers.docker.client",
+        "zmq": "cnflow.wire",
+    }
     for path in MODULES:
         for name in imports_of(path):
             home = homes.get(name.partition(".")[0])

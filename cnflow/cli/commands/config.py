@@ -1,4 +1,4 @@
-"""``cnflow config``: what a configuration means, without starting anything."""
+"""``cnflow config``: shows a configuration without starting anything."""
 
 import enum
 from pathlib import Path
@@ -10,7 +10,7 @@ config = typer.Typer(help="Look at a configuration without starting anything.", 
 
 
 class Format(str, enum.Enum):
-    """How a Config is printed."""
+    """Format of a printed Config."""
 
     JSON = "json"
     TOML = "toml"
@@ -19,7 +19,7 @@ class Format(str, enum.Enum):
 
 @config.callback()
 def _config() -> None:
-    """Keep ``show`` a word of its own: typer folds a group of one command into that command."""
+    """Keep ``show`` a subcommand: typer folds a group of one command into that command."""
 
 
 @config.command()
@@ -32,11 +32,11 @@ def show(
         ),
     ] = None,
     *,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.JSON,
+    output: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.JSON,
     requests: Annotated[
         bool,
         typer.Option(
-            "--requests", help="Print what would be sent to the Docker engine for each executor's first block."
+            "--requests", help="Print what each executor's provider would send for its first block, without secrets."
         ),
     ] = False,
 ) -> None:
@@ -47,10 +47,10 @@ def show(
     loaded = load_config(file) if file else Config()
     if requests:
         from cnflow.cli import output as shown  # noqa: PLC0415 - the same
-        from cnflow.cli.request_preview import requests_of  # noqa: PLC0415 - the same
+        from cnflow.cli.request_preview import preview_requests  # noqa: PLC0415 - the same
 
         ways = {Format.JSON: shown.as_json, Format.TOML: dump.table_as_toml, Format.YAML: shown.as_yaml}
-        typer.echo(ways[output](requests_of(loaded)))
+        typer.echo(ways[output](preview_requests(loaded)))
     else:
         write = {Format.JSON: dump.to_json, Format.TOML: dump.to_toml, Format.YAML: dump.to_yaml}[output]
         typer.echo(write(loaded))

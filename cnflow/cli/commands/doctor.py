@@ -1,4 +1,4 @@
-"""``cnflow doctor``: what works here, what does not, and what to do about it."""
+"""``cnflow doctor``: checks what works on this machine."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Say what works on this machine, what does not, and what to do about it.
+    """Check what works on this machine, what does not, and what to do about it.
 
     The exit code is 0 if local runs will work, whatever is missing beyond them.
     """

@@ -52,8 +52,17 @@ class BlockContext(NamedTuple):
 
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
-        settings, log_file = self.settings, self.log_dir / f"block-{block}.log"
-        return BlockRequest(self.run, settings.label, block, settings.image, self._manager(block), log_file)
+        settings, provider = self.settings, self.settings.provider
+        return BlockRequest(
+            self.run,
+            settings.label,
+            block,
+            settings.image,
+            self._manager(block),
+            self.log_dir / f"block-{block}.log",
+            nodes=provider.nodes_per_block,
+            walltime=provider.walltime,
+        )
 
     def _manager(self, block: BlockId) -> ManagerSettings:
         settings, (hosts, endpoint, keys) = self.settings, self.endpoint

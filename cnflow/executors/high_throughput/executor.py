@@ -200,15 +200,15 @@ class HighThroughputBackend:
                 self._report_held(outcome_of(*parcel, self._title) for parcel in msg.attach_frames(results, attached))
             case msg.ManagerUp(manager, info):
                 if self._managers.on_connected(manager, info) and controller is not None:
-                    controller.connected(info.block, info.slots)
+                    controller.on_manager_connected(info.block, info.slots)
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
             case msg.Drained(block):
                 if controller is not None:
-                    controller.drained(block)
+                    controller.on_drained(block)
             case msg.IdleTimes(seconds):
                 if controller is not None:
-                    controller.idle_times(seconds)
+                    controller.on_idle_times(seconds)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
 
@@ -217,7 +217,7 @@ class HighThroughputBackend:
         where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
         self._report_held(self._lost_outcome(task, where, lost.reason) for task in lost.lost)
         if controller is not None:
-            controller.disconnected(info.block, info.slots)
+            controller.on_manager_lost(info.block, info.slots)
 
     def on_interchange_lost(self, how: str) -> None:
         """Fail every task: the interchange is not started again."""

@@ -15,7 +15,7 @@ import msgspec
 
 from cnflow.errors import InterchangeLostError
 from cnflow.log_tail import quoted_tail
-from cnflow.providers._shared.exit_status import exit_words
+from cnflow.providers._shared.exit_status import describe_exit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ class InterchangeProcess:
         """Collect the ended process and describe its end: ``exited with code 1``."""
         exitcode = self._process.wait()
         self._close()
-        return exit_words(exitcode)
+        return describe_exit(exitcode)
 
     def stop(self) -> None:
         """Make it end, and wait for that; also after its death."""

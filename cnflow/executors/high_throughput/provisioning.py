@@ -13,12 +13,14 @@ The thread waits for systems that take seconds (an engine, a registry), so that 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
 from cnflow.addresses import is_loopback
-from cnflow.blocks import BlockController, Callbacks, Scaling
+from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
+from cnflow.clock import SystemClock
 from cnflow.errors import CnflowError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
@@ -171,21 +173,23 @@ class BlockProvisioner:
     def _make_controller(self, provider: Provider, endpoint: ManagerEndpoint) -> BlockController:
         settings, client = self._settings, self._client
         context = BlockContext(settings, self._run.run, self.log_dir, endpoint)
-        return BlockController(
+        blocks = make_blocks(
             settings.label,
-            provider,
             settings.provider,
             Scaling(self._run.strategy, self._run.max_idletime),
-            expected_slots(settings),
-            Callbacks(
-                demand=self._owner.demand,
-                request=lambda block: self._admit(block, context),
-                drain=lambda block: client.order(msg.Drain(block)),
-                gone=lambda block, reason: self._forget(block, reason, endpoint.keys),
-                ask_idle=lambda: client.order(msg.IdleTimesQuery()),
-                give_up=self._owner.on_failure,
-            ),
+            slots_per_node=expected_slots(settings),
+            chance=random.Random(),  # noqa: S311 - spreads delays, keeps no secret
         )
+        callbacks = Callbacks(
+            demand=self._owner.demand,
+            make_request=lambda block: self._admit(block, context),
+            drain=lambda block: client.order(msg.Drain(block)),
+            forget_block=lambda block, reason: self._forget(block, reason, endpoint.keys),
+            request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
+            give_up=self._owner.on_failure,
+        )
+        poll_period = settings.provider.traits().poll_period
+        return BlockController(blocks, provider, poll_period, callbacks, SystemClock())
 
     def _admit(self, block: BlockId, context: BlockContext) -> BlockRequest:
         """Make the request for a block, and order the interchange to accept its managers."""

@@ -1,1 +1,1 @@
-"""What several providers need."""
+"""Code shared by several providers."""

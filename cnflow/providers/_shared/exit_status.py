@@ -1,4 +1,4 @@
-"""How a block that ended by itself is told of: its exit code in words, and the last lines that it printed."""
+"""Status of a block that ended by itself, from its exit code and the last lines that it printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from cnflow.log_tail import tail
-from cnflow.model.block import BlockState, BlockStatus
+from cnflow.model.block import BlockState, BlockStatus, EndCause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,25 +15,38 @@ if TYPE_CHECKING:
 _SIGNALLED = 128
 
 
-def ending(exit_code: int, log_file: Path | None, hint: str = "") -> BlockStatus:
-    """The status of a block whose first process ended.
+_BY_HAND = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
+
+
+def status_of_exit(exit_code: int, log_file: Path | None, hint: str = "", cause: EndCause | None = None) -> BlockStatus:
+    """Return the status of a block whose first process ended.
 
     Args:
         exit_code: negative, or above 128, is a signal.
-        log_file: where it printed; None when that is not known.
-        hint: what else a reader would like to know, added to the words on the exit code.
+        log_file: file that it printed to; None when that is not known.
+        hint: further explanation for the user, put behind the exit code.
+        cause: of the end, where the exit code alone does not show it.
     """
     if exit_code == 0:
-        return BlockStatus(BlockState.ENDED)
-    how = exit_words(exit_code) + (f" ({hint})" if hint else "")
-    said = tail(log_file) if log_file is not None else ""
-    return BlockStatus(BlockState.FAILED, f"It {how}. The last lines of {log_file}:\n{said}" if said else f"It {how}.")
+        return BlockStatus(BlockState.ENDED, exit_code=0)
+    how = describe_exit(exit_code) + (f" ({hint})" if hint else "")
+    last = tail(log_file) if log_file is not None else ""
+    message = f"It {how}. The last lines of {log_file}:\n{last}" if last else f"It {how}."
+    return BlockStatus(BlockState.FAILED, message, cause or _cause_of(exit_code), exit_code)
 
 
-def exit_words(code: int) -> str:
-    """``exited with code 3`` or ``was killed by signal 9 (SIGKILL)``."""
-    number = -code if code < 0 else code - _SIGNALLED
+def describe_exit(code: int) -> str:
+    """Return ``exited with code 3`` or ``was killed by signal 9 (SIGKILL)``."""
+    number = _signal_of(code)
+    return f"exited with code {code}" if number is None else f"was killed by signal {number} ({number.name})"
+
+
+def _cause_of(code: int) -> EndCause:
+    return EndCause.USER if _signal_of(code) in _BY_HAND else EndCause.OTHER
+
+
+def _signal_of(code: int) -> signal.Signals | None:
     try:
-        return f"was killed by signal {number} ({signal.Signals(number).name})"
+        return signal.Signals(-code if code < 0 else code - _SIGNALLED)
     except ValueError:
-        return f"exited with code {code}"
+        return None

@@ -1,4 +1,4 @@
-"""Sessions of processes on this machine: when one began, and how to end one so that nothing of it is left."""
+"""Sessions of processes on this machine: finding one, and ending one so that nothing of it is left."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
 
 MARK = "CNFLOW_BLOCK"
-"""Variable in the environment of all processes of a block, by which those are found whose session is their own."""
+"""Variable in the environment of all processes of a block: finds those, too, that lead a session of their own."""
 
 _PROC = Path("/proc")
 _LOOK = 0.02
 
 # Fields after the command's closing parenthesis: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-_STATE, _SESSION, _STARTTIME = 0, 3, 19
+_STATE, _PARENT, _SESSION, _STARTTIME = 0, 1, 3, 19
+_DEAD = frozenset({"Z", "X"})
 
 
 def started(pid: int) -> str:
-    """When a process began, in its system's own words: tells it from an earlier one of the same id; empty if none."""
+    """Return the start of a process in its system's own words: no earlier process of its id has it. Empty if none."""
     return _state_and_start(pid)[1]
 
 
 def lives(pid: int, since: str) -> bool:
-    """Whether the process *pid* that began at *since* still runs; one that only waits to be reaped does not."""
+    """Return True if the process *pid* that began at *since* runs; one that waits to be reaped does not."""
     state, began = _state_and_start(pid)
-    return began == since and bool(began) and state not in {"Z", "X"}
+    return began == since and bool(began) and state not in _DEAD
 
 
 def end(leaders: Collection[int], grace: Seconds) -> None:
@@ -56,14 +57,41 @@ def kill(leader: int) -> None:
 def kill_marked(mark: str) -> None:
     """Send SIGKILL to every process with `MARK` set to *mark*; does nothing on systems without ``/proc``.
 
-    Each worker begins a session. When its manager is killed it ends too, and nobody else knows what its task started.
+    Each worker leads a session. When its manager is killed it ends too, and only the mark leads to its processes.
     """
-    wanted = f"{MARK}={mark}".encode()
     killed: set[int] = set()
-    while found := {pid for pid in _processes() if wanted in _environment(pid)} - killed:  # they may start others
+    while found := {pid for pid in _processes() if mark_of(pid) == mark} - killed:  # they may start others
         for pid in found:
             _signal(pid, signal.SIGKILL)
         killed |= found
+
+
+def find_leaders(prefix: str) -> dict[str, int]:
+    """Return the first process of each block whose mark begins with *prefix*, by mark; none without ``/proc``."""
+    marks = {pid: mark for pid in _processes() if (mark := mark_of(pid)).startswith(prefix)}
+    leaders: dict[str, int] = {}
+    for pid, mark in marks.items():
+        fields = _stat(pid)
+        if fields and int(fields[_PARENT]) not in marks and fields[_STATE] not in _DEAD:
+            earlier = leaders.get(mark)
+            if earlier is None or int(fields[_STARTTIME]) < int(started(earlier) or 0):
+                leaders[mark] = pid
+    return leaders
+
+
+def mark_of(pid: int) -> str:
+    """Return the value of `MARK` in the environment of a process; empty if it has none, or cannot be read."""
+    start = f"{MARK}=".encode()
+    return next((entry[len(start) :].decode() for entry in _environment(pid) if entry.startswith(start)), "")
+
+
+def output_file(pid: int) -> Path | None:
+    """Return the file that a process prints to; None if that is no file, or cannot be read."""
+    try:
+        path = (_PROC / str(pid) / "fd" / "1").readlink()
+    except OSError:
+        return None
+    return path if path.is_file() else None
 
 
 def _processes() -> Iterator[int]:

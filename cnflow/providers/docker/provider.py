@@ -1,65 +1,74 @@
-"""The provider: one container per block, followed while it runs, removed by the engine itself when it ends."""
+"""Provider of containers: one per block, followed while it runs, removed by the engine itself when it ends.
+
+::
+
+    prepare:  find image ──> pull ──> probe ──> capsule of its kind
+    submit:   create ──> put settings and capsule ──> attach ──> start      (a failure removes the container)
+    running:  output ──> log file     engine's events ──> watch
+    end:      engine removes it ──> exit code ──> status ENDED or FAILED
+              cancel: SIGTERM, 2 s later SIGKILL
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
-import re
+import shutil
+import threading
 import time
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import docker
-import docker.errors
-import requests.exceptions
-
-from cnflow.capsule import MARKED_ROOT, Kind, capsule_tar
-from cnflow.ids import NativeId
-from cnflow.model.block import BlockRequest, BlockState, BlockStatus
-from cnflow.providers._shared.exit_status import ending
+from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_own
+from cnflow.capsule import MARKED_ROOT, Kind, Probe, capsule_folder, capsule_tar
+from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError
+from cnflow.ids import BlockId, NativeId
+from cnflow.log_tail import last_lines
+from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
+from cnflow.model.finding import Finding, Verdict
+from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.docker import networking
-from cnflow.providers.docker.client import connect, create, discard, rejecting, removed_on_failure
-from cnflow.providers.docker.container import Follower, Running
-from cnflow.providers.docker.images import Found, find
-from cnflow.providers.docker.requests import DELIVERED_ROOT, RUN_LABEL, create_arguments, refuse, settings_archive
+from cnflow.providers.docker.follower import Follower
+from cnflow.providers.docker.images import Found, find_image
+from cnflow.providers.docker.requests import (
+    BLOCK_LABEL,
+    DELIVERED_ROOT,
+    RUN_LABEL,
+    create_arguments,
+    files_archive,
+    labels_of,
+    node_command,
+    preview_of,
+    refuse_unfit,
+)
+from cnflow.providers.docker.responses import KILLED, STATES, abandoned, cause_of, listed_status, seconds_of
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from cnflow.config import DockerProvider
+    from cnflow.ids import RunId
+    from cnflow.interfaces.provider import Stop
+    from cnflow.model.block import BlockRequest
+    from cnflow.providers.docker.client import Engine
 
 logger = logging.getLogger(__name__)
 
 _GRACE = 2.0
 _REMOVAL = 10.0
-_KILLED = 137
-_ABANDONED = 300.0
-
-# https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerList
-_STATES: Mapping[str, BlockState] = {
-    "created": BlockState.PENDING,
-    "running": BlockState.RUNNING,
-    "paused": BlockState.RUNNING,
-    "restarting": BlockState.RUNNING,
-    "removing": BlockState.ENDED,
-    "exited": BlockState.ENDED,
-    "dead": BlockState.FAILED,
-}
+_RECONNECT = 5.0
+_UNSEEN = Probe(version="", implementation="", machine="", libc="", executable="")
 
 
 class DockerBackend:
-    """Starts managers in containers. A native id is the container's. Connects to the engine when it is first asked.
+    """Starts managers in containers. A native id is the container's. Connects to the engine on first use.
 
     Args:
         settings: what the user wrote.
         cache_dir: where capsules and probes are kept; None decides by `cnflow.capsule.default_cache_dir`.
         capsule: makes the tar that is unpacked in a container, or takes it from the cache.
     """
-
-    runs_images = True
-    poll_period = 1.0
 
     def __init__(
         self,
@@ -71,74 +80,104 @@ class DockerBackend:
         self._settings = settings
         self._cache_dir = cache_dir
         self._capsule = capsule
-        self._connected: docker.DockerClient | None = None
-        self._found: dict[str, Found] = {}
+        self._connected: Engine | None = None
+        self._images: dict[str, Found] = {}
         self._followers: dict[NativeId, Follower] = {}
 
     def endpoint_hosts(self) -> Collection[str]:
-        """The gateway of the containers' network where the engine runs here, else all addresses of this machine."""
-        return networking.endpoint_hosts(self._client(), self._settings)
-
-    def prepare(self, image: str) -> str:
-        """Find, pull by the policy, and probe *image*, and have its capsule ready; returns the image's id."""
-        refuse(image, self._settings)
-        remove_abandoned(self._client(), self._settings)
-        found = find(self._client(), image, self._settings, self._cache_dir)
-        if not found.holds_capsule:
-            self._capsule(found.kind, self._cache_dir)
-        self._found[image] = found
-        return found.id
-
-    def submit(self, request: BlockRequest) -> NativeId:
-        """Create a container, deliver capsule and settings into it, follow it, and start it.
+        """Offer the gateway of the containers' network where the engine runs here, else all addresses of this machine.
 
         Raises:
-            BlockRejectedError: in the engine's own words; no container is left.
+            BlockRejectedError: the engine has no network of that name.
+            BlockError: the engine does not answer.
         """
-        if request.image not in self._found:
-            self.prepare(request.image)
-        found = self._found[request.image]
-        client = self._client()
-        root = MARKED_ROOT if found.holds_capsule else DELIVERED_ROOT
-        arguments = create_arguments(request, self._settings, found.probe, image_id=found.id, root=root)
-        container = create(client, arguments, self._settings)
-        with removed_on_failure(client, container):
-            self._deliver(container, request, found)
-            native = NativeId(container)
-            self._followers[native] = self._start(container, request)
-            return native
+        engine = self._engine()
+        if networking.is_desktop(engine.info()):
+            return [networking.DESKTOP_HOST]
+        network = self._settings.network or "bridge"
+        if network == "host" and engine.is_local:
+            return [LOOPBACK]
+        gateways = [] if network == "host" or ":" in network else self._gateways(network)
+        own = [gateway for gateway in gateways if is_own(gateway)]
+        return networking.reachable_hosts(own, addresses_of_this_machine(), local=engine.is_local)
+
+    def prepare(self, image: str) -> str:
+        """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""
+        refuse_unfit(image, self._settings)
+        self._remove_abandoned()
+        found = find_image(self._engine(), image, self._cache_dir)
+        if not found.holds_capsule:
+            self._capsule(found.kind, self._cache_dir)
+        self._images[image] = found
+        return found.id
+
+    def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
+        """Create a container for each request, deliver capsule and settings into it, follow it, and start it.
+
+        A container whose start is refused is removed.
+        """
+        return {request.block: self._submit(request) for request in requests}
+
+    def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
+        """Find containers that run by their labels."""
+        listed = self._engine().containers(label=labels_of(run, executor))
+        return {
+            BlockId(str(one["Labels"][BLOCK_LABEL])): NativeId(str(one["Id"]))
+            for one in listed
+            if STATES.get(one["State"]) is BlockState.RUNNING
+        }
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
-        """What followed containers ended with, and one query for the others."""
-        with rejecting("list its containers", self._settings):
-            listed = self._client().api.containers(all=True, filters={"label": RUN_LABEL})
-        there = {NativeId(str(one["Id"])): one for one in listed}
-        return {block: self._status(block, there.get(block)) for block in blocks}
+        """Report exit codes of followed containers, and ask for all others in one query."""
+        listed = {NativeId(str(one["Id"])): one for one in self._engine().containers(label=RUN_LABEL)}
+        return {block: self._status(block, listed.get(block)) for block in blocks}
 
-    def cancel(self, blocks: Collection[NativeId]) -> None:
+    def watch(self, changed: Callable[[], None]) -> Stop | None:
+        """Follow the engine's events from a thread: *changed* is called as soon as a container ends."""
+        return _Watch(self._engine(), changed).stop
+
+    def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
         """Ask all containers to end, kill those that live 2 s later, and see that each is removed.
 
         Starts no thread, since it may be called while the interpreter shuts down.
         """
-        with rejecting("remove a container", self._settings):
-            for block in blocks:
-                with contextlib.suppress(docker.errors.APIError):  # it ended, or never started
-                    self._client().api.kill(block, "SIGTERM")
-            deadline = time.monotonic() + _GRACE
-            for block in blocks:
-                self._await_removal(block, deadline - time.monotonic())
-            for block in blocks:
-                discard(self._client(), block)
-            for block in blocks:
-                if not self._await_removal(block, _REMOVAL):
-                    logger.warning("container %s is still being removed after %.0f s", block[:12], _REMOVAL)
+        unconfirmed: dict[NativeId, str] = {}
+        try:
+            unconfirmed = self._end_containers(blocks)
+        except BlockError as error:
+            unconfirmed = dict.fromkeys(blocks, str(error))
         for block in blocks:
-            follower = self._followers.pop(block, None)
+            follower = None if block in unconfirmed else self._followers.pop(block, None)
             if follower is not None and not follower.wait(1.0):
                 follower.close()
+        return unconfirmed
+
+    def logs(self, block: NativeId, node: int, last: int) -> bytes:  # noqa: ARG002 - a block has one node
+        """Read the log file of a followed container, and ask the engine for any other."""
+        follower = self._followers.get(block)
+        return last_lines(follower.log_file, last) if follower else self._engine().last_lines(block, last)
+
+    def preview(self, request: BlockRequest) -> Mapping[str, object]:
+        """Arguments of ``docker create``, with the image's name and without the values of secret variables."""
+        command = node_command(request, _UNSEEN, DELIVERED_ROOT)
+        return preview_of(create_arguments(request, self._settings, command))
+
+    def check(self) -> Sequence[Finding]:
+        """Check whether the engine can be used, and from where its containers reach this machine."""
+        about = "Docker engine"
+        try:
+            version, hosts = self._engine().version(), self.endpoint_hosts()
+        except MissingExtraError:
+            found = "not known: the package docker, the connection to an engine, is not installed"
+            return [Finding(about, Verdict.ABSENT, found, "Run: pip install 'cnflow[docker]'")]
+        except BlockError as error:
+            found, _, advice = str(error).partition("\n")
+            return [Finding(about, Verdict.ABSENT, found, advice)]
+        reach = f"containers reach this machine at {', '.join(hosts)}"
+        return [Finding(about, Verdict.GOOD, f"version {version} answers; {reach}")]
 
     def close(self) -> None:
-        """Stop following containers, which run on, and end the connection."""
+        """Stop following containers, which run on, and close the connection."""
         for follower in self._followers.values():
             follower.close()
         self._followers.clear()
@@ -146,85 +185,153 @@ class DockerBackend:
             self._connected.close()
             self._connected = None
 
-    def _client(self) -> docker.DockerClient:
+    def unpack_capsule(self, image: str, directory: Path) -> None:
+        """Write the capsule that *image* needs into *directory*, with the marker by which a provider knows it.
+
+        Raises:
+            ImageNotFoundError, ImageUnusableError, BlockError, CapsuleError: *directory* is as it was.
+        """
+        found = find_image(self._engine(), image, self._cache_dir)
+        shutil.copytree(capsule_folder(found.kind, self._cache_dir), directory, dirs_exist_ok=True)
+
+    def _engine(self) -> Engine:
+        """Return the connected engine.
+
+        Raises:
+            MissingExtraError: the SDK is not installed.
+            BlockError: the engine does not answer.
+        """
         if self._connected is None:
-            self._connected = connect(self._settings)
+            try:
+                from cnflow.providers.docker.client import Engine  # noqa: PLC0415 - imports the SDK, an extra
+            except ModuleNotFoundError as error:
+                if str(error.name).startswith("cnflow"):
+                    raise
+                raise MissingExtraError("The provider 'docker'", "docker") from error
+            self._connected = Engine(self._settings)
         return self._connected
 
-    def _deliver(self, container: str, request: BlockRequest, found: Found) -> None:
-        api = self._client().api
-        with rejecting("take files into a container", self._settings):
-            api.put_archive(container, "/", settings_archive(request.manager.to_json(), found.probe))
-            if not found.holds_capsule:
-                with self._capsule(found.kind, self._cache_dir).open("rb") as tar:
-                    api.put_archive(container, DELIVERED_ROOT, tar)
+    def _gateways(self, network: str) -> list[str]:
+        engine = self._engine()
+        inspected = engine.inspect_network(network)
+        if inspected is None:
+            known = engine.network_names()
+            raise BlockRejectedError(
+                f"The Docker engine has no network {network!r}.{did_you_mean(network, known)} "
+                f"Known: {', '.join(known)}.",
+            )
+        return networking.gateways_of(inspected)
 
-    def _start(self, container: str, request: BlockRequest) -> Follower:
-        with rejecting("start a container", self._settings):
-            running = Running(self._client(), container, terminal=bool(self._settings.create.get("tty")))
+    def _remove_abandoned(self) -> None:
+        """Remove containers that a driver created and was killed before it could start; others remove themselves."""
+        engine = self._engine()
+        created = engine.containers(label=RUN_LABEL, status="created")
+        for container in abandoned(created, seconds_of(str(engine.info()["SystemTime"]))) if created else ():
+            engine.remove(container)
+
+    def _submit(self, request: BlockRequest) -> NativeId | Refused:
+        try:
+            if request.image not in self._images:
+                self.prepare(request.image)
+        except BlockError as error:
+            return Refused.by(error)
+        try:
+            return self._start(request, self._images[request.image])
+        except BlockRejectedError as error:
+            return Refused.by(error)
+        except BlockError as error:  # the engine stopped answering in the midst of it
+            return Refused(Refusal.UNKNOWN, str(error), error)
+
+    def _start(self, request: BlockRequest, image: Found) -> NativeId:
+        engine = self._engine()
+        command = node_command(request, image.probe, MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT)
+        container = self._create(request, create_arguments(request, self._settings, command, image_id=image.id))
+        with engine.removed_on_failure(container):
+            engine.put(container, "/", files_archive(command.files, image.probe))
+            if not image.holds_capsule:
+                with self._capsule(image.kind, self._cache_dir).open("rb") as tar:
+                    engine.put(container, DELIVERED_ROOT, tar)
+            attached = engine.attach(container, has_terminal=bool(self._settings.create.get("tty")))
             try:
-                self._client().api.start(container)
+                engine.start(container)
             except BaseException:
-                running.close()
+                attached.close()
                 raise
-        return Follower(running, request.log_file)
+        native = NativeId(container)
+        self._followers[native] = Follower(attached, request.log_file)
+        return native
+
+    def _create(self, request: BlockRequest, arguments: Mapping[str, Any]) -> str:
+        """Create a container, instead of one of its name that was created and never started, if need be."""
+        engine = self._engine()
+        try:
+            return engine.create(arguments)
+        except BlockRejectedError:
+            labels = [*labels_of(request.run, request.executor), f"{BLOCK_LABEL}={request.block}"]
+            leftovers = engine.containers(label=labels, status="created")
+            if not leftovers:
+                raise
+        for leftover in leftovers:  # of an earlier submission that got no answer
+            engine.remove(str(leftover["Id"]))
+        return engine.create(arguments)
 
     def _status(self, block: NativeId, listed: Mapping[str, Any] | None) -> BlockStatus:
         follower = self._followers.get(block)
-        if listed is not None and (follower is None or _STATES.get(listed["State"]) is not BlockState.ENDED):
+        if listed is not None and (follower is None or STATES.get(listed["State"]) is not BlockState.ENDED):
             return listed_status(str(listed["State"]), str(listed["Status"]))
         if follower is None:
             return BlockStatus(BlockState.GONE)
         if not follower.wait(_REMOVAL) or follower.exit_code is None:
-            return BlockStatus(BlockState.GONE, "The connection that told of its end was lost.")
-        return ending(follower.exit_code, follower.log_file, self._hint(follower.exit_code))
+            return BlockStatus(BlockState.GONE, "The connection that reports its end was lost.")
+        code, memory = follower.exit_code, self._settings.memory
+        hint = ""
+        if code == KILLED:
+            limit = f"memory={memory!r}" if memory else "the machine's memory"
+            hint = f"by hand, or by the kernel for using more than {limit}"
+        return status_of_exit(code, follower.log_file, hint, cause_of(code, has_memory_limit=memory is not None))
 
-    def _hint(self, exit_code: int) -> str:
-        if exit_code != _KILLED:
-            return ""
-        limit = f"memory={self._settings.memory!r}" if self._settings.memory else "the machine's memory"
-        return f"by hand, or by the kernel for using more than {limit}"
-
-    def _await_removal(self, block: NativeId, seconds: float) -> bool:
-        """Whether *block* is gone within *seconds*."""
-        if seconds <= 0:
-            return False
-        try:
-            self._client().api.wait(block, timeout=math.ceil(seconds), condition="removed")
-        except docker.errors.NotFound:
-            return True
-        except (requests.exceptions.Timeout, requests.exceptions.ConnectionError):
-            return False  # urllib3 tells of a timeout while reading in either way
-        return True
-
-
-def remove_abandoned(client: docker.DockerClient, settings: DockerProvider) -> None:
-    """Remove containers that a driver created and was killed before it could start; all others remove themselves."""
-    with rejecting("list its containers", settings):
-        created = client.api.containers(all=True, filters={"label": RUN_LABEL, "status": "created"})
-        for container in abandoned(created, seconds_of(str(client.info()["SystemTime"]))) if created else ():
-            discard(client, container)
+    def _end_containers(self, blocks: Collection[NativeId]) -> dict[NativeId, str]:
+        engine = self._engine()
+        for block in blocks:
+            engine.terminate(block)
+        deadline = time.monotonic() + _GRACE
+        for block in blocks:
+            engine.await_removal(block, deadline - time.monotonic())
+        for block in blocks:
+            engine.remove(block)
+        late = [block for block in blocks if not engine.await_removal(block, _REMOVAL)]
+        return dict.fromkeys(late, f"the container is still being removed after {_REMOVAL:.0f} s")
 
 
-def abandoned(created: Collection[Mapping[str, Any]], now: float) -> list[str]:
-    """Ids of the containers, of those *created* and not started, that no driver can be about to start any more.
+class _Watch:
+    """Thread that reads an engine's events, and subscribes again when the connection breaks.
 
     Args:
-        created: as listed by the engine.
-        now: the engine's own time, which need not be this machine's; seconds since 1970.
+        engine: connected.
+        changed: called for each container that ends.
     """
-    return [str(one["Id"]) for one in created if now - float(one["Created"]) >= _ABANDONED]
 
+    def __init__(self, engine: Engine, changed: Callable[[], None]) -> None:
+        self._engine = engine
+        self._changed = changed
+        self._stopped = threading.Event()
+        self._events = engine.events(RUN_LABEL)
+        self._thread = threading.Thread(target=self._follow, name="cnflow-docker-events", daemon=True)
+        self._thread.start()
 
-def seconds_of(time: str) -> float:
-    """Seconds since 1970 of an engine's time (RFC 3339, which Python reads from 3.11 on), to the second."""
-    return datetime.fromisoformat(re.sub(r"\.\d+", "", time).replace("Z", "+00:00")).timestamp()
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self._events.close()
+        self._thread.join(1.0)
 
-
-def listed_status(state: str, words: str) -> BlockStatus:
-    """Status of a container that the engine still lists; *words* are such as ``Exited (1) 3 seconds ago``."""
-    known = _STATES.get(state, BlockState.PENDING)
-    code = re.match(r"Exited \((\d+)\)", words)
-    if known is BlockState.ENDED and code and code[1] != "0":
-        known = BlockState.FAILED
-    return BlockStatus(known, words if known is BlockState.FAILED else "")
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            for _ in self._events:
+                self._changed()
+            if self._stopped.wait(_RECONNECT):
+                return
+            try:
+                self._events = self._engine.events(RUN_LABEL)
+            except BlockError as error:
+                logger.debug("the Docker engine sends no events: %s", error)

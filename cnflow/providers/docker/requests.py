@@ -1,25 +1,35 @@
-"""What is sent to a Docker engine, made from values alone: nothing here asks an engine, or needs its SDK."""
+"""Makes what is sent to a Docker engine, from values alone: asks no engine and needs no SDK.
+
+::
+
+    BlockRequest ── node_command ──> NodeCommand ── create_arguments ──> docker create
+                                          └── files ── files_archive ──> tar, unpacked at / of the container
+"""
 
 from __future__ import annotations
 
 import io
-import re
 import tarfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import PROBE_OPTIONS
 from cnflow.errors import BlockRejectedError, ConfigurationError
+from cnflow.providers._shared.manager_command import manager_command
+from cnflow.providers._shared.secrets import redacted
+from cnflow.units import bytes_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.capsule import Probe
     from cnflow.config import DockerProvider
+    from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
+    from cnflow.model.node_command import NodeCommand
 
 DELIVERED = "/.cnflow"
-"""Folder in the container for what cnflow brings along; at the top, where no image has anything of that name."""
+"""Folder in the container for capsule and settings; at the top, where no image has a folder of this name."""
 
 DELIVERED_ROOT = f"{DELIVERED}/capsule"
 SETTINGS_FILE = f"{DELIVERED}/run/settings.json"
@@ -28,7 +38,7 @@ RUN_LABEL, BLOCK_LABEL, EXECUTOR_LABEL, IMAGE_LABEL = "cnflow.run", "cnflow.bloc
 
 _FIXED = frozenset({"image", "command", "entrypoint", "init", "auto_remove", "remove", "detach", "name", "stop_signal"})
 
-# Of no use to an interpreter that only tells of itself, and slow or in conflict with ``network_mode="none"``.
+# Of no use to an interpreter that only prints its version, and slow or in conflict with ``network_mode="none"``.
 _NOT_FOR_PROBE = frozenset(
     {
         *("network", "networking_config", "network_mode", "ports", "publish_all_ports", "links", "extra_hosts"),
@@ -36,59 +46,104 @@ _NOT_FOR_PROBE = frozenset(
     },
 )
 
-_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+def node_command(request: BlockRequest, probe: Probe, root: str) -> NodeCommand:
+    """Return the command of a block's container.
+
+    Args:
+        request: for the block; a command of its own goes before a manager's.
+        probe: of the image's interpreter.
+        root: folder in the container that will hold the capsule.
+    """
+    return request.command or manager_command(
+        request.manager, python=probe.executable or "python3", root=root, settings_file=SETTINGS_FILE
+    )
+
+
+def labels_of(run: RunId, executor: str) -> list[str]:
+    """Return the labels, as a filter has them, of all containers of one executor."""
+    return [f"{RUN_LABEL}={run}", f"{EXECUTOR_LABEL}={executor}"]
 
 
 def create_arguments(
     request: BlockRequest,
     settings: DockerProvider,
-    probe: Probe,
+    command: NodeCommand,
     *,
     image_id: str = "",
-    root: str = DELIVERED_ROOT,
 ) -> dict[str, Any]:
-    """Arguments of ``docker.DockerClient.containers.create`` for one block.
+    """Return the arguments of ``docker.DockerClient.containers.create`` for one block.
 
-    They hold no key: the manager's settings are delivered as a file (`settings_archive`).
+    They hold no key: the manager's settings are delivered as a file (`files_archive`).
 
     Args:
-        request: the block.
-        settings: what the user wrote; its ``create`` is laid over all that cnflow does not depend on.
-        probe: the image's interpreter.
-        image_id: what the image's name was resolved to, so that all blocks of a run have the same.
-        root: folder in the container that will hold the capsule.
+        request: for the block.
+        settings: what the user wrote; its ``create`` is laid over everything that cnflow does not depend on.
+        command: run in the container.
+        image_id: resolved from the image's name, so that all blocks of a run have the same image.
 
     Raises:
         ConfigurationError: `settings` contradict themselves or what cnflow needs.
     """
     ours: dict[str, Any] = {
         "image": image_id or request.image,
-        "name": container_name(request),
-        "entrypoint": [probe.executable or "python3"],
-        "command": ["-I", f"{root}/cnflow/manager/__main__.py", SETTINGS_FILE],
+        "name": request.name,
+        "entrypoint": [command.argv[0]],
+        "command": list(command.argv[1:]),
         "labels": {
             RUN_LABEL: request.run,
             EXECUTOR_LABEL: request.executor,
             BLOCK_LABEL: request.block,
             IMAGE_LABEL: request.image,
         },
-        "environment": {**_shares(settings), **settings.environment},
+        "environment": {**_shares(settings), **settings.environment, **command.environment},
         "init": True,
         "auto_remove": True,
         "stop_signal": "SIGTERM",
-        # An image's check of its own service would only disturb: that service is not what runs here.
+        # An image's health check is for a service of its own, which does not run here.
         "healthcheck": {"test": ["NONE"]},
         **_limits(settings),
-        **_place(settings),
+        **_surroundings(settings, command.mounts),
     }
     return _overlaid(ours, settings.create)
 
 
-def probe_arguments(image_id: str, python: str, settings: DockerProvider) -> dict[str, Any]:
-    """Arguments of ``docker.DockerClient.containers.create`` for a look at an image's interpreter *python*.
+def refuse_unfit(image: str, settings: DockerProvider) -> None:
+    """Refuse what no Docker engine could run.
 
-    It sees what a block would see (user, mounts, variables), but no network, and no init process: with one, an engine
-    would not say itself that *python* is not there.
+    Raises:
+        BlockRejectedError: the bare node, several nodes, or no network is asked for.
+        ConfigurationError: see `create_arguments`.
+    """
+    _overlaid(_limits(settings), settings.create)
+    if not image:
+        raise BlockRejectedError(
+            "DockerProvider runs images and was asked for the bare node. Give the executor or the app an image=, "
+            "or use LocalProvider.",
+        )
+    if settings.nodes_per_block != 1:
+        raise BlockRejectedError(
+            f"nodes_per_block={settings.nodes_per_block}: a block of DockerProvider is one container."
+        )
+    if settings.network == "none":
+        raise BlockRejectedError("DockerProvider(network='none') leaves a worker no way to be reached. Use a network.")
+
+
+def preview_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *arguments* without the values of secret variables, to be shown to the user."""
+    environment = arguments["environment"]
+    if isinstance(environment, Mapping):
+        return {**arguments, "environment": redacted(environment)}
+    pairs = (str(line).partition("=") for line in environment)  # the other form that the SDK takes
+    shown = [f"{name}{sign}{redacted({name: value})[name]}" for name, sign, value in pairs]
+    return {**arguments, "environment": shown}
+
+
+def probe_arguments(image_id: str, python: str, settings: DockerProvider) -> dict[str, Any]:
+    """Return the arguments of ``docker.DockerClient.containers.create`` that run the probe of interpreter *python*.
+
+    The probe has what a block would have (user, mounts, variables), but no network, and no init process: with one, an
+    engine would not report by itself that *python* does not exist.
     """
     ours: dict[str, Any] = {
         "image": image_id,
@@ -98,53 +153,37 @@ def probe_arguments(image_id: str, python: str, settings: DockerProvider) -> dic
         "environment": dict(settings.environment),
         "auto_remove": True,
         "healthcheck": {"test": ["NONE"]},
-        **{name: value for name, value in _place(settings).items() if name not in _NOT_FOR_PROBE},
+        **{name: value for name, value in _surroundings(settings, {}).items() if name not in _NOT_FOR_PROBE},
         "network_mode": "none",
     }
     return _overlaid(ours, {name: value for name, value in settings.create.items() if name not in _NOT_FOR_PROBE})
 
 
-def settings_archive(content: bytes, probe: Probe) -> bytes:
-    """A tar to unpack at ``/``: the folders of `DELIVERED`, and the settings file, for the manager's user alone.
+def files_archive(files: Mapping[str, bytes], probe: Probe) -> bytes:
+    """Return a tar to unpack at ``/``: the folders of `DELIVERED`, and *files*, readable by the manager's user alone.
 
-    The file's folder is that user's too, so that the manager can remove the file once it is read.
+    Each file's folder belongs to that user too, so that the manager can remove the file once it is read.
     """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in (DELIVERED, DELIVERED_ROOT):
             tar.addfile(_member(name, 0o755, tarfile.DIRTYPE))
-        tar.addfile(_owned(_member(SETTINGS_FILE.rpartition("/")[0], 0o700, tarfile.DIRTYPE), probe))
-        file = _owned(_member(SETTINGS_FILE, 0o600, tarfile.REGTYPE), probe)
-        file.size = len(content)
-        tar.addfile(file, io.BytesIO(content))
+        for folder in dict.fromkeys(name.rpartition("/")[0] for name in files):
+            tar.addfile(_owned(_member(folder, 0o700, tarfile.DIRTYPE), probe))
+        for name, content in files.items():
+            file = _owned(_member(name, 0o600, tarfile.REGTYPE), probe)
+            file.size = len(content)
+            tar.addfile(file, io.BytesIO(content))
     return archive.getvalue()
 
 
-def container_name(request: BlockRequest) -> str:
-    """What ``docker ps`` shows; only characters that engines take in a name."""
-    wanted = f"cnflow-{request.run}-{request.executor}-{request.block}"
-    return re.sub(r"[^a-zA-Z0-9_.-]+", "-", wanted)
-
-
-def bytes_of(memory: str | int) -> int:
-    """Bytes of ``DockerProvider.memory``: ``4g``, ``512m``, ``1.5G``, or bytes as they are.
-
-    Raises:
-        ConfigurationError: *memory* is none of these.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)i?b?", str(memory).strip().lower())
-    if not found:
-        raise ConfigurationError(f"DockerProvider: memory: write bytes or e.g. '4g' or '512m', not {memory!r}")
-    return int(float(found[1]) * _UNITS[found[2]])
-
-
 def _shares(settings: DockerProvider) -> dict[str, str]:
-    """What the container may use, for the manager: inside, Python sees the engine's whole machine."""
+    """Return the container's limits as variables for the manager: inside, Python sees the engine's whole machine."""
     shares = {}
     if settings.cpus is not None:
         shares["CNFLOW_CORES"] = f"{settings.cpus:g}"
     if settings.memory is not None:
-        shares["CNFLOW_MEMORY"] = str(bytes_of(settings.memory))
+        shares["CNFLOW_MEMORY"] = str(_memory(settings.memory))
     return shares
 
 
@@ -153,8 +192,8 @@ def _limits(settings: DockerProvider) -> dict[str, Any]:
     if settings.cpus is not None:
         limits["nano_cpus"] = int(settings.cpus * 1e9)
     if settings.memory is not None:
-        limits["mem_limit"] = bytes_of(settings.memory)
-        # Without this an engine grants as much swap again, and a container grows slow where it is to be killed.
+        limits["mem_limit"] = _memory(settings.memory)
+        # Without this an engine grants as much swap again, and the container slows down instead of being killed.
         limits["memswap_limit"] = limits["mem_limit"]
     if settings.gpus is not None:
         limits["device_requests"] = [_gpus(settings.gpus)]
@@ -166,19 +205,26 @@ def _gpus(wanted: int | Sequence[str]) -> dict[str, Any]:
     return {**which, "capabilities": [["gpu"]]}
 
 
-def _place(settings: DockerProvider) -> dict[str, Any]:
-    place: dict[str, Any] = {}
+def _memory(size: str | int) -> int:
+    try:
+        return bytes_in(size)
+    except ValueError as error:
+        raise ConfigurationError(f"DockerProvider: memory: {error}") from error
+
+
+def _surroundings(settings: DockerProvider, mounts: Mapping[str, str]) -> dict[str, Any]:
+    surroundings: dict[str, Any] = {}
     if settings.network is not None:
-        place["network"] = settings.network
+        surroundings["network"] = settings.network
     if settings.user is not None:
-        place["user"] = settings.user
-    if settings.mounts:
-        place["mounts"] = [_mount(source, target) for source, target in settings.mounts.items()]
-    return place
+        surroundings["user"] = settings.user
+    if settings.mounts or mounts:
+        surroundings["mounts"] = [_mount(source, target) for source, target in {**mounts, **settings.mounts}.items()]
+    return surroundings
 
 
 def _mount(source: str, target: str) -> dict[str, Any]:
-    """A mount that fails where a path is not there; with the older ``volumes`` an engine makes an empty folder."""
+    """Return a mount that fails if the path does not exist; for the older ``volumes`` an engine makes a folder."""
     return {
         "Type": "bind" if source.startswith(("/", "\\")) or source[1:2] == ":" else "volume",
         "Source": source,
@@ -191,14 +237,14 @@ def _overlaid(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, A
     taken = sorted(_FIXED & theirs.keys())
     if taken:
         raise ConfigurationError(
-            f"DockerProvider: create: {taken[0]!r} may not be set, cnflow sets it itself. The others of its own are: "
+            f"DockerProvider: create: {taken[0]!r} may not be set, cnflow sets it itself, as it does: "
             f"{', '.join(sorted(_FIXED - set(taken)))}.",
         )
-    return {**ours, **{name: _joined(name, ours.get(name), value) for name, value in theirs.items()}}
+    return {**ours, **{name: _join(name, ours.get(name), value) for name, value in theirs.items()}}
 
 
-def _joined(name: str, ours: object, theirs: object) -> object:
-    """Labels, variables and mounts of both; of all else the user's."""
+def _join(name: str, ours: object, theirs: object) -> object:
+    """Merge labels, variables and mounts; of every other option take the user's value."""
     if isinstance(ours, dict) and isinstance(theirs, Mapping) and name in {"labels", "environment"}:
         return {**theirs, **ours} if name == "labels" else {**ours, **theirs}
     if isinstance(ours, list) and isinstance(theirs, list) and name == "mounts":
@@ -215,24 +261,3 @@ def _member(path: str, mode: int, kind: bytes) -> tarfile.TarInfo:
 def _owned(member: tarfile.TarInfo, probe: Probe) -> tarfile.TarInfo:
     member.uid, member.gid = probe.uid, probe.gid
     return member
-
-
-def refuse(image: str, settings: DockerProvider) -> None:
-    """See that a Docker engine could run what is asked for at all.
-
-    Raises:
-        BlockRejectedError: it could not.
-        ConfigurationError: as for `create_arguments`.
-    """
-    _overlaid(_limits(settings), settings.create)
-    if not image:
-        raise BlockRejectedError(
-            "DockerProvider runs images and was asked for the bare node. Give the executor or the app an image=, "
-            "or use LocalProvider.",
-        )
-    if settings.nodes_per_block != 1:
-        raise BlockRejectedError(
-            f"nodes_per_block={settings.nodes_per_block}: a block of DockerProvider is one container."
-        )
-    if settings.network == "none":
-        raise BlockRejectedError("DockerProvider(network='none') leaves a worker no way to be reached. Use a network.")

@@ -1,1 +1,1 @@
-"""Blocks that are processes of this machine."""
+"""Provider of blocks that are processes on this machine."""

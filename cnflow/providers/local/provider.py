@@ -1,43 +1,57 @@
-"""Blocks that are plain processes on this machine: each is a manager at the head of a session of its own."""
+"""Provider of blocks that are plain processes on this machine: each is a manager that leads a session of its own.
+
+::
+
+    submit ──> settings file (0600) ──> bash -c 'worker_init; exec ...' ──> manager ──> workers
+                    │                        └── all carry CNFLOW_BLOCK=RUN/EXECUTOR/BLOCK, found again by it
+                    └── removed by the manager once read, else with the block
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.capsule import PROBE_OPTIONS, Probe, capsule_folder, driver_root, kind_of, no_python, parse_probe
-from cnflow.errors import BlockRejectedError
+from cnflow.capsule import capsule_folder, driver_root, kind_of
+from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import NativeId
-from cnflow.libraries import holds_libraries
-from cnflow.model.block import BlockState, BlockStatus
+from cnflow.log_tail import last_lines
+from cnflow.model.block import BlockState, BlockStatus, Refused
+from cnflow.model.finding import Finding, Verdict
 from cnflow.providers._shared import process_sessions
 from cnflow.providers._shared.block_end import block_end
-from cnflow.providers._shared.exit_status import ending
-from cnflow.providers.local.shell import after
+from cnflow.providers._shared.exit_status import status_of_exit
+from cnflow.providers._shared.manager_command import manager_command
+from cnflow.providers._shared.secrets import redacted
+from cnflow.providers.local.client import Child, probe, write_private
+from cnflow.providers.local.requests import block_of, in_shell, mark_of, mark_prefix, python_path, refuse_unfit
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cnflow.config import LocalProvider
+    from cnflow.ids import BlockId, RunId
+    from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest
+    from cnflow.model.node_command import NodeCommand
 
 _GRACE = Seconds(2.0)
-_PROBE_TIMEOUT = Seconds(30.0)
+_LOOK = Seconds(0.02)
+_UNSEEN_CAPSULE = "CAPSULE"
+"""Stands in a preview for the folder that `submit` unpacks the capsule into."""
 
 
-class _Child(NamedTuple):
-    process: subprocess.Popen[bytes]
-    settings_file: Path
-    log_file: Path
+class _Started(NamedTuple):
+    child: Child
+    files: tuple[Path, ...]
     mark: str
-    """In the environment of all that it started."""
 
 
 class LocalBackend:
@@ -49,169 +63,176 @@ class LocalBackend:
         root: folder that holds the ``cnflow`` to run; None takes the driver's own, or a capsule for another Python.
     """
 
-    runs_images = False
-    poll_period = 0.2
-
     def __init__(self, settings: LocalProvider, *, cache_dir: Path | None = None, root: Path | None = None) -> None:
         self._settings = settings
         self._cache_dir = cache_dir
         self._root = root
-        self._children: dict[NativeId, _Child] = {}
-        self._job_start = time.time()  # of a batch job that the driver may run in, as near as is known
+        self._job_start = time.time()
+        """Unix time, close to the start of the batch job, if this driver runs in one."""
+        self._started: dict[NativeId, _Started] = {}
 
     def endpoint_hosts(self) -> Collection[str]:
-        """None: a socket file will do."""
+        """No addresses: a socket file will do."""
         return ()
 
     def prepare(self, image: str) -> str:
-        """See that this provider can run what is asked for; with another Python, that it starts and has a capsule.
+        """See that the interpreter starts and has a capsule.
 
         Raises:
             BlockRejectedError: an image or several nodes are asked for, or the interpreter does not start.
         """
-        _refuse(image, self._settings.nodes_per_block)
-        self._command()
+        refuse_unfit(image, self._settings.nodes_per_block)
+        self._find_root()
         return ""
 
-    def submit(self, request: BlockRequest) -> NativeId:
-        """Start a manager; it is in its own session, and its output goes to the request's log file.
+    def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
+        """Start a manager for each request, in a session of its own; its output goes to the request's log file."""
+        return {request.block: self._submit(request) for request in requests}
 
-        Raises:
-            BlockRejectedError: nothing was started and no file is left.
-        """
-        _refuse(request.image, self._settings.nodes_per_block)
-        command, mark = self._command(), uuid.uuid4().hex
-        environment = {**self._environment(), process_sessions.MARK: mark}
-        environment |= block_end(environment, self._job_start)
-        settings_file = _private_file(request.manager.to_json())
-        try:
-            with request.log_file.open("ab") as log:
-                process = subprocess.Popen(
-                    after(self._settings.worker_init, [*command, str(settings_file)]),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            settings_file.unlink()
-            raise BlockRejectedError(f"The manager cannot be started: {error}") from error
-        native = NativeId(f"{process.pid}:{process_sessions.started(process.pid)}")
-        self._children[native] = _Child(process, settings_file, request.log_file, mark)
-        return native
+    def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
+        """Find blocks by the mark in the environment of their processes; none on systems without ``/proc``."""
+        leaders = process_sessions.find_leaders(mark_prefix(run, executor))
+        return {block_of(mark): _native_id(pid) for mark, pid in leaders.items()}
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
-        """Own children are reaped here; of a process that another driver started only its being there is known."""
+        """Reap own children that ended; of a process that another driver started only its presence is known."""
         return {block: self._status(block) for block in blocks}
 
-    def cancel(self, blocks: Collection[NativeId]) -> None:
+    def watch(self, changed: Callable[[], None]) -> Stop | None:  # noqa: ARG002 - part of the seam
+        """Return None: children are polled, which takes microseconds."""
+        return None
+
+    def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
         """Ask each manager to end, which takes its workers along; kill what is left of its session after 2 s."""
-        process_sessions.end([pid for block in blocks if (pid := self._pid(block)) is not None], _GRACE)
+        leaders = {pid: process_sessions.mark_of(pid) for block in blocks if (pid := self._pid(block)) is not None}
+        process_sessions.end(leaders, _GRACE)
+        for mark in filter(None, leaders.values()):
+            process_sessions.kill_marked(mark)
         for block in blocks:
             self._forget(block)
+        deadline = time.monotonic() + _GRACE  # those that are not our children cannot be waited for
+        while (left := [block for block in blocks if _living_pid(block)]) and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        return dict.fromkeys(left, "its first process does not end")
+
+    def logs(self, block: NativeId, node: int, last: int) -> bytes:  # noqa: ARG002 - a block has one node
+        """Read the file that the block's first process prints to."""
+        started = self._started.get(block)
+        if started is not None:
+            return last_lines(started.child.log_file, last)
+        pid = _living_pid(block)
+        file = process_sessions.output_file(pid) if pid is not None else None
+        return last_lines(file, last) if file is not None else b""
+
+    def preview(self, request: BlockRequest) -> Mapping[str, object]:
+        """Command line and added variables of the manager; ``CAPSULE`` and ``SETTINGS`` stand for paths."""
+        refuse_unfit(request.image, self._settings.nodes_per_block)
+        root = Path(_UNSEEN_CAPSULE) if self._settings.python else self._root or driver_root()
+        command = self._command(request, root, "SETTINGS")
+        return {
+            "argv": in_shell(self._settings.worker_init, command.argv),
+            "environment": redacted({**self._settings.environment, **command.environment}),
+        }
+
+    def check(self) -> Sequence[Finding]:
+        """Check the interpreter that runs the workers."""
+        about = "local processes"
+        try:
+            self.prepare("")
+        except BlockError as error:
+            found, _, advice = str(error).partition("\n")
+            return [Finding(about, Verdict.BAD, found, advice)]
+        python = self._settings.python or sys.executable
+        return [Finding(about, Verdict.GOOD, f"workers run on {python}")]
 
     def close(self) -> None:
         """Forget the children that ended; the others run on."""
-        for block in list(self._children):
+        for block in list(self._started):
             self._status(block)
 
-    def _status(self, block: NativeId) -> BlockStatus:
-        child = self._children.get(block)
-        if child is None:
-            return BlockStatus(BlockState.RUNNING if _living(block) is not None else BlockState.GONE)
-        if child.process.returncode is None:
-            if child.process.poll() is None:
-                return BlockStatus(BlockState.RUNNING)
-            process_sessions.kill(child.process.pid)  # at once: later the id may be another's
-            process_sessions.kill_marked(child.mark)
-            child.settings_file.unlink(missing_ok=True)
-        return ending(child.process.returncode, child.log_file)
+    def _submit(self, request: BlockRequest) -> NativeId | Refused:
+        files: list[Path] = []
+        try:
+            refuse_unfit(request.image, request.nodes)
+            settings_file = f"{tempfile.gettempdir()}/cnflow-manager-{uuid.uuid4().hex}.json"
+            command = self._command(request, self._find_root(), settings_file)
+            for name, content in command.files.items():
+                files.append(Path(name))
+                write_private(files[-1], content)
+            argv = in_shell(self._settings.worker_init, command.argv)
+            child = Child(argv, self._environment(command), request.log_file)
+        except (OSError, BlockError) as error:
+            for file in files:
+                file.unlink(missing_ok=True)
+            if isinstance(error, BlockError):
+                return Refused.by(error)
+            return Refused.by(BlockRejectedError(f"The manager cannot be started: {error}"))
+        native = _native_id(child.pid)
+        self._started[native] = _Started(child, tuple(files), mark_of(request))
+        return native
 
-    def _pid(self, block: NativeId) -> int | None:
-        """The process id of *block* as long as it is surely its own: it runs, or was not reaped yet."""
-        child = self._children.get(block)
-        if child is not None and child.process.returncode is None:
-            return child.process.pid
-        return _living(block)
-
-    def _forget(self, block: NativeId) -> None:
-        child = self._children.pop(block, None)
-        if child is not None:
-            child.process.wait()
-            process_sessions.kill_marked(child.mark)
-            child.settings_file.unlink(missing_ok=True)
-
-    def _command(self) -> list[str]:
+    def _command(self, request: BlockRequest, root: Path, settings_file: str) -> NodeCommand:
         python = self._settings.python
-        if python is None:
-            return [sys.executable, _entry(self._root or driver_root())]
-        kind = kind_of(_probe(python), f"the interpreter {python}")
-        return [python, "-I", _entry(self._root or capsule_folder(kind, self._cache_dir))]
+        command = request.command or manager_command(
+            request.manager,
+            python=python or sys.executable,
+            root=str(root),
+            settings_file=settings_file,
+            is_isolated=python is not None,
+        )
+        return replace(command, environment={**command.environment, process_sessions.MARK: mark_of(request)})
 
-    def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, **self._settings.environment}
+    def _environment(self, command: NodeCommand) -> dict[str, str]:
+        environment = {**os.environ, **self._settings.environment, **command.environment}
         if self._settings.python is None:
             environment["PYTHONPATH"] = python_path(sys.path, environment.get("PYTHONPATH", ""))
-        return environment
+        return environment | block_end(environment, self._job_start)
+
+    def _find_root(self) -> Path:
+        """Return the folder that holds the ``cnflow`` to run, a capsule unless the driver's own Python runs it."""
+        python = self._settings.python
+        if python is None:
+            return self._root or driver_root()
+        kind = kind_of(probe(python), f"the interpreter {python}")
+        return self._root or capsule_folder(kind, self._cache_dir)
+
+    def _status(self, block: NativeId) -> BlockStatus:
+        started = self._started.get(block)
+        if started is None:
+            return BlockStatus(BlockState.RUNNING if _living_pid(block) is not None else BlockState.GONE)
+        was_reaped = started.child.is_reaped
+        code = started.child.poll()
+        if code is None:
+            return BlockStatus(BlockState.RUNNING)
+        if not was_reaped:
+            process_sessions.kill(started.child.pid)  # at once: later the id may be another's
+            self._clean_up(started)
+        return status_of_exit(code, started.child.log_file)
+
+    def _pid(self, block: NativeId) -> int | None:
+        """Return the process id of *block* while it cannot be another's: it runs, or was not reaped yet."""
+        started = self._started.get(block)
+        if started is not None and not started.child.is_reaped:
+            return started.child.pid
+        return _living_pid(block)
+
+    def _forget(self, block: NativeId) -> None:
+        started = self._started.pop(block, None)
+        if started is not None:
+            started.child.wait()
+            self._clean_up(started)
+
+    def _clean_up(self, started: _Started) -> None:
+        process_sessions.kill_marked(started.mark)
+        for file in started.files:
+            file.unlink(missing_ok=True)
 
 
-def python_path(search: Sequence[str], before: str) -> str:
-    """PYTHONPATH with which a worker finds the user's own modules: beside his script, and where he added folders.
-
-    Args:
-        search: as `sys.path`; an empty entry is the current folder, as in an interactive session.
-        before: PYTHONPATH as it is.
-    """
-    own = [str(Path(entry).absolute()) for entry in search if not holds_libraries(Path(entry))]
-    return os.pathsep.join(dict.fromkeys(part for part in (*own, before) if part))
+def _native_id(pid: int) -> NativeId:
+    return NativeId(f"{pid}:{process_sessions.started(pid)}")
 
 
-def _refuse(image: str, nodes: int) -> None:
-    if image:
-        raise BlockRejectedError(
-            f"LocalProvider starts processes on this machine and cannot run image {image!r}. Use DockerProvider, or "
-            f"Config(ignore_images=True) to run every app on the bare node.",
-        )
-    if nodes != 1:
-        raise BlockRejectedError(f"nodes_per_block={nodes}: LocalProvider has one node, this machine.")
-
-
-def _probe(python: str) -> Probe:
-    where = f"the interpreter {python}"
-    command: Sequence[str] = [python, *PROBE_OPTIONS]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=_PROBE_TIMEOUT,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        # A timeout's words would hold the whole probe script.
-        words = str(error) if isinstance(error, OSError) else f"no answer within {_PROBE_TIMEOUT:.0f} s"
-        raise no_python(where, words) from error
-    probe = parse_probe(done.stdout)
-    if probe is None:
-        raise no_python(where, (done.stderr or done.stdout).strip() or f"it exited with code {done.returncode}")
-    return probe
-
-
-def _private_file(content: bytes) -> Path:
-    """A new file of mode 0600 (mkstemp makes no other); the manager removes it once it is read."""
-    descriptor, name = tempfile.mkstemp(prefix="cnflow-manager-", suffix=".json")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    return Path(name)
-
-
-def _entry(root: Path) -> str:
-    return str(root / "cnflow" / "manager" / "__main__.py")
-
-
-def _living(block: NativeId) -> int | None:
-    """The process id of a block whose first process still runs."""
+def _living_pid(block: NativeId) -> int | None:
+    """Return the process id of a block whose first process still runs."""
     pid, _, since = block.partition(":")
     return int(pid) if pid.isdigit() and process_sessions.lives(int(pid), since) else None

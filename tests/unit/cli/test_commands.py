@@ -12,9 +12,10 @@ from cnflow import cli
 from cnflow.cli import checks
 from cnflow.cli.app import app
 from cnflow.cli.dependencies import Installed, Requirement
-from cnflow.cli.engine import Engine
 from cnflow.config import load_config
 from cnflow.errors import BlockError, MissingExtraError
+from cnflow.model.finding import Verdict
+from cnflow.providers.docker.provider import DockerBackend
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -37,16 +38,28 @@ def run_cnflow(monkeypatch, capsys):
 def engine(monkeypatch):
     """Function that replaces the Docker engine by the given one, or by the given error."""
 
-    def pretend(found):
-        def default_engine():
-            if isinstance(found, Exception):
-                raise found
-            return found
+    class Engine:
+        is_local = True
 
-        monkeypatch.setattr(checks, "default_engine", default_engine)
+        def version(self):
+            return "28.2"
 
-    pretend(Engine("28.2", ["172.17.0.1"]))
-    return pretend
+        def info(self):
+            return {"OperatingSystem": "Docker Desktop"}
+
+        def close(self):
+            pass
+
+    def replace(error=None):
+        def connect(provider):
+            if error is not None:
+                raise error
+            return Engine()
+
+        monkeypatch.setattr(DockerBackend, "_engine", connect)
+
+    replace()
+    return replace
 
 
 def test_version_is_printed(run_cnflow):
@@ -82,7 +95,9 @@ def test_doctor_succeeds_if_local_runs_work(run_cnflow):
     code, shown, _ = run_cnflow("doctor")
     assert code == 0
     assert re.search(r"Docker engine +good +version 28.2 answers", shown)
-    assert "172.17.0.1 (from containers)" in shown
+    assert "containers reach this machine at host.docker.internal" in shown
+    assert re.search(r"local processes +good +workers run on", shown)
+    assert re.search(r"addresses +good +\S", shown)
     assert "Local runs will work." in shown
 
 
@@ -119,19 +134,19 @@ def test_doctor_prints_findings_as_json(run_cnflow):
 
 
 def test_doctor_marks_an_old_python_as_bad():
-    assert checks.python_finding((3, 9)).verdict is checks.Verdict.BAD
-    assert checks.python_finding((3, 10)).verdict is checks.Verdict.GOOD
+    assert checks.python_finding((3, 9)).verdict is Verdict.BAD
+    assert checks.python_finding((3, 10)).verdict is Verdict.GOOD
 
 
 def test_doctor_marks_a_missing_pip_as_absent(monkeypatch):
     monkeypatch.setattr(checks.importlib.util, "find_spec", lambda _: None)
-    assert checks.pip_finding().verdict is checks.Verdict.ABSENT
+    assert checks.pip_finding().verdict is Verdict.ABSENT
 
 
 def test_extra_with_an_old_package_is_absent():
     old = Installed(Requirement("docker", "7.1", extra="docker", before=""), version="6.0.1")
     finding = checks.extra_finding("docker", [old])
-    assert finding.verdict is checks.Verdict.ABSENT
+    assert finding.verdict is Verdict.ABSENT
     assert finding.found == "docker 6.0.1 (older than 7.1)"
 
 

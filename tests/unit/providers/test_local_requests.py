@@ -5,12 +5,13 @@ import pytest
 from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError
 from cnflow.log_tail import tail
-from cnflow.model.block import BlockState
-from cnflow.providers._shared.exit_status import ending, exit_words
-from cnflow.providers.local.provider import LocalBackend, python_path
+from cnflow.model.block import BlockState, EndCause
+from cnflow.providers._shared.exit_status import describe_exit, status_of_exit
+from cnflow.providers.local.provider import LocalBackend
+from cnflow.providers.local.requests import python_path
 
 
-def test_an_image_is_refused_with_what_to_use_instead():
+def test_an_image_is_refused_with_a_provider_to_use_instead():
     with pytest.raises(BlockRejectedError, match=r"cannot run image 'app1:0.1'. Use DockerProvider, or Config\(ignore"):
         LocalBackend(LocalProvider()).prepare("app1:0.1")
 
@@ -25,7 +26,7 @@ def test_workers_find_modules_beside_the_script_before_the_users_own_path():
     assert python_path(["/home/me/work", "/home/me/lib"], "") == "/home/me/work:/home/me/lib"
 
 
-def test_libraries_are_left_to_the_interpreter_that_has_them():
+def test_library_folders_are_not_on_the_python_path():
     libraries = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
     assert python_path([*libraries, "/home/me/work"], "") == "/home/me/work"
 
@@ -45,20 +46,28 @@ def test_an_interactive_session_has_its_current_folder_on_the_path(monkeypatch, 
         (255, "exited with code 255"),
     ],
 )
-def test_exit_codes_are_told_from_signals(code, words):
-    assert exit_words(code) == words
+def test_exit_codes_and_signals_are_described(code, words):
+    assert describe_exit(code) == words
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"), [(0, None), (1, EndCause.OTHER), (-15, EndCause.USER), (137, EndCause.OTHER)]
+)
+def test_a_signal_sent_by_hand_is_the_users(code, cause):
+    status = status_of_exit(code, None)
+    assert (status.cause, status.exit_code) == (cause, code)
 
 
 def test_the_last_lines_are_quoted(tmp_path):
     log = tmp_path / "log"
     log.write_bytes(b"".join(b"line %d\n" % n for n in range(5000)) + b"\xff\n")
     assert tail(log, 2) == "    line 4999\n    \N{REPLACEMENT CHARACTER}"
-    status = ending(1, log)
+    status = status_of_exit(1, log)
     assert status.state is BlockState.FAILED
     assert status.message.startswith(f"It exited with code 1. The last lines of {log}:\n    line 49")
 
 
-def test_a_block_that_printed_nothing_is_told_of_all_the_same(tmp_path):
-    assert ending(1, tmp_path / "none").message == "It exited with code 1."
-    assert ending(137, None, "by hand").message == "It was killed by signal 9 (SIGKILL) (by hand)."
-    assert ending(0, None).state is BlockState.ENDED
+def test_the_exit_code_of_a_block_that_printed_nothing_is_described(tmp_path):
+    assert status_of_exit(1, tmp_path / "none").message == "It exited with code 1."
+    assert status_of_exit(137, None, "by hand").message == "It was killed by signal 9 (SIGKILL) (by hand)."
+    assert status_of_exit(0, None).state is BlockState.ENDED

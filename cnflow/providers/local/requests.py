@@ -1,0 +1,69 @@
+"""Makes the command lines of local blocks, from values alone: starts no process and writes no file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnflow.errors import BlockRejectedError
+from cnflow.ids import BlockId
+from cnflow.libraries import holds_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.ids import RunId
+    from cnflow.model.block import BlockRequest
+
+
+def refuse_unfit(image: str, nodes: int) -> None:
+    """Refuse what no process on this machine can be.
+
+    Raises:
+        BlockRejectedError: an image or several nodes are asked for.
+    """
+    if image:
+        raise BlockRejectedError(
+            f"LocalProvider starts processes on this machine and cannot run image {image!r}. Use DockerProvider, or "
+            f"Config(ignore_images=True) to run every app on the bare node.",
+        )
+    if nodes != 1:
+        raise BlockRejectedError(f"nodes_per_block={nodes}: LocalProvider has one node, this machine.")
+
+
+def in_shell(commands: str, argv: Sequence[str]) -> list[str]:
+    """Return *argv* as the last command of a shell that runs *commands* first; *argv* itself if there are none.
+
+    Bash, since users' commands are written for it. A command that fails does not keep *argv* from starting, as in a
+    script without ``set -e``; its message is in the block's log.
+    """
+    if not commands.strip():
+        return list(argv)
+    return ["bash", "-c", f'{commands}\nexec "$@"', "bash", *argv]
+
+
+def python_path(search: Sequence[str], before: str) -> str:
+    """Return a PYTHONPATH with which a worker finds the user's modules: beside the script, and in folders added.
+
+    Args:
+        search: like `sys.path`; an empty entry is the current folder, as in an interactive session.
+        before: PYTHONPATH so far.
+    """
+    own = [str(Path(entry).absolute()) for entry in search if not holds_libraries(Path(entry))]
+    return os.pathsep.join(dict.fromkeys(part for part in (*own, before) if part))
+
+
+def mark_of(request: BlockRequest) -> str:
+    """Return the value of `process_sessions.MARK` in the environment of all processes of a block."""
+    return f"{mark_prefix(request.run, request.executor)}{request.block}"
+
+
+def mark_prefix(run: RunId, executor: str) -> str:
+    """Return the start of the marks of all blocks of one executor."""
+    return f"{run}/{executor}/"
+
+
+def block_of(mark: str) -> BlockId:
+    """Return the block that a mark stands for."""
+    return BlockId(mark.rpartition("/")[2])

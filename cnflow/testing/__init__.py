@@ -1,0 +1,13 @@
+"""Tools for the tests of anything built on cnflow's seams.
+
+::
+
+    contracts/     a pytest class per seam: subclass it to test an implementation of your own; needs pytest
+    fakes          implementations in memory, for tests of code that uses a seam
+    clock          a clock that a test sets
+"""
+
+from cnflow.testing.clock import FakeClock
+from cnflow.testing.fakes import FakeProvider, FakeProviderSettings, FakeSystem
+
+__all__ = ["FakeClock", "FakeProvider", "FakeProviderSettings", "FakeSystem"]

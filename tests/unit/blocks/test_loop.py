@@ -1,0 +1,283 @@
+"""The controller, on a provider and an interchange in memory: as a thread, and turn by turn on a clock of the test."""
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
+from cnflow.clock import SystemClock
+from cnflow.errors import BlockError, ImageNotFoundError
+from cnflow.ids import RunId
+from cnflow.model.block import BlockRequest, BlockState, EndCause, Refused
+from cnflow.model.manager_settings import ManagerSettings
+from cnflow.testing import FakeClock, FakeProvider, FakeProviderSettings, FakeSystem
+
+
+class Setting:
+    """A controller with what is around it."""
+
+    def __init__(self, folder, clock=None, max_idletime=120.0, **options):
+        self.folder = Path(folder)
+        self.settings = FakeProviderSettings(**{"init_blocks": 0, "max_blocks": 4, "poll_period": 600.0, **options})
+        self.system = FakeSystem()
+        self.provider = FakeProvider(self.settings, self.system)
+        self.tasks = 0
+        self.submits = 0
+        self.reports = []
+        self.errors = []
+        blocks = make_blocks(
+            "htex",
+            self.settings,
+            Scaling("simple", max_idletime),
+            slots_per_node=1,
+            chance=random.Random(1),
+        )
+        callbacks = Callbacks(
+            demand=lambda: (self.tasks, self.submits),
+            make_request=self.request,
+            drain=self.drain,
+            forget_block=lambda block, reason: self.reports.append((block, reason)),
+            request_idle_times=lambda: None,
+            give_up=self.give_up,
+        )
+        self.clock = clock or SystemClock()
+        self.controller = BlockController(
+            blocks, self.provider, self.settings.traits().poll_period, callbacks, self.clock
+        )
+        self.thread = threading.Thread(target=self.controller.run)
+
+    def request(self, block):
+        manager = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block=block)
+        return BlockRequest(RunId("r"), "htex", block, "", manager, self.folder / f"{block}.log")
+
+    def drain(self, block):
+        self.system.record("drain", block)
+        self.controller.on_drained(block)
+
+    def give_up(self, error):
+        self.errors.append(error)
+        self.system.notify()
+
+    def want(self, tasks):
+        self.tasks = tasks
+        self.submits += 1
+        if tasks > self.controller.enough_for:
+            self.controller.wake()
+
+    def submitted(self):
+        return self.system.named("submit")
+
+    def wait_for(self, condition):
+        self.system.wait_for(condition)
+
+    def polls(self):
+        return self.system.calls.count(("status", ""))
+
+
+@pytest.fixture
+def setting(tmp_path):
+    """Runs a controller in its thread, and sees that it leaves no block."""
+    made = []
+
+    def make(**options):
+        made.append(Setting(tmp_path, **options))
+        made[0].thread.start()
+        return made[0]
+
+    yield make
+    made[0].controller.stop()
+    made[0].thread.join(20)
+    assert not made[0].thread.is_alive()
+    assert made[0].system.blocks == {}, "a block was left behind"
+
+
+@pytest.fixture
+def turns(tmp_path):
+    """Makes a controller that takes a turn when the test says so, at the time that the test says."""
+    return lambda **options: Setting(tmp_path, FakeClock(), **{"poll_period": 10.0, **options})
+
+
+def test_a_burst_of_tasks_is_followed_at_once_however_seldom_the_provider_is_polled(setting):
+    this = setting()
+    for tasks in range(1, 30):
+        this.want(tasks)
+    this.wait_for(lambda: this.submitted() == ["0", "1", "2", "3"])
+    assert this.controller.living <= 4
+
+
+def test_init_blocks_are_started_without_a_task(setting):
+    this = setting(init_blocks=2)
+    this.wait_for(lambda: this.submitted() == ["0", "1"])
+
+
+def test_a_block_is_drained_before_it_is_cancelled(setting):
+    this = setting(poll_period=0.01, max_idletime=0.05)
+    this.want(1)
+    this.wait_for(lambda: this.submitted() == ["0"])
+    this.controller.on_manager_connected("0", 1)
+    this.want(0)
+    this.wait_for(lambda: this.system.named("cancel") == ["native-0"])
+    assert this.system.calls.index(("drain", "0")) < this.system.calls.index(("cancel", "native-0"))
+    assert this.reports == []
+
+
+def test_a_provider_that_does_not_answer_is_asked_for_nothing_more(setting):
+    this = setting(poll_period=0.01)
+    this.want(1)
+    this.wait_for(lambda: this.submitted() == ["0"])
+    this.controller.on_manager_connected("0", 1)
+    this.system.is_silent = True
+    polls = this.polls()
+    this.wait_for(lambda: this.polls() > polls + 1)
+    this.want(4)
+    polls = this.polls()
+    this.wait_for(lambda: this.polls() > polls + 3)
+    assert this.submitted() == ["0"]
+    this.system.is_silent = False
+    this.wait_for(lambda: this.submitted() == ["0", "1", "2", "3"])
+
+
+def test_a_refusal_for_good_is_given_up_with_the_providers_own_error(setting):
+    this = setting()
+    error = ImageNotFoundError("no such image")
+    this.system.refusal = Refused.by(error)
+    this.want(1)
+    this.wait_for(lambda: this.errors != [])
+    assert this.errors == [error]
+
+
+def test_a_provider_that_raises_for_a_batch_refuses_all_of_it(setting):
+    this = setting()
+    error = ImageNotFoundError("no such image")
+
+    def submit(requests):
+        raise error
+
+    this.provider.submit = submit
+    this.want(3)
+    this.wait_for(lambda: this.errors != [])
+    assert this.errors == [error]
+
+
+def test_the_end_of_a_block_is_reported_with_the_end_of_its_log(setting, tmp_path):
+    this = setting(poll_period=0.01)
+    (tmp_path / "0.log").write_text("out of licences\n")
+    this.want(1)
+    this.wait_for(lambda: this.submitted() == ["0"])
+    this.system.end("native-0")
+    this.wait_for(lambda: this.submitted() == ["0", "1"])
+    ((block, reason),) = this.reports
+    assert block == "0"
+    assert "out of licences" in reason
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_block_that_could_not_be_removed_is_removed_later(setting, raises):
+    this = setting(poll_period=0.01)
+    cancel = this.provider.cancel
+
+    def refuse(blocks):
+        cancel(blocks)
+        raise BlockError("it does not answer")
+
+    this.want(1)
+    this.wait_for(lambda: this.submitted() == ["0"])
+    this.controller.on_manager_connected("0", 1)
+    this.system.is_deaf = True
+    if raises:
+        this.provider.cancel = refuse
+    this.system.end("native-0")
+    this.wait_for(lambda: this.system.named("cancel").count("native-0") > 2)
+    assert this.errors == []
+    assert "native-0" in this.system.blocks
+    this.system.is_deaf = False
+    this.provider.cancel = cancel
+    this.wait_for(lambda: "native-0" not in this.system.blocks)
+    this.wait_for(lambda: this.submitted() == ["0", "1"])
+
+
+def test_a_watch_makes_the_next_poll_come_at_once(setting):
+    this = setting(poll_period=600.0, has_watch=True)
+    this.want(1)
+    this.wait_for(lambda: this.submitted() == ["0"])
+    this.controller.on_manager_connected("0", 1)
+    this.system.end("native-0")
+    this.wait_for(lambda: this.submitted() == ["0", "1"])
+
+
+def test_a_batch_is_submitted_in_one_call(turns):
+    this = turns()
+    batches = []
+    submit = this.provider.submit
+    this.provider.submit = lambda requests: (batches.append([one.block for one in requests]), submit(requests))[1]
+    this.want(3)
+    this.controller.take_turn()
+    assert batches == [["0", "1", "2"]]
+
+
+def test_a_block_whose_submission_got_no_answer_is_adopted_once_it_is_found(turns):
+    this = turns()
+    this.system.loses_answers = True
+    this.want(1)
+    this.controller.take_turn()
+    assert (this.submitted(), this.controller.living) == (["0"], 0)
+    this.clock.advance(10)
+    this.controller.take_turn()
+    assert (this.submitted(), this.controller.living) == (["0"], 1)
+
+
+def test_a_block_whose_submission_was_lost_is_submitted_again(turns):
+    this = turns()
+    this.system.loses_answers = True
+    this.want(1)
+    this.controller.take_turn()
+    this.system.blocks.clear()
+    this.system.loses_answers = False
+    this.clock.advance(10)
+    this.controller.take_turn()
+    assert (this.submitted(), this.controller.living) == (["0", "0"], 1)
+
+
+def test_a_block_without_an_answer_is_cancelled_too_when_the_run_ends(turns):
+    this = turns()
+    this.system.loses_answers = True
+    this.want(1)
+    this.controller.take_turn()
+    this.controller.stop()
+    this.controller.run()
+    assert this.system.blocks == {}
+
+
+def test_a_block_that_the_provider_does_not_report_is_left_as_it_is(turns):
+    this = turns()
+    this.want(1)
+    this.controller.take_turn()
+    this.provider.status = lambda blocks: {}
+    this.clock.advance(1000)
+    this.controller.take_turn()
+    assert this.controller.living == 1
+    assert this.reports == []
+
+
+def test_preemptions_are_no_failures_of_the_provider(turns):
+    this = turns(max_blocks=1)
+    this.want(1)
+    for block in range(10):
+        this.controller.take_turn()
+        this.system.end(f"native-{block}", BlockState.FAILED, cause=EndCause.PREEMPTED)
+        this.clock.advance(10)
+    assert this.submitted() == [str(block) for block in range(10)]
+    assert this.errors == []
+
+
+def test_a_block_whose_manager_does_not_connect_is_replaced_and_reported_with_its_addresses(turns, caplog):
+    this = turns(startup_timeout=60.0, max_blocks=1)
+    this.want(1)
+    for _ in range(9):
+        this.controller.take_turn()
+        this.clock.advance(10)
+    assert "for 60 s no manager of it was connected" in caplog.text
+    assert "ipc://x" in caplog.text
+    assert this.submitted() == ["0", "1"]

@@ -1,0 +1,67 @@
+import re
+from random import Random
+
+from cnflow.blocks.backoff import Backoff
+from cnflow.blocks.block import Block, Stage
+from cnflow.blocks.report import Delay, report_of
+from cnflow.blocks.state import Blocks, Patience
+from cnflow.blocks.strategy import STRATEGIES, Limits
+from cnflow.model.block import BlockState, BlockStatus
+
+
+def report(wait=0.0, failed="", *, silent=False, untried=None, **block):
+    return report_of(Block("3", requested_at=10.0, **block), 25.0, Delay(silent, untried, wait, failed))
+
+
+def test_a_pending_block_has_its_providers_message():
+    shown = report(stage=Stage.PENDING, native="4711", message="Resources\nmore")
+    assert (shown.block, shown.native, shown.state, shown.age, shown.message) == (
+        "3",
+        "4711",
+        "pending",
+        15.0,
+        "Resources",
+    )
+
+
+def test_a_delayed_block_is_reported_with_time_and_reason():
+    assert report(wait=4.2, failed="exited with code 1").message == "backs off, asked for in 4 s: exited with code 1"
+    assert report(wait=4.2, failed="older", message="quota").message == "backs off, asked for in 4 s: quota"
+    assert report(wait=4.2, failed="a", untried="2").message == "backs off until block 2 works. a"
+    assert report(wait=4.2, failed="The last lines of its log:\n    a\n    b").message.endswith("of its log: b")
+    assert report(silent=True).message == "waits until its provider answers again."
+    assert report(wait=-1.0, failed="exited with code 1").message == ""
+
+
+def test_a_block_that_runs_without_a_manager_is_reported_so():
+    assert report(stage=Stage.RUNNING).message == "no manager has connected yet"
+    assert report(stage=Stage.RUNNING, connected_at=12.0).message == "no manager is connected"
+    assert report(stage=Stage.RUNNING, connected_at=12.0, managers=1, slots=4).message == ""
+
+
+def test_a_backoff_is_the_message_of_the_next_block():
+    def submit(now):
+        batch = blocks.take_submissions(now)
+        blocks.on_submitted({block: f"native-{block}" for block in batch}, now)
+        return batch
+
+    def fail(block, words, now):
+        blocks.on_status(block, BlockStatus(BlockState.FAILED, words), now)
+
+    limits = Limits(0, 0, 2, 1, 1.0, 120.0)
+    blocks = Blocks(
+        "htex", limits, STRATEGIES["simple"], slots_per_node=1, backoff=Backoff(Random(1)), patience=Patience(300.0)
+    )
+    blocks.decide(2, 1, 0.0)
+    first, second = submit(0.0)
+    blocks.on_status(second, BlockStatus(BlockState.RUNNING, "Resources"), 1.0)
+    fail(first, "It says: no module cnflow", 1.0)
+    blocks.decide(2, 1, 1.0)
+    waiting, to_come = blocks.reports(1.0)
+    assert (waiting.state, waiting.age, waiting.message) == ("running", 1.0, "Resources")
+    assert (to_come.state, to_come.age) == ("requested", 0.0)
+    assert to_come.message.startswith(f"backs off until block {second} works. Block {first} ")
+    fail(second, "It says: no space left", 2.0)
+    blocks.decide(2, 1, 2.0)
+    assert re.match(r"backs off, asked for in [012] s: .*no space left", blocks.reports(2.0)[0].message)
+    assert blocks.reports(100.0)[0].message == ""

@@ -1,0 +1,564 @@
+"""Stories of an executor's blocks, and a machine that looks for lost or doubled ones under any order of events."""
+
+import random
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from cnflow.blocks.actions import GiveUp, OrderDrain, Remove, ReportEnd
+from cnflow.blocks.backoff import LIMIT_BEFORE_USE, Backoff
+from cnflow.blocks.block import FINAL, NEXT, Block, Stage
+from cnflow.blocks.state import Blocks, Patience
+from cnflow.blocks.strategy import STRATEGIES, Limits
+from cnflow.errors import BlockRejectedError, ImageNotFoundError
+from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
+from cnflow.model.traits import Traits
+
+PENDING, RUNNING, ENDED, FAILED, GONE = (
+    BlockState.PENDING,
+    BlockState.RUNNING,
+    BlockState.ENDED,
+    BlockState.FAILED,
+    BlockState.GONE,
+)
+AT_ONCE = Traits().submit_at_once
+
+
+def make_blocks(strategy="simple", first=0, low=0, high=4, slots=1, status_lag=0.0):
+    limits = Limits(first, low, high, 1, 1.0, 120.0)
+    return Blocks(
+        "htex",
+        limits,
+        STRATEGIES[strategy],
+        slots_per_node=slots,
+        backoff=Backoff(random.Random(1)),
+        patience=Patience(300.0, status_lag),
+    )
+
+
+class Driver:
+    """Blocks with a provider that accepts all, and an interchange that answers at once."""
+
+    def __init__(self, **options):
+        self.blocks = make_blocks(**options)
+        self.now = 0.0
+        self.submits = 0
+
+    def decide(self, tasks, after=0.0):
+        self.now += after
+        self.submits += tasks > 0
+        return self.blocks.decide(tasks, self.submits, self.now)
+
+    def submit(self):
+        batch = self.blocks.take_submissions(self.now)
+        self.answer({block: f"native-{block}" for block in batch})
+        return batch
+
+    def answer(self, answers):
+        return self.blocks.on_submitted(answers, self.now)
+
+    def refuse(self, block, kind, words="no", error=None):
+        assert self.blocks.take_submissions(self.now) == [block]
+        return self.answer({block: Refused(kind, words, error)})
+
+    def report(self, block, state, **status):
+        return self.blocks.on_status(block, BlockStatus(state, **status), self.now)
+
+    def connect(self, *blocks, slots=1):
+        for block in blocks:
+            self.report(block, RUNNING)
+            self.blocks.on_manager_connected(block, slots, self.now)
+
+    def running(self, tasks):
+        """Started for *tasks* and connected."""
+        self.decide(tasks)
+        blocks = self.submit()
+        self.connect(*blocks)
+        return blocks
+
+    def fail(self, block, words="It exited with code 1.", state=FAILED):
+        return self.report(block, state, message=words)
+
+
+def gave_up(actions):
+    return [action.reason for action in actions if isinstance(action, GiveUp)]
+
+
+class TestGrowing:
+    def test_a_burst_is_asked_for_in_one_decision(self):
+        driver = Driver()
+        assert driver.decide(10) == []
+        assert driver.submit() == ["0", "1", "2", "3"]
+        assert driver.blocks.is_full
+
+    def test_blocks_on_their_way_are_counted(self):
+        driver = Driver()
+        driver.decide(2)
+        driver.decide(2)
+        assert driver.submit() == ["0", "1"]
+
+    def test_the_first_manager_reports_how_many_slots_a_block_has(self):
+        driver = Driver()
+        driver.decide(1)
+        driver.connect(*driver.submit(), slots=8)
+        driver.decide(8)
+        assert driver.submit() == []
+        driver.decide(9)
+        assert driver.submit() == ["1"]
+
+    def test_more_than_a_burst_goes_out_bit_by_bit(self):
+        driver = Driver(high=30)
+        driver.decide(30)
+        assert len(driver.submit()) == AT_ONCE
+        assert driver.blocks.next_submission_at(driver.now) == pytest.approx(0.5)
+        driver.now += 2
+        assert len(driver.submit()) == 4
+
+    def test_draining_blocks_count_towards_the_maximum(self):
+        driver = Driver(high=1)
+        driver.running(1)
+        driver.decide(0)
+        assert driver.decide(0, after=200) == [OrderDrain("0")]
+        driver.decide(5)
+        assert driver.submit() == []
+        assert driver.blocks.on_drained("0") == [Remove("0", "native-0")]
+        driver.decide(5)
+        assert driver.submit() == ["1"]
+
+    def test_a_task_without_any_block_allowed_fails_with_the_reason(self):
+        assert "max_blocks=0" in gave_up(Driver(high=0).decide(1))[0]
+        assert "init_blocks=0" in gave_up(Driver(strategy="none").decide(1))[0]
+        assert gave_up(Driver(high=0).decide(0)) == []
+
+
+class TestDraining:
+    def test_a_block_is_drained_before_it_is_removed(self):
+        driver = Driver()
+        driver.running(1)
+        driver.decide(0)
+        assert driver.decide(0, after=119) == []
+        assert driver.decide(0, after=1) == [OrderDrain("0")]
+        assert driver.blocks.stage("0") is Stage.DRAINING
+        driver.blocks.on_manager_lost("0", 1, driver.now)
+        assert driver.blocks.on_drained("0") == [Remove("0", "native-0")]
+        assert driver.blocks.natives == {}
+        assert driver.blocks.on_drained("0") == []
+
+    def test_a_task_that_came_and_went_between_two_decisions_is_work(self):
+        driver = Driver()
+        driver.running(1)
+        driver.decide(0)
+        driver.submits += 1
+        assert driver.decide(0, after=119) == []
+        assert driver.decide(0, after=119) == []
+        assert driver.decide(0, after=1) == [OrderDrain("0")]
+
+    def test_a_block_that_ends_while_it_drains_is_no_failure(self):
+        driver = Driver()
+        driver.running(1)
+        driver.decide(0)
+        driver.decide(0, after=120)
+        actions = driver.fail("0", state=ENDED)
+        assert actions[0] == Remove("0", "native-0")
+        assert not actions[1].is_unexpected
+        driver.decide(1)
+        assert driver.submit() == ["1"]
+
+    def test_a_block_that_was_not_submitted_yet_is_just_forgotten(self):
+        driver = Driver(high=30)
+        driver.decide(30)
+        waiting = 30 - len(driver.submit())
+        drains = [driver.decide(0), driver.decide(0, after=120)][1]
+        assert len(drains) == 30 - waiting
+        assert driver.submit() == []
+
+    def test_idle_times_are_good_for_one_decision(self):
+        driver = Driver(strategy="htex_auto_scale", high=2)
+        driver.running(2)
+        driver.decide(1)
+        assert driver.blocks.wants_idle_times
+        driver.blocks.on_idle_times({"0": 0.0, "1": 150.0})
+        assert driver.decide(1) == [OrderDrain("1")]
+        assert driver.decide(1) == []
+
+    def test_an_interchange_that_may_have_missed_it_is_reminded(self):
+        driver = Driver()
+        driver.running(1)
+        driver.decide(0)
+        driver.decide(0, after=120)
+        assert driver.blocks.repeat_drains(driver.now + 29) == []
+        assert driver.blocks.repeat_drains(driver.now + 30) == [OrderDrain("0")]
+        assert driver.blocks.repeat_drains(driver.now + 31) == []
+
+
+class TestBadBlocks:
+    def test_a_block_that_was_of_use_is_replaced_at_once(self):
+        driver = Driver(high=1)
+        driver.running(1)
+        assert [type(action) for action in driver.fail("0")] == [Remove, ReportEnd]
+        driver.decide(1)
+        assert driver.submit() == ["1"]
+
+    def test_bad_first_blocks_are_replaced_later_and_then_reported_together(self):
+        driver = Driver(high=1)
+        for attempt in range(LIMIT_BEFORE_USE):
+            driver.decide(1)
+            assert attempt == 0 or driver.submit() == []
+            driver.now += 10
+            assert driver.submit() == [str(attempt)]
+            actions = driver.fail(str(attempt), f"words {attempt}")
+        (reason,) = gave_up(actions)
+        assert all(f"words {attempt}" in reason for attempt in range(LIMIT_BEFORE_USE))
+
+    def test_after_a_failure_one_block_at_a_time_is_tried(self):
+        driver = Driver()
+        driver.decide(1)
+        driver.submit()
+        driver.fail("0")
+        driver.now += 10
+        driver.decide(4)
+        assert driver.submit() == ["1"]
+        driver.now += 10
+        assert driver.submit() == []
+        driver.connect("1")
+        assert driver.submit() == ["2", "3", "4"]
+
+    def test_nothing_is_given_up_while_another_block_may_be_better(self):
+        driver = Driver(high=4)
+        driver.decide(4)
+        driver.submit()
+        assert [gave_up(driver.fail(block)) for block in "012"] == [[], [], []]
+        assert gave_up(driver.fail("3")) != []
+
+    def test_a_block_refused_for_good_ends_the_executor_at_once(self):
+        driver = Driver()
+        driver.decide(1)
+        error = ImageNotFoundError("no such image")
+        assert driver.refuse("0", Refusal.FOR_GOOD, "no such image", error) == [GiveUp("no such image", error)]
+
+    def test_a_busy_provider_is_asked_again_for_the_same_block(self):
+        driver = Driver()
+        driver.decide(1)
+        assert driver.refuse("0", Refusal.BUSY, "no room") == []
+        assert driver.blocks.reports(0.0)[0].message.endswith("no room")
+        assert driver.submit() == []
+        driver.now += 1
+        assert driver.submit() == ["0"]
+
+    def test_a_silent_provider_is_asked_for_nothing(self):
+        driver = Driver()
+        driver.running(1)
+        driver.blocks.is_provider_silent = True
+        driver.decide(4)
+        assert driver.submit() == []
+        assert driver.blocks.next_submission_at(driver.now) is None
+        driver.blocks.is_provider_silent = False
+        assert driver.submit() == ["1", "2", "3"]
+
+    def test_a_block_whose_manager_never_connects_is_drained_and_counts_as_failed(self):
+        driver = Driver(high=1)
+        driver.decide(1)
+        driver.submit()
+        driver.report("0", RUNNING)
+        assert driver.blocks.late_blocks(299.0) == []
+        assert driver.blocks.late_blocks(300.0) == ["0"]
+        assert driver.blocks.on_connection_timeout("0", "tried 10.0.0.1", 300.0) == [OrderDrain("0")]
+        assert driver.blocks.late_blocks(301.0) == []
+        assert driver.blocks.on_drained("0") == [Remove("0", "native-0")]
+
+    def test_a_block_that_waits_in_the_queue_is_never_late(self):
+        driver = Driver(high=1)
+        driver.decide(1)
+        driver.submit()
+        driver.report("0", PENDING)
+        assert driver.blocks.late_blocks(1e6) == []
+
+    def test_a_block_that_lost_its_managers_for_too_long_is_late_too(self):
+        driver = Driver(high=1)
+        driver.running(1)
+        driver.blocks.on_manager_lost("0", 1, 50.0)
+        assert driver.blocks.late_blocks(349.0) == []
+        assert driver.blocks.late_blocks(350.0) == ["0"]
+
+
+class TestTheQueue:
+    """A system in which a block waits for hours."""
+
+    def test_a_failed_block_does_not_stop_growth_while_another_waits_in_the_queue(self):
+        driver = Driver(high=50)
+        driver.decide(2)
+        driver.submit()
+        driver.report("0", RUNNING)
+        driver.fail("0")
+        driver.decide(50, after=3600.0)
+        assert driver.submit() == [], "it was accepted just now, as far as is known"
+        driver.report("1", PENDING)
+        assert driver.submit() != []
+
+    def test_a_block_that_left_the_queue_must_first_show_that_it_works(self):
+        driver = Driver(high=50)
+        driver.decide(2)
+        driver.submit()
+        driver.report("1", PENDING)
+        driver.fail("0")
+        driver.decide(50, after=3600.0)
+        driver.report("1", RUNNING)
+        assert driver.submit() == []
+
+    @pytest.mark.parametrize("cause", [EndCause.PREEMPTED, EndCause.WALLTIME])
+    def test_a_preempted_block_does_not_count_as_a_failure(self, cause):
+        driver = Driver(high=1)
+        for block in range(10):
+            driver.decide(1)
+            assert driver.submit() == [str(block)]
+            assert gave_up(driver.report(str(block), FAILED, cause=cause)) == []
+
+    def test_a_block_that_is_not_listed_yet_is_not_gone(self):
+        driver = Driver(high=1, status_lag=60.0)
+        driver.decide(1)
+        driver.submit()
+        driver.now += 59
+        assert driver.fail("0", state=GONE) == []
+        assert driver.blocks.stage("0") is Stage.PENDING
+        driver.now += 1
+        assert driver.fail("0", state=GONE) != []
+
+    def test_a_state_that_is_not_known_changes_nothing(self):
+        driver = Driver(high=1)
+        driver.decide(1)
+        driver.submit()
+        assert driver.report("0", BlockState.UNKNOWN, message="node down?") == []
+        assert driver.blocks.stage("0") is Stage.PENDING
+        assert driver.blocks.reports(0.0)[0].message == "node down?"
+
+
+class TestBatches:
+    def test_one_batch_of_refusals_counts_as_one_failure(self):
+        driver = Driver(high=20)
+        driver.decide(20)
+        batch = driver.blocks.take_submissions(0.0)
+        assert len(batch) == 20
+        assert driver.answer(dict.fromkeys(batch, Refused(Refusal.FAILED, "squeue is down"))) == []
+        driver.decide(20, after=1.0)
+        assert len(driver.submit()) == 1
+
+    def test_a_batch_is_accepted_in_part(self):
+        driver = Driver(high=3)
+        driver.decide(3)
+        driver.blocks.take_submissions(0.0)
+        driver.answer({"0": "native-0", "1": Refused(Refusal.BUSY, "no room"), "2": Refused(Refusal.BUSY, "no room")})
+        assert driver.blocks.natives == {"0": "native-0"}
+        driver.now += 0.5
+        assert driver.submit() == ["1", "2"]
+
+    def test_a_refusal_for_good_in_a_batch_ends_the_executor_unless_another_block_may_work(self):
+        error = BlockRejectedError("no such queue")
+        for first, ends in (("native-0", []), (Refused(Refusal.FAILED, "later"), [GiveUp("no such queue", error)])):
+            driver = Driver(high=2)
+            driver.decide(2)
+            driver.blocks.take_submissions(0.0)
+            assert driver.answer({"0": first, "1": Refused(Refusal.FOR_GOOD, "no such queue", error)}) == ends
+
+
+class TestUnconfirmed:
+    """A submission that got no answer."""
+
+    def unconfirmed(self, **options):
+        driver = Driver(high=1, **options)
+        driver.decide(1)
+        driver.refuse("0", Refusal.UNKNOWN, "timed out")
+        return driver
+
+    def test_a_block_without_an_answer_is_not_submitted_again_at_once(self):
+        driver = self.unconfirmed()
+        assert driver.blocks.unconfirmed == ["0"]
+        driver.now += 100
+        assert driver.submit() == []
+        driver.decide(0)
+        driver.decide(0, after=200)
+        assert driver.blocks.unconfirmed == ["0"], "it may run, so it is not forgotten either"
+
+    def test_a_block_that_is_found_is_adopted(self):
+        driver = self.unconfirmed()
+        driver.blocks.on_found({"0": "4711"}, driver.now)
+        assert driver.blocks.natives == {"0": "4711"}
+        assert driver.blocks.stage("0") is Stage.PENDING
+        driver.connect("0")
+        assert driver.blocks.stage("0") is Stage.RUNNING
+
+    def test_a_block_whose_manager_connected_before_it_was_found_runs(self):
+        driver = self.unconfirmed()
+        driver.blocks.on_manager_connected("0", 1, driver.now)
+        driver.blocks.on_found({}, driver.now)
+        assert driver.blocks.unconfirmed == ["0"], "the system is slow to list it"
+        driver.blocks.on_found({"0": "4711"}, driver.now)
+        assert driver.blocks.stage("0") is Stage.RUNNING
+
+    def test_a_block_that_is_not_found_is_submitted_again(self):
+        driver = self.unconfirmed()
+        driver.now += 1
+        driver.blocks.on_found({}, driver.now)
+        assert driver.submit() == ["0"]
+
+    def test_a_block_that_is_not_listed_yet_is_looked_for_again(self):
+        driver = self.unconfirmed(status_lag=60.0)
+        driver.blocks.on_found({}, 59.0)
+        assert driver.blocks.unconfirmed == ["0"]
+        driver.blocks.on_found({}, 60.0)
+        assert driver.blocks.unconfirmed == []
+
+    def test_a_block_that_is_missing_in_the_answer_is_unconfirmed(self):
+        driver = Driver(high=2)
+        driver.decide(2)
+        driver.blocks.take_submissions(0.0)
+        driver.answer({"0": "native-0"})
+        assert driver.blocks.unconfirmed == ["1"]
+
+
+class TestItsLife:
+    def test_a_block_takes_no_other_step(self):
+        for stage in Stage:
+            for other in set(Stage) - NEXT[stage]:
+                with pytest.raises(ValueError, match=f"cannot become {other.value}"):
+                    Block("0", stage).become(other)
+
+    @pytest.mark.parametrize(
+        ("connected", "state", "last"),
+        [
+            (None, ENDED, Stage.MISSING),
+            (None, GONE, Stage.MISSING),
+            (None, FAILED, Stage.FAILED),
+            (1.0, ENDED, Stage.ENDED),
+            (1.0, GONE, Stage.ENDED),
+            (1.0, FAILED, Stage.FAILED),
+        ],
+    )
+    def test_the_final_stage_of_a_block_depends_on_its_manager_and_its_state(self, connected, state, last):
+        assert Block("0", Stage.RUNNING, connected_at=connected).final_stage(state) is last
+        assert last in FINAL
+
+
+class Whatever(RuleBasedStateMachine):
+    """A provider and an interchange that do anything at any time."""
+
+    def __init__(self):
+        super().__init__()
+        self.high, self.low = 3, 1
+        self.blocks = make_blocks(strategy="htex_auto_scale", first=2, low=self.low, high=self.high)
+        self.now = 0.0
+        self.tasks = 0
+        self.at_provider = {}
+        """Native id -> block: what the provider was asked for, and not to remove."""
+        self.lost_answers = {}
+        """Block -> native id of those that were started without an answer."""
+        self.was_removed = []
+        self.managers = {}
+        self.told_to_drain = set()
+        self.was_drained = set()
+        self.may_be_removed = set()
+        """Those that ended by themselves, or hold nothing and get nothing more."""
+        self.gave_up = False
+
+    def do(self, actions):
+        for action in actions:
+            match action:
+                case OrderDrain(block):
+                    self.told_to_drain.add(block)
+                case Remove(block, native):
+                    assert self.at_provider.pop(native) == block
+                    assert block in self.may_be_removed
+                    self.was_removed.append(block)
+                case GiveUp():
+                    self.gave_up = True
+                    assert not any(self.managers.values())
+
+    @rule(tasks=st.integers(0, 8), seconds=st.sampled_from([0.0, 1.0, 60.0, 130.0]))
+    def time_passes_and_tasks_come_and_go(self, tasks, seconds):
+        self.now += seconds
+        self.tasks = tasks
+        self.blocks.on_idle_times(dict.fromkeys(self.at_provider.values(), seconds))
+        self.do(self.blocks.decide(tasks, 0, self.now))
+
+    @rule(data=st.data())
+    def a_batch_is_submitted(self, data):
+        answers = {}
+        for block in self.blocks.take_submissions(self.now):
+            assert block not in self.at_provider.values()
+            assert block not in self.lost_answers
+            kind = data.draw(st.sampled_from(["accepted", "lost", *Refusal]))
+            if kind == "accepted":
+                answers[block] = f"native-{block}"
+                self.at_provider[f"native-{block}"] = block
+            elif kind == "lost":  # it was started, and nobody said so
+                self.lost_answers[block] = f"native-{block}"
+            else:
+                answers[block] = Refused(kind, "no")
+        self.do(self.blocks.on_submitted(answers, self.now))
+
+    @rule()
+    def unconfirmed_blocks_are_looked_for(self):
+        self.blocks.on_found(self.lost_answers, self.now)
+        self.at_provider |= {native: block for block, native in self.lost_answers.items()}
+        self.lost_answers = {}
+
+    @rule(data=st.data())
+    def a_manager_connects(self, data):
+        if self.at_provider:
+            block = data.draw(st.sampled_from(sorted(self.at_provider.values())))
+            if block not in self.was_drained:
+                self.do(self.blocks.on_status(block, BlockStatus(RUNNING), self.now))
+                self.blocks.on_manager_connected(block, 2, self.now)
+                self.managers[block] = self.managers.get(block, 0) + 1
+
+    @rule(data=st.data())
+    def a_manager_leaves(self, data):
+        if connected := sorted(block for block, count in self.managers.items() if count):
+            block = data.draw(st.sampled_from(connected))
+            self.managers[block] -= 1
+            self.blocks.on_manager_lost(block, 2, self.now)
+
+    @rule()
+    def drained_blocks_are_told_of(self):
+        for block in sorted(self.told_to_drain - self.was_drained):
+            if not self.managers.get(block):
+                self.was_drained.add(block)
+                self.may_be_removed.add(block)
+                self.do(self.blocks.on_drained(block))
+
+    @rule(data=st.data(), state=st.sampled_from([ENDED, FAILED, GONE]), cause=st.sampled_from([None, *EndCause]))
+    def a_block_ends(self, data, state, cause):
+        if self.at_provider:
+            native = data.draw(st.sampled_from(sorted(self.at_provider)))
+            block = self.at_provider[native]
+            self.managers.pop(block, None)
+            self.may_be_removed.add(block)
+            self.do(self.blocks.on_status(block, BlockStatus(state, "words", cause), self.now))
+
+    @rule()
+    def late_ones_are_looked_for(self):
+        for block in self.blocks.late_blocks(self.now):
+            assert not self.managers.get(block)
+            self.do(self.blocks.on_connection_timeout(block, "words", self.now))
+
+    @invariant()
+    def the_provider_has_the_blocks_that_are_known(self):
+        assert {native: block for block, native in self.blocks.natives.items()} == self.at_provider
+
+    @invariant()
+    def there_are_never_more_than_allowed(self):
+        assert len(self.at_provider) + len(self.lost_answers) <= self.high
+
+    @invariant()
+    def no_block_is_removed_twice(self):
+        assert len(self.was_removed) == len(set(self.was_removed))
+
+    @invariant()
+    def a_block_drains_if_the_interchange_was_told(self):
+        for block in self.at_provider.values():
+            assert (self.blocks.stage(block) is Stage.DRAINING) == (block in self.told_to_drain)
+
+
+Whatever.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWhateverHappens = Whatever.TestCase
