@@ -10,8 +10,26 @@ help: ## List the targets
 
 .PHONY: venv
 venv: .venv/made ## Make .venv with cnflow, its extras and tools (PYTHON=python3.12 chooses the interpreter)
-.venv/made: pyproject.toml
-	@.ci/venv $(PYTHON)
+.venv/made: pyproject.toml constraints.txt .ci/venv
+	@.ci/venv .venv $(PYTHON) --editable '.[all,dev]'
+
+.PHONY: lock
+lock: ## Write constraints.txt anew: the newest versions for development and CI (then: make test)
+	@.ci/lock $(PYTHON)
+
+.PHONY: unit-newest
+unit-newest: ## Run the unit tests with the newest releases of all dependencies (on Python 3.13 where it is)
+	@LATEST=1 .ci/venv .venv-newest "$$(.ci/python 3.13 $(PYTHON))" --editable '.[all,test]'
+	.venv-newest/bin/pytest -q -n auto -p no:cacheprovider tests/unit
+
+.PHONY: unit-lowest
+unit-lowest: ## Run the unit tests with the lowest releases that pyproject.toml allows (on Python 3.10 where it is)
+	@LOWEST=1 .ci/venv .venv-lowest "$$(.ci/python 3.10 $(PYTHON))" --editable '.[all,test]'
+	.venv-lowest/bin/pytest -q -n auto -p no:cacheprovider -W ignore::DeprecationWarning tests/unit
+
+.PHONY: newest
+newest: venv ## Find which new release of a dependency breaks which tests; for a nightly job (cron: see CONTRIBUTING.md)
+	@.venv/bin/python .ci/newest.py
 
 .PHONY: check
 check: venv ## Look without running services: ruff, mypy, import-linter, unit tests, types for users
@@ -70,5 +88,5 @@ docs: venv ## Build the documentation into docs/_build
 
 .PHONY: clean
 clean: ## Remove all that make made here, .venv too; images stay in the engine
-	rm -rf .venv .venv-conformance examples/.venv-digits images/worker/capsule docs/_build dist runinfo
+	rm -rf .venv .venv-conformance .venv-demo .venv-lowest .venv-newest examples/.venv-digits images/worker/capsule docs/_build dist runinfo
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

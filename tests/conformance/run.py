@@ -31,8 +31,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 VENV = ROOT / ".venv-conformance"
 RELEASE = "2026.10.26"
-NEEDED = ["pytest>=7.4,<8", "typeguard>=4,<5", "pandas>=2", "requests>=2", "psutil>=5.9", "flask>=3"]
-"""Packages that Parsl's tests import."""
+INPUTS = [ROOT / "pyproject.toml", HERE / "constraints.txt", HERE / "requirements.in"]
+"""Files that the environment is made from."""
 
 CONFIGURATIONS = {"threads": "tests/configs/local_threads.py", "htex": "tests/configs/htex_local.py", "own": "local"}
 """Name here -> value of the tests' option ``--config``; ``own`` runs the tests that have their own configuration."""
@@ -82,14 +82,15 @@ def main() -> int:
 
 
 def make_venv() -> Path:
-    """Make a venv with cnflow and the tests' packages, and return its Python; made anew when those change."""
+    """Make an environment with cnflow and the tests' packages; return its Python. Made anew when `INPUTS` change."""
     python = VENV / "bin" / "python"
     made = VENV / "made"
-    wanted = "\n".join([*NEEDED, (ROOT / "pyproject.toml").read_text(encoding="utf-8")])
+    wanted = "\n".join(path.read_text(encoding="utf-8") for path in INPUTS)
     if not made.exists() or made.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(VENV, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-e", ROOT, *NEEDED], check=True)
+        environment = {**os.environ, "CONSTRAINTS": str(HERE / "constraints.txt")}
+        packages = ["--editable", ".", "--requirement", HERE / "requirements.in"]
+        subprocess.run([ROOT / ".ci" / "venv", VENV, sys.executable, *packages], check=True, env=environment)
         made.write_text(wanted, encoding="utf-8")
     return python
 
