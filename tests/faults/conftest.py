@@ -1,4 +1,4 @@
-"""What tests of faults share: a run of short heartbeats, and a look at the processes of this machine."""
+"""Fixtures of the fault tests: a run with short heartbeats, a ledger of tasks, the processes of this machine."""
 
 import os
 import signal
@@ -12,12 +12,12 @@ from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider
 
 THRESHOLD = 1.5
-"""Seconds of silence after which one side gives the other up."""
+"""Heartbeat threshold in seconds."""
 
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads a run of one worker for each block; the provider's options come by name, Config's in ``config``."""
+    """Function that loads a run of one worker per block; keywords are the executor's, *config* has those of Config."""
 
     def make(provider=None, blocks=1, config=None, **settings):
         provider = provider or LocalProvider(init_blocks=blocks, max_blocks=blocks)
@@ -30,10 +30,10 @@ def load(tmp_path):
 
 @pytest.fixture
 def ledger(tmp_path):
-    """A file in which tasks write when they end: ``ledger.app(number, seconds)`` returns a future of the number."""
+    """File to which tasks append a line when they end; ``ledger.app(number, seconds)`` submits one."""
 
     @python_app
-    def noted(path, number, seconds):
+    def append_line(path, number, seconds):
         import os
         import time
 
@@ -46,10 +46,10 @@ def ledger(tmp_path):
         path = tmp_path / "ledger"
 
         def app(self, number, seconds):
-            return noted(str(self.path), number, seconds)
+            return append_line(str(self.path), number, seconds)
 
         def runs(self):
-            """Number of a task -> how often it ran to its end."""
+            """Count of finished tries of each task."""
             lines = self.path.read_text().split() if self.path.exists() else []
             return {int(line): lines.count(line) for line in lines}
 
@@ -57,7 +57,7 @@ def ledger(tmp_path):
 
 
 class Processes:
-    """Those of this machine."""
+    """Processes of this machine."""
 
     def is_running(self, pid):
         try:
@@ -71,11 +71,11 @@ class Processes:
             found += [int(child) for child in (thread / "children").read_text().split()]
         return found
 
-    def below(self, pid):
-        """Its children, theirs, and so on."""
+    def descendants(self, pid):
+        """All running descendants of *pid*."""
         found = []
         for child in self.children(pid):
-            found += [child, *self.below(child)] if self.is_running(child) else []
+            found += [child, *self.descendants(child)] if self.is_running(child) else []
         return found
 
     def kill(self, pid, number=signal.SIGKILL):

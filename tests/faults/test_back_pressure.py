@@ -1,4 +1,4 @@
-"""Results that are too large to hold them all: `max_pending` bounds what is on its way."""
+"""`max_pending` bounds the number of unfinished tasks, and with it the memory."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ assert sorted(seen) == sorted((SIZE, number % 256) for number in range(COUNT))
 
 
 @pytest.mark.timeout(180)
-def test_a_thousand_results_of_10_mb_each_are_read_within_a_few_hundred_mb(tmp_path):
+def test_results_larger_than_memory_are_read_within_a_few_hundred_mb(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -74,7 +74,7 @@ def wait_for(event):
     event.wait(30)
 
 
-def test_a_call_beyond_it_blocks_until_a_task_is_done(threads, until):
+def test_call_beyond_the_limit_blocks_until_a_task_is_done(threads, until):
     go_on, entered = threading.Event(), []
 
     def submit():
@@ -93,15 +93,15 @@ def test_a_call_beyond_it_blocks_until_a_task_is_done(threads, until):
         assert len(entered) == 5
 
 
-def test_who_waits_is_told_when_the_run_ends(threads, until):
-    go_on, said = threading.Event(), []
+def test_blocked_call_raises_when_the_run_ends(threads, until):
+    go_on, errors = threading.Event(), []
 
     def submit():
         try:
             for _ in range(5):
                 wait_for(go_on)
         except cnflow.errors.CnflowError as error:
-            said.append(str(error))
+            errors.append(str(error))
 
     with threads(max_pending=2, exit_mode="cleanup") as dfk:
         thread = threading.Thread(target=submit)
@@ -109,10 +109,10 @@ def test_who_waits_is_told_when_the_run_ends(threads, until):
         until(lambda: dfk.task_count == 2)
         threading.Timer(0.3, go_on.set).start()
     thread.join(20)
-    assert "after its run had ended" in said[0]
+    assert "after its run had ended" in errors[0]
 
 
-def test_tasks_that_others_wait_for_are_never_held_up(threads):
+def test_tasks_submitted_by_tasks_and_callbacks_do_not_block(threads):
     @python_app
     def one(number):
         return number
@@ -137,7 +137,7 @@ def test_tasks_that_others_wait_for_are_never_held_up(threads):
         assert chained[0].result(20) == 2
 
 
-def test_none_is_no_limit(threads):
+def test_submission_has_no_limit_without_max_pending(threads):
     go_on = threading.Event()
     with threads():
         futures = [wait_for(go_on) for _ in range(1000)]

@@ -1,6 +1,6 @@
-"""A clock that is set back by an hour under a whole run: every process of it reads the wall clock through a library.
+"""A wall clock that is set during a run. Every process of the run reads the wall clock through a preloaded library.
 
-libfaketime would do, but for its clock_nanosleep, which fails where the monotonic clock is left alone.
+libfaketime does not work here: its clock_nanosleep fails if it leaves the monotonic clock alone.
 """
 
 import os
@@ -71,7 +71,7 @@ def too_long():
         pass
 
 def shift(seconds):
-    with open(sys.argv[1], "r+b") as file:  # in place: it is mapped
+    with open(sys.argv[1], "r+b") as file:  # in place, because it is mapped
         file.write(struct.pack("l", seconds))
 
 executor = HighThroughputExecutor(max_workers=1, heartbeat_period=0.3, heartbeat_threshold=1.2)
@@ -80,11 +80,11 @@ with cnflow.load(Config(executors=[executor], retries=0)) as dfk:
     running = [clock(0.3) for _ in range(5)]
     shift(-3600)
     after = [future.result(30) for future in running]
-    time.sleep(2)                                   # longer than the threshold, in which nothing may be lost
+    time.sleep(2)                                   # longer than the threshold: no manager may be lost
     late = clock().result(30)
-    assert late[0] < before - 3000, "the clock was not set back: the test shows nothing"
+    assert late[0] < before - 3000, "the clock was not set back, so that the test proves nothing"
     assert time.time() < before - 3000
-    assert {parent for _, parent in [*after, late]} == {manager}, "the manager was given up"
+    assert {parent for _, parent in [*after, late]} == {manager}, "the manager was lost"
     assert isinstance(too_long().exception(30), AppTimeout)
     shift(7200)
     assert clock(0.5).result(30)[1] == manager
@@ -94,7 +94,7 @@ print("all")
 
 
 @pytest.mark.cc
-def test_a_clock_set_back_an_hour_and_then_forward_three_changes_nothing(tmp_path):
+def test_setting_the_clock_back_and_forward_does_not_affect_a_run(tmp_path):
     shift, library, script = tmp_path / "shift", tmp_path / "clock.so", tmp_path / "script.py"
     shift.write_bytes(struct.pack("l", 0))
     script.write_text(SCRIPT)

@@ -1,4 +1,4 @@
-"""Containers that are killed, or stand still and come back; and an engine that goes away and comes back."""
+"""Containers that are killed, stopped or paused, and a Docker engine that is restarted."""
 
 import contextlib
 import gc
@@ -37,7 +37,7 @@ def containers(engine, label):
     return there
 
 
-def test_a_killed_container_is_replaced_and_what_it_held_is_run_again(load, ledger, image_base, label, containers):
+def test_killed_container_is_replaced_and_its_tasks_run_again(load, ledger, image_base, label, containers):
     with load(provider(label), image=image_base, heartbeat_period=1, heartbeat_threshold=30):
         ledger_in_container = [square.result(60) for square in [squared(n) for n in range(3)]]
         futures = [squared(n, 0.3) for n in range(6)]
@@ -61,14 +61,16 @@ def squared(number, seconds=0.0, path=""):
         while time.monotonic() < end:
             time.sleep(0.01)
         if path:
-            with open(path, "a") as file:  # noqa: PTH123 - the same, in a container
+            with open(path, "a") as file:  # noqa: PTH123 - a task's body imports what it needs
                 file.write(f"{number} {os.uname().nodename}\n")
         return number * number
 
     return work(number, seconds, path)
 
 
-def test_a_stopped_container_ends_what_it_can_and_the_rest_is_run_again(load, image_base, label, containers, tmp_path):
+def test_stopped_container_finishes_tasks_in_its_grace_and_others_run_again(
+    load, image_base, label, containers, tmp_path
+):
     shared = tmp_path / "shared"
     shared.mkdir()
     mounted = provider(label, mounts={str(shared): "/shared"})
@@ -85,7 +87,7 @@ def test_a_stopped_container_ends_what_it_can_and_the_rest_is_run_again(load, im
     assert len({node for _, node in ran}) == 2
 
 
-def test_a_container_that_stood_still_too_long_is_not_heard_when_it_goes_on(
+def test_results_of_a_container_paused_past_the_threshold_are_dropped(
     load, image_base, label, containers, tmp_path, until
 ):
     shared = tmp_path / "shared"
@@ -110,7 +112,7 @@ def test_a_container_that_stood_still_too_long_is_not_heard_when_it_goes_on(
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 def own_engine(request, monkeypatch, engine, image_base, until):
-    """An engine that this test starts and stops: its own socket, data, bridge; holds the image with Python."""
+    """Docker engine with its own socket, data and bridge, and with the base image; the test starts and stops it."""
     made = OwnEngine(until, request.param)
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin:/sbin")
     try:
@@ -125,10 +127,10 @@ def own_engine(request, monkeypatch, engine, image_base, until):
 
 
 class OwnEngine:
-    def __init__(self, until, ends_by):
-        self.ends_by = ends_by
+    def __init__(self, until, stop_signal):
+        self.stop_signal = stop_signal
         self._until = until
-        self._root = Path(tempfile.mkdtemp(prefix="cnfe-", dir="/tmp"))  # its socket files want a short path
+        self._root = Path(tempfile.mkdtemp(prefix="cnfe-", dir="/tmp"))  # the paths of its socket files must be short
         self._bridge = f"cnfbr{os.getpid()}"
         self._log = (self._root / "log").open("ab")
         self.host = f"unix://{self._root}/docker.sock"
@@ -152,8 +154,8 @@ class OwnEngine:
         return subprocess.run(["docker", "-H", self.host, "info"], capture_output=True, check=False).returncode == 0
 
     def stop(self):
-        """As `systemctl stop docker`, which ends containers; killed, it leaves them to the next one that starts."""
-        self.process.send_signal(self.ends_by)
+        """Stop the engine: SIGTERM ends its containers, as ``systemctl stop docker`` does; SIGKILL does not."""
+        self.process.send_signal(self.stop_signal)
         self.process.wait(60)
 
     def remove(self):
@@ -169,16 +171,14 @@ class OwnEngine:
 
 
 @pytest.mark.dockerd
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK's sockets, when no engine is
-def test_an_engine_that_ends_and_starts_again_during_a_run_costs_no_task(
-    load, own_engine, label, image_base, containers, until
-):
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open sockets of the SDK
+def test_restart_of_the_engine_during_a_run_loses_no_task(load, own_engine, label, image_base, containers, until):
     settings = {"image": image_base, "heartbeat_period": 0.5, "heartbeat_threshold": 3}
     with load(provider(label, host=own_engine.host), **settings) as dfk:
         assert squared(2).result(90) == 4
         futures = [squared(n, 0.5) for n in range(8)]
         own_engine.stop()
-        if own_engine.ends_by == signal.SIGTERM:
+        if own_engine.stop_signal == signal.SIGTERM:
             until(lambda: dfk.executor_status()[0].managers == 0, 30)
         time.sleep(2)
         own_engine.start()

@@ -1,4 +1,4 @@
-"""A disk that fills up under a run's folder: records are lost, tasks are not."""
+"""A full disk under the folder of a run: log lines are lost, tasks are not."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1 MiB."""
+    """File system of 1 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "cnflow-test", str(folder)], check=True)
@@ -38,7 +38,7 @@ def chatty(number):
     return number
 
 
-def test_a_full_disk_costs_the_run_no_task(load, small_disk, caplog):
+def test_full_disk_loses_no_task(load, small_disk, caplog):
     config = {"run_dir": str(small_disk / "runinfo"), "checkpoint_mode": "task_exit", "initialize_logging": True}
     with load(config=config) as dfk:
         assert chatty(0).result(30) == 0
@@ -50,7 +50,7 @@ def test_a_full_disk_costs_the_run_no_task(load, small_disk, caplog):
             dfk.checkpoint()
         (small_disk / "filler").unlink()
         (small_disk / "runinfo/000/htex/block-0.log").write_text("")
-        dfk.checkpoint()  # all that was kept for later is written now
+        dfk.checkpoint()  # results that were kept in memory are written now
         assert chatty(50).result(30) == 50
     with load(config={**config, "checkpoint_files": [str(small_disk / "runinfo/000/checkpoint")]}, label="again"):
         marks = [chatty(n) for n in range(51)]
@@ -62,7 +62,7 @@ def test_a_full_disk_costs_the_run_no_task(load, small_disk, caplog):
 
 
 @pytest.mark.docker
-def test_a_full_disk_does_not_hide_how_a_container_ended(load, small_disk, image_base, engine, caplog):
+def test_full_disk_does_not_hide_the_exit_of_a_container(load, small_disk, image_base, engine, caplog):
     label = uuid.uuid4().hex
     provider = DockerProvider(create={"labels": {"cnflow.test": label}})
     settings = {"image": image_base, "heartbeat_period": 1, "heartbeat_threshold": 30}

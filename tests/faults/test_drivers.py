@@ -1,4 +1,4 @@
-"""Drivers that are killed, and drivers beside each other."""
+"""Drivers that are killed, and two drivers on one machine."""
 
 import os
 import signal
@@ -67,12 +67,12 @@ def start(tmp_path):
         process.stdout.close()
 
 
-def test_a_killed_driver_leaves_no_process_and_the_next_goes_on_where_it_was(start, tmp_path, processes, until):
+def test_killed_driver_leaves_no_process_and_the_next_run_continues(start, tmp_path, processes, until):
     first = start(60, "child")
     child = int(first.stdout.readline().split()[1])
     told = [first.stdout.readline() for _ in range(10)]
-    family = [*processes.below(first.pid), child]
-    assert len(family) >= 6, "an interchange, two managers, two workers and what a task started"
+    family = [*processes.descendants(first.pid), child]
+    assert len(family) >= 6, "an interchange, two managers, two workers and a child of a task"
     first.send_signal(signal.SIGKILL)
     told += first.communicate()[0].splitlines()
     done = [int(line.split()[1]) for line in told if line.startswith("done")]
@@ -84,19 +84,19 @@ def test_a_killed_driver_leaves_no_process_and_the_next_goes_on_where_it_was(sta
     (tmp_path / "ran").unlink()
     assert start(60).communicate(timeout=60)[0].splitlines()[-1] == "all"
     again = list(map(int, (tmp_path / "ran").read_text().split()))
-    assert set(again).isdisjoint(done), "what the first run told of is not run again"
+    assert set(again).isdisjoint(done), "a result that the first run reported was run again"
     assert len(again) == len(set(again))
     assert before | set(again) == set(range(60))
-    assert len(before & set(again)) <= 2 * 3, "only what was on its way is run twice"
+    assert len(before & set(again)) <= 2 * 3, "tasks ran twice that were not running at the kill"
 
 
-def test_two_drivers_on_one_machine_are_in_nobodys_way(start, tmp_path, processes, until):
+def test_two_drivers_on_one_machine_do_not_disturb_each_other(start, tmp_path, processes, until):
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
     one, two = (start(100, folder=folder) for folder in folders)
     assert one.stdout.readline() == two.stdout.readline() == "done 0\n"
-    family = processes.below(two.pid)
+    family = processes.descendants(two.pid)
     one.send_signal(signal.SIGKILL)
     assert two.communicate(timeout=60)[0].splitlines()[-1] == "all"
     assert two.returncode == 0

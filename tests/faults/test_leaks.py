@@ -1,4 +1,4 @@
-"""A program that loads and ends many runs has no more of anything after the fiftieth than after the first."""
+"""Repeated runs in one program leave no thread, process, descriptor or file behind."""
 
 import gc
 import tempfile
@@ -19,8 +19,8 @@ def half(number):
 
 
 @pytest.fixture
-def belongings(processes, until):
-    """Counts what this process has, once what was ended has gone."""
+def resources_in_use(processes, until):
+    """Function that lists threads, processes, descriptors and temporary files of this process."""
 
     def count():
         gc.collect()
@@ -30,7 +30,7 @@ def belongings(processes, until):
             try:
                 target = str(entry.readlink())
             except FileNotFoundError:
-                continue  # that of the listing itself
+                continue  # the descriptor of the listing itself
             found.append(target.partition(":")[0] if ":[" in target else target)
         return {
             "threads": sorted(thread.name for thread in threading.enumerate()),
@@ -50,7 +50,7 @@ def own_tempdir(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(300)
-def test_fifty_runs_leave_no_more_than_one(tmp_path, belongings):
+def test_fifty_runs_leave_no_more_than_one(tmp_path, resources_in_use):
     def one():
         executors = [
             HighThroughputExecutor(provider=LocalProvider(), max_workers=1),
@@ -63,14 +63,14 @@ def test_fifty_runs_leave_no_more_than_one(tmp_path, belongings):
             assert python_app(lambda: 2, executors=["threads"])().result(60) == 2
 
     one()
-    first = belongings()
+    first = resources_in_use()
     for _ in range(49):
         one()
-    assert belongings() == first
+    assert resources_in_use() == first
 
 
 @pytest.mark.docker
-def test_runs_in_containers_leave_none_and_nothing_else(tmp_path, image_base, engine, belongings):
+def test_runs_in_containers_leave_no_container_and_no_other_resource(tmp_path, image_base, engine, resources_in_use):
     label = uuid.uuid4().hex
 
     def one():
@@ -80,8 +80,8 @@ def test_runs_in_containers_leave_none_and_nothing_else(tmp_path, image_base, en
             assert half(2).result(60) == 1
 
     one()
-    first = belongings()
+    first = resources_in_use()
     for _ in range(4):
         one()
-    assert belongings() == first
+    assert resources_in_use() == first
     assert not engine.containers.list(all=True, ignore_removed=True, filters={"label": f"cnflow.test={label}"})

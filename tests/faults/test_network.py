@@ -1,4 +1,4 @@
-"""Nodes behind a network that breaks: managers in a network namespace of their own, and a cable between."""
+"""A network that is cut or loses packets: the manager runs in a network namespace behind a virtual cable."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 
 class Node:
-    """A namespace with one end of a cable; the other end is this machine's."""
+    """Network namespace with one end of a virtual cable; this machine has the other end."""
 
     def __init__(self, folder):
         self.name = f"cnf{os.getpid()}"
@@ -38,18 +38,18 @@ class Node:
     def cut(self):
         run("ip", "link", "set", self.cable, "down")
 
-    def mend(self):
+    def reconnect(self):
         run("ip", "link", "set", self.cable, "up")
 
     def silence(self):
-        """Nothing that it says is heard; it hears everything."""
+        """Drop all packets that the node sends; it still receives."""
         self.inside("iptables", "-I", "OUTPUT", "-j", "DROP")
 
     def unsilence(self):
         self.inside("iptables", "-D", "OUTPUT", "-j", "DROP")
 
     def drop(self, share):
-        """Lose *share* of the packets, each way."""
+        """Drop *share* of the packets, each way."""
         for chain in ("INPUT", "OUTPUT"):
             rule = ["-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP"]
             self.inside("iptables", "-A", chain, *rule)
@@ -83,14 +83,14 @@ def managers(dfk):
     return dfk.executor_status()[0].managers
 
 
-def test_a_cut_that_is_shorter_than_the_threshold_is_not_noticed(load_on, ledger, node):
+def test_cut_shorter_than_the_threshold_loses_no_manager(load_on, ledger, node):
     with load_on(heartbeat_period=1, heartbeat_threshold=10) as dfk:
         _, _, manager = ledger.app(0, 0).result(60)
         futures = [ledger.app(n, 0.2) for n in range(1, 12)]
         node.cut()
         time.sleep(1.5)
-        assert not all(future.done() for future in futures), "nothing comes through"
-        node.mend()
+        assert not all(future.done() for future in futures), "results arrived through the cut"
+        node.reconnect()
         results = [future.result(60) for future in futures]
         assert managers(dfk) == 1
     assert [number for number, _, _ in results] == list(range(1, 12))
@@ -98,35 +98,35 @@ def test_a_cut_that_is_shorter_than_the_threshold_is_not_noticed(load_on, ledger
     assert ledger.runs() == dict.fromkeys(range(12), 1)
 
 
-def test_after_a_longer_cut_what_was_there_is_run_again_by_a_new_manager(load_on, ledger, node, until):
+def test_tasks_run_again_on_a_new_manager_after_a_longer_cut(load_on, ledger, node, until):
     with load_on() as dfk:
         _, _, manager = ledger.app(0, 0).result(60)
         futures = [ledger.app(n, 0.4) for n in range(1, 12)]
         node.cut()
         until(lambda: managers(dfk) == 0)
-        node.mend()
+        node.reconnect()
         results = [future.result(60) for future in futures]
     assert [number for number, _, _ in results] == list(range(1, 12))
     assert manager not in {parent for _, _, parent in results[1:]}
 
 
-def test_what_a_node_says_after_it_was_given_up_is_not_heard(load_on, ledger, node, until, processes):
+def test_late_results_of_a_lost_node_are_dropped(load_on, ledger, node, until, processes):
     with load_on(config={"retries": 0}) as dfk:
         _, _, manager = ledger.app(0, 0).result(60)
         future = ledger.app(1, 0.5)
         time.sleep(0.2)
         node.silence()
         until(lambda: managers(dfk) == 0)
-        until(lambda: ledger.runs().get(1, 0) >= 1)  # it ran there to its end, and its result is on its way
+        until(lambda: ledger.runs().get(1, 0) >= 1)  # it finished there, and its result is on its way
         node.unsilence()
         number, _, parent = future.result(60)
         until(lambda: not processes.is_running(manager))
         assert ledger.app(2, 0).result(60)[0] == 2
     assert (number, parent != manager) == (1, True)
-    assert ledger.runs()[1] == 2, "it was run again: what came late was dropped"
+    assert ledger.runs()[1] == 2, "the task was not run again"
 
 
-def test_a_network_that_loses_packets_costs_time_alone(load_on, ledger, node):
+def test_packet_loss_costs_only_time(load_on, ledger, node):
     node.drop(0.15)
     with load_on(heartbeat_period=2, heartbeat_threshold=30) as dfk:
         futures = [ledger.app(n, 0) for n in range(300)]

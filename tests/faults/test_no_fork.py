@@ -1,4 +1,4 @@
-"""Scripts need no guard, since nothing of theirs is imported again; and no process with threads ever forks."""
+"""Scripts need no ``if __name__ == "__main__"``, and no process with threads forks."""
 
 import os
 import subprocess
@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-# Runs in every process of the run that starts under this PYTHONPATH, before all else.
-WITNESS = """\
+# A sitecustomize module: runs first in every process that starts with its folder in PYTHONPATH.
+RECORDER = """\
 import os, sys, threading
 
-def note():
+def record():
     tasks = len(os.listdir("/proc/self/task"))
     with open(os.environ["FORKS"], "a") as file:
         file.write(f"{os.getpid()} forks with {tasks} threads: {' '.join(sys.orig_argv)}\\n")
 
-os.register_at_fork(before=note)
+os.register_at_fork(before=record)
 with open(os.environ["STARTS"], "a") as file:
     file.write(f"{' '.join(sys.orig_argv)}\\n")
 """
@@ -26,7 +26,7 @@ import cnflow
 from cnflow import Config, bash_app, join_app, python_app
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 
-print("once")  # where a process imported this script again, it would be printed again
+print("once")  # printed again if a process imported this script
 
 class Value:
     def __init__(self, number):
@@ -56,19 +56,19 @@ def too_long():
 executors = [HighThroughputExecutor(max_workers=1, heartbeat_period=0.3), ThreadPoolExecutor()]
 cnflow.load(Config(executors=executors, strategy="simple", checkpoint_mode="task_exit"))
 print(both(Value(7)).result().number)
-print(say("hello", stdout="said").result(), open("said").read().strip())
+print(say("hello", stdout="echoed").result(), open("echoed").read().strip())
 too_long().exception()
 """
 
 
 @pytest.fixture
 def outcome(tmp_path):
-    """What the script printed, what was started, and who forked."""
-    (tmp_path / "witness").mkdir()
-    (tmp_path / "witness" / "sitecustomize.py").write_text(WITNESS)
+    """Output of the script, command lines of all processes, and lines of those that forked."""
+    (tmp_path / "recorder").mkdir()
+    (tmp_path / "recorder" / "sitecustomize.py").write_text(RECORDER)
     (tmp_path / "script.py").write_text(SCRIPT)
     files = {"FORKS": str(tmp_path / "forks"), "STARTS": str(tmp_path / "starts")}
-    environment = {**os.environ, **files, "PYTHONPATH": str(tmp_path / "witness")}
+    environment = {**os.environ, **files, "PYTHONPATH": str(tmp_path / "recorder")}
     done = subprocess.run(
         [sys.executable, "script.py"],
         cwd=tmp_path,
@@ -83,16 +83,16 @@ def outcome(tmp_path):
     return done.stdout, (tmp_path / "starts").read_text(), forks.read_text() if forks.exists() else ""
 
 
-def test_a_script_without_a_guard_runs_once_and_no_process_forks(outcome):
+def test_script_without_a_guard_runs_once_and_no_process_forks(outcome):
     printed, starts, forks = outcome
     assert printed == "once\n42\n0 hello\n"
     for part in ("script.py", "cnflow.interchange", "cnflow/manager/__main__.py", "cnflow/worker/__main__.py"):
-        assert part in starts, "the witness was there"
+        assert part in starts, "the recorder missed a process"
     assert forks == ""
 
 
-def test_the_witness_sees_a_fork(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+def test_recorder_detects_a_fork(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(RECORDER)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "FORKS": str(tmp_path / "forks"), "STARTS": os.devnull}
     code = "import os\nif not os.fork(): os._exit(0)\nos.wait()"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

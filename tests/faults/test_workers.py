@@ -1,4 +1,4 @@
-"""Workers that die under their task: each task hears of its own worker's end alone, and of how it ended."""
+"""Workers that die while they run a task: that task alone fails, with the cause."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ MEBIBYTE = 2**20
 
 
 @python_app
-def ends_by(number):
+def kill_itself(number):
     import os
 
     os.kill(os.getpid(), number)
 
 
 @python_app
-def leaves(code):
+def exit_with(code):
     import sys
 
     sys.stderr.write("that was all\n")
@@ -39,10 +39,10 @@ def hog(mebibytes):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=["killed", "crashed"])
-def test_a_signal_is_named_and_takes_one_task_alone(load, ledger, number):
+def test_signal_fails_one_task_only_and_is_named(load, ledger, number):
     with load(max_workers=2, cores_per_worker=0.1):
         others = [ledger.app(n, 0.3) for n in range(6)]
-        lost = ends_by(number)
+        lost = kill_itself(number)
         more = [ledger.app(n, 0) for n in range(6, 12)]
         assert number.name in str(lost.exception(30))
         assert isinstance(lost.exception(30), WorkerLost)
@@ -51,15 +51,15 @@ def test_a_signal_is_named_and_takes_one_task_alone(load, ledger, number):
     assert ledger.runs() == dict.fromkeys(range(12), 1)
 
 
-def test_an_exit_is_told_with_its_code_and_the_last_words(load):
+def test_exit_is_reported_with_its_code_and_the_last_lines_of_stderr(load):
     with load():
-        error = leaves(3).exception(30)
+        error = exit_with(3).exception(30)
         assert isinstance(error, WorkerLost)
         assert "exited with code 3" in str(error)
         assert "that was all" in str(error)
 
 
-def test_a_worker_killed_from_outside_is_replaced_and_its_task_run_again_where_retries_allow(load, ledger):
+def test_killed_worker_is_replaced_and_its_task_is_retried(load, ledger):
     with load(config={"retries": 1}):
         _, worker, manager = ledger.app(0, 0).result(30)
         futures = [ledger.app(n, 0.5) for n in range(1, 4)]
@@ -72,7 +72,7 @@ def test_a_worker_killed_from_outside_is_replaced_and_its_task_run_again_where_r
 
 @pytest.fixture
 def group(until):
-    """A control group whose processes may use 200 MiB; gives the file that takes their ids."""
+    """Control group with a limit of 200 MiB; yields the file to which process ids are written."""
     first = GROUPS / "memory"
     folder = (first if first.is_dir() else GROUPS) / f"cnflow-test-{os.getpid()}"
     folder.mkdir()
@@ -90,18 +90,20 @@ def group(until):
 
 
 @pytest.mark.root
-def test_a_worker_that_the_kernel_kills_for_its_memory_says_so(load, group):
+def test_error_reports_that_the_kernel_killed_a_worker_for_its_memory(load, group):
     with load(LocalProvider(max_blocks=1, worker_init=f"echo $$ > {group}")):
         error = hog(400).exception(60)
         assert isinstance(error, WorkerLost)
         assert "out of memory (OOM)" in str(error)
         assert "its block may use 200 MiB" in str(error)
         assert hog(1).result(60) == 1
-        assert "OOM" not in str(ends_by(signal.SIGKILL).exception(30)), "whoever else is killed does not say so"
+        assert "OOM" not in str(kill_itself(signal.SIGKILL).exception(30)), (
+            "a worker killed by a signal is reported as out of memory"
+        )
 
 
 @pytest.mark.docker
-def test_a_worker_in_a_container_with_a_limit_says_so_too(load, image_base):
+def test_error_reports_out_of_memory_in_a_container_with_a_limit(load, image_base):
     provider = DockerProvider(max_blocks=1, memory="200M")
     with load(provider, image=image_base, heartbeat_period=1, heartbeat_threshold=10):
         error = hog(400).exception(60)

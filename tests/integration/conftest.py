@@ -1,4 +1,4 @@
-"""Executors without a kernel: a test hands them tasks and looks at what they report."""
+"""Executors without a DataFlowKernel: a test submits tasks and reads the outcomes."""
 
 import contextlib
 import itertools
@@ -16,19 +16,19 @@ from cnflow.model.task import NO_OPTIONS, AppFunction, AppKind, RunOptions, Task
 
 
 class Driver:
-    """Stands for the kernel: submits, cancels, and holds every outcome."""
+    """Stand-in for the DataFlowKernel: submits and cancels tasks, and keeps every outcome."""
 
     def __init__(self, executor):
         self.executor = executor
         self._ids = itertools.count()
         self._outcomes = {}
         self._reported = threading.Condition()
-        self.twice = []
+        self.reported_twice = []
         executor.start(self._report)
 
     def _report(self, outcomes):
         with self._reported:
-            self.twice += [outcome.id for outcome in outcomes if outcome.id in self._outcomes]
+            self.reported_twice += [outcome.id for outcome in outcomes if outcome.id in self._outcomes]
             self._outcomes.update((outcome.id, outcome) for outcome in outcomes)
             self._reported.notify_all()
 
@@ -66,13 +66,13 @@ class Driver:
 
 
 @contextlib.contextmanager
-def driving(executor):
+def drive(executor):
     try:
         driver = Driver(executor)
         yield driver
     finally:
         executor.shutdown()
-    assert driver.twice == [], "reported twice"
+    assert driver.reported_twice == [], "a task was reported twice"
 
 
 def high_throughput(folder, make_provider=None, **settings):
@@ -82,36 +82,36 @@ def high_throughput(folder, make_provider=None, **settings):
 
 @pytest.fixture
 def processes(tmp_path):
-    """Two worker processes."""
-    with driving(high_throughput(tmp_path / "run", max_workers=2, cores_per_worker=0.5)) as driver:
+    """Driver of two worker processes."""
+    with drive(high_throughput(tmp_path / "run", max_workers=2, cores_per_worker=0.5)) as driver:
         yield driver
 
 
 @pytest.fixture
 def one_process(tmp_path):
-    """A single worker process, so that tasks wait for each other."""
-    with driving(high_throughput(tmp_path / "run", max_workers=1)) as driver:
+    """Driver of a single worker process, in which tasks run one after another."""
+    with drive(high_throughput(tmp_path / "run", max_workers=1)) as driver:
         yield driver
 
 
 @pytest.fixture
 def no_block(tmp_path):
-    """An executor whose provider does not get ready before the test ends."""
+    """Driver of an executor whose provider is not ready before the test ends."""
     ended = threading.Event()
 
     def make_provider():
         ended.wait(60)
         raise TimeoutError
 
-    with driving(high_throughput(tmp_path / "run", make_provider, max_workers=1)) as driver:
+    with drive(high_throughput(tmp_path / "run", make_provider, max_workers=1)) as driver:
         yield driver
         ended.set()
 
 
 @pytest.fixture
 def threads():
-    """Two threads."""
-    with driving(ThreadPoolBackend(ThreadPoolExecutor(max_threads=2))) as driver:
+    """Driver of two threads."""
+    with drive(ThreadPoolBackend(ThreadPoolExecutor(max_threads=2))) as driver:
         yield driver
 
 

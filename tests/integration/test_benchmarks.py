@@ -1,4 +1,4 @@
-"""The benchmarks' own machinery, with little work; none of these looks at how fast anything is."""
+"""Machinery of the benchmarks, with little work; no test checks a speed."""
 
 import json
 import subprocess
@@ -29,32 +29,32 @@ def floor():
     system.stop()
 
 
-def test_the_floor_gives_back_what_it_was_given_whatever_the_size(floor):
+def test_floor_returns_values_of_any_size(floor):
     app = floor.app(echo)
     values = [b"x" * size for size in (0, 1, 60_000, 65_536, 262_100, 262_144, 3_000_000)] * 3
     values += [bytearray(10), list(range(100_000)), None]
     assert floor.results([app(value) for value in values]) == values
 
 
-def test_the_floor_keeps_order_over_many_batches(floor):
+def test_floor_keeps_the_order_of_results(floor):
     app = floor.app(echo)
     assert floor.results([app(n) for n in range(2_345)]) == list(range(2_345))
 
 
-def test_the_floor_runs_the_shell(floor):
+def test_floor_runs_shell_commands(floor):
     assert floor.results([floor.bash("true")() for _ in range(3)]) == [0, 0, 0]
     assert shell() == 0
 
 
 def run(limit, trips, *works):
-    """Outcomes; in a process of its own, since a runner ends everything that comes from its process."""
+    """Run *works* in a child process, because a runner ends all descendants of its process; return the outcomes."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(limit), str(trips), *works], capture_output=True, text=True, check=True
     )
     return {work: (figures, problem) for work, figures, problem in json.loads(done.stdout)}
 
 
-def test_a_system_is_started_used_and_stopped_in_a_process_of_its_own():
+def test_runner_starts_and_stops_a_system_around_its_works():
     outcomes = run(60, 20, "trip", "chain", "memory")
     assert list(outcomes) == ["first", "trip", "chain", "memory", "stop"]
     assert outcomes["trip"][0]["n"] == 20
@@ -62,7 +62,7 @@ def test_a_system_is_started_used_and_stopped_in_a_process_of_its_own():
     assert outcomes["memory"][0]["n"] == 50
 
 
-def test_a_work_that_hangs_is_given_up_and_the_next_is_done():
+def test_runner_gives_up_a_work_that_hangs_and_runs_the_next():
     outcomes = run(0.0, 10_000, "trip", "memory")
     assert outcomes["trip"][0] == {}
     assert outcomes["trip"][1].startswith("no answer within 0 s")
@@ -70,7 +70,7 @@ def test_a_work_that_hangs_is_given_up_and_the_next_is_done():
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-def test_simulated_managers_end_every_task_once(encrypted):
+def test_simulated_managers_finish_every_task_once(encrypted):
     row = simulate(5, Plan(tasks=3_000, slots=4, window=8, period=0.2, encrypted=encrypted))
     assert (row.managers, row.tasks) == (5, 3_000)
     assert row.idle_mb > 0

@@ -1,4 +1,4 @@
-"""A driver that is killed at any moment loses no result that it had written."""
+"""Checkpoints of a driver that is killed at any moment hold every result that was written."""
 
 import random
 import signal
@@ -17,14 +17,14 @@ from pathlib import Path
 from cnflow.dataflow.memo import Checkpointer, InMemoryResults
 
 checkpointer, run = Checkpointer(Path(sys.argv[1]), "task_exit"), int(sys.argv[2])
-said = threading.Lock()
+output = threading.Lock()
 
 def work(part):
     for n in range(part, 1_000_000, 3):
         key = run.to_bytes(4, "big") + n.to_bytes(28, "big")
         size = n % 7 * (40_000 if n % 50 == 0 else 400)
         checkpointer.record(key, InMemoryResults().store(key, [n] * size), "app")
-        with said:
+        with output:
             print(n, flush=True)
 
 for part in range(3):
@@ -33,19 +33,19 @@ for part in range(3):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_entry_that_was_acknowledged_is_found_after_a_kill(tmp_path, seed):
+def test_every_written_entry_is_found_after_a_kill(tmp_path, seed):
     chance = random.Random(seed)
     for run in range(4):
-        acknowledged = kill_a_writer(tmp_path / f"{run:03}", run, chance)
+        written = kill_a_writer(tmp_path / f"{run:03}", run, chance)
         loaded = CheckpointReader(get_last_checkpoint(tmp_path))
         memo = InMemoryResults(loaded)
-        for n in acknowledged:
+        for n in written:
             key = run.to_bytes(4, "big") + n.to_bytes(28, "big")
             assert memo.find(key) == (True, [n] * (n % 7 * (40_000 if n % 50 == 0 else 400)))
         loaded.close()
 
 
-def test_a_run_killed_as_it_begins_leaves_nothing_that_hinders_the_next(tmp_path):
+def test_run_killed_at_its_start_leaves_a_loadable_checkpoint(tmp_path):
     chance = random.Random(5)
     for run in range(6):
         with subprocess.Popen(
@@ -59,15 +59,15 @@ def test_a_run_killed_as_it_begins_leaves_nothing_that_hinders_the_next(tmp_path
 
 
 def kill_a_writer(folder, run, chance):
-    """Start a driver that writes, kill it at some moment; the numbers that it had said were written."""
+    """Start a driver that writes, and kill it at a random moment; return the numbers that it reported as written."""
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, folder, str(run)], stdout=subprocess.PIPE, text=True
     ) as writer:
         first = writer.stdout.readline()
         killer = threading.Timer(chance.random() * 0.7, writer.kill)
         killer.start()
-        said = first + writer.stdout.read()
+        printed = first + writer.stdout.read()
         killer.join()
     assert writer.returncode == -signal.SIGKILL
-    lines = said.splitlines(keepends=True)
+    lines = printed.splitlines(keepends=True)
     return [int(line) for line in lines if line.endswith("\n")]

@@ -39,11 +39,11 @@ def run_with(tmp_path, **settings):
 def outside_address():
     address = addresses_of_this_machine()[0]
     if address == "127.0.0.1":
-        pytest.skip("this machine has no address but loopback; give it one: ip addr add 192.0.2.7/32 dev lo")
+        pytest.skip("This machine has no address but loopback. Run: ip addr add 192.0.2.7/32 dev lo")
     return address
 
 
-def test_workers_connect_over_tcp_in_the_ports_that_were_given(tmp_path):
+def test_interchange_listens_in_the_given_port_range(tmp_path):
     port = free_port()
     with run_with(tmp_path, address="127.0.0.1", worker_port_range=(port, port)):
         assert add(1, 2).result(30) == 3
@@ -51,7 +51,7 @@ def test_workers_connect_over_tcp_in_the_ports_that_were_given(tmp_path):
             pass
 
 
-def test_a_port_range_that_is_taken_is_named(tmp_path):
+def test_error_names_a_port_range_without_a_free_port(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -62,12 +62,12 @@ def test_a_port_range_that_is_taken_is_named(tmp_path):
     assert f"No port from {port} to {port} is free" in str(error)
 
 
-def test_beyond_loopback_the_line_is_encrypted_and_works(tmp_path):
+def test_tasks_run_over_an_encrypted_connection_beyond_loopback(tmp_path):
     with run_with(tmp_path, address=outside_address()):
         assert add(b"x" * 500_000, b"y").result(30) == b"x" * 500_000 + b"y"
 
 
-def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
+def test_peer_without_a_key_of_the_run_gets_no_task_and_no_reply(tmp_path):
     port, address = free_port(), outside_address()
     with run_with(tmp_path, address=address, worker_port_range=(port, port)):
         assert add(1, 2).result(30) == 3
@@ -75,30 +75,30 @@ def test_who_has_no_key_of_this_run_is_turned_away(tmp_path):
         own = sockets.new_key_pair()
         server = sockets.new_key_pair()[0]
         for curve in (None, (server, *own)):
-            stranger = sockets.connect_dealer(context, f"tcp://{address}:{port}", b"stranger", curve)
+            peer = sockets.connect_dealer(context, f"tcp://{address}:{port}", b"peer", curve)
             info = manager_messages.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "evil", "0", "", 8, 1)
-            stranger.raw.send_multipart([msg.encode(msg.Register(info))])
-            stranger.raw.send_multipart([msg.encode(msg.Done(8, []))])
+            peer.raw.send_multipart([msg.encode(msg.Register(info))])
+            peer.raw.send_multipart([msg.encode(msg.Done(8, []))])
             assert [add(n, 1).result(30) for n in range(20)] == list(range(1, 21))
-            assert stranger.raw.poll(300) == 0, "a stranger was answered"
-            stranger.close()
+            assert peer.raw.poll(300) == 0, "the interchange replied to a peer without a key"
+            peer.close()
         context.term()
 
 
 def keys_of(dfk):
-    """The ring of keys that the run's interchange is started with."""
+    """Public keys of the blocks, and the secret key, in the settings of the run's interchange."""
     made = dfk.executors["htex"]._client._make_settings("", 0)
     return made.block_keys, made.secret_key
 
 
-def test_each_block_has_a_key_of_its_own(tmp_path):
+def test_each_block_has_its_own_key(tmp_path):
     provider = LocalProvider(init_blocks=2, min_blocks=2, max_blocks=2)
     with run_with(tmp_path, address="127.0.0.1", encrypted=True, provider=provider) as dfk:
         wait_until(lambda: dfk.executor_status()[0].managers == 2)
         assert len(set(keys_of(dfk)[0].values())) == 2
 
 
-def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_path):
+def test_key_of_a_block_is_admitted_until_the_block_is_gone(tmp_path):
     port = free_port()
     with run_with(tmp_path, address="127.0.0.1", encrypted=True, worker_port_range=(port, port)) as dfk:
         assert add(1, 2).result(30) == 3
@@ -106,25 +106,25 @@ def test_a_block_is_let_in_once_it_is_asked_for_and_no_more_when_it_is_gone(tmp_
         late = sockets.new_key_pair()
         context = sockets.new_context()
 
-        def knock(name):
+        def connect_and_send(name):
             curve = (keys.server.public, *late)
-            visitor = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", name, curve)
-            visitor.send([b"malformed"])
-            return visitor
+            peer = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", name, curve)
+            peer.send([b"malformed"])
+            return peer
 
         client.order(msg.Admit("late", late[0]))
-        visitors = [knock(b"first")]
+        peers = [connect_and_send(b"first")]
         wait_until(lambda: "malformed" in log.read_text())
         client.order(msg.BlockGone("late", "as a test"))
         time.sleep(0.2)
-        visitors.append(knock(b"second"))
+        peers.append(connect_and_send(b"second"))
         wait_until(lambda: "rejected a connection from 127.0.0.1" in log.read_text())
-        for visitor in visitors:
-            visitor.close()
+        for peer in peers:
+            peer.close()
         context.term()
 
 
-def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_line(tmp_path):
+def test_rejected_peer_is_logged_and_no_key_is_on_disk_or_in_a_command_line(tmp_path):
     port = free_port()
     settings = {"address": "127.0.0.1", "encrypted": True, "worker_port_range": (port, port)}
     with run_with(tmp_path, **settings) as dfk:
@@ -132,10 +132,10 @@ def test_a_stranger_is_named_in_the_log_and_no_key_is_on_disk_or_in_a_command_li
         secrets = [keys_of(dfk)[1], *(pair.secret for pair in keyring_of(dfk)._blocks.values())]
         context = sockets.new_context()
         curve = (keyring_of(dfk).server.public, *sockets.new_key_pair())
-        stranger = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", b"x", curve)
+        peer = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", b"x", curve)
         log = dfk.run_dir / "htex" / "interchange.log"
         wait_until(lambda: "rejected a connection from 127.0.0.1" in log.read_text())
-        stranger.close()
+        peer.close()
         context.term()
         assert dfk.run_dir.stat().st_mode & 0o777 == 0o700
         assert len(secrets) == 2
@@ -161,7 +161,7 @@ def own_processes():
     return found
 
 
-def test_a_result_above_the_limit_fails_its_task_and_not_its_manager(tmp_path):
+def test_oversized_result_fails_its_task_and_not_its_manager(tmp_path):
     with run_with(tmp_path, address="127.0.0.1", max_result_size=2**20) as dfk:
         error = add(b"x" * 2**20, b"y").exception(30)
         assert isinstance(error, SerializationError)
@@ -170,7 +170,7 @@ def test_a_result_above_the_limit_fails_its_task_and_not_its_manager(tmp_path):
         assert dfk.executor_status()[0].managers == 1
 
 
-def test_who_sends_more_than_may_be_is_cut_off(tmp_path):
+def test_peer_that_sends_an_oversized_frame_is_disconnected(tmp_path):
     port = free_port()
     with run_with(tmp_path, address="127.0.0.1", worker_port_range=(port, port), max_result_size=2**20):
         assert add(1, 2).result(30) == 3
@@ -195,7 +195,7 @@ def wait_until(condition, seconds=20):
         time.sleep(0.02)
 
 
-def test_a_malformed_message_is_dropped_and_the_run_goes_on(tmp_path):
+def test_malformed_message_is_dropped_and_the_run_continues(tmp_path):
     port = free_port()
     with run_with(tmp_path, address="127.0.0.1", worker_port_range=(port, port)) as dfk:
         assert add(1, 2).result(30) == 3
@@ -210,14 +210,14 @@ def test_a_malformed_message_is_dropped_and_the_run_goes_on(tmp_path):
     assert log.count("malformed") == 5
 
 
-def test_an_address_where_nobody_answers_is_reported_with_what_was_tried(tmp_path):
+def test_unreachable_address_is_reported_with_all_that_were_tried(tmp_path):
     with run_with(tmp_path, address="192.0.2.1", heartbeat_period=0.5, heartbeat_threshold=1):
         error = add(1, 2).exception(30)
     assert isinstance(error, (BlockError, InterchangeLostError))
     assert "192.0.2.1" in str(error)
 
 
-def test_the_first_address_that_answers_wins_however_many_are_silent():
+def test_first_address_that_accepts_is_taken_beside_silent_ones():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -226,12 +226,12 @@ def test_the_first_address_that_answers_wins_however_many_are_silent():
         assert (found, time.monotonic() - begin < 2) == ("127.0.0.1", True)
 
 
-def test_a_name_that_nobody_knows_is_passed_over():
+def test_unknown_host_name_is_skipped():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         assert first_reachable(["no-such-host.invalid", "127.0.0.1"], listening.getsockname()[1], 5) == "127.0.0.1"
 
 
-def test_curve_is_in_this_build_of_zeromq():
+def test_zeromq_is_built_with_curve():
     assert zmq.has("curve")

@@ -1,4 +1,4 @@
-"""A run whose workers connect over IPv6."""
+"""Runs whose managers connect over IPv6."""
 
 import socket
 
@@ -22,7 +22,7 @@ def run_with(tmp_path, **settings):
     return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path)))
 
 
-def test_workers_connect_to_the_ipv6_loopback_where_alone_the_interchange_listens(tmp_path):
+def test_manager_connects_to_an_interchange_that_listens_on_ipv6_loopback_only(tmp_path):
     with socket.socket(socket.AF_INET6) as probe:
         probe.bind(("::1", 0))
         port = probe.getsockname()[1]
@@ -34,7 +34,7 @@ def test_workers_connect_to_the_ipv6_loopback_where_alone_the_interchange_listen
             socket.create_connection(("127.0.0.1", port), 5)
 
 
-def test_a_manager_says_what_it_tried_and_for_how_long(tmp_path):
+def test_manager_reports_the_addresses_that_it_tried_and_for_how_long(tmp_path):
     with run_with(tmp_path, address="2001:db8::1", address_probe_timeout=0.5):
         error = add(1, 2).exception(60)
     assert "answers at none of 2001:db8::1, port" in str(error)

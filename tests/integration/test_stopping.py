@@ -1,4 +1,4 @@
-"""Tasks that are stopped, at their walltime or because they are cancelled: with real processes and threads."""
+"""Tasks that are stopped at their walltime or by a cancel, in real processes and threads."""
 
 import os
 import random
@@ -12,7 +12,7 @@ import pytest
 from cnflow.errors import AppTimeout, WorkerLost
 
 SOON = 5.0
-"""Seconds, on a busy machine, in which what is stopped has stopped; a kill takes the grace of two more."""
+"""Seconds within which a task stops on a busy machine; a kill takes two more, the grace."""
 
 
 def pid():
@@ -46,7 +46,7 @@ def nap(seconds, started=None):
         pathlib.Path(started).touch()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        time.sleep(0.01)  # in pieces, since a thread is stopped between two of them
+        time.sleep(0.01)  # in pieces, because a thread can stop between two of them only
     return seconds
 
 
@@ -74,7 +74,7 @@ def deaf(started):
     import pathlib
     import signal
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))  # as C code that does not come back is
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))  # like C code that never returns
     pathlib.Path(started).touch()
     while True:
         pass
@@ -87,14 +87,14 @@ def touch(path):
 
 
 def family(folder, trap=""):
-    """A command that starts a child and a grandchild, writes their ids and waits."""
+    """Command that starts a child and a grandchild, writes their process ids and waits."""
     child = f"{trap} echo $BASHPID > {folder}/grandchild.new; mv {folder}/grandchild.new {folder}/grandchild; sleep 600"
     return f"{trap} echo $$ > {folder}/leader; ( ( {child}; sleep 600 ) & sleep 600 ); sleep 600"
 
 
 @pytest.fixture
 def started(tmp_path, until):
-    """A path for a task to touch; call it to wait for that."""
+    """Path that a task touches when it starts; ``started.wait()`` waits for it."""
 
     class Started(str):
         __slots__ = ()
@@ -122,28 +122,28 @@ def stopwatch():
 
 class TestWalltime:
     @pytest.mark.parametrize("function", [spin, nap], ids=["spins", "naps"])
-    def test_a_python_app_is_stopped(self, anywhere, function, stopwatch):
+    def test_python_app_is_stopped(self, anywhere, function, stopwatch):
         args = [60] if function is nap else []
         error = anywhere.error(anywhere.python(function, *args, walltime=0.3))
         assert isinstance(error, AppTimeout)
         assert str(error) == f"{function.__name__} ran longer than its walltime of 0.3 s and was stopped."
         assert stopwatch() < SOON
 
-    def test_a_process_is_stopped_in_the_middle_of_a_sleep_too(self, processes, started, stopwatch):
+    def test_process_is_stopped_during_a_sleep(self, processes, started, stopwatch):
         assert isinstance(processes.error(processes.python(sleep_at_once, started, walltime=0.3)), AppTimeout)
         assert stopwatch() < SOON
 
-    def test_who_is_faster_is_left_alone_and_so_is_who_comes_after(self, anywhere):
+    def test_faster_task_is_not_stopped_nor_is_the_next(self, anywhere):
         assert anywhere.value(anywhere.python(nap, 0.01, walltime=0.3)) == 0.01
         assert [anywhere.value(anywhere.python(nap, 0.5)) for _ in range(2)] == [0.5, 0.5]
 
-    def test_a_worker_that_stops_its_task_is_kept(self, one_process):
+    def test_worker_survives_the_stop_of_its_task(self, one_process):
         before = one_process.value(one_process.python(pid))
         one_process.error(one_process.python(spin, walltime=0.2))
         assert one_process.value(one_process.python(pid)) == before
 
     @pytest.mark.parametrize("function", [go_on, deaf])
-    def test_who_does_not_stop_is_killed_with_its_worker_which_is_replaced(self, one_process, started, function):
+    def test_task_that_does_not_stop_is_killed_with_its_worker_which_is_replaced(self, one_process, started, function):
         before = one_process.value(one_process.python(pid))
         stubborn = one_process.python(function, started, walltime=1.0)
         innocents = [one_process.python(pid) for _ in range(20)]
@@ -151,25 +151,25 @@ class TestWalltime:
         assert (type(error), error.app_name, error.walltime) == (AppTimeout, function.__name__, 1.0)
         assert {one_process.value(task) for task in innocents}.isdisjoint({before})
 
-    def test_a_task_that_waits_behind_another_is_given_its_whole_walltime(self, one_process):
+    def test_walltime_begins_when_the_task_starts_and_not_when_it_is_queued(self, one_process):
         first, second = one_process.python(nap, 0.6), one_process.python(nap, 0.2, walltime=0.4)
         assert (one_process.value(first), one_process.value(second)) == (0.6, 0.2)
 
-    def test_a_command_dies_with_all_that_it_started(self, anywhere, tmp_path, pids_of, is_running, until):
+    def test_command_is_killed_with_all_its_children(self, anywhere, tmp_path, pids_of, is_running, until):
         task = anywhere.bash(family(tmp_path), walltime=0.7)
         pids = pids_of(tmp_path)
         assert all(is_running(pid) for pid in pids)
         assert isinstance(anywhere.error(task), AppTimeout)
         until(lambda: not any(is_running(pid) for pid in pids), SOON)
 
-    def test_a_command_that_ignores_being_asked_is_killed(self, anywhere, tmp_path, pids_of, is_running, stopwatch):
+    def test_command_that_ignores_sigterm_is_killed(self, anywhere, tmp_path, pids_of, is_running, stopwatch):
         task = anywhere.bash(family(tmp_path, "trap '' TERM;"), walltime=0.7)
         pids = pids_of(tmp_path)
         assert isinstance(anywhere.error(task), AppTimeout)
         assert not any(is_running(pid) for pid in pids)
         assert stopwatch() < SOON + 2
 
-    def test_an_app_may_use_its_last_moments_to_return_what_it_has(self, processes):
+    def test_app_may_catch_the_timeout_and_return_a_value(self, processes):
         def best_so_far():
             import itertools
 
@@ -181,7 +181,7 @@ class TestWalltime:
 
         assert processes.value(processes.python(best_so_far, walltime=0.2)) == "so far"
 
-    def test_an_error_on_the_way_out_does_not_hide_why(self, anywhere):
+    def test_error_in_cleanup_does_not_hide_the_timeout(self, anywhere):
         def fails_to_tidy_up():
             try:
                 while True:
@@ -191,7 +191,7 @@ class TestWalltime:
 
         assert isinstance(anywhere.error(anywhere.python(fails_to_tidy_up, walltime=0.2)), AppTimeout)
 
-    def test_an_alarm_of_the_users_own_is_in_nobodys_way(self, one_process):
+    def test_alarm_of_the_user_does_not_disturb_the_walltime(self, one_process):
         def takes_the_alarm():
             import signal
 
@@ -200,7 +200,7 @@ class TestWalltime:
         one_process.value(one_process.python(takes_the_alarm))
         assert isinstance(one_process.error(one_process.python(spin, walltime=0.2), SOON), AppTimeout)
 
-    def test_results_at_the_very_moment_come_once_and_nobody_else_is_hit(self, anywhere):
+    def test_task_that_ends_at_its_walltime_is_reported_once_and_affects_no_other(self, anywhere):
         chance = random.Random(7)
         close = [anywhere.python(nap, chance.uniform(0.02, 0.04), walltime=0.03) for _ in range(60)]
         others = [anywhere.python(nap, 0.005) for _ in range(60)]
@@ -211,7 +211,7 @@ class TestWalltime:
 
 class TestCancel:
     @pytest.mark.parametrize("function", [spin, nap], ids=["spins", "naps"])
-    def test_a_running_python_app_stops_within_seconds(self, anywhere, function, started, stopwatch):
+    def test_running_python_app_stops_within_seconds(self, anywhere, function, started, stopwatch):
         task = anywhere.python(function, *([60] if function is nap else []), started)
         started.wait()
         anywhere.cancel(task)
@@ -219,7 +219,7 @@ class TestCancel:
         assert stopwatch() < 2 * SOON
         assert anywhere.value(anywhere.python(nap, 0.1)) == 0.1
 
-    def test_a_running_process_is_not_lost_and_its_neighbour_not_disturbed(self, processes, started):
+    def test_cancel_keeps_the_worker_process_and_does_not_disturb_its_neighbour(self, processes, started):
         workers = {processes.value(task) for task in [processes.python(pid_after, 0.3) for _ in range(2)]}
         neighbour = processes.python(nap, 1.0)
         task = processes.python(sleep_at_once, started)
@@ -230,7 +230,7 @@ class TestCancel:
         assert {processes.value(task) for task in [processes.python(pid) for _ in range(40)]} <= workers
 
     @pytest.mark.parametrize("function", [go_on, deaf])
-    def test_who_does_not_stop_is_killed_and_who_waited_behind_runs(self, one_process, started, function):
+    def test_task_that_does_not_stop_is_killed_and_the_next_task_runs(self, one_process, started, function):
         before = one_process.value(one_process.python(pid))
         stubborn = one_process.python(function, started)
         innocents = [one_process.python(pid) for _ in range(20)]
@@ -239,7 +239,7 @@ class TestCancel:
         assert isinstance(one_process.error(stubborn), CancelledError)
         assert {one_process.value(task) for task in innocents}.isdisjoint({before})
 
-    def test_a_waiting_task_never_runs(self, anywhere, tmp_path):
+    def test_cancelled_waiting_task_never_runs(self, anywhere, tmp_path):
         running = [anywhere.python(nap, 3.0) for _ in range(2)]
         waiting = [anywhere.python(touch, str(tmp_path / f"ran-{n}")) for n in range(100)]
         anywhere.cancel(*waiting[:99])
@@ -249,15 +249,15 @@ class TestCancel:
         assert [path.name for path in tmp_path.glob("ran-*")] == ["ran-99"]
         assert [anywhere.value(task) for task in running] == [3.0, 3.0]
 
-    def test_what_has_not_left_the_driver_is_taken_back_at_once(self, no_block):
+    def test_task_that_was_not_sent_is_cancelled_at_once(self, no_block):
         task, other = no_block.python(pid), no_block.python(pid)
         no_block.cancel(task)
         assert isinstance(no_block.error(task, 0.1), CancelledError)
         assert not no_block.is_reported(other)
 
-    def test_a_task_in_the_pipe_behind_another_is_skipped(self, one_process, tmp_path):
+    def test_prefetched_task_is_skipped(self, one_process, tmp_path):
         for task in [one_process.python(pid) for _ in range(200)]:
-            one_process.value(task)  # short ones, so that the next are written to the worker in advance
+            one_process.value(task)  # short tasks, so that the next are prefetched by the worker
         first = one_process.python(nap, 0.5)
         second, third = (one_process.python(touch, str(tmp_path / name)) for name in ("second", "third"))
         time.sleep(0.2)
@@ -266,20 +266,20 @@ class TestCancel:
         assert (one_process.value(first), one_process.value(third)) == (0.5, None)
         assert [(tmp_path / name).exists() for name in ("second", "third")] == [False, True]
 
-    def test_a_task_that_is_done_or_unknown_is_passed_over(self, anywhere):
+    def test_cancel_of_a_finished_or_unknown_task_does_nothing(self, anywhere):
         task = anywhere.python(nap, 0.01)
         anywhere.value(task)
         anywhere.cancel(task, 4711)
         assert anywhere.value(anywhere.python(nap, 0.1)) == 0.1
 
-    def test_a_command_dies_with_all_that_it_started(self, anywhere, tmp_path, pids_of, is_running, until):
+    def test_command_is_killed_with_all_its_children(self, anywhere, tmp_path, pids_of, is_running, until):
         task = anywhere.bash(family(tmp_path))
         pids = pids_of(tmp_path)
         anywhere.cancel(task)
         assert isinstance(anywhere.error(task, SOON), CancelledError)
         until(lambda: not any(is_running(pid) for pid in pids), SOON)
 
-    def test_whenever_it_comes_each_is_reported_once_and_innocents_have_their_results(self, anywhere):
+    def test_cancel_at_any_moment_is_reported_once_and_other_tasks_have_their_results(self, anywhere):
         chance = random.Random(11)
         tasks = [anywhere.python(nap, chance.choice([0, 0, 0.002, 0.02])) for _ in range(300)]
         unlucky = chance.sample(tasks, 150)
@@ -291,8 +291,8 @@ class TestCancel:
             assert error is None or (isinstance(error, CancelledError) and task in unlucky)
 
 
-class TestNothingIsLeft:
-    def test_a_command_dies_with_its_worker(self, one_process, tmp_path, pids_of, is_running, until):
+class TestChildrenOfCommands:
+    def test_command_is_killed_with_its_worker(self, one_process, tmp_path, pids_of, is_running, until):
         worker = one_process.value(one_process.python(pid))
         task = one_process.bash(family(tmp_path))
         pids = pids_of(tmp_path)
@@ -300,7 +300,7 @@ class TestNothingIsLeft:
         assert isinstance(one_process.error(task), WorkerLost)
         until(lambda: not any(is_running(pid) for pid in pids), SOON)
 
-    def test_a_command_dies_with_the_run(self, one_process, tmp_path, pids_of, is_running, until):
+    def test_command_is_killed_at_the_end_of_the_run(self, one_process, tmp_path, pids_of, is_running, until):
         one_process.bash(family(tmp_path, "trap '' TERM;"))
         pids = pids_of(tmp_path)
         one_process.executor.shutdown()

@@ -1,4 +1,4 @@
-"""Processes that die or fall silent, for real."""
+"""Runs whose managers, interchange or driver are killed or fall silent."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def managers_of(dfk, count):
     return sorted({manager for _, manager in [future.result(30) for future in [pids() for _ in range(20)]]})
 
 
-def test_the_tasks_of_a_killed_manager_are_run_again_in_a_new_block(tmp_path):
+def test_tasks_of_a_killed_manager_run_again_in_a_new_block(tmp_path):
     with load(tmp_path, heartbeat_period=0.3, heartbeat_threshold=1) as dfk:
         (manager,) = managers_of(dfk, 1)
         futures = [nap(0.5, n) for n in range(3)]
@@ -68,7 +68,7 @@ def test_the_tasks_of_a_killed_manager_are_run_again_in_a_new_block(tmp_path):
         assert [future.result(30) for future in futures] == [0, 1, 2]
 
 
-def test_a_killed_manager_takes_its_workers_with_it(tmp_path):
+def test_workers_end_with_their_killed_manager(tmp_path):
     with load(tmp_path, heartbeat_period=0.3, heartbeat_threshold=1):
         worker, manager = pids().result(30)
         os.kill(manager, signal.SIGKILL)
@@ -76,7 +76,7 @@ def test_a_killed_manager_takes_its_workers_with_it(tmp_path):
         assert pids().result(30)[1] != manager
 
 
-def test_what_a_silent_manager_held_is_run_elsewhere_and_its_late_results_are_dropped(tmp_path):
+def test_tasks_of_a_silent_manager_run_elsewhere_and_its_late_results_are_dropped(tmp_path):
     with load(tmp_path, blocks=2, heartbeat_period=0.3, heartbeat_threshold=1) as dfk:
         silent, _ = managers_of(dfk, 2)
         futures = [nap(0.3, n) for n in range(6)]
@@ -112,7 +112,7 @@ def marks(folder, number, seconds):
 
 
 @pytest.mark.parametrize("door", [{}, {"address": "127.0.0.1"}, {"address": "127.0.0.1", "encrypted": True}])
-def test_a_killed_interchange_is_started_anew_and_no_task_is_lost_or_run_twice(tmp_path, door):
+def test_killed_interchange_is_restarted_and_no_task_is_lost_or_run_twice(tmp_path, door):
     ran = tmp_path / "ran"
     ran.mkdir()
     with load(tmp_path, blocks=2, **door) as dfk:
@@ -123,10 +123,10 @@ def test_a_killed_interchange_is_started_anew_and_no_task_is_lost_or_run_twice(t
             kill_interchange()
         assert [future.result(60) for future in futures] == list(range(200))
         assert {int(mark.name): mark.read_text() for mark in ran.iterdir()} == dict.fromkeys(range(200), "x")
-        assert set(managers_of(dfk, 2)) == before, "managers are those of before"
+        assert set(managers_of(dfk, 2)) == before, "a manager was replaced"
 
 
-def test_what_is_cancelled_as_the_interchange_dies_stays_cancelled(tmp_path):
+def test_tasks_cancelled_when_the_interchange_dies_stay_cancelled(tmp_path):
     with load(tmp_path) as dfk:
         managers_of(dfk, 1)
         running, waiting = nap(30, 1), nap(30, 2)
@@ -137,7 +137,7 @@ def test_what_is_cancelled_as_the_interchange_dies_stays_cancelled(tmp_path):
         assert nap(0, 4).result(20) == 4
 
 
-def test_a_block_that_drains_as_the_interchange_dies_gives_its_tasks_back(tmp_path):
+def test_block_that_drains_when_the_interchange_dies_returns_its_tasks(tmp_path):
     with load(tmp_path) as dfk:
         (manager,) = managers_of(dfk, 1)
         futures = [nap(1, n) for n in range(3)]
@@ -149,7 +149,7 @@ def test_a_block_that_drains_as_the_interchange_dies_gives_its_tasks_back(tmp_pa
         wait_until(lambda: not is_running(manager))
 
 
-def test_an_interchange_that_dies_time_and_again_fails_what_waits_and_managers_end_after_the_grace(tmp_path):
+def test_interchange_that_dies_repeatedly_fails_waiting_tasks_and_managers_end_after_the_grace(tmp_path):
     with load(tmp_path, heartbeat_period=0.3, heartbeat_threshold=1):
         worker, manager = pids().result(30)
         future = nap(60, 1)
@@ -172,7 +172,7 @@ def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def test_what_a_task_started_ends_with_the_run(tmp_path):
+def test_child_processes_of_a_task_end_with_the_run(tmp_path):
     @python_app
     def starts_a_child():
         import subprocess
@@ -185,8 +185,8 @@ def test_what_a_task_started_ends_with_the_run(tmp_path):
     wait_until(lambda: not is_running(child))
 
 
-def test_a_dead_manager_is_known_by_its_block_and_not_by_its_silence(tmp_path):
-    with load(tmp_path) as dfk:  # heartbeats as they come: 30 s and 120 s
+def test_dead_manager_is_detected_by_its_provider_before_the_heartbeat_threshold(tmp_path):
+    with load(tmp_path) as dfk:  # default heartbeats: 30 s and 120 s
         (manager,) = managers_of(dfk, 1)
         futures = [nap(0.1, n) for n in range(5)]
         begin = time.monotonic()
@@ -195,7 +195,7 @@ def test_a_dead_manager_is_known_by_its_block_and_not_by_its_silence(tmp_path):
         assert time.monotonic() - begin < 15
 
 
-def test_a_task_that_forks_and_returns_twice_harms_nobody(tmp_path):
+def test_task_that_forks_and_returns_twice_affects_no_other_task(tmp_path):
     @python_app
     def forks():
         import os
@@ -207,7 +207,7 @@ def test_a_task_that_forks_and_returns_twice_harms_nobody(tmp_path):
         assert [nap(0, n).result(30) for n in range(20)] == list(range(20))
 
 
-def test_a_task_that_closes_everything_does_not_keep_its_manager_busy(tmp_path):
+def test_task_that_closes_all_descriptors_does_not_keep_its_manager_busy(tmp_path):
     @python_app
     def closes():
         import os
@@ -231,7 +231,7 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_run_that_ends_while_it_starts_leaves_nothing(tmp_path, monkeypatch):
+def test_run_that_ends_during_its_start_leaves_no_process(tmp_path, monkeypatch):
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -244,7 +244,7 @@ def test_a_run_that_ends_while_it_starts_leaves_nothing(tmp_path, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_an_exception_that_is_no_exception_is_the_tasks_own(tmp_path):
+def test_base_exception_of_a_task_is_raised_by_its_future(tmp_path):
     @python_app
     def odd():
         class Odd(BaseException):
@@ -257,7 +257,7 @@ def test_an_exception_that_is_no_exception_is_the_tasks_own(tmp_path):
         assert nap(0, 1).result(30) == 1
 
 
-def test_the_driver_is_killed_and_its_folder_of_sockets_goes(tmp_path):
+def test_folder_of_sockets_is_removed_after_the_driver_is_killed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import cnflow, time\n"

@@ -1,4 +1,4 @@
-"""What travels runs on each real Python from 3.9, the driver on each from 3.10."""
+"""Manager and worker run on each Python from 3.9, the driver on each from 3.10."""
 
 import json
 import math
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.pythons
 REPOSITORY = Path(__file__).parents[2]
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-# These are installed everywhere, so they travel by name and any Python can run them.
+# Functions of modules that are installed everywhere are pickled by name, and any Python can run them.
 factorial = python_app(math.factorial)
 crash = python_app(operator.truediv)
 
@@ -51,7 +51,7 @@ def test_manager_and_worker_run_on(minor, pythons, tmp_path):
             assert isinstance(error, PythonMismatchError)
             assert f"pickled on Python {OWN}" in str(error)
             assert f"run Python {minor}" in str(error)
-        assert [futures[1].result(60), futures[3].result(60)] == [120, 720], "other tasks go on"
+        assert [futures[1].result(60), futures[3].result(60)] == [120, 720], "other tasks are not affected"
 
 
 DRIVER = """

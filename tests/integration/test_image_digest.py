@@ -1,4 +1,4 @@
-"""An executor tells what its image stands for, whatever becomes of it."""
+"""Digest of an executor's image, as the provider reports it."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from cnflow.providers.local.provider import LocalBackend
 
 
 class Images(LocalBackend):
-    """Knows one image, which needs no container."""
+    """Backend of a provider with one image, which needs no container."""
 
     def prepare(self, image):
         if image != "app:1":
@@ -35,27 +35,27 @@ def executor(tmp_path):
         live.shutdown()
 
 
-def test_the_digest_is_the_providers(executor):
+def test_digest_is_that_of_the_provider(executor):
     live = executor("app:1")
     assert not live.digest.done()
     live.start(lambda outcomes: None)
     assert live.digest.result(20) == "sha256:1"
 
 
-def test_on_the_bare_node_there_is_none(executor):
+def test_executor_without_image_has_no_digest(executor):
     live = executor("", LocalBackend)
     live.start(lambda outcomes: None)
     assert live.digest.result(20) == ""
     assert ThreadPoolBackend(ThreadPoolExecutor()).digest.result(0) == ""
 
 
-def test_an_image_that_cannot_be_had_has_none(executor):
+def test_unavailable_image_has_no_digest(executor):
     live = executor("app:2")
     live.start(lambda outcomes: None)
     assert live.digest.result(20) == ""
 
 
-def test_a_provider_that_fails_in_another_way_has_none(executor, caplog):
+def test_failing_provider_gives_no_digest(executor, caplog):
     def broken(settings):
         raise RuntimeError("no engine")
 
@@ -64,11 +64,11 @@ def test_a_provider_that_fails_in_another_way_has_none(executor, caplog):
     assert live.digest.result(20) == ""
 
 
-def test_an_executor_that_ends_before_it_is_known_has_none(executor):
+def test_executor_that_ends_first_has_no_digest(executor):
     live = executor("app:1")
     live.shutdown()
     assert live.digest.result(0) == ""
 
 
-def test_nobody_can_cancel_it(executor):
+def test_future_of_the_digest_cannot_be_cancelled(executor):
     assert not executor("app:1").digest.cancel()
