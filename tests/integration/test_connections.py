@@ -140,8 +140,8 @@ def test_rejected_peer_is_logged_and_no_key_is_on_disk_or_in_a_command_line(tmp_
         assert dfk.run_dir.stat().st_mode & 0o777 == 0o700
         assert len(secrets) == 2
         for place in [*(file for file in tmp_path.rglob("*") if file.is_file()), *own_processes()]:
-            said = place.read_bytes()
-            assert not [secret for secret in secrets if secret.encode() in said], place
+            content = place.read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in content], place
     assert "connections rejected: " in log.read_text()
 
 

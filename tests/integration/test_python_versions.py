@@ -37,7 +37,7 @@ def shell():
 
 
 @pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
-def test_manager_and_worker_run_on(minor, pythons, tmp_path):
+def test_manager_and_worker_run_on_python(minor, pythons, tmp_path):
     provider = LocalProvider(python=pythons[minor])
     config = Config(executors=[HighThroughputExecutor(provider=provider, max_workers=2)], run_dir=str(tmp_path))
     with cnflow.load(config):
@@ -80,7 +80,7 @@ if __name__ == "__main__":
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
-def test_a_driver_runs_on(minor, pythons, tmp_path):
+def test_driver_runs_on_python(minor, pythons, tmp_path):
     python = _venv(pythons[minor], tmp_path / "venv")
     script = tmp_path / "script.py"
     script.write_text(DRIVER)

@@ -100,12 +100,12 @@ class TestStreams:
     @pytest.mark.parametrize(
         ("stream", "message"),
         [
-            (["out", "w"], "give a path"),
-            (("out",), "give a path"),
-            (("out", None), "give a path"),
-            ((42, "w"), "give a path"),
-            (("out", "w", "42"), "give a path"),
-            ("", "give a path"),
+            (["out", "w"], "pass a path"),
+            (("out",), "pass a path"),
+            (("out", None), "pass a path"),
+            ((42, "w"), "pass a path"),
+            (("out", "w", "42"), "pass a path"),
+            ("", "pass a path"),
             (("out", "bad mode"), "invalid mode"),
             (("out", "r"), "stderr="),
             ("/proc/nowhere/out", "stderr='/proc/nowhere/out'"),
