@@ -80,7 +80,7 @@ def address_by_route() -> str:
         OSError: there is no such route.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): belongs to nobody
+        probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): not routed
         return str(probe.getsockname()[0])
 
 

@@ -83,8 +83,8 @@ def requirements_by_extra(lines: Iterable[str]) -> Mapping[str, list[Requirement
 
 def installed_by_extra() -> Mapping[str, list[Installed]]:
     """Requirements of the running cnflow with their installed versions, by extra."""
-    wanted = requirements_by_extra(metadata.requires("cnflow") or [])
-    return {extra: [Installed(one, _version(one.name)) for one in those] for extra, those in wanted.items()}
+    required = requirements_by_extra(metadata.requires("cnflow") or [])
+    return {extra: [Installed(one, _version(one.name)) for one in those] for extra, those in required.items()}
 
 
 def _version(name: str) -> str:

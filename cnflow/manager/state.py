@@ -4,7 +4,7 @@ Rule 1: each decision is taken here; `loop` and `workers/process` only move byte
 Rule 2: nothing here waits, reads a clock, logs or touches a socket.
 
 Each event (`on_...`) changes the state; some return actions. After each round of events `dispatch` hands out tasks, and
-`take_results` returns what is to be sent to the interchange.
+`take_results` returns the results for the interchange.
 
 Life of a worker, and the place of a task in it::
 
@@ -201,18 +201,18 @@ class Manager:
 
     def on_cancel(self, ids: Collection[int], now: Seconds) -> list[Action]:
         """Stop the tasks *ids*. An id that is not here belongs to a task that ended, whose result was sent."""
-        wanted = set(ids)
-        dropped = [task.id for task, _ in self._queue if task.id in wanted]
+        ids = set(ids)
+        dropped = [task.id for task, _ in self._queue if task.id in ids]
         if dropped:
-            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
-        restarting = [rank for rank, (task, _) in self._reserved.items() if task.id in wanted]
+            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in ids)
+        restarting = [rank for rank, (task, _) in self._reserved.items() if task.id in ids]
         dropped += [self._reserved.pop(rank)[0].id for rank in restarting]
         self._results += [own_results.cancel_result(number) for number in dropped]
         actions: list[Action] = []
         for rank, worker in self._workers.items():
             first = worker.tasks_sent - len(worker.tasks)
             for number, (task, _) in enumerate(worker.tasks, first):
-                if task.id in wanted and task.id not in worker.cancelled:
+                if task.id in ids and task.id not in worker.cancelled:
                     worker.cancelled.add(task.id)
                     actions.append(StopTask(rank, number))
                     if number == first:
@@ -275,11 +275,11 @@ class Manager:
             return True
         busy = {other for other, its in self._workers.items() if its.tasks or other in self._reserved}
         number = 1 if needs is None or needs.accelerators < 0 else needs.accelerators
-        wanted = self._accelerators.choose(rank, number, busy)
-        if wanted == self._accelerators.visible(rank):
+        chosen = self._accelerators.choose(rank, number, busy)
+        if chosen == self._accelerators.visible(rank):
             return True
-        if wanted is not None and not worker.tasks:
-            self._accelerators.set_visible(rank, wanted)
+        if chosen is not None and not worker.tasks:
+            self._accelerators.set_visible(rank, chosen)
             self._reserved[rank] = self._queue.popleft()
             worker.is_ready, worker.is_restarted = False, True
             actions.append(RestartWorker(rank))

@@ -71,5 +71,5 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _wrong(name: str, wanted: str, value: object) -> ConfigurationError:
-    return ConfigurationError(f"resources: {name} must be {wanted}, not {value!r}.")
+def _wrong(name: str, expected: str, value: object) -> ConfigurationError:
+    return ConfigurationError(f"resources: {name} must be {expected}, not {value!r}.")

@@ -38,7 +38,7 @@ class Control(Protocol):
         """Hold stops back from now on, so that setting up and undoing are not interrupted."""
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for *process* and return its exit code; stops are delivered only meanwhile.
+        """Wait for *process* and return its exit code; stops are delivered while this waits.
 
         Raises:
             BaseException: the stop. The caller then ends the group of *process*.

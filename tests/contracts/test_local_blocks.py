@@ -80,6 +80,12 @@ def test_modules_beside_the_users_script_are_found(start, monkeypatch, tmp_path)
     assert report["isolated"] == 0
 
 
+def test_block_inside_a_batch_job_has_the_end_of_the_job(start, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "2000000000")
+    _, _, report = start()
+    assert report["environ"]["CNFLOW_BLOCK_ENDS_AT"] == "2000000000"
+
+
 def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, request_for, until):
     (fake_root / "cnflow" / "manager" / "__main__.py").write_text("import sys; print(sys.argv[1]); sys.exit(1)")
     provider, request = LocalBackend(LocalProvider(), root=fake_root), request_for()

@@ -69,5 +69,5 @@ def test_workers_can_be_bound_to_one_core(look_at_workers):
 
 
 def test_affinity_that_the_node_lacks_cores_for_fails_the_tasks_with_the_reason(look_at_workers):
-    with pytest.raises(BlockError, match="names cores that the manager may not use: 4095"):
+    with pytest.raises(BlockError, match="lists cores that the manager may not use: 4095"):
         look_at_workers(1, max_workers=1, cpu_affinity="list:4095")

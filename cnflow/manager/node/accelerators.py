@@ -44,7 +44,7 @@ class AcceleratorPool:
             self._visible[rank] = numbers
 
     def choose(self, rank: WorkerRank, count: int, busy: Collection[WorkerRank]) -> Optional[tuple[int, ...]]:
-        """Choose the numbers that the worker of *rank* is to see for a task that needs *count* accelerators.
+        """Choose *count* accelerators for a task in the worker of *rank*.
 
         The present ones are kept if they fit. Otherwise the order is: the worker's own, those that belong to no worker
         or to a busy one that does not see them, those of idle workers.

@@ -46,7 +46,7 @@ class OomWatch:
 def _find_files(root: Path) -> tuple[Path, Optional[Path]]:
     """Return the file with the line ``oom_kill`` and the one with the limit, of this process's control group.
 
-    In a container the group's own folder is the root of the mount, whatever its path is outside.
+    In a container the folder of the group is the root of the mount, under any path outside.
     https://docs.kernel.org/admin-guide/cgroup-v2.html#memory and .../cgroup-v1/memory.html (6.12).
     """
     groups = root / "sys/fs/cgroup"

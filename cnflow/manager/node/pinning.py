@@ -37,7 +37,7 @@ def assign_cores(affinity: str, workers: int, cores: Sequence[int]) -> list[list
     each = len(cores) // workers
     if not each:
         raise PinningError(
-            f"cpu_affinity={affinity!r} gives each worker cores of its own, and there are {workers} workers on "
+            f"cpu_affinity={affinity!r} needs a core for each worker, but the node has {workers} workers on "
             f"{len(cores)} cores. Set max_workers={len(cores)} or fewer, or cores_per_worker=1 or more"
         )
     if affinity == "alternating":
@@ -50,13 +50,13 @@ def _check_list(affinity: str, listed: list[list[int]], workers: int, cores: Seq
     if len(listed) != workers:
         raise PinningError(
             f"cpu_affinity={affinity!r} lists the cores of {len(listed)} workers, and the node has {workers}. "
-            f"Set max_workers={len(listed)}, or list as many as there are workers"
+            f"Set max_workers={len(listed)}, or list the cores of {workers} workers"
         )
     unknown = sorted({core for each in listed for core in each}.difference(cores))
     if unknown:
         raise PinningError(
-            f"cpu_affinity={affinity!r} names cores that the manager may not use: {_comma_list(unknown)}. "
-            f"It has {_comma_list(cores)}"
+            f"cpu_affinity={affinity!r} lists cores that the manager may not use: {_comma_list(unknown)}. "
+            f"It may use {_comma_list(cores)}"
         )
     return listed
 

@@ -113,15 +113,15 @@ def _get_http(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[s
     try:
         with urlopen(_request(parts), timeout=timeout) as answer:  # noqa: S310 - http or https: the staging's schemes
             shutil.copyfileobj(answer, file, _CHUNK)
-            promised = answer.headers.get("Content-Length")
+            length = answer.headers.get("Content-Length")
     except HTTPError as error:
         with error:
             reason = f"the server answers {error.code} {error.reason}"
         if error.code >= _FIRST_SERVER_ERROR:
             return reason
         raise _RefusedError(reason) from None
-    if promised is not None and promised.isdigit() and int(promised) != file.tell():
-        return f"the connection ended after {file.tell()} of {promised} bytes"  # urllib does not check it
+    if length is not None and length.isdigit() and int(length) != file.tell():
+        return f"the connection ended after {file.tell()} of {length} bytes"  # urllib does not check it
     return None
 
 

@@ -206,7 +206,7 @@ def test_mistake_in_a_file_is_printed_without_traceback(run_cnflow, tmp_path):
 def test_wrong_value_of_a_perf_option_names_the_option(run_cnflow, tmp_path):
     file = tmp_path / "c.toml"
     file.write_text("retries = 1")
-    for option, value, said in (
+    for option, value, message in (
         ("--iterate", "10,x", "'10,x' is neither estimate nor exponential"),
         ("--resources", "{'cores': 1}", "cannot set resources of a task"),
         ("--resources", "cores", "'cores' is no dictionary"),
@@ -214,7 +214,7 @@ def test_wrong_value_of_a_perf_option_names_the_option(run_cnflow, tmp_path):
         code, shown, error = run_cnflow("perf", "--config", file, option, value)
         assert (code, shown) == (2, "")
         assert option in error
-        assert said in " ".join(error.split())
+        assert message in " ".join(error.split())
 
 
 def test_perf_prints_its_version(run_cnflow):

@@ -33,7 +33,7 @@ def test_a_list_for_too_few_workers_is_refused_with_advice():
 
 
 def test_a_list_with_cores_of_another_node_is_refused():
-    with pytest.raises(PinningError, match=r"may not use: 6, 7\. It has 0, 1$"):
+    with pytest.raises(PinningError, match=r"may not use: 6, 7\. It may use 0, 1$"):
         assign_cores("list:0,6-7:1", 2, [0, 1])
 
 
