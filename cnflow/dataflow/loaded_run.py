@@ -1,4 +1,4 @@
-"""The DataFlowKernel that is loaded: at most one in a process, the only process-wide state of a driver.
+"""The DataFlowKernel that is loaded: at most one in a process.
 
 ::
 

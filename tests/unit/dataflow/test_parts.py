@@ -29,8 +29,8 @@ PROBED_BY_LIBRARIES = [
 
 
 @pytest.fixture
-def made(make_dfk, executor):
-    """Makes a future of a value: ``made(value, run=True)``."""
+def make_future(make_dfk, executor):
+    """Makes a future of a value: ``make_future(value, run=True)``."""
     dfk = make_dfk()
 
     def make(value, *, run=True):
@@ -48,39 +48,39 @@ def made(make_dfk, executor):
     return make
 
 
-def test_element_or_attribute_of_a_future_is_a_future(made, executor):
-    whole = made({"a": [1, {"b": SimpleNamespace(c="deep")}]}, run=False)
+def test_element_or_attribute_of_a_future_is_a_future(make_future, executor):
+    whole = make_future({"a": [1, {"b": SimpleNamespace(c="deep")}]}, run=False)
     part = whole["a"][1]["b"].c
     assert not part.done()
     executor.run()
     assert part.result(0) == "deep"
 
 
-def test_part_may_be_taken_after_the_whole_is_done(made):
-    assert made(["X", "Y"])[1].result(0) == "Y"
-    assert made(("X", "Y"))[-1].result(0) == "Y"
-    assert made(["X", "Y", "Z"])[1:].result(0) == ["Y", "Z"]
+def test_part_may_be_taken_after_the_whole_is_done(make_future):
+    assert make_future(["X", "Y"])[1].result(0) == "Y"
+    assert make_future(("X", "Y"))[-1].result(0) == "Y"
+    assert make_future(["X", "Y", "Z"])[1:].result(0) == ["Y", "Z"]
 
 
-def test_part_is_no_task(made):
-    whole = made({"a": 1}, run=False)
+def test_part_is_no_task(make_future):
+    whole = make_future({"a": 1}, run=False)
     assert whole["a"].tid == whole.tid
-    assert made.dfk.task_count == 1
+    assert make_future.dfk.task_count == 1
 
 
-def test_task_depends_on_a_part(made, executor):
-    whole = made({"a": 1, "b": 2}, run=False)
-    total = made.dfk.submit(AppFunction(lambda a, rest: a + rest[0]), (whole["a"], [whole["b"]]), {})
+def test_task_depends_on_a_part(make_future, executor):
+    whole = make_future({"a": 1, "b": 2}, run=False)
+    total = make_future.dfk.submit(AppFunction(lambda a, rest: a + rest[0]), (whole["a"], [whole["b"]]), {})
     assert total.task_status() == "waiting"
     executor.run()
     executor.run()
     assert total.result(0) == 3
 
 
-def test_join_app_may_return_parts(made, executor):
-    whole = made({"a": 1}, run=False)
-    joined = made.dfk.submit(AppFunction(lambda: [whole["a"]], AppKind.JOIN), (), {})
-    failed = made.dfk.submit(AppFunction(lambda: [whole["b"]], AppKind.JOIN), (), {})
+def test_join_app_may_return_parts(make_future, executor):
+    whole = make_future({"a": 1}, run=False)
+    joined = make_future.dfk.submit(AppFunction(lambda: [whole["a"]], AppKind.JOIN), (), {})
+    failed = make_future.dfk.submit(AppFunction(lambda: [whole["b"]], AppKind.JOIN), (), {})
     executor.run()
     assert joined.result(0) == [1]
     assert isinstance(failed.exception(0), JoinError)
@@ -98,25 +98,25 @@ def test_join_app_may_return_parts(made, executor):
     ],
     ids=["key", "index", "attribute", "none", "nested"],
 )
-def test_missing_part_fails_with_the_lookups_error_and_names_the_task(made, value, ask, error, message):
-    raised = ask(made(value)).exception(0)
+def test_missing_part_fails_with_the_lookups_error_and_names_the_task(make_future, value, ask, error, message):
+    raised = ask(make_future(value)).exception(0)
     assert type(raised) is error
     assert message in raised.args[0]
 
 
-def test_error_of_a_users_type_is_passed_on_unchanged(made):
+def test_error_of_a_users_type_is_passed_on_unchanged(make_future):
     class Shy:
         def __getitem__(self, key):
             raise PermissionError(key)
 
-    raised = made(Shy())["a"].exception(0)
+    raised = make_future(Shy())["a"].exception(0)
     assert (type(raised), raised.args) == (PermissionError, ("a",))
 
 
-def test_part_of_a_failed_task_fails_with_dependency_error(made, executor):
-    whole = made(ValueError("no rows"), run=False)
+def test_part_of_a_failed_task_fails_with_dependency_error(make_future, executor):
+    whole = make_future(ValueError("no rows"), run=False)
     part = whole["a"]
-    user = made.dfk.submit(AppFunction(str), (part,), {})
+    user = make_future.dfk.submit(AppFunction(str), (part,), {})
     executor.run()
     assert isinstance(part.exception(0), DependencyError)
     assert isinstance(part.exception(0).root_cause, ValueError)
@@ -124,8 +124,8 @@ def test_part_of_a_failed_task_fails_with_dependency_error(made, executor):
     assert (part.task_status(), user.task_status()) == ("dependency_failed", "dependency_failed")
 
 
-def test_cancel_of_a_part_cancels_the_task_and_its_other_parts(made):
-    whole = made({"a": 1, "b": 2}, run=False)
+def test_cancel_of_a_part_cancels_the_task_and_its_other_parts(make_future):
+    whole = make_future({"a": 1, "b": 2}, run=False)
     part, other = whole["a"], whole["b"]
     assert part.cancel()
     assert whole.cancelled()
@@ -134,9 +134,9 @@ def test_cancel_of_a_part_cancels_the_task_and_its_other_parts(made):
     assert not part.cancel()
 
 
-def test_part_returns_the_state_of_its_task(made, executor):
-    whole = made({"a": 1}, run=False)
-    waiting = made.dfk.submit(AppFunction(dict), (whole,), {})
+def test_part_returns_the_state_of_its_task(make_future, executor):
+    whole = make_future({"a": 1}, run=False)
+    waiting = make_future.dfk.submit(AppFunction(dict), (whole,), {})
     part, late, missing = whole["a"], waiting["a"], whole["b"]
     assert (part.task_status(), late.task_status()) == ("launched", "waiting")
     assert repr(late) == "<AppFuture of Task 1 (dict)['a'], waiting>"
@@ -158,24 +158,24 @@ def test_part_returns_the_state_of_its_task(made, executor):
         ("taskstatus", "task_status"),
     ],
 )
-def test_misspelt_attribute_of_the_future_is_refused_at_once(made, misspelt, meant):
-    future = made({}, run=False)
+def test_misspelt_attribute_of_the_future_is_refused_at_once(make_future, misspelt, meant):
+    future = make_future({}, run=False)
     with pytest.raises(AttributeError, match=rf"no attribute '{misspelt}'. Did you mean '{meant}'\? To use"):
         getattr(future, misspelt)
 
 
 @pytest.mark.parametrize("name", ["T", "shape", "columns", "real", "std", "mean", "score", "weights", "data", "size"])
-def test_common_attributes_of_results_are_not_taken_for_misspelt_ones(made, name):
-    assert getattr(made(SimpleNamespace(**{name: 5})), name).result(0) == 5
+def test_common_attributes_of_results_are_not_taken_for_misspelt_ones(make_future, name):
+    assert getattr(make_future(SimpleNamespace(**{name: 5})), name).result(0) == 5
 
 
 @pytest.mark.parametrize("name", PROBED_BY_LIBRARIES)
-def test_attribute_that_libraries_probe_for_is_missing(made, name):
-    assert not hasattr(made({}, run=False), name)
+def test_attribute_that_libraries_probe_for_is_missing(make_future, name):
+    assert not hasattr(make_future({}, run=False), name)
 
 
-def test_future_is_not_iterable(made):
-    future = made([1], run=False)
+def test_future_is_not_iterable(make_future):
+    future = make_future([1], run=False)
     assert not isinstance(future, Iterable)
     with pytest.raises(TypeError, match="not iterable"):
         list(future)
@@ -183,34 +183,34 @@ def test_future_is_not_iterable(made):
         1 in future  # noqa: B015 - asking is the test
 
 
-def test_part_is_not_callable(made):
+def test_part_is_not_callable(make_future):
     with pytest.raises(TypeError, match="not callable"):
-        made([1], run=False).count(1)
+        make_future([1], run=False).count(1)
 
 
-def test_copy_of_a_future_is_the_future(made):
-    future = made([1], run=False)
+def test_copy_of_a_future_is_the_future(make_future):
+    future = make_future([1], run=False)
     part = future[0]
     assert copy.copy(future) is future
     assert copy.deepcopy({"k": [future, part]}) == {"k": [future, part]}
 
 
-def test_pickling_a_future_raises_serialization_error_with_advice(made):
-    future = made([1])
+def test_pickling_a_future_raises_serialization_error_with_advice(make_future):
+    future = make_future([1])
     for each, title in ((future, "Task 0 (answer)"), (future[0], "Task 0 (answer)[0]")):
         with pytest.raises(SerializationError) as caught:
             pickle.dumps([each])
         assert f"The future of {title} cannot be pickled. Pass it to an app" in str(caught.value)
 
 
-def test_attributes_of_a_future_without_init_are_missing(made):
-    half = type(made(1)).__new__(type(made(1)))
+def test_attributes_of_a_future_without_init_are_missing(make_future):
+    half = type(make_future(1)).__new__(type(make_future(1)))
     assert not hasattr(half, "tid")
     assert not hasattr(half, "_owner")
 
 
-def test_parts_work_with_wait_as_completed_and_asyncio(made, executor):
-    whole = made({"a": 1, "b": 2}, run=False)
+def test_parts_work_with_wait_as_completed_and_asyncio(make_future, executor):
+    whole = make_future({"a": 1, "b": 2}, run=False)
     parts = [whole["a"], whole["b"]]
 
     async def both():
@@ -222,9 +222,9 @@ def test_parts_work_with_wait_as_completed_and_asyncio(made, executor):
     assert {part.result() for part in concurrent.futures.as_completed(parts, 0)} == {1, 2}
 
 
-def test_part_taken_while_the_result_arrives_is_settled(made, executor):
+def test_part_taken_while_the_result_arrives_is_settled(make_future, executor):
     for _ in range(50):
-        whole = made([1], run=False)
+        whole = make_future([1], run=False)
         thread = threading.Thread(target=executor.run)
         thread.start()
         part = whole[0]
@@ -232,11 +232,11 @@ def test_part_taken_while_the_result_arrives_is_settled(made, executor):
         thread.join()
 
 
-def test_graph_forgets_parts_that_are_done(made, executor):
-    whole = made({"a": 1}, run=False)
-    futures = [made.dfk.submit(AppFunction(str), (whole["a"],), {}) for _ in range(3)]
+def test_graph_forgets_parts_that_are_done(make_future, executor):
+    whole = make_future({"a": 1}, run=False)
+    futures = [make_future.dfk.submit(AppFunction(str), (whole["a"],), {}) for _ in range(3)]
     executor.run()
     executor.run()
     assert [future.result(0) for future in futures] == ["1"] * 3
-    assert not made.dfk._graph._external._futures
-    assert not made.dfk._graph._external._ids
+    assert not make_future.dfk._graph._external._futures
+    assert not make_future.dfk._graph._external._ids
