@@ -1,7 +1,7 @@
 """Types of a call of an app, for type checkers and editors; nothing imports this module at run time.
 
 A call takes for each parameter a value or a future of one, and a `typing.ParamSpec` cannot say that: it is passed on
-whole. So a call is checked against these overloads, in this order; docs/decisions/0015-types-of-calls.md says why.
+whole. So a call is checked against these overloads, in this order (reasons: docs/decisions/0015-types-of-calls.md).
 
     app(1, y=2)                 as the function itself: names, defaults, counts
         | does not fit
