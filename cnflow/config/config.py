@@ -143,7 +143,7 @@ class Config(Settings):
         return address
 
     @model_validator(mode="after")
-    def _usage_is_told_to_somebody(self) -> Config:
+    def _check_usage_address(self) -> Config:
         if self.usage_tracking and self.usage_address is None:
             raise ValueError(
                 f"usage_tracking={self.usage_tracking} needs an address to send to: set usage_address='host:port'. "

@@ -37,8 +37,8 @@ class Config(ParslSettings, config.Config):
     memoizer: Memoizer | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
-    def _usage_is_told_to_somebody(self) -> Config:
-        """Accept usage tracking without an address, which Parsl's own is: nothing is sent then."""
+    def _check_usage_address(self) -> Config:
+        """Accept usage tracking without an address: Parsl has a default one, cnflow then sends nothing."""
         return self
 
     @classmethod

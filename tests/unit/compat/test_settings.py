@@ -132,3 +132,7 @@ def test_app_decorator_of_parsl_0_9_takes_a_type():
     assert repr(App("python")(len)) == "<python_app len>"
     with pytest.raises(InvalidAppTypeError, match="perl"):
         App("perl")
+
+
+def test_usage_tracking_needs_no_address():
+    assert parsl().Config(usage_tracking=3).usage_tracking == 3
