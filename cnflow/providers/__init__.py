@@ -1,5 +1,9 @@
-"""Where blocks come from. The names here are settings; their live halves are imported on use."""
+"""Sources of blocks. The classes are settings; their live halves are imported on use.
+
+`manager_command` is for the provider of another package: it returns the command that starts a manager on a node.
+"""
 
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
+from cnflow.providers._shared.manager_command import manager_command
 
-__all__ = ["DockerProvider", "LocalProvider", "ProviderSettings"]
+__all__ = ["DockerProvider", "LocalProvider", "ProviderSettings", "manager_command"]

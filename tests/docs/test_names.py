@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cnflow.config import registry
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "images/README.md", "helm/README.md")),
@@ -22,6 +24,8 @@ MADE = {"benchmarks/.venv-peers", "docs/_build", "examples/.venv-digits"}
 
 LOG_FIELDS = {"cnflow.done", "cnflow.mine", "cnflow.task_id", "cnflow.task_state"}
 FILES_OF_A_RUN = {"cnflow.log", "cnflow.jsonl"}
+GROUPS = {seam.group for seam in registry.ALL}
+"""Groups of entry points; some have no module of their name."""
 
 
 def mentions(pattern: re.Pattern[str], besides: set[str]) -> list[object]:
@@ -38,7 +42,7 @@ def test_path_on_a_page_exists(page, path):
     assert (ROOT / path).exists() or (page.parent / path).exists()
 
 
-@pytest.mark.parametrize(("page", "name"), mentions(NAME, LOG_FIELDS | FILES_OF_A_RUN))
+@pytest.mark.parametrize(("page", "name"), mentions(NAME, LOG_FIELDS | FILES_OF_A_RUN | GROUPS))
 def test_dotted_name_on_a_page_exists(page, name):
     module, *attributes = name.split(".")
     value = importlib.import_module(module)
