@@ -22,7 +22,7 @@ def main() -> None:
     A `CnflowError` is printed on stderr without a traceback, with exit code 2; any other exception is a bug of cnflow
     and keeps its traceback. Exceptions of a user's script are handled by `cnflow.cli.script`.
     """
-    from cnflow.cli.app import app  # noqa: PLC0415 - typer is imported only when the command runs
+    from cnflow.cli.app import app
 
     try:
         app(prog_name="cnflow")
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _print_error(message: str) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only a failure needs it
+    from rich.console import Console
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(message, style="red", markup=False)

@@ -30,7 +30,7 @@ def as_yaml(values: Mapping[str, object]) -> str:
         MissingExtraError: no YAML package is installed.
     """
     try:
-        import yaml  # noqa: PLC0415 - an extra
+        import yaml
     except ModuleNotFoundError as error:
         raise MissingExtraError("Output as YAML", "yaml") from error
     text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)

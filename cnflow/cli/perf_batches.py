@@ -119,7 +119,7 @@ def measure(config: Config, mode: Mode, target: float, load: Load, print_line: C
     Raises:
         CnflowError: *config* does not work, or a task was lost.
     """
-    import cnflow  # noqa: PLC0415 - start-up stays fast
+    import cnflow
 
     print_line(
         f"cnflow {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs"

@@ -64,7 +64,7 @@ class Watch:
 
     def watch_runs(self) -> None:
         """Show each run from now on, until the interpreter exits."""
-        from cnflow import dataflow  # noqa: PLC0415 - the displays work without a kernel
+        from cnflow import dataflow
 
         atexit.register(self.stop)
         dataflow.on_load(self.on_load)

@@ -37,7 +37,8 @@ def _settings_bytes(name: str, *, unlink: bool) -> bytes:
 
 def main() -> int:
     """Run a manager and return its exit code: 0 when it was ordered to end."""
-    from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.clock import SystemClock  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - the same
     from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - the same
     from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
 
@@ -48,7 +49,7 @@ def main() -> int:
         factory.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start
 
-        return Loop(settings, factory).run()
+        return Loop(settings, factory, SystemClock()).run()
     except ManagerStartError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the cause and the remedy
         return 3

@@ -21,7 +21,6 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-from cnflow.clock import SystemClock
 from cnflow.ids import TaskId, WorkerRank
 from cnflow.manager import actions
 from cnflow.manager.node.oom import OomWatch
@@ -41,6 +40,7 @@ from cnflow.wire.pipe import ResultKind
 from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
+    from cnflow.clock import Clock
     from cnflow.manager.workers.factory import WorkerFactory
     from cnflow.model.manager_settings import ManagerSettings
     from cnflow.units import Seconds
@@ -54,11 +54,12 @@ class Loop:
     Args:
         settings: of the manager.
         factory: starts the workers; some may be running already.
+        clock: measures heartbeats and deadlines.
     """
 
-    def __init__(self, settings: ManagerSettings, factory: WorkerFactory) -> None:
+    def __init__(self, settings: ManagerSettings, factory: WorkerFactory, clock: Clock) -> None:
         self._settings = settings
-        self._clock = SystemClock()
+        self._clock = clock
         self._factory = factory
         image = f"image {settings.image}, " if settings.image else ""
         where = f"{image}host {socket.gethostname()}, block {settings.block}"
@@ -164,7 +165,7 @@ class Loop:
             self._is_running = False
 
     def _register_again(self, session: bytes) -> None:
-        """Register again with an interchange that was restarted; it repeats its introduction until it is answered."""
+        """Register again with a restarted interchange, which repeats its request until it receives an answer."""
         if session == self._session:
             return
         self._session = session

@@ -73,7 +73,7 @@ def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the use
         Exception: any that the function raises; BashExitFailure or BashAppNoReturn for a bash app that fails.
     """
     if call.kind == BASH:
-        from cnflow.tasks.shell import run_command  # noqa: PLC0415 - most workers never run a shell
+        from cnflow.tasks.shell import run_command
 
         return run_command(call, context)
     return call.function(*call.args, **call.kwargs)
@@ -85,9 +85,9 @@ def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's v
     Raises:
         MissingOutputs: names those that do not exist.
     """
-    missing = [path for path in call.options.outputs if not os.path.exists(path)]  # noqa: PTH110 - pathlib is slow to import
+    missing = [path for path in call.options.outputs if not os.path.exists(path)]
     if missing:
-        from cnflow.errors import MissingOutputs  # noqa: PLC0415 - only failures need it
+        from cnflow.errors import MissingOutputs
 
         raise MissingOutputs(call.name, missing)
     return value
@@ -104,11 +104,11 @@ def describe_exception(error: BaseException, dump: Callable[[object], bytes]) ->
 
 def traceback_text(error: BaseException) -> str:
     """Traceback of *error* without cnflow's own frames at its top; empty for an error of cnflow."""
-    from cnflow.errors import CnflowError  # noqa: PLC0415 - only failures need it
+    from cnflow.errors import CnflowError
 
     if isinstance(error, CnflowError):
         return ""
-    import traceback  # noqa: PLC0415 - the same
+    import traceback
 
     lines = traceback.format_exception(type(error), error, without_own_frames(error.__traceback__))
     return "".join(lines).rstrip("\n")

@@ -53,7 +53,7 @@ def call_with_options(call: Call, control: Stoppable, sandbox_prefix: str) -> An
 
 @contextlib.contextmanager
 def _working_directory(folder: str) -> Iterator[None]:
-    home = os.getcwd()  # noqa: PTH109 - a string, to go back to
+    home = os.getcwd()
     os.chdir(folder)
     try:
         yield
@@ -96,6 +96,6 @@ def _flush(number: int) -> None:
         if stream is not None:
             stream.flush()
     with contextlib.suppress(ImportError, OSError, AttributeError):  # an image's Python may lack ctypes
-        import ctypes  # noqa: PLC0415 - only for those who ask
+        import ctypes
 
         ctypes.CDLL(None).fflush(None)

@@ -41,7 +41,7 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> 
     """
     links = _plan_links(inputs)
     moves = _plan_moves(outputs, links)
-    where, name = os.path.split(prefix or os.path.join(tempfile.gettempdir(), "cnflow-sandbox"))  # noqa: PTH118
+    where, name = os.path.split(prefix or os.path.join(tempfile.gettempdir(), "cnflow-sandbox"))
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=where))
     try:
         for name, target in links.items():
@@ -58,14 +58,14 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> 
 
 def remove_leftovers(prefix: str) -> None:
     """Remove the sandboxes that a killed process left under *prefix*."""
-    for folder in glob.glob(f"{glob.escape(prefix)}-*"):  # noqa: PTH207 - Path.glob takes no absolute pattern
+    for folder in glob.glob(f"{glob.escape(prefix)}-*"):  # Path.glob accepts no absolute pattern
         _remove(Path(folder))
 
 
 def _plan_links(inputs: Sequence[str]) -> dict[str, Path]:
     links: dict[str, Path] = {}
     for path in inputs:
-        target = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", which has no last part
+        target = Path(os.path.abspath(path))  # Path.absolute keeps "..", which has no last part
         other = links.setdefault(target.name, target)
         if other != target:
             raise ConfigurationError(
@@ -74,8 +74,8 @@ def _plan_links(inputs: Sequence[str]) -> dict[str, Path]:
             )
     for path in inputs:
         inside = os.path.normpath(path)
-        if not os.path.isabs(inside) and Path(inside).parts[0] not in {os.pardir, *links}:  # noqa: PTH117 - a string
-            links[inside] = Path(os.path.abspath(path))  # noqa: PTH100 - as above
+        if not os.path.isabs(inside) and Path(inside).parts[0] not in {os.pardir, *links}:
+            links[inside] = Path(os.path.abspath(path))
     return links
 
 
@@ -84,7 +84,7 @@ def _plan_moves(outputs: Sequence[str], links: dict[str, Path]) -> dict[str, Pat
     moves: dict[str, Path] = {}
     for path in outputs:
         inside = os.path.normpath(path)
-        if os.path.isabs(inside):  # noqa: PTH117 - a string, as it was given
+        if os.path.isabs(inside):
             continue  # the task writes it to its final path
         if Path(inside).parts[:1] in {(os.pardir,), ()}:
             raise ConfigurationError(

@@ -74,8 +74,8 @@ def find_program(command: str, environment: Mapping[str, str], folder: Optional[
         return None
     if "BASH_ENV" in environment or any(name.startswith("BASH_FUNC_") for name in environment):
         return None  # a shell would read that file, or call a function of the first word's name
-    folder = folder or os.getcwd()  # noqa: PTH109 - pathlib is slow to import
-    name = os.path.join(folder, words[0]) if "/" in words[0] else words[0]  # noqa: PTH118 - the same
+    folder = folder or os.getcwd()
+    name = os.path.join(folder, words[0]) if "/" in words[0] else words[0]
     path = shutil.which(name, path=environment.get("PATH"))
     return Program(path, words, {**environment, "PWD": folder}) if path else None
 
@@ -96,7 +96,7 @@ def run_command(call: Call, context: CallContext) -> int:
 
     Raises:
         BashAppNoReturn: the function returned no string.
-        BashExitFailure: the command exited with another code than 0.
+        BashExitFailure: the command exited with a code other than 0.
         BadStdStreamFile: a file for the output cannot be opened.
     """
     _pending.call = (call, context)

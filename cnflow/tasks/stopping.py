@@ -80,7 +80,7 @@ def _is_group_alive(process: subprocess.Popen[bytes]) -> bool:
     if not signal_group(process.pid, 0):
         return False
     try:
-        entries = os.listdir("/proc")  # noqa: PTH208 - pathlib is slow to import
+        entries = os.listdir("/proc")
     except OSError:
         return True
     return any(_is_running_in(entry, process.pid) for entry in entries if entry.isdigit())
@@ -88,7 +88,7 @@ def _is_group_alive(process: subprocess.Popen[bytes]) -> bool:
 
 def _is_running_in(pid: str, group: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as above
+        with open(f"/proc/{pid}/stat", "rb") as file:
             # State and group come after the command's name: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
             state, _, found = file.read().rpartition(b")")[2].split()[:3]
     except OSError:

@@ -68,7 +68,7 @@ class Guard:
         self._reason = None
         self._number += 1
         if walltime:
-            from cnflow.errors import AppTimeout  # noqa: PLC0415 - most workers never need it
+            from cnflow.errors import AppTimeout
 
             self._overrun = AppTimeout(name, walltime)
             signal.signal(signal.SIGALRM, self._on_alarm)  # an earlier task may have installed its own

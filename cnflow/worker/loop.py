@@ -110,16 +110,16 @@ class _Runner:
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
         kind, seconds = ResultKind.VALUE, 0.0
-        begin = time.perf_counter()
+        started = time.perf_counter()
         try:
             try:
                 self._guard.start(function.name, record.seconds)
                 value = self._call(function, serialization.load(body, buffers))
             finally:
                 self._guard.end()
-            seconds = time.perf_counter() - begin
+            seconds = time.perf_counter() - started
         except BaseException as error:
-            seconds = time.perf_counter() - begin
+            seconds = time.perf_counter() - started
             # The stop itself is reported, not an exception that its cleanup raised.
             reason = self._guard.take_stop() or error
             if isinstance(reason, SystemExit):
@@ -138,7 +138,7 @@ class _Runner:
         args, kwargs, options = loaded
         call = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
         if function.kind == PYTHON:
-            from cnflow.tasks.environment import call_with_options  # noqa: PLC0415 - most workers need none
+            from cnflow.tasks.environment import call_with_options
 
             return check_outputs(call, call_with_options(call, self._guard, self._context.sandbox))
         return check_outputs(call, run_call(call, self._context))
@@ -165,8 +165,8 @@ def _write(manager: socket.socket, chunks: list[Part]) -> None:
 def _remove_leftovers(sandbox: str) -> None:
     """Remove the sandboxes that a killed predecessor left; most workers have none."""
     folder, name = os.path.split(sandbox)
-    if any(entry.startswith(f"{name}-") for entry in os.listdir(folder)):  # noqa: PTH208 - pathlib is slow to import
-        from cnflow.tasks.sandbox import remove_leftovers  # noqa: PLC0415 - the same
+    if any(entry.startswith(f"{name}-") for entry in os.listdir(folder)):
+        from cnflow.tasks.sandbox import remove_leftovers
 
         remove_leftovers(sandbox)
 
@@ -176,7 +176,7 @@ def _die_with_parent() -> None:
     if not sys.platform.startswith("linux"):
         return
     try:
-        import ctypes  # noqa: PLC0415 - only here, and an image's Python may lack it
+        import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     except (ImportError, OSError, AttributeError) as error:

@@ -14,8 +14,8 @@ def blocks(
     as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
 ) -> None:
     """List the blocks of a running run, with the last message about each."""
-    from cnflow.cli.control_client import ask_run, blocks_table  # noqa: PLC0415 - start-up stays fast
-    from cnflow.cli.output import as_json as format_json  # noqa: PLC0415 - the same
+    from cnflow.cli.control_client import ask_run, blocks_table
+    from cnflow.cli.output import as_json as format_json
 
     reply = ask_run(run, {"ask": "blocks"})
     typer.echo(format_json(reply) if as_json else blocks_table(reply["blocks"]))

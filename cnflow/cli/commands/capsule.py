@@ -26,7 +26,7 @@ def unpack(
     ],
 ) -> None:
     """Write the capsule for IMAGE to DIR, to build it into an image."""
-    from cnflow.cli.engine import unpack_capsule  # noqa: PLC0415 - start-up stays fast
+    from cnflow.cli.engine import unpack_capsule
 
     try:
         unpack_capsule(image, directory)

@@ -41,13 +41,13 @@ def show(
     ] = False,
 ) -> None:
     """Print a configuration with every option filled in."""
-    from cnflow.config import Config, dump  # noqa: PLC0415 - start-up stays fast
-    from cnflow.config.files import load_config  # noqa: PLC0415 - the same
+    from cnflow.config import Config, dump
+    from cnflow.config.files import load_config
 
     loaded = load_config(file) if file else Config()
     if requests:
-        from cnflow.cli import output as shown  # noqa: PLC0415 - the same
-        from cnflow.cli.request_preview import preview_requests  # noqa: PLC0415 - the same
+        from cnflow.cli import output as shown
+        from cnflow.cli.request_preview import preview_requests
 
         ways = {Format.JSON: shown.as_json, Format.TOML: dump.table_as_toml, Format.YAML: shown.as_yaml}
         typer.echo(ways[output](preview_requests(loaded)))

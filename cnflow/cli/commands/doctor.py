@@ -13,7 +13,7 @@ def doctor(
 
     The exit code is 0 if local runs will work, whatever is missing beyond them.
     """
-    from cnflow.cli import checks, output  # noqa: PLC0415 - start-up stays fast
+    from cnflow.cli import checks, output
 
     findings = checks.examine()
     works = checks.local_runs_work(findings)

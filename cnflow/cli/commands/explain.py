@@ -19,7 +19,7 @@ def explain(
     run: RunFolder = Path("runinfo"),
 ) -> None:
     """Show what a task waits for: another task, a worker, a block with its provider's message, a thread."""
-    from cnflow.cli.control_client import ask_run  # noqa: PLC0415 - start-up stays fast
+    from cnflow.cli.control_client import ask_run
 
     for line in ask_run(run, {"ask": "explain", "task": task})["lines"]:
         typer.echo(line)

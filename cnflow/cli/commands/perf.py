@@ -64,14 +64,14 @@ def perf(  # noqa: PLR0913 - typer makes an option of each
 
     The first batch includes the start of the workers.
     """
-    from cnflow.config import load_config  # noqa: PLC0415 - start-up stays fast
+    from cnflow.config import load_config
 
     del version
     mode = _parse_option("--iterate", parse_mode, iterate)
     _parse_option("--resources", refuse_resources, resources)
     loaded = load_config(config)
     if sys.stderr.isatty() and not quiet:
-        from cnflow.cli.watch import Watch  # noqa: PLC0415 - the same
+        from cnflow.cli.watch import Watch
 
         Watch().watch_runs()
     measure(loaded, mode, time, Load(argsize, resultsize, image), typer.echo)

@@ -24,11 +24,11 @@ def run(
 
     Options of cnflow come before SCRIPT; arguments after it belong to the script. The exit code is the script's.
     """
-    from cnflow.cli.script import run_as_main  # noqa: PLC0415 - start-up stays fast
-    from cnflow.cli.watch import Watch  # noqa: PLC0415 - the same
+    from cnflow.cli.script import run_as_main
+    from cnflow.cli.watch import Watch
 
     if parsl:
-        import cnflow.compat.parsl  # noqa: F401, PLC0415 - its import is the switch
+        import cnflow.compat.parsl  # noqa: F401 - its import is the switch
 
     watch = None if quiet else Watch()
     if watch:

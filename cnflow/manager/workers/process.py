@@ -75,7 +75,7 @@ class WorkerProcess:
         self.pidfd = _open_pidfd(self._process.pid)
         self.output_closed = False
         self.socket_closed = False
-        """The worker closed its end, and may still run: a poll of this socket would return at once, for ever."""
+        """The worker closed its end, and may still run: a poll of this socket would return at once, forever."""
 
         self._reader = Reader()
         self._unsent = SendBuffer(ours)

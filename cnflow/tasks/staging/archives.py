@@ -31,14 +31,14 @@ def extract(archive: str, name: str, path: str) -> None:
     Raises:
         StagingError: there is no such archive or member, or it is damaged; names both. *path* is unchanged.
     """
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - strings, as they travel
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     part = f"{path}.part"
     try:
-        if not os.path.exists(archive):  # noqa: PTH110 - strings, as they travel
+        if not os.path.exists(archive):
             raise StagingError(f"{archive} does not exist; {name!r} cannot be extracted from it.")
         with zipfile.ZipFile(archive) as opened, opened.open(name) as member, _new(part) as file:
             shutil.copyfileobj(member, file)
-        os.replace(part, path)  # noqa: PTH105 - the same
+        os.replace(part, path)
     except KeyError:
         raise StagingError(f"{archive} has no member {name!r}.") from None
     except (OSError, zipfile.BadZipFile) as error:
@@ -55,10 +55,10 @@ def add(path: str, archive: str, name: str) -> None:
     Raises:
         StagingError: *path* does not exist, or the archive cannot be written; names both. The archive is unchanged.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 - strings, as they travel
+    if not os.path.isfile(path):
         raise StagingError(f"The task did not make {path}, which should become {name!r} in {archive}.")
     try:
-        os.makedirs(os.path.dirname(archive) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - the same
+        os.makedirs(os.path.dirname(archive) or ".", exist_ok=True)
         with _lock(archive):
             _replace_archive(archive, name, path)
     except (OSError, zipfile.BadZipFile) as error:
@@ -69,7 +69,7 @@ def add(path: str, archive: str, name: str) -> None:
 @contextlib.contextmanager
 def _lock(archive: str) -> Iterator[None]:
     """Exclude other writers of *archive*; the system releases the lock when the process dies."""
-    with open(f"{archive}.lock", "ab") as lock:  # noqa: PTH123 - a string, as it travels
+    with open(f"{archive}.lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -79,11 +79,11 @@ def _replace_archive(archive: str, name: str, path: str) -> None:
     part = f"{archive}.part"
     _remove(part)  # left by a process that was killed
     try:
-        if os.path.exists(archive):  # noqa: PTH110 - the same
+        if os.path.exists(archive):
             _copy_without(archive, name, part)
         with zipfile.ZipFile(part, "a", compression=zipfile.ZIP_DEFLATED, strict_timestamps=False) as opened:
             opened.write(path, arcname=name)
-        os.replace(part, archive)  # noqa: PTH105 - the same
+        os.replace(part, archive)
     finally:
         _remove(part)
 
@@ -101,9 +101,9 @@ def _copy_without(archive: str, name: str, part: str) -> None:
 
 
 def _new(path: str) -> IO[bytes]:
-    return open(path, "wb")  # noqa: PTH123 - closed by the caller
+    return open(path, "wb")
 
 
 def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - the same
+        os.unlink(path)

@@ -47,13 +47,13 @@ def fetch(url: str, path: str, policy: RetryPolicy) -> None:
         StagingError: the download failed; names the URL, without a password, and the server's answer. *path* is
             unchanged.
     """
-    from urllib.parse import urlsplit  # noqa: PLC0415 - a worker starts without it
+    from urllib.parse import urlsplit
 
     parts = urlsplit(url)
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     get = _get_ftp if parts.scheme.lower() == "ftp" else _get_http
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - pathlib is slow to import
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     except OSError as error:
         raise StagingError(f"{shown} could not be written to {path}: {error}") from error
     part = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
@@ -67,10 +67,10 @@ def fetch(url: str, path: str, policy: RetryPolicy) -> None:
                     f"{shown} could not be fetched in {attempt} {'try' if attempt == 1 else 'tries'}: {failure}"
                 )
             time.sleep(policy.pause * 2 ** (attempt - 1))
-        os.replace(part, path)  # noqa: PTH105 - the same
+        os.replace(part, path)
     finally:
         if os.path.lexists(part):
-            os.unlink(part)  # noqa: PTH108 - the same
+            os.unlink(part)
 
 
 def _try_once(
@@ -85,11 +85,11 @@ def _try_once(
     Raises:
         StagingError: another try would fail as well.
     """
-    from ftplib import Error  # noqa: PLC0415 - a worker starts without it
-    from http.client import HTTPException  # noqa: PLC0415 - the same
+    from ftplib import Error
+    from http.client import HTTPException
 
     try:
-        with open(part, "wb") as file:  # noqa: PTH123 - pathlib is slow to import
+        with open(part, "wb") as file:
             return get(parts, file, policy.timeout)
     except _RefusedError as error:
         raise StagingError(f"{shown} could not be fetched: {error}") from None
@@ -106,9 +106,9 @@ class _RefusedError(Exception):
 
 
 def _get_http(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[str]:
-    import shutil  # noqa: PLC0415 - a worker starts without these
-    from urllib.error import HTTPError  # noqa: PLC0415
-    from urllib.request import urlopen  # noqa: PLC0415
+    import shutil
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
 
     try:
         with urlopen(_request(parts), timeout=timeout) as answer:  # noqa: S310 - http or https: the staging's schemes
@@ -126,9 +126,9 @@ def _get_http(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[s
 
 
 def _request(parts: SplitResult) -> Any:  # noqa: ANN401 - an urllib.request.Request
-    from base64 import b64encode  # noqa: PLC0415 - a worker starts without these
-    from urllib.parse import quote, unquote  # noqa: PLC0415
-    from urllib.request import Request  # noqa: PLC0415
+    from base64 import b64encode
+    from urllib.parse import quote, unquote
+    from urllib.request import Request
 
     user, _, host = parts.netloc.rpartition("@")
     request = Request(quote(parts._replace(netloc=host).geturl(), safe=_SAFE), headers={"User-Agent": "cnflow"})  # noqa: S310 - as above
@@ -139,8 +139,8 @@ def _request(parts: SplitResult) -> Any:  # noqa: ANN401 - an urllib.request.Req
 
 
 def _get_ftp(parts: SplitResult, file: IO[bytes], timeout: float) -> Optional[str]:
-    import ftplib  # noqa: PLC0415 - a worker starts without these
-    from urllib.parse import unquote  # noqa: PLC0415
+    import ftplib
+    from urllib.parse import unquote
 
     path = unquote(parts.path)
     if "\r" in path or "\n" in path:

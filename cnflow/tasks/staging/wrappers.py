@@ -33,7 +33,7 @@ def extract_file(file: File, archive: str, name: str) -> File:
     Raises:
         StagingError: there is no such archive or member.
     """
-    from cnflow.tasks.staging.archives import extract  # noqa: PLC0415 - most workers never see an archive
+    from cnflow.tasks.staging.archives import extract
 
     placed = _with_absolute_path(file)
     extract(archive, name, placed.filepath)
@@ -46,7 +46,7 @@ def add_file(file: File, archive: str, name: str) -> None:
     Raises:
         StagingError: there is no such file, or the archive cannot be written.
     """
-    from cnflow.tasks.staging.archives import add  # noqa: PLC0415 - most workers never see an archive
+    from cnflow.tasks.staging.archives import add
 
     add(file.filepath, archive, name)
 
@@ -79,7 +79,7 @@ class MakeOutputFolders(NamedTuple):
         """Make the folders and call the function."""
         for file in _files_in(kwargs.get("outputs", ())):
             if file.local_path is not None:
-                os.makedirs(os.path.dirname(file.local_path) or ".", exist_ok=True)  # noqa: PTH103, PTH120 - strings
+                os.makedirs(os.path.dirname(file.local_path) or ".", exist_ok=True)
         return self.function(*args, **kwargs)
 
 
@@ -92,7 +92,7 @@ def as_function(wrapper: Any) -> Callable[..., Any]:  # noqa: ANN401 - mypy 1.18
 def _with_absolute_path(file: File) -> File:
     """Copy of *file* with an absolute path: the task that uses it may run in another folder, such as a sandbox."""
     placed = file.cleancopy()
-    placed.local_path = os.path.abspath(file.filepath)  # noqa: PTH100 - a string, as it travels
+    placed.local_path = os.path.abspath(file.filepath)
     return placed
 
 
