@@ -164,7 +164,9 @@ class DataFlowKernel:
             ConfigurationError: this run writes no checkpoints, or has ended.
         """
         if self.cleanup_called:
-            raise ExecutorClosedError("The run has ended, and wrote its checkpoint then, if it had a mode.")
+            raise ExecutorClosedError(
+                "The run has ended; it wrote its last checkpoint then, if it has a checkpoint_mode."
+            )
         folder = self._graph.results.checkpoint()
         if folder is None:
             raise ConfigurationError(

@@ -48,7 +48,7 @@ def explain(task: TaskId, graph: TaskGraph) -> list[str]:
         return [f"{title} {first}", *more]
     dependencies = [future for future in record.depends if not future.done()]
     if not dependencies:
-        return [f"{title} is about to be launched: what it waited for is done."]
+        return [f"{title} is about to be launched: its dependencies are done."]
     counted = "1 future that is" if len(dependencies) == 1 else f"{len(dependencies)} futures that are"
     lines = [f"{title} waits for {counted} not done:"]
     lines += [f"  {_line_on(future, graph)}" for future in dependencies[:_MAX_DEPENDENCIES]]
@@ -76,7 +76,7 @@ def _explain_launched(task: TaskId, record: TaskRecord, graph: TaskGraph) -> lis
         return lines
     if record.memoize:
         return ["waits for an identical call, whose result will be its own; or its cache key is being computed."]
-    return [f"is about to be given to executor {record.executor!r}, or was just ended by it."]
+    return [f"is on its way to executor {record.executor!r}, or has just ended there."]
 
 
 def _lines_of_executor(executor: object, task: TaskId) -> list[str]:

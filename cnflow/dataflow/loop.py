@@ -294,7 +294,7 @@ class TaskGraph:
             for task in self._state.open_tasks():
                 if task >= 0:
                     name = title_of(task, self.records[task].app.name)
-                    self.records[task].error = ExecutorClosedError(f"{name} was not run: the run was ended before.")
+                    self.records[task].error = ExecutorClosedError(f"{name} was not run: the run ended first.")
             effects = self._prepare(self._state.on_run_ended())
         self._carry_out(effects)
 

@@ -77,7 +77,7 @@ def record_attempt(outcome: Outcome, record: TaskRecord, handler: RetryHandler |
     if error is None:
         return AttemptEnd(task, AttemptResult.DONE)
     if closed and isinstance(error, CancelledError) and not record.cancelling:
-        error = ExecutorClosedError(f"{title_of(task, record.app.name)} was stopped: the run was ended.")
+        error = ExecutorClosedError(f"{title_of(task, record.app.name)} was stopped: the run ended.")
     try:
         return _record_failure(task, record, error, handler, closed=closed)
     except Exception as broken:  # noqa: BLE001 - the user's error may misbehave in any way; it ends this task alone

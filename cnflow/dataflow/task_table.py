@@ -23,7 +23,10 @@ class TaskTable(Mapping[TaskId, TaskRecord]):
     def __getitem__(self, task: TaskId) -> TaskRecord:
         record = self._unfinished.get(task) or self._finished.get(task)
         if record is None:
-            raise KeyError(f"Task {task} is not among the {len(self)} tasks that are known; finished ones are not.")
+            raise KeyError(
+                f"Task {task} is not among the {len(self)} tasks that are kept. Finished ones are kept only with "
+                "Config(garbage_collect=False)."
+            )
         return record
 
     def __iter__(self) -> Iterator[TaskId]:

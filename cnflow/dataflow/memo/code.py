@@ -76,12 +76,17 @@ def id_of_function(function: FunctionType, ignore: Collection[str] = ()) -> byte
     return _once(function, lambda: _by_code(function, ignore))
 
 
+def name_in_keys(obj: FunctionType | type) -> tuple[str, str]:
+    """Return module and qualified name of *obj*, the module as it was named in version 0.1."""
+    return _MODULES_OF_0_1.get(obj.__module__, obj.__module__), obj.__qualname__
+
+
 @id_for_memo.register(FunctionType)
 def _of_function(function: FunctionType, output_ref: bool = False) -> bytes:
     if not _is_installed(function.__module__, function.__code__.co_filename):
         return id_of_function(function)
     wrapped = getattr(function, "__wrapped__", None)  # a package's decorator around the user's function
-    return encode((_module_in_keys(function.__module__), function.__qualname__, wrapped))
+    return encode((*name_in_keys(function), wrapped))
 
 
 @id_for_memo.register(CodeType)
@@ -117,7 +122,7 @@ def _of_module(module: ModuleType, output_ref: bool = False) -> bytes:
 
 @id_for_memo.register(type)
 def _of_class(cls: type, output_ref: bool = False) -> bytes:
-    name = (_module_in_keys(cls.__module__), cls.__qualname__)
+    name = name_in_keys(cls)
     if _is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
         return encode(name)
     return _once(cls, lambda: encode((*name, cls.__bases__, dict(_members(cls)))))
@@ -204,10 +209,6 @@ def _once(obj: object, identify: Callable[[], bytes]) -> bytes:
         return identify()
     finally:
         _seen.reset(token)
-
-
-def _module_in_keys(module: str) -> str:
-    return _MODULES_OF_0_1.get(module, module)
 
 
 def _is_installed(module: str | None, filename: str | None) -> bool:

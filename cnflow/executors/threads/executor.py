@@ -135,7 +135,7 @@ class ThreadPoolBackend:
 
     def _run(self, task: TaskToRun) -> Outcome:
         if self._closing:
-            return Outcome(task.id, None, ExecutorClosedError(f"{task.title} was not run: the run was ended before."))
+            return Outcome(task.id, None, ExecutorClosedError(f"{task.title} was not run: the run ended first."))
         run = Run(self._timer)
         try:
             try:

@@ -42,7 +42,7 @@ def test_final_task_is_explained_by_its_end(dfk, executor):
 
 def test_executor_that_explains_nothing_is_named(dfk):
     submit(dfk, add, 1, 2)
-    assert dfk.explain(0) == "Task 0 (add) is about to be given to executor 'scripted', or was just ended by it."
+    assert dfk.explain(0) == "Task 0 (add) is on its way to executor 'scripted', or has just ended there."
 
 
 def test_dependencies_are_listed_with_their_states_and_followed_to_launched_tasks(dfk, executor):

@@ -16,9 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cnflow
 from cnflow.dataflow.memo import id_for_memo, key_of
-from cnflow.dataflow.memo.code import _module_in_keys
 from cnflow.dataflow.memo.values import encode
 from cnflow.errors import MemoKeyError
 from cnflow.ids import TaskId
@@ -440,27 +438,3 @@ def test_arrays_are_identified_by_type_shape_and_content():
     assert len({encode(other) for other in [array, *others]}) == len(others) + 1
     with pytest.raises(MemoKeyError):
         key(add, np.ma.array([1, 2], mask=[True, False]))
-
-
-MODULES_IN_0_1 = {
-    "AppFuture": "cnflow.dataflow.futures",
-    "Config": "cnflow.config.config",
-    "DataFlowKernel": "cnflow.dataflow.dfk",
-    "File": "cnflow.model.file",
-    "PoolExecutor": "cnflow.pool",
-    "Resources": "cnflow.model.resources",
-    "bash_app": "cnflow.apps.app",
-    "clear": "cnflow.assemble",
-    "dfk": "cnflow.assemble",
-    "join_app": "cnflow.apps.app",
-    "load": "cnflow.assemble",
-    "python_app": "cnflow.apps.app",
-    "set_file_logger": "cnflow.logs",
-    "set_stream_logger": "cnflow.logs",
-    "wait_for_current_tasks": "cnflow.assemble",
-}
-
-
-@pytest.mark.parametrize("name", MODULES_IN_0_1)
-def test_public_names_have_the_modules_of_0_1_in_keys(name):
-    assert _module_in_keys(getattr(cnflow, name).__module__) == MODULES_IN_0_1[name]
