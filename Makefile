@@ -39,6 +39,10 @@ check: venv ## Look without running services: ruff, mypy, import-linter, unit te
 	.venv/bin/lint-imports
 	.venv/bin/pytest -q tests/unit tests/typing
 
+.PHONY: prose
+prose: venv ## Count docstrings that open with a pronoun and functions named by a participle (ARGS="-v tests")
+	@.venv/bin/python .ci/prose.py cnflow $(ARGS)
+
 .PHONY: test
 test: venv ## Run every test that this machine can run; builds the images where a Docker engine is
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
