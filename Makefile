@@ -1,6 +1,7 @@
 # The front door: `make` lists what can be done here. Each target does the set-up that it needs.
 PYTHON ?= python3
 BASE ?=
+WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))# processes of pytest: tests mostly wait, for processes and containers
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -31,13 +32,16 @@ unit-lowest: ## Run the unit tests with the lowest releases that pyproject.toml 
 newest: venv ## Find which new release of a dependency breaks which tests; for a nightly job (cron: see CONTRIBUTING.md)
 	@.venv/bin/python .ci/newest.py
 
-.PHONY: check
-check: venv ## Look without running services: ruff, mypy, import-linter, unit tests, types for users
+.PHONY: lint
+lint: venv ## Look at the code without running it: ruff, mypy, import-linter
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -q tests/unit tests/typing
+
+.PHONY: check
+check: lint ## Look without running services: lint, then the unit tests
+	.venv/bin/pytest -q -n auto tests/unit
 
 .PHONY: prose
 prose: venv ## Count docstrings that open with a pronoun and functions named by a participle (ARGS="-v tests")
@@ -46,7 +50,7 @@ prose: venv ## Count docstrings that open with a pronoun and functions named by 
 .PHONY: test
 test: venv ## Run every test that this machine can run; builds the images where a Docker engine is
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
-	.venv/bin/pytest tests
+	.venv/bin/pytest -n $(WORKERS) --dist loadgroup tests
 
 .PHONY: conformance
 conformance: venv ## Run the public tests of the released Parsl on cnflow (ARGS="--only threads tests/test_bash_apps")
@@ -58,9 +62,12 @@ chaos: venv ## Run tasks under a fault each second (MINUTES=30 SEED=7 IMAGE=...)
 	  $(if $(IMAGE),--image $(IMAGE)) --markdown docs/explanation/reliability.md
 
 .PHONY: demo
-demo: venv ## Run examples/digits.py in containers, or where no Docker engine is in processes of this machine
-	@if images/engine.sh; then images/build.sh $(BASE); else images/digits-venv.sh; fi
-	.venv/bin/python examples/digits.py
+demo: .venv-demo/made ## Run examples/digits.py in containers, or where no Docker engine is in processes of this machine
+	@export VENV=.venv-demo; \
+	if images/engine.sh; then ONLY=digits images/build.sh $(BASE); else images/digits-venv.sh; fi
+	.venv-demo/bin/python examples/digits.py
+.venv-demo/made: pyproject.toml constraints.txt .ci/venv
+	@.ci/venv .venv-demo $(PYTHON) --editable '.[docker]'
 
 .PHONY: base-image
 base-image: ## Make cnflow-base from Debian packages, for where no registry can be reached (FORCE=1 again, SUITE=trixie)

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 # The subset of dependency specifiers (PEP 508) that pyproject.toml uses; a test parses every line of it.
 _REQUIREMENT = re.compile(
-    r"""^(?P<name>[\w.-]+) (>=(?P<minimum>[\d.]+))? \s*
+    r"""^(?P<name>[\w.-]+) (\[[\w,.-]+\])? (>=(?P<minimum>[\d.]+))? \s*
         (; \s* (python_version\s*<\s*['"](?P<before>[\d.]+)['"])? (\s*and\s*)?
                (extra\s*==\s*['"](?P<extra>[\w-]+)['"])? )?$""",
     re.VERBOSE,
 )
 
-_IGNORED_EXTRAS = {"all", "dev", "docs"}
+_IGNORED_EXTRAS = {"all", "dev", "docs", "test"}
 """Extras that contain all others, or that are only for development."""
 
 

@@ -17,6 +17,7 @@ def test_all_lines_of_cnflows_metadata_are_parsed():
         ("pyzmq>=26.2", Requirement("pyzmq", "26.2", extra="", before="")),
         ("tomli>=2.2; python_version < '3.11'", Requirement("tomli", "2.2", extra="", before="3.11")),
         ("docker>=7.1; extra == 'docker'", Requirement("docker", "7.1", extra="docker", before="")),
+        ("pyright[nodejs]>=1.1; extra == 'dev'", Requirement("pyright", "1.1", extra="dev", before="")),
         ('a; python_version < "3.11" and extra == "x"', Requirement("a", "", extra="x", before="3.11")),
     ],
 )
