@@ -1,6 +1,12 @@
-"""The same work on cnflow, on its peers and on the floor, side by side in one run. `make bench` starts it.
+"""Benchmarks: the same work on cnflow, on its peers and on the floor, in one run. `make bench` starts them.
 
-`systems` says how each is used, `work` what is measured, `child` runs one in a process of its own, `runner` starts
-those and collects their figures, `table`, `aims` and `plot` show them. `floor` is the bare loop that nothing on this
-topology is faster than; `scale` simulates many managers.
+::
+
+    __main__ ── Runner.run ──> child, a process per system ── System ──> workers
+        │                         │  work: trip, burst, chain, ...
+        │ <── figures, as JSON ───┘
+        └── Report ──> table, aims, plot
+
+`systems` adapts each system to one interface. `floor` is a bare loop on the same topology, as fast as Python, msgspec
+and ZeroMQ allow; `scale` simulates many managers.
 """

@@ -1,6 +1,6 @@
-"""``make bench``: run the same work on all systems, one after the other, several times over, and print one table.
+"""``make bench``: runs the same work on all systems, several times each, and prints one table.
 
-The systems take turns, so that a disturbance of the machine hits all of them; the best of the repeats counts.
+The systems take turns, so that a disturbance of the machine affects all of them; the best repeat counts.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ _AIM_OF_MEMORY = 1_000_000
 
 
 def main() -> int:
-    """Measure or load, and show."""
-    given = _arguments()
-    sizes = SHORT if given.short else Sizes()
-    report = load(given.load) if given.load else measure(given, sizes)
-    if given.json:
-        report.save(given.json)
+    """Measure, or load a saved report, and print it."""
+    options = _arguments()
+    sizes = SHORT if options.short else Sizes()
+    report = load(options.load) if options.load else measure(options, sizes)
+    if options.json:
+        report.save(options.json)
     found = aims.aims_of(report)
     print("\n".join(f"{name}: {fact}" for name, fact in report.facts.items()), end="\n\n")
     print(table.figures(report, {**sizes._asdict(), "trip": sizes.trips, "large": 10 * sizes.burst}))
     print(f"\n{table.aims(found)}")
-    if given.plot:
-        given.plot.write_text(plot.svg(report))
-    return _check(aims.failed(found), given, sizes) if given.check else 0
+    if options.plot:
+        options.plot.write_text(plot.svg(report))
+    return _check(aims.failed(found), options, sizes) if options.check else 0
 
 
-def _check(failed: list[str], given: argparse.Namespace, sizes: Sizes) -> int:
-    """1 for what is below half of an aim twice over: once may be the machine's doing."""
+def _check(failed: list[str], options: argparse.Namespace, sizes: Sizes) -> int:
+    """Return 1 if a figure is below half of its aim in two measurements: one may be a disturbance of the machine."""
     if failed:
         print(f"\nBelow half of the aim, so measured again: {'; '.join(failed)}", file=sys.stderr)
-        again = aims.failed(aims.aims_of(measure(given, sizes)))
+        again = aims.failed(aims.aims_of(measure(options, sizes)))
         failed = [what for what in failed if what in again]
     if failed:
         print(f"\nBelow half of the aim: {'; '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def measure(given: argparse.Namespace, sizes: Sizes) -> Report:
-    """Run everything."""
-    missing = {} if given.short else peers.install()
-    runner = Runner(sys.executable if given.short else str(peers.PYTHON))
-    names = given.only or (SHORT_SYSTEMS if given.short else list(SYSTEMS))
+def measure(options: argparse.Namespace, sizes: Sizes) -> Report:
+    """Run all systems and return their figures."""
+    missing = {} if options.short else peers.install()
+    runner = Runner(sys.executable if options.short else str(peers.PYTHON))
+    names = options.only or (SHORT_SYSTEMS if options.short else list(SYSTEMS))
     report = Report(_facts(runner.python, names))
     begin = time.monotonic()
-    for repeat in range(given.repeat):
+    for repeat in range(options.repeat):
         for name in names:
             entry = SYSTEMS[name]
             if entry.requirement in missing:
@@ -70,7 +70,7 @@ def measure(given: argparse.Namespace, sizes: Sizes) -> Report:
             print(f"[{time.monotonic() - begin:4.0f} s] repeat {repeat + 1}: {name}", file=sys.stderr)
             for work, figures, problem in runner.import_time(name):
                 report.add(name, work, figures, problem)
-            for works, its_sizes in _children(name, sizes, first=repeat == 0, long=given.long):
+            for works, its_sizes in _children(name, sizes, first=repeat == 0, long=options.long):
                 for work, figures, problem in runner.run(name, works, its_sizes):
                     if works is MAIN or work in works:
                         report.add(name, work, figures, problem)
@@ -81,10 +81,10 @@ def measure(given: argparse.Namespace, sizes: Sizes) -> Report:
 
 
 def _children(name: str, sizes: Sizes, *, first: bool, long: bool) -> list[tuple[list[str], Sizes]]:
-    """Works of each process: memory is looked at in a fresh one, and once."""
+    """Works of each child process: memory is measured in a fresh process, and once."""
     children = [(MAIN, sizes)]
     if first:
-        whole = sizes._replace(memory=_AIM_OF_MEMORY, budget=1e3)  # however long it takes: that it ends is the aim
+        whole = sizes._replace(memory=_AIM_OF_MEMORY, budget=1e3)  # without a time limit: the aim is that it ends
         children.append((["memory"], whole if long and name == HTEX else sizes))
     if first and long and name in {FLOOR, HTEX, ENCRYPTED}:
         children.append((["large"], sizes))
@@ -95,7 +95,7 @@ def _docker_run() -> float:
     from benchmarks.systems.cnflow import IMAGE
 
     docker = shutil.which("docker")
-    assert docker, "it was used just now"
+    assert docker, "docker was used before"
     begin = time.perf_counter()
     subprocess.run([docker, "run", "--rm", IMAGE, "true"], check=True)
     return time.perf_counter() - begin
@@ -124,14 +124,14 @@ def _cpuinfo() -> list[str]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="the floor, Python's pool and cnflow alone, in 2 minutes")
+    parser.add_argument("--short", action="store_true", help="only the floor, Python's pool and cnflow, in 2 minutes")
     parser.add_argument("--long", action="store_true", help="also 100,000 no-ops, and 1,000,000 tasks queued")
-    parser.add_argument("--check", action="store_true", help="exit with 1 when below half of an aim")
-    parser.add_argument("--repeat", type=int, default=3, help="turns of each system")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a figure is below half of its aim")
+    parser.add_argument("--repeat", type=int, default=3, help="repeats of each system")
     parser.add_argument("--only", nargs="+", choices=SYSTEMS, metavar="SYSTEM", help=", ".join(SYSTEMS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the main ones as SVG")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="show figures that were kept instead of measuring")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save all figures")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the main figures as SVG")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="print saved figures instead of measuring")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""What cnflow is to reach, as ratios within one run; pure."""
+"""Aims of cnflow's performance, as ratios within one run. No I/O."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ HALF = 0.5
 
 
 class Aim(NamedTuple):
-    """One aim and what was measured."""
+    """Aim, and the figure that was measured."""
 
     what: str
     wanted: float
     at_least: bool
     measured: float | None
-    """None where one side of it was not measured in this run."""
+    """None if a figure of the ratio was not measured in this run."""
 
     checked: bool = True
-    """Continuous integration fails below half of it."""
+    """Whether continuous integration fails below half of the aim."""
 
     @property
     def share(self) -> float | None:
-        """1 and more: met."""
+        """Fraction of the aim that was reached; 1 and more is met."""
         if self.measured is None:
             return None
         part, whole = (self.measured, self.wanted) if self.at_least else (self.wanted, self.measured)
@@ -35,19 +35,19 @@ class Aim(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """For people."""
+        """Result as a phrase for the table."""
         if self.share is None:
             return "not measured"
         return "met" if self.share >= 1 else "not met" if self.share >= HALF else "not met by half"
 
 
 def failed(found: list[Aim]) -> list[str]:
-    """Those that continuous integration does not let through."""
+    """Return the names of checked aims of which less than half was reached."""
     return [aim.what for aim in found if aim.checked and aim.share is not None and aim.share < HALF]
 
 
 def aims_of(report: Report) -> list[Aim]:
-    """All of them, in the order of the table in issue 4."""
+    """Return all aims with the figures of *report*."""
 
     def more(key: str, other: str, wanted: float, what: str, system: str = HTEX) -> Aim:
         return Aim(f"{what}: times {other}", wanted, at_least=True, measured=report.ratio(system, other, key))
@@ -71,7 +71,7 @@ def aims_of(report: Report) -> list[Aim]:
         less("trip.p50_ms", "Parsl HTEX", 0.25, "round trip p50"),
         less("trip.p50_ms", FLOOR, 1.5, "round trip p50"),
         most("round trip: p99 times p50", 3, p99 / p50 if p50 and p99 else None),
-        # In seconds, of which a slower machine takes more: told, and not held against a change.
+        # In seconds, of which a slower machine takes more: reported, but not checked.
         most("start to first result, local, s", 0.4, report.best(HTEX, "first.s"))._replace(checked=False),
         most("start to first result, Docker, s beyond docker run", 0.7, started - bare if started and bare else None),
         more("chain.per_s", "Parsl HTEX", 5, "chain"),
@@ -97,5 +97,5 @@ def aims_of(report: Report) -> list[Aim]:
 
 
 def _if_all(queued: float | None) -> float | None:
-    """The short forms queue fewer, which says nothing."""
-    return queued if queued and queued >= 1_000_000 else None  # noqa: PLR2004 - the aim's
+    """Return None for the short forms, which queue fewer tasks."""
+    return queued if queued and queued >= 1_000_000 else None  # noqa: PLR2004 - the aim

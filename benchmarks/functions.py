@@ -1,4 +1,4 @@
-"""What the workers run. Importable there, so that every system may send names instead of code."""
+"""Functions that the workers run. Importable there, so that every system may send names instead of code."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def noop() -> None:
 
 
 def echo(value: T) -> T:
-    """Give *value* back."""
+    """Return *value*."""
     return value
 
 
 def inc(number: int) -> int:
-    """One link of a chain."""
+    """Add 1: one link of a chain."""
     return number + 1
 
 
 def count(*values: object) -> int:
-    """The end of a fan: how many came."""
+    """Return the number of arguments: the end of a fan."""
     return len(values)
 
 
 def wait_for(path: str) -> None:
-    """Keep a worker busy until *path* is there."""
-    while not os.path.exists(path):  # noqa: PTH110 - runs where nothing more than this is imported
+    """Keep a worker busy until *path* exists."""
+    while not os.path.exists(path):  # noqa: PTH110 - workers import no more than this module needs
         time.sleep(0.05)
 
 
@@ -44,10 +44,10 @@ def shell() -> int:
 
 
 def bash() -> int:
-    """As `shell`, by the shell that bash apps are written for; it takes twice as long to start as Debian's sh."""
+    """Fork and exec bash, the shell of bash apps; it takes twice as long to start as Debian's sh."""
     child = os.posix_spawnp("bash", ["bash", "-c", "true"], os.environ)
     return os.waitpid(child, 0)[1]
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (noop, echo, inc, count, wait_for, shell, bash)
-"""The floor sends their numbers."""
+"""Functions by the number that the floor sends."""

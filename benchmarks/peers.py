@@ -1,6 +1,6 @@
-"""The peers' own environment, ``benchmarks/.venv-peers``: made on demand, each peer installed by itself.
+"""Environment of the peers, ``benchmarks/.venv-peers``: created on demand, each peer installed by itself.
 
-One that cannot be installed is noted with pip's reason, tried again the next time, and never in the others' way.
+A peer that cannot be installed is recorded with pip's reason, does not affect the others, and is tried again next time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _HERE = f"{ROOT}[docker]"
 
 
 def install() -> dict[str, str]:
-    """Make what is missing; what went wrong, by requirement.
+    """Install missing peers; return the error of each that failed, by requirement.
 
     Raises:
-        subprocess.CalledProcessError: the environment itself, NumPy or cnflow cannot be made; nothing can be run then.
+        subprocess.CalledProcessError: the environment, NumPy or cnflow cannot be installed; no benchmark can run.
     """
     notes: dict[str, str] = json.loads(_NOTES.read_text()) if _NOTES.exists() else {}
     if not PYTHON.exists():

@@ -1,4 +1,4 @@
-"""Figures as bars on a logarithmic axis, as an SVG file written by hand."""
+"""Draws figures as bars on a logarithmic axis, in SVG."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STYLE = (
 
 
 def svg(report: Report) -> str:
-    """One panel for each of `PANELS` that has figures."""
+    """Return an SVG file with a panel for each entry of `PANELS` that has figures."""
     parts: list[str] = []
     top = 0
     for key, title in PANELS:
@@ -60,5 +60,5 @@ def _panel(title: str, values: list[tuple[str, float]], top: int) -> list[str]:
 
 
 def _short(value: float) -> str:
-    """Three digits are enough to compare."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - as said
+    """Format *value* with three digits, enough to compare."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits

@@ -1,4 +1,4 @@
-"""Nothing that a benchmark starts outlives it: what a child leaves behind is found, waited for, and ended."""
+"""Finds, waits for and kills all processes that a benchmark started, so that none outlives it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def adopt_orphans() -> None:
-    """From now on processes whose parent ends become this process's children, also those that began a session."""
+    """Make orphaned descendants children of this process from now on, also those that began a session."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants() -> list[int]:
-    """Process ids of all that came from this process and live."""
+    """Process ids of all running descendants of this process."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended just now
+            with contextlib.suppress(OSError):  # the process has ended
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if fields[0] != "Z":
                     parents[int(entry.name)] = int(fields[1])
@@ -35,7 +35,7 @@ def descendants() -> list[int]:
 
 
 def end_all(grace: float) -> int:
-    """Return when no descendant lives; kills those that are left after *grace* seconds, and says how many."""
+    """Wait until all descendants have ended; kill those left after *grace* seconds, and return their number."""
     deadline = time.monotonic() + grace
     while descendants() and time.monotonic() < deadline:
         time.sleep(0.02)

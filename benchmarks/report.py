@@ -1,4 +1,4 @@
-"""All figures of a run: what was measured, how often, and what could not be."""
+"""Report of a run: all figures, a sample for each repeat, and the problems."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A figure that the table shows."""
+    """Column of the table: one figure."""
 
     key: str
     """``work.figure``."""
 
     head: str
-    """Two lines of the table's head."""
+    """Two lines of the head, separated by ``|``."""
 
     more_is_better: bool
     scale: float = 1.0
-    """Figure times this is shown."""
+    """Factor from the figure to the shown number."""
 
     places: int = 0
 
@@ -50,14 +50,14 @@ class Report:
     """Figures by system and ``work.figure``, a sample for each repeat."""
 
     facts: dict[str, str] = field(default_factory=dict)
-    """Of machine and run: what it ran on, in which versions."""
+    """Machine, versions and time of the run."""
 
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     problems: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By system and work."""
+    """Reason why there is no figure, by system and work."""
 
     def add(self, system: str, work: str, figures: dict[str, float], problem: str = "") -> None:
-        """One sample of each of *figures*, or why there is none."""
+        """Add a sample of each of *figures*, or the reason why there is none."""
         mine = self.samples.setdefault(system, {})
         for name, value in figures.items():
             mine.setdefault(f"{work}.{name}", []).append(value)
@@ -65,27 +65,27 @@ class Report:
             self.problems.setdefault(system, {})[work] = problem
 
     def best(self, system: str, key: str) -> float | None:
-        """The least disturbed sample: machines are shared."""
+        """Return the best sample, which is the least disturbed: machines are shared."""
         found = self.samples.get(system, {}).get(key)
         if not found:
             return None
         return max(found) if key in _MORE_IS_BETTER else min(found)
 
     def middle(self, system: str, key: str) -> float | None:
-        """The median of the samples."""
+        """Return the median of the samples."""
         found = self.samples.get(system, {}).get(key)
         return statistics.median(found) if found else None
 
     def ratio(self, system: str, other: str, key: str) -> float | None:
-        """Best of *system* over best of *other*; None where either is missing."""
+        """Return the best of *system* divided by the best of *other*; None if either is missing."""
         one, two = self.best(system, key), self.best(other, key)
         return one / two if one is not None and two else None
 
     def save(self, path: Path) -> None:
-        """As JSON."""
+        """Write the report as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load(path: Path) -> Report:
-    """What `Report.save` wrote."""
+    """Read a report that `Report.save` wrote."""
     return Report(**json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""Runs systems in processes of their own, under hard time limits, and collects what they say."""
+"""Runs systems in child processes, under hard time limits, and collects their figures."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 _START_LIMIT = 60.0
 _STOP_LIMIT = 30.0
-_LEAVE_WITHIN = 2.0
+_EXIT_LIMIT = 2.0
 
 
 class Outcome(NamedTuple):
-    """What came of one work."""
+    """Figures of one work, or the problem."""
 
     work: str
     figures: Figures
@@ -36,14 +36,14 @@ class Outcome(NamedTuple):
 
 
 class Runner:
-    """Starts children with *python*, in a folder that is removed with all that they leave in it."""
+    """Starts child processes with *python*, each in a folder that is removed afterwards."""
 
     def __init__(self, python: str) -> None:
         self.python = python
         processes.adopt_orphans()
 
     def run(self, system: str, works: Sequence[str], sizes: Sizes) -> Iterator[Outcome]:
-        """Of the start, of each of *works*, and of the stop. After a work that hangs or kills it, begins again."""
+        """Yield outcomes of the start, of each of *works*, and of the stop; start again after a work that hangs."""
         left = list(works)
         while True:
             with tempfile.TemporaryDirectory(prefix="b-", ignore_cleanup_errors=True) as folder:
@@ -55,7 +55,7 @@ class Runner:
                 return
 
     def import_time(self, system: str) -> Iterator[Outcome]:
-        """Of the system's package, in a fresh interpreter."""
+        """Yield the import time of the system's package in a fresh interpreter."""
         module = SYSTEMS[system].module
         if module:
             code = f"import time; b = time.perf_counter(); import {module}; print(time.perf_counter() - b)"
@@ -89,7 +89,7 @@ class Runner:
             if outcome.work == "first" and outcome.problem:
                 break
         child.stdout.close()
-        killed = processes.end_all(_LEAVE_WITHIN)
+        killed = processes.end_all(_EXIT_LIMIT)
         child.poll()
         if killed:
             print(f"{system} left {killed} processes behind", file=sys.stderr)
@@ -103,7 +103,7 @@ class _Lines:
         self._data = b""
 
     def next(self, limit: float) -> dict[str, Any] | None:
-        """The next one; None when there was none for *limit* seconds, or there will be none."""
+        """Return the next line; None after *limit* seconds without one, or at the end of the pipe."""
         deadline = time.monotonic() + limit
         while b"\n" not in self._data:
             left = deadline - time.monotonic()
@@ -119,7 +119,7 @@ class _Lines:
 
 
 def _environment(python: str, folder: Path) -> dict[str, str]:
-    """Scripts of the same interpreter first; what peers write goes to *folder*; nobody is told that they were used."""
+    """Environment of a child: scripts of *python* first, files of peers in *folder*, usage statistics of peers off."""
     return {
         **os.environ,
         "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
@@ -134,4 +134,4 @@ def _environment(python: str, folder: Path) -> dict[str, str]:
 
 def _last_line(path: Path) -> str:
     lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it said nothing"
+    return lines[-1][:300] if lines else "it printed nothing"

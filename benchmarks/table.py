@@ -1,4 +1,4 @@
-"""Figures as aligned text."""
+"""Formats figures as aligned text."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def figures(report: Report, nominal: dict[str, int]) -> str:
-    """A line of figures for each system, and under it how many times better cnflow HTEX is.
+    """Format a line of figures for each system, with a line below it that compares cnflow HTEX.
 
     Args:
-        report: what was measured.
-        nominal: how many tasks each work has; a figure of fewer is marked, and told below.
+        report: figures of the run.
+        nominal: number of tasks of each work; a figure of fewer tasks is marked, and listed below.
     """
     columns = [c for c in COLUMNS if any(report.best(system, c.key) is not None for system in report.samples)]
     rows = [
@@ -32,7 +32,7 @@ def figures(report: Report, nominal: dict[str, int]) -> str:
             times = [_times(report, system, c) for c in columns]
             if system != HTEX and any(times):
                 rows.append(["", *times])
-    return "\n".join([*aligned(rows, 2), "", _LEGEND, *_fewer(report, nominal), *_problems(report)])
+    return "\n".join([*align(rows, 2), "", _LEGEND, *_fewer(report, nominal), *_problems(report)])
 
 
 _LEGEND = (
@@ -42,16 +42,16 @@ _LEGEND = (
 
 
 def aims(found: Sequence[Aim]) -> str:
-    """A line for each."""
+    """Format a line for each aim."""
     rows = [["aim", "wanted", "measured", ""]]
     for aim in found:
         measured = "-" if aim.measured is None else f"{aim.measured:,.2f}"
         rows.append([aim.what, f"{'>=' if aim.at_least else '<='} {aim.wanted:,.4g}", measured, aim.verdict])
-    return "\n".join(aligned(rows, 1, lefts=(0, 3)))
+    return "\n".join(align(rows, 1, lefts=(0, 3)))
 
 
-def aligned(rows: Sequence[Sequence[str]], heads: int, lefts: Sequence[int] = (0,)) -> list[str]:
-    """Numbers and their heads to the right, words to the left; a rule under *heads* lines."""
+def align(rows: Sequence[Sequence[str]], heads: int, lefts: Sequence[int] = (0,)) -> list[str]:
+    """Align the columns *lefts* to the left and all others to the right; draw a rule under *heads* lines."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = []
     for row in rows:

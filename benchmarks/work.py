@@ -1,7 +1,7 @@
-"""What is measured: each a function of a started system that returns its figures.
+"""Works that are measured: each is a function of a started system, and returns figures.
 
-A system that is slow gets fewer tasks: as many as fit in the budget, told by a small try, which also warms it up. The
-figure ``n`` says how many there were.
+A slow system gets fewer tasks: as many as fit in the budget, estimated by a small try, which also warms the system up.
+The figure ``n`` is their number.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Figures = dict[str, float]
 
 
 class NotApplicableError(Exception):
-    """This system cannot do this work; says why."""
+    """The system cannot do the work, for the reason in the message."""
 
 
 class Sizes(NamedTuple):
-    """How much of everything."""
+    """Number of tasks of each work."""
 
     burst: int = 10_000
     trips: int = 1_000
@@ -41,35 +41,35 @@ class Sizes(NamedTuple):
     arrays: int = 16
     memory: int = 100_000
     budget: float = 4.0
-    """Seconds that one work may take, about; the tasks of `memory` get ten times that."""
+    """Approximate seconds of one work; `memory` gets ten times as much."""
 
 
 def trip(system: System, sizes: Sizes) -> Figures:
     """Sequential round trips of a no-op."""
     app = system.app(functions.noop)
     n = _fit(sizes.trips, sizes.budget, lambda k: [system.results([app()]) for _ in range(k)], 20)
-    times = sorted(_timed(lambda: system.results([app()])) for _ in range(n))
+    times = sorted(_measure(lambda: system.results([app()])) for _ in range(n))
     return {"p50_ms": times[n // 2] * 1e3, "p99_ms": times[n * 99 // 100] * 1e3, "n": n}
 
 
 def burst(system: System, sizes: Sizes) -> Figures:
-    """No-ops submitted in a loop, and all collected."""
+    """No-ops, submitted in a loop and then collected."""
     app = system.app(functions.noop)
 
     def run(k: int) -> None:
         system.results([app() for _ in range(k)])
 
     n = _fit(sizes.burst, sizes.budget, run)
-    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+    return {"per_s": n / _measure(lambda: run(n)), "n": n}
 
 
 def large(system: System, sizes: Sizes) -> Figures:
-    """The same, ten times as many."""
+    """Burst of ten times as many no-ops."""
     return burst(system, sizes._replace(burst=10 * sizes.burst, budget=10 * sizes.budget))
 
 
 def chain(system: System, sizes: Sizes) -> Figures:
-    """Tasks of which each takes the result of the one before."""
+    """Tasks that each take the result of the one before."""
     if not system.links:
         raise NotApplicableError("results are not passed from task to task")
     app = system.app(functions.inc)
@@ -81,11 +81,11 @@ def chain(system: System, sizes: Sizes) -> Figures:
         assert system.results([handle]) == [k]
 
     n = _fit(sizes.chain, sizes.budget, run)
-    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+    return {"per_s": n / _measure(lambda: run(n)), "n": n}
 
 
 def fan(system: System, sizes: Sizes) -> Figures:
-    """Many tasks, and one that takes all their results."""
+    """Many tasks, and one that takes the results of all."""
     if not system.links:
         raise NotApplicableError("results are not passed from task to task")
     app, end = system.app(functions.noop), system.app(functions.count)
@@ -94,16 +94,16 @@ def fan(system: System, sizes: Sizes) -> Figures:
         assert system.results([end(*[app() for _ in range(k)])]) == [k]
 
     n = _fit(sizes.fan, sizes.budget, run)
-    return {"per_s": n / _timed(lambda: run(n)), "n": n}
+    return {"per_s": n / _measure(lambda: run(n)), "n": n}
 
 
 def megabytes(system: System, sizes: Sizes) -> Figures:
-    """Bytes, 1 MB each, there and back, all submitted at once; both ways count."""
+    """Values of 1 MB, sent and returned, all submitted at once; both ways count."""
     return _payload(system, [os.urandom(10**6) for _ in range(sizes.megabytes)], 10**6, sizes)
 
 
 def arrays(system: System, sizes: Sizes) -> Figures:
-    """The same with NumPy arrays of 8 MB."""
+    """NumPy arrays of 8 MB, sent and returned."""
     try:
         import numpy as np
     except ImportError:
@@ -115,7 +115,7 @@ def arrays(system: System, sizes: Sizes) -> Figures:
 
 def _payload(system: System, values: list[Any], size: int, sizes: Sizes) -> Figures:
     if not system.copies:
-        raise NotApplicableError("threads hand over references")
+        raise NotApplicableError("threads pass references")
     app = system.app(functions.echo)
 
     def run(k: int) -> None:
@@ -123,11 +123,11 @@ def _payload(system: System, values: list[Any], size: int, sizes: Sizes) -> Figu
         assert [len(value) for value in back] == [len(value) for value in values[:k]]
 
     n = _fit(len(values), sizes.budget, run, 4)
-    return {"mb_per_s": 2 * n * size / 1e6 / _timed(lambda: run(n)), "n": n}
+    return {"mb_per_s": 2 * n * size / 1e6 / _measure(lambda: run(n)), "n": n}
 
 
 def bash(system: System, sizes: Sizes) -> Figures:
-    """The command ``true``."""
+    """Shell commands: ``true``."""
     app = system.bash("true")
     if app is None:
         raise NotApplicableError("no shell commands")
@@ -136,17 +136,17 @@ def bash(system: System, sizes: Sizes) -> Figures:
         assert system.results([submit() for _ in range(k)]) == [0] * k
 
     n = _fit(sizes.bash, sizes.budget, lambda k: run(app, k))
-    figures = {"per_s": n / _timed(lambda: run(app, n)), "n": n}
+    figures = {"per_s": n / _measure(lambda: run(app, n)), "n": n}
     same = system.bash_itself()
     if same is not None:
-        figures["same_per_s"] = n / _timed(lambda: run(same, n))
+        figures["same_per_s"] = n / _measure(lambda: run(same, n))
     return figures
 
 
 def memory(system: System, sizes: Sizes) -> Figures:
-    """Growth of the driver while tasks are queued behind two that keep the workers busy; then all are collected."""
+    """Growth of the driver's memory while tasks wait behind two that keep the workers busy; then all are collected."""
     if not system.shares_files:
-        raise NotApplicableError("its workers do not see the file that ends the wait")
+        raise NotApplicableError("the workers do not see the file that ends the wait")
     app, hold = system.app(functions.noop), system.app(functions.wait_for)
     n = _fit(sizes.memory, 10 * sizes.budget, lambda k: system.results([app() for _ in range(k)]), 1_000)
     with tempfile.TemporaryDirectory() as folder:
@@ -155,14 +155,14 @@ def memory(system: System, sizes: Sizes) -> Figures:
         gc.collect()
         before = _resident()
         waiting = [app() for _ in range(n)]
-        after = _settled()
+        after = _resident_at_rest()
         gate.touch()
-        seconds = _timed(lambda: system.results([*held, *waiting]))
+        seconds = _measure(lambda: system.results([*held, *waiting]))
     return {"bytes": (after - before) / n, "n": n, "collect_s": seconds}
 
 
-def _settled() -> int:
-    """Resident bytes once they have stopped to grow: what is sent by a thread may still be on its way."""
+def _resident_at_rest() -> int:
+    """Resident bytes once they no longer grow: a thread may still be sending tasks."""
     last = 0
     while (now := _resident()) > last + 1_000_000:
         last = now
@@ -175,22 +175,22 @@ def _resident() -> int:
 
 
 def _fit(most: int, budget: float, run: Callable[[int], object], few: int = 100) -> int:
-    """How many of *most* fit into *budget* seconds, from how long *few* take, or more if that is too short to tell."""
+    """Estimate how many of *most* tasks fit into *budget* seconds, by running *few* or, if that is too short, more."""
     few = min(few, most)
     run(few)
-    while (seconds := _timed(partial(run, few))) < min(budget / 50, 0.2) and few < most:
+    while (seconds := _measure(partial(run, few))) < min(budget / 50, 0.2) and few < most:
         few = min(10 * few, most)
     return min(most, max(few, int(budget * few / seconds)))
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _measure(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
 class Work(NamedTuple):
-    """A benchmark, and seconds after which it is given up."""
+    """Function of a work, and the seconds after which it is given up."""
 
     run: Callable[[System, Sizes], Figures]
     limit: float = 90.0
@@ -207,4 +207,4 @@ WORKS = {
     "bash": Work(bash),
     "memory": Work(memory, 300.0),
 }
-"""By name. ``first`` (start to first result) and ``stop`` come with every start, see `benchmarks.child`."""
+"""Works by name. ``first`` (start to first result) and ``stop`` are measured with every start by `child`."""

@@ -1,4 +1,4 @@
-"""The driver's end of the floor. It has no futures and no thread: who waits for results receives them."""
+"""Driver of the floor. Without futures or threads: `Driver.results` receives the results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Driver:
         self._missing = 0
 
     def submit(self, function: int, arguments: tuple[Any, ...]) -> int:
-        """Send a task, or keep it until its batch is full; its id."""
+        """Send a task, or keep it until its batch is full; return its id."""
         number = len(self._results)
         head, parts = item(number, function, arguments)
         self._results.append(None)
@@ -50,13 +50,13 @@ class Driver:
         return number
 
     def flush(self) -> None:
-        """Send what is kept."""
+        """Send the tasks that were kept."""
         if self._heads:
             self._line.send_multipart([encode(self._heads), *self._frames], copy=False)
             self._heads, self._frames = [], []
 
     def results(self, tasks: Sequence[int]) -> list[Any]:
-        """Of *tasks*, once all that was submitted has ended."""
+        """Wait until all submitted tasks have ended; return the results of *tasks*."""
         self.flush()
         while self._missing:
             head, *frames = self._line.recv_multipart(copy=False)

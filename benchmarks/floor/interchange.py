@@ -1,4 +1,4 @@
-"""Passes batches between driver and manager: ``python -m benchmarks.floor.interchange DRIVER MANAGERS``."""
+"""Forwards batches between driver and manager: ``python -m benchmarks.floor.interchange DRIVER MANAGERS``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.floor.wire import decode, encode
 
 
 def main() -> None:
-    """Until the driver's empty message, which is passed on."""
+    """Run until the driver sends an empty message, and forward that."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     driver, managers = context.socket(zmq.DEALER), context.socket(zmq.ROUTER)
     for end in (driver, managers):

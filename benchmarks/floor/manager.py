@@ -1,4 +1,4 @@
-"""Deals tasks to two workers: ``python -m benchmarks.floor.manager ENDPOINT WORKERS``."""
+"""Distributes tasks among two workers: ``python -m benchmarks.floor.manager ENDPOINT WORKERS``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import zmq
 from benchmarks.floor.wire import Item, Pipe, encode, from_parts, pack, pair
 
 CREDIT = 64
-"""Tasks that a worker may have, so that it never waits for the next."""
+"""Tasks that a worker may hold, so that it never waits for the next."""
 
 
 class Worker:
-    """A worker process and what it has."""
+    """Worker process, and the number of its tasks."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -30,7 +30,7 @@ class Worker:
 
 
 class Manager:
-    """The loop, and the tasks that wait for a worker."""
+    """Loop of the manager, and the tasks that wait for a worker."""
 
     def __init__(self, endpoint: str, workers: int) -> None:
         self._line: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
@@ -40,7 +40,7 @@ class Manager:
         self._waiting: deque[tuple[Item, list[Any]]] = deque()
 
     def run(self) -> None:
-        """Until told to end by an empty message."""
+        """Run until an empty message arrives."""
         poller = zmq.Poller()
         poller.register(self._line, zmq.POLLIN)
         for worker in self._workers:

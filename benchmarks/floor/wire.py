@@ -22,14 +22,14 @@ _LENGTH = struct.Struct("<I")
 
 
 class Item(msgspec.Struct, array_like=True):
-    """A task, or on the way back its result."""
+    """Task, or its result on the way back."""
 
     id: int
     function: int
     """Index in `benchmarks.functions.FUNCTIONS`."""
 
     body: bytes
-    """Pickled; empty when it is the first of the frames."""
+    """Pickled value; empty when it is the first of the frames."""
 
     frames: int = 0
 
@@ -39,21 +39,21 @@ decode = msgspec.msgpack.Decoder(list[Item]).decode
 
 
 def item(number: int, function: int, value: object) -> tuple[Item, list[Any]]:
-    """*value* packed, and its large parts beside it."""
+    """Pickle *value* into an item and its large parts."""
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(value, 5, buffer_callback=buffers.append)
     return from_parts(number, function, [body, *(buffer.raw() for buffer in buffers)])
 
 
 def from_parts(number: int, function: int, parts: list[Any]) -> tuple[Item, list[Any]]:
-    """The item of a record's *parts*."""
+    """Return the item of a record's *parts*, and the large parts."""
     if len(parts) == 1 and len(parts[0]) < OUT_OF_BAND:
         return Item(number, function, bytes(parts[0])), []
     return Item(number, function, b"", len(parts)), parts
 
 
 def pair(head: bytes | memoryview, frames: Sequence[Any]) -> Iterator[tuple[Item, list[Any]]]:
-    """Each item of a message with its own parts, the body first."""
+    """Yield each item of a message with its parts, the body first."""
     taken = 0
     for one in decode(head):
         yield one, [frame.buffer for frame in frames[taken : taken + one.frames]] if one.frames else [one.body]
@@ -61,7 +61,7 @@ def pair(head: bytes | memoryview, frames: Sequence[Any]) -> Iterator[tuple[Item
 
 
 class Record(NamedTuple):
-    """A task or result on a worker's socket."""
+    """Task or result on a worker's socket."""
 
     id: int
     function: int
@@ -69,7 +69,7 @@ class Record(NamedTuple):
 
 
 def pack(number: int, function: int, parts: Sequence[Any]) -> list[Any]:
-    """A record as chunks to write, large parts uncopied."""
+    """Return a record as chunks to write; large parts are not copied."""
     sizes = [memoryview(part).nbytes for part in parts]
     table = b"".join(map(_LENGTH.pack, sizes))
     head = _HEADER.pack(number, function, len(parts), sum(sizes)) + table
@@ -87,7 +87,7 @@ class Pipe:
 
     @property
     def unsent(self) -> bool:
-        """The socket was full; call `flush` when it is writable."""
+        """Return True if the socket was full; call `flush` when it is writable."""
         return bool(self._out)
 
     def write(self, chunks: Iterable[Any]) -> None:
@@ -95,7 +95,7 @@ class Pipe:
         self._out.extend(memoryview(chunk).cast("B") for chunk in chunks)
 
     def flush(self) -> None:
-        """Write what the socket takes."""
+        """Write as much as the socket takes."""
         while self._out:
             try:
                 sent = self.socket.sendmsg([self._out[n] for n in range(min(64, len(self._out)))])
@@ -108,7 +108,7 @@ class Pipe:
                 sent -= min(sent, len(first))
 
     def read(self) -> Iterator[Record]:
-        """Records that are complete after one read; a record larger than the buffer gets one of its own size."""
+        """Yield records that are complete after one read; a record larger than the buffer gets its own."""
         try:
             got = self.socket.recv_into(memoryview(self._buffer)[self._filled :])
         except BlockingIOError:
@@ -129,7 +129,7 @@ class Pipe:
         self._make_room(at, max(_BUFFER, start + size - at))
 
     def _make_room(self, at: int, need: int) -> None:
-        """Keep what begins at *at*, in *need* bytes. The old buffer may live on under a large record's parts."""
+        """Move the bytes from *at* on to a buffer of *need* bytes. Parts of a large record may keep the old buffer."""
         left = self._filled - at
         if need != len(self._buffer):
             old, self._buffer = self._buffer, bytearray(need)

@@ -12,7 +12,7 @@ from benchmarks.functions import FUNCTIONS
 
 
 def main() -> None:
-    """Until the manager closes the socket."""
+    """Run tasks until the manager closes the socket."""
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     with contextlib.suppress(EOFError):
         while True:

@@ -1,4 +1,4 @@
-"""``make scale``: what a task costs the interchange, against the number of managers."""
+"""``make scale``: cost of a task in the interchange, by number of managers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from benchmarks.scale.limits import raise_open_files
 from benchmarks.scale.simulation import Plan, Row, simulate
-from benchmarks.table import aligned
+from benchmarks.table import align
 
 FEW = 10
-"""Managers to which the cost per task is compared."""
+"""Number of managers that the cost per task is compared with."""
 
 _PERIOD = 30.0
 """Seconds between the heartbeats of a real manager."""
@@ -34,20 +34,23 @@ HEADS = (
 
 
 def main() -> None:
-    """Simulate, and print a line after each."""
-    given = _arguments()
-    plan = Plan(given.tasks, given.slots, given.window, given.period, given.processes, given.encrypted)
+    """Simulate each number of managers, and print the table."""
+    options = _arguments()
+    plan = Plan(options.tasks, options.slots, options.window, options.period, options.processes, options.encrypted)
     files = raise_open_files()
     rows: list[Row] = []
-    for managers in given.managers:
+    for managers in options.managers:
         if managers + 100 > files:
-            print(f"{managers} managers need as many open files, and {files} are allowed: ulimit -Hn", file=sys.stderr)
+            print(
+                f"{managers} managers need as many open files, {files} are allowed. Run: ulimit -Hn",
+                file=sys.stderr,
+            )
             continue
         print(f"{managers} managers, {plan.tasks} tasks", file=sys.stderr)
         rows.append(simulate(managers, plan))
-    print("\n".join(aligned([list(head) for head in zip(*HEADS, strict=True)] + _cells(rows), 2, lefts=())))
-    if given.json:
-        given.json.write_text(json.dumps({"plan": plan._asdict(), "rows": [row._asdict() for row in rows]}, indent=1))
+    print("\n".join(align([list(head) for head in zip(*HEADS, strict=True)] + _cells(rows), 2, lefts=())))
+    if options.json:
+        options.json.write_text(json.dumps({"plan": plan._asdict(), "rows": [row._asdict() for row in rows]}, indent=1))
 
 
 def _cells(rows: list[Row]) -> list[list[str]]:
@@ -75,12 +78,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--managers", type=int, nargs="+", default=[1, 10, 100, 1_000, 10_000])
     parser.add_argument("--tasks", type=int, default=1_000_000)
-    parser.add_argument("--slots", type=int, default=64, help="of each manager")
+    parser.add_argument("--slots", type=int, default=64, help="slots of each manager")
     parser.add_argument("--window", type=int, default=128, help="tasks that a manager holds, running and waiting")
     parser.add_argument("--period", type=float, default=5.0, help="seconds between heartbeats")
-    parser.add_argument("--processes", type=int, default=2, help="that simulate managers")
+    parser.add_argument("--processes", type=int, default=2, help="processes that simulate managers")
     parser.add_argument("--encrypted", action="store_true", help="CURVE between interchange and managers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save the figures")
     return parser.parse_args()
 
 

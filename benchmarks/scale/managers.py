@@ -1,4 +1,4 @@
-"""Many managers in one process: settings come as a line of JSON on stdin, whose end is theirs."""
+"""Simulates many managers in one process, which reads its settings as a line of JSON and ends with its stdin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NONE = serialization.dump(None).body
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What all managers of a process share."""
+    """Settings of all managers of a process."""
 
     endpoint: str
     count: int
@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manager:
-    """One of them: its socket, and when it last spoke."""
+    """Simulated manager: its socket, and the time of its last message."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
         self._window = settings.window
@@ -53,23 +53,23 @@ class Manager:
         )
         self._socket.send([msg.encode(msg.Register(info))])
         self._socket.send([msg.encode(msg.Done(self._window, []))])
-        self.spoken = time.monotonic()
+        self.last_sent = time.monotonic()
 
     @property
     def fd(self) -> int:
-        """Readable when `serve` is to be called, which is also due after each send (zmq_getsockopt(3), ZMQ_FD)."""
+        """Descriptor that is readable when `serve` is due, as it also is after a send (zmq_getsockopt(3), ZMQ_FD)."""
         return int(self._socket.raw.FD)
 
     def serve(self) -> None:
-        """Answer all that has come."""
+        """Send results of all tasks that have arrived."""
         while results := [result for head, *_ in self._socket.receive() for result in _results(head)]:
             self._socket.send([msg.encode(msg.Done(self._window, results))])
-            self.spoken = time.monotonic()
+            self.last_sent = time.monotonic()
 
-    def beat(self) -> None:
-        """Say that it lives."""
+    def send_heartbeat(self) -> None:
+        """Send a heartbeat."""
         self._socket.send([msg.encode(msg.Heartbeat())])
-        self.spoken = time.monotonic()
+        self.last_sent = time.monotonic()
         self.serve()
 
 
@@ -81,7 +81,7 @@ def _results(head: memoryview) -> list[msg.Result]:
 
 
 def main() -> None:
-    """Until stdin ends."""
+    """Run all managers until stdin ends."""
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
     raise_open_files()
     context = sockets.new_context()
@@ -95,12 +95,12 @@ def main() -> None:
     while True:
         for fd, _ in poll.poll(settings.period / 20):
             if fd == sys.stdin.fileno():
-                os._exit(0)  # closing thousands of sockets in order is nobody's wish
+                os._exit(0)  # without closing thousands of sockets
             by_fd[fd].serve()
         if time.monotonic() >= look:
             for manager in managers:
-                if time.monotonic() - manager.spoken >= settings.period:
-                    manager.beat()
+                if time.monotonic() - manager.last_sent >= settings.period:
+                    manager.send_heartbeat()
             look = time.monotonic() + settings.period / 20
 
 

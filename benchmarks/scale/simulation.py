@@ -1,4 +1,4 @@
-"""One interchange with one number of managers: the driver's side of the simulation."""
+"""Simulates the driver of one interchange with many managers."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTION = msg.Function(FunctionId(b"f" * 16), "noop", 0, "", b"")
 BATCH = 5_000
-"""Tasks in a message, as the driver's line sends them."""
+"""Tasks in a message, as the driver's client sends them."""
 
 _SILENCE = 120.0
-"""Seconds without a word after which the simulation is given up."""
+"""Seconds without a message after which the simulation is given up."""
 
 
 class Plan(NamedTuple):
-    """What to simulate."""
+    """Parameters of a simulation."""
 
     tasks: int
     slots: int = 64
     window: int = 128
     period: float = 5.0
-    """Seconds between heartbeats; a real manager has 30."""
+    """Seconds between heartbeats; 30 in a real manager."""
 
     processes: int = 2
     encrypted: bool = False
 
 
 class Row(NamedTuple):
-    """What came out."""
+    """Results of a simulation."""
 
     managers: int
     tasks: int
@@ -64,7 +64,7 @@ class Row(NamedTuple):
     """Memory of the interchange with all managers registered."""
 
     manager_kb: float
-    """Of that, for each manager."""
+    """Part of `idle_mb` for each manager."""
 
     peak_mb: float
     beat_us: float
@@ -72,19 +72,19 @@ class Row(NamedTuple):
 
 
 class Simulation:
-    """The processes, and the driver's end of the line."""
+    """Processes of a simulation, and the driver's end of the stream."""
 
     def __init__(self, managers: int, plan: Plan, folder: Path) -> None:
         self._managers, self._plan, self._folder = managers, plan, folder
         self._keys = Keyring() if plan.encrypted else None
-        self._line, theirs = stream.stream_pair()
-        self._heard: deque[msg.ToDriver] = deque()
+        self._stream, theirs = stream.stream_pair()
+        self._received: deque[msg.ToDriver] = deque()
         with theirs:
             self._interchange = self._start_interchange(theirs.fileno())
         self._simulators: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> Row:
-        """All of it, in order."""
+        """Register the managers, wait for heartbeats, run the tasks; return the figures."""
         pid = self._interchange.pid
         port = next(message.port for message in self._messages() if isinstance(message, msg.Bound))
         bare = resident(pid)
@@ -119,7 +119,7 @@ class Simulation:
         assert self._interchange.stdin is not None
         self._interchange.stdin.close()
         self._interchange.wait()
-        self._line.close()
+        self._stream.close()
 
     def _start_interchange(self, driver: int) -> subprocess.Popen[bytes]:
         settings = InterchangeSettings(
@@ -156,21 +156,21 @@ class Simulation:
         return time.perf_counter() - begin
 
     def _heartbeats(self, pid: int) -> float:
-        time.sleep(1.0)  # managers told their windows
+        time.sleep(1.0)  # managers have sent their windows
         before = cpu_seconds(pid)
         time.sleep(2 * self._plan.period)
         return (cpu_seconds(pid) - before) / 2 / self._managers
 
     def _tasks(self) -> int:
-        """Send all, and return when each has come back once; how many messages that took.
+        """Send all tasks and wait for their results; return the number of messages with results.
 
         Raises:
-            RuntimeError: one came back twice.
+            RuntimeError: a task has two results.
         """
         body, tasks = serialization.NO_ARGUMENTS.body, self._plan.tasks
         for first in range(0, tasks, BATCH):
             batch = [msg.Task(TaskId(n), FUNCTION.id, body) for n in range(first, min(first + BATCH, tasks))]
-            self._line.send([msg.encode(msg.Work([FUNCTION] if first == 0 else [], batch))])
+            self._stream.send([msg.encode(msg.Work([FUNCTION] if first == 0 else [], batch))])
         seen = bytearray(tasks)
         missing, count = tasks, 0
         for message in self._messages():
@@ -178,7 +178,7 @@ class Simulation:
                 count += 1
                 for result in message.results:
                     if seen[result.id]:
-                        raise RuntimeError(f"task {result.id} came back twice")
+                        raise RuntimeError(f"task {result.id} has two results")
                     seen[result.id] = 1
                 missing -= len(message.results)
             if not missing:
@@ -187,17 +187,17 @@ class Simulation:
 
     def _messages(self) -> Iterator[msg.ToDriver]:
         while True:
-            while self._heard:
-                message = self._heard.popleft()
-                assert not isinstance(message, msg.ManagerDown), f"a manager was lost: {message.reason}"
+            while self._received:
+                message = self._received.popleft()
+                assert not isinstance(message, msg.ManagerDown), f"A manager was lost: {message.reason}"
                 yield message
-            line = self._line.raw
-            readable, writable, _ = select.select([line], [line] if self._line.has_unsent else [], [], _SILENCE)
-            self._line.flush()
+            sock = self._stream.raw
+            readable, writable, _ = select.select([sock], [sock] if self._stream.has_unsent else [], [], _SILENCE)
+            self._stream.flush()
             if readable:
-                self._heard.extend(msg.decode_to_driver(head) for head, *_ in self._line.receive())
-            if self._line.is_closed or not (readable or writable):
-                raise TimeoutError(f"the interchange ended, or was silent for {_SILENCE:.0f} s: {self._log()}")
+                self._received.extend(msg.decode_to_driver(head) for head, *_ in self._stream.receive())
+            if self._stream.is_closed or not (readable or writable):
+                raise TimeoutError(f"The interchange ended, or was silent for {_SILENCE:.0f} s: {self._log()}")
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-500:]
@@ -222,7 +222,7 @@ def _start(
 
 
 def simulate(managers: int, plan: Plan) -> Row:
-    """Run one, and leave nothing of it."""
+    """Run one simulation, and remove its files."""
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         simulation = Simulation(managers, plan, Path(folder))
         try:

@@ -1,4 +1,4 @@
-"""How each system is used, one small module each, behind one interface."""
+"""Systems that are measured: a small module each, behind one interface."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ POOL = "ProcessPoolExecutor"
 
 
 class Entry(NamedTuple):
-    """Where a system is, and what it needs."""
+    """Location and requirements of a system."""
 
     path: str
     """``module:Class`` below `benchmarks.systems`."""
 
     module: str
-    """What importing the system means; empty where there is no such thing."""
+    """Module whose import is timed; empty if there is none."""
 
     requirement: str = ""
-    """What pip installs into the peers' environment; empty for what is here anyway."""
+    """Package that pip installs into the peers' environment; empty if it is installed here."""
 
 
 SYSTEMS = {
@@ -48,10 +48,10 @@ SYSTEMS = {
 
 
 def make(name: str) -> System:
-    """A system that is not started. Imports it.
+    """Import a system and return it, not started.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: the system is not installed.
     """
     module, _, cls = SYSTEMS[name].path.partition(":")
     made: System = getattr(importlib.import_module(f"benchmarks.systems.{module}"), cls)()

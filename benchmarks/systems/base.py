@@ -1,4 +1,4 @@
-"""The interface that every benchmark is written against."""
+"""Interface of the systems that are measured."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 WORKERS = 2
 
 Submit = Callable[..., Any]
-"""A callable that takes arguments, submits one task and returns its handle at once."""
+"""Callable that submits one task with its arguments and returns the handle at once."""
 
 
 class System(abc.ABC):
-    """A way to run functions in two workers. Made, started, used and stopped once, in a process of its own."""
+    """System that runs functions in two workers. Created, started and stopped once, in a process of its own."""
 
     links = True
-    """Handles may be passed as arguments: the system resolves them."""
+    """Whether handles may be passed as arguments, which the system replaces by results."""
 
     copies = True
-    """Arguments and results travel; threads hand over references."""
+    """Whether arguments and results are copied; threads pass references."""
 
     shares_files = True
-    """Its workers see the driver's files."""
+    """Whether workers see the driver's files."""
 
     def missing(self) -> str:
-        """Why it cannot run on this machine; empty when it can."""
+        """Return the reason why the system cannot run on this machine; empty if it can."""
         return ""
 
     @abc.abstractmethod
@@ -37,21 +37,21 @@ class System(abc.ABC):
 
     @abc.abstractmethod
     def app(self, function: Callable[..., Any]) -> Submit:
-        """What the system wants done once with a function, so that calling the result submits a task."""
+        """Prepare a function; calling the returned object submits a task."""
 
     def bash(self, command: str) -> Submit | None:
-        """The same for a shell command; None where the system has no such thing."""
+        """Prepare a shell command; return None if the system runs none."""
         del command
         return None
 
     def bash_itself(self) -> Submit | None:
-        """For the floor, whose `bash` is run by ``/bin/sh``: the same by bash."""
+        """Prepare bash itself as the command, for the floor, whose `bash` is run by ``/bin/sh``."""
         return None
 
     def results(self, handles: Sequence[Any]) -> list[Any]:
-        """Of all that was submitted since the last call, in order; waits for them."""
+        """Wait for all tasks submitted since the last call; return the results of *handles* in order."""
         return [handle.result() for handle in handles]
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Return when nothing of it is left."""
+        """Stop the system; return when no process of it is left."""

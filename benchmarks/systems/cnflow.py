@@ -24,7 +24,7 @@ IMAGE = os.environ.get("BENCH_IMAGE", "app1:0.1")
 
 class _Cnflow(System):
     def settings(self) -> ExecutorSettings:
-        """The executor's."""
+        """Settings of the executor."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -50,7 +50,7 @@ class HighThroughput(_Cnflow):
 
 
 class Encrypted(_Cnflow):
-    """The same over TCP with CURVE, as for blocks elsewhere: an address that is not loopback asks for that."""
+    """Processes of this machine, over TCP with CURVE, as for blocks elsewhere: any address but loopback does that."""
 
     def missing(self) -> str:
         return "" if self._address() else "this machine has no address but loopback's, which is not encrypted"

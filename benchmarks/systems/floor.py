@@ -1,4 +1,4 @@
-"""The bare loop; see `benchmarks.floor`."""
+"""Floor: the bare loop of `benchmarks.floor`."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class _Parsl(System):
     def executor(self) -> ParslExecutor:
-        """Its settings."""
+        """Settings of the executor."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class HighThroughput(_Parsl):
 
 
 class Encrypted(HighThroughput):
-    """The same with CURVE."""
+    """One local block with two workers, with CURVE."""
 
     encrypted = True
 

@@ -1,4 +1,4 @@
-"""Python's own process pool, as it comes. It forks, so its start is not comparable with a fresh interpreter's."""
+"""Python's process pool with its defaults. The pool forks, so that its start is not comparable with the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProcessPool(System):
-    """No dependencies, no commands."""
+    """Neither dependencies nor commands."""
 
     links = False
 

@@ -3,7 +3,7 @@ import pytest
 from benchmarks.aims import Aim, aims_of, failed
 from benchmarks.report import COLUMNS, Report, load
 from benchmarks.systems import DOCKER, FLOOR, HTEX, POOL, SYSTEMS
-from benchmarks.table import aligned, figures
+from benchmarks.table import align, figures
 
 
 def report_of(**by_system):
@@ -27,11 +27,11 @@ def report_of(**by_system):
         (False, 0.0, "met"),
     ],
 )
-def test_an_aim_is_met_from_its_bound_on(at_least, measured, verdict):
+def test_aim_is_met_from_its_bound_on(at_least, measured, verdict):
     assert Aim("work", 2.0, at_least, measured).verdict == verdict
 
 
-def test_every_aim_finds_its_figures_in_a_whole_report_but_the_one_that_nothing_measures_yet():
+def test_every_aim_but_one_has_figures_in_a_complete_report():
     report = Report()
     for system in SYSTEMS:
         for column in COLUMNS:
@@ -43,7 +43,7 @@ def test_every_aim_finds_its_figures_in_a_whole_report_but_the_one_that_nothing_
     assert [aim.what for aim in aims_of(report) if aim.measured is None] == ["monitoring on: no-ops/s times off"]
 
 
-def test_a_ratio_above_one_says_that_cnflow_is_better_whichever_way_better_is():
+def test_ratio_above_one_means_that_cnflow_is_better():
     report = report_of(
         cnflow={"burst": {"per_s": 300.0}, "trip": {"p50_ms": 2.0}},
         pool={"burst": {"per_s": 100.0}, "trip": {"p50_ms": 8.0}},
@@ -52,7 +52,7 @@ def test_a_ratio_above_one_says_that_cnflow_is_better_whichever_way_better_is():
     assert ratios.split() == ["3.00", "x", "4.00", "x"]
 
 
-def test_the_best_of_several_repeats_counts():
+def test_best_repeat_counts():
     report = Report()
     for value in (3.0, 1.0, 2.0):
         report.add(HTEX, "burst", {"per_s": value})
@@ -61,7 +61,7 @@ def test_the_best_of_several_repeats_counts():
     assert report.best(HTEX, "trip.p50_ms") == 1.0
 
 
-def test_a_figure_of_fewer_tasks_is_marked_and_told():
+def test_figure_of_fewer_tasks_is_marked_and_listed():
     text = figures(
         report_of(cnflow={"burst": {"per_s": 7.0, "n": 50}}, pool={"burst": {"per_s": 8.0, "n": 100}}), {"burst": 100}
     )
@@ -70,13 +70,13 @@ def test_a_figure_of_fewer_tasks_is_marked_and_told():
     assert " 8*" not in text
 
 
-def test_what_could_not_be_measured_is_told_with_its_reason():
+def test_missing_figure_is_listed_with_its_reason():
     report = report_of(cnflow={"burst": {"per_s": 7.0}})
     report.add("Ray", "first", {}, "not installed: no wheel")
     assert "Ray, first: not installed: no wheel" in figures(report, {})
 
 
-def test_a_report_that_was_saved_is_loaded_the_same(tmp_path):
+def test_report_round_trips_through_its_file(tmp_path):
     report = report_of(cnflow={"burst": {"per_s": 7.0}})
     report.facts["machine"] = "2 cores"
     report.save(tmp_path / "report.json")
@@ -84,9 +84,9 @@ def test_a_report_that_was_saved_is_loaded_the_same(tmp_path):
 
 
 def test_columns_are_aligned():
-    assert aligned([["a", "b"], ["long", "1"], ["x", "100"]], 1) == ["a       b", "---------", "long    1", "x     100"]
+    assert align([["a", "b"], ["long", "1"], ["x", "100"]], 1) == ["a       b", "---------", "long    1", "x     100"]
 
 
-def test_only_what_cnflow_can_do_something_about_fails_continuous_integration():
+def test_unchecked_aims_do_not_fail_continuous_integration():
     low = Aim("work", 2.0, at_least=True, measured=0.9)
     assert failed([low, low._replace(what="sh", checked=False), low._replace(what="half", measured=1.0)]) == ["work"]
