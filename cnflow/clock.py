@@ -1,4 +1,4 @@
-"""Time is an argument: the loops read a `Clock`, the state machines are handed the moment."""
+"""Clocks: loops get a `Clock` as an argument and pass the time to their state machines; tests pass a `FakeClock`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from cnflow.units import Seconds
 
 
 class Clock(Protocol):
-    """Tells the time on a scale that never goes back."""
+    """Source of time that never goes back; `cnflow.testing.FakeClock` is one for tests."""
 
     def now(self) -> Seconds:
-        """Seconds since some fixed moment; only differences mean anything."""
+        """Return the seconds since some fixed moment; only differences have a meaning."""
 
 
 class SystemClock:
-    """The machine's monotonic clock; setting the wall clock does not move it."""
+    """Monotonic clock of this machine; setting the wall clock does not move it."""
 
     def now(self) -> Seconds:
-        """Seconds since some fixed moment; only differences mean anything."""
+        """Return the seconds since some fixed moment; only differences have a meaning."""
         return Seconds(time.monotonic())

@@ -121,7 +121,7 @@ class Backoff:
         """Count a bad block: it was refused, or ended before a manager connected."""
         self._outcomes.append(False)
         self._failures_in_row += 1
-        self._delay(_doubled(self._failures_in_row), now)
+        self._delay(_exponential(self._failures_in_row), now)
 
     def on_early_death(self, now: Seconds) -> None:
         """Count a good block that ended soon after."""
@@ -133,7 +133,7 @@ class Backoff:
     def on_busy(self, now: Seconds) -> None:
         """Count a provider without room, or without an answer; nothing is wrong with its blocks."""
         self._busy_in_row += 1
-        self._delay(_doubled(self._busy_in_row), now)
+        self._delay(_exponential(self._busy_in_row), now)
 
     def _delay(self, delay: Seconds, now: Seconds) -> None:
         self._not_before = Seconds(now + delay * self._chance.uniform(0.5, 1.0))
@@ -143,5 +143,5 @@ class Backoff:
         self._refilled_at = now
 
 
-def _doubled(times: int) -> Seconds:
+def _exponential(times: int) -> Seconds:
     return Seconds(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(times - 1, 10)))

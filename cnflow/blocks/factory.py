@@ -56,11 +56,11 @@ def _strategy_of(choice: str | Strategy | None, label: str) -> Strategy:
         return STRATEGIES[choice or "none"]
     own = choice
 
-    def guarded(situation: Situation) -> list[Change]:
+    def guard(situation: Situation) -> list[Change]:
         try:
             return list(own(situation))
         except Exception:  # the user's own code
             logger.exception("the strategy of executor %s failed; its blocks are left as they are", label)
             return []
 
-    return guarded
+    return guard

@@ -245,12 +245,17 @@ class BlockController:
                 self._carry_out(self._blocks.on_status(block, status, self._clock.now()))
 
     def _find_unconfirmed(self) -> None:
-        unconfirmed = self._blocks.unconfirmed
-        if unconfirmed:
-            found = self._provider.find(self._requests[unconfirmed[0]].run, self._blocks.label)
-            for block in set(unconfirmed) & found.keys():
-                logger.info("block %s was started after all, as %s", block, found[block])
+        if self._blocks.blocks_without_answer:
+            found = self._find()
+            for block, native in found.items():
+                logger.info("block %s was started after all, as %s", block, native)
             self._blocks.on_found(found, self._clock.now())
+
+    def _find(self) -> dict[BlockId, NativeId]:
+        """Ask the provider for the blocks whose submission was not confirmed."""
+        wanted = self._blocks.blocks_without_answer
+        found = self._provider.find(self._requests[wanted[0]].run, self._blocks.label) if wanted else {}
+        return {block: found[block] for block in wanted if block in found}
 
     def _last_words(self, block: BlockId, status: BlockStatus) -> str:
         words = status.message or status.state.value
@@ -284,13 +289,11 @@ class BlockController:
 
     def _cancel_all(self) -> None:
         natives = set(self._blocks.natives.values())
-        if unconfirmed := self._blocks.unconfirmed:
-            try:
-                found = self._provider.find(self._requests[unconfirmed[0]].run, self._blocks.label)
-            except BlockError as error:
-                logger.warning("blocks %s were not confirmed and may run on: %s", ", ".join(unconfirmed), error)
-            else:
-                natives.update(found[block] for block in unconfirmed if block in found)
+        try:
+            natives.update(self._find().values())
+        except BlockError as error:
+            blocks = ", ".join(self._blocks.blocks_without_answer)
+            logger.warning("blocks %s were not confirmed and may run on: %s", blocks, error)
         remaining = self._provider.cancel([*natives, *self._to_remove])
         for native, reason in remaining.items():
             logger.warning("the end of block %s was not confirmed; it may run on: %s", native, reason)

@@ -108,7 +108,7 @@ class Blocks:
         return {block.id: block.native for block in blocks if block.native is not None}
 
     @property
-    def unconfirmed(self) -> list[BlockId]:
+    def blocks_without_answer(self) -> list[BlockId]:
         """Blocks whose submission got no answer."""
         return [block.id for block in self._blocks.values() if block.unconfirmed_since is not None]
 
@@ -240,7 +240,7 @@ class Blocks:
 
     def on_found(self, found: Mapping[BlockId, NativeId], now: Seconds) -> None:
         """Adopt unconfirmed blocks that the provider has; the others are submitted again."""
-        for block in [self._blocks[name] for name in self.unconfirmed]:
+        for block in [self._blocks[name] for name in self.blocks_without_answer]:
             since = block.unconfirmed_since
             if (native := found.get(block.id)) is not None:
                 self._backoff.on_accepted()

@@ -87,14 +87,14 @@ def none(situation: Situation) -> list[Change]:
 
 def simple(situation: Situation) -> list[Change]:
     """Grow with the tasks; shrink to ``min_blocks`` after ``max_idletime`` without a task."""
-    return _grow_to(_wanted(situation), situation) or _shrink_when_idle(situation)
+    return _grow_to(_target(situation), situation) or _shrink_when_idle(situation)
 
 
 def htex_auto_scale(situation: Situation) -> list[Change]:
     """Behave like `simple`, and drain surplus blocks that were idle for ``max_idletime`` while other blocks work."""
     if not situation.tasks:
         return simple(situation)
-    wanted = _wanted(situation)
+    wanted = _target(situation)
     longest = situation.limits.max_idletime
     idle = [block for block in situation.blocks if block.idle_for and block.idle_for >= longest]
     return _grow_to(wanted, situation) or _drain(idle, len(situation.blocks) - wanted)
@@ -115,7 +115,7 @@ def blocks_for(tasks: int, slots_per_block: int, limits: Limits) -> int:
     return min(limits.max_blocks, max(limits.min_blocks, worth, 1))
 
 
-def _wanted(situation: Situation) -> int:
+def _target(situation: Situation) -> int:
     first = situation.limits.init_blocks if situation.is_first else 0
     return max(first, blocks_for(situation.tasks, situation.slots_per_block, situation.limits))
 

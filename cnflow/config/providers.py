@@ -16,10 +16,10 @@ _COLONS = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
 
 
 def seconds_in(walltime: str) -> float:
-    """Seconds in ``"HH:MM:SS"``, ``"MM:SS"`` or a number as text.
+    """Return the seconds in ``"HH:MM:SS"``, ``"MM:SS"`` or a number as text.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: *walltime* is none of these.
     """
     found = _COLONS.fullmatch(walltime.strip())
     if found is None:
@@ -29,7 +29,7 @@ def seconds_in(walltime: str) -> float:
 
 
 class ProviderSettings(Settings):
-    """What every provider is told about its blocks. Subclass it for a provider of your own."""
+    """Settings that every provider has about its blocks. Subclass it for a provider of your own."""
 
     kind: str
     init_blocks: int = Field(default=1, ge=0)
@@ -51,8 +51,8 @@ class ProviderSettings(Settings):
     """Seconds that a running block has until its manager connects; one that does not is ended and counts as failed."""
 
     walltime: Annotated[float, Field(gt=0)] | None = None
-    """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None is
-    without end, or as its scheduler says."""
+    """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None
+    sets no end; the block's own scheduler may."""
 
     def traits(self) -> Traits:
         """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""

@@ -1,4 +1,4 @@
-"""Sources of blocks. The classes are settings; their live halves are imported on use.
+"""Providers of blocks, one folder each. The classes are settings; their live halves are imported on use.
 
 `manager_command` is for the provider of another package: it returns the command that starts a manager on a node.
 """

@@ -91,7 +91,7 @@ class FakeSystem:
             self.calls.append((call, block))
             self._changed.notify_all()
 
-    def named(self, call: str) -> list[str]:
+    def blocks_of(self, call: str) -> list[str]:
         """Return the blocks that *call* was made for, in order."""
         return [block for name, block in self.calls if name == call]
 

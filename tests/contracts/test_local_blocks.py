@@ -17,7 +17,7 @@ from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, Refusal
 from cnflow.providers._shared import process_sessions
 from cnflow.providers.local.provider import LocalBackend
-from cnflow.testing.contracts.provider import accepted
+from cnflow.testing.contracts.provider import submit_one
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def start(fake_root, request_for, report_of, capsule_cache):
             LocalBackend(LocalProvider(**settings), cache_dir=capsule_cache, root=fake_root),
             request_for(),
         )
-        block = accepted(provider, request)
+        block = submit_one(provider, request)
         started.append((provider, block))
         return provider, block, report_of(request)
 
@@ -48,7 +48,7 @@ def test_a_block_has_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(start
 def test_no_process_of_a_block_remains_also_none_in_a_group_of_its_own(start, until, tmp_path, ended_by):
     provider, block, report = start(environment={"FAKE_MANAGER": "family"})
     child = int(until(lambda: _word_after("child", tmp_path / "block-0.log")))
-    since = process_sessions.started(child)
+    since = process_sessions.start_of(child)
     assert process_sessions.lives(child, since)
     if ended_by == "crash":
         os.kill(report["pid"], signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_block_inside_a_batch_job_has_the_end_of_the_job(start, monkeypatch):
 def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, request_for, until):
     (fake_root / "cnflow" / "manager" / "__main__.py").write_text("import sys; print(sys.argv[1]); sys.exit(1)")
     provider, request = LocalBackend(LocalProvider(), root=fake_root), request_for()
-    block = accepted(provider, request)
+    block = submit_one(provider, request)
     until(lambda: provider.status([block])[block].state is BlockState.FAILED)
     assert not Path(request.log_file.read_text().strip()).exists()
 
@@ -100,7 +100,7 @@ def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, req
 def test_another_interpreter_gets_its_capsule(minor, pythons, request_for, capsule_cache, until):
     provider, request = LocalBackend(LocalProvider(python=pythons[minor]), cache_dir=capsule_cache), request_for()
     assert provider.prepare("") == ""
-    block = accepted(provider, request)
+    block = submit_one(provider, request)
     try:
         # Nobody listens where the request says; that it gets to say so takes all that travels, and zmq.
         until(lambda: "interchange answers at none" in request.log_file.read_text())

@@ -12,7 +12,7 @@ from cnflow.model.node_command import NodeCommand
 from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.local.provider import LocalBackend
 from cnflow.testing import FakeProvider, FakeProviderSettings, FakeSystem
-from cnflow.testing.contracts.provider import ProviderContract, accepted
+from cnflow.testing.contracts.provider import ProviderContract, submit_one
 from cnflow.testing.fakes import FAILS
 
 
@@ -23,7 +23,7 @@ class ManagerContract:
     def started(self, make_provider, request_for, image, report_of):
         """A running block: its provider, its id, its request, and the report of its manager."""
         provider, request = make_provider({}), request_for(image)
-        block = accepted(provider, request)
+        block = submit_one(provider, request)
         yield provider, block, request, report_of(request)
         provider.cancel([block])
         provider.close()
@@ -40,7 +40,7 @@ class ManagerContract:
 
     def test_a_failed_manager_is_reported_with_exit_code_and_last_words(self, make_provider, request_for, image, until):
         provider = make_provider({"FAKE_MANAGER": "exit"})
-        block = accepted(provider, request_for(image))
+        block = submit_one(provider, request_for(image))
         status = until(lambda: (now := provider.status([block])[block]).state.is_final and now)
         assert status.state is BlockState.FAILED
         assert (status.exit_code, status.cause) == (3, EndCause.OTHER)
@@ -51,7 +51,7 @@ class ManagerContract:
 
     def test_a_manager_that_does_not_end_when_asked_is_killed(self, make_provider, request_for, image, report_of):
         provider, request = make_provider({"FAKE_MANAGER": "stubborn"}), request_for(image)
-        block = accepted(provider, request)
+        block = submit_one(provider, request)
         report_of(request)
         provider.cancel([block])
         assert provider.status([block])[block].state.is_final
@@ -64,7 +64,7 @@ class ManagerContract:
 
 
 class TestLocalProvider(ProviderContract, ManagerContract):
-    refused_image = pytest.fixture(lambda _: "app1:0.1")
+    unfit_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId("999999999:1"))
     traits = pytest.fixture(lambda _: LocalProvider().traits())
 
@@ -75,7 +75,7 @@ class TestLocalProvider(ProviderContract, ManagerContract):
 
 @pytest.mark.docker
 class TestDockerProvider(ProviderContract, ManagerContract):
-    refused_image = pytest.fixture(lambda _: "")
+    unfit_image = pytest.fixture(lambda _: "")
     unknown_block = pytest.fixture(lambda _: NativeId("0" * 64))
     traits = pytest.fixture(lambda _: DockerProvider().traits())
 
@@ -97,7 +97,7 @@ class TestDockerProvider(ProviderContract, ManagerContract):
 
 
 class TestFakeProvider(ProviderContract):
-    refused_image = pytest.fixture(lambda _: "app1:0.1")
+    unfit_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId("native-of-nobody"))
     traits = pytest.fixture(lambda _: FakeProviderSettings().traits())
     running_command = pytest.fixture(lambda _: NodeCommand(("ready",)))
@@ -112,7 +112,7 @@ class TestFakeProvider(ProviderContract):
 
 class TestFakeProviderOfImages(TestFakeProvider):
     image = pytest.fixture(lambda _: "app1:0.1")
-    refused_image = pytest.fixture(lambda _: "")
+    unfit_image = pytest.fixture(lambda _: "")
 
     @pytest.fixture
     def make_provider(self):

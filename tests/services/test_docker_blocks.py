@@ -16,7 +16,7 @@ from cnflow.model.block import BlockState, EndCause, Refusal
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.docker.requests import DELIVERED_ROOT, create_arguments, node_command
-from cnflow.testing.contracts.provider import accepted
+from cnflow.testing.contracts.provider import submit_one
 
 pytestmark = pytest.mark.docker
 
@@ -51,7 +51,7 @@ def start(provide, request_for, image_base, report_of):
 
     def run(**settings):
         provider, request = provide(**settings), request_for(image_base)
-        block = accepted(provider, request)
+        block = submit_one(provider, request)
         return provider, block, report_of(request)
 
     return run
@@ -259,7 +259,7 @@ def test_a_container_that_a_lost_submission_created_is_replaced(provide, request
     leftover = connected.create(create_arguments(request, settings, command))
     connected.close()
     assert provider.find(request.run, request.executor) == {}, "it will never start"
-    block = accepted(provider, request)
+    block = submit_one(provider, request)
     assert block != leftover
     assert report_of(request)["block"] == "0"
     assert [container.id for container in _ours(engine)] == [block]

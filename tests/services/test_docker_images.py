@@ -11,7 +11,7 @@ from cnflow.capsule import MARKER_NAME, tag_of
 from cnflow.config import DockerProvider
 from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImageUnusableError
 from cnflow.providers.docker.provider import DockerBackend
-from cnflow.testing.contracts.provider import accepted
+from cnflow.testing.contracts.provider import submit_one
 
 pytestmark = pytest.mark.docker
 
@@ -130,7 +130,7 @@ def test_an_image_that_holds_its_capsule_needs_none_delivered(  # noqa: PLR0913,
     assert found.holds_capsule
     assert marker == {"tag": tag_of(found.kind)}
     provider, request = blocks(), request_for(name)
-    block = accepted(provider, request)
+    block = submit_one(provider, request)
     top = engine.containers.get(block).attrs["Args"]
     until(lambda: "manager" in text_of(request.log_file))
     provider.cancel([block])
@@ -163,7 +163,7 @@ def test_a_capsule_runs_on_each_real_python_in_a_container(  # noqa: PLR0913, PL
     entry.write_text(root + entry.read_text())
     provider = DockerBackend(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, capsule=capsule)
     request = request_for(image)
-    block = accepted(provider, request)
+    block = submit_one(provider, request)
     try:
         said = until(lambda: (text := text_of(request.log_file)) and "imported" in text and text)
     finally:

@@ -25,7 +25,7 @@ _STATE, _PARENT, _SESSION, _STARTTIME = 0, 1, 3, 19
 _DEAD = frozenset({"Z", "X"})
 
 
-def started(pid: int) -> str:
+def start_of(pid: int) -> str:
     """Return the start of a process in its system's own words: no earlier process of its id has it. Empty if none."""
     return _state_and_start(pid)[1]
 
@@ -39,7 +39,7 @@ def lives(pid: int, since: str) -> bool:
 def end(leaders: Collection[int], grace: Seconds) -> None:
     """Send SIGTERM to the leader of each session, then SIGKILL to all in it, *grace* later or once its leader ended."""
     deadline = time.monotonic() + grace
-    since = {pid: started(pid) for pid in leaders}
+    since = {pid: start_of(pid) for pid in leaders}
     for pid in leaders:
         _signal(pid, signal.SIGTERM)
     for pid, began in since.items():
@@ -74,7 +74,7 @@ def find_leaders(prefix: str) -> dict[str, int]:
         fields = _stat(pid)
         if fields and int(fields[_PARENT]) not in marks and fields[_STATE] not in _DEAD:
             earlier = leaders.get(mark)
-            if earlier is None or int(fields[_STARTTIME]) < int(started(earlier) or 0):
+            if earlier is None or int(fields[_STARTTIME]) < int(start_of(earlier) or 0):
                 leaders[mark] = pid
     return leaders
 

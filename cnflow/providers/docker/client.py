@@ -150,7 +150,7 @@ class Engine:
         except (docker.errors.InvalidArgument, docker.errors.InvalidVersion, ValueError) as error:
             raise BlockRejectedError(f"The Docker SDK refuses an option: {error}") from error
 
-    def put(self, container: str, folder: str, tar: bytes | IO[bytes]) -> None:
+    def unpack(self, container: str, folder: str, tar: bytes | IO[bytes]) -> None:
         """Unpack *tar* in *folder* of a container."""
         with self._rejecting("take files into a container"):
             self._sdk.api.put_archive(container, folder, tar)
@@ -185,7 +185,7 @@ class Engine:
             self._remove(container)
 
     @contextlib.contextmanager
-    def removed_on_failure(self, container: str) -> Iterator[None]:
+    def remove_on_failure(self, container: str) -> Iterator[None]:
         """Remove *container* when what is done to it fails, or is interrupted."""
         try:
             yield

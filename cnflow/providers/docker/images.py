@@ -108,7 +108,7 @@ def _store(file: Path, probe: Probe) -> None:
 def _run(engine: Engine, arguments: dict[str, Any]) -> tuple[str, int | None]:
     """Run a container to its end; return its output, or the engine's refusal to start it, and its exit code."""
     container = engine.create(arguments)
-    with engine.removed_on_failure(container):
+    with engine.remove_on_failure(container):
         attached = engine.attach(container)
         try:
             engine.start(container)

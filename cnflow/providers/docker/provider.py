@@ -39,7 +39,7 @@ from cnflow.providers.docker.requests import (
     preview_of,
     refuse_unfit,
 )
-from cnflow.providers.docker.responses import KILLED, STATES, abandoned, cause_of, listed_status, seconds_of
+from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class DockerBackend:
         """Remove containers that a driver created and was killed before it could start; others remove themselves."""
         engine = self._engine()
         created = engine.containers(label=RUN_LABEL, status="created")
-        for container in abandoned(created, seconds_of(str(engine.info()["SystemTime"]))) if created else ():
+        for container in find_abandoned(created, seconds_of(str(engine.info()["SystemTime"]))) if created else ():
             engine.remove(container)
 
     def _submit(self, request: BlockRequest) -> NativeId | Refused:
@@ -246,11 +246,11 @@ class DockerBackend:
         engine = self._engine()
         command = node_command(request, image.probe, MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT)
         container = self._create(request, create_arguments(request, self._settings, command, image_id=image.id))
-        with engine.removed_on_failure(container):
-            engine.put(container, "/", files_archive(command.files, image.probe))
+        with engine.remove_on_failure(container):
+            engine.unpack(container, "/", files_archive(command.files, image.probe))
             if not image.holds_capsule:
                 with self._capsule(image.kind, self._cache_dir).open("rb") as tar:
-                    engine.put(container, DELIVERED_ROOT, tar)
+                    engine.unpack(container, DELIVERED_ROOT, tar)
             attached = engine.attach(container, has_terminal=bool(self._settings.create.get("tty")))
             try:
                 engine.start(container)
@@ -278,7 +278,7 @@ class DockerBackend:
     def _status(self, block: NativeId, listed: Mapping[str, Any] | None) -> BlockStatus:
         follower = self._followers.get(block)
         if listed is not None and (follower is None or STATES.get(listed["State"]) is not BlockState.ENDED):
-            return listed_status(str(listed["State"]), str(listed["Status"]))
+            return status_of_listed(str(listed["State"]), str(listed["Status"]))
         if follower is None:
             return BlockStatus(BlockState.GONE)
         if not follower.wait(_REMOVAL) or follower.exit_code is None:

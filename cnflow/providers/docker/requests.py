@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.capsule import PROBE_OPTIONS
 from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.providers._shared.manager_command import manager_command
-from cnflow.providers._shared.secrets import redacted
+from cnflow.providers._shared.secrets import redact
 from cnflow.units import bytes_in
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ def preview_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return *arguments* without the values of secret variables, to be shown to the user."""
     environment = arguments["environment"]
     if isinstance(environment, Mapping):
-        return {**arguments, "environment": redacted(environment)}
+        return {**arguments, "environment": redact(environment)}
     pairs = (str(line).partition("=") for line in environment)  # the other form that the SDK takes
-    shown = [f"{name}{sign}{redacted({name: value})[name]}" for name, sign, value in pairs]
+    shown = [f"{name}{sign}{redact({name: value})[name]}" for name, sign, value in pairs]
     return {**arguments, "environment": shown}
 
 
@@ -169,9 +169,9 @@ def files_archive(files: Mapping[str, bytes], probe: Probe) -> bytes:
         for name in (DELIVERED, DELIVERED_ROOT):
             tar.addfile(_member(name, 0o755, tarfile.DIRTYPE))
         for folder in dict.fromkeys(name.rpartition("/")[0] for name in files):
-            tar.addfile(_owned(_member(folder, 0o700, tarfile.DIRTYPE), probe))
+            tar.addfile(_set_owner(_member(folder, 0o700, tarfile.DIRTYPE), probe))
         for name, content in files.items():
-            file = _owned(_member(name, 0o600, tarfile.REGTYPE), probe)
+            file = _set_owner(_member(name, 0o600, tarfile.REGTYPE), probe)
             file.size = len(content)
             tar.addfile(file, io.BytesIO(content))
     return archive.getvalue()
@@ -258,6 +258,6 @@ def _member(path: str, mode: int, kind: bytes) -> tarfile.TarInfo:
     return member
 
 
-def _owned(member: tarfile.TarInfo, probe: Probe) -> tarfile.TarInfo:
+def _set_owner(member: tarfile.TarInfo, probe: Probe) -> tarfile.TarInfo:
     member.uid, member.gid = probe.uid, probe.gid
     return member

@@ -28,7 +28,7 @@ STATES: Mapping[str, BlockState] = {
 }
 
 
-def listed_status(state: str, words: str) -> BlockStatus:
+def status_of_listed(state: str, words: str) -> BlockStatus:
     """Return the status of a container that the engine still lists.
 
     Args:
@@ -52,7 +52,7 @@ def cause_of(exit_code: int, *, has_memory_limit: bool) -> EndCause | None:
     return EndCause.OOM if exit_code == KILLED and has_memory_limit else None
 
 
-def abandoned(created: Collection[Mapping[str, Any]], now: float) -> list[str]:
+def find_abandoned(created: Collection[Mapping[str, Any]], now: float) -> list[str]:
     """Return the ids of containers that no driver can be about to start any more.
 
     Args:

@@ -28,7 +28,7 @@ from cnflow.providers._shared import process_sessions
 from cnflow.providers._shared.block_end import block_end
 from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers._shared.manager_command import manager_command
-from cnflow.providers._shared.secrets import redacted
+from cnflow.providers._shared.secrets import redact
 from cnflow.providers.local.client import Child, probe, write_private
 from cnflow.providers.local.requests import block_of, in_shell, mark_of, mark_prefix, python_path, refuse_unfit
 from cnflow.units import Seconds
@@ -131,7 +131,7 @@ class LocalBackend:
         command = self._command(request, root, "SETTINGS")
         return {
             "argv": in_shell(self._settings.worker_init, command.argv),
-            "environment": redacted({**self._settings.environment, **command.environment}),
+            "environment": redact({**self._settings.environment, **command.environment}),
         }
 
     def check(self) -> Sequence[Finding]:
@@ -229,7 +229,7 @@ class LocalBackend:
 
 
 def _native_id(pid: int) -> NativeId:
-    return NativeId(f"{pid}:{process_sessions.started(pid)}")
+    return NativeId(f"{pid}:{process_sessions.start_of(pid)}")
 
 
 def _living_pid(block: NativeId) -> int | None:

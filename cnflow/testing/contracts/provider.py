@@ -8,7 +8,7 @@ Subclass `ProviderContract` in a test module, name the subclass ``Test...``, and
                           of the same system
     traits                `ProviderSettings.traits` of these providers                 yes
     image                 image that blocks can run; empty for the bare node          if it runs images
-    refused_image         one of the other kind: an image for a provider of bare      yes
+    unfit_image         one of the other kind: an image for a provider of bare      yes
                           nodes, an empty string for one of images
     unknown_block         native id that no block has, in the system's form           yes
     running_command       `NodeCommand` that prints "ready" and runs on               if there is no POSIX shell
@@ -72,7 +72,7 @@ class ProviderContract:
                 return PigeonProvider().traits()
 
             @pytest.fixture
-            def refused_image(self):
+            def unfit_image(self):
                 return "python:3.12"
 
             @pytest.fixture
@@ -98,7 +98,7 @@ class ProviderContract:
         return ""
 
     @pytest.fixture
-    def refused_image(self) -> str:
+    def unfit_image(self) -> str:
         """Override: an image of the kind that the provider refuses."""
         raise NotImplementedError
 
@@ -169,7 +169,7 @@ class ProviderContract:
         blocks: list[NativeId] = []
 
         def submit(provider: Provider, request: BlockRequest) -> NativeId:
-            native = accepted(provider, request)
+            native = submit_one(provider, request)
             blocks.append(native)
             wait_until(lambda: state_of(provider, native) not in {BlockState.PENDING, BlockState.UNKNOWN, None})
             return native
@@ -190,12 +190,12 @@ class ProviderContract:
         assert bool(provider.prepare(image)) is bool(image)
 
     def test_the_other_kind_of_image_is_refused_and_nothing_is_started(
-        self, provider: Provider, make_request: MakeRequest, refused_image: str
+        self, provider: Provider, make_request: MakeRequest, unfit_image: str
     ) -> None:
         """`prepare` raises and `submit` refuses for good."""
         with pytest.raises(BlockRejectedError):
-            provider.prepare(refused_image)
-        request = make_request(image=refused_image)
+            provider.prepare(unfit_image)
+        request = make_request(image=unfit_image)
         answer = provider.submit([request])[request.block]
         assert isinstance(answer, Refused)
         assert answer.kind is Refusal.FOR_GOOD
@@ -335,12 +335,13 @@ class ProviderContract:
     # Several providers, as after a crash
 
     def test_a_new_provider_finds_the_blocks_of_the_one_before(
-        self, make_provider: MakeProvider, make_request: MakeRequest, start: Start
+        self, make_provider: MakeProvider, make_request: MakeRequest, start: Start, wait_until: WaitUntil
     ) -> None:
         """`find` needs no memory of `submit`, and keeps runs and executors apart."""
         first, request = make_provider({}), make_request("7")
         block = start(first, request)
         new = make_provider({})
+        wait_until(lambda: request.block in new.find(request.run, request.executor))
         assert new.find(request.run, request.executor) == {request.block: block}
         assert new.find(request.run, "other") == {}
         assert new.find(RunId("test-other"), request.executor) == {}
@@ -375,7 +376,7 @@ class ProviderContract:
         first.cancel([block])
 
 
-def accepted(provider: Provider, request: BlockRequest) -> NativeId:
+def submit_one(provider: Provider, request: BlockRequest) -> NativeId:
     """Submit one request, and return the native id.
 
     Raises:

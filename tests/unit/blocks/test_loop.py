@@ -67,7 +67,7 @@ class Setting:
             self.controller.wake()
 
     def submitted(self):
-        return self.system.named("submit")
+        return self.system.blocks_of("submit")
 
     def wait_for(self, condition):
         self.system.wait_for(condition)
@@ -118,7 +118,7 @@ def test_a_block_is_drained_before_it_is_cancelled(setting):
     this.wait_for(lambda: this.submitted() == ["0"])
     this.controller.on_manager_connected("0", 1)
     this.want(0)
-    this.wait_for(lambda: this.system.named("cancel") == ["native-0"])
+    this.wait_for(lambda: this.system.blocks_of("cancel") == ["native-0"])
     assert this.system.calls.index(("drain", "0")) < this.system.calls.index(("cancel", "native-0"))
     assert this.reports == []
 
@@ -189,7 +189,7 @@ def test_a_block_that_could_not_be_removed_is_removed_later(setting, raises):
     if raises:
         this.provider.cancel = refuse
     this.system.end("native-0")
-    this.wait_for(lambda: this.system.named("cancel").count("native-0") > 2)
+    this.wait_for(lambda: this.system.blocks_of("cancel").count("native-0") > 2)
     assert this.errors == []
     assert "native-0" in this.system.blocks
     this.system.is_deaf = False

@@ -365,23 +365,23 @@ class TestBatches:
 class TestUnconfirmed:
     """A submission that got no answer."""
 
-    def unconfirmed(self, **options):
+    def submit_without_answer(self, **options):
         driver = Driver(high=1, **options)
         driver.decide(1)
         driver.refuse("0", Refusal.UNKNOWN, "timed out")
         return driver
 
     def test_a_block_without_an_answer_is_not_submitted_again_at_once(self):
-        driver = self.unconfirmed()
-        assert driver.blocks.unconfirmed == ["0"]
+        driver = self.submit_without_answer()
+        assert driver.blocks.blocks_without_answer == ["0"]
         driver.now += 100
         assert driver.submit() == []
         driver.decide(0)
         driver.decide(0, after=200)
-        assert driver.blocks.unconfirmed == ["0"], "it may run, so it is not forgotten either"
+        assert driver.blocks.blocks_without_answer == ["0"], "it may run, so it is not forgotten either"
 
     def test_a_block_that_is_found_is_adopted(self):
-        driver = self.unconfirmed()
+        driver = self.submit_without_answer()
         driver.blocks.on_found({"0": "4711"}, driver.now)
         assert driver.blocks.natives == {"0": "4711"}
         assert driver.blocks.stage("0") is Stage.PENDING
@@ -389,32 +389,32 @@ class TestUnconfirmed:
         assert driver.blocks.stage("0") is Stage.RUNNING
 
     def test_a_block_whose_manager_connected_before_it_was_found_runs(self):
-        driver = self.unconfirmed()
+        driver = self.submit_without_answer()
         driver.blocks.on_manager_connected("0", 1, driver.now)
         driver.blocks.on_found({}, driver.now)
-        assert driver.blocks.unconfirmed == ["0"], "the system is slow to list it"
+        assert driver.blocks.blocks_without_answer == ["0"], "the system is slow to list it"
         driver.blocks.on_found({"0": "4711"}, driver.now)
         assert driver.blocks.stage("0") is Stage.RUNNING
 
     def test_a_block_that_is_not_found_is_submitted_again(self):
-        driver = self.unconfirmed()
+        driver = self.submit_without_answer()
         driver.now += 1
         driver.blocks.on_found({}, driver.now)
         assert driver.submit() == ["0"]
 
     def test_a_block_that_is_not_listed_yet_is_looked_for_again(self):
-        driver = self.unconfirmed(status_lag=60.0)
+        driver = self.submit_without_answer(status_lag=60.0)
         driver.blocks.on_found({}, 59.0)
-        assert driver.blocks.unconfirmed == ["0"]
+        assert driver.blocks.blocks_without_answer == ["0"]
         driver.blocks.on_found({}, 60.0)
-        assert driver.blocks.unconfirmed == []
+        assert driver.blocks.blocks_without_answer == []
 
     def test_a_block_that_is_missing_in_the_answer_is_unconfirmed(self):
         driver = Driver(high=2)
         driver.decide(2)
         driver.blocks.take_submissions(0.0)
         driver.answer({"0": "native-0"})
-        assert driver.blocks.unconfirmed == ["1"]
+        assert driver.blocks.blocks_without_answer == ["1"]
 
 
 class TestItsLife:

@@ -5,7 +5,7 @@ import pytest
 
 from cnflow.model.block import BlockState, BlockStatus, EndCause
 from cnflow.providers.docker.networking import gateways_of, reachable_hosts
-from cnflow.providers.docker.responses import abandoned, cause_of, listed_status, seconds_of
+from cnflow.providers.docker.responses import cause_of, find_abandoned, seconds_of, status_of_listed
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from cnflow.providers.docker.responses import abandoned, cause_of, listed_status
     ],
 )
 def test_a_container_that_an_engine_lists_has_a_status(state, words, status):
-    assert listed_status(state, words) == status
+    assert status_of_listed(state, words) == status
 
 
 def test_an_engine_here_is_reached_by_its_networks_gateway_alone():
@@ -63,7 +63,7 @@ def test_times_of_an_engine_are_read_whatever_its_zone():
 
 
 def test_a_container_that_was_created_long_ago_and_never_started_is_abandoned():
-    assert abandoned([{"Id": "old", "Created": 1000}, {"Id": "young", "Created": 1900}], now=2000.0) == ["old"]
+    assert find_abandoned([{"Id": "old", "Created": 1000}, {"Id": "young", "Created": 1900}], now=2000.0) == ["old"]
 
 
 def test_a_container_killed_under_a_memory_limit_was_out_of_memory():
