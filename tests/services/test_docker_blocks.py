@@ -114,7 +114,7 @@ def test_the_manager_does_not_read_the_images_python_variables(start):
     assert report["isolated"] == 1
 
 
-def test_network(start, engine):
+def test_a_container_is_in_the_network_named_and_reached_by_its_gateway(start, engine):
     network = engine.networks.create(f"cnflow-test-{os.getpid()}")
     try:
         provider, block, _ = start(network=network.name)
@@ -141,12 +141,12 @@ def test_an_unknown_network_is_named_with_the_nearest(provide):
         provide(network="brigde").endpoint_hosts()
 
 
-def test_environment(start):
+def test_variables_are_set_in_the_container(start):
     _, _, report = start(environment={"GREETING": "hello"})
     assert report["environ"]["GREETING"] == "hello"
 
 
-def test_mounts(start, engine, tmp_path):
+def test_a_mounted_folder_is_in_the_container_and_read_only_if_so_asked(start, engine, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x").write_text("content")
     _, block, _ = start(mounts={str(tmp_path / "data"): "/data:ro"})
@@ -169,7 +169,7 @@ def test_cpus_and_memory_limit_the_container_and_are_variables_of_the_manager(st
     assert report["environ"]["CNFLOW_MEMORY"] == str(256 * 2**20)
 
 
-def test_a_block_beyond_its_memory_fails_and_says_why(start, until):
+def test_a_block_beyond_its_memory_fails_with_the_limit_in_its_message(start, until):
     provider, block, _ = start(memory="64m", environment={"FAKE_MANAGER": "hog"})
     status = until(lambda: (now := provider.status([block])[block]).state.is_final and now)
     assert status.state is BlockState.FAILED
@@ -178,12 +178,12 @@ def test_a_block_beyond_its_memory_fails_and_says_why(start, until):
     assert (status.cause, status.exit_code) == (EndCause.OOM, 137)
 
 
-def test_user(start):
+def test_a_container_runs_as_the_user_named(start):
     _, _, report = start(user="1234:567")
     assert (report["uid"], report["gid"]) == (1234, 567)
 
 
-def test_extra_create_options(start, engine):
+def test_further_create_options_reach_the_engine(start, engine):
     _, block, _ = start(create={"shm_size": "32m", "hostname": "elsewhere", "labels": {"team": "x"}})
     container = engine.containers.get(block)
     assert container.attrs["HostConfig"]["ShmSize"] == 32 * 2**20

@@ -77,7 +77,7 @@ def test_another_name_of_the_same_image_makes_no_difference(build, ask, engine):
         engine.images.remove(other, force=True)
 
 
-def test_a_remembered_app_whose_image_cannot_be_had_fails_with_just_that(tmp_path):
+def test_a_cached_app_with_a_missing_image_fails_with_image_not_found(tmp_path):
     executor = HighThroughputExecutor(provider=DockerProvider(pull="never"), max_workers=1)
     with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))):
         error = python_app(said, image="cnflow-no-such:1", cache=True)().exception(timeout=60)

@@ -132,7 +132,7 @@ def test_an_apps_image_is_run_by_an_executor_made_from_the_template(config, imag
     assert environment["CNFLOW_WORKER_BLOCK_ID"] == "0"
 
 
-def test_a_killed_interchange_is_started_anew_and_its_containers_go_on(config, image, engine, tmp_path, until):
+def test_a_killed_interchange_is_restarted_and_its_containers_go_on(config, image, engine, tmp_path, until):
     ran = tmp_path / "ran"
     ran.mkdir(mode=0o777)
     ran.chmod(0o777)
@@ -195,7 +195,7 @@ def test_a_killed_driver_leaves_no_container(driver, until):
     until(lambda: not containers(), timeout=40)
 
 
-def test_an_image_that_is_not_to_be_had_fails_its_tasks_alone(config, image):
+def test_a_missing_image_fails_its_own_tasks_alone(config, image):
     with cnflow.load(config(HighThroughputExecutor(provider=DockerProvider(pull="never"), max_workers=1))):
         missing, good = python_app(add, image="cnflow-no-such:1")(1), python_app(add, image=image)(2)
         with pytest.raises(ImageNotFoundError, match="cnflow-no-such:1"):

@@ -93,7 +93,7 @@ class TestGrowing:
         assert driver.submit() == ["0", "1", "2", "3"]
         assert driver.blocks.is_full
 
-    def test_blocks_on_their_way_are_counted(self):
+    def test_requested_blocks_are_counted(self):
         driver = Driver()
         driver.decide(2)
         driver.decide(2)
@@ -108,7 +108,7 @@ class TestGrowing:
         driver.decide(9)
         assert driver.submit() == ["1"]
 
-    def test_more_than_a_burst_goes_out_bit_by_bit(self):
+    def test_blocks_beyond_a_burst_are_submitted_at_a_rate(self):
         driver = Driver(high=30)
         driver.decide(30)
         assert len(driver.submit()) == AT_ONCE
@@ -166,7 +166,7 @@ class TestDraining:
         driver.decide(1)
         assert driver.submit() == ["1"]
 
-    def test_a_block_that_was_not_submitted_yet_is_just_forgotten(self):
+    def test_draining_a_block_that_was_not_submitted_yet_needs_no_action(self):
         driver = Driver(high=30)
         driver.decide(30)
         waiting = 30 - len(driver.submit())
@@ -174,7 +174,7 @@ class TestDraining:
         assert len(drains) == 30 - waiting
         assert driver.submit() == []
 
-    def test_idle_times_are_good_for_one_decision(self):
+    def test_idle_times_are_used_in_one_decision(self):
         driver = Driver(strategy="htex_auto_scale", high=2)
         driver.running(2)
         driver.decide(1)
@@ -183,7 +183,7 @@ class TestDraining:
         assert driver.decide(1) == [OrderDrain("1")]
         assert driver.decide(1) == []
 
-    def test_an_interchange_that_may_have_missed_it_is_reminded(self):
+    def test_an_order_to_drain_is_repeated_for_an_interchange_that_may_have_missed_it(self):
         driver = Driver()
         driver.running(1)
         driver.decide(0)
@@ -194,7 +194,7 @@ class TestDraining:
 
 
 class TestBadBlocks:
-    def test_a_block_that_was_of_use_is_replaced_at_once(self):
+    def test_a_block_that_worked_is_replaced_at_once(self):
         driver = Driver(high=1)
         driver.running(1)
         assert [type(action) for action in driver.fail("0")] == [Remove, ReportEnd]
@@ -225,7 +225,7 @@ class TestBadBlocks:
         driver.connect("1")
         assert driver.submit() == ["2", "3", "4"]
 
-    def test_nothing_is_given_up_while_another_block_may_be_better(self):
+    def test_an_executor_goes_on_while_another_block_may_work(self):
         driver = Driver(high=4)
         driver.decide(4)
         driver.submit()
@@ -417,7 +417,7 @@ class TestUnconfirmed:
         assert driver.blocks.blocks_without_answer == ["1"]
 
 
-class TestItsLife:
+class TestLifeOfABlock:
     def test_a_block_takes_no_other_step(self):
         for stage in Stage:
             for other in set(Stage) - NEXT[stage]:
@@ -440,7 +440,7 @@ class TestItsLife:
         assert last in FINAL
 
 
-class Whatever(RuleBasedStateMachine):
+class BlocksUnderAnyEvents(RuleBasedStateMachine):
     """A provider and an interchange that do anything at any time."""
 
     def __init__(self):
@@ -560,5 +560,5 @@ class Whatever(RuleBasedStateMachine):
             assert (self.blocks.stage(block) is Stage.DRAINING) == (block in self.told_to_drain)
 
 
-Whatever.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestWhateverHappens = Whatever.TestCase
+BlocksUnderAnyEvents.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBlocksUnderAnyEvents = BlocksUnderAnyEvents.TestCase

@@ -29,14 +29,16 @@ class TestTheNumberOfBlocks:
             (0.1, 30 * 2, 3),  # in floating point a little more than 3
         ],
     )
-    def test_for_each_parallelism(self, parallelism, tasks, expected):
+    def test_the_number_of_blocks_follows_parallelism(self, parallelism, tasks, expected):
         assert blocks_for(tasks, 2, limits(parallelism=parallelism)) == expected
 
     def test_a_minimum_is_kept_without_a_task_and_with_few(self):
         assert [blocks_for(tasks, 2, limits(low=2, parallelism=0.0)) for tasks in (0, 1, 100)] == [2, 2, 2]
 
     @given(st.integers(0, 500), st.integers(1, 8), st.integers(0, 5), st.integers(0, 5), st.floats(0, 1))
-    def test_is_between_the_limits_and_grows_with_tasks(self, tasks, slots, low, more, parallelism):
+    def test_the_number_of_blocks_is_within_the_limits_and_grows_with_the_tasks(
+        self, tasks, slots, low, more, parallelism
+    ):
         allowed = limits(low=low, high=low + more, parallelism=parallelism)
         few, many = (blocks_for(count, slots, allowed) for count in (tasks, tasks + 1))
         assert low <= few <= many <= low + more
@@ -59,10 +61,10 @@ class TestGrowing:
         assert simple(situation(first=True)) == []
         assert simple(situation(tasks=1)) == [Start(1)]
 
-    def test_min_blocks_are_kept_up(self):
+    def test_min_blocks_are_kept(self):
         assert simple(situation(there=blocks(0.0), low=2)) == [Start(1)]
 
-    def test_none_keeps_init_blocks_whatever_there_is_to_do(self):
+    def test_strategy_none_keeps_init_blocks_for_any_number_of_tasks(self):
         calm = Situation(0, 1e9, blocks(0.0), 2, False, limits(first=2))
         assert none(calm) == [Start(1)]
         assert none(calm._replace(tasks=1_000, blocks=blocks(0.0, 0.0))) == []
@@ -71,12 +73,12 @@ class TestGrowing:
 
 class TestShrinking:
     @pytest.mark.parametrize("strategy", [simple, htex_auto_scale])
-    def test_all_but_the_minimum_goes_once_it_was_quiet_for_long(self, strategy):
+    def test_blocks_beyond_the_minimum_are_drained_after_a_long_idle_time(self, strategy):
         there = blocks(120.0, 120.0, 120.0)
         assert strategy(situation(there=there, idle_for=119.9, low=1)) == []
         assert strategy(situation(there=there, idle_for=120.0, low=1)) == [Drain(("2", "1"))]
 
-    def test_what_does_not_run_yet_goes_first(self):
+    def test_blocks_that_do_not_run_yet_are_drained_first(self):
         there = (BlockView("0", 0, 0.0), BlockView("1", 2, 0.0))
         assert simple(situation(there=there, idle_for=200.0, low=1)) == [Drain(("0",))]
 
@@ -87,7 +89,7 @@ class TestShrinking:
         there = blocks(0.0, 500.0, 119.0, 500.0)
         assert htex_auto_scale(situation(tasks=1, there=there)) == [Drain(("3", "1"))]
 
-    def test_auto_scale_keeps_what_the_tasks_are_worth(self):
+    def test_auto_scale_keeps_as_many_blocks_as_the_tasks_need(self):
         assert htex_auto_scale(situation(tasks=5, there=blocks(500.0, 500.0, 500.0))) == []
         assert htex_auto_scale(situation(tasks=1, there=blocks(500.0), parallelism=0.0)) == []
 
@@ -95,7 +97,7 @@ class TestShrinking:
         ("tasks", "slots", "expected"),
         [(14, 48, 1), (1, 1, 1), (100, 1, 20), (47, 48, 1), (48, 48, 1), (49, 48, 2), (149, 50, 3)],
     )
-    def test_the_number_settles_where_the_reference_once_went_back_and_forth(self, tasks, slots, expected):
+    def test_the_number_of_blocks_settles_where_parsl_once_oscillated(self, tasks, slots, expected):
         there = ()
         for _ in range(5):
             now = situation(tasks=tasks, there=there, slots=slots, high=20, max_idletime=0.0)
@@ -105,7 +107,7 @@ class TestShrinking:
         assert len(there) == expected
 
     @given(st.integers(0, 50), st.integers(0, 6), st.floats(0, 1), st.floats(0, 300))
-    def test_what_was_drained_is_not_started_again_for_the_same_tasks(self, tasks, there, parallelism, idle):
+    def test_a_drained_block_is_not_replaced_for_the_same_tasks(self, tasks, there, parallelism, idle):
         before = situation(
             tasks=tasks, there=blocks(*[idle] * there), idle_for=0.0 if tasks else idle, high=6, parallelism=parallelism
         )
