@@ -64,7 +64,7 @@ class ManagerContract:
 
 
 class TestLocalProvider(ProviderContract, ManagerContract):
-    unfit_image = pytest.fixture(lambda _: "app1:0.1")
+    refused_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId("999999999:1"))
     traits = pytest.fixture(lambda _: LocalProvider().traits())
 
@@ -75,7 +75,7 @@ class TestLocalProvider(ProviderContract, ManagerContract):
 
 @pytest.mark.docker
 class TestDockerProvider(ProviderContract, ManagerContract):
-    unfit_image = pytest.fixture(lambda _: "")
+    refused_image = pytest.fixture(lambda _: "")
     unknown_block = pytest.fixture(lambda _: NativeId("0" * 64))
     traits = pytest.fixture(lambda _: DockerProvider().traits())
 
@@ -97,7 +97,7 @@ class TestDockerProvider(ProviderContract, ManagerContract):
 
 
 class TestFakeProvider(ProviderContract):
-    unfit_image = pytest.fixture(lambda _: "app1:0.1")
+    refused_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId("native-of-nobody"))
     traits = pytest.fixture(lambda _: FakeProviderSettings().traits())
     running_command = pytest.fixture(lambda _: NodeCommand(("ready",)))
@@ -112,7 +112,7 @@ class TestFakeProvider(ProviderContract):
 
 class TestFakeProviderOfImages(TestFakeProvider):
     image = pytest.fixture(lambda _: "app1:0.1")
-    unfit_image = pytest.fixture(lambda _: "")
+    refused_image = pytest.fixture(lambda _: "")
 
     @pytest.fixture
     def make_provider(self):

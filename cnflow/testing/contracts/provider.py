@@ -8,7 +8,7 @@ Subclass `ProviderContract` in a test module, name the subclass ``Test...``, and
                           of the same system
     traits                `ProviderSettings.traits` of these providers                 yes
     image                 image that blocks can run; empty for the bare node          if it runs images
-    unfit_image         one of the other kind: an image for a provider of bare      yes
+    refused_image         one of the other kind: an image for a provider of bare      yes
                           nodes, an empty string for one of images
     unknown_block         native id that no block has, in the system's form           yes
     running_command       `NodeCommand` that prints "ready" and runs on               if there is no POSIX shell
@@ -72,7 +72,7 @@ class ProviderContract:
                 return PigeonProvider().traits()
 
             @pytest.fixture
-            def unfit_image(self):
+            def refused_image(self):
                 return "python:3.12"
 
             @pytest.fixture
@@ -98,7 +98,7 @@ class ProviderContract:
         return ""
 
     @pytest.fixture
-    def unfit_image(self) -> str:
+    def refused_image(self) -> str:
         """Override: an image of the kind that the provider refuses."""
         raise NotImplementedError
 
@@ -190,12 +190,12 @@ class ProviderContract:
         assert bool(provider.prepare(image)) is bool(image)
 
     def test_the_other_kind_of_image_is_refused_and_nothing_is_started(
-        self, provider: Provider, make_request: MakeRequest, unfit_image: str
+        self, provider: Provider, make_request: MakeRequest, refused_image: str
     ) -> None:
         """`prepare` raises and `submit` refuses for good."""
         with pytest.raises(BlockRejectedError):
-            provider.prepare(unfit_image)
-        request = make_request(image=unfit_image)
+            provider.prepare(refused_image)
+        request = make_request(image=refused_image)
         answer = provider.submit([request])[request.block]
         assert isinstance(answer, Refused)
         assert answer.kind is Refusal.FOR_GOOD

@@ -1,4 +1,4 @@
-"""The reference's formulas and worked examples."""
+"""Parsl's formulas and worked examples."""
 
 import hypothesis.strategies as st
 import pytest
@@ -19,7 +19,7 @@ def situation(tasks=0, there=(), slots=2, idle_for=0.0, *, first=False, **limite
     return Situation(tasks, idle_for, there, slots, first, limits(**limited))
 
 
-class TestTheNumberOfBlocks:
+class TestNumberOfBlocks:
     @pytest.mark.parametrize(
         ("parallelism", "tasks", "expected"),
         [
@@ -36,9 +36,7 @@ class TestTheNumberOfBlocks:
         assert [blocks_for(tasks, 2, limits(low=2, parallelism=0.0)) for tasks in (0, 1, 100)] == [2, 2, 2]
 
     @given(st.integers(0, 500), st.integers(1, 8), st.integers(0, 5), st.integers(0, 5), st.floats(0, 1))
-    def test_the_number_of_blocks_is_within_the_limits_and_grows_with_the_tasks(
-        self, tasks, slots, low, more, parallelism
-    ):
+    def test_the_number_is_within_the_limits_and_grows_with_the_tasks(self, tasks, slots, low, more, parallelism):
         allowed = limits(low=low, high=low + more, parallelism=parallelism)
         few, many = (blocks_for(count, slots, allowed) for count in (tasks, tasks + 1))
         assert low <= few <= many <= low + more
