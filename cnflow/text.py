@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def amount_of_memory(size: float) -> str:
-    """``4 GB`` or ``1.5 GiB``: *size* bytes in the largest unit of which there is at least one."""
+    """``4 GB`` or ``1.5 GiB``: *size* bytes in the largest unit that is not above it."""
     base, mark = (1000, "") if size and not size % 1000 else (1024, "i")
     for exponent, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k" if base == 1000 else "K")):  # noqa: PLR2004 - as above
         if size >= base**exponent:
