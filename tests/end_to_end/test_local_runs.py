@@ -235,7 +235,7 @@ def test_exception_in_the_with_block_ends_the_run_at_once(tmp_path):
     with pytest.raises(KeyError):
         run()
     assert time.monotonic() - begin < 15
-    assert "the run was ended" in str(running[0].exception(0))
+    assert "the run ended" in str(running[0].exception(0))
 
 
 def test_dependency_error_names_its_root_cause_across_processes(tmp_path):

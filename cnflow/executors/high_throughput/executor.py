@@ -138,7 +138,7 @@ class HighThroughputBackend:
             self._is_closing = True
         self._provisioner.close()
         self._managers.close()
-        self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run was ended."))
+        self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run ended."))
         self._client.stop()  # first, so that managers end in good order instead of by their provider's signal
         self._provisioner.stop_blocks()
         self._provisioner.join()
