@@ -30,10 +30,10 @@ from cnflow.blocks.events import (
     RunEnded,
     TasksAdded,
 )
-from cnflow.errors import BlockError
+from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
 from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import quoted_tail
-from cnflow.model.block import Refused
+from cnflow.model.block import Refusal, Refused
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -196,8 +196,10 @@ class BlockController:
         self._requests.update(zip(batch, requests, strict=True))
         try:
             answers = self._provider.submit(requests)
-        except BlockError as error:
+        except (ProviderBusyError, BlockRejectedError) as error:
             answers = dict.fromkeys(batch, Refused.by(error))
+        except BlockError as error:  # no answer: the system may have started some of them
+            answers = dict.fromkeys(batch, Refused(Refusal.UNKNOWN, str(error), error))
         for block in batch:
             self._log_answer(block, answers.get(block))
         self._carry_out(self._blocks.on_submitted(answers, self._clock.now()))
@@ -249,7 +251,7 @@ class BlockController:
             found = self._find()
             for block, native in found.items():
                 logger.info("block %s was started after all, as %s", block, native)
-            self._blocks.on_found(found, self._clock.now())
+            self._carry_out(self._blocks.on_found(found, self._clock.now()))
 
     def _find(self) -> dict[BlockId, NativeId]:
         """Ask the provider for the blocks whose submission was not confirmed."""

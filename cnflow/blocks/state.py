@@ -12,7 +12,7 @@ Life of a block, with the method that each event calls and the actions that it r
         ▲                            ├── FAILED, FOR_GOOD ─┼──> FAILED     GiveUp if no block works
         │                on_submitted├── UNKNOWN           │
         │                            │      │              │
-        └──────── absent ── on_found ┼──────┤              │
+        └─ absent, later ── on_found ┼──────┤              │             GiveUp if no block works
                                      ▼      ▼              │
                                   PENDING <─┘  <───────────┘
                                      │ on_status(RUNNING), on_manager_connected
@@ -238,8 +238,9 @@ class Blocks:
         give_up = self._on_failure(worst.words, at_once=not self._backoff.has_succeeded)
         return [action._replace(error=worst.error) for action in give_up]
 
-    def on_found(self, found: Mapping[BlockId, NativeId], now: Seconds) -> None:
-        """Adopt unconfirmed blocks that the provider has; the others are submitted again."""
+    def on_found(self, found: Mapping[BlockId, NativeId], now: Seconds) -> list[Action]:
+        """Adopt unconfirmed blocks that the provider has; the others failed to start, and are submitted again."""
+        absent: list[Block] = []
         for block in [self._blocks[name] for name in self.blocks_without_answer]:
             since = block.unconfirmed_since
             if (native := found.get(block.id)) is not None:
@@ -247,6 +248,11 @@ class Blocks:
                 block.on_accepted(native, now)
             elif not block.managers and (since is None or now - since >= self.patience.status_lag):
                 block.unconfirmed_since = None
+                absent.append(block)
+        if not absent:
+            return []
+        self._backoff.on_failed(now)  # once for all that may have been one batch
+        return [*self._on_failure(absent[-1].message)]
 
     def on_manager_connected(self, block: BlockId, slots: int, now: Seconds) -> None:
         """Count a manager of *block* that registered, and learn from it how many slots a node has."""

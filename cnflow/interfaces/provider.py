@@ -43,7 +43,7 @@ class Provider(Protocol):
         """Addresses of this machine that blocks could reach, likeliest first; empty when a local socket file will do.
 
         Raises:
-            BlockError: the provider's system does not answer; the message holds its own words.
+            BlockError: the provider's system does not answer; the message quotes it.
         """
 
     def prepare(self, image: str) -> str:
@@ -53,7 +53,7 @@ class Provider(Protocol):
             The image's digest, or an empty string on the bare node.
 
         Raises:
-            ImageNotFoundError, ImageUnusableError: says what was found and what to do.
+            ImageNotFoundError, ImageUnusableError: no manager can run in *image*; the message has the user's next step.
             BlockRejectedError: these settings cannot run *image*, e.g. an image on a provider of bare nodes.
             BlockError: the provider's system does not answer.
         """
@@ -65,7 +65,8 @@ class Provider(Protocol):
             An answer for each request. One that is missing counts as `Refusal.UNKNOWN`.
 
         Raises:
-            BlockError: nothing was started; counts as the refusal of all (`Refused.by`).
+            ProviderBusyError, BlockRejectedError: nothing was started; counts as the refusal of all.
+            BlockError: the provider's system does not answer; counts as `Refusal.UNKNOWN` for all.
         """
 
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
@@ -110,7 +111,7 @@ class Provider(Protocol):
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """The content of `submit` for *request*, without keys and other secrets; asks no system and needs no SDK.
 
-        An empty mapping says that nothing is sent to another system.
+        An empty mapping stands for nothing that is sent.
 
         Raises:
             ConfigurationError: the settings contradict each other.

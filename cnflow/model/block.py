@@ -6,7 +6,7 @@
                                           │
                        Provider.status    ▼
     BlockStatus(state):  PENDING ──> RUNNING ──> ENDED     exit code 0
-                            │           ├──────> FAILED    anything else; `EndCause` tells what
+                            │           ├──────> FAILED    anything else; with an `EndCause`
                             └───────────┴──────> GONE      the system has removed it
                          UNKNOWN: the system has the block and reports no state
 """
@@ -95,7 +95,7 @@ class Refusal(enum.Enum):
     """Meaning of a refused submission for the next one."""
 
     BUSY = "busy"
-    """Nothing was started; there is no room now. Says nothing about the block."""
+    """Nothing was started, for want of room; no fault of the block."""
 
     FAILED = "failed"
     """Nothing was started; another attempt may succeed."""
@@ -104,7 +104,7 @@ class Refusal(enum.Enum):
     """Nothing was started; every block of this kind will be refused."""
 
     UNKNOWN = "unknown"
-    """No answer came in time: the block may run. `Provider.find` will show."""
+    """No answer came in time: the block may run, which `Provider.find` shows."""
 
 
 class Refused(NamedTuple):

@@ -1,6 +1,6 @@
 """Traits of a provider, known from its settings alone: no SDK is imported and no system is asked for them.
 
-A trait tells the driver what to expect of every block of one provider, before the first exists::
+The driver needs them before the first block exists::
 
     settings ──traits()──> Traits ──> assemble         does an executor need an image? (runs_images)
                                  ├──> block requests   how many workers has a node? (cores)

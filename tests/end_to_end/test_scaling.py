@@ -11,6 +11,7 @@ from cnflow.blocks import Drain, Start
 from cnflow.errors import BlockError, ConfigurationError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider
+from cnflow.providers.local.provider import LocalBackend
 
 
 @python_app
@@ -178,3 +179,21 @@ def test_error_quotes_output_and_addresses_of_a_manager_that_never_connects(load
 def test_unknown_strategy_is_refused_with_the_nearest():
     with pytest.raises(ConfigurationError, match=r"no strategy is called 'simpel'. Did you mean 'simple'\?"):
         Config(strategy="simpel")
+
+
+def test_a_block_that_started_though_its_submission_timed_out_is_adopted(load, monkeypatch):
+    submit, started = LocalBackend.submit, []
+
+    def time_out(self, requests):
+        answers = submit(self, requests)
+        started.extend(answers)
+        if len(started) == 1:
+            raise BlockError("no answer within 30 s")
+        return answers
+
+    monkeypatch.setattr(LocalBackend, "submit", time_out)
+    with load(init_blocks=1, max_blocks=1) as dfk:
+        assert nap(0).result(30) == "0"
+        wait_until(lambda: block_count(dfk) == 1)
+        assert nap(0).result(30) == "0"
+    assert started == ["0"]

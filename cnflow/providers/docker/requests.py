@@ -51,7 +51,7 @@ def node_command(request: BlockRequest, probe: Probe, root: str) -> NodeCommand:
     """Return the command of a block's container.
 
     Args:
-        request: for the block; a command of its own goes before a manager's.
+        request: for the block; if it has a command, this runs instead of a manager.
         probe: of the image's interpreter.
         root: folder in the container that will hold the capsule.
     """

@@ -192,7 +192,7 @@ class ProviderContract:
     def test_the_other_kind_of_image_is_refused_and_nothing_is_started(
         self, provider: Provider, make_request: MakeRequest, refused_image: str
     ) -> None:
-        """`prepare` raises and `submit` refuses for good."""
+        """`prepare` raises, and `submit` returns `Refusal.FOR_GOOD`."""
         with pytest.raises(BlockRejectedError):
             provider.prepare(refused_image)
         request = make_request(image=refused_image)
@@ -289,7 +289,7 @@ class ProviderContract:
         failing_command: NodeCommand,
         wait_until: WaitUntil,
     ) -> None:
-        """`status` reports the end of a block that nobody cancelled."""
+        """`status` reports the end of a block that was not cancelled."""
         block = start(provider, make_request(command=failing_command))
         wait_until(lambda: is_over(provider, block))
         status = provider.status([block])[block]

@@ -161,6 +161,26 @@ def test_a_provider_that_raises_for_a_batch_refuses_all_of_it(setting):
     assert this.errors == [error]
 
 
+def test_a_provider_that_raises_without_an_answer_may_have_started_the_batch(turns):
+    this = turns(max_blocks=2)
+    submit = this.provider.submit
+
+    def time_out(requests):
+        submit(requests[:1])
+        raise BlockError("sbatch: timed out")
+
+    this.provider.submit = time_out
+    this.want(2)
+    this.controller.take_turn()
+    this.provider.submit = submit
+    this.clock.advance(10)
+    this.controller.take_turn()
+    this.controller.on_manager_connected("0", 1)
+    this.controller.take_turn()
+    assert sorted(this.system.blocks) == ["native-0", "native-1"]
+    assert this.submitted() == ["0", "1"]
+
+
 def test_the_end_of_a_block_is_reported_with_the_end_of_its_log(setting, tmp_path):
     this = setting(poll_period=0.01)
     (tmp_path / "0.log").write_text("out of licences\n")
@@ -235,8 +255,9 @@ def test_a_block_whose_submission_was_lost_is_submitted_again(turns):
     this.controller.take_turn()
     this.system.blocks.clear()
     this.system.loses_answers = False
-    this.clock.advance(10)
-    this.controller.take_turn()
+    for _ in range(2):
+        this.clock.advance(10)
+        this.controller.take_turn()
     assert (this.submitted(), this.controller.living) == (["0", "0"], 1)
 
 

@@ -396,11 +396,22 @@ class TestUnconfirmed:
         driver.blocks.on_found({"0": "4711"}, driver.now)
         assert driver.blocks.stage("0") is Stage.RUNNING
 
-    def test_a_block_that_is_not_found_is_submitted_again(self):
+    def test_a_block_that_is_not_found_failed_and_is_submitted_again_later(self):
         driver = self.submit_without_answer()
         driver.now += 1
-        driver.blocks.on_found({}, driver.now)
+        assert driver.blocks.on_found({}, driver.now) == []
+        assert driver.submit() == []
+        driver.now += 1
         assert driver.submit() == ["0"]
+
+    def test_blocks_that_are_never_found_end_the_executor_with_the_providers_words(self):
+        driver = self.submit_without_answer()
+        for _ in range(LIMIT_BEFORE_USE - 1):
+            assert driver.blocks.on_found({}, driver.now) == []
+            driver.now += 100
+            driver.refuse("0", Refusal.UNKNOWN, "timed out")
+        (reason,) = gave_up(driver.blocks.on_found({}, driver.now))
+        assert reason.startswith("timed out")
 
     def test_a_block_that_is_not_listed_yet_is_looked_for_again(self):
         driver = self.submit_without_answer(status_lag=60.0)
@@ -499,9 +510,10 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
 
     @rule()
     def unconfirmed_blocks_are_looked_for(self):
-        self.blocks.on_found(self.lost_answers, self.now)
+        actions = self.blocks.on_found(self.lost_answers, self.now)
         self.at_provider |= {native: block for block, native in self.lost_answers.items()}
         self.lost_answers = {}
+        self.do(actions)
 
     @rule(data=st.data())
     def a_manager_connects(self, data):
