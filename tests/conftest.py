@@ -1,4 +1,4 @@
-"""What tests share: services that may be missing, a stand-in for the manager, requests for blocks."""
+"""Shared by all tests: skips for missing services, groups for pytest-xdist, a fake manager, requests for blocks."""
 
 import gc
 import json
@@ -22,7 +22,7 @@ from cnflow.model.manager_settings import ManagerSettings
 # Where this was started in the background, Ctrl-C is ignored, and would be by every driver that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no failure. What else holds where CI is set (examples that are the same each time) stays.
+# A busy machine exceeds any deadline. Other settings of the profile for CI, such as the same examples each time, stay.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
@@ -65,11 +65,11 @@ while True:
 
 
 _TAKE_TURNS = {"dockerd": "root", "root": "root", "docker": "docker"}
-"""Marker -> group of tests that run one after the other in one pytest-xdist process, beside all others."""
+"""Marker -> group whose tests run one after the other, in one process of pytest-xdist."""
 
 
 def pytest_collection_modifyitems(items):
-    """Give tests that share a Docker engine, or that load the machine, to one process each (``--dist loadgroup``)."""
+    """Group the tests that share an engine, or that change networks and mounts, for ``--dist loadgroup``."""
     for item in items:
         group = next((group for name, group in _TAKE_TURNS.items() if item.get_closest_marker(name)), None)
         if group is not None:
@@ -99,8 +99,8 @@ def _no_docker():
         try:
             docker.from_env(timeout=10).close()
         except docker.errors.DockerException as error:
-            why = f"No Docker engine answers ({error}). Run: tests/services/docker/up"
-        gc.collect()  # the SDK leaves the socket open with which it found no engine
+            why = f"No Docker engine responds ({error}). Run: tests/services/docker/up"
+        gc.collect()  # the SDK leaves its socket open after it found no engine
     return why
 
 
@@ -146,7 +146,7 @@ _MISSING = {
     "pythons": _no_pythons,
     "root": _no_root,
 }
-"""Marker -> what says why that cannot be had here."""
+"""Marker -> function that returns the reason why this machine cannot run such tests; empty if it can."""
 
 
 @pytest.fixture(scope="session")
@@ -180,13 +180,13 @@ def image_base(engine):
 
 @pytest.fixture(scope="session")
 def capsule_cache(tmp_path_factory):
-    """A cache that the tests of one process share, and that is not the user's."""
+    """Folder of a cache of capsules for the tests of one process, apart from the user's."""
     return tmp_path_factory.getbasetemp() / "capsules"
 
 
 @pytest.fixture
 def fake_root(tmp_path):
-    """A folder to start a manager from that reports what it sees and waits to be ended."""
+    """A root folder whose manager is a fake: it reports its surroundings and waits for its end."""
     entry = tmp_path / "root" / "cnflow" / "manager" / "__main__.py"
     entry.parent.mkdir(parents=True)
     entry.write_text(FAKE_MANAGER)
@@ -209,7 +209,7 @@ def request_for(tmp_path):
 
 @pytest.fixture
 def until():
-    """Waits for something that another process does; fails when it has not in time."""
+    """Waits until a condition holds, for things that another process does; fails after *timeout* seconds."""
 
     def wait(condition, timeout=20.0):
         deadline = time.monotonic() + timeout
@@ -223,7 +223,7 @@ def until():
 
 @pytest.fixture
 def report_of(until):
-    """Waits for what the stand-in for the manager reports: one line among what a block prints, in any order."""
+    """Waits for the report of the fake manager: one line of JSON in the log of its block."""
 
     def line(log_file):
         text = log_file.read_text() if log_file.exists() else ""
