@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,27 +61,25 @@ def main() -> int:
 
 def install(**environment: str) -> None:
     """Make `VENV`, with the locked versions unless *environment* asks for others."""
-    command = [str(ROOT / ".ci" / "venv"), str(VENV), sys.executable, *INSTALLED]
+    command: list[str] = [str(ROOT / ".ci" / "venv"), str(VENV), sys.executable, *INSTALLED]
     subprocess.run(command, check=True, env={**os.environ, **environment})
 
 
 def versions() -> dict[str, str]:
     """Installed packages and their versions."""
-    listing = subprocess.run([PYTHON, "-m", "pip", "freeze", "--exclude-editable"], check=True, stdout=subprocess.PIPE)
+    listing = subprocess.run(
+        [str(PYTHON), "-m", "pip", "freeze", "--exclude-editable"], check=True, stdout=subprocess.PIPE
+    )
     return dict(line.split("==") for line in listing.stdout.decode().split() if "==" in line)
 
 
 def alone(name: str, version: str, tests: list[str]) -> str:
-    """Outcome of *tests* with the locked versions, but *name* at *version* and what it needs."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
-        kept = [line for line in lines if not line.startswith(f"{name.lower()}==")]
-        constraints.write("\n".join([*kept, f"{name}=={version}", ""]))
-        constraints.flush()
-        try:
-            install(CONSTRAINTS=constraints.name)
-        except subprocess.CalledProcessError:
-            return "cannot be installed beside the other locked versions"
+    """Outcome of *tests* with the locked versions, but *name* at *version*; with what this release itself needs."""
+    install()
+    uv = Path(sys.executable).with_name("uv")
+    command = [str(uv), "pip", "install", "--quiet", "--python", str(PYTHON), f"{name}=={version}"]
+    if subprocess.run(command, check=False).returncode:
+        return "cannot be installed"
     run = test(tests)
     return f"FAIL: {run.first}" if run.failed else "pass"
 
@@ -98,7 +95,7 @@ def test(tests: list[str]) -> Run:
     return Run(failed, lines[-1])
 
 
-def show(table: list[tuple[str, ...]]) -> None:
+def show(table: list[tuple[str, str, str, str]]) -> None:
     """Print *table* in columns."""
     widths = [max(len(row[column]) for row in table) for column in range(3)]
     for row in table:
