@@ -1,4 +1,7 @@
-"""Looks up every path and dotted name of this repository that README.md, CONTRIBUTING.md and docs/ mention."""
+"""Looks up every path and dotted name of this repository that README.md, CONTRIBUTING.md and docs/ mention.
+
+Also looks up every page of docs/ that the sources mention.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,16 @@ PAGES = [
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
 ]
 
+SOURCES = [
+    ROOT / "Makefile",
+    ROOT / "pyproject.toml",
+    *(
+        file
+        for folder in ("benchmarks", "cnflow", "examples", "tests")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+    ),
+]
+PAGE = re.compile(r"\bdocs/[\w/.-]+\.md\b")
 PATH = re.compile(r"(?<![\w/.-])(?:benchmarks|cnflow|docs|examples|images|tests)/[\w./-]*\w")
 NAME = re.compile(r"(?<![\w/.-])cnflow(?:\.[a-z_]\w*)+(?:\.[A-Z]\w*)?", re.ASCII)
 
@@ -50,3 +63,8 @@ def test_dotted_name_on_a_page_exists(page, name):
         module = f"{module}.{attribute}"
         value = getattr(value, attribute, None) or importlib.import_module(module)
     assert value is not None
+
+
+def test_pages_that_sources_mention_exist():
+    mentioned = {(page, file) for file in SOURCES for page in PAGE.findall(file.read_text(encoding="utf-8"))}
+    assert [(page, str(file)) for page, file in sorted(mentioned) if not (ROOT / page).exists()] == []
