@@ -193,10 +193,13 @@ LAUNCHERS: Registry[Settings] = Registry("launcher", "cnflow.launchers", "cnflow
 CHANNELS: Registry[Settings] = Registry("channel", "cnflow.channels", "cnflow.config.base:Settings", {})
 """Settings of a `cnflow.interfaces.Channel`."""
 
+RUNTIMES: Registry[Settings] = Registry("runtime", "cnflow.runtimes", "cnflow.config.base:Settings", {})
+"""Settings with the methods of `cnflow.interfaces.Runtime`."""
+
 SINKS: Registry[Settings] = Registry("sink", "cnflow.sinks", "cnflow.config.base:Settings", {})
 """Settings of a `cnflow.interfaces.Sink`."""
 
-ALL: tuple[Registry[Any], ...] = (PROVIDERS, EXECUTORS, STAGINGS, LOGS, LAUNCHERS, CHANNELS, SINKS)
+ALL: tuple[Registry[Any], ...] = (PROVIDERS, EXECUTORS, STAGINGS, LOGS, LAUNCHERS, CHANNELS, RUNTIMES, SINKS)
 
 
 def backend_of(settings: Settings, *, needs_packages: bool = True) -> Any:  # noqa: ANN401 - a class or function of any seam; the caller knows its type

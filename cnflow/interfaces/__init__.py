@@ -5,6 +5,7 @@ from cnflow.interfaces.executor import Executor, Report, RunContext
 from cnflow.interfaces.introspection import Introspectable
 from cnflow.interfaces.launcher import Launcher
 from cnflow.interfaces.provider import Provider
+from cnflow.interfaces.runtime import Runtime
 from cnflow.interfaces.sink import Sink
 from cnflow.interfaces.staging import DataManager, Staging
 
@@ -17,6 +18,7 @@ __all__ = [
     "Provider",
     "Report",
     "RunContext",
+    "Runtime",
     "Sink",
     "Staging",
 ]

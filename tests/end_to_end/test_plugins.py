@@ -1,6 +1,7 @@
 """Backends of a package that is installed apart, in Python and in a file (tests/data/toy_backends)."""
 
 import importlib
+import itertools
 import os
 import pickle
 import subprocess
@@ -14,7 +15,13 @@ import pytest
 import cnflow
 from cnflow import Config, File, python_app
 from cnflow.config import HighThroughputExecutor, dump, load_config
+from cnflow.config.registry import backend_of
 from cnflow.errors import UnknownNameError
+from cnflow.ids import NativeId, RunId
+from cnflow.interfaces import RunContext
+from cnflow.testing.contracts.executor import ExecutorContract
+from cnflow.testing.contracts.provider import ProviderContract
+from cnflow.testing.contracts.staging import StagingContract
 
 SOURCE = Path(__file__).parents[1] / "data" / "toy_backends"
 CONFIG = """
@@ -142,3 +149,53 @@ def test_the_command_shows_a_file_with_kinds_of_an_installed_package(installed, 
     assert done.returncode == 0, done.stderr
     assert '\n[executors.provider]\nkind = "toy"\n' in done.stdout
     assert '\ngreeting = "good morning"\n' in done.stdout
+
+
+@pytest.mark.usefixtures("toys")
+class TestToyProvider(ProviderContract):
+    @pytest.fixture
+    def make_provider(self, toys):
+        return lambda environment: backend_of(toys.ToyProvider())(toys.ToyProvider(), environment)
+
+    @pytest.fixture
+    def traits(self, toys):
+        return toys.ToyProvider().traits()
+
+    @pytest.fixture
+    def refused_image(self):
+        return "app:1"
+
+    @pytest.fixture
+    def unknown_block(self):
+        return NativeId("999999999:1")
+
+
+class TestToyExecutor(ExecutorContract):
+    runs_commands = False
+    stops_tasks = False
+
+    @pytest.fixture
+    def make_executor(self, toys, tmp_path):
+        runs = itertools.count()
+        settings = toys.ToySerialExecutor()
+        return lambda: backend_of(settings)(settings, RunContext(RunId("test"), tmp_path / str(next(runs))))
+
+
+class TestToyStaging(StagingContract):
+    stages_out = False
+
+    @pytest.fixture
+    def staging(self, toys):
+        return importlib.import_module("toy_backends.staging").ToyMemoryStaging()
+
+    @pytest.fixture
+    def store(self, staging):
+        def put(folder, name, content):
+            sys.modules["toy_backends.staging"].CONTENTS[f"/{folder}/{name}"] = content
+            return File(f"toy:/{folder}/{name}")
+
+        return put
+
+    @pytest.fixture
+    def missing(self):
+        return File("toy:/nowhere")

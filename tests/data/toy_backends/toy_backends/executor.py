@@ -27,7 +27,7 @@ class ToySerialBackend:
 
     def start(self, report: Report) -> None:
         self._report = report
-        self._folder.mkdir()
+        self._folder.mkdir(parents=True)
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
         for task in tasks:

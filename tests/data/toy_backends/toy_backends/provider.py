@@ -1,5 +1,7 @@
 """Live half of `ToyProvider`."""
 
+from collections.abc import Mapping
+
 from cnflow.providers.local.provider import LocalBackend
 from toy_backends.settings import ToyProvider
 
@@ -9,8 +11,9 @@ class ToyProviderBackend(LocalBackend):
 
     Args:
         settings: what the user wrote.
-        **options: those of `LocalBackend`.
+        environment: further variables for the blocks.
     """
 
-    def __init__(self, settings: ToyProvider, **options: object) -> None:
-        super().__init__(settings.inner(), **options)
+    def __init__(self, settings: ToyProvider, environment: Mapping[str, str] = {}) -> None:
+        inner = settings.inner()
+        super().__init__(inner.model_copy(update={"environment": {**inner.environment, **environment}}))

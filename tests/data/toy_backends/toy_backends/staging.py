@@ -1,14 +1,15 @@
-"""A staging for files that the driver holds in memory: ``toy:NAME``."""
+"""A staging for files that the driver holds in memory: ``toy:/NAME``."""
 
 import os
 
+from cnflow.errors import StagingError
 from cnflow.interfaces import Staging
 
-CONTENTS = {"greeting.txt": "hello from memory"}
+CONTENTS = {"/greeting.txt": b"hello from memory"}
 
 
 class ToyMemoryStaging(Staging):
-    """Stages in ``toy:NAME``.
+    """Stages in ``toy:/NAME``.
 
     Args:
         suffix: added to every content.
@@ -24,14 +25,19 @@ class ToyMemoryStaging(Staging):
 
     def stage_in(self, dm, executor, file, parent_fut):
         file.local_path = dm.place(executor, file.filename)
-        return dm.submit(executor, bring, file, CONTENTS[file.filename] + self.suffix, after=parent_fut)
+        content = CONTENTS.get(file.path)
+        if content is not None:
+            content += self.suffix.encode()
+        return dm.submit(executor, bring, file, content, after=parent_fut)
 
 
-def bring(file, text):
-    """The task that writes *text* where the file is to be."""
+def bring(file, content):
+    """The task that writes *content* where the file is to be."""
+    if content is None:
+        raise StagingError(f"{file.url} is not in memory")
     placed = file.cleancopy()
     placed.local_path = os.path.abspath(file.filepath)
     os.makedirs(os.path.dirname(placed.local_path), exist_ok=True)
-    with open(placed.local_path, "w") as copy:
-        copy.write(text)
+    with open(placed.local_path, "wb") as copy:
+        copy.write(content)
     return placed
