@@ -1,7 +1,6 @@
 """Executors without a DataFlowKernel: a test submits tasks and reads the outcomes."""
 
 import contextlib
-import itertools
 import threading
 from pathlib import Path
 
@@ -10,65 +9,15 @@ import pytest
 from cnflow.config import HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.executors.high_throughput import make_backend
 from cnflow.executors.threads.executor import ThreadPoolBackend
-from cnflow.ids import RunId, TaskId
+from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
-from cnflow.model.task import NO_OPTIONS, AppFunction, AppKind, RunOptions, TaskToRun
-
-
-class Driver:
-    """Stand-in for the DataFlowKernel: submits and cancels tasks, and keeps every outcome."""
-
-    def __init__(self, executor):
-        self.executor = executor
-        self._ids = itertools.count()
-        self._outcomes = {}
-        self._reported = threading.Condition()
-        self.reported_twice = []
-        executor.start(self._report)
-
-    def _report(self, outcomes):
-        with self._reported:
-            self.reported_twice += [outcome.id for outcome in outcomes if outcome.id in self._outcomes]
-            self._outcomes.update((outcome.id, outcome) for outcome in outcomes)
-            self._reported.notify_all()
-
-    def python(self, function, *args, **options):
-        return self._submit(AppKind.PYTHON, function, args, options)
-
-    def bash(self, command, **options):
-        return self._submit(AppKind.BASH, lambda: command, (), options)
-
-    def _submit(self, kind, function, args, options):
-        task = TaskId(next(self._ids))
-        chosen = RunOptions(**options) if options else NO_OPTIONS
-        self.executor.submit([TaskToRun(task, AppFunction(function, kind), args, {}, chosen)])
-        return task
-
-    def cancel(self, *tasks):
-        self.executor.cancel(tasks)
-
-    def outcome(self, task, timeout=30):
-        with self._reported:
-            assert self._reported.wait_for(lambda: task in self._outcomes, timeout), f"no outcome of {task}"
-            return self._outcomes[task]
-
-    def error(self, task, timeout=30):
-        return self.outcome(task, timeout).error
-
-    def value(self, task, timeout=30):
-        outcome = self.outcome(task, timeout)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
-
-    def is_reported(self, task):
-        return task in self._outcomes
+from cnflow.testing.task_driver import TaskDriver
 
 
 @contextlib.contextmanager
 def drive(executor):
     try:
-        driver = Driver(executor)
+        driver = TaskDriver(executor, patience=30)
         yield driver
     finally:
         executor.shutdown()

@@ -294,7 +294,7 @@ class ProviderContract:
         wait_until(lambda: is_over(provider, block))
         status = provider.status([block])[block]
         assert status.state is BlockState.FAILED
-        assert status.exit_code == 3  # noqa: PLR2004 - the code that the command exits with
+        assert status.exit_code == 3
         assert status.cause is not None
         assert status.message
 
