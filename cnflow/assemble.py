@@ -1,4 +1,11 @@
-"""The only place that joins parts: makes live objects from a `Config`, and keeps the one run that is loaded."""
+"""Composition root: makes live objects from a `Config`, and keeps the one run that is loaded.
+
+::
+
+    load(config) ──copy──> RunContext ──> RunExecutors ──backend_of(settings)──> executors
+                              │               │ makes more, for images and join apps
+                              └──> TaskGraph <┘ ──> DataFlowKernel ──> start: log, statistics, executors
+"""
 
 from __future__ import annotations
 
@@ -33,15 +40,15 @@ def load(config: Config | None = None) -> DataFlowKernel:
     """Start a run and make it the loaded one.
 
     Args:
-        config: a copy is taken, so that it can be changed or loaded again afterwards; None runs tasks in threads.
+        config: copied, so that it can be changed or loaded again afterwards; None runs tasks in threads.
 
     Returns:
         The DFK; use it as a context manager, so that nothing is left behind whatever happens.
 
     Raises:
         AlreadyLoadedError: another run is loaded.
-        ConfigurationError: *config* cannot work. What goes wrong later (no engine, no such image) is the error of the
-            tasks that needed it.
+        ConfigurationError: *config* cannot work. A later failure (no engine, no such image) is the error of the tasks
+            that needed it.
     """
     loaded_run.check_none_loaded()
     if config is None:
@@ -55,7 +62,7 @@ def load(config: Config | None = None) -> DataFlowKernel:
 
 
 def make_current(dfk: DataFlowKernel) -> None:
-    """Make *dfk* the loaded one until it ends, which it does at the latest with the interpreter."""
+    """Make *dfk* the loaded one until its end, at the latest that of the interpreter."""
     loaded_run.set_current(dfk)
     dfk.on_cleanup(lambda: loaded_run.clear(dfk))
     atexit.register(dfk.cleanup)
@@ -63,7 +70,7 @@ def make_current(dfk: DataFlowKernel) -> None:
 
 
 def start(dfk: DataFlowKernel) -> None:
-    """Start the executors of a new run, and its log if it is to have one; what fails leaves nothing behind."""
+    """Start the log, the statistics and the executors of a new run; a failure leaves nothing behind."""
     try:
         end_of_log = logs.start(dfk.config.initialize_logging, dfk.run_dir)
         dfk.on_cleanup(usage_tracking.begin(dfk.config, dfk.task_counts))
@@ -99,7 +106,7 @@ def wait_for_current_tasks() -> None:
 
 
 def new_run(config: Config) -> DataFlowKernel:
-    """A DFK with all that a copy of *config* asks for; nothing is started and nothing loaded.
+    """Make the DFK of a copy of *config*; nothing is started and nothing loaded.
 
     Raises:
         ConfigurationError: *config* cannot work, or its `run_dir` cannot be written to.
@@ -110,7 +117,7 @@ def new_run(config: Config) -> DataFlowKernel:
 def new_graph(
     config: Config, *, record_class: type[TaskRecord] = TaskRecord, look_up_first: FirstLookUp | None = None
 ) -> TaskGraph:
-    """The task graph of a run; the last two are those of `TaskGraph`.
+    """Make the task graph of a run; the last two arguments are those of `TaskGraph`.
 
     Raises:
         ConfigurationError: as `new_run`.
@@ -188,7 +195,7 @@ def _result_cache(config: Config, run_dir: Path) -> ResultCache:
 
 
 def make_run_dir(parent: Path) -> Path:
-    """A fresh ``parent/NNN`` that only the user can enter; two runs that start at one moment get two.
+    """Make a new ``parent/NNN`` that only the user can enter; two runs that start at one moment get two folders.
 
     Raises:
         ConfigurationError: *parent* is no folder and cannot be made one.
@@ -203,6 +210,6 @@ def make_run_dir(parent: Path) -> Path:
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
-            continue  # another run was faster; the next number is free or its
+            continue  # another run has just made it
         return folder.resolve()
     raise AssertionError("numbers do not end")

@@ -1,7 +1,12 @@
-"""Questions to a run that goes on, from another process of the same user: both ends.
+"""Control socket of a live run: another process of the same user asks, the run answers; both ends.
 
-A run listens at a socket file in its folder, which only its user can enter. A question is a line of JSON, and so is its
-answer. The thread that answers sleeps until somebody asks.
+::
+
+    cnflow blocks ──ask(run_dir, {"question": ...})──> RUN_DIR/live ──> ControlServer ──> reply(question)
+                  <──────────── one line of JSON ─────────────────────────────┘
+
+Only the run's user can enter its folder. The server's thread sleeps until a client connects; one client is answered at
+a time.
 """
 
 from __future__ import annotations
@@ -28,22 +33,22 @@ logger = logging.getLogger(__name__)
 FILE = "live"
 """Name of the socket file in a run's folder."""
 
-_ASKED_WITHIN = 2.0
-"""Seconds that whoever connects has to say what he wants."""
+_QUESTION_TIMEOUT = 2.0
+"""Seconds from a connection to the end of its question."""
 
-_ANSWERED_WITHIN = 30.0
-_END_WITHIN = 1.0
-"""Seconds that an answer under way may delay the end of the run."""
+_ANSWER_TIMEOUT = 30.0
+_CLOSE_TIMEOUT = 1.0
+"""Seconds that an unfinished answer may delay the end of the run."""
 
 _LONGEST_QUESTION = 64 * 1024
 
 
 class ControlServer:
-    """Answers for one run.
+    """Answers the questions to one run.
 
     Args:
         folder: of the run.
-        reply: makes the answer to a question, in a thread of its own; what it raises is the answer, too.
+        reply: answers a question, in the server's thread; an exception is sent as the answer.
     """
 
     def __init__(self, folder: Path, reply: Callable[[Question], Reply]) -> None:
@@ -56,31 +61,31 @@ class ControlServer:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def open(self) -> None:
-        """Begin. A file system without socket files only means that nobody can ask."""
+        """Begin to listen. On a file system without socket files the run goes on without answers."""
         try:
             with _at(self._folder) as address:
                 self._socket.bind(address)
             self._socket.listen(8)
         except OSError as error:
-            logger.info("this run cannot be asked by other processes: %s", error)
+            logger.info("other processes cannot ask this run: %s", error)
         else:
             self._is_open = True
             self._thread.start()
 
     def close(self) -> None:
-        """End, also in the middle of an answer. Can be called twice, and if it was not opened."""
+        """End, also in the middle of an answer. Can be called twice, and on a server that is not open."""
         if self._closing.is_set():
             return
         self._closing.set()
         for end in (self._socket, self._client):
             if end is not None:
                 with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)  # wakes who waits for it
+                    end.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
         if self._is_open:
             with contextlib.suppress(OSError):
                 (self._folder / FILE).unlink()
             if self._thread is not threading.current_thread():
-                self._thread.join(_END_WITHIN)  # an answer that waits for others is not waited for
+                self._thread.join(_CLOSE_TIMEOUT)  # an answer may itself wait for others
         self._socket.close()
 
     def _serve(self) -> None:
@@ -88,23 +93,23 @@ class ControlServer:
             try:
                 client, _ = self._socket.accept()
             except OSError:
-                self._closing.wait(1.0)  # such as too many open files, if it is not the end
+                self._closing.wait(1.0)  # such as too many open files, unless it is closing
                 continue
             self._client = client
-            if self._closing.is_set():  # whoever closes may have looked before it was there
+            if self._closing.is_set():  # `close` may have looked before the client was there
                 client.close()
                 return
             with client, contextlib.suppress(OSError):
-                client.settimeout(_ASKED_WITHIN)
+                client.settimeout(_QUESTION_TIMEOUT)
                 line = _line_from(client, _LONGEST_QUESTION)
-                if line:  # otherwise he only wanted to know whether somebody is here
+                if line:  # otherwise the client only tested whether the run lives
                     client.sendall(self._answer(line))
             self._client = None
 
     def _answer(self, line: bytes) -> bytes:
         try:
             reply = self._reply(json.loads(line))
-        except Exception as error:  # noqa: BLE001 - whoever asked is told; the run goes on
+        except Exception as error:  # noqa: BLE001 - the client gets the error; the run goes on
             reply = {"error": f"{type(error).__name__}: {error}"}
         return json.dumps(reply).encode() + b"\n"
 
@@ -113,15 +118,15 @@ def ask(run: Path, question: Question) -> Reply:
     """Ask the run whose folder is *run*.
 
     Raises:
-        OSError: nobody answers there: the run has ended.
+        OSError: no run answers there: it has ended.
         ConfigurationError: the run cannot answer that.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(_ANSWERED_WITHIN)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(_ANSWER_TIMEOUT)
         with _at(run) as address:
-            line.connect(address)
-        line.sendall(json.dumps(question).encode() + b"\n")
-        text = _line_from(line)
+            client.connect(address)
+        client.sendall(json.dumps(question).encode() + b"\n")
+        text = _line_from(client)
     if not text:
         raise ConnectionResetError("the run ended before it answered")
     reply: Reply = json.loads(text)
@@ -131,14 +136,14 @@ def ask(run: Path, question: Question) -> Reply:
 
 
 def _line_from(end: socket.socket, longest: int = -1) -> bytes:
-    """Up to the first end of a line, or all there is; at most *longest* bytes."""
+    """Bytes up to the first end of a line, or to the end of the stream; at most *longest*."""
     with end.makefile("rb") as file:
         return file.readline(longest)
 
 
 @contextlib.contextmanager
 def _at(folder: Path) -> Iterator[str]:
-    """Address of the socket file in *folder*, as long as this is open: the folder's own path may be too long for one.
+    """Address of the socket file in *folder*, within the block; short, whatever the path of the folder.
 
     A socket's path may have 107 bytes (unix(7)).
     """
@@ -149,11 +154,11 @@ def _at(folder: Path) -> Iterator[str]:
         os.close(number)
 
 
-def going_on(place: Path) -> Path:
-    """Folder of the run that *place* means: a run's own, or the newest live one in a folder of runs.
+def find_live_run(place: Path) -> Path:
+    """Folder of a live run: *place* itself, or the newest in *place*, a folder of runs.
 
     Raises:
-        ConfigurationError: there is none that goes on.
+        ConfigurationError: there is no live run.
     """
     if _is_live(place):
         return place
@@ -162,10 +167,10 @@ def going_on(place: Path) -> Path:
     if found is not None:
         return found
     if folders:
-        raise ConfigurationError(f"No run in {place} goes on: the newest, {folders[-1]}, has ended.")
+        raise ConfigurationError(f"No run in {place} is live: the newest, {folders[-1]}, has ended.")
     if (place / FILE).exists() or place.name.isdigit():
         raise ConfigurationError(f"The run in {place} has ended.")
-    raise ConfigurationError(f"There is no run in {place}. Say --run DIR, with the folder of the run or of all runs.")
+    raise ConfigurationError(f"There is no run in {place}. Add --run DIR with the folder of the run or of all runs.")
 
 
 def _folders_in(place: Path) -> list[Path]:
@@ -176,11 +181,11 @@ def _folders_in(place: Path) -> list[Path]:
 
 
 def _is_live(folder: Path) -> bool:
-    """Whether somebody listens there; a run that was killed leaves its file behind."""
+    """Return whether a run listens in *folder*; a run that was killed leaves its socket file behind."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line, _at(folder) as address:
-            line.settimeout(_ANSWERED_WITHIN)
-            line.connect(address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, _at(folder) as address:
+            client.settimeout(_ANSWER_TIMEOUT)
+            client.connect(address)
     except OSError:
         return False
     return True

@@ -37,5 +37,5 @@ def last_lines(path: Path, lines: int, *, longest: int = 2**24) -> bytes:
 
 def quoted_tail(path: Path) -> str:
     """`tail` under a heading, to be put behind a sentence; empty when there is nothing to quote."""
-    said = tail(path)
-    return f"\nThe last lines of its log:\n{said}" if said else ""
+    quoted = tail(path)
+    return f"\nThe last lines of its log:\n{quoted}" if quoted else ""

@@ -1,4 +1,4 @@
-"""Where cnflow's log lines go. Nothing is set up unasked: the user calls these, or says so in his `Config`."""
+"""Destinations of cnflow's log lines. None is set up by default: the user calls a function, or sets a `Config`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["FileLogging", "JSONLogging", "LogConfig", "NoopLogging", "set_file_l
 
 _lock = threading.Lock()
 _levels: dict[str, tuple[int, list[int]]] = {}
-"""Logger with handlers of ours -> its level before the first of them, and the levels that they want."""
+"""Logger with handlers of cnflow -> its level before the first of them, and the levels of the handlers."""
 
 
 def set_stream_logger(
@@ -42,7 +42,7 @@ def set_file_logger(
     level: int = logging.DEBUG,
     format_string: str | None = None,
 ) -> Callable[[], None]:
-    """Append the log lines of *name*, from *level* on, to a file, whose folder is made if need be.
+    """Append the log lines of *name*, from *level* on, to a file; its folder is made if it is missing.
 
     Returns:
         A function that undoes it and closes the file.
@@ -55,8 +55,8 @@ def set_file_logger(
     return _attach(name, level, _with_format(logging.FileHandler(path, encoding="utf-8"), format_string))
 
 
-def start(wanted: LogConfig | bool, run_dir: Path) -> Callable[[], None]:  # noqa: FBT001 - the value of Config.initialize_logging
-    """Write a run's log as *wanted*, of which True is `FileLogging` and False nothing.
+def start(destination: LogConfig | bool, run_dir: Path) -> Callable[[], None]:  # noqa: FBT001 - the value of Config.initialize_logging
+    """Write a run's log to *destination*, of which True is `FileLogging` and False none.
 
     Returns:
         A function that ends it.
@@ -64,13 +64,13 @@ def start(wanted: LogConfig | bool, run_dir: Path) -> Callable[[], None]:  # noq
     Raises:
         OSError: its file cannot be opened.
     """
-    config = wanted if isinstance(wanted, LogConfig) else FileLogging() if wanted else NoopLogging()
+    config = destination if isinstance(destination, LogConfig) else FileLogging() if destination else NoopLogging()
     handler = config.handler(run_dir)
-    return _nothing if handler is None else _attach(config.logger, config.level, handler)
+    return _do_nothing if handler is None else _attach(config.logger, config.level, handler)
 
 
-def _nothing() -> None:
-    """Nothing was begun."""
+def _do_nothing() -> None:
+    """End of a log that was not started."""
 
 
 def _with_format(handler: logging.Handler, format_string: str | None) -> logging.Handler:
@@ -79,16 +79,16 @@ def _with_format(handler: logging.Handler, format_string: str | None) -> logging
 
 
 def _attach(name: str, level: int, handler: logging.Handler) -> Callable[[], None]:
-    """Have *handler* take the lines of logger *name*, from *level* on; the logger lets through what any handler wants.
+    """Send *handler* the lines of logger *name*, from *level* on; the logger gets the lowest level of its handlers.
 
     Returns:
-        A function that undoes it, closes the handler, and leaves those of others as they are.
+        A function that undoes it, closes the handler, and leaves other handlers as they are.
     """
     logger = logging.getLogger(name)
     handler.setLevel(level)
     with _lock:
-        before, wanted = _levels.setdefault(name, (logger.level, []))
-        wanted.append(level)
+        before, levels = _levels.setdefault(name, (logger.level, []))
+        levels.append(level)
         if logger.getEffectiveLevel() > level:
             logger.setLevel(level)
         logger.addHandler(handler)
@@ -98,12 +98,12 @@ def _attach(name: str, level: int, handler: logging.Handler) -> Callable[[], Non
             if handler not in logger.handlers:
                 return
             logger.removeHandler(handler)
-            wanted.remove(level)
+            levels.remove(level)
             logger.setLevel(before)
-            if not wanted:
+            if not levels:
                 del _levels[name]
-            elif logger.getEffectiveLevel() > min(wanted):
-                logger.setLevel(min(wanted))
+            elif logger.getEffectiveLevel() > min(levels):
+                logger.setLevel(min(levels))
         handler.close()
 
     return undo

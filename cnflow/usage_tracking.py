@@ -1,12 +1,14 @@
-"""Usage statistics: off unless the user turns them on, and then sent only where he says.
+"""Usage statistics: off by default, and sent to the address that the user sets, and no other.
 
-One datagram goes out at the start of a run and, at level 3, one at its end. Nobody waits for them, and nothing that
-goes wrong with them reaches the run.
+::
 
-What is sent, by `Config.usage_tracking`: level 1, the versions of cnflow, Python and the operating system, and the
-project's name if one is set; level 2, also the classes in the configuration; level 3, also when the run began and
-ended, how many tasks it had and how many failed, and pseudonyms of user, host and script. At levels 1 and 2 nothing is
-sent at the end, since its arrival would tell how long the run took. Each message is in the log, at level INFO.
+    begin ──> one datagram ......................... end of the run ──> level 3: one more datagram
+              by a thread; no error reaches the run
+
+Content, by `Config.usage_tracking`: level 1, the versions of cnflow, Python and the operating system, and the project's
+name if one is set; level 2, also the classes in the configuration; level 3, also start and end of the run, the numbers
+of its tasks and of the failed ones, and pseudonyms of user, host and script. At levels 1 and 2 nothing is sent at the
+end, since its arrival would reveal the duration of the run. Each message is in the log, at level INFO.
 """
 
 from __future__ import annotations
@@ -39,16 +41,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Of the messages; changes when a field changes its meaning."""
+"""Version of the messages; changes when a field changes its meaning."""
 
 CLASSES, COUNTS = 2, 3
-"""The levels that tell these and more."""
+"""Lowest levels that send the classes and the counts."""
 
 LONGEST = 60_000
-"""Bytes of a message; a datagram holds 65,507."""
+"""Most bytes of a message; a datagram holds 65,507."""
 
-_PATIENCE = 0.1
-"""Seconds that the end of a run waits for a start message that is still on its way."""
+_START_TIMEOUT = 0.1
+"""Seconds that the end of a run waits for a start message that is not sent yet."""
 
 _SECRET_SIZE = 32
 
@@ -56,34 +58,34 @@ _FAILED = (TaskState.FAILED, TaskState.DEPENDENCY_FAILED)
 
 
 def begin(config: Config, counts: Callable[[], Mapping[TaskState, int]]) -> Callable[[], None]:
-    """Send the first message of a run, from a thread of its own; does nothing at all at level 0.
+    """Send the first message of a run, from a thread of its own; does nothing at level 0.
 
     Args:
         config: of the run.
-        counts: how many tasks are in each state; asked at the end.
+        counts: returns the number of tasks in each state; called at the end.
 
     Returns:
         A function that sends the last message. Never raises.
     """
     if not config.usage_tracking or config.usage_address is None:
-        return _nothing
-    mail = _Mail(config.usage_address)
+        return _do_nothing
+    sender = _Sender(config.usage_address)
     correlator, began = str(uuid.uuid4()), time.time()
     first = threading.Thread(
-        target=lambda: mail.send(lambda: start_message(config, correlator, began)), name="cnflow-usage", daemon=True
+        target=lambda: sender.send(lambda: start_message(config, correlator, began)), name="cnflow-usage", daemon=True
     )
     first.start()
 
     def end() -> None:
-        first.join(_PATIENCE)
+        first.join(_START_TIMEOUT)
         if config.usage_tracking >= COUNTS and not first.is_alive():
-            mail.send(lambda: end_message(config, correlator, began, time.time(), counts()))
+            sender.send(lambda: end_message(config, correlator, began, time.time(), counts()))
 
     return end
 
 
 def start_message(config: Config, correlator: str, began: float) -> dict[str, Any]:
-    """What is told at the start; *correlator* is the run's random name, *began* in seconds since 1970."""
+    """Message for the start of a run; *correlator* is its random name, *began* in seconds since 1970."""
     level = config.usage_tracking
     message: dict[str, Any] = {
         "format": FORMAT,
@@ -107,7 +109,7 @@ def start_message(config: Config, correlator: str, began: float) -> dict[str, An
 def end_message(
     config: Config, correlator: str, began: float, ended: float, counts: Mapping[TaskState, int]
 ) -> dict[str, Any]:
-    """What is told at the end."""
+    """Message for the end of a run."""
     message: dict[str, Any] = {
         "format": FORMAT,
         "event": "end",
@@ -125,24 +127,24 @@ def end_message(
 
 
 def components(value: object) -> list[Any]:
-    """Names of cnflow's classes in a configuration, those inside after the one that holds them.
+    """Names of cnflow's classes in a configuration, each before those that it holds.
 
-    One of the user's own is told by the name of cnflow's class that it derives from. A class with a method
-    ``get_usage_information()``, which returns a dict of what JSON can say, is told as ``{"c": name, ...}`` with that.
+    A class of the user's own appears by the name of cnflow's class that it derives from. A class with a method
+    ``get_usage_information()``, which returns a dict of JSON values, appears as ``{"c": name, ...}`` with them.
     """
     if isinstance(value, list | tuple):
-        return [told for part in value for told in components(part)]
+        return [name for part in value for name in components(part)]
     name = next((cls.__qualname__ for cls in type(value).__mro__ if cls.__module__.startswith("cnflow.")), None)
     if name is None:
         return []
     more = getattr(value, "get_usage_information", None)
     fields = type(value).model_fields if isinstance(value, Settings) else ()
-    inner = [told for field in fields for told in components(getattr(value, field))]
+    inner = [component for field in fields for component in components(getattr(value, field))]
     return [{"c": name, **more()} if callable(more) else name, *inner]
 
 
 def _pseudonyms() -> dict[str, str]:
-    """User, host and script as digests that nobody can find by trying names: a secret of the user's goes into each."""
+    """User, host and script as digests that cannot be found by trying names: each holds a secret of the user."""
     try:
         secret = _secret(Path.home() / ".local" / "state" / "cnflow" / "usage-secret")
         names = {"user": getpass.getuser(), "host": socket.gethostname(), "script": str(Path(sys.argv[0]).resolve())}
@@ -168,14 +170,15 @@ def _secret(file: Path) -> bytes:
     return secret
 
 
-class _Mail:
-    """Sends datagrams to one address, and says in the log what it sent; whatever fails is said there and no more."""
+class _Sender:
+    """Sends datagrams to one address, and logs each of them and each failure."""
 
     def __init__(self, address: str) -> None:
         self._address = address
         self._found: tuple[socket.AddressFamily, Any] | None = None
 
     def send(self, make: Callable[[], dict[str, Any]]) -> None:
+        """Send the message that *make* returns. Never raises."""
         try:
             body = json.dumps(make())
             if len(body) > LONGEST:
@@ -187,15 +190,15 @@ class _Mail:
             logger.info("usage statistics sent to %s: %s", self._address, body)
 
     def _post(self, body: bytes) -> None:
-        if self._found is None:  # at the start only, where a slow answer keeps nobody waiting
+        if self._found is None:  # at the start only, where a slow look-up delays nothing
             host, port = host_and_port(self._address)
             first = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
             self._found = first[0], first[4]
         family, place = self._found
-        with socket.socket(family, socket.SOCK_DGRAM) as line:
-            line.setblocking(False)
-            line.sendto(body, place)
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(body, place)
 
 
-def _nothing() -> None:
-    """Nothing was begun."""
+def _do_nothing() -> None:
+    """End of statistics that were not begun."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnflow.control_socket import ask, going_on
+from cnflow.control_socket import ask, find_live_run
 from cnflow.errors import ConfigurationError
 from cnflow.text import duration
 
@@ -22,7 +22,7 @@ def ask_run(place: Path, question: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: no run of that folder is running, or it does not answer.
     """
-    run = going_on(place)
+    run = find_live_run(place)
     try:
         return ask(run, question)
     except OSError as error:

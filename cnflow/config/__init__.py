@@ -1,4 +1,4 @@
-"""What the user writes: pydantic models, documented field by field, refused with the nearest name on a typo."""
+"""Settings that the user writes: pydantic models, documented by field; typos are refused with the nearest name."""
 
 from cnflow.config.base import Settings
 from cnflow.config.config import Config

@@ -1,4 +1,4 @@
-"""What all settings share: typos are refused with the nearest name, values are checked on every assignment."""
+"""Base of all settings: typos are refused with the nearest name, values are checked on every assignment."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Settings(BaseModel):
             raise ConfigurationError(_explain(type(self), error)) from None
 
     def copied(self) -> Self:
-        """A copy that changes of this one do not reach: of settings, lists and dicts, in all depths.
+        """Copy of settings, lists and dicts in all depths; later changes of the original do not reach it.
 
-        Objects of the user's own (handlers, stagings) are the same ones in both: what they hold is theirs.
+        Objects of the user's own classes (handlers, stagings) are shared by both.
         """
-        values = {name: _copied(getattr(self, name)) for name in type(self).model_fields}
+        values = {name: _copy_of(getattr(self, name)) for name in type(self).model_fields}
         return self.model_copy(update=values)
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it
@@ -52,13 +52,13 @@ class Settings(BaseModel):
             raise ConfigurationError(_explain(type(self), error)) from None
 
 
-def _copied(value: Any) -> Any:  # noqa: ANN401 - any field
+def _copy_of(value: Any) -> Any:  # noqa: ANN401 - any field
     if isinstance(value, Settings):
         return value.copied()
     if type(value) is list:
-        return [_copied(each) for each in value]
+        return [_copy_of(each) for each in value]
     if type(value) is dict:
-        return {name: _copied(each) for name, each in value.items()}
+        return {name: _copy_of(each) for name, each in value.items()}
     return value
 
 
@@ -73,7 +73,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
                 f"{model.__name__} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
             )
         else:
-            given = "" if mistake["type"] in {"missing", "value_error"} else f", not {mistake['input']!r}"
-            said = mistake["msg"].removeprefix("Value error, ")
-            lines.append(": ".join(part for part in (model.__name__, where, f"{said}{given}") if part))
+            value = "" if mistake["type"] in {"missing", "value_error"} else f", not {mistake['input']!r}"
+            message = mistake["msg"].removeprefix("Value error, ")
+            lines.append(": ".join(part for part in (model.__name__, where, f"{message}{value}") if part))
     return "\n".join(lines)

@@ -34,45 +34,47 @@ def _strategy(value: object) -> object:
 
 
 class Config(Settings):
-    """How a run works: which executors, how often to retry, where its records go."""
+    """Settings of a run: its executors, its retries, the folder of its records."""
 
     executors: list[_AnyExecutor] = Field(
         default_factory=lambda: list[ExecutorSettings]([ThreadPoolExecutor()]), min_length=1
     )
-    """What runs tasks. The first one without an image whose provider starts containers is the template from which an
-    executor is made for each image that has none."""
+    """Executors that run tasks. The first one without an image whose provider starts containers is the template from
+    which an executor is made for each image that has none."""
 
     retries: int = Field(default=0, ge=0)
-    """How often a task that failed is tried again."""
+    """Number of further attempts after a task has failed."""
 
     max_pending: int | None = Field(default=None, ge=1)
-    """Most tasks that are submitted and not finished: a call of an app beyond that blocks until one is, so that a
-    script which makes tasks faster than they run does not fill the memory. None is without limit. Calls by a join app,
-    by a task in a thread and by a future's callback are counted and never blocked, since tasks may wait for them."""
+    """Limit of tasks that are submitted and not finished: a call of an app beyond it blocks until one is finished, so
+    that a script which makes tasks faster than they run does not fill the memory. None is no limit. Calls by a join
+    app, by a task in a thread and by a future's callback are counted and never blocked, since tasks may wait for
+    them."""
 
     app_cache: bool = True
-    """False runs every task, whatever its app says of ``cache``."""
+    """False runs every task, also those of apps with ``cache=True``."""
 
     checkpoint_mode: Literal["task_exit", "periodic", "dfk_exit", "manual"] | None = None
-    """When results of apps with ``cache=True`` are written to the run's folder; None never writes."""
+    """Moments at which results of apps with ``cache=True`` are written to the run's folder; None never writes."""
 
     checkpoint_period: str | float | None = None
-    """For the mode periodic: "HH:MM:SS" or seconds; None is half an hour."""
+    """Time between two checkpoints in the mode ``periodic``: ``"HH:MM:SS"`` or seconds; None is half an hour."""
 
     checkpoint_files: list[str] | None = None
-    """Checkpoints of earlier runs whose results are known from the start, as `get_all_checkpoints` finds them."""
+    """Checkpoints of earlier runs, whose results are used from the start; `get_all_checkpoints` finds them."""
 
     cache_files_by: Literal["mtime", "content"] = "mtime"
-    """How apps with ``cache=True`` tell whether a `File` is the same: by path, size and time of change, or by every
-    byte in it, wherever it lies. The second reads each file once more, and is true for copies."""
+    """Identity of a `File` for apps with ``cache=True``: its path, size and time of change (``mtime``), or its bytes
+    (``content``), wherever it lies. The second reads each file once more, and recognizes copies."""
 
     dependency_resolver: Literal["deep", "shallow"] = "deep"
-    """Where futures are looked for: also inside lists, tuples, sets, dicts and dataclasses, or only among the arguments
-    themselves and the elements of ``inputs``; the others are then passed as they are."""
+    """Depth of the search for futures: ``deep`` finds them inside lists, tuples, sets, dicts and dataclasses, too;
+    ``shallow`` only among the arguments themselves and the elements of ``inputs``, and passes the others as they
+    are."""
 
     retry_handler: RetryHandler | None = Field(default=None, exclude=True)
-    """Called with a failed try's exception and its task; returns what the failure costs of the `retries`: 0 is free, 1
-    the default, more than is left ends the task. Not part of a configuration file."""
+    """Called with the exception of a failed attempt and its task; returns the cost of the failure, which reduces the
+    `retries`: 0 is free, 1 the default, more than is left ends the task. Not part of a configuration file."""
 
     std_autopath: Callable[[Any, str], Any] | None = Field(default=None, exclude=True)
     """Called with a task and ``stdout`` or ``stderr`` where that is AUTO_LOGNAME; returns the path. Not part of a
@@ -81,42 +83,42 @@ class Config(Settings):
     strategy: Annotated[
         Literal["none", "simple", "htex_auto_scale"] | Callable[[Any], Any], BeforeValidator(_strategy)
     ] = "simple"
-    """How blocks follow tasks. ``simple``: more with more tasks, fewer once there was none for `max_idletime`.
-    ``htex_auto_scale``: also fewer while there are tasks, where blocks are idle. ``none``, or None: as many as
-    ``init_blocks`` for the whole run. Or a function of your own, from a `cnflow.blocks.Situation` to changes; that is
-    not part of a configuration file."""
+    """Rule by which the number of blocks follows the tasks. ``simple``: more blocks with more tasks, fewer once there
+    was no task for `max_idletime`. ``htex_auto_scale``: also fewer while there are tasks, where blocks are idle.
+    ``none``, or None: ``init_blocks`` for the whole run. A function of your own takes a `cnflow.blocks.Situation` and
+    returns changes; it is not part of a configuration file."""
 
     max_idletime: float = Field(default=120.0, ge=0.0)
     """Seconds without a task after which blocks beyond ``min_blocks`` are ended."""
 
     ignore_images: bool = False
-    """Run every app on the bare node whatever its image, as where no engine is."""
+    """Run every app on the bare node whatever its image, such as on a machine without a container engine."""
 
     exit_mode: Literal["wait", "cleanup", "skip"] = "wait"
-    """What the end of ``with cnflow.load(...):`` does. ``wait``: wait for all tasks and end the run; when the block
+    """Effect of the end of ``with cnflow.load(...):``. ``wait``: wait for all tasks and end the run; when the block
     raised, end it at once. ``cleanup``: end it at once in either case. ``skip``: nothing; call ``cleanup()``."""
 
     garbage_collect: bool = True
     """False keeps finished tasks, with their arguments, in ``dfk.tasks``."""
 
     internal_tasks_max_threads: int = Field(default=10, ge=1)
-    """Functions of join apps that run at the same time, in threads of the driver."""
+    """Limit of functions of join apps that run at the same time, in threads of the driver."""
 
     initialize_logging: bool | _AnyLogConfig = False
-    """Where the run's log goes. True is `FileLogging`: from INFO on, to ``cnflow.log`` in the run's folder; False is
-    nowhere."""
+    """Destination of the run's log. True is `FileLogging`: from INFO on, to ``cnflow.log`` in the run's folder; False
+    writes none."""
 
     usage_tracking: Annotated[
         int, BeforeValidator(lambda level: int(level) if isinstance(level, bool) else level), Field(strict=True)
     ] = Field(default=0, ge=0, le=3)
-    """How much of how cnflow is used is told to `usage_address`: 0 nothing, 1 (or True) versions, 2 also the classes in
-    this configuration, 3 also how long the run took and how many tasks failed."""
+    """Content of the usage statistics for `usage_address`: 0 nothing, 1 (or True) versions, 2 also the classes in this
+    configuration, 3 also the duration of the run and the number of failed tasks."""
 
     usage_address: str | None = None
-    """``host:port`` that usage statistics are sent to by UDP; there is none that cnflow knows of itself."""
+    """``host:port`` that usage statistics are sent to by UDP; cnflow has no default."""
 
     project_name: str | None = None
-    """Told with usage statistics."""
+    """Name that usage statistics carry."""
 
     run_dir: str = "runinfo"
     """Folder in which each run makes its own numbered one."""
@@ -125,7 +127,7 @@ class Config(Settings):
     @classmethod
     def _executors_are_listed(cls, executors: object) -> object:
         if isinstance(executors, ExecutorSettings):
-            raise ValueError("a list is wanted: write executors=[...], also for a single one")  # noqa: TRY004 - as pydantic wants
+            raise ValueError("must be a list: write executors=[...], also for a single one")  # noqa: TRY004 - as pydantic wants
         return executors
 
     @field_validator("checkpoint_period")
@@ -147,7 +149,7 @@ class Config(Settings):
         if self.usage_tracking and self.usage_address is None:
             raise ValueError(
                 f"usage_tracking={self.usage_tracking} needs an address to send to: set usage_address='host:port'. "
-                "cnflow knows of none itself."
+                "cnflow has no default."
             )
         return self
 

@@ -28,7 +28,7 @@ def plain(config: BaseModel) -> dict[str, object]:
     """*config* with every option, made of nothing but dicts, lists, text, numbers, booleans and None.
 
     Raises:
-        ConfigurationError: an option holds what only Python can say, such as a function; names it.
+        ConfigurationError: an option holds a value that no file can hold, such as a function; names it.
     """
     return _plain_model(config, type(config).__name__)
 
@@ -61,10 +61,10 @@ def to_yaml(config: BaseModel) -> str:
 
 
 def to_toml(config: BaseModel) -> str:
-    """*config* as TOML 1.0, which has no null: an option that is None, and is so by default, is left out.
+    """*config* as TOML 1.0, which has no null: an option that is None by default is left out where it is None.
 
     Raises:
-        ConfigurationError: as for `plain`; or a None would not come back, since it is not an option's default or stands
+        ConfigurationError: as for `plain`; or a None would be lost, since it is not an option's default or stands
             inside a list or dict. Names its place.
     """
     return table_as_toml(_without_defaulted_none(plain(config), config))
@@ -162,7 +162,7 @@ def _table_lines(table: Mapping[str, object], header: tuple[str, ...]) -> Iterat
 
 
 def _has_headers(value: object) -> bool:
-    """Whether *value* is written as ``[table]`` or ``[[table]]`` below its parent, and not in one line."""
+    """Return whether *value* is written as ``[table]`` or ``[[table]]`` below its parent, and not in one line."""
     parts = value if isinstance(value, list) else [value]
     return bool(value) and all(isinstance(part, Mapping) for part in parts)
 

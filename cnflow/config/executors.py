@@ -1,4 +1,4 @@
-"""Settings of the executors: what runs tasks, and in which image."""
+"""Settings of the executors, which run tasks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class ExecutorSettings(Settings):
     """Container image that its tasks run in; empty runs them on the bare node, or makes it a template for images."""
 
     storage_access: list[AnyStaging] | None = None
-    """What brings its tasks their files and takes them away, each by the first that can; None is those for ``file``,
-    ``ftp``, ``http`` and ``zip``. A list replaces them all. In a configuration file, tables with a ``kind``."""
+    """Stagings for the files of its tasks; the first that can move a file does. None is those for ``file``, ``ftp``,
+    ``http`` and ``zip``; a list replaces them all. In a configuration file, tables with a ``kind``."""
 
     working_dir: str | None = None
     """Folder under which copies of files go, in ``staged/``; None is the run's folder."""
@@ -85,38 +85,38 @@ class HighThroughputExecutor(ExecutorSettings):
     max_workers: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("max_workers", "max_workers_per_node")
     )
-    """Most workers on one node; None takes as many as cores and memory allow."""
+    """Limit of workers on one node; None is as many as cores and memory allow."""
 
     cores_per_worker: float = Field(default=1.0, gt=0)
     """Cores that each worker counts for; 0.5 puts two workers on a core."""
 
     mem_per_worker: float | None = Field(default=None, gt=0)
-    """GiB that each worker counts for; None does not look at memory."""
+    """GiB that each worker counts for; None ignores memory."""
 
     available_accelerators: Annotated[int, Field(ge=0)] | list[AcceleratorName] = Field(default_factory=list)
-    """How many accelerators a node has, or their names. Each worker is shown one, by ``CUDA_VISIBLE_DEVICES``,
+    """Number of accelerators of a node, or their names. Each worker is shown one, by ``CUDA_VISIBLE_DEVICES``,
     ``ROCR_VISIBLE_DEVICES`` and ``ZE_AFFINITY_MASK``, and a node has no more workers than these. A name may stand for
     several (``"0,1"``) and may be there twice, for two workers that share it. Where there are more numbers than CUDA
     devices, workers share these."""
 
     cpu_affinity: str = "none"
-    """Which cores each worker keeps to: ``none``, ``block`` (neighbours: 0 and 1, then 2 and 3), ``block-reverse`` (the
-    last ones first), ``alternating`` (0 and 2, then 1 and 3), or a list of those of each worker of a node, such as
-    ``list:0,1:2-3``. OpenMP is told the same."""
+    """Cores that each worker is pinned to: ``none``, ``block`` (neighbours: 0 and 1, then 2 and 3), ``block-reverse``
+    (the last ones first), ``alternating`` (0 and 2, then 1 and 3), or a list for each worker of a node, such as
+    ``list:0,1:2-3``. OpenMP gets the same cores."""
 
     prefetch: int | None = Field(default=None, ge=0)
-    """Tasks a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
+    """Tasks that a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
 
     drain_period: float | None = Field(default=None, gt=0)
-    """Seconds from a manager's start after which it takes no new task, ends what it has, and leaves; None never."""
+    """Seconds from a manager's start after which it takes no new task, ends those it has, and leaves; None never."""
 
     grace_period: float = Field(default=8.0, ge=0)
-    """Seconds that running tasks have once their manager is told to end (SIGTERM, as by ``docker stop`` or a
-    preemption) or its block is about to; then they are cut off and run again elsewhere. Less than what kills it waits:
+    """Seconds that running tasks have after their manager got SIGTERM (from ``docker stop``, or a preemption), or
+    before its block ends; then they are cut off and run again elsewhere. Must be less than the time until SIGKILL:
     10 s for ``docker stop``, 30 s for Slurm as it is delivered."""
 
     address: str | None = None
-    """Address of this machine that workers connect to, IPv4 or IPv6, or its name; None asks the provider."""
+    """Address of this machine for its workers, IPv4 or IPv6, or its name; None asks the provider."""
 
     address_probe_timeout: float = Field(default=30.0, gt=0)
     """Seconds within which a manager must reach this machine at one of its addresses; never more than
@@ -126,16 +126,16 @@ class HighThroughputExecutor(ExecutorSettings):
     """First and last TCP port that the interchange may listen on; None takes any free one."""
 
     encrypted: bool | None = None
-    """Whether managers and interchange prove who they are and encrypt what they say (CurveZMQ); None does wherever the
-    traffic can be reached from outside this machine."""
+    """Authenticate and encrypt the connections of managers (CurveZMQ); None does so wherever the traffic can be reached
+    from outside this machine."""
 
     max_result_size: int = Field(default=2**32, ge=2**20)
-    """Bytes, 4 GiB: a task fails whose result is larger, or has an array that is. The interchange cuts off whoever
-    sends more at a time, so that a stranger who reaches its port does not fill its memory; see the
+    """Bytes, 4 GiB: a task fails whose result is larger, or has a larger array. The interchange disconnects a peer
+    that sends more at a time, so that a stranger who reaches its port does not fill its memory; see the
     page "Security"."""
 
     heartbeat_period: float = Field(default=30.0, gt=0)
-    """Seconds between two signs of life."""
+    """Seconds between two heartbeats."""
 
     heartbeat_threshold: float = Field(default=120.0, gt=0)
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
@@ -163,7 +163,7 @@ class HighThroughputExecutor(ExecutorSettings):
     def _provider_by_kind(cls, value: object) -> object:
         if isinstance(value, (str, type)):
             name = value if isinstance(value, str) else value.__name__
-            raise ValueError(f"a provider is made, such as provider=DockerProvider(); {name!r} only names one")  # noqa: TRY004 - pydantic wants ValueError
+            raise ValueError(f"must be an object, such as provider=DockerProvider(), not the name {name!r}")  # noqa: TRY004 - pydantic wants ValueError
         return PROVIDERS.parse(value)
 
     @field_validator("available_accelerators", mode="before")

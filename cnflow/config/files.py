@@ -22,14 +22,14 @@ FACTORY = "fresh_config"
 
 
 def load_config(path: str | Path) -> Config:
-    """The Config that the file at *path* holds; its suffix says how it is written.
+    """Read the Config in the file at *path*; the suffix names the format.
 
     A Python file is run and sets the variable ``config``, or has a function ``fresh_config()`` that makes one. The
-    others hold a table with the options of `Config`; what is made by a class in Python is a table with the class's
-    ``kind`` there.
+    others hold a table with the options of `Config`; an object of a class in Python is a table with the ``kind`` of
+    the class there.
 
     Raises:
-        ConfigurationError: the file cannot be read, or what it says is no Config; the message begins with the path.
+        ConfigurationError: the file cannot be read, or its content is no Config; the message begins with the path.
         MissingExtraError: its format needs an extra.
     """
     path = Path(path)
@@ -58,7 +58,7 @@ def _from_table(found: object) -> Config:
 
 def _read_python(path: Path) -> Config:
     """Run the file; its own exception becomes a message that names the line."""
-    path.stat()  # an absent file is told apart from one that opens an absent file
+    path.stat()  # fails for an absent file, as opposed to a file that opens an absent one
     try:
         names = runpy.run_path(str(path), run_name="cnflow_config")
         if VARIABLE not in names and callable(names.get(FACTORY)):
@@ -83,13 +83,13 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 
 def _read_json(path: Path) -> object:
-    return _parsed(json.loads, path)
+    return _parse(json.loads, path)
 
 
 def _read_toml(path: Path) -> object:
     # The same parser: before 3.11 it was a package of its own.
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    return _parsed(toml.loads, path)
+    return _parse(toml.loads, path)
 
 
 def _read_yaml(path: Path) -> object:
@@ -98,13 +98,13 @@ def _read_yaml(path: Path) -> object:
     except ModuleNotFoundError as error:
         raise MissingExtraError("A configuration in YAML", "yaml") from error
     try:
-        return _parsed(yaml.safe_load, path)
+        return _parse(yaml.safe_load, path)
     except yaml.YAMLError as error:
         raise ConfigurationError(" ".join(str(error).split())) from error
 
 
-def _parsed(parse: Callable[[str], object], path: Path) -> object:
-    """What *parse* makes of the file; all three parsers but YAML's raise subclasses of ValueError."""
+def _parse(parse: Callable[[str], object], path: Path) -> object:
+    """Parse the file; the parsers but YAML's raise subclasses of ValueError."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except ValueError as error:

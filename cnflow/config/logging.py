@@ -1,4 +1,4 @@
-"""Settings of where a run's log goes, and what each makes of its lines."""
+"""Destinations of a run's log, and the formats of its lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATES = "%Y-%m-%d %H:%M:%S"
 
 
 def _level_of(value: object) -> object:
-    """The number of a level that is given by its name, in either case."""
+    """Number of a level that is given by its name, in either case; other values as they are."""
     if not isinstance(value, str):
         return value
     known = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -31,9 +31,9 @@ def _level_of(value: object) -> object:
 
 
 class LogConfig(Settings, ABC):
-    """Where the log of a run goes. Subclass it for a way of your own, and pass an object of it as `initialize_logging`.
+    """Destination of a run's log. Subclass it for one of your own, and pass an object of it as `initialize_logging`.
 
-    Only the driver's lines go there; what interchange and managers say is in the folder of their executor.
+    Only the driver's lines go there; interchange and managers log to the folder of their executor.
     """
 
     kind: str
@@ -41,14 +41,14 @@ class LogConfig(Settings, ABC):
     """Lines of lower levels are left out; a number as in the module `logging`, or its name, such as ``"DEBUG"``."""
 
     logger: str = "cnflow"
-    """Whose lines: those of this logger and of all below it; empty is every line of the process."""
+    """Name of the logger whose lines, and those of all loggers below it, are written; empty is every line."""
 
     @abstractmethod
     def handler(self, run_dir: Path) -> logging.Handler | None:
-        """What writes the lines of one run, of which *run_dir* is the folder; None writes none.
+        """Make the handler that writes the lines of one run, of which *run_dir* is the folder; None writes none.
 
-        Called once for each run, before anything is started. `level` need not be set; the handler is closed when the
-        run has ended.
+        Called once for each run, before anything is started. Its `level` is set afterwards; it is closed when the run
+        has ended.
 
         Raises:
             OSError: its file cannot be opened.
@@ -60,7 +60,7 @@ class FileLogging(LogConfig):
 
     kind: Literal["file"] = "file"
     format_string: str = FORMAT
-    """How a line is made, as `logging.Formatter` takes it."""
+    """Format of a line, as `logging.Formatter` takes it."""
 
     def handler(self, run_dir: Path) -> logging.Handler:
         """See `LogConfig.handler`."""
@@ -82,7 +82,7 @@ class JSONLogging(LogConfig):
 
 
 class NoopLogging(LogConfig):
-    """Nowhere, as False; for who has to pass an object."""
+    """No log, as False, where an object is needed."""
 
     kind: Literal["none"] = "none"
 
@@ -95,7 +95,7 @@ class JSONLines(logging.Formatter):
 
     Its fields are ``timestamp`` (UTC, ISO 8601), ``level``, ``name`` (the logger's), ``line``, ``message``,
     ``process``, ``thread``, with an exception ``exception``; and every field whose name begins with ``cnflow.``, as
-    given by ``logger.info(..., extra={"cnflow.task_id": 7})``. A value that JSON has no word for is written as its
+    given by ``logger.info(..., extra={"cnflow.task_id": 7})``. A value that JSON cannot hold is written as its
     ``repr``.
     """
 
@@ -115,11 +115,11 @@ class JSONLines(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         extras = {name: value for name, value in vars(record).items() if name.startswith(self.EXTRA)}
-        return json.dumps({**fields, **{name: _sayable(value) for name, value in extras.items()}})
+        return json.dumps({**fields, **{name: _json_value(value) for name, value in extras.items()}})
 
 
-def _sayable(value: object) -> object:
-    """*value*, or its ``repr`` where JSON has no word for it or for something in it."""
+def _json_value(value: object) -> object:
+    """*value*, or its ``repr`` where JSON cannot hold it or a part of it."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

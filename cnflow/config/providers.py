@@ -29,7 +29,11 @@ def seconds_in(walltime: str) -> float:
 
 
 class ProviderSettings(Settings):
-    """Settings that every provider has about its blocks. Subclass it for a provider of your own."""
+    """Options of every provider. Subclass it for a provider of your own.
+
+    The subclass has a `kind` of its own and a `backend`, which is called as ``backend(settings)`` and returns a
+    `cnflow.interfaces.Provider`; see `cnflow.config.registry` for a kind that files can name.
+    """
 
     kind: str
     init_blocks: int = Field(default=1, ge=0)
@@ -39,7 +43,7 @@ class ProviderSettings(Settings):
     """Blocks kept even when idle."""
 
     max_blocks: int = Field(default=1, ge=0)
-    """Never more blocks than this at one time; where it is not given, as many as `init_blocks` and `min_blocks` ask."""
+    """Limit of blocks at one time; by default `init_blocks` or `min_blocks`, whichever is more."""
 
     nodes_per_block: int = Field(default=1, ge=1)
     """Nodes that one block spans."""
@@ -48,7 +52,7 @@ class ProviderSettings(Settings):
     """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks."""
 
     startup_timeout: float = Field(default=300.0, gt=0)
-    """Seconds that a running block has until its manager connects; one that does not is ended and counts as failed."""
+    """Seconds that a running block has until its manager connects; after that it is ended and counts as failed."""
 
     walltime: Annotated[float, Field(gt=0)] | None = None
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None
@@ -120,7 +124,7 @@ class DockerProvider(ProviderSettings):
     """Engine to use, e.g. ``ssh://me@big``; None follows DOCKER_HOST and then the local socket."""
 
     pull: PullPolicy = "missing"
-    """When to pull the image: only when the engine lacks it, before each run, or never."""
+    """Moment to pull the image: when the engine lacks it, before each run, or never."""
 
     network: str | None = None
     """Name of an engine's network, or ``host``; None uses the engine's default bridge."""

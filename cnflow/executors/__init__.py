@@ -1,4 +1,4 @@
-"""What runs tasks. The names here are settings; their live halves are imported on use."""
+"""Executors, which run tasks. The names here are settings; their live halves are imported on use."""
 
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 

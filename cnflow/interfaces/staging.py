@@ -1,4 +1,14 @@
-"""The seam between the dataflow kernel and whatever brings a `File` to a task and takes it away again."""
+"""Seam between the dataflow kernel and the things that move a `File` to a task and back.
+
+Calls for one task, all in the thread that submits it::
+
+    can_stage_in(file)  ──> stage_in ──> future that the task waits for, or None
+                        └─> replace_task ──> function that moves the file, then calls the task's
+    can_stage_out(file) ──> stage_out ──> future that the outputs wait for, or None
+                        └─> replace_task_stage_out ──> function that calls the task's, then moves the file
+
+`cnflow.testing.contracts.StagingContract` tests an implementation.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +43,10 @@ class DataManager(Protocol):
         """The run itself."""
 
     def place(self, executor: str, name: str) -> str:
-        """A path for a copy where tasks of *executor* run: no other file has it, and its last part is *name*.
+        """Path for a copy on the nodes of *executor*: no other file has it, and its last part is *name*.
 
-        Neither it nor its folder is made. Relative to where a worker starts if the executor's nodes have no folder
-        that the driver knows.
+        Neither the file nor its folder is made. Relative to the folder in which a worker starts if the driver knows
+        no folder of the nodes.
         """
 
     def submit(
@@ -48,7 +58,7 @@ class DataManager(Protocol):
     ) -> Future[Any]:
         """Run ``function(*args)`` as a task on *executor*, once *after* is done; files among *args* are not staged.
 
-        If *after* fails the task fails with a DependencyError and is not run.
+        If *after* fails, the task fails with a DependencyError and is not run.
         """
 
 
@@ -61,23 +71,23 @@ class Staging:
     is an object that belongs to that task alone: a staging that makes a copy sets its ``local_path``. Two files of one
     task may have the same name in different folders; they get different paths.
 
-    A staging works in one of two ways, or in both: by a future that the task then waits for (`stage_in`), or that the
-    task's own outputs then wait for (`stage_out`); or by a function around the task's, which runs with it
-    (`replace_task`, `replace_task_stage_out`). What it does not do, it leaves as it is here. Called in the thread that
-    submits the task: nothing here waits.
+    A staging works in one of two ways, or in both: by a future that the task waits for (`stage_in`), or that the
+    task's own outputs wait for (`stage_out`); or by a function around the task's, which runs with it
+    (`replace_task`, `replace_task_stage_out`). It inherits the methods of a way that it does not use. Called in the
+    thread that submits the task: no method waits.
 
     Everywhere, *executor* is the label of the executor that the task goes to.
     """
 
     schemes: tuple[str, ...] = ()
-    """Those it knows, for messages only: what decides is `can_stage_in` and `can_stage_out`."""
+    """Schemes for messages; `can_stage_in` and `can_stage_out` decide."""
 
     def can_stage_in(self, file: File) -> bool:  # noqa: ARG002 - part of the seam
-        """Whether it can bring *file* to a task. Looks at the URL only."""
+        """Return whether it can bring *file* to a task. Looks at the URL only."""
         return False
 
     def can_stage_out(self, file: File) -> bool:  # noqa: ARG002 - part of the seam
-        """Whether it can take what a task wrote to *file*. Looks at the URL only."""
+        """Return whether it can take away the *file* that a task wrote. Looks at the URL only."""
         return False
 
     def stage_in(
@@ -90,7 +100,7 @@ class Staging:
         """Begin to bring *file*, after *parent_fut* if that is given.
 
         Returns:
-            A future whose result stands in the place of the file; None: the task need not wait.
+            A future whose result replaces the file among the arguments; None: the task need not wait.
         """
         return None
 
@@ -101,10 +111,10 @@ class Staging:
         file: File,  # noqa: ARG002 - the same
         app_fu: Future[Any],  # noqa: ARG002 - the same
     ) -> Future[Any] | None:
-        """Have *file* taken away once *app_fu*, the task's own future, is done; called before the task is launched.
+        """Take *file* away once *app_fu*, the task's own future, is done; called before the task is launched.
 
         Returns:
-            A future that is done when the file is where its URL says; None: it is there when the task is done.
+            A future that is done when the file is at its URL; None: it is there when the task is done.
         """
         return None
 
@@ -115,7 +125,7 @@ class Staging:
         file: File,  # noqa: ARG002 - the same
         func: Callable[..., Any],  # noqa: ARG002 - the same
     ) -> Callable[..., Any] | None:
-        """A function that brings *file* and then does what *func* does; None: *func* as it is."""
+        """Return a function that brings *file* and then calls *func*; None: *func* as it is."""
         return None
 
     def replace_task_stage_out(
@@ -125,7 +135,7 @@ class Staging:
         file: File,  # noqa: ARG002 - the same
         func: Callable[..., Any],  # noqa: ARG002 - the same
     ) -> Callable[..., Any] | None:
-        """A function that does what *func* does and then takes *file* away; None: *func* as it is.
+        """Return a function that calls *func* and then takes *file* away; None: *func* as it is.
 
         For a bash app, *func* runs the command and returns 0.
         """

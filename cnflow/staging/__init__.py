@@ -1,4 +1,4 @@
-"""Moves files to where a task sees them, and back; the kernel asks `staging_for` who is to do it."""
+"""Stagings, which move files to the nodes of tasks and back; `staging_for` chooses one for each file."""
 
 from cnflow.staging.downloads import (
     FTPInTaskStaging,

@@ -1,8 +1,11 @@
-"""Files that are read from HTTP and FTP servers.
+"""Stagings that download files from HTTP and FTP servers.
 
-Each kind comes in two ways. As a task of its own, on the same executor: fetched once for each task that wants it, and
-tried again as any task; every node of the executor must see the folder of the copies. In the task itself: the node
-that runs the task fetches its file, and no folder is shared.
+::
+
+    Separate:  stage_in ──> task of its own on the same executor: download ──> the task reads the copy
+               retried as any task; every node of the executor must see the folder of the copies
+    InTask:    replace_task ──> the task: download, then the app's function
+               the node that runs the task downloads its file, and no folder is shared
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Download(Staging):
-    """Stages in, never out.
+    """Stages files in, never out.
 
     Args:
         timeout: seconds of silence after which a try fails.
@@ -43,7 +46,7 @@ class _Download(Staging):
         self.pause = pause
 
     def can_stage_in(self, file: File) -> bool:
-        """Whether it is of this scheme."""
+        """Return whether *file* is of one of the schemes."""
         return file.scheme in self.schemes
 
     @property
@@ -53,14 +56,14 @@ class _Download(Staging):
 
 class _SeparateDownload(_Download):
     def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
-        """Fetch it in a task of its own."""
+        """Submit a task that downloads *file*."""
         file.local_path = dm.place(executor, name_of(file.url))
         return dm.submit(executor, fetch_file, file, self._policy, after=parent_fut)
 
 
 class _InTaskDownload(_Download):
     def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> None:  # noqa: ARG002 - part of the seam
-        """Only say where it will be."""
+        """Set the path of the copy; the task itself downloads it."""
         file.local_path = dm.place(executor, name_of(file.url))
 
     def replace_task(
@@ -70,31 +73,31 @@ class _InTaskDownload(_Download):
         file: File,  # noqa: ARG002 - the same
         func: Callable[..., Any],
     ) -> Callable[..., Any]:
-        """Fetch it, and all others of these schemes, before the task begins."""
+        """Wrap *func*: first download every file of these schemes among its arguments."""
         if isinstance(func, FetchInputs) and func.schemes == self.schemes and func.policy == self._policy:
             return as_function(func)
         return as_function(FetchInputs(func, self.schemes, self._policy))
 
 
 class HTTPSeparateTaskStaging(_SeparateDownload):
-    """Fetches ``http:`` and ``https:`` by tasks of their own."""
+    """Downloads ``http:`` and ``https:`` by tasks of their own."""
 
     schemes = ("http", "https")
 
 
 class HTTPInTaskStaging(_InTaskDownload):
-    """Fetches ``http:`` and ``https:`` in the task that wants them."""
+    """Downloads ``http:`` and ``https:`` in the task that reads them."""
 
     schemes = ("http", "https")
 
 
 class FTPSeparateTaskStaging(_SeparateDownload):
-    """Fetches ``ftp:`` by tasks of their own; anonymous unless the URL says ``user:password@``."""
+    """Downloads ``ftp:`` by tasks of their own; anonymous unless the URL has ``user:password@``."""
 
     schemes = ("ftp",)
 
 
 class FTPInTaskStaging(_InTaskDownload):
-    """Fetches ``ftp:`` in the task that wants them; anonymous unless the URL says ``user:password@``."""
+    """Downloads ``ftp:`` in the task that reads them; anonymous unless the URL has ``user:password@``."""
 
     schemes = ("ftp",)

@@ -1,4 +1,4 @@
-"""Files that need not be moved: driver and tasks see them under the same path."""
+"""Staging for files that need not be moved: driver and tasks see them under the same path."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class NoOpFileStaging(Staging):
     schemes = ("file",)
 
     def can_stage_in(self, file: File) -> bool:
-        """Whether it is a path, or a ``file:`` URL without a foreign host."""
+        """Return whether *file* is a path, or a ``file:`` URL without a foreign host."""
         return _is_on_this_machine(file)
 
     def can_stage_out(self, file: File) -> bool:
-        """The same as `can_stage_in`."""
+        """Same as `can_stage_in`."""
         return _is_on_this_machine(file)
 
 

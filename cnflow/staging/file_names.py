@@ -1,4 +1,4 @@
-"""What a copy of a file is called; pure."""
+"""Names of the copies of files. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def name_of(url: str) -> str:
 
 
 def safe_name(wanted: str) -> str:
-    """*wanted* where it is a name; what no file can be called is replaced, what is too long loses its begin."""
+    """*wanted* as the name of a file: forbidden letters are replaced, a name that is too long loses its beginning."""
     name = "".join("_" if letter == "/" or not letter.isprintable() else letter for letter in wanted)
     if name.strip(".") == "":
         return _NAMELESS

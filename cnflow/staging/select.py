@@ -1,4 +1,4 @@
-"""Which staging moves a file; pure."""
+"""Choice of the staging that moves a file. No I/O."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ default_staging: list[Staging] = [
     HTTPSeparateTaskStaging(),
     ZipFileStaging(),
 ]
-"""What an executor without ``storage_access`` uses."""
+"""Stagings of an executor without ``storage_access``."""
 
 
 class Direction(enum.Enum):
-    """Which way a file goes."""
+    """Direction in which a file is moved."""
 
     IN = "in"
     OUT = "out"
@@ -37,7 +37,7 @@ def staging_for(file: File, storage_access: Sequence[Staging] | None, direction:
 
     Raises:
         UnknownNameError: none of them knows the file's scheme.
-        ConfigurationError: one knows the scheme, but none can move this file; says why where that is known.
+        ConfigurationError: one knows the scheme, but none can move this file.
     """
     stagings = default_staging if storage_access is None else storage_access
     for staging in stagings:
@@ -52,10 +52,10 @@ def staging_for(file: File, storage_access: Sequence[Staging] | None, direction:
 
 
 def _advice(file: File) -> str:
-    """``file://data/x.txt`` is in most cases meant as a relative path; it would silently be read as ``/x.txt``."""
+    """Advice on ``file://data/x.txt``, in most cases meant as a relative path; it would be read as ``/x.txt``."""
     if file.scheme != "file":
         return ""
     return (
-        f" Between // and the next / stands a host, here {file.netloc!r}: write file:///path for an absolute path, and "
-        "a relative one without a scheme."
+        f" {file.netloc!r}, between // and the next /, is taken for a host: write file:///path for an absolute path, "
+        "and a relative path without a scheme."
     )

@@ -1,4 +1,10 @@
-"""Files in ZIP archives."""
+"""Staging for files in ZIP archives.
+
+::
+
+    in:   stage_in ──> task of its own: extract ──> the task reads the copy
+    out:  the task writes the copy ──> stage_out ──> task of its own: add to the archive, remove the copy
+"""
 
 from __future__ import annotations
 
@@ -20,7 +26,7 @@ _SUFFIX = ".zip/"
 
 
 class ZipPath(NamedTuple):
-    """Where a file is in an archive."""
+    """Path of a file in an archive."""
 
     archive: str
     """Path of the archive."""
@@ -30,16 +36,16 @@ class ZipPath(NamedTuple):
 
 
 class ZipFileStaging(Staging):
-    """Takes files out of ZIP archives and puts them in: ``zip:/path/to.zip/inner/name``.
+    """Extracts files from ZIP archives and adds files to them: ``zip:/path/to.zip/inner/name``.
 
-    By tasks of their own on the same executor, whose nodes must see the archive. Those of one archive wait for each
-    other. A file of a name that the archive has already takes its place.
+    By tasks of their own on the same executor, whose nodes must see the archive. Tasks of one archive wait for each
+    other. A file replaces another of the same name in the archive.
     """
 
     schemes = ("zip",)
 
     def can_stage_in(self, file: File) -> bool:
-        """Whether it is a ``zip:`` URL.
+        """Return whether *file* has a ``zip:`` URL.
 
         Raises:
             ZipAuthorityError: it has a host.
@@ -50,17 +56,17 @@ class ZipFileStaging(Staging):
         return file.scheme == "zip"
 
     def can_stage_out(self, file: File) -> bool:
-        """The same as `can_stage_in`."""
+        """Same as `can_stage_in`."""
         return self.can_stage_in(file)
 
     def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
-        """Take it out in a task of its own."""
+        """Submit a task that extracts *file*."""
         archive, name = split(file)
         file.local_path = dm.place(executor, safe_name(file.filename))
         return dm.submit(executor, extract_file, file, archive, name, after=parent_fut)
 
     def stage_out(self, dm: DataManager, executor: str, file: File, app_fu: Future[Any]) -> Future[Any]:
-        """Put it in, in a task of its own, and remove what the task wrote."""
+        """Submit a task that adds *file* to the archive and removes the copy that the task wrote."""
         archive, name = split(file)
         file.local_path = dm.place(executor, safe_name(file.filename))
         return dm.submit(executor, add_file, file, archive, name, after=app_fu)
@@ -72,7 +78,7 @@ class ZipFileStaging(Staging):
         file: File,  # noqa: ARG002 - the same
         func: Callable[..., Any],
     ) -> Callable[..., Any]:
-        """Make the folder that the task writes to."""
+        """Wrap *func*: first make the folder that it writes to."""
         return as_function(func if isinstance(func, MakeOutputFolders) else MakeOutputFolders(func))
 
 

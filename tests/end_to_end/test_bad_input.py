@@ -193,7 +193,7 @@ class TestRefusedCall:
                 python_app(retries=retries)
         with pytest.raises(ConfigurationError, match=r"write executors=\[...\]"):
             Config(executors=ThreadPoolExecutor())
-        with pytest.raises(ConfigurationError, match=r"provider=DockerProvider\(\); 'docker' only names one"):
+        with pytest.raises(ConfigurationError, match=r"provider=DockerProvider\(\), not the name 'docker'"):
             HighThroughputExecutor(provider="docker")
 
     def test_run_dir_that_is_a_file_is_refused_by_name(self, tmp_path):

@@ -145,8 +145,8 @@ def test_blocks_command_shows_the_blocks(busy_run, tmp_path):
 def test_run_in_a_folder_with_a_long_name_answers(tmp_path):
     runs = tmp_path / ("long" * 30) / ("longer" * 20)
     with cnflow.load(Config(executors=[ThreadPoolExecutor()], run_dir=str(runs))) as dfk:
-        assert control_socket.ask(control_socket.going_on(runs), {"ask": "blocks"}) == {"blocks": []}
-        assert control_socket.going_on(runs) == dfk.run_dir
+        assert control_socket.ask(control_socket.find_live_run(runs), {"ask": "blocks"}) == {"blocks": []}
+        assert control_socket.find_live_run(runs) == dfk.run_dir
 
 
 def test_unknown_query_is_answered_with_the_known_ones(tmp_path):
@@ -161,13 +161,13 @@ def test_command_queries_the_newest_live_run(tmp_path):
     config = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path))
     with cnflow.load(config):
         pass
-    with pytest.raises(ConfigurationError, match=r"goes on: the newest, .*000, has ended"):
-        control_socket.going_on(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"is live: the newest, .*000, has ended"):
+        control_socket.find_live_run(tmp_path)
     with pytest.raises(ConfigurationError, match=r"The run in .*000 has ended"):
-        control_socket.going_on(tmp_path / "000")
+        control_socket.find_live_run(tmp_path / "000")
     with cnflow.load(config):
         (tmp_path / "007").mkdir()  # a run that has ended
-        assert control_socket.going_on(tmp_path).name == "001"
+        assert control_socket.find_live_run(tmp_path).name == "001"
     assert not list(tmp_path.rglob(control_socket.FILE))
 
 
@@ -180,7 +180,7 @@ def test_run_of_a_killed_driver_counts_as_ended(tmp_path):
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "runinfo" / "000" / control_socket.FILE).exists()
-    assert command("blocks", cwd=tmp_path) == (2, ["No run in runinfo goes on: the newest, runinfo/000, has ended."])
+    assert command("blocks", cwd=tmp_path) == (2, ["No run in runinfo is live: the newest, runinfo/000, has ended."])
 
 
 def test_silent_connection_does_not_delay_the_end_of_the_run(tmp_path, monkeypatch):
@@ -194,4 +194,4 @@ def test_silent_connection_does_not_delay_the_end_of_the_run(tmp_path, monkeypat
 
 def test_command_without_any_run_fails_with_the_option_that_names_one(tmp_path):
     code, [line] = command("explain", 3, cwd=tmp_path)
-    assert (code, line) == (2, "There is no run in runinfo. Say --run DIR, with the folder of the run or of all runs.")
+    assert (code, line) == (2, "There is no run in runinfo. Add --run DIR with the folder of the run or of all runs.")

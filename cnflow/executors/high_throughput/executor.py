@@ -215,7 +215,7 @@ class HighThroughputBackend:
     def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
         info = self._managers.on_lost(lost.id)
         where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
-        self._report_held(self._lost_outcome(task, where, lost.reason) for task in lost.lost)
+        self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in lost.lost)
         if controller is not None:
             controller.on_manager_lost(info.block, info.slots)
 
@@ -258,7 +258,7 @@ class HighThroughputBackend:
         held = self._held.get(task)
         return held.title if held else title_of(task, "?")
 
-    def _lost_outcome(self, task: TaskId, where: str, reason: str) -> Outcome:
+    def _outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
         if task in self._cancelled:
             return Outcome(task, None, CancelledError())
         return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))

@@ -50,7 +50,7 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
         bytearray(getattr(part, "buffer", part)) if frames else part for part in payload_parts(result, frames)
     )
     if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in _LOADABLE:
-        return Outcome(number, None, _mismatched_result(title(number), result.python))
+        return Outcome(number, None, _python_mismatch(title(number), result.python))
     if result.kind == ResultKind.VALUE:
         return _value(number, body, buffers, title)
     try:
@@ -80,7 +80,7 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
         return AppTimeout(overrun.app_name, overrun.walltime)
     if kind == ResultKind.RAISED:
         raised = Raised(*serialization.load(body))
-        return _raised(raised._replace(traceback_text=with_source_lines(raised.traceback_text)))
+        return _user_error(raised._replace(traceback_text=with_source_lines(raised.traceback_text)))
     if kind == ResultKind.UNPICKLABLE:
         return SerializationError(
             f"{task} ran, but its result cannot be pickled: {bytes(body).decode(errors='replace')}. "
@@ -89,10 +89,10 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
     if kind == ResultKind.WORKER_LOST:
         loss = decode_worker_lost(body)
         return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail, loss.cause)
-    return _never_ended(kind, bytes(body).decode(), task)
+    return _not_run(kind, bytes(body).decode(), task)
 
 
-def _never_ended(kind: int, words: str, task: str) -> BaseException:
+def _not_run(kind: int, words: str, task: str) -> BaseException:
     if kind in {ResultKind.CUT_OFF, ResultKind.RETURNED}:
         return TaskCutOff(task, words, ran=kind == ResultKind.CUT_OFF)
     if kind == ResultKind.DOES_NOT_FIT:
@@ -113,7 +113,7 @@ def _too_big(task: str, words: str) -> TaskDoesNotFitError:
     )
 
 
-def _mismatched_result(task: str, python: str) -> PythonMismatchError:
+def _python_mismatch(task: str, python: str) -> PythonMismatchError:
     return PythonMismatchError(
         f"{task} ran, but its result holds code of Python {python}, which cannot be loaded "
         f"on Python {serialization.MINOR}. "
@@ -121,7 +121,7 @@ def _mismatched_result(task: str, python: str) -> PythonMismatchError:
     )
 
 
-def _raised(raised: Raised) -> BaseException:
+def _user_error(raised: Raised) -> BaseException:
     try:
         error = serialization.load(raised.exception)
     except Exception:  # noqa: BLE001 - a class that is not here, or one whose constructor refuses its own pickle

@@ -1,4 +1,12 @@
-"""Runs tasks in threads of the driver."""
+"""Live half of `cnflow.config.ThreadPoolExecutor`: runs tasks in threads of the driver.
+
+Life of a task::
+
+    submit ──> queue ──> a thread ──────────────────────> report([outcome])
+      │          │          └── cancel, walltime: `Stopped` is raised in the thread, or the command is signalled
+      │          └── cancel: removed ──> report([CancelledError])
+      └── `_runs`: None while it waits, its `Run` while it runs, absent once it is reported
+"""
 
 from __future__ import annotations
 
@@ -11,7 +19,7 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError
-from cnflow.executors.threads.output import captured
+from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
@@ -29,9 +37,9 @@ if TYPE_CHECKING:
 
 
 class ThreadPoolBackend:
-    """Live half of `cnflow.config.ThreadPoolExecutor`; see `cnflow.interfaces.Executor`.
+    """Runs tasks in threads of the driver; see `cnflow.interfaces.Executor`.
 
-    A Python app is stopped by an exception that is raised in its thread, which C code meets only when it comes back to
+    A Python app is stopped by an exception that is raised in its thread, which C code gets only when it returns to
     Python; a thread cannot be killed.
     """
 
@@ -45,7 +53,7 @@ class ThreadPoolBackend:
         self.working_dir = os.path.abspath(settings.working_dir) if settings.working_dir else ""  # noqa: PTH100 - a string, as every executor's
         self._tasks: queue.SimpleQueue[TaskToRun | None] = queue.SimpleQueue()
         self._runs: dict[TaskId, Run | None] = {}
-        """Tasks that are not reported yet; None while they wait."""
+        """Tasks that are not reported yet; None for those that wait."""
 
         self._cancelled: set[TaskId] = set()
         self._timer = Timer(f"cnflow-{self.label}-timer")
@@ -68,16 +76,16 @@ class ThreadPoolBackend:
             self._tasks.put(task)
 
     def cancel(self, tasks: Collection[TaskId]) -> None:
-        """Drop those that wait, stop those that run."""
-        wanted = {task for task in tasks if task in self._runs}
-        self._cancelled |= wanted  # before looking: a thread looks here after it has taken a task and said so
-        dropped = self._drop(wanted)
-        for task in wanted:
+        """Drop tasks that wait, stop tasks that run."""
+        ours = {task for task in tasks if task in self._runs}
+        self._cancelled |= ours  # before the look at the queue: a thread looks here after it has taken a task
+        dropped = self._drop(ours)
+        for task in ours:
             run = self._runs.get(task)
             if run is not None:
                 run.stop(CancelledError())
             elif task not in self._runs:
-                self._cancelled.discard(task)  # it was faster
+                self._cancelled.discard(task)  # it has ended
         for task in dropped:
             self._forget(task)
         if dropped:
@@ -88,11 +96,11 @@ class ThreadPoolBackend:
         return ExecutorStatus(self.label, "", 1, 1, len(self._threads))
 
     def block_reports(self) -> list[BlockReport]:
-        """None: the driver is no block."""
+        """No reports: the driver is no block."""
         return []
 
     def explain_task(self, task: TaskId) -> list[str]:
-        """Whether a thread has *task*."""
+        """Sentence on the thread that runs *task*, or on the wait for one."""
         if task not in self._runs:
             return []
         run = self._runs.get(task)
@@ -101,7 +109,7 @@ class ThreadPoolBackend:
         return [f"waits for a thread of executor {self.label!r}: all {len(self._threads)} are taken."]
 
     def shutdown(self) -> None:
-        """Let running tasks end, drop waiting ones, end the threads; not waiting for the thread that calls this."""
+        """Let running tasks end, fail waiting ones, end the threads; does not wait for the thread that calls this."""
         self._closing = True
         for _ in self._threads:
             self._tasks.put(None)
@@ -110,13 +118,13 @@ class ThreadPoolBackend:
                 thread.join()
         self._timer.close()
 
-    def _drop(self, wanted: Collection[TaskId]) -> list[TaskId]:
-        """Take the *wanted* out of the queue; what others queue meanwhile may come before the rest."""
+    def _drop(self, tasks: Collection[TaskId]) -> list[TaskId]:
+        """Remove *tasks* from the queue and return those that were there; tasks queued just now may overtake others."""
         dropped: list[TaskId] = []
         with contextlib.suppress(queue.Empty):
             for _ in range(self._tasks.qsize()):
                 task = self._tasks.get_nowait()
-                if task is not None and task.id in wanted:
+                if task is not None and task.id in tasks:
                     dropped.append(task.id)
                 else:
                     self._tasks.put(task)
@@ -144,11 +152,11 @@ class ThreadPoolBackend:
                     run.stop(CancelledError())
                 outcome = Outcome(task.id, self._value(task, run))
             except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
-                # What a stopped task makes of the stop on its way out is no news; why it was stopped is.
+                # A stopped task may raise anything on its way out; the cause of the stop counts.
                 trace = without_own_frames(error.__traceback__)
                 outcome = Outcome(task.id, None, run.reason or error.with_traceback(trace))
             run.close()
-        except Stopped:  # it came between the task's end and ours
+        except Stopped:  # raised between the end of the task and `close`
             run.close()
             outcome = Outcome(task.id, None, run.reason)
         return outcome
@@ -163,14 +171,14 @@ class ThreadPoolBackend:
             overrun = AppTimeout(app.name, options.walltime)
             alarm = self._timer.after(options.walltime, lambda: run.stop(overrun))
         try:
-            value = run_call(what, CallContext(run)) if app.kind == BASH else _call_printing(task, run)
+            value = run_call(what, CallContext(run)) if app.kind == BASH else _call_with_streams(task, run)
             return check_outputs(what, value)
         finally:
             if alarm is not None:
                 self._timer.forget(alarm)
 
 
-def _call_printing(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
+def _call_with_streams(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
     """Call a Python app with its own stdout and stderr."""
     options = task.options
     if options.env or options.sandbox:
@@ -184,7 +192,7 @@ def _call_printing(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user
         sinks = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
         for name, sink in zip(("stdout", "stderr"), sinks, strict=True):
             if sink is not None:
-                undo.enter_context(captured(name, sink.file.fileno()))
+                undo.enter_context(redirect(name, sink.file.fileno()))
         run.release()
         try:
             return task.app.function(*task.args, **task.kwargs)

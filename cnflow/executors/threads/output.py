@@ -1,8 +1,8 @@
-"""What one thread prints, into a file of its own, while others print as before.
+"""Redirects the output of one thread to a file, while other threads print as before.
 
-``sys.stdout`` and ``sys.stderr`` stand for the whole process, so they are replaced, as long as a task asks for it, by
-something that looks which thread is writing. What C code and child processes write goes past it: only a worker process
-can redirect that.
+``sys.stdout`` and ``sys.stderr`` are those of the whole process, so they are replaced, as long as a task needs it, by
+an object that looks up the file of the writing thread. Output of C code and of child processes is not redirected: only
+a worker process can do that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_replacing = threading.Lock()
+_lock = threading.Lock()
 
 
 class _PerThread:
@@ -29,12 +29,12 @@ class _PerThread:
 
 
 @contextlib.contextmanager
-def captured(name: str, descriptor: int) -> Iterator[None]:
-    """While the block runs, what this thread writes to ``sys.NAME`` goes to the open file *descriptor*."""
+def redirect(name: str, descriptor: int) -> Iterator[None]:
+    """While the block runs, output of this thread to ``sys.NAME`` goes to the open file *descriptor*."""
     thread = threading.get_ident()
     # Closed by hand: the task may have closed it already.
     file = os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    with _replacing:
+    with _lock:
         stream = getattr(sys, name)
         if not isinstance(stream, _PerThread):
             stream = _PerThread(stream)
@@ -43,7 +43,7 @@ def captured(name: str, descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        with _replacing:
+        with _lock:
             del stream.files[thread]
             if not stream.files and getattr(sys, name) is stream:
                 setattr(sys, name, stream.original)

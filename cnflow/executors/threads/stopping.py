@@ -1,7 +1,15 @@
 """Stops one task among those that run in threads of one process: at its walltime, or when it is cancelled.
 
-Python code gets an exception from outside, which it meets before its next bytecode: C code is not interrupted, it has
-to come back to Python first. A command's process group is signalled.
+Life of a `Run`, and the effect of `stop` in each of its states::
+
+    made ──> Python code runs ──hold──> cnflow's own code ──release──> Python code ──> close
+                 │                          │                              │
+             Stopped is raised          Stopped is raised              Stopped is raised
+             before the next bytecode   by `release` or `wait`         at the next bytecode
+                                            │
+                                        wait(process): SIGTERM to its group, SIGKILL after a grace
+
+C code is not interrupted: it has to return to Python first.
 """
 
 from __future__ import annotations
@@ -25,11 +33,11 @@ _COMPACT_FROM = 1000
 
 
 class Stopped(BaseException):
-    """Raised in a task's thread; no `Exception`, so that few handlers swallow it. The reason is in its `Run`."""
+    """Raised in a task's thread; no `Exception`, so that few handlers catch it. The reason is in its `Run`."""
 
 
 class Alarm:
-    """Something to be done at a moment; made by `Timer`."""
+    """An action and its moment; made by `Timer.after`."""
 
     __slots__ = ("action", "order", "when")
 
@@ -43,7 +51,7 @@ class Alarm:
 
 
 class Timer:
-    """Does things later, in one thread that is started on first use.
+    """Runs actions later, in one thread that is started on first use.
 
     Args:
         name: of the thread.
@@ -59,7 +67,7 @@ class Timer:
         self._closed = False
 
     def after(self, seconds: float, action: Callable[[], None]) -> Alarm:
-        """Have *action* called once, *seconds* from now; it returns soon and never raises."""
+        """Call *action* once, *seconds* from now; it must return soon and never raise."""
         with self._changed:
             alarm = Alarm(time.monotonic() + seconds, next(self._order), action)
             heapq.heappush(self._alarms, alarm)
@@ -71,7 +79,7 @@ class Timer:
         return alarm
 
     def forget(self, alarm: Alarm) -> None:
-        """Do not do it, unless it is being done."""
+        """Drop *alarm*; an action that runs already is not interrupted."""
         with self._changed:
             alarm.action = None
             self._forgotten += 1
@@ -81,7 +89,7 @@ class Timer:
                 self._forgotten = 0
 
     def close(self) -> None:
-        """End the thread; what was to be done is not done."""
+        """End the thread; actions that are still to come are dropped."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -106,14 +114,14 @@ class Run:
     """One task in the thread that makes this; a `cnflow.tasks.stopping.Control`. Stopped once at most.
 
     Args:
-        timer: for what comes after a grace.
+        timer: calls the kill of a command after its grace.
     """
 
     __slots__ = ("_closed", "_held", "_lock", "_process", "_sent", "_thread", "_timer", "reason", "since")
 
     def __init__(self, timer: Timer) -> None:
         self.reason: BaseException | None = None
-        """Why it was stopped, if it was."""
+        """Error of the task, once it was stopped."""
 
         self.since = time.monotonic()
         self._timer = timer
@@ -123,7 +131,7 @@ class Run:
         self._process: subprocess.Popen[bytes] | None = None
 
     def stop(self, reason: BaseException) -> None:
-        """Stop it, from any thread; nothing happens if it has ended or is being stopped."""
+        """Stop the task, from any thread; does nothing if it has ended or is being stopped."""
         with self._lock:
             if self._closed or self.reason is not None:
                 return
@@ -136,15 +144,15 @@ class Run:
                 _raise_in(self._thread, Stopped)
 
     def hold(self) -> None:
-        """As `Control.hold`; raises Stopped if it was sent before."""
+        """See `Control.hold`; raises Stopped if that was sent before."""
         with self._lock:
             self._held = True
-        if self._sent:  # also where the task has swallowed it
+        if self._sent:  # also where the task has caught it
             _raise_in(self._thread, None)
             raise Stopped
 
     def release(self) -> None:
-        """The reverse of `hold`; raises Stopped if a stop came meanwhile."""
+        """The reverse of `hold`; raises Stopped if `stop` was called since."""
         with self._lock:
             self._held = False
             came = self.reason is not None and not self._sent
@@ -153,7 +161,7 @@ class Run:
             raise Stopped
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
-        """As `Control.wait`."""
+        """See `Control.wait`."""
         with self._lock:
             came = self.reason is not None
             self._process = None if came else process
@@ -167,12 +175,12 @@ class Run:
         return code
 
     def close(self) -> None:
-        """It has ended: nothing is raised in this thread from now on."""
+        """End the run: nothing is raised in this thread from now on."""
         with self._lock:
             self._closed = True
             self._process = None
         if self._sent:
-            _raise_in(self._thread, None)  # takes back what has not been raised
+            _raise_in(self._thread, None)  # takes back an exception that has not been raised
 
     def _kill(self) -> None:
         with self._lock:
@@ -181,7 +189,7 @@ class Run:
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Have *error* raised in *thread* soon; None takes back what has not been raised yet."""
+    """Raise *error* in *thread* soon; None takes back an exception that has not been raised yet."""
     # https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
     raised = None if error is None else ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)

@@ -154,7 +154,7 @@ class StagingContract:
 
     @pytest.fixture
     def write(self, run: DataFlowKernel) -> Callable[..., Any]:
-        """App that writes content to its outputs, and then fails if it is told to."""
+        """App that writes content to its outputs, and then fails with *error*, if given."""
 
         @python_app(data_flow_kernel=run)
         def write(content: bytes, outputs: Sequence[File] = (), error: str = "") -> None:

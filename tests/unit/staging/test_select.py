@@ -68,7 +68,7 @@ def test_a_way_that_is_not_there_is_told_apart_from_an_unknown_scheme():
 
 @BOTH
 def test_a_path_that_lost_its_first_folder_to_the_host_is_noticed(direction):
-    with pytest.raises(ConfigurationError, match=r"stands a host, here 'data': write file:///path"):
+    with pytest.raises(ConfigurationError, match=r"'data', between // and the next /, is taken for a host: write file:///path"):
         staging_for(File("file://data/a.txt"), None, direction)
 
 
