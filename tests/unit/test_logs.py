@@ -56,7 +56,7 @@ def test_undoing_puts_the_level_back():
     assert ours.level == before
 
 
-def test_of_two_logs_the_one_that_ends_first_leaves_the_other_its_lines():
+def test_end_of_one_log_leaves_the_other_its_lines():
     ours = logging.getLogger("cnflow")
     before, first, second = ours.level, io.StringIO(), io.StringIO()
     undo_first = set_stream_logger(level=logging.DEBUG, format_string="%(message)s", stream=first)
@@ -80,7 +80,7 @@ def test_of_two_logs_the_one_that_ends_first_leaves_the_other_its_lines():
     ],
     ids=repr,
 )
-def test_a_run_has_the_log_that_was_asked_for_and_no_other(wanted, files, tmp_path):
+def test_run_has_the_log_of_its_config_and_no_other(wanted, files, tmp_path):
     with cnflow.load(Config(run_dir=str(tmp_path), initialize_logging=wanted)) as dfk:
         assert three().result() == 3
     logger.error("after its end")
@@ -88,7 +88,7 @@ def test_a_run_has_the_log_that_was_asked_for_and_no_other(wanted, files, tmp_pa
     assert all("after its end" not in (dfk.run_dir / file).read_text() for file in files)
 
 
-def test_a_log_has_the_lines_of_its_level_in_its_format(tmp_path):
+def test_log_has_the_lines_of_its_level_in_its_format(tmp_path):
     undo = start(FileLogging(level="WARNING", format_string="XX %(message)s"), tmp_path)
     logger.info("quiet")
     logger.warning("told")
@@ -96,7 +96,7 @@ def test_a_log_has_the_lines_of_its_level_in_its_format(tmp_path):
     assert (tmp_path / "cnflow.log").read_text() == "XX told\n"
 
 
-def test_a_json_log_has_one_object_per_line_with_every_extra_of_cnflows(tmp_path):
+def test_json_log_has_one_object_per_line_with_every_extra_of_cnflows(tmp_path):
     undo = start(JSONLogging(level="debug"), tmp_path)
     logger.debug("task %d", 7, extra={"cnflow.task_id": 7, "cnflow.tags": ["a"], "other": 1})
     logger.info("two\nlines \u2028", extra={"cnflow.odd": {1}, "cnflow.nan": float("nan"), "cnflow.key": {(1,): 2}})
@@ -115,7 +115,7 @@ def test_a_json_log_has_one_object_per_line_with_every_extra_of_cnflows(tmp_path
     assert failed["exception"].endswith("invalid literal for int() with base 10: 'bad'")
 
 
-def test_a_log_can_have_every_line_of_the_process(tmp_path):
+def test_log_can_have_every_line_of_the_process(tmp_path):
     undo = start(JSONLogging(logger=""), tmp_path)
     logging.getLogger("somebody.else").info("told")
     undo()
@@ -136,7 +136,7 @@ class InMemory(LogConfig):
 streams = {"in_memory": io.StringIO()}
 
 
-def test_a_way_of_the_users_own_is_asked_for_its_handler(tmp_path):
+def test_log_config_of_the_users_own_makes_the_handler(tmp_path):
     with cnflow.load(Config(run_dir=str(tmp_path), initialize_logging=InMemory())) as dfk:
         logger.info("told")
     assert f"{dfk.run_dir.name} told\n" in streams["in_memory"].getvalue()
@@ -148,20 +148,20 @@ def test_a_way_of_the_users_own_is_asked_for_its_handler(tmp_path):
     [True, False, FileLogging(format_string="%(message)s"), JSONLogging(level="DEBUG"), NoopLogging()],
     ids=repr,
 )
-def test_where_the_log_goes_survives_a_file_and_back(wanted, suffix, tmp_path):
+def test_log_config_survives_a_file_and_back(wanted, suffix, tmp_path):
     config = Config(initialize_logging=wanted)
     file = tmp_path / f"c.{suffix}"
     file.write_text(getattr(dump, f"to_{suffix}")(config))
     assert load_config(file) == config
 
 
-def test_a_file_says_levels_by_name(tmp_path):
+def test_file_names_levels_in_either_case(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text('initialize_logging = {kind = "json", level = "debug"}')
     assert load_config(file).initialize_logging == JSONLogging(level=10)
 
 
-def test_a_kind_or_level_that_is_not_there_is_answered_with_the_nearest():
+def test_unknown_kind_or_level_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"'jsno'.*Did you mean 'json'"):
         Config(initialize_logging={"kind": "jsno"})
     with pytest.raises(ConfigurationError, match=r"no level is called 'INFOS'\. Did you mean 'INFO'\?"):

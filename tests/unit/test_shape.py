@@ -64,41 +64,41 @@ def test_importing_cnflow_imports_nothing_but_the_standard_library():
     assert imported - sys.stdlib_module_names == {"cnflow"}
 
 
-def test_every_public_name_can_be_had():
+def test_every_public_name_can_be_imported():
     assert {name for name in cnflow.__all__ if getattr(cnflow, name, None) is None} == set()
 
 
-def test_an_unknown_public_name_is_answered_with_those_that_are_known():
+def test_unknown_public_name_is_refused_with_the_known_ones():
     with pytest.raises(AttributeError, match=r"no attribute 'laod'. Known: .*\bload\b"):
         cnflow.laod  # noqa: B018 - asking for it is the test
 
 
 @parametrize_modules()
-def test_a_module_is_short(path):
+def test_module_is_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_OF_A_MODULE
 
 
 @parametrize_modules()
-def test_a_function_is_short(path):
+def test_function_is_short(path):
     functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: length for name, length in lengths.items() if length > LINES_OF_A_FUNCTION} == {}
 
 
 @parametrize_modules()
-def test_a_module_says_what_it_is_for(path):
+def test_module_has_a_docstring(path):
     assert ast.get_docstring(tree_of(path))
 
 
 @parametrize_modules([path for path in MODULES if "\n__all__ = " in path.read_text(encoding="utf-8")])
-def test_all_is_sorted_and_each_of_its_names_is_there(path):
+def test_all_is_sorted_and_its_names_exist(path):
     module = importlib.import_module(name_of(path))
     assert sorted(module.__all__, key=_as_ruff_sorts) == list(module.__all__)
     assert {name for name in module.__all__ if not hasattr(module, name)} == set()
 
 
 @parametrize_modules([path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE])
-def test_a_package_that_imports_names_from_below_lists_them(path):
+def test_package_that_imports_names_from_below_lists_them(path):
     imported = {
         alias.asname or alias.name
         for node in tree_of(path).body
@@ -127,7 +127,7 @@ def test_built_in_backend_has_its_kind_a_live_half_and_an_extra_of_the_package(r
         assert registry is LOGS or callable(backend_of(settings()))
 
 
-def test_the_extra_all_holds_every_extra_but_those_for_builders():
+def test_extra_all_holds_every_extra_but_those_for_builders():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     table = text.split("[project.optional-dependencies]\n")[1].split("\n[")[0]
     extras = set(re.findall(r"^([a-z]+) = ", table, re.MULTILINE))
@@ -142,7 +142,7 @@ def travelling():
 
 
 @parametrize_modules(travelling())
-def test_what_travels_is_written_for_python_3_9(path):
+def test_code_for_nodes_is_written_for_python_3_9(path):
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path), feature_version=(3, 9))
     assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
 
@@ -179,7 +179,7 @@ def reached_from(package):
     return reached
 
 
-def test_a_worker_needs_the_standard_library_and_cloudpickle_alone():
+def test_worker_needs_the_standard_library_and_cloudpickle_alone():
     foreign = {
         (module, name.partition(".")[0])
         for module, names in reached_from("cnflow.worker").items()
@@ -189,7 +189,7 @@ def test_a_worker_needs_the_standard_library_and_cloudpickle_alone():
     assert foreign <= {(PICKLER, "cloudpickle")}
 
 
-def test_each_package_that_is_not_ours_has_its_one_importer():
+def test_each_foreign_package_has_one_importer():
     homes = {
         "cloudpickle": PICKLER,
         "docker": "cnflow.providers.docker.client",

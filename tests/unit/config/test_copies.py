@@ -13,7 +13,7 @@ class Counter:
         return 1
 
 
-def test_a_copy_is_equal_and_its_own():
+def test_copy_is_equal_and_independent():
     config = Config(executors=[HighThroughputExecutor(provider=LocalProvider(environment={"A": "1"}))])
     copy = config.copied()
     assert copy == config
@@ -24,6 +24,6 @@ def test_a_copy_is_equal_and_its_own():
     assert config.executors[0].provider.environment == {"A": "1"}
 
 
-def test_the_users_own_objects_are_not_copied():
+def test_objects_of_the_users_classes_are_shared_by_copies():
     handler = Counter()
     assert Config(retry_handler=handler).copied().retry_handler is handler

@@ -97,7 +97,7 @@ def test_any_table_survives_toml_and_back(table):
     assert toml.loads(table_as_toml(table)) == table
 
 
-def test_toml_is_written_as_a_person_would():
+def test_toml_puts_plain_options_before_tables():
     config = Config(
         executors=[
             HighThroughputExecutor(image="app1:0.1", provider=DockerProvider(environment={"a b": "c"}, gpus=["0"])),
@@ -116,7 +116,7 @@ def test_toml_is_written_as_a_person_would():
 
 
 @EACH
-def test_the_default_is_the_same_in_each_format(suffix, tmp_path):
+def test_default_config_survives_each_format(suffix, tmp_path):
     file = tmp_path / f"c.{suffix}"
     file.write_text(FORMATS[suffix](Config()))
     assert load_config(file) == Config()
@@ -135,16 +135,16 @@ class Odd(Settings):
     secret: str = Field(default="", exclude=True)
 
 
-def test_values_that_json_knows_a_word_for_are_written():
+def test_values_that_json_can_hold_are_written():
     assert plain(Odd(any={"path": Path("/a"), "set": {1}}))["any"] == {"path": "/a", "set": [1]}
 
 
-def test_what_is_not_to_be_shown_is_not_written():
+def test_excluded_option_is_not_written():
     assert "secret" not in plain(Odd(secret="x"))
 
 
 @EACH
-def test_what_only_python_can_say_is_named(suffix):
+def test_option_that_no_file_can_hold_is_named(suffix):
     config = Odd(inner=[Odd(), Odd(any=[{"handler": lambda _: 1}])])
     with pytest.raises(ConfigurationError) as caught:
         FORMATS[suffix](config)
@@ -163,14 +163,14 @@ def test_what_only_python_can_say_is_named(suffix):
         (Odd(any=[{"a": 1}, {"b": [None]}]), "any.1.b.0"),
     ],
 )
-def test_a_none_that_would_not_come_back_is_refused_by_toml_alone(config, place):
+def test_none_that_is_no_default_is_refused_by_toml_alone(config, place):
     with pytest.raises(ConfigurationError) as caught:
         to_toml(config)
     assert str(caught.value) == f"{place} is None, which TOML cannot say: use YAML or JSON."
     assert json.loads(to_json(config)) == plain(config)
 
 
-def test_yaml_says_which_extra_it_needs(monkeypatch):
+def test_yaml_without_its_package_names_the_extra_on_writing(monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingExtraError, match=r"cnflow\[yaml\]"):
         to_yaml(Config())

@@ -70,7 +70,7 @@ def file(tmp_path):
         ("c.yml", YAML),
     ],
 )
-def test_each_format_says_the_same(file, name, text):
+def test_formats_give_equal_configs(file, name, text):
     if "y" in name[-4:-1] or name.endswith("yml"):
         pytest.importorskip("yaml")
     path = file(name, text)
@@ -97,7 +97,7 @@ def test_each_format_says_the_same(file, name, text):
         ("c.py", "from cnflow import Config\nconfig = Config(retries=-1)", "line 2: Config: retries: "),
     ],
 )
-def test_a_mistake_is_told_with_the_file_in_front(file, name, text, message):
+def test_error_message_begins_with_the_file(file, name, text, message):
     path = file(name, text)
     with pytest.raises(ConfigurationError, match=f"^{re.escape(str(path))}: ") as refused:
         load_config(path)
@@ -105,26 +105,26 @@ def test_a_mistake_is_told_with_the_file_in_front(file, name, text, message):
 
 
 @pytest.mark.parametrize("suffix", [".py", ".toml", ".json"])
-def test_a_file_that_is_not_there_is_told_as_such(tmp_path, suffix):
+def test_missing_file_is_reported(tmp_path, suffix):
     path = tmp_path / f"nowhere{suffix}"
     with pytest.raises(ConfigurationError) as refused:
         load_config(path)
     assert str(refused.value) == f"{path}: No such file or directory"
 
 
-def test_a_mistake_in_yaml_is_one_line(file):
+def test_yaml_error_is_one_line(file):
     pytest.importorskip("yaml")
     with pytest.raises(ConfigurationError) as refused:
         load_config(file("c.yaml", "retries: [1\n  - 2"))
     assert "\n" not in str(refused.value)
 
 
-def test_yaml_without_its_package_names_the_extra(file, monkeypatch):
+def test_reading_yaml_without_its_package_names_the_extra(file, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'cnflow\[yaml\]'"):
         load_config(file("c.yaml", YAML))
 
 
-def test_a_python_file_may_look_beside_itself_for_its_own_path(file):
+def test_python_file_finds_files_beside_itself(file):
     path = file("c.py", "from cnflow import Config\nconfig = Config(run_dir=__file__ + '.runs')")
     assert load_config(path).run_dir == f"{path}.runs"

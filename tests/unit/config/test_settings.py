@@ -52,23 +52,23 @@ def documented_in(cls):
     ]
 
 
-def test_without_a_word_tasks_run_in_threads():
+def test_default_config_runs_tasks_in_threads():
     assert Config().executors == [ThreadPoolExecutor()]
 
 
-def test_an_executor_without_a_provider_runs_on_this_machine():
+def test_default_provider_is_this_machine():
     assert HighThroughputExecutor().provider == LocalProvider()
 
 
-def test_a_config_survives_a_dump_to_plain_values_and_back():
+def test_config_survives_a_dump_to_plain_values_and_back():
     assert Config(**FULL.model_dump(mode="json")) == FULL
 
 
-def test_a_config_survives_pickling():
+def test_config_survives_pickling():
     assert pickle.loads(pickle.dumps(FULL)) == FULL
 
 
-def test_a_copy_shares_nothing_with_its_original():
+def test_copy_shares_nothing_with_its_original():
     copy = FULL.model_copy(deep=True)
     copy.executors[0].provider.cpus = 7
     assert FULL.executors[0].provider.cpus == 2
@@ -91,19 +91,19 @@ def test_a_copy_shares_nothing_with_its_original():
         (lambda: ThreadPoolExecutor(image="app1:0.1"), "image"),
     ],
 )
-def test_a_mistake_is_refused_in_words(make, message):
+def test_wrong_option_is_refused_with_its_reason(make, message):
     with pytest.raises(ConfigurationError) as refused:
         make()
     assert message in str(refused.value)
 
 
-def test_each_mistake_has_its_own_line():
+def test_each_wrong_option_has_its_own_line():
     with pytest.raises(ConfigurationError) as refused:
         Config(retires=1, run_dri="x")
     assert len(str(refused.value).splitlines()) == 2
 
 
-def test_an_assignment_is_checked_like_a_call():
+def test_assignment_is_checked_like_a_call():
     config = Config()
     with pytest.raises(ConfigurationError, match="retries"):
         config.retries = "many"
@@ -114,7 +114,7 @@ def test_an_assignment_is_checked_like_a_call():
     assert config.retries == 3
 
 
-def test_more_initial_blocks_raise_the_most_unless_that_is_said():
+def test_initial_blocks_raise_the_default_of_max_blocks():
     assert LocalProvider(init_blocks=3).max_blocks == 3
     assert LocalProvider(min_blocks=2).max_blocks == 2
     assert LocalProvider(init_blocks=0).max_blocks == 1
@@ -130,18 +130,18 @@ def test_more_initial_blocks_raise_the_most_unless_that_is_said():
         ),
     ],
 )
-def test_an_unknown_kind_is_answered_with_the_nearest(values, message):
+def test_unknown_kind_is_refused_with_the_nearest(values, message):
     with pytest.raises(UnknownNameError) as refused:
         Config(**values)
     assert str(refused.value).startswith(message)
 
 
-def test_a_table_is_made_into_the_settings_of_its_kind():
+def test_table_becomes_the_settings_of_its_kind():
     config = Config(executors=[{"kind": "high_throughput", "provider": {"kind": "docker", "cpus": 2}}])
     assert config == Config(executors=[HighThroughputExecutor(provider=DockerProvider(cpus=2))])
 
 
-def test_a_provider_of_the_users_own_can_be_passed_as_an_object():
+def test_provider_of_the_users_own_can_be_passed_as_an_object():
     class Pigeons(ProviderSettings):
         kind: str = "pigeons"
         loft: str = Field(default="roof")
@@ -168,11 +168,11 @@ def test_settings_of_two_kinds_are_never_equal():
 @pytest.mark.parametrize(
     ("given", "seconds"), [("01:00:30", 3630), ("10:00", 600), ("90", 90), (1.5, 1.5), (None, None)]
 )
-def test_a_walltime_is_seconds_or_has_colons(given, seconds):
+def test_walltime_is_seconds_or_has_colons(given, seconds):
     assert LocalProvider(walltime=given).walltime == seconds
 
 
 @pytest.mark.parametrize("given", ["tomorrow", "1:2:3:4", "0", -5, "1:5"])
-def test_a_walltime_that_is_none_is_refused(given):
+def test_wrong_walltime_is_refused(given):
     with pytest.raises(ConfigurationError, match="walltime"):
         LocalProvider(walltime=given)

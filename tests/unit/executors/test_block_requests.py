@@ -8,7 +8,7 @@ from cnflow.ids import BlockId, RunId
 @pytest.mark.parametrize(
     ("given", "names"), [(0, ()), ([], ()), (3, ("0", "1", "2")), (["0,1", "2"], ("0,1", "2")), ([0, 1], ("0", "1"))]
 )
-def test_a_number_of_accelerators_counts_from_zero(given, names):
+def test_number_of_accelerators_counts_from_zero(given, names):
     assert accelerators(HighThroughputExecutor(available_accelerators=given)) == names
 
 
@@ -22,7 +22,7 @@ def test_a_number_of_accelerators_counts_from_zero(given, names):
         ({"available_accelerators": ["0", "0", "1"], "max_workers": 2}, 2),
     ],
 )
-def test_a_node_has_no_more_workers_than_accelerators(settings, expected, tmp_path):
+def test_node_has_no_more_workers_than_accelerators(settings, expected, tmp_path):
     executor = HighThroughputExecutor(provider=LocalProvider(), cores_per_worker=0.01, **settings)
     context = BlockContext(executor, RunId("r"), tmp_path, ManagerEndpoint([], "ipc:///x", None))
     manager = context.request(BlockId("0")).manager

@@ -20,14 +20,14 @@ def data(parent):
     return DataFuture(parent, File("out/a.txt"), 7)
 
 
-def test_a_data_future_knows_its_file_before_it_is_made(data, parent):
+def test_data_future_has_its_file_before_that_exists(data, parent):
     assert (data.filepath, data.filename, data.tid, data.parent) == ("out/a.txt", "a.txt", 7, parent)
     assert not data.done()
     with pytest.raises(concurrent.futures.TimeoutError):
         data.result(0)
 
 
-def test_its_result_is_the_file_when_the_task_is_done(data, parent):
+def test_data_future_results_in_its_file_when_the_task_is_done(data, parent):
     parent.set_result("the value of the app")
     assert data.result(0) is data.file_obj
     assert data.exception(0) is None
@@ -35,7 +35,7 @@ def test_its_result_is_the_file_when_the_task_is_done(data, parent):
     assert not data.cancelled()
 
 
-def test_it_fails_with_the_tasks_own_exception(data, parent):
+def test_data_future_fails_with_the_tasks_own_exception(data, parent):
     error = ValueError("no rows")
     parent.set_exception(error)
     assert data.exception(0) is error
@@ -43,7 +43,7 @@ def test_it_fails_with_the_tasks_own_exception(data, parent):
         data.result(0)
 
 
-def test_cancelling_it_cancels_the_task_and_all_its_outputs(data, parent):
+def test_cancelling_a_data_future_cancels_the_task_and_all_its_outputs(data, parent):
     other = DataFuture(parent, "out/b.txt")
     assert data.cancel()
     assert parent.cancelled()
@@ -54,13 +54,13 @@ def test_cancelling_it_cancels_the_task_and_all_its_outputs(data, parent):
         other.result(0)
 
 
-def test_it_cannot_be_cancelled_once_the_task_is_done(data, parent):
+def test_data_future_of_a_finished_task_cannot_be_cancelled(data, parent):
     parent.set_result(None)
     assert not data.cancel()
     assert data.result() == File("out/a.txt")
 
 
-def test_it_runs_while_the_task_does(data, parent):
+def test_data_future_runs_while_the_task_runs(data, parent):
     parent.set_running_or_notify_cancel()
     assert data.running()
     parent.set_result(None)
@@ -80,7 +80,7 @@ def end_early(future):
 
 
 @pytest.mark.parametrize("end", [end_well, end_badly, end_early])
-def test_those_who_wait_for_it_are_woken_by_each_end_of_the_task(data, parent, end):
+def test_waiters_are_woken_by_each_end_of_the_task(data, parent, end):
     seen = []
     data.add_done_callback(seen.append)
     threading.Timer(0.01, end, [parent]).start()
@@ -89,7 +89,7 @@ def test_those_who_wait_for_it_are_woken_by_each_end_of_the_task(data, parent, e
     assert seen == [data]
 
 
-def test_it_is_done_at_the_moment_the_task_is(parent):
+def test_data_future_is_done_at_the_moment_the_task_is(parent):
     seen = []
     parent.add_done_callback(lambda _: seen.append((data.done(), data.result(0))))  # before its own
     data = DataFuture(parent, "a.txt")
@@ -97,7 +97,7 @@ def test_it_is_done_at_the_moment_the_task_is(parent):
     assert seen == [(True, File("a.txt"))]
 
 
-def test_a_file_that_is_there_is_done_at_once():
+def test_data_future_of_an_existing_file_is_done_at_once():
     data = DataFuture(None, "a.txt")
     assert data.done()
     assert data.result(0) == File("a.txt")
@@ -105,17 +105,17 @@ def test_a_file_that_is_there_is_done_at_once():
     assert data.tid is None
 
 
-def test_one_made_after_the_task_is_done_is_done(parent):
+def test_data_future_of_a_finished_task_is_done(parent):
     parent.set_result(None)
     assert next(iter(as_completed([DataFuture(parent, "a.txt")], timeout=1))).result(0) == File("a.txt")
 
 
-def test_two_for_one_file_are_not_equal(data, parent):
+def test_data_futures_of_one_file_are_not_equal(data, parent):
     assert data == data  # noqa: PLR0124 - that is the question
     assert data != DataFuture(parent, data.file_obj, 7)
 
 
-def test_asyncio_waits_for_it(data, parent):
+def test_asyncio_waits_for_a_data_future(data, parent):
     async def main():
         threading.Timer(0.01, parent.set_result, [None]).start()
         return await asyncio.wait_for(asyncio.wrap_future(data), 10)
@@ -123,14 +123,14 @@ def test_asyncio_waits_for_it(data, parent):
     assert asyncio.run(main()) == File("out/a.txt")
 
 
-def test_its_path_is_unknown_while_its_file_is_elsewhere(parent):
+def test_path_is_unknown_while_the_file_is_elsewhere(parent):
     data = DataFuture(parent, "https://h/a.txt")
     assert data.filename == "a.txt"
     with pytest.raises(ConfigurationError, match="was not staged"):
         _ = data.filepath
 
 
-def test_it_shows_what_it_stands_for(data, parent):
+def test_repr_shows_file_and_state(data, parent):
     parent.name = "sort"
     assert repr(data) == "<DataFuture of task 7 (sort) for 'out/a.txt', pending>"
     parent.set_exception(ValueError())

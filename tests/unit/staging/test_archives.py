@@ -31,13 +31,13 @@ def content(archive):
         return [(name, opened.read(name).decode()) for name in opened.namelist()]
 
 
-def test_a_member_is_taken_out(archive, tmp_path):
+def test_member_is_extracted(archive, tmp_path):
     archives.extract(archive, "old/x", str(tmp_path / "deep" / "x"))
     assert (tmp_path / "deep" / "x").read_text() == "old"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["x"]
 
 
-def test_a_member_or_an_archive_that_is_not_there_is_named(archive, tmp_path):
+def test_missing_member_or_archive_is_named(archive, tmp_path):
     with pytest.raises(StagingError, match=r"a\.zip has no member 'no'"):
         archives.extract(archive, "no", str(tmp_path / "x"))
     with pytest.raises(StagingError, match=r"none\.zip does not exist; 'x' cannot be extracted"):
@@ -46,7 +46,7 @@ def test_a_member_or_an_archive_that_is_not_there_is_named(archive, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_damaged_archive_is_told(tmp_path, new):
+def test_damaged_archive_is_reported(tmp_path, new):
     (tmp_path / "bad.zip").write_text("bad")
     with pytest.raises(StagingError, match=r"bad\.zip: File is not a zip file"):
         archives.extract(str(tmp_path / "bad.zip"), "x", str(tmp_path / "x"))
@@ -54,28 +54,28 @@ def test_a_damaged_archive_is_told(tmp_path, new):
         archives.add(new, str(tmp_path / "bad.zip"), "x")
 
 
-def test_a_file_is_moved_into_a_new_archive(tmp_path, new):
+def test_file_is_moved_into_a_new_archive(tmp_path, new):
     archives.add(new, str(tmp_path / "deep" / "b.zip"), "in/new")
     assert content(tmp_path / "deep" / "b.zip") == [("in/new", "new")]
     assert not (tmp_path / "new").exists()
 
 
-def test_a_file_joins_the_others(archive, new):
+def test_file_is_added_to_the_others(archive, new):
     archives.add(new, archive, "new")
     assert content(archive) == [("old/x", "old"), ("y", "y"), ("new", "new")]
 
 
-def test_a_file_takes_the_place_of_its_older_self(archive, new):
+def test_file_replaces_an_older_member_of_its_name(archive, new):
     archives.add(new, archive, "old/x")
     assert content(archive) == [("y", "y"), ("old/x", "new")]
 
 
-def test_what_was_not_made_is_named(archive, tmp_path):
+def test_missing_output_is_named(archive, tmp_path):
     with pytest.raises(StagingError, match=r"did not make .*/no, which should become 'x'"):
         archives.add(str(tmp_path / "no"), archive, "x")
 
 
-def test_an_archive_is_as_it_was_when_writing_to_it_fails(archive, new, monkeypatch):
+def test_failed_write_leaves_the_archive_unchanged(archive, new, monkeypatch):
     def full(self, *_, **__):
         self.fp.seek(self.start_dir)
         self.fp.write(b"half of it")
@@ -88,7 +88,7 @@ def test_an_archive_is_as_it_was_when_writing_to_it_fails(archive, new, monkeypa
     assert content(archive) == before
 
 
-def test_who_is_killed_while_writing_has_changed_nothing(archive, new):
+def test_killed_writer_leaves_the_archive_unchanged(archive, new):
     killed = """
 import os, signal, sys, zipfile
 from cnflow.tasks.staging import archives

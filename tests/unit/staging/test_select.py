@@ -40,13 +40,13 @@ def test_two_inputs_of_one_name_stay_apart():
     assert [file.filepath for file in files] == ["a/x", "b/x"]
 
 
-def test_the_first_that_can_is_chosen():
+def test_first_staging_that_can_move_a_file_is_chosen():
     first, second = Tape("a"), Tape("b")
     assert staging_for(File("tape:/x"), [NoOpFileStaging(), first, second], Direction.IN) is first
 
 
 @BOTH
-def test_an_unknown_scheme_is_answered_with_the_nearest_and_all_that_are_known(direction):
+def test_unknown_scheme_is_refused_with_the_nearest_and_all_known(direction):
     with pytest.raises(UnknownNameError) as caught:
         staging_for(File("fiel:/a.txt"), [Tape(), *default_staging], direction)
     assert str(caught.value) == (
@@ -61,18 +61,20 @@ def test_without_any_staging_every_scheme_is_unknown(direction):
         staging_for(File("a.txt"), [], direction)
 
 
-def test_a_way_that_is_not_there_is_told_apart_from_an_unknown_scheme():
+def test_missing_direction_differs_from_an_unknown_scheme():
     with pytest.raises(ConfigurationError, match=r"^tape:/x cannot be staged out by any of Tape\(drive='b'\).$"):
         staging_for(File("tape:/x"), [Tape("b")], Direction.OUT)
 
 
 @BOTH
-def test_a_path_that_lost_its_first_folder_to_the_host_is_noticed(direction):
-    with pytest.raises(ConfigurationError, match=r"'data', between // and the next /, is taken for a host: write file:///path"):
+def test_first_folder_that_is_taken_for_a_host_is_named(direction):
+    with pytest.raises(
+        ConfigurationError, match=r"'data', between // and the next /, is taken for a host: write file:///path"
+    ):
         staging_for(File("file://data/a.txt"), None, direction)
 
 
-def test_a_staging_is_a_value():
+def test_staging_is_a_value():
     assert NoOpFileStaging() == NoOpFileStaging()
     assert hash(NoOpFileStaging()) == hash(NoOpFileStaging())
     assert NoOpFileStaging() != Tape()
@@ -80,7 +82,7 @@ def test_a_staging_is_a_value():
     assert repr(Tape("b")) == "Tape(drive='b')"
 
 
-def test_the_default_moves_files_between_machines_by_tasks_of_their_own():
+def test_default_staging_downloads_by_tasks_of_their_own():
     assert [type(staging).__name__ for staging in default_staging] == [
         "NoOpFileStaging",
         "FTPSeparateTaskStaging",
@@ -90,6 +92,6 @@ def test_the_default_moves_files_between_machines_by_tasks_of_their_own():
 
 
 @BOTH
-def test_a_staging_that_says_nothing_stages_nothing(direction):
+def test_base_class_stages_nothing(direction):
     with pytest.raises(ConfigurationError):
         staging_for(File("a.txt"), [Staging()], direction)

@@ -35,7 +35,7 @@ class Tape(Staging):
     """A user's own."""
 
 
-def test_a_staging_of_the_users_is_for_python_alone():
+def test_staging_that_no_package_registers_is_refused_by_a_dump():
     config = Config(executors=[ThreadPoolExecutor(storage_access=[Tape()])])
     assert "Tape()" in repr(config)
     with pytest.raises(ConfigurationError, match=r"storage_access holds a Tape, which only Python can say"):
@@ -52,7 +52,7 @@ def test_a_staging_of_the_users_is_for_python_alone():
         ("http", ConfigurationError, "storage_access"),
     ],
 )
-def test_what_is_no_staging_is_refused_with_what_to_do(table, error, said):
+def test_wrong_staging_is_refused_with_advice(table, error, said):
     with pytest.raises(error, match=said):
         ThreadPoolExecutor(storage_access=[table])
 
@@ -62,5 +62,5 @@ def test_every_kind_is_a_staging_that_is_made_without_arguments(kind):
     assert isinstance(STAGINGS.find(kind)(), Staging)
 
 
-def test_a_folder_may_be_a_path(tmp_path):
+def test_folder_may_be_a_path(tmp_path):
     assert ThreadPoolExecutor(working_dir=tmp_path).working_dir == str(tmp_path)
