@@ -38,7 +38,7 @@ def hold(began, release):
 
 @pytest.fixture
 def load(tmp_path):
-    def loaded(strategy="simple", max_idletime=120.0, **blocks):
+    def load_run(strategy="simple", max_idletime=120.0, **blocks):
         settings = {"init_blocks": 0, "max_blocks": 3, **blocks}
         executor = HighThroughputExecutor(provider=LocalProvider(**settings), max_workers=1)
         config = Config(
@@ -46,7 +46,7 @@ def load(tmp_path):
         )
         return cnflow.load(config)
 
-    return loaded
+    return load_run
 
 
 def wait_until(condition, seconds=30):

@@ -17,7 +17,7 @@ def sleep_span(seconds):
     return begin, time.monotonic()
 
 
-def loaded(tmp_path, blocks, workers):
+def load_run(tmp_path, blocks, workers):
     provider = LocalProvider(init_blocks=blocks, max_blocks=blocks)
     executor = HighThroughputExecutor(provider=provider, max_workers=workers, cores_per_worker=0.1)
     return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs")))
@@ -35,7 +35,7 @@ def running_at(spans, moment):
 
 
 def test_ten_long_tasks_run_at_once_on_ten_slots_of_two_managers(tmp_path):
-    with loaded(tmp_path, blocks=2, workers=5) as run:
+    with load_run(tmp_path, blocks=2, workers=5) as run:
         wait_for_workers(run, 10)
         [future.result() for future in [sleep_span(0.001) for _ in range(200)]]  # short ones, which are prefetched
         spans = [future.result() for future in [sleep_span(1.0) for _ in range(10)]]
@@ -43,7 +43,7 @@ def test_ten_long_tasks_run_at_once_on_ten_slots_of_two_managers(tmp_path):
 
 
 def test_long_tasks_among_short_ones_are_not_queued_behind_each_other(tmp_path):
-    with loaded(tmp_path, blocks=2, workers=2) as run:
+    with load_run(tmp_path, blocks=2, workers=2) as run:
         wait_for_workers(run, 4)
         futures = [sleep_span(1.0 if number % 50 == 0 else 0.001) for number in range(400)]
         spans = [future.result() for future in futures]

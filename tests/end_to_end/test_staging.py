@@ -76,7 +76,7 @@ def say(word, outputs=(), stdout=None, stderr=None):
     return f"echo {word}; echo {word} {word} >&2; " + "".join(f"echo {word} > {output};" for output in outputs)
 
 
-def zipped(archive, name):
+def read_zip(archive, name):
     with zipfile.ZipFile(archive) as opened:
         return opened.read(name).decode()
 
@@ -117,7 +117,7 @@ class TestEachStaging:
         first = say("hello", outputs=[File(f"zip:{archive}/a/x.txt"), File(f"zip:{archive}/b/x.txt")])
         second = cat(inputs=first.outputs, outputs=[File(f"zip:{archive}/both.txt")])
         assert read(second.outputs[0]).result(60) == ["hello\nhello\n"]
-        assert zipped(archive, "a/x.txt") == "hello\n"
+        assert read_zip(archive, "a/x.txt") == "hello\n"
         assert first.outputs[0].result(0).url == f"zip:{archive}/a/x.txt"
 
     def test_streams_are_staged_into_an_archive(self, load, tmp_path, kind, access):
@@ -127,7 +127,7 @@ class TestEachStaging:
         assert isinstance(future.stdout, DataFuture)
         assert future.stdout.result(60) == File(f"zip:{archive}/out")
         assert future.stderr.result(60) == File(f"zip:{archive}/err")
-        assert (zipped(archive, "out"), zipped(archive, "err")) == ("hi\n", "hi hi\n")
+        assert (read_zip(archive, "out"), read_zip(archive, "err")) == ("hi\n", "hi hi\n")
 
 
 @KINDS
@@ -140,7 +140,7 @@ def test_concurrent_tasks_do_not_corrupt_their_archive(load, tmp_path, kind):
     with zipfile.ZipFile(archive) as opened:
         assert opened.testzip() is None
         assert sorted(opened.namelist()) == sorted(f"{n}.txt" for n in range(20))
-    assert all(zipped(archive, f"{n}.txt") == f"w{n}\n" for n in range(20))
+    assert all(read_zip(archive, f"{n}.txt") == f"w{n}\n" for n in range(20))
 
 
 def test_file_made_again_replaces_the_older_in_its_archive(load, tmp_path):
@@ -150,7 +150,7 @@ def test_file_made_again_replaces_the_older_in_its_archive(load, tmp_path):
         say(word, outputs=[File(f"zip:{archive}/x"), File(f"zip:{archive}/y")]).outputs[0].result(60)
     with zipfile.ZipFile(archive) as opened:
         assert sorted(opened.namelist()) == ["x", "y"]
-    assert zipped(archive, "x") == "new\n"
+    assert read_zip(archive, "x") == "new\n"
 
 
 def test_failed_stage_out_fails_the_data_future_and_not_the_task(load, tmp_path):
@@ -292,7 +292,7 @@ def test_cached_result_is_used_for_equal_content_and_never_for_an_archive_output
     for _ in range(2):
         (tmp_path / "a.zip").unlink(missing_ok=True)
         make(outputs=[File(f"zip:{tmp_path}/a.zip/x")]).outputs[0].result(60)
-        assert zipped(tmp_path / "a.zip", "x") == "made"
+        assert read_zip(tmp_path / "a.zip", "x") == "made"
 
 
 class Depot(Staging):
@@ -437,7 +437,7 @@ def test_users_autopath_may_return_a_file_in_an_archive(load, tmp_path):
     load(config={"std_autopath": lambda record, stream: File(f"zip:{tmp_path}/logs.zip/{record.future.tid}.{stream}")})
     future = say("hi", stdout=AUTO_LOGNAME)
     assert future.stdout.result(60).url == f"zip:{tmp_path}/logs.zip/{future.tid}.stdout"
-    assert zipped(tmp_path / "logs.zip", f"{future.tid}.stdout") == "hi\n"
+    assert read_zip(tmp_path / "logs.zip", f"{future.tid}.stdout") == "hi\n"
 
 
 def test_autopath_that_raises_leaves_no_unfinished_task(load):
