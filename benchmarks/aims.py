@@ -23,7 +23,7 @@ class Aim(NamedTuple):
     """None if a figure of the ratio was not measured in this run."""
 
     checked: bool = True
-    """Whether continuous integration fails below half of the aim."""
+    """True if continuous integration fails below half of the aim."""
 
     @property
     def share(self) -> float | None:

@@ -19,13 +19,13 @@ class System(abc.ABC):
     """System that runs functions in two workers. Created, started and stopped once, in a process of its own."""
 
     links = True
-    """Whether handles may be passed as arguments, which the system replaces by results."""
+    """True if handles may be passed as arguments, which the system replaces by results."""
 
     copies = True
-    """Whether arguments and results are copied; threads pass references."""
+    """True if arguments and results are copied; threads pass references."""
 
     shares_files = True
-    """Whether workers see the driver's files."""
+    """True if workers see the driver's files."""
 
     def missing(self) -> str:
         """Return the reason why the system cannot run on this machine; empty if it can."""

@@ -33,7 +33,7 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of one frame over TCP; -1 is no limit."""
 
     is_restart: bool = False
-    """Whether this interchange replaces one that was killed."""
+    """True if this interchange replaces one that was killed."""
 
     awaited: dict[str, str] = {}
     """Managers that the killed interchange had, as hexadecimal digits, and the block of each."""

@@ -88,7 +88,7 @@ def _dump_anything(value: object) -> Payload:
     return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; lru_cache tells what is cached: one class
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; lru_cache names its content, one class
 def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
     """Cloudpickle's pickler, which also keeps file names of code and notices bytecode.
 

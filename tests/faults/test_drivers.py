@@ -70,12 +70,12 @@ def start(tmp_path):
 def test_killed_driver_leaves_no_process_and_the_next_run_continues(start, tmp_path, processes, until):
     first = start(60, "child")
     child = int(first.stdout.readline().split()[1])
-    told = [first.stdout.readline() for _ in range(10)]
+    lines = [first.stdout.readline() for _ in range(10)]
     family = [*processes.descendants(first.pid), child]
     assert len(family) >= 6, "an interchange, two managers, two workers and a child of a task"
     first.send_signal(signal.SIGKILL)
-    told += first.communicate()[0].splitlines()
-    done = [int(line.split()[1]) for line in told if line.startswith("done")]
+    lines += first.communicate()[0].splitlines()
+    done = [int(line.split()[1]) for line in lines if line.startswith("done")]
     until(lambda: not any(processes.is_running(pid) for pid in family))
     assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("cnflow-")]
 

@@ -176,7 +176,7 @@ def test_peer_that_sends_an_oversized_frame_is_disconnected(tmp_path):
         assert add(1, 2).result(30) == 3
         with socket.create_connection(("127.0.0.1", port), 5) as raw:
             raw.settimeout(20)
-            # ZMTP 3.0 without a mechanism, then a READY command, then a frame said to have 2**40 bytes.
+            # ZMTP 3.0 without a mechanism, then a READY command, then the header of a frame of 2**40 bytes.
             raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\0" + bytes(31))
             raw.sendall(bytes([4, len(READY)]) + READY)
             raw.sendall(b"\x02" + (2**40).to_bytes(8, "big") + b"x" * 1000)

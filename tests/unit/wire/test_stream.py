@@ -106,7 +106,7 @@ def test_closed_is_set_after_the_last_message_was_received(ends):
 def test_send_to_a_closed_end_drops_the_message(ends):
     first, second = ends
     second.close()
-    first.send([b"nobody hears"])
+    first.send([b"dropped"])
     assert not first.has_unsent
     assert list(first.receive()) == []
     assert first.is_closed
