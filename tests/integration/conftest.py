@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,10 @@ def drive(executor):
 
 def high_throughput(folder, make_provider=None, **settings):
     made = HighThroughputExecutor(**settings)
-    return make_backend(made, RunContext(RunId("test"), folder), make_provider)
+    run = RunId(
+        f"test-{uuid.uuid4().hex[:12]}"
+    )  # processes of a block are found, and killed, by run, executor and block
+    return make_backend(made, RunContext(run, folder), make_provider)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Digest of an executor's image, as the provider reports it."""
 
+import uuid
+
 import pytest
 
 from cnflow.config import HighThroughputExecutor, LocalProvider, ThreadPoolExecutor
@@ -26,7 +28,9 @@ def executor(tmp_path):
 
     def make(image, provider=Images):
         settings = HighThroughputExecutor(image=image, max_workers=1)
-        live = make_backend(settings, RunContext(RunId("test"), tmp_path), lambda: provider(LocalProvider()))
+        live = make_backend(
+            settings, RunContext(RunId(f"test-{uuid.uuid4().hex[:12]}"), tmp_path), lambda: provider(LocalProvider())
+        )
         made.append(live)
         return live
 
