@@ -277,6 +277,16 @@ def test_an_engine_that_stops_answering_leaves_a_block_unconfirmed(provide, requ
     assert provider.find(request.run, request.executor) == {}
 
 
+def test_an_engine_that_forbids_its_events_is_polled(provide, monkeypatch):
+    provider = provide()
+
+    def forbid(*_):
+        raise BlockRejectedError("The Docker engine refused to send its events: 403 Forbidden")
+
+    monkeypatch.setattr(provider._engine(), "events", forbid)
+    assert provider.watch(lambda: None) is None
+
+
 def test_a_watch_reports_a_container_that_ends_within_a_second(start, engine):
     provider, block, _ = start()
     changed = threading.Event()

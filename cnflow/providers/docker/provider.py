@@ -134,7 +134,11 @@ class DockerBackend:
 
     def watch(self, changed: Callable[[], None]) -> Stop | None:
         """Follow the engine's events from a thread: *changed* is called as soon as a container ends."""
-        return _Watch(self._engine(), changed).stop
+        try:
+            return _Watch(self._engine(), changed).stop
+        except BlockError as error:  # e.g. a proxy before the engine that forbids it; polling is enough
+            logger.info("the end of a container is noticed by polling alone: %s", error)
+            return None
 
     def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
         """Ask all containers to end, kill those that live 2 s later, and see that each is removed.
@@ -330,8 +334,11 @@ class _Watch:
             for _ in self._events:
                 self._changed()
             if self._stopped.wait(_RECONNECT):
-                return
+                break
             try:
                 self._events = self._engine.events(RUN_LABEL)
             except BlockError as error:
                 logger.debug("the Docker engine sends no events: %s", error)
+            else:
+                self._changed()  # an end may have been missed
+        self._events.close()
