@@ -67,3 +67,15 @@ def signal_name(number: int) -> str:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
         return f"signal {number}"
+
+
+def describe_exit(code: int) -> str:
+    """``exited with code 3`` or ``was killed by signal 9 (SIGKILL)``.
+
+    The code of a signal is negative, or above 128 where a shell or docker-init reports it (bash(1), EXIT STATUS).
+    """
+    import signal  # noqa: PLC0415 - only a dead process's message needs it
+
+    number = -code if code < 0 else code - 128
+    known = number in {each.value for each in signal.Signals}
+    return f"was killed by {signal_name(number)}" if known else f"exited with code {code}"

@@ -1,5 +1,6 @@
 """Runs whose managers, interchange or driver are killed or fall silent."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -163,9 +164,11 @@ def test_interchange_that_dies_repeatedly_fails_waiting_tasks_and_managers_end_a
 
 
 def children():
-    return [
-        int(pid) for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()
-    ]
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return found
 
 
 def command_of(pid):

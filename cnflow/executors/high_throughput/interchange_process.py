@@ -15,7 +15,7 @@ import msgspec
 
 from cnflow.errors import InterchangeLostError
 from cnflow.log_tail import quoted_tail
-from cnflow.providers._shared.exit_status import describe_exit
+from cnflow.text import describe_exit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.log_tail import tail
 from cnflow.model.block import BlockState, BlockStatus, EndCause
+from cnflow.text import describe_exit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +34,6 @@ def status_of_exit(exit_code: int, log_file: Path | None, hint: str = "", cause:
     last = tail(log_file) if log_file is not None else ""
     message = f"It {how}. The last lines of {log_file}:\n{last}" if last else f"It {how}."
     return BlockStatus(BlockState.FAILED, message, cause or _cause_of(exit_code), exit_code)
-
-
-def describe_exit(code: int) -> str:
-    """Return ``exited with code 3`` or ``was killed by signal 9 (SIGKILL)``."""
-    number = _signal_of(code)
-    return f"exited with code {code}" if number is None else f"was killed by signal {number} ({number.name})"
 
 
 def _cause_of(code: int) -> EndCause:

@@ -6,9 +6,10 @@ from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError
 from cnflow.log_tail import tail
 from cnflow.model.block import BlockState, EndCause
-from cnflow.providers._shared.exit_status import describe_exit, status_of_exit
+from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.local.provider import LocalBackend
 from cnflow.providers.local.requests import python_path
+from cnflow.text import describe_exit
 
 
 def test_an_image_is_refused_with_a_provider_to_use_instead():
