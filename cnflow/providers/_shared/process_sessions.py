@@ -82,7 +82,9 @@ def find_leaders(prefix: str) -> dict[str, int]:
 def mark_of(pid: int) -> str:
     """Return the value of `MARK` in the environment of a process; empty if it has none, or cannot be read."""
     start = f"{MARK}=".encode()
-    return next((entry[len(start) :].decode() for entry in _environment(pid) if entry.startswith(start)), "")
+    return next(
+        (entry[len(start) :].decode(errors="replace") for entry in _environment(pid) if entry.startswith(start)), ""
+    )
 
 
 def output_file(pid: int) -> Path | None:
