@@ -1,6 +1,7 @@
 """`ExecutorContract` on every executor of cnflow."""
 
 import itertools
+import uuid
 
 import pytest
 
@@ -29,7 +30,7 @@ class TestHighThroughput(ExecutorContract):
 
         def make():
             made = HighThroughputExecutor(max_workers=2, cores_per_worker=0.5, **settings)
-            return make_backend(made, RunContext(RunId("test"), tmp_path / str(next(runs))))
+            return make_backend(made, RunContext(RunId(uuid.uuid4().hex), tmp_path / str(next(runs))))
 
         return make
 
