@@ -176,9 +176,9 @@ class TestToyExecutor(ExecutorContract):
 
     @pytest.fixture
     def make_executor(self, toys, tmp_path):
-        runs = itertools.count()
+        runs = (RunId(f"toy{number}") for number in itertools.count())
         settings = toys.ToySerialExecutor()
-        return lambda: backend_of(settings)(settings, RunContext(RunId("test"), tmp_path / str(next(runs))))
+        return lambda: backend_of(settings)(settings, RunContext(run := next(runs), tmp_path / run))
 
 
 class TestToyStaging(StagingContract):
