@@ -114,7 +114,7 @@ def test_no_task_is_lost_when_blocks_end_by_their_walltime(run, run_log, failure
 def test_task_longer_than_the_rest_of_its_block_starts_in_the_next(run, run_log, failures):
     with run(walltime=8, grace_period=0.5):
         first = run_log.app(2.5).result(60)
-        assert run_log.app(3.0, walltime=4.5).result(60) != first  # 4.2 s are left at most, and 6.7 s in the next
+        assert run_log.app(3.0, walltime=5.2).result(60) != first  # 4.7 s are left at most, and 7.2 s in the next
         assert run_log.runs(3.0) == 1
         with pytest.raises(TaskDoesNotFitError, match=r"asks for walltime=60, which no node has"):
             run_log.app(0.1, walltime=60).result(60)
