@@ -8,21 +8,22 @@ from __future__ import annotations
 import importlib.util
 import platform
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnflow import __version__
 from cnflow.addresses import addresses_of_this_machine
 from cnflow.cli.dependencies import Installed, installed_by_extra
-from cnflow.config.registry import PROVIDERS, backend_of
+from cnflow.config.registry import ALL, PROVIDERS, backend_of
 from cnflow.errors import ConfigurationError
 from cnflow.model.finding import Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cnflow.interfaces import Provider
 
 OLDEST_PYTHON = (3, 10)
+LOCAL = "local"
+"""Kind of the provider that runs workers as processes of this machine."""
 
 
 def examine() -> list[Finding]:
@@ -32,6 +33,7 @@ def examine() -> list[Finding]:
         python_finding(sys.version_info[:2]),
         *package_findings(installed.get("", [])),
         *provider_findings(),
+        *clash_findings(),
         addresses_finding(),
         pip_finding(),
         *(extra_finding(extra, parts) for extra, parts in sorted(installed.items()) if extra),
@@ -64,19 +66,47 @@ def package_findings(parts: list[Installed]) -> list[Finding]:
 
 def provider_findings() -> list[Finding]:
     """Findings of every provider that works without options; another installed package's too."""
-    return [finding for kind in PROVIDERS.kinds() for finding in _findings_of(kind)]
+    return [finding for kind in PROVIDERS.kinds() for finding in findings_of(kind)]
 
 
-def _findings_of(kind: str) -> Sequence[Finding]:
+def findings_of(kind: str) -> list[Finding]:
+    """Findings of the provider *kind*; if it cannot be made or checked, one with the reason and the package at fault.
+
+    Local runs need the provider ``local`` alone, so that the verdict on another one is at worst `Verdict.ABSENT`.
+    """
     try:
-        settings = PROVIDERS.find(kind)(kind=kind)
-        provider: Provider = backend_of(settings, needs_packages=False)(settings)
+        return _check(kind)
     except ConfigurationError as error:
-        return [Finding(f"provider {kind}", Verdict.ABSENT, str(error))]
+        return [_failure(kind, str(error))]
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - another package's code raises anything
+        return [_failure(kind, f"The check raises {type(error).__name__}: {error}")]
+
+
+def _check(kind: str) -> list[Finding]:
+    settings = PROVIDERS.find(kind)(kind=kind)
+    provider: Provider = backend_of(settings, needs_packages=False)(settings)
     try:
-        return provider.check()
+        return [replace(each, verdict=_limited(each.verdict, kind)) for each in provider.check()]
     finally:
         provider.close()
+
+
+def _limited(verdict: Verdict, kind: str) -> Verdict:
+    return Verdict.ABSENT if verdict is Verdict.BAD and kind != LOCAL else verdict
+
+
+def _failure(kind: str, found: str) -> Finding:
+    plugin = PROVIDERS.plugin(kind)
+    advice = ""
+    if plugin and plugin.packages not in found:
+        advice = f"The kind is registered by {plugin.packages}: upgrade or remove it."
+    return Finding(f"provider {kind}", _limited(Verdict.BAD, kind), found, advice)
+
+
+def clash_findings() -> list[Finding]:
+    """One finding for each kind of an installed package that is not used because a built-in one has its name."""
+    errors = [(registry.noun, error) for registry in ALL for error in registry.shadowed()]
+    return [Finding(f"{noun} kinds", Verdict.ABSENT, str(error)) for noun, error in errors]
 
 
 def addresses_finding() -> Finding:

@@ -51,4 +51,7 @@ def _preview(executor: ExecutorSettings) -> Mapping[str, object] | None:
         walltime=settings.walltime,
     )
     provider: Provider = backend_of(settings, needs_packages=False)(settings)
-    return provider.preview(request) or None
+    try:
+        return provider.preview(request) or None
+    finally:
+        provider.close()

@@ -20,6 +20,11 @@ class Plugin(NamedTuple):
     """Several where more than one package registers the kind, which is an error for a user of the kind."""
 
     @property
+    def packages(self) -> str:
+        """The installed packages that register the kind, with their versions."""
+        return " and by ".join(f"{point.dist.name} {point.dist.version}" for point in self.points if point.dist)
+
+    @property
     def package(self) -> str:
         """Name of the outermost package that is imported for it."""
         return self.points[0].module.partition(".")[0]
@@ -34,15 +39,14 @@ class Plugin(NamedTuple):
             raise self.broken("only one package may register a kind")
         try:
             return self.points[0].load()
-        except Exception as error:  # the import runs any code
+        except (Exception, SystemExit) as error:  # the import runs any code
             raise self.broken(f"it cannot be imported: {type(error).__name__}: {error}") from error
 
     def broken(self, why: str) -> ConfigurationError:
         """The error that names the kind, the package or packages that register it, and *why* it cannot be used."""
-        packages = [f"{point.dist.name} {point.dist.version}" for point in self.points if point.dist]
-        names = [package.split()[0] for package in packages]
+        names = [point.dist.name for point in self.points if point.dist]
         return ConfigurationError(
-            f"The kind {self.kind!r} of {self.group} is registered by {' and by '.join(packages)} as "
+            f"The kind {self.kind!r} of {self.group} is registered by {self.packages} as "
             f"{self.points[0].value!r} and cannot be used: {why}. Upgrade or remove what registers it: "
             f"pip install --upgrade {' '.join(names)}, or pip uninstall {names[0]}."
         )

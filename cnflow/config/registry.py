@@ -21,7 +21,8 @@ A built-in backend is one line here; another package's backend is one line in th
 
 The name of the entry point is the kind; its value is the class that the user writes. Settings name their live half
 themselves, by the class attributes `backend` and `extra` (see `cnflow.config.base.Settings`), so that an object works
-in Python without any registration.
+in Python without any registration. Where a package registers a kind that is built in, the built-in one is used, and
+``cnflow doctor`` reports the clash.
 
 Cost: importing cnflow reads no entry points, and a built-in kind never does. Another kind in a file, and a message that
 lists the known kinds, read those of the group anew, so that a package is found as soon as it is installed: with 110
@@ -79,17 +80,25 @@ class Registry(Generic[T]):
             found: type[T] = load(self.built_in[kind], f"The {self.noun} {kind!r}")
             return found
         plugins = entry_points.in_group(self.group)
-        for clash in sorted(plugins.keys() & self.built_in.keys()):
-            raise plugins[clash].broken(f"the kind {clash!r} is built into cnflow")
         if kind not in plugins:
-            raise UnknownNameError(self.noun, kind, [*self.built_in, *plugins])
+            raise UnknownNameError(self.noun, kind, sorted({*self.built_in, *plugins}))
         loaded = plugins[kind].load()
         base = load(self._base, f"The base class of every {self.noun}")
         if not (isinstance(loaded, type) and issubclass(loaded, base)):
             raise plugins[kind].broken(f"it is no subclass of {self._base.replace(':', '.')}")
-        if _kind_of(loaded) not in {kind, None}:
-            raise plugins[kind].broken(f"the class has the kind {_kind_of(loaded)!r}, and the entry point another name")
+        if why := _mismatch(loaded, kind):
+            raise plugins[kind].broken(why)
         return cast("type[T]", loaded)
+
+    def plugin(self, kind: str) -> entry_points.Plugin | None:
+        """The entry points of installed packages that register *kind*; None for a kind that is built in alone."""
+        return entry_points.in_group(self.group).get(kind)
+
+    def shadowed(self) -> list[ConfigurationError]:
+        """One error for each kind of an installed package that is built into cnflow too, and so is never used."""
+        plugins = entry_points.in_group(self.group)
+        clashes = sorted(plugins.keys() & self.built_in.keys())
+        return [plugins[kind].broken(f"the kind {kind!r} is built into cnflow") for kind in clashes]
 
     def class_and_options(self, table: Mapping[Any, Any]) -> tuple[type[T], dict[str, Any]]:
         """The class that a table such as ``{"kind": "docker", ...}`` asks for, and the table without its kind.
@@ -134,10 +143,14 @@ class Registry(Generic[T]):
             return False
 
 
-def _kind_of(settings: type) -> object:
-    """Kind of objects of the class *settings*; None for a class that names none, as stagings do."""
+def _mismatch(settings: type, kind: str) -> str:
+    """Why the class *settings* cannot be registered as *kind*; empty if it can, as a class without a field `kind`."""
     field = getattr(settings, "model_fields", {}).get("kind")
-    return None if field is None else field.default
+    if field is None or field.default == kind:
+        return ""
+    if field.is_required():
+        return f"the class has no default kind; its author must add the field kind: Literal[{kind!r}] = {kind!r}"
+    return f"the class has the kind {field.default!r}, and the entry point another name"
 
 
 PROVIDERS: Registry[ProviderSettings] = Registry(
@@ -230,14 +243,20 @@ def load(target: str, what: str, extra: str = "") -> Any:  # noqa: ANN401 - what
 
     Raises:
         MissingExtraError: the packages of *extra*, which its module needs, are not installed.
-        ConfigurationError: its module has no such name.
+        ConfigurationError: its module does not exist, cannot be imported, or has no such name.
     """
     module, _, name = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        if not extra or str(error.name).startswith("cnflow"):
-            raise
-        raise MissingExtraError(what, extra) from error
+        imported = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # the import runs any code
+        if isinstance(error, ModuleNotFoundError) and extra and str(error.name).partition(".")[0] != "cnflow":
+            raise MissingExtraError(what, extra) from error
+        raise ConfigurationError(
+            f"{what} is implemented by {target!r}, and importing {module!r} fails: {type(error).__name__}: {error}. "
+            "Correct the name, such as that of the class attribute backend = 'module:Class', or install what the "
+            "module needs."
+        ) from error
+    try:
+        return getattr(imported, name)
     except AttributeError as error:
         raise ConfigurationError(f"{what} is implemented by {target!r}, which does not exist: {error}.") from error

@@ -11,10 +11,10 @@ class Verdict(enum.Enum):
 
     GOOD = "good"
     ABSENT = "absent"
-    """Something optional is missing."""
+    """Something optional is missing or does not work."""
 
     BAD = "bad"
-    """Not even local runs will work."""
+    """Local runs will not work, and so no others."""
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,4 @@ class Finding:
     verdict: Verdict
     found: str
     advice: str = ""
-    """What to do about it; empty where nothing needs to be done."""
+    """Advice to the user; empty where nothing needs to be done."""

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from cnflow.config import Config, HighThroughputExecutor, ProviderSettings, ThreadPoolExecutor
+from cnflow.config import Config, DockerProvider, HighThroughputExecutor, ProviderSettings, ThreadPoolExecutor
 from cnflow.config.dump import to_json
 from cnflow.config.registry import ALL, EXECUTORS, PROVIDERS, backend_of, load
 from cnflow.errors import ConfigurationError, MissingExtraError, UnknownNameError
@@ -23,28 +23,8 @@ SETTINGS = """
 """
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Puts a package on the search path: ``install("name", group="kind = module:Class", ...)``."""
-
-    def make(package, groups, source=SETTINGS):
-        folder = tmp_path / package
-        info = folder / f"{package}-2.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 2.0\n")
-        (info / "entry_points.txt").write_text("\n".join(f"[{group}]\n{line}" for group, line in groups.items()))
-        (folder / f"{package}.py").write_text(textwrap.dedent(source))
-        monkeypatch.syspath_prepend(str(folder))
-        made.append(package)
-
-    made = []
-    yield make
-    for package in made:
-        sys.modules.pop(package, None)
-
-
 def test_kind_of_an_installed_package_is_found(install):
-    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"})
+    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"}, SETTINGS)
     config = Config(executors=[{"kind": "high_throughput", "provider": {"kind": "pigeons", "loft": "barn"}}])
     assert config.executors[0].provider.loft == "barn"
     assert backend_of(config.executors[0].provider) is dict
@@ -53,13 +33,13 @@ def test_kind_of_an_installed_package_is_found(install):
 
 
 def test_misspelt_kind_is_answered_with_that_of_an_installed_package(install):
-    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"})
+    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"}, SETTINGS)
     with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: docker, local, pigeons"):
         PROVIDERS.parse({"kind": "pidgeons"})
 
 
 def test_option_of_an_installed_package_is_checked_like_any(install):
-    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"})
+    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"}, SETTINGS)
     with pytest.raises(ConfigurationError, match=r"Pigeons has no option 'lofft'\. Did you mean 'loft'"):
         PROVIDERS.parse({"kind": "pigeons", "lofft": "barn"})
 
@@ -74,29 +54,47 @@ def test_option_of_an_installed_package_is_checked_like_any(install):
         (SETTINGS, "pigeons = coop:SETTINGS_OF_ALL", "cannot be imported: AttributeError"),
         (SETTINGS, "pigeons = builtins:repr", r"no subclass of cnflow\.config\.providers\.ProviderSettings"),
         (SETTINGS, "doves = coop:Pigeons", "the class has the kind 'pigeons', and the entry point another name"),
-        (SETTINGS, "docker = coop:Pigeons", "the kind 'docker' is built into cnflow"),
+        (
+            SETTINGS.replace(' = "pigeons"', ""),
+            "pigeons = coop:Pigeons",
+            "the class has no default kind; its author must",
+        ),
+        ("raise SystemExit(3)", "pigeons = coop:Pigeons", "cannot be imported: SystemExit: 3"),
     ],
 )
 def test_broken_entry_point_names_its_package_and_what_to_do(install, source, point, reason):
     install("coop", {"cnflow.providers": point}, source)
-    kind = "no_other" if point.startswith("docker") else point.split()[0]
     with pytest.raises(ConfigurationError, match=reason) as caught:
-        PROVIDERS.parse({"kind": kind})
+        PROVIDERS.parse({"kind": point.split()[0]})
     assert "registered by coop 2.0" in str(caught.value)
     assert "pip install --upgrade coop, or pip uninstall coop" in str(caught.value)
 
 
 def test_kind_of_two_packages_is_refused_with_both(install):
-    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"})
-    install("loft", {"cnflow.providers": "pigeons = loft:Pigeons"})
+    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"}, SETTINGS)
+    install("loft", {"cnflow.providers": "pigeons = loft:Pigeons"}, SETTINGS)
     with pytest.raises(ConfigurationError, match=r"(coop 2\.0 and by loft|loft 2\.0 and by coop) 2\.0 .*only one"):
         PROVIDERS.find("pigeons")
 
 
 def test_broken_package_does_not_hinder_the_kinds_of_others(install):
-    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"})
+    install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"}, SETTINGS)
     install("cage", {"cnflow.providers": "doves = cage:Doves"}, "1 / 0")
     assert PROVIDERS.find("pigeons").__name__ == "Pigeons"
+
+
+def test_package_with_a_built_in_kind_changes_neither_that_kind_nor_others(install):
+    install("coop", {"cnflow.providers": "docker = coop:Pigeons\npigeons = coop:Pigeons"}, SETTINGS)
+    assert PROVIDERS.find("docker") is DockerProvider
+    assert PROVIDERS.find("pigeons").__name__ == "Pigeons"
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: docker, local, pigeons"):
+        PROVIDERS.find("pidgeons")
+    (clash,) = PROVIDERS.shadowed()
+    assert str(clash) == (
+        "The kind 'docker' of cnflow.providers is registered by coop 2.0 as 'coop:Pigeons' and cannot be used: the "
+        "kind 'docker' is built into cnflow. Upgrade or remove what registers it: pip install --upgrade coop, or pip "
+        "uninstall coop."
+    )
 
 
 @pytest.mark.parametrize("registry", ALL, ids=lambda registry: registry.group)
@@ -180,5 +178,32 @@ def test_missing_package_of_a_live_half_names_the_extra():
 
 
 def test_missing_module_of_ours_is_not_blamed_on_an_extra():
-    with pytest.raises(ModuleNotFoundError, match=r"cnflow\.nowhere"):
+    with pytest.raises(
+        ConfigurationError, match=r"fails: ModuleNotFoundError: No module named 'cnflow\.nowhere'"
+    ) as caught:
         load("cnflow.nowhere:Blocks", "The provider 'x'", "docker")
+    assert caught.type is ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (None, "ModuleNotFoundError: No module named 'coop'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_live_half_that_cannot_be_imported_is_a_configuration_error(install, source, reason):
+    class Lost(Pigeons):
+        backend = "coop:Blocks"
+
+    if source:
+        install("coop", {}, source)
+    with pytest.raises(ConfigurationError) as caught:
+        backend_of(Lost())
+    assert (
+        str(caught.value)
+        .partition("<locals>.")[2]
+        .startswith("Lost (kind 'pigeons') is implemented by 'coop:Blocks', and importing 'coop' fails: " + reason)
+    )
+    assert "Correct the name, such as that of the class attribute backend" in str(caught.value)
