@@ -79,6 +79,20 @@ def command_of(request: BlockRequest, job: Path) -> NodeCommand:
     )
 
 
+def refuse_unfit(image: str, nodes: int) -> None:
+    """Refuse what a job cannot be.
+
+    Raises:
+        BlockRejectedError: an image or several nodes are requested.
+    """
+    if image:
+        raise BlockRejectedError(f"SpoolProvider runs no images, and {image!r} was requested. Use DockerProvider.")
+    if nodes != 1:
+        raise BlockRejectedError(
+            f"nodes_per_block={nodes}: a job of SpoolProvider has one node. Use nodes_per_block=1."
+        )
+
+
 # Backend: the live half. It keeps no list of its jobs, so that a new one, after a crash, can do the same.
 
 
@@ -94,9 +108,8 @@ class SpoolBackend:
         return ()
 
     def prepare(self, image: str) -> str:
-        """Refuse images: a job runs on the bare node."""
-        if image:
-            raise BlockRejectedError(f"SpoolProvider runs no images, and {image!r} was requested.")
+        """Refuse what `refuse_unfit` refuses; a bare node has no digest."""
+        refuse_unfit(image, self._settings.nodes_per_block)
         return ""
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
@@ -140,7 +153,7 @@ class SpoolBackend:
 
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Command line and names of the variables; their values, and the settings, may be secret."""
-        self.prepare(request.image)
+        refuse_unfit(request.image, request.nodes)
         job = self._spool / request.name
         return {
             "job": str(job),
@@ -163,7 +176,7 @@ class SpoolBackend:
     def _submit(self, request: BlockRequest) -> NativeId | Refused:
         job = self._spool / request.name
         try:
-            self.prepare(request.image)
+            refuse_unfit(request.image, request.nodes)
             job.mkdir(parents=True)
             command = command_of(request, job)
             for path, content in command.files.items():

@@ -13,7 +13,8 @@ Life of a block through the seam, driver on the left, the provider's system on t
     cancel([native, ...]) ────────────────────────────────> ended if need be, and removed
     close()                                                 connections are closed, blocks live on
 
-Third parties: run `cnflow.testing.contracts.provider.ProviderContract` on a new provider.
+Third parties: run both parts of the contract, `cnflow.testing.contracts.provider.ProviderContract` and
+`cnflow.testing.contracts.provider_data.ProviderDataContract`, on a new provider.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Provider(Protocol):
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
         """Blocks of one executor of *run* that the system has, by name, label or tag: after a crash or no answer.
 
-        A block that was created, but will never start, is not among them.
+        A block that has ended, or was created and will never start, is not among them.
 
         Raises:
             BlockError: the provider's system does not answer; nothing is known.

@@ -7,7 +7,7 @@ Calls for one task, all in the thread that submits it::
     can_stage_out(file) ──> stage_out ──> future that the outputs wait for, or None
                         └─> replace_task_stage_out ──> function that calls the task's, then moves the file
 
-`cnflow.testing.contracts.StagingContract` tests an implementation.
+`cnflow.testing.contracts.staging.StagingContract` tests an implementation.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class NodesVia(enum.Enum):
     """Way to a manager on each node of a block."""
 
     ONE = "one"
-    """A block is one node."""
+    """A block is one node; `Provider.submit` refuses a request of several."""
 
     LAUNCHER = "launcher"
     """A launcher in the block starts a manager on each node."""

@@ -143,7 +143,7 @@ class FakeSystem:
 
     @staticmethod
     def _print(block: FakeBlock, text: str) -> None:
-        block.output.append(text)
+        block.output.extend(text.split("\n"))
         with block.request.log_file.open("a", encoding="utf-8") as log:
             log.write(f"{text}\n")
 
@@ -236,13 +236,15 @@ class FakeProvider:
             self.system.record("refused", request.block)
             return self.system.refusal
         try:
-            self._refuse_unfit(request.image)
+            self._refuse_unfit(request.image, request.nodes)
             native = self.system.add(request)
         except BlockError as error:
             return Refused.by(error)
         return Refused(Refusal.UNKNOWN, "the answer was lost") if self.system.loses_answers else native
 
-    def _refuse_unfit(self, image: str) -> None:
+    def _refuse_unfit(self, image: str, nodes: int = 1) -> None:
+        if nodes != 1:
+            raise BlockRejectedError(f"nodes_per_block={nodes}: a block of FakeProvider is one node.")
         if bool(image) is not self.settings.runs_images:
             wanted = f"image {image!r}" if image else "the bare node"
             raise BlockRejectedError(f"FakeProviderSettings(runs_images={self.settings.runs_images}) got {wanted}.")

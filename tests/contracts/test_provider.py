@@ -13,6 +13,7 @@ from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.local.provider import LocalBackend
 from cnflow.testing import FakeProvider, FakeProviderSettings, FakeSystem
 from cnflow.testing.contracts.provider import ProviderContract, submit_one
+from cnflow.testing.contracts.provider_data import LINES, ProviderDataContract
 from cnflow.testing.fakes import FAILS
 
 
@@ -63,7 +64,7 @@ class ManagerContract:
         assert "S3CRET" not in shown
 
 
-class TestLocalProvider(ProviderContract, ManagerContract):
+class TestLocalProvider(ProviderContract, ProviderDataContract, ManagerContract):
     refused_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId("999999999:1"))
     traits = pytest.fixture(lambda _: LocalProvider().traits())
@@ -74,7 +75,8 @@ class TestLocalProvider(ProviderContract, ManagerContract):
 
 
 @pytest.mark.docker
-class TestDockerProvider(ProviderContract, ManagerContract):
+class TestDockerProvider(ProviderContract, ProviderDataContract, ManagerContract):
+    submit_limit = pytest.fixture(lambda _: 20.0)  # three containers get a copy of the code each
     refused_image = pytest.fixture(lambda _: "")
     unknown_block = pytest.fixture(lambda _: NativeId("0" * 64))
     traits = pytest.fixture(lambda _: DockerProvider().traits())
@@ -96,13 +98,15 @@ class TestDockerProvider(ProviderContract, ManagerContract):
         return make
 
 
-class TestFakeProvider(ProviderContract):
+class TestFakeProvider(ProviderContract, ProviderDataContract):
     refused_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId("native-of-nobody"))
     traits = pytest.fixture(lambda _: FakeProviderSettings().traits())
     running_command = pytest.fixture(lambda _: NodeCommand(("ready",)))
     stubborn_command = pytest.fixture(lambda _: NodeCommand(("ready",)))
     failing_command = pytest.fixture(lambda _: NodeCommand((FAILS, "cannot go on", "3")))
+    printing_command = pytest.fixture(lambda _: NodeCommand(("\n".join(LINES),)))
+    delivers_files = False
 
     @pytest.fixture
     def make_provider(self):

@@ -21,6 +21,7 @@ from cnflow.testing.contracts.staging import StagingContract, Target
 
 class TestFile(StagingContract):
     missing_error = FileNotFoundError  # the task's own: nothing is moved
+    writes_in_place = True
 
     @pytest.fixture
     def staging(self):

@@ -1,6 +1,8 @@
 """Runs the provider of the page "Write a backend" through its contract, and tasks through it."""
 
 import importlib
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,8 +11,6 @@ import pytest
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import HighThroughputExecutor
-from cnflow.ids import NativeId
-from cnflow.testing.contracts.provider import ProviderContract
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -23,28 +23,18 @@ def spool_provider(monkeypatch):
     del sys.modules["spool_provider"]
 
 
-class TestSpoolProvider(ProviderContract):
-    @pytest.fixture
-    def make_settings(self, spool_provider, tmp_path):
-        return lambda environment: spool_provider.SpoolProvider(
-            spool=str(tmp_path / "spool"), environment=dict(environment)
-        )
-
-    @pytest.fixture
-    def make_provider(self, spool_provider, make_settings):
-        return lambda environment: spool_provider.SpoolBackend(make_settings(environment))
-
-    @pytest.fixture
-    def traits(self, make_settings):
-        return make_settings({}).traits()
-
-    @pytest.fixture
-    def refused_image(self):
-        return "python:3.12"
-
-    @pytest.fixture
-    def unknown_block(self):
-        return NativeId("cnflow-no-such-job")
+def test_contract_test_of_the_page_runs_where_both_files_are_copied(tmp_path):
+    for name in ("spool_provider.py", "test_spool_provider.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_spool_provider.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
 
 
 @python_app

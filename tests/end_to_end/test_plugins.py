@@ -21,6 +21,7 @@ from cnflow.ids import NativeId, RunId
 from cnflow.interfaces import RunContext
 from cnflow.testing.contracts.executor import ExecutorContract
 from cnflow.testing.contracts.provider import ProviderContract
+from cnflow.testing.contracts.provider_data import ProviderDataContract
 from cnflow.testing.contracts.staging import StagingContract
 
 SOURCE = Path(__file__).parents[1] / "data" / "toy_backends"
@@ -152,7 +153,7 @@ def test_the_command_shows_a_file_with_kinds_of_an_installed_package(installed, 
 
 
 @pytest.mark.usefixtures("toys")
-class TestToyProvider(ProviderContract):
+class TestToyProvider(ProviderContract, ProviderDataContract):
     @pytest.fixture
     def make_provider(self, toys):
         return lambda environment: backend_of(toys.ToyProvider())(toys.ToyProvider(), environment)

@@ -103,7 +103,7 @@ class DockerBackend:
 
     def prepare(self, image: str) -> str:
         """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""
-        refuse_unfit(image, self._settings)
+        refuse_unfit(image, self._settings.nodes_per_block, self._settings)
         self._remove_abandoned()
         found = find_image(self._engine(), image, self._cache_dir)
         if not found.holds_capsule:
@@ -235,6 +235,7 @@ class DockerBackend:
 
     def _submit(self, request: BlockRequest) -> NativeId | Refused:
         try:
+            refuse_unfit(request.image, request.nodes, self._settings)
             if request.image not in self._images:
                 self.prepare(request.image)
         except BlockError as error:

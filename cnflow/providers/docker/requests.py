@@ -108,7 +108,7 @@ def create_arguments(
     return _overlaid(ours, settings.create)
 
 
-def refuse_unfit(image: str, settings: DockerProvider) -> None:
+def refuse_unfit(image: str, nodes: int, settings: DockerProvider) -> None:
     """Refuse what no Docker engine could run.
 
     Raises:
@@ -121,10 +121,8 @@ def refuse_unfit(image: str, settings: DockerProvider) -> None:
             "DockerProvider runs images and was asked for the bare node. Give the executor or the app an image=, "
             "or use LocalProvider.",
         )
-    if settings.nodes_per_block != 1:
-        raise BlockRejectedError(
-            f"nodes_per_block={settings.nodes_per_block}: a block of DockerProvider is one container."
-        )
+    if nodes != 1:
+        raise BlockRejectedError(f"nodes_per_block={nodes}: a block of DockerProvider is one container.")
     if settings.network == "none":
         raise BlockRejectedError("DockerProvider(network='none') leaves a worker no way to be reached. Use a network.")
 

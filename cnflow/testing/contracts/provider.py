@@ -1,6 +1,7 @@
-"""Contract of a provider (`cnflow.interfaces.Provider`), to be run on every provider.
+"""Contract of a provider (`cnflow.interfaces.Provider`), first part: its blocks start, end and are found again.
 
-Subclass `ProviderContract` in a test module, name the subclass ``Test...``, and override its fixtures::
+The second part is `cnflow.testing.contracts.provider_data.ProviderDataContract`. Derive one class from both in a test
+module, name it ``Test...``, and override these fixtures::
 
     hook (fixture)        gives                                                       must be overridden
     ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -15,22 +16,24 @@ Subclass `ProviderContract` in a test module, name the subclass ``Test...``, and
     stubborn_command      the same, and ignores SIGTERM                               if there is no POSIX shell
     failing_command       prints "cannot go on" and exits with code 3                 if there is no POSIX shell
     patience              seconds to wait for something in the system, by default 60  if the system is slow
+    submit_limit          seconds that `submit` of three blocks may take, by          if the system is slow
+                          default 5; the time of ten calls of `status` is added
 
 Life of a block in these tests, and the calls that each part is about::
 
-    make_request ──> preview ──> prepare ──> submit ──> status: RUNNING ──> logs, log file
-                                                │            │
-                                 new provider, find, status ─┤
-                                                             └──> cancel ──> status: final; cancel again
+    make_request ──> prepare ──> submit ──> status: RUNNING ──> status: FAILED, absent from find
+                                                │
+                    new provider, find, status ─┤
+                                                └──> cancel ──> status: final; cancel again
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,10 +42,9 @@ from cnflow.errors import BlockRejectedError
 from cnflow.ids import BlockId, NativeId, RunId
 from cnflow.interfaces.provider import Provider
 from cnflow.model.block import BlockRequest, BlockState, Refusal, Refused
-from cnflow.model.finding import Finding
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.node_command import NodeCommand
-from cnflow.model.traits import LogsVia, Traits
+from cnflow.model.traits import NodesVia, Traits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,31 +55,13 @@ Start = Callable[..., NativeId]
 WaitUntil = Callable[[Callable[[], object]], object]
 
 SECRET_KEY = "S3CRET-S3CRET"  # noqa: S105 - to be looked for
-PASSWORD = "hunter2-hunter2"  # noqa: S105 - to be looked for
 EXECUTOR = "htex"
 
 
 class ProviderContract:
-    """Promises of every provider; see the module for the hooks.
+    """Promises of every provider about its blocks; see the module for the hooks.
 
-    For example, a provider of bare nodes that is installed as the package ``cnflow_pigeons``::
-
-        class TestPigeons(ProviderContract):
-            @pytest.fixture
-            def make_provider(self):
-                return lambda environment: PigeonBackend(PigeonProvider(environment=dict(environment)))
-
-            @pytest.fixture
-            def traits(self):
-                return PigeonProvider().traits()
-
-            @pytest.fixture
-            def refused_image(self):
-                return "python:3.12"
-
-            @pytest.fixture
-            def unknown_block(self):
-                return NativeId("pigeon-0")
+    A complete test module is on the page "Write a backend" (docs/how-to/write-a-backend.md).
     """
 
     # Hooks
@@ -126,6 +110,11 @@ class ProviderContract:
     def patience(self) -> float:
         """Seconds to wait for something in the system."""
         return 60.0
+
+    @pytest.fixture
+    def submit_limit(self) -> float:
+        """Seconds that `submit` of three blocks may take, besides the time of ten calls of `status`."""
+        return 5.0
 
     # Tools
 
@@ -195,35 +184,15 @@ class ProviderContract:
         """`prepare` raises, and `submit` returns `Refusal.FOR_GOOD`."""
         with pytest.raises(BlockRejectedError):
             provider.prepare(refused_image)
-        request = make_request(image=refused_image)
-        answer = provider.submit([request])[request.block]
-        assert isinstance(answer, Refused)
-        assert answer.kind is Refusal.FOR_GOOD
-        assert answer.words
-        assert provider.find(request.run, request.executor) == {}
+        assert_refused(provider, make_request(image=refused_image))
 
-    def test_a_preview_is_plain_data_without_secrets(
-        self, make_provider: MakeProvider, make_request: MakeRequest
+    def test_several_nodes_are_refused_where_a_block_is_one_node(
+        self, provider: Provider, make_request: MakeRequest, traits: Traits
     ) -> None:
-        """`preview` shows neither keys nor passwords in variables."""
-        provider = make_provider({"DB_PASSWORD": PASSWORD})
-        shown = json.dumps(dict(provider.preview(make_request())))
-        provider.close()
-        assert SECRET_KEY not in shown
-        assert PASSWORD not in shown
-
-    def test_a_preview_starts_nothing(self, provider: Provider, make_request: MakeRequest) -> None:
-        """`preview` changes nothing in the system."""
-        request = make_request()
-        provider.preview(request)
-        assert provider.find(request.run, request.executor) == {}
-
-    def test_checks_are_findings_about_something(self, provider: Provider) -> None:
-        """`check` returns findings, each with its subject and its words."""
-        for finding in provider.check():
-            assert isinstance(finding, Finding)
-            assert finding.about
-            assert finding.found
+        """`submit` returns `Refusal.FOR_GOOD`, unless a launcher starts managers on all nodes."""
+        if traits.nodes is not NodesVia.ONE:
+            pytest.skip(f"managers of several nodes start by {traits.nodes.value}")
+        assert_refused(provider, replace(make_request(), nodes=2))
 
     # A block's life
 
@@ -235,6 +204,19 @@ class ProviderContract:
         assert state_of(provider, block) is BlockState.RUNNING
         assert provider.cancel([block]) == {}
         assert is_over(provider, block)
+
+    def test_submit_returns_at_once(
+        self, provider: Provider, make_request: MakeRequest, image: str, unknown_block: NativeId, submit_limit: float
+    ) -> None:
+        """`submit` of three blocks returns within a limit that grows with the time the system takes to answer."""
+        provider.prepare(image)  # pulls and probes, which may take minutes
+        asked = time.monotonic()
+        provider.status([unknown_block])
+        submitted = time.monotonic()
+        answers = provider.submit([make_request(str(number)) for number in range(3)])
+        seconds = time.monotonic() - submitted
+        provider.cancel([answer for answer in answers.values() if not isinstance(answer, Refused)])
+        assert seconds < submit_limit + 10 * (submitted - asked)
 
     def test_a_batch_is_answered_by_block(
         self, provider: Provider, make_request: MakeRequest, unknown_block: NativeId
@@ -256,30 +238,6 @@ class ProviderContract:
         assert provider.submit([]) == {}
         assert provider.status([]) == {}
         assert provider.cancel([]) == {}
-
-    def test_output_lands_in_the_log_file_while_the_block_runs(
-        self, provider: Provider, make_request: MakeRequest, start: Start, traits: Traits, wait_until: WaitUntil
-    ) -> None:
-        """The request's log file has the output, if the traits say so."""
-        if traits.logs not in {LogsVia.FOLLOWED, LogsVia.SHARED_FILE}:
-            pytest.skip(f"output comes by {traits.logs.value}")
-        request = make_request()
-        block = start(provider, request)
-        wait_until(lambda: request.log_file.exists() and "ready" in request.log_file.read_text())
-        assert state_of(provider, block) is BlockState.RUNNING
-
-    def test_logs_are_the_last_lines_of_a_node(
-        self, provider: Provider, make_request: MakeRequest, start: Start, traits: Traits, wait_until: WaitUntil
-    ) -> None:
-        """`logs` returns the output of a running block, unless the traits deny it."""
-        if traits.logs is LogsVia.NONE:
-            pytest.skip("there is no way to the output")
-        block = start(provider, make_request())
-        wait_until(lambda: b"ready" in provider.logs(block, 0, 10))
-
-    def test_logs_of_an_unknown_block_are_empty(self, provider: Provider, unknown_block: NativeId) -> None:
-        """`logs` raises nothing for a block that is gone."""
-        assert provider.logs(unknown_block, 0, 10) == b""
 
     def test_a_block_that_fails_is_reported_with_exit_code_cause_and_words(
         self,
@@ -350,6 +308,23 @@ class ProviderContract:
         first.close()
         new.close()
 
+    def test_blocks_that_ended_are_not_found(
+        self,
+        make_provider: MakeProvider,
+        make_request: MakeRequest,
+        start: Start,
+        failing_command: NodeCommand,
+        wait_until: WaitUntil,
+    ) -> None:
+        """`find` lists no block that has ended, whether `cancel` was called or not."""
+        first, request = make_provider({}), make_request(command=failing_command)
+        block = start(first, request)
+        wait_until(lambda: is_over(first, block))
+        new = make_provider({})
+        wait_until(lambda: new.find(request.run, request.executor) == {})
+        new.close()
+        first.close()
+
     def test_a_new_provider_can_end_the_blocks_of_the_one_before(
         self, make_provider: MakeProvider, make_request: MakeRequest, start: Start, wait_until: WaitUntil
     ) -> None:
@@ -385,6 +360,21 @@ def submit_one(provider: Provider, request: BlockRequest) -> NativeId:
     answer = provider.submit([request])[request.block]
     assert not isinstance(answer, Refused), answer.words
     return answer
+
+
+def assert_refused(provider: Provider, request: BlockRequest) -> None:
+    """Submit a request that the provider cannot fulfil.
+
+    Raises:
+        AssertionError: the answer is not `Refusal.FOR_GOOD` with a reason, or a block was started.
+    """
+    answer = provider.submit([request])[request.block]
+    if not isinstance(answer, Refused):
+        provider.cancel([answer])
+    assert isinstance(answer, Refused)
+    assert answer.kind is Refusal.FOR_GOOD
+    assert answer.words
+    assert provider.find(request.run, request.executor) == {}
 
 
 def state_of(provider: Provider, block: NativeId) -> BlockState | None:

@@ -12,6 +12,7 @@ Subclass `StagingContract` in a test module, name the subclass ``Test...``, and 
     names                    names of files that it must move                             if its system forbids one
     stages_in, stages_out    False where it moves no file in that direction               if it does not
     missing_error            class of the error for `missing`, by default StagingError    if it moves no bytes
+    writes_in_place          True where a task writes to the place that the URL names     if it moves no bytes
 
 Way of a file in these tests::
 
@@ -86,6 +87,7 @@ class StagingContract:
     stages_in = True
     stages_out = True
     missing_error: ClassVar[type[BaseException]] = StagingError
+    writes_in_place = False
     names: ClassVar[Sequence[str]] = (
         "plain.txt",
         "with blank.txt",
@@ -170,17 +172,17 @@ class StagingContract:
     # A value
 
     def test_staging_survives_pickling_and_copying(self, staging: Staging) -> None:
-        """It travels with the configuration."""
+        """A staging travels with the configuration."""
         assert pickle.loads(pickle.dumps(staging)) == staging
         assert copy.deepcopy(staging) == staging
 
     def test_staging_names_its_class_and_schemes(self, staging: Staging) -> None:
-        """For error messages."""
+        """Error messages show the staging, and choose by its schemes."""
         assert repr(staging).startswith(type(staging).__name__)
         assert staging.schemes
 
     def test_foreign_scheme_is_left_to_other_stagings(self, staging: Staging) -> None:
-        """Looking at the URL alone."""
+        """`can_stage_in` and `can_stage_out` return False by the URL alone."""
         foreign = File("no-such-scheme://host/x")
         assert not staging.can_stage_in(foreign)
         assert not staging.can_stage_out(foreign)
@@ -188,7 +190,7 @@ class StagingContract:
     # In
 
     def test_file_is_read_by_a_task(self, staging: Staging, store: Store, read: Callable[..., Any]) -> None:
-        """As an argument and among the inputs; the user's own object stays as it was."""
+        """A task reads the file as an argument and among its inputs; the user's own File is not changed."""
         content = bytes(range(256)) * 1000
         file = store("a", "x.bin", content)
         assert staging.can_stage_in(file)
@@ -196,21 +198,21 @@ class StagingContract:
         assert file.local_path is None
 
     def test_empty_file_is_read_by_a_task(self, store: Store, read: Callable[..., Any]) -> None:
-        """No byte is content, too."""
+        """A file of zero bytes is staged like any other."""
         assert read(store("a", "empty", b"")).result(TIMEOUT) == [b""]
 
     def test_file_of_any_name_is_read_by_a_task(self, store: Store, read: Callable[..., Any]) -> None:
-        """Names that mean something to a shell, a URL or a file system."""
+        """No name is changed that means something to a shell, a URL or a file system."""
         files = [store("names", name, name.encode()) for name in self.names]
         assert read(*files).result(TIMEOUT) == [name.encode() for name in self.names]
 
     def test_files_of_one_name_do_not_collide(self, store: Store, read: Callable[..., Any]) -> None:
-        """They lie in different folders, and are read by one task."""
+        """One task reads two files of one name from different folders."""
         files = [store("a", "x.txt", b"a"), store("b", "x.txt", b"b")]
         assert read(*files).result(TIMEOUT) == [b"a", b"b"]
 
     def test_file_is_read_by_many_tasks(self, store: Store, read: Callable[..., Any]) -> None:
-        """At the same time."""
+        """Twenty tasks read one file at the same time."""
         file = store("a", "x.txt", b"shared")
         assert [task.result(TIMEOUT) for task in [read(file) for _ in range(20)]] == [[b"shared"]] * 20
 
@@ -228,7 +230,7 @@ class StagingContract:
     def test_output_is_where_its_url_says(
         self, staging: Staging, target: Callable[[str], Target], write: Callable[..., Any]
     ) -> None:
-        """Once the DataFuture is done."""
+        """The file is complete once its DataFuture is done."""
         file, content = target("x.bin")
         assert staging.can_stage_out(file)
         task = write(b"written", outputs=[file])
@@ -238,7 +240,7 @@ class StagingContract:
     def test_output_of_any_name_is_where_its_url_says(
         self, target: Callable[[str], Target], write: Callable[..., Any]
     ) -> None:
-        """Names that mean something to a shell, a URL or a file system."""
+        """No name is changed that means something to a shell, a URL or a file system."""
         targets = [target(name) for name in self.names]
         task = write(b"written", outputs=[file for file, _ in targets])
         for output in task.outputs:
@@ -248,17 +250,19 @@ class StagingContract:
     def test_output_is_the_input_of_another_task(
         self, target: Callable[[str], Target], write: Callable[..., Any], read: Callable[..., Any]
     ) -> None:
-        """By its DataFuture."""
+        """A task reads a file that another task wrote, passed on as a DataFuture."""
         task = write(b"handed on", outputs=[target("x.bin").file])
         assert read(task.outputs[0]).result(TIMEOUT) == [b"handed on"]
 
     def test_output_of_a_failed_task_is_not_taken_for_a_result(
         self, target: Callable[[str], Target], write: Callable[..., Any]
     ) -> None:
-        """The DataFuture fails."""
-        task = write(b"half", outputs=[target("x.bin").file], error="no rows")
+        """The DataFuture fails, and its file is not at the URL, unless the task itself writes there."""
+        file, content = target("x.bin")
+        task = write(b"half", outputs=[file], error="no rows")
         assert isinstance(task.exception(TIMEOUT), ValueError)
         assert task.outputs[0].exception(TIMEOUT) is not None
+        assert self.writes_in_place or content() is None
 
 
 def _copies(run: DataFlowKernel) -> list[str]:

@@ -172,13 +172,13 @@ def test_a_preview_shows_no_secret_variable(own):
 
 
 @pytest.mark.parametrize(
-    ("image", "settings", "words"),
+    ("image", "nodes", "settings", "words"),
     [
-        ("", DockerProvider(), "asked for the bare node"),
-        ("a", DockerProvider(nodes_per_block=2), "nodes_per_block=2"),
-        ("a", DockerProvider(network="none"), "no way to be reached"),
+        ("", 1, DockerProvider(), "asked for the bare node"),
+        ("a", 2, DockerProvider(), "nodes_per_block=2"),
+        ("a", 1, DockerProvider(network="none"), "no way to be reached"),
     ],
 )
-def test_a_block_that_no_engine_could_run_is_refused(image, settings, words):
+def test_a_block_that_no_engine_could_run_is_refused(image, nodes, settings, words):
     with pytest.raises(BlockRejectedError, match=words):
-        refuse_unfit(image, settings)
+        refuse_unfit(image, nodes, settings)
