@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NewType
 
+_SHORT = 12
+"""Characters of a long hexadecimal id that name it in practice, e.g. a container's."""
+
 RunId = NewType("RunId", str)
 """Unique among all runs everywhere; labels the containers, pods and jobs of a run."""
 
@@ -24,3 +27,9 @@ ManagerId = NewType("ManagerId", bytes)
 
 WorkerRank = NewType("WorkerRank", int)
 """Counts up from 0 within a manager; the replacement of a worker keeps its rank."""
+
+
+def short_native(native: str) -> str:
+    """Return *native* for messages: a long hexadecimal id by its first characters, any other id in full."""
+    is_hexadecimal = len(native) > _SHORT and all(digit in "0123456789abcdef" for digit in native)
+    return native[:_SHORT] if is_hexadecimal else native

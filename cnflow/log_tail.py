@@ -37,5 +37,13 @@ def last_lines(path: Path, lines: int, *, longest: int = 2**24) -> bytes:
 
 def quoted_tail(path: Path) -> str:
     """`tail` under a heading, to be put behind a sentence; empty when there is nothing to quote."""
-    quoted = tail(path)
-    return f"\nThe last lines of its log:\n{quoted}" if quoted else ""
+    return _under_heading(tail(path))
+
+
+def quoted(text: str) -> str:
+    """Lines of *text* under the heading of `quoted_tail`; empty when there are none."""
+    return _under_heading("\n".join(f"    {line}" for line in text.strip().splitlines()))
+
+
+def _under_heading(lines: str) -> str:
+    return f"\nThe last lines of its log:\n{lines}" if lines else ""

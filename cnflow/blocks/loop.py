@@ -8,7 +8,7 @@
           │        ▲ every poll_period, or at once                       the next status or submission
           │        │ after the provider's watch                          │
           └────────┴─────────────────────────────────────────────────────┘
-          until stop: end the watch, cancel all blocks
+          until stop: `shutdown` ends the watch and cancels all blocks
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import queue
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,26 +31,36 @@ from cnflow.blocks.events import (
     RunEnded,
     TasksAdded,
 )
+from cnflow.blocks.provider_calls import ProviderCalls
+from cnflow.blocks.shutdown import Shutdown
 from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
 from cnflow.ids import BlockId, NativeId
-from cnflow.log_tail import quoted_tail
+from cnflow.log_tail import quoted, quoted_tail
 from cnflow.model.block import Refusal, Refused
+from cnflow.model.traits import LogsVia
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from cnflow.blocks.callbacks import Callbacks
     from cnflow.blocks.state import Blocks
     from cnflow.clock import Clock
+    from cnflow.ids import RunId
     from cnflow.interfaces import Provider
     from cnflow.model.block import BlockRequest, BlockStatus
     from cnflow.model.status import BlockReport
+    from cnflow.model.traits import Traits
 
 logger = logging.getLogger(__name__)
 
 _DECISION_PERIOD = Seconds(0.05)
 """Shortest time between two decisions: events that come closer together are decided on together."""
+
+_WATCH_PERIOD = Seconds(1.0)
+"""Shortest time between two status queries that the provider's watch causes, unless `Traits.poll_period` is shorter."""
+
+_LOG_LINES = 10
 
 
 class BlockController:
@@ -58,17 +69,25 @@ class BlockController:
     Args:
         blocks: decide; used from the thread of `run`, but for reports.
         provider: used from the thread of `run` only.
-        poll_period: seconds between two status queries; see `cnflow.model.traits.Traits`.
+        traits: of the provider.
         callbacks: into the executor.
         clock: read by the thread of `run`.
+        pause: waits between attempts to remove blocks at the end; takes seconds.
     """
 
     def __init__(
-        self, blocks: Blocks, provider: Provider, poll_period: Seconds, callbacks: Callbacks, clock: Clock
+        self,
+        blocks: Blocks,
+        provider: Provider,
+        traits: Traits,
+        callbacks: Callbacks,
+        clock: Clock,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._blocks = blocks
-        self._provider = provider
-        self._poll_period = poll_period
+        self._provider = ProviderCalls(provider)
+        self._traits = traits
+        self._shutdown = Shutdown(self._provider, blocks.label, clock, pause)
         self._callbacks = callbacks
         self._clock = clock
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -76,7 +95,10 @@ class BlockController:
         self._to_remove: set[NativeId] = set()
         """Blocks whose removal was not confirmed; cancelled again with the next status query."""
 
-        self._next_poll = self._clock.now()
+        self._run_id: RunId | None = None
+        """Of the last request; None before the first."""
+
+        self._next_poll = self._last_poll = self._clock.now()
         self._is_woken = False
         self._is_stopping = False
         self.enough_for = math.inf
@@ -88,6 +110,10 @@ class BlockController:
     def living(self) -> int:
         """Number of blocks that were accepted and have not ended, as far as is known."""
         return len(self._blocks.natives)
+
+    def natives(self) -> set[NativeId]:
+        """Return the native ids of all blocks that may run, those that are being removed too."""
+        return {*self._blocks.natives.values(), *self._to_remove}
 
     def reports(self) -> list[BlockReport]:
         """Return a report on each block."""
@@ -130,18 +156,18 @@ class BlockController:
         """Start blocks and look after them until `stop`.
 
         Raises:
-            BlockError: the provider failed in a way that its seam does not allow; blocks were cancelled as far as
+            CnflowError: the provider failed in a way that its seam does not allow; blocks were cancelled as far as
                 that was possible.
         """
-        stop_watch = self._provider.watch(self.on_provider_changed)
+        stop_watch = None
         try:
+            stop_watch = self._provider.watch(self.on_provider_changed)
             while not self._is_stopping:
                 self.take_turn()
                 self._wait()
         finally:
-            if stop_watch is not None:
-                stop_watch()
-            self._cancel_all()
+            self._shutdown.end_watch(stop_watch)
+            self._remove_all()
 
     def take_turn(self) -> None:
         """Handle queued events, query the provider if that is due, decide, and submit. Does not wait."""
@@ -177,7 +203,8 @@ class BlockController:
             case IdleTimes(seconds):
                 self._blocks.on_idle_times(seconds)
             case ProviderChanged():
-                self._next_poll = now
+                soonest = Seconds(self._last_poll + min(_WATCH_PERIOD, self._traits.poll_period))
+                self._next_poll = min(self._next_poll, max(now, soonest))
             case TasksAdded() | RunEnded():
                 pass
 
@@ -194,6 +221,7 @@ class BlockController:
             return
         requests = [self._callbacks.make_request(block) for block in batch]
         self._requests.update(zip(batch, requests, strict=True))
+        self._run_id = requests[0].run
         try:
             answers = self._provider.submit(requests)
         except (ProviderBusyError, BlockRejectedError) as error:
@@ -227,7 +255,8 @@ class BlockController:
         self._carry_out(self._blocks.repeat_drains(self._clock.now()))
         if self._blocks.wants_idle_times:
             self._callbacks.request_idle_times()
-        self._next_poll = Seconds(self._clock.now() + self._poll_period)
+        self._last_poll = self._clock.now()
+        self._next_poll = Seconds(self._last_poll + self._traits.poll_period)
 
     def _poll(self) -> None:
         """Ask the provider for the status of all blocks, and for those whose submission was not confirmed."""
@@ -243,7 +272,7 @@ class BlockController:
         for block, native in natives.items():
             if (status := statuses.get(native)) is not None:
                 if status.state.is_final:
-                    status = replace(status, message=self._last_words(block, status))
+                    status = replace(status, message=self._last_words(block, native, status))
                 self._carry_out(self._blocks.on_status(block, status, self._clock.now()))
 
     def _find_unconfirmed(self) -> None:
@@ -259,9 +288,16 @@ class BlockController:
         found = self._provider.find(self._requests[wanted[0]].run, self._blocks.label) if wanted else {}
         return {block: found[block] for block in wanted if block in found}
 
-    def _last_words(self, block: BlockId, status: BlockStatus) -> str:
+    def _last_words(self, block: BlockId, native: NativeId, status: BlockStatus) -> str:
         words = status.message or status.state.value
-        return words if "\n" in words else words + quoted_tail(self._requests[block].log_file)
+        return words if "\n" in words else words + self._quoted_log(block, native)
+
+    def _quoted_log(self, block: BlockId, native: NativeId | None) -> str:
+        if native is not None and self._traits.logs is LogsVia.ON_REQUEST:
+            lines = quoted(self._provider.logs(native, _LOG_LINES))
+            if lines:
+                return lines
+        return quoted_tail(self._requests[block].log_file)
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -289,16 +325,12 @@ class BlockController:
         for native, reason in unconfirmed.items():
             logger.warning("the end of block %s was not confirmed; it is cancelled again later: %s", native, reason)
 
-    def _cancel_all(self) -> None:
-        natives = set(self._blocks.natives.values())
-        try:
-            natives.update(self._find().values())
-        except BlockError as error:
-            blocks = ", ".join(self._blocks.blocks_without_answer)
-            logger.warning("blocks %s were not confirmed and may run on: %s", blocks, error)
-        remaining = self._provider.cancel([*natives, *self._to_remove])
-        for native, reason in remaining.items():
-            logger.warning("the end of block %s was not confirmed; it may run on: %s", native, reason)
+    def _remove_all(self) -> None:
+        natives = self.natives()
+        unconfirmed = self._blocks.listed_by()
+        if self._run_id is not None and unconfirmed:
+            natives |= self._shutdown.find(self._run_id, unconfirmed, ())
+        self._to_remove = self._shutdown.cancel(natives)
 
     def _lateness_of(self, block: BlockId) -> str:
         request = self._requests[block]
@@ -309,5 +341,5 @@ class BlockController:
             f"Block {block} of executor {self._blocks.label!r} runs, but for {self._blocks.patience.startup:g} s no "
             f"manager of it was connected. Its managers try {addresses}. If that cannot be reached from there, set "
             f"HighThroughputExecutor(address=...); if they only need longer to start, set startup_timeout of the "
-            f"provider.{quoted_tail(request.log_file)}"
+            f"provider.{self._quoted_log(block, self._blocks.natives.get(block))}"
         )

@@ -33,7 +33,7 @@ from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Stage
 from cnflow.blocks.report import Delay, report_of
 from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, Strategy, none
-from cnflow.ids import BlockId
+from cnflow.ids import BlockId, short_native
 from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.units import Seconds
 
@@ -111,6 +111,15 @@ class Blocks:
     def blocks_without_answer(self) -> list[BlockId]:
         """Blocks whose submission got no answer."""
         return [block.id for block in self._blocks.values() if block.unconfirmed_since is not None]
+
+    def listed_by(self) -> dict[BlockId, Seconds]:
+        """Return the blocks without an answer, each with the time from which the system lists it if it has it."""
+        lag = self.patience.status_lag
+        return {
+            block.id: Seconds(block.unconfirmed_since + lag)
+            for block in self._blocks.values()
+            if block.unconfirmed_since is not None
+        }
 
     def reports(self, now: Seconds) -> list[BlockReport]:
         """Return a report on each block, requested ones too."""
@@ -305,7 +314,7 @@ class Blocks:
         del self._blocks[block.id]
         was_draining = block.stage is Stage.DRAINING
         block.become(block.final_stage(status.state))
-        reason = f"Block {block.id} ({native[:12]}) of executor {self.label!r} ended. {status.message}"
+        reason = f"Block {block.id} ({short_native(native)}) of executor {self.label!r} ended. {status.message}"
         actions: list[Action] = [
             Remove(block.id, native),
             ReportEnd(block.id, reason, is_unexpected=not was_draining),

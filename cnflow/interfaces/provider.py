@@ -92,14 +92,16 @@ class Provider(Protocol):
     def watch(self, changed: Callable[[], None]) -> Stop | None:
         """Call *changed*, from any thread, whenever a block may have another status; None if the system cannot.
 
-        A watch only makes the next `status` come sooner: one that breaks, or misses a change, does no harm.
+        A watch only makes the next `status` come sooner: one that breaks, or misses a change, does no harm. However
+        often *changed* is called, `status` is called once a second at most, or every ``poll_period`` if shorter.
         """
 
     def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
         """End *blocks* and remove what is left of them. One that is gone already is no error.
 
         Returns:
-            Blocks whose end was not confirmed, each with the reason; they are cancelled again later.
+            Blocks whose end was not confirmed, each with the reason; they are cancelled again later. At the end of a
+            run that is every second, for 10 seconds at most.
         """
 
     def logs(self, block: NativeId, node: int, last: int) -> bytes:

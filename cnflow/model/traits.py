@@ -86,7 +86,10 @@ class Traits(NamedTuple):
     logs: LogsVia = LogsVia.ON_REQUEST
     nodes: NodesVia = NodesVia.ONE
     poll_period: Seconds = Seconds(1.0)
-    """Between two calls of `Provider.status` while blocks live; no more often than its system should be asked."""
+    """Between two calls of `Provider.status` while blocks live; no more often than its system should be asked.
+
+    After `Provider.watch` reported a change, the next call comes sooner: 1 second after the last one, or at once.
+    """
 
     status_lag: Seconds = Seconds(0.0)
     """Longest time from the acceptance of a block until its system lists it; ``GONE`` before that is no end."""

@@ -11,6 +11,8 @@
                      system.refusal = Refused(...)   no block is accepted
                      system.loses_answers = True     blocks start, and their submission is not confirmed
                      system.is_deaf = True           no block is cancelled
+                     system.is_unlistable = True     every find raises
+                     system.lists_after = 60.0       blocks are listed so many seconds after they started
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from cnflow.clock import SystemClock
 from cnflow.config.providers import ProviderSettings
 from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import NativeId
@@ -32,6 +35,7 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from cnflow.clock import Clock
     from cnflow.ids import BlockId, RunId
     from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest
@@ -47,18 +51,28 @@ class FakeBlock:
     request: BlockRequest
     status: BlockStatus = field(default_factory=lambda: BlockStatus(BlockState.RUNNING))
     output: list[str] = field(default_factory=list)
+    started_at: float = 0.0
 
 
 class FakeSystem:
-    """Blocks that exist, and the faults of the system that has them; see the module. Safe from any thread."""
+    """Blocks that exist, and the faults of the system that has them; see the module. Safe from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        clock: measures `lists_after`; None takes the clock of this machine.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self.blocks: dict[NativeId, FakeBlock] = {}
         self.calls: list[tuple[str, str]] = []
         """Name of each call of `submit`, `status` and `cancel`, with the block that it was for; empty for `status`."""
 
         self.is_silent = False
         self.is_deaf = False
+        self.is_unlistable = False
+        self.lists_after = 0.0
+        """Seconds from the start of a block until `find` lists it and `status` knows it."""
+
         self.loses_answers = False
         self.refusal: Refused | None = None
         self.first_state = BlockState.RUNNING
@@ -126,7 +140,9 @@ class FakeSystem:
             native = NativeId(f"native-{request.block}")
             if native in self.blocks:  # of another run
                 native = NativeId(f"{native}.{self._count}")
-            block = self.blocks[native] = FakeBlock(request, BlockStatus(self.first_state))
+            block = self.blocks[native] = FakeBlock(
+                request, BlockStatus(self.first_state), started_at=self._clock.now()
+            )
         self.record("submit", request.block)
         argv = request.command.argv if request.command else ()
         if argv[:1] == (FAILS,):
@@ -135,6 +151,12 @@ class FakeSystem:
         else:
             self._print(block, " ".join(argv))
         return native
+
+    def listed(self) -> dict[NativeId, FakeBlock]:
+        """Return the blocks that the system lists now; one that started less than `lists_after` ago is missing."""
+        latest = self._clock.now() - self.lists_after
+        with self._changed:
+            return {native: block for native, block in self.blocks.items() if block.started_at <= latest}
 
     def listen(self, listener: Callable[[], None]) -> Stop:
         """Call *listener* whenever a block changes, until the returned function is called."""
@@ -182,11 +204,13 @@ class FakeProvider:
 
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
         """Find blocks that live."""
-        self._answer()
         self.system.record("find")
+        self._answer()
+        if self.system.is_unlistable:
+            raise BlockError("this user may not list blocks")
         return {
             block.request.block: native
-            for native, block in self.system.blocks.items()
+            for native, block in self.system.listed().items()
             if (block.request.run, block.request.executor) == (run, executor) and not block.status.state.is_final
         }
 
@@ -194,7 +218,7 @@ class FakeProvider:
         """Report the status of blocks; unknown ones are gone."""
         self.system.record("status")
         self._answer()
-        known = self.system.blocks
+        known = self.system.listed()
         return {native: known[native].status if native in known else BlockStatus(BlockState.GONE) for native in blocks}
 
     def watch(self, changed: Callable[[], None]) -> Stop | None:
@@ -266,12 +290,13 @@ class FakeProviderSettings(ProviderSettings):
     environment: dict[str, str] = Field(default_factory=dict)
     poll_period: float = 0.01
     status_lag: float = 0.0
+    logs: Literal["shared file", "on request"] = "shared file"
 
     def traits(self) -> Traits:
         """Traits of blocks in memory."""
         return Traits(
             runs_images=self.runs_images,
-            logs=LogsVia.SHARED_FILE,
+            logs=LogsVia(self.logs),
             poll_period=Seconds(self.poll_period),
             status_lag=Seconds(self.status_lag),
         )

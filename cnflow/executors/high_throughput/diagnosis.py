@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.ids import ManagerId
+from cnflow.ids import ManagerId, short_native
 from cnflow.text import duration
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _coming_blocks(blocks: Sequence[BlockReport]) -> list[str]:
 
 
 def _describe_block(block: BlockReport) -> str:
-    name = f"Block {block.block} ({block.native[:12]})" if block.native else f"Block {block.block}"
+    name = f"Block {block.block} ({short_native(block.native)})" if block.native else f"Block {block.block}"
     message = f": {block.message}" if block.message else ""
     return f"{name} is {block.state}, requested {duration(block.age)} ago{message}"
 

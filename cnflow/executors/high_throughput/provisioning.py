@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from cnflow.addresses import is_loopback
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
+from cnflow.blocks.provider_calls import naming
+from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
 from cnflow.clock import SystemClock
 from cnflow.errors import CnflowError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import (
@@ -46,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 _BIND_TIMEOUT = 30.0
 """Seconds from the start of an interchange to its open port."""
+
+_LONGEST_END = 30.0
+"""Seconds that the end of a run waits for one provider, beyond its search for blocks and its repeated cancels."""
 
 
 class Owner(InterchangeEvents, Protocol):
@@ -110,20 +115,37 @@ class BlockProvisioner:
             self.controller.stop()
 
     def join(self) -> None:
-        """Wait until all blocks are removed and the provider is closed."""
+        """Wait until all blocks are removed and the provider is closed; not for ever: a provider may hang.
+
+        The deadline is `_LONGEST_END` after the status lag of the provider and the time for repeated cancels. Blocks
+        that may run on are then named in a warning.
+        """
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            lag = min(self._settings.provider.traits().status_lag, LONGEST_SEARCH)
+            self._thread.join(_LONGEST_END + lag + LONGEST_CANCEL)
+            if self._thread.is_alive():
+                self._warn_of_hanging_provider()
         self._set_digest("")
+
+    def _warn_of_hanging_provider(self) -> None:
+        natives = sorted(self.controller.natives()) if self.controller is not None else []
+        logger.warning(
+            "the provider of executor %s did not finish in time at the end of the run; blocks that may run on: %s",
+            self._settings.label,
+            ", ".join(natives) or "none is known",
+        )
 
     # The provisioner's thread
 
     def _serve(self) -> None:
         try:
-            provider = self._make_provider()
+            with naming(self._settings.provider, "backend"):
+                provider = self._make_provider()
             try:
                 self._provide(provider)
             finally:
-                provider.close()
+                with naming(provider, "close"):
+                    provider.close()
         except CnflowError as error:
             self._owner.on_failure(error)
         except Exception as error:  # a provider may be any code; a thread that ends silently would leave tasks waiting
@@ -135,9 +157,11 @@ class BlockProvisioner:
 
     def _provide(self, provider: Provider) -> None:
         settings = self._settings
-        digest = provider.prepare(settings.image)
+        with naming(provider, "prepare"):
+            digest = provider.prepare(settings.image)
         self._set_digest(digest)
-        hosts = [settings.address] if settings.address else list(provider.endpoint_hosts())
+        with naming(provider, "endpoint_hosts"):
+            hosts = [settings.address] if settings.address else list(provider.endpoint_hosts())
         if digest:
             logger.info("executor %s runs image %s, digest %s", settings.label, settings.image, digest)
         encrypted = settings.encrypted
@@ -188,8 +212,7 @@ class BlockProvisioner:
             request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
             give_up=self._owner.on_failure,
         )
-        poll_period = settings.provider.traits().poll_period
-        return BlockController(blocks, provider, poll_period, callbacks, SystemClock())
+        return BlockController(blocks, provider, settings.provider.traits(), callbacks, SystemClock())
 
     def _admit(self, block: BlockId, context: BlockContext) -> BlockRequest:
         """Make the request for a block, and order the interchange to accept its managers."""

@@ -1,102 +1,9 @@
 """The controller, on a provider and an interchange in memory: as a thread, and turn by turn on a clock of the test."""
 
-import random
-import threading
-from pathlib import Path
-
 import pytest
 
-from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
-from cnflow.clock import SystemClock
-from cnflow.errors import BlockError, ImageNotFoundError
-from cnflow.ids import RunId
-from cnflow.model.block import BlockRequest, BlockState, EndCause, Refused
-from cnflow.model.manager_settings import ManagerSettings
-from cnflow.testing import FakeClock, FakeProvider, FakeProviderSettings, FakeSystem
-
-
-class Setting:
-    """A controller with what is around it."""
-
-    def __init__(self, folder, clock=None, max_idletime=120.0, **options):
-        self.folder = Path(folder)
-        self.settings = FakeProviderSettings(**{"init_blocks": 0, "max_blocks": 4, "poll_period": 600.0, **options})
-        self.system = FakeSystem()
-        self.provider = FakeProvider(self.settings, self.system)
-        self.tasks = 0
-        self.submits = 0
-        self.reports = []
-        self.errors = []
-        blocks = make_blocks(
-            "htex",
-            self.settings,
-            Scaling("simple", max_idletime),
-            slots_per_node=1,
-            chance=random.Random(1),
-        )
-        callbacks = Callbacks(
-            demand=lambda: (self.tasks, self.submits),
-            make_request=self.request,
-            drain=self.drain,
-            forget_block=lambda block, reason: self.reports.append((block, reason)),
-            request_idle_times=lambda: None,
-            give_up=self.give_up,
-        )
-        self.clock = clock or SystemClock()
-        self.controller = BlockController(
-            blocks, self.provider, self.settings.traits().poll_period, callbacks, self.clock
-        )
-        self.thread = threading.Thread(target=self.controller.run)
-
-    def request(self, block):
-        manager = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block=block)
-        return BlockRequest(RunId("r"), "htex", block, "", manager, self.folder / f"{block}.log")
-
-    def drain(self, block):
-        self.system.record("drain", block)
-        self.controller.on_drained(block)
-
-    def give_up(self, error):
-        self.errors.append(error)
-        self.system.notify()
-
-    def want(self, tasks):
-        self.tasks = tasks
-        self.submits += 1
-        if tasks > self.controller.enough_for:
-            self.controller.wake()
-
-    def submitted(self):
-        return self.system.blocks_of("submit")
-
-    def wait_for(self, condition):
-        self.system.wait_for(condition)
-
-    def polls(self):
-        return self.system.calls.count(("status", ""))
-
-
-@pytest.fixture
-def setting(tmp_path):
-    """Runs a controller in its thread, and sees that it leaves no block."""
-    made = []
-
-    def make(**options):
-        made.append(Setting(tmp_path, **options))
-        made[0].thread.start()
-        return made[0]
-
-    yield make
-    made[0].controller.stop()
-    made[0].thread.join(20)
-    assert not made[0].thread.is_alive()
-    assert made[0].system.blocks == {}, "a block was left behind"
-
-
-@pytest.fixture
-def turns(tmp_path):
-    """Makes a controller that takes a turn when the test says so, at the time that the test says."""
-    return lambda **options: Setting(tmp_path, FakeClock(), **{"poll_period": 10.0, **options})
+from cnflow.errors import BlockError, CnflowError, ImageNotFoundError
+from cnflow.model.block import BlockState, EndCause, Refused
 
 
 def test_a_burst_of_tasks_is_followed_at_once_however_seldom_the_provider_is_polled(setting):
@@ -302,3 +209,67 @@ def test_a_block_whose_manager_does_not_connect_is_replaced_and_reported_with_it
     assert "for 60 s no manager of it was connected" in caplog.text
     assert "ipc://x" in caplog.text
     assert this.submitted() == ["0", "1"]
+
+
+@pytest.mark.parametrize("answer", [None, 7, ""])
+def test_an_answer_of_another_type_than_promised_counts_as_no_answer(turns, answer):
+    this = turns(max_blocks=1)
+    submit = this.provider.submit
+
+    def lose(requests):
+        submit(requests)
+        return {requests[0].block: answer}
+
+    this.provider.submit = lose
+    this.want(1)
+    this.turn()
+    assert this.controller.living == 0
+    this.turn(after=10)
+    assert (this.controller.living, this.submitted()) == (1, ["0"])
+
+
+def test_an_unexpected_error_names_the_provider_and_its_method(turns):
+    this = turns()
+    this.want(1)
+    this.turn()
+    this.provider.status = lambda blocks: {}["x"]
+    with pytest.raises(CnflowError, match=r"FakeProvider\.status raised KeyError: 'x'"):
+        this.turn(after=10)
+
+
+def test_a_watch_that_reports_changes_all_the_time_causes_one_status_query_a_second(turns):
+    this = turns(poll_period=600.0)
+    this.want(1)
+    this.turn()
+    polls = this.polls()
+    for _ in range(100):
+        this.controller.on_provider_changed()
+        this.turn(after=0.1)
+    assert polls + 9 <= this.polls() <= polls + 11
+
+
+def test_the_end_of_a_block_is_reported_with_its_output_as_the_provider_reads_it(turns):
+    this = turns(logs="on request")
+    this.want(1)
+    this.turn()
+    asked = []
+
+    def read(native, node, last):
+        asked.append((native, node))
+        return b"no licence left\n"
+
+    this.provider.logs = read
+    this.system.end("native-0")
+    this.turn(after=10)
+    assert asked == [("native-0", 0)]
+    assert "no licence left" in this.reports[0][1]
+
+
+def test_the_end_of_a_block_is_reported_without_its_output_if_that_cannot_be_read(turns):
+    this = turns(logs="on request")
+    this.want(1)
+    this.turn()
+    this.provider.logs = lambda native, node, last: {}["x"]
+    this.system.end("native-0")
+    this.turn(after=10)
+    assert [block for block, _ in this.reports] == ["0"]

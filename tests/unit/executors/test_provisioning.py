@@ -1,0 +1,52 @@
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from cnflow.config import HighThroughputExecutor
+from cnflow.executors.high_throughput import provisioning
+from cnflow.executors.high_throughput.provisioning import BlockProvisioner
+from cnflow.interfaces import RunContext
+from cnflow.testing import FakeProviderSettings
+
+
+@pytest.fixture
+def provision(tmp_path):
+    """Makes a provisioner whose provider is made by a function of the test; its owner collects errors."""
+
+    def make(make_provider):
+        settings = HighThroughputExecutor(provider=FakeProviderSettings())
+        run = RunContext("r", tmp_path, "simple", 120.0)
+        errors = []
+        made = BlockProvisioner(settings, make_provider, run, None, None)
+        made.start(SimpleNamespace(on_failure=errors.append))
+        return made, errors
+
+    return make
+
+
+def test_the_end_of_a_run_does_not_wait_for_ever_for_a_provider(provision, monkeypatch, caplog):
+    monkeypatch.setattr(provisioning, "_LONGEST_END", 0.05)
+    monkeypatch.setattr(provisioning, "LONGEST_CANCEL", 0.0)
+    release = threading.Event()
+
+    def hang():
+        release.wait(60)
+        raise RuntimeError("the test is over")
+
+    made, _ = provision(hang)
+    made.join()
+    release.set()
+    assert "did not finish in time at the end of the run; blocks that may run on: none is known" in caplog.text
+    assert made.digest.result(0) == ""
+    made.join()
+
+
+def test_an_error_of_a_provider_that_cannot_be_made_names_it(provision):
+    def fail():
+        raise RuntimeError("no spool today")
+
+    made, errors = provision(fail)
+    made.join()
+    (error,) = errors
+    assert "FakeProviderSettings.backend raised RuntimeError: no spool today" in str(error)
