@@ -1,5 +1,7 @@
 """Counts how docstrings open and how functions are named, as a measure of the prose; called by `make prose`.
 
+Docstrings of fields and constants, which are strings below an assignment, count too.
+
 A docstring names its subject first, so few should open with a pronoun or a question word; a function is named by a verb
 or a noun, so few should be named by a participle. Neither is forbidden: the counts are read, and nothing fails by them.
 """
@@ -9,6 +11,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,6 +104,8 @@ def count(paths: list[Path]) -> Counts:
         place = f"{file}:{getattr(node, 'lineno', 1)}"
         if docstring := ast.get_docstring(node):
             docstrings.append(Finding(place, docstring.partition("\n")[0]))
+        if isinstance(node, (ast.Module, ast.ClassDef)):
+            docstrings += [Finding(f"{file}:{line}", text.partition("\n")[0]) for line, text in _of_fields(node.body)]
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith(("__", "test_")):
             functions.append(Finding(place, node.name))
     opening = [(finding, re.split(r"\W+", finding.text, maxsplit=1)[0].lower()) for finding in docstrings]
@@ -111,6 +116,14 @@ def count(paths: list[Path]) -> Counts:
         len(functions),
         [finding for finding in functions if is_participle(finding.text)],
     )
+
+
+def _of_fields(body: list[ast.stmt]) -> Iterator[tuple[int, str]]:
+    """Line and text of each string below an assignment in the *body* of a class or a module."""
+    for assignment, below in pairwise(body):
+        value = below.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+        if value and isinstance(value.value, str) and isinstance(assignment, (ast.Assign, ast.AnnAssign)):
+            yield value.lineno, value.value.strip()
 
 
 def _nodes(

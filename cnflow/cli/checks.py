@@ -86,12 +86,12 @@ def _check(kind: str) -> list[Finding]:
     settings = PROVIDERS.find(kind)(kind=kind)
     provider: Provider = backend_of(settings, needs_packages=False)(settings)
     try:
-        return [replace(each, verdict=_limited(each.verdict, kind)) for each in provider.check()]
+        return [replace(each, verdict=_verdict_on(kind, each.verdict)) for each in provider.check()]
     finally:
         provider.close()
 
 
-def _limited(verdict: Verdict, kind: str) -> Verdict:
+def _verdict_on(kind: str, verdict: Verdict) -> Verdict:
     return Verdict.ABSENT if verdict is Verdict.BAD and kind != LOCAL else verdict
 
 
@@ -100,12 +100,12 @@ def _failure(kind: str, found: str) -> Finding:
     advice = ""
     if plugin and plugin.packages not in found:
         advice = f"The kind is registered by {plugin.packages}: upgrade or remove it."
-    return Finding(f"provider {kind}", _limited(Verdict.BAD, kind), found, advice)
+    return Finding(f"provider {kind}", _verdict_on(kind, Verdict.BAD), found, advice)
 
 
 def clash_findings() -> list[Finding]:
     """One finding for each kind of an installed package that is not used because a built-in one has its name."""
-    errors = [(registry.noun, error) for registry in ALL for error in registry.shadowed()]
+    errors = [(registry.noun, error) for registry in ALL for error in registry.clashes()]
     return [Finding(f"{noun} kinds", Verdict.ABSENT, str(error)) for noun, error in errors]
 
 

@@ -93,7 +93,7 @@ def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - one of the plain
         return to_jsonable_python(value)
     except PydanticSerializationError:
         raise ConfigurationError(
-            f"{where} is a {type(value).__name__}, which only Python can say: keep this configuration in a .py file.",
+            f"{where} is a {type(value).__name__}, which needs Python: keep this configuration in a .py file.",
         ) from None
 
 
@@ -107,7 +107,7 @@ def _refuse_unregistered(model: BaseModel, where: str) -> None:
     for base, registry in _SEAMS.items():
         if isinstance(model, base) and not registry.holds(model, model.kind):
             raise ConfigurationError(
-                f"{where} is a {type(model).__name__} of kind {model.kind!r}, which only Python can say: keep this "
+                f"{where} is a {type(model).__name__} of kind {model.kind!r}, which needs Python: keep this "
                 f"configuration in a .py file, or register the class by an entry point of the group {registry.group}."
             )
 
@@ -136,7 +136,7 @@ def _without_defaulted_none(dumped: Any, value: object) -> Any:  # noqa: ANN401 
 
 def _refuse_none(value: object, path: tuple[str, ...]) -> None:
     if value is None:
-        raise ConfigurationError(f"{'.'.join(path)} is None, which TOML cannot say: use YAML or JSON.")
+        raise ConfigurationError(f"{'.'.join(path)} is None, a value that TOML does not have: use YAML or JSON.")
     if isinstance(value, Mapping):
         for name, part in value.items():
             _refuse_none(part, (*path, name))

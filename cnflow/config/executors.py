@@ -80,7 +80,7 @@ class HighThroughputExecutor(ExecutorSettings):
     kind: Literal["high_throughput"] = "high_throughput"
     label: str = Field(default="htex", pattern=LABEL)
     provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
-    """Where blocks come from."""
+    """Source of blocks."""
 
     max_workers: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("max_workers", "max_workers_per_node")
@@ -131,8 +131,8 @@ class HighThroughputExecutor(ExecutorSettings):
 
     max_result_size: int = Field(default=2**32, ge=2**20)
     """Bytes, 4 GiB: a task fails whose result is larger, or has a larger array. The interchange disconnects a peer
-    that sends more at a time, so that a stranger who reaches its port does not fill its memory; see the
-    page "Security"."""
+    that sends more at a time, so that nobody who reaches its port can fill its memory; see the page
+    "Security"."""
 
     heartbeat_period: float = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""

@@ -94,11 +94,11 @@ class Registry(Generic[T]):
         """The entry points of installed packages that register *kind*; None for a kind that is built in alone."""
         return entry_points.in_group(self.group).get(kind)
 
-    def shadowed(self) -> list[ConfigurationError]:
+    def clashes(self) -> list[ConfigurationError]:
         """One error for each kind of an installed package that is built into cnflow too, and so is never used."""
         plugins = entry_points.in_group(self.group)
-        clashes = sorted(plugins.keys() & self.built_in.keys())
-        return [plugins[kind].broken(f"the kind {kind!r} is built into cnflow") for kind in clashes]
+        both = sorted(plugins.keys() & self.built_in.keys())
+        return [plugins[kind].broken(f"the kind {kind!r} is built into cnflow") for kind in both]
 
     def class_and_options(self, table: Mapping[Any, Any]) -> tuple[type[T], dict[str, Any]]:
         """The class that a table such as ``{"kind": "docker", ...}`` asks for, and the table without its kind.
@@ -144,7 +144,7 @@ class Registry(Generic[T]):
 
 
 def _mismatch(settings: type, kind: str) -> str:
-    """Why the class *settings* cannot be registered as *kind*; empty if it can, as a class without a field `kind`."""
+    """Reason why *settings* cannot be registered as *kind*; empty if it can, as a class without a field `kind`."""
     field = getattr(settings, "model_fields", {}).get("kind")
     if field is None or field.default == kind:
         return ""
@@ -201,16 +201,16 @@ LOGS: Registry[LogConfig] = Registry(
 """A log configuration is its own live half."""
 
 LAUNCHERS: Registry[Settings] = Registry("launcher", "cnflow.launchers", "cnflow.config.base:Settings", {})
-"""Settings with the methods of `cnflow.interfaces.Launcher`."""
+"""Settings with the methods of `cnflow.interfaces.Launcher`. Reserved: no built-in provider asks for one yet."""
 
 CHANNELS: Registry[Settings] = Registry("channel", "cnflow.channels", "cnflow.config.base:Settings", {})
-"""Settings of a `cnflow.interfaces.Channel`."""
+"""Settings of a `cnflow.interfaces.Channel`. Reserved in the same way."""
 
 RUNTIMES: Registry[Settings] = Registry("runtime", "cnflow.runtimes", "cnflow.config.base:Settings", {})
-"""Settings with the methods of `cnflow.interfaces.Runtime`."""
+"""Settings with the methods of `cnflow.interfaces.Runtime`. Reserved in the same way."""
 
 SINKS: Registry[Settings] = Registry("sink", "cnflow.sinks", "cnflow.config.base:Settings", {})
-"""Settings of a `cnflow.interfaces.Sink`."""
+"""Settings of a `cnflow.interfaces.Sink`. Reserved: no option of `Config` takes one yet."""
 
 ALL: tuple[Registry[Any], ...] = (PROVIDERS, EXECUTORS, STAGINGS, LOGS, LAUNCHERS, CHANNELS, RUNTIMES, SINKS)
 

@@ -40,7 +40,7 @@ def table_of(staging: Staging) -> dict[str, Any]:
     kind = STAGINGS.kind_of(type(staging))
     if kind is None:
         raise ConfigurationError(
-            f"storage_access holds a {type(staging).__name__}, which only Python can say: keep this configuration in a "
+            f"storage_access holds a {type(staging).__name__}, which needs Python: keep this configuration in a "
             f".py file, or register the class by an entry point of the group {STAGINGS.group}."
         )
     return {"kind": kind, **vars(staging)}

@@ -27,7 +27,7 @@ class RoutableExecutor(NamedTuple):
     label: str
     image: str
     needs_image: bool
-    """Its blocks are containers, so without an image it only serves as the template for images."""
+    """Blocks are containers, so without an image it only serves as the template for images."""
 
     can_clone: bool
     """An executor for an image can be made from it."""

@@ -1,5 +1,7 @@
 """Seam between a provider and the machine on which its commands run: this one, or a login node.
 
+Reserved: the built-in providers run no commands on login nodes yet.
+
 ::
 
     provider ──run(["sbatch", script])──> channel ──(ssh)──> login node

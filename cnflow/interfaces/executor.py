@@ -9,7 +9,7 @@ The life of an executor, and of the tasks in it::
                           └───────────┴── cancel ──> report([CancelledError])
                           └───────────┴── shutdown ──> report([ExecutorClosedError])
 
-`cnflow.testing.contracts.ExecutorContract` tests an implementation.
+`cnflow.testing.contracts.executor.ExecutorContract` tests an implementation.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class RunContext(NamedTuple):
     """Folder of the run; an executor keeps its logs in ``LABEL/`` below it."""
 
     strategy: str | Callable[[Any], Any] = "simple"
-    """As `Config.strategy`."""
+    """Value of `Config.strategy`."""
 
     max_idletime: float = 120.0
-    """Seconds, as `Config.max_idletime`."""
+    """Seconds; value of `Config.max_idletime`."""
 
 
 class Executor(Protocol):

@@ -1,5 +1,7 @@
 """Seam between the command of a manager and the container that it runs in; pure.
 
+Reserved: no built-in provider calls it yet.
+
 ::
 
     NodeCommand(argv, environment, files, mounts) ──wrap(.., "app:1")──> NodeCommand(["apptainer", "exec", ...], ...)

@@ -1,4 +1,4 @@
-"""Seam between what happens in a run and whoever records it.
+"""Seam between the events of a run and their recorder; reserved: no run writes to a sink yet.
 
 ::
 

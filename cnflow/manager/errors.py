@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ManagerStartError(Exception):
-    """The node or the network does not allow the manager to start; the text tells the user what to change."""
+    """The manager cannot start on its node or network; the message names the change that the user has to make."""

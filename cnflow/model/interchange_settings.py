@@ -36,7 +36,7 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """True if this interchange replaces one that was killed."""
 
     awaited: dict[str, str] = {}
-    """Managers that the killed interchange had, as hexadecimal digits, and the block of each."""
+    """Manager of the killed interchange, as hexadecimal digits -> its block."""
 
     departed: tuple[str, ...] = ()
     """Managers that were lost before, as hexadecimal digits."""

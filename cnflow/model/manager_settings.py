@@ -34,7 +34,7 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     executor: str
     block: str
     image: str = ""
-    """As the user wrote it; empty on the bare node."""
+    """Image as the user wrote it; empty on the bare node."""
 
     max_workers: Optional[int] = None
     """Upper limit of workers on one node; None limits them by cores and memory alone."""

@@ -21,4 +21,7 @@ class NodeCommand:
     """Absolute path on the node -> content. Hold keys: each must be readable by the command's user alone (0600)."""
 
     mounts: Mapping[str, str] = field(default_factory=dict)
-    """Path on the provider's machine -> path in the container, which may end in ``:ro``."""
+    """Path on the provider's machine -> path in the container, which may end in ``:ro``.
+
+    Part of the seam for coming backends: the driver fills in none yet.
+    """

@@ -82,9 +82,17 @@ class Traits(NamedTuple):
     """Blocks are containers; False for processes on the bare node. `Provider.submit` refuses the other kind."""
 
     delivery: Delivery = Delivery.SHARED_FILE
+    """Way of the keys; part of the seam for coming backends, which the driver does not read yet."""
+
     capsule: CapsuleVia = CapsuleVia.SHARED_DIR
+    """Way of cnflow's code; not read yet either."""
+
     logs: LogsVia = LogsVia.ON_REQUEST
+    """Way of the output of blocks; read by the provider contract, not by the driver yet."""
+
     nodes: NodesVia = NodesVia.ONE
+    """Number of nodes and their managers; part of the seam for coming backends, which the driver does not read yet."""
+
     poll_period: Seconds = Seconds(1.0)
     """Between two calls of `Provider.status` while blocks live; no more often than its system should be asked.
 

@@ -32,7 +32,7 @@ class ZipPath(NamedTuple):
     """Path of the archive."""
 
     name: str
-    """Of its member."""
+    """Path of the member in the archive."""
 
 
 class ZipFileStaging(Staging):

@@ -63,7 +63,7 @@ class Raised(NamedTuple):
     type_name: str
     message: str
     traceback_text: str
-    """As Python prints it, from the user's function on; empty for errors of cnflow, whose messages suffice."""
+    """Traceback as Python prints it, from the user's function on; empty for cnflow's errors, whose messages suffice."""
 
 
 def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the user's value

@@ -112,11 +112,11 @@ def marks(folder, number, seconds):
     return number
 
 
-@pytest.mark.parametrize("door", [{}, {"address": "127.0.0.1"}, {"address": "127.0.0.1", "encrypted": True}])
-def test_killed_interchange_is_restarted_and_no_task_is_lost_or_run_twice(tmp_path, door):
+@pytest.mark.parametrize("connection", [{}, {"address": "127.0.0.1"}, {"address": "127.0.0.1", "encrypted": True}])
+def test_killed_interchange_is_restarted_and_no_task_is_lost_or_run_twice(tmp_path, connection):
     ran = tmp_path / "ran"
     ran.mkdir()
-    with load(tmp_path, blocks=2, **door) as dfk:
+    with load(tmp_path, blocks=2, **connection) as dfk:
         before = set(managers_of(dfk, 2))
         futures = [marks(str(ran), n, 2 if n in {3, 50} else 0.01) for n in range(200)]
         for _ in range(3):

@@ -30,7 +30,7 @@ def lines_of(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def test_lines_go_to_the_stream_from_the_level_on_until_undone():
+def test_stream_logger_writes_lines_from_its_level_on_until_undone():
     stream = io.StringIO()
     undo = set_stream_logger(level=logging.INFO, format_string="%(levelname)s %(message)s", stream=stream)
     logger.debug("quiet")
@@ -40,7 +40,7 @@ def test_lines_go_to_the_stream_from_the_level_on_until_undone():
     assert stream.getvalue() == "INFO told\n"
 
 
-def test_lines_are_appended_to_a_file_in_a_new_folder(tmp_path):
+def test_file_logger_appends_lines_to_a_file_in_a_new_folder(tmp_path):
     file = tmp_path / "new" / "cnflow.log"
     for _ in range(2):
         undo = set_file_logger(file, format_string="%(message)s")
@@ -49,14 +49,14 @@ def test_lines_are_appended_to_a_file_in_a_new_folder(tmp_path):
     assert file.read_text() == "line\nline\n"
 
 
-def test_undoing_puts_the_level_back():
+def test_undo_of_a_stream_logger_restores_the_level():
     ours = logging.getLogger("cnflow")
     before = ours.level
     set_stream_logger(level=logging.DEBUG, stream=io.StringIO())()
     assert ours.level == before
 
 
-def test_end_of_one_log_leaves_the_other_its_lines():
+def test_end_of_one_log_does_not_end_another():
     ours = logging.getLogger("cnflow")
     before, first, second = ours.level, io.StringIO(), io.StringIO()
     undo_first = set_stream_logger(level=logging.DEBUG, format_string="%(message)s", stream=first)
@@ -96,7 +96,7 @@ def test_log_has_the_lines_of_its_level_in_its_format(tmp_path):
     assert (tmp_path / "cnflow.log").read_text() == "XX told\n"
 
 
-def test_json_log_has_one_object_per_line_with_every_extra_of_cnflows(tmp_path):
+def test_json_log_has_one_object_per_line_with_the_extras_of_cnflow(tmp_path):
     undo = start(JSONLogging(level="debug"), tmp_path)
     logger.debug("task %d", 7, extra={"cnflow.task_id": 7, "cnflow.tags": ["a"], "other": 1})
     logger.info("two\nlines \u2028", extra={"cnflow.odd": {1}, "cnflow.nan": float("nan"), "cnflow.key": {(1,): 2}})
@@ -136,7 +136,7 @@ class InMemory(LogConfig):
 streams = {"in_memory": io.StringIO()}
 
 
-def test_log_config_of_the_users_own_makes_the_handler(tmp_path):
+def test_log_config_of_a_users_class_makes_the_handler(tmp_path):
     with cnflow.load(Config(run_dir=str(tmp_path), initialize_logging=InMemory())) as dfk:
         logger.info("told")
     assert f"{dfk.run_dir.name} told\n" in streams["in_memory"].getvalue()
@@ -155,13 +155,13 @@ def test_log_config_survives_a_file_and_back(wanted, suffix, tmp_path):
     assert load_config(file) == config
 
 
-def test_file_names_levels_in_either_case(tmp_path):
+def test_level_in_a_configuration_file_is_written_in_either_case(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text('initialize_logging = {kind = "json", level = "debug"}')
     assert load_config(file).initialize_logging == JSONLogging(level=10)
 
 
-def test_unknown_kind_or_level_is_refused_with_the_nearest():
+def test_unknown_log_kind_or_level_is_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"'jsno'.*Did you mean 'json'"):
         Config(initialize_logging={"kind": "jsno"})
     with pytest.raises(ConfigurationError, match=r"no level is called 'INFOS'\. Did you mean 'INFO'\?"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import cnflow
+from cnflow.capsule import CAPSULE_PARTS
 from cnflow.config import Settings
 from cnflow.config.registry import ALL, LOGS, backend_of
 
@@ -19,26 +20,6 @@ PACKAGE = ROOT / "cnflow"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES_OF_A_MODULE = 400
 LINES_OF_A_FUNCTION = 50
-
-COMPAT = ["compat/__init__", "compat/parsl/__init__", "compat/parsl/finder", "compat/parsl/names"]
-TRAVELS = [
-    *[
-        "__init__",
-        "errors",
-        "ids",
-        "units",
-        "clock",
-        "addresses",
-        "text",
-        "model",
-        "wire",
-        "tasks",
-        "manager",
-        "worker",
-    ],
-    *COMPAT,
-]
-"""Modules and packages of cnflow that run on an image's own Python."""
 
 PICKLER = "cnflow.wire.serialization"
 """The only module that may import cloudpickle; it is there wherever a worker is."""
@@ -137,7 +118,7 @@ def test_extra_all_holds_every_extra_but_those_for_builders():
 
 
 def travelling():
-    roots = [PACKAGE / f"{name}.py" for name in TRAVELS] + [PACKAGE / name for name in TRAVELS]
+    roots = [PACKAGE / part for part in CAPSULE_PARTS]
     return [path for path in MODULES if any(root == path or root in path.parents for root in roots)]
 
 

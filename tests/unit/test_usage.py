@@ -21,32 +21,32 @@ def test_usage_tracking_without_an_address_is_refused(level):
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3, False, True])
-def test_level_is_a_number_up_to_three_or_a_bool(level):
+def test_level_of_usage_tracking_is_a_number_up_to_three_or_a_bool(level):
     config = Config(usage_tracking=level, usage_address=NOBODY)
     assert config.usage_tracking == level
     assert type(config.usage_tracking) is int
 
 
 @pytest.mark.parametrize("level", [4, 1000, -1, "abcd", "1", None, b"1", 1.0, 1j, object()])
-def test_wrong_level_is_refused(level):
+def test_wrong_level_of_usage_tracking_is_refused(level):
     with pytest.raises(ConfigurationError, match="usage_tracking"):
         Config(usage_tracking=level, usage_address=NOBODY)
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:0", "::1:5", 5])
-def test_wrong_address_is_refused(address):
+def test_wrong_usage_address_is_refused(address):
     with pytest.raises(ConfigurationError, match="usage_address"):
         Config(usage_address=address)
 
 
-def test_file_can_turn_usage_tracking_on(tmp_path):
+def test_configuration_file_can_turn_usage_tracking_on(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text(f'usage_tracking = true\nusage_address = "{NOBODY}"\nproject_name = "p"\n')
     config = load_config(file)
     assert (config.usage_tracking, config.project_name) == (1, "p")
 
 
-def test_component_may_add_information_and_users_classes_stay_unnamed():
+def test_component_adds_its_usage_information_and_users_classes_are_not_named():
     class MySecretMethod(ThreadPoolExecutor):
         def get_usage_information(self):
             return {"threads": self.max_threads}
@@ -61,8 +61,8 @@ def test_component_may_add_information_and_users_classes_stay_unnamed():
     ]
 
 
-def test_failures_by_a_dependency_count_as_failed():
+def test_failures_by_a_dependency_are_counted_as_failed():
     counts = {TaskState.DONE: 5, TaskState.FAILED: 2, TaskState.DEPENDENCY_FAILED: 1, TaskState.CANCELLED: 1}
-    told = usage_tracking.end_message(Config(project_name="p"), "c", 100.0, 102.5, counts)
-    assert (told["app_count"], told["app_fails"], told["execution_time"], told["end"]) == (9, 3, 2.5, 102)
-    assert told["project_name"] == "p"
+    message = usage_tracking.end_message(Config(project_name="p"), "c", 100.0, 102.5, counts)
+    assert (message["app_count"], message["app_fails"], message["execution_time"], message["end"]) == (9, 3, 2.5, 102)
+    assert message["project_name"] == "p"

@@ -42,10 +42,10 @@ class Mode(str, enum.Enum):
     """Once in each period, and when the run ends."""
 
     DFK_EXIT = "dfk_exit"
-    """When the run ends."""
+    """At the end of the run."""
 
     MANUAL = "manual"
-    """When `Checkpointer.checkpoint` is called, as in every other mode."""
+    """On a call of `Checkpointer.checkpoint`, which also writes in every other mode."""
 
 
 class Checkpointer:

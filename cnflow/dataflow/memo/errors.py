@@ -19,7 +19,7 @@ class NoIdentityError(MemoKeyError):
         super().__init__(type_name, where)
 
     def __str__(self) -> str:
-        return f"id_for_memo does not know the type {self.type_name}. {advice_for(self.type_name)}"
+        return f"id_for_memo makes no key for the type {self.type_name}. {advice_for(self.type_name)}"
 
 
 def advice_for(type_name: str) -> str:

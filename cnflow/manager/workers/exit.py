@@ -18,7 +18,7 @@ class Exit(NamedTuple):
 
     where: str
     exitcode: int
-    """As `subprocess.Popen.returncode`: negative is a signal."""
+    """Exit status as in `subprocess.Popen.returncode`: negative is a signal."""
 
     stderr_tail: str
     cause: str

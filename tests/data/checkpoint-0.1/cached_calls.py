@@ -3,7 +3,7 @@
 It is run with the version whose checkpoints are wanted, never with a later one: ``python cached_calls.py``. It writes
 ``cpython-3XX/tasks.sqlite`` for the Python that runs it, since keys hold for one minor version.
 
-`tests/integration/test_checkpoint_of_0_1.py` makes the same calls with the present code, and no app may run. So the
+`tests/end_to_end/test_checkpoint_of_0_1.py` makes the same calls with the present code, and no app may run. So the
 code of the apps here must not change: it is part of the keys.
 """
 

@@ -149,7 +149,7 @@ def test_option_that_no_file_can_hold_is_named(suffix):
     with pytest.raises(ConfigurationError) as caught:
         FORMATS[suffix](config)
     assert str(caught.value) == (
-        "Odd.inner.1.any.0.handler is a function, which only Python can say: keep this configuration in a .py file."
+        "Odd.inner.1.any.0.handler is a function, which needs Python: keep this configuration in a .py file."
     )
 
 
@@ -166,7 +166,7 @@ def test_option_that_no_file_can_hold_is_named(suffix):
 def test_none_that_is_no_default_is_refused_by_toml_alone(config, place):
     with pytest.raises(ConfigurationError) as caught:
         to_toml(config)
-    assert str(caught.value) == f"{place} is None, which TOML cannot say: use YAML or JSON."
+    assert str(caught.value) == f"{place} is None, a value that TOML does not have: use YAML or JSON."
     assert json.loads(to_json(config)) == plain(config)
 
 

@@ -89,7 +89,7 @@ def test_package_with_a_built_in_kind_changes_neither_that_kind_nor_others(insta
     assert PROVIDERS.find("pigeons").__name__ == "Pigeons"
     with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: docker, local, pigeons"):
         PROVIDERS.find("pidgeons")
-    (clash,) = PROVIDERS.shadowed()
+    (clash,) = PROVIDERS.clashes()
     assert str(clash) == (
         "The kind 'docker' of cnflow.providers is registered by coop 2.0 as 'coop:Pigeons' and cannot be used: the "
         "kind 'docker' is built into cnflow. Upgrade or remove what registers it: pip install --upgrade coop, or pip "
@@ -158,7 +158,7 @@ def test_settings_that_no_package_registers_are_refused_by_a_dump():
     with pytest.raises(ConfigurationError) as caught:
         to_json(config)
     assert str(caught.value) == (
-        "Config.executors.1.provider is a Racing of kind 'pigeons', which only Python can say: keep this configuration "
+        "Config.executors.1.provider is a Racing of kind 'pigeons', which needs Python: keep this configuration "
         "in a .py file, or register the class by an entry point of the group cnflow.providers."
     )
 

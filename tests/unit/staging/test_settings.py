@@ -38,7 +38,7 @@ class Tape(Staging):
 def test_staging_that_no_package_registers_is_refused_by_a_dump():
     config = Config(executors=[ThreadPoolExecutor(storage_access=[Tape()])])
     assert "Tape()" in repr(config)
-    with pytest.raises(ConfigurationError, match=r"storage_access holds a Tape, which only Python can say"):
+    with pytest.raises(ConfigurationError, match=r"storage_access holds a Tape, which needs Python"):
         to_json(config)
 
 
