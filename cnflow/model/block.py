@@ -85,10 +85,13 @@ class BlockStatus:
     """Of the block's first process; negative, or above 128, is a signal."""
 
     hosts: tuple[str, ...] = ()
-    """Names of its nodes, the first node first."""
+    """Names of the nodes, the first node first; for coming backends of several nodes, not read by the driver yet."""
 
     ends_at: Optional[float] = None
-    """Seconds since 1970 at which the provider's system will end it; None without such a limit."""
+    """Seconds since 1970 at which the provider's system will end the block; None without such a limit.
+
+    For coming backends, not read by the driver yet.
+    """
 
 
 class Refusal(enum.Enum):
