@@ -33,6 +33,13 @@ class ReportEnd(NamedTuple):
     """False if the block was draining."""
 
 
+class Warn(NamedTuple):
+    """Log a warning."""
+
+    words: str
+    """For the user."""
+
+
 class GiveUp(NamedTuple):
     """Fail all tasks: no block works."""
 
@@ -43,4 +50,4 @@ class GiveUp(NamedTuple):
     """The provider's own error, where one alone is the reason."""
 
 
-Action = OrderDrain | Remove | ReportEnd | GiveUp
+Action = OrderDrain | Remove | ReportEnd | Warn | GiveUp

@@ -4,7 +4,10 @@
 
     REQUESTED ──accepted──> PENDING ──> RUNNING ──drain──> DRAINING ──drained──> ENDED
         │                      │           │                  └── ended at the provider ──> ENDED
-        │                      │           │
+        ├── no answer, but a   │           │
+        │   manager ──> RUNNING│           │
+        ├── no answer, not     │           │
+        │   listed ──> MISSING │           │
         ├── not needed any     │           ├── no manager in time ──> DRAINING ──> MISSING
         │   more ──> ENDED     │           │
         │                      └───────────┴── ended at the provider
@@ -16,15 +19,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.model.block import BlockState
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnflow.ids import BlockId, NativeId
-    from cnflow.units import Seconds
 
 
 class Stage(enum.Enum):
@@ -47,7 +50,7 @@ class Stage(enum.Enum):
 FINAL = frozenset({Stage.ENDED, Stage.FAILED, Stage.MISSING})
 
 NEXT: Mapping[Stage, frozenset[Stage]] = {
-    Stage.REQUESTED: frozenset({Stage.PENDING, *FINAL}),
+    Stage.REQUESTED: frozenset({Stage.PENDING, Stage.RUNNING, *FINAL}),
     Stage.PENDING: frozenset({Stage.RUNNING, Stage.DRAINING, *FINAL}),
     Stage.RUNNING: frozenset({Stage.DRAINING, *FINAL}),
     Stage.DRAINING: FINAL,
@@ -58,6 +61,16 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
 """All steps of a block's life."""
 
 
+class Patience(NamedTuple):
+    """Times for which a block is given the benefit of the doubt."""
+
+    startup: Seconds
+    """A block that runs this long without a manager is ended."""
+
+    status_lag: Seconds = Seconds(0.0)
+    """See `cnflow.model.traits.Traits.status_lag`."""
+
+
 @dataclass
 class Block:
     """One block of an executor."""
@@ -65,12 +78,18 @@ class Block:
     id: BlockId
     stage: Stage = Stage.REQUESTED
     native: NativeId | None = None
-    """None until the provider has accepted it."""
+    """None until the provider has accepted it, or has listed it after no answer."""
 
     requested_at: float = 0.0
     accepted_at: Seconds | None = None
     unconfirmed_since: Seconds | None = None
     """Time of a submission that got no answer, so that the block may run; None otherwise."""
+
+    reported_at: Seconds | None = None
+    """Time of the provider's last report on it, or of its acceptance."""
+
+    is_silence_reported: bool = False
+    """True once the user was warned that the provider does not report it."""
 
     message: str = ""
     """Last words of its provider."""
@@ -124,15 +143,16 @@ class Block:
 
     def on_accepted(self, native: NativeId, now: Seconds) -> None:
         """Record that the provider has it, as *native*."""
-        self.native, self.accepted_at, self.unconfirmed_since = native, now, None
-        self.become(Stage.PENDING)
-        if self.managers:
-            self.become(Stage.RUNNING)
+        self.native, self.accepted_at, self.reported_at, self.unconfirmed_since = native, now, now, None
+        if self.stage is Stage.REQUESTED:
+            self.become(Stage.PENDING)
 
     def on_manager_connected(self, slots: int, now: Seconds) -> None:
         """Count one more manager. The block runs, whatever the provider reported last."""
-        if self.stage is Stage.PENDING:
+        if self.stage in {Stage.REQUESTED, Stage.PENDING}:
             self.become(Stage.RUNNING)
+        if self.native is None and self.unconfirmed_since is None:
+            self.unconfirmed_since = now
         self.managers += 1
         self.slots += slots
         self.without_manager_since = None
@@ -147,6 +167,21 @@ class Block:
         if not self.managers:
             self.without_manager_since = now
 
+    def is_overdue(self, now: Seconds, patience: Seconds) -> bool:
+        """Return True if it has run without a manager for *patience*."""
+        since = self.without_manager_since
+        return self.stage is Stage.RUNNING and since is not None and now - since >= patience
+
+    def listed_from(self, status_lag: Seconds) -> Seconds:
+        """Return the time from which the system lists a block without an answer, if it has it."""
+        return Seconds((self.unconfirmed_since or 0.0) + status_lag)
+
+    def is_absent(self, now: Seconds, status_lag: Seconds) -> bool:
+        """Return True if no answer came, no manager is connected, and the system would list it by now."""
+        if self.unconfirmed_since is None or self.managers:
+            return False
+        return now - max(self.unconfirmed_since, self.without_manager_since or 0.0) >= status_lag
+
     def on_alive(self, state: BlockState, now: Seconds) -> None:
         """Follow the provider's report of a state that is not final."""
         if self.stage is Stage.PENDING and state is not BlockState.UNKNOWN:
@@ -154,6 +189,15 @@ class Block:
         if state is BlockState.RUNNING and self.stage is Stage.PENDING:
             self.become(Stage.RUNNING)
             self.without_manager_since = now
+
+    def on_unreported(self, now: Seconds, patience: Seconds) -> bool:
+        """Follow an answer of the provider that leaves the block out; return True once, after *patience*."""
+        silence = now - (self.reported_at if self.reported_at is not None else now)
+        if self.stage is not Stage.PENDING or silence < patience:
+            return False
+        self.message = f"not reported by its provider for {silence:.0f} s"
+        is_first, self.is_silence_reported = not self.is_silence_reported, True
+        return is_first
 
     def final_stage(self, state: BlockState) -> Stage:
         """Return the stage that it ends in when the provider reports the final *state*."""

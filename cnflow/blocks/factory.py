@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from cnflow.blocks.backoff import Backoff
-from cnflow.blocks.state import Blocks, Patience
+from cnflow.blocks.block import Patience
+from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.units import Seconds
 

@@ -20,7 +20,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd
+from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.events import (
     BlockDrained,
     Event,
@@ -62,6 +62,9 @@ _WATCH_PERIOD = Seconds(1.0)
 
 _LOG_LINES = 10
 
+_MOST_FAILED_FINDS = 5
+"""Calls of `Provider.find` in a row that failed, after which blocks without an answer are given up."""
+
 
 class BlockController:
     """Owns the blocks of one executor from request to removal.
@@ -94,6 +97,9 @@ class BlockController:
         self._requests: dict[BlockId, BlockRequest] = {}
         self._to_remove: set[NativeId] = set()
         """Blocks whose removal was not confirmed; cancelled again with the next status query."""
+
+        self._failed_finds = 0
+        """In a row."""
 
         self._run_id: RunId | None = None
         """Of the last request; None before the first."""
@@ -199,7 +205,7 @@ class BlockController:
             case ManagerLost(block, slots):
                 self._blocks.on_manager_lost(block, slots, now)
             case BlockDrained(block):
-                self._carry_out(self._blocks.on_drained(block))
+                self._carry_out(self._blocks.on_drained(block, now))
             case IdleTimes(seconds):
                 self._blocks.on_idle_times(seconds)
             case ProviderChanged():
@@ -259,34 +265,49 @@ class BlockController:
         self._next_poll = Seconds(self._last_poll + self._traits.poll_period)
 
     def _poll(self) -> None:
-        """Ask the provider for the status of all blocks, and for those whose submission was not confirmed."""
+        """Ask the provider for blocks whose submission was not confirmed, and for the status of all others."""
+        find_error = self._find()
+        is_answering = self._query_status()
+        if find_error is not None and is_answering and self._failed_finds >= _MOST_FAILED_FINDS:
+            self._carry_out(self._blocks.on_unlistable(str(find_error), self._clock.now()))
+        is_held_back = find_error is not None and any(not block.managers for block in self._blocks.unconfirmed)
+        self._blocks.is_provider_silent = not is_answering or is_held_back
+
+    def _find(self) -> BlockError | None:
+        """Look for blocks whose submission got no answer, and for lost ones; return the provider's error."""
+        wanted = self._blocks.blocks_without_answer
+        if self._run_id is None or not (wanted or self._blocks.lost.are_sought(self._clock.now())):
+            return None
         try:
-            self._find_unconfirmed()
-            natives = self._blocks.natives
+            found = self._provider.find(self._run_id, self._blocks.label)
+        except BlockError as error:
+            self._failed_finds += 1
+            logger.warning("the provider does not list blocks; those without an answer wait: %s", error)
+            return error
+        self._failed_finds = 0
+        for block in wanted:
+            if block in found:
+                logger.info("block %s was started after all, as %s", block, found[block])
+        self._carry_out(self._blocks.on_found(found, self._clock.now()))
+        return None
+
+    def _query_status(self) -> bool:
+        """Ask the provider for the status of its blocks; return False if it does not answer."""
+        natives = self._blocks.natives
+        try:
             statuses = self._provider.status(list(natives.values())) if natives else {}
         except BlockError as error:
             logger.warning("the provider does not answer; blocks are left as they are: %s", error)
-            self._blocks.is_provider_silent = True
-            return
-        self._blocks.is_provider_silent = False
+            return False
         for block, native in natives.items():
-            if (status := statuses.get(native)) is not None:
-                if status.state.is_final:
-                    status = replace(status, message=self._last_words(block, native, status))
-                self._carry_out(self._blocks.on_status(block, status, self._clock.now()))
-
-    def _find_unconfirmed(self) -> None:
-        if self._blocks.blocks_without_answer:
-            found = self._find()
-            for block, native in found.items():
-                logger.info("block %s was started after all, as %s", block, native)
-            self._carry_out(self._blocks.on_found(found, self._clock.now()))
-
-    def _find(self) -> dict[BlockId, NativeId]:
-        """Ask the provider for the blocks whose submission was not confirmed."""
-        wanted = self._blocks.blocks_without_answer
-        found = self._provider.find(self._requests[wanted[0]].run, self._blocks.label) if wanted else {}
-        return {block: found[block] for block in wanted if block in found}
+            status = statuses.get(native)
+            if status is None:
+                self._carry_out(self._blocks.on_unreported(block, self._clock.now()))
+                continue
+            if status.state.is_final:
+                status = replace(status, message=self._last_words(block, native, status))
+            self._carry_out(self._blocks.on_status(block, status, self._clock.now()))
+        return True
 
     def _last_words(self, block: BlockId, native: NativeId, status: BlockStatus) -> str:
         words = status.message or status.state.value
@@ -312,6 +333,8 @@ class BlockController:
                 case ReportEnd(block, reason, is_unexpected):
                     logger.log(logging.WARNING if is_unexpected else logging.INFO, "%s", reason)
                     self._callbacks.forget_block(block, reason)
+                case Warn(words):
+                    logger.warning("%s", words)
                 case GiveUp(reason, error):
                     self._callbacks.give_up(error or BlockError(reason))
 
@@ -327,9 +350,11 @@ class BlockController:
 
     def _remove_all(self) -> None:
         natives = self.natives()
-        unconfirmed = self._blocks.listed_by()
-        if self._run_id is not None and unconfirmed:
-            natives |= self._shutdown.find(self._run_id, unconfirmed, ())
+        lag = self._traits.status_lag
+        unconfirmed = {block.id: block.listed_from(lag) for block in self._blocks.unconfirmed}
+        lost = self._blocks.lost.ids
+        if self._run_id is not None and (unconfirmed or lost):
+            natives |= self._shutdown.find(self._run_id, unconfirmed, lost)
         self._to_remove = self._shutdown.cancel(natives)
 
     def _lateness_of(self, block: BlockId) -> str:

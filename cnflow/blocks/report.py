@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.blocks.block import Stage
+from cnflow.blocks.strategy import none
 from cnflow.model.status import BlockReport
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cnflow.blocks.block import Block
+    from cnflow.blocks.strategy import Strategy
     from cnflow.ids import BlockId
     from cnflow.units import Seconds
 
@@ -40,6 +44,24 @@ def report_of(block: Block, now: Seconds, delay: Delay) -> BlockReport:
     age = max(0.0, now - block.requested_at)
     line = _one_line(message)
     return BlockReport(block.id, block.native or "", block.stage.value, block.managers, block.slots, None, age, line)
+
+
+def no_block_works(failures: Collection[str], number: int) -> str:
+    """Return the error of tasks that wait for a block, from the last *failures* of *number* in a row."""
+    *earlier, last = failures
+    if not earlier:
+        return last
+    history = "\n".join(f"Before that: {reason}" for reason in reversed(earlier))
+    return f"{last}\n{number} blocks failed one after the other. {history}"
+
+
+def no_block_is_allowed(label: str, strategy: Strategy) -> str:
+    """Return the error of tasks of executor *label*, whose settings allow no block."""
+    if strategy is none:
+        what = "strategy='none' keeps init_blocks=0 blocks. Set init_blocks=1 or more, or Config(strategy='simple')"
+    else:
+        what = "max_blocks=0 allows none. Set max_blocks=1 or more"
+    return f"Executor {label!r} gets no block: {what}."
 
 
 def _one_line(text: str) -> str:

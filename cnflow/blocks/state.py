@@ -10,11 +10,15 @@ Life of a block, with the method that each event calls and the actions that it r
         ▼                            ┌──── BUSY: later ────┐
     REQUESTED ── take_submissions ───┤                     │
         ▲                            ├── FAILED, FOR_GOOD ─┼──> FAILED     GiveUp if no block works
-        │                on_submitted├── UNKNOWN           │
-        │                            │      │              │
-        └─ absent, later ── on_found ┼──────┤              │             GiveUp if no block works
-                                     ▼      ▼              │
-                                  PENDING <─┘  <───────────┘
+        └────────────────────────────┼─────────────────────┘
+                         on_submitted├── UNKNOWN: no answer
+                                     │      ├─ on_found, absent, or on_unlistable ──> MISSING, lost
+                                     │      │            GiveUp if no block works; the id is not submitted again
+                                     │      │            lost ── on_found, listed late ──────> Remove
+                                     │      │            lost ── on_manager_connected ──────┐
+                                     │      ├─ on_manager_connected ──> RUNNING, no native <┘
+                                     ▼      ▼ on_found, listed
+                                  PENDING <─┘
                                      │ on_status(RUNNING), on_manager_connected
                                      ▼
                                   RUNNING ── decide, on_connection_timeout ──> DRAINING    OrderDrain
@@ -26,12 +30,13 @@ Life of a block, with the method that each event calls and the actions that it r
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd
+from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import EARLY, Backoff
-from cnflow.blocks.block import Block, Stage
-from cnflow.blocks.report import Delay, report_of
+from cnflow.blocks.block import Block, Patience, Stage
+from cnflow.blocks.lost import LostBlocks
+from cnflow.blocks.report import Delay, no_block_is_allowed, no_block_works, report_of
 from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, Strategy, none
 from cnflow.ids import BlockId, short_native
 from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
@@ -46,16 +51,6 @@ if TYPE_CHECKING:
 
 _REPEAT_AFTER = Seconds(30.0)
 _NO_ANSWER = Refused(Refusal.UNKNOWN, "The provider did not answer for this block.")
-
-
-class Patience(NamedTuple):
-    """Times for which a block is given the benefit of the doubt."""
-
-    startup: Seconds
-    """A block that runs this long without a manager is ended."""
-
-    status_lag: Seconds = Seconds(0.0)
-    """See `cnflow.model.traits.Traits.status_lag`."""
 
 
 class Blocks:
@@ -96,6 +91,7 @@ class Blocks:
         self._quiet_since: Seconds | None = None
         self._idle: Mapping[BlockId, float] = {}
         self._failures: deque[str] = deque(maxlen=3)
+        self.lost = LostBlocks(label, patience.startup)
         self.is_provider_silent = False
         """True after a call that got no answer: nothing is submitted, since earlier blocks may still be there."""
 
@@ -110,26 +106,21 @@ class Blocks:
     @property
     def blocks_without_answer(self) -> list[BlockId]:
         """Blocks whose submission got no answer."""
-        return [block.id for block in self._blocks.values() if block.unconfirmed_since is not None]
+        return [block.id for block in self.unconfirmed]
 
-    def listed_by(self) -> dict[BlockId, Seconds]:
-        """Return the blocks without an answer, each with the time from which the system lists it if it has it."""
-        lag = self.patience.status_lag
-        return {
-            block.id: Seconds(block.unconfirmed_since + lag)
-            for block in self._blocks.values()
-            if block.unconfirmed_since is not None
-        }
+    @property
+    def unconfirmed(self) -> list[Block]:
+        """The same, as they are."""
+        return [block for block in self._blocks.values() if block.unconfirmed_since is not None]
 
     def reports(self, now: Seconds) -> list[BlockReport]:
         """Return a report on each block, requested ones too."""
         blocks, failures = list(self._blocks.values()), list(self._failures)
-        wait = Seconds(self._backoff.not_before - now)
         untried = next((block.id for block in blocks if block.is_untried), None)
         delay = Delay(
             self.is_provider_silent,
             untried if self._backoff.is_probing else None,
-            wait,
+            Seconds(self._backoff.not_before - now),
             failures[-1] if failures else "",
         )
         return [report_of(block, now, delay) for block in blocks]
@@ -152,13 +143,7 @@ class Blocks:
 
     def late_blocks(self, now: Seconds) -> list[BlockId]:
         """Return the blocks that run without a manager for too long; `on_connection_timeout` must follow for each."""
-        return [
-            block.id
-            for block in self._blocks.values()
-            if block.stage is Stage.RUNNING
-            and block.without_manager_since is not None
-            and now - block.without_manager_since >= self.patience.startup
-        ]
+        return [block.id for block in self._blocks.values() if block.is_overdue(now, self.patience.startup)]
 
     def next_submission_at(self, now: Seconds) -> Seconds | None:
         """Return the time of the next `take_submissions`; None if only an event can lead to one."""
@@ -189,7 +174,7 @@ class Blocks:
                         actions += self._drain(self._blocks.get(block), now)
         self._is_first, self._idle = False, {}
         if tasks and not self._blocks and self._most == 0:
-            actions.append(GiveUp(self._no_block_is_allowed()))
+            actions.append(GiveUp(no_block_is_allowed(self.label, self._strategy)))
         return actions
 
     def take_submissions(self, now: Seconds) -> list[BlockId]:
@@ -248,24 +233,27 @@ class Blocks:
         return [action._replace(error=worst.error) for action in give_up]
 
     def on_found(self, found: Mapping[BlockId, NativeId], now: Seconds) -> list[Action]:
-        """Adopt unconfirmed blocks that the provider has; the others failed to start, and are submitted again."""
-        absent: list[Block] = []
-        for block in [self._blocks[name] for name in self.blocks_without_answer]:
-            since = block.unconfirmed_since
-            if (native := found.get(block.id)) is not None:
+        """Adopt unconfirmed blocks that the provider lists, remove lost ones that it lists late; others are lost."""
+        for block in self.unconfirmed:
+            if block.id in found:
                 self._backoff.on_accepted()
-                block.on_accepted(native, now)
-            elif not block.managers and (since is None or now - since >= self.patience.status_lag):
-                block.unconfirmed_since = None
-                absent.append(block)
-        if not absent:
+                block.on_accepted(found[block.id], now)
+        return self.lost.on_found(found) + self._lose("its provider does not list it", now)
+
+    def on_unlistable(self, words: str, now: Seconds) -> list[Action]:
+        """Give up unconfirmed blocks without a manager: the provider fails to list blocks, in *words* of its own."""
+        return self._lose(f"its provider fails to list blocks: {words}", now)
+
+    def on_unreported(self, block: BlockId, now: Seconds) -> list[Action]:
+        """Warn once of a block that the provider's answers leave out for too long before it runs."""
+        known = self._blocks.get(block)
+        if known is None or not known.on_unreported(now, self.patience.startup):
             return []
-        self._backoff.on_failed(now)  # once for all that may have been one batch
-        return [*self._on_failure(absent[-1].message)]
+        return [Warn(f"Block {block} of executor {self.label!r} is {known.message}.")]
 
     def on_manager_connected(self, block: BlockId, slots: int, now: Seconds) -> None:
         """Count a manager of *block* that registered, and learn from it how many slots a node has."""
-        known = self._blocks.get(block)
+        known = self._blocks.get(block) or self._adopt(block, now)
         if known is None:
             return
         if known.connected_at is None and not known.is_late:
@@ -288,17 +276,20 @@ class Blocks:
             return []  # the system accepted it and does not list it yet
         if status.state.is_final:
             return self._on_ended(known, status, now)
-        known.message = status.message
+        known.message, known.reported_at = status.message, now
         known.on_alive(status.state, now)
         return []
 
-    def on_drained(self, block: BlockId) -> list[Action]:
+    def on_drained(self, block: BlockId, now: Seconds) -> list[Action]:
         """Remove *block*: it holds no task, and no manager of it will be given one."""
         known = self._blocks.get(block)
-        if known is None or known.stage is not Stage.DRAINING or known.native is None:
+        if known is None or known.stage is not Stage.DRAINING:
             return []
         del self._blocks[block]
         known.become(Stage.MISSING if known.is_late else Stage.ENDED)
+        if known.native is None:  # its managers leave by themselves; the rest is removed once it is listed
+            self.lost.add(known, now)
+            return []
         return [Remove(block, known.native)]
 
     def on_connection_timeout(self, block: BlockId, reason: str, now: Seconds) -> list[Action]:
@@ -319,7 +310,8 @@ class Blocks:
             Remove(block.id, native),
             ReportEnd(block.id, reason, is_unexpected=not was_draining),
         ]
-        if was_draining or (status.cause is not None and status.cause.is_regular):
+        is_regular = status.cause is not None and status.cause.is_regular and block.connected_at is not None
+        if was_draining or is_regular:
             return actions
         if block.connected_at is None:
             self._backoff.on_failed(now)
@@ -328,13 +320,39 @@ class Blocks:
             self._backoff.on_early_death(now)
         return actions
 
+    def _adopt(self, block: BlockId, now: Seconds) -> Block | None:
+        """Count a lost block again, instead of one that was requested in its place and waits."""
+        lost = self.lost.adopt(block, now)
+        if lost is not None:
+            for replacement in self._waiting()[-1:]:
+                del self._blocks[replacement.id]
+            self._blocks[block] = lost
+        return lost
+
+    def _lose(self, why: str, now: Seconds) -> list[Action]:
+        """Give up the unconfirmed blocks that should be listed by now."""
+        actions: list[Action] = []
+        failure = ""
+        for block in [one for one in self._blocks.values() if one.is_absent(now, self.patience.status_lag)]:
+            del self._blocks[block.id]
+            was_draining = block.stage is Stage.DRAINING
+            reason, is_failure = self.lost.give_up(block, why, now)
+            if is_failure:
+                failure = reason
+            else:  # it worked, and has ended as far as can be known
+                actions.append(ReportEnd(block.id, reason, is_unexpected=not was_draining))
+        if failure:
+            self._backoff.on_failed(now)  # once for all that may have been one batch
+            actions += self._on_failure(failure)
+        return actions
+
     def _on_failure(self, reason: str, *, at_once: bool = False) -> list[GiveUp]:
         """Give up, unless another block is there, or another try may do better."""
         self._failures.append(reason)
         others = any(block.is_active and not block.is_waiting for block in self._blocks.values())
         if others or not (at_once or self._backoff.is_hopeless):
             return []
-        return [GiveUp(self._no_block_works())]
+        return [GiveUp(no_block_works(self._failures, self._backoff.failures_in_row))]
 
     # Parts of these
 
@@ -360,9 +378,11 @@ class Blocks:
             self._blocks[block] = Block(block, requested_at=now)
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
-        if block is None or not block.is_active or block.unconfirmed_since is not None:
-            return []  # an unconfirmed one may run: it can be drained once it is found
-        if block.native is None:
+        if block is None or not block.is_active:
+            return []
+        if block.stage is Stage.REQUESTED and block.unconfirmed_since is not None:
+            return []  # it may run: it can be drained once it is listed, or its manager connects
+        if block.stage is Stage.REQUESTED:
             del self._blocks[block.id]
             block.become(Stage.ENDED)
             return []
@@ -378,17 +398,3 @@ class Blocks:
         if self.is_provider_silent:
             return True
         return self._backoff.is_probing and any(block.is_untried for block in self._blocks.values())
-
-    def _no_block_works(self) -> str:
-        *earlier, last = self._failures
-        if not earlier:
-            return last
-        history = "\n".join(f"Before that: {reason}" for reason in reversed(earlier))
-        return f"{last}\n{self._backoff.failures_in_row} blocks failed one after the other. {history}"
-
-    def _no_block_is_allowed(self) -> str:
-        if self._strategy is none:
-            what = "strategy='none' keeps init_blocks=0 blocks. Set init_blocks=1 or more, or Config(strategy='simple')"
-        else:
-            what = "max_blocks=0 allows none. Set max_blocks=1 or more"
-        return f"Executor {self.label!r} gets no block: {what}."

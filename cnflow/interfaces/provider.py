@@ -7,7 +7,8 @@ Life of a block through the seam, driver on the left, the provider's system on t
         ├── NativeId      accepted ─────────> PENDING ────> waits in a queue
         ├── BUSY, FAILED  nothing started: asked for again later
         ├── FOR_GOOD      nothing started: given up
-        └── UNKNOWN       no answer ── find(run, executor) ── listed: adopted; absent: asked for again
+        └── UNKNOWN       no answer ── find(run, executor) ── listed: adopted; absent: another is asked for,
+                                                              and this one is cancelled if it is listed late
     status([native, ...])  every Traits.poll_period <────── RUNNING: its manager connects to the driver
     watch(changed)         at once, where the system can <─ ENDED, FAILED, GONE
     cancel([native, ...]) ────────────────────────────────> ended if need be, and removed

@@ -66,7 +66,7 @@ class EndCause(enum.Enum):
 
     @property
     def is_regular(self) -> bool:
-        """True if ends of this cause are part of the plan, so that they do not count as failures."""
+        """True if ends of this cause are part of the plan, so that they are no failures of a connected block."""
         return self in {EndCause.PREEMPTED, EndCause.WALLTIME}
 
 

@@ -84,8 +84,8 @@ def test_a_provider_that_raises_without_an_answer_may_have_started_the_batch(tur
     this.controller.take_turn()
     this.controller.on_manager_connected("0", 1)
     this.controller.take_turn()
-    assert sorted(this.system.blocks) == ["native-0", "native-1"]
-    assert this.submitted() == ["0", "1"]
+    assert sorted(this.system.blocks) == ["native-0", "native-2"]
+    assert this.submitted() == ["0", "2"]
 
 
 def test_the_end_of_a_block_is_reported_with_the_end_of_its_log(setting, tmp_path):
@@ -155,17 +155,85 @@ def test_a_block_whose_submission_got_no_answer_is_adopted_once_it_is_found(turn
     assert (this.submitted(), this.controller.living) == (["0"], 1)
 
 
-def test_a_block_whose_submission_was_lost_is_submitted_again(turns):
+def test_a_block_whose_submission_was_lost_is_replaced(turns):
     this = turns()
-    this.system.loses_answers = True
-    this.want(1)
-    this.controller.take_turn()
+    this.lose_a_submission()
     this.system.blocks.clear()
-    this.system.loses_answers = False
     for _ in range(2):
-        this.clock.advance(10)
-        this.controller.take_turn()
-    assert (this.submitted(), this.controller.living) == (["0", "0"], 1)
+        this.turn(after=10)
+    assert (this.submitted(), this.controller.living) == (["0", "1"], 1)
+
+
+def test_a_lost_block_that_starts_late_is_cancelled_and_its_replacement_works(turns):
+    this = turns(max_blocks=1)
+    this.system.lists_after = 15.0
+    this.lose_a_submission()
+    this.turn(after=10)
+    this.system.lists_after = 0.0
+    this.turn(after=10)
+    this.turn(after=10)
+    assert (this.submitted(), list(this.system.blocks)) == (["0", "1"], ["native-1"])
+    assert this.errors == []
+
+
+def test_a_manager_that_connects_after_its_block_was_lost_has_a_block(turns):
+    this = turns(max_blocks=1)
+    this.system.lists_after = 15.0
+    this.lose_a_submission()
+    this.turn(after=10)
+    this.controller.on_manager_connected("0", 1)
+    for _ in range(3):
+        this.turn(after=10)
+    assert this.submitted() == ["0"]
+    assert [(one.block, one.native, one.nodes) for one in this.controller.reports()] == [("0", "native-0", 1)]
+    this.end_run()
+    assert this.system.blocks == {}
+
+
+def test_a_connected_block_that_is_never_listed_is_scaled_in_and_named_at_the_end(turns, caplog):
+    this = turns(max_idletime=20.0)
+    this.system.lists_after = 1e9
+    this.lose_a_submission()
+    this.controller.on_manager_connected("0", 1)
+    this.tasks = 0
+    for _ in range(4):
+        this.turn(after=10)
+    assert this.system.blocks_of("drain") == ["0"]
+    assert this.controller.reports() == []
+    this.end_run()
+    assert "cnflow-r-htex-0 got no answer" in caplog.text
+
+
+def test_a_provider_that_fails_to_list_blocks_does_not_freeze_the_others(turns):
+    this = turns(max_blocks=2)
+    this.want(1)
+    this.turn()
+    this.controller.on_manager_connected("0", 1)
+    this.lose_a_submission(tasks=2)
+    this.system.is_unlistable = True
+    this.system.end("native-0", BlockState.FAILED, message="dead")
+    this.turn(after=10)
+    assert [block for block, _ in this.reports] == ["0"]
+    for _ in range(3):
+        this.turn(after=10)
+    assert this.submitted() == ["0", "1"], "no more blocks while some may be unknown"
+    for _ in range(3):
+        this.turn(after=10)
+    assert this.submitted()[2:] != []
+
+
+def test_a_provider_that_does_not_answer_at_all_costs_no_block(turns):
+    this = turns(max_blocks=2)
+    this.want(1)
+    this.turn()
+    this.controller.on_manager_connected("0", 1)
+    this.lose_a_submission(tasks=2)
+    this.system.is_silent = True
+    for _ in range(20):
+        this.turn(after=10)
+    this.system.is_silent = False
+    this.turn(after=10)
+    assert (this.submitted(), this.controller.living, this.errors) == (["0", "1"], 2, [])
 
 
 def test_a_block_without_an_answer_is_cancelled_too_when_the_run_ends(turns):
@@ -194,6 +262,8 @@ def test_preemptions_are_no_failures_of_the_provider(turns):
     this.want(1)
     for block in range(10):
         this.controller.take_turn()
+        this.controller.on_manager_connected(str(block), 1)
+        this.turn(after=40)
         this.system.end(f"native-{block}", BlockState.FAILED, cause=EndCause.PREEMPTED)
         this.clock.advance(10)
     assert this.submitted() == [str(block) for block in range(10)]

@@ -2,9 +2,9 @@ import re
 from random import Random
 
 from cnflow.blocks.backoff import Backoff
-from cnflow.blocks.block import Block, Stage
+from cnflow.blocks.block import Block, Patience, Stage
 from cnflow.blocks.report import Delay, report_of
-from cnflow.blocks.state import Blocks, Patience
+from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.model.block import BlockState, BlockStatus
 

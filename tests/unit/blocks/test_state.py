@@ -7,10 +7,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cnflow.blocks.actions import GiveUp, OrderDrain, Remove, ReportEnd
+from cnflow.blocks.actions import GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import LIMIT_BEFORE_USE, Backoff
-from cnflow.blocks.block import FINAL, NEXT, Block, Stage
-from cnflow.blocks.state import Blocks, Patience
+from cnflow.blocks.block import FINAL, NEXT, Block, Patience, Stage
+from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
@@ -123,7 +123,7 @@ class TestGrowing:
         assert driver.decide(0, after=200) == [OrderDrain("0")]
         driver.decide(5)
         assert driver.submit() == []
-        assert driver.blocks.on_drained("0") == [Remove("0", "native-0")]
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0")]
         driver.decide(5)
         assert driver.submit() == ["1"]
 
@@ -142,9 +142,9 @@ class TestDraining:
         assert driver.decide(0, after=1) == [OrderDrain("0")]
         assert driver.blocks.stage("0") is Stage.DRAINING
         driver.blocks.on_manager_lost("0", 1, driver.now)
-        assert driver.blocks.on_drained("0") == [Remove("0", "native-0")]
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0")]
         assert driver.blocks.natives == {}
-        assert driver.blocks.on_drained("0") == []
+        assert driver.blocks.on_drained("0", driver.now) == []
 
     def test_a_task_that_came_and_went_between_two_decisions_is_work(self):
         driver = Driver()
@@ -266,7 +266,7 @@ class TestBadBlocks:
         assert driver.blocks.late_blocks(300.0) == ["0"]
         assert driver.blocks.on_connection_timeout("0", "tried 10.0.0.1", 300.0) == [OrderDrain("0")]
         assert driver.blocks.late_blocks(301.0) == []
-        assert driver.blocks.on_drained("0") == [Remove("0", "native-0")]
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0")]
 
     def test_a_block_that_waits_in_the_queue_is_never_late(self):
         driver = Driver(high=1)
@@ -313,7 +313,18 @@ class TestTheQueue:
         for block in range(10):
             driver.decide(1)
             assert driver.submit() == [str(block)]
+            driver.connect(str(block))
+            driver.now += 31
             assert gave_up(driver.report(str(block), FAILED, cause=cause)) == []
+
+    @pytest.mark.parametrize("cause", [EndCause.PREEMPTED, EndCause.WALLTIME])
+    def test_a_block_that_ends_before_a_manager_connects_is_a_failure_whatever_the_cause(self, cause):
+        driver = Driver(high=1)
+        for block in range(LIMIT_BEFORE_USE):
+            driver.decide(1, after=100)
+            assert driver.submit() == [str(block)]
+            actions = driver.report(str(block), FAILED, cause=cause)
+        assert len(gave_up(actions)) == 1
 
     def test_a_block_that_is_not_listed_yet_is_not_gone(self):
         driver = Driver(high=1, status_lag=60.0)
@@ -324,6 +335,18 @@ class TestTheQueue:
         assert driver.blocks.stage("0") is Stage.PENDING
         driver.now += 1
         assert driver.fail("0", state=GONE) != []
+
+    def test_a_block_that_is_never_reported_is_warned_of_once(self):
+        driver = Driver(high=1)
+        driver.decide(1)
+        driver.submit()
+        assert driver.blocks.on_unreported("0", 299.0) == []
+        assert driver.blocks.on_unreported("0", 300.0) == [
+            Warn("Block 0 of executor 'htex' is not reported by its provider for 300 s.")
+        ]
+        assert driver.blocks.on_unreported("0", 400.0) == []
+        assert driver.blocks.reports(400.0)[0].message == "not reported by its provider for 400 s"
+        assert driver.blocks.stage("0") is Stage.PENDING
 
     def test_a_state_that_is_not_known_changes_nothing(self):
         driver = Driver(high=1)
@@ -396,22 +419,80 @@ class TestUnconfirmed:
         driver.blocks.on_found({"0": "4711"}, driver.now)
         assert driver.blocks.stage("0") is Stage.RUNNING
 
-    def test_a_block_that_is_not_found_failed_and_is_submitted_again_later(self):
+    def lose_a_block(self):
         driver = self.submit_without_answer()
         driver.now += 1
         assert driver.blocks.on_found({}, driver.now) == []
+        driver.decide(1)
         assert driver.submit() == []
+        return driver
+
+    def test_a_block_that_is_not_found_failed_and_is_replaced_later_by_one_of_another_id(self):
+        driver = self.lose_a_block()
         driver.now += 1
-        assert driver.submit() == ["0"]
+        assert driver.submit() == ["1"]
+
+    def test_a_lost_block_that_is_listed_late_is_removed(self):
+        driver = self.lose_a_block()
+        driver.now += 1
+        driver.submit()
+        remove, report = driver.blocks.on_found({"0": "4711", "1": "native-1"}, driver.now)
+        assert remove == Remove("0", "4711")
+        assert "started after it was given up" in report.reason
+        assert driver.blocks.natives == {"1": "native-1"}
+        assert driver.blocks.on_found({"0": "4711"}, driver.now) == []
+
+    def test_a_lost_block_is_adopted_when_its_manager_connects(self):
+        driver = self.lose_a_block()
+        driver.blocks.on_manager_connected("0", 1, driver.now)
+        assert driver.blocks.stage("0") is Stage.RUNNING
+        assert driver.blocks.on_found({"0": "4711"}, driver.now) == []
+        assert driver.blocks.natives["0"] == "4711"
+
+    def test_the_provider_is_asked_for_a_lost_block_until_the_startup_timeout(self):
+        driver = self.lose_a_block()
+        assert driver.blocks.lost.are_sought(driver.now + 299)
+        assert not driver.blocks.lost.are_sought(driver.now + 300)
+        assert list(driver.blocks.lost.ids) == ["0"]
+
+    def test_a_connected_block_that_is_never_listed_is_drained(self):
+        driver = self.submit_without_answer()
+        driver.blocks.on_manager_connected("0", 1, driver.now)
+        driver.blocks.on_found({}, driver.now)
+        driver.decide(0)
+        assert driver.decide(0, after=200) == [OrderDrain("0")]
+        assert driver.blocks.on_drained("0", driver.now) == []
+        assert driver.blocks.blocks_without_answer == []
+        assert driver.blocks.on_found({"0": "4711"}, driver.now)[0] == Remove("0", "4711")
+
+    def test_a_connected_block_that_is_not_listed_ends_with_its_last_manager(self):
+        driver = self.submit_without_answer()
+        driver.blocks.on_manager_connected("0", 1, driver.now)
+        driver.blocks.on_manager_lost("0", 1, driver.now)
+        (report,) = driver.blocks.on_found({}, driver.now)
+        assert (report.block, report.is_unexpected) == ("0", True)
+        driver.decide(1)
+        assert driver.submit() == ["1"]
+
+    def test_a_provider_that_fails_to_list_blocks_is_quoted_in_the_failure(self):
+        driver = self.submit_without_answer()
+        for block in range(LIMIT_BEFORE_USE):
+            actions = driver.blocks.on_unlistable("permission denied", driver.now)
+            driver.now += 100
+            driver.decide(1)
+            if block < LIMIT_BEFORE_USE - 1:
+                driver.refuse(str(block + 1), Refusal.UNKNOWN, "timed out")
+        assert "permission denied" in gave_up(actions)[0]
 
     def test_blocks_that_are_never_found_end_the_executor_with_the_providers_words(self):
         driver = self.submit_without_answer()
-        for _ in range(LIMIT_BEFORE_USE - 1):
+        for block in range(1, LIMIT_BEFORE_USE):
             assert driver.blocks.on_found({}, driver.now) == []
             driver.now += 100
-            driver.refuse("0", Refusal.UNKNOWN, "timed out")
+            driver.decide(1)
+            driver.refuse(str(block), Refusal.UNKNOWN, "timed out")
         (reason,) = gave_up(driver.blocks.on_found({}, driver.now))
-        assert reason.startswith("timed out")
+        assert "got no answer, and its provider does not list it. timed out" in reason
 
     def test_a_block_that_is_not_listed_yet_is_looked_for_again(self):
         driver = self.submit_without_answer(status_lag=60.0)
@@ -537,7 +618,7 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
             if not self.managers.get(block):
                 self.was_drained.add(block)
                 self.may_be_removed.add(block)
-                self.do(self.blocks.on_drained(block))
+                self.do(self.blocks.on_drained(block, self.now))
 
     @rule(data=st.data(), state=st.sampled_from([ENDED, FAILED, GONE]), cause=st.sampled_from([None, *EndCause]))
     def a_block_ends(self, data, state, cause):
