@@ -69,7 +69,7 @@ class SpoolProvider(ProviderSettings):
 
 
 def command_of(request: BlockRequest, job: Path) -> NodeCommand:
-    """The command of a job; the file ``settings`` of its folder has the manager's settings."""
+    """Return the command of a job; the file ``settings`` of its folder holds the manager's settings."""
     return request.command or manager_command(
         request.manager,
         python=sys.executable,
@@ -80,7 +80,7 @@ def command_of(request: BlockRequest, job: Path) -> NodeCommand:
 
 
 def refuse_unfit(image: str, nodes: int) -> None:
-    """Refuse what a job cannot be.
+    """Refuse a request that no job can fulfil.
 
     Raises:
         BlockRejectedError: an image or several nodes are requested.
@@ -108,7 +108,7 @@ class SpoolBackend:
         return ()
 
     def prepare(self, image: str) -> str:
-        """Refuse what `refuse_unfit` refuses; a bare node has no digest."""
+        """Refuse images and several nodes; a bare node has no digest."""
         refuse_unfit(image, self._settings.nodes_per_block)
         return ""
 

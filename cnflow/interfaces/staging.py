@@ -114,7 +114,8 @@ class Staging:
         """Take *file* away once *app_fu*, the task's own future, is done; called before the task is launched.
 
         Returns:
-            A future that is done when the file is at its URL; None: it is there when the task is done.
+            A future that is done when the file is at its URL; None: it is there when the task is done. If *app_fu*
+            fails, the future fails, and nothing is brought to the URL.
         """
         return None
 
@@ -137,7 +138,7 @@ class Staging:
     ) -> Callable[..., Any] | None:
         """Return a function that calls *func* and then takes *file* away; None: *func* as it is.
 
-        For a bash app, *func* runs the command and returns 0.
+        For a bash app, *func* runs the command and returns 0. If *func* raises, nothing is brought to the URL.
         """
         return None
 

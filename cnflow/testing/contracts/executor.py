@@ -90,16 +90,16 @@ class ExecutorContract:
     # Outcomes
 
     def test_task_returns_its_value(self, driver: TaskDriver) -> None:
-        """Arguments go in, the value comes out."""
+        """A task gets its arguments, and its value is reported."""
         assert driver.value(driver.python(_adder(), 1, 2)) == 3
 
     def test_large_value_comes_back_whole(self, driver: TaskDriver) -> None:
-        """Megabytes in either direction."""
+        """Arguments and values of 8 MiB are not truncated."""
         content = os.urandom(2**20) * 8
         assert driver.value(driver.python(_identity(), content)) == content
 
     def test_exception_of_a_task_is_its_error(self, driver: TaskDriver) -> None:
-        """The function's own exception, not a wrapped one."""
+        """The error is the function's exception, not one that wraps it."""
         error = driver.error(driver.python(_raiser(), "no rows"))
         assert type(error) is ValueError
         assert error.args == ("no rows",)
@@ -110,12 +110,12 @@ class ExecutorContract:
         assert driver.value(driver.python(_adder(), 1, 2)) == 3
 
     def test_every_task_of_a_batch_is_reported_once(self, driver: TaskDriver) -> None:
-        """Many tasks in one call."""
+        """`submit` takes 200 tasks in one call."""
         tasks = driver.submit([driver.task(_identity(), number) for number in range(200)])
         assert [driver.value(task) for task in tasks] == list(range(200))
 
     def test_empty_batch_is_accepted(self, driver: TaskDriver) -> None:
-        """No task at all."""
+        """`submit` and `cancel` accept no tasks."""
         driver.submit([])
         driver.cancel()
 
@@ -145,14 +145,14 @@ class ExecutorContract:
     # Cancellation
 
     def test_task_cancelled_before_its_submission_runs(self, driver: TaskDriver) -> None:
-        """An unknown id is ignored, and not remembered."""
+        """`cancel` ignores an unknown id, and a later task of this id runs."""
         task = driver.task(_adder(), 1, 2)
         driver.cancel(task.id)
         driver.submit([task])
         assert driver.value(task.id) == 3
 
     def test_task_cancelled_while_it_runs_is_stopped(self, driver: TaskDriver, tmp_path: Path, patience: float) -> None:
-        """Reported with CancelledError, long before it would have ended."""
+        """A cancelled task is reported with CancelledError, long before it would have ended."""
         if not self.stops_tasks:
             pytest.skip("stops no tasks")
         task = driver.python(_napper(), 10 * patience, str(tmp_path / "started"))
@@ -162,7 +162,7 @@ class ExecutorContract:
         assert driver.value(driver.python(_adder(), 1, 2)) == 3
 
     def test_task_cancelled_after_its_end_keeps_its_outcome(self, driver: TaskDriver) -> None:
-        """The driver fixture checks that there is no second outcome."""
+        """`cancel` causes no second outcome, which the fixture `driver` checks."""
         task = driver.python(_adder(), 1, 2)
         assert driver.value(task) == 3
         driver.cancel(task)
@@ -170,7 +170,7 @@ class ExecutorContract:
         assert driver.value(task) == 3
 
     def test_task_cancelled_at_any_moment_is_reported_once(self, driver: TaskDriver) -> None:
-        """With CancelledError or as it ended; its neighbours with their values."""
+        """A cancelled task has one outcome, CancelledError or its own; other tasks return their values."""
         chance = random.Random(7)  # noqa: S311 - moments, no secrets
         cancelled, neighbours = [], []
         for _ in range(40):
@@ -185,14 +185,14 @@ class ExecutorContract:
     # State
 
     def test_status_names_the_executor(self, driver: TaskDriver) -> None:
-        """At any time, also before there is a worker."""
+        """`status` has the label and image at any time, also before there is a worker."""
         status = driver.executor.status()
         assert (status.label, status.image) == (driver.executor.label, driver.executor.image)
         assert driver.value(driver.python(_adder(), 1, 2)) == 3
         assert driver.executor.status().workers > 0
 
     def test_start_does_not_wait_for_workers(self, make_executor: MakeExecutor, patience: float) -> None:
-        """`start` returns at once, whatever the resources take."""
+        """`start` returns within 5 s, however long the first worker takes."""
         executor = make_executor()
         try:
             begun = time.monotonic()
@@ -202,7 +202,7 @@ class ExecutorContract:
             executor.shutdown()
 
     def test_digest_is_known_by_the_end(self, make_executor: MakeExecutor) -> None:
-        """Done at the latest by `shutdown`, never an error; empty on the bare node."""
+        """`digest` is done at the latest by `shutdown`, is never an error, and is empty on the bare node."""
         for is_started in (False, True):
             executor = make_executor()
             if is_started:
@@ -214,13 +214,13 @@ class ExecutorContract:
                 assert executor.digest.result(0) == ""
 
     def test_digest_cannot_be_cancelled(self, driver: TaskDriver) -> None:
-        """Tasks of caching apps wait for it."""
+        """`digest` cannot be cancelled, because tasks of caching apps wait for it."""
         assert not driver.executor.digest.cancel()
 
     # End
 
     def test_shutdown_reports_every_task(self, make_executor: MakeExecutor, patience: float) -> None:
-        """By its return: waiting tasks with an error, the others as they end."""
+        """`shutdown` returns after all reports: errors of waiting tasks, and outcomes of the others."""
         driver = TaskDriver(make_executor(), patience)
         tasks = driver.submit([driver.task(_napper(), 0.02) for _ in range(100)])
         driver.executor.shutdown()
@@ -235,7 +235,7 @@ class ExecutorContract:
         assert isinstance(driver.executor.status().workers, int)
 
     def test_shutdown_without_a_start_returns(self, make_executor: MakeExecutor) -> None:
-        """Nothing was begun, nothing is left."""
+        """`shutdown` accepts an executor that was not started, also twice."""
         executor = make_executor()
         executor.shutdown()
         executor.shutdown()
@@ -243,7 +243,7 @@ class ExecutorContract:
     def test_shutdown_leaves_no_thread_process_or_descriptor(
         self, make_executor: MakeExecutor, patience: float
     ) -> None:
-        """Compared with what was there before the executor was made; descriptors of the first use stay open."""
+        """`shutdown` restores the threads, processes and, from the second use on, descriptors of before."""
         for is_warm in (False, True):
             threads, children, descriptors = set(threading.enumerate()), _children(), _descriptors()
             driver = TaskDriver(make_executor(), patience)

@@ -177,7 +177,7 @@ class StagingContract:
         assert copy.deepcopy(staging) == staging
 
     def test_staging_names_its_class_and_schemes(self, staging: Staging) -> None:
-        """Error messages show the staging, and choose by its schemes."""
+        """Error messages show the staging by its class, and the schemes that it moves."""
         assert repr(staging).startswith(type(staging).__name__)
         assert staging.schemes
 

@@ -1,1 +1,1 @@
-"""Backends for cnflow, as somebody else would write them."""
+"""Backends for cnflow in a package of their own."""

@@ -10,7 +10,7 @@ class ToyProviderBackend(LocalBackend):
     """A `LocalBackend` with settings of another kind.
 
     Args:
-        settings: what the user wrote.
+        settings: made by the user.
         environment: further variables for the blocks.
     """
 

@@ -1,4 +1,4 @@
-"""What the user writes; imports nothing of the live halves."""
+"""Settings that the user writes; they import no live half."""
 
 from typing import ClassVar, Literal
 
