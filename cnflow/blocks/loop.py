@@ -33,7 +33,7 @@ from cnflow.blocks.events import (
 )
 from cnflow.blocks.provider_calls import ProviderCalls
 from cnflow.blocks.shutdown import Shutdown
-from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
+from cnflow.errors import BlockError, BlockRejectedError, CnflowError, ProviderBusyError
 from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import quoted, quoted_tail
 from cnflow.model.block import Refusal, Refused
@@ -234,6 +234,9 @@ class BlockController:
             answers = dict.fromkeys(batch, Refused.by(error))
         except BlockError as error:  # no answer: the system may have started some of them
             answers = dict.fromkeys(batch, Refused(Refusal.UNKNOWN, str(error), error))
+        except CnflowError:  # the run ends, and must find what was started
+            self._blocks.on_submitted({}, self._clock.now())
+            raise
         for block in batch:
             self._log_answer(block, answers.get(block))
         self._carry_out(self._blocks.on_submitted(answers, self._clock.now()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnflow.errors import BlockError
+from cnflow.errors import BlockError, CnflowError
 
 
 def fail(error):
@@ -78,3 +78,19 @@ def test_blocks_whose_end_is_never_confirmed_are_named_in_a_warning(turns, caplo
         "the end of block native-0 of executor htex was not confirmed; it may run on: the system is deaf" in caplog.text
     )
     assert this.controller.natives() == {"native-0"}
+
+
+def test_blocks_that_started_before_their_submission_failed_are_cancelled(turns):
+    this = turns(max_blocks=2)
+    submit = this.provider.submit
+
+    def start_one(requests):
+        submit(requests[:1])
+        raise KeyError("x")
+
+    this.provider.submit = start_one
+    this.want(2)
+    with pytest.raises(CnflowError, match=r"FakeProvider\.submit raised KeyError"):
+        this.controller.run()
+    assert this.submitted() == ["0"]
+    assert this.system.blocks == {}
