@@ -6,7 +6,7 @@
         ▲                                                            │
         ├── answer of the promised shape ────────────────────────────┤
         ├── BlockError: the provider's own, passed through ──────────┤
-        └── CnflowError "SlurmBackend.status raised KeyError" ───────┘
+        └── ProviderFaultError "SlurmBackend.status raised KeyError" ┘
 """
 
 from __future__ import annotations
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class ProviderFaultError(CnflowError):
+    """A provider raised what its seam does not allow; the cause has the traceback."""
+
+
 class ProviderCalls:
-    """Calls one provider; every method may raise what `cnflow.interfaces.Provider` allows, and else `CnflowError`.
+    """Calls one provider. Methods raise what `cnflow.interfaces.Provider` allows, and else `ProviderFaultError`.
 
     Args:
         provider: of this package or another.
@@ -85,7 +89,8 @@ def naming(provider: object, method: str) -> Iterator[None]:
     """Turn an error that the seam does not allow into one that names provider and method.
 
     Raises:
-        CnflowError: of the provider's own, or with the unexpected error as its cause.
+        CnflowError: of the provider's own.
+        ProviderFaultError: with the unexpected error as its cause.
     """
     try:
         yield
@@ -93,10 +98,8 @@ def naming(provider: object, method: str) -> Iterator[None]:
         raise
     except Exception as error:
         where = f"{type(provider).__name__}.{method}"
-        logger.exception("%s failed", where)
-        raise CnflowError(
-            f"The provider failed: {where} raised {type(error).__name__}: {error}. A provider may raise BlockError "
-            f"only; the traceback is in the log of the run."
+        raise ProviderFaultError(
+            f"The provider failed: {where} raised {type(error).__name__}: {error} (it may raise BlockError only)."
         ) from error
 
 

@@ -4,7 +4,8 @@
 
     end the watch ──> find blocks without an answer ──> all listed ──────────────> cancel ──> confirmed ──> end
                           ▲        │                                                ▲  │
-                          └─ 1 s ──┤ not listed, status lag not over                └──┤ not confirmed, or raised:
+                          └─ 1 s ──┤ raised, up to 10 s                             └──┤ not confirmed, or raised:
+                                   ├ not listed, status lag not over                   │
                                    └ lag over, or 60 s: warning names them ──> cancel  │ every second, up to 10 s
                                                                                        └─> warning with native ids
 """
@@ -32,7 +33,7 @@ LONGEST_SEARCH = Seconds(60.0)
 """Longest wait for blocks that the provider's system does not list yet; `Traits.status_lag` is the usual one."""
 
 LONGEST_CANCEL = Seconds(10.0)
-"""Time for which blocks whose end was not confirmed are cancelled again."""
+"""Time for which a find that failed is repeated, and blocks whose end was not confirmed are cancelled again."""
 
 
 class Shutdown:
@@ -67,13 +68,15 @@ class Shutdown:
             unconfirmed: blocks whose submission got no answer, with the time until which the system may not list them.
             lost: blocks that were given up; there is no waiting for them.
         """
-        deadline = Seconds(min(self._clock.now() + LONGEST_SEARCH, max(unconfirmed.values(), default=0.0)))
+        start = self._clock.now()
+        lag_over = Seconds(min(start + LONGEST_SEARCH, max(unconfirmed.values(), default=0.0)))
         while True:
             try:
                 found, error = self._provider.find(run, self._label), None
             except Exception as raised:  # noqa: BLE001 - any provider; the others are cancelled all the same
                 found, error = {}, raised
             missing = [block for block in unconfirmed if block not in found]
+            deadline = max(lag_over, start + LONGEST_CANCEL) if error else lag_over
             remaining = deadline - self._clock.now()
             if not missing or remaining <= 0:
                 break
@@ -81,7 +84,7 @@ class Shutdown:
         missing += [block for block in lost if block not in found]
         if missing:
             names = ", ".join(f"cnflow-{run}-{self._label}-{block}" for block in missing)
-            why = f"the provider raised {type(error).__name__}: {error}" if error else "the provider does not list them"
+            why = f"{error}" if error else "the provider does not list them"
             logger.warning("the submission of blocks %s got no answer; they may run on: %s", names, why)
         return set(found.values())
 
@@ -92,7 +95,7 @@ class Shutdown:
             try:
                 unconfirmed = self._provider.cancel(list(natives))
             except Exception as error:  # noqa: BLE001 - any provider; the next attempt may succeed
-                unconfirmed = dict.fromkeys(natives, f"{type(error).__name__}: {error}")
+                unconfirmed = dict.fromkeys(natives, str(error))
             natives = set(unconfirmed)
             now = self._clock.now()
             deadline = now + LONGEST_CANCEL if deadline is None else deadline

@@ -209,9 +209,13 @@ def test_gpus_on_an_engine_without_any_are_refused_in_its_own_words(provide, req
     _assert_nothing_left(engine)
 
 
-def test_a_name_that_is_taken_is_refused_in_the_engines_words(start, request_for, image_base, engine):
+def test_a_block_that_runs_already_is_not_started_again_and_is_found(start, request_for, image_base, engine):
     provider, block, _ = start()
-    assert "already in use" in refusal(provider, request_for(image_base)).words
+    request = request_for(image_base)
+    refused = provider.submit([request])[request.block]
+    assert refused.kind is Refusal.UNKNOWN
+    assert "already in use" in refused.words
+    assert provider.find(request.run, request.executor) == {request.block: block}
     assert provider.status([block])[block].state is BlockState.RUNNING
     assert len(_ours(engine)) == 1
 

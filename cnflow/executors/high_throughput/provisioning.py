@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cnflow.addresses import is_loopback
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
-from cnflow.blocks.provider_calls import naming
+from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
 from cnflow.clock import SystemClock
 from cnflow.errors import CnflowError, InterchangeLostError
@@ -122,7 +122,7 @@ class BlockProvisioner:
         """
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             lag = min(self._settings.provider.traits().status_lag, LONGEST_SEARCH)
-            self._thread.join(_LONGEST_END + lag + LONGEST_CANCEL)
+            self._thread.join(_LONGEST_END + max(lag, LONGEST_CANCEL) + LONGEST_CANCEL)
             if self._thread.is_alive():
                 self._warn_of_hanging_provider()
         self._set_digest("")
@@ -146,6 +146,9 @@ class BlockProvisioner:
             finally:
                 with naming(provider, "close"):
                     provider.close()
+        except ProviderFaultError as error:
+            logger.exception("the provider of executor %s failed", self._settings.label)
+            self._owner.on_failure(error)
         except CnflowError as error:
             self._owner.on_failure(error)
         except Exception as error:  # a provider may be any code; a thread that ends silently would leave tasks waiting

@@ -267,13 +267,21 @@ class DockerBackend:
         return native
 
     def _create(self, request: BlockRequest, arguments: Mapping[str, Any]) -> str:
-        """Create a container, instead of one of its name that was created and never started, if need be."""
+        """Create a container, instead of one of its name that was created and never started, if need be.
+
+        Raises:
+            BlockRejectedError: the engine refuses it.
+            BlockError: the block runs already, from an earlier submission that got no answer; `find` lists it.
+        """
         engine = self._engine()
         try:
             return engine.create(arguments)
-        except BlockRejectedError:
+        except BlockRejectedError as refusal:
             labels = [*labels_of(request.run, request.executor), f"{BLOCK_LABEL}={request.block}"]
-            leftovers = engine.containers(label=labels, status="created")
+            own = engine.containers(label=labels)
+            if any(STATES.get(one["State"]) is BlockState.RUNNING for one in own):
+                raise BlockError(str(refusal)) from refusal
+            leftovers = [one for one in own if one["State"] == "created"]
             if not leftovers:
                 raise
         for leftover in leftovers:  # of an earlier submission that got no answer

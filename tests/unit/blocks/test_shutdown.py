@@ -94,3 +94,17 @@ def test_blocks_that_started_before_their_submission_failed_are_cancelled(turns)
         this.controller.run()
     assert this.submitted() == ["0"]
     assert this.system.blocks == {}
+
+
+def test_the_provider_is_asked_again_for_blocks_if_it_could_not_list_them(turns):
+    this = turns()
+    this.lose_a_submission()
+    find = this.provider.find
+
+    def find_later(run, executor):
+        this.provider.find = find
+        raise BlockError("no answer")
+
+    this.provider.find = find_later
+    this.end_run()
+    assert this.system.blocks == {}
