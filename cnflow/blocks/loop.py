@@ -121,6 +121,10 @@ class BlockController:
         """Return the native ids of all blocks that may run, those that are being removed too."""
         return {*self._blocks.natives.values(), *self._to_remove}
 
+    def unconfirmed(self) -> list[BlockId]:
+        """Return the blocks whose submission got no answer, lost ones too."""
+        return [*self._blocks.blocks_without_answer, *self._blocks.lost.ids]
+
     def reports(self) -> list[BlockReport]:
         """Return a report on each block."""
         return self._blocks.reports(self._clock.now())

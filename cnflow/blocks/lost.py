@@ -43,7 +43,7 @@ class LostBlocks:
     @property
     def ids(self) -> Collection[BlockId]:
         """All that may still appear."""
-        return self._lost.keys()
+        return list(self._lost)
 
     def add(self, block: Block, now: Seconds) -> None:
         """Keep the id of a block that was given up."""

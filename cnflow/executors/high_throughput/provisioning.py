@@ -128,11 +128,14 @@ class BlockProvisioner:
         self._set_digest("")
 
     def _warn_of_hanging_provider(self) -> None:
-        natives = sorted(self.controller.natives()) if self.controller is not None else []
+        controller = self.controller
+        blocks: list[str] = sorted(controller.natives()) if controller is not None else []
+        if controller is not None:
+            blocks += [f"block {block} (its submission got no answer)" for block in controller.unconfirmed()]
         logger.warning(
             "the provider of executor %s did not finish in time at the end of the run; blocks that may run on: %s",
             self._settings.label,
-            ", ".join(natives) or "none is known",
+            ", ".join(blocks) or "none is known",
         )
 
     # The provisioner's thread

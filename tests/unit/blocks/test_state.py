@@ -225,6 +225,22 @@ class TestBadBlocks:
         driver.connect("1")
         assert driver.submit() == ["2", "3", "4"]
 
+    @pytest.mark.parametrize(
+        ("native", "shown"),
+        [
+            ("0123456789abcdef0123", "0123456789ab"),
+            ("1234567890123.cluster", "1234567890123.cluster"),
+            ("i-0abcdef1234567890", "i-0abcdef1234567890"),
+            ("4711", "4711"),
+        ],
+    )
+    def test_only_a_long_hexadecimal_id_is_shortened_in_the_report_of_an_end(self, native, shown):
+        driver = Driver(high=1)
+        driver.decide(1)
+        driver.blocks.take_submissions(driver.now)
+        driver.answer({"0": native})
+        assert f"Block 0 ({shown}) of executor 'htex' ended." in driver.fail("0")[1].reason
+
     def test_an_executor_goes_on_while_another_block_may_work(self):
         driver = Driver(high=4)
         driver.decide(4)
