@@ -25,6 +25,7 @@ CAPSULE_PARTS = (
     "ids.py",
     "manager",
     "model",
+    "open_files.py",
     "py.typed",
     "tasks",
     "text.py",

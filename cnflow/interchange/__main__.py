@@ -12,6 +12,7 @@ import msgspec
 from cnflow.clock import SystemClock
 from cnflow.interchange.loop import Loop
 from cnflow.model.interchange_settings import InterchangeSettings
+from cnflow.open_files import raise_open_file_limit
 
 
 def _read_first_line() -> bytes:
@@ -26,6 +27,7 @@ def main() -> None:
     """Run the interchange until its driver ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    raise_open_file_limit()  # a descriptor for each manager
     try:
         loop = Loop(msgspec.json.decode(_read_first_line(), type=InterchangeSettings), SystemClock())
     except OSError as error:

@@ -41,11 +41,12 @@ def main() -> int:
     from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - the same
     from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - the same
     from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
+    from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
     settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
     try:
-        factory = WorkerFactory(settings)
+        factory = WorkerFactory(settings, raise_open_file_limit())
         factory.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start
 

@@ -47,6 +47,9 @@ class InterchangeProcess:
     """
 
     def __init__(self, settings: InterchangeSettings, log_file: Path) -> None:
+        self.death, inherited = _open_death_descriptors()
+        """Descriptor that is readable once the process has ended; closed by `reap` and `stop`."""
+
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cnflow.interchange"],
@@ -54,13 +57,14 @@ class InterchangeProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=[settings.driver],
+                pass_fds=[settings.driver, *inherited],
                 # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
                 env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"},
             )
-        self.death = os.pidfd_open(self._process.pid)
-        """Descriptor that is readable once the process has ended; closed by `reap` and `stop`."""
-
+        for descriptor in inherited:
+            os.close(descriptor)
+        if not inherited:
+            self.death = os.pidfd_open(self._process.pid)
         assert self._process.stdin is not None
         self._stdin = self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it died at once, which `death` reports
@@ -89,6 +93,24 @@ class InterchangeProcess:
             self.death = -1
         with contextlib.suppress(BrokenPipeError):  # it did not read all of its settings
             self._stdin.close()
+
+
+def _open_death_descriptors() -> tuple[int, list[int]]:
+    """Open a pipe whose far end the interchange inherits, so that its end closes the pipe.
+
+    Only where pidfd_open(2) is missing, as before Linux 5.3 and under older seccomp profiles. A pidfd is better: if
+    another thread of the driver forks at this moment, the child has a copy of the far end and hides the death while it
+    lives.
+
+    Returns:
+        The near end, and the far end in a list; -1 and an empty list where a pidfd can be had.
+    """
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        near, far = os.pipe()
+        return near, [far]
+    return -1, []
 
 
 def interchange_lost_error(label: str, how: str, log_file: Path) -> InterchangeLostError:

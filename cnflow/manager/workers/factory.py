@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager.node import hardware
 from cnflow.manager.node.environment import worker_variables
 from cnflow.manager.node.pinning import accelerator_variables, assign_cores, core_variables
 from cnflow.manager.workers.process import WorkerProcess
+from cnflow.open_files import set_open_file_limit
 from cnflow.tasks.slots import slot_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.model.manager_settings import ManagerSettings
+    from cnflow.open_files import Limits
 
 
 class WorkerFactory:
@@ -25,6 +27,7 @@ class WorkerFactory:
 
     Args:
         settings: of the manager.
+        open_files: limits for the workers; None leaves them the manager's own.
 
     Attributes:
         manager_id: id of the manager, made here.
@@ -34,7 +37,7 @@ class WorkerFactory:
         PinningError: the node has too few cores for the settings.
     """
 
-    def __init__(self, settings: ManagerSettings) -> None:
+    def __init__(self, settings: ManagerSettings, open_files: Optional[Limits] = None) -> None:
         self.manager_id = ManagerId(os.urandom(6))
         self.slots = slot_count(
             hardware.core_count(),
@@ -44,6 +47,7 @@ class WorkerFactory:
             settings.max_workers,
         )
         self._settings = settings
+        self._open_files = open_files
         self._cores = assign_cores(settings.cpu_affinity, self.slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
         self._early: dict[WorkerRank, WorkerProcess] = {}
@@ -73,4 +77,7 @@ class WorkerFactory:
         }
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-{rank}")
         with hardware.core_affinity(cores):
-            return WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
+            worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
+        if self._open_files is not None:
+            set_open_file_limit(worker.pid, self._open_files)
+        return worker

@@ -82,6 +82,11 @@ class WorkerProcess:
         self._tail = b""
 
     @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    @property
     def has_unsent(self) -> bool:
         """True if the socket was full; call `flush` when it is writable."""
         return bool(self._unsent)
