@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from cnflow.model.resources import Resources
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
+    from cnflow.wire.serialization import Payload
 
 
 class TaskSerializer:
@@ -57,10 +58,17 @@ class TaskSerializer:
         elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS)
         try:
-            payload = serialization.dump((task.args, task.kwargs, *options))
+            payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options)))
         except Exception as error:
             raise SerializationError(_describe_unpicklable(task, error)) from error
         return function, task_parcel(task.id, function.id, payload, walltime, needs)
+
+
+def _copy_buffers(payload: Payload) -> Payload:
+    """Copy the buffers out of band: the user may change that memory before the task has left the driver."""
+    if not payload.buffers:
+        return payload
+    return payload._replace(buffers=tuple(memoryview(bytes(view)) for view in payload.buffers))
 
 
 def _needs(resources: Resources) -> Needs:
