@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from cnflow.model.block import block_name
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Shutdown:
             self._pause(min(_PAUSE, remaining))
         missing += [block for block in lost if block not in found]
         if missing:
-            names = ", ".join(f"cnflow-{run}-{self._label}-{block}" for block in missing)
+            names = ", ".join(block_name(run, self._label, block) for block in missing)
             why = f"{error}" if error else "the provider does not list them"
             logger.warning("the submission of blocks %s got no answer; they may run on: %s", names, why)
         return set(found.values())

@@ -50,19 +50,12 @@ class InterchangeProcess:
         self.death, inherited = _open_death_descriptors()
         """Descriptor that is readable once the process has ended; closed by `reap` and `stop`."""
 
-        with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "cnflow.interchange"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=[settings.driver, *inherited],
-                # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
-                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"},
-            )
-        for descriptor in inherited:
-            os.close(descriptor)
+        try:
+            self._process = self._start(settings, log_file, inherited)
+        except BaseException:
+            if inherited:
+                os.close(self.death)
+            raise
         if not inherited:
             self.death = os.pidfd_open(self._process.pid)
         assert self._process.stdin is not None
@@ -70,6 +63,24 @@ class InterchangeProcess:
         with contextlib.suppress(BrokenPipeError):  # it died at once, which `death` reports
             self._stdin.write(msgspec.json.encode(settings) + b"\n")
             self._stdin.flush()
+
+    def _start(self, settings: InterchangeSettings, log_file: Path, inherited: list[int]) -> subprocess.Popen[bytes]:
+        """Start the process, and close the descriptors that are *inherited* by it alone."""
+        try:
+            with log_file.open("ab") as log:
+                return subprocess.Popen(
+                    [sys.executable, "-m", "cnflow.interchange"],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=[settings.driver, *inherited],
+                    # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
+                    env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"},
+                )
+        finally:
+            for descriptor in inherited:
+                os.close(descriptor)
 
     def reap(self) -> str:
         """Collect the ended process and describe its end: ``exited with code 1``."""

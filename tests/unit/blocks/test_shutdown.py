@@ -1,8 +1,12 @@
 """Ends of runs: every block is cancelled, or a warning names it."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from cnflow.blocks.shutdown import Shutdown
 from cnflow.errors import BlockError, CnflowError
+from cnflow.testing.clock import FakeClock
 
 
 def fail(error):
@@ -28,6 +32,13 @@ def test_a_block_that_is_never_listed_is_named_in_a_warning(turns, caplog):
     this.end_run()
     assert "blocks cnflow-r-htex-0 got no answer; they may run on: the provider does not list them" in caplog.text
     assert this.clock.now() <= 61.0
+
+
+def test_warning_has_the_name_under_which_the_system_lists_the_block(caplog):
+    clock = FakeClock()
+    provider = SimpleNamespace(find=lambda _run, _label: {})
+    Shutdown(provider, "my executor", clock, clock.advance).find("r", {}, ["0"])
+    assert "blocks cnflow-r-my-executor-0 got no answer" in caplog.text
 
 
 @pytest.mark.parametrize("error", [BlockError("may not list"), KeyError("x")])
