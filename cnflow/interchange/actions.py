@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 if TYPE_CHECKING:
     from cnflow.ids import BlockId, ManagerId, TaskId
@@ -94,20 +94,20 @@ class ReportDrained(NamedTuple):
     block: BlockId
 
 
-Action = (
-    SendWork
-    | SendResults
-    | SendCancel
-    | SendDrain
-    | SendTaskQuery
-    | SendHeartbeat
-    | SendRegisterAgain
-    | SendStop
-    | SendRefused
-    | ReportManagerUp
-    | ReportManagerDown
-    | ReportDrained
-)
+Action = Union[
+    SendWork,
+    SendResults,
+    SendCancel,
+    SendDrain,
+    SendTaskQuery,
+    SendHeartbeat,
+    SendRegisterAgain,
+    SendStop,
+    SendRefused,
+    ReportManagerUp,
+    ReportManagerDown,
+    ReportDrained,
+]
 
 
 def send_results(parcels: list[ResultParcel]) -> list[Action]:

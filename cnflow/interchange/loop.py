@@ -2,10 +2,9 @@
 
 One thread, which waits for all of these at once and for the next moment that is due::
 
-    stdin (open while the driver lives) ───┐                            ┌──> driver: Stream
-    authenticator: is this key admitted? ──┤                            │
-    managers: ROUTER ──────────────────────┼─> poll ─> state ─> actions ┼──> managers: ROUTER
-    driver: Stream (a socket pair) ────────┤                            │
+    stdin (open while the driver lives) ───┐                            ┌──> driver: DriverLink
+    managers: ManagerLink ─────────────────┼─> poll ─> state ─> actions ┼──> managers: ManagerLink
+    driver: DriverLink ────────────────────┤                            │
     clock ─────────────────────────────────┘                            └──> log
 
 One turn: keys, messages of managers, messages of the driver, `dispatch`, end of stdin, registration requests after a
@@ -19,12 +18,13 @@ import logging
 import math
 import os
 import shutil
-import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from cnflow.ids import BlockId, ManagerId
 from cnflow.interchange import actions as on
+from cnflow.interchange.driver_link import DriverLink
+from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.recovery import RecoveringInterchange
 from cnflow.interchange.state import Interchange
 from cnflow.model.manager_settings import PROTOCOL
@@ -32,17 +32,25 @@ from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.manager_messages import Hold, StatusQuery, TaskQuery, TaskReport
-from cnflow.wire.peer_limits import MalformedMessageLimit
-from cnflow.wire.stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.clock import Clock
     from cnflow.model.interchange_settings import InterchangeSettings
 
-logger = logging.getLogger(__name__)
+    Report = Union[on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained]
+    ManagerAction = Union[
+        on.SendCancel,
+        on.SendDrain,
+        on.SendTaskQuery,
+        on.SendHeartbeat,
+        on.SendRegisterAgain,
+        on.SendStop,
+        on.SendRefused,
+    ]
 
-_LINGER = Seconds(1.0)
-"""Time for the last messages to managers to be sent."""
+logger = logging.getLogger(__name__)
 
 _REQUEST_PERIOD, _SLOW_REQUEST_PERIOD = Seconds(0.05), Seconds(1.0)
 """Periods of the registration requests after a restart: before dispatch begins, and then."""
@@ -66,19 +74,12 @@ class Loop:
         self._state = _new_state(settings, self._clock.now())
         self._session = os.urandom(8)
         self._next_request = Seconds(0.0 if isinstance(self._state, RecoveringInterchange) else math.inf)
-        self._malformed, self._rejected = MalformedMessageLimit(), MalformedMessageLimit()
-        self._context = sockets.new_context()
-        self._authenticator = sockets.Authenticator(self._context, settings.block_keys) if settings.secret_key else None
-        self._managers, port = sockets.bind_router(
-            self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
-        )
-        self._driver = Stream(socket.socket(fileno=settings.driver))
-        self._driver_is_slow = False
+        self._managers = ManagerLink(settings)
         self._poller = sockets.Poller()
-        readable = [settings.driver, self._managers.raw, sys.stdin.fileno()]
-        for source in [*readable, *([self._authenticator.raw] if self._authenticator else [])]:
+        for source in [*self._managers.sources, sys.stdin.fileno()]:
             self._poller.register(source, sockets.READABLE)
-        self._send_to_driver([msg.Bound(port)])
+        self._driver = DriverLink(settings.driver, self._poller)
+        self._driver.send(msg.Bound(self._managers.port))
 
     def run(self) -> None:
         """Run until the driver sends `Stop` or is gone; then stop the managers."""
@@ -88,11 +89,8 @@ class Loop:
             wait = max(0.0, min(next_tick, self._next_request) - self._clock.now())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
-            if self._authenticator and self._authenticator.raw in ready:
-                self._authenticate(self._authenticator, now)
-            if self._managers.raw in ready:
-                self._read_managers(now)
-            if self._driver.raw.fileno() in ready:
+            self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
+            if self._driver.source in ready:
                 is_running = self._read_driver(now)
             self._perform(self._state.dispatch(now))
             if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
@@ -110,14 +108,8 @@ class Loop:
         if self._driver.is_closed:
             self._remove_folder()
         self._perform(self._state.on_stop())
-        if self._malformed.total or self._rejected.total:
-            counts = self._malformed.total, self._rejected.total
-            logger.warning("malformed messages in all: %d; connections rejected: %d", *counts)
-        self._managers.close(_LINGER)
+        self._managers.close()
         self._driver.close()
-        if self._authenticator:
-            self._authenticator.close()
-        self._context.term()
 
     def _remove_folder(self) -> None:
         """Remove the folder of the socket files: the driver, which made it, may have been killed."""
@@ -130,18 +122,9 @@ class Loop:
         pause = _SLOW_REQUEST_PERIOD if self._state.is_dispatching(now) else _REQUEST_PERIOD
         self._next_request = Seconds(now + pause if requests else math.inf)
 
-    def _authenticate(self, authenticator: sockets.Authenticator, now: Seconds) -> None:
-        rejected = authenticator.handle_request()
-        if rejected is not None and self._rejected.on_malformed(rejected, now):
-            logger.warning("rejected a connection from %s: its key is not of this run", rejected)
-
     def _read_driver(self, now: Seconds) -> bool:
         """Handle all messages of the driver; return whether the run goes on."""
-        if self._driver_is_slow:
-            self._driver.flush()
-            self._watch_driver()
-        for head, *attached in self._driver.receive():
-            message = msg.decode_to_interchange(head)
+        for message, attached in self._driver.receive():
             if isinstance(message, msg.Work):
                 tasks = msg.attach_frames(message.tasks, attached)
                 actions = self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs)
@@ -157,50 +140,26 @@ class Loop:
         return not self._driver.is_closed
 
     def _handle_order(self, order: msg.Order, now: Seconds) -> None:
-        match order:
-            case msg.Cancel(tasks):
-                self._perform(self._state.on_cancelled(tasks, now))
-            case msg.BlockGone(block, reason):
-                self._revoke_key(block)
-                self._perform(self._state.on_block_gone(block, reason))
-            case msg.Drain(block):
-                self._perform(self._state.on_drain_requested(block, now))
-            case msg.IdleTimesQuery():
-                self._send_to_driver([msg.IdleTimes(self._state.idle_times(now))])
-            case msg.Admit(block, key):
-                if self._authenticator and key:
-                    self._authenticator.admit(block, key)
-            case StatusQuery(number, task):
-                self._send_to_driver([self._state.status_report(number, task, now)])
-            case TaskQuery():
-                self._perform(self._state.on_task_query(order, now))
-            case Hold(manager):
-                self._state.on_hold_requested(manager)
-
-    def _revoke_key(self, block: BlockId) -> None:
-        if self._authenticator:
-            self._authenticator.revoke(block)
-
-    def _read_managers(self, now: Seconds) -> None:
-        actions: list[on.Action] = []
-        for sender, *frames in self._managers.receive():
-            manager = ManagerId(sender)
-            if not self._malformed.on_message(manager, now):
-                continue
-            try:
-                head, *attached = frames
-                message = msg.decode_from_manager(head)
-                actions += self._handle_message(manager, message, attached, now)
-            except msg.MALFORMED as error:
-                if self._malformed.on_malformed(manager, now):
-                    logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
-                if self._malformed.is_ignored(manager, now):
-                    reason = "it sends malformed messages"
-                    actions += [*self._state.on_manager_left(manager, reason), on.SendRefused(manager, reason)]
-        self._perform(_with_results_merged(actions))
+        if isinstance(order, msg.Cancel):
+            self._perform(self._state.on_cancelled(order.tasks, now))
+        elif isinstance(order, msg.BlockGone):
+            self._managers.revoke(order.block)
+            self._perform(self._state.on_block_gone(order.block, order.reason))
+        elif isinstance(order, msg.Drain):
+            self._perform(self._state.on_drain_requested(order.block, now))
+        elif isinstance(order, msg.IdleTimesQuery):
+            self._driver.send(msg.IdleTimes(self._state.idle_times(now)))
+        elif isinstance(order, msg.Admit):
+            self._managers.admit(order.block, order.key)
+        elif isinstance(order, StatusQuery):
+            self._driver.send(self._state.status_report(order.number, order.task, now))
+        elif isinstance(order, TaskQuery):
+            self._perform(self._state.on_task_query(order, now))
+        elif isinstance(order, Hold):
+            self._state.on_hold_requested(order.manager)
 
     def _handle_message(
-        self, manager: ManagerId, message: msg.FromManager, attached: list[Any], now: Seconds
+        self, manager: ManagerId, message: msg.FromManager, attached: Sequence[Any], now: Seconds
     ) -> list[on.Action]:
         if isinstance(message, msg.Done):
             results = msg.attach_frames(message.results, attached)
@@ -212,46 +171,48 @@ class Loop:
         if isinstance(message, msg.Leaving):
             return self._state.on_manager_left(manager, message.reason)
         if isinstance(message, TaskReport):
-            self._send_to_driver([message])
+            self._driver.send(message)
         return self._state.on_heartbeat(manager, now)
 
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:
-            match action:
-                case on.SendWork(manager, functions, tasks):
-                    heads, attached = msg.detach_frames(tasks)
-                    self._managers.send([manager, msg.encode(msg.Work(functions, heads)), *attached])
-                case on.SendResults(results):
-                    heads, attached = msg.detach_frames(results)
-                    self._send_to_driver([msg.Results(heads), *attached])
-                case on.SendCancel() | on.SendDrain() | on.SendTaskQuery() | on.SendHeartbeat() | on.SendStop():
-                    self._managers.send([action.manager, msg.encode(_message_for(action))])
-                case on.SendRegisterAgain(manager):
-                    self._managers.send([manager, msg.encode(msg.RegisterAgain(self._session))])
-                case on.ReportDrained(block):
-                    self._revoke_key(block)
-                    self._send_to_driver([msg.Drained(block)])
-                case on.SendRefused(manager, reason):
-                    logger.warning("refused manager %s: %s", manager.hex(), reason)
-                    self._managers.send([manager, msg.encode(msg.Refused(reason))])
-                case on.ReportManagerUp(manager, info):
-                    logger.info("manager %s up: %s", manager.hex(), info)
-                    self._send_to_driver([msg.ManagerUp(manager, info)])
-                case on.ReportManagerDown(manager, reason, lost):
-                    logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
-                    self._send_to_driver([msg.ManagerDown(manager, reason, list(lost))])
+            if isinstance(action, on.SendWork):
+                heads, attached = msg.detach_frames(action.tasks)
+                self._managers.send(action.manager, msg.Work(action.functions, heads), attached)
+            elif isinstance(action, on.SendResults):
+                heads, attached = msg.detach_frames(action.results)
+                self._driver.send(msg.Results(heads), attached)
+            elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained)):
+                self._report(action)
+            else:
+                if isinstance(action, on.SendRefused):
+                    logger.warning("refused manager %s: %s", action.manager.hex(), action.reason)
+                self._managers.send(action.manager, self._message_for(action))
 
-    def _send_to_driver(self, message: list[Any]) -> None:
-        head, *attached = message
-        self._driver.send([msg.encode(head), *attached])
-        self._watch_driver()
+    def _report(self, report: Report) -> None:
+        if isinstance(report, on.ReportDrained):
+            self._managers.revoke(report.block)
+            self._driver.send(msg.Drained(report.block))
+        elif isinstance(report, on.ReportManagerUp):
+            logger.info("manager %s up: %s", report.manager.hex(), report.info)
+            self._driver.send(msg.ManagerUp(report.manager, report.info))
+        else:
+            manager, reason, lost = report
+            logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
+            self._driver.send(msg.ManagerDown(manager, reason, list(lost)))
 
-    def _watch_driver(self) -> None:
-        """Poll for a writable stream while the driver is slower than its messages."""
-        if self._driver.has_unsent != self._driver_is_slow:
-            self._driver_is_slow = self._driver.has_unsent
-            events = sockets.READABLE | sockets.WRITABLE if self._driver_is_slow else sockets.READABLE
-            self._poller.modify(self._driver.raw.fileno(), events)
+    def _message_for(self, action: ManagerAction) -> msg.ToManager:
+        if isinstance(action, on.SendTaskQuery):
+            return action.query
+        if isinstance(action, on.SendCancel):
+            return msg.Cancel(action.tasks)
+        if isinstance(action, on.SendDrain):
+            return msg.Drain(action.block)
+        if isinstance(action, on.SendRegisterAgain):
+            return msg.RegisterAgain(self._session)
+        if isinstance(action, on.SendRefused):
+            return msg.Refused(action.reason)
+        return msg.Stop() if isinstance(action, on.SendStop) else msg.Heartbeat()
 
 
 def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
@@ -261,22 +222,6 @@ def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
     awaited = {ManagerId(bytes.fromhex(digits)): BlockId(block) for digits, block in settings.awaited.items()}
     departed = [ManagerId(bytes.fromhex(digits)) for digits in settings.departed]
     return RecoveringInterchange(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
-
-
-def _message_for(
-    action: on.SendCancel | on.SendDrain | on.SendTaskQuery | on.SendHeartbeat | on.SendStop,
-) -> msg.ToManager:
-    match action:
-        case on.SendTaskQuery(_, query):
-            return query
-        case on.SendCancel(_, tasks):
-            return msg.Cancel(tasks)
-        case on.SendDrain(_, block):
-            return msg.Drain(block)
-        case on.SendHeartbeat():
-            return msg.Heartbeat()
-        case on.SendStop():
-            return msg.Stop()
 
 
 def _with_results_merged(actions: list[on.Action]) -> list[on.Action]:

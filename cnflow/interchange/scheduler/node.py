@@ -31,11 +31,11 @@ class ResourceVector(NamedTuple):
 
     def covers(self, other: ResourceVector) -> bool:
         """True if this has at least as much of each resource as *other*."""
-        return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
+        return all(mine >= theirs for mine, theirs in zip(self, other))
 
     def plus(self, other: ResourceVector, times: int = 1) -> ResourceVector:
         """Sum of this and *times* *other*."""
-        return ResourceVector(*(mine + times * theirs for mine, theirs in zip(self, other, strict=True)))
+        return ResourceVector(*(mine + times * theirs for mine, theirs in zip(self, other)))
 
 
 NOTHING = ResourceVector(0, 0, 0, 0)
@@ -83,7 +83,7 @@ class NodeCapacity:
     def free_slots(self, plain_tasks: int) -> int:
         """Number of further plain tasks that fit now, beside *plain_tasks* of them."""
         available = self._available(plain_tasks)
-        return max(0, min(left // each for left, each in zip(available, self._worker_share, strict=True) if each))
+        return max(0, min(left // each for left, each in zip(available, self._worker_share) if each))
 
     def allocate(self, task: TaskId, needs: Needs) -> None:
         """Take the resources of *task*."""

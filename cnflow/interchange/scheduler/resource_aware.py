@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter
 from cnflow.interchange.scheduler.fifo import fill_slots
@@ -51,7 +51,7 @@ class ResourceScheduler:
         self._changed: set[ManagerId] = set()
         """Managers whose tasks changed since the last round."""
 
-        self._reserved: ManagerId | None = None
+        self._reserved: Optional[ManagerId] = None
         """Node that is kept free for the first task that waits."""
 
         self._shapes: dict[Hashable, NodeCapacity] = {}
@@ -158,7 +158,7 @@ class ResourceScheduler:
         if has_slots:
             yield from self._schedule_plain(queue, len(queue), now)
 
-    def _begin_round(self) -> ManagerId | None:
+    def _begin_round(self) -> Optional[ManagerId]:
         """Release the reserved node, which is returned, and list the candidates of each group."""
         previous, self._reserved = self._reserved, None
         if previous is not None and previous in self._managers:
@@ -218,7 +218,7 @@ class ResourceScheduler:
             request.append(f"walltime={task.walltime:g}")
         return "\n".join([", ".join(filter(None, request)), *map(str, self._shapes.values())])
 
-    def _find_node(self, group: TaskGroup, now: Seconds) -> ManagerId | None:
+    def _find_node(self, group: TaskGroup, now: Seconds) -> Optional[ManagerId]:
         while group.candidates:
             manager = group.candidates[-1]
             record = self._managers[manager]
@@ -236,7 +236,7 @@ class ResourceScheduler:
     def _is_in_time(self, task: Task, record: ManagerRecord, now: Seconds) -> bool:
         return self.deadlines.is_in_time(task, record.ends_at - now, record.info.node.life)
 
-    def _reserve_node(self, group: TaskGroup, previous: ManagerId | None, now: Seconds) -> None:
+    def _reserve_node(self, group: TaskGroup, previous: Optional[ManagerId], now: Seconds) -> None:
         """Reserve a node that could run the group's first task: the *previous* one, or that with the fewest tasks."""
         candidates = [
             manager
