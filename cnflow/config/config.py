@@ -12,6 +12,7 @@ from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logging import LogConfig
 from cnflow.config.registry import EXECUTORS, LOGS
+from cnflow.model.block import label_conflict
 from cnflow.text import did_you_mean
 from cnflow.units import seconds_of_period
 
@@ -156,8 +157,9 @@ class Config(Settings):
     @field_validator("executors")
     @classmethod
     def _labels_are_unique(cls, executors: list[ExecutorSettings]) -> list[ExecutorSettings]:
-        labels = [executor.label for executor in executors]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        if twice:
-            raise ValueError(f"two executors are labelled {twice[0]!r}; give each its own label")
+        labels: list[str] = []
+        for executor in executors:
+            if conflict := label_conflict(executor.label, labels):
+                raise ValueError(conflict)
+            labels.append(executor.label)
         return executors

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.router import RoutableExecutor, Router
 from cnflow.errors import ConfigurationError
+from cnflow.model.block import label_conflict
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cnflow.config import ExecutorSettings
     from cnflow.dataflow.call_options import AppOptions
@@ -77,7 +78,7 @@ class LiveExecutors:
         Raises:
             ConfigurationError: the label is taken, or *settings* cannot work.
         """
-        self._check_label(settings.label, is_taken=settings.label in self._router.executors)
+        self._check_label(settings.label, {*self.by_label, *self._router.executors})
         route, executor = self._factory.make(settings)
         if executor is not None:
             self._start(executor)
@@ -87,10 +88,11 @@ class LiveExecutors:
         self._start(self._factory.clone(template, image, label))
 
     def _start(self, executor: Executor) -> None:
-        self._check_label(executor.label)
+        self._check_label(executor.label, self.by_label)
         self.by_label[executor.label] = executor
         executor.start(self._report)
 
-    def _check_label(self, label: str, *, is_taken: bool = False) -> None:
-        if is_taken or label in self.by_label:
-            raise ConfigurationError(f"Two executors are labelled {label!r}; give each its own label.")
+    @staticmethod
+    def _check_label(label: str, taken: Iterable[str]) -> None:
+        if conflict := label_conflict(label, sorted(taken)):
+            raise ConfigurationError(f"{conflict[0].upper()}{conflict[1:]}.")

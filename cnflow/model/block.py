@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cnflow.ids import BlockId, RunId
@@ -160,4 +161,24 @@ class BlockRequest:
 
 def block_name(run: RunId, executor: str, block: BlockId) -> str:
     """Return the name by which a provider's system lists a block, and by which it is found again."""
-    return re.sub(r"[^a-zA-Z0-9_.-]+", "-", f"cnflow-{run}-{executor}-{block}")
+    return _in_names(f"cnflow-{run}-{executor}-{block}")
+
+
+def label_conflict(label: str, taken: Iterable[str]) -> str:
+    """Return why an executor cannot have *label* beside the *taken* ones; empty if it can.
+
+    Blocks of two executors must not have one name: each executor would find, adopt and cancel those of the other.
+    """
+    for other in taken:
+        if other == label:
+            return f"two executors are labelled {label!r}; give each its own label"
+        if _in_names(other) == _in_names(label):
+            return (
+                f"two executors are labelled {other!r} and {label!r}, and names of blocks hold both as "
+                f"{_in_names(label)!r}; give them labels that differ in letters, digits, '_', '.' or '-'"
+            )
+    return ""
+
+
+def _in_names(text: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_.-]+", "-", text)

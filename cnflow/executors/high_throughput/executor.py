@@ -95,6 +95,7 @@ class HighThroughputBackend:
         """Error of every task from now on, once the executor cannot work any more."""
 
         self._is_closing = False
+        self._is_ended = threading.Event()
 
     def start(self, report: Report) -> None:
         """Begin to start interchange and blocks, in the provisioner's thread."""
@@ -131,17 +132,28 @@ class HighThroughputBackend:
             self._report_held(Outcome(task, None, CancelledError()) for task in self._client.cancel(ours))
 
     def shutdown(self) -> None:
-        """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError."""
+        """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError.
+
+        A second call, from another thread, waits for the first. One from the thread of the first, or from a thread that
+        the first waits for (a callback of a task that it fails), returns at once.
+        """
         with self._lock:
-            if self._is_closing:
-                return
-            self._is_closing = True
-        self._provisioner.close()
-        self._managers.close()
-        self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run ended."))
-        self._client.stop()  # first, so that managers end in good order instead of by their provider's signal
-        self._provisioner.stop_blocks()
-        self._provisioner.join()
+            is_second, self._is_closing = self._is_closing, True
+            if not is_second:
+                self._ending_thread = threading.current_thread()
+        if is_second:
+            if threading.current_thread() not in {self._ending_thread, self._client.thread, self._provisioner.thread}:
+                self._is_ended.wait()
+            return
+        try:
+            self._provisioner.close()
+            self._managers.close()
+            self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run ended."))
+            self._client.stop()  # first, so that managers end in good order instead of by their provider's signal
+            self._provisioner.stop_blocks()
+            self._provisioner.join()
+        finally:
+            self._is_ended.set()
 
     # Questions, from any thread
 

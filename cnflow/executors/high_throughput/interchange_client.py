@@ -146,6 +146,11 @@ class InterchangeClient:
         for source in (ours.raw.fileno(), self._wake_read, self._process.death):
             self._poller.register(source, select.POLLIN)
 
+    @property
+    def thread(self) -> threading.Thread:
+        """Thread that serves process and socket, and calls back; it must not wait for its own end."""
+        return self._thread
+
     def wait_until_bound(self, seconds: float) -> bool:
         """Wait until managers can connect, the interchange is lost, or the client is stopped; False if too long."""
         return self._is_bound.wait(seconds)

@@ -91,7 +91,9 @@ class BlockProvisioner:
         """Folder of the logs of the interchange and of each block."""
 
         self._is_closing = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name=f"cnflow-{settings.label}-blocks", daemon=True)
+        self.thread = threading.Thread(target=self._serve, name=f"cnflow-{settings.label}-blocks", daemon=True)
+        """Starts everything, and runs the controller; public so that it is not made to wait for its own end."""
+
         self.digest: Future[str] = Future()
         """See `cnflow.interfaces.Executor`."""
 
@@ -103,7 +105,7 @@ class BlockProvisioner:
         """Begin, in the provisioner's thread."""
         self._owner = owner
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
+        self.thread.start()
 
     def close(self) -> None:
         """Begin nothing more; blocks stay until `stop_blocks`. The interchange is stopped between the two."""
@@ -120,10 +122,10 @@ class BlockProvisioner:
         The deadline is `_LONGEST_END` after the status lag of the provider and the time for repeated cancels. Blocks
         that may run on are then named in a warning.
         """
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if self.thread.is_alive() and self.thread is not threading.current_thread():
             lag = min(self._settings.provider.traits().status_lag, LONGEST_SEARCH)
-            self._thread.join(_LONGEST_END + max(lag, LONGEST_CANCEL) + LONGEST_CANCEL)
-            if self._thread.is_alive():
+            self.thread.join(_LONGEST_END + max(lag, LONGEST_CANCEL) + LONGEST_CANCEL)
+            if self.thread.is_alive():
                 self._warn_of_hanging_provider()
         self._set_digest("")
 

@@ -3,6 +3,7 @@ import inspect
 import itertools
 import pickle
 import textwrap
+from typing import Literal
 
 import pytest
 from pydantic import Field
@@ -74,6 +75,13 @@ def test_copy_shares_nothing_with_its_original():
     assert FULL.executors[0].provider.cpus == 2
 
 
+class FreeLabel(HighThroughputExecutor):
+    """Settings of another package, whose labels may have any character."""
+
+    kind: Literal["free"] = "free"
+    label: str = "free"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -83,6 +91,10 @@ def test_copy_shares_nothing_with_its_original():
         (lambda: Config(retries=-1), "Config: retries: Input should be greater than or equal to 0, not -1"),
         (lambda: Config(executors=[]), "Config: executors: "),
         (lambda: Config(executors=[ThreadPoolExecutor()] * 2), "two executors are labelled 'threads'"),
+        (
+            lambda: Config(executors=[FreeLabel(label="a/b"), FreeLabel(label="a-b")]),
+            "two executors are labelled 'a/b' and 'a-b', and names of blocks hold both as 'a-b'",
+        ),
         (lambda: HighThroughputExecutor(heartbeat_period=9, heartbeat_threshold=9), "must be at least twice"),
         (lambda: HighThroughputExecutor(worker_port_range=(0, 70000)), "worker_port_range"),
         (lambda: LocalProvider(init_blocks=3, max_blocks=2), "init_blocks=3 may not be more than max_blocks=2"),

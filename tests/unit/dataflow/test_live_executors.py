@@ -106,3 +106,9 @@ def test_executor_for_join_apps_is_made_with_the_first_of_them(live):
 def test_label_of_an_executor_or_a_template_is_taken(live, label):
     with pytest.raises(ConfigurationError, match=f"Two executors are labelled '{label}'"):
         live.add(Settings(label))
+
+
+def test_label_that_names_of_blocks_cannot_tell_from_another_is_refused(live):
+    live.add(Settings("a-b"))
+    with pytest.raises(ConfigurationError, match="Two executors are labelled 'a-b' and 'a/b'"):
+        live.add(Settings("a/b"))
