@@ -127,6 +127,22 @@ def test_killed_interchange_is_restarted_and_no_task_is_lost_or_run_twice(tmp_pa
         assert set(managers_of(dfk, 2)) == before, "a manager was replaced"
 
 
+def test_restarted_interchange_gets_the_arguments_as_they_were_at_the_call(tmp_path):
+    @python_app
+    def echo(value):
+        return value
+
+    with load(tmp_path) as dfk:
+        managers_of(dfk, 1)
+        value = [1]
+        running, waiting = nap(1.5, 0), [echo(value) for _ in range(100)]
+        value.append(2)
+        time.sleep(0.3)
+        kill_interchange()
+        assert running.result(30) == 0
+        assert [future.result(30) for future in waiting] == [[1]] * 100
+
+
 def test_tasks_cancelled_when_the_interchange_dies_stay_cancelled(tmp_path):
     with load(tmp_path) as dfk:
         managers_of(dfk, 1)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.results import outcome_of
-from cnflow.model.task import Outcome, TaskToRun, title_of
+from cnflow.model.task import Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import StatusReport, TaskReport
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cnflow.ids import TaskId
     from cnflow.interfaces import Report
     from cnflow.model.status import BlockReport, ExecutorStatus
+    from cnflow.model.task import TaskToRun
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,8 @@ class HighThroughputBackend:
         self._lock = threading.Lock()
         """Held while tasks enter or leave `_held`."""
 
-        self._held: dict[TaskId, TaskToRun] = {}
-        """Tasks that are not reported yet."""
+        self._held: dict[TaskId, SerializedTask] = {}
+        """Tasks that are not reported yet, as they were serialized: the user may change the arguments afterwards."""
 
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
@@ -113,7 +114,7 @@ class HighThroughputBackend:
             with self._lock:
                 error_of_all = self._error
                 if error_of_all is None:
-                    self._held[task.id] = task
+                    self._held[task.id] = serialized
                     # Under the lock, so that a cancellation of a held task finds it on its way.
                     self._client.send(serialized, at_once=len(self._held) <= _FEW)
             if error_of_all is not None:
@@ -249,26 +250,20 @@ class HighThroughputBackend:
         return len(self._held), self._submissions
 
     def unfinished(self) -> Iterator[SerializedTask]:
-        """Every task that is not reported, for an interchange that was restarted.
-
-        Serialized again, since to keep the bytes of all would take their memory twice.
-        """
+        """Every task that is not reported, as it was serialized, for an interchange that was restarted."""
         with self._lock:
             self._client.clear()
-            tasks = list(self._held.values())
+            held = list(self._held.items())
             self._client.order(msg.Cancel([*self._cancelled]))
-        for task in tasks:
-            if self._held.get(task.id) is task:  # neither reported since, nor on another attempt
-                try:
-                    yield self._serializer.serialize(task)
-                except CnflowError as error:
-                    self._report_held([Outcome(task.id, None, error)])
+        for task, serialized in held:
+            if self._held.get(task) is serialized:  # neither reported since, nor on another attempt
+                yield serialized
 
     # Outcomes, from any thread
 
     def _title(self, task: TaskId) -> str:
         held = self._held.get(task)
-        return held.title if held else title_of(task, "?")
+        return title_of(task, held[0].name if held else "?")
 
     def _outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
         if task in self._cancelled:
@@ -290,4 +285,6 @@ class HighThroughputBackend:
         with self._lock:
             held, self._held = self._held, {}
         if held:
-            self._report([Outcome(task.id, None, error_for(task.title)) for task in held.values()])
+            self._report(
+                [Outcome(task, None, error_for(title_of(task, function.name))) for task, (function, _) in held.items()]
+            )

@@ -25,18 +25,17 @@ import os
 import select
 import shutil
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from cnflow.executors.high_throughput.interchange_process import InterchangeProcess, RestartLimit, make_socket_folder
+from cnflow.executors.high_throughput.orders import Orders
 from cnflow.wire import messages as msg
 from cnflow.wire import stream
-from cnflow.wire.manager_messages import Hold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from cnflow.clock import Clock
@@ -82,12 +81,9 @@ class InterchangeClient:
         self._write_lock = threading.Lock()
         """Held by the thread that takes tasks out of the queue or writes to the socket."""
 
-        self._orders: deque[msg.Order] = deque()
+        self._orders = Orders()
         self._must_resend = False
         """A restarted interchange has yet to be sent the unfinished tasks, before anything else."""
-
-        self._standing_orders: list[msg.Drain | msg.BlockGone | Hold] = []
-        """Orders that a restarted interchange must have, too."""
 
         self._wake_read, self._wake_write = os.pipe()
         self._is_asleep = False
@@ -183,7 +179,7 @@ class InterchangeClient:
 
     def order(self, order: msg.Order) -> None:
         """Queue an order; it leaves after all tasks that were queued before it. Safe from any thread."""
-        self._orders.append(order)
+        self._orders.put(order)
         self._wake_if_asleep()
 
     def ask(self, question: StatusQuery | TaskQuery) -> bool:
@@ -299,14 +295,13 @@ class InterchangeClient:
         # Nothing for an interchange whose end was read but whose death is yet to be seen: its successor gets it.
         while self._is_up and not self._socket.is_closed and (self._must_resend or self._queue or self._orders):
             # Taken before the tasks: a task that is cancelled by now has left before its cancellation, or leaves now.
-            orders = [self._orders.popleft() for _ in range(len(self._orders))]
+            standing, orders = self._orders.standing(), self._orders.take()
             if self._must_resend:
-                self._resend()
+                self._resend(standing)
             while self._queue:
                 with self._write_lock:
                     self._socket.send(self._queue.next_message())
             for order in orders:
-                self._remember(order)
                 self._send([msg.encode(order)])
         if self._is_up and not self._socket.is_closed:
             with self._write_lock:
@@ -314,9 +309,9 @@ class InterchangeClient:
             events = select.POLLIN | select.POLLOUT if self._socket.has_unsent else select.POLLIN
             self._poller.modify(self._socket.raw.fileno(), events)
 
-    def _resend(self) -> None:
-        """Send a restarted interchange the standing orders and the unfinished tasks."""
-        for order in self._standing_orders:
+    def _resend(self, standing: Iterable[msg.Order]) -> None:
+        """Send a restarted interchange the *standing* orders and the unfinished tasks."""
+        for order in standing:
             self._send([msg.encode(order)])
         for frames in self._queue.recovery_messages(self._events.unfinished()):
             self._send(frames)
@@ -325,10 +320,3 @@ class InterchangeClient:
     def _send(self, frames: list[Any]) -> None:
         with self._write_lock:
             self._socket.send(frames)
-
-    def _remember(self, order: msg.Order) -> None:
-        """Keep *order* if a restarted interchange must have it; a block that is gone replaces its drain."""
-        if isinstance(order, msg.BlockGone):
-            self._standing_orders = [o for o in self._standing_orders if isinstance(o, Hold) or o.block != order.block]
-        if isinstance(order, (msg.Drain, msg.BlockGone, Hold)):
-            self._standing_orders.append(order)

@@ -1,4 +1,11 @@
-"""Tasks that wait to leave the driver for the interchange."""
+"""Tasks that wait to leave the driver for the interchange.
+
+::
+
+    put ──> _waiting, and _present ── next_message ──> Work
+                          │              └── an entry that is not in _present any more is passed over
+                          └── remove: out of _present alone, so that a cancellation costs the same in a long queue
+"""
 
 from __future__ import annotations
 
@@ -33,6 +40,11 @@ class TaskQueue:
     def __init__(self, serializer: TaskSerializer) -> None:
         self._serializer = serializer
         self._waiting: deque[SerializedTask] = deque()
+        """Tasks in their order, and entries of tasks that were removed since."""
+
+        self._present: dict[TaskId, SerializedTask] = {}
+        """Tasks that are in the queue. A task that was removed and put again is the later one of its two entries."""
+
         self._sent: set[FunctionId] = set()
         """Functions that the present interchange has."""
 
@@ -41,11 +53,13 @@ class TaskQueue:
 
     def put(self, task: SerializedTask) -> None:
         """Add one task at the end."""
+        self._present[task[1][0].id] = task  # first: an entry of `_waiting` that is not in here counts as removed
         self._waiting.append(task)
 
     def clear(self) -> None:
         """Drop all tasks."""
         self._waiting.clear()
+        self._present.clear()
 
     def on_new_interchange(self) -> None:
         """Send every function again: the next interchange has none."""
@@ -53,24 +67,25 @@ class TaskQueue:
 
     def remove(self, tasks: Collection[TaskId]) -> list[TaskId]:
         """Remove those of *tasks* that are in the queue, and return them."""
-        removed: list[TaskId] = []
-        for _ in range(len(self._waiting)):
-            task = self._waiting.popleft()
-            number = task[1][0].id
-            if number in tasks:
-                removed.append(number)
-            else:
-                self._waiting.append(task)
-        return removed
+        return [task for task in tasks if self._present.pop(task, None) is not None]
 
     def next_message(self) -> list[Any]:
         """Frames of the next message, whose tasks leave the queue; no frames if it is empty."""
-        leaving = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_TASKS))]
+        leaving = list(itertools.islice(self._leaving(), _MOST_TASKS))
         if not leaving:
             return []
         functions, parcels = self._split(leaving)
         heads, attached = msg.detach_frames(parcels)
         return [msg.encode(msg.Work(functions, heads, self._serializer.has_needs)), *attached]
+
+    def _leaving(self) -> Iterator[SerializedTask]:
+        waiting, present = self._waiting, self._present
+        while waiting:
+            task = waiting.popleft()
+            number = task[1][0].id
+            if present.get(number) is task:
+                del present[number]
+                yield task
 
     def recovery_messages(self, unfinished: Iterator[SerializedTask]) -> Iterator[list[Any]]:
         """Frames of the messages that bring *unfinished* to an interchange that was restarted."""
