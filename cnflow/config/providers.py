@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
+from cnflow.tasks.control_groups import usable_cores
 from cnflow.units import Seconds
 
 _COLONS = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
@@ -105,7 +105,7 @@ class LocalProvider(ProviderSettings):
         return Traits(
             logs=LogsVia.SHARED_FILE,
             poll_period=Seconds(0.2),
-            cores=float(len(os.sched_getaffinity(0))),
+            cores=usable_cores(),
         )
 
 

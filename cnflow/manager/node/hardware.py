@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from cnflow.manager.node.environment import cores_from, memory_from
+from cnflow.tasks.control_groups import usable_cores, usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,12 +23,12 @@ _NVIDIA_SMI_TIMEOUT = 30.0
 
 def core_count() -> float:
     """Cores for workers: granted by the provider, or else those that this process may use."""
-    return cores_from(os.environ) or len(os.sched_getaffinity(0))
+    return cores_from(os.environ) or usable_cores()
 
 
 def memory_bytes() -> float:
-    """Bytes for workers: granted by the provider, or else those of the machine."""
-    return memory_from(os.environ) or float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    """Bytes for workers: granted by the provider, or else those that this process may use."""
+    return memory_from(os.environ) or usable_memory()
 
 
 def cuda_device_count() -> int:
