@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import math
 import os
 import sys
 import weakref
@@ -17,15 +16,14 @@ from cnflow.ids import FunctionId
 from cnflow.libraries import holds_libraries
 from cnflow.model import pickle_hooks
 from cnflow.model.task import NO_OPTIONS
+from cnflow.tasks.node_shape import needs_of
 from cnflow.tasks.streams import target_of
 from cnflow.wire import serialization
-from cnflow.wire.manager_messages import Needs
 from cnflow.wire.messages import Function, TaskParcel, task_parcel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from cnflow.model.resources import Resources
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
     from cnflow.wire.serialization import Payload
 
@@ -54,7 +52,7 @@ class TaskSerializer:
         if task.options is not NO_OPTIONS:
             options, walltime = _plain_options(task.options), task.options.walltime or 0.0
             if task.options.resources is not None:
-                needs, self.has_needs = _needs(task.options.resources), True
+                needs, self.has_needs = needs_of(task.options.resources), True
         elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS)
         try:
@@ -69,16 +67,6 @@ def _copy_buffers(payload: Payload) -> Payload:
     if not payload.buffers:
         return payload
     return payload._replace(buffers=tuple(memoryview(bytes(view)) for view in payload.buffers))
-
-
-def _needs(resources: Resources) -> Needs:
-    cores, memory, gpus, priority = resources
-    return Needs(
-        -1.0 if cores is None else float(cores),
-        -1 if memory is None else memory,
-        -1 if gpus is None else int(gpus),
-        math.inf if priority is None else float(priority),
-    )
 
 
 def _plain_options(options: RunOptions) -> tuple[Any, ...]:
