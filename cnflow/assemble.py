@@ -28,6 +28,8 @@ from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError
 from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
+from cnflow.ledger import RunLedger, new_driver
+from cnflow.model.manager_settings import PROTOCOL
 
 if TYPE_CHECKING:
     from cnflow.dataflow.launching import FirstLookUp
@@ -126,7 +128,9 @@ def new_graph(
     if config.ignore_images:
         config.executors = [executor.without_images() for executor in config.executors]
     run_dir = make_run_dir(Path(config.run_dir))
-    run = RunContext(RunId(uuid.uuid4().hex[:12]), run_dir, config.strategy, config.max_idletime)
+    run_id = RunId(uuid.uuid4().hex[:12])
+    ledger = RunLedger(run_dir, new_driver(run_id, 0, __version__, PROTOCOL))
+    run = RunContext(run_id, run_dir, config.strategy, config.max_idletime, ledger)
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
     return TaskGraph(

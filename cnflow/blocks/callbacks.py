@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cnflow.blocks.strategy import Strategy
     from cnflow.errors import CnflowError
     from cnflow.ids import BlockId
+    from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
 
 
@@ -41,3 +42,6 @@ class Callbacks(NamedTuple):
 
     give_up: Callable[[CnflowError], None]
     """Fails all tasks with the error; called when no block works."""
+
+    ledger: ExecutorLedger | None = None
+    """Record of the blocks, for `load(adopt=...)` and `cnflow clean`; None keeps none."""

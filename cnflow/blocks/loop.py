@@ -88,7 +88,7 @@ class BlockController:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._blocks = blocks
-        self._provider = ProviderCalls(provider)
+        self._provider = ProviderCalls(provider, callbacks.ledger)
         self._traits = traits
         self._shutdown = Shutdown(self._provider, blocks.label, clock, pause)
         self._callbacks = callbacks

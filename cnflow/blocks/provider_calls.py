@@ -5,7 +5,8 @@
     controller ── submit, find, status, cancel, watch, logs ──> ProviderCalls ──> Provider, by anybody
         ▲                                                            │
         ├── answer of the promised shape ────────────────────────────┤
-        ├── BlockError: the provider's own, passed through ──────────┤
+        ├── BlockError: the provider's own, passed through ──────────┤   names before submit, ids after it, ends
+        │                                                            ├──> ExecutorLedger
         └── ProviderFaultError "SlurmBackend.status raised KeyError" ┘
 """
 
@@ -16,7 +17,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cnflow.errors import CnflowError
+from cnflow.errors import BlockRejectedError, CnflowError, ProviderBusyError
 from cnflow.model.block import BlockStatus, Refused
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cnflow.ids import BlockId, NativeId, RunId
     from cnflow.interfaces import Provider
     from cnflow.interfaces.provider import Stop
+    from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
 
 logger = logging.getLogger(__name__)
@@ -39,25 +41,42 @@ class ProviderCalls:
 
     Args:
         provider: of this package or another.
+        ledger: record of the blocks for other drivers; None keeps none.
     """
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, ledger: ExecutorLedger | None = None) -> None:
         self._provider = provider
+        self._ledger = ledger
 
     def submit(self, requests: Sequence[BlockRequest]) -> dict[BlockId, NativeId | Refused]:
         """Return the answer for each request; one of another type than promised is left out."""
-        with naming(self._provider, "submit"):
-            answers: object = self._provider.submit(requests)
+        asked = [request.block for request in requests]
+        if self._ledger is not None:
+            self._ledger.on_submit(requests)
+        try:
+            with naming(self._provider, "submit"):
+                answers: object = self._provider.submit(requests)
+        except (ProviderBusyError, BlockRejectedError) as error:
+            self._record(dict.fromkeys(asked, Refused.by(error)))
+            raise
         if not isinstance(answers, Mapping):
             logger.warning("%s.submit returned %r, no mapping of answers", type(self._provider).__name__, answers)
             return {}
-        asked = [request.block for request in requests]
-        return {block: answers[block] for block in asked if _is_answer(answers.get(block))}
+        checked = {block: answers[block] for block in asked if _is_answer(answers.get(block))}
+        self._record(checked)
+        return checked
+
+    def _record(self, answers: Mapping[BlockId, NativeId | Refused]) -> None:
+        if self._ledger is not None:
+            self._ledger.on_answers(answers)
 
     def find(self, run: RunId, executor: str) -> dict[BlockId, NativeId]:
         """Return the blocks of one executor that the provider lists."""
         with naming(self._provider, "find"):
-            return {block: native for block, native in self._provider.find(run, executor).items() if native}
+            found = {block: native for block, native in self._provider.find(run, executor).items() if native}
+        if self._ledger is not None:
+            self._ledger.on_found(found)
+        return found
 
     def status(self, blocks: Collection[NativeId]) -> dict[NativeId, BlockStatus]:
         """Return the status of each block that the provider reports."""
@@ -68,7 +87,10 @@ class ProviderCalls:
     def cancel(self, blocks: Collection[NativeId]) -> dict[NativeId, str]:
         """Return the blocks whose end was not confirmed, with reasons."""
         with naming(self._provider, "cancel"):
-            return dict(self._provider.cancel(blocks) or {})
+            unconfirmed = dict(self._provider.cancel(blocks) or {})
+        if self._ledger is not None:
+            self._ledger.on_cancelled(blocks, unconfirmed)
+        return unconfirmed
 
     def watch(self, changed: Callable[[], None]) -> Stop | None:
         """Begin the provider's watch, if it has one."""

@@ -7,6 +7,7 @@ import typer
 from cnflow import __version__
 from cnflow.cli.commands.blocks import blocks
 from cnflow.cli.commands.capsule import capsule
+from cnflow.cli.commands.clean import clean
 from cnflow.cli.commands.config import config
 from cnflow.cli.commands.doctor import doctor
 from cnflow.cli.commands.explain import explain
@@ -27,6 +28,7 @@ app.command()(doctor)
 app.command()(perf)
 app.command()(blocks)
 app.command()(explain)
+app.command()(clean)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 

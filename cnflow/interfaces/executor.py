@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import RunId, TaskId
     from cnflow.interfaces.staging import Staging
+    from cnflow.ledger import RunLedger
     from cnflow.model.status import ExecutorStatus
 
 Report = Callable[[Sequence[Outcome]], None]
@@ -45,6 +46,9 @@ class RunContext(NamedTuple):
 
     max_idletime: float = 120.0
     """Seconds; value of `Config.max_idletime`."""
+
+    ledger: RunLedger | None = None
+    """Record of what executors start outside the driver; None keeps none."""
 
 
 class Executor(Protocol):

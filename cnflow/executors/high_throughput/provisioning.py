@@ -31,6 +31,7 @@ from cnflow.executors.high_throughput.block_requests import (
     interchange_settings,
 )
 from cnflow.executors.high_throughput.interchange_client import InterchangeEvents
+from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.ids import BlockId
     from cnflow.interfaces import Provider, RunContext
+    from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
 
 logger = logging.getLogger(__name__)
@@ -182,10 +184,11 @@ class BlockProvisioner:
         if self._is_closing.is_set() or self._client.is_lost:
             return
         endpoint = ManagerEndpoint([host for host in hosts if host], url, keys)
-        controller = self.controller = self._make_controller(provider, endpoint)
-        # An end that comes after this look finds the controller, and stops it.
-        if not self._is_closing.is_set() and not self._client.is_lost:
-            controller.run()
+        with open_executor_ledger(self._run.ledger, settings, endpoint) as ledger:
+            controller = self.controller = self._make_controller(provider, endpoint, ledger)
+            # An end that comes after this look finds the controller, and stops it.
+            if not self._is_closing.is_set() and not self._client.is_lost:
+                controller.run()
 
     def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
         """Start it and return the endpoint for managers, which holds ``{host}`` where there are *hosts*."""
@@ -202,7 +205,9 @@ class BlockProvisioner:
             )
         return f"tcp://{{host}}:{client.port}"
 
-    def _make_controller(self, provider: Provider, endpoint: ManagerEndpoint) -> BlockController:
+    def _make_controller(
+        self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
+    ) -> BlockController:
         settings, client = self._settings, self._client
         context = BlockContext(settings, self._run.run, self.log_dir, endpoint)
         blocks = make_blocks(
@@ -219,6 +224,7 @@ class BlockProvisioner:
             forget_block=lambda block, reason: self._forget(block, reason, endpoint.keys),
             request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
             give_up=self._owner.on_failure,
+            ledger=ledger,
         )
         return BlockController(blocks, provider, settings.provider.traits(), callbacks, SystemClock())
 
