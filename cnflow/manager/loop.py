@@ -31,7 +31,7 @@ from cnflow.manager.shutdown import Stage
 from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
 from cnflow.manager.workers.codec import decode_result, encode_action
-from cnflow.manager.workers.process import WorkerProcess, end_workers
+from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess, end_workers
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.manager_messages import TaskQuery, TaskReport
@@ -246,7 +246,12 @@ class Loop:
             self._flush(worker)
 
     def _start(self, rank: WorkerRank) -> None:
-        worker = self._factory.start(rank, self._state.visible_accelerators(rank))
+        try:
+            worker = self._factory.start(rank, self._state.visible_accelerators(rank))
+        except OutOfProcessesError as error:
+            logger.warning("worker %d cannot be started now: %s", rank, error)
+            self._apply(self._state.on_start_failed(rank, str(error), self._clock.now()))
+            return
         self._workers[rank] = worker
         for source in self._sources(worker):
             self._by_source[source] = worker

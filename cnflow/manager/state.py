@@ -46,6 +46,7 @@ from cnflow.manager.actions import (
 )
 from cnflow.manager.node.accelerators import AcceleratorPool
 from cnflow.manager.workers.exit import Exit
+from cnflow.manager.workers.start_attempts import StartAttempts
 from cnflow.manager.workers.worker import Worker
 from cnflow.units import Seconds
 from cnflow.wire.pipe import ResultKind
@@ -91,13 +92,14 @@ class Manager:
 
         self._deadlines: dict[WorkerRank, Seconds] = {}
         self._failed_starts = 0
+        self._start_attempts = StartAttempts()
         self._results: list[ResultParcel] = []
         self._is_draining = self._is_ending = False
 
     @property
     def next_deadline(self) -> Seconds:
-        """Time to call `on_tick`; infinite while no running task has a limit."""
-        return min(self._deadlines.values(), default=_NEVER)
+        """Time to call `on_tick`; infinite while no running task has a limit and every worker has a process."""
+        return min(self._start_attempts.next_at, min(self._deadlines.values(), default=_NEVER))
 
     @property
     def window(self) -> int:
@@ -179,6 +181,7 @@ class Manager:
     def on_worker_ready(self, rank: WorkerRank) -> None:
         """Let the worker receive tasks."""
         self._failed_starts = 0
+        self._start_attempts.on_ready(rank)
         self._workers[rank].is_ready = True
 
     def on_results(self, rank: WorkerRank, results: Iterable[ResultParcel], now: Seconds) -> None:
@@ -220,12 +223,21 @@ class Manager:
         return actions
 
     def on_tick(self, now: Seconds) -> list[Action]:
-        """Kill the workers whose task did not stop within its grace."""
+        """Kill the workers whose task did not stop within its grace; start those again that could not be started."""
         late = [rank for rank, deadline in self._deadlines.items() if deadline <= now]
         for rank in late:
             del self._deadlines[rank]
             self._workers[rank].overdue_task = self._workers[rank].tasks[0][0].id
-        return [KillWorker(rank) for rank in late]
+        again = self._start_attempts.take_due(now)
+        starts = [] if self._is_ending else [self._start(rank) for rank in again]
+        return [*(KillWorker(rank) for rank in late), *starts]
+
+    def on_start_failed(self, rank: WorkerRank, cause: str, now: Seconds) -> list[Action]:
+        """Start a worker again later whose process could not be started; quit if none of them ever can."""
+        self._start_attempts.on_failed(rank, now)
+        if not self._start_attempts.is_hopeless(self.slots):
+            return []
+        return [Quit(f"no worker can be started: {cause}. See the limits of processes, memory and open files (ulimit)")]
 
     def on_worker_exit(self, rank: WorkerRank, exitcode: int, stderr_tail: str, cause: str = "") -> list[Action]:
         """Settle the tasks of a worker whose process ended, and start its successor.

@@ -11,7 +11,7 @@ from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager.node import hardware
 from cnflow.manager.node.environment import worker_variables
 from cnflow.manager.node.pinning import accelerator_variables, assign_cores, core_variables
-from cnflow.manager.workers.process import WorkerProcess
+from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
 from cnflow.open_files import set_open_file_limit
 from cnflow.tasks.slots import slot_count
 
@@ -53,9 +53,15 @@ class WorkerFactory:
         self._early: dict[WorkerRank, WorkerProcess] = {}
 
     def start_early(self) -> None:
-        """Start the first worker of each rank, while the manager still imports its own modules."""
+        """Start the first worker of each rank, while the manager still imports its own modules.
+
+        Stops at the first one that cannot be started: the manager's loop tries again.
+        """
         for rank in map(WorkerRank, range(self.slots)):
-            self._early[rank] = self.start(rank, (rank,) if self._settings.available_accelerators else ())
+            try:
+                self._early[rank] = self.start(rank, (rank,) if self._settings.available_accelerators else ())
+            except OutOfProcessesError:
+                return
 
     def start(self, rank: WorkerRank, accelerators: Sequence[int]) -> WorkerProcess:
         """Start the worker of *rank*, or return the one that was started early.

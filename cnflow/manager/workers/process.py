@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -38,6 +39,14 @@ _TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 
+_LIMITS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""Errors of a limit that is reached, which pass: processes, memory, open files (fork(2), pipe(2))."""
+
+
+class OutOfProcessesError(Exception):
+    """No process can be started now."""
+
+
 class WorkerProcess:
     """A running worker. No method but `wait` blocks.
 
@@ -46,27 +55,17 @@ class WorkerProcess:
         environment: all variables of the process.
         working_dir: folder in which it starts; None is the manager's own.
         sandbox: prefix of the paths of its sandboxes.
+
+    Raises:
+        OutOfProcessesError: a limit of the node is reached.
     """
 
     def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str], sandbox: str) -> None:
         self.rank = rank
         self._sandbox = sandbox
-        ours, theirs = socket.socketpair()
-        output, their_output = os.pipe()
-        their_stops, self._stops = os.pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-u", _WORKER, str(theirs.fileno()), str(their_stops), sandbox],
-                stdin=subprocess.DEVNULL,
-                stdout=their_output,
-                stderr=their_output,
-                env=dict(environment),
-                cwd=working_dir,
-                pass_fds=[theirs.fileno(), their_stops],
-                start_new_session=True,
-            )
-        os.close(their_output)
-        os.close(their_stops)
+        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
+            ours, output, self._stops = self._start(environment, working_dir, on_failure, theirs)
+            on_failure.pop_all()
         os.set_blocking(self._stops, False)
         ours.setblocking(False)
         os.set_blocking(output, False)
@@ -80,6 +79,39 @@ class WorkerProcess:
         self._reader = Reader()
         self._unsent = SendBuffer(ours)
         self._tail = b""
+
+    def _start(
+        self,
+        environment: Mapping[str, str],
+        working_dir: Optional[str],
+        on_failure: contextlib.ExitStack,
+        theirs: contextlib.ExitStack,
+    ) -> tuple[socket.socket, int, int]:
+        """Start the process; return the socket to it, the pipe of its output and the one for stops.
+
+        The stacks close this end where the start fails, and the worker's end in any case.
+        """
+        try:
+            ours, inherited = socket.socketpair()
+            on_failure.callback(ours.close)
+            theirs.callback(inherited.close)
+            output, their_output = _pipe(on_failure, theirs)
+            their_stops, stops = _pipe(theirs, on_failure)
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", _WORKER, str(inherited.fileno()), str(their_stops), self._sandbox],
+                stdin=subprocess.DEVNULL,
+                stdout=their_output,
+                stderr=their_output,
+                env=dict(environment),
+                cwd=working_dir,
+                pass_fds=[inherited.fileno(), their_stops],
+                start_new_session=True,
+            )
+        except OSError as error:
+            if error.errno in _LIMITS:
+                raise OutOfProcessesError(str(error)) from error
+            raise
+        return ours, output, stops
 
     @property
     def pid(self) -> int:
@@ -174,6 +206,14 @@ class WorkerProcess:
         folder, name = os.path.split(self._sandbox)
         for left in Path(folder).glob(f"{name}-*"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Open a pipe; the stacks close its ends."""
+    read, write = os.pipe()
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write
 
 
 def end_workers(workers: Iterable[WorkerProcess]) -> None:
