@@ -28,6 +28,11 @@ _DRIVER_THREADS = "cnflow-"
 """Prefix of the names of all threads that run tasks in the driver, and of those that report."""
 
 
+def is_driver_thread() -> bool:
+    """Return True in a thread that runs tasks, joins or reports outcomes in the driver."""
+    return threading.current_thread().name.startswith(_DRIVER_THREADS)
+
+
 class PendingLimit:
     """Limits the number of unfinished tasks.
 
@@ -45,11 +50,7 @@ class PendingLimit:
     def wait(self) -> None:
         """Return once there are fewer unfinished tasks than the limit; at once in an exempt thread."""
         limit = self.limit
-        if (
-            limit is None
-            or getattr(_local, "is_reporting", False)
-            or threading.current_thread().name.startswith(_DRIVER_THREADS)
-        ):
+        if limit is None or getattr(_local, "is_reporting", False) or is_driver_thread():
             return
         with self._changed:
             self._changed.wait_for(lambda: self._unfinished() < limit)

@@ -17,11 +17,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.control_socket import ControlServer
 from cnflow.dataflow import join_apps
+from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS
 from cnflow.dataflow.control import answer_query
 from cnflow.dataflow.explain import explain
@@ -75,6 +77,8 @@ class DataFlowKernel:
         self._tasks = TaskTable(graph.records, graph.finished)
         self._pending_limit = graph.pending_limit
         self._at_cleanup: list[Callable[[], None]] = []
+        self._ending_thread = 0
+        self._ended = threading.Event()
         self._pid = os.getpid()
 
     # Tasks
@@ -180,15 +184,29 @@ class DataFlowKernel:
         return self._graph.is_closed
 
     def cleanup(self) -> None:
-        """End the run: executors, their processes and containers; unfinished tasks fail with ExecutorClosedError."""
+        """End the run: executors, their processes and containers; unfinished tasks fail with ExecutorClosedError.
+
+        A second call returns when the first is done; at once in a thread of the run's own, as in a future's callback.
+        """
         if os.getpid() != self._pid:
             return  # in a child that the driver forked, everything belongs to the parent
         if not self._graph.close():
+            self._wait_for_end()
             return
+        self._ending_thread = threading.get_ident()
         with contextlib.ExitStack() as stack:  # an executor whose shutdown raises does not keep the others from ending
+            stack.callback(self._ended.set)
             stack.callback(self._finish)
             for executor in self._graph.executors.values():
                 stack.callback(executor.shutdown)
+
+    def _wait_for_end(self) -> None:
+        """Wait until the thread that ends the run is done, unless that thread may wait for this one.
+
+        It does so for threads that run tasks or report outcomes, in which a future's callback may call `cleanup`.
+        """
+        if self._ending_thread != threading.get_ident() and not is_driver_thread():
+            self._ended.wait()
 
     def _finish(self) -> None:
         self._graph.fail_unfinished()

@@ -5,7 +5,8 @@
     ready task ──fill arguments──> cached app? ──no──────────────> batch ──> executor.submit
                       │                └─yes──> key ──> cache ──RUN──┘
                       │                                   ├──KNOWN──> ended: DONE
-                      └──arguments or key raise           └──WAIT───> launched again when the identical call ends
+                      └──arguments or key raise           ├──WAIT───> launched again when the identical call ends
+                      │                                   └──CANCELLED before it waited──> ended: CANCELLED
                                └──> ended: GIVEN_UP
 """
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from cnflow.model.task import TaskToRun
 
     FirstLookUp = Callable[[TaskRecord], CacheDecision | None]
+
+
+_ENDS = {CacheDecision.KNOWN: AttemptResult.DONE, CacheDecision.CANCELLED: AttemptResult.CANCELLED}
 
 
 class TaskLauncher(NamedTuple):
@@ -74,11 +78,15 @@ class TaskLauncher(NamedTuple):
             return AttemptEnd(task, AttemptResult.GIVEN_UP)
         if decision is CacheDecision.RUN:
             batches.setdefault(record.executor, []).append(ready)
-        return AttemptEnd(task, AttemptResult.DONE) if decision is CacheDecision.KNOWN else None
+        return AttemptEnd(task, _ENDS[decision]) if decision in _ENDS else None
 
     def _look_up(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
         if self.look_up_first is not None and (decision := self.look_up_first(record)) is not None:
             return decision
         key = self.results.key_of(ready, self.executors[record.executor], record.ignore_for_cache)
         with self.lock:
-            return self.results.look_up(key, ready.id, record)
+            decision = self.results.look_up(key, ready.id, record)
+            if decision is CacheDecision.WAIT and record.cancelling:  # before it waited, and no executor has it
+                self.results.withdraw(ready.id, record)
+                return CacheDecision.CANCELLED
+        return decision

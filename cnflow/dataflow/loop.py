@@ -111,6 +111,9 @@ class TaskGraph:
         self._cancelled: set[TaskId] = set()
         """Cancelled tasks that are not final yet."""
 
+        self._joining: set[TaskId] = set()
+        """Tasks of join apps whose functions have returned, and whose futures are not done."""
+
         self._lock = threading.RLock()
         self.pending_limit = PendingLimit(
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records)
@@ -205,12 +208,20 @@ class TaskGraph:
                 return False
             record.cancelling = True
             self._cancelled.add(future.tid)
-            effects = self._prepare(self._state.on_cancelled(future.tid))
+            if self._is_held_here(future.tid, record):
+                actions = self._state.on_attempts_ended([AttemptEnd(future.tid, AttemptResult.CANCELLED)])
+            else:
+                actions = self._state.on_cancelled(future.tid)
+            effects = self._prepare(actions)
             launched = self._state.is_launched(future.tid)
         self._carry_out(effects)
         if launched:
             self.executors[record.executor].cancel([future.tid])
         return True
+
+    def _is_held_here(self, task: TaskId, record: TaskRecord) -> bool:
+        """Return True if launched *task* is in no executor: it waits for an identical call or for a join app's futures."""
+        return self.results.withdraw(task, record) or task in self._joining
 
     def state_name(self, future: AppFuture) -> str:
         """Return the state of the task of *future*; see `AppFuture.task_status`."""
@@ -308,7 +319,10 @@ class TaskGraph:
                 if record is None:
                     continue
                 if record.app.kind is AppKind.JOIN and outcome.error is None:
-                    self._join(outcome.id, record, outcome.value)
+                    if record.cancelling:
+                        ends.append(AttemptEnd(outcome.id, AttemptResult.CANCELLED))
+                    else:
+                        self._join(outcome.id, record, outcome.value)
                 else:
                     ends.append(record_attempt(outcome, record, self.config.retry_handler, closed=self.is_closed))
             effects = self._prepare(self._state.on_attempts_ended(ends))
@@ -319,10 +333,14 @@ class TaskGraph:
 
         def report(outcome: Outcome) -> None:
             with self._lock:
+                if task not in self._joining:
+                    return  # cancelled since
+                self._joining.discard(task)
                 end = record_attempt(outcome, record, self.config.retry_handler, closed=self.is_closed)
                 effects = self._prepare(self._state.on_attempts_ended([end]))
             self._carry_out(effects)
 
+        self._joining.add(task)
         join_apps.report_when_joined(task, record.app.name, returned, report)
 
     def _on_external_done(self, number: TaskId, future: Future[Any]) -> None:
@@ -350,6 +368,7 @@ class TaskGraph:
             record = self.records.pop(task)
             if self._cancelled:
                 self._cancelled.discard(task)
+                self._joining.discard(task)
             if not self.config.garbage_collect:
                 self.finished[task] = record
             if state is TaskState.DONE:

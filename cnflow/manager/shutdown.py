@@ -12,8 +12,9 @@
     block's end ─────────────────────────────────────────────┐
     now          end_at = cut_at - grace     cut_at = end - 2 s (a tenth of a block that is shorter than 20 s)
 
-Stages only advance. A block that is shorter than the grace period is in ENDING from its start. `shutdown_signals` feeds
-this state with signals and the clock.
+Stages only advance. The grace period takes a quarter of the block's life at most, so that a short block works before it
+ends: a manager that is ENDING from its start takes no task, and block after block would come and go without a word.
+`shutdown_signals` feeds this state with signals and the clock.
 """
 
 from __future__ import annotations
@@ -47,16 +48,16 @@ class Shutdown:
 
     Args:
         now: time at which the manager starts.
-        grace: seconds that running tasks have in stage ENDING.
+        grace: seconds that running tasks have in stage ENDING; in a block of known end a quarter of *life* at most.
         drain_period: seconds until the manager drains; None never does.
         life: seconds from *now* until the block ends; None if no end is known.
     """
 
     def __init__(self, now: Seconds, grace: float, drain_period: Optional[float], life: Optional[float]) -> None:
-        self._grace = grace
+        self._grace = grace if life is None else min(grace, life / 4)
         self._drain_at = math.inf if drain_period is None else now + drain_period
         self._cut_at = math.inf if life is None else now + life - min(_MARGIN, life / 10)
-        self._end_at = self._cut_at - grace
+        self._end_at = self._cut_at - self._grace
         self.stage = Stage.WORKING
 
     @property

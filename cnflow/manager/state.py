@@ -157,6 +157,7 @@ class Manager:
         for worker in self._workers.values():
             self._results += own_results.cut_off_results([task.id for task, _ in worker.tasks], self._where)
             worker.tasks.clear()
+        self._deadlines.clear()  # a walltime may pass in this very turn, after the tasks are gone
 
     @property
     def is_drained(self) -> bool:

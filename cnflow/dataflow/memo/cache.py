@@ -28,6 +28,9 @@ class CacheDecision(enum.Enum):
     WAIT = enum.auto()
     """An identical call runs; the task is launched again when that has ended."""
 
+    CANCELLED = enum.auto()
+    """An identical call runs, and the user has cancelled the task before it began to wait."""
+
 
 class ResultCache:
     """Results, calls in flight and checkpoints of one run. All methods but `key_of` need the task graph's lock.
@@ -72,6 +75,13 @@ class ResultCache:
             return CacheDecision.KNOWN
         record.memo_key = key
         return CacheDecision.RUN if self._in_flight.add(key, task) else CacheDecision.WAIT
+
+    def withdraw(self, task: TaskId, record: TaskRecord) -> bool:
+        """Let *task* wait no longer for an identical call; return False if it does not wait for one."""
+        if record.memo_key is None or not self._in_flight.withdraw(record.memo_key, task):
+            return False
+        record.memo_key = None
+        return True
 
     def on_settled(self, task: TaskId, record: TaskRecord, *, done: bool) -> list[TaskId]:
         """Store the result of *task*, which has a key, unless it failed; return the tasks that waited for it."""

@@ -98,10 +98,16 @@ class InFlight:
         if self._runs.get(key) == task:
             del self._runs[key]
             return self._waiting.pop(key, [])
-        waiting = self._waiting.get(key, [])
-        if task in waiting:
-            waiting.remove(task)
+        self.withdraw(key, task)
         return []
+
+    def withdraw(self, key: bytes, task: TaskId) -> bool:
+        """Remove *task*, which no longer waits; return False if it does not wait for the first of its key."""
+        waiting = self._waiting.get(key, ())
+        if task not in waiting:
+            return False
+        self._waiting[key].remove(task)
+        return True
 
 
 def _pickle(value: object) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from cnflow import File
 from cnflow.dataflow.call_options import AppOptions
+from cnflow.dataflow.memo import id_for_memo
 from cnflow.errors import ExecutorClosedError, MemoKeyError
 from cnflow.model.task import AppFunction, Outcome
 
@@ -83,6 +84,35 @@ def test_next_of_identical_calls_is_run_when_the_first_is_cancelled(make_dfk, ex
     executor.taken = executor.taken[-1:]
     executor.run()
     assert second.result(0) == 3
+
+
+def test_call_that_waits_for_an_identical_one_is_cancelled_at_once(make_dfk, executor):
+    dfk = make_dfk()
+    shared = AppFunction(add)
+    first, second, third = (dfk.submit(shared, (1, 2), {}, CACHED) for _ in range(3))
+    executor.cancel = lambda tasks: pytest.fail(f"tasks {tasks} are in no executor")
+    assert second.cancel()
+    assert second.cancelled()
+    assert not first.done()
+    executor.run()
+    assert [first.result(0), third.result(0)] == [3, 3]
+
+
+def test_call_that_is_cancelled_while_its_key_is_made_does_not_wait_for_an_identical_one(make_dfk, executor):
+    dfk = make_dfk()
+
+    class Argument:
+        """Cancels the second call in the moment in which its key is made."""
+
+    @id_for_memo.register
+    def _(obj: Argument, *, output_ref=False):
+        if executor.taken:
+            dfk.tasks[1].future.cancel()
+        return b"1"
+
+    shared = AppFunction(lambda argument: 1)
+    futures = [dfk.submit(shared, (Argument(),), {}, CACHED) for _ in range(2)]
+    assert [future.cancelled() for future in futures] == [False, True]
 
 
 def test_argument_without_identity_fails_the_task_with_memo_key_error(make_dfk):

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -239,6 +240,42 @@ class TestEnd:
         with pytest.raises(RuntimeError), load("skip") as dfk:
             raise RuntimeError
         assert not dfk.cleanup_called
+
+    def test_is_awaited_by_a_second_thread(self, tmp_path):
+        may_end, ends = threading.Event(), []
+        dfk = cnflow.load(Config(run_dir=str(tmp_path)))
+        dfk.on_cleanup(lambda: (may_end.wait(20), ends.append("first")))
+        threads = [
+            threading.Thread(target=lambda: (dfk.cleanup(), ends.append("returned")), daemon=True) for _ in range(2)
+        ]
+        threads[0].start()
+        while not dfk.cleanup_called:
+            time.sleep(0.001)
+        threads[1].start()
+        threads[1].join(0.2)
+        assert ends == []
+        may_end.set()
+        for thread in threads:
+            thread.join(20)
+        assert ends == ["first", "returned", "returned"]
+
+    def test_is_not_awaited_by_a_thread_that_it_waits_for(self, tmp_path):
+        dfk = cnflow.load(Config(executors=[ThreadPoolExecutor(max_threads=1)], run_dir=str(tmp_path)))
+        begun, may_end, returned = threading.Event(), threading.Event(), []
+
+        def end(_):
+            begun.set()
+            while not dfk.cleanup_called:
+                time.sleep(0.001)
+            dfk.cleanup()
+            returned.append(True)
+
+        future = cnflow.python_app(may_end.wait)(20)
+        future.add_done_callback(end)
+        may_end.set()
+        assert begun.wait(20)
+        dfk.cleanup()
+        assert returned == [True]
 
     def test_in_an_unknown_mode_is_refused(self):
         with pytest.raises(ConfigurationError, match="exit_mode"):

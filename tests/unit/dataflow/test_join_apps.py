@@ -1,5 +1,9 @@
 """Join apps in a task graph over a scripted executor."""
 
+from concurrent.futures import CancelledError
+
+import pytest
+
 from cnflow.errors import (
     JoinAppNoFuture,
     JoinError,
@@ -63,3 +67,17 @@ def test_join_app_that_returns_no_future_fails(make_dfk):
     error = make_dfk().submit(join(lambda: 5), (), {}).exception(0)
     assert isinstance(error, JoinAppNoFuture)
     assert "returned 5" in str(error)
+
+
+def test_join_app_that_waits_for_its_futures_is_cancelled_at_once(make_dfk, executor):
+    dfk = make_dfk()
+    inner = []
+    future = dfk.submit(join(lambda: inner.append(dfk.submit(app(add), (1, 2), {})) or inner), (), {})
+    after = dfk.submit(app(add), (future, 1), {})
+    assert future.cancel()
+    with pytest.raises(CancelledError):
+        future.result(0)
+    assert after.done()
+    executor.run()
+    assert inner[0].result(0) == 3, "the tasks that it returned go on"
+    assert future.cancelled()

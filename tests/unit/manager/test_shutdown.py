@@ -44,10 +44,14 @@ def test_tasks_are_cut_off_before_the_block_ends():
     assert shutdown.stage is Stage.CUT
 
 
-def test_a_manager_ends_at_once_in_a_block_shorter_than_the_grace():
-    shutdown = Shutdown(0, 8, None, 5)
+@pytest.mark.parametrize(("life", "end_at", "cut_at"), [(8, 5.2, 7.2), (5, 3.25, 4.5), (30, 20.5, 28), (32, 22, 30)])
+def test_the_grace_takes_a_quarter_of_a_short_block_at_most(life, end_at, cut_at):
+    shutdown = Shutdown(0, 8, None, life)
     shutdown.on_tick(0)
-    assert (shutdown.stage, shutdown.next_step_at) == (Stage.ENDING, 4.5)
+    assert (shutdown.stage, shutdown.next_step_at) == (Stage.WORKING, pytest.approx(end_at))
+    assert shutdown.seconds_left(0) == pytest.approx(cut_at)
+    shutdown.on_signal(1)
+    assert (shutdown.stage, shutdown.next_step_at) == (Stage.ENDING, pytest.approx(1 + min(8, life / 4)))
 
 
 @given(

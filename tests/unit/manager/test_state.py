@@ -1,3 +1,5 @@
+import math
+
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -444,6 +446,17 @@ def test_tasks_that_run_at_the_end_of_the_grace_are_cut_off():
     state.on_cut()
     assert kinds(state) == {0: ResultKind.CUT_OFF}
     assert state.is_drained
+
+
+def test_a_walltime_that_passes_in_the_moment_of_the_cut_does_not_end_the_manager():
+    state = with_ready_workers(manager(slots=1), 0)
+    state.on_work([FUNCTION], [(Task(0, FUNCTION.id, b"args", walltime=5.0), ())])
+    state.dispatch(0)
+    state.on_ending()
+    state.on_cut()
+    assert state.next_deadline == math.inf
+    assert state.on_tick(5.0 + GRACE) == []
+    assert kinds(state) == {0: ResultKind.CUT_OFF}
 
 
 def test_a_worker_terminated_with_its_manager_is_not_lost():
