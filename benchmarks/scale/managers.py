@@ -77,7 +77,7 @@ def _results(head: memoryview) -> list[msg.Result]:
     message = msg.decode_to_manager(head)
     if not isinstance(message, msg.Work):
         return []
-    return [msg.Result(task.id, ResultKind.VALUE, NONE, 0.0, "") for task in message.tasks]
+    return [msg.Result(task.id, ResultKind.VALUE, NONE, 0.0, "", 0, task.attempt) for task in message.tasks]
 
 
 def main() -> None:

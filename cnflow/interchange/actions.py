@@ -28,10 +28,10 @@ class SendResults(NamedTuple):
 
 
 class SendCancel(NamedTuple):
-    """Order a manager to stop some of its tasks."""
+    """Order a manager to stop these attempts of tasks."""
 
     manager: ManagerId
-    tasks: list[TaskId]
+    tasks: dict[TaskId, int]
 
 
 class SendDrain(NamedTuple):
@@ -81,11 +81,11 @@ class ReportManagerUp(NamedTuple):
 
 
 class ReportManagerDown(NamedTuple):
-    """Report to the driver that a manager is gone, with the tasks that are lost."""
+    """Report to the driver that a manager is gone, with the attempts that are lost."""
 
     manager: ManagerId
     reason: str
-    lost: list[TaskId]
+    lost: dict[TaskId, int]
 
 
 class ReportDrained(NamedTuple):

@@ -199,7 +199,7 @@ class Loop:
         else:
             manager, reason, lost = report
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
-            self._driver.send(msg.ManagerDown(manager, reason, list(lost)))
+            self._driver.send(msg.ManagerDown(manager, reason, lost))
 
     def _message_for(self, action: ManagerAction) -> msg.ToManager:
         if isinstance(action, on.SendTaskQuery):

@@ -19,7 +19,7 @@ class ManagerRecord:
     """Registered manager: the tasks that it holds, and the resources that are left.
 
     Attributes:
-        held: tasks that were sent to the manager and have no result yet.
+        held: tasks that were sent to the manager and have no result yet, and the attempt of each.
         window: number of tasks that the manager wants to hold.
         functions: functions that were sent to the manager.
         timed: functions of the tasks in `held`, whose durations are recorded; empty where the block has no end.
@@ -34,7 +34,7 @@ class ManagerRecord:
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
         self.info = info
         self.capacity = NodeCapacity(info)
-        self.held: set[TaskId] = set()
+        self.held: dict[TaskId, int] = {}
         self.window = 0
         self.functions: set[FunctionId] = set()
         self.timed: dict[TaskId, FunctionId] = {}

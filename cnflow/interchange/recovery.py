@@ -35,14 +35,13 @@ from cnflow.interchange.actions import (
     SendCancel,
     SendRegisterAgain,
     SendResults,
+    send_results,
 )
-from cnflow.interchange.state import Interchange
+from cnflow.interchange.state import NOTHING_HELD, Interchange, cancel_result
 from cnflow.units import Seconds
-from cnflow.wire.messages import NO_FRAMES, Result
-from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, ManagerId, TaskId
     from cnflow.wire.manager_messages import ManagerInfo
@@ -121,18 +120,19 @@ class RecoveringInterchange(Interchange):
             return self._enqueue(functions, list(tasks))
         return super().on_submitted(functions, tasks, may_have_needs=may_have_needs)
 
-    def on_cancelled(self, ids: Collection[TaskId], now: Seconds) -> list[Action]:
+    def on_cancelled(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Cancel tasks. An awaited manager may hold one that is reported here: it is stopped when that registers."""
         self._remove_claimed()
-        actions = super().on_cancelled(ids, now)
-        if removed := self._with_needs.keys() & set(ids):
-            actions.append(SendResults([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in removed]))
-            self._with_needs = {number: parcel for number, parcel in self._with_needs.items() if number not in removed}
+        actions = super().on_cancelled(attempts, now)
+        removed = [task for task, _ in self._with_needs.values() if attempts.get(task.id) == task.attempt]
+        for task in removed:
+            del self._with_needs[task.id]
+        actions += send_results([cancel_result(task) for task in removed])
         self._claim_reported(actions)
         return actions
 
     def on_registered(
-        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Collection[TaskId] = ()
+        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Mapping[TaskId, int] = NOTHING_HELD
     ) -> list[Action]:
         """Register a new manager, or an awaited one with the tasks that it *held*."""
         may_claim = manager in self._awaited
@@ -140,12 +140,12 @@ class RecoveringInterchange(Interchange):
         if manager not in self._managers:
             return actions
         ours = self._drop_claimed(held, now) if may_claim else set()
-        self._managers[manager].held |= ours
+        self._managers[manager].held.update((task, held[task]) for task in ours)
         self._claim(ours)
         if manager in self._on_hold:
             self.on_hold_requested(manager)
-        if late := set(held) - ours:
-            actions.append(SendCancel(manager, sorted(late)))
+        if late := {task: attempt for task, attempt in held.items() if task not in ours}:
+            actions.append(SendCancel(manager, late))
         return [*actions, *self._stop_awaiting(manager)]
 
     def on_results(
@@ -223,7 +223,7 @@ class RecoveringInterchange(Interchange):
     def _give_up(self, manager: ManagerId, reason: str) -> list[Action]:
         """Report an awaited manager as gone; the tasks that it held are in the queue, so that none is lost."""
         self._departed.add(manager)
-        return [ReportManagerDown(manager, reason, []), *self._stop_awaiting(manager)]
+        return [ReportManagerDown(manager, reason, {}), *self._stop_awaiting(manager)]
 
     def _stop_awaiting(self, manager: ManagerId) -> list[Action]:
         """Await *manager* no longer; report its block as drained if that was deferred and no manager is left."""
@@ -249,7 +249,7 @@ class RecoveringInterchange(Interchange):
         unclaimed = set(tasks) - self._claimed
         if unclaimed and self.is_dispatching(now):  # tasks may have been sent to managers
             for record in self._managers.values():
-                unclaimed -= record.held
+                unclaimed -= record.held.keys()
         return unclaimed
 
     def _claim(self, tasks: set[TaskId]) -> None:

@@ -56,14 +56,15 @@ from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, FunctionId, TaskId
     from cnflow.units import Seconds
     from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
-    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
 _NO_MANAGER = ManagerId(b"")
+NOTHING_HELD: Mapping[TaskId, int] = {}
 _UNKNOWN = "the interchange does not have this manager any more: it was silent for too long"
 
 
@@ -123,23 +124,22 @@ class Interchange:
         self._ever_had_needs = self._ever_had_needs or bool(with_needs)
         return send_results(self._scheduler.add(with_needs))
 
-    def on_cancelled(self, ids: Collection[TaskId], now: Seconds) -> list[Action]:
-        """Cancel the tasks in *ids*. Tasks that are not here have ended, and were reported."""
-        wanted = set(ids)
-        removed = [task.id for task, _ in self._queue if task.id in wanted]
+    def on_cancelled(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
+        """Cancel *attempts* of tasks. Those that are not here have ended, and were reported."""
+        removed = [task for task, _ in self._queue if attempts.get(task.id) == task.attempt]
         if removed:
-            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in wanted)
-        removed += [task.id for task, _ in self._scheduler.remove(wanted)]
-        actions = send_results([(Result(number, ResultKind.CANCELLED, b""), NO_FRAMES) for number in removed])
+            self._queue = deque(parcel for parcel in self._queue if attempts.get(parcel[0].id) != parcel[0].attempt)
+        removed += [task for task, _ in self._scheduler.remove(attempts)]
+        actions = send_results([cancel_result(task) for task in removed])
         for manager, record in self._managers.items():
-            held = sorted(record.held & wanted)
-            if held:
+            held = {task: record.held[task] for task in record.held.keys() & attempts.keys()}
+            if ours := {task: attempt for task, attempt in held.items() if attempt == attempts[task]}:
                 record.last_sent = now
-                actions.append(SendCancel(manager, [*held]))
+                actions.append(SendCancel(manager, ours))
         return actions
 
     def on_registered(
-        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Collection[TaskId] = ()
+        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Mapping[TaskId, int] = NOTHING_HELD
     ) -> list[Action]:
         """Register a manager. It is sent tasks once it has sent its window.
 
@@ -155,7 +155,7 @@ class Interchange:
         actions.append(ReportManagerUp(manager, info))
         actions += send_results(self._scheduler.on_registered(manager))
         if held:
-            actions.append(SendCancel(manager, [*held]))
+            actions.append(SendCancel(manager, dict(held)))
         return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
 
     def on_results(
@@ -163,7 +163,8 @@ class Interchange:
     ) -> list[Action]:
         """Forward *results* of a manager that wants to hold *window* tasks.
 
-        A result of a task that the manager does not hold is dropped: the task was reported lost, and may run elsewhere.
+        A result of an attempt that the manager does not hold is dropped: it was reported lost, and the task may run
+        elsewhere, or here on a later attempt.
         """
         record = self._managers.get(manager)
         if record is None:
@@ -172,8 +173,8 @@ class Interchange:
         held = record.held
         ours = []
         for parcel in results:
-            if parcel[0].id in held:
-                held.discard(parcel[0].id)
+            if held.get(parcel[0].id) == parcel[0].attempt:
+                del held[parcel[0].id]
                 ours.append(parcel)
         if ours and not held:
             record.idle_since = now
@@ -281,7 +282,7 @@ class Interchange:
 
     def _assign(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         record = self._managers[manager]
-        record.held.update(task.id for task, _ in tasks)
+        record.held.update((task.id, task.attempt) for task, _ in tasks)
         record.last_sent = now
         if record.ends_at < math.inf:
             record.timed.update((task.id, task.function) for task, _ in tasks)
@@ -294,7 +295,7 @@ class Interchange:
         if record is None:
             return []
         self._slots.remove(manager)
-        actions: list[Action] = [ReportManagerDown(manager, reason, sorted(record.held))]
+        actions: list[Action] = [ReportManagerDown(manager, reason, dict(record.held))]
         block = record.info.block
         if record.is_draining and not any(other.info.block == block for other in self._managers.values()):
             actions.append(ReportDrained(block))
@@ -306,3 +307,8 @@ class Interchange:
         record.last_sent = now
         self._slots.remove(manager)
         return [SendDrain(manager, record.info.block)]
+
+
+def cancel_result(task: Task) -> ResultParcel:
+    """Result of a cancelled task that no manager holds."""
+    return Result(task.id, ResultKind.CANCELLED, b"", attempt=task.attempt), NO_FRAMES

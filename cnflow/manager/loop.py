@@ -101,9 +101,9 @@ class Loop:
         self._context = sockets.new_context()
         self._interchange = sockets.connect_dealer(self._context, endpoint, self._factory.manager_id, curve)
         self._poller.register(self._interchange.raw, sockets.READABLE)
-        self._register()
+        self._register({})
 
-    def _register(self, held: tuple[TaskId, ...] = ()) -> None:
+    def _register(self, held: dict[TaskId, int]) -> None:
         info = manager_info(self._settings, self._state.slots, self._shutdown.seconds_left(self._clock.now()))
         self._interchange.send([msg.encode(msg.Register(info, held))])
 
@@ -172,7 +172,7 @@ class Loop:
         logger.warning("the interchange was restarted; registering again")
         self._send_results()  # ended tasks are no longer among those held
         self._interchange.send([msg.encode(msg.Done(0, self._sent.values()))])
-        self._register(tuple(self._state.task_ids()))
+        self._register(self._state.held())
         if self._shutdown.stage is not Stage.WORKING:
             self._interchange.send([msg.encode(msg.Draining(self._shutdown.stage.name.lower()))])
         self._window = -1  # the new interchange does not know it
@@ -298,7 +298,7 @@ class Loop:
         stage = self._shutdown.poll(now)
         if stage is None:
             return
-        logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.task_ids()))
+        logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.held()))
         self._interchange.send([msg.encode(msg.Draining(stage.name.lower()))])
         if stage is Stage.DRAINING:
             self._state.on_drain()

@@ -11,44 +11,47 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.ids import TaskId
     from cnflow.wire.failure_bodies import WorkerLostBody
     from cnflow.wire.messages import ResultParcel, Task
 
 
-def cancel_result(task: TaskId) -> ResultParcel:
+def cancel_result(task: Task) -> ResultParcel:
     """The user cancelled *task*, and it was stopped or never started."""
-    return Result(task, ResultKind.CANCELLED, b""), NO_FRAMES
+    return _result(task, ResultKind.CANCELLED, b"")
 
 
-def loss_result(task: TaskId, loss: WorkerLostBody) -> ResultParcel:
+def loss_result(task: Task, loss: WorkerLostBody) -> ResultParcel:
     """The process of the worker that ran *task* ended."""
-    return Result(task, ResultKind.WORKER_LOST, encode_worker_lost(loss)), NO_FRAMES
+    return _result(task, ResultKind.WORKER_LOST, encode_worker_lost(loss))
 
 
 def overrun_result(task: Task, name: str) -> ResultParcel:
     """*task*, of the app *name*, did not stop at its walltime, and was killed with its worker."""
-    return Result(task.id, ResultKind.TIMED_OUT, encode_timed_out(TimedOutBody(name, task.walltime))), NO_FRAMES
+    return _result(task, ResultKind.TIMED_OUT, encode_timed_out(TimedOutBody(name, task.walltime)))
 
 
-def refusal_result(task: TaskId, code_python: str, worker_python: str, where: str) -> ResultParcel:
+def refusal_result(task: Task, code_python: str, worker_python: str, where: str) -> ResultParcel:
     """The code of *task* was pickled by another minor version of Python than the one that the workers run."""
-    return Result(task, ResultKind.REFUSED, f"{code_python} {worker_python} {where}".encode()), NO_FRAMES
+    return _result(task, ResultKind.REFUSED, f"{code_python} {worker_python} {where}".encode())
 
 
-def return_result(task: TaskId, where: str) -> ResultParcel:
+def return_result(task: Task, where: str) -> ResultParcel:
     """*task* was not started, since its manager ends."""
-    return Result(task, ResultKind.RETURNED, where.encode()), NO_FRAMES
+    return _result(task, ResultKind.RETURNED, where.encode())
 
 
-def cut_off_result(task: TaskId, where: str) -> ResultParcel:
+def cut_off_result(task: Task, where: str) -> ResultParcel:
     """*task* was running when its manager had to end."""
-    return Result(task, ResultKind.CUT_OFF, where.encode()), NO_FRAMES
+    return _result(task, ResultKind.CUT_OFF, where.encode())
 
 
-def cut_off_results(tasks: Sequence[TaskId], where: str) -> list[ResultParcel]:
+def cut_off_results(tasks: Sequence[Task], where: str) -> list[ResultParcel]:
     """Results of all tasks of one worker that was ended: the first one was running, the others were not started."""
     return [
         *(cut_off_result(task, where) for task in tasks[:1]),
         *(return_result(task, where) for task in tasks[1:]),
     ]
+
+
+def _result(task: Task, kind: ResultKind, body: bytes) -> ResultParcel:
+    return Result(task.id, kind, body, attempt=task.attempt), NO_FRAMES

@@ -52,7 +52,7 @@ from cnflow.units import Seconds
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import FunctionId, TaskId
     from cnflow.manager.prefetch import Prefetch
@@ -112,14 +112,14 @@ class Manager:
         results, self._results = self._results, []
         return results
 
-    def task_ids(self) -> list[TaskId]:
-        """Ids of the tasks that are queued or with a worker."""
+    def held(self) -> dict[TaskId, int]:
+        """Ids and attempts of the tasks that are queued or with a worker."""
         parcels = [
-            *self._queue,
-            *self._reserved.values(),
             *(task for worker in self._workers.values() for task in worker.tasks),
+            *self._reserved.values(),
+            *self._queue,  # last: it may hold the next attempt of a task that a worker stops
         ]
-        return [task.id for task, _ in parcels]
+        return {task.id: task.attempt for task, _ in parcels}
 
     def worker_of(self, task: TaskId, now: Seconds) -> tuple[WorkerRank, float]:
         """Rank of the worker that runs *task*, and its run time in seconds; ``(-1, 0.0)`` if none does."""
@@ -148,14 +148,14 @@ class Manager:
         """Return the tasks that were not started, and from now on those that are still on their way here."""
         self._is_draining = self._is_ending = True
         waiting = (*self._queue, *self._reserved.values())
-        self._results += [own_results.return_result(task.id, self._where) for task, _ in waiting]
+        self._results += [own_results.return_result(task, self._where) for task, _ in waiting]
         self._queue.clear()
         self._reserved.clear()
 
     def on_cut(self) -> None:
         """Return the tasks of all workers, whose processes the caller has ended."""
         for worker in self._workers.values():
-            self._results += own_results.cut_off_results([task.id for task, _ in worker.tasks], self._where)
+            self._results += own_results.cut_off_results([task for task, _ in worker.tasks], self._where)
             worker.tasks.clear()
         self._deadlines.clear()  # a walltime may pass in this very turn, after the tasks are gone
 
@@ -174,7 +174,7 @@ class Manager:
         for function in functions:
             self._functions[function.id] = function
         if self._is_ending:
-            self._results += [own_results.return_result(task.id, self._where) for task, _ in tasks]
+            self._results += [own_results.return_result(task, self._where) for task, _ in tasks]
             return
         for parcel in tasks:
             self._admit(parcel)
@@ -195,29 +195,29 @@ class Manager:
         for parcel in results:
             if not tasks or tasks[0][0].id != parcel[0].id:
                 continue
-            tasks.popleft()
+            task = tasks.popleft()[0]
+            parcel[0].attempt = task.attempt  # workers know ids only
             if parcel[0].kind != ResultKind.CANCELLED:  # the length of a stopped task is no measure
                 self._prefetch.record(parcel[0].seconds)
             if worker.cancelled:
-                worker.cancelled.discard(parcel[0].id)
+                worker.cancelled.discard((task.id, task.attempt))
             self._results.append(parcel)
         self._set_deadline(rank, worker, now)
 
-    def on_cancel(self, ids: Collection[int], now: Seconds) -> list[Action]:
-        """Stop the tasks *ids*. An id that is not here belongs to a task that ended, whose result was sent."""
-        ids = set(ids)
-        dropped = [task.id for task, _ in self._queue if task.id in ids]
+    def on_cancel(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
+        """Stop *attempts* of tasks. One that is not here has ended, and its result was sent."""
+        dropped = [task for task, _ in self._queue if attempts.get(task.id) == task.attempt]
         if dropped:
-            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in ids)
-        restarting = [rank for rank, (task, _) in self._reserved.items() if task.id in ids]
-        dropped += [self._reserved.pop(rank)[0].id for rank in restarting]
-        self._results += [own_results.cancel_result(number) for number in dropped]
+            self._queue = deque(parcel for parcel in self._queue if attempts.get(parcel[0].id) != parcel[0].attempt)
+        restarting = [rank for rank, (task, _) in self._reserved.items() if attempts.get(task.id) == task.attempt]
+        dropped += [self._reserved.pop(rank)[0] for rank in restarting]
+        self._results += [own_results.cancel_result(task) for task in dropped]
         actions: list[Action] = []
         for rank, worker in self._workers.items():
             first = worker.tasks_sent - len(worker.tasks)
             for number, (task, _) in enumerate(worker.tasks, first):
-                if task.id in ids and task.id not in worker.cancelled:
-                    worker.cancelled.add(task.id)
+                if attempts.get(task.id) == task.attempt and not worker.is_cancelled(task):
+                    worker.cancelled.add((task.id, task.attempt))
                     actions.append(StopTask(rank, number))
                     if number == first:
                         self._deadlines[rank] = min(Seconds(now + GRACE), self._deadlines.get(rank, _NEVER))
@@ -228,7 +228,7 @@ class Manager:
         late = [rank for rank, deadline in self._deadlines.items() if deadline <= now]
         for rank in late:
             del self._deadlines[rank]
-            self._workers[rank].overdue_task = self._workers[rank].tasks[0][0].id
+            self._workers[rank].overdue_task = self._workers[rank].tasks[0][0]
         again = self._start_attempts.take_due(now)
         starts = [] if self._is_ending else [self._start(rank) for rank in again]
         return [*(KillWorker(rank) for rank in late), *starts]
@@ -306,7 +306,7 @@ class Manager:
         if not worker.tasks or worker.overdue_task is not None:
             return
         task = worker.tasks[0][0]
-        if task.id in worker.cancelled:
+        if worker.is_cancelled(task):
             self._deadlines[rank] = Seconds(now + GRACE)
         elif task.walltime:
             self._deadlines[rank] = Seconds(now + task.walltime + GRACE)
@@ -324,7 +324,7 @@ class Manager:
         if python in {"", self._python}:
             self._queue.append(parcel)
             return
-        self._results.append(own_results.refusal_result(task.id, python, self._python, self._where))
+        self._results.append(own_results.refusal_result(task, python, self._python, self._where))
 
     def _send(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function

@@ -42,4 +42,4 @@ def enforce_size_limit(parcel: ResultParcel, limit: int) -> ResultParcel:
     if (size := max(map(len, parcel[1]), default=0)) <= limit:
         return parcel
     reason = f"it has a part of {size:,} bytes, and HighThroughputExecutor(max_result_size=...) is {limit:,}"
-    return Result(result.id, ResultKind.UNPICKLABLE, reason.encode(), result.seconds), NO_FRAMES
+    return Result(result.id, ResultKind.UNPICKLABLE, reason.encode(), result.seconds, attempt=result.attempt), NO_FRAMES

@@ -62,6 +62,11 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     """Full version, such as 3.12.4; for display only."""
 
     node: Node = Node()
+    node_rank: NonNegativeInt = 0
+    """Number of the manager's node within its block, from 0."""
+
+    nodes: NonNegativeInt = 1
+    """Nodes of the block, each of which has a manager."""
 
 
 class ManagerStatus(msgspec.Struct, array_like=True, frozen=True):

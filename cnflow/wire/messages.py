@@ -96,6 +96,8 @@ class Task(msgspec.Struct, array_like=True, gc=False):
     """Seconds; 0 is no limit."""
 
     needs: Optional[Needs] = None
+    attempt: Natural = 0
+    """Number of this attempt: no other attempt of the task in this executor has it."""
 
 
 class Result(msgspec.Struct, array_like=True, gc=False):
@@ -117,6 +119,9 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     frames: Natural = 0
     """Number of attached frames that belong to this result."""
 
+    attempt: Natural = 0
+    """`Task.attempt`, so that the end of an earlier attempt is never taken for that of a later one."""
+
 
 # Driver -> interchange -> manager
 class Work(Message):
@@ -136,9 +141,9 @@ class Resubmit(Message):
 
 
 class Cancel(Message):
-    """Stop these tasks, or never start them. Tasks that the receiver does not have were answered before."""
+    """Stop these attempts of tasks, or never start them. One that the receiver does not have was answered before."""
 
-    tasks: list[TaskId]
+    tasks: dict[WireTaskId, Natural]
 
 
 class BlockGone(Message):
@@ -174,8 +179,8 @@ class Register(Message):
     """Registration of a manager: its first message, and its reply to `RegisterAgain`."""
 
     info: ManagerInfo
-    held: tuple[TaskId, ...] = ()
-    """Tasks that an earlier interchange sent to this manager and that have no result yet."""
+    held: dict[WireTaskId, Natural] = msgspec.field(default_factory=dict)
+    """Attempts of tasks that an earlier interchange sent to this manager and that have no result yet."""
 
 
 class Done(Message):
@@ -233,7 +238,8 @@ class ManagerDown(Message):
 
     id: ManagerId
     reason: str
-    lost: list[TaskId]
+    lost: dict[TaskId, int]
+    """Attempt of each task."""
 
 
 class Drained(Message):
@@ -284,14 +290,19 @@ decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
 
 
 def task_parcel(
-    task: TaskId, function: FunctionId, payload: Payload, walltime: float = 0.0, needs: Optional[Needs] = None
+    task: TaskId,
+    function: FunctionId,
+    payload: Payload,
+    walltime: float = 0.0,
+    needs: Optional[Needs] = None,
+    attempt: int = 0,
 ) -> TaskParcel:
     """Task with its large parts as frames."""
     body, buffers, python = payload
     if len(body) < OUT_OF_BAND and not buffers:
-        return Task(task, function, body, python, 0, walltime, needs), NO_FRAMES
+        return Task(task, function, body, python, 0, walltime, needs, attempt), NO_FRAMES
     frames = (body, *buffers)
-    return Task(task, function, b"", python, len(frames), walltime, needs), frames
+    return Task(task, function, b"", python, len(frames), walltime, needs, attempt), frames
 
 
 def result_parcel(task: TaskId, kind: int, seconds: float, python: str, parts: Sequence[Part]) -> ResultParcel:

@@ -15,7 +15,7 @@ TO_INTERCHANGE = [
     msg.encode(message)
     for message in (
         msg.Register(INFO),
-        msg.Register(INFO, [1, 2, 3]),
+        msg.Register(INFO, {1: 0, 2: 7, 3: 0}),
         msg.Done(2, []),
         msg.Done(2**40, RESULTS),
         msg.Done(-1, RESULTS[:1]),
@@ -28,7 +28,7 @@ TO_MANAGER = [
     for message in (
         msg.Work([FUNCTION], TASKS),
         msg.Work([], TASKS[:1]),
-        msg.Cancel([1, 2, 3]),
+        msg.Cancel({1: 0, 2: 7, 3: 0}),
         msg.RegisterAgain(b"again"),
         msg.Heartbeat(),
         msg.Refused("no"),

@@ -156,7 +156,7 @@ class Interchange(Target):
         for head, *_ in self.good_peer.receive():
             message = msg.decode_to_manager(head)
             if isinstance(message, msg.Work):
-                done = [msg.Result(task.id, ResultKind.VALUE, b"x") for task in message.tasks]
+                done = [msg.Result(task.id, ResultKind.VALUE, b"x", attempt=task.attempt) for task in message.tasks]
                 self.good_peer.send([msg.encode(msg.Done(2, done))])
             elif isinstance(message, msg.Refused):
                 self._register()

@@ -14,6 +14,7 @@ Way of a task, and the part that it passes::
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from concurrent.futures import CancelledError
@@ -86,6 +87,9 @@ class HighThroughputBackend:
         self._held: dict[TaskId, SerializedTask] = {}
         """Tasks that are not reported yet, as they were serialized: the user may change the arguments afterwards."""
 
+        self._attempts = itertools.count()
+        """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
+
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
 
@@ -106,8 +110,9 @@ class HighThroughputBackend:
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
         """Serialize *tasks* and queue them for the interchange."""
         for task in tasks:
+            attempt = next(self._attempts)
             try:
-                serialized = self._serializer.serialize(task)
+                serialized = self._serializer.serialize(task, attempt)
             except CnflowError as error:
                 self._report([Outcome(task.id, None, error)])
                 continue
@@ -127,8 +132,8 @@ class HighThroughputBackend:
     def cancel(self, tasks: Collection[TaskId]) -> None:
         """Take back tasks that have not left the driver, and order the others to be stopped where they are."""
         with self._lock:
-            ours = {task for task in tasks if task in self._held}
-            self._cancelled |= ours
+            ours = {task: _attempt_of(self._held[task]) for task in tasks if task in self._held}
+            self._cancelled.update(ours)
         if ours:
             self._report_held(Outcome(task, None, CancelledError()) for task in self._client.cancel(ours))
 
@@ -210,7 +215,12 @@ class HighThroughputBackend:
         controller = self._provisioner.controller
         match message:
             case msg.Results(results):
-                self._report_held(outcome_of(*parcel, self._title) for parcel in msg.attach_frames(results, attached))
+                parcels = [
+                    parcel
+                    for parcel in msg.attach_frames(results, attached)
+                    if self._holds(parcel[0].id, parcel[0].attempt)
+                ]
+                self._report_held(outcome_of(*parcel, self._title) for parcel in parcels)
             case msg.ManagerUp(manager, info):
                 if self._managers.on_connected(manager, info) and controller is not None:
                     controller.on_manager_connected(info.block, info.slots)
@@ -228,7 +238,8 @@ class HighThroughputBackend:
     def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
         info = self._managers.on_lost(lost.id)
         where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
-        self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in lost.lost)
+        held = [task for task, attempt in lost.lost.items() if self._holds(task, attempt)]
+        self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in held)
         if controller is not None:
             controller.on_manager_lost(info.block, info.slots)
 
@@ -254,7 +265,7 @@ class HighThroughputBackend:
         with self._lock:
             self._client.clear()
             held = list(self._held.items())
-            self._client.order(msg.Cancel([*self._cancelled]))
+            self._client.order(msg.Cancel({task: _attempt_of(self._held[task]) for task in self._cancelled}))
         for task, serialized in held:
             if self._held.get(task) is serialized:  # neither reported since, nor on another attempt
                 yield serialized
@@ -264,6 +275,11 @@ class HighThroughputBackend:
     def _title(self, task: TaskId) -> str:
         held = self._held.get(task)
         return title_of(task, held[0].name if held else "?")
+
+    def _holds(self, task: TaskId, attempt: int) -> bool:
+        """True if that is the present attempt of a task that is not reported."""
+        held = self._held.get(task)
+        return held is not None and _attempt_of(held) == attempt
 
     def _outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
         if task in self._cancelled:
@@ -288,3 +304,7 @@ class HighThroughputBackend:
             self._report(
                 [Outcome(task, None, error_for(title_of(task, function.name))) for task, (function, _) in held.items()]
             )
+
+
+def _attempt_of(task: SerializedTask) -> int:
+    return task[1][0].attempt

@@ -35,7 +35,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from cnflow.clock import Clock
@@ -165,17 +165,17 @@ class InterchangeClient:
         with self._write_lock:
             self._queue.clear()
 
-    def cancel(self, tasks: Collection[TaskId]) -> list[TaskId]:
-        """Remove those of *tasks* that have not left and return them; order the interchange to stop the others.
+    def cancel(self, attempts: Mapping[TaskId, int]) -> list[TaskId]:
+        """Remove those tasks that have not left and return them; order the interchange to stop the other *attempts*.
 
         Safe from any thread.
         """
         with self._write_lock:
-            removed = self._queue.remove(tasks)
-        others = list(set(tasks).difference(removed))
+            removed = set(self._queue.remove(attempts))
+        others = {task: attempt for task, attempt in attempts.items() if task not in removed}
         if others:
             self.order(msg.Cancel(others))
-        return removed
+        return [*removed]
 
     def order(self, order: msg.Order) -> None:
         """Queue an order; it leaves after all tasks that were queued before it. Safe from any thread."""

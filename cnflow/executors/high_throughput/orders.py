@@ -57,7 +57,7 @@ def _merged(orders: Iterable[msg.Order]) -> list[msg.Order]:
     merged: list[msg.Order] = []
     for order in orders:
         if isinstance(order, msg.Cancel) and merged and isinstance(merged[-1], msg.Cancel):
-            merged[-1].tasks.extend(order.tasks)
+            merged[-1].tasks.update(order.tasks)
         else:
-            merged.append(msg.Cancel([*order.tasks]) if isinstance(order, msg.Cancel) else order)
+            merged.append(msg.Cancel({**order.tasks}) if isinstance(order, msg.Cancel) else order)
     return merged

@@ -37,8 +37,8 @@ class TaskSerializer:
 
         self._functions: weakref.WeakKeyDictionary[AppFunction, Function] = weakref.WeakKeyDictionary()
 
-    def serialize(self, task: TaskToRun) -> tuple[Function, TaskParcel]:
-        """Return the function of *task* and the parcel of its arguments and options.
+    def serialize(self, task: TaskToRun, attempt: int = 0) -> tuple[Function, TaskParcel]:
+        """Return the function of *task*, and the parcel of its arguments and options for *attempt*.
 
         Raises:
             SerializationError: names the function or the argument that cannot be pickled.
@@ -54,12 +54,12 @@ class TaskSerializer:
             if task.options.resources is not None:
                 needs, self.has_needs = needs_of(task.options.resources), True
         elif not task.args and not task.kwargs:
-            return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS)
+            return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
         try:
             payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options)))
         except Exception as error:
             raise SerializationError(_describe_unpicklable(task, error)) from error
-        return function, task_parcel(task.id, function.id, payload, walltime, needs)
+        return function, task_parcel(task.id, function.id, payload, walltime, needs, attempt)
 
 
 def _copy_buffers(payload: Payload) -> Payload:

@@ -203,7 +203,7 @@ class ResourceScheduler:
                 break
             parcel = queue.popleft()
             if self.deadlines.is_too_long(parcel[0]):
-                self._unfit.append(_does_not_fit(parcel[0].id, self._explain(parcel[0])))
+                self._unfit.append(_does_not_fit(parcel[0], self._explain(parcel[0])))
             elif self._is_in_time(parcel[0], record, now):
                 taken.append(parcel)
             else:
@@ -284,11 +284,11 @@ class ResourceScheduler:
             if not is_too_long and any(capacity.could_fit(group.needs) for capacity in self._shapes.values()):
                 continue
             reason = self._explain(group.example)
-            results += [_does_not_fit(number, reason) for number, _, _ in group.tasks]
+            results += [_does_not_fit(parcel[0], reason) for _, _, parcel in group.tasks]
             group.tasks = []
             self._drop_if_empty(group)
         return results
 
 
-def _does_not_fit(task: TaskId, reason: str) -> ResultParcel:
-    return Result(task, ResultKind.DOES_NOT_FIT, reason.encode()), NO_FRAMES
+def _does_not_fit(task: Task, reason: str) -> ResultParcel:
+    return Result(task.id, ResultKind.DOES_NOT_FIT, reason.encode(), attempt=task.attempt), NO_FRAMES

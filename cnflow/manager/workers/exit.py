@@ -37,17 +37,17 @@ class Exit(NamedTuple):
         again: list[TaskParcel] = []
         for place, parcel in enumerate(worker.tasks):
             task = parcel[0]
-            if task.id in worker.cancelled:
-                results.append(own_results.cancel_result(task.id))
-            elif task.id == worker.overdue_task:
+            if worker.is_cancelled(task):
+                results.append(own_results.cancel_result(task))
+            elif task is worker.overdue_task:
                 results.append(own_results.overrun_result(task, name_of(task.function)))
             elif self.manager_ends and place:
-                results.append(own_results.return_result(task.id, self.where))
+                results.append(own_results.return_result(task, self.where))
             elif self.manager_ends and self.exitcode == -SIGTERM:  # the sender of the signal ends the manager, too
-                results.append(own_results.cut_off_result(task.id, self.where))
+                results.append(own_results.cut_off_result(task, self.where))
             elif place == 0 and worker.overdue_task is None:
                 loss = WorkerLostBody(self.where, self.exitcode, self.stderr_tail, self.cause)
-                results.append(own_results.loss_result(task.id, loss))
+                results.append(own_results.loss_result(task, loss))
             else:
                 again.append(parcel)
         return results, again

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Optional
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from cnflow.ids import FunctionId
-    from cnflow.wire.messages import TaskParcel
+    from cnflow.ids import FunctionId, TaskId
+    from cnflow.wire.messages import Task, TaskParcel
 
 
 class Worker:
@@ -33,5 +33,9 @@ class Worker:
         self.functions: set[FunctionId] = set()  # written to its pipe
         self.tasks_sent = 0
         self.task_started_at = Seconds(0.0)
-        self.cancelled: set[int] = set()  # ids of its tasks that it was ordered to stop
-        self.overdue_task: Optional[int] = None  # id of the task that did not stop, and for which it was killed
+        self.cancelled: set[tuple[TaskId, int]] = set()  # ids and attempts of its tasks that it was ordered to stop
+        self.overdue_task: Optional[Task] = None  # task that did not stop, and for which it was killed
+
+    def is_cancelled(self, task: Task) -> bool:
+        """True if the worker was ordered to stop this attempt of the task."""
+        return (task.id, task.attempt) in self.cancelled

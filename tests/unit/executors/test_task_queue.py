@@ -65,18 +65,18 @@ def orders():
 
 
 def test_cancellations_in_a_row_leave_as_one(orders):
-    first = msg.Cancel([0])
-    for order in (first, msg.Cancel([1, 2]), msg.IdleTimesQuery(), msg.Cancel([3])):
+    first = msg.Cancel({0: 0})
+    for order in (first, msg.Cancel({1: 0, 2: 0}), msg.IdleTimesQuery(), msg.Cancel({3: 0})):
         orders.put(order)
-    assert orders.take() == [msg.Cancel([0, 1, 2]), msg.IdleTimesQuery(), msg.Cancel([3])]
-    assert first == msg.Cancel([0]), "an order is its owner's"
+    assert orders.take() == [msg.Cancel(dict.fromkeys(range(3), 0)), msg.IdleTimesQuery(), msg.Cancel({3: 0})]
+    assert first == msg.Cancel({0: 0}), "an order is its owner's"
     assert not orders
     assert orders.take() == []
 
 
 def test_order_stands_from_its_departure_until_it_is_replaced(orders):
     held = Hold(b"manager")
-    for order in (msg.Drain("0"), held, msg.Drain("1"), msg.Cancel([1])):
+    for order in (msg.Drain("0"), held, msg.Drain("1"), msg.Cancel({1: 0})):
         orders.put(order)
     assert orders.standing() == []
     orders.take()

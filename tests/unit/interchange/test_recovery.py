@@ -54,11 +54,11 @@ def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
     state = recovering()
     assert state.registration_requests() == [SendRegisterAgain(A), SendRegisterAgain(B)]
     state.on_resubmitted([FUNCTION], tasks(0, 1, 2, 3))
-    assert state.on_registered(A, info(), 1, [1]) == [ReportManagerUp(A, info())]
+    assert state.on_registered(A, info(), 1, {1: 0}) == [ReportManagerUp(A, info())]
     state.on_results(A, 2, [], 1)
     assert state.registration_requests() == [SendRegisterAgain(B)]
     assert state.dispatch(1) == []
-    state.on_registered(B, info(), 2, [0])
+    state.on_registered(B, info(), 2, {0: 0})
     state.on_results(B, 2, [], 2)
     assert work_in(state.dispatch(2)) == {A: [2], B: [3]}
     assert held_by(state, A) == {1, 2}
@@ -70,7 +70,7 @@ def test_late_manager_cancels_tasks_that_were_dispatched_to_others():
     state.on_registered(A, info(), 1)
     state.on_results(A, 2, [], 1)
     assert work_in(state.dispatch(REGISTRATION_TIMEOUT)) == {A: [0, 1]}
-    assert state.on_registered(B, info(), 6, [1]) == [ReportManagerUp(B, info()), SendCancel(B, [1])]
+    assert state.on_registered(B, info(), 6, {1: 0}) == [ReportManagerUp(B, info()), SendCancel(B, {1: 0})]
     assert state.on_results(B, 2, results(1), 7) == []
     assert state.on_results(A, 2, results(1), 8) == [SendResults(results(1))]
 
@@ -101,7 +101,7 @@ def test_only_an_awaited_manager_may_claim_tasks_or_send_results():
     state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], tasks(0, 1))
     assert state.on_results(C, 2, results(0), 1) == [SendRegisterAgain(C)]
-    assert state.on_registered(C, info(), 1, [0, 1]) == [ReportManagerUp(C, info()), SendCancel(C, [0, 1])]
+    assert state.on_registered(C, info(), 1, {0: 0, 1: 0}) == [ReportManagerUp(C, info()), SendCancel(C, {0: 0, 1: 0})]
     assert held_by(state, C) == set()
 
 
@@ -115,7 +115,7 @@ def test_manager_that_does_not_return_is_given_up_and_refused_later():
     state = recovering({A: "0"})
     assert state.on_tick(29) == []
     (down,) = state.on_tick(30)
-    assert (down.manager, down.lost) == (A, [])
+    assert (down.manager, down.lost) == (A, {})
     assert state.registration_requests() == []
     assert [type(action) for action in state.on_heartbeat(A, 31)] == [SendRefused]
 
@@ -123,9 +123,9 @@ def test_manager_that_does_not_return_is_given_up_and_refused_later():
 def test_block_is_not_drained_before_its_awaited_managers_have_left():
     state = recovering({A: "0", B: "0", C: "1"})
     assert state.on_drain_requested("0", 1) == []
-    assert state.on_registered(A, info(), 1, [0]) == [ReportManagerUp(A, info()), SendDrain(A, "0")]
-    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", [0])]
-    assert state.on_manager_left(B, "drained") == [ReportManagerDown(B, "drained", []), ReportDrained("0")]
+    assert state.on_registered(A, info(), 1, {0: 0}) == [ReportManagerUp(A, info()), SendDrain(A, "0")]
+    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", {0: 0})]
+    assert state.on_manager_left(B, "drained") == [ReportManagerDown(B, "drained", {}), ReportDrained("0")]
 
 
 def test_block_without_awaited_managers_is_drained_at_once():
@@ -136,21 +136,24 @@ def test_block_without_awaited_managers_is_drained_at_once():
 def test_managers_of_a_block_that_has_ended_are_not_awaited():
     state = recovering({A: "0", B: "1"})
     state.on_drain_requested("0", 1)
-    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", []), ReportDrained("0")]
+    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", {}), ReportDrained("0")]
     assert state.registration_requests() == [SendRegisterAgain(B)]
 
 
 def test_task_cancelled_before_its_manager_returns_is_reported_and_then_stopped():
     state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], tasks(0, 1))
-    ((reported,),) = [action.results for action in state.on_cancelled([0], 1)]
+    ((reported,),) = [action.results for action in state.on_cancelled({0: 0}, 1)]
     assert (reported[0].id, reported[0].kind) == (0, ResultKind.CANCELLED)
-    assert state.on_registered(A, info(), 2, [0, 1]) == [ReportManagerUp(A, info()), SendCancel(A, [0])]
+    assert state.on_registered(A, info(), 2, {0: 0, 1: 0}) == [ReportManagerUp(A, info()), SendCancel(A, {0: 0})]
     assert held_by(state, A) == {1}
 
 
 def test_interchange_that_is_not_a_restart_cancels_tasks_that_a_new_manager_holds():
-    assert Interchange(1, 10, 30).on_registered(A, info(), 0, [5]) == [ReportManagerUp(A, info()), SendCancel(A, [5])]
+    assert Interchange(1, 10, 30).on_registered(A, info(), 0, {5: 0}) == [
+        ReportManagerUp(A, info()),
+        SendCancel(A, {5: 0}),
+    ]
 
 
 BLOCKS = {A: "0", B: "0", C: "1"}
@@ -183,7 +186,7 @@ def test_claimed_task_with_needs_is_allocated_on_its_node():
         state = recovering({A: "0"})
         if not claim_first:
             assert state.on_resubmitted([FUNCTION], [task_with_needs(0), task_with_needs(1)]) == []
-        state.on_registered(A, node(4.0), 1, [0])
+        state.on_registered(A, node(4.0), 1, {0: 0})
         if claim_first:
             state.on_resubmitted([FUNCTION], [task_with_needs(0), task_with_needs(1)])
         state.on_results(A, 2, [], 1)
@@ -195,9 +198,9 @@ def test_claimed_task_with_needs_is_allocated_on_its_node():
 def test_task_with_needs_cancelled_before_the_nodes_return_is_reported():
     state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], [task_with_needs(0)])
-    ((answer,),) = [action.results for action in state.on_cancelled([0], 1)]
+    ((answer,),) = [action.results for action in state.on_cancelled({0: 0}, 1)]
     assert (answer[0].id, answer[0].kind) == (0, ResultKind.CANCELLED)
-    assert state.on_registered(A, node(4.0), 2, [0]) == [ReportManagerUp(A, node(4.0)), SendCancel(A, [0])]
+    assert state.on_registered(A, node(4.0), 2, {0: 0}) == [ReportManagerUp(A, node(4.0)), SendCancel(A, {0: 0})]
 
 
 def test_manager_on_hold_stays_on_hold():
@@ -257,7 +260,9 @@ class RecoveryMachine(RuleBasedStateMachine):
             return
         if self.unsent[manager]:
             self.apply(self.state.on_results(manager, 0, results(*self.unsent[manager]), self.now))
-        self.apply(self.state.on_registered(manager, info(BLOCKS[manager]), self.now, sorted(self.held[manager])))
+        self.apply(
+            self.state.on_registered(manager, info(BLOCKS[manager]), self.now, dict.fromkeys(self.held[manager], 0))
+        )
         self.apply(self.state.on_results(manager, 2, [], self.now))
         self.dispatch()
 

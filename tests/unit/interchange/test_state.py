@@ -103,7 +103,7 @@ def test_late_result_of_a_lost_manager_is_not_delivered():
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0))
     state.dispatch(0)
-    assert state.on_tick(31) == [ReportManagerDown(A, "silent for 31 s", [0])]
+    assert state.on_tick(31) == [ReportManagerDown(A, "silent for 31 s", {0: 0})]
     assert [type(action) for action in state.on_results(A, 2, results(0), 32)] == [SendRefused]
 
 
@@ -115,6 +115,28 @@ def test_result_of_a_task_that_another_manager_holds_is_dropped():
     state.dispatch(0)
     assert state.on_results(B, 2, results(0), 1) == []
     assert state.on_results(A, 2, results(0), 1) == [SendResults(results(0))]
+
+
+def test_result_of_an_earlier_attempt_is_not_taken_for_that_of_a_later_one():
+    state = interchange()
+    register(state, A)
+    state.on_submitted([FUNCTION], [(Task(0, FUNCTION.id, b"args", attempt=1), ())])
+    state.dispatch(0)
+    for kind in (ResultKind.CANCELLED, ResultKind.RAISED, ResultKind.VALUE):
+        assert state.on_results(A, 2, [(Result(0, kind, b"", attempt=0), ())], 1) == []
+    assert held_by(state, A) == {0}
+    last = [(Result(0, ResultKind.VALUE, b"", attempt=1), ())]
+    assert state.on_results(A, 2, last, 1) == [SendResults(last)]
+
+
+def test_cancel_of_an_earlier_attempt_leaves_the_later_one_alone():
+    state = interchange()
+    state.on_submitted([FUNCTION], [(Task(0, FUNCTION.id, b"args", attempt=1), ())])
+    assert state.on_cancelled({0: 0}, 0) == []
+    register(state, A)
+    state.dispatch(0)
+    assert state.on_cancelled({0: 0}, 0) == []
+    assert state.on_cancelled({0: 1}, 0) == [SendCancel(A, {0: 1})]
 
 
 def test_manager_with_another_protocol_is_refused_with_a_reason():
@@ -129,7 +151,7 @@ def test_manager_that_registers_again_has_lost_its_tasks():
     state.on_submitted([FUNCTION], tasks(0))
     state.dispatch(0)
     assert state.on_registered(A, info(), 1) == [
-        ReportManagerDown(A, "it registered again", [0]),
+        ReportManagerDown(A, "it registered again", {0: 0}),
         ReportManagerUp(A, info()),
     ]
 
@@ -139,7 +161,7 @@ def test_tasks_of_a_manager_that_leaves_are_reported_lost():
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0, 1))
     state.dispatch(0)
-    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", [0, 1])]
+    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", {0: 0, 1: 0})]
 
 
 def test_heartbeat_is_sent_to_a_manager_after_half_a_period_without_messages():
@@ -157,7 +179,7 @@ def test_managers_of_a_block_that_has_ended_are_lost():
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0, 1, 2))
     state.dispatch(0)
-    assert state.on_block_gone("0", "it was killed") == [ReportManagerDown(A, "it was killed", [0, 1])]
+    assert state.on_block_gone("0", "it was killed") == [ReportManagerDown(A, "it was killed", {0: 0, 1: 0})]
     assert state.on_block_gone("7", "another") == []
     assert state.dispatch(0) == []
 
@@ -181,7 +203,7 @@ def kinds_of_results(actions):
 def test_task_cancelled_in_the_queue_reaches_no_manager():
     state = interchange()
     state.on_submitted([FUNCTION], tasks(0, 1, 2))
-    assert kinds_of_results(state.on_cancelled([1], 0)) == {1: ResultKind.CANCELLED}
+    assert kinds_of_results(state.on_cancelled({1: 0}, 0)) == {1: ResultKind.CANCELLED}
     register(state, A, slots=3)
     assert work_in(state.dispatch(0)) == {A: [0, 2]}
 
@@ -193,7 +215,7 @@ def test_cancel_is_sent_to_the_manager_that_holds_the_task_only():
     state.on_submitted([FUNCTION], tasks(0, 1))
     state.dispatch(0)
     (holder,) = [manager for manager in (A, B) if 1 in held_by(state, manager)]
-    assert state.on_cancelled([1], 0) == [SendCancel(holder, [1])]
+    assert state.on_cancelled({1: 0}, 0) == [SendCancel(holder, {1: 0})]
     stopped = [(Result(1, ResultKind.CANCELLED, b""), ())]
     assert state.on_results(holder, 1, stopped, 1) == [SendResults(stopped)]
 
@@ -204,7 +226,7 @@ def test_cancel_of_a_finished_task_does_nothing():
     state.on_submitted([FUNCTION], tasks(0))
     state.dispatch(0)
     state.on_results(A, 2, results(0), 1)
-    assert state.on_cancelled([0, 99], 2) == []
+    assert state.on_cancelled({0: 0, 99: 0}, 2) == []
 
 
 def test_cancelled_task_of_a_lost_manager_is_lost_with_it():
@@ -212,8 +234,8 @@ def test_cancelled_task_of_a_lost_manager_is_lost_with_it():
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0))
     state.dispatch(0)
-    state.on_cancelled([0], 0)
-    assert state.on_manager_left(A, "gone") == [ReportManagerDown(A, "gone", [0])]
+    state.on_cancelled({0: 0}, 0)
+    assert state.on_manager_left(A, "gone") == [ReportManagerDown(A, "gone", {0: 0})]
 
 
 def test_draining_manager_gets_no_tasks_and_its_results_are_delivered():
@@ -225,7 +247,7 @@ def test_draining_manager_gets_no_tasks_and_its_results_are_delivered():
     assert state.on_results(A, 2, results(0), 2) == [SendResults(results(0))]
     assert state.dispatch(2) == []
     assert state.on_results(A, 2, results(1), 3) == [SendResults(results(1))]
-    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", []), ReportDrained("0")]
+    assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", {}), ReportDrained("0")]
     assert queue_length(state) == 1
 
 
@@ -239,7 +261,7 @@ def test_manager_that_drains_by_itself_gets_no_tasks_until_it_leaves():
     assert state.on_results(A, 2, [*results(0), *back], 2) == [SendResults([*results(0), *back])]
     assert state.dispatch(2) == []
     assert [manager.is_draining for manager in state.status_report(1, -1, 2).managers] == [True]
-    assert state.on_manager_left(A, "done") == [ReportManagerDown(A, "done", []), ReportDrained("0")]
+    assert state.on_manager_left(A, "done") == [ReportManagerDown(A, "done", {}), ReportDrained("0")]
     assert [type(action) for action in state.on_draining(B, 3)] == [SendRefused]
 
 
@@ -248,8 +270,8 @@ def test_block_is_drained_when_its_last_manager_has_left():
     register(state, A)
     register(state, B)
     state.on_drain_requested("0", 1)
-    assert state.on_manager_left(A, "x") == [ReportManagerDown(A, "x", [])]
-    assert state.on_manager_left(B, "x") == [ReportManagerDown(B, "x", []), ReportDrained("0")]
+    assert state.on_manager_left(A, "x") == [ReportManagerDown(A, "x", {})]
+    assert state.on_manager_left(B, "x") == [ReportManagerDown(B, "x", {}), ReportDrained("0")]
 
 
 def test_block_without_managers_is_drained_at_once_and_a_late_manager_drains():
@@ -267,7 +289,7 @@ def test_tasks_of_a_draining_manager_that_is_lost_are_reported_lost():
     state.on_submitted([FUNCTION], tasks(0))
     state.dispatch(0)
     state.on_drain_requested("0", 1)
-    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", [0]), ReportDrained("0")]
+    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", {0: 0}), ReportDrained("0")]
 
 
 def test_idle_time_of_a_block_is_that_of_its_busiest_manager():
@@ -400,7 +422,7 @@ class InterchangeMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.submitted)
     def driver_cancels(self, data):
         ids = data.draw(st.sets(st.integers(0, self.submitted - 1), min_size=1, max_size=5))
-        actions = self.apply(self.state.on_cancelled(ids, self.now))
+        actions = self.apply(self.state.on_cancelled(dict.fromkeys(ids, 0), self.now))
         cancelled = {number for action in actions if isinstance(action, SendCancel) for number in action.tasks}
         assert not ids & self.queued, "a cancelled task is still queued"
         assert cancelled == ids & set().union(*self.held.values()), "a holder of a cancelled task got no cancel"

@@ -56,7 +56,7 @@ def test_a_worker_is_restarted_to_see_two_accelerators():
     state = manager_with_ready_workers()
     assert send_work(state, (0, 2)) == [RestartWorker(0)]
     assert list(state.visible_accelerators(0)) == [0, 1]
-    assert state.task_ids() == [0]
+    assert state.held() == {0: 0}
     assert restart_worker(state, 0) == [(0, 0)]
     assert send_work(state, (1, 2)) == []  # none is free, so the task waits
     assert end_task(state, 0, 0) == [(0, 1)]
@@ -86,10 +86,10 @@ def test_a_task_without_accelerators_sees_none():
 def test_a_task_that_waits_for_the_restart_of_its_worker_can_be_cancelled():
     state = manager_with_ready_workers()
     send_work(state, (0, 2))
-    state.on_cancel([0], 0)
+    state.on_cancel({0: 0}, 0)
     assert [result.kind for result, _ in state.take_results()] == [ResultKind.CANCELLED]
     assert restart_worker(state, 0) == []
-    assert state.task_ids() == []
+    assert state.held() == {}
 
 
 def test_a_node_without_accelerators_ignores_the_number_that_a_task_needs():

@@ -205,7 +205,7 @@ def test_a_task_cancelled_in_the_queue_reaches_no_worker():
     state = with_ready_workers(manager(slots=1), 0)
     state.on_work([FUNCTION], tasks(0, 1, 2))
     state.dispatch(0)
-    assert state.on_cancel([1], 0) == []
+    assert state.on_cancel({1: 0}, 0) == []
     assert kinds(state) == {1: ResultKind.CANCELLED}
     state.on_results(0, [value_result(0)], 0)
     assert sent_tasks(state.dispatch(0)) == [(0, 2)]
@@ -215,7 +215,7 @@ def test_the_worker_of_a_cancelled_task_is_ordered_to_stop_it_and_keeps_running(
     state = with_ready_workers(manager(slots=1), 0)
     state.on_work([FUNCTION], tasks(0))
     state.dispatch(0)
-    assert state.on_cancel([0], 5) == [StopTask(0, 0)]
+    assert state.on_cancel({0: 0}, 5) == [StopTask(0, 0)]
     assert state.next_deadline == 5 + GRACE
     state.on_results(0, [cancel_result(0)], 6)
     assert kinds(state) == {0: ResultKind.CANCELLED}
@@ -224,28 +224,59 @@ def test_the_worker_of_a_cancelled_task_is_ordered_to_stop_it_and_keeps_running(
 
 def test_a_stop_names_the_task_by_its_number_among_those_sent_to_the_worker():
     state = with_short_tasks_in_pipe(7, 8, 9)
-    assert state.on_cancel([9], 0) == [StopTask(0, 3)]
+    assert state.on_cancel({9: 0}, 0) == [StopTask(0, 3)]
     assert state.next_deadline == float("inf"), "it does not run yet"
 
 
 def test_a_task_cancelled_twice_is_stopped_once():
     state = with_short_tasks_in_pipe(7)
-    assert state.on_cancel([7], 0) == [StopTask(0, 1)]
-    assert state.on_cancel([7], 1) == []
+    assert state.on_cancel({7: 0}, 0) == [StopTask(0, 1)]
+    assert state.on_cancel({7: 0}, 1) == []
 
 
 def test_a_cancelled_task_that_ended_first_keeps_its_result():
     state = with_short_tasks_in_pipe(7)
-    state.on_cancel([7], 0)
+    state.on_cancel({7: 0}, 0)
     state.on_results(0, [value_result(7)], 0)
     assert kinds(state) == {7: ResultKind.VALUE}
-    assert state.on_cancel([7], 1) == []
+    assert state.on_cancel({7: 0}, 1) == []
     assert kinds(state) == {}
+
+
+def attempt(number, of=0):
+    return [(Task(of, FUNCTION.id, b"args", attempt=number), ())]
+
+
+def test_results_carry_the_attempt_of_their_task():
+    state = with_ready_workers(manager(slots=1), 0)
+    state.on_work([FUNCTION], attempt(3))
+    state.dispatch(0)
+    state.on_results(0, [value_result(0)], 0)
+    state.on_work([], attempt(4))
+    state.on_cancel({0: 4}, 0)
+    assert [(result.kind, result.attempt) for result, _ in state.take_results()] == [
+        (ResultKind.VALUE, 3),
+        (ResultKind.CANCELLED, 4),
+    ]
+
+
+def test_a_cancel_stops_one_attempt_and_leaves_the_next_one_alone():
+    state = with_ready_workers(manager(slots=1, prefetch=1), 0)
+    state.on_work([FUNCTION], attempt(0))
+    state.dispatch(0)
+    state.on_work([], attempt(1))
+    assert state.on_cancel({0: 0}, 0) == [StopTask(0, 0)]
+    assert state.held() == {0: 1}, "the earlier attempt is being stopped"
+    state.on_tick(GRACE)
+    assert sent_tasks([*state.on_worker_exit(0, -9, ""), *state.dispatch(2)]) == []
+    state.on_worker_ready(0)
+    assert sent_tasks(state.dispatch(3)) == [(0, 0)]
+    assert [(result.kind, result.attempt) for result, _ in state.take_results()] == [(ResultKind.CANCELLED, 0)]
 
 
 def test_a_worker_that_does_not_stop_is_killed_and_its_other_tasks_run_again():
     state = with_short_tasks_in_pipe(7, 8, 9)
-    state.on_cancel([7], 0)
+    state.on_cancel({7: 0}, 0)
     assert state.on_tick(GRACE - 0.1) == []
     assert state.on_tick(GRACE) == [KillWorker(0)]
     assert state.on_worker_exit(0, -9, "") == [StartWorker(0)]
@@ -256,7 +287,7 @@ def test_a_worker_that_does_not_stop_is_killed_and_its_other_tasks_run_again():
 
 def test_a_killed_worker_is_sent_no_tasks():
     state = with_short_tasks_in_pipe(7)
-    state.on_cancel([7], 0)
+    state.on_cancel({7: 0}, 0)
     state.on_tick(GRACE)
     state.on_work([], tasks(8))
     assert state.dispatch(GRACE) == []
@@ -264,20 +295,20 @@ def test_a_killed_worker_is_sent_no_tasks():
 
 def test_the_late_result_of_a_killed_worker_counts_and_the_next_task_is_not_failed():
     state = with_short_tasks_in_pipe(7, 8)
-    state.on_cancel([7], 0)
+    state.on_cancel({7: 0}, 0)
     state.on_tick(GRACE)
     state.on_results(0, [value_result(7)], GRACE)
     state.on_worker_exit(0, -9, "")
     assert kinds(state) == {7: ResultKind.VALUE}
-    assert state.task_ids() == [8]
+    assert state.held() == {8: 0}
 
 
 def test_a_cancelled_task_in_the_pipe_of_a_worker_that_dies_is_not_run_again():
     state = with_short_tasks_in_pipe(7, 8, 9)
-    state.on_cancel([8], 0)
+    state.on_cancel({8: 0}, 0)
     state.on_worker_exit(0, 1, "")
     assert kinds(state) == {7: ResultKind.WORKER_LOST, 8: ResultKind.CANCELLED}
-    assert state.task_ids() == [9]
+    assert state.held() == {9: 0}
 
 
 def test_a_walltime_counts_from_the_start_of_its_task():
@@ -330,7 +361,7 @@ def test_a_cancelled_task_does_not_change_the_estimated_length():
     state = with_ready_workers(manager(slots=1), 0)
     state.on_work([FUNCTION], tasks(0))
     state.dispatch(0)
-    state.on_cancel([0], 0)
+    state.on_cancel({0: 0}, 0)
     state.on_results(0, [cancel_result(0)], 0)
     assert state.window == 1
 
@@ -405,7 +436,7 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
     def driver_cancels(self, data):
         ids = data.draw(st.sets(st.integers(0, self.submitted - 1), min_size=1, max_size=5))
         self.cancelled |= ids
-        self.apply(self.state.on_cancel(ids, self.now))
+        self.apply(self.state.on_cancel(dict.fromkeys(ids, 0), self.now))
         self.dispatch()
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 10]))
@@ -417,7 +448,7 @@ class AnySequenceOfEvents(RuleBasedStateMachine):
 
     @invariant()
     def every_task_is_in_exactly_one_place(self):
-        assert sorted([*self.state.task_ids(), *self.finished]) == list(range(self.submitted))
+        assert sorted([*self.state.held(), *self.finished]) == list(range(self.submitted))
 
 
 AnySequenceOfEvents.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -140,7 +140,7 @@ def test_cancelled_big_task_releases_its_reserved_node():
     state = interchange(a=info(4))
     submit(state, 0, (1, Needs(cores=4)), 2)
     assert dispatch(state) == {A: [0]}
-    (answer,) = state.on_cancelled([1], 0)
+    (answer,) = state.on_cancelled({1: 0}, 0)
     assert [(result.id, result.kind) for result, _ in answer.results] == [(1, ResultKind.CANCELLED)]
     assert dispatch(state) == {A: [2]}
 
@@ -250,7 +250,8 @@ class ResourceSchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self.needs)
     def driver_cancels(self, data):
-        self.apply(self.state.on_cancelled(data.draw(st.sets(st.sampled_from(sorted(self.needs)), max_size=4)), 0))
+        ids = data.draw(st.sets(st.sampled_from(sorted(self.needs)), max_size=4))
+        self.apply(self.state.on_cancelled(dict.fromkeys(ids, 0), 0))
         self.dispatch()
 
     @rule(manager=st.sampled_from([A, B]))
