@@ -1,71 +1,17 @@
 """A network that is cut or loses packets: the manager runs in a network namespace behind a virtual cable."""
 
-import os
-import shutil
-import subprocess
-import sys
 import time
 
 import pytest
 
 from cnflow.config import LocalProvider
+from tests.namespaces import Node
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 
-class Node:
-    """Network namespace with one end of a virtual cable; this machine has the other end."""
-
-    def __init__(self, folder):
-        self.name = f"cnf{os.getpid()}"
-        net = f"10.213.{os.getpid() % 250}"
-        self.address, self.cable = f"{net}.1", f"cnfa{os.getpid()}"
-        far = f"cnfb{os.getpid()}"
-        run("ip", "netns", "add", self.name)
-        run("ip", "link", "add", self.cable, "type", "veth", "peer", "name", far, "netns", self.name)
-        run("ip", "addr", "add", f"{self.address}/24", "dev", self.cable)
-        run("ip", "link", "set", self.cable, "up")
-        self.inside("ip", "addr", "add", f"{net}.2/24", "dev", far)
-        self.inside("ip", "link", "set", far, "up")
-        self.inside("ip", "link", "set", "lo", "up")
-        self.python = folder / "python"
-        self.python.write_text(f'#!/bin/sh\nexec {shutil.which("ip")} netns exec {self.name} {sys.executable} "$@"\n')
-        self.python.chmod(0o755)
-
-    def inside(self, *command):
-        run("ip", "netns", "exec", self.name, *command)
-
-    def cut(self):
-        run("ip", "link", "set", self.cable, "down")
-
-    def reconnect(self):
-        run("ip", "link", "set", self.cable, "up")
-
-    def silence(self):
-        """Drop all packets that the node sends; it still receives."""
-        self.inside("iptables", "-I", "OUTPUT", "-j", "DROP")
-
-    def unsilence(self):
-        self.inside("iptables", "-D", "OUTPUT", "-j", "DROP")
-
-    def drop(self, share):
-        """Drop *share* of the packets, each way."""
-        for chain in ("INPUT", "OUTPUT"):
-            rule = ["-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP"]
-            self.inside("iptables", "-A", chain, *rule)
-
-    def remove(self):
-        run("ip", "link", "del", self.cable)
-        run("ip", "netns", "del", self.name)
-
-
-def run(*command):
-    subprocess.run(command, check=True, capture_output=True)
-
-
 @pytest.fixture
-def node(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin:/sbin")
+def node(tmp_path):
     made = Node(tmp_path)
     yield made
     made.remove()

@@ -1,0 +1,120 @@
+"""A node on a network of its own: a network namespace behind a virtual cable, whose faults a test chooses.
+
+::
+
+    driver, interchange ── CABLE (10.213.N.1) ═══ veth ═══ (10.213.N.2) ── manager, workers
+                             │                                  │
+                             └── iptables, tc: resets, dropped flows, a slow line, a cut
+
+Needs root (marker ``root``). Traffic stays inside the cable.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+_numbers = itertools.count()
+
+
+class Node:
+    """Network namespace with one end of a virtual cable; this machine has the other end.
+
+    Attributes:
+        address: of this machine on the cable; the manager connects to it.
+        python: interpreter that runs inside, for `LocalProvider`.
+    """
+
+    def __init__(self, folder):
+        number = next(_numbers)
+        self.name = f"cnf{os.getpid()}-{number}"
+        net = f"10.213.{(os.getpid() + number) % 250}"
+        self.address, self.cable = f"{net}.1", f"cfa{os.getpid()}-{number}"
+        self.far = f"cfb{os.getpid()}-{number}"
+        self._lock = threading.Lock()
+        run("ip", "netns", "add", self.name)
+        run("ip", "link", "add", self.cable, "type", "veth", "peer", "name", self.far, "netns", self.name)
+        run("ip", "addr", "add", f"{self.address}/24", "dev", self.cable)
+        run("ip", "link", "set", self.cable, "up")
+        self.inside("ip", "addr", "add", f"{net}.2/24", "dev", self.far)
+        self.inside("ip", "link", "set", self.far, "up")
+        self.inside("ip", "link", "set", "lo", "up")
+        self.python = folder / f"python-{number}"
+        self.python.write_text(f'#!/bin/sh\nexec {shutil.which("ip")} netns exec {self.name} {sys.executable} "$@"\n')
+        self.python.chmod(0o755)
+
+    def inside(self, *command):
+        """Run *command* in the namespace; return its output."""
+        return run("ip", "netns", "exec", self.name, *command)
+
+    def cut(self):
+        """Let no packet through; connections stay, and continue after `reconnect`."""
+        run("ip", "link", "set", self.cable, "down")
+
+    def reconnect(self):
+        """End a cut."""
+        run("ip", "link", "set", self.cable, "up")
+
+    def silence(self):
+        """Drop all packets that the node sends; it still receives."""
+        self.inside("iptables", "-I", "OUTPUT", "-j", "DROP")
+
+    def unsilence(self):
+        """End a silence."""
+        self.inside("iptables", "-D", "OUTPUT", "-j", "DROP")
+
+    def drop(self, share):
+        """Drop *share* of the packets, each way."""
+        for chain in ("INPUT", "OUTPUT"):
+            rule = ["-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP"]
+            self.inside("iptables", "-A", chain, *rule)
+
+    def connections(self):
+        """Local ports of the node's connections to this machine."""
+        listed = self.inside("ss", "-Htn", "state", "established")
+        return [int(port) for port in re.findall(r"\S+:(\d+)\s+" + re.escape(self.address) + r":\d+", listed)]
+
+    def reset(self, *, both=True):
+        """Reset all connections that the node has: at both ends, or at the node's alone.
+
+        A packet of the connection is answered by a reset, to its sender. At the other end, without *both*, the
+        connection stays, and hears nothing of that: all its packets are dropped, also later.
+        """
+        for port in self.connections():
+            reset, drop = ("REJECT", "--reject-with", "tcp-reset"), ("DROP",)
+            self.inside("iptables", "-I", "OUTPUT", "-p", "tcp", "--sport", str(port), "-j", *reset)
+            self.inside("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", *(reset if both else drop))
+
+    def forget(self):
+        """Drop all packets of the connections that the node has, both ways, as a NAT does that forgot them.
+
+        Neither end hears of it. New connections work.
+        """
+        for port in self.connections():
+            self.inside("iptables", "-I", "OUTPUT", "-p", "tcp", "--sport", str(port), "-j", "DROP")
+            self.inside("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", "DROP")
+
+    def limit_rate(self, bytes_per_second):
+        """Limit the line to a rate, each way; None ends that."""
+        with self._lock:
+            for where, device in ((run, self.cable), (self.inside, self.far)):
+                with contextlib.suppress(subprocess.CalledProcessError):  # there was no limit
+                    where("tc", "qdisc", "del", "dev", device, "root")
+                if bytes_per_second:
+                    limits = ("rate", f"{bytes_per_second * 8:.0f}bit", "burst", "64kb", "latency", "400ms")
+                    where("tc", "qdisc", "add", "dev", device, "root", "tbf", *limits)
+
+    def remove(self):
+        """Remove cable and namespace."""
+        run("ip", "link", "del", self.cable)
+        run("ip", "netns", "del", self.name)
+
+
+def run(*command):
+    """Run *command*; return its output."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    return subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PATH": path}).stdout
