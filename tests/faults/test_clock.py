@@ -1,55 +1,12 @@
-"""A wall clock that is set during a run. Every process of the run reads the wall clock through a preloaded library.
-
-libfaketime does not work here: its clock_nanosleep fails if it leaves the monotonic clock alone.
-"""
+"""A wall clock that is set during a run. Every process of the run reads the wall clock through a preloaded library."""
 
 import os
-import struct
 import subprocess
 import sys
 
 import pytest
 
-LIBRARY = """\
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-static volatile long *shift; /* seconds, in a file that all processes share */
-
-__attribute__((constructor)) static void begin(void) {
-    int file = open(getenv("CLOCK_SHIFT"), O_RDONLY);
-    void *map = mmap(NULL, sizeof *shift, PROT_READ, MAP_SHARED, file, 0);
-    if (map != MAP_FAILED) shift = map;
-    close(file);
-}
-
-int clock_gettime(clockid_t clock, struct timespec *now) {
-    int failed = syscall(SYS_clock_gettime, clock, now);
-    if (!failed && shift && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += *shift;
-    return failed;
-}
-
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-    struct timespec fine;
-    clock_gettime(CLOCK_REALTIME, &fine);
-    now->tv_sec = fine.tv_sec;
-    now->tv_usec = fine.tv_nsec / 1000;
-    return 0;
-}
-
-time_t time(time_t *now) {
-    struct timespec fine;
-    clock_gettime(CLOCK_REALTIME, &fine);
-    if (now) *now = fine.tv_sec;
-    return fine.tv_sec;
-}
-"""
+from tests import clock_shift
 
 SCRIPT = """\
 import struct, sys, time
@@ -95,11 +52,9 @@ print("all")
 
 @pytest.mark.cc
 def test_setting_the_clock_back_and_forward_does_not_affect_a_run(tmp_path):
-    shift, library, script = tmp_path / "shift", tmp_path / "clock.so", tmp_path / "script.py"
-    shift.write_bytes(struct.pack("l", 0))
+    shift, script, library = tmp_path / "shift", tmp_path / "script.py", clock_shift.build(tmp_path)
+    clock_shift.write_shift(shift, 0)
     script.write_text(SCRIPT)
-    compiler = ["cc", "-shared", "-fPIC", "-o", str(library), "-x", "c", "-"]
-    subprocess.run(compiler, input=LIBRARY, text=True, check=True)
     done = subprocess.run(
         [sys.executable, str(script), str(shift)],
         cwd=tmp_path,
