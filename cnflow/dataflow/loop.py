@@ -220,7 +220,7 @@ class TaskGraph:
         return True
 
     def _is_held_here(self, task: TaskId, record: TaskRecord) -> bool:
-        """Return True if launched *task* is in no executor: it waits for an identical call or for a join app's futures."""
+        """Return True if launched *task* is in no executor: it waits for an identical call, or joins futures."""
         return self.results.withdraw(task, record) or task in self._joining
 
     def state_name(self, future: AppFuture) -> str:
