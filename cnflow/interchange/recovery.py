@@ -25,7 +25,7 @@ no peer gets another's tasks by registering with them.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from cnflow.interchange.actions import (
@@ -141,6 +141,7 @@ class RecoveringInterchange(Interchange):
             return actions
         ours = self._drop_claimed(held, now) if may_claim else set()
         self._managers[manager].held.update((task, held[task]) for task in ours)
+        self._holders.on_held(manager, ours)
         self._claim(ours)
         if manager in self._on_hold:
             self.on_hold_requested(manager)
@@ -248,8 +249,7 @@ class RecoveringInterchange(Interchange):
         """Return *tasks* without those that are claimed or held."""
         unclaimed = set(tasks) - self._claimed
         if unclaimed and self.is_dispatching(now):  # tasks may have been sent to managers
-            for record in self._managers.values():
-                unclaimed -= record.held.keys()
+            unclaimed = {task for task in unclaimed if self._holders.holder(task) is None}
         return unclaimed
 
     def _claim(self, tasks: set[TaskId]) -> None:
@@ -264,10 +264,9 @@ class RecoveringInterchange(Interchange):
 
     def _remove_claimed(self) -> None:
         """Remove claimed tasks from the queue; not at each claim, because many managers register at the same time."""
-        if self._claimed_in_queue and self._queue:
-            self._queue = deque(parcel for parcel in self._queue if parcel[0].id not in self._claimed_in_queue)
-        if self._claimed_in_queue and self._scheduler:
-            self._allocate_claimed(self._scheduler.remove(self._claimed_in_queue))
+        if self._claimed_in_queue:
+            self._queue.pop(self._claimed_in_queue)
+            self._allocate_claimed(self._scheduler.pop(self._claimed_in_queue))
         for number in self._claimed_in_queue & self._with_needs.keys():
             self._allocate_claimed([self._with_needs.pop(number)])
         self._claimed_in_queue = set()
@@ -275,7 +274,7 @@ class RecoveringInterchange(Interchange):
     def _allocate_claimed(self, parcels: Iterable[TaskParcel]) -> None:
         """Allocate the resources of claimed tasks on the nodes of the managers that hold them."""
         for task, _ in parcels:
-            holder = next((record for record in self._managers.values() if task.id in record.held), None)
+            holder = None if task.needs is None else self._holders.holder(task.id)
             if task.needs is not None and holder is not None:
                 self._ever_had_needs = True
-                holder.capacity.allocate(task.id, task.needs)
+                self._managers[holder].capacity.allocate(task.id, task.needs)

@@ -29,7 +29,6 @@ A manager::
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING
 
 from cnflow.ids import ManagerId
@@ -48,8 +47,10 @@ from cnflow.interchange.actions import (
     SendWork,
     send_results,
 )
+from cnflow.interchange.holders import HolderIndex
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
+from cnflow.interchange.scheduler.plain_queue import PlainQueue
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
 from cnflow.wire.manager_messages import StatusReport
 from cnflow.wire.messages import NO_FRAMES, Result
@@ -82,8 +83,9 @@ class Interchange:
         self._period = heartbeat_period
         self._threshold = heartbeat_threshold
         self._functions: dict[FunctionId, Function] = {}
-        self._queue: deque[TaskParcel] = deque()
+        self._queue = PlainQueue()
         self._managers: dict[ManagerId, ManagerRecord] = {}
+        self._holders = HolderIndex(self._managers)
         self._slots = FreeSlots()
         self._scheduler = ResourceScheduler(self._managers, self._slots)
         self._ever_had_needs = False
@@ -103,10 +105,10 @@ class Interchange:
     def status_report(self, number: int, task: TaskId, now: Seconds) -> StatusReport:
         """Reply to a `StatusQuery`: the state of all managers, and the place of *task*."""
         managers = [record.status(manager, now) for manager, record in self._managers.items()]
-        holder = next((manager for manager, record in self._managers.items() if task in record.held), _NO_MANAGER)
-        queue = () if holder or task < 0 else self._queue  # it can be long: search it only if the task can be in it
-        ahead = next((place for place, (waiting, _) in enumerate(queue) if waiting.id == task), -1)
-        ahead = self._scheduler.position(task) if ahead < 0 else ahead
+        holder = self._holders.holder(task) or _NO_MANAGER
+        is_queued = not holder and task >= 0  # the queue can be long: search it only if the task can be in it
+        ahead = self._queue.position(task) if is_queued else -1
+        ahead = self._scheduler.position(task) if is_queued and ahead < 0 else ahead
         return StatusReport(number, managers, holder, ahead)
 
     def on_submitted(
@@ -126,16 +128,11 @@ class Interchange:
 
     def on_cancelled(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Cancel *attempts* of tasks. Those that are not here have ended, and were reported."""
-        removed = [task for task, _ in self._queue if attempts.get(task.id) == task.attempt]
-        if removed:
-            self._queue = deque(parcel for parcel in self._queue if attempts.get(parcel[0].id) != parcel[0].attempt)
-        removed += [task for task, _ in self._scheduler.remove(attempts)]
-        actions = send_results([cancel_result(task) for task in removed])
-        for manager, record in self._managers.items():
-            held = {task: record.held[task] for task in record.held.keys() & attempts.keys()}
-            if ours := {task: attempt for task, attempt in held.items() if attempt == attempts[task]}:
-                record.last_sent = now
-                actions.append(SendCancel(manager, ours))
+        removed = [*self._queue.remove(attempts), *self._scheduler.remove(attempts)]
+        actions = send_results([cancel_result(task) for task, _ in removed])
+        for manager, held in self._holders.by_manager(attempts).items():
+            self._managers[manager].last_sent = now
+            actions.append(SendCancel(manager, held))
         return actions
 
     def on_registered(
@@ -176,6 +173,7 @@ class Interchange:
             if held.get(parcel[0].id) == parcel[0].attempt:
                 del held[parcel[0].id]
                 ours.append(parcel)
+        self._holders.on_released(manager, (result.id for result, _ in ours))
         if ours and not held:
             record.idle_since = now
         record.window = window
@@ -262,7 +260,7 @@ class Interchange:
         if not self._queue:
             return []
         return [
-            self._assign(manager, [self._queue.popleft() for _ in range(count)], now)
+            self._assign(manager, self._queue.take(count), now)
             for manager, count in fill_slots(len(self._queue), self._slots)
         ]
 
@@ -283,6 +281,7 @@ class Interchange:
     def _assign(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         record = self._managers[manager]
         record.held.update((task.id, task.attempt) for task, _ in tasks)
+        self._holders.on_held(manager, (task.id for task, _ in tasks))
         record.last_sent = now
         if record.ends_at < math.inf:
             record.timed.update((task.id, task.function) for task, _ in tasks)
@@ -295,6 +294,7 @@ class Interchange:
         if record is None:
             return []
         self._slots.remove(manager)
+        self._holders.on_released(manager, record.held)
         actions: list[Action] = [ReportManagerDown(manager, reason, dict(record.held))]
         block = record.info.block
         if record.is_draining and not any(other.info.block == block for other in self._managers.values()):

@@ -19,13 +19,13 @@ from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Collection, Generator, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping
 
     from cnflow.ids import ManagerId, TaskId
     from cnflow.interchange.manager_record import ManagerRecord
     from cnflow.interchange.scheduler.fifo import FreeSlots
     from cnflow.interchange.scheduler.node import NodeCapacity
+    from cnflow.interchange.scheduler.plain_queue import PlainQueue
     from cnflow.units import Seconds
     from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
@@ -92,14 +92,21 @@ class ResourceScheduler:
         self._shapes[capacity.shape] = capacity
         return self._remove_unfit()
 
-    def remove(self, ids: Collection[TaskId]) -> list[TaskParcel]:
-        """Remove the tasks in *ids* that wait here, and return them."""
+    def remove(self, attempts: Mapping[TaskId, int]) -> list[TaskParcel]:
+        """Remove and return those of *attempts* that wait here."""
+        return self._pop(lambda task: attempts.get(task.id) == task.attempt)
+
+    def pop(self, ids: Collection[TaskId]) -> list[TaskParcel]:
+        """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
+        return self._pop(lambda task: task.id in ids)
+
+    def _pop(self, is_wanted: Callable[[Task], bool]) -> list[TaskParcel]:
         removed: list[TaskParcel] = []
         for group in list(self._groups.values()):
-            ours = [parcel for number, _, parcel in group.tasks if number in ids]
+            ours = [parcel for _, _, parcel in group.tasks if is_wanted(parcel[0])]
             if ours:
                 removed += ours
-                group.tasks = [entry for entry in group.tasks if entry[0] not in ids]
+                group.tasks = [entry for entry in group.tasks if not is_wanted(entry[2][0])]
                 heapq.heapify(group.tasks)
                 self._drop_if_empty(group)
         return removed
@@ -126,7 +133,7 @@ class ResourceScheduler:
         else:
             self._slots.update(manager, record.info.slots, record.window, len(record.held))
 
-    def schedule(self, queue: deque[TaskParcel], now: Seconds) -> Iterator[tuple[ManagerId, list[TaskParcel]]]:
+    def schedule(self, queue: PlainQueue, now: Seconds) -> Iterator[tuple[ManagerId, list[TaskParcel]]]:
         """Yield tasks that fit a manager, with that manager; plain tasks are taken from *queue*.
 
         The caller must add the yielded tasks to what the manager holds before it resumes the iterator.
@@ -169,7 +176,7 @@ class ResourceScheduler:
         return previous
 
     def _schedule_plain(
-        self, queue: deque[TaskParcel], count: int, now: Seconds
+        self, queue: PlainQueue, count: int, now: Seconds
     ) -> Generator[tuple[ManagerId, list[TaskParcel]], None, bool]:
         """Yield the first *count* tasks of *queue* as far as slots and time allow; return whether all were yielded."""
         refused: set[ManagerId] = set()
@@ -191,24 +198,23 @@ class ResourceScheduler:
         return not count
 
     def _take_in_time(
-        self, queue: deque[TaskParcel], number: int, most: int, record: ManagerRecord, now: Seconds
+        self, queue: PlainQueue, number: int, most: int, record: ManagerRecord, now: Seconds
     ) -> list[TaskParcel]:
         """Take up to *number* of the first *most* tasks of *queue*: those that can end before the manager's block."""
         if record.ends_at == math.inf:
-            return [queue.popleft() for _ in range(min(number, len(queue)))]
+            return queue.take(number)
         taken: list[TaskParcel] = []
         passed_over: list[TaskParcel] = []
-        for _ in range(min(most, number + _MAX_PASSED_OVER, len(queue))):
+        for parcel in queue.take(min(most, number + _MAX_PASSED_OVER)):
             if len(taken) == number:
-                break
-            parcel = queue.popleft()
-            if self.deadlines.is_too_long(parcel[0]):
+                passed_over.append(parcel)
+            elif self.deadlines.is_too_long(parcel[0]):
                 self._unfit.append(_does_not_fit(parcel[0], self._explain(parcel[0])))
             elif self._is_in_time(parcel[0], record, now):
                 taken.append(parcel)
             else:
                 passed_over.append(parcel)
-        queue.extendleft(reversed(passed_over))
+        queue.put_back(passed_over)
         return taken
 
     def _explain(self, task: Task) -> str:
@@ -254,7 +260,7 @@ class ResourceScheduler:
         unfit, self._unfit = self._unfit, []
         return unfit
 
-    def near_end(self, queue: deque[TaskParcel], now: Seconds) -> list[ManagerId]:
+    def near_end(self, queue: PlainQueue, now: Seconds) -> list[ManagerId]:
         """Managers that hold nothing while tasks wait, in the second half of their block's life."""
         if not (queue or self._groups):
             return []

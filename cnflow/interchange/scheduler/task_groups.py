@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from cnflow.ids import ManagerId, TaskId
 
 if TYPE_CHECKING:
-    from collections import deque
-
+    from cnflow.interchange.scheduler.plain_queue import PlainQueue
     from cnflow.wire.manager_messages import Needs
     from cnflow.wire.messages import Task, TaskParcel
 
@@ -45,7 +44,7 @@ class TaskGroup:
         return self.needs.priority, self.tasks[0][0]
 
 
-def count_before(queue: deque[TaskParcel], key: SortKey) -> int:
+def count_before(queue: PlainQueue, key: SortKey) -> int:
     """Number of plain tasks at the head of *queue* that sort before *key*; at most 4096."""
     count = 0
     for task, _ in queue:
