@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,14 +20,17 @@ from benchmarks.scale.managers import Settings
 from cnflow.ids import FunctionId, TaskId
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import serialization, stream
+from cnflow.wire import serialization
 from cnflow.wire.keys import Keyring
+from cnflow.wire.session_stream import SessionStream
+from cnflow.wire.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTION = msg.Function(FunctionId(b"f" * 16), "noop", 0, "", b"")
+SESSION = b"simulate"
 BATCH = 5_000
 """Tasks in a message, as the driver's client sends them."""
 
@@ -77,10 +81,11 @@ class Simulation:
     def __init__(self, managers: int, plan: Plan, folder: Path) -> None:
         self._managers, self._plan, self._folder = managers, plan, folder
         self._keys = Keyring() if plan.encrypted else None
-        self._stream, theirs = stream.stream_pair()
+        ours, self._theirs = socket.socketpair()
+        self._stream = SessionStream(SESSION)
+        self._stream.connect(Stream(ours))
         self._received: deque[msg.ToDriver] = deque()
-        with theirs:
-            self._interchange = self._start_interchange(theirs.fileno())
+        self._interchange = self._start_interchange()
         self._simulators: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> Row:
@@ -116,14 +121,12 @@ class Simulation:
             assert simulator.stdin is not None
             simulator.stdin.close()
             simulator.wait()
-        assert self._interchange.stdin is not None
-        self._interchange.stdin.close()
+        self._stream.disconnect()
         self._interchange.wait()
-        self._stream.close()
 
-    def _start_interchange(self, driver: int) -> subprocess.Popen[bytes]:
+    def _start_interchange(self) -> subprocess.Popen[bytes]:
         settings = InterchangeSettings(
-            driver=driver,
+            session=SESSION.hex(),
             folder=str(self._folder),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self._keys.server.secret if self._keys else "",
@@ -131,7 +134,10 @@ class Simulation:
             heartbeat_period=self._plan.period,
             heartbeat_threshold=600.0,
         )
-        return _start("cnflow.interchange", settings, self._folder, inherited=[driver])
+        assert self._stream.stream is not None
+        self._stream.stream.send_line(msgspec.json.encode(settings))
+        with self._theirs:
+            return _start("cnflow.interchange", self._theirs.fileno(), self._folder)
 
     def _start_managers(self, port: int) -> None:
         keys = self._keys
@@ -145,7 +151,11 @@ class Simulation:
                 period=self._plan.period,
                 curve=(keys.server.public, *keys.block_keys("0")) if keys else None,
             )
-            self._simulators.append(_start("benchmarks.scale.managers", settings, self._folder))
+            simulator = _start("benchmarks.scale.managers", subprocess.PIPE, self._folder)
+            assert simulator.stdin is not None
+            simulator.stdin.write(msgspec.json.encode(settings) + b"\n")
+            simulator.stdin.flush()
+            self._simulators.append(simulator)
 
     def _all_up(self, begin: float) -> float:
         missing = self._managers
@@ -191,34 +201,32 @@ class Simulation:
                 message = self._received.popleft()
                 assert not isinstance(message, msg.ManagerDown), f"A manager was lost: {message.reason}"
                 yield message
-            sock = self._stream.raw
+            sock = self._stream.source
             readable, writable, _ = select.select([sock], [sock] if self._stream.has_unsent else [], [], _SILENCE)
             self._stream.flush()
             if readable:
-                self._received.extend(msg.decode_to_driver(head) for head, *_ in self._stream.receive())
-            if self._stream.is_closed or not (readable or writable):
+                messages = (msg.decode_to_driver(head) for head, *_ in self._stream.receive())
+                self._received.extend(message for message in messages if not isinstance(message, msg.Heartbeat))
+            if self._is_closed or not (readable or writable):
                 raise TimeoutError(f"The interchange ended, or was silent for {_SILENCE:.0f} s: {self._log()}")
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._stream.stream is None or self._stream.stream.is_closed
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-500:]
 
 
-def _start(
-    module: str, settings: InterchangeSettings | Settings, folder: Path, inherited: Sequence[int] = ()
-) -> subprocess.Popen[bytes]:
+def _start(module: str, stdin: int, folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=log,
             stderr=log,
-            pass_fds=inherited,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(settings) + b"\n")
-    process.stdin.flush()
-    return process
 
 
 def simulate(managers: int, plan: Plan) -> Row:

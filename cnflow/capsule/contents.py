@@ -23,6 +23,7 @@ CAPSULE_PARTS = (
     "compat/parsl/names.py",
     "errors",
     "ids.py",
+    "interchange",
     "manager",
     "model",
     "open_files.py",
@@ -33,7 +34,7 @@ CAPSULE_PARTS = (
     "wire",
     "worker",
 )
-"""Modules and folders of the package ``cnflow`` that run in a block; written for Python 3.9."""
+"""Modules and folders of the package ``cnflow`` that run in a block, or beside one; written for Python 3.9."""
 
 _LEFT_OUT = frozenset({"tests", "test", "__pycache__"})
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".pxi", ".c", ".h", ".pyx")

@@ -118,6 +118,15 @@ class HighThroughputExecutor(ExecutorSettings):
     address: str | None = None
     """Address of this machine for its workers, IPv4 or IPv6, or its name; None asks the provider."""
 
+    interchange_command: list[str] = Field(default_factory=list)
+    """Command that starts the interchange on another machine, such as ``["ssh", "login1", "python3
+    capsule/cnflow/interchange/__main__.py --attach"]``; empty runs it beside the driver. Its stdin and stdout carry the
+    tasks; see the page "Run the interchange on a login node". Needs ``address``, that of the other machine."""
+
+    interchange_grace: float = Field(default=300.0, gt=0)
+    """Seconds that an interchange of ``interchange_command`` lives on without its driver, whose connection may break
+    meanwhile; also how long the driver tries to connect again."""
+
     address_probe_timeout: float = Field(default=30.0, gt=0)
     """Seconds within which a manager must reach this machine at one of its addresses; never more than
     ``heartbeat_threshold``."""
@@ -185,6 +194,15 @@ class HighThroughputExecutor(ExecutorSettings):
         if ports is not None and ports[0] > ports[1]:
             raise ValueError(f"the first port, {ports[0]}, is above the last, {ports[1]}")
         return ports
+
+    @model_validator(mode="after")
+    def _interchange_elsewhere_has_an_address(self) -> HighThroughputExecutor:
+        if self.interchange_command and not self.address:
+            raise ValueError(
+                "interchange_command needs address: the one at which managers reach the machine that the command "
+                "connects with"
+            )
+        return self
 
     @model_validator(mode="after")
     def _threshold_is_longer_than_period(self) -> HighThroughputExecutor:

@@ -1,69 +1,175 @@
-"""Connection of the interchange to its driver: a stream of messages over a socket that the interchange inherits.
+"""Connection of the interchange to its driver: a session over a socket that it inherits, or over ones that come and go.
 
 ::
 
-    driver ──Stream──> receive ──> decoded: Work, Resubmit, orders, Stop ──> loop
-    driver <──Stream── send <── Bound, Results, ManagerUp, reports          <── loop
-                        └── the socket is full: `watch` polls until it is writable, `flush` sends the rest
+    started by the driver (`grace` 0)                   started by a relay (`grace` above 0), see `relay`
+    the socket is its stdin                             the socket listens; a relay connects for the driver
+      │                                                   │ <─────────────────────────────┐
+      ├── messages, heartbeats each half period           ├── the same                    │ another relay, and
+      │                                                   ├── closed, or silent for the   │ the session goes on
+      │                                                   │   threshold: disconnected ────┘
+      └── closed: the driver has ended                    └── disconnected for `grace`: the driver has ended
+
+    driver ──> SessionStream ──> receive ──> decoded: Work, Resubmit, orders, Stop ──> loop
+    driver <── SessionStream <── send <── Bound, Results, ManagerUp, reports           <── loop
+                                   └── the socket is full: polled until it is writable, then the rest is sent
+
+A driver that is silent is judged by ticks of this process, each after a look at its socket: an interchange that was
+stopped itself, for however long, has missed no more than one.
 """
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Any
+import logging
+import math
+from typing import TYPE_CHECKING, Any, Optional
 
+from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.session_stream import SessionStream
 from cnflow.wire.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import socket
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cnflow.model.interchange_settings import InterchangeSettings
+
+logger = logging.getLogger(__name__)
 
 
 class DriverLink:
     """The interchange's end of the connection to the driver; the module has a picture.
 
     Args:
-        descriptor: of the socket to the driver.
-        poller: the loop's; the link registers itself.
+        settings: of the interchange.
+        end: socket to the driver; with a grace, a socket that listens for relays.
+        poller: the loop's; the link registers its sockets.
+        now: the moment.
     """
 
-    def __init__(self, descriptor: int, poller: sockets.Poller) -> None:
-        self._stream = Stream(socket.socket(fileno=descriptor))
+    def __init__(self, settings: InterchangeSettings, end: socket.socket, poller: sockets.Poller, now: Seconds) -> None:
+        self._line = SessionStream(bytes.fromhex(settings.session))
         self._poller = poller
         self._is_slow = False
-        poller.register(descriptor, sockets.READABLE)
+        self._grace = settings.grace
+        self._most_ticks = math.ceil(settings.heartbeat_threshold / (settings.heartbeat_period / 2))
+        self._silent_ticks = 0
+        self._over_at = Seconds(math.inf)
+        """Moment at which the driver counts as ended, unless it connects before."""
+
+        self._listener: Optional[socket.socket] = None
+        if self._grace:
+            self._listener = end
+            end.setblocking(False)
+            poller.register(end.fileno(), sockets.READABLE)
+            self._over_at = Seconds(now + self._grace)
+        else:
+            self._connect(end)
 
     @property
-    def source(self) -> int:
-        """Descriptor, as polled."""
-        return self._stream.raw.fileno()
+    def sent(self) -> int:
+        """Number of the last message to the driver."""
+        return self._line.session.sent
 
     @property
-    def is_closed(self) -> bool:
-        """True once the driver has closed its end."""
-        return self._stream.is_closed
+    def delivered(self) -> int:
+        """Number up to which the driver has all messages: what they carry need not be kept by anybody else."""
+        return self._line.session.delivered
 
-    def receive(self) -> Iterator[tuple[msg.ToInterchange, list[Any]]]:
-        """Send what is left from before, and yield the messages that have arrived, with their attached frames."""
+    @property
+    def is_full(self) -> bool:
+        """So much is on its way to the driver that no more tasks should be dispatched."""
+        return self._line.session.is_full
+
+    def is_over(self, now: Seconds) -> bool:
+        """Return whether the driver has ended."""
+        return now >= self._over_at
+
+    def receive(self, ready: Mapping[Any, int], now: Seconds) -> Iterator[tuple[msg.ToInterchange, list[Any]]]:
+        """Send what is left from before, and yield the messages that have arrived, with their attached frames.
+
+        Args:
+            ready: descriptors that are readable or writable, as polled.
+            now: the moment.
+        """
+        if self._listener is not None and self._listener.fileno() in ready:
+            self._accept(self._listener)
+        if self._line.source not in ready:
+            return
         if self._is_slow:
-            self._stream.flush()
-            self._watch()
-        for head, *attached in self._stream.receive():
-            yield msg.decode_to_interchange(head), attached
+            self._line.flush()
+        for head, *attached in self._line.receive():
+            message = msg.decode_to_interchange(head)
+            if not isinstance(message, msg.Heartbeat):
+                yield message, attached
+        self._watch()
+        stream = self._line.stream
+        if stream is not None and stream.has_received:
+            stream.has_received = False
+            self._silent_ticks = 0
+        if stream is not None and stream.is_closed:
+            self._on_closed("the connection to the driver was closed", now)
 
     def send(self, message: msg.ToDriver, attached: Sequence[Any] = ()) -> None:
-        """Send *message*, as far as the socket takes it now."""
-        self._stream.send([msg.encode(message), *attached])
+        """Send *message*, as far as the socket takes it now; it is kept until the driver has it."""
+        self._line.send([msg.encode(message), *attached])
         self._watch()
 
+    def on_tick(self, now: Seconds) -> None:
+        """Send a heartbeat if nothing else was sent since the last tick; give up the connection of a silent driver."""
+        if self._line.stream is None:
+            return
+        self._silent_ticks += 1
+        if self._listener is not None and self._silent_ticks > self._most_ticks:
+            self._on_closed("the driver is silent", now)
+            return
+        if not self._line.has_sent:
+            self._line.send_unnumbered([msg.encode(msg.Heartbeat())])
+            self._watch()
+        self._line.has_sent = False
+
     def close(self) -> None:
-        """Close the socket; what is not sent is dropped."""
-        self._stream.close()
+        """Close all sockets; what is not sent is dropped."""
+        self._disconnect()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Go on over a new connection, whatever became of the one before."""
+        try:
+            end, _ = listener.accept()
+        except OSError as error:  # the relay has gone again, or no descriptor is left
+            logger.warning("the connection of a relay cannot be accepted: %s", error)
+            return
+        self._disconnect()
+        self._connect(end)
+        self._over_at = Seconds(math.inf)
+        logger.info("connected with the driver")
+
+    def _connect(self, end: socket.socket) -> None:
+        self._line.connect(Stream(end))
+        self._poller.register(self._line.source, sockets.READABLE)
+        self._silent_ticks = 0
+
+    def _disconnect(self) -> None:
+        if self._line.stream is not None:
+            self._poller.unregister(self._line.source)
+            self._line.disconnect()
+            self._is_slow = False
+
+    def _on_closed(self, reason: str, now: Seconds) -> None:
+        if self._listener is None:
+            self._over_at = now
+            return
+        logger.warning("%s; it has %.0f s to connect again", reason, self._grace)
+        self._disconnect()
+        self._over_at = Seconds(now + self._grace)
 
     def _watch(self) -> None:
         """Poll for a writable stream while the driver is slower than its messages."""
-        if self._stream.has_unsent != self._is_slow:
-            self._is_slow = self._stream.has_unsent
+        if self._line.has_unsent != self._is_slow:
+            self._is_slow = self._line.has_unsent
             events = sockets.READABLE | sockets.WRITABLE if self._is_slow else sockets.READABLE
-            self._poller.modify(self.source, events)
+            self._poller.modify(self._line.source, events)

@@ -2,14 +2,13 @@
 
 One thread, which waits for all of these at once and for the next moment that is due::
 
-    stdin (open while the driver lives) ───┐                            ┌──> driver: DriverLink
-    managers: ManagerLink ─────────────────┼─> poll ─> state ─> actions ┼──> managers: ManagerLink
-    driver: DriverLink ────────────────────┤                            │
+    managers: ManagerLink ─────────────────┐                            ┌──> managers: ManagerLink
+    driver: DriverLink ────────────────────┼─> poll ─> state ─> actions ┼──> driver: DriverLink
     clock ─────────────────────────────────┘                            └──> log
 
-One turn: keys, messages of managers, messages of the driver, `dispatch`, end of stdin, registration requests after a
-restart, `on_tick`. Results of all managers in one turn leave in one message. The loop ends when the driver sends
-`Stop`, closes its stream, or dies: stdin closes with it, however it dies.
+One turn: keys, messages of managers, messages of the driver, `dispatch`, registration requests after a restart,
+`on_tick`. Results of all managers in one turn leave in one message. The loop ends when the driver sends `Stop`, or has
+ended (`driver_link`), and with SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import logging
 import math
 import os
 import shutil
-import sys
 from typing import TYPE_CHECKING, Any, Union
 
 from cnflow.ids import BlockId, ManagerId
@@ -34,6 +32,7 @@ from cnflow.wire import sockets
 from cnflow.wire.manager_messages import Hold, StatusQuery, TaskQuery, TaskReport
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from cnflow.clock import Clock
@@ -61,13 +60,15 @@ class Loop:
 
     Args:
         settings: from the driver.
+        end: socket to the driver, or one that listens for it; see `driver_link`.
+        wake: descriptor that becomes readable when the loop is to end; -1 for none.
         clock: moments of all events.
 
     Raises:
         OSError: the address cannot be bound.
     """
 
-    def __init__(self, settings: InterchangeSettings, clock: Clock) -> None:
+    def __init__(self, settings: InterchangeSettings, end: socket.socket, wake: int, clock: Clock) -> None:
         self._clock = clock
         self._folder = settings.folder
         self._period = Seconds(settings.heartbeat_period)
@@ -76,9 +77,10 @@ class Loop:
         self._next_request = Seconds(0.0 if isinstance(self._state, RecoveringInterchange) else math.inf)
         self._managers = ManagerLink(settings)
         self._poller = sockets.Poller()
-        for source in [*self._managers.sources, sys.stdin.fileno()]:
+        self._wake = wake
+        for source in [*self._managers.sources, *([wake] if wake >= 0 else [])]:
             self._poller.register(source, sockets.READABLE)
-        self._driver = DriverLink(settings.driver, self._poller)
+        self._driver = DriverLink(settings, end, self._poller, self._clock.now())
         self._driver.send(msg.Bound(self._managers.port))
 
     def run(self) -> None:
@@ -90,30 +92,22 @@ class Loop:
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             now = self._clock.now()
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
-            if self._driver.source in ready:
-                is_running = self._read_driver(now)
-            self._perform(self._state.dispatch(now))
-            if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 1):
-                self._remove_folder()
-                logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
-                is_running = False
+            is_running = self._read_driver(ready, now) and self._wake not in ready
+            if not self._driver.is_full:
+                self._perform(self._state.dispatch(now))
             if now >= self._next_request:
                 self._request_registrations(now)
             if now >= next_tick:
                 self._perform(self._state.on_tick(now))
+                self._driver.on_tick(now)
                 next_tick = now + self._period / 2
         self._shut_down()
 
     def _shut_down(self) -> None:
-        if self._driver.is_closed:
-            self._remove_folder()
         self._perform(self._state.on_stop())
         self._managers.close()
         self._driver.close()
-
-    def _remove_folder(self) -> None:
-        """Remove the folder of the socket files: the driver, which made it, may have been killed."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)  # the driver, which removes it otherwise, may have been killed
 
     def _request_registrations(self, now: Seconds) -> None:
         assert isinstance(self._state, RecoveringInterchange)
@@ -122,9 +116,9 @@ class Loop:
         pause = _SLOW_REQUEST_PERIOD if self._state.is_dispatching(now) else _REQUEST_PERIOD
         self._next_request = Seconds(now + pause if requests else math.inf)
 
-    def _read_driver(self, now: Seconds) -> bool:
+    def _read_driver(self, ready: dict[Any, int], now: Seconds) -> bool:
         """Handle all messages of the driver; return whether the run goes on."""
-        for message, attached in self._driver.receive():
+        for message, attached in self._driver.receive(ready, now):
             if isinstance(message, msg.Work):
                 tasks = msg.attach_frames(message.tasks, attached)
                 actions = self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs)
@@ -137,7 +131,10 @@ class Loop:
                 return False
             else:
                 self._handle_order(message, now)
-        return not self._driver.is_closed
+        if self._driver.is_over(now):
+            logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
+            return False
+        return True
 
     def _handle_order(self, order: msg.Order, now: Seconds) -> None:
         if isinstance(order, msg.Cancel):

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import msgspec
+
+GREETING = b"cnflow-interchange "
+"""Begin of the line of a relay after which messages follow; programs of a login may print others before."""
+
+STARTED, ATTACHED, GONE = "started", "attached", "gone"
+"""End of that line: whether the relay has started an interchange, has reached one that ran, or has found none."""
 
 
 class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -11,8 +19,8 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     Contains keys, and therefore never travels in argv or in the environment.
     """
 
-    driver: int = -1
-    """Descriptor of the socket to the driver, which the interchange inherits."""
+    session: str
+    """Identity of the session with the driver, as hexadecimal digits."""
 
     folder: str
     """Folder of the socket files, which only the user can enter. The interchange removes it if the driver does not."""
@@ -20,7 +28,7 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     manager_endpoint: str
     """``tcp://ADDRESS`` without a port, or ``ipc://PATH``."""
 
-    ports: tuple[int, int] | None = None
+    ports: Optional[tuple[int, int]] = None
     """First and last TCP port to try; None takes any free port."""
 
     secret_key: str = ""
@@ -46,3 +54,20 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     heartbeat_threshold: float = 120.0
     """Seconds of silence after which a manager is lost."""
+
+    grace: float = 0.0
+    """Seconds without a connection to the driver after which the interchange ends, where it can be made again; see
+    `cnflow.interchange.relay`."""
+
+
+class RelayRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """First line that the driver writes to a relay, as JSON. The relay parses it with the standard library."""
+
+    session: str
+    """Identity of the session of the interchange to attach to, or to start."""
+
+    replaces: str = ""
+    """Identity of one that is killed first."""
+
+    settings: Optional[InterchangeSettings] = None
+    """None attaches to an interchange that runs."""

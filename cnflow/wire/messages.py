@@ -26,7 +26,8 @@ Message                 From -> to                Sent
 `Hold`                  driver -> interchange     when the user holds a manager
 `Register`              manager -> interchange    first of all, and in reply to `RegisterAgain`
 `Done`                  manager -> interchange    when tasks end, or the window changes
-`Heartbeat`             both ways                 when nothing else was sent for half a period
+`Heartbeat`             manager <-> interchange   when nothing else was sent for half a period
+                        <-> driver
 `Draining`              manager -> interchange    when the manager decides to take no more tasks
 `Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
 `RegisterAgain`         interchange -> manager    after a restart, until the manager registers
@@ -283,10 +284,10 @@ encode = _encoder.encode
 MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
 """Errors of the decoders and of `attach_frames` for a message that cnflow never sends; the last is for deep nesting."""
 
-decode_to_interchange = msgspec.msgpack.Decoder(ToInterchange).decode
+decode_to_interchange = msgspec.msgpack.Decoder(Union[ToInterchange, Heartbeat]).decode
 decode_from_manager = msgspec.msgpack.Decoder(FromManager).decode
 decode_to_manager = msgspec.msgpack.Decoder(ToManager).decode
-decode_to_driver = msgspec.msgpack.Decoder(ToDriver).decode
+decode_to_driver = msgspec.msgpack.Decoder(Union[ToDriver, Heartbeat]).decode
 
 
 def task_parcel(

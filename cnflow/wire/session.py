@@ -133,6 +133,11 @@ class Session:
         return self.unacknowledged_bytes >= MAX_KEPT
 
     @property
+    def owes_acknowledgement(self) -> bool:
+        """True if messages were received since the last one was sent."""
+        return self._untold_messages > 0
+
+    @property
     def is_open(self) -> bool:
         """False between `on_disconnected` and the other end's answer on the next connection."""
         return self._is_open

@@ -18,12 +18,12 @@ The other end closed: `receive` sets `is_closed`, `send` drops the bytes.
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Iterator, Sequence
 
     from cnflow.wire.pipe import Part
@@ -86,12 +86,14 @@ class Stream:
     Attributes:
         raw: the socket, for a poller.
         is_closed: the other end has closed.
+        has_received: bytes have arrived since the owner last set this to False, perhaps only a part of a message.
     """
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
         self.raw = end
         self.is_closed = False
+        self.has_received = False
         self._unsent = SendBuffer(end)
         self._buffer = bytearray()
         self._message: list[Any] = []
@@ -124,6 +126,11 @@ class Stream:
             self._unsent.put([small])
         self._unsent.flush()
 
+    def send_line(self, line: bytes) -> None:
+        """Send a line of text, before the first message."""
+        self._unsent.put([line + b"\n"])
+        self._unsent.flush()
+
     def flush(self) -> None:
         """Write as much of the unsent bytes as the socket takes."""
         self._unsent.flush()
@@ -140,6 +147,7 @@ class Stream:
             if not got:
                 self.is_closed = True
                 return
+            self.has_received = True
             yield from self._messages()
             if got < _CHUNK // 4 and self._filling is None:
                 return  # a further system call would find nothing
@@ -211,9 +219,3 @@ class Stream:
 
 def _length(part: Union[bytes, bytearray, memoryview]) -> int:
     return part.nbytes if isinstance(part, memoryview) else len(part)
-
-
-def stream_pair() -> tuple[Stream, socket.socket]:
-    """Create a connection: this process's end, and the socket that a child process inherits."""
-    ours, theirs = socket.socketpair()
-    return Stream(ours), theirs

@@ -18,12 +18,15 @@ from mutations import INFO, TO_INTERCHANGE, TO_MANAGER, mutate
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import serialization, sockets, stream
+from cnflow.wire import serialization, sockets
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
+from cnflow.wire.session_stream import SessionStream
+from cnflow.wire.stream import Stream
 
 NO_LIMIT = "import cnflow.wire.peer_limits as m; m.MAX_MALFORMED = 10**9"
 ANSWER_TIMEOUT = 30.0
+SESSION = b"attacked"
 
 
 class Target:
@@ -35,15 +38,14 @@ class Target:
         self.context = sockets.new_context()
         self._numbers = itertools.count(100)
 
-    def start(self, module, *arguments, is_limited, inherits=()):
+    def start(self, module, *arguments, is_limited, stdin=subprocess.PIPE):
         code = f"{'' if is_limited else NO_LIMIT}\nimport sys; from {module} import main; sys.exit(main())"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, *arguments],
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
-                pass_fds=inherits,
             )
 
     def memory(self):
@@ -59,7 +61,10 @@ class Target:
 
     def end(self):
         """Order the process to end; return its exit code and its log."""
-        self.process.stdin.close()
+        if isinstance(self, Interchange):
+            self.driver.disconnect()
+        else:
+            self.process.stdin.close()
         try:
             code = self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -67,8 +72,6 @@ class Target:
             raise AssertionError("the target does not end") from None
         finally:
             self.context.destroy(0)
-            if isinstance(self, Interchange):
-                self.driver.close()
         log = self.log.read_text(errors="replace")
         shutil.rmtree(self.folder)
         assert "Traceback" not in log, log[-3000:]
@@ -81,12 +84,11 @@ class Interchange(Target):
     def __init__(self, *, encrypted, is_limited):
         super().__init__()
         self.keys = Keyring() if encrypted else None
-        self.driver, theirs = stream.stream_pair()
-        number = theirs.fileno()
+        ours, theirs = socket.socketpair()
         with theirs:
-            self.start("cnflow.interchange.__main__", is_limited=is_limited, inherits=[number])
+            self.start("cnflow.interchange.__main__", is_limited=is_limited, stdin=theirs.fileno())
         settings = InterchangeSettings(
-            driver=number,
+            session=SESSION.hex(),
             folder=str(self.folder / "sockets"),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self.keys.server.secret if self.keys else "",
@@ -95,9 +97,10 @@ class Interchange(Target):
             heartbeat_threshold=10.0,
             heartbeat_period=3.0,
         )
-        self.process.stdin.write(msgspec.json.encode(settings) + b"\n")
-        self.process.stdin.flush()
-        assert select.select([self.driver.raw], [], [], 20)[0]
+        self.driver = SessionStream(SESSION)
+        self.driver.connect(Stream(ours))
+        self.driver.stream.send_line(msgspec.json.encode(settings))
+        assert select.select([self.driver.source], [], [], 20)[0]
         ((head,),) = self.driver.receive()
         self.port = msg.decode_to_driver(head).port
         self.good_peer = self.connect("good")

@@ -15,7 +15,7 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.errors import InterchangeLostError
 from cnflow.executors import HighThroughputExecutor
-from cnflow.executors.high_throughput.interchange_process import MOST_RESTARTS
+from cnflow.executors.high_throughput.interchange_life import MOST_RESTARTS
 from cnflow.providers import LocalProvider
 from cnflow.wire import messages as msg
 

@@ -112,6 +112,7 @@ def interchange_settings(
         managers: those of the interchange before this one.
     """
     return InterchangeSettings(
+        session="",  # drawn for each start
         folder=folder,
         manager_endpoint=bind_to(hosts) or f"ipc://{folder}/managers",
         ports=(port, port) if port else settings.worker_port_range,

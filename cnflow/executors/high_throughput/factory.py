@@ -16,16 +16,21 @@ from cnflow.clock import SystemClock
 from cnflow.config.registry import backend_of
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
 from cnflow.executors.high_throughput.interchange_client import InterchangeClient
+from cnflow.executors.high_throughput.interchange_host import Here, Through
+from cnflow.executors.high_throughput.interchange_life import InterchangeLife
 from cnflow.executors.high_throughput.introspection import Introspection
 from cnflow.executors.high_throughput.managers import ConnectedManagers
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.executors.high_throughput.serialization import TaskSerializer
 from cnflow.executors.high_throughput.task_queue import TaskQueue
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.interchange_host import InterchangeHost
     from cnflow.interfaces import Provider, RunContext
 
 
@@ -45,9 +50,17 @@ def make_backend(
     """
     log_file = run.run_dir / settings.label / "interchange.log"
     serializer = TaskSerializer()
-    client = InterchangeClient(settings.label, log_file, TaskQueue(serializer), SystemClock())
+    host = _make_host(settings, log_file)
+    life = InterchangeLife(Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold), host.grace)
+    client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())
     managers = ConnectedManagers(client.ask)
     make_provider = make_provider or functools.partial(backend_of(settings.provider), settings.provider)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers)
     introspection = Introspection(settings, client, managers, provisioner)
     return HighThroughputBackend(settings, serializer, client, managers, provisioner, introspection)
+
+
+def _make_host(settings: HighThroughputExecutor, log_file: Path) -> InterchangeHost:
+    if not settings.interchange_command:
+        return Here(log_file)
+    return Through(settings.interchange_command, Seconds(settings.interchange_grace), log_file)

@@ -1,12 +1,7 @@
-"""Client of the interchange: its process, the socket to it, and the one thread that serves both.
+"""Client of the interchange: the one thread that serves its connection, and the ways of messages to it.
 
-Life of the interchange, as the client sees it::
-
-    start() ──> launched ──first message──> up ──stop()──> Stop sent ──> ended
-                   ^ │                       │
-                   │ └── dies before it was ever up ──> on_interchange_lost()
-                   │                         │
-                   └── again, same port ── dies         at most 5 times a minute, then on_interchange_lost()
+`interchange_life` decides what becomes of the interchange, `interchange_host` starts it, `interchange_connection` has
+the stream to it.
 
 A message has one of two ways to an interchange that is up::
 
@@ -21,27 +16,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
-import select
 import shutil
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from cnflow.executors.high_throughput.interchange_process import InterchangeProcess, RestartLimit, make_socket_folder
+from cnflow.executors.high_throughput.interchange_connection import InterchangeConnection
+from cnflow.executors.high_throughput.interchange_life import Order
+from cnflow.executors.high_throughput.interchange_process import STOP_TIMEOUT, make_socket_folder
 from cnflow.executors.high_throughput.orders import Orders
 from cnflow.wire import messages as msg
-from cnflow.wire import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from cnflow.clock import Clock
+    from cnflow.executors.high_throughput.interchange_host import InterchangeHost
+    from cnflow.executors.high_throughput.interchange_life import InterchangeLife
     from cnflow.executors.high_throughput.task_queue import SerializedTask, TaskQueue
     from cnflow.ids import TaskId
     from cnflow.model.interchange_settings import InterchangeSettings
+    from cnflow.units import Seconds
     from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, TaskReport
 
     OwnersMessage = (
@@ -65,17 +63,21 @@ class InterchangeEvents(Protocol):
 
 
 class InterchangeClient:
-    """Starts an interchange process, restarts it when it dies, and carries messages.
+    """Has an interchange started, and started again when it dies or freezes, and carries messages.
 
     Args:
         label: of the executor; names the thread.
-        log_file: log of the interchange.
+        host: starts it.
+        life: decides when.
         queue: tasks on their way to the interchange; used by this client only.
-        clock: limits the restarts.
+        clock: moments of all events.
     """
 
-    def __init__(self, label: str, log_file: Path, queue: TaskQueue, clock: Clock) -> None:
-        self._log_file = log_file
+    def __init__(
+        self, label: str, host: InterchangeHost, life: InterchangeLife, queue: TaskQueue, clock: Clock
+    ) -> None:
+        self._host = host
+        self._life = life
         self._queue = queue
         self._clock = clock
         self._write_lock = threading.Lock()
@@ -86,10 +88,14 @@ class InterchangeClient:
         """A restarted interchange has yet to be sent the unfinished tasks, before anything else."""
 
         self._wake_read, self._wake_write = os.pipe()
+        self._connection = InterchangeConnection(host, self._wake_read, self._write_lock)
+        self._how = ""
+        """End of the process before."""
+
         self._is_asleep = False
         self._is_stopping = False
         self._is_up = False
-        """The interchange has sent a message and lives; no other can be written to."""
+        """Messages pass; an interchange that has sent none cannot be written to."""
 
         self._start_lock = threading.Lock()
         """Held while the process starts, and while `stop` begins."""
@@ -106,9 +112,6 @@ class InterchangeClient:
 
         self._is_bound = threading.Event()
         """Managers can connect; also set where they never will, so that nothing waits for that."""
-
-        self._process: InterchangeProcess | None = None
-        self._restarts = RestartLimit()
 
     def start(self, make_settings: Callable[[str, int], InterchangeSettings], events: InterchangeEvents) -> None:
         """Start process and thread, unless the client is stopped.
@@ -127,20 +130,20 @@ class InterchangeClient:
                 self.folder = make_socket_folder()
                 self._make_settings = make_settings
                 self._events = events
-                self._launch()
+                self._launch(Order.START)
                 self._thread.start()
 
-    def _launch(self) -> None:
-        """Start an interchange with a new socket: the old one holds what its predecessor did not read."""
-        settings = self._make_settings(self.folder, self.port)
-        ours, theirs = stream.stream_pair()
-        settings = msgspec.structs.replace(settings, driver=theirs.fileno(), is_restart=bool(self._restarts.count))
-        with theirs:
-            self._process = InterchangeProcess(settings, self._log_file)
-        self._socket = ours
-        self._poller = select.poll()
-        for source in (ours.raw.fileno(), self._wake_read, self._process.death):
-            self._poller.register(source, select.POLLIN)
+    def _launch(self, order: Order) -> None:
+        """Start an interchange with a new session, or make the connection with the present one again."""
+        if order is Order.ATTACH:
+            self._connection.attach()
+        else:
+            settings = self._make_settings(self.folder, self.port)
+            self._connection.start(msgspec.structs.replace(settings, is_restart=bool(self._life.restarts)))
+            with self._write_lock:
+                self._queue.on_new_interchange()
+            self._must_resend = bool(self._life.restarts)
+        self._life.on_launched(self._clock.now())
 
     @property
     def thread(self) -> threading.Thread:
@@ -178,7 +181,7 @@ class InterchangeClient:
         return [*removed]
 
     def order(self, order: msg.Order) -> None:
-        """Queue an order; it leaves after all tasks that were queued before it. Safe from any thread."""
+        """Queue an order; it leaves after the tasks before it, unless the line is full. Safe from any thread."""
         self._orders.put(order)
         self._wake_if_asleep()
 
@@ -196,11 +199,10 @@ class InterchangeClient:
                 return
             self._is_stopping = True
         self._is_bound.set()
-        if self._process is not None:
+        if self._thread.ident is not None:
             self._wake()
             if self._thread is not threading.current_thread():
                 self._thread.join()
-            self._process.stop()
         os.close(self._wake_read)
         os.close(self._wake_write)
         if self.folder:
@@ -218,10 +220,11 @@ class InterchangeClient:
     def _try_to_send_now(self) -> bool:
         """Write all queued tasks; False if some are left, for the client's thread."""
         with self._write_lock:
-            if not self._is_up or self._must_resend or self._socket.has_unsent:
+            connection = self._connection
+            if not self._is_up or self._must_resend or connection.has_unsent or connection.is_full:
                 return False
-            self._socket.send(self._queue.next_message())
-            return not self._queue and not self._socket.has_unsent
+            connection.send(self._queue.next_message())
+            return not self._queue and not connection.has_unsent
 
     # The client's thread
 
@@ -234,57 +237,102 @@ class InterchangeClient:
         finally:
             with self._write_lock:
                 self._is_up = False
-                self._socket.close()
+            self._connection.close()
 
     def _run(self) -> None:
-        assert self._process is not None
+        connection, life = self._connection, self._life
         while not self._is_stopping:
             self._is_asleep = True
             self._flush()
-            ready = dict(self._poller.poll())
+            wait = life.due - self._clock.now()
+            ready = connection.poll(None if wait == math.inf else max(0.0, wait))
             self._is_asleep = False
-            if self._wake_read in ready:
-                os.read(self._wake_read, 4096)
-            if ready.get(self._socket.raw.fileno(), 0) & ~select.POLLOUT:
-                self._read()
-            if self._process.death in ready:
-                self._on_death(self._process)
-        if self._is_up:
-            self._send([msg.encode(msg.Stop())])
+            self._handle(ready)
+            now = self._clock.now()
+            if now >= life.due:
+                self._perform(life.on_tick(now), now)
+            elif not ready:
+                connection.acknowledge()
+        self._finish()
+
+    def _handle(self, ready: dict[int, int]) -> None:
+        if self._wake_read in ready:
+            os.read(self._wake_read, 4096)
+        if self._connection.has_news(ready):
+            self._read()
+        if self._connection.has_ended(ready):
+            self._on_ended()
 
     def _read(self) -> None:
-        for head, *attached in self._socket.receive():
-            self._is_up = True
+        connection, life, was_greeted = self._connection, self._life, self._connection.is_greeted
+        for head, *attached in connection.receive():
             message = msg.decode_to_driver(head)
             if isinstance(message, msg.Bound):
                 self.port = message.port
                 self._is_bound.set()
-            else:
+            elif not isinstance(message, msg.Heartbeat):
                 self._events.on_message(message, attached)
-        if self._socket.is_closed:  # the process's end is an event of its own
-            self._poller.unregister(self._socket.raw.fileno())
+        if connection.is_greeted and not was_greeted:
+            life.on_greeted()
+        if connection.has_received():
+            life.on_message()
+        self._is_up = life.is_up and connection.is_open
 
-    def _on_death(self, process: InterchangeProcess) -> None:
-        """Start another interchange, or give up."""
-        self._poller.unregister(process.death)
-        how = process.reap()
-        if not self._socket.is_closed:
-            self._read()  # its last messages; all of them are there
+    def _on_ended(self) -> None:
+        """Let the machine decide what follows the end of the process."""
+        self._read()  # its last messages; all of them are there
+        connection, life = self._connection, self._life
         with self._write_lock:
-            was_up, self._is_up = self._is_up, False
-            self._queue.on_new_interchange()
-        if self._is_stopping:
+            self._is_up = False
+        self._how = connection.on_ended()
+        now = self._clock.now()
+        order = None if self._is_stopping else life.on_ended(now, is_gone=connection.is_gone)
+        if order is not None:
+            self._perform(order, now)
+        elif life.is_attaching:
+            logger.warning("%s %s; connecting again in %.1f s", self._host.name, self._how, life.due - now)
+        elif not self._is_stopping:
+            logger.error("the interchange %s; see %s", self._how, self._host.log_file)
+
+    def _perform(self, order: Order | None, now: Seconds) -> None:
+        if order is Order.HEARTBEAT:
+            self._connection.heartbeat()
+        elif order is Order.KILL:
+            logger.error("%s is silent and is killed; see %s", self._host.name, self._host.log_file)
+            self._connection.kill()
+        elif order is Order.GIVE_UP:
+            restarts = self._life.restarts
+            again = f", after {restarts} restarts" if restarts else ""
+            self._on_lost(f"it {self._how}{again}; see {self._host.log_file}")
+        elif order is not None:
+            self._try_to_launch(order, now)
+
+    def _try_to_launch(self, order: Order, now: Seconds) -> None:
+        try:
+            self._launch(order)
+        except OSError as error:  # no process, no descriptor: the cause may pass
+            self._how = f"could not be started: {error}"
+            logger.exception("%s could not be started", self._host.name)
+            self._perform(self._life.on_ended(now, is_gone=order is Order.START), now)
             return
-        logger.error("the interchange %s; see %s", how, self._log_file)
-        is_first_start = not was_up and not self._restarts.count  # the cause would stop the next one, too
-        if is_first_start or not self._restarts.allow(self._clock.now()):
-            again = f", after {self._restarts.count} restarts" if self._restarts.count else ""
-            self._on_lost(f"it {how}{again}; see {self._log_file}")
-            return
-        self._socket.close()
-        self._must_resend = True
-        self._launch()
-        logger.warning("the interchange is restarted; its managers keep their tasks")
+        if order is Order.START:
+            logger.warning("the interchange is restarted; its managers keep their tasks")
+
+    def _finish(self) -> None:
+        """Order the interchange to end, and wait for that; one elsewhere may have to be connected with first."""
+        connection, is_ordered = self._connection, False
+        deadline = self._clock.now() + STOP_TIMEOUT
+        if self._life.is_attaching and not connection.is_running:
+            self._try_to_launch(Order.ATTACH, self._clock.now())
+        while connection.is_running and (wait := deadline - self._clock.now()) > 0:
+            if self._is_up and not is_ordered:
+                is_ordered = True
+                self._send([msg.encode(msg.Stop())])
+            with self._write_lock:
+                connection.flush()
+            self._handle(connection.poll(wait))
+        if self._life.can_attach and (connection.is_running or not is_ordered):
+            logger.warning("the interchange elsewhere was not stopped; it ends after %.0f s", self._host.grace)
 
     def _on_lost(self, how: str) -> None:
         self.is_lost = True  # before the event: a thread that starts blocks looks here after it
@@ -292,22 +340,26 @@ class InterchangeClient:
         self._is_bound.set()
 
     def _flush(self) -> None:
+        connection = self._connection
         # Nothing for an interchange whose end was read but whose death is yet to be seen: its successor gets it.
-        while self._is_up and not self._socket.is_closed and (self._must_resend or self._queue or self._orders):
+        while self._can_send and (self._must_resend or self._queue or self._orders):
             # Taken before the tasks: a task that is cancelled by now has left before its cancellation, or leaves now.
             standing, orders = self._orders.standing(), self._orders.take()
             if self._must_resend:
                 self._resend(standing)
-            while self._queue:
+            while self._queue and not connection.is_full:
                 with self._write_lock:
-                    self._socket.send(self._queue.next_message())
+                    connection.send(self._queue.next_message())
             for order in orders:
                 self._send([msg.encode(order)])
-        if self._is_up and not self._socket.is_closed:
+        if self._is_up and connection.has_unsent:
             with self._write_lock:
-                self._socket.flush()
-            events = select.POLLIN | select.POLLOUT if self._socket.has_unsent else select.POLLIN
-            self._poller.modify(self._socket.raw.fileno(), events)
+                connection.flush()
+
+    @property
+    def _can_send(self) -> bool:
+        """Messages pass, and not too much is on its way: a message that waits here takes no memory twice."""
+        return self._is_up and self._connection.is_open and not self._connection.is_full
 
     def _resend(self, standing: Iterable[msg.Order]) -> None:
         """Send a restarted interchange the *standing* orders and the unfinished tasks."""
@@ -319,4 +371,4 @@ class InterchangeClient:
 
     def _send(self, frames: list[Any]) -> None:
         with self._write_lock:
-            self._socket.send(frames)
+            self._connection.send(frames)

@@ -1,86 +1,106 @@
-"""The interchange's process as the driver sees it: how it starts, ends, and how often it may be started again."""
+"""The interchange's process as the driver sees it: how it starts and ends, and the stream to it."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
+import socket
 import subprocess
-import sys
 import tempfile
-from collections import deque
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from cnflow.errors import InterchangeLostError
 from cnflow.log_tail import quoted_tail
+from cnflow.model.interchange_settings import GREETING
 from cnflow.text import describe_exit
+from cnflow.wire.stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from cnflow.model.interchange_settings import InterchangeSettings
-    from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
 
-_STOP_TIMEOUT = 5.0
+STOP_TIMEOUT = 5.0
 """Seconds between the order to stop and SIGKILL."""
 
-MOST_RESTARTS = 5
-"""Restarts within `RESTART_WINDOW`."""
-
-RESTART_WINDOW = 60.0
-"""Seconds."""
+_LONGEST_GREETING = 64 * 1024
+"""Bytes that programs of a login may print before the relay's greeting."""
 
 
 class InterchangeProcess:
-    """One process, from its start to its end.
+    """One process, from its start to its end: an interchange, or the command that connects with one elsewhere.
 
     Args:
-        settings: written to its stdin, since they hold keys; the descriptor in them is inherited.
-        log_file: its stdout and stderr are appended here.
+        argv: command line.
+        first_line: written to its stdin, a socket, since it may hold keys; messages follow.
+        log_file: its stderr is appended here.
+        is_relay: its stdout is the same socket, and brings a greeting before messages.
+        environment: its variables; None for those of the driver.
+
+    Attributes:
+        pid: process id.
+        stream: to it; whoever connects it closes it.
+        death: descriptor that is readable once the process has ended; closed by `reap` and `stop`.
+        awaits_greeting: the relay has yet to report that it has reached an interchange.
 
     Raises:
         OSError: it cannot be started.
     """
 
-    def __init__(self, settings: InterchangeSettings, log_file: Path) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        first_line: bytes,
+        log_file: Path,
+        *,
+        is_relay: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.awaits_greeting = is_relay
         self.death, inherited = _open_death_descriptors()
-        """Descriptor that is readable once the process has ended; closed by `reap` and `stop`."""
-
+        ours, theirs = socket.socketpair()
         try:
-            self._process = self._start(settings, log_file, inherited)
+            with theirs, log_file.open("ab") as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno() if is_relay else log.fileno(),
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=inherited,
+                    env=environment,
+                )
         except BaseException:
+            ours.close()
             if inherited:
                 os.close(self.death)
             raise
-        if not inherited:
-            self.death = os.pidfd_open(self._process.pid)
-        assert self._process.stdin is not None
-        self._stdin = self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it died at once, which `death` reports
-            self._stdin.write(msgspec.json.encode(settings) + b"\n")
-            self._stdin.flush()
-
-    def _start(self, settings: InterchangeSettings, log_file: Path, inherited: list[int]) -> subprocess.Popen[bytes]:
-        """Start the process, and close the descriptors that are *inherited* by it alone."""
-        try:
-            with log_file.open("ab") as log:
-                return subprocess.Popen(
-                    [sys.executable, "-m", "cnflow.interchange"],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    pass_fds=[settings.driver, *inherited],
-                    # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
-                    env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"},
-                )
         finally:
             for descriptor in inherited:
                 os.close(descriptor)
+        if not inherited:
+            self.death = os.pidfd_open(self._process.pid)
+        self.pid = self._process.pid
+        self.stream = Stream(ours)
+        self.stream.send_line(first_line)
+
+    def read_greeting(self) -> str | None:
+        """Read the word with which the relay begins; None if it has not arrived yet.
+
+        Raises:
+            ConnectionError: the relay has ended, or something else writes to its stdout.
+        """
+        while (line := _read_line(self.stream.raw)) is not None:
+            if line.startswith(GREETING):
+                self.awaits_greeting = False
+                return line[len(GREETING) :].decode(errors="replace")
+            logger.info("the command of the interchange printed: %s", line.decode(errors="replace"))
+        return None
+
+    def kill(self) -> None:
+        """End it at once; `death` reports that."""
+        self._process.kill()
 
     def reap(self) -> str:
         """Collect the ended process and describe its end: ``exited with code 1``."""
@@ -89,12 +109,12 @@ class InterchangeProcess:
         return describe_exit(exitcode)
 
     def stop(self) -> None:
-        """Make it end, and wait for that; also after its death."""
-        self._close()  # the driver's life line: the end of stdin alone stops an interchange
+        """Wait for its end, whose cause is the end of its stream; also after its death."""
+        self._close()
         try:
-            self._process.wait(_STOP_TIMEOUT)
+            self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            logger.warning("the interchange did not stop within %.0f s and was killed", _STOP_TIMEOUT)
+            logger.warning("the interchange did not stop within %.0f s and was killed", STOP_TIMEOUT)
             self._process.kill()
             self._process.wait()
 
@@ -102,8 +122,24 @@ class InterchangeProcess:
         if self.death >= 0:
             os.close(self.death)
             self.death = -1
-        with contextlib.suppress(BrokenPipeError):  # it did not read all of its settings
-            self._stdin.close()
+
+
+def _read_line(end: socket.socket) -> bytes | None:
+    """Read a line, without its end, and nothing beyond; None if its end has not arrived: then it stays in the socket.
+
+    Raises:
+        ConnectionError: the other end has closed, or sends no line.
+    """
+    try:
+        there = end.recv(_LONGEST_GREETING, socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+    size = there.find(b"\n") + 1
+    if size:
+        return end.recv(size)[:-1]
+    if not there or len(there) == _LONGEST_GREETING:
+        raise ConnectionError("the command of the interchange printed no greeting")
+    return None
 
 
 def _open_death_descriptors() -> tuple[int, list[int]]:
@@ -130,24 +166,6 @@ def interchange_lost_error(label: str, how: str, log_file: Path) -> InterchangeL
     return InterchangeLostError(f"Executor {label!r} lost its interchange: {how}. {advice}")
 
 
-class RestartLimit:
-    """Allows `MOST_RESTARTS` restarts within `RESTART_WINDOW`. No I/O."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        """Restarts so far."""
-
-        self._moments: deque[Seconds] = deque(maxlen=MOST_RESTARTS)
-
-    def allow(self, now: Seconds) -> bool:
-        """Return whether one more restart is allowed at *now*, and count it if so."""
-        if len(self._moments) == MOST_RESTARTS and now - self._moments[0] < RESTART_WINDOW:
-            return False
-        self._moments.append(now)
-        self.count += 1
-        return True
-
-
 _LONGEST_SOCKET_PATH = 107
 """Bytes; unix(7), less the terminating zero."""
 
@@ -157,8 +175,3 @@ def make_socket_folder() -> str:
     usual = tempfile.gettempdir()
     is_short = len(usual.encode()) + len("/cnflow-xxxxxxxx/managers") <= _LONGEST_SOCKET_PATH
     return tempfile.mkdtemp(prefix="cnflow-", dir=usual if is_short else "/tmp")  # noqa: S108 - a private one in it
-
-
-def _python_path() -> str:
-    """PYTHONPATH of the interchange: the driver's, but the script's folder last: its modules may have any name."""
-    return os.pathsep.join(entry for entry in [*sys.path[1:], *sys.path[:1]] if entry)

@@ -1,0 +1,115 @@
+"""Places where an interchange runs: beside the driver, or elsewhere, through a command.
+
+::
+
+    Here      ── START ──> child process, stdin is a socket ──> ends with the driver
+
+    Through   ── START ──> command (ssh ...) ──> relay ──> interchange, detached
+              x the command ends, or hangs                 │ lives on, for its grace
+              ── ATTACH ─> command ──> relay ────────────> │
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from cnflow.executors.high_throughput.interchange_process import InterchangeProcess
+from cnflow.model.interchange_settings import RelayRequest
+from cnflow.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cnflow.model.interchange_settings import InterchangeSettings
+
+
+class InterchangeHost(Protocol):
+    """Starts interchanges, and connects with them.
+
+    Attributes:
+        grace: seconds that an interchange lives without its driver; 0 if it ends with its connection.
+        name: of what is started, as messages name it.
+        log_file: of the interchange, or of the command that connects with it.
+    """
+
+    grace: Seconds
+    name: str
+    log_file: Path
+
+    def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
+        """Start a new interchange; kill the one of the session *replaces* before, if that is not empty.
+
+        Raises:
+            OSError: nothing was started.
+        """
+
+    def attach(self, session: str) -> InterchangeProcess:
+        """Connect again with the interchange of *session*; only with a grace.
+
+        Raises:
+            OSError: nothing was started.
+        """
+
+
+class Here:
+    """Runs interchanges as children of the driver.
+
+    Args:
+        log_file: of the interchange.
+    """
+
+    name = "the interchange"
+
+    def __init__(self, log_file: Path) -> None:
+        self.grace = Seconds(0.0)
+        self.log_file = log_file
+
+    def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
+        """See `InterchangeHost`; the one before has ended."""
+        del replaces
+        # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
+        environment = {**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"}
+        argv = [sys.executable, "-m", "cnflow.interchange"]
+        return InterchangeProcess(argv, msgspec.json.encode(settings), self.log_file, environment=environment)
+
+    def attach(self, session: str) -> InterchangeProcess:
+        """See `InterchangeHost`."""
+        raise NotImplementedError(session)
+
+
+class Through:
+    """Runs interchanges elsewhere, through a command that starts ``cnflow/interchange/__main__.py --attach`` there.
+
+    Args:
+        argv: the command; its stdin and stdout reach the relay.
+        grace: see `InterchangeHost`.
+        log_file: stderr of the command is appended here.
+    """
+
+    name = "the command of the interchange"
+
+    def __init__(self, argv: Sequence[str], grace: Seconds, log_file: Path) -> None:
+        self.grace = grace
+        self._argv = argv
+        self.log_file = log_file
+
+    def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
+        """See `InterchangeHost`."""
+        return self._run(RelayRequest(session=settings.session, replaces=replaces, settings=settings))
+
+    def attach(self, session: str) -> InterchangeProcess:
+        """See `InterchangeHost`."""
+        return self._run(RelayRequest(session=session))
+
+    def _run(self, request: RelayRequest) -> InterchangeProcess:
+        return InterchangeProcess(self._argv, msgspec.json.encode(request), self.log_file, is_relay=True)
+
+
+def _python_path() -> str:
+    """PYTHONPATH of the interchange: the driver's, but the script's folder last: its modules may have any name."""
+    return os.pathsep.join(entry for entry in [*sys.path[1:], *sys.path[:1]] if entry)
