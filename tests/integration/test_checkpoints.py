@@ -14,7 +14,8 @@ from cnflow.dataflow.memo.checkpoint_paths import get_last_checkpoint
 WRITER = """
 import sys, threading
 from pathlib import Path
-from cnflow.dataflow.memo import Checkpointer, InMemoryResults
+from cnflow.dataflow.memo import Checkpointer
+from cnflow.dataflow.memo.in_memory import pickle_result
 
 checkpointer, run = Checkpointer(Path(sys.argv[1]), "task_exit"), int(sys.argv[2])
 output = threading.Lock()
@@ -23,7 +24,7 @@ def work(part):
     for n in range(part, 1_000_000, 3):
         key = run.to_bytes(4, "big") + n.to_bytes(28, "big")
         size = n % 7 * (40_000 if n % 50 == 0 else 400)
-        checkpointer.record(key, InMemoryResults().store(key, [n] * size), "app")
+        checkpointer.record(key, pickle_result([n] * size), "app")
         with output:
             print(n, flush=True)
 
