@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import time
+from typing import Any
 
 import msgspec
 import zmq
@@ -18,6 +19,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
 from cnflow.wire.manager_messages import ManagerInfo
 from cnflow.wire.pipe import ResultKind
+from cnflow.wire.session import Session, new_identity
 
 NONE = serialization.dump(None).body
 
@@ -51,9 +53,9 @@ class Manager:
             settings.slots,
             os.getpid(),
         )
-        self._socket.send([msg.encode(msg.Register(info))])
-        self._socket.send([msg.encode(msg.Done(self._window, []))])
-        self.last_sent = time.monotonic()
+        self._session = Session(new_identity())
+        self._send(msg.Register(info))
+        self._send(msg.Done(self._window, []))
 
     @property
     def fd(self) -> int:
@@ -62,18 +64,27 @@ class Manager:
 
     def serve(self) -> None:
         """Send results of all tasks that have arrived."""
-        while results := [result for head, *_ in self._socket.receive() for result in _results(head)]:
-            self._socket.send([msg.encode(msg.Done(self._window, results))])
-            self.last_sent = time.monotonic()
+        while results := [result for frames in self._socket.receive() for result in self._results(frames)]:
+            self._send(msg.Done(self._window, results))
+        for due in self._session.take_due():
+            self._socket.send(due)
 
     def send_heartbeat(self) -> None:
         """Send a heartbeat."""
-        self._socket.send([msg.encode(msg.Heartbeat())])
+        self._socket.send(self._session.send_unnumbered([msg.encode(msg.Heartbeat())]))
         self.last_sent = time.monotonic()
         self.serve()
 
+    def _send(self, message: msg.FromManager) -> None:
+        self._socket.send(self._session.send([msg.encode(message)]))
+        self.last_sent = time.monotonic()
 
-def _results(head: memoryview) -> list[msg.Result]:
+    def _results(self, frames: list[Any]) -> list[msg.Result]:
+        payload = self._session.on_received(frames)
+        return [] if payload is None else _results_of(payload[0])
+
+
+def _results_of(head: memoryview) -> list[msg.Result]:
     message = msg.decode_to_manager(head)
     if not isinstance(message, msg.Work):
         return []

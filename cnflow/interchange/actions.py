@@ -113,3 +113,9 @@ Action = Union[
 def send_results(parcels: list[ResultParcel]) -> list[Action]:
     """Action that sends *parcels*; no action if there are none."""
     return [SendResults(parcels)] if parcels else []
+
+
+def protocol_mismatch(protocol: int, version: str, expected: int) -> str:
+    """Reason to refuse a manager of another *protocol*, which belongs to cnflow *version*."""
+    found = f"protocol {protocol} (cnflow {version}), and the driver protocol {expected}"
+    return f"the manager has {found}: rebuild the image's capsule with the driver's cnflow"

@@ -6,16 +6,14 @@ One thread, which waits for all of these at once and for the next moment that is
     driver: DriverLink ────────────────────┼─> poll ─> state ─> actions ┼──> driver: DriverLink
     clock ─────────────────────────────────┘                            └──> log
 
-One turn: keys, messages of managers, messages of the driver, `dispatch`, registration requests after a restart,
-`on_tick`. Results of all managers in one turn leave in one message. The loop ends when the driver sends `Stop`, or has
-ended (`driver_link`), and with SIGTERM.
+One turn: keys, messages of managers, messages of the driver, `dispatch`, acknowledgements to managers, `on_tick`.
+Results of all managers in one turn leave in one message. The loop ends when the driver sends `Stop`, or has ended
+(`driver_link`), and with SIGTERM.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
 import shutil
 from typing import TYPE_CHECKING, Any, Union
 
@@ -29,6 +27,7 @@ from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Hold, StatusQuery, TaskQuery, TaskReport
 
 if TYPE_CHECKING:
@@ -39,20 +38,9 @@ if TYPE_CHECKING:
     from cnflow.model.interchange_settings import InterchangeSettings
 
     Report = Union[on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained]
-    ManagerAction = Union[
-        on.SendCancel,
-        on.SendDrain,
-        on.SendTaskQuery,
-        on.SendHeartbeat,
-        on.SendRegisterAgain,
-        on.SendStop,
-        on.SendRefused,
-    ]
+    ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
 
 logger = logging.getLogger(__name__)
-
-_REQUEST_PERIOD, _SLOW_REQUEST_PERIOD = Seconds(0.05), Seconds(1.0)
-"""Periods of the registration requests after a restart: before dispatch begins, and then."""
 
 
 class Loop:
@@ -73,8 +61,6 @@ class Loop:
         self._folder = settings.folder
         self._period = Seconds(settings.heartbeat_period)
         self._state = _new_state(settings, self._clock.now())
-        self._session = os.urandom(8)
-        self._next_request = Seconds(0.0 if isinstance(self._state, RecoveringInterchange) else math.inf)
         self._managers = ManagerLink(settings)
         self._poller = sockets.Poller()
         self._wake = wake
@@ -85,22 +71,24 @@ class Loop:
 
     def run(self) -> None:
         """Run until the driver sends `Stop` or is gone; then stop the managers."""
-        next_tick = self._clock.now() + self._period / 2
+        now = self._clock.now()
+        next_tick, lateness = Seconds(now + self._period / 2), Lateness(now)
         is_running = True
         while is_running:
-            wait = max(0.0, min(next_tick, self._next_request) - self._clock.now())
-            ready = dict(self._poller.poll(int(wait * 1000) + 1))
+            ready = dict(self._poller.poll(int(max(0.0, next_tick - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
+            if late := lateness.on_turn(now, next_tick):
+                self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
+            self._managers.on_forwarded(self._driver.sent)
             is_running = self._read_driver(ready, now) and self._wake not in ready
             if not self._driver.is_full:
                 self._perform(self._state.dispatch(now))
-            if now >= self._next_request:
-                self._request_registrations(now)
+            self._managers.on_delivered(self._driver.delivered)
             if now >= next_tick:
-                self._perform(self._state.on_tick(now))
+                self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
                 self._driver.on_tick(now)
-                next_tick = now + self._period / 2
+                next_tick = Seconds(now + self._period / 2)
         self._shut_down()
 
     def _shut_down(self) -> None:
@@ -108,13 +96,6 @@ class Loop:
         self._managers.close()
         self._driver.close()
         shutil.rmtree(self._folder, ignore_errors=True)  # the driver, which removes it otherwise, may have been killed
-
-    def _request_registrations(self, now: Seconds) -> None:
-        assert isinstance(self._state, RecoveringInterchange)
-        requests = self._state.registration_requests()
-        self._perform(requests)
-        pause = _SLOW_REQUEST_PERIOD if self._state.is_dispatching(now) else _REQUEST_PERIOD
-        self._next_request = Seconds(now + pause if requests else math.inf)
 
     def _read_driver(self, ready: dict[Any, int], now: Seconds) -> bool:
         """Handle all messages of the driver; return whether the run goes on."""
@@ -181,10 +162,14 @@ class Loop:
                 self._driver.send(msg.Results(heads), attached)
             elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained)):
                 self._report(action)
+            elif isinstance(action, on.SendRegisterAgain):
+                self._managers.request_registration(action.manager)
+            elif isinstance(action, on.SendRefused):
+                logger.warning("refused manager %s: %s", action.manager.hex(), action.reason)
+                self._managers.send(action.manager, msg.Refused(action.reason))
+                self._managers.on_manager_gone(action.manager)
             else:
-                if isinstance(action, on.SendRefused):
-                    logger.warning("refused manager %s: %s", action.manager.hex(), action.reason)
-                self._managers.send(action.manager, self._message_for(action))
+                self._managers.send(action.manager, _message_for(action))
 
     def _report(self, report: Report) -> None:
         if isinstance(report, on.ReportDrained):
@@ -192,24 +177,23 @@ class Loop:
             self._driver.send(msg.Drained(report.block))
         elif isinstance(report, on.ReportManagerUp):
             logger.info("manager %s up: %s", report.manager.hex(), report.info)
+            self._managers.on_manager_up(report.manager)
             self._driver.send(msg.ManagerUp(report.manager, report.info))
         else:
             manager, reason, lost = report
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
+            self._managers.on_manager_gone(manager)
             self._driver.send(msg.ManagerDown(manager, reason, lost))
 
-    def _message_for(self, action: ManagerAction) -> msg.ToManager:
-        if isinstance(action, on.SendTaskQuery):
-            return action.query
-        if isinstance(action, on.SendCancel):
-            return msg.Cancel(action.tasks)
-        if isinstance(action, on.SendDrain):
-            return msg.Drain(action.block)
-        if isinstance(action, on.SendRegisterAgain):
-            return msg.RegisterAgain(self._session)
-        if isinstance(action, on.SendRefused):
-            return msg.Refused(action.reason)
-        return msg.Stop() if isinstance(action, on.SendStop) else msg.Heartbeat()
+
+def _message_for(action: ManagerOrder) -> msg.ToManager:
+    if isinstance(action, on.SendTaskQuery):
+        return action.query
+    if isinstance(action, on.SendCancel):
+        return msg.Cancel(action.tasks)
+    if isinstance(action, on.SendDrain):
+        return msg.Drain(action.block)
+    return msg.Stop() if isinstance(action, on.SendStop) else msg.Heartbeat()
 
 
 def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:

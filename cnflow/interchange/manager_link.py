@@ -1,25 +1,42 @@
-"""Connection of the interchange to its managers: a ROUTER, the keys that it accepts, and limits for malformed messages.
+"""Connections of the interchange to its managers: a ROUTER, a session for each manager, keys, and limits.
 
 ::
 
     manager ──> Authenticator: is its key admitted? ──no──> rejected, by ZeroMQ
                          │ yes
                          v
-    ROUTER ──> receive ──> decoded ──> the loop's handler ──> actions
-                 │
+    ROUTER ──> receive ──> whose session? ──> Session: next in order? ──> decoded ──> the loop's handler ──> actions
+                 │           │                   └── no: dropped, and asked for again
+                 │           ├── first message of a new session, `Register`: the session begins
+                 │           └── unknown: RegisterAgain. The manager begins a new session
                  └── malformed: dropped; after ten of them the manager is refused, and ignored for a minute
+
+A manager keeps its messages, results above all, until they are acknowledged, and that is when the driver has them::
+
+    manager                          interchange                                   driver
+      ├── Done, number 7 ───────────> │ on_forwarded(12): 7 left in message 12       │
+      │                               ├── Results, number 12 ──────────────────────> │
+      │                               │ on_delivered(12) <────────── acknowledged ───┤
+      │ <── acknowledged: 7 ──────────┤ with the next message; to a leaving manager at once
+
+So whatever this interchange has received when it is killed, its successor gets from the managers.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Callable
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+import msgspec
 
 from cnflow.ids import BlockId, ManagerId
-from cnflow.interchange.actions import Action, SendRefused
+from cnflow.interchange.actions import Action, SendRefused, protocol_mismatch
+from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.peer_limits import MalformedMessageLimit
+from cnflow.wire.session import Session, SessionError, begins_session, identity_of, payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +51,16 @@ logger = logging.getLogger(__name__)
 _LINGER = 1.0
 """Seconds for the last messages to managers to be sent."""
 
+_MOST_FORMER = 1000
+"""Sessions of former managers that are kept, so that a manager that ends gets its last acknowledgements."""
+
+_MOST_MESSAGES = 1000
+"""Messages of managers that are read in one turn, before the driver has its turn."""
+
+_HEARTBEAT = msg.Heartbeat()
+_OLDER_REGISTER = b"\x93"
+"""First byte of `Register` up to protocol 13, which had no sessions: a MessagePack array of three."""
+
 
 class ManagerLink:
     """The interchange's end of the connections to all managers; the module has a picture.
@@ -43,6 +70,7 @@ class ManagerLink:
 
     Attributes:
         port: TCP port that managers connect to; 0 for a socket file.
+        is_all_read: the last `receive` left no message behind.
 
     Raises:
         OSError: the address cannot be bound.
@@ -55,6 +83,20 @@ class ManagerLink:
         self._router, self.port = sockets.bind_router(
             self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )
+        self.is_all_read = True
+        self._sessions: dict[ManagerId, Session] = {}
+        self._former: OrderedDict[ManagerId, None] = OrderedDict()
+        """Managers that are gone, whose sessions are still there; the oldest first."""
+
+        self._leaving: set[ManagerId] = set()
+        self._replaced: dict[ManagerId, bytes] = {}
+        """Identity of the session before the current one: a late message of it begins no session."""
+
+        self._heard: dict[ManagerId, Session] = {}
+        """Managers with messages since the last `on_forwarded`."""
+
+        self._forwarded: deque[tuple[int, ManagerId, Session, int]] = deque()
+        """Number of a message to the driver; manager, session, and number of its message that left in that one."""
 
     @property
     def sources(self) -> list[Any]:
@@ -72,16 +114,61 @@ class ManagerLink:
         if self._authenticator and self._authenticator.raw in ready:
             self._authenticate(self._authenticator, now)
         actions: list[Action] = []
+        count = 0
         if self._router.raw in ready:
-            for sender, *frames in self._router.receive():
+            for sender, *frames in self._router.receive(_MOST_MESSAGES):
+                count += 1
                 manager = ManagerId(sender)
                 if self._malformed.on_message(manager, now):
-                    actions += self._decode(manager, frames, handle, now)
+                    actions += self._accept(manager, frames, handle, now)
+        self.is_all_read = count < _MOST_MESSAGES
         return actions
 
     def send(self, manager: ManagerId, message: msg.ToManager, attached: Sequence[Any] = ()) -> None:
-        """Send *message* to *manager*; it is dropped where no such manager is connected."""
-        self._router.send([manager, msg.encode(message), *attached])
+        """Send *message* to *manager*; all but heartbeats arrive, unless it ends or begins a new session."""
+        session = self._sessions.get(manager)
+        if session is None:
+            return
+        frames = [msg.encode(message), *attached]
+        is_numbered = manager not in self._former and not isinstance(message, msg.Heartbeat)
+        self._router.send([manager, *(session.send(frames) if is_numbered else session.send_unnumbered(frames))])
+
+    def request_registration(self, manager: ManagerId) -> None:
+        """Make *manager* begin a new session."""
+        session = self._sessions.get(manager)
+        if session is not None:
+            self._send_register_again(manager, session.identity)
+
+    def on_manager_up(self, manager: ManagerId) -> None:
+        """Undo `on_manager_gone` for a manager that has registered once more."""
+        self._former.pop(manager, None)
+
+    def on_manager_gone(self, manager: ManagerId) -> None:
+        """Keep what is necessary to acknowledge the last messages of *manager*, and to refuse its next ones."""
+        if manager not in self._sessions or manager in self._former:
+            return
+        self._sessions[manager].drop_kept()
+        self._former[manager] = None
+        while len(self._former) > _MOST_FORMER:
+            oldest, _ = self._former.popitem(last=False)
+            del self._sessions[oldest]
+            self._leaving.discard(oldest)
+            self._replaced.pop(oldest, None)
+
+    def on_forwarded(self, number: int) -> None:
+        """Note that all that was received from managers has left to the driver, at the latest in message *number*."""
+        if self._heard:
+            for manager, session in self._heard.items():
+                self._forwarded.append((number, manager, session, session.received))
+            self._heard.clear()
+
+    def on_delivered(self, number: int) -> None:
+        """Acknowledge what the managers sent and the driver now has: all in its messages up to *number*."""
+        while self._forwarded and self._forwarded[0][0] <= number:
+            _, manager, session, received = self._forwarded.popleft()
+            session.acknowledge(received, at_once=manager in self._leaving)
+            if session.is_due and self._sessions.get(manager) is session:
+                self._send_due(manager, session)
 
     def admit(self, block: BlockId, key: str) -> None:
         """Accept connections with *key*, that of the managers of *block*; empty where connections are not encrypted."""
@@ -103,17 +190,84 @@ class ManagerLink:
             self._authenticator.close()
         self._context.term()
 
-    def _decode(self, manager: ManagerId, frames: Sequence[Any], handle: Handler, now: Seconds) -> list[Action]:
+    def _accept(self, manager: ManagerId, frames: Sequence[Any], handle: Handler, now: Seconds) -> list[Action]:
         try:
-            head, *attached = frames
-            return handle(manager, msg.decode_from_manager(head), attached, now)
+            session = self._sessions.get(manager)
+            if session is None or not frames[0].startswith(session.identity):
+                session = self._begin_session(manager, frames)
+                if session is None:
+                    return []
+            before = session.received
+            payload = session.on_received(frames)
+            if session.received != before:
+                self._heard[manager] = session
+            if session.is_due:
+                self._send_due(manager, session)
+            if payload is None:
+                return handle(manager, _HEARTBEAT, (), now)
+            head, *attached = payload
+            message = msg.decode_from_manager(head)
+            if isinstance(message, msg.Leaving):
+                self._leaving.add(manager)
+            return handle(manager, message, attached, now)
         except msg.MALFORMED as error:
-            if self._malformed.on_malformed(manager, now):
-                logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
+            return self._on_malformed(manager, error, handle, now)
+
+    def _on_malformed(self, manager: ManagerId, error: Exception, handle: Handler, now: Seconds) -> list[Action]:
+        if self._malformed.on_malformed(manager, now):
+            logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
         if not self._malformed.is_ignored(manager, now):
             return []
         reason = "it sends malformed messages"
         return [*handle(manager, msg.Leaving(reason), (), now), SendRefused(manager, reason)]
+
+    def _begin_session(self, manager: ManagerId, frames: Sequence[Any]) -> Optional[Session]:
+        """Return a new session if that is what the message begins; else request one.
+
+        Raises:
+            ValueError: the message is none of a session.
+        """
+        head = frames[0]
+        if head[:1] == _OLDER_REGISTER and self._refuse_older(manager, head):
+            return None
+        identity = identity_of(head)
+        if identity == self._replaced.get(manager):
+            return None
+        if not begins_session(head):
+            self._send_register_again(manager, identity)
+            return None
+        session = Session(identity, acknowledges_received=False)
+        if not isinstance(msg.decode_from_manager(payload_of(head)), msg.Register):
+            raise SessionError("a session begins with another message than Register")
+        former = self._sessions.get(manager)
+        if former is not None:
+            self._replaced[manager] = former.identity
+        self._sessions[manager] = session
+        self._former.pop(manager, None)
+        self._leaving.discard(manager)
+        return session
+
+    def _refuse_older(self, manager: ManagerId, head: bytes) -> bool:
+        """Refuse a manager whose messages have no session, in words that it understands; False if it is none."""
+        try:
+            name, (protocol, version, *_), *_ = msgspec.msgpack.decode(head)
+        except (*msg.MALFORMED, TypeError):
+            return False
+        if name != "Register" or not isinstance(protocol, int):
+            return False
+        reason = protocol_mismatch(protocol, str(version), PROTOCOL)
+        logger.warning("refused manager %s: %s", manager.hex(), reason)
+        self._router.send([manager, msg.encode(msg.Refused(reason))])
+        return True
+
+    def _send_register_again(self, manager: ManagerId, identity: bytes) -> None:
+        """Request a new session, in the name of the one that *manager* has and that is not known here."""
+        frames = Session(identity).send_unnumbered([msg.encode(msg.RegisterAgain())])
+        self._router.send([manager, *frames])
+
+    def _send_due(self, manager: ManagerId, session: Session) -> None:
+        for frames in session.take_due():
+            self._router.send([manager, *frames])
 
     def _authenticate(self, authenticator: sockets.Authenticator, now: Seconds) -> None:
         rejected = authenticator.handle_request()

@@ -201,10 +201,15 @@ class RecoveringInterchange(Interchange):
             actions = super().on_submitted([], with_needs.values(), may_have_needs=True)
         return [*actions, *super().dispatch(now)]
 
-    def on_tick(self, now: Seconds) -> list[Action]:
+    def on_late(self, seconds: float) -> None:
+        """Count no silence of the last *seconds*, also not of awaited managers."""
+        super().on_late(seconds)
+        self._give_up_at = Seconds(self._give_up_at + seconds)
+
+    def on_tick(self, now: Seconds, *, has_heard_all: bool = True) -> list[Action]:
         """Do as `Interchange.on_tick`, and give up awaited managers after the heartbeat threshold."""
-        actions = super().on_tick(now)
-        if now >= self._give_up_at:
+        actions = super().on_tick(now, has_heard_all=has_heard_all)
+        if now >= self._give_up_at and has_heard_all:
             for manager in list(self._awaited):
                 actions += self._give_up(manager, "it did not register again after the interchange was restarted")
         return actions

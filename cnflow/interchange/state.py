@@ -45,6 +45,7 @@ from cnflow.interchange.actions import (
     SendStop,
     SendTaskQuery,
     SendWork,
+    protocol_mismatch,
     send_results,
 )
 from cnflow.interchange.holders import HolderIndex
@@ -52,6 +53,7 @@ from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
 from cnflow.interchange.scheduler.plain_queue import PlainQueue
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
+from cnflow.units import Seconds
 from cnflow.wire.manager_messages import StatusReport
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
@@ -60,7 +62,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, FunctionId, TaskId
-    from cnflow.units import Seconds
     from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
     from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
@@ -143,10 +144,7 @@ class Interchange:
         Tasks in *held* were not sent by this interchange (`RecoveringInterchange` differs), and are cancelled.
         """
         if info.protocol != self._protocol:
-            found = f"protocol {info.protocol} (cnflow {info.cnflow}), and the driver protocol {self._protocol}"
-            return [
-                SendRefused(manager, f"the manager has {found}: rebuild the image's capsule with the driver's cnflow")
-            ]
+            return [SendRefused(manager, protocol_mismatch(info.protocol, info.cnflow, self._protocol))]
         actions = self._remove(manager, "it registered again") if manager in self._managers else []
         self._managers[manager] = ManagerRecord(info, now)
         actions.append(ReportManagerUp(manager, info))
@@ -209,11 +207,12 @@ class Interchange:
         return [action for manager in managers for action in self._drain(manager, now)]
 
     def on_draining(self, manager: ManagerId, now: Seconds) -> list[Action]:
-        """Send no more tasks to a manager that drains by its own decision; it leaves when it holds none."""
-        if manager in self._managers:
-            self._managers[manager].is_draining = True
-            self._slots.remove(manager)
-        return self.on_heartbeat(manager, now)
+        """Send no more tasks to a manager that drains by its own decision.
+
+        The reply arrives after all that was sent before, and the manager leaves no earlier.
+        """
+        actions = self.on_heartbeat(manager, now)
+        return [*actions, *self._drain(manager, now)] if manager in self._managers else actions
 
     def on_hold_requested(self, manager: ManagerId) -> None:
         """Send no more tasks to *manager*; does nothing if it is gone."""
@@ -233,14 +232,24 @@ class Interchange:
         """Remove a manager that has ended by its own decision."""
         return self._remove(manager, reason)
 
-    def on_tick(self, now: Seconds) -> list[Action]:
-        """Remove silent managers, send heartbeats, drain managers whose time is too short. Due every half period."""
+    def on_late(self, seconds: float) -> None:
+        """Count no silence of the last *seconds*: this process did not run, and could hear nobody."""
+        for record in self._managers.values():
+            record.last_received = Seconds(record.last_received + seconds)
+
+    def on_tick(self, now: Seconds, *, has_heard_all: bool = True) -> list[Action]:
+        """Remove silent managers, send heartbeats, drain managers whose time is too short. Due every half period.
+
+        Args:
+            now: the moment.
+            has_heard_all: False while messages of managers wait to be read: then nobody is silent.
+        """
         actions = [
             action for manager in self._scheduler.near_end(self._queue, now) for action in self._drain(manager, now)
         ]
         for manager, record in list(self._managers.items()):
             silence = now - record.last_received
-            if silence > self._threshold:
+            if silence > self._threshold and has_heard_all:
                 actions += self._remove(manager, f"silent for {silence:.0f} s")
             elif now - record.last_sent >= self._period / 2:  # half, so that the manager's silence never reaches two
                 record.last_sent = now

@@ -11,41 +11,54 @@
                      the interchange is silent, refuses it or sends malformed messages,
                      or workers die as they start                                                 exit code 1
 
-An interchange that was restarted asks each manager to register again, with the tasks that it holds.
+    leaving:  [Draining ──> Drain in reply: no task is on its way] ── Leaving ──> all results delivered, end
+
+An interchange that was restarted asks each manager to register again, with the tasks that it holds and the results that
+the driver may not have.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-from cnflow.ids import TaskId, WorkerRank
+from cnflow.ids import WorkerRank
 from cnflow.manager import actions
+from cnflow.manager.interchange_link import InterchangeLink
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
-from cnflow.manager.registration import find_endpoint, manager_info
-from cnflow.manager.sent_results import SentResults
+from cnflow.manager.registration import manager_info
 from cnflow.manager.shutdown import Stage
 from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
 from cnflow.manager.workers.codec import decode_result, encode_action
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess, end_workers
+from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import TaskQuery, TaskReport
-from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.clock import Clock
+    from cnflow.ids import TaskId
     from cnflow.manager.workers.factory import WorkerFactory
     from cnflow.model.manager_settings import ManagerSettings
-    from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
+
+_LAST_WORDS = Seconds(1.0)
+"""Time for the last results after stage CUT; a part of the margin before the block's end."""
+
+_LINGER = 0.5
+"""Seconds for messages that are not acknowledged when the manager ends."""
 
 
 class Loop:
@@ -70,8 +83,12 @@ class Loop:
         self._oom = OomWatch()
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
-        self._window, self._session = 0, b""
-        self._sent, self._malformed = SentResults(), MalformedMessageLimit()
+        self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now())
+        self._window = 0
+        self._awaits_drain = self._is_leaving = False
+        """Draining was sent, and Drain has not come back; Leaving was sent."""
+
+        self._end_by = Seconds(math.inf)
         self._is_running = True
         self._exitcode = 0
 
@@ -87,94 +104,75 @@ class Loop:
         self._poller.register(self._shutdown.install(), sockets.READABLE)
         self._apply(self._state.on_start())
         try:
-            self._connect()
+            self._link.open()
+            self._link.send(self._registration({}), (), self._clock.now())
             self._serve()
         finally:
             end_workers(self._workers.values())
-            if self._malformed.total:
-                logger.warning("malformed messages in all: %d", self._malformed.total)
+            self._link.close(0.0 if self._link.is_all_delivered else _LINGER)
         return self._exitcode
 
-    def _connect(self) -> None:
-        settings, endpoint = self._settings, find_endpoint(self._settings)
-        curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
-        self._context = sockets.new_context()
-        self._interchange = sockets.connect_dealer(self._context, endpoint, self._factory.manager_id, curve)
-        self._poller.register(self._interchange.raw, sockets.READABLE)
-        self._register({})
-
-    def _register(self, held: dict[TaskId, int]) -> None:
-        info = manager_info(self._settings, self._state.slots, self._shutdown.seconds_left(self._clock.now()))
-        self._interchange.send([msg.encode(msg.Register(info, held))])
+    def _registration(self, held: dict[TaskId, int]) -> msg.Register:
+        life = self._shutdown.seconds_left(self._clock.now())
+        return msg.Register(manager_info(self._settings, self._state.slots, life), held)
 
     def _serve(self) -> None:
-        period, threshold = self._settings.heartbeat_period, self._settings.heartbeat_threshold
-        last_received = last_sent = self._clock.now()
+        lateness = Lateness(self._clock.now())
         while self._is_running:
-            deadlines = (self._state.next_deadline, self._shutdown.next_step_at)
-            due = min(last_sent + period, last_received + threshold, *deadlines)
+            deadlines = (self._state.next_deadline, self._shutdown.next_step_at, self._link.next_deadline, self._end_by)
+            due = min(deadlines)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
+            if late := lateness.on_turn(now, due):
+                self._link.on_late(late)
             self._follow_shutdown(now)
-            if self._interchange.raw in ready:
-                last_received = now
-                self._read_interchange(now)
+            self._link.receive(ready, self._on_message, now)
             for source, events in ready.items():
                 if source in self._by_source:
                     self._read_worker(self._by_source[source], events, now)
             if now >= self._state.next_deadline:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
-            if self._send_results():
-                last_sent = now
-            elif now - last_sent >= period:
-                self._interchange.send([msg.encode(msg.Heartbeat())])
-                last_sent = now
-            if now - last_received >= threshold:
-                self._fail(f"the interchange was silent for {now - last_received:.0f} s")
-            if self._state.is_drained:
-                self._leave("its block is drained")
-        self._interchange.close(1.0)
-        self._context.term()
+            self._send_results(now)
+            self._link.on_tick(now)
+            if self._link.failure:
+                self._fail(self._link.failure)
+            self._leave_if_done(now)
 
-    def _read_interchange(self, now: Seconds) -> None:
-        for head, *attached in self._interchange.receive():
-            try:
-                self._on_message(msg.decode_to_manager(head), attached, now)
-            except msg.MALFORMED as error:
-                if self._malformed.on_malformed("interchange", now):
-                    logger.warning("dropped a malformed message of the interchange: %s", error)
-                if self._malformed.is_ignored("interchange", now):
-                    self._fail("the interchange sent too many malformed messages")
-                    return
+    def _leave_if_done(self, now: Seconds) -> None:
+        if self._state.is_drained and not self._awaits_drain:
+            self._leave("its block is drained")
+        if now >= self._end_by or (self._is_leaving and self._link.is_all_delivered):
+            self._is_running = False
 
-    def _on_message(self, message: msg.ToManager, attached: list[Any], now: Seconds) -> None:
+    def _on_message(self, message: msg.ToManager, attached: Sequence[Any], now: Seconds) -> None:
         if isinstance(message, msg.Work):
             self._state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
         elif isinstance(message, msg.Cancel):
             self._apply(self._state.on_cancel(message.tasks, now))
         elif isinstance(message, msg.Drain):
+            self._awaits_drain = False
             self._state.on_drain()
         elif isinstance(message, TaskQuery):
-            self._interchange.send([msg.encode(TaskReport(message.number, *self._state.worker_of(message.task, now)))])
+            self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
-            self._register_again(message.session)
-        elif isinstance(message, msg.Refused):
+            self._register_again(now)
+        elif isinstance(message, msg.Refused) and not self._is_leaving:
             self._fail(f"refused by the interchange: {message.reason}")
-        elif isinstance(message, msg.Stop):
+        elif isinstance(message, (msg.Refused, msg.Stop)):
             self._is_running = False
 
-    def _register_again(self, session: bytes) -> None:
-        """Register again with a restarted interchange, which repeats its request until it receives an answer."""
-        if session == self._session:
-            return
-        self._session = session
+    def _register_again(self, now: Seconds) -> None:
+        """Register again with an interchange that does not know this manager: it was restarted."""
         logger.warning("the interchange was restarted; registering again")
-        self._send_results()  # ended tasks are no longer among those held
-        self._interchange.send([msg.encode(msg.Done(0, self._sent.values()))])
-        self._register(self._state.held())
+        self._send_results(now)
+        results = self._link.unacknowledged_results()
+        held = {result.id: result.attempt for result in results}
+        self._link.begin_session(self._registration({**held, **self._state.held()}), now)
         if self._shutdown.stage is not Stage.WORKING:
-            self._interchange.send([msg.encode(msg.Draining(self._shutdown.stage.name.lower()))])
+            self._send_draining(now)
+        if self._is_leaving:
+            self._link.send(msg.Leaving("it has finished"), (), now)
         self._window = -1  # the new interchange does not know it
 
     def _read_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
@@ -237,8 +235,9 @@ class Loop:
                 logger.info("worker %d is restarted, to see other accelerators", action.rank)
                 self._workers[action.rank].signal_session(signal.SIGKILL)
             elif isinstance(action, actions.Quit):
+                logger.error("cannot continue: %s", action.reason)
+                self._exitcode = 1
                 self._leave(action.reason)
-                self._fail(action.reason)
             else:
                 worker = touched[action.rank] = self._workers[action.rank]
                 worker.write(encode_action(action))
@@ -267,22 +266,28 @@ class Loop:
         if worker.socket.fileno() in self._by_source:
             self._poller.modify(worker.socket.fileno(), events)
 
-    def _send_results(self) -> bool:
-        results, window = self._state.take_results(), self._state.window
+    def _send_results(self, now: Seconds) -> None:
+        results, window = self._state.take_results(), 0 if self._link.is_full else self._state.window
         if not results and window == self._window:
-            return False
+            return
         self._window = window
         heads, attached = msg.detach_frames(results)
-        message = msg.encode(msg.Done(window, heads))
-        self._sent.add(message)
-        self._interchange.send([message, *attached])
-        return True
+        self._link.send(msg.Done(window, heads), attached, now)
+
+    def _send_draining(self, now: Seconds) -> None:
+        self._awaits_drain = True
+        self._link.send(msg.Draining(self._shutdown.stage.name.lower()), (), now)
 
     def _leave(self, reason: str) -> None:
+        """Send the last messages, and end once they have arrived."""
+        if self._is_leaving:
+            return
         logger.info("ending: %s", reason)
-        self._send_results()
-        self._interchange.send([msg.encode(msg.Leaving(reason))])
-        self._is_running = False
+        now = self._clock.now()
+        self._is_leaving = True
+        self._send_results(now)
+        self._link.send(msg.Leaving(reason), (), now)
+        self._end_by = min(self._end_by, Seconds(now + self._settings.heartbeat_threshold))
 
     def _fail(self, reason: str) -> None:
         logger.error("cannot continue: %s", reason)
@@ -299,7 +304,7 @@ class Loop:
         if stage is None:
             return
         logger.info("now %s, with %d tasks", stage.name.lower(), len(self._state.held()))
-        self._interchange.send([msg.encode(msg.Draining(stage.name.lower()))])
+        self._send_draining(now)
         if stage is Stage.DRAINING:
             self._state.on_drain()
             return
@@ -308,3 +313,4 @@ class Loop:
             end_workers(self._workers.values())  # before their tasks are returned, so that none runs twice at once
             self._workers.clear()
             self._state.on_cut()
+            self._end_by = Seconds(self._clock.now() + _LAST_WORDS)

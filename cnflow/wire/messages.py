@@ -1,6 +1,7 @@
 """Control messages between driver, interchange and managers: MessagePack arrays, never pickles.
 
-A message travels as one frame for its head, followed by one for each large part of its tasks or results (`Frames`).
+A message travels as one frame for its head, followed by one for each large part of its tasks or results (`Frames`). The
+header of its session precedes each head (`session`).
 
 ======================= ========================= ===================================================================
 Message                 From -> to                Sent
@@ -26,11 +27,15 @@ Message                 From -> to                Sent
 `Hold`                  driver -> interchange     when the user holds a manager
 `Register`              manager -> interchange    first of all, and in reply to `RegisterAgain`
 `Done`                  manager -> interchange    when tasks end, or the window changes
+<<<<<<< HEAD
 `Heartbeat`             manager <-> interchange   when nothing else was sent for half a period
                         <-> driver
+=======
+`Heartbeat`             both ways                 when nothing else was sent for half a period; alone not numbered
+>>>>>>> 442402b (wip2)
 `Draining`              manager -> interchange    when the manager decides to take no more tasks
 `Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
-`RegisterAgain`         interchange -> manager    after a restart, until the manager registers
+`RegisterAgain`         interchange -> manager    in reply to a message of an unknown session, as after a restart
 `Refused`               interchange -> manager    when the manager cannot take part; the manager ends
 `Stop`                  driver -> interchange ->  at the end of the run
                         manager
@@ -177,11 +182,11 @@ class Stop(Message):
 
 # Manager -> interchange
 class Register(Message):
-    """Registration of a manager: its first message, and its reply to `RegisterAgain`."""
+    """Registration of a manager: the first message of each session, and its reply to `RegisterAgain`."""
 
     info: ManagerInfo
     held: dict[WireTaskId, Natural] = msgspec.field(default_factory=dict)
-    """Attempts of tasks that an earlier interchange sent to this manager and that have no result yet."""
+    """Attempts of tasks that an earlier interchange sent to this manager. Results that are not acknowledged follow."""
 
 
 class Done(Message):
@@ -209,9 +214,7 @@ class Leaving(Message):
 
 # Interchange -> manager
 class RegisterAgain(Message):
-    """Register once more: the interchange was restarted. Sent repeatedly with one *session*; one reply is enough."""
-
-    session: bytes
+    """Begin a new session, and register once more: the interchange does not know the session of this message."""
 
 
 class Refused(Message):

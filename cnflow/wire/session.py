@@ -71,10 +71,10 @@ def identity_of(head: bytes) -> bytes:
     """Identity of the session to which a message belongs, from its first frame.
 
     Raises:
-        SessionError: the frame is too short.
+        SessionError: the frame does not begin with a header.
     """
-    if len(head) < HEADER_BYTES:
-        raise SessionError(f"the head of a message has {len(head)} bytes, fewer than its session's header")
+    if len(head) < HEADER_BYTES or head[IDENTITY_BYTES] > _ACKNOWLEDGE:
+        raise SessionError("the head of a message does not begin with the header of a session")
     return head[:IDENTITY_BYTES]
 
 
@@ -82,6 +82,11 @@ def begins_session(head: bytes) -> bool:
     """Return whether a message is the first of its session, from its first frame."""
     _, kind, number, _ = _HEADER.unpack_from(head)
     return bool(kind == _NUMBERED and number == 1)
+
+
+def payload_of(head: bytes) -> memoryview:
+    """Head as its sender passed it to its session, from the first frame of a message."""
+    return memoryview(head)[HEADER_BYTES:]
 
 
 class Session:
@@ -183,7 +188,7 @@ class Session:
             raise SessionError(f"a message of unknown kind {kind}")
         elif number > self.received:
             self._ask_again()
-        return [memoryview(head)[HEADER_BYTES:], *frames[1:]] if kind == _PLAIN else None
+        return [payload_of(head), *frames[1:]] if kind == _PLAIN else None
 
     def on_disconnected(self) -> None:
         """Keep what is sent from now on, until the next connection has shown what the other end lacks."""
@@ -216,6 +221,12 @@ class Session:
         self._repeat_after = None
         return due
 
+    def drop_kept(self) -> None:
+        """Keep nothing of what was sent: the other end is gone, and its owner sends it nothing more with a number."""
+        self._kept.clear()
+        self.unacknowledged_bytes = 0
+        self.delivered = self.sent
+
     def unacknowledged(self) -> list[Message]:
         """Messages that are kept, in the order in which they were sent: for a session that follows this one."""
         return [frames for _, frames in self._kept]
@@ -236,7 +247,7 @@ class Session:
             self._untold_bytes += sum(len(frame) for frame in frames[1:])
         if self._acknowledges_received:
             self.acknowledge(number)
-        return [memoryview(frames[0])[HEADER_BYTES:], *frames[1:]]
+        return [payload_of(frames[0]), *frames[1:]]
 
     def _on_resume(self, head: bytes, kind: int) -> None:
         if len(head) != HEADER_BYTES + _RECEIVED.size:

@@ -11,13 +11,16 @@ A manager's connection, from both ends::
           ├── send ─────────────────> ├── receive: [routing id, head, frame ...]
           │  <──────────── send ──────┤   [routing id, head, frame ...]
           │                           │
-          └── connection lost: ZeroMQ reconnects within 1 s; what is queued at either end is sent then
+          └── connection lost: what is on its way is lost, and what is queued for the manager; sessions make up for it
+                ConnectionMonitor reports the loss and the next connection. A manager that connects a second time, as
+                after its gateway forgot the first, takes over: its routing id names the newest connection.
 
 Block gone: `Authenticator.revoke` rejects new connections with the key of that block; connections that exist stay.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any, Optional
 
 import zmq
@@ -33,8 +36,15 @@ WRITABLE = int(zmq.POLLOUT)
 Poller = zmq.Poller
 """Waits for ZeroMQ sockets and plain file descriptors alike."""
 
+_MONITOR_EVENT = struct.Struct("=Hi")
+"""First frame of a monitor's message: event and value (zmq_socket_monitor(3))."""
+
 _COPY_BELOW = 64 * 1024
 """Bytes of a frame; copying a smaller frame costs less than keeping it alive until ZeroMQ has sent it."""
+
+_KEEPALIVE_IDLE, _KEEPALIVE_PERIOD, _KEEPALIVE_PROBES = 30, 10, 3
+"""Seconds without a packet before TCP probes the connection, seconds between probes, and probes without an answer
+after which it is closed. Data that is not acknowledged for as long closes it, too."""
 
 
 class Socket:
@@ -47,6 +57,12 @@ class Socket:
         self.raw.setsockopt(zmq.RCVHWM, 0)
         self.raw.setsockopt(zmq.LINGER, 0)
         self.raw.setsockopt(zmq.IPV6, 0)
+        # A peer that vanished without a word, as behind a restarted gateway, would hold a descriptor and memory.
+        self.raw.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self.raw.setsockopt(zmq.TCP_KEEPALIVE_IDLE, _KEEPALIVE_IDLE)
+        self.raw.setsockopt(zmq.TCP_KEEPALIVE_INTVL, _KEEPALIVE_PERIOD)
+        self.raw.setsockopt(zmq.TCP_KEEPALIVE_CNT, _KEEPALIVE_PROBES)
+        self.raw.setsockopt(zmq.TCP_MAXRT, 1000 * (_KEEPALIVE_IDLE + _KEEPALIVE_PERIOD * _KEEPALIVE_PROBES))
         # The other end may still be starting: ZeroMQ's default of 100 ms between tries would dominate a local start-up.
         self.raw.setsockopt(zmq.RECONNECT_IVL, 10)
         self.raw.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
@@ -104,6 +120,7 @@ def bind_router(
         OSError: the address does not belong to this machine, or no port is free.
     """
     socket = Socket(context, zmq.ROUTER)
+    socket.raw.setsockopt(zmq.ROUTER_HANDOVER, 1)
     _enable_ipv6(socket, endpoint)
     if secret_key:
         socket.raw.curve_secretkey = secret_key.encode()
@@ -133,7 +150,19 @@ def connect_dealer(
     identity: bytes = b"",
     curve: Optional[tuple[str, str, str]] = None,
 ) -> Socket:
-    """Create a DEALER that connects as soon as *endpoint* listens.
+    """Create a DEALER that connects as soon as *endpoint* listens; arguments as in `connect_monitored_dealer`."""
+    dealer, monitor = connect_monitored_dealer(context, endpoint, identity, curve)
+    monitor.close()
+    return dealer
+
+
+def connect_monitored_dealer(
+    context: zmq.Context[Any],
+    endpoint: str,
+    identity: bytes = b"",
+    curve: Optional[tuple[str, str, str]] = None,
+) -> tuple[Socket, ConnectionMonitor]:
+    """Create a DEALER that connects as soon as *endpoint* listens, and its monitor, which misses no connection.
 
     Args:
         context: from `new_context`.
@@ -150,14 +179,37 @@ def connect_dealer(
         socket.raw.curve_serverkey = server.encode()
         socket.raw.curve_publickey = public.encode()
         socket.raw.curve_secretkey = secret.encode()
+    monitor = ConnectionMonitor(socket.raw)
     socket.raw.connect(endpoint)
-    return socket
+    return socket, monitor
 
 
 def _enable_ipv6(socket: Socket, endpoint: str) -> None:
     """Enable IPv6 only for a literal address: a name may resolve to an IPv6 address at which nothing listens."""
     if endpoint.startswith("tcp://["):
         socket.raw.setsockopt(zmq.IPV6, 1)
+
+
+class ConnectionMonitor:
+    """Reports when a DEALER's connection is made and lost; its owner polls `raw` and calls `read`."""
+
+    def __init__(self, dealer: zmq.Socket[bytes]) -> None:
+        self._dealer = dealer
+        self.raw: Any = dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+
+    def read(self) -> list[bool]:
+        """Return the changes since the last call, in order: True for a connection that is ready, False for its loss."""
+        changes = []
+        while self.raw.getsockopt(zmq.EVENTS) & READABLE:
+            # Parsed here, because zmq.utils.monitor imports asyncio: 40 ms of a manager's start.
+            event, _ = _MONITOR_EVENT.unpack(self.raw.recv_multipart(zmq.NOBLOCK)[0])
+            changes.append(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        return changes
+
+    def close(self) -> None:
+        """Stop monitoring; before the DEALER is closed."""
+        self._dealer.disable_monitor()
+        self.raw.close(0)
 
 
 def new_key_pair() -> tuple[str, str]:

@@ -5,6 +5,7 @@ import msgspec
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
+from cnflow.wire.session import HEADER_BYTES
 
 FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"\x80")
 INFO = manager_messages.ManagerInfo(PROTOCOL, "0.1.0", "3.11", "host", "9", "", 2, 1)
@@ -29,7 +30,7 @@ TO_MANAGER = [
         msg.Work([FUNCTION], TASKS),
         msg.Work([], TASKS[:1]),
         msg.Cancel({1: 0, 2: 7, 3: 0}),
-        msg.RegisterAgain(b"again"),
+        msg.RegisterAgain(),
         msg.Heartbeat(),
         msg.Refused("no"),
     )
@@ -42,6 +43,20 @@ def mutate(rng, valid):
     for _ in range(rng.choice((0, 1, 1, 1, 2, 5))):
         head = rng.choice(_MUTATIONS)(rng, head)
     return [head, *(rng.randbytes(rng.randrange(20)) for _ in range(rng.choice((0, 0, 0, 1, 3))))]
+
+
+def put_into_session(rng, frames, session):
+    """Make *frames* a message of *session*, of another one or of none; its header may be malformed, too.
+
+    The number is never wrong, for that would be a peer that loses messages: its own tasks would wait for them.
+    """
+    if rng.random() < 0.1:
+        return frames
+    head, *attached = session.send(frames) if rng.random() < 0.7 else session.send_unnumbered(frames)
+    if rng.random() < 0.1:
+        place = rng.choice([*range(9), *range(17, HEADER_BYTES)])  # identity, kind or acknowledged number
+        head = head[:place] + rng.randbytes(1) + head[place + 1 :]
+    return [_truncate(rng, head) if rng.random() < 0.02 else head, *attached]
 
 
 def _flip_bit(rng, data):

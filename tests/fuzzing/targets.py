@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
-from mutations import INFO, TO_INTERCHANGE, TO_MANAGER, mutate
+from mutations import INFO, TO_INTERCHANGE, TO_MANAGER, mutate, put_into_session
 
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
@@ -21,6 +21,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
+from cnflow.wire.session import Session, identity_of, new_identity
 from cnflow.wire.session_stream import SessionStream
 from cnflow.wire.stream import Stream
 
@@ -112,15 +113,21 @@ class Interchange(Target):
         return sockets.connect_dealer(self.context, f"tcp://127.0.0.1:{self.port}", os.urandom(6), curve)
 
     def _register(self):
+        self.session = Session(new_identity())
         for message in (msg.Register(INFO), msg.Done(2, [])):
-            self.good_peer.send([msg.encode(message)])
+            self._send(message)
+
+    def _send(self, message):
+        self.good_peer.send(self.session.send([msg.encode(message)]))
 
     def attack(self, rng, count):
         """Send *count* messages from a new peer."""
-        peer = self.connect("bad")
+        peer, session = self.connect("bad"), Session(new_identity())
+        if rng.random() < 0.9:
+            peer.send(session.send([msg.encode(msg.Register(INFO))]))
         for _ in range(count):
-            peer.send(mutate(rng, TO_INTERCHANGE))
-        peer.send([msg.encode(msg.Leaving("done"))])
+            peer.send(put_into_session(rng, mutate(rng, TO_INTERCHANGE), session))
+        peer.send(session.send([msg.encode(msg.Leaving("done"))]))
         peer.close(5.0)
 
     def attack_without_key(self, rng, count):
@@ -143,7 +150,7 @@ class Interchange(Target):
         self.driver.send(work)
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while time.monotonic() < deadline:
-            self.good_peer.send([msg.encode(msg.Heartbeat())])
+            self.good_peer.send(self.session.send_unnumbered([msg.encode(msg.Heartbeat())]))
             if self.good_peer.raw.poll(5):
                 self._run_tasks()
             for head, *attached in self.driver.receive():
@@ -156,13 +163,16 @@ class Interchange(Target):
         raise AssertionError(f"a task has no result; log:\n{self.log.read_text()[-3000:]}")
 
     def _run_tasks(self):
-        for head, *_ in self.good_peer.receive():
-            message = msg.decode_to_manager(head)
+        for frames in self.good_peer.receive():
+            payload = self.session.on_received(frames) if frames[0].startswith(self.session.identity) else None
+            message = msg.decode_to_manager(payload[0]) if payload else None
             if isinstance(message, msg.Work):
-                done = [msg.Result(task.id, ResultKind.VALUE, b"x", attempt=task.attempt) for task in message.tasks]
-                self.good_peer.send([msg.encode(msg.Done(2, done))])
-            elif isinstance(message, msg.Refused):
+                done = [msg.Result(task.id, ResultKind.VALUE, b"x") for task in message.tasks]
+                self._send(msg.Done(2, done))
+            elif isinstance(message, (msg.Refused, msg.RegisterAgain)):
                 self._register()
+        for frames in self.session.take_due():
+            self.good_peer.send(frames)
 
 
 def _zmtp_greeting(rng):
@@ -202,32 +212,46 @@ class Manager(Target):
             assert time.monotonic() < deadline, self.log.read_text()
             if self._authenticator and self._authenticator.raw.poll(0):
                 self._authenticator.handle_request()
-        self.id = next(self.server.receive())[0]
+        self.id, *frames = next(self.server.receive())
+        self.session = Session(identity_of(frames[0]))
+        self.session.on_received(frames)
 
     def attack(self, rng, count):
         """Send *count* messages, except those that order the manager to end."""
         for _ in range(count):
             frames = mutate(rng, TO_MANAGER)
             with contextlib.suppress(*msg.MALFORMED):
-                if isinstance(msg.decode_to_manager(frames[0]), (msg.Stop, msg.Drain, msg.Refused)):
+                message = msg.decode_to_manager(frames[0])
+                if isinstance(message, (msg.Stop, msg.Drain, msg.Refused, msg.RegisterAgain)):
                     continue
-            self.server.send([self.id, *frames])
+            self.server.send([self.id, *put_into_session(rng, frames, self.session)])
 
     def check_task(self):
         """Submit a task whose function cannot be loaded, and wait for the result that reports the error."""
         number = next(self._numbers)
         function = msg.Function(b"known" + b"." * 11, "known", 0, "", b"no pickle")
         task = msg.Task(number, function.id, b"x")
-        self.server.send([self.id, msg.encode(msg.Work([function], [task]))])
+        self._send(msg.Work([function], [task]))
         deadline = time.monotonic() + ANSWER_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             self.server.raw.poll(100)
-            for _, head, *_ in self.server.receive():
-                message = msg.decode_from_manager(head)
+            for message in self._receive():
                 if isinstance(message, msg.Done) and number in {result.id for result in message.results}:
                     return
         raise AssertionError(f"a task has no result; log:\n{self.log.read_text()[-3000:]}")
 
+    def _send(self, message):
+        self.server.send([self.id, *self.session.send([msg.encode(message)])])
+
+    def _receive(self):
+        """Messages of the manager, which begins no other session."""
+        for _, *frames in self.server.receive():
+            payload = self.session.on_received(frames)
+            if payload is not None:
+                yield msg.decode_from_manager(payload[0])
+        for frames in self.session.take_due():
+            self.server.send([self.id, *frames])
+
     def end(self):
-        self.server.send([self.id, msg.encode(msg.Stop())])
+        self._send(msg.Stop())
         return super().end()

@@ -256,7 +256,7 @@ def test_manager_that_drains_by_itself_gets_no_tasks_until_it_leaves():
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0, 1, 2))
     state.dispatch(0)
-    assert state.on_draining(A, 1) == []
+    assert state.on_draining(A, 1) == [SendDrain(A, "0")], "the reply shows that no task is on its way"
     back = [(Result(1, ResultKind.RETURNED, b"host"), ())]
     assert state.on_results(A, 2, [*results(0), *back], 2) == [SendResults([*results(0), *back])]
     assert state.dispatch(2) == []

@@ -1,0 +1,258 @@
+"""Connection of the manager to its interchange: a session over connections that come and go.
+
+::
+
+    open ──> connected ── lost: reset, closed, or the interchange ended ──> connects again, at the same address
+                │  ^                                                           │
+                │  │                                                           v
+                │  └──────────── answer to RESUME: what was lost is sent again ┘
+                │
+                ├── silence for `_RECONNECT_SHARE` of the threshold, as when a gateway has forgotten the connection, a
+                │   cable is cut or the interchange has another address:
+                │       addresses are probed anew ──> connects again, and again after as long
+                │
+                ├── RegisterAgain: the interchange was restarted ──> new session: Register, then what was kept
+                │
+                └── silence for the whole threshold ──> `is_lost`
+
+Messages are kept until the driver has them, so that none is lost with a connection or with an interchange. Each
+connection has a socket of its own, so that nothing of an earlier one is left in its queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from cnflow.manager.endpoint_probe import EndpointProbe
+from cnflow.manager.registration import find_endpoint
+from cnflow.units import Seconds
+from cnflow.wire import messages as msg
+from cnflow.wire import sockets
+from cnflow.wire.peer_limits import MalformedMessageLimit
+from cnflow.wire.session import Session, SessionError, new_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.ids import ManagerId
+    from cnflow.model.manager_settings import ManagerSettings
+
+    Handler = Callable[[msg.ToManager, Sequence[Any], Seconds], None]
+
+logger = logging.getLogger(__name__)
+
+_RECONNECT_SHARE = 1 / 3
+"""Share of the threshold after which a silent connection is replaced; never less than `_PERIODS` periods."""
+
+_PERIODS = 1.25
+"""Heartbeats of the interchange arrive once a period at the least."""
+
+_RETRY_PERIOD = Seconds(0.5)
+"""Shortest time between two connections that were lost before the interchange sent anything."""
+
+
+class InterchangeLink:
+    """The manager's end of the connection; the module has a picture.
+
+    Args:
+        settings: of the manager.
+        manager_id: routing id of all connections.
+        poller: the loop's; the link registers its sockets.
+        now: the moment.
+
+    Attributes:
+        failure: reason why the manager cannot go on with this interchange; empty if there is none.
+    """
+
+    def __init__(self, settings: ManagerSettings, manager_id: ManagerId, poller: sockets.Poller, now: Seconds) -> None:
+        self._settings = settings
+        self._manager_id = manager_id
+        self._poller = poller
+        self._context = sockets.new_context()
+        self._probe = EndpointProbe(settings)
+        self._session = Session(new_identity())
+        self._former = b""
+        """Identity of the session before: requests to register again may arrive twice."""
+
+        self._malformed = MalformedMessageLimit()
+        self._silence_limit = max(settings.heartbeat_threshold * _RECONNECT_SHARE, settings.heartbeat_period * _PERIODS)
+        self._last_received = self._last_sent = self._last_attempt = now
+        self._connect_at: Optional[Seconds] = None
+        self._endpoint = ""
+        self._dealer: Optional[sockets.Socket] = None
+        self._monitor: Optional[sockets.ConnectionMonitor] = None
+        self._is_connected = self._has_heard = False
+        self.failure = ""
+
+    def open(self) -> None:
+        """Connect for the first time.
+
+        Raises:
+            UnreachableError: no address of the interchange accepts a connection.
+        """
+        self._endpoint = find_endpoint(self._settings)
+        self._poller.register(self._probe.source, sockets.READABLE)
+        self._connect()
+
+    @property
+    def next_deadline(self) -> Seconds:
+        """Time to call `on_tick`."""
+        due = min(
+            self._last_sent + self._settings.heartbeat_period,
+            max(self._last_received, self._last_attempt) + self._silence_limit,
+            self._last_received + self._settings.heartbeat_threshold,
+        )
+        return Seconds(due if self._connect_at is None else min(due, self._connect_at))
+
+    @property
+    def is_full(self) -> bool:
+        """True while so much is unacknowledged that the manager should ask for no more tasks."""
+        return self._session.is_full
+
+    @property
+    def is_all_delivered(self) -> bool:
+        """True if the driver has all that was sent."""
+        return self._session.delivered == self._session.sent
+
+    def unacknowledged_results(self) -> list[msg.Result]:
+        """Results that the driver may not have."""
+        kept = [msg.decode_from_manager(frames[0]) for frames in self._session.unacknowledged()]
+        return [result for message in kept if isinstance(message, msg.Done) for result in message.results]
+
+    def send(self, message: msg.FromManager, attached: Sequence[Any], now: Seconds) -> None:
+        """Send *message* and keep it until it is acknowledged; *attached* must not change before."""
+        self._put(self._session.send([msg.encode(message), *attached]), now)
+
+    def begin_session(self, register: msg.Register, now: Seconds) -> None:
+        """Register in a new session, and send the results once more that were sent in the one before."""
+        kept = self._session.unacknowledged()
+        self._former = self._session.identity
+        self._session = Session(new_identity())
+        self.send(register, (), now)
+        for head, *attached in kept:
+            if isinstance(msg.decode_from_manager(head), msg.Done):
+                self._put(self._session.send([head, *attached]), now)
+
+    def receive(self, ready: dict[Any, int], handle: Handler, now: Seconds) -> None:
+        """Pass each message that has arrived to *handle*, which may raise one of `cnflow.wire.messages.MALFORMED`."""
+        if self._dealer is not None and self._dealer.raw in ready:
+            self._read(self._dealer, handle, now)
+        if self._monitor is not None and self._monitor.raw in ready:
+            self._follow_connection(self._monitor, handle, now)
+        if self._probe.source in ready:
+            self._on_probed(self._probe.take())
+        if self._session.is_due:
+            for frames in self._session.take_due():
+                self._put(frames, now)
+
+    def on_late(self, seconds: float) -> None:
+        """Count no silence of the last *seconds*: this process did not run, and could not hear the interchange."""
+        self._last_received = Seconds(self._last_received + seconds)
+        self._last_attempt = Seconds(self._last_attempt + seconds)
+
+    def on_tick(self, now: Seconds) -> None:
+        """Send a heartbeat, connect again, or search for the interchange if it is silent. Due at `next_deadline`."""
+        if now - self._last_sent >= self._settings.heartbeat_period:
+            self._last_sent = now
+            self._put(self._session.send_unnumbered([msg.encode(msg.Heartbeat())]), now)
+        if self._connect_at is not None and now >= self._connect_at:
+            self._connect()
+        silence = now - self._last_received
+        if silence >= self._settings.heartbeat_threshold:
+            self.failure = f"the interchange was silent for {silence:.0f} s"
+        elif now - max(self._last_received, self._last_attempt) >= self._silence_limit:
+            logger.warning("the interchange was silent for %.1f s; searching for it", silence)
+            self._last_attempt = now
+            self._probe.start()
+
+    def close(self, linger: float) -> None:
+        """Close; what is queued gets *linger* seconds to be sent."""
+        if self._malformed.total:
+            logger.warning("malformed messages in all: %d", self._malformed.total)
+        self._disconnect(linger)
+        self._context.term()
+
+    def _read(self, dealer: sockets.Socket, handle: Handler, now: Seconds) -> None:
+        for frames in dealer.receive():
+            self._last_received, self._has_heard = now, True
+            self._accept(frames, handle, now)
+            if self.failure:
+                return
+
+    def _accept(self, frames: Sequence[Any], handle: Handler, now: Seconds) -> None:
+        head = frames[0]
+        try:
+            if head.startswith(self._session.identity):
+                payload = self._session.on_received(frames)
+                if payload is not None:
+                    handle(msg.decode_to_manager(payload[0]), payload[1:], now)
+            elif not (self._former and head.startswith(self._former)):
+                self._accept_refusal(msg.decode_to_manager(head), handle, now)
+        except msg.MALFORMED as error:
+            if self._malformed.on_malformed("interchange", now):
+                logger.warning("dropped a malformed message of the interchange: %s", error)
+            if self._malformed.is_ignored("interchange", now):
+                self.failure = "the interchange sent too many malformed messages"
+
+    @staticmethod
+    def _accept_refusal(message: msg.ToManager, handle: Handler, now: Seconds) -> None:
+        """Handle the only message without a session: an interchange of an earlier protocol refuses this manager.
+
+        Raises:
+            SessionError: it is another message.
+        """
+        if not isinstance(message, msg.Refused):
+            raise SessionError("a message of no session")
+        handle(message, (), now)
+
+    def _follow_connection(self, monitor: sockets.ConnectionMonitor, handle: Handler, now: Seconds) -> None:
+        for is_connected in monitor.read():
+            if is_connected:
+                self._is_connected, self._has_heard = True, False
+                if not self._session.is_open:
+                    self._session.on_connected()
+            elif self._is_connected:  # else ZeroMQ tries again, and nothing was sent over this connection
+                self._on_lost(handle, now)
+                return
+
+    def _on_lost(self, handle: Handler, now: Seconds) -> None:
+        assert self._dealer is not None
+        self._read(self._dealer, handle, now)  # the last words of an interchange that has ended, such as Stop
+        logger.warning("the connection to the interchange was lost; connecting again")
+        self._connect_at = now if self._has_heard else Seconds(now + _RETRY_PERIOD)
+        self._disconnect(0.0)
+
+    def _on_probed(self, endpoint: Optional[str]) -> None:
+        """Connect to the address that answers now; keep the connection that is there if none does."""
+        if endpoint is None:
+            return
+        self._endpoint = endpoint
+        self._disconnect(0.0)
+        self._connect()
+
+    def _connect(self) -> None:
+        settings = self._settings
+        curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
+        self._dealer, self._monitor = sockets.connect_monitored_dealer(
+            self._context, self._endpoint, self._manager_id, curve
+        )
+        for source in (self._dealer.raw, self._monitor.raw):
+            self._poller.register(source, sockets.READABLE)
+        self._connect_at = None
+
+    def _disconnect(self, linger: float) -> None:
+        """Close the socket; the session keeps what is sent until the next connection is there."""
+        self._session.on_disconnected()
+        self._is_connected = False
+        if self._dealer is not None and self._monitor is not None:
+            for source in (self._dealer.raw, self._monitor.raw):
+                self._poller.unregister(source)
+            self._monitor.close()
+            self._dealer.close(linger)
+        self._dealer = self._monitor = None
+
+    def _put(self, frames: Sequence[Any], now: Seconds) -> None:
+        if frames and self._dealer is not None:
+            self._dealer.send(frames)
+            self._last_sent = now
