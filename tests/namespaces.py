@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 _numbers = itertools.count()
 
@@ -26,6 +27,7 @@ class Node:
 
     Attributes:
         address: of this machine on the cable; the manager connects to it.
+        host: name of this machine that resolves to its present address, inside the namespace.
         python: interpreter that runs inside, for `LocalProvider`.
     """
 
@@ -43,6 +45,12 @@ class Node:
         self.inside("ip", "addr", "add", f"{net}.2/24", "dev", self.far)
         self.inside("ip", "link", "set", self.far, "up")
         self.inside("ip", "link", "set", "lo", "up")
+        self.host = "cnflow-driver"
+        self._hosts = Path("/etc/netns", self.name, "hosts")  # seen as /etc/hosts inside (ip-netns(8))
+        self._hosts.parent.mkdir(parents=True)
+        self._addresses = itertools.cycle([f"{net}.3/24", f"{net}.1/24"])
+        self._present = f"{net}.1/24"
+        self._write_hosts()
         self.python = folder / f"python-{number}"
         self.python.write_text(f'#!/bin/sh\nexec {shutil.which("ip")} netns exec {self.name} {sys.executable} "$@"\n')
         self.python.chmod(0o755)
@@ -76,7 +84,7 @@ class Node:
     def connections(self):
         """Local ports of the node's connections to this machine."""
         listed = self.inside("ss", "-Htn", "state", "established")
-        return [int(port) for port in re.findall(r"\S+:(\d+)\s+" + re.escape(self.address) + r":\d+", listed)]
+        return [int(port) for port in re.findall(r"\S+:(\d+)\s+" + r"10\.213\.\d+\.\d+:\d+", listed)]
 
     def reset(self, *, both=True):
         """Reset all connections that the node has: at both ends, or at the node's alone.
@@ -108,8 +116,23 @@ class Node:
                     limits = ("rate", f"{bytes_per_second * 8:.0f}bit", "burst", "64kb", "latency", "400ms")
                     where("tc", "qdisc", "add", "dev", device, "root", "tbf", *limits)
 
+    def change_address(self):
+        """Give this machine, and its name, another address on the cable; connections to the old one die unheard."""
+        old, self._present = self._present, next(self._addresses)
+        run("ip", "addr", "del", old, "dev", self.cable)  # first: with the first of two, its network's others go, too
+        run("ip", "addr", "add", self._present, "dev", self.cable)
+        self._write_hosts()
+
+    def _write_hosts(self):
+        self._hosts.write_text(f"127.0.0.1 localhost\n{self._present.partition('/')[0]} {self.host}\n")
+
+    def pids(self):
+        """Processes of the namespace."""
+        return set(map(int, run("ip", "netns", "pids", self.name).split()))
+
     def remove(self):
         """Remove cable and namespace."""
+        shutil.rmtree(self._hosts.parent)
         run("ip", "link", "del", self.cable)
         run("ip", "netns", "del", self.name)
 

@@ -5,14 +5,18 @@ Usage: ``python tests/chaos/run.py --minutes 5 --seed 7 --image cnflow-base:3.11
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 from pathlib import Path
 
 from faults import FAULTS
-from soak import Plan, Soak
+from network_faults import NETWORK_FAULTS
+from soak import NODE_CLOCK, Plan, Soak
 from table import as_text, replace_table
+
+from tests.clock_shift import build, write_shift
 
 PER_MINUTE = 4000
 
@@ -23,13 +27,28 @@ def main() -> int:
     seconds = options.minutes * 60
     tasks = options.tasks or round(PER_MINUTE * options.minutes)
     folder = Path(options.folder or tempfile.mkdtemp(prefix="cnflow-chaos-"))
+    if options.network and not os.environ.get(NODE_CLOCK):
+        run_with_clocks(folder, seed)
     print(f"{tasks} tasks over {seconds:.0f} s, a fault every second, seed {seed}, in {folder}", flush=True)
-    report = Soak(Plan(tasks, seconds, seed, folder, FAULTS, image=options.image)).run()
+    faults = [*FAULTS, *NETWORK_FAULTS] if options.network else FAULTS
+    report = Soak(Plan(tasks, seconds, seed, folder, faults, image=options.image, has_nodes=options.network)).run()
     print(as_text(report))
     if options.markdown:
         page = Path(options.markdown)
         page.write_text(replace_table(report, seed, page.read_text()))
     return 0 if report.is_good else 1
+
+
+def run_with_clocks(folder: Path, seed: int) -> None:
+    """Replace this process by one whose wall clock can be set, and which gives another to its nodes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shifts = {"CLOCK_SHIFT": folder / "driver-clock", NODE_CLOCK: folder / "node-clock"}
+    for shift in shifts.values():
+        write_shift(shift, 0)
+    library = {"LD_PRELOAD": str(build(folder))}
+    environment = {**os.environ, **library, **{name: str(file) for name, file in shifts.items()}}
+    arguments = [*sys.argv[1:], "--seed", str(seed), "--folder", str(folder)]
+    os.execve(sys.executable, [sys.executable, __file__, *arguments], environment)
 
 
 def read_options() -> argparse.Namespace:
@@ -38,6 +57,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, help=f"number of tasks (default: {PER_MINUTE} per minute)")
     parser.add_argument("--seed", type=int, help="seed of tasks and faults (default: random)")
     parser.add_argument("--image", default="", help="image of containers for some of the tasks")
+    parser.add_argument("--network", action="store_true", help="nodes on networks of their own; needs root and cc")
     parser.add_argument("--folder", help="folder of ledger and logs (default: a new one)")
     parser.add_argument("--markdown", metavar="PAGE", help="page in which to replace the table")
     return parser.parse_args()

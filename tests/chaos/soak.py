@@ -8,6 +8,7 @@
     no process or container is left ──> Report
 """
 
+import os
 import random
 import statistics
 import threading
@@ -23,6 +24,10 @@ from world import LABEL, Ledger, World, children, wait_until
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider
+from tests.namespaces import Node
+
+NODE_CLOCK = "NODE_CLOCK_SHIFT"
+"""Variable with the file that has the shift of the nodes' clocks."""
 
 THRESHOLD = 3.0
 """Heartbeat threshold in seconds."""
@@ -35,6 +40,12 @@ HUGE = 3 * 2**20
 
 MAX_PENDING = 60
 """Maximum number of unfinished tasks."""
+
+NODES = 2
+"""Nodes on networks of their own."""
+
+MOST_RESTARTS, RESTART_WINDOW = 4, 65.0
+"""Restarts of interchanges in so many seconds: one less than a run allows, since others may be restarted, too."""
 
 DRAIN_TIMEOUT = 120.0
 """Seconds after the last fault within which every future must be done."""
@@ -53,6 +64,9 @@ class Plan(NamedTuple):
 
     image: str = ""
     """Image of containers for some of the tasks; empty for none."""
+
+    has_nodes: bool = False
+    """Some of the tasks run on nodes on networks of their own, which needs root."""
 
 
 class Strike(NamedTuple):
@@ -104,6 +118,19 @@ class Report(NamedTuple):
         return not (self.lost or self.doubled or self.wrong or self.left)
 
 
+def _local(blocks: int, **settings) -> LocalProvider:
+    """Provider of *blocks* blocks, whose wall clock is the nodes'."""
+    clock = os.environ.get(NODE_CLOCK, "")
+    init = f"export CLOCK_SHIFT={clock}" if clock else ""
+    return LocalProvider(init_blocks=blocks, max_blocks=blocks, worker_init=init, **settings)
+
+
+def clocks() -> dict[str, Path]:
+    """Files with the shifts of clocks; none where this process was started without the library."""
+    files = {"driver": os.environ.get("CLOCK_SHIFT"), "node": os.environ.get(NODE_CLOCK)}
+    return {side: Path(file) for side, file in files.items() if file and os.environ.get(NODE_CLOCK)}
+
+
 def make_app(path: str, executor: str):
     @python_app(executors=[executor])
     def work(task, kind, seconds, load):
@@ -143,7 +170,8 @@ class Soak:
         shared.mkdir()
         shared.chmod(0o777)
         self._ledger = Ledger(shared / "ledger")
-        self._world = World(self._ledger, THRESHOLD, self._label)
+        self._nodes = [Node(plan.folder) for _ in range(NODES)] if plan.has_nodes else []
+        self._world = World(self._ledger, THRESHOLD, self._label, self._nodes, clocks())
         self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
         self._done_at: dict[int, float] = {}
         self._reports: Counter = Counter()
@@ -153,10 +181,12 @@ class Soak:
 
     def run(self) -> Report:
         begin = time.monotonic()
-        before = set(children(_own_pid()))
+        before = set(children(os.getpid()))
         with cnflow.load(self._config()) as dfk:
             self._count_reports(dfk)
             apps = {"htex": make_app(str(self._ledger.path), "htex")}
+            for label in self._far_labels:
+                apps[label] = make_app(str(self._ledger.path), label)
             if self._plan.image:
                 apps["boxes"] = make_app("/shared/ledger", "boxes")
             for app in apps.values():
@@ -173,13 +203,18 @@ class Soak:
             futures = [future for _, future in self._futures.values()]
             wait_until(lambda: all(future.done() for future in futures), DRAIN_TIMEOUT)
             dfk.cleanup()
-        wait_until(lambda: not set(children(_own_pid())) - before and not self._world.containers(), 15)
-        left = sorted(set(children(_own_pid())) - before) + [0 for _ in self._world.containers()]
+        for node in self._nodes:
+            node.remove()
+        wait_until(lambda: not set(children(os.getpid())) - before and not self._world.containers(), 15)
+        left = sorted(set(children(os.getpid())) - before) + [0 for _ in self._world.containers()]
         return self._report(left, time.monotonic() - begin)
 
     def _config(self) -> Config:
         timing = {"heartbeat_period": THRESHOLD / 5, "heartbeat_threshold": THRESHOLD, "max_workers": 1}
-        executors = [HighThroughputExecutor(provider=LocalProvider(init_blocks=3, max_blocks=3), **timing)]
+        executors = [HighThroughputExecutor(provider=_local(3), **timing)]
+        for label, node in zip(self._far_labels, self._nodes, strict=True):
+            provider = _local(2, python=str(node.python))
+            executors.append(HighThroughputExecutor(label=label, provider=provider, address=node.host, **timing))
         if self._plan.image:
             mounts = {str(self._ledger.path.parent): "/shared"}
             create = {"labels": {LABEL: self._label}}
@@ -193,6 +228,10 @@ class Soak:
             retry_handler=lambda error, _: 2000 if isinstance(error, ValueError) else 1,
             initialize_logging=True,
         )
+
+    @property
+    def _far_labels(self) -> list[str]:
+        return [f"far{number}" for number, _ in enumerate(self._nodes)]
 
     def _count_reports(self, dfk: cnflow.DataFlowKernel) -> None:
         """Count reports of executors, because the DataFlowKernel drops a second report of a task."""
@@ -213,7 +252,7 @@ class Soak:
                 time.sleep(pause)
             seconds = chance.uniform(0.2, 0.8) if kind == "long" else chance.choice([0, 0, 0.005, 0.02])
             load = chance.randbytes(HUGE if kind == "huge" else 20)
-            where = "boxes" if "boxes" in apps and chance.random() < 0.3 else "htex"
+            where = chance.choice(list(apps))
             future = apps[where](number, kind, seconds, load)
             self._futures[number] = (kind, future)
             future.add_done_callback(lambda future, number=number, load=load: self._check(number, load, future))
@@ -226,12 +265,13 @@ class Soak:
     def _strike(self, over: threading.Event) -> None:
         chance = random.Random(self._plan.seed + 1)
         faults = [fault for fault in self._plan.faults if self._label or not fault.in_containers]
-        last: dict[str, float] = {}
+        restarts: list[float] = []
         while not over.wait(self._plan.interval):
             at = time.monotonic()
-            ready = [fault for fault in faults if at - last.get(fault.name, 0.0) >= fault.min_interval]
+            restarts = [moment for moment in restarts if at - moment < RESTART_WINDOW]
+            ready = [fault for fault in faults if len(restarts) + fault.restarts <= MOST_RESTARTS or not fault.restarts]
             fault = chance.choices(ready, [fault.weight for fault in ready])[0]
-            last[fault.name] = at
+            restarts += [at] * fault.restarts
             tasks = fault.strike(self._world, chance)
             if tasks is not None:
                 self._strikes.append(Strike(fault, at, tasks))
@@ -271,9 +311,3 @@ class Soak:
             return min([*begun, self._done_at.get(task, float("inf"))])
 
         return max(moment(task) for task in strike.tasks) - strike.at
-
-
-def _own_pid() -> int:
-    import os
-
-    return os.getpid()

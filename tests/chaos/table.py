@@ -13,7 +13,7 @@ def as_text(report: Report) -> str:
     rows = [HEAD, *map(_cells, report.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", _summary(report), *report.errors[:10]])
+    return "\n".join([*lines, "", _summary(report), *(error.splitlines()[0] for error in report.errors[:10])])
 
 
 def replace_table(report: Report, seed: int, page: str) -> str:

@@ -28,3 +28,12 @@ def test_tasks_in_containers_survive_a_fault_each_second(tmp_path, image_base):
     done = soak(tmp_path, "--tasks", "600", "--image", image_base)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "`docker kill`" in done.stdout
+
+
+@pytest.mark.root
+@pytest.mark.cc
+@pytest.mark.timeout(300)
+def test_tasks_on_nodes_of_their_own_survive_faults_of_networks_clocks_and_limits(tmp_path):
+    done = soak(tmp_path, "--tasks", "2000", "--network")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a connection is reset at both ends" in done.stdout

@@ -6,8 +6,11 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.namespaces import Node
 
 LABEL = "cnflow.chaos"
 HERE = socket.gethostname()
@@ -70,14 +73,26 @@ class World:
         ledger: ledger of the tasks.
         threshold: heartbeat threshold in seconds.
         label: label of this run's containers; empty if it has none.
+        nodes: on networks of their own.
+        clocks: files with the shift of the wall clock of the driver's side ("driver") and of the nodes ("node").
 
     Attributes:
         suspended: managers that were suspended for longer than the threshold.
     """
 
-    def __init__(self, ledger: Ledger, threshold: float, label: str = "") -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        threshold: float,
+        label: str = "",
+        nodes: Sequence[Node] = (),
+        clocks: Mapping[str, Path] | None = None,
+    ) -> None:
         self.ledger = ledger
         self.threshold = threshold
+        self.nodes = nodes
+        self.clocks = clocks or {}
+        self.pid = os.getpid()
         self._label = label
         self._timers: list[threading.Timer] = []
         self.suspended: set[int] = set()
@@ -108,6 +123,11 @@ class World:
             return runs and host in {"", place.host} and worker in {0, place.worker} and manager in {0, place.manager}
 
         return [task for task, place in self.ledger.running.items() if is_there(place)]
+
+    def tasks_on(self, node: Node) -> list[int]:
+        """Tasks that run on *node*."""
+        pids = node.pids()
+        return [task for manager in self.managers() if manager in pids for task in self.tasks_at(manager=manager)]
 
     def schedule(self, seconds: float, action) -> None:
         """Call *action* after *seconds*, in a thread."""
