@@ -236,7 +236,10 @@ class Receiver:
             return piece.length
         skipped = incoming.arrived - piece.offset
         was_full = self._on_their_way >= self.window.size - self.window.piece
+        wanted = incoming.wanted
         self._advance(incoming, end, now, was_full=was_full)
+        if wanted < incoming.wanted == incoming.size:  # the rest came late, when it was to be asked for again
+            self._turns[incoming.size >= SMALL].remove(piece.blob)
         return skipped
 
     def _advance(self, incoming: _Incoming, end: int, now: Seconds, *, was_full: bool) -> None:
