@@ -33,6 +33,12 @@ class ReportEnd(NamedTuple):
     """False if the block was draining."""
 
 
+class Forget(NamedTuple):
+    """Forget the keys and orders of a block: it is over, and no manager of it is to be accepted any more."""
+
+    block: BlockId
+
+
 class Warn(NamedTuple):
     """Log a warning."""
 
@@ -50,4 +56,4 @@ class GiveUp(NamedTuple):
     """The provider's own error, where one alone is the reason."""
 
 
-Action = OrderDrain | Remove | ReportEnd | Warn | GiveUp
+Action = OrderDrain | Remove | ReportEnd | Forget | Warn | GiveUp

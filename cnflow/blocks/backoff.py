@@ -58,6 +58,7 @@ class Backoff:
         self._outcomes: deque[bool] = deque(maxlen=WINDOW)
         self._failures_in_row = 0
         self._busy_in_row = 0
+        self._unused_in_row = 0
         self._has_succeeded = False
         self._not_before = Seconds(0.0)
         self._tokens = self._at_once
@@ -66,7 +67,7 @@ class Backoff:
     @property
     def failures_in_row(self) -> int:
         """Bad blocks since the last good one."""
-        return self._failures_in_row
+        return max(self._failures_in_row, self._unused_in_row)
 
     @property
     def failure_rate(self) -> float:
@@ -83,7 +84,8 @@ class Backoff:
     @property
     def is_hopeless(self) -> bool:
         """True if another block is not worth a try."""
-        return self._failures_in_row >= (LIMIT_AFTER_USE if self._has_succeeded else LIMIT_BEFORE_USE)
+        limit = LIMIT_AFTER_USE if self._has_succeeded else LIMIT_BEFORE_USE
+        return self._failures_in_row >= limit or self._unused_in_row >= LIMIT_BEFORE_USE
 
     @property
     def has_succeeded(self) -> bool:
@@ -122,6 +124,16 @@ class Backoff:
         self._outcomes.append(False)
         self._failures_in_row += 1
         self._delay(_exponential(self._failures_in_row), now)
+
+    def on_unused(self, now: Seconds) -> None:
+        """Count a block that connected and ended without having run a task, though tasks waited."""
+        self._outcomes.append(False)
+        self._unused_in_row += 1
+        self._delay(_exponential(self._unused_in_row), now)
+
+    def on_used(self) -> None:
+        """Count a block that ran a task."""
+        self._unused_in_row = 0
 
     def on_early_death(self, now: Seconds) -> None:
         """Count a good block that ended soon after."""

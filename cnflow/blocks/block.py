@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnflow.ids import BlockId, NativeId
+    from cnflow.model.block import BlockStatus
 
 
 class Stage(enum.Enum):
     """Stage of a block's life."""
 
     REQUESTED = "requested"
-    """Wanted; not submitted yet, or its submission was not confirmed."""
+    """Wanted; not submitted yet, or its submission has no answer yet, or will never have one."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -82,6 +83,9 @@ class Block:
 
     requested_at: float = 0.0
     accepted_at: Seconds | None = None
+    submitted_at: Seconds | None = None
+    """Time at which the call began that submits it and has not returned; None otherwise."""
+
     unconfirmed_since: Seconds | None = None
     """Time of a submission that got no answer, so that the block may run; None otherwise."""
 
@@ -93,6 +97,9 @@ class Block:
 
     message: str = ""
     """Last words of its provider."""
+
+    last_status: BlockStatus | None = None
+    """Last report of its provider."""
 
     managers: int = 0
     """Connected managers."""
@@ -121,7 +128,12 @@ class Block:
     @property
     def is_waiting(self) -> bool:
         """True if it is still to be submitted."""
-        return self.native is None and self.unconfirmed_since is None
+        return self.native is None and self.unconfirmed_since is None and self.submitted_at is None
+
+    @property
+    def is_lonely(self) -> bool:
+        """True if it runs without a manager."""
+        return self.stage is Stage.RUNNING and self.without_manager_since is not None
 
     @property
     def is_untried(self) -> bool:
@@ -144,6 +156,7 @@ class Block:
     def on_accepted(self, native: NativeId, now: Seconds) -> None:
         """Record that the provider has it, as *native*."""
         self.native, self.accepted_at, self.reported_at, self.unconfirmed_since = native, now, now, None
+        self.submitted_at = None
         if self.stage is Stage.REQUESTED:
             self.become(Stage.PENDING)
 
@@ -169,16 +182,15 @@ class Block:
 
     def is_overdue(self, now: Seconds, patience: Seconds) -> bool:
         """Return True if it has run without a manager for *patience*."""
-        since = self.without_manager_since
-        return self.stage is Stage.RUNNING and since is not None and now - since >= patience
+        return self.is_lonely and now - (self.without_manager_since or 0.0) >= patience
 
     def listed_from(self, status_lag: Seconds) -> Seconds:
         """Return the time from which the system lists a block without an answer, if it has it."""
         return Seconds((self.unconfirmed_since or 0.0) + status_lag)
 
     def is_absent(self, now: Seconds, status_lag: Seconds) -> bool:
-        """Return True if no answer came, no manager is connected, and the system would list it by now."""
-        if self.unconfirmed_since is None or self.managers:
+        """Return True if no answer will come, no manager is connected, and the system would have listed it *now*."""
+        if self.unconfirmed_since is None or self.submitted_at is not None or self.managers:
             return False
         return now - max(self.unconfirmed_since, self.without_manager_since or 0.0) >= status_lag
 

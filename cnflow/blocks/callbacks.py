@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cnflow.blocks.strategy import Strategy
     from cnflow.errors import CnflowError
@@ -28,14 +28,17 @@ class Callbacks(NamedTuple):
     demand: Callable[[], tuple[int, int]]
     """Returns the number of unfinished tasks, and a number that changes with every submission."""
 
-    make_request: Callable[[BlockId], BlockRequest]
-    """Makes the request for a block, and admits its managers."""
+    make_requests: Callable[[Sequence[BlockId]], Sequence[BlockRequest]]
+    """Makes the requests for blocks, and admits their managers; called from the thread that submits them."""
 
     drain: Callable[[BlockId], None]
     """Orders the interchange to drain a block; it is answered by `BlockController.on_drained`."""
 
-    forget_block: Callable[[BlockId, str], None]
+    report_end: Callable[[BlockId, str], None]
     """Reports to the interchange that a block ended, and how."""
+
+    forget: Callable[[BlockId], None]
+    """Drops what is kept for a block that is over: its keys, and orders for a restarted interchange."""
 
     request_idle_times: Callable[[], None]
     """Asks the interchange for idle times; it is answered by `BlockController.on_idle_times`."""

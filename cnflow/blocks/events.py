@@ -1,4 +1,7 @@
-"""Events of the block controller, put into its queue by other threads."""
+"""Events of the block controller, put into its inbox by other threads: of the executor, and of calls to the provider.
+
+An answer holds the question's time and subject: much may have happened while the call was out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cnflow.ids import BlockId
+    from cnflow.errors import CnflowError
+    from cnflow.ids import BlockId, NativeId
+    from cnflow.interfaces.provider import Stop
+    from cnflow.model.block import BlockRequest, BlockStatus, Refused
+    from cnflow.units import Seconds
 
 
 class TasksAdded(NamedTuple):
@@ -48,4 +55,62 @@ class IdleTimes(NamedTuple):
     seconds: Mapping[BlockId, float]
 
 
-Event = TasksAdded | ProviderChanged | RunEnded | ManagerConnected | ManagerLost | BlockDrained | IdleTimes
+class Requested(NamedTuple):
+    """Requests were made, and are submitted now."""
+
+    requests: Mapping[BlockId, BlockRequest]
+
+
+class Submitted(NamedTuple):
+    """`Provider.submit` returned or raised."""
+
+    answers: Mapping[BlockId, NativeId | Refused]
+    error: CnflowError | None = None
+    """Raised where no answer is: nothing is known of the blocks."""
+
+
+class Listed(NamedTuple):
+    """`Provider.find` returned or raised."""
+
+    asked_at: Seconds
+    found: Mapping[BlockId, NativeId]
+    error: CnflowError | None = None
+
+
+class Reported(NamedTuple):
+    """`Provider.status` returned or raised; the last answer of one query."""
+
+    asked_at: Seconds
+    asked: Mapping[BlockId, NativeId]
+    statuses: Mapping[NativeId, BlockStatus]
+    error: CnflowError | None = None
+
+
+class Cancelled(NamedTuple):
+    """`Provider.cancel` returned or raised."""
+
+    unconfirmed: Mapping[NativeId, str]
+    error: CnflowError | None = None
+
+
+class LogRead(NamedTuple):
+    """The last lines of a block were read."""
+
+    block: BlockId
+    text: str
+    """Quoted, for the end of a message; empty if there are none."""
+
+
+class Watching(NamedTuple):
+    """`Provider.watch` returned or raised."""
+
+    stop: Stop | None
+    error: CnflowError | None = None
+
+
+ProviderEvent = Requested | Submitted | Listed | Reported | Cancelled | LogRead | Watching
+Event = (
+    TasksAdded | ProviderChanged | RunEnded | ManagerConnected | ManagerLost | BlockDrained | IdleTimes | ProviderEvent
+)
+
+Put = "Callable[[Event], None]"

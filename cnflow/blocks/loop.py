@@ -1,54 +1,65 @@
-"""Carries out the decisions of `cnflow.blocks.state`: calls the provider and the executor, from the thread of `run`.
+"""Carries out the decisions of `cnflow.blocks.state` in the thread of `run`, which waits for events and nothing else.
 
 ::
 
-    other threads ── on_manager_connected, on_drained, wake ... ──> queue of events
-                                                                        │
-    run:  ┌──> ask provider for status, if due ──> decide ──> submit ──> wait for events, at most until
-          │        ▲ every poll_period, or at once                       the next status or submission
-          │        │ after the provider's watch                          │
-          └────────┴─────────────────────────────────────────────────────┘
-          until stop: `shutdown` ends the watch and cancels all blocks
+    executor, interchange ── on_manager_connected, on_drained, wake ... ──> inbox <── answers ── threads of the provider
+                                                                              │                        ▲
+    run:  ┌──> take events ──> ask for status, if due ──> decide ──> submit ──┼──────── calls ─────────┘
+          │         ▲ every poll_period, or at once after the watch           │
+          └─────────┴── wait for events, at most until the next of these ─────┘
+          until stop: `shutdown` decides how all blocks are cancelled; answers after that cancel what they show
+
+A call of the provider may take minutes, or for ever: it delays calls of its own kind, and no death of another block, no
+drain, and not the end of the run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-import queue
-import time
-from dataclasses import replace
+from concurrent.futures import TimeoutError as NoAnswer
 from typing import TYPE_CHECKING
 
-from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd, Warn
+from cnflow.blocks.actions import Action, Forget, GiveUp, OrderDrain, Remove, ReportEnd, Warn
+from cnflow.blocks.end_of_run import EndOfRun
 from cnflow.blocks.events import (
     BlockDrained,
+    Cancelled,
     Event,
     IdleTimes,
+    Listed,
+    LogRead,
     ManagerConnected,
     ManagerLost,
     ProviderChanged,
+    Reported,
+    Requested,
     RunEnded,
+    Submitted,
     TasksAdded,
+    Watching,
 )
+from cnflow.blocks.lanes import Lanes
+from cnflow.blocks.parts import Parts
+from cnflow.blocks.polling import Polling, Requests
 from cnflow.blocks.provider_calls import ProviderCalls
-from cnflow.blocks.shutdown import Shutdown
-from cnflow.errors import BlockError, BlockRejectedError, CnflowError, ProviderBusyError
+from cnflow.blocks.provider_threads import ProviderThreads
+from cnflow.blocks.removals import Removals
+from cnflow.blocks.shutdown import PAUSE, Shutdown
+from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
 from cnflow.ids import BlockId, NativeId
-from cnflow.log_tail import quoted, quoted_tail
 from cnflow.model.block import Refusal, Refused
 from cnflow.model.traits import LogsVia
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cnflow.blocks.callbacks import Callbacks
     from cnflow.blocks.state import Blocks
-    from cnflow.clock import Clock
-    from cnflow.ids import RunId
     from cnflow.interfaces import Provider
-    from cnflow.model.block import BlockRequest, BlockStatus
+    from cnflow.interfaces.provider import Stop
     from cnflow.model.status import BlockReport
     from cnflow.model.traits import Traits
 
@@ -57,13 +68,7 @@ logger = logging.getLogger(__name__)
 _DECISION_PERIOD = Seconds(0.05)
 """Shortest time between two decisions: events that come closer together are decided on together."""
 
-_WATCH_PERIOD = Seconds(1.0)
-"""Shortest time between two status queries that the provider's watch causes, unless `Traits.poll_period` is shorter."""
-
-_LOG_LINES = 10
-
-_MOST_FAILED_FINDS = 5
-"""Calls of `Provider.find` in a row that failed, after which blocks without an answer are given up."""
+_LONGEST_CLOSE = 10.0
 
 
 class BlockController:
@@ -71,11 +76,10 @@ class BlockController:
 
     Args:
         blocks: decide; used from the thread of `run`, but for reports.
-        provider: used from the thread of `run` only.
+        provider: used from the threads of its lanes.
         traits: of the provider.
         callbacks: into the executor.
-        clock: read by the thread of `run`.
-        pause: waits between attempts to remove blocks at the end; takes seconds.
+        parts: others for tests.
     """
 
     def __init__(
@@ -84,27 +88,21 @@ class BlockController:
         provider: Provider,
         traits: Traits,
         callbacks: Callbacks,
-        clock: Clock,
-        pause: Callable[[float], None] = time.sleep,
+        parts: Parts | None = None,
     ) -> None:
+        clock, make_lane, self._inbox = parts or Parts.of(blocks.label)
         self._blocks = blocks
-        self._provider = ProviderCalls(provider, callbacks.ledger)
         self._traits = traits
-        self._shutdown = Shutdown(self._provider, blocks.label, clock, pause)
         self._callbacks = callbacks
         self._clock = clock
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._requests: dict[BlockId, BlockRequest] = {}
-        self._to_remove: set[NativeId] = set()
-        """Blocks whose removal was not confirmed; cancelled again with the next status query."""
-
-        self._failed_finds = 0
-        """In a row."""
-
-        self._run_id: RunId | None = None
-        """Of the last request; None before the first."""
-
-        self._next_poll = self._last_poll = self._clock.now()
+        lanes = Lanes(make_lane)
+        reads_logs = traits.logs is LogsVia.ON_REQUEST
+        calls = ProviderCalls(provider, callbacks.ledger)
+        self._provider = ProviderThreads(calls, lanes, self._inbox.put, reads_logs=reads_logs)
+        self._requests = Requests()
+        self._removals = Removals(traits.poll_period)
+        self._polling = Polling(blocks, self._provider, traits, clock, self._requests, self._carry_out)
+        self._stop_watch: Stop | None = None
         self._is_woken = False
         self._is_stopping = False
         self.enough_for = math.inf
@@ -115,15 +113,16 @@ class BlockController:
     @property
     def living(self) -> int:
         """Number of blocks that were accepted and have not ended, as far as is known."""
-        return len(self._blocks.natives)
+        return self._blocks.living
 
     def natives(self) -> set[NativeId]:
         """Return the native ids of all blocks that may run, those that are being removed too."""
-        return {*self._blocks.natives.values(), *self._to_remove}
+        return {*self._blocks.natives.values(), *self._removals.natives}
 
     def unconfirmed(self) -> list[BlockId]:
-        """Return the blocks whose submission got no answer, lost ones too."""
-        return [*self._blocks.blocks_without_answer, *self._blocks.lost.ids]
+        """Return the blocks whose submission got no answer, or none yet; lost ones too."""
+        submissions = self._blocks.submissions
+        return [*{*self._blocks.blocks_without_answer, *submissions.out, *submissions.lost.ids}]
 
     def reports(self) -> list[BlockReport]:
         """Return a report on each block."""
@@ -131,34 +130,34 @@ class BlockController:
 
     def on_manager_connected(self, block: str, slots: int) -> None:
         """Queue the event that a manager of *block* registered."""
-        self._events.put(ManagerConnected(BlockId(block), slots))
+        self._inbox.put(ManagerConnected(BlockId(block), slots))
 
     def on_manager_lost(self, block: str, slots: int) -> None:
         """Queue the event that a manager of *block* is gone."""
-        self._events.put(ManagerLost(BlockId(block), slots))
+        self._inbox.put(ManagerLost(BlockId(block), slots))
 
     def on_drained(self, block: str) -> None:
         """Queue the event that no manager of *block* is left that holds a task or will be given one."""
-        self._events.put(BlockDrained(BlockId(block)))
+        self._inbox.put(BlockDrained(BlockId(block)))
 
     def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
         """Queue the time for which each block has held no task."""
-        self._events.put(IdleTimes(seconds))
+        self._inbox.put(IdleTimes(seconds))
 
     def on_provider_changed(self) -> None:
         """Queue a status query ahead of its time."""
-        self._events.put(ProviderChanged())
+        self._inbox.put(ProviderChanged())
 
     def wake(self) -> None:
         """Queue a decision, since there are more tasks than `enough_for`; nearly free if one is queued already."""
         if not self._is_woken:
             self._is_woken = True
-            self._events.put(TasksAdded())
+            self._inbox.put(TasksAdded())
 
     def stop(self) -> None:
         """Make `run` remove all blocks and return."""
         self._is_stopping = True
-        self._events.put(RunEnded())
+        self._inbox.put(RunEnded())
 
     # The thread of `run`
 
@@ -169,40 +168,58 @@ class BlockController:
             CnflowError: the provider failed in a way that its seam does not allow; blocks were cancelled as far as
                 that was possible.
         """
-        stop_watch = None
         try:
-            stop_watch = self._provider.watch(self.on_provider_changed)
+            self._provider.watch(self.on_provider_changed)
             while not self._is_stopping:
                 self.take_turn()
                 self._wait()
         finally:
-            self._shutdown.end_watch(stop_watch)
-            self._remove_all()
+            self._end_run()
+
+    def close(self, last: Callable[[], None]) -> None:
+        """End the threads of the provider, after `run`; *last* is called once no call is out any more.
+
+        Waits for that, unless a call hangs: `run` has named the blocks that this may leave.
+
+        Raises:
+            CnflowError: raised by *last*.
+        """
+        seconds = 0.5 if self._provider.is_calling else _LONGEST_CLOSE
+        with contextlib.suppress(NoAnswer):
+            self._provider.close(last).result(seconds)
 
     def take_turn(self) -> None:
         """Handle queued events, query the provider if that is due, decide, and submit. Does not wait."""
-        while not self._events.empty():
-            self._on_event(self._events.get())
+        self._take_events()
         self._poll_if_due()
+        self._take_events()
         self._decide()
         self._submit()
+        self._take_events()
+
+    def _take_events(self) -> None:
+        while not self._inbox.is_empty:
+            self._on_event(self._inbox.get(0.0))
+            self._cancel()
+        self._cancel()
 
     def _wait(self) -> None:
         """Handle events until there is something to decide."""
         now = self._clock.now()
         soonest = Seconds(now + _DECISION_PERIOD)
-        due = self._blocks.next_submission_at(now)
-        until = max(soonest, min(self._next_poll, self._next_poll if due is None else due))
+        due = (self._polling.next_at, self._blocks.submissions.next_at(now), self._removals.next_at)
+        until = max(soonest, min(at for at in due if at is not None))
         while not self._is_stopping:
             try:
-                event = self._events.get(timeout=max(0.0, until - self._clock.now()))
-            except queue.Empty:
+                event = self._inbox.get(until - self._clock.now())
+            except TimeoutError:
                 return
             self._on_event(event)
             until = soonest
 
     def _on_event(self, event: Event) -> None:
         now = self._clock.now()
+        self._provider.on_event(event)
         match event:
             case ManagerConnected(block, slots):
                 self._blocks.on_manager_connected(block, slots, now)
@@ -213,9 +230,36 @@ class BlockController:
             case IdleTimes(seconds):
                 self._blocks.on_idle_times(seconds)
             case ProviderChanged():
-                soonest = Seconds(self._last_poll + min(_WATCH_PERIOD, self._traits.poll_period))
-                self._next_poll = min(self._next_poll, max(now, soonest))
+                self._polling.on_changed(now)
             case TasksAdded() | RunEnded():
+                pass
+            case _:
+                self._on_answer(event, now)
+
+    def _on_answer(self, event: Event, now: Seconds) -> None:
+        """Handle an answer of the provider.
+
+        Raises:
+            CnflowError: the provider raised what its seam does not allow.
+        """
+        match event:
+            case Requested(requests):
+                self._requests.add(requests)
+            case Submitted():
+                self._on_submitted(event, now)
+            case Listed():
+                self._polling.on_listed(event, now)
+            case Reported():
+                self._polling.on_reported(event, now)
+            case Cancelled():
+                self._on_cancelled(event, now)
+            case LogRead(block, text):
+                self._polling.on_log(block, text)
+            case Watching(stop, error):
+                self._stop_watch = stop
+                if error is not None:
+                    raise error
+            case _:
                 pass
 
     def _decide(self) -> None:
@@ -224,29 +268,29 @@ class BlockController:
         self._carry_out(self._blocks.decide(tasks, activity, self._clock.now()))
         self.enough_for = math.inf if self._blocks.is_full else tasks
 
+    # Submissions
+
     def _submit(self) -> None:
         """Submit the blocks that may start now, in one call."""
-        batch = [] if self._is_stopping else self._blocks.take_submissions(self._clock.now())
-        if not batch:
-            return
-        requests = [self._callbacks.make_request(block) for block in batch]
-        self._requests.update(zip(batch, requests, strict=True))
-        self._run_id = requests[0].run
-        try:
-            answers = self._provider.submit(requests)
-        except (ProviderBusyError, BlockRejectedError) as error:
-            answers = dict.fromkeys(batch, Refused.by(error))
-        except BlockError as error:  # no answer: the system may have started some of them
-            answers = dict.fromkeys(batch, Refused(Refusal.UNKNOWN, str(error), error))
-        except CnflowError:  # the run ends, and must find what was started
-            self._blocks.on_submitted({}, self._clock.now())
-            raise
+        now = self._clock.now()
+        batch = [] if self._is_stopping else self._blocks.submissions.take_batch(now)
+        if batch:
+            self._provider.submit(lambda: self._callbacks.make_requests(batch), now)
+
+    def _on_submitted(self, event: Submitted, now: Seconds) -> None:
+        batch, answers, error = self._blocks.submissions.out, event.answers, event.error
+        match error:
+            case ProviderBusyError() | BlockRejectedError():
+                answers = dict.fromkeys(batch, Refused.by(error))
+            case BlockError():  # no answer: the system may have started some of them
+                answers = dict.fromkeys(batch, Refused(Refusal.UNKNOWN, str(error), error))
+            case _:
+                pass
         for block in batch:
             self._log_answer(block, answers.get(block))
-        self._carry_out(self._blocks.on_submitted(answers, self._clock.now()))
-        for block in batch:
-            if self._blocks.stage(block) is None:
-                self._requests.pop(block, None)
+        self._carry_out(self._blocks.submissions.on_answers(answers, now))
+        if error is not None and not isinstance(error, BlockError):  # the run ends, and must find what was started
+            raise error
 
     def _log_answer(self, block: BlockId, answer: NativeId | Refused | None) -> None:
         if answer is None or isinstance(answer, Refused):
@@ -256,76 +300,15 @@ class BlockController:
             logger.info("block %s is %s", block, answer)
 
     def _poll_if_due(self) -> None:
-        if self._clock.now() < self._next_poll:
+        now = self._clock.now()
+        if not self._polling.poll_if_due(now):
             return
-        if self._to_remove:
-            self._cancel(())
-        self._poll()
-        for block in self._blocks.late_blocks(self._clock.now()):
-            reason = self._lateness_of(block)
-            logger.warning("%s", reason)
-            self._carry_out(self._blocks.on_connection_timeout(block, reason, self._clock.now()))
-        self._carry_out(self._blocks.repeat_drains(self._clock.now()))
+        self._carry_out(self._blocks.submissions.on_overdue(self._blocks.tasks, now))
+        self._carry_out(self._blocks.repeat_drains(now))
         if self._blocks.wants_idle_times:
             self._callbacks.request_idle_times()
-        self._last_poll = self._clock.now()
-        self._next_poll = Seconds(self._last_poll + self._traits.poll_period)
 
-    def _poll(self) -> None:
-        """Ask the provider for blocks whose submission was not confirmed, and for the status of all others."""
-        find_error = self._find()
-        is_answering = self._query_status()
-        if find_error is not None and is_answering and self._failed_finds >= _MOST_FAILED_FINDS:
-            self._carry_out(self._blocks.on_unlistable(str(find_error), self._clock.now()))
-        is_held_back = find_error is not None and any(not block.managers for block in self._blocks.unconfirmed)
-        self._blocks.is_provider_silent = not is_answering or is_held_back
-
-    def _find(self) -> BlockError | None:
-        """Look for blocks whose submission got no answer, and for lost ones; return the provider's error."""
-        wanted = self._blocks.blocks_without_answer
-        if self._run_id is None or not (wanted or self._blocks.lost.are_sought(self._clock.now())):
-            return None
-        try:
-            found = self._provider.find(self._run_id, self._blocks.label)
-        except BlockError as error:
-            self._failed_finds += 1
-            logger.warning("the provider does not list blocks; those without an answer wait: %s", error)
-            return error
-        self._failed_finds = 0
-        for block in wanted:
-            if block in found:
-                logger.info("block %s was started after all, as %s", block, found[block])
-        self._carry_out(self._blocks.on_found(found, self._clock.now()))
-        return None
-
-    def _query_status(self) -> bool:
-        """Ask the provider for the status of its blocks; return False if it does not answer."""
-        natives = self._blocks.natives
-        try:
-            statuses = self._provider.status(list(natives.values())) if natives else {}
-        except BlockError as error:
-            logger.warning("the provider does not answer; blocks are left as they are: %s", error)
-            return False
-        for block, native in natives.items():
-            status = statuses.get(native)
-            if status is None:
-                self._carry_out(self._blocks.on_unreported(block, self._clock.now()))
-                continue
-            if status.state.is_final:
-                status = replace(status, message=self._last_words(block, native, status))
-            self._carry_out(self._blocks.on_status(block, status, self._clock.now()))
-        return True
-
-    def _last_words(self, block: BlockId, native: NativeId, status: BlockStatus) -> str:
-        words = status.message or status.state.value
-        return words if "\n" in words else words + self._quoted_log(block, native)
-
-    def _quoted_log(self, block: BlockId, native: NativeId | None) -> str:
-        if native is not None and self._traits.logs is LogsVia.ON_REQUEST:
-            lines = quoted(self._provider.logs(native, _LOG_LINES))
-            if lines:
-                return lines
-        return quoted_tail(self._requests[block].log_file)
+    # Ends
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -335,43 +318,38 @@ class BlockController:
                     self._callbacks.drain(block)
                 case Remove(block, native):
                     logger.info("block %s (%s) is removed", block, native)
-                    self._requests.pop(block, None)
-                    self._cancel({native})
+                    self._removals.add([native], self._clock.now())
                 case ReportEnd(block, reason, is_unexpected):
                     logger.log(logging.WARNING if is_unexpected else logging.INFO, "%s", reason)
-                    self._callbacks.forget_block(block, reason)
+                    self._callbacks.report_end(block, reason)
+                case Forget(block):
+                    self._requests.remove(block)
+                    self._callbacks.forget(block)
                 case Warn(words):
                     logger.warning("%s", words)
                 case GiveUp(reason, error):
                     self._callbacks.give_up(error or BlockError(reason))
 
-    def _cancel(self, blocks: Collection[NativeId]) -> None:
-        self._to_remove.update(blocks)
-        try:
-            unconfirmed = self._provider.cancel(list(self._to_remove))
-        except BlockError as error:
-            unconfirmed = dict.fromkeys(self._to_remove, str(error))
-        self._to_remove = set(unconfirmed)
-        for native, reason in unconfirmed.items():
+    def _cancel(self) -> None:
+        """Cancel the blocks that are due, in one call."""
+        batch = self._removals.take_batch(self._clock.now())
+        if batch:
+            self._provider.cancel(batch, self._clock.now())
+
+    def _on_cancelled(self, event: Cancelled, now: Seconds) -> None:
+        for native, reason in self._removals.on_cancelled(event.unconfirmed, now).items():
             logger.warning("the end of block %s was not confirmed; it is cancelled again later: %s", native, reason)
+        if event.error is not None and not isinstance(event.error, BlockError):
+            raise event.error
 
-    def _remove_all(self) -> None:
-        natives = self.natives()
-        lag = self._traits.status_lag
+    def _end_run(self) -> None:
+        """Remove all blocks, as far as that can be done in a bounded time; warn of those that may run on."""
+        now, lag, submissions = self._clock.now(), self._traits.status_lag, self._blocks.submissions
+        self._removals.pause = PAUSE
+        self._removals.add(self.natives(), now)
+        decisions = Shutdown(self._blocks.label, lambda: self._requests.run, self._removals, lag, now)
         unconfirmed = {block.id: block.listed_from(lag) for block in self._blocks.unconfirmed}
-        lost = self._blocks.lost.ids
-        if self._run_id is not None and (unconfirmed or lost):
-            natives |= self._shutdown.find(self._run_id, unconfirmed, lost)
-        self._to_remove = self._shutdown.cancel(natives)
-
-    def _lateness_of(self, block: BlockId) -> str:
-        request = self._requests[block]
-        manager = request.manager
-        port = manager.endpoint.rpartition(":")[2]
-        addresses = f"{', '.join(manager.hosts)}, port {port}" if manager.hosts else manager.endpoint
-        return (
-            f"Block {block} of executor {self._blocks.label!r} runs, but for {self._blocks.patience.startup:g} s no "
-            f"manager of it was connected. Its managers try {addresses}. If that cannot be reached from there, set "
-            f"HighThroughputExecutor(address=...); if they only need longer to start, set startup_timeout of the "
-            f"provider.{self._quoted_log(block, self._blocks.natives.get(block))}"
+        decisions.begin(submissions.out, unconfirmed, submissions.lost.ids)
+        EndOfRun(self._blocks.label, self._provider, self._inbox, self._clock, self._requests).run(
+            decisions, self._stop_watch
         )

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.blocks.actions import Action, Remove, ReportEnd
+from cnflow.blocks.actions import Action, Forget, Remove, ReportEnd
 from cnflow.blocks.block import Block, Stage
+from cnflow.model.block import Refusal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -67,8 +68,17 @@ class LostBlocks:
         for block in [block for block in self._lost if block in found]:
             del self._lost[block]
             reason = f"Block {block} of executor {self._label!r} started after it was given up; it is removed."
-            actions += [Remove(block, found[block]), ReportEnd(block, reason, is_unexpected=False)]
+            actions += [Remove(block, found[block]), ReportEnd(block, reason, is_unexpected=False), Forget(block)]
         return actions
+
+    def on_answer(self, block: BlockId, answer: NativeId | Refused) -> list[Action]:
+        """Follow the late answer to the submission of *block*: what was started is removed."""
+        if not isinstance(answer, Refused):
+            return self.on_found({block: answer})
+        if answer.kind is not Refusal.UNKNOWN:  # it was never started
+            self._lost.pop(block, None)
+            return [Forget(block)]
+        return []
 
     def are_sought(self, now: Seconds) -> bool:
         """Return True while the provider is to be asked for one of them."""

@@ -64,6 +64,15 @@ def no_block_is_allowed(label: str, strategy: Strategy) -> str:
     return f"Executor {label!r} gets no block: {what}."
 
 
+def submission_hangs(label: str, blocks: Collection[str], seconds: float) -> str:
+    """Return the warning about a submission of *blocks* that is out for long."""
+    names = ", ".join(blocks)
+    return (
+        f"The provider of executor {label!r} has not answered for {seconds:.0f} s to the submission of block {names}, "
+        f"and no other block can be asked for meanwhile. Look whether its system is overloaded or cannot be reached."
+    )
+
+
 def _one_line(text: str) -> str:
     """Return the first line, and behind a colon the last one too: in a quoted log that line explains most."""
     first, *others = text.splitlines() or [""]

@@ -2,6 +2,8 @@
 
 Rule 1: every decision is taken here; `loop` only calls the provider and the executor.
 Rule 2: nothing here waits, reads a clock, logs or does I/O.
+Rule 3: calls of the provider take any time, so that each answer is an event, and is judged by what was known when its
+call began: a block that was accepted since is not missing in it, one that was removed since is no more.
 
 Life of a block, with the method that each event calls and the actions that it returns::
 
@@ -9,9 +11,9 @@ Life of a block, with the method that each event calls and the actions that it r
         │
         ▼                            ┌──── BUSY: later ────┐
     REQUESTED ── take_submissions ───┤                     │
-        ▲                            ├── FAILED, FOR_GOOD ─┼──> FAILED     GiveUp if no block works
+        ▲           the call is out  ├── FAILED, FOR_GOOD ─┼──> FAILED     GiveUp if no block works
         └────────────────────────────┼─────────────────────┘
-                         on_submitted├── UNKNOWN: no answer
+                         on_submitted├── UNKNOWN: no answer; on_submit_overdue: none yet
                                      │      ├─ on_found, absent, or on_unlistable ──> MISSING, lost
                                      │      │            GiveUp if no block works; the id is not submitted again
                                      │      │            lost ── on_found, listed late ──────> Remove
@@ -29,17 +31,18 @@ Life of a block, with the method that each event calls and the actions that it r
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
-from cnflow.blocks.actions import Action, GiveUp, OrderDrain, Remove, ReportEnd, Warn
+from cnflow.blocks.actions import Action, Forget, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Patience, Stage
-from cnflow.blocks.lost import LostBlocks
-from cnflow.blocks.report import Delay, no_block_is_allowed, no_block_works, report_of
-from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, Strategy, none
+from cnflow.blocks.health import Health
+from cnflow.blocks.report import Delay, no_block_is_allowed, report_of
+from cnflow.blocks.strategy import BlockView, BlockViews, Drain, Limits, Situation, Start, Strategy, none
+from cnflow.blocks.submissions import Submissions
+from cnflow.blocks.table import BlockTable
 from cnflow.ids import BlockId, short_native
-from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
+from cnflow.model.block import BlockState, BlockStatus
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -50,7 +53,6 @@ if TYPE_CHECKING:
 
 
 _REPEAT_AFTER = Seconds(30.0)
-_NO_ANSWER = Refused(Refusal.UNKNOWN, "The provider did not answer for this block.")
 
 
 class Blocks:
@@ -81,49 +83,61 @@ class Blocks:
         self._strategy = strategy
         self._slots_per_node = slots_per_node
         self._backoff = backoff
-        self._blocks: dict[BlockId, Block] = {}
-        self._submitted: list[Block] = []
-        """Handed out by `take_submissions`, not answered by `on_submitted` yet."""
+        self._blocks = BlockTable()
+        self._health = Health(backoff, lambda: len(self._blocks.active) > len(self._blocks.waiting))
+        self.submissions = Submissions(label, self._blocks, backoff, self._health, patience)
+        """Takes the events of blocks that have no native id yet."""
+
         self._next = 0
         self._is_first = True
         self._tasks = 0
         self._activity = -1
         self._quiet_since: Seconds | None = None
         self._idle: Mapping[BlockId, float] = {}
-        self._failures: deque[str] = deque(maxlen=3)
-        self.lost = LostBlocks(label, patience.startup)
-        self.is_provider_silent = False
-        """True after a call that got no answer: nothing is submitted, since earlier blocks may still be there."""
 
-    # Queries
+    # Queries; those of a block are safe from any thread
 
     @property
     def natives(self) -> dict[BlockId, NativeId]:
-        """Blocks that the provider has, draining ones too. Safe from any thread, as `reports`."""
-        blocks = list(self._blocks.values())  # one step, as seen from other threads
-        return {block.id: block.native for block in blocks if block.native is not None}
+        """Blocks that the provider has, draining ones too."""
+        accepted = list(self._blocks.accepted.values())  # one step, as seen from other threads
+        return {block.id: block.native for block in accepted if block.native is not None}
+
+    def native(self, block: BlockId) -> NativeId | None:
+        """Return the native id of *block*; None if it has none, or is over."""
+        known = self._blocks.get(block)
+        return known.native if known else None
+
+    @property
+    def tasks(self) -> int:
+        """Number of unfinished tasks at the last decision."""
+        return self._tasks
+
+    @property
+    def living(self) -> int:
+        """Number of blocks that the provider has."""
+        return len(self._blocks.accepted)
 
     @property
     def blocks_without_answer(self) -> list[BlockId]:
         """Blocks whose submission got no answer."""
-        return [block.id for block in self.unconfirmed]
+        return list(self._blocks.unconfirmed)
 
     @property
     def unconfirmed(self) -> list[Block]:
         """The same, as they are."""
-        return [block for block in self._blocks.values() if block.unconfirmed_since is not None]
+        return list(self._blocks.unconfirmed.values())
 
     def reports(self, now: Seconds) -> list[BlockReport]:
         """Return a report on each block, requested ones too."""
-        blocks, failures = list(self._blocks.values()), list(self._failures)
-        untried = next((block.id for block in blocks if block.is_untried), None)
+        untried = next(iter(list(self._blocks.untried)), None)
         delay = Delay(
-            self.is_provider_silent,
+            self.submissions.is_provider_silent,
             untried if self._backoff.is_probing else None,
             Seconds(self._backoff.not_before - now),
-            failures[-1] if failures else "",
+            self._health.last_words,
         )
-        return [report_of(block, now, delay) for block in blocks]
+        return [report_of(block, now, delay) for block in self._blocks]
 
     def stage(self, block: BlockId) -> Stage | None:
         """Return the stage of *block*; None once its life is over."""
@@ -138,18 +152,12 @@ class Blocks:
     @property
     def wants_idle_times(self) -> bool:
         """True if the strategy could use idle times of blocks."""
-        active = sum(block.is_active for block in self._blocks.values())
+        active = len(self._blocks.active)
         return self._strategy is not none and self._tasks > 0 and active > max(1, self._limits.min_blocks)
 
     def late_blocks(self, now: Seconds) -> list[BlockId]:
         """Return the blocks that run without a manager for too long; `on_connection_timeout` must follow for each."""
-        return [block.id for block in self._blocks.values() if block.is_overdue(now, self.patience.startup)]
-
-    def next_submission_at(self, now: Seconds) -> Seconds | None:
-        """Return the time of the next `take_submissions`; None if only an event can lead to one."""
-        if not self._waiting() or self._is_held_back():
-            return None
-        return self._backoff.earliest_start(now)
+        return [block.id for block in self._blocks.lonely.values() if block.is_overdue(now, self.patience.startup)]
 
     # Decisions
 
@@ -177,72 +185,14 @@ class Blocks:
             actions.append(GiveUp(no_block_is_allowed(self.label, self._strategy)))
         return actions
 
-    def take_submissions(self, now: Seconds) -> list[BlockId]:
-        """Return the blocks to submit now, as one batch; `on_submitted` must follow before the next call."""
-        for block in [] if self._is_held_back() else self._waiting():
-            if self._backoff.earliest_start(now) > now:
-                break
-            self._backoff.on_submit(now)
-            self._submitted.append(block)
-            if self._backoff.is_probing:
-                break
-        return [block.id for block in self._submitted]
-
     def repeat_drains(self, now: Seconds) -> list[Action]:
         """Repeat orders to drain, for an interchange that was restarted and may have missed them."""
-        due = [
-            block
-            for block in self._blocks.values()
-            if block.stage is Stage.DRAINING and now - (block.drain_ordered_at or now) >= _REPEAT_AFTER
-        ]
+        due = [b for b in self._blocks.draining.values() if now - (b.drain_ordered_at or now) >= _REPEAT_AFTER]
         for block in due:
             block.drain_ordered_at = now
         return [OrderDrain(block.id) for block in due]
 
-    # Events
-
-    def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
-        """Keep the idle time of each block for the next `decide`; they are out of date after it."""
-        self._idle = seconds
-
-    def on_submitted(self, answers: Mapping[BlockId, NativeId | Refused], now: Seconds) -> list[Action]:
-        """Follow the provider's answers to a batch. One batch counts as one failure, however many were refused."""
-        batch, self._submitted = self._submitted, []
-        failures: list[Refused] = []
-        is_busy = False
-        for block in batch:
-            answer = answers.get(block.id, _NO_ANSWER)
-            if not isinstance(answer, Refused):
-                self._backoff.on_accepted()
-                block.on_accepted(answer, now)
-            elif answer.kind in {Refusal.FAILED, Refusal.FOR_GOOD}:
-                self._blocks.pop(block.id).become(Stage.FAILED)
-                failures.append(answer)
-            else:
-                is_busy, block.message = True, answer.words
-                block.unconfirmed_since = now if answer.kind is Refusal.UNKNOWN else None
-        if is_busy:
-            self._backoff.on_busy(now)
-        if not failures:
-            return []
-        self._backoff.on_failed(now)
-        worst = next((failure for failure in failures if failure.kind is Refusal.FOR_GOOD), failures[-1])
-        if worst.kind is not Refusal.FOR_GOOD:
-            return [*self._on_failure(worst.words)]
-        give_up = self._on_failure(worst.words, at_once=not self._backoff.has_succeeded)
-        return [action._replace(error=worst.error) for action in give_up]
-
-    def on_found(self, found: Mapping[BlockId, NativeId], now: Seconds) -> list[Action]:
-        """Adopt unconfirmed blocks that the provider lists, remove lost ones that it lists late; others are lost."""
-        for block in self.unconfirmed:
-            if block.id in found:
-                self._backoff.on_accepted()
-                block.on_accepted(found[block.id], now)
-        return self.lost.on_found(found) + self._lose("its provider does not list it", now)
-
-    def on_unlistable(self, words: str, now: Seconds) -> list[Action]:
-        """Give up unconfirmed blocks without a manager: the provider fails to list blocks, in *words* of its own."""
-        return self._lose(f"its provider fails to list blocks: {words}", now)
+    # Events of the provider
 
     def on_unreported(self, block: BlockId, now: Seconds) -> list[Action]:
         """Warn once of a block that the provider's answers leave out for too long before it runs."""
@@ -251,110 +201,100 @@ class Blocks:
             return []
         return [Warn(f"Block {block} of executor {self.label!r} is {known.message}.")]
 
+    def has_news(self, block: BlockId, native: NativeId, status: BlockStatus, asked_at: Seconds) -> bool:
+        """Return True if a report on *block*, which was asked for as *native*, is to be followed by `on_status`."""
+        known = self._blocks.get(block)
+        if known is None or known.native != native:
+            return False  # it was removed since
+        if status.state is BlockState.GONE:  # the system accepted it and may not list it yet
+            return asked_at - (known.accepted_at or 0.0) >= self.patience.status_lag
+        if status == known.last_status:
+            known.reported_at = asked_at
+            return False
+        return True
+
+    def on_status(self, block: BlockId, status: BlockStatus, now: Seconds) -> list[Action]:
+        """Follow the provider's report on *block*."""
+        known = self._blocks.get(block)
+        if known is None or known.native is None:
+            return []
+        if status.state is BlockState.GONE and now - (known.accepted_at or 0.0) < self.patience.status_lag:
+            return []
+        if status.state.is_final:
+            return self._on_ended(known, status, now)
+        known.message, known.reported_at, known.last_status = status.message, now, status
+        known.on_alive(status.state, now)
+        self._blocks.put(known)
+        return []
+
+    def on_connection_timeout(self, block: BlockId, reason: str, now: Seconds) -> list[Action]:
+        """End *block*, whose manager did not connect in time."""
+        known = self._blocks.get(block)
+        if known is None or not known.is_overdue(now, self.patience.startup):
+            return []  # its manager connected, or it ended, while its log was read
+        known.is_late = True
+        return [*self._drain(known, now), *self._health.on_bad_block(reason, now)]
+
+    # Events of the interchange
+
+    def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
+        """Keep the idle time of each block for the next `decide`; they are out of date after it."""
+        self._idle = seconds
+
     def on_manager_connected(self, block: BlockId, slots: int, now: Seconds) -> None:
         """Count a manager of *block* that registered, and learn from it how many slots a node has."""
-        known = self._blocks.get(block) or self._adopt(block, now)
+        known = self._blocks.get(block) or self.submissions.adopt(block, now)
         if known is None:
             return
         if known.connected_at is None and not known.is_late:
             self._backoff.on_connected()
         known.on_manager_connected(slots, now)
-        nodes = [other for other in self._blocks.values() if other.managers]
-        self._slots_per_node = max(1, sum(b.slots for b in nodes) // sum(b.managers for b in nodes))
+        self._blocks.put(known)
+        self._slots_per_node = max(1, self._blocks.slots // self._blocks.managers)
 
     def on_manager_lost(self, block: BlockId, slots: int, now: Seconds) -> None:
         """Count a manager of *block* that is gone."""
         known = self._blocks.get(block)
         if known is not None and known.managers:
             known.on_manager_lost(slots, now)
-
-    def on_status(self, block: BlockId, status: BlockStatus, now: Seconds) -> list[Action]:
-        """Follow the provider's report on *block*."""
-        known = self._blocks[block]
-        accepted_at = known.accepted_at if known.accepted_at is not None else now
-        if status.state is BlockState.GONE and now - accepted_at < self.patience.status_lag:
-            return []  # the system accepted it and does not list it yet
-        if status.state.is_final:
-            return self._on_ended(known, status, now)
-        known.message, known.reported_at = status.message, now
-        known.on_alive(status.state, now)
-        return []
+            self._blocks.put(known)
 
     def on_drained(self, block: BlockId, now: Seconds) -> list[Action]:
         """Remove *block*: it holds no task, and no manager of it will be given one."""
         known = self._blocks.get(block)
         if known is None or known.stage is not Stage.DRAINING:
             return []
-        del self._blocks[block]
-        known.become(Stage.MISSING if known.is_late else Stage.ENDED)
+        self._end(known, Stage.MISSING if known.is_late else Stage.ENDED)
         if known.native is None:  # its managers leave by themselves; the rest is removed once it is listed
-            self.lost.add(known, now)
+            self.submissions.lost.add(known, now)
             return []
-        return [Remove(block, known.native)]
+        return [Remove(block, known.native), Forget(block)]
 
-    def on_connection_timeout(self, block: BlockId, reason: str, now: Seconds) -> list[Action]:
-        """End *block*, whose manager did not connect in time."""
-        known = self._blocks[block]
-        known.is_late = True
-        self._backoff.on_failed(now)
-        return [*self._drain(known, now), *self._on_failure(reason)]
+    # Parts of these
 
     def _on_ended(self, block: Block, status: BlockStatus, now: Seconds) -> list[Action]:
         native = block.native
         assert native is not None
-        del self._blocks[block.id]
         was_draining = block.stage is Stage.DRAINING
-        block.become(block.final_stage(status.state))
+        self._end(block, block.final_stage(status.state))
         reason = f"Block {block.id} ({short_native(native)}) of executor {self.label!r} ended. {status.message}"
         actions: list[Action] = [
             Remove(block.id, native),
             ReportEnd(block.id, reason, is_unexpected=not was_draining),
+            Forget(block.id),
         ]
         is_regular = status.cause is not None and status.cause.is_regular and block.connected_at is not None
         if was_draining or is_regular:
             return actions
         if block.connected_at is None:
-            self._backoff.on_failed(now)
-            return [*actions, *self._on_failure(reason)]
+            return [*actions, *self._health.on_bad_block(reason, now)]
         if now - block.connected_at < EARLY:
             self._backoff.on_early_death(now)
         return actions
 
-    def _adopt(self, block: BlockId, now: Seconds) -> Block | None:
-        """Count a lost block again, instead of one that was requested in its place and waits."""
-        lost = self.lost.adopt(block, now)
-        if lost is not None:
-            for replacement in self._waiting()[-1:]:
-                del self._blocks[replacement.id]
-            self._blocks[block] = lost
-        return lost
-
-    def _lose(self, why: str, now: Seconds) -> list[Action]:
-        """Give up the unconfirmed blocks that should be listed by now."""
-        actions: list[Action] = []
-        failure = ""
-        for block in [one for one in self._blocks.values() if one.is_absent(now, self.patience.status_lag)]:
-            del self._blocks[block.id]
-            was_draining = block.stage is Stage.DRAINING
-            reason, is_failure = self.lost.give_up(block, why, now)
-            if is_failure:
-                failure = reason
-            else:  # it worked, and has ended as far as can be known
-                actions.append(ReportEnd(block.id, reason, is_unexpected=not was_draining))
-        if failure:
-            self._backoff.on_failed(now)  # once for all that may have been one batch
-            actions += self._on_failure(failure)
-        return actions
-
-    def _on_failure(self, reason: str, *, at_once: bool = False) -> list[GiveUp]:
-        """Give up, unless another block is there, or another try may do better."""
-        self._failures.append(reason)
-        others = any(block.is_active and not block.is_waiting for block in self._blocks.values())
-        if others or not (at_once or self._backoff.is_hopeless):
-            return []
-        return [GiveUp(no_block_works(self._failures, self._backoff.failures_in_row))]
-
-    # Parts of these
+    def _end(self, block: Block, stage: Stage) -> None:
+        self._blocks.remove(block)
+        block.become(stage)
 
     @property
     def _most(self) -> int:
@@ -363,38 +303,30 @@ class Blocks:
 
     def _situation(self, now: Seconds) -> Situation:
         quiet = Seconds(0.0) if self._tasks or self._quiet_since is None else Seconds(now - self._quiet_since)
-        views = tuple(
-            BlockView(block.id, block.slots, Seconds(self._idle.get(block.id, 0.0)) or quiet)
-            for block in self._blocks.values()
-            if block.is_active
-        )
+        idle = self._idle
+
+        def view(block: Block) -> BlockView:
+            return BlockView(block.id, block.slots, Seconds(idle.get(block.id, 0.0)) or quiet)
+
         slots = self._slots_per_node * self._limits.nodes_per_block
+        views = BlockViews(self._blocks.active, view)
         return Situation(self._tasks, quiet, views, slots, self._is_first, self._limits)
 
     def _request(self, count: int, now: Seconds) -> None:
         for _ in range(min(count, self._most - len(self._blocks))):
             block = BlockId(str(self._next))
             self._next += 1
-            self._blocks[block] = Block(block, requested_at=now)
+            self._blocks.put(Block(block, requested_at=now))
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
         if block is None or not block.is_active:
             return []
-        if block.stage is Stage.REQUESTED and block.unconfirmed_since is not None:
-            return []  # it may run: it can be drained once it is listed, or its manager connects
+        if block.stage is Stage.REQUESTED and not block.is_waiting:
+            return []  # it may run: it can be drained once it is accepted or listed, or its manager connects
         if block.stage is Stage.REQUESTED:
-            del self._blocks[block.id]
-            block.become(Stage.ENDED)
+            self._end(block, Stage.ENDED)
             return []
         block.become(Stage.DRAINING)
         block.drain_ordered_at = now
+        self._blocks.put(block)
         return [OrderDrain(block.id)]
-
-    def _waiting(self) -> list[Block]:
-        return [block for block in self._blocks.values() if block.is_waiting]
-
-    def _is_held_back(self) -> bool:
-        """Return True while the blocks submitted last must first show how they do."""
-        if self.is_provider_silent:
-            return True
-        return self._backoff.is_probing and any(block.is_untried for block in self._blocks.values())

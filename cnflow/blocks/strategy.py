@@ -12,10 +12,11 @@ whenever the provider was asked, so it must be quick, and must give the same ans
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 if TYPE_CHECKING:
+    from cnflow.blocks.block import Block
     from cnflow.ids import BlockId
     from cnflow.units import Seconds
 
@@ -42,6 +43,34 @@ class BlockView(NamedTuple):
     """Time since it held a task; 0 if it holds one, or if this is not known."""
 
 
+class BlockViews(Sequence[BlockView]):
+    """Views of many blocks, made when they are looked at: a strategy that only counts blocks costs the same for any.
+
+    Args:
+        blocks: all of them, by id.
+        view: makes the view of one.
+    """
+
+    def __init__(self, blocks: Mapping[BlockId, Block], view: Callable[[Block], BlockView]) -> None:
+        self._blocks = blocks
+        self._view = view
+        self._made: tuple[BlockView, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    @overload
+    def __getitem__(self, index: int) -> BlockView: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[BlockView, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> BlockView | tuple[BlockView, ...]:
+        if self._made is None:
+            self._made = tuple(map(self._view, self._blocks.values()))
+        return self._made[index]
+
+
 class Situation(NamedTuple):
     """Input of a strategy."""
 
@@ -51,7 +80,7 @@ class Situation(NamedTuple):
     idle_for: Seconds
     """Time since there was a task; 0 while there is one."""
 
-    blocks: tuple[BlockView, ...]
+    blocks: Sequence[BlockView]
     """Oldest first."""
 
     slots_per_block: int

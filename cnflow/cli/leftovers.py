@@ -10,13 +10,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow import __version__
 from cnflow.blocks.provider_calls import ProviderCalls
-from cnflow.blocks.shutdown import LONGEST_SEARCH, Shutdown
-from cnflow.clock import SystemClock
+from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
 from cnflow.config.registry import PROVIDERS, backend_of
 from cnflow.errors import CnflowError, ConfigurationError
 from cnflow.ledger import ExecutorLedger, RunLedger, new_driver, open_ledger
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.config import ProviderSettings
-    from cnflow.ids import RunId
+    from cnflow.ids import NativeId, RunId
     from cnflow.interfaces import Provider
     from cnflow.ledger import ExecutorEntry
+
+logger = logging.getLogger(__name__)
 
 _PAUSE = 1.0
 
@@ -79,12 +81,27 @@ def _clean(ledger: RunLedger, run: RunId, label: str, entry: ExecutorEntry) -> C
             time.sleep(_PAUSE)
         part.on_never_started(missing)
         natives = {*found.values(), *entry.natives.values()}  # a provider may list blocks that the ledger lacks
-        left = Shutdown(calls, label, SystemClock(), time.sleep).cancel(natives)
+        left = _cancel(calls, natives)
     finally:
         provider.close()
     if left:
         return Cleaned(label, f"the end of {', '.join(sorted(left))} was not confirmed; run this again", is_done=False)
     return Cleaned(label, f"{len(natives)} blocks were cancelled, nothing is left", is_done=True)
+
+
+def _cancel(calls: ProviderCalls, natives: set[NativeId]) -> set[NativeId]:
+    """Cancel blocks, again where that was not confirmed; return those that may run on."""
+    deadline = time.monotonic() + LONGEST_CANCEL
+    while natives:
+        try:
+            natives = set(calls.cancel(list(natives)))
+        except CnflowError as error:
+            logger.warning("the end of blocks %s was not confirmed: %s", ", ".join(sorted(natives)), error)
+        if time.monotonic() >= deadline:
+            break
+        if natives:
+            time.sleep(_PAUSE)
+    return natives
 
 
 def _provider_settings(entry: ExecutorEntry) -> ProviderSettings:

@@ -35,7 +35,10 @@ Stop = Callable[[], None]
 
 
 class Provider(Protocol):
-    """Starts and stops blocks. Called from one thread; every call may block for seconds.
+    """Starts and stops blocks. Every call may block; a call that hangs delays calls of its own kind only.
+
+    One thread calls `submit`, one `find` and `status`, one `cancel`, one `logs` and `watch`; so calls of one kind never
+    overlap, and calls of different kinds do. All others are called before the first of these, or after the last.
 
     A provider keeps no list of its blocks, the block controller does: it can be made anew after a crash and asked about
     blocks that it never saw. What is known before any call is in `ProviderSettings.traits`.

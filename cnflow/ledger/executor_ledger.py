@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.ledger.records import BlocksAccepted, BlocksEnded, BlocksLeft, BlocksNamed, ExecutorStarted
+from cnflow.ledger.records import BlocksAccepted, BlocksEnded, BlocksLeft, BlocksNamed, ExecutorStarted, Record
 from cnflow.model.block import Refusal, Refused
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ExecutorLedger:
         self._is_durable = is_durable
         self._blocks: dict[NativeId, BlockId] = {}
         self._unanswered: set[BlockId] = set()
+        self._is_closed = False
         ledger.on_executor_start(started.label)
 
     def adopt(self, entry: ExecutorEntry) -> None:
@@ -47,14 +48,15 @@ class ExecutorLedger:
         self._unanswered.update(entry.unanswered)
 
     def close(self) -> None:
-        """Write nothing more; the last executor of a run closes its ledger."""
+        """Write nothing more, also of answers that come later; the last executor of a run closes its ledger."""
+        self._is_closed = True
         self._ledger.on_executor_end(self._label)
 
     def on_submit(self, requests: Sequence[BlockRequest]) -> None:
         """Record the names of blocks; called before they are submitted."""
         self._unanswered.update(request.block for request in requests)
         keys = {request.block: request.manager.public_key for request in requests}
-        self._ledger.append(*self._started, BlocksNamed(self._label, keys), is_durable=self._is_durable)
+        self._append(*self._started, BlocksNamed(self._label, keys), is_durable=self._is_durable)
         self._started = ()
 
     def on_answers(self, answers: Mapping[BlockId, NativeId | Refused]) -> None:
@@ -81,15 +83,19 @@ class ExecutorLedger:
         ended = [self._blocks.pop(native) for native in asked if native not in unconfirmed and native in self._blocks]
         self._end(ended)
         if unconfirmed:
-            self._ledger.append(BlocksLeft(self._label, dict(unconfirmed)))
+            self._append(BlocksLeft(self._label, dict(unconfirmed)))
 
     def _accept(self, natives: Mapping[BlockId, NativeId]) -> None:
         if natives:
             self._unanswered.difference_update(natives)
             self._blocks.update((native, block) for block, native in natives.items())
-            self._ledger.append(BlocksAccepted(self._label, dict(natives)), is_durable=self._is_durable)
+            self._append(BlocksAccepted(self._label, dict(natives)), is_durable=self._is_durable)
 
     def _end(self, blocks: list[BlockId]) -> None:
         if blocks:
             self._unanswered.difference_update(blocks)
-            self._ledger.append(BlocksEnded(self._label, blocks))
+            self._append(BlocksEnded(self._label, blocks))
+
+    def _append(self, *records: Record, is_durable: bool = False) -> None:
+        if not self._is_closed:
+            self._ledger.append(*records, is_durable=is_durable)

@@ -22,7 +22,6 @@ from cnflow.addresses import is_loopback
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
-from cnflow.clock import SystemClock
 from cnflow.errors import CnflowError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
@@ -36,7 +35,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
@@ -51,7 +50,7 @@ logger = logging.getLogger(__name__)
 _BIND_TIMEOUT = 30.0
 """Seconds from the start of an interchange to its open port."""
 
-_LONGEST_END = 30.0
+_LONGEST_END = 40.0
 """Seconds that the end of a run waits for one provider, beyond its search for blocks and its repeated cancels."""
 
 
@@ -151,8 +150,7 @@ class BlockProvisioner:
             try:
                 self._provide(provider)
             finally:
-                with naming(provider, "close"):
-                    provider.close()
+                self._close_provider(provider)
         except ProviderFaultError as error:
             logger.exception("the provider of executor %s failed", self._settings.label)
             self._owner.on_failure(error)
@@ -190,6 +188,22 @@ class BlockProvisioner:
             if not self._is_closing.is_set() and not self._client.is_lost:
                 controller.run()
 
+    def _close_provider(self, provider: Provider) -> None:
+        """Close the provider once no call of it is out; a call that hangs is not waited for.
+
+        Raises:
+            CnflowError: the provider failed.
+        """
+
+        def close() -> None:
+            with naming(provider, "close"):
+                provider.close()
+
+        if self.controller is None:
+            close()
+            return
+        self.controller.close(close)
+
     def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
         """Start it and return the endpoint for managers, which holds ``{host}`` where there are *hosts*."""
         settings, managers, client = self._settings, self._managers, self._client
@@ -219,26 +233,28 @@ class BlockProvisioner:
         )
         callbacks = Callbacks(
             demand=self._owner.demand,
-            make_request=lambda block: self._admit(block, context),
+            make_requests=lambda batch: self._admit(batch, context),
             drain=lambda block: client.order(msg.Drain(block)),
-            forget_block=lambda block, reason: self._forget(block, reason, endpoint.keys),
+            report_end=lambda block, reason: client.order(msg.BlockGone(block, reason)),
+            forget=lambda block: self._forget(block, endpoint.keys),
             request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
             give_up=self._owner.on_failure,
             ledger=ledger,
         )
-        return BlockController(blocks, provider, settings.provider.traits(), callbacks, SystemClock())
+        return BlockController(blocks, provider, settings.provider.traits(), callbacks)
 
-    def _admit(self, block: BlockId, context: BlockContext) -> BlockRequest:
-        """Make the request for a block, and order the interchange to accept its managers."""
+    def _admit(self, batch: Sequence[BlockId], context: BlockContext) -> list[BlockRequest]:
+        """Make the requests for blocks, and order the interchange to accept their managers."""
         keys = context.endpoint.keys
         if keys is not None:
-            self._client.order(msg.Admit(block, keys.block_keys(block).public))
-        return context.request(block)
+            for block in batch:
+                self._client.order(msg.Admit(block, keys.block_keys(block).public))
+        return [context.request(block) for block in batch]
 
-    def _forget(self, block: BlockId, reason: str, keys: Keyring | None) -> None:
+    @staticmethod
+    def _forget(block: BlockId, keys: Keyring | None) -> None:
         if keys is not None:
             keys.forget(block)
-        self._client.order(msg.BlockGone(block, reason))
 
     # Any thread
 

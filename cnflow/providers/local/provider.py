@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from dataclasses import replace
@@ -70,6 +71,11 @@ class LocalBackend:
         self._job_start = time.time()
         """Unix time, close to the start of the batch job, if this driver runs in one."""
         self._started: dict[NativeId, _Started] = {}
+        self._lock = threading.Lock()
+        """Held while a child is reaped, and while blocks enter or leave `_ending`."""
+
+        self._ending: set[NativeId] = set()
+        """Blocks that `cancel` is ending in another thread: they are not reaped before their sessions are killed."""
 
     def endpoint_hosts(self) -> Collection[str]:
         """No addresses: a socket file will do."""
@@ -104,16 +110,13 @@ class LocalBackend:
 
     def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
         """Ask each manager to end, which takes its workers along; kill what is left of its session after 2 s."""
-        leaders = {pid: process_sessions.mark_of(pid) for block in blocks if (pid := self._pid(block)) is not None}
-        process_sessions.end(leaders, _GRACE)
-        for mark in filter(None, leaders.values()):
-            process_sessions.kill_marked(mark)
-        for block in blocks:
-            self._forget(block)
-        deadline = time.monotonic() + _GRACE  # those that are not our children cannot be waited for
-        while (left := [block for block in blocks if _living_pid(block)]) and time.monotonic() < deadline:
-            time.sleep(_LOOK)
-        return dict.fromkeys(left, "its first process does not end")
+        with self._lock:
+            self._ending.update(blocks)
+        try:
+            return self._end(blocks)
+        finally:
+            with self._lock:
+                self._ending.difference_update(blocks)
 
     def logs(self, block: NativeId, node: int, last: int) -> bytes:  # noqa: ARG002 - a block has one node
         """Read the file that the block's first process prints to."""
@@ -200,14 +203,30 @@ class LocalBackend:
         started = self._started.get(block)
         if started is None:
             return BlockStatus(BlockState.RUNNING if _living_pid(block) is not None else BlockState.GONE)
-        was_reaped = started.child.is_reaped
-        code = started.child.poll()
+        with self._lock:
+            if block in self._ending:
+                return BlockStatus(BlockState.UNKNOWN, "It is being cancelled.")
+            was_reaped = started.child.is_reaped
+            code = started.child.poll()
+            if code is not None and not was_reaped:
+                process_sessions.kill(started.child.pid)  # at once: later the id may be another's
         if code is None:
             return BlockStatus(BlockState.RUNNING)
         if not was_reaped:
-            process_sessions.kill(started.child.pid)  # at once: later the id may be another's
             self._clean_up(started)
         return status_of_exit(code, started.child.log_file)
+
+    def _end(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
+        leaders = {pid: process_sessions.mark_of(pid) for block in blocks if (pid := self._pid(block)) is not None}
+        process_sessions.end(leaders, _GRACE)
+        for mark in filter(None, leaders.values()):
+            process_sessions.kill_marked(mark)
+        for block in blocks:
+            self._forget(block)
+        deadline = time.monotonic() + _GRACE  # those that are not our children cannot be waited for
+        while (left := [block for block in blocks if _living_pid(block)]) and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        return dict.fromkeys(left, "its first process does not end")
 
     def _pid(self, block: NativeId) -> int | None:
         """Return the process id of *block* while it cannot be another's: it runs, or was not reaped yet."""

@@ -2,17 +2,60 @@
 
 import random
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
+from cnflow.blocks.inbox import Inbox
+from cnflow.blocks.parts import Parts
 from cnflow.clock import SystemClock
 from cnflow.ids import RunId
 from cnflow.model.block import BlockRequest
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.testing import FakeClock, FakeProvider, FakeProviderSettings, FakeSystem
+
+
+class StepLane:
+    """Makes each call at once, in the controller's thread; while `is_held`, when the test says so."""
+
+    def __init__(self):
+        self.is_held = False
+        self.held = []
+        self.then = None
+
+    def run(self, work):
+        if self.is_held:
+            self.held.append(work)
+        else:
+            work()
+
+    def release(self):
+        self.is_held = False
+        held, self.held = self.held, []
+        for work in held:
+            work()
+        if self.then is not None:
+            self.then()
+
+    def end(self, then):
+        if self.held:
+            self.then = then
+        else:
+            then()
+
+
+class ClockInbox(Inbox):
+    """Queue whose waiting lets the time of a `FakeClock` pass."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def get(self, seconds):
+        if self.is_empty and seconds > 0:
+            self.clock.advance(seconds)
+        return super().get(0.0)
 
 
 class Setting:
@@ -27,6 +70,7 @@ class Setting:
         self.submits = 0
         self.reports = []
         self.errors = []
+        self.forgotten = []
         blocks = make_blocks(
             "htex",
             self.settings,
@@ -36,16 +80,22 @@ class Setting:
         )
         callbacks = Callbacks(
             demand=lambda: (self.tasks, self.submits),
-            make_request=self.request,
+            make_requests=lambda batch: [self.request(block) for block in batch],
             drain=self.drain,
-            forget_block=lambda block, reason: self.reports.append((block, reason)),
+            report_end=lambda block, reason: self.reports.append((block, reason)),
+            forget=self.forgotten.append,
             request_idle_times=lambda: None,
             give_up=self.give_up,
         )
         self.clock = clock or SystemClock()
-        pause = clock.advance if clock else time.sleep
-        self.controller = BlockController(blocks, self.provider, self.settings.traits(), callbacks, self.clock, pause)
+        self.lanes = {}
+        parts = Parts(clock, self.make_lane, ClockInbox(clock)) if clock else None
+        self.controller = BlockController(blocks, self.provider, self.settings.traits(), callbacks, parts)
         self.thread = threading.Thread(target=self.controller.run)
+
+    def make_lane(self, kind):
+        self.lanes[kind] = StepLane()
+        return self.lanes[kind]
 
     def request(self, block):
         manager = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block=block)

@@ -41,8 +41,8 @@ def test_a_block_that_runs_without_a_manager_is_reported_so():
 
 def test_a_backoff_is_the_message_of_the_next_block():
     def submit(now):
-        batch = blocks.take_submissions(now)
-        blocks.on_submitted({block: f"native-{block}" for block in batch}, now)
+        batch = blocks.submissions.take_batch(now)
+        blocks.submissions.on_answers({block: f"native-{block}" for block in batch}, now)
         return batch
 
     def fail(block, words, now):

@@ -1,12 +1,10 @@
 """Ends of runs: every block is cancelled, or a warning names it."""
 
-from types import SimpleNamespace
-
 import pytest
 
+from cnflow.blocks.removals import Removals
 from cnflow.blocks.shutdown import Shutdown
 from cnflow.errors import BlockError, CnflowError
-from cnflow.testing.clock import FakeClock
 
 
 def fail(error):
@@ -34,11 +32,14 @@ def test_a_block_that_is_never_listed_is_named_in_a_warning(turns, caplog):
     assert this.clock.now() <= 61.0
 
 
-def test_warning_has_the_name_under_which_the_system_lists_the_block(caplog):
-    clock = FakeClock()
-    provider = SimpleNamespace(find=lambda _run, _label: {})
-    Shutdown(provider, "my executor", clock, clock.advance).find("r", {}, ["0"])
-    assert "blocks cnflow-r-my-executor-0 got no answer" in caplog.text
+def test_warning_has_the_name_under_which_the_system_lists_the_block():
+    end = Shutdown("my executor", lambda: "r", Removals(1.0), 0.0, 0.0)
+    end.begin([], {}, ["0"])
+    assert end.take_find(0.0)
+    end.on_found({}, "", 0.0)
+    assert end.is_over(0.0)
+    (words,) = end.warnings
+    assert "blocks cnflow-r-my-executor-0 got no answer" in words
 
 
 @pytest.mark.parametrize("error", [BlockError("may not list"), KeyError("x")])
@@ -84,7 +85,7 @@ def test_blocks_whose_end_is_never_confirmed_are_named_in_a_warning(turns, caplo
     this.turn()
     this.system.is_deaf = True
     this.end_run()
-    assert this.system.blocks_of("cancel") == ["native-0"] * 11
+    assert this.system.blocks_of("cancel") == ["native-0"] * 10
     assert (
         "the end of block native-0 of executor htex was not confirmed; it may run on: the system is deaf" in caplog.text
     )

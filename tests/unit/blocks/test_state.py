@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cnflow.blocks.actions import GiveUp, OrderDrain, Remove, ReportEnd, Warn
+from cnflow.blocks.actions import Forget, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import LIMIT_BEFORE_USE, Backoff
 from cnflow.blocks.block import FINAL, NEXT, Block, Patience, Stage
 from cnflow.blocks.state import Blocks
@@ -52,15 +52,15 @@ class Driver:
         return self.blocks.decide(tasks, self.submits, self.now)
 
     def submit(self):
-        batch = self.blocks.take_submissions(self.now)
+        batch = self.blocks.submissions.take_batch(self.now)
         self.answer({block: f"native-{block}" for block in batch})
         return batch
 
     def answer(self, answers):
-        return self.blocks.on_submitted(answers, self.now)
+        return self.blocks.submissions.on_answers(answers, self.now)
 
     def refuse(self, block, kind, words="no", error=None):
-        assert self.blocks.take_submissions(self.now) == [block]
+        assert self.blocks.submissions.take_batch(self.now) == [block]
         return self.answer({block: Refused(kind, words, error)})
 
     def report(self, block, state, **status):
@@ -112,7 +112,7 @@ class TestGrowing:
         driver = Driver(high=30)
         driver.decide(30)
         assert len(driver.submit()) == AT_ONCE
-        assert driver.blocks.next_submission_at(driver.now) == pytest.approx(0.5)
+        assert driver.blocks.submissions.next_at(driver.now) == pytest.approx(0.5)
         driver.now += 2
         assert len(driver.submit()) == 4
 
@@ -123,7 +123,7 @@ class TestGrowing:
         assert driver.decide(0, after=200) == [OrderDrain("0")]
         driver.decide(5)
         assert driver.submit() == []
-        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0")]
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0"), Forget("0")]
         driver.decide(5)
         assert driver.submit() == ["1"]
 
@@ -142,7 +142,7 @@ class TestDraining:
         assert driver.decide(0, after=1) == [OrderDrain("0")]
         assert driver.blocks.stage("0") is Stage.DRAINING
         driver.blocks.on_manager_lost("0", 1, driver.now)
-        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0")]
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0"), Forget("0")]
         assert driver.blocks.natives == {}
         assert driver.blocks.on_drained("0", driver.now) == []
 
@@ -197,7 +197,7 @@ class TestBadBlocks:
     def test_a_block_that_worked_is_replaced_at_once(self):
         driver = Driver(high=1)
         driver.running(1)
-        assert [type(action) for action in driver.fail("0")] == [Remove, ReportEnd]
+        assert [type(action) for action in driver.fail("0")] == [Remove, ReportEnd, Forget]
         driver.decide(1)
         assert driver.submit() == ["1"]
 
@@ -237,7 +237,7 @@ class TestBadBlocks:
     def test_only_a_long_hexadecimal_id_is_shortened_in_the_report_of_an_end(self, native, shown):
         driver = Driver(high=1)
         driver.decide(1)
-        driver.blocks.take_submissions(driver.now)
+        driver.blocks.submissions.take_batch(driver.now)
         driver.answer({"0": native})
         assert f"Block 0 ({shown}) of executor 'htex' ended." in driver.fail("0")[1].reason
 
@@ -252,7 +252,10 @@ class TestBadBlocks:
         driver = Driver()
         driver.decide(1)
         error = ImageNotFoundError("no such image")
-        assert driver.refuse("0", Refusal.FOR_GOOD, "no such image", error) == [GiveUp("no such image", error)]
+        assert driver.refuse("0", Refusal.FOR_GOOD, "no such image", error) == [
+            Forget("0"),
+            GiveUp("no such image", error),
+        ]
 
     def test_a_busy_provider_is_asked_again_for_the_same_block(self):
         driver = Driver()
@@ -266,11 +269,11 @@ class TestBadBlocks:
     def test_a_silent_provider_is_asked_for_nothing(self):
         driver = Driver()
         driver.running(1)
-        driver.blocks.is_provider_silent = True
+        driver.blocks.submissions.is_provider_silent = True
         driver.decide(4)
         assert driver.submit() == []
-        assert driver.blocks.next_submission_at(driver.now) is None
-        driver.blocks.is_provider_silent = False
+        assert driver.blocks.submissions.next_at(driver.now) is None
+        driver.blocks.submissions.is_provider_silent = False
         assert driver.submit() == ["1", "2", "3"]
 
     def test_a_block_whose_manager_never_connects_is_drained_and_counts_as_failed(self):
@@ -282,7 +285,7 @@ class TestBadBlocks:
         assert driver.blocks.late_blocks(300.0) == ["0"]
         assert driver.blocks.on_connection_timeout("0", "tried 10.0.0.1", 300.0) == [OrderDrain("0")]
         assert driver.blocks.late_blocks(301.0) == []
-        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0")]
+        assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0"), Forget("0")]
 
     def test_a_block_that_waits_in_the_queue_is_never_late(self):
         driver = Driver(high=1)
@@ -377,16 +380,18 @@ class TestBatches:
     def test_one_batch_of_refusals_counts_as_one_failure(self):
         driver = Driver(high=20)
         driver.decide(20)
-        batch = driver.blocks.take_submissions(0.0)
+        batch = driver.blocks.submissions.take_batch(0.0)
         assert len(batch) == 20
-        assert driver.answer(dict.fromkeys(batch, Refused(Refusal.FAILED, "squeue is down"))) == []
+        assert driver.answer(dict.fromkeys(batch, Refused(Refusal.FAILED, "squeue is down"))) == list(
+            map(Forget, batch)
+        )
         driver.decide(20, after=1.0)
         assert len(driver.submit()) == 1
 
     def test_a_batch_is_accepted_in_part(self):
         driver = Driver(high=3)
         driver.decide(3)
-        driver.blocks.take_submissions(0.0)
+        driver.blocks.submissions.take_batch(0.0)
         driver.answer({"0": "native-0", "1": Refused(Refusal.BUSY, "no room"), "2": Refused(Refusal.BUSY, "no room")})
         assert driver.blocks.natives == {"0": "native-0"}
         driver.now += 0.5
@@ -394,10 +399,11 @@ class TestBatches:
 
     def test_a_refusal_for_good_in_a_batch_ends_the_executor_unless_another_block_may_work(self):
         error = BlockRejectedError("no such queue")
-        for first, ends in (("native-0", []), (Refused(Refusal.FAILED, "later"), [GiveUp("no such queue", error)])):
+        gives_up = [Forget("0"), Forget("1"), GiveUp("no such queue", error)]
+        for first, ends in (("native-0", [Forget("1")]), (Refused(Refusal.FAILED, "later"), gives_up)):
             driver = Driver(high=2)
             driver.decide(2)
-            driver.blocks.take_submissions(0.0)
+            driver.blocks.submissions.take_batch(0.0)
             assert driver.answer({"0": first, "1": Refused(Refusal.FOR_GOOD, "no such queue", error)}) == ends
 
 
@@ -421,7 +427,7 @@ class TestUnconfirmed:
 
     def test_a_block_that_is_found_is_adopted(self):
         driver = self.submit_without_answer()
-        driver.blocks.on_found({"0": "4711"}, driver.now)
+        driver.blocks.submissions.on_found({"0": "4711"}, driver.now, driver.now)
         assert driver.blocks.natives == {"0": "4711"}
         assert driver.blocks.stage("0") is Stage.PENDING
         driver.connect("0")
@@ -430,15 +436,15 @@ class TestUnconfirmed:
     def test_a_block_whose_manager_connected_before_it_was_found_runs(self):
         driver = self.submit_without_answer()
         driver.blocks.on_manager_connected("0", 1, driver.now)
-        driver.blocks.on_found({}, driver.now)
+        driver.blocks.submissions.on_found({}, driver.now, driver.now)
         assert driver.blocks.blocks_without_answer == ["0"], "the system is slow to list it"
-        driver.blocks.on_found({"0": "4711"}, driver.now)
+        driver.blocks.submissions.on_found({"0": "4711"}, driver.now, driver.now)
         assert driver.blocks.stage("0") is Stage.RUNNING
 
     def lose_a_block(self):
         driver = self.submit_without_answer()
         driver.now += 1
-        assert driver.blocks.on_found({}, driver.now) == []
+        assert driver.blocks.submissions.on_found({}, driver.now, driver.now) == []
         driver.decide(1)
         assert driver.submit() == []
         return driver
@@ -452,40 +458,43 @@ class TestUnconfirmed:
         driver = self.lose_a_block()
         driver.now += 1
         driver.submit()
-        remove, report = driver.blocks.on_found({"0": "4711", "1": "native-1"}, driver.now)
+        remove, report, forget = driver.blocks.submissions.on_found(
+            {"0": "4711", "1": "native-1"}, driver.now, driver.now
+        )
         assert remove == Remove("0", "4711")
         assert "started after it was given up" in report.reason
+        assert forget == Forget("0")
         assert driver.blocks.natives == {"1": "native-1"}
-        assert driver.blocks.on_found({"0": "4711"}, driver.now) == []
+        assert driver.blocks.submissions.on_found({"0": "4711"}, driver.now, driver.now) == []
 
     def test_a_lost_block_is_adopted_when_its_manager_connects(self):
         driver = self.lose_a_block()
         driver.blocks.on_manager_connected("0", 1, driver.now)
         assert driver.blocks.stage("0") is Stage.RUNNING
-        assert driver.blocks.on_found({"0": "4711"}, driver.now) == []
+        assert driver.blocks.submissions.on_found({"0": "4711"}, driver.now, driver.now) == []
         assert driver.blocks.natives["0"] == "4711"
 
     def test_the_provider_is_asked_for_a_lost_block_until_the_startup_timeout(self):
         driver = self.lose_a_block()
-        assert driver.blocks.lost.are_sought(driver.now + 299)
-        assert not driver.blocks.lost.are_sought(driver.now + 300)
-        assert list(driver.blocks.lost.ids) == ["0"]
+        assert driver.blocks.submissions.lost.are_sought(driver.now + 299)
+        assert not driver.blocks.submissions.lost.are_sought(driver.now + 300)
+        assert list(driver.blocks.submissions.lost.ids) == ["0"]
 
     def test_a_connected_block_that_is_never_listed_is_drained(self):
         driver = self.submit_without_answer()
         driver.blocks.on_manager_connected("0", 1, driver.now)
-        driver.blocks.on_found({}, driver.now)
+        driver.blocks.submissions.on_found({}, driver.now, driver.now)
         driver.decide(0)
         assert driver.decide(0, after=200) == [OrderDrain("0")]
         assert driver.blocks.on_drained("0", driver.now) == []
         assert driver.blocks.blocks_without_answer == []
-        assert driver.blocks.on_found({"0": "4711"}, driver.now)[0] == Remove("0", "4711")
+        assert driver.blocks.submissions.on_found({"0": "4711"}, driver.now, driver.now)[0] == Remove("0", "4711")
 
     def test_a_connected_block_that_is_not_listed_ends_with_its_last_manager(self):
         driver = self.submit_without_answer()
         driver.blocks.on_manager_connected("0", 1, driver.now)
         driver.blocks.on_manager_lost("0", 1, driver.now)
-        (report,) = driver.blocks.on_found({}, driver.now)
+        (report,) = driver.blocks.submissions.on_found({}, driver.now, driver.now)
         assert (report.block, report.is_unexpected) == ("0", True)
         driver.decide(1)
         assert driver.submit() == ["1"]
@@ -493,7 +502,7 @@ class TestUnconfirmed:
     def test_a_provider_that_fails_to_list_blocks_is_quoted_in_the_failure(self):
         driver = self.submit_without_answer()
         for block in range(LIMIT_BEFORE_USE):
-            actions = driver.blocks.on_unlistable("permission denied", driver.now)
+            actions = driver.blocks.submissions.on_unlistable("permission denied", driver.now)
             driver.now += 100
             driver.decide(1)
             if block < LIMIT_BEFORE_USE - 1:
@@ -503,24 +512,24 @@ class TestUnconfirmed:
     def test_blocks_that_are_never_found_end_the_executor_with_the_providers_words(self):
         driver = self.submit_without_answer()
         for block in range(1, LIMIT_BEFORE_USE):
-            assert driver.blocks.on_found({}, driver.now) == []
+            assert driver.blocks.submissions.on_found({}, driver.now, driver.now) == []
             driver.now += 100
             driver.decide(1)
             driver.refuse(str(block), Refusal.UNKNOWN, "timed out")
-        (reason,) = gave_up(driver.blocks.on_found({}, driver.now))
+        (reason,) = gave_up(driver.blocks.submissions.on_found({}, driver.now, driver.now))
         assert "got no answer, and its provider does not list it. timed out" in reason
 
     def test_a_block_that_is_not_listed_yet_is_looked_for_again(self):
         driver = self.submit_without_answer(status_lag=60.0)
-        driver.blocks.on_found({}, 59.0)
+        driver.blocks.submissions.on_found({}, 59.0, 59.0)
         assert driver.blocks.blocks_without_answer == ["0"]
-        driver.blocks.on_found({}, 60.0)
+        driver.blocks.submissions.on_found({}, 60.0, 60.0)
         assert driver.blocks.blocks_without_answer == []
 
     def test_a_block_that_is_missing_in_the_answer_is_unconfirmed(self):
         driver = Driver(high=2)
         driver.decide(2)
-        driver.blocks.take_submissions(0.0)
+        driver.blocks.submissions.take_batch(0.0)
         driver.answer({"0": "native-0"})
         assert driver.blocks.blocks_without_answer == ["1"]
 
@@ -592,7 +601,7 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_batch_is_submitted(self, data):
         answers = {}
-        for block in self.blocks.take_submissions(self.now):
+        for block in self.blocks.submissions.take_batch(self.now):
             assert block not in self.at_provider.values()
             assert block not in self.lost_answers
             kind = data.draw(st.sampled_from(["accepted", "lost", *Refusal]))
@@ -603,11 +612,11 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
                 self.lost_answers[block] = f"native-{block}"
             else:
                 answers[block] = Refused(kind, "no")
-        self.do(self.blocks.on_submitted(answers, self.now))
+        self.do(self.blocks.submissions.on_answers(answers, self.now))
 
     @rule()
     def unconfirmed_blocks_are_looked_for(self):
-        actions = self.blocks.on_found(self.lost_answers, self.now)
+        actions = self.blocks.submissions.on_found(self.lost_answers, self.now, self.now)
         self.at_provider |= {native: block for block, native in self.lost_answers.items()}
         self.lost_answers = {}
         self.do(actions)
