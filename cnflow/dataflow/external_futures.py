@@ -2,14 +2,22 @@
 
 The state machine sees each as a task with an id below zero that is launched from the start::
 
-    id_of(future) ──> on_new(id) ──future done──> on_done(id, future) ──has a result──> forget(id)
-                                                                      └──failed──> kept, with its error
+    id_of(future) ──> on_new(id) ──watch()──future done──> on_done(id, future) ──has a result──> forget(id)
+                                                                               └──failed──> set_failed(id): title and
+                                                                                            error are kept
+
+A future of another library runs that library's code when it is asked: `watch`, `is_finished_external` and `set_failed`
+are called without the graph's lock, everything else with it.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.futures.app_future import AppFuture, title_of_future
+from cnflow.dataflow.futures.data_future import DataFuture
+from cnflow.dataflow.retry import error_of, has_failed
 from cnflow.ids import TaskId
 
 if TYPE_CHECKING:
@@ -17,8 +25,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 
+def is_finished_external(future: Future[Any]) -> bool:
+    """Return True for another library's future that has its result, so that no task need wait for it."""
+    return not isinstance(future, (AppFuture, DataFuture)) and future.done() and not has_failed(future)
+
+
 class ExternalFutures:
-    """Gives each external future one id. Used under the graph's lock.
+    """Gives each external future one id.
 
     Args:
         on_new: called with each new id.
@@ -35,6 +48,9 @@ class ExternalFutures:
         self._futures: dict[TaskId, Future[Any]] = {}
         """Futures that are not done or have failed. Kept alive, or their id() could be given to another object."""
 
+        self._unwatched: list[tuple[TaskId, Future[Any]]] = []
+        self._failures: dict[TaskId, tuple[str, BaseException]] = {}
+
     def id_of(self, future: Future[Any]) -> TaskId:
         """Return the id of *future*, a new one the first time."""
         existing = self._ids.get(id(future))
@@ -44,13 +60,26 @@ class ExternalFutures:
         self._next -= 1
         self._futures[number] = future
         self._on_new(number)
-        future.add_done_callback(lambda done: self._on_done(number, done))
+        self._unwatched.append((number, future))
         return number
+
+    def watch(self) -> None:
+        """Have `on_done` called for the futures that are new; at once for those that are done."""
+        while self._unwatched:
+            try:
+                number, future = self._unwatched.pop()
+            except IndexError:  # another thread took it
+                return
+            future.add_done_callback(functools.partial(self._on_done, number))
 
     def forget(self, number: TaskId) -> None:
         """Drop the future of *number*, which has a result, so that no task waits for it any more."""
         del self._ids[id(self._futures.pop(number))]
 
-    def future_of(self, number: TaskId) -> Future[Any]:
-        """Return the future of *number*, the reverse of `id_of`."""
-        return self._futures[number]
+    def set_failed(self, number: TaskId, future: Future[Any]) -> None:
+        """Keep the title and the error of *future*, which has failed, for the errors of tasks that depend on it."""
+        self._failures[number] = (title_of_future(future), error_of(future))
+
+    def failure_of(self, number: TaskId) -> tuple[str, BaseException]:
+        """Return the title and the error of a future that has failed."""
+        return self._failures[number]

@@ -6,7 +6,6 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from cnflow.dataflow.futures.app_future import title_of_future
-from cnflow.dataflow.retry import error_of
 from cnflow.errors import DependencyError
 from cnflow.model.task import TaskState, title_of
 
@@ -52,6 +51,5 @@ class Failures:
             return record.error
         title = title_of(task, record.app.name)
         if failed_by < 0:
-            external = self._external.future_of(failed_by)
-            return DependencyError(title, title_of_future(external), error_of(external))
+            return DependencyError(title, *self._external.failure_of(failed_by))
         return DependencyError(title, title_of_future(self._futures[failed_by]), self._errors[failed_by])

@@ -19,7 +19,6 @@ from cnflow.dataflow.call_options import task_to_run
 from cnflow.dataflow.memo.cache import CacheDecision
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
@@ -46,9 +45,6 @@ class TaskLauncher(NamedTuple):
     executors: Mapping[str, Executor]
     resolver: Resolver
     results: ResultCache
-    lock: threading.RLock
-    """The graph's, under which *results* are asked."""
-
     look_up_first: FirstLookUp | None
     """Asked before *results*; returns None to leave the decision to them."""
 
@@ -84,9 +80,7 @@ class TaskLauncher(NamedTuple):
         if self.look_up_first is not None and (decision := self.look_up_first(record)) is not None:
             return decision
         key = self.results.key_of(ready, self.executors[record.executor], record.ignore_for_cache)
-        with self.lock:
-            decision = self.results.look_up(key, ready.id, record)
-            if decision is CacheDecision.WAIT and record.cancelling:  # before it waited, and no executor has it
-                self.results.withdraw(ready.id, record)
-                return CacheDecision.CANCELLED
+        decision = self.results.look_up(key, ready.id, record)
+        if decision is CacheDecision.WAIT and record.cancelling and self.results.withdraw(ready.id, record):
+            return CacheDecision.CANCELLED  # before it waited, so that nobody has answered
         return decision

@@ -10,11 +10,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.router import RoutableExecutor, Router
-from cnflow.errors import ConfigurationError
+from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.model.block import label_conflict
 from cnflow.model.task import AppFunction, AppKind
 
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class LiveExecutors:
-    """Starts executors and chooses one for each task. Used under the graph's lock.
+    """Starts executors and chooses one for each task. Safe from any thread; never called with the graph's lock.
+
+    A lock of its own is held while an executor is made and started, which a user's backend may do slowly. A choice
+    among executors that exist takes no lock.
 
     Args:
         executors: executors that `start` starts.
@@ -51,7 +55,9 @@ class LiveExecutors:
         ignore_images: bool,
     ) -> None:
         self.by_label: dict[str, Executor] = {executor.label: executor for executor in executors}
-        self._router = Router(routes, self._add_clone, ignore_images=ignore_images)
+        self._lock = threading.RLock()
+        self._is_closed = False
+        self._router = Router(routes, self._add_clone, self._lock, ignore_images=ignore_images)
         self._factory = factory
         self._report = report
 
@@ -69,7 +75,9 @@ class LiveExecutors:
         if app.kind is not AppKind.JOIN:
             return self._router.route(options.image, options.executors)
         if join_apps.LABEL not in self.by_label:
-            self._start(self._factory.make_joiner())
+            with self._lock:
+                if join_apps.LABEL not in self.by_label:
+                    self._start(self._factory.make_joiner())
         return join_apps.LABEL
 
     def add(self, settings: ExecutorSettings) -> None:
@@ -77,20 +85,35 @@ class LiveExecutors:
 
         Raises:
             ConfigurationError: the label is taken, or *settings* cannot work.
+            ExecutorClosedError: the run has ended.
         """
-        self._check_label(settings.label, {*self.by_label, *self._router.executors})
-        route, executor = self._factory.make(settings)
-        if executor is not None:
-            self._start(executor)
-        self._router.add(route)
+        with self._lock:
+            self._check_open(settings.label)
+            self._check_label(settings.label, {*self.by_label, *self._router.executors})
+            route, executor = self._factory.make(settings)
+            if executor is not None:
+                self._start(executor)
+            self._router.add(route)
+
+    def close(self) -> None:
+        """Start no more executors; one that is being started is in `by_label` when this returns."""
+        with self._lock:
+            self._is_closed = True
 
     def _add_clone(self, template: str, image: str, label: str) -> None:
         self._start(self._factory.clone(template, image, label))
 
     def _start(self, executor: Executor) -> None:
+        self._check_open(executor.label)
         self._check_label(executor.label, self.by_label)
         self.by_label[executor.label] = executor
         executor.start(self._report)
+
+    def _check_open(self, label: str) -> None:
+        if self._is_closed:
+            raise ExecutorClosedError(
+                f"The executor {label!r} was added after its run had ended. Call cnflow.load() again."
+            )
 
     @staticmethod
     def _check_label(label: str, taken: Iterable[str]) -> None:

@@ -4,19 +4,19 @@ There is no thread of the graph's; each event runs in the thread that brings it:
 
     user's thread            executor's thread         any thread
     add_task / cancel        _on_outcomes              _on_external_done
-          │                        │                         │
+          │                        │ record: retry_handler, pickling and writing of cached results
           └───────────────┬────────┴─────────────────────────┘
                           v  under the lock
              TaskGraphState.on_...() ──> Actions (ids)
                           │
-                    _prepare: pops records of final tasks, stores errors and cached results
+                    _prepare: pops records of final tasks, stores errors
                           v  the lock is released
                      _carry_out(Effects) ──> settles futures, whose callbacks may call add_task again
                           │                  launches tasks, one batch for each executor
                           └── attempts that ended at once (cached, unfillable) are events again
 
-Callbacks of futures, cache keys and the submission to executors run without the lock. Under it run, of the user's code,
-`retry_handler`, `std_autopath` and the pickling of cached results, and the start of executors made on first use.
+None of the user's code runs under the lock, and nothing that waits: neither handlers, callbacks, pickling, cache keys
+and the writing of checkpoints, nor the start of executors that are made on first use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow import join_apps, state_log
+from cnflow.dataflow import state_log
 from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult, Effects, Settlement
 from cnflow.dataflow.backpressure import PendingLimit
 from cnflow.dataflow.call_options import (
@@ -35,13 +35,14 @@ from cnflow.dataflow.call_options import (
     record_call_options,
 )
 from cnflow.dataflow.dependencies import RESOLVERS
-from cnflow.dataflow.external_futures import ExternalFutures
+from cnflow.dataflow.external_futures import ExternalFutures, is_finished_external
 from cnflow.dataflow.failures import Failures
 from cnflow.dataflow.futures.app_future import AppFuture
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.launching import TaskLauncher
 from cnflow.dataflow.live_executors import LiveExecutors
-from cnflow.dataflow.retry import has_failed, record_attempt, state_name_of
+from cnflow.dataflow.outcomes import OutcomeRecorder
+from cnflow.dataflow.retry import has_failed, state_name_of
 from cnflow.dataflow.state import TaskGraphState
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ExecutorClosedError
@@ -111,12 +112,12 @@ class TaskGraph:
         self._cancelled: set[TaskId] = set()
         """Cancelled tasks that are not final yet."""
 
-        self._joining: set[TaskId] = set()
-        """Tasks of join apps whose functions have returned, and whose futures are not done."""
-
         self._lock = threading.RLock()
         self.pending_limit = PendingLimit(
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records)
+        )
+        self._outcomes = OutcomeRecorder(
+            self.records, results, config.retry_handler, lambda: self.is_closed, self._on_attempts_ended
         )
         report = self.pending_limit.exempt(self._on_outcomes)
         self._live = LiveExecutors(executors, routes, factory, report, ignore_images=config.ignore_images)
@@ -124,7 +125,7 @@ class TaskGraph:
         """Live executors by label, the one for join apps included."""
 
         self._launcher = TaskLauncher(
-            self.records, self._cancelled, self.executors, self._resolver, results, self._lock, look_up_first
+            self.records, self._cancelled, self.executors, self._resolver, results, look_up_first
         )
 
     # Submission
@@ -152,32 +153,40 @@ class TaskGraph:
         dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
         if dependencies:
             args, kwargs = self._resolver.copy(args), self._resolver.copy(kwargs)
+        executor = executor or self.choose_executor(app, options)
         with self._lock:
-            if self.is_closed:
-                raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
-            executor = executor or self._live.choose(app, options)
             task = TaskId(self.task_count)
             self.task_count += 1
-            future = AppFuture(task, app, self)
-            record = self._record_class(app, args, kwargs, executor, future)
-            if dependencies:
-                record.depends = dependencies
-            if options.cache and self.config.app_cache:
-                dependencies = self._enable_cache(record, options)
-            if call_options is not NO_CALL_OPTIONS:
-                record_call_options(
-                    call_options, record, self.config.std_autopath, self.run_dir
-                )  # the user's std_autopath may raise
+        record = self._record_class(app, args, kwargs, executor, AppFuture(task, app, self))
+        if dependencies:
+            record.depends = dependencies
+        if options.cache and self.config.app_cache:
+            dependencies = self._enable_cache(record, options)
+        if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
+            record_call_options(call_options, record, self.config.std_autopath, self.run_dir)
+        if state_log.is_enabled():
+            state_log.log_state(task, app.name, TaskState.WAITING)
+        self._enter(task, record, dependencies, self.config.retries if options.retries is None else options.retries)
+        return record
+
+    def _enter(self, task: TaskId, record: TaskRecord, dependencies: Sequence[Future[Any]], retries: float) -> None:
+        """Enter *task* into the state machine, and launch it if it waits for nothing."""
+        if dependencies:
+            dependencies = [each for each in dependencies if not is_finished_external(each)]
+        with self._lock:
+            self._check_open(record.app)
             self.records[task] = record
             waits_for: Sequence[TaskId] = ()
             if dependencies:
                 waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
-            retries = self.config.retries if options.retries is None else options.retries
-            if state_log.is_enabled():
-                state_log.log_state(task, app.name, TaskState.WAITING)
             effects = self._prepare(self._state.on_submitted(task, waits_for, retries))
+        if dependencies:
+            self._external.watch()
         self._carry_out(effects)
-        return record
+
+    def _check_open(self, app: AppFunction) -> None:
+        if self.is_closed:
+            raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
 
     def _enable_cache(self, record: TaskRecord, options: AppOptions) -> list[Future[Any]]:
         """Mark the task of *record* as cached; return its dependencies, the digest of its image included."""
@@ -194,8 +203,8 @@ class TaskGraph:
             record = self.records.get(future.tid)
             if (record.future if record else self._failures.future_of(future.tid)) is future:
                 return future.tid
-        if future.done() and not has_failed(future):
-            return None
+            if future.done() and not has_failed(future):
+                return None
         return self._external.id_of(future)
 
     # For futures
@@ -220,8 +229,8 @@ class TaskGraph:
         return True
 
     def _is_held_here(self, task: TaskId, record: TaskRecord) -> bool:
-        """Return True if launched *task* is in no executor: it waits for an identical call, or joins futures."""
-        return self.results.withdraw(task, record) or task in self._joining
+        """Return True if launched *task* is in no executor: it waits for an identical call, or joins its futures."""
+        return self.results.withdraw(task, record) or self._outcomes.is_joining(task)
 
     def state_name(self, future: AppFuture) -> str:
         """Return the state of the task of *future*; see `AppFuture.task_status`."""
@@ -266,8 +275,8 @@ class TaskGraph:
 
     def choose_executor(self, app: AppFunction, options: AppOptions) -> str:
         """Return the label of the executor for the next task of *app*; executors that fit take turns."""
-        with self._lock:
-            return self._live.choose(app, options)
+        self._check_open(app)
+        return self._live.choose(app, options)
 
     def add_executor(self, settings: ExecutorSettings) -> None:
         """Make an executor of *settings*, start it and let it take tasks.
@@ -276,12 +285,7 @@ class TaskGraph:
             ConfigurationError: the label is taken, or *settings* cannot work.
             ExecutorClosedError: the run has ended.
         """
-        with self._lock:
-            if self.is_closed:
-                raise ExecutorClosedError(
-                    f"The executor {settings.label!r} was added after its run had ended. Call cnflow.load() again.",
-                )
-            self._live.add(settings)
+        self._live.add(settings)
 
     # End of the run
 
@@ -295,6 +299,7 @@ class TaskGraph:
             for task, record in self.records.items():
                 if self._state.is_launched(task) and record.app.kind is not AppKind.JOIN:
                     launched.setdefault(record.executor, []).append(task)
+        self._live.close()
         for label, tasks in launched.items():
             self.executors[label].cancel(tasks)
         return True
@@ -312,42 +317,21 @@ class TaskGraph:
     # Events
 
     def _on_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        ends = []
+        self._on_attempts_ended(self._outcomes.record(outcomes))
+
+    def _on_attempts_ended(self, ends: Sequence[AttemptEnd]) -> None:
         with self._lock:
-            for outcome in outcomes:
-                record = self.records.get(outcome.id)
-                if record is None:
-                    continue
-                if record.app.kind is AppKind.JOIN and outcome.error is None:
-                    if record.cancelling:
-                        ends.append(AttemptEnd(outcome.id, AttemptResult.CANCELLED))
-                    else:
-                        self._join(outcome.id, record, outcome.value)
-                else:
-                    ends.append(record_attempt(outcome, record, self.config.retry_handler, closed=self.is_closed))
             effects = self._prepare(self._state.on_attempts_ended(ends))
         self._carry_out(effects)
 
-    def _join(self, task: TaskId, record: TaskRecord, returned: Any) -> None:  # noqa: ANN401 - what the user's function returned
-        """Report the outcome of a join app once the futures that its function returned are done."""
-
-        def report(outcome: Outcome) -> None:
-            with self._lock:
-                if task not in self._joining:
-                    return  # cancelled since
-                self._joining.discard(task)
-                end = record_attempt(outcome, record, self.config.retry_handler, closed=self.is_closed)
-                effects = self._prepare(self._state.on_attempts_ended([end]))
-            self._carry_out(effects)
-
-        self._joining.add(task)
-        join_apps.report_when_joined(task, record.app.name, returned, report)
-
     def _on_external_done(self, number: TaskId, future: Future[Any]) -> None:
+        failed = has_failed(future)
+        if failed:
+            self._external.set_failed(number, future)
         with self._lock:
-            result = AttemptResult.GIVEN_UP if has_failed(future) else AttemptResult.DONE
+            result = AttemptResult.GIVEN_UP if failed else AttemptResult.DONE
             effects = self._prepare(self._state.on_attempts_ended([AttemptEnd(number, result)]))
-            if result is AttemptResult.DONE:
+            if not failed:
                 self._external.forget(number)
         self._carry_out(effects)
 
@@ -368,7 +352,6 @@ class TaskGraph:
             record = self.records.pop(task)
             if self._cancelled:
                 self._cancelled.discard(task)
-                self._joining.discard(task)
             if not self.config.garbage_collect:
                 self.finished[task] = record
             if state is TaskState.DONE:
@@ -377,8 +360,7 @@ class TaskGraph:
                 error = self._failures.add(task, state, record, actions.failed_by.get(task))
                 settlements.append(Settlement(record.future, state, error))
             if record.memo_key is not None:
-                launch = [*launch, *self.results.on_settled(task, record, done=state is TaskState.DONE)]
-        self.results.flush()
+                launch = [*launch, *self.results.on_settled(task, record)]
         self.pending_limit.on_finished()
         return Effects(settlements, launch)
 

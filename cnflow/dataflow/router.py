@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Mapping, Sequence
 
 
@@ -39,9 +40,12 @@ class RoutableExecutor(NamedTuple):
 class Router:
     """Chooses executors. Remembers its choices: another task with the same image and executors costs one look-up.
 
+    Safe from any thread. *lock* is taken only to make an executor, so that other choices wait for nothing.
+
     Args:
         executors: the configured executors, in order.
-        clone: makes and starts an executor: clone(template's label, image, new label).
+        clone: makes and starts an executor: clone(template's label, image, new label). Called with the lock.
+        lock: held while executors are made and started.
         ignore_images: run everything on the bare node.
     """
 
@@ -49,11 +53,13 @@ class Router:
         self,
         executors: Sequence[RoutableExecutor],
         clone: Callable[[str, str, str], None],
+        lock: threading.RLock,
         *,
         ignore_images: bool = False,
     ) -> None:
         self._executors: dict[str, RoutableExecutor] = {executor.label: executor for executor in executors}
         self._clone = clone
+        self._lock = lock
         self._ignore_images = ignore_images
         self._choices: dict[tuple[str, str | tuple[str, ...]], itertools.cycle[str]] = {}
 
@@ -65,7 +71,7 @@ class Router:
     def add(self, executor: RoutableExecutor) -> None:
         """Let *executor* take tasks."""
         self._executors[executor.label] = executor
-        self._choices.clear()
+        self._choices = {}  # not emptied: another thread may be about to add a choice that it made before
 
     def route(self, image: str, executors: str | Sequence[str]) -> str:
         """Label of the executor for a task that wants *image* (or none) and one of *executors* (or ``"all"``).
@@ -78,15 +84,21 @@ class Router:
         """
         wanted = executors if isinstance(executors, str) else tuple(executors)
         key = ("" if self._ignore_images else image, wanted)
-        if key not in self._choices:
-            self._choices[key] = itertools.cycle(self._candidates(*key))
-        return next(self._choices[key])
+        choices = self._choices
+        choice = choices.get(key)
+        if choice is None:
+            choice = choices.setdefault(key, itertools.cycle(self._candidates(*key)))
+        return next(choice)
 
     def _candidates(self, image: str, wanted: str | tuple[str, ...]) -> list[str]:
         executors = self._select(wanted)
         if image:
-            ready = [executor.label for executor in executors if executor.image == image]
-            return ready or [self._make(image, executors)]
+            ready = _with_image(image, executors)
+            if not ready:
+                with self._lock:
+                    executors = self._select(wanted)
+                    ready = _with_image(image, executors) or [self._make(image, executors)]
+            return ready
         bare = [executor.label for executor in executors if not executor.image and not executor.needs_image]
         return bare or self._only_images(executors)
 
@@ -99,7 +111,7 @@ class Router:
                 raise UnknownNameError("executor", label, self._executors)
         if not labels:
             raise ConfigurationError("executors=[] names no executor; leave it out to use all of them.")
-        return [each for each in self._executors.values() if each.label in labels or each.template in labels]
+        return [each for each in list(self._executors.values()) if each.label in labels or each.template in labels]
 
     def _only_images(self, executors: Sequence[RoutableExecutor]) -> list[str]:
         with_image = [executor.label for executor in executors if executor.image]
@@ -137,3 +149,7 @@ class Router:
         """Return *label*, with a number appended where the name of another image has become the same."""
         candidates = itertools.chain([label], (f"{label}-{n}" for n in itertools.count(2)))
         return next(label for label in candidates if label not in self._executors)
+
+
+def _with_image(image: str, executors: Sequence[RoutableExecutor]) -> list[str]:
+    return [executor.label for executor in executors if executor.image == image]

@@ -1,14 +1,25 @@
-"""Looks up the tasks of apps with ``cache=True`` before they are launched: known, in flight, or to be run."""
+"""Looks up the tasks of apps with ``cache=True`` before they are launched: known, in flight, or to be run.
+
+::
+
+    launch ──look_up──> KNOWN
+                │   └─> WAIT for the identical call in flight ──on_settled of that──> launched, and looked up, again
+                v                          └──withdraw: cancelled
+               RUN ──outcome──> save: pickled, given to the checkpointer, then found by look_up ──> on_settled
+
+A result is found only after it was written: what a user has seen, from whichever call, is in the checkpoint.
+"""
 
 from __future__ import annotations
 
 import enum
+import threading
 from typing import TYPE_CHECKING
 
-from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults
+from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults, pickle_result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from cnflow.dataflow.memo import Checkpointer, CheckpointReader
@@ -33,7 +44,9 @@ class CacheDecision(enum.Enum):
 
 
 class ResultCache:
-    """Results, calls in flight and checkpoints of one run. All methods but `key_of` need the task graph's lock.
+    """Results, calls in flight and checkpoints of one run. Safe from any thread.
+
+    No lock is held while values are pickled or unpickled, or files are read or written.
 
     Args:
         earlier: results of earlier runs; None: there are none.
@@ -52,8 +65,10 @@ class ResultCache:
         self._earlier = earlier
         self._checkpointer = checkpointer
         self._results = InMemoryResults(earlier)
+        self._lock = threading.Lock()
+        """Held while calls enter or leave `_in_flight`; `on_settled` and `withdraw` take it under the graph's lock."""
+
         self._in_flight = InFlight()
-        self._unsaved: list[tuple[bytes, bytes, str]] = []
 
     def key_of(self, task: TaskToRun, executor: Executor, ignored: Collection[str] = ()) -> bytes:
         """Key of *task* on *executor*, whose image's digest is known; see `cnflow.dataflow.memo.key_of`.
@@ -69,35 +84,43 @@ class ResultCache:
 
     def look_up(self, key: bytes, task: TaskId, record: TaskRecord) -> CacheDecision:
         """Decide whether *task*, whose key is *key*, must run; a known value is put into *record*."""
-        found, record.value = self._results.find(key)
-        if found:
-            record.memo_key = None
-            return CacheDecision.KNOWN
-        record.memo_key = key
-        return CacheDecision.RUN if self._in_flight.add(key, task) else CacheDecision.WAIT
+        while True:
+            found, record.value = self._results.find(key)
+            if found:
+                record.memo_key = None
+                return CacheDecision.KNOWN
+            with self._lock:
+                if key in self._results:
+                    continue  # stored since, by a call that may have left
+                record.memo_key = key
+                return CacheDecision.RUN if self._in_flight.add(key, task) else CacheDecision.WAIT
 
     def withdraw(self, task: TaskId, record: TaskRecord) -> bool:
         """Let *task* wait no longer for an identical call; return False if it does not wait for one."""
-        if record.memo_key is None or not self._in_flight.withdraw(record.memo_key, task):
-            return False
-        record.memo_key = None
-        return True
+        with self._lock:
+            if record.memo_key is None or not self._in_flight.withdraw(record.memo_key, task):
+                return False
+            record.memo_key = None
+            return True
 
-    def on_settled(self, task: TaskId, record: TaskRecord, *, done: bool) -> list[TaskId]:
-        """Store the result of *task*, which has a key, unless it failed; return the tasks that waited for it."""
-        assert record.memo_key is not None  # the caller checks
-        if done:
-            pickled = self._results.store(record.memo_key, record.value)
+    def save(self, records: Iterable[TaskRecord]) -> None:
+        """Store the results of tasks that have a key and are done. Called before they are settled."""
+        made: list[tuple[bytes, bytes, TaskRecord]] = []
+        for record in records:
+            assert record.memo_key is not None  # the caller checks
+            pickled = pickle_result(record.value)
             if pickled is not None:
-                self._unsaved.append((record.memo_key, pickled, record.app.name))
-        return self._in_flight.on_settled(record.memo_key, task)
+                made.append((record.memo_key, pickled, record))
+        if self._checkpointer is not None and made:
+            self._checkpointer.record_all((key, pickled, record.app.name) for key, pickled, record in made)
+        for key, pickled, record in made:
+            self._results.store(key, record.value, pickled)
 
-    def flush(self) -> None:
-        """Pass new results to the checkpointer. Called before futures are set: a result that is seen is kept."""
-        if self._unsaved and self._checkpointer is not None:
-            self._checkpointer.record_all(self._unsaved)
-        if self._unsaved:
-            self._unsaved = []
+    def on_settled(self, task: TaskId, record: TaskRecord) -> list[TaskId]:
+        """Return the tasks that waited for *task*, which has a key and is final."""
+        assert record.memo_key is not None  # the caller checks
+        with self._lock:
+            return self._in_flight.on_settled(record.memo_key, task)
 
     def checkpoint(self) -> Path | None:
         """Write new results now; return the checkpoint's folder, or None where this run writes no checkpoints.

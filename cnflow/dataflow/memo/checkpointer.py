@@ -52,7 +52,8 @@ class Checkpointer:
     """Holds results until they are due, and writes them to the checkpoint of one run. Safe from any thread.
 
     A write that fails is logged and repeated with the next results, since a full disk is no reason to end a run; only
-    `checkpoint` raises its error.
+    `checkpoint` raises its error. While one thread writes, others add results without waiting for the disk, except in
+    mode task_exit, where a result is to be in the file before its future is set.
 
     Args:
         run_dir: folder of the run; the checkpoint's folder is made in it by the first write.
@@ -75,6 +76,12 @@ class Checkpointer:
         self._pending: list[Entry] = []
         self._store: CheckpointStore | None = None
         self._lock = threading.Lock()
+        """Held for moments, while results enter or leave `_pending`."""
+
+        self._write_lock = threading.Lock()
+        """Held while results are written; taken before `_lock`."""
+
+        self._is_closed = False
         self._is_closing = threading.Event()
         self._timer: threading.Thread | None = None
         if self.mode is Mode.PERIODIC:
@@ -106,7 +113,7 @@ class Checkpointer:
             BadCheckpoint: the file cannot be written; the results stay pending.
         """
         try:
-            with self._lock:
+            with self._write_lock:
                 self._write()
         except (sqlite3.Error, OSError) as error:
             raise BadCheckpoint(str(self.folder / FILE), f"it cannot be written: {error}") from error
@@ -119,7 +126,8 @@ class Checkpointer:
             self._timer.join()
         if self.mode is not Mode.MANUAL:
             self._write_or_log()
-        with self._lock:
+        with self._write_lock:
+            self._is_closed = True  # the run has ended: a result that comes now has a future that failed
             if self._store is not None:
                 self._store.close()
                 self._store = None
@@ -130,17 +138,22 @@ class Checkpointer:
             self._write_or_log()
 
     def _write_or_log(self) -> None:
-        with self._lock:
-            if not self._pending:
-                return
+        with self._write_lock:
             try:
-                self._write()
+                if self._pending:
+                    self._write()
             except (sqlite3.Error, OSError, BadCheckpoint) as error:
                 logger.warning("%d results could not be written to %s: %s", len(self._pending), self.folder, error)
 
     def _write(self) -> None:
+        """Write the pending results in their order; they stay pending if that fails."""
+        if self._is_closed:
+            return
         if self._store is None:
             self._store = CheckpointStore(self.folder / FILE)
-        if self._pending:
-            self._store.append(self._pending)
-            self._pending = []
+        with self._lock:
+            due = self._pending[:]
+        if due:
+            self._store.append(due)
+            with self._lock:
+                del self._pending[: len(due)]

@@ -24,7 +24,7 @@ class Lookup(Protocol):
 
 
 class InMemoryResults:
-    """Results of this run by key, then those of earlier runs. Not locked; used under the task graph's lock."""
+    """Results of this run by key, then those of earlier runs. Safe from any thread, without a lock."""
 
     def __init__(self, earlier: Lookup | None = None) -> None:
         self._earlier = earlier
@@ -52,21 +52,29 @@ class InMemoryResults:
             self._pickles.pop(key, None)
             return False, None
 
-    def store(self, key: bytes, value: object) -> bytes | None:
-        """Store *value*, and return its pickle, as a checkpoint takes it.
-
-        A value that cannot be pickled is not stored, since it could not be copied either; the return value is None.
-        """
-        try:
-            pickled = _pickle(value)
-        except Exception as error:  # noqa: BLE001 - a user's type may fail in any way; its caller has the value
-            logger.warning("A result is not cached, since it cannot be pickled: %s", error)
-            return None
+    def store(self, key: bytes, value: object, pickled: bytes) -> None:
+        """Store *value*, whose pickle is *pickled*."""
         if type(value) in _ATOMS:
             self._atoms[key] = value
         else:
             self._pickles[key] = pickled
-        return pickled
+
+    def __contains__(self, key: bytes) -> bool:
+        """Return True for a result of this run; of earlier ones, only `find` can tell."""
+        return key in self._atoms or key in self._pickles
+
+
+def pickle_result(value: object) -> bytes | None:
+    """Return the pickle of a result, as a checkpoint takes it.
+
+    A value that cannot be pickled is not cached, since it could not be copied either: None, and logged.
+    """
+    try:
+        pickled = serialization.dump(value)  # several times faster for plain values than with buffers in band
+        return serialization.dump_in_band(value) if pickled.buffers else pickled.body
+    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way; its caller has the value
+        logger.warning("A result is not cached, since it cannot be pickled: %s", error)
+        return None
 
 
 class InFlight:
@@ -108,8 +116,3 @@ class InFlight:
             return False
         self._waiting[key].remove(task)
         return True
-
-
-def _pickle(value: object) -> bytes:
-    pickled = serialization.dump(value)  # several times faster for plain values than with buffers in band
-    return serialization.dump_in_band(value) if pickled.buffers else pickled.body

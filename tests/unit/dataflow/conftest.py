@@ -61,11 +61,38 @@ class Joiner(Scripted):
         self.run()
 
 
+class Clone(Scripted):
+    """Executor of an image."""
+
+    image = "app:1"
+    is_shut_down = False
+
+    def __init__(self, label, on_start):
+        super().__init__()
+        self.label, self.on_start = label, on_start
+        self.digest.set_result("")
+
+    def start(self, report):
+        super().start(report)
+        self.on_start()
+
+    def shutdown(self):
+        self.is_shut_down = True
+
+
 class Factory:
-    """Makes executors for join apps only."""
+    """Makes executors for join apps and for images."""
+
+    def __init__(self):
+        self.made = []
+        self.on_start = list
 
     def make_joiner(self):
         return Joiner()
+
+    def clone(self, template, image, label):
+        self.made.append(Clone(label, self.on_start))
+        return self.made[-1]
 
 
 @pytest.fixture
@@ -74,16 +101,23 @@ def executor():
 
 
 @pytest.fixture
-def make_dfk(executor, tmp_path):
-    def make(**config):
+def factory():
+    return Factory()
+
+
+@pytest.fixture
+def make_dfk(executor, factory, tmp_path):
+    def make(results=None, **config):
         route = RoutableExecutor("scripted", executor.image, needs_image=False, can_clone=False)
-        results = ResultCache(files_by_content=config.get("cache_files_by") == "content")
+        template = RoutableExecutor("template", "", needs_image=True, can_clone=True)
+        if results is None:
+            results = ResultCache(files_by_content=config.get("cache_files_by") == "content")
         graph = TaskGraph(
             config=Config(**config),
             run_dir=tmp_path,
             executors=[executor],
-            routes=[route],
-            factory=Factory(),
+            routes=[route, template],
+            factory=factory,
             results=results,
         )
         made = DataFlowKernel(graph=graph)

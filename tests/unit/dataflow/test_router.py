@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from cnflow.dataflow.router import RoutableExecutor, Router
@@ -11,7 +13,7 @@ APP1 = RoutableExecutor("one", "app1:0.1", needs_image=True, can_clone=True)
 
 def router(*places, ignore_images=False):
     made = []
-    return Router(places, lambda *cloned: made.append(cloned), ignore_images=ignore_images), made
+    return Router(places, lambda *cloned: made.append(cloned), threading.RLock(), ignore_images=ignore_images), made
 
 
 def test_task_with_image_goes_to_the_executor_of_that_image():

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cnflow.dataflow.memo import InFlight, InMemoryResults
+from cnflow.dataflow.memo.in_memory import pickle_result
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -22,14 +23,14 @@ class Earlier:
 @pytest.mark.parametrize("value", [None, True, 1, 1.5, "text", b"bytes", [1], {"a": [2]}, (1, [2]), bytearray(70_000)])
 def test_stored_value_is_found(value):
     results = InMemoryResults()
-    results.store(KEY, value)
+    results.store(KEY, value, pickle_result(value))
     assert results.find(KEY) == (True, value)
     assert results.find(OTHER) == (False, None)
 
 
 def test_each_lookup_returns_a_copy_independent_of_the_stored_value():
     results, value = InMemoryResults(), [[1]]
-    results.store(KEY, value)
+    results.store(KEY, value, pickle_result(value))
     value[0].append("by the first caller")
     _, found = results.find(KEY)
     found[0].append("by the second")
@@ -37,21 +38,18 @@ def test_each_lookup_returns_a_copy_independent_of_the_stored_value():
 
 
 def test_value_that_cannot_be_pickled_is_logged_and_not_stored(caplog):
-    results = InMemoryResults()
-    assert results.store(KEY, threading.Lock()) is None
-    assert results.find(KEY) == (False, None)
+    assert pickle_result(threading.Lock()) is None
     assert "cannot be pickled" in caplog.text
 
 
-def test_store_returns_the_pickle_that_a_later_run_loads():
-    pickled = InMemoryResults().store(b"new", {"a": [1]})
-    assert InMemoryResults(Earlier(old=pickled)).find(b"old") == (True, {"a": [1]})
-    assert InMemoryResults(Earlier(old=InMemoryResults().store(b"new", 5))).find(b"old") == (True, 5)
+def test_later_run_loads_the_pickle():
+    assert InMemoryResults(Earlier(old=pickle_result({"a": [1]}))).find(b"old") == (True, {"a": [1]})
+    assert InMemoryResults(Earlier(old=pickle_result(5))).find(b"old") == (True, 5)
 
 
 def test_results_of_this_run_come_before_those_of_earlier_runs():
-    results = InMemoryResults(Earlier(key=InMemoryResults().store(b"key", "old")))
-    results.store(b"key", "new")
+    results = InMemoryResults(Earlier(key=pickle_result("old")))
+    results.store(b"key", "new", pickle_result("new"))
     assert results.find(b"key") == (True, "new")
 
 

@@ -1,0 +1,107 @@
+"""Turns outcomes of attempts into events of the state machine. The user's code in this runs without the graph's lock.
+
+::
+
+    executor's report ──> record: join app's function returned ──> wait for its futures ──> report of the task itself
+                             │
+                             ├── retry_handler prices a failure
+                             ├── results of cached tasks are pickled, and written if the checkpoint's mode is task_exit
+                             v
+                          [AttemptEnd, ...] ──the graph takes its lock──> state machine
+
+Each of these may take long, or wait for another task. Under the graph's lock, nobody could submit or settle a task
+meanwhile, the one that is waited for included. An attempt is reported once, so that its record is this thread's alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnflow.dataflow import join_apps
+from cnflow.dataflow.actions import AttemptEnd, AttemptResult
+from cnflow.dataflow.retry import record_attempt
+from cnflow.model.task import AppKind, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cnflow.config.config import RetryHandler
+    from cnflow.dataflow.memo.cache import ResultCache
+    from cnflow.dataflow.task_record import TaskRecord
+    from cnflow.ids import TaskId
+
+
+class OutcomeRecorder:
+    """Records outcomes in the records of their tasks. Safe from any thread; never called with the graph's lock.
+
+    Args:
+        records: of the tasks that are not final.
+        results: cached results.
+        handler: the user's `Config.retry_handler`.
+        is_closed: returns True once the run ends.
+        on_ends: called with the ends of join apps, from the thread that settles the last of their futures.
+    """
+
+    def __init__(
+        self,
+        records: Mapping[TaskId, TaskRecord],
+        results: ResultCache,
+        handler: RetryHandler | None,
+        is_closed: Callable[[], bool],
+        on_ends: Callable[[Sequence[AttemptEnd]], None],
+    ) -> None:
+        self._records = records
+        self._results = results
+        self._handler = handler
+        self._is_closed = is_closed
+        self._on_ends = on_ends
+        self._joining: set[TaskId] = set()
+        """Join apps whose functions have returned, and whose futures are not done."""
+
+    def record(self, outcomes: Iterable[Outcome]) -> list[AttemptEnd]:
+        """Record *outcomes* and return the attempts that ended; a join app's has not while it waits for futures."""
+        ends: list[AttemptEnd] = []
+        saved: list[TaskRecord] = []
+        for outcome in outcomes:
+            record = self._records.get(outcome.id)
+            if record is None:
+                continue
+            if record.app.kind is not AppKind.JOIN or outcome.error is not None:
+                ends.append(self._end_of(outcome, record, saved))
+            elif self._is_cancelled_join(outcome.id, record):
+                ends.append(AttemptEnd(outcome.id, AttemptResult.CANCELLED))
+            else:
+                self._join(outcome.id, record, outcome.value)
+        if saved:
+            self._results.save(saved)
+        return ends
+
+    def is_joining(self, task: TaskId) -> bool:
+        """Return True for a join app that waits for its futures, and is in no executor any more."""
+        return task in self._joining
+
+    def _end_of(self, outcome: Outcome, record: TaskRecord, saved: list[TaskRecord]) -> AttemptEnd:
+        end = record_attempt(outcome, record, self._handler, closed=self._is_closed())
+        if record.memo_key is not None and end.result is AttemptResult.DONE:
+            saved.append(record)
+        return end
+
+    def _is_cancelled_join(self, task: TaskId, record: TaskRecord) -> bool:
+        # First here, then the look: a thread that cancels looks here after it has marked the record.
+        self._joining.add(task)
+        if record.cancelling:
+            self._joining.discard(task)
+        return record.cancelling
+
+    def _join(self, task: TaskId, record: TaskRecord, returned: Any) -> None:  # noqa: ANN401 - what the user's function returned
+        """Report the outcome of a join app once the futures that its function returned are done."""
+
+        def report(outcome: Outcome) -> None:
+            self._joining.discard(task)
+            saved: list[TaskRecord] = []
+            end = self._end_of(outcome, record, saved)
+            if saved:
+                self._results.save(saved)
+            self._on_ends([end])
+
+        join_apps.report_when_joined(task, record.app.name, returned, report)
