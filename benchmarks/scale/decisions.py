@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import heapq
+import itertools
 import math
 import random
 import time
@@ -170,7 +171,7 @@ class Simulation:
     def _submit_all(self, begin: float) -> bool:
         numbers = iter(range(self._tasks))
         functions = list(_FUNCTIONS)
-        while batch := [self._task(number) for number, _ in zip(numbers, range(_BATCH), strict=False)]:
+        while batch := [self._task(number) for number in itertools.islice(numbers, _BATCH)]:
             if time.monotonic() - begin > self._limit:
                 return False
             submit = self._state.on_submitted

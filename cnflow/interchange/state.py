@@ -51,7 +51,6 @@ from cnflow.interchange.actions import (
 from cnflow.interchange.holders import HolderIndex
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
-from cnflow.interchange.scheduler.plain_queue import PlainQueue
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
 from cnflow.units import Seconds
 from cnflow.wire.manager_messages import StatusReport
@@ -77,18 +76,21 @@ class Interchange:
         protocol: a manager with another protocol number is refused.
         heartbeat_period: a manager is sent a heartbeat if nothing else was sent to it for half of this.
         heartbeat_threshold: a manager that is silent for longer is lost.
+        sure_after: number of blocks to see before a task is known to fit none; 1 where all nodes are alike.
     """
 
-    def __init__(self, protocol: int, heartbeat_period: Seconds, heartbeat_threshold: Seconds) -> None:
+    def __init__(
+        self, protocol: int, heartbeat_period: Seconds, heartbeat_threshold: Seconds, *, sure_after: int = 1
+    ) -> None:
         self._protocol = protocol
         self._period = heartbeat_period
         self._threshold = heartbeat_threshold
         self._functions: dict[FunctionId, Function] = {}
-        self._queue = PlainQueue()
         self._managers: dict[ManagerId, ManagerRecord] = {}
         self._holders = HolderIndex(self._managers)
         self._slots = FreeSlots()
-        self._scheduler = ResourceScheduler(self._managers, self._slots)
+        self._scheduler = ResourceScheduler(self._managers, self._slots, sure_after)
+        self._queue = self._scheduler.queue
         self._ever_had_needs = False
         """False saves the bookkeeping of resources while all tasks are plain."""
 
@@ -148,7 +150,7 @@ class Interchange:
         actions = self._remove(manager, "it registered again") if manager in self._managers else []
         self._managers[manager] = ManagerRecord(info, now)
         actions.append(ReportManagerUp(manager, info))
-        actions += send_results(self._scheduler.on_registered(manager))
+        actions += send_results(self._scheduler.on_registered(manager, now))
         if held:
             actions.append(SendCancel(manager, dict(held)))
         return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
@@ -174,10 +176,12 @@ class Interchange:
         self._holders.on_released(manager, (result.id for result, _ in ours))
         if ours and not held:
             record.idle_since = now
+        if not record.window and window:
+            self._scheduler.deadlines.on_ready(record.info.block, record.ends_at - now)
         record.window = window
         if record.timed:
             self._scheduler.deadlines.record_durations(record.timed, ours)
-        if self._ever_had_needs:
+        if self._ever_had_needs or self._scheduler.deadlines.has_deadlines:
             for parcel in ours:
                 record.capacity.release(parcel[0].id)
             self._scheduler.on_changed(manager, record)
@@ -219,7 +223,7 @@ class Interchange:
         record = self._managers.get(manager)
         if record is not None:
             record.is_on_hold = True
-            self._slots.remove(manager)
+            self._scheduler.on_unavailable(manager)
 
     def on_task_query(self, query: TaskQuery, now: Seconds) -> list[Action]:
         """Forward *query* to its manager; drop it if that is gone."""
@@ -244,9 +248,8 @@ class Interchange:
             now: the moment.
             has_heard_all: False while messages of managers wait to be read: then nobody is silent.
         """
-        actions = [
-            action for manager in self._scheduler.near_end(self._queue, now) for action in self._drain(manager, now)
-        ]
+        actions = send_results(self._scheduler.fail_misfits(now))
+        actions += [action for manager in self._scheduler.near_end(now) for action in self._drain(manager, now)]
         for manager, record in list(self._managers.items()):
             silence = now - record.last_received
             if silence > self._threshold and has_heard_all:
@@ -264,7 +267,7 @@ class Interchange:
 
     def dispatch(self, now: Seconds) -> list[Action]:
         """Send queued tasks to managers that can take them. Due after each round of events."""
-        if (self._ever_had_needs or self._scheduler.deadlines.has_deadlines) and self._scheduler.is_needed:
+        if self._scheduler.is_needed:
             return self._dispatch_by_resources(now)
         if not self._queue:
             return []
@@ -275,7 +278,7 @@ class Interchange:
 
     def _dispatch_by_resources(self, now: Seconds) -> list[Action]:
         sent: dict[ManagerId, SendWork] = {}
-        for manager, parcels in self._scheduler.schedule(self._queue, now):
+        for manager, parcels in self._scheduler.schedule(now):
             for task, _ in parcels:
                 if task.needs is not None:
                     self._managers[manager].capacity.allocate(task.id, task.needs)
@@ -291,6 +294,8 @@ class Interchange:
         record = self._managers[manager]
         record.held.update((task.id, task.attempt) for task, _ in tasks)
         self._holders.on_held(manager, (task.id for task, _ in tasks))
+        if self._ever_had_needs:
+            self._scheduler.on_assigned(manager)
         record.last_sent = now
         if record.ends_at < math.inf:
             record.timed.update((task.id, task.function) for task, _ in tasks)
@@ -302,7 +307,7 @@ class Interchange:
         record = self._managers.pop(manager, None)
         if record is None:
             return []
-        self._slots.remove(manager)
+        self._scheduler.on_unavailable(manager)
         self._holders.on_released(manager, record.held)
         actions: list[Action] = [ReportManagerDown(manager, reason, dict(record.held))]
         block = record.info.block
@@ -314,7 +319,7 @@ class Interchange:
         record = self._managers[manager]
         record.is_draining = True
         record.last_sent = now
-        self._slots.remove(manager)
+        self._scheduler.on_unavailable(manager)
         return [SendDrain(manager, record.info.block)]
 
 

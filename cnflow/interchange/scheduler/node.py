@@ -18,19 +18,14 @@ _MILLIONTHS = 1_000_000
 class NodeCapacity:
     """Resources of one node. A plain task takes the share of one worker; so does a task for each unset need."""
 
-    __slots__ = ("_allocated", "_allocations", "_life", "_shape", "host")
+    __slots__ = ("_allocated", "_allocations", "host", "life", "shape")
 
     def __init__(self, info: ManagerInfo) -> None:
-        self._life = info.node.life
         self.host = info.host
-        self._shape = NodeShape.of(info.slots, info.node)
+        self.life = info.node.life
+        self.shape = NodeShape.of(info.slots, info.node)
         self._allocated = NOTHING
         self._allocations: dict[TaskId, ResourceVector] = {}
-
-    @property
-    def shape(self) -> tuple[ResourceVector, ResourceVector, float]:
-        """Key that is equal for like nodes. Lives count by the minute: they differ by how long blocks took to start."""
-        return (*self._shape, self._life // 60)
 
     @property
     def allocations(self) -> int:
@@ -39,19 +34,29 @@ class NodeCapacity:
 
     def could_fit(self, needs: Needs) -> bool:
         """True if a task with *needs* fits the empty node."""
-        return self._shape.total.covers(self._shape.demand(needs))
+        return self.shape.total.covers(self.shape.demand(needs))
 
     def fits(self, needs: Needs, plain_tasks: int) -> bool:
         """True if a task with *needs* fits now, beside *plain_tasks* plain tasks."""
-        return self._available(plain_tasks).covers(self._shape.demand(needs))
+        return self._available(plain_tasks).covers(self.shape.demand(needs))
+
+    def free(self, plain_tasks: int, workers: int) -> ResourceVector:
+        """Resources that are free beside *plain_tasks* plain tasks, while *workers* workers have no task."""
+        total, taken, share = self.shape.total, self._allocated, self.shape.worker_share
+        return ResourceVector(
+            workers,
+            total[1] - taken[1] - plain_tasks * share[1],
+            total[2] - taken[2] - plain_tasks * share[2],
+            total[3] - taken[3] - plain_tasks * share[3],
+        )
 
     def free_slots(self, plain_tasks: int) -> int:
         """Number of further plain tasks that fit now, beside *plain_tasks* of them."""
-        return self._available(plain_tasks).count(self._shape.worker_share)
+        return self._available(plain_tasks).count(self.shape.worker_share)
 
     def allocate(self, task: TaskId, needs: Needs) -> None:
         """Take the resources of *task*."""
-        self._allocations[task] = self._shape.demand(needs)
+        self._allocations[task] = self.shape.demand(needs)
         self._allocated = self._allocated.plus(self._allocations[task])
 
     def release(self, task: TaskId) -> None:
@@ -61,12 +66,12 @@ class NodeCapacity:
             self._allocated = self._allocated.plus(allocation, -1)
 
     def _available(self, plain_tasks: int) -> ResourceVector:
-        return self._shape.total.plus(self._allocated, -1).plus(self._shape.worker_share, -plain_tasks)
+        return self.shape.total.plus(self._allocated, -1).plus(self.shape.worker_share, -plain_tasks)
 
     def __str__(self) -> str:
-        total = self._shape.total
+        total = self.shape.total
         cores, memory, accelerators = total.cores / _MILLIONTHS, total.memory, total.accelerators
-        life = "" if self._life == math.inf else f", {self._life:.0f} s"
+        life = "" if self.life == math.inf else f", {self.life:.0f} s"
         return f"{self.host}: cores={cores:g}, memory={amount_of_memory(memory)}, gpus={accelerators}{life}"
 
 

@@ -1,300 +1,357 @@
 """Assigns tasks to nodes that have the resources and the time for them. No I/O; the package has a picture.
 
 Tasks are assigned in order of priority, then of submission; plain tasks have no priority and sort after all tasks that
-have one. A task that fits no node now is passed over, and a node is reserved for the first such task until it fits:
-a stream of small tasks does not starve a big task, nor the reverse.
+have one. A task that fits no node now is passed over, and nodes are reserved (`reservations`) until it fits: a stream
+of small tasks does not starve a big task, nor the reverse.
+
+Work grows with what changed, not with what waits or is connected. Between rounds this holds for each group of tasks::
+
+    refused_at = v    the group's head fits no node that joined the index of free nodes at version v or before
+    a node is freed ──> it joins at a new version ──> the next round compares it with the heads, in order
+    a head leaves ────> the next one is alike, and is compared with newer nodes only
+    a function becomes quicker, or a head with a shorter walltime follows ──> refused_at = -1: all are compared again
+
+A manager whose block has no time for any plain task is set aside (`_late`) until a shorter task waits.
 """
 
 from __future__ import annotations
 
-import heapq
-import math
+import itertools
 from typing import TYPE_CHECKING, Optional
 
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter
+from cnflow.interchange.scheduler.end_order import EndOrder
 from cnflow.interchange.scheduler.fifo import fill_slots
-from cnflow.interchange.scheduler.node import describe_needs
-from cnflow.interchange.scheduler.task_groups import TaskGroup, count_before, insert_sorted
+from cnflow.interchange.scheduler.free_nodes import FreeNodes
+from cnflow.interchange.scheduler.node_kinds import NodeKinds
+from cnflow.interchange.scheduler.plain_queue import PlainQueue, TimeLeft
+from cnflow.interchange.scheduler.reservations import MAX_GROUPS, Reservations
+from cnflow.interchange.scheduler.task_groups import TaskGroups
 from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
     from cnflow.ids import ManagerId, TaskId
     from cnflow.interchange.manager_record import ManagerRecord
     from cnflow.interchange.scheduler.fifo import FreeSlots
-    from cnflow.interchange.scheduler.node import NodeCapacity
-    from cnflow.interchange.scheduler.plain_queue import PlainQueue
+    from cnflow.interchange.scheduler.task_groups import SortKey, TaskGroup
     from cnflow.units import Seconds
     from cnflow.wire.messages import ResultParcel, Task, TaskParcel
 
-_MAX_PASSED_OVER = 256
-"""Plain tasks too long for a manager's time that are passed over in search of shorter ones."""
+    Assignment = tuple[ManagerId, list[TaskParcel]]
+
+_MAX_WOKEN = 64
+"""Managers that are set aside and are tried again at a time, for one group of plain tasks."""
 
 
 class ResourceScheduler:
-    """Waiting tasks with needs, and their assignment to nodes.
+    """Waiting tasks, and their assignment to nodes.
 
     Args:
         managers: the registered managers; the owner adds and removes.
         slots: number of plain tasks that each manager can take; kept up to date here.
+        sure_after: number of blocks to see before a task is known to fit none.
 
     Attributes:
         deadlines: lives of blocks and durations of functions.
+        kinds: kinds of nodes that registered.
+        queue: plain tasks.
     """
 
-    def __init__(self, managers: Mapping[ManagerId, ManagerRecord], slots: FreeSlots) -> None:
+    def __init__(self, managers: Mapping[ManagerId, ManagerRecord], slots: FreeSlots, sure_after: int = 1) -> None:
         self._managers = managers
         self._slots = slots
-        self._groups: dict[Hashable, TaskGroup] = {}
-        self._changed: set[ManagerId] = set()
-        """Managers whose tasks changed since the last round."""
-
-        self._reserved: Optional[ManagerId] = None
-        """Node that is kept free for the first task that waits."""
-
-        self._shapes: dict[Hashable, NodeCapacity] = {}
-        """One node of each kind that ever registered; later blocks of the executor are expected to be alike."""
-
-        self._count = 0
         self.deadlines = DeadlineFilter()
+        self.kinds = NodeKinds(sure_after)
+        self.queue = PlainQueue(self.deadlines)
+        self._groups = TaskGroups(self.deadlines)
+        self._free = FreeNodes()
+        self._changed: set[ManagerId] = set()
+        """Managers whose place in the index of free nodes is to be updated before the next round."""
+
+        self._reservations = Reservations(managers, self.deadlines)
+        self._late = EndOrder()
+        self._dispatched = 0
+        self._ever_had_needs = False
         self._unfit: list[ResultParcel] = []
 
     def __len__(self) -> int:
-        return sum(len(group.tasks) for group in self._groups.values())
+        return len(self._groups)
 
     @property
     def is_needed(self) -> bool:
         """True if tasks must be assigned one by one; if not, `fill_slots` does."""
-        return bool(self._groups) or self.deadlines.has_deadlines
+        return bool(len(self._groups)) or self.deadlines.has_deadlines
+
+    # Tasks
 
     def add(self, parcels: Iterable[TaskParcel]) -> list[ResultParcel]:
-        """Queue tasks with needs; return results of tasks that fit no node."""
+        """Queue tasks with needs; return results of tasks that fit no node for sure."""
+        is_sure = self.kinds.is_sure()
+        unfit: list[ResultParcel] = []
         for parcel in parcels:
-            task = parcel[0]
-            assert task.needs is not None
-            key = task.needs, task.walltime, task.function
-            group = self._groups.get(key)
-            if group is None:
-                group = self._groups[key] = TaskGroup(task.needs, task)
-            self._count += 1
-            heapq.heappush(group.tasks, (task.id, self._count, parcel))
-        return self._remove_unfit()
-
-    def on_registered(self, manager: ManagerId) -> list[ResultParcel]:
-        """Handle a new manager; return results of tasks that fit no node."""
-        capacity = self._managers[manager].capacity
-        self.deadlines.on_registered(self._managers[manager].info.node.life)
-        self._changed.add(manager)
-        if capacity.shape in self._shapes:
-            return []
-        self._shapes[capacity.shape] = capacity
-        return self._remove_unfit()
+            if not self._ever_had_needs:
+                self._ever_had_needs = True
+                self._changed.update(self._managers)
+            group = self._groups.add(parcel)
+            demand = group.demand
+            if demand.is_misfit is None:
+                demand.is_misfit = not self.kinds.could_fit(demand.needs)
+            if demand.is_misfit and is_sure:
+                unfit += self._fail(group)
+            elif self.deadlines.is_too_long(parcel[0]):
+                self._groups.pop([parcel[0].id])
+                unfit.append(self._does_not_fit(parcel[0]))
+        return unfit
 
     def remove(self, attempts: Mapping[TaskId, int]) -> list[TaskParcel]:
         """Remove and return those of *attempts* that wait here."""
-        return self._pop(lambda task: attempts.get(task.id) == task.attempt)
+        removed = self._groups.remove(attempts)
+        self._release_empty()
+        return removed
 
     def pop(self, ids: Collection[TaskId]) -> list[TaskParcel]:
         """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
-        return self._pop(lambda task: task.id in ids)
-
-    def _pop(self, is_wanted: Callable[[Task], bool]) -> list[TaskParcel]:
-        removed: list[TaskParcel] = []
-        for group in list(self._groups.values()):
-            ours = [parcel for _, _, parcel in group.tasks if is_wanted(parcel[0])]
-            if ours:
-                removed += ours
-                group.tasks = [entry for entry in group.tasks if not is_wanted(entry[2][0])]
-                heapq.heapify(group.tasks)
-                self._drop_if_empty(group)
+        removed = self._groups.pop(ids)
+        self._release_empty()
         return removed
 
     def clear(self) -> None:
         """Remove all waiting tasks."""
-        self._groups.clear()
+        for group in list(self._groups):
+            self._groups.pop_group(group)
+        self._release_empty()
 
     def position(self, task: TaskId) -> int:
         """Number of tasks here that sort before *task*; -1 if it does not wait here."""
-        waiting = sorted(
-            (group.needs.priority, number) for group in self._groups.values() for number, _, _ in group.tasks
-        )
-        return next((place for place, (_, number) in enumerate(waiting) if number == task), -1)
+        return self._groups.position(task)
+
+    def pop_unfit(self) -> list[ResultParcel]:
+        """Remove and return the results of tasks that the last round found to fit no block."""
+        self._unfit += [self._does_not_fit(task) for task in self.queue.pop_too_long()]
+        unfit, self._unfit = self._unfit, []
+        return unfit
+
+    # Managers
+
+    def on_registered(self, manager: ManagerId, now: Seconds) -> list[ResultParcel]:
+        """Handle a new manager; return results of tasks that fit no node for sure."""
+        record = self._managers[manager]
+        self.deadlines.on_registered(record.info.node.life)
+        self._changed.add(manager)
+        self._reservations.add_node(manager)
+        if self.kinds.on_registered(record.info, record.capacity, now):
+            for demand in self._groups.demands():
+                demand.is_misfit = not self.kinds.could_fit(demand.needs)
+        return self.fail_misfits(now)
 
     def on_changed(self, manager: ManagerId, record: ManagerRecord) -> None:
         """Recount the plain tasks that *manager* can take, after its tasks or its window changed."""
-        if self._groups:
+        if self._ever_had_needs:
             self._changed.add(manager)
-        if not record.is_active or manager == self._reserved:
+        self._late.discard(manager)
+        if not record.is_active or manager in self._reservations:
             self._slots.remove(manager)
         elif record.capacity.allocations:
             self._slots.set_idle(manager, min(record.free_workers, record.capacity.free_slots(record.plain_tasks)))
         else:
             self._slots.update(manager, record.info.slots, record.window, len(record.held))
 
-    def schedule(self, queue: PlainQueue, now: Seconds) -> Iterator[tuple[ManagerId, list[TaskParcel]]]:
-        """Yield tasks that fit a manager, with that manager; plain tasks are taken from *queue*.
+    def on_assigned(self, manager: ManagerId) -> None:
+        """Record that *manager* was sent tasks: the index of free nodes is behind."""
+        self._changed.add(manager)
 
-        The caller must add the yielded tasks to what the manager holds before it resumes the iterator.
-        """
-        previous = self._begin_round()
-        heads = sorted(((group.key, group) for group in self._groups.values()), key=lambda head: head[0], reverse=True)
-        is_first = has_slots = True  # no task waits yet; plain tasks have slots
-        while heads:
-            key, group = heads[-1]
-            plain = count_before(queue, key) if has_slots else 0
-            if plain:
-                has_slots = yield from self._schedule_plain(queue, plain, now)
-                is_first = is_first and has_slots
-                continue
-            heads.pop()
-            manager = self._find_node(group, now)
-            if manager is not None:
-                yield manager, [heapq.heappop(group.tasks)[2]]
-                self.on_changed(manager, self._managers[manager])
-                if group.tasks:
-                    insert_sorted(heads, (group.key, group))
-            else:
-                group.is_stuck = True
-                if is_first:
-                    is_first = False
-                    self._reserve_node(group, previous, now)
-        for group in list(self._groups.values()):
-            self._drop_if_empty(group)
-        if has_slots:
-            yield from self._schedule_plain(queue, len(queue), now)
+    def on_unavailable(self, manager: ManagerId) -> None:
+        """Send no more tasks to *manager*, which drains, is on hold or gone."""
+        self._slots.remove(manager)
+        self._free.remove(manager)
+        self._changed.discard(manager)
+        self._late.discard(manager)
+        self._reservations.remove_node(manager)
 
-    def _begin_round(self) -> Optional[ManagerId]:
-        """Release the reserved node, which is returned, and list the candidates of each group."""
-        previous, self._reserved = self._reserved, None
-        if previous is not None and previous in self._managers:
-            self.on_changed(previous, self._managers[previous])
-        for group in self._groups.values():
-            group.candidates = [m for m in self._managers if not group.is_stuck or m in self._changed][::-1]
-        self._changed = set()
-        return previous
-
-    def _schedule_plain(
-        self, queue: PlainQueue, count: int, now: Seconds
-    ) -> Generator[tuple[ManagerId, list[TaskParcel]], None, bool]:
-        """Yield the first *count* tasks of *queue* as far as slots and time allow; return whether all were yielded."""
-        refused: set[ManagerId] = set()
-        is_complete = False
-        while count and not is_complete:
-            is_complete = True
-            for manager, number in fill_slots(count, self._slots):
-                before = len(queue)
-                parcels = self._take_in_time(queue, number, count, self._managers[manager], now)
-                count -= before - len(queue)
-                if parcels:
-                    yield manager, parcels
-                if len(parcels) < number:
-                    refused.add(manager)
-                    self._slots.remove(manager)
-                    is_complete = False  # other managers may have time for what this one could not take
-        for manager in refused:
-            self.on_changed(manager, self._managers[manager])
-        return not count
-
-    def _take_in_time(
-        self, queue: PlainQueue, number: int, most: int, record: ManagerRecord, now: Seconds
-    ) -> list[TaskParcel]:
-        """Take up to *number* of the first *most* tasks of *queue*: those that can end before the manager's block."""
-        if record.ends_at == math.inf:
-            return queue.take(number)
-        taken: list[TaskParcel] = []
-        passed_over: list[TaskParcel] = []
-        for parcel in queue.take(min(most, number + _MAX_PASSED_OVER)):
-            if len(taken) == number:
-                passed_over.append(parcel)
-            elif self.deadlines.is_too_long(parcel[0]):
-                self._unfit.append(_does_not_fit(parcel[0], self._explain(parcel[0])))
-            elif self._is_in_time(parcel[0], record, now):
-                taken.append(parcel)
-            else:
-                passed_over.append(parcel)
-        queue.put_back(passed_over)
-        return taken
-
-    def _explain(self, task: Task) -> str:
-        """Body of DOES_NOT_FIT: what *task* requests in the first line, then a line for each kind of node."""
-        request = [describe_needs(task.needs)] if task.needs is not None else []
-        if self.deadlines.is_too_long(task):
-            request.append(f"walltime={task.walltime:g}")
-        return "\n".join([", ".join(filter(None, request)), *map(str, self._shapes.values())])
-
-    def _find_node(self, group: TaskGroup, now: Seconds) -> Optional[ManagerId]:
-        while group.candidates:
-            manager = group.candidates[-1]
-            record = self._managers[manager]
-            if (
-                manager != self._reserved
-                and record.is_active
-                and record.free_workers > 0
-                and record.capacity.fits(group.needs, record.plain_tasks)
-                and self._is_in_time(group.example, record, now)
-            ):
-                return manager
-            group.candidates.pop()  # its resources only shrink in this round
-        return None
-
-    def _is_in_time(self, task: Task, record: ManagerRecord, now: Seconds) -> bool:
-        return self.deadlines.is_in_time(task, record.ends_at - now, record.info.node.life)
-
-    def _reserve_node(self, group: TaskGroup, previous: Optional[ManagerId], now: Seconds) -> None:
-        """Reserve a node that could run the group's first task: the *previous* one, or that with the fewest tasks."""
-        candidates = [
-            manager
-            for manager, record in self._managers.items()
-            if record.is_active
-            and record.capacity.could_fit(group.needs)
-            and self._is_in_time(group.example, record, now)
-        ]
-        if candidates:
-            self._reserved = min(candidates, key=lambda m: (m != previous, len(self._managers[m].held)))
-            self._slots.remove(self._reserved)
-
-    def pop_unfit(self) -> list[ResultParcel]:
-        """Remove and return the results of plain tasks that the last round found to fit no block."""
-        unfit, self._unfit = self._unfit, []
-        return unfit
-
-    def near_end(self, queue: PlainQueue, now: Seconds) -> list[ManagerId]:
+    def near_end(self, now: Seconds) -> list[ManagerId]:
         """Managers that hold nothing while tasks wait, in the second half of their block's life."""
-        if not (queue or self._groups):
+        if not self.deadlines.has_deadlines or not (self.queue or self._groups.count):
             return []
+        self._update_free()
+        idle = {*self._late, *(self._free if self._groups.count else ()), *self._slots.idle}
+        records = [(manager, self._managers[manager]) for manager in idle]
         return [
             manager
-            for manager, record in self._managers.items()
+            for manager, record in records
             if record.is_active
             and record.window
             and not record.held
             and record.ends_at - now < record.info.node.life / 2
         ]
 
-    def _drop_if_empty(self, group: TaskGroup) -> None:
-        if group.tasks:
-            return
-        del self._groups[group.needs, group.example.walltime, group.example.function]
-        if not self._groups and self._reserved is not None:
-            reserved, self._reserved = self._reserved, None
-            if reserved in self._managers:
-                self.on_changed(reserved, self._managers[reserved])
-
-    def _remove_unfit(self) -> list[ResultParcel]:
-        """Remove tasks that fit no kind of node, once a node is known; return their results."""
-        results: list[ResultParcel] = []
-        for group in list(self._groups.values()) if self._shapes else ():
-            is_too_long = self.deadlines.is_too_long(group.example)
-            if not is_too_long and any(capacity.could_fit(group.needs) for capacity in self._shapes.values()):
-                continue
-            reason = self._explain(group.example)
-            results += [_does_not_fit(parcel[0], reason) for _, _, parcel in group.tasks]
-            group.tasks = []
-            self._drop_if_empty(group)
+    def fail_misfits(self, now: Seconds) -> list[ResultParcel]:
+        """Results of the waiting tasks that fit no node for sure, which are removed. Due at each tick."""
+        misfits = [group for group in self._groups if group.demand.is_misfit] if self.kinds.is_sure(now) else []
+        results = [result for group in misfits for result in self._fail(group)]
+        self._release_empty()
         return results
 
+    # Rounds
 
-def _does_not_fit(task: Task, reason: str) -> ResultParcel:
-    return Result(task.id, ResultKind.DOES_NOT_FIT, reason.encode(), attempt=task.attempt), NO_FRAMES
+    def schedule(self, now: Seconds) -> Iterator[Assignment]:
+        """Yield tasks that fit a manager, with that manager.
+
+        The caller must add the yielded tasks to what the manager holds before it resumes the iterator.
+        """
+        self._begin_round(now)
+        claimed: set[tuple[int, int, int, int]] = set()
+        last_reserved = self._reservations.last()
+        has_slots = True
+        index = 0
+        while (group := self._groups.at(index)) is not None:
+            if has_slots and self.queue.is_before(group.sort_key):
+                has_slots = yield from self._schedule_plain(now, group.sort_key)
+                self._update_free()
+            if not self._free and index >= MAX_GROUPS:
+                break
+            if self._has_moved(group):
+                continue
+            manager = self._find_node(group, now, last_reserved)
+            if manager is not None:
+                released = self._reservations.release(group)
+                yield manager, [self._groups.take_head(group)]
+                self._dispatched += 1
+                self._refresh([manager, *released])
+            else:
+                if index < MAX_GROUPS:
+                    kinds = claimed if has_slots else None  # else a plain task is before it
+                    self._refresh(self._reservations.reserve(group, kinds, self._dispatched, now))
+                index += 1
+        if has_slots and self.queue:
+            yield from self._schedule_plain(now, None)
+
+    def _begin_round(self, now: Seconds) -> None:
+        self.queue.begin_round()
+        if self._reservations:
+            self._refresh(self._reservations.release_useless(now))
+        self._update_free()
+        if self.deadlines.has_deadlines:
+            self._free.round += 1
+        if self._late and self.queue:
+            self._wake_late(now)
+
+    def _update_free(self) -> None:
+        """Bring the index of free nodes up to date."""
+        if not self._groups.count:
+            return
+        for manager in self._changed:
+            record = self._managers.get(manager)
+            if record is not None and record.is_active and manager not in self._reservations:
+                self._free.update(manager, record)
+            else:
+                self._free.remove(manager)
+        self._changed = set()
+
+    def _refresh(self, managers: Iterable[ManagerId]) -> None:
+        """Bring the slots and the index up to date for *managers*, within a round."""
+        for manager in managers:
+            self.on_changed(manager, self._managers[manager])
+        self._update_free()
+
+    def _schedule_plain(self, now: Seconds, before: Optional[SortKey]) -> Generator[Assignment, None, bool]:
+        """Yield plain tasks that sort *before* a key as far as slots and time allow; return whether slots are left."""
+        refused: list[ManagerId] = []
+        while (count := self.queue.count_before(before)) and (shares := fill_slots(count, self._slots)):
+            for manager, number in shares:
+                record = self._managers[manager]
+                time = TimeLeft(record.ends_at - now, record.info.node.life)
+                parcels = self.queue.take_in_time(number, time, before)
+                if parcels:
+                    yield manager, parcels
+                    self._dispatched += len(parcels)
+                self.on_changed(manager, record)
+                if len(parcels) < number:
+                    self._slots.remove(manager)
+                    if self.queue.has_in_time(time):
+                        refused.append(manager)
+                    else:
+                        self._late.add(manager, record.ends_at, record.info.node.life)
+        self._refresh(refused)
+        return bool(refused) or not count
+
+    def _wake_late(self, now: Seconds) -> None:
+        """Let managers that were set aside take tasks again, if one that waits is short enough for them."""
+        for task, count in self.queue.heads():
+            seconds, has_walltime = self.deadlines.expected(task), bool(task.walltime)
+            in_time = self._late.in_time(seconds, now, has_walltime=has_walltime)
+            for manager in list(itertools.islice(in_time, min(count, _MAX_WOKEN))):
+                self.on_changed(manager, self._managers[manager])
+
+    def _find_node(self, group: TaskGroup, now: Seconds, last_reserved: SortKey) -> Optional[ManagerId]:
+        """Manager whose node fits the head of *group*; if there is none, it is compared with later changes only."""
+        parcel = group.head
+        assert parcel is not None
+        task = parcel[0]
+        for manager in group.reserved:
+            if self._fits(manager, group, task, now):
+                return manager
+        found = self._find_free_node(group, task, now)
+        if found is not None or group.sort_key >= last_reserved:
+            return found
+        return next((m for m in self._reservations.behind(group) if self._fits(m, group, task, now)), None)
+
+    def _find_free_node(self, group: TaskGroup, task: Task, now: Seconds) -> Optional[ManagerId]:
+        """Manager of a free node that fits *task*, the head of *group*, of those that it was not compared with yet."""
+        seconds = self.deadlines.expected(task)
+        if seconds < group.refused_seconds:
+            group.refused_at = group.without_node_at = -1
+        demand = group.demand
+        newest, ends_at = demand.newest_fit(self._free), now + task.walltime
+        if newest > group.refused_at and ends_at <= demand.ends_at + 1e-6:
+            for bucket in self._free.newer_than(group.refused_at):
+                if bucket.free.covers(demand.on(bucket.shape)):
+                    for manager in bucket.nodes.in_time(seconds, now, has_walltime=bool(task.walltime)):
+                        if self._is_in_time(task, self._managers[manager], now):
+                            return manager
+            if task.walltime:  # no free node has time for it: the others with these needs need not look
+                demand.ends_at = min(demand.ends_at, ends_at - 1e-5)
+        group.refused_at, group.refused_seconds = self._free.version, seconds
+        return None
+
+    def _has_moved(self, group: TaskGroup) -> bool:
+        """Take a head out of *group* if it is too long for every block, or its duration became known or unknown."""
+        parcel = group.head
+        assert parcel is not None
+        if parcel[0].walltime:
+            if not self.deadlines.is_too_long(parcel[0]):
+                return False
+            self._unfit.append(self._does_not_fit(self._groups.take_head(group)[0]))
+            return True
+        if self.deadlines.key(parcel[0]) == group.key[1]:
+            return False
+        self._groups.regroup_head(group)
+        return True
+
+    def _fits(self, manager: ManagerId, group: TaskGroup, task: Task, now: Seconds) -> bool:
+        record = self._managers[manager]
+        return (
+            record.free_workers > 0
+            and record.capacity.fits(group.demand.needs, record.plain_tasks)
+            and self._is_in_time(task, record, now)
+        )
+
+    def _is_in_time(self, task: Task, record: ManagerRecord, now: Seconds) -> bool:
+        return self.deadlines.is_in_time(task, record.ends_at - now, record.info.node.life)
+
+    # Tasks that fit nothing
+
+    def _fail(self, group: TaskGroup) -> list[ResultParcel]:
+        return [self._does_not_fit(parcel[0]) for parcel in self._groups.pop_group(group)]
+
+    def _does_not_fit(self, task: Task) -> ResultParcel:
+        reason = self.kinds.explain(task, self.deadlines.describe(task)).encode()
+        return Result(task.id, ResultKind.DOES_NOT_FIT, reason, attempt=task.attempt), NO_FRAMES
+
+    def _release_empty(self) -> None:
+        """End the reservations of groups that have no task left; plain tasks may need their nodes at once."""
+        if self._reservations:
+            for manager in self._reservations.release_empty():
+                self.on_changed(manager, self._managers[manager])
