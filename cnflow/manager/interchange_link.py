@@ -157,6 +157,7 @@ class InterchangeLink:
             self._last_sent = now
             self._put(self._session.send_unnumbered([msg.encode(msg.Heartbeat())]), now)
         if self._connect_at is not None and now >= self._connect_at:
+            logger.warning("the connection to the interchange was lost; connecting again")
             self._connect()
         silence = now - self._last_received
         if silence >= self._settings.heartbeat_threshold:
@@ -219,7 +220,6 @@ class InterchangeLink:
     def _on_lost(self, handle: Handler, now: Seconds) -> None:
         assert self._dealer is not None
         self._read(self._dealer, handle, now)  # the last words of an interchange that has ended, such as Stop
-        logger.warning("the connection to the interchange was lost; connecting again")
         self._connect_at = now if self._has_heard else Seconds(now + _RETRY_PERIOD)
         self._disconnect(0.0)
 

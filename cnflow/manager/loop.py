@@ -134,7 +134,8 @@ class Loop:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
             self._send_results(now)
-            self._link.on_tick(now)
+            if self._is_running:
+                self._link.on_tick(now)
             if self._link.failure:
                 self._fail(self._link.failure)
             self._leave_if_done(now)
