@@ -16,7 +16,7 @@ from cnflow.dataflow.call_options import (
     reserved_keywords,
 )
 from cnflow.errors import ConfigurationError
-from cnflow.model.pickle_hooks import itself
+from cnflow.model.pickle_hooks import itself, keep_identity
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
@@ -120,3 +120,6 @@ class App(Signatures[P, R]):
 
     def __repr__(self) -> str:
         return f"<{self._app.kind.name.lower()}_app {self._app.name}>"
+
+
+keep_identity(App)  # a copy of an app, made by pickling it, would be the plain function

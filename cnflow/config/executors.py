@@ -72,6 +72,11 @@ class ThreadPoolExecutor(ExecutorSettings):
     max_threads: int = Field(default=2, ge=1)
     """Tasks that run at the same time."""
 
+    copy_arguments: bool = True
+    """Give a task copies of lists, dicts, arrays, dataclasses and other data as they were at the call, as executors of
+    processes do. False hands over the caller's own objects: no copy is made, and what the caller or a task changes
+    changes for all. What cannot be copied (a lock, a queue, an open file) is shared either way."""
+
 
 class HighThroughputExecutor(ExecutorSettings):
     """Runs tasks in worker processes of blocks that a provider starts: one manager per node, one process per worker."""

@@ -10,13 +10,16 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnflow.dataflow.arguments import keep_result
 from cnflow.model.task import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.dataflow.futures.app_future import AppFuture
+    from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
+    from cnflow.model.task import ArgumentUse
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,9 @@ class Actions(NamedTuple):
     failed_by: dict[TaskId, TaskId]
     """For each task in `final` that is DEPENDENCY_FAILED: the dependency that failed."""
 
+    waiting: dict[TaskId, Sequence[TaskId]] = {}  # noqa: RUF012 - only `on_attempts_ended` writes to one, of its own
+    """For a task in `final` that is DONE: the tasks that waited for it, whether or not they still wait for others."""
+
 
 class Settlement(NamedTuple):
     """A future with the state and the result or error that it receives."""
@@ -69,11 +75,15 @@ class Settlement(NamedTuple):
     future: AppFuture
     state: TaskState
     value: Any
+    waiting: Sequence[tuple[TaskRecord, ArgumentUse]] = ()
+    """Tasks that wait for the result, which are given a copy of it first."""
 
     def settle(self) -> None:
         """Set the future. A user's callback that raises, SystemExit included, is logged and does not end the thread."""
         try:
             if self.state is TaskState.DONE:
+                if self.waiting:
+                    keep_result(self.future, self.value, self.waiting)
                 self.future.set_result(self.value)
             elif self.state is TaskState.CANCELLED:
                 self.future.set_cancelled()

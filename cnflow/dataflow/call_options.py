@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.dataflow.dependencies import fill_results
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
@@ -137,8 +136,10 @@ def parse_call_options(app: str, keywords: Mapping[str, Any]) -> CallOptions:
         raise _wrong_type(app, "walltime", "a number of seconds above 0", options["walltime"])
     if "resources" in options:
         options["resources"] = Resources.of(options["resources"])
-    if "env" in options and not isinstance(options["env"], dict):
-        raise _wrong_type(app, "env", "a dict of names and values", options["env"])
+    if "env" in options:
+        if not isinstance(options["env"], dict):
+            raise _wrong_type(app, "env", "a dict of names and values", options["env"])
+        options["env"] = options["env"].copy()
     if not isinstance(options.get("sandbox", False), bool):
         raise _wrong_type(app, "sandbox", "True or False", options["sandbox"])
     if not isinstance(options.get("label", ""), str):
@@ -180,19 +181,19 @@ def record_call_options(
     record.call_options = options._replace(stdout=future.stdout, stderr=future.stderr)
 
 
-def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any] = fill_results) -> TaskToRun:
+def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any]) -> TaskToRun:
     """Return the task of *record* with results in place of futures, which *fill* puts there.
 
     Raises:
         Exception: a user's container refuses its results.
     """
     if not record.depends and record.call_options is NO_CALL_OPTIONS:
-        return TaskToRun(task, record.app, record.args, record.kwargs)
+        return TaskToRun(task, record.app, record.args, record.kwargs, kept=record.kept)
     args, kwargs = fill(record.args), fill(record.kwargs)
     if record.call_options is NO_CALL_OPTIONS:
-        return TaskToRun(task, record.app, args, kwargs)
+        return TaskToRun(task, record.app, args, kwargs, kept=record.kept)
     options = record.call_options._replace(inputs=fill(record.call_options.inputs))
-    return TaskToRun(task, record.app, args, kwargs, run_options(options))
+    return TaskToRun(task, record.app, args, kwargs, run_options(options), record.kept)
 
 
 def run_options(options: CallOptions) -> RunOptions:

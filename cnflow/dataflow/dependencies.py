@@ -38,15 +38,15 @@ class Resolver(NamedTuple):
         ConfigurationError: a container holds itself.
     """
 
-    fill: Callable[[Any], Any]
+    fill: Callable[..., Any]
     """Returns the tuple of arguments, the dict of keywords or the tuple of inputs with results in place of futures.
 
-    Every future in it is done and has not failed.
+    Every future in it is done and has not failed; the second argument returns its result.
     """
 
     copy: Callable[[Any], Any]
     """Returns the tuple of arguments or the dict of keywords with copies of the containers in it that hold futures, so
-    that changes which the caller makes to a container after the call have no effect."""
+    that changes which the caller makes to a container after the call have no effect. For executors that share."""
 
 
 # Deep
@@ -68,15 +68,19 @@ def find_futures(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[A
     return list(found.values())
 
 
-def fill_results(value: Any) -> Any:  # noqa: ANN401 - any user's value
+def _result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - any result
+    return future.result()
+
+
+def fill_results(value: Any, result_of: Callable[[Any], Any] = _result_of) -> Any:  # noqa: ANN401 - any user's value
     """Return *value* with each future replaced by its result; containers without futures are passed on as they are.
 
-    Every future in it is done and has not failed.
+    Every future in it is done and has not failed; *result_of* returns its result.
 
     Raises:
         ConfigurationError: an object that must be copied to take a result refers back to itself.
     """
-    return value if _is_flat(value) else _Replacer(Future, _result_of).replace(value)
+    return value if _is_flat(value) else _Replacer(Future, result_of).replace(value)
 
 
 def copy_containers(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
@@ -233,13 +237,16 @@ def _find_shallow(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[
     return list({id(value): value for value in candidates if isinstance(value, Future)}.values())
 
 
-def _fill_shallow(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+def _fill_shallow(arguments: Any, result_of: Callable[[Any], Any] = _result_of) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    def fill(value: Any) -> Any:  # noqa: ANN401 - any user's value
+        return result_of(value) if isinstance(value, Future) else value
+
     if not isinstance(arguments, dict):
-        return tuple(_result_of(value) for value in arguments)
-    filled = {name: _result_of(value) for name, value in arguments.items()}
+        return tuple(map(fill, arguments))
+    filled = {name: fill(value) for name, value in arguments.items()}
     if any(isinstance(value, Future) for value in _inputs_in(arguments)):
         inputs = arguments["inputs"]
-        filled["inputs"] = _container_like(inputs, [_result_of(value) for value in inputs])
+        filled["inputs"] = _container_like(inputs, [fill(value) for value in inputs])
     return filled
 
 
@@ -252,10 +259,6 @@ def _copy_inputs(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of 
 def _inputs_in(kwargs: dict[str, Any]) -> Sequence[Any]:
     inputs = kwargs.get("inputs")
     return inputs if isinstance(inputs, (list, tuple)) else ()
-
-
-def _result_of(value: Any) -> Any:  # noqa: ANN401 - any user's value
-    return value.result() if isinstance(value, Future) else value
 
 
 RESOLVERS = {

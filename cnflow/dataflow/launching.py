@@ -12,11 +12,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
+from cnflow.dataflow.arguments import result_for
 from cnflow.dataflow.call_options import task_to_run
 from cnflow.dataflow.memo.cache import CacheDecision
+from cnflow.model.task import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +70,7 @@ class TaskLauncher(NamedTuple):
         if record.failures:
             record.try_id = record.fail_count
         try:
-            ready = task_to_run(task, record, self.resolver.fill)
+            ready = self._fill(task, record)
             decision = self._look_up(ready, record) if record.memoize else CacheDecision.RUN
         except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
             record.error = error
@@ -75,6 +78,20 @@ class TaskLauncher(NamedTuple):
         if decision is CacheDecision.RUN:
             batches.setdefault(record.executor, []).append(ready)
         return AttemptEnd(task, _ENDS[decision]) if decision in _ENDS else None
+
+    def _fill(self, task: TaskId, record: TaskRecord) -> TaskToRun:
+        fill, result_of = self.resolver.fill, None
+        if record.depends:
+            result_of = result_for(record, self.executors[record.executor])
+        ready = task_to_run(task, record, lambda value: fill(value, result_of) if result_of else value)
+        kept = record.kept
+        if kept is None:
+            return ready
+        source = (record.app, record.args, record.kwargs, record.call_options)
+        if kept.source and not all(map(operator.is_, source, kept.source)):
+            kept = record.kept = Kept()  # a retry_handler has changed the record
+        kept.source = source
+        return ready._replace(kept=kept)
 
     def _look_up(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
         if self.look_up_first is not None and (decision := self.look_up_first(record)) is not None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import state_log
 from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult, Effects, Settlement
+from cnflow.dataflow.arguments import keep_arguments, keep_result, use_of
 from cnflow.dataflow.backpressure import PendingLimit
 from cnflow.dataflow.call_options import (
     NO_CALL_OPTIONS,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.memo.cache import ResultCache
     from cnflow.dataflow.router import RoutableExecutor
     from cnflow.interfaces import Executor
+    from cnflow.model.task import ArgumentUse
 
 
 class TaskGraph:
@@ -151,8 +153,6 @@ class TaskGraph:
         """
         inputs = (*args, *call_options.inputs, *after) if call_options.inputs or after else args
         dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
-        if dependencies:
-            args, kwargs = self._resolver.copy(args), self._resolver.copy(kwargs)
         executor = executor or self.choose_executor(app, options)
         with self._lock:
             task = TaskId(self.task_count)
@@ -160,16 +160,18 @@ class TaskGraph:
         record = self._record_class(app, args, kwargs, executor, AppFuture(task, app, self))
         if dependencies:
             record.depends = dependencies
+        record.retries = self.config.retries if options.retries is None else options.retries
         if options.cache and self.config.app_cache:
             dependencies = self._enable_cache(record, options)
+        keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
             record_call_options(call_options, record, self.config.std_autopath, self.run_dir)
         if state_log.is_enabled():
             state_log.log_state(task, app.name, TaskState.WAITING)
-        self._enter(task, record, dependencies, self.config.retries if options.retries is None else options.retries)
+        self._enter(task, record, dependencies)
         return record
 
-    def _enter(self, task: TaskId, record: TaskRecord, dependencies: Sequence[Future[Any]], retries: float) -> None:
+    def _enter(self, task: TaskId, record: TaskRecord, dependencies: Sequence[Future[Any]]) -> None:
         """Enter *task* into the state machine, and launch it if it waits for nothing."""
         if dependencies:
             dependencies = [each for each in dependencies if not is_finished_external(each)]
@@ -179,7 +181,7 @@ class TaskGraph:
             waits_for: Sequence[TaskId] = ()
             if dependencies:
                 waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
-            effects = self._prepare(self._state.on_submitted(task, waits_for, retries))
+            effects = self._prepare(self._state.on_submitted(task, waits_for, record.retries))
         if dependencies:
             self._external.watch()
         self._carry_out(effects)
@@ -330,9 +332,13 @@ class TaskGraph:
             self._external.set_failed(number, future)
         with self._lock:
             result = AttemptResult.GIVEN_UP if failed else AttemptResult.DONE
-            effects = self._prepare(self._state.on_attempts_ended([AttemptEnd(number, result)]))
+            actions = self._state.on_attempts_ended([AttemptEnd(number, result)])
+            effects = self._prepare(actions)
             if not failed:
                 self._external.forget(number)
+            waiting = self._waiting_records(actions.waiting.get(number, ()))
+        if not failed:
+            keep_result(future, future.result(), waiting)
         self._carry_out(effects)
 
     # Decisions into effects
@@ -355,7 +361,8 @@ class TaskGraph:
             if not self.config.garbage_collect:
                 self.finished[task] = record
             if state is TaskState.DONE:
-                settlements.append(Settlement(record.future, state, record.value))
+                waiting = self._waiting_records(actions.waiting[task]) if task in actions.waiting else ()
+                settlements.append(Settlement(record.future, state, record.value, waiting))
             else:
                 error = self._failures.add(task, state, record, actions.failed_by.get(task))
                 settlements.append(Settlement(record.future, state, error))
@@ -363,6 +370,10 @@ class TaskGraph:
                 launch = [*launch, *self.results.on_settled(task, record)]
         self.pending_limit.on_finished()
         return Effects(settlements, launch)
+
+    def _waiting_records(self, tasks: Sequence[TaskId]) -> list[tuple[TaskRecord, ArgumentUse]]:
+        records = (self.records.get(task) for task in tasks)  # one that is missing has failed
+        return [(record, use_of(self.executors[record.executor])) for record in records if record is not None]
 
     def _carry_out(self, effects: Effects) -> None:
         """Settle final tasks and launch ready ones; a loop, not a recursion, where launches end at once."""

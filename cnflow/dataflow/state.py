@@ -100,7 +100,7 @@ class TaskGraphState:
 
     def on_attempts_ended(self, ends: Iterable[AttemptEnd]) -> Actions:
         """Settle or relaunch tasks. The end of an attempt at a task that is final or not launched changes nothing."""
-        actions = Actions([], [], {})
+        actions = Actions([], [], {}, {})
         for task, result, cost in ends:
             node = self._nodes.get(task)
             if node is None or node.missing:
@@ -165,7 +165,10 @@ class TaskGraphState:
         counts = self._counts
         self._count(task, TaskState.LAUNCHED, TaskState.DONE)
         actions.final.append((task, TaskState.DONE))
-        for dependent in node.dependents or ():
+        if node.dependents is None:
+            return
+        actions.waiting[task] = node.dependents
+        for dependent in node.dependents:
             waiting = self._nodes.get(dependent)
             if waiting is None:
                 continue  # failed already, by another dependency

@@ -34,8 +34,8 @@ def log_state(task: TaskId, name: str, state: TaskState) -> None:
 
 def log_effects(effects: Effects, records: Mapping[TaskId, TaskRecord]) -> None:
     """Log the changes of state that *effects* is about to make."""
-    for future, state, _ in effects.settlements:
-        log_state(future.tid, future.name, state)
+    for settlement in effects.settlements:
+        log_state(settlement.future.tid, settlement.future.name, settlement.state)
     for task in effects.launch:
         record = records.get(task)
         if record is not None:

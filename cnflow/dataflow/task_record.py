@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.ids import TaskId
-    from cnflow.model.task import AppFunction
+    from cnflow.model.task import AppFunction, Kept
 
 
 FIELDS = (
@@ -62,6 +62,9 @@ class TaskRecord:
         value, error: outcome of the last attempt.
         memo_key: cache key, once it is computed.
         call_options: the special keywords of the call.
+        retries: budget of retries.
+        results: copies of results for this task, by Python's id() of their futures; see `cnflow.dataflow.arguments`.
+        kept: what later attempts find of the first one.
     """
 
     __slots__ = (
@@ -76,9 +79,12 @@ class TaskRecord:
         "failures",
         "future",
         "ignore_for_cache",
+        "kept",
         "kwargs",
         "memo_key",
         "memoize",
+        "results",
+        "retries",
         "try_id",
         "value",
     )  # fmt: skip
@@ -102,6 +108,9 @@ class TaskRecord:
         self.failures: Sequence[str] = ()
         self.fail_cost = 0.0
         self.try_id = 0
+        self.retries = 0.0
+        self.results: dict[int, Any] | None = None
+        self.kept: Kept | None = None
 
     @property
     def id(self) -> TaskId:

@@ -77,7 +77,11 @@ class Executor(Protocol):
         """
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
-        """Take *tasks* over; each is reported exactly once. Safe from any thread, never blocks on the network."""
+        """Take *tasks* over; each is reported exactly once. Safe from any thread, never blocks on the network.
+
+        Arguments are copies, which the user does not change; the executor does not change them either. An attribute
+        ``argument_use`` (`cnflow.model.task.ArgumentUse`) may state that it pickles them at once, or shares them.
+        """
 
     def cancel(self, tasks: Collection[TaskId]) -> None:
         """Stop *tasks*, wherever they are. Safe from any thread, never blocks on the network.

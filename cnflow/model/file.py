@@ -131,6 +131,11 @@ class File:
             f"File({self.url!r})" if self.local_path is None else f"<File {self.url!r} staged at {self.local_path!r}>"
         )
 
+    def __copy__(self) -> File:
+        made = object.__new__(type(self))
+        made._parts, made.local_path = self._parts, self.local_path
+        return made
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.url, self.local_path)
 

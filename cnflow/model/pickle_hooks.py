@@ -38,3 +38,14 @@ prelude = ""
 def picklable(function: Function) -> object:
     """Return the object to pickle in place of *function*: itself, or itself with the import of `prelude`."""
     return FunctionWithImport(prelude, function) if prelude else function
+
+
+identities: tuple[type, ...] = ()
+"""Types whose instances are never copied within this process, since they would pickle as something else, or not."""
+
+
+def keep_identity(kind: type) -> type:
+    """Add *kind* to `identities`; a decorator of classes."""
+    global identities  # noqa: PLW0603 - a registry of two
+    identities = (*identities, kind)
+    return kind

@@ -103,6 +103,35 @@ NO_OPTIONS = RunOptions()
 """Options of most tasks; compared by identity, which is faster than by value."""
 
 
+class ArgumentUse(enum.Enum):
+    """What an executor does with the arguments of a `TaskToRun`; its attribute ``argument_use``."""
+
+    COPIED = enum.auto()
+    """It uses the objects after `submit` has returned: they are copies, which the user has no hold of. An executor that
+    calls the function in the driver gives it `cnflow.tasks.arguments.copy_of` them where the task has `kept`."""
+
+    PACKED = enum.auto()
+    """It pickles them before `submit` returns, and keeps the pickle in `TaskToRun.kept` for later attempts."""
+
+    SHARED = enum.auto()
+    """The user wants the function to have the caller's own objects."""
+
+
+class Kept:
+    """Place where an executor keeps the packed arguments of a task.
+
+    Attributes:
+        payload: set by the executor with the first attempt, and used by it in later ones.
+        source: objects that it was made of.
+    """
+
+    __slots__ = ("payload", "source")
+
+    def __init__(self) -> None:
+        self.payload: Any = None
+        self.source: tuple[object, ...] = ()
+
+
 class TaskToRun(NamedTuple):
     """A task with resolved dependencies, for an executor."""
 
@@ -111,6 +140,8 @@ class TaskToRun(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     options: RunOptions = NO_OPTIONS
+    kept: Optional[Kept] = None
+    """None where the arguments cannot change, or are used once."""
 
     @property
     def title(self) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 import cnflow
 from cnflow import Config, python_app
+from cnflow.config import ThreadPoolExecutor
 from cnflow.executors import HighThroughputExecutor
 
 SIZE = 300_000
@@ -35,10 +36,30 @@ def ends_of_frame(frame):
     return frame.pixels[0], frame.pixels[-1]
 
 
-@pytest.fixture
-def run(tmp_path):
-    executor = HighThroughputExecutor(max_workers=1)
-    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))):
+@python_app
+def fail_once(pixels, folder):
+    from pathlib import Path
+
+    mark = Path(folder, "mark")
+    pixels[0] += 100
+    if not mark.exists():
+        mark.touch()
+        raise ValueError("once")
+    return pixels[0]
+
+
+@python_app
+def make_pixels(number):
+    return bytearray([number]) * 2
+
+
+@pytest.fixture(params=["threads", "workers"])
+def run(request, tmp_path):
+    kinds = {
+        "threads": lambda: ThreadPoolExecutor(max_threads=1),
+        "workers": lambda: HighThroughputExecutor(max_workers=1),
+    }
+    with cnflow.load(Config(executors=[kinds[request.param]()], run_dir=str(tmp_path), retries=1)):
         yield
 
 
@@ -60,3 +81,24 @@ def test_buffer_that_is_filled_again_and_again_reaches_each_task_as_it_was(app, 
         futures.append(app(wrap(pixels)))
     assert [future.result(60) for future in futures] == [(number, number) for number in range(20)]
     assert busy.done()
+
+
+@pytest.mark.usefixtures("run")
+def test_attempts_at_a_task_that_waited_all_get_the_arguments_of_the_call(tmp_path):
+    pixels, first = bytearray([1] * SIZE), ends_of([5, 6], 0.3)
+    future = fail_once(pixels, str(tmp_path))
+    waiting = ends_of({0: Frame(pixels), -1: first}, 0)
+    pixels[0] = 50
+    assert future.result(60) == 101
+    frame, ends = waiting.result(60)
+    assert (frame.pixels[0], tuple(ends)) == (1, (5, 6))
+    assert pixels[0] == 50
+
+
+@pytest.mark.usefixtures("run")
+def test_result_that_is_changed_reaches_other_tasks_as_it_was_made():
+    pixels, busy = make_pixels(7), ends_of([0, 0], 0.3)
+    waiting = ends_of({0: pixels, -1: busy})
+    pixels.result(60)[0] = 9
+    made, _ = waiting.result(60)
+    assert list(made) == [7, 7]

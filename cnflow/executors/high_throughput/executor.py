@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.results import outcome_of
-from cnflow.model.task import Outcome, title_of
+from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import StatusReport, TaskReport
 
@@ -60,6 +60,8 @@ class HighThroughputBackend:
         provisioner: starts the interchange and the blocks.
         introspection: answers questions about all these.
     """
+
+    argument_use = ArgumentUse.PACKED
 
     def __init__(
         self,

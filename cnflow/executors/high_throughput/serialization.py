@@ -55,10 +55,15 @@ class TaskSerializer:
                 needs, self.has_needs = needs_of(task.options.resources), True
         elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
-        try:
-            payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options)))
-        except Exception as error:
-            raise SerializationError(_describe_unpicklable(task, error)) from error
+        kept = task.kept
+        payload = None if kept is None else kept.payload
+        if payload is None:
+            try:
+                payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options)))
+            except Exception as error:
+                raise SerializationError(_describe_unpicklable(task, error)) from error
+            if kept is not None:
+                kept.payload = payload
         return function, task_parcel(task.id, function.id, payload, walltime, needs, attempt)
 
 

@@ -22,7 +22,8 @@ from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError
 from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
 from cnflow.model.status import ExecutorStatus
-from cnflow.model.task import NO_OPTIONS, Outcome, TaskToRun
+from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
+from cnflow.tasks.arguments import copy_of
 from cnflow.tasks.call import BASH, Call, CallContext, check_outputs, run_call, without_own_frames
 from cnflow.tasks.streams import open_sinks, target_of
 from cnflow.text import duration
@@ -47,6 +48,7 @@ class ThreadPoolBackend:
 
     def __init__(self, settings: ThreadPoolExecutor, _run: RunContext | None = None) -> None:
         self.label = settings.label
+        self.argument_use = ArgumentUse.COPIED if settings.copy_arguments else ArgumentUse.SHARED
         self.digest: Future[str] = Future()
         self.digest.set_result("")
         self.storage_access = settings.storage_access
@@ -162,6 +164,9 @@ class ThreadPoolBackend:
         return outcome
 
     def _value(self, task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
+        if task.kept is not None:  # the function may change its arguments, and another attempt may follow
+            args, kwargs = copy_of((task.args, task.kwargs))
+            task = task._replace(args=args, kwargs=kwargs)
         options, app = task.options, task.app
         if options is NO_OPTIONS and app.kind != BASH:
             return app.function(*task.args, **task.kwargs)

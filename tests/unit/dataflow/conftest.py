@@ -12,6 +12,7 @@ from cnflow.dataflow.router import RoutableExecutor
 from cnflow.errors import ExecutorClosedError
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome
+from cnflow.tasks.arguments import copy_of
 
 
 class Scripted:
@@ -44,8 +45,9 @@ class Scripted:
         batch, self.taken = self.taken, []
         outcomes = []
         for task in batch:
+            args, kwargs = copy_of((task.args, task.kwargs)) if task.kept else (task.args, task.kwargs)
             try:
-                outcomes.append(Outcome(task.id, task.app.function(*task.args, **task.kwargs)))
+                outcomes.append(Outcome(task.id, task.app.function(*args, **kwargs)))
             except Exception as error:
                 outcomes.append(Outcome(task.id, None, error))
         self.report(outcomes)

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cnflow.dataflow.actions import AttemptEnd, AttemptResult
+from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult
 from cnflow.dataflow.state import LOSSES, TaskGraphState
 from cnflow.model.task import TaskState
 
@@ -122,7 +122,7 @@ def test_cancelled_waiting_task_never_runs_and_its_dependents_fail():
 def test_launched_task_is_cancelled_only_when_its_executor_reports_it():
     machine = TaskGraphState()
     machine.on_submitted(0, (), retries=3)
-    assert machine.on_cancelled(0) == ([], [], {})
+    assert machine.on_cancelled(0) == Actions([], [], {})
     assert machine.is_launched(0)
     assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.CANCELLED)]).final == [(0, TaskState.CANCELLED)]
 
@@ -131,7 +131,7 @@ def test_second_end_of_a_task_changes_nothing():
     machine = TaskGraphState()
     machine.on_submitted(0, ())
     machine.on_attempts_ended([AttemptEnd(0, AttemptResult.DONE)])
-    assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]) == ([], [], {})
+    assert machine.on_attempts_ended([AttemptEnd(0, AttemptResult.FAILED)]) == Actions([], [], {})
 
 
 def test_every_open_task_fails_at_the_end_of_the_run():
@@ -190,7 +190,7 @@ class AnyEvents(RuleBasedStateMachine):
     @rule(task=st.integers(0, 40), result=st.sampled_from(AttemptResult))
     def end_one_that_was_not_launched(self, task, result):
         if task not in self.launched:
-            assert self.machine.on_attempts_ended([AttemptEnd(task, result)]) == ([], [], {})
+            assert self.machine.on_attempts_ended([AttemptEnd(task, result)]) == Actions([], [], {})
 
     @rule(task=st.integers(0, 40))
     def cancel(self, task):
