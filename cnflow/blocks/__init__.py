@@ -7,7 +7,7 @@
                                          └─────events──────┴──── executor, interchange
 """
 
-from cnflow.blocks.callbacks import Callbacks, Scaling
+from cnflow.blocks.callbacks import Callbacks, Demand, Scaling
 from cnflow.blocks.factory import make_blocks
 from cnflow.blocks.loop import BlockController
 from cnflow.blocks.strategy import BlockView, Change, Drain, Limits, Situation, Start, htex_auto_scale, none, simple
@@ -17,6 +17,7 @@ __all__ = [
     "BlockView",
     "Callbacks",
     "Change",
+    "Demand",
     "Drain",
     "Limits",
     "Scaling",

@@ -22,11 +22,24 @@ class Scaling(NamedTuple):
     """Seconds without a task after which a block is not needed."""
 
 
+class Demand(NamedTuple):
+    """Tasks that want to run."""
+
+    tasks: int
+    """Unfinished ones, waiting and running."""
+
+    activity: int
+    """Any number that changes with every submission."""
+
+    slots: int
+    """Slots that they take to run all at the same time: one for each, more for a task that needs much of a node."""
+
+
 class Callbacks(NamedTuple):
     """Calls from the controller's thread into the executor; none of them may block for long."""
 
-    demand: Callable[[], tuple[int, int]]
-    """Returns the number of unfinished tasks, and a number that changes with every submission."""
+    demand: Callable[[], Demand]
+    """Returns what the unfinished tasks need at this moment; quick, since it is called before each decision."""
 
     make_requests: Callable[[Sequence[BlockId]], Sequence[BlockRequest]]
     """Makes the requests for blocks, and admits their managers; called from the thread that submits them."""

@@ -264,9 +264,9 @@ class BlockController:
 
     def _decide(self) -> None:
         self._is_woken, self.enough_for = False, -1  # before the count: a task that is added from now on wakes again
-        tasks, activity = self._callbacks.demand()
-        self._carry_out(self._blocks.decide(tasks, activity, self._clock.now()))
-        self.enough_for = math.inf if self._blocks.is_full else tasks
+        demand = self._callbacks.demand()
+        self._carry_out(self._blocks.decide(demand, self._clock.now()))
+        self.enough_for = math.inf if self._blocks.is_full else demand.tasks
 
     # Submissions
 

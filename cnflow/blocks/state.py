@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from cnflow.blocks.actions import Action, Forget, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Patience, Stage
+from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.health import Health
 from cnflow.blocks.report import Delay, no_block_is_allowed, report_of
 from cnflow.blocks.strategy import BlockView, BlockViews, Drain, Limits, Situation, Start, Strategy, none
@@ -90,8 +91,7 @@ class Blocks:
 
         self._next = 0
         self._is_first = True
-        self._tasks = 0
-        self._activity = -1
+        self._demand = Demand(0, -1, 0)
         self._quiet_since: Seconds | None = None
         self._idle: Mapping[BlockId, float] = {}
 
@@ -111,7 +111,7 @@ class Blocks:
     @property
     def tasks(self) -> int:
         """Number of unfinished tasks at the last decision."""
-        return self._tasks
+        return self._demand.tasks
 
     @property
     def living(self) -> int:
@@ -153,7 +153,7 @@ class Blocks:
     def wants_idle_times(self) -> bool:
         """True if the strategy could use idle times of blocks."""
         active = len(self._blocks.active)
-        return self._strategy is not none and self._tasks > 0 and active > max(1, self._limits.min_blocks)
+        return self._strategy is not none and self._demand.tasks > 0 and active > max(1, self._limits.min_blocks)
 
     def late_blocks(self, now: Seconds) -> list[BlockId]:
         """Return the blocks that run without a manager for too long; `on_connection_timeout` must follow for each."""
@@ -161,17 +161,12 @@ class Blocks:
 
     # Decisions
 
-    def decide(self, tasks: int, activity: int, now: Seconds) -> list[Action]:
-        """Let the strategy start and drain blocks.
-
-        Args:
-            tasks: that are unfinished.
-            activity: any number that changes whenever tasks were submitted.
-            now: time of the decision.
-        """
-        if tasks or activity != self._activity:
+    def decide(self, demand: Demand, now: Seconds) -> list[Action]:
+        """Let the strategy start and drain blocks."""
+        tasks = demand.tasks
+        if tasks or demand.activity != self._demand.activity:
             self._quiet_since = now
-        self._tasks, self._activity = tasks, activity
+        self._demand = demand
         actions: list[Action] = []
         for change in self._strategy(self._situation(now)):
             match change:
@@ -302,7 +297,7 @@ class Blocks:
         return max(limits.init_blocks, limits.min_blocks) if self._strategy is none else limits.max_blocks
 
     def _situation(self, now: Seconds) -> Situation:
-        quiet = Seconds(0.0) if self._tasks or self._quiet_since is None else Seconds(now - self._quiet_since)
+        quiet = Seconds(0.0) if self.tasks or self._quiet_since is None else Seconds(now - self._quiet_since)
         idle = self._idle
 
         def view(block: Block) -> BlockView:
@@ -310,7 +305,7 @@ class Blocks:
 
         slots = self._slots_per_node * self._limits.nodes_per_block
         views = BlockViews(self._blocks.active, view)
-        return Situation(self._tasks, quiet, views, slots, self._is_first, self._limits)
+        return Situation(self.tasks, quiet, views, slots, self._is_first, self._limits, self._demand.slots)
 
     def _request(self, count: int, now: Seconds) -> None:
         for _ in range(min(count, self._most - len(self._blocks))):

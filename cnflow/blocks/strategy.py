@@ -90,6 +90,8 @@ class Situation(NamedTuple):
     """True in the first decision of an executor."""
 
     limits: Limits
+    slots_wanted: int | None = None
+    """Slots that the tasks take to run all at the same time, by their `resources`; None is one for each."""
 
 
 class Start(NamedTuple):
@@ -135,6 +137,8 @@ STRATEGIES: Mapping[str, Strategy] = {"none": none, "simple": simple, "htex_auto
 def blocks_for(tasks: int, slots_per_block: int, limits: Limits) -> int:
     """Return the number of blocks that gives `parallelism` slots to each task; at least one if there is a task.
 
+    A task that needs more of a node than one slot counts for as many tasks (`Situation.slots_wanted`).
+
     Parsl's formulas: p = 0 is ``max(min_blocks, 1)``, p = 1 is ``min(max_blocks, ceil(tasks / slots))``, and
     p = 1/2 puts two tasks on each slot before a further block is asked for.
     """
@@ -146,7 +150,8 @@ def blocks_for(tasks: int, slots_per_block: int, limits: Limits) -> int:
 
 def _target(situation: Situation) -> int:
     first = situation.limits.init_blocks if situation.is_first else 0
-    return max(first, blocks_for(situation.tasks, situation.slots_per_block, situation.limits))
+    slots = situation.tasks if situation.slots_wanted is None else situation.slots_wanted
+    return max(first, blocks_for(slots, situation.slots_per_block, situation.limits))
 
 
 def _grow_to(wanted: int, situation: Situation) -> list[Change]:

@@ -1,6 +1,7 @@
 """Scaling of blocks with the number of tasks, with real processes."""
 
 import logging
+import os
 import time
 
 import pytest
@@ -197,3 +198,25 @@ def test_a_block_that_started_though_its_submission_timed_out_is_adopted(load, m
         wait_until(lambda: block_count(dfk) == 1)
         assert nap(0).result(30) == "0"
     assert started == ["0"]
+
+
+@pytest.mark.timeout(90)
+def test_tasks_that_need_a_node_each_get_more_than_one_block(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+
+    @python_app
+    def nap(seconds):
+        import time
+
+        time.sleep(seconds)
+
+    htex = HighThroughputExecutor(
+        provider=LocalProvider(init_blocks=0, max_blocks=4), cores_per_worker=cores / 4, max_workers=4
+    )
+    with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path))) as dfk:
+        futures = [nap(1.5, resources={"cores": cores}) for _ in range(4)]
+        most = 0
+        while not all(future.done() for future in futures):
+            most = max(most, dfk.executor_status()[0].blocks)
+            time.sleep(0.05)
+    assert most > 1, "each task takes a whole node, and they ran one after the other"

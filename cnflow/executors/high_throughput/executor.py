@@ -21,6 +21,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
+from cnflow.executors.high_throughput.demand import TaskDemand
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
@@ -30,7 +31,7 @@ from cnflow.wire.manager_messages import StatusReport, TaskReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from cnflow.blocks import BlockController
+    from cnflow.blocks import BlockController, Demand
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient, OwnersMessage
     from cnflow.executors.high_throughput.introspection import Introspection
@@ -89,6 +90,7 @@ class HighThroughputBackend:
         self._held: dict[TaskId, SerializedTask] = {}
         """Tasks that are not reported yet, as they were serialized: the user may change the arguments afterwards."""
 
+        self._demand = TaskDemand(settings)
         self._attempts = itertools.count()
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
 
@@ -122,6 +124,8 @@ class HighThroughputBackend:
                 error_of_all = self._error
                 if error_of_all is None:
                     self._held[task.id] = serialized
+                    if task.options.resources is not None:
+                        self._demand.add(task.id, task.options.resources)
                     # Under the lock, so that a cancellation of a held task finds it on its way.
                     self._client.send(serialized, at_once=len(self._held) <= _FEW)
             if error_of_all is not None:
@@ -224,6 +228,7 @@ class HighThroughputBackend:
                 ]
                 self._report_held(outcome_of(*parcel, self._title) for parcel in parcels)
             case msg.ManagerUp(manager, info):
+                self._demand.on_node(info)
                 if self._managers.on_connected(manager, info) and controller is not None:
                     controller.on_manager_connected(info.block, info.slots)
             case msg.ManagerDown():
@@ -258,9 +263,10 @@ class HighThroughputBackend:
         self._provisioner.stop_blocks()
         self._fail_all(lambda _: error)
 
-    def demand(self) -> tuple[int, int]:
-        """Number of unfinished tasks, and a number that changes with every submission."""
-        return len(self._held), self._submissions
+    def demand(self) -> Demand:
+        """Tasks that are not reported, and what they need."""
+        with self._lock:
+            return self._demand.of(len(self._held), self._submissions)
 
     def unfinished(self) -> Iterator[SerializedTask]:
         """Every task that is not reported, as it was serialized, for an interchange that was restarted."""
@@ -293,6 +299,7 @@ class HighThroughputBackend:
         ready = list(outcomes)
         with self._lock:
             ours = [outcome for outcome in ready if self._held.pop(outcome.id, None) is not None]
+            self._demand.remove(outcome.id for outcome in ours)
             if self._cancelled:
                 self._cancelled.difference_update(outcome.id for outcome in ours)
         if ours:
@@ -302,6 +309,7 @@ class HighThroughputBackend:
         """Report every held task with the error that *error_for* makes from its title."""
         with self._lock:
             held, self._held = self._held, {}
+            self._demand.clear()
         if held:
             self._report(
                 [Outcome(task, None, error_for(title_of(task, function.name))) for task, (function, _) in held.items()]

@@ -37,6 +37,7 @@ from cnflow.wire.keys import Keyring
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from cnflow.blocks import Demand
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.managers import ConnectedManagers
@@ -57,8 +58,8 @@ _LONGEST_END = 40.0
 class Owner(InterchangeEvents, Protocol):
     """Executor that the blocks are for; called from the threads of the provisioner and of the client."""
 
-    def demand(self) -> tuple[int, int]:
-        """Number of unfinished tasks, and a number that changes with every submission."""
+    def demand(self) -> Demand:
+        """Tasks that are not reported, and what they need."""
 
     def on_failure(self, error: CnflowError) -> None:
         """Fail every task with *error*: there will be no block."""

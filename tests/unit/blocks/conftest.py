@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
+from cnflow.blocks import BlockController, Callbacks, Demand, Scaling, make_blocks
 from cnflow.blocks.inbox import Inbox
 from cnflow.blocks.parts import Parts
 from cnflow.clock import SystemClock
@@ -79,7 +79,7 @@ class Setting:
             chance=random.Random(1),
         )
         callbacks = Callbacks(
-            demand=lambda: (self.tasks, self.submits),
+            demand=lambda: Demand(self.tasks, self.submits, self.tasks),
             make_requests=lambda batch: [self.request(block) for block in batch],
             drain=self.drain,
             report_end=lambda block, reason: self.reports.append((block, reason)),

@@ -3,6 +3,7 @@ from random import Random
 
 from cnflow.blocks.backoff import Backoff
 from cnflow.blocks.block import Block, Patience, Stage
+from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.report import Delay, report_of
 from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
@@ -52,16 +53,16 @@ def test_a_backoff_is_the_message_of_the_next_block():
     blocks = Blocks(
         "htex", limits, STRATEGIES["simple"], slots_per_node=1, backoff=Backoff(Random(1)), patience=Patience(300.0)
     )
-    blocks.decide(2, 1, 0.0)
+    blocks.decide(Demand(2, 1, 2), 0.0)
     first, second = submit(0.0)
     blocks.on_status(second, BlockStatus(BlockState.RUNNING, "Resources"), 1.0)
     fail(first, "It says: no module cnflow", 1.0)
-    blocks.decide(2, 1, 1.0)
+    blocks.decide(Demand(2, 1, 2), 1.0)
     waiting, to_come = blocks.reports(1.0)
     assert (waiting.state, waiting.age, waiting.message) == ("running", 1.0, "Resources")
     assert (to_come.state, to_come.age) == ("requested", 0.0)
     assert to_come.message.startswith(f"backs off until block {second} works. Block {first} ")
     fail(second, "It says: no space left", 2.0)
-    blocks.decide(2, 1, 2.0)
+    blocks.decide(Demand(2, 1, 2), 2.0)
     assert re.match(r"backs off, asked for in [012] s: .*no space left", blocks.reports(2.0)[0].message)
     assert blocks.reports(100.0)[0].message == ""

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from cnflow.blocks.actions import Forget, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import LIMIT_BEFORE_USE, Backoff
 from cnflow.blocks.block import FINAL, NEXT, Block, Patience, Stage
+from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
@@ -46,10 +47,10 @@ class Driver:
         self.now = 0.0
         self.submits = 0
 
-    def decide(self, tasks, after=0.0):
+    def decide(self, tasks, after=0.0, slots=0):
         self.now += after
         self.submits += tasks > 0
-        return self.blocks.decide(tasks, self.submits, self.now)
+        return self.blocks.decide(Demand(tasks, self.submits, slots or tasks), self.now)
 
     def submit(self):
         batch = self.blocks.submissions.take_batch(self.now)
@@ -107,6 +108,11 @@ class TestGrowing:
         assert driver.submit() == []
         driver.decide(9)
         assert driver.submit() == ["1"]
+
+    def test_tasks_that_need_a_node_each_get_a_block_each(self):
+        driver = Driver(slots=4)
+        driver.decide(3, slots=12)
+        assert driver.submit() == ["0", "1", "2"]
 
     def test_blocks_beyond_a_burst_are_submitted_at_a_rate(self):
         driver = Driver(high=30)
@@ -596,7 +602,7 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
         self.now += seconds
         self.tasks = tasks
         self.blocks.on_idle_times(dict.fromkeys(self.at_provider.values(), seconds))
-        self.do(self.blocks.decide(tasks, 0, self.now))
+        self.do(self.blocks.decide(Demand(tasks, 0, tasks), self.now))
 
     @rule(data=st.data())
     def a_batch_is_submitted(self, data):

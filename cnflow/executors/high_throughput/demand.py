@@ -1,0 +1,90 @@
+"""Counts the tasks of an executor by what they need, and the slots that they would take to run all at once. No I/O.
+
+::
+
+    submit ──> add ──────┐
+    reported ──> remove ─┼──> number of tasks, number by distinct resources ──┐
+                         │                                                    ├── slots_needed ──> Demand ──> strategy
+    a manager connects ──┴──> shape of a node (expected from the settings ────┘
+                              until the first one has)
+
+A task without `resources` is not looked at: it counts for one slot.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from cnflow.blocks.callbacks import Demand
+from cnflow.executors.high_throughput.block_requests import accelerators, expected_slots
+from cnflow.tasks.node_shape import NodeShape, slots_needed
+from cnflow.units import GIB
+from cnflow.wire.manager_messages import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cnflow.config import HighThroughputExecutor
+    from cnflow.ids import TaskId
+    from cnflow.model.resources import Resources
+    from cnflow.wire.manager_messages import ManagerInfo
+
+_PLENTY = 2**60
+"""Bytes: memory of a node of which only a connected manager can report it, so that it limits no task before."""
+
+
+class TaskDemand:
+    """Resources of the tasks that are not reported yet. Used under the executor's lock, but for `on_node`.
+
+    Args:
+        settings: of the executor.
+    """
+
+    def __init__(self, settings: HighThroughputExecutor) -> None:
+        slots = expected_slots(settings)
+        cores = settings.provider.traits().cores or slots * settings.cores_per_worker
+        node = Node(
+            cores=cores,
+            memory=_PLENTY,
+            accelerators=len(accelerators(settings)),
+            worker_cores=settings.cores_per_worker,
+            worker_memory=round((settings.mem_per_worker or 0.0) * GIB),
+        )
+        self._shape = NodeShape.of(slots, node)
+        self._resources: dict[TaskId, Resources] = {}
+        """Of the tasks that have any; the others are not kept."""
+
+        self._counts: Counter[Resources | None] = Counter()
+
+    def on_node(self, info: ManagerInfo) -> None:
+        """Learn the shape of a node from a manager that connected."""
+        self._shape = NodeShape.of(info.slots, info.node)
+
+    def add(self, task: TaskId, resources: Resources) -> None:
+        """Count a task that needs *resources*."""
+        kind = self._resources[task] = resources._replace(priority=None)
+        self._counts[kind] += 1
+
+    def remove(self, tasks: Iterable[TaskId]) -> None:
+        """Count tasks no more; plain ones were never counted."""
+        if not self._resources:
+            return
+        for task in tasks:
+            kind = self._resources.pop(task, None)
+            if kind is not None:
+                self._counts[kind] -= 1
+                if not self._counts[kind]:
+                    del self._counts[kind]
+
+    def clear(self) -> None:
+        """Count no task."""
+        self._resources.clear()
+        self._counts.clear()
+
+    def of(self, tasks: int, activity: int) -> Demand:
+        """Return the demand of *tasks* unfinished ones, those with resources among them."""
+        slots = tasks - len(self._resources)
+        if self._counts:
+            slots += slots_needed(self._counts, self._shape)
+        return Demand(tasks, activity, slots)
