@@ -59,6 +59,7 @@ class Backoff:
         self._failures_in_row = 0
         self._busy_in_row = 0
         self._unused_in_row = 0
+        self._was_used = False
         self._has_succeeded = False
         self._not_before = Seconds(0.0)
         self._tokens = self._at_once
@@ -85,7 +86,8 @@ class Backoff:
     def is_hopeless(self) -> bool:
         """True if another block is not worth a try."""
         limit = LIMIT_AFTER_USE if self._has_succeeded else LIMIT_BEFORE_USE
-        return self._failures_in_row >= limit or self._unused_in_row >= LIMIT_BEFORE_USE
+        limit_of_unused = LIMIT_AFTER_USE if self._was_used else LIMIT_BEFORE_USE
+        return self._failures_in_row >= limit or self._unused_in_row >= limit_of_unused
 
     @property
     def has_succeeded(self) -> bool:
@@ -132,8 +134,8 @@ class Backoff:
         self._delay(_exponential(self._unused_in_row), now)
 
     def on_used(self) -> None:
-        """Count a block that ran a task."""
-        self._unused_in_row = 0
+        """Count a block that was seen with a task."""
+        self._unused_in_row, self._was_used = 0, True
 
     def on_early_death(self, now: Seconds) -> None:
         """Count a good block that ended soon after."""

@@ -108,6 +108,15 @@ class Block:
     connected_at: Seconds | None = None
     """Time at which its first manager connected; None before."""
 
+    finished_before: int = 0
+    """Tasks of the executor that were finished when its first manager connected."""
+
+    was_idle: bool = False
+    """Seen without a task since a manager connected."""
+
+    was_used: bool = False
+    """Seen with a task."""
+
     without_manager_since: Seconds | None = None
     """Start of its present time as RUNNING without a manager; None otherwise."""
 
@@ -129,6 +138,11 @@ class Block:
     def is_waiting(self) -> bool:
         """True if it is still to be submitted."""
         return self.native is None and self.unconfirmed_since is None and self.submitted_at is None
+
+    @property
+    def is_unproven(self) -> bool:
+        """True if it is connected and was not seen with a task yet."""
+        return self.connected_at is not None and not self.was_used
 
     @property
     def is_lonely(self) -> bool:

@@ -31,6 +31,9 @@ class Demand(NamedTuple):
     activity: int
     """Any number that changes with every submission."""
 
+    finished: int
+    """Tasks that were finished since the executor started, whatever their outcome."""
+
     slots: int
     """Slots that they take to run all at the same time: one for each, more for a task that needs much of a node."""
 

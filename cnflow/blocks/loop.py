@@ -259,6 +259,8 @@ class BlockController:
                 self._stop_watch = stop
                 if error is not None:
                     raise error
+                if stop is not None:  # what changed before it began was not seen
+                    self._polling.on_changed(now)
             case _:
                 pass
 

@@ -64,6 +64,15 @@ def no_block_is_allowed(label: str, strategy: Strategy) -> str:
     return f"Executor {label!r} gets no block: {what}."
 
 
+def ran_no_task(reason: str, label: str) -> str:
+    """Return words on a block that ended, for *reason*, without having run a task, though tasks waited for it."""
+    return (
+        f"{reason}\nIts managers were connected, and ran no task, though tasks of executor {label!r} waited. A manager "
+        "takes no task that cannot end before its block does, nor any in the last part of the block (grace_period, a "
+        "quarter of the block's life at most): set a longer walltime of the provider, or shorter ones of the tasks."
+    )
+
+
 def submission_hangs(label: str, blocks: Collection[str], seconds: float) -> str:
     """Return the warning about a submission of *blocks* that is out for long."""
     names = ", ".join(blocks)

@@ -38,12 +38,12 @@ from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Patience, Stage
 from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.health import Health
-from cnflow.blocks.report import Delay, no_block_is_allowed, report_of
+from cnflow.blocks.report import Delay, no_block_is_allowed, ran_no_task, report_of
 from cnflow.blocks.strategy import BlockView, BlockViews, Drain, Limits, Situation, Start, Strategy, none
 from cnflow.blocks.submissions import Submissions
 from cnflow.blocks.table import BlockTable
 from cnflow.ids import BlockId, short_native
-from cnflow.model.block import BlockState, BlockStatus
+from cnflow.model.block import BlockState, BlockStatus, EndCause
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Blocks:
 
         self._next = 0
         self._is_first = True
-        self._demand = Demand(0, -1, 0)
+        self._demand = Demand(0, -1, 0, 0)
         self._quiet_since: Seconds | None = None
         self._idle: Mapping[BlockId, float] = {}
 
@@ -151,9 +151,9 @@ class Blocks:
 
     @property
     def wants_idle_times(self) -> bool:
-        """True if the strategy could use idle times of blocks."""
-        active = len(self._blocks.active)
-        return self._strategy is not none and self._demand.tasks > 0 and active > max(1, self._limits.min_blocks)
+        """True if the strategy could use idle times of blocks, or a block has yet to show that it runs tasks."""
+        is_surplus = self._strategy is not none and len(self._blocks.active) > max(1, self._limits.min_blocks)
+        return self.tasks > 0 and (is_surplus or bool(self._blocks.unproven))
 
     def late_blocks(self, now: Seconds) -> list[BlockId]:
         """Return the blocks that run without a manager for too long; `on_connection_timeout` must follow for each."""
@@ -233,8 +233,16 @@ class Blocks:
     # Events of the interchange
 
     def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
-        """Keep the idle time of each block for the next `decide`; they are out of date after it."""
+        """Keep the idle time of each block for the next `decide`, after which it is out of date; learn which work."""
         self._idle = seconds
+        for block in list(self._blocks.unproven.values()):
+            idle = seconds.get(block.id)
+            if idle == 0:
+                block.was_used = True
+                self._backoff.on_used()
+                self._blocks.put(block)
+            elif idle is not None:
+                block.was_idle = True
 
     def on_manager_connected(self, block: BlockId, slots: int, now: Seconds) -> None:
         """Count a manager of *block* that registered, and learn from it how many slots a node has."""
@@ -243,6 +251,8 @@ class Blocks:
             return
         if known.connected_at is None and not known.is_late:
             self._backoff.on_connected()
+        if known.connected_at is None:
+            known.finished_before = self._demand.finished
         known.on_manager_connected(slots, now)
         self._blocks.put(known)
         self._slots_per_node = max(1, self._blocks.slots // self._blocks.managers)
@@ -278,14 +288,22 @@ class Blocks:
             ReportEnd(block.id, reason, is_unexpected=not was_draining),
             Forget(block.id),
         ]
-        is_regular = status.cause is not None and status.cause.is_regular and block.connected_at is not None
-        if was_draining or is_regular:
+        if was_draining:
+            return actions
+        if self._was_useless(block, status):
+            return [*actions, *self._health.on_unused_block(ran_no_task(reason, self.label), now)]
+        if status.cause is not None and status.cause.is_regular and block.connected_at is not None:
             return actions
         if block.connected_at is None:
             return [*actions, *self._health.on_bad_block(reason, now)]
         if now - block.connected_at < EARLY:
             self._backoff.on_early_death(now)
         return actions
+
+    def _was_useless(self, block: Block, status: BlockStatus) -> bool:
+        """Return True if *block* was connected and ran no task, though some waited; a preemption may explain it."""
+        waited = self._demand.slots > self._blocks.slots and self._demand.finished == block.finished_before
+        return waited and block.was_idle and block.is_unproven and status.cause is not EndCause.PREEMPTED
 
     def _end(self, block: Block, stage: Stage) -> None:
         self._blocks.remove(block)
@@ -305,7 +323,10 @@ class Blocks:
 
         slots = self._slots_per_node * self._limits.nodes_per_block
         views = BlockViews(self._blocks.active, view)
-        return Situation(self.tasks, quiet, views, slots, self._is_first, self._limits, self._demand.slots)
+        is_idle_known = bool(idle) or quiet > 0
+        return Situation(
+            self.tasks, quiet, views, slots, self._is_first, self._limits, self._demand.slots, is_idle_known
+        )
 
     def _request(self, count: int, now: Seconds) -> None:
         for _ in range(min(count, self._most - len(self._blocks))):

@@ -93,6 +93,9 @@ class Situation(NamedTuple):
     slots_wanted: int | None = None
     """Slots that the tasks take to run all at the same time, by their `resources`; None is one for each."""
 
+    is_idle_known: bool = True
+    """False promises that `BlockView.idle_for` is 0 for each block, so that a strategy need not look."""
+
 
 class Start(NamedTuple):
     """Request so many more blocks; beyond `Limits.max_blocks` the number is cut."""
@@ -126,9 +129,11 @@ def htex_auto_scale(situation: Situation) -> list[Change]:
     if not situation.tasks:
         return simple(situation)
     wanted = _target(situation)
+    if len(situation.blocks) <= wanted or not situation.is_idle_known:
+        return _grow_to(wanted, situation)
     longest = situation.limits.max_idletime
     idle = [block for block in situation.blocks if block.idle_for and block.idle_for >= longest]
-    return _grow_to(wanted, situation) or _drain(idle, len(situation.blocks) - wanted)
+    return _drain(idle, len(situation.blocks) - wanted)
 
 
 STRATEGIES: Mapping[str, Strategy] = {"none": none, "simple": simple, "htex_auto_scale": htex_auto_scale}

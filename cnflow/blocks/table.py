@@ -2,7 +2,7 @@
 
 ::
 
-    put(block), after each change of it ──> waiting, unconfirmed, untried, draining, lonely, accepted, active
+    put(block), after each change of it ──> waiting, unconfirmed, untried, draining, lonely, unproven, accepted, active
                                        └──> sums of connected managers and of their slots
     remove(id) ───────────────────────────> out of all of them
 
@@ -32,6 +32,7 @@ class BlockTable:
         untried: will soon show whether blocks work; see `Block.is_untried`.
         draining: given no further task.
         lonely: run without a manager.
+        unproven: connected, and not seen with a task yet.
         accepted: known to the provider.
         active: count as capacity, present or coming.
         managers: connected managers of all blocks.
@@ -47,6 +48,7 @@ class BlockTable:
         self.untried: Index = {}
         self.draining: Index = {}
         self.lonely: Index = {}
+        self.unproven: Index = {}
         self.accepted: Index = {}
         self.active: Index = {}
         self.managers = 0
@@ -77,6 +79,7 @@ class BlockTable:
             (self.untried, block.is_untried),
             (self.draining, block.stage is Stage.DRAINING),
             (self.lonely, block.is_lonely),
+            (self.unproven, block.is_unproven),
             (self.accepted, block.native is not None),
             (self.active, block.is_active),
         ):
@@ -97,6 +100,7 @@ class BlockTable:
             self.untried,
             self.draining,
             self.lonely,
+            self.unproven,
             self.accepted,
             self.active,
         ):

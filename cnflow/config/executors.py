@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+_START = 2.0
+"""Seconds; less than any manager and its workers take from the start of a block to a task."""
+
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 AcceleratorName = Annotated[str, Field(min_length=1)]
 
@@ -206,6 +209,16 @@ class HighThroughputExecutor(ExecutorSettings):
             raise ValueError(
                 "interchange_command needs address: the one at which managers reach the machine that the command "
                 "connects with"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_block_lives_long_enough(self) -> HighThroughputExecutor:
+        walltime = self.provider.walltime
+        if walltime is not None and walltime <= _START:
+            raise ValueError(
+                f"walltime={walltime:g} of the provider leaves no time for a task: a manager and its workers take "
+                f"about {_START:g} s to start; set a longer one"
             )
         return self
 

@@ -139,6 +139,18 @@ def expected_slots(settings: HighThroughputExecutor) -> int:
     return slot_count(cores, plenty, settings.cores_per_worker, settings.mem_per_worker, most)
 
 
+def short_life(settings: HighThroughputExecutor) -> str:
+    """Return a warning if blocks live too short for the grace period of their tasks; empty if they do not."""
+    walltime, grace = settings.provider.walltime, settings.grace_period
+    if walltime is None or grace <= walltime / 4:
+        return ""
+    return (
+        f"Blocks of executor {settings.label!r} end after walltime={walltime:g} s, so that tasks that run then have "
+        f"only {walltime / 4:.0f} s, a quarter of it, to end, instead of grace_period={grace:g} s. Set a longer "
+        "walltime of the provider, or a shorter grace_period."
+    )
+
+
 def accelerators(settings: HighThroughputExecutor) -> tuple[str, ...]:
     """Names of the accelerators of a node."""
     given = settings.available_accelerators

@@ -82,9 +82,9 @@ class TaskDemand:
         self._resources.clear()
         self._counts.clear()
 
-    def of(self, tasks: int, activity: int) -> Demand:
+    def of(self, tasks: int, activity: int, finished: int) -> Demand:
         """Return the demand of *tasks* unfinished ones, those with resources among them."""
         slots = tasks - len(self._resources)
         if self._counts:
             slots += slots_needed(self._counts, self._shape)
-        return Demand(tasks, activity, slots)
+        return Demand(tasks, activity, finished, slots)

@@ -100,6 +100,9 @@ class HighThroughputBackend:
         self._submissions = 0
         """Calls of `submit`: tells idleness from tasks that come and go between two looks."""
 
+        self._finished = 0
+        """Tasks that were reported."""
+
         self._error: CnflowError | None = None
         """Error of every task from now on, once the executor cannot work any more."""
 
@@ -266,7 +269,7 @@ class HighThroughputBackend:
     def demand(self) -> Demand:
         """Tasks that are not reported, and what they need."""
         with self._lock:
-            return self._demand.of(len(self._held), self._submissions)
+            return self._demand.of(len(self._held), self._submissions, self._finished)
 
     def unfinished(self) -> Iterator[SerializedTask]:
         """Every task that is not reported, as it was serialized, for an interchange that was restarted."""
@@ -300,6 +303,7 @@ class HighThroughputBackend:
         with self._lock:
             ours = [outcome for outcome in ready if self._held.pop(outcome.id, None) is not None]
             self._demand.remove(outcome.id for outcome in ours)
+            self._finished += len(ours)
             if self._cancelled:
                 self._cancelled.difference_update(outcome.id for outcome in ours)
         if ours:

@@ -28,6 +28,7 @@ from cnflow.executors.high_throughput.block_requests import (
     ManagerEndpoint,
     expected_slots,
     interchange_settings,
+    short_life,
 )
 from cnflow.executors.high_throughput.interchange_client import InterchangeEvents
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
@@ -105,6 +106,8 @@ class BlockProvisioner:
 
     def start(self, owner: Owner) -> None:
         """Begin, in the provisioner's thread."""
+        if warning := short_life(self._settings):
+            logger.warning("%s", warning)
         self._owner = owner
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self.thread.start()

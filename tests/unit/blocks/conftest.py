@@ -68,6 +68,7 @@ class Setting:
         self.provider = FakeProvider(self.settings, self.system)
         self.tasks = 0
         self.submits = 0
+        self.finished = 0
         self.reports = []
         self.errors = []
         self.forgotten = []
@@ -79,7 +80,7 @@ class Setting:
             chance=random.Random(1),
         )
         callbacks = Callbacks(
-            demand=lambda: Demand(self.tasks, self.submits, self.tasks),
+            demand=lambda: Demand(self.tasks, self.submits, self.finished, self.tasks),
             make_requests=lambda batch: [self.request(block) for block in batch],
             drain=self.drain,
             report_end=lambda block, reason: self.reports.append((block, reason)),

@@ -46,11 +46,12 @@ class Driver:
         self.blocks = make_blocks(**options)
         self.now = 0.0
         self.submits = 0
+        self.finished = 0
 
     def decide(self, tasks, after=0.0, slots=0):
         self.now += after
         self.submits += tasks > 0
-        return self.blocks.decide(Demand(tasks, self.submits, slots or tasks), self.now)
+        return self.blocks.decide(Demand(tasks, self.submits, self.finished, slots or tasks), self.now)
 
     def submit(self):
         batch = self.blocks.submissions.take_batch(self.now)
@@ -306,6 +307,68 @@ class TestBadBlocks:
         driver.blocks.on_manager_lost("0", 1, 50.0)
         assert driver.blocks.late_blocks(349.0) == []
         assert driver.blocks.late_blocks(350.0) == ["0"]
+
+
+class TestUnusedBlocks:
+    """Blocks whose managers connect and take no task."""
+
+    def use_up(self, driver, block, cause=EndCause.WALLTIME, idle=6.0):
+        driver.decide(1, after=100)
+        assert driver.submit() == [block]
+        driver.connect(block)
+        driver.blocks.on_idle_times({block: idle})
+        driver.decide(1, after=6)
+        return driver.report(block, FAILED, message="It reached its walltime.", cause=cause)
+
+    def test_blocks_that_run_no_task_though_one_waits_end_the_executor_with_advice(self):
+        driver = Driver(high=1)
+        for block in range(LIMIT_BEFORE_USE):
+            actions = self.use_up(driver, str(block))
+        (reason,) = gave_up(actions)
+        assert "ran no task, though tasks of executor 'htex' waited" in reason
+        assert "set a longer walltime of the provider" in reason
+
+    def test_the_next_one_is_asked_for_after_a_delay(self):
+        driver = Driver(high=1)
+        self.use_up(driver, "0")
+        driver.decide(1)
+        assert driver.submit() == []
+
+    def test_a_block_that_was_seen_with_a_task_is_none_of_them(self):
+        driver = Driver(high=1)
+        for block in range(2 * LIMIT_BEFORE_USE):
+            assert gave_up(self.use_up(driver, str(block), idle=0.0)) == []
+
+    def test_a_block_in_whose_life_a_task_was_finished_is_none_of_them(self):
+        driver = Driver(high=1)
+        for block in range(2 * LIMIT_BEFORE_USE):
+            driver.decide(1, after=100)
+            driver.connect(*driver.submit())
+            driver.blocks.on_idle_times({str(block): 6.0})
+            driver.finished += 1
+            driver.decide(1, after=40)
+            assert gave_up(driver.report(str(block), FAILED)) == []
+
+    def test_a_preempted_block_is_none_of_them(self):
+        driver = Driver(high=1)
+        for block in range(2 * LIMIT_BEFORE_USE):
+            assert gave_up(self.use_up(driver, str(block), EndCause.PREEMPTED)) == []
+
+    def test_a_block_without_tasks_to_run_is_none_of_them(self):
+        driver = Driver(high=1)
+        for block in range(2 * LIMIT_BEFORE_USE):
+            driver.decide(1, after=100)
+            driver.connect(*driver.submit())
+            driver.blocks.on_idle_times({str(block): 6.0})
+            driver.decide(0, after=40)
+            assert gave_up(driver.report(str(block), FAILED, cause=EndCause.WALLTIME)) == []
+
+    def test_idle_times_are_wanted_while_a_block_has_yet_to_show_that_it_works(self):
+        driver = Driver(high=1)
+        driver.running(1)
+        assert driver.blocks.wants_idle_times
+        driver.blocks.on_idle_times({"0": 0.0})
+        assert not driver.blocks.wants_idle_times
 
 
 class TestTheQueue:
@@ -602,7 +665,7 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
         self.now += seconds
         self.tasks = tasks
         self.blocks.on_idle_times(dict.fromkeys(self.at_provider.values(), seconds))
-        self.do(self.blocks.decide(Demand(tasks, 0, tasks), self.now))
+        self.do(self.blocks.decide(Demand(tasks, 0, 0, tasks), self.now))
 
     @rule(data=st.data())
     def a_batch_is_submitted(self, data):

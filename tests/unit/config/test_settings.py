@@ -95,6 +95,10 @@ class FreeLabel(HighThroughputExecutor):
             lambda: Config(executors=[FreeLabel(label="a/b"), FreeLabel(label="a-b")]),
             "two executors are labelled 'a/b' and 'a-b', and names of blocks hold both as 'a-b'",
         ),
+        (
+            lambda: HighThroughputExecutor(provider=LocalProvider(walltime=1)),
+            "walltime=1 of the provider leaves no time for a task",
+        ),
         (lambda: HighThroughputExecutor(heartbeat_period=9, heartbeat_threshold=9), "must be at least twice"),
         (lambda: HighThroughputExecutor(worker_port_range=(0, 70000)), "worker_port_range"),
         (lambda: LocalProvider(init_blocks=3, max_blocks=2), "init_blocks=3 may not be more than max_blocks=2"),

@@ -1,7 +1,13 @@
 import pytest
 
 from cnflow.config import HighThroughputExecutor, LocalProvider
-from cnflow.executors.high_throughput.block_requests import BlockContext, ManagerEndpoint, accelerators, expected_slots
+from cnflow.executors.high_throughput.block_requests import (
+    BlockContext,
+    ManagerEndpoint,
+    accelerators,
+    expected_slots,
+    short_life,
+)
 from cnflow.ids import BlockId, RunId
 
 
@@ -28,3 +34,10 @@ def test_node_has_no_more_workers_than_accelerators(settings, expected, tmp_path
     manager = context.request(BlockId("0")).manager
     assert manager.max_workers == expected
     assert expected is None or expected_slots(executor) == expected
+
+
+def test_blocks_shorter_than_four_grace_periods_are_warned_of():
+    words = short_life(HighThroughputExecutor(provider=LocalProvider(walltime=20), grace_period=8))
+    assert "only 5 s, a quarter of it, to end, instead of grace_period=8 s" in words
+    assert short_life(HighThroughputExecutor(provider=LocalProvider(walltime=32), grace_period=8)) == ""
+    assert short_life(HighThroughputExecutor()) == ""

@@ -20,14 +20,14 @@ def demand_on(cores, memory=0, slots=4, **settings):
 
 
 def test_a_plain_task_takes_one_slot():
-    assert demand_on(4).of(7, 1) == (7, 1, 7)
+    assert demand_on(4).of(7, 1, 0) == (7, 1, 0, 7)
 
 
 def test_a_task_that_needs_the_whole_node_takes_all_of_its_slots():
     demand = demand_on(4)
     for task in range(3):
         demand.add(task, Resources(cores=4))
-    assert demand.of(5, 1).slots == 2 + 3 * 4
+    assert demand.of(5, 1, 0).slots == 2 + 3 * 4
 
 
 def test_priorities_do_not_make_tasks_distinct():
@@ -42,7 +42,7 @@ def test_reported_tasks_take_nothing():
     demand.add(1, Resources(cores=4))
     demand.add(2, Resources(memory=GIB))
     demand.remove([1, 2, 3])
-    assert demand.of(0, 1).slots == 0
+    assert demand.of(0, 1, 0).slots == 0
     assert not demand._counts
 
 
@@ -51,14 +51,14 @@ def test_memory_that_no_manager_has_reported_limits_no_task():
     demand = TaskDemand(settings)
     for task in range(8):
         demand.add(task, Resources(memory=GIB))
-    assert demand.of(8, 1).slots == 8
+    assert demand.of(8, 1, 0).slots == 8
 
 
 def test_a_node_that_is_known_limits_tasks_by_its_memory():
     demand = demand_on(4, memory=4 * GIB)
     for task in range(4):
         demand.add(task, Resources(memory=2 * GIB))
-    assert demand.of(4, 1).slots == 8
+    assert demand.of(4, 1, 0).slots == 8
 
 
 RESOURCES = st.builds(Resources, cores=st.sampled_from([None, 1.0, 3.0]), priority=st.sampled_from([None, 1.0]))
@@ -77,4 +77,4 @@ def test_counts_are_those_of_the_tasks_that_are_held(steps):
         again = demand_on(4)
         for each, needed in held.items():
             again.add(each, needed)
-        assert demand.of(9, 1) == again.of(9, 1)
+        assert demand.of(9, 1, 0) == again.of(9, 1, 0)
