@@ -27,6 +27,7 @@ CAPSULE_PARTS = (
     "manager",
     "model",
     "open_files.py",
+    "output_queue.py",
     "py.typed",
     "tasks",
     "text.py",

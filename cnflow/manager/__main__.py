@@ -11,6 +11,10 @@ from __future__ import annotations
 import logging
 import pathlib
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnflow.output_queue import OutputQueue
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -37,16 +41,27 @@ def _settings_bytes(name: str, *, unlink: bool) -> bytes:
 
 def main() -> int:
     """Run a manager and return its exit code: 0 when it was ordered to end."""
+    from cnflow.output_queue import OutputHandler, OutputQueue  # noqa: PLC0415 - not before ROOT is importable
+
+    output = OutputQueue(sys.stderr.fileno())  # a reader that does not read must not stop the heartbeats
+    handler = OutputHandler(output)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", handlers=[handler])
+    try:
+        return _run(output)
+    finally:
+        output.close()
+
+
+def _run(output: OutputQueue) -> int:
     from cnflow.clock import SystemClock  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - the same
     from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - the same
     from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", stream=sys.stderr)
     settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
     try:
-        factory = WorkerFactory(settings, raise_open_file_limit())
+        factory = WorkerFactory(settings, output, raise_open_file_limit())
         factory.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start
 

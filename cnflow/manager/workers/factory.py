@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cnflow.model.manager_settings import ManagerSettings
     from cnflow.open_files import Limits
+    from cnflow.output_queue import OutputQueue
 
 
 class WorkerFactory:
@@ -27,6 +28,7 @@ class WorkerFactory:
 
     Args:
         settings: of the manager.
+        output: takes what the workers print.
         open_files: limits for the workers; None leaves them the manager's own.
 
     Attributes:
@@ -37,7 +39,7 @@ class WorkerFactory:
         PinningError: the node has too few cores for the settings.
     """
 
-    def __init__(self, settings: ManagerSettings, open_files: Optional[Limits] = None) -> None:
+    def __init__(self, settings: ManagerSettings, output: OutputQueue, open_files: Optional[Limits] = None) -> None:
         self.manager_id = ManagerId(os.urandom(6))
         self.slots = slot_count(
             hardware.core_count(),
@@ -47,6 +49,7 @@ class WorkerFactory:
             settings.max_workers,
         )
         self._settings = settings
+        self._output = output
         self._open_files = open_files
         self._cores = assign_cores(settings.cpu_affinity, self.slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
@@ -83,7 +86,7 @@ class WorkerFactory:
         }
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-{rank}")
         with hardware.core_affinity(cores):
-            worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox)
+            worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox, self._output.write)
         if self._open_files is not None:
             set_open_file_limit(worker.pid, self._open_files)
         return worker

@@ -28,6 +28,7 @@ from cnflow.wire.stream import SendBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Callable
 
     from cnflow.wire.pipe import Part
 
@@ -55,14 +56,23 @@ class WorkerProcess:
         environment: all variables of the process.
         working_dir: folder in which it starts; None is the manager's own.
         sandbox: prefix of the paths of its sandboxes.
+        write_output: called with what it prints; must not block.
 
     Raises:
         OutOfProcessesError: a limit of the node is reached.
     """
 
-    def __init__(self, rank: int, environment: Mapping[str, str], working_dir: Optional[str], sandbox: str) -> None:
+    def __init__(
+        self,
+        rank: int,
+        environment: Mapping[str, str],
+        working_dir: Optional[str],
+        sandbox: str,
+        write_output: Callable[[bytes], None],
+    ) -> None:
         self.rank = rank
         self._sandbox = sandbox
+        self._write_output = write_output
         with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
             ours, output, self._stops = self._start(environment, working_dir, on_failure, theirs)
             on_failure.pop_all()
@@ -157,11 +167,10 @@ class WorkerProcess:
         return found
 
     def forward_output(self) -> None:
-        """Copy new output to the manager's own stderr, and keep its last 8 KiB."""
+        """Pass on new output, and keep its last 8 KiB."""
         try:
             while not self.output_closed and (data := os.read(self.output, _CHUNK)):
-                with contextlib.suppress(OSError):  # a full disk costs the log, not the tasks
-                    os.write(2, data)
+                self._write_output(data)
                 self._tail = (self._tail + data)[-_TAIL_BYTES:]
             self.output_closed = True
         except BlockingIOError:

@@ -1,0 +1,105 @@
+"""Output of a process that never waits for its reader: a full pipe or a hung file system must not stop heartbeats.
+
+::
+
+    loop, logger ── write ──> queue, bounded in bytes ──> thread ── os.write ──> descriptor: a pipe, a file
+                                 └── full: dropped and counted; the count is written once there is room
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections import deque
+
+MOST_BYTES = 4 * 2**20
+"""Bytes that may wait: minutes of an ordinary log."""
+
+_CLOSE_TIMEOUT = 1.0
+"""Seconds that the end of the process waits for the last lines."""
+
+
+class OutputQueue:
+    """Writes to a descriptor, in order, without ever blocking its callers. Safe from any thread.
+
+    Args:
+        descriptor: written to; stays open.
+        most: bytes that may wait.
+    """
+
+    def __init__(self, descriptor: int, most: int = MOST_BYTES) -> None:
+        self._descriptor = descriptor
+        self._most = most
+        self._chunks: deque[bytes] = deque()
+        self._waiting = 0
+        """Bytes in `_chunks`."""
+
+        self._dropped = 0
+        """Lines that found no room since the last chunk that found some."""
+
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._write_chunks, name="cnflow-output", daemon=True)
+        self._thread.start()
+
+    def write(self, data: bytes) -> None:
+        """Queue *data*, or drop it as a whole if too much waits."""
+        with self._changed:
+            if self._waiting + len(data) > self._most:
+                self._dropped += max(1, data.count(b"\n"))
+                return
+            if self._dropped:
+                self._put(b"(%d lines were dropped: the log could not be written)\n" % self._dropped)
+                self._dropped = 0
+            self._put(data)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Wait until all is written; not for ever."""
+        with self._changed:
+            if self._dropped:
+                self._put(b"(%d lines were dropped: the log could not be written)\n" % self._dropped)
+                self._dropped = 0
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join(_CLOSE_TIMEOUT)
+
+    def _put(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._waiting += len(data)
+
+    def _write_chunks(self) -> None:
+        while data := self._next_chunk():
+            with contextlib.suppress(OSError):  # no space: later lines may have some; no reader: nobody misses them
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+
+    def _next_chunk(self) -> bytes:
+        """Wait for a chunk and remove it from the queue; empty once the queue is closed."""
+        with self._changed:
+            while not self._chunks and not self._is_closed:
+                self._changed.wait()
+            if not self._chunks:
+                return b""
+            data = self._chunks.popleft()
+            self._waiting -= len(data)
+            return data
+
+
+class OutputHandler(logging.Handler):
+    """Writes log records to an `OutputQueue`, a line each."""
+
+    def __init__(self, output: OutputQueue) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the line of *record*."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a line that cannot be formatted ends no process; logging reports it
+            self.handleError(record)
+            return
+        self._output.write(line.encode(errors="backslashreplace") + b"\n")
