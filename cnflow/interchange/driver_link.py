@@ -117,6 +117,11 @@ class DriverLink:
         self._line.send([msg.encode(message), *attached])
         self._watch()
 
+    def request_acknowledgement(self) -> None:
+        """Ask the driver to acknowledge now what it has; `delivered` follows."""
+        self._line.request_acknowledgement()
+        self._watch()
+
     def on_tick(self, now: Seconds) -> None:
         """Send a heartbeat if nothing else was sent since the last tick; give up the connection of a silent driver."""
         if self._line.stream is None:

@@ -80,7 +80,8 @@ class Loop:
             if late := lateness.on_turn(now, next_tick):
                 self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
-            self._managers.on_forwarded(self._driver.sent)
+            if self._managers.on_forwarded(self._driver.sent):
+                self._driver.request_acknowledgement()
             is_running = self._read_driver(ready, now) and self._wake not in ready
             if not self._driver.is_full:
                 self._perform(self._state.dispatch(now))

@@ -155,12 +155,19 @@ class ManagerLink:
             self._leaving.discard(oldest)
             self._replaced.pop(oldest, None)
 
-    def on_forwarded(self, number: int) -> None:
-        """Note that all that was received from managers has left to the driver, at the latest in message *number*."""
-        if self._heard:
-            for manager, session in self._heard.items():
-                self._forwarded.append((number, manager, session, session.received))
-            self._heard.clear()
+    def on_forwarded(self, number: int) -> bool:
+        """Note that all that was received from managers has left to the driver, at the latest in message *number*.
+
+        Returns:
+            True if a manager that leaves waits for the driver's acknowledgement.
+        """
+        if not self._heard:
+            return False
+        for manager, session in self._heard.items():
+            self._forwarded.append((number, manager, session, session.received))
+        is_urgent = bool(self._leaving) and not self._leaving.isdisjoint(self._heard)
+        self._heard.clear()
+        return is_urgent
 
     def on_delivered(self, number: int) -> None:
         """Acknowledge what the managers sent and the driver now has: all in its messages up to *number*."""

@@ -45,7 +45,7 @@ _HEADER = struct.Struct("<8sBQQ")
 _RECEIVED = struct.Struct("<Q")
 """After the header of RESUME and AGAIN: number up to which the sender has received all."""
 
-_PLAIN, _NUMBERED, _RESUME, _AGAIN, _ACKNOWLEDGE = range(5)
+_PLAIN, _NUMBERED, _RESUME, _AGAIN, _ACKNOWLEDGE, _REQUEST = range(6)
 
 IDENTITY_BYTES = 8
 HEADER_BYTES = _HEADER.size
@@ -73,7 +73,7 @@ def identity_of(head: bytes) -> bytes:
     Raises:
         SessionError: the frame does not begin with a header.
     """
-    if len(head) < HEADER_BYTES or head[IDENTITY_BYTES] > _ACKNOWLEDGE:
+    if len(head) < HEADER_BYTES or head[IDENTITY_BYTES] > _REQUEST:
         raise SessionError("the head of a message does not begin with the header of a session")
     return head[:IDENTITY_BYTES]
 
@@ -109,8 +109,8 @@ class Session:
 
     __slots__ = (
         "_acknowledged", "_acknowledges_received", "_asked_at", "_is_acknowledgement_due", "_is_again_due", "_is_open",
-        "_is_resume_due", "_kept", "_repeat_after", "_untold_bytes", "_untold_messages", "delivered", "identity",
-        "is_due", "received", "sent", "unacknowledged_bytes",
+        "_is_request_due", "_is_resume_due", "_kept", "_repeat_after", "_untold_bytes", "_untold_messages", "delivered",
+        "identity", "is_due", "received", "sent", "unacknowledged_bytes",
     )  # fmt: skip
 
     def __init__(self, identity: bytes, *, acknowledges_received: bool = True) -> None:
@@ -124,7 +124,7 @@ class Session:
         """Size and frames of the messages `delivered` + 1 to `sent`."""
 
         self._is_open = True
-        self._is_resume_due = self._is_again_due = self._is_acknowledgement_due = False
+        self._is_resume_due = self._is_again_due = self._is_acknowledgement_due = self._is_request_due = False
         self._repeat_after: Optional[int] = None
         self._asked_at = -1
         """Value of `received` at the last AGAIN: each of the messages behind a gap shows the same gap."""
@@ -184,10 +184,12 @@ class Session:
             return self._on_numbered(frames, number)
         if kind in (_RESUME, _AGAIN):
             self._on_resume(head, kind)  # the other end repeats after these, unasked
-        elif kind > _ACKNOWLEDGE:
+        elif kind > _REQUEST:
             raise SessionError(f"a message of unknown kind {kind}")
         elif number > self.received:
             self._ask_again()
+        if kind == _REQUEST:
+            self._is_acknowledgement_due = self.is_due = True
         return [payload_of(head), *frames[1:]] if kind == _PLAIN else None
 
     def on_disconnected(self) -> None:
@@ -206,6 +208,10 @@ class Session:
             if at_once or self._untold_messages >= _ACKNOWLEDGE_MESSAGES or self._untold_bytes >= _ACKNOWLEDGE_BYTES:
                 self._is_acknowledgement_due = self.is_due = True
 
+    def request_acknowledgement(self) -> None:
+        """Ask the other end to acknowledge now, not with its next message."""
+        self._is_request_due = self.is_due = True
+
     def take_due(self) -> list[list[Any]]:
         """Return the messages that the session itself has to send now, in order."""
         due: list[list[Any]] = []
@@ -217,7 +223,9 @@ class Session:
             due += self._repeated(max(self._repeat_after, self.delivered))
         if self._is_acknowledgement_due and self._is_open and not due:
             due.append([self._header(_ACKNOWLEDGE, self.sent)])
-        self._is_resume_due = self._is_again_due = self._is_acknowledgement_due = False
+        if self._is_request_due and self._is_open:
+            due.append([self._header(_REQUEST, self.sent)])
+        self._is_resume_due = self._is_again_due = self._is_acknowledgement_due = self._is_request_due = False
         self._repeat_after = None
         return due
 

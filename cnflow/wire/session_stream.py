@@ -79,6 +79,12 @@ class SessionStream:
             self.has_sent = True
             self.stream.send(self.session.send_unnumbered(frames))
 
+    def request_acknowledgement(self) -> None:
+        """Ask the other end to acknowledge now, not with its next message."""
+        self.session.request_acknowledgement()
+        if self.stream is not None:
+            self._send_due(self.stream)
+
     def flush(self) -> None:
         """Write as much of what is not sent as the socket takes."""
         if self.stream is not None:

@@ -190,6 +190,13 @@ def test_results_that_the_driver_does_not_have_are_not_lost_with_the_interchange
     assert ledger.runs() == dict.fromkeys(range(21), 1)
 
 
+def test_manager_that_leaves_waits_for_its_results_to_arrive_and_not_for_a_heartbeat(load, ledger, until, processes):
+    with load(heartbeat_period=30, heartbeat_threshold=120, drain_period=2):
+        _, _, manager = ledger.app(0, 0.1).result(30)
+        until(lambda: not processes.is_running(manager), timeout=12)
+        assert ledger.app(1, 0).result(30)[0] == 1, "a new block is started"
+
+
 # In a network namespace
 
 

@@ -155,6 +155,15 @@ def test_few_small_messages_are_acknowledged_with_the_next_message_only():
     assert not far.is_due
 
 
+def test_end_acknowledges_at_once_on_request():
+    near, far = pair()
+    contents(far, numbered(near, b"1"))
+    near.request_acknowledgement()
+    assert contents(far, due(near)) == []
+    contents(near, due(far))
+    assert (near.delivered, due(near), due(far)) == (1, [], [])
+
+
 def test_session_is_full_while_much_is_unacknowledged():
     near, far = pair()
     message = near.send([b"head", bytes(module.MAX_KEPT)])
