@@ -86,7 +86,7 @@ bench-short: venv ## The same with the floor and Python's pool alone, in a minut
 	@.venv/bin/python -m benchmarks --short --check $(ARGS)
 
 .PHONY: scale
-scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted")
+scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted", or --decisions for its state alone)
 	@.venv/bin/python -m benchmarks.scale $(ARGS)
 
 .PHONY: fuzz

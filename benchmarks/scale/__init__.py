@@ -5,4 +5,6 @@ task (which does not depend on other users of the machine's cores), its memory, 
 manager sends the messages of a real one, and ends every task at once::
 
     simulation (the driver) <── Stream ──> cnflow.interchange <── ZeroMQ ──> managers, a few processes for all of them
+
+``python -m benchmarks.scale --decisions`` measures the decisions alone: see `benchmarks.scale.decisions`.
 """

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.scale.decisions import KINDS, simulate_decisions
 from benchmarks.scale.limits import raise_open_files
 from benchmarks.scale.simulation import Plan, Row, simulate
 from benchmarks.table import align
@@ -36,6 +37,9 @@ HEADS = (
 def main() -> None:
     """Simulate each number of managers, and print the table."""
     options = _arguments()
+    if options.decisions:
+        _print_decisions(options)
+        return
     plan = Plan(options.tasks, options.slots, options.window, options.period, options.processes, options.encrypted)
     files = raise_open_files()
     rows: list[Row] = []
@@ -51,6 +55,24 @@ def main() -> None:
     print("\n".join(align([list(head) for head in zip(*HEADS, strict=True)] + _cells(rows), 2, lefts=())))
     if options.json:
         options.json.write_text(json.dumps({"plan": plan._asdict(), "rows": [row._asdict() for row in rows]}, indent=1))
+
+
+def _print_decisions(options: argparse.Namespace) -> None:
+    """Run the state of the interchange alone, and print what its decisions cost."""
+    heads = ("tasks", "managers", "ended", "tasks/s", "us per task", "longest ms", "event", "round us")
+    print(("{:>12}" * len(heads)).format(*heads))
+    for row in simulate_decisions(options.decisions, options.managers[-1], options.tasks, options.seconds):
+        cells = (
+            row.kind,
+            f"{row.managers:,}",
+            f"{row.ended:,}",
+            f"{row.ended / row.cpu_s:,.0f}",
+            f"{row.cpu_s / max(row.ended, 1) * 1e6:.1f}",
+            f"{row.longest_ms:.1f}",
+            row.longest,
+            f"{row.typical_us:.0f}",
+        )
+        print(("{:>12}" * len(cells)).format(*cells), "" if row.is_complete else f"(ended after {options.seconds:g} s)")
 
 
 def _cells(rows: list[Row]) -> list[list[str]]:
@@ -82,9 +104,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=128, help="tasks that a manager holds, running and waiting")
     parser.add_argument("--period", type=float, default=5.0, help="seconds between heartbeats")
     parser.add_argument("--processes", type=int, default=2, help="processes that simulate managers")
+    parser.add_argument(
+        "--decisions",
+        nargs="*",
+        choices=KINDS,
+        help=f"run the state of the interchange alone, in simulated time, with tasks of these kinds: {' '.join(KINDS)}",
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="CPU time of each kind of --decisions at most")
     parser.add_argument("--encrypted", action="store_true", help="CURVE between interchange and managers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save the figures")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.decisions = list(KINDS) if options.decisions == [] else options.decisions
+    return options
 
 
 if __name__ == "__main__":

@@ -128,10 +128,10 @@ class Simulation:
         """Run all tasks, or as many as the time allows."""
         for _ in range(self._count):
             self._register(_LIFE * self._random.uniform(0.5, 1.0))
-        begin = time.monotonic()
+        begin = time.process_time()
         submitted = self._submit_all(begin)
         next_tick = self._now
-        while sum(self._ended) < self._tasks and time.monotonic() - begin < self._limit and submitted:
+        while sum(self._ended) < self._tasks and time.process_time() - begin < self._limit and submitted:
             for _ in range(50):
                 if not self._turn():
                     break
@@ -172,7 +172,7 @@ class Simulation:
         numbers = iter(range(self._tasks))
         functions = list(_FUNCTIONS)
         while batch := [self._task(number) for number in itertools.islice(numbers, _BATCH)]:
-            if time.monotonic() - begin > self._limit:
+            if time.process_time() - begin > self._limit:
                 return False
             submit = self._state.on_submitted
             mixed = self._kind not in {"plain", "cancels", "walltimes"}

@@ -26,6 +26,9 @@ class FreeSlots:
         self.prefetch: dict[ManagerId, int] = {}
         """Tasks that a manager may hold beyond its slots; in turn, too."""
 
+    def __bool__(self) -> bool:
+        return bool(self.idle or self.prefetch)
+
     def update(self, manager: ManagerId, slots: int, window: int, held: int) -> None:
         """Recount *manager*, which runs *slots* tasks at a time, wants *window* tasks and holds *held*."""
         idle = min(slots, window) - held

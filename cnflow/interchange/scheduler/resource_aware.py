@@ -17,6 +17,7 @@ A manager whose block has no time for any plain task is set aside (`_late`) unti
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Optional
 
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter
@@ -31,7 +32,7 @@ from cnflow.wire.messages import NO_FRAMES, Result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from cnflow.ids import ManagerId, TaskId
     from cnflow.interchange.manager_record import ManagerRecord
@@ -204,11 +205,10 @@ class ResourceScheduler:
         self._begin_round(now)
         claimed: set[tuple[int, int, int, int]] = set()
         last_reserved = self._reservations.last()
-        has_slots = True
         index = 0
         while (group := self._groups.at(index)) is not None:
-            if has_slots and self.queue.is_before(group.sort_key):
-                has_slots = yield from self._schedule_plain(now, group.sort_key)
+            if self._slots and self.queue.is_before(group.sort_key):
+                yield from self._schedule_plain(now, group.sort_key)
                 self._update_free()
             if not self._free and index >= MAX_GROUPS:
                 break
@@ -222,10 +222,14 @@ class ResourceScheduler:
                 self._refresh([manager, *released])
             else:
                 if index < MAX_GROUPS:
-                    kinds = claimed if has_slots else None  # else a plain task is before it
+                    kinds = None if self.queue.is_before(group.sort_key) else claimed
                     self._refresh(self._reservations.reserve(group, kinds, self._dispatched, now))
                 index += 1
-        if has_slots and self.queue:
+        yield from self._schedule_plain(now, None)
+        waiting = math.inf
+        while self._late and 0 < len(self.queue) < waiting:  # managers that were woken may be reserved by now
+            waiting = len(self.queue)
+            self._wake_late(now)
             yield from self._schedule_plain(now, None)
 
     def _begin_round(self, now: Seconds) -> None:
@@ -256,8 +260,8 @@ class ResourceScheduler:
             self.on_changed(manager, self._managers[manager])
         self._update_free()
 
-    def _schedule_plain(self, now: Seconds, before: Optional[SortKey]) -> Generator[Assignment, None, bool]:
-        """Yield plain tasks that sort *before* a key as far as slots and time allow; return whether slots are left."""
+    def _schedule_plain(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
+        """Yield plain tasks that sort *before* a key as far as slots and time allow."""
         refused: list[ManagerId] = []
         while (count := self.queue.count_before(before)) and (shares := fill_slots(count, self._slots)):
             for manager, number in shares:
@@ -275,7 +279,6 @@ class ResourceScheduler:
                     else:
                         self._late.add(manager, record.ends_at, record.info.node.life)
         self._refresh(refused)
-        return bool(refused) or not count
 
     def _wake_late(self, now: Seconds) -> None:
         """Let managers that were set aside take tasks again, if one that waits is short enough for them."""
@@ -324,10 +327,12 @@ class ResourceScheduler:
             if not self.deadlines.is_too_long(parcel[0]):
                 return False
             self._unfit.append(self._does_not_fit(self._groups.take_head(group)[0]))
+            self._refresh(self._reservations.release(group))
             return True
         if self.deadlines.key(parcel[0]) == group.key[1]:
             return False
         self._groups.regroup_head(group)
+        self._refresh(self._reservations.release(group))
         return True
 
     def _fits(self, manager: ManagerId, group: TaskGroup, task: Task, now: Seconds) -> bool:
