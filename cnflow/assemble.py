@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow import __version__, logs, usage_tracking
+from cnflow.adopted_run import adopt_ledger
 from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.registry import backend_of
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
 from cnflow.dataflow.executor_factory import NewExecutor
 from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
+from cnflow.dataflow.memo.checkpoint_paths import FOLDER
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError
@@ -32,34 +34,45 @@ from cnflow.ledger import RunLedger, new_driver
 from cnflow.model.manager_settings import PROTOCOL
 
 if TYPE_CHECKING:
+    import os
+
     from cnflow.dataflow.launching import FirstLookUp
     from cnflow.interfaces import Executor
 
 logger = logging.getLogger(__name__)
 
 
-def load(config: Config | None = None) -> DataFlowKernel:
+def load(config: Config | None = None, *, adopt: str | os.PathLike[str] | None = None) -> DataFlowKernel:
     """Start a run and make it the loaded one.
 
     Args:
         config: copied, so that it can be changed or loaded again afterwards; None runs tasks in threads.
+        adopt: folder of a run whose driver was killed, such as ``runinfo/007``: its blocks are taken over, and its
+            tasks that still run, or ended meanwhile, serve the same tasks of this script. See
+            `Config.adoptable_for`.
 
     Returns:
         The DFK; use it as a context manager, so that nothing is left behind whatever happens.
 
     Raises:
         AlreadyLoadedError: another run is loaded.
-        ConfigurationError: *config* cannot work. A later failure (no engine, no such image) is the error of the tasks
-            that needed it.
+        ConfigurationError: *config* cannot work, or *adopt* cannot be taken over with it. A later failure (no engine,
+            no such image) is the error of the tasks that needed it.
     """
     loaded_run.check_none_loaded()
     if config is None:
         config = Config()
     if not isinstance(config, Config):
         raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
-    dfk = new_run(config)
-    make_current(dfk)
-    start(dfk)
+    ledger = None if adopt is None else adopt_ledger(adopt, config)
+    try:
+        dfk = new_run(config, ledger)
+        make_current(dfk)
+        start(dfk)
+    except BaseException:
+        if ledger is not None:
+            ledger.abandon()
+        raise
     return dfk
 
 
@@ -107,19 +120,27 @@ def wait_for_current_tasks() -> None:
     loaded_run.require("wait_for_current_tasks()").wait_for_current_tasks()
 
 
-def new_run(config: Config) -> DataFlowKernel:
+def new_run(config: Config, ledger: RunLedger | None = None) -> DataFlowKernel:
     """Make the DFK of a copy of *config*; nothing is started and nothing loaded.
+
+    Args:
+        config: of the run.
+        ledger: of a run that is taken over; None begins a run.
 
     Raises:
         ConfigurationError: *config* cannot work, or its `run_dir` cannot be written to.
     """
-    return DataFlowKernel(graph=new_graph(config))
+    return DataFlowKernel(graph=new_graph(config, ledger))
 
 
 def new_graph(
-    config: Config, *, record_class: type[TaskRecord] = TaskRecord, look_up_first: FirstLookUp | None = None
+    config: Config,
+    ledger: RunLedger | None = None,
+    *,
+    record_class: type[TaskRecord] = TaskRecord,
+    look_up_first: FirstLookUp | None = None,
 ) -> TaskGraph:
-    """Make the task graph of a run; the last two arguments are those of `TaskGraph`.
+    """Make the task graph of a run; the last two arguments are those of `TaskGraph`, the others those of `new_run`.
 
     Raises:
         ConfigurationError: as `new_run`.
@@ -127,22 +148,25 @@ def new_graph(
     config = config.copied()
     if config.ignore_images:
         config.executors = [executor.without_images() for executor in config.executors]
-    run_dir = make_run_dir(Path(config.run_dir))
-    run_id = RunId(uuid.uuid4().hex[:12])
-    ledger = RunLedger(run_dir, new_driver(run_id, 0, __version__, PROTOCOL))
-    run = RunContext(run_id, run_dir, config.strategy, config.max_idletime, ledger)
+    if ledger is None:
+        driver = new_driver(RunId(uuid.uuid4().hex[:12]), 0, __version__, PROTOCOL)
+        ledger = RunLedger(make_run_dir(Path(config.run_dir)), driver)
+    run_dir = ledger.path.parent
+    run = RunContext(ledger.run, run_dir, config.strategy, config.max_idletime, ledger, config.adoptable_for)
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
-    return TaskGraph(
+    graph = TaskGraph(
         config=config,
         run_dir=run_dir,
         executors=[executor for _, executor in new if executor is not None],
         routes=[route for route, _ in new],
         factory=factory,
-        results=_result_cache(config, run_dir),
+        results=_result_cache(config, run_dir, is_adopted=ledger.adopted is not None),
         record_class=record_class,
         look_up_first=look_up_first,
     )
+    graph.first_task = graph.next_task = ledger.first_task
+    return graph
 
 
 class RunExecutors:
@@ -187,12 +211,14 @@ class RunExecutors:
         return live
 
 
-def _result_cache(config: Config, run_dir: Path) -> ResultCache:
-    if not config.checkpoint_files and not config.checkpoint_mode:
+def _result_cache(config: Config, run_dir: Path, *, is_adopted: bool) -> ResultCache:
+    """Make the cache; one of a run that was taken over has the results that its killed driver wrote."""
+    files = [*(config.checkpoint_files or ()), *([str(run_dir / FOLDER)] if is_adopted else ())]
+    if not files and not config.checkpoint_mode:
         return ResultCache(files_by_content=config.cache_files_by == "content")
     from cnflow.dataflow.memo import Checkpointer, CheckpointReader  # noqa: PLC0415 - a database; most runs need none
 
-    earlier = CheckpointReader(config.checkpoint_files) if config.checkpoint_files else None
+    earlier = CheckpointReader(files) if files else None
     mode = config.checkpoint_mode
     checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
     return ResultCache(earlier, checkpointer, files_by_content=config.cache_files_by == "content")

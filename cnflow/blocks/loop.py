@@ -154,6 +154,12 @@ class BlockController:
             self._is_woken = True
             self._inbox.put(TasksAdded())
 
+    def adopt(self, natives: Mapping[BlockId, NativeId], next_block: int) -> None:
+        """Take over the blocks of another driver; called before `run`."""
+        self._blocks.adopt(natives, next_block, self._clock.now())
+        requests = self._callbacks.make_requests(list(natives))
+        self._requests.add({request.block: request for request in requests})
+
     def stop(self) -> None:
         """Make `run` remove all blocks and return."""
         self._is_stopping = True

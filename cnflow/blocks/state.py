@@ -161,6 +161,14 @@ class Blocks:
 
     # Decisions
 
+    def adopt(self, natives: Mapping[BlockId, NativeId], next_block: int, now: Seconds) -> None:
+        """Take over the blocks of another driver; new ones are numbered from *next_block* on."""
+        self._next = next_block
+        for block_id, native in natives.items():
+            block = Block(block_id, requested_at=now)
+            block.on_accepted(native, now)
+            self._blocks.put(block)
+
     def decide(self, demand: Demand, now: Seconds) -> list[Action]:
         """Let the strategy start and drain blocks."""
         tasks = demand.tasks

@@ -92,6 +92,10 @@ class Config(Settings):
     max_idletime: float = Field(default=120.0, ge=0.0)
     """Seconds without a task after which blocks beyond ``min_blocks`` are ended."""
 
+    adoptable_for: float = Field(default=0.0, ge=0.0)
+    """Seconds for which blocks outlive a driver that was killed, with the tasks that they hold, so that
+    ``cnflow.load(config, adopt=...)`` can take them over. Then they end by themselves. With 0 they end at once."""
+
     ignore_images: bool = False
     """Run every app on the bare node whatever its image, such as on a machine without a container engine."""
 

@@ -107,7 +107,7 @@ class DataFlowKernel:
     @property
     def task_count(self) -> int:
         """Number of tasks submitted so far."""
-        return self._graph.task_count
+        return self._graph.next_task - self._graph.first_task
 
     @property
     def tasks(self) -> Mapping[TaskId, TaskRecord]:

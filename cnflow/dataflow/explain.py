@@ -35,9 +35,11 @@ _MAX_ROOTS = 3
 
 def explain(task: TaskId, graph: TaskGraph) -> list[str]:
     """Return lines on the state of *task* and its dependencies, down to the launched ones. Safe from any thread."""
-    if not 0 <= task < graph.task_count:
-        count = graph.task_count
-        so_far = f"{count} were submitted so far, counted from 0" if count else "none was submitted yet"
+    if not graph.first_task <= task < graph.next_task:
+        count = graph.next_task - graph.first_task
+        so_far = (
+            f"{count} were submitted so far, counted from {graph.first_task}" if count else "none was submitted yet"
+        )
         return [f"There is no task {task}: {so_far}."]
     record, state = graph.records.get(task), graph.state_of(task)
     if record is None or state is None:

@@ -100,8 +100,8 @@ class TaskGraph:
         self.finished: dict[TaskId, TaskRecord] = {}
         """Records of final tasks; empty unless the configuration keeps them."""
 
-        self.task_count = 0
-        """Number of tasks submitted, which is the next task's id."""
+        self.first_task = self.next_task = TaskId(0)
+        """Ids of the first and the next task; those below the first belong to a driver whose run was taken over."""
 
         self.is_closed = False
         self._resolver = RESOLVERS[config.dependency_resolver]
@@ -155,8 +155,8 @@ class TaskGraph:
         dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
         executor = executor or self.choose_executor(app, options)
         with self._lock:
-            task = TaskId(self.task_count)
-            self.task_count += 1
+            task = self.next_task
+            self.next_task = TaskId(task + 1)
         record = self._record_class(app, args, kwargs, executor, AppFuture(task, app, self))
         if dependencies:
             record.depends = dependencies

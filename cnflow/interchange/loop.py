@@ -28,7 +28,7 @@ from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.lateness import Lateness
-from cnflow.wire.manager_messages import Hold, StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.manager_messages import Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
 
 if TYPE_CHECKING:
     import socket
@@ -61,6 +61,7 @@ class Loop:
         self._folder = settings.folder
         self._period = Seconds(settings.heartbeat_period)
         self._state = _new_state(settings, self._clock.now())
+        self._is_adoptable, self._is_adoption, self._is_orphaned = settings.is_adoptable, settings.is_adoption, False
         self._managers = ManagerLink(settings)
         self._poller = sockets.Poller()
         self._wake = wake
@@ -93,9 +94,12 @@ class Loop:
         self._shut_down()
 
     def _shut_down(self) -> None:
-        self._perform(self._state.on_stop())
+        if not self._is_orphaned:
+            self._perform(self._state.on_stop())
         self._managers.close()
         self._driver.close()
+        if self._is_orphaned and self._managers.port == 0:
+            return  # managers wait for an interchange at the same socket file
         shutil.rmtree(self._folder, ignore_errors=True)  # the driver, which removes it otherwise, may have been killed
 
     def _read_driver(self, ready: dict[Any, int], now: Seconds) -> bool:
@@ -114,7 +118,9 @@ class Loop:
             else:
                 self._handle_order(message, now)
         if self._driver.is_over(now):
-            logger.info("the driver has ended; stopping %d managers", len(self._state.managers()))
+            self._is_orphaned = self._is_adoptable
+            fate = "left to another driver" if self._is_orphaned else "stopped"
+            logger.info("the driver has ended; %d managers are %s", len(self._state.managers()), fate)
             return False
         return True
 
@@ -143,6 +149,8 @@ class Loop:
         if isinstance(message, msg.Done):
             results = msg.attach_frames(message.results, attached)
             return self._state.on_results(manager, message.window, results, now)
+        if isinstance(message, Holding) and self._is_adoption:
+            self._driver.send(ManagerHolds(manager, message.tasks))  # at once: before the results of these tasks
         if isinstance(message, msg.Register):
             return self._state.on_registered(manager, message.info, now, message.held)
         if isinstance(message, msg.Draining):

@@ -84,6 +84,7 @@ class ManagerLink:
             self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )
         self.is_all_read = True
+        self._is_adoption = settings.is_adoption
         self._sessions: dict[ManagerId, Session] = {}
         self._former: OrderedDict[ManagerId, None] = OrderedDict()
         """Managers that are gone, whose sessions are still there; the oldest first."""
@@ -269,7 +270,7 @@ class ManagerLink:
 
     def _send_register_again(self, manager: ManagerId, identity: bytes) -> None:
         """Request a new session, in the name of the one that *manager* has and that is not known here."""
-        frames = Session(identity).send_unnumbered([msg.encode(msg.RegisterAgain())])
+        frames = Session(identity).send_unnumbered([msg.encode(msg.RegisterAgain(self._is_adoption))])
         self._router.send([manager, *frames])
 
     def _send_due(self, manager: ManagerId, session: Session) -> None:

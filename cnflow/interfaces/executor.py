@@ -48,7 +48,10 @@ class RunContext(NamedTuple):
     """Seconds; value of `Config.max_idletime`."""
 
     ledger: RunLedger | None = None
-    """Record of what executors start outside the driver; None keeps none."""
+    """Record of what executors start outside the driver, and of what another driver has started; None keeps none."""
+
+    adoptable_for: float = 0.0
+    """Seconds; value of `Config.adoptable_for`."""
 
 
 class Executor(Protocol):

@@ -11,13 +11,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.ledger.records import BlocksAccepted, BlocksEnded, BlocksLeft, BlocksNamed, ExecutorStarted, Record
+from cnflow.ledger.records import (
+    BlocksAccepted,
+    BlocksEnded,
+    BlocksLeft,
+    BlocksNamed,
+    ExecutorStarted,
+    ManagerDown,
+    ManagerUp,
+    Record,
+)
 from cnflow.model.block import Refusal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cnflow.ids import BlockId, NativeId
+    from cnflow.ids import BlockId, ManagerId, NativeId
     from cnflow.ledger.file import RunLedger
     from cnflow.ledger.state import ExecutorEntry
     from cnflow.model.block import BlockRequest
@@ -84,6 +93,14 @@ class ExecutorLedger:
         self._end(ended)
         if unconfirmed:
             self._append(BlocksLeft(self._label, dict(unconfirmed)))
+
+    def on_manager_up(self, manager: ManagerId, block: BlockId) -> None:
+        """Record a manager that registered."""
+        self._append(ManagerUp(self._label, manager.hex(), block))
+
+    def on_manager_down(self, manager: ManagerId) -> None:
+        """Forget a manager that is gone."""
+        self._append(ManagerDown(self._label, manager.hex()))
 
     def _accept(self, natives: Mapping[BlockId, NativeId]) -> None:
         if natives:

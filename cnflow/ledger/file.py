@@ -30,6 +30,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.errors import ConfigurationError
+from cnflow.ids import TaskId
 from cnflow.ledger.records import DriverStarted, Record, decode_lines, encode
 from cnflow.ledger.state import LedgerState
 
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.ids import RunId
+    from cnflow.ledger.state import ExecutorEntry
 
 logger = logging.getLogger(__name__)
 
 FILE = "ledger"
 """Name of the file in a run's folder."""
 
+_TASKS_OF_A_DRIVER = 1_000_000_000
 _MODE = 0o600
 _open_here: set[tuple[int, int]] = set()
 """Device and inode of the ledgers that this process has open: its own locks do not keep a process out."""
@@ -84,9 +87,14 @@ class RunLedger:
         return self._driver.run
 
     @property
-    def generation(self) -> int:
-        """Number of drivers that had the run before this one."""
-        return self._driver.generation
+    def first_task(self) -> TaskId:
+        """Number of this driver's first task: no earlier driver of the run had it."""
+        return TaskId(self._driver.generation * _TASKS_OF_A_DRIVER)
+
+    def adopted_executor(self, label: str) -> ExecutorEntry | None:
+        """Return what another driver has left of an executor; None if nothing may be left."""
+        entry = self.adopted.executors.get(label) if self.adopted else None
+        return entry if entry and entry.blocks else None
 
     def on_executor_start(self, label: str) -> None:
         """Keep the file open until the last executor has ended."""
@@ -117,10 +125,28 @@ class RunLedger:
             except OSError as error:
                 logger.warning("%s cannot be written, blocks may be missing there: %s", self.path, error)
 
+    def take_over(self) -> None:
+        """Record this driver at once: the tasks of the next one must not have the numbers of its tasks.
+
+        Raises:
+            ConfigurationError: the file cannot be written.
+        """
+        self.append(is_durable=True)
+        with self._lock:
+            if self._unwritten:
+                raise ConfigurationError(f"{self.path} cannot be written: make space there, and load the run again.")
+
     def close(self) -> None:
-        """Unlock the file, as at the end of the last executor."""
+        """Close the file, as at the end of the last executor."""
         with self._lock:
             self._close()
+
+    def abandon(self) -> None:
+        """Close the file and leave it as it is, unless an executor uses it: the run is not taken over after all."""
+        with self._lock:
+            if self._descriptor >= 0 and not self._users:
+                _close(self._descriptor)
+                self._descriptor = -1
 
     def _close(self) -> None:
         """Remove the file if no block can be left, else leave it for `cnflow clean`, and name the blocks."""

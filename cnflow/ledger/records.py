@@ -83,7 +83,25 @@ class BlocksLeft(msgspec.Struct, tag="left", tag_field="record", frozen=True):
     reasons: dict[NativeId, str]
 
 
-Record = DriverStarted | ExecutorStarted | BlocksNamed | BlocksAccepted | BlocksEnded | BlocksLeft
+class ManagerUp(msgspec.Struct, tag="up", tag_field="record", frozen=True):
+    """A manager has registered. Written only in a run that can be adopted, as the next record."""
+
+    label: str
+    manager: str
+    """Id, in hexadecimal digits."""
+
+    block: BlockId
+
+
+class ManagerDown(msgspec.Struct, tag="down", tag_field="record", frozen=True):
+    """A manager is gone."""
+
+    label: str
+    manager: str
+
+
+BlockRecord = BlocksNamed | BlocksAccepted | BlocksEnded | BlocksLeft
+Record = DriverStarted | ExecutorStarted | BlockRecord | ManagerUp | ManagerDown
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)

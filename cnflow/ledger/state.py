@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cnflow.ids import RunId
@@ -19,6 +19,8 @@ from cnflow.ledger.records import (
     BlocksNamed,
     DriverStarted,
     ExecutorStarted,
+    ManagerDown,
+    ManagerUp,
     Record,
 )
 from cnflow.model.block import block_name
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cnflow.ids import BlockId, NativeId
+    from cnflow.ledger.records import BlockRecord
 
 
 @dataclass
@@ -49,6 +52,9 @@ class ExecutorEntry:
     blocks: dict[BlockId, BlockEntry] = field(default_factory=dict)
     next_block: int = 0
     """Number that no block had yet."""
+
+    managers: dict[str, BlockId] = field(default_factory=dict)
+    """Connected managers, in hexadecimal digits, and the block of each."""
 
     @property
     def natives(self) -> dict[BlockId, NativeId]:
@@ -94,21 +100,29 @@ class LedgerState:
                 self.driver = record
             case ExecutorStarted(label=label):
                 earlier = self.executors.get(label)
-                self.executors[label] = (
-                    ExecutorEntry(record, earlier.blocks, earlier.next_block) if earlier else ExecutorEntry(record)
-                )
-            case BlocksNamed() | BlocksAccepted() | BlocksEnded() | BlocksLeft():
+                self.executors[label] = replace(earlier, started=record) if earlier else ExecutorEntry(record)
+            case _:
                 entry = self.executors.get(record.label)
                 if entry is not None:
                     _follow(entry, record)
 
 
-def _follow(entry: ExecutorEntry, record: BlocksNamed | BlocksAccepted | BlocksEnded | BlocksLeft) -> None:
+def _follow(entry: ExecutorEntry, record: BlockRecord | ManagerUp | ManagerDown) -> None:
+    match record:
+        case ManagerUp(manager=manager, block=block):
+            entry.managers[manager] = block
+        case ManagerDown(manager=manager):
+            entry.managers.pop(manager, None)
+        case _:
+            _follow_blocks(entry, record)
+
+
+def _follow_blocks(entry: ExecutorEntry, record: BlockRecord) -> None:
     match record:
         case BlocksNamed(blocks=keys):
-            for block, key in keys.items():
-                entry.blocks[block] = BlockEntry(key)
-                entry.next_block = max(entry.next_block, int(block) + 1 if block.isdigit() else 0)
+            entry.blocks.update((block, BlockEntry(key)) for block, key in keys.items())
+            numbers = [int(block) for block in keys if block.isdigit()]
+            entry.next_block = max(entry.next_block, max(numbers, default=-1) + 1)
         case BlocksAccepted(natives=natives):
             for block, native in natives.items():
                 entry.blocks.setdefault(block, BlockEntry()).native = native

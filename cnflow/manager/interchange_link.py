@@ -13,7 +13,7 @@
                 │
                 ├── RegisterAgain: the interchange was restarted ──> new session: Register, then what was kept
                 │
-                └── silence for the whole threshold ──> `is_lost`
+                └── silence for the whole threshold, or for as long as the run may be adopted ──> `failure`
 
 Messages are kept until the driver has them, so that none is lost with a connection or with an interchange. Each
 connection has a socket of its own, so that nothing of an earlier one is left in its queue.
@@ -25,7 +25,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.manager.endpoint_probe import EndpointProbe
-from cnflow.manager.registration import find_endpoint
+from cnflow.manager.registration import find_endpoint, remove_deserted_folder
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
@@ -101,7 +101,7 @@ class InterchangeLink:
         due = min(
             self._last_sent + self._settings.heartbeat_period,
             max(self._last_received, self._last_attempt) + self._silence_limit,
-            self._last_received + self._settings.heartbeat_threshold,
+            self._last_received + self._settings.longest_silence,
         )
         return Seconds(due if self._connect_at is None else min(due, self._connect_at))
 
@@ -124,12 +124,24 @@ class InterchangeLink:
         """Send *message* and keep it until it is acknowledged; *attached* must not change before."""
         self._put(self._session.send([msg.encode(message), *attached]), now)
 
-    def begin_session(self, register: msg.Register, now: Seconds) -> None:
-        """Register in a new session, and send the results once more that were sent in the one before."""
+    @property
+    def sent(self) -> int:
+        """Number of the last message that was sent and is kept until it is acknowledged."""
+        return self._session.sent
+
+    @property
+    def delivered(self) -> int:
+        """Number of messages that were acknowledged."""
+        return self._session.delivered
+
+    def begin_session(self, register: msg.Register, now: Seconds, holding: Optional[msg.FromManager] = None) -> None:
+        """Register in a new session, send *holding*, and the results once more that were sent in the one before."""
         kept = self._session.unacknowledged()
         self._former = self._session.identity
         self._session = Session(new_identity())
         self.send(register, (), now)
+        if holding is not None:
+            self.send(holding, (), now)
         for head, *attached in kept:
             if isinstance(msg.decode_from_manager(head), msg.Done):
                 self._put(self._session.send([head, *attached]), now)
@@ -160,8 +172,10 @@ class InterchangeLink:
             logger.warning("the connection to the interchange was lost; connecting again")
             self._connect()
         silence = now - self._last_received
-        if silence >= self._settings.heartbeat_threshold:
+        if silence >= self._settings.longest_silence:
             self.failure = f"the interchange was silent for {silence:.0f} s"
+            if self._settings.adoptable_for:
+                remove_deserted_folder(self._endpoint)
         elif now - max(self._last_received, self._last_attempt) >= self._silence_limit:
             logger.warning("the interchange was silent for %.1f s; searching for it", silence)
             self._last_attempt = now

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.ids import WorkerRank
 from cnflow.manager import actions
+from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.manager.interchange_link import InterchangeLink
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
@@ -40,7 +41,7 @@ from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.lateness import Lateness
-from cnflow.wire.manager_messages import TaskQuery, TaskReport
+from cnflow.wire.manager_messages import Holding, TaskQuery, TaskReport
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.serialization import MINOR
 
@@ -78,6 +79,8 @@ class Loop:
         where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
         self._state = Manager(factory.slots, Prefetch(settings.prefetch), MINOR, where, accelerators)
+        if settings.adoptable_for:
+            self._state.ended = EndedTasks()
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._oom = OomWatch()
@@ -157,19 +160,22 @@ class Loop:
         elif isinstance(message, TaskQuery):
             self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
-            self._register_again(now)
+            self._register_again(now, is_adoption=message.is_adoption)
         elif isinstance(message, msg.Refused) and not self._is_leaving:
             self._fail(f"refused by the interchange: {message.reason}")
         elif isinstance(message, (msg.Refused, msg.Stop)):
             self._is_running = False
 
-    def _register_again(self, now: Seconds) -> None:
-        """Register again with an interchange that does not know this manager: it was restarted."""
-        logger.warning("the interchange was restarted; registering again")
+    def _register_again(self, now: Seconds, *, is_adoption: bool) -> None:
+        """Register again with an interchange that does not know this manager: it was restarted, or is another's."""
+        logger.warning("%s; registering again", "another driver" if is_adoption else "the interchange was restarted")
         self._send_results(now)
         results = self._link.unacknowledged_results()
         held = {result.id: result.attempt for result in results}
-        self._link.begin_session(self._registration({**held, **self._state.held()}), now)
+        holding = Holding(self._state.identities()) if is_adoption else None
+        self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding)
+        if self._state.ended is not None:
+            self._state.ended.on_new_session(self._link.sent)
         if self._shutdown.stage is not Stage.WORKING:
             self._send_draining(now)
         if self._is_leaving:
@@ -274,6 +280,9 @@ class Loop:
         self._window = window
         heads, attached = msg.detach_frames(results)
         self._link.send(msg.Done(window, heads), attached, now)
+        if self._state.ended is not None:
+            self._state.ended.on_sent(self._link.sent)
+            self._state.ended.on_delivered(self._link.delivered)
 
     def _send_draining(self, now: Seconds) -> None:
         self._awaits_drain = True

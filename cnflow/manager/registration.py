@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import socket
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def find_endpoint(settings: ManagerSettings) -> str:
     if not settings.hosts:
         return settings.endpoint
     port = int(settings.endpoint.rsplit(":", 1)[1])
-    within = Seconds(min(settings.address_probe_timeout, settings.heartbeat_threshold))
+    within = Seconds(max(min(settings.address_probe_timeout, settings.heartbeat_threshold), settings.adoptable_for))
     host = first_reachable(settings.hosts, port, within)
     if host is None:
         raise UnreachableError(
@@ -66,3 +67,17 @@ def manager_info(settings: ManagerSettings, workers: int, life: float) -> Manage
         platform.python_version(),
         node,
     )
+
+
+def remove_deserted_folder(endpoint: str) -> None:
+    """Remove the folder of the interchange's socket file unless somebody listens there."""
+    path = endpoint[len("ipc://") :] if endpoint.startswith("ipc://") else ""
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+        try:
+            end.connect(path)
+        except ConnectionRefusedError:
+            shutil.rmtree(os.path.dirname(path), ignore_errors=True)  # noqa: PTH120 - text, as the endpoint
+        except OSError:
+            return  # it is gone, or somebody listens

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from cnflow.ids import WorkerRank
 from cnflow.manager import own_results
@@ -44,6 +44,7 @@ from cnflow.manager.actions import (
     StartWorker,
     StopTask,
 )
+from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.manager.node.accelerators import AcceleratorPool
 from cnflow.manager.workers.exit import Exit
 from cnflow.manager.workers.start_attempts import StartAttempts
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId, TaskId
     from cnflow.manager.prefetch import Prefetch
+    from cnflow.wire.manager_messages import HeldTask
     from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
 GRACE = Seconds(2.0)
@@ -91,6 +93,9 @@ class Manager:
         """Tasks of workers that are restarted to see other accelerators, by rank."""
 
         self._deadlines: dict[WorkerRank, Seconds] = {}
+        self.ended: Optional[EndedTasks] = None
+        """Tasks that have ended, for another driver; None keeps none."""
+
         self._failed_starts = 0
         self._start_attempts = StartAttempts()
         self._results: list[ResultParcel] = []
@@ -114,12 +119,19 @@ class Manager:
 
     def held(self) -> dict[TaskId, int]:
         """Ids and attempts of the tasks that are queued or with a worker."""
-        parcels = [
+        return {task.id: task.attempt for task, _ in self._parcels()}
+
+    def identities(self) -> dict[TaskId, HeldTask]:
+        """Content of the tasks of `held`, and of those in `ended`."""
+        ended = self.ended or EndedTasks()
+        return ended.identities(self._parcels(), self._functions)
+
+    def _parcels(self) -> list[TaskParcel]:
+        return [
             *(task for worker in self._workers.values() for task in worker.tasks),
             *self._reserved.values(),
             *self._queue,  # last: it may hold the next attempt of a task that a worker stops
         ]
-        return {task.id: task.attempt for task, _ in parcels}
 
     def worker_of(self, task: TaskId, now: Seconds) -> tuple[WorkerRank, float]:
         """Rank of the worker that runs *task*, and its run time in seconds; ``(-1, 0.0)`` if none does."""
@@ -195,6 +207,8 @@ class Manager:
         for parcel in results:
             if not tasks or tasks[0][0].id != parcel[0].id:
                 continue
+            if self.ended is not None:
+                self.ended.add(tasks[0])
             task = tasks.popleft()[0]
             parcel[0].attempt = task.attempt  # workers know ids only
             if parcel[0].kind != ResultKind.CANCELLED:  # the length of a stopped task is no measure

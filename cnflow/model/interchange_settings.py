@@ -43,6 +43,12 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_restart: bool = False
     """True if this interchange replaces one that was killed."""
 
+    is_adoption: bool = False
+    """True if managers of another driver are awaited: they report the content of their tasks, too."""
+
+    is_adoptable: bool = False
+    """True leaves the managers alone when the driver was killed: they wait for another."""
+
     awaited: dict[str, str] = {}
     """Manager of the killed interchange, as hexadecimal digits -> its block."""
 

@@ -58,6 +58,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_threshold: float = 120.0
     """Seconds without a message after which the peer is taken for dead; a manager then ends itself."""
 
+    adoptable_for: float = 0.0
+    """Seconds without a message for which the manager waits for another driver, if longer than the threshold."""
+
     drain_period: Optional[float] = None
     """Seconds from its start after which a manager accepts no more tasks; None for no limit."""
 
@@ -75,6 +78,11 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     working_dir: str = ""
     """Folder in which workers start; empty for that of the manager."""
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds without a message from the interchange after which the manager ends itself."""
+        return max(self.heartbeat_threshold, self.adoptable_for)
 
     def to_json(self) -> bytes:
         """Content of the settings file."""

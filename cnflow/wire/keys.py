@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class KeyPair(NamedTuple):
@@ -18,9 +21,10 @@ class Keyring:
     Written by the thread that requests blocks, read by any thread.
     """
 
-    def __init__(self) -> None:
-        self.server = _new_pair()
-        self._blocks: dict[str, KeyPair] = {}
+    def __init__(self, server: Optional[KeyPair] = None, public_keys: Optional[Mapping[str, str]] = None) -> None:
+        """Make the keyring of a new run; of one that was taken over, with its *server* and *public_keys* of blocks."""
+        self.server = server or _new_pair()
+        self._blocks = {block: KeyPair(key, "") for block, key in (public_keys or {}).items()}
 
     def block_keys(self, block: str) -> KeyPair:
         """Pair of *block*; created on the first call."""

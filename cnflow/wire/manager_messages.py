@@ -132,3 +132,29 @@ class TaskReport(Message):
 
     seconds: float
     """Run time so far."""
+
+
+# Manager -> interchange
+class HeldTask(msgspec.Struct, array_like=True, gc=False):
+    """A task that a manager holds, or whose result no driver has acknowledged."""
+
+    attempt: NonNegativeInt
+    digest: bytes
+    """See `cnflow.wire.task_digest`."""
+
+    classes: tuple[str, ...] = ()
+    """See `cnflow.wire.task_digest`."""
+
+
+class Holding(Message):
+    """Tasks of a killed driver, for the one that adopts its run. Sent after `Register` and before their results."""
+
+    tasks: dict[TaskId, HeldTask]
+
+
+# Interchange -> driver
+class ManagerHolds(Message):
+    """`Holding` of a manager."""
+
+    id: ManagerId
+    tasks: dict[TaskId, HeldTask]

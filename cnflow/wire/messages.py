@@ -26,13 +26,11 @@ Message                 From -> to                Sent
                         -> driver
 `Hold`                  driver -> interchange     when the user holds a manager
 `Register`              manager -> interchange    first of all, and in reply to `RegisterAgain`
+`Holding`               manager -> interchange    after `Register`, if another driver adopts the run
+`ManagerHolds`          interchange -> driver     passes on `Holding`
 `Done`                  manager -> interchange    when tasks end, or the window changes
-<<<<<<< HEAD
 `Heartbeat`             manager <-> interchange   when nothing else was sent for half a period
                         <-> driver
-=======
-`Heartbeat`             both ways                 when nothing else was sent for half a period; alone not numbered
->>>>>>> 442402b (wip2)
 `Draining`              manager -> interchange    when the manager decides to take no more tasks
 `Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
 `RegisterAgain`         interchange -> manager    in reply to a message of an unknown session, as after a restart
@@ -57,7 +55,17 @@ import msgspec
 
 from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.wire.base import Message
-from cnflow.wire.manager_messages import Hold, ManagerInfo, Needs, StatusQuery, StatusReport, TaskQuery, TaskReport
+from cnflow.wire.manager_messages import (
+    Hold,
+    Holding,
+    ManagerHolds,
+    ManagerInfo,
+    Needs,
+    StatusQuery,
+    StatusReport,
+    TaskQuery,
+    TaskReport,
+)
 from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
@@ -216,6 +224,9 @@ class Leaving(Message):
 class RegisterAgain(Message):
     """Begin a new session, and register once more: the interchange does not know the session of this message."""
 
+    is_adoption: bool = False
+    """Another driver adopts the run: send `Holding` after `Register`."""
+
 
 class Refused(Message):
     """Refusal of a manager, which logs *reason* and ends."""
@@ -270,9 +281,9 @@ Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, Task
 ToInterchange = Union[
     Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop
 ]
-FromManager = Union[Register, Done, Heartbeat, TaskReport, Draining, Leaving]
+FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Leaving]
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused]
-ToDriver = Union[Bound, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results]
+ToDriver = Union[Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results]
 
 Frames = Sequence[Any]
 """Large parts that travel after a head: bytes, buffers or ZeroMQ frames. No process on the way reads them."""

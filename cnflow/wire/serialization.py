@@ -144,3 +144,23 @@ def pickle_by_value(module: ModuleType) -> None:
     import cloudpickle  # noqa: PLC0415 - as above
 
     cloudpickle.register_pickle_by_value(module)
+
+
+def unite_classes(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Let cloudpickle's ids *old*, of a killed process, stand for the classes of this process with the ids *new*.
+
+    A result with an object of such a class then has the script's own class. Returns False if that is not possible.
+    """
+    if not old and not new:
+        return True
+    import cloudpickle.cloudpickle as internals  # noqa: PLC0415 - as above
+
+    try:
+        by_id, lock = internals._DYNAMIC_CLASS_TRACKER_BY_ID, internals._DYNAMIC_CLASS_TRACKER_LOCK  # noqa: SLF001 - the ids are in no other place
+    except AttributeError:
+        return False
+    with lock:
+        classes = [by_id.get(identity) for identity in new]
+        if len(old) != len(new) or None in classes:
+            return False
+        return all(by_id.setdefault(identity, cls) is cls for identity, cls in zip(old, classes))

@@ -49,6 +49,8 @@ class BlockContext(NamedTuple):
     """Folder of the blocks' logs."""
 
     endpoint: ManagerEndpoint
+    adoptable_for: float = 0.0
+    """Seconds for which managers outlive a killed driver."""
 
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
@@ -84,6 +86,7 @@ class BlockContext(NamedTuple):
             prefetch=settings.prefetch,
             heartbeat_period=settings.heartbeat_period,
             heartbeat_threshold=settings.heartbeat_threshold,
+            adoptable_for=self.adoptable_for,
             drain_period=settings.drain_period,
             walltime=settings.provider.walltime,
             grace_period=settings.grace_period,
@@ -119,7 +122,10 @@ def interchange_settings(
         secret_key=keys.server.secret if keys else "",
         block_keys=keys.public_keys() if keys else {},
         largest_message=settings.max_result_size + _SMALL_RESULTS,
-        awaited={manager.hex(): info.block for manager, info in managers.managers().items()},
+        awaited={manager.hex(): block for manager, block in managers.awaited().items()},
+        is_restart=bool(managers.adopted),
+        is_adoption=bool(managers.adopted),
+        is_adoptable=managers.are_adoptable,
         departed=tuple(manager.hex() for manager in managers.departed),
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,

@@ -26,7 +26,7 @@ from cnflow.executors.high_throughput.interchange_process import interchange_los
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
-from cnflow.wire.manager_messages import StatusReport, TaskReport
+from cnflow.wire.manager_messages import ManagerHolds, StatusReport, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Report
     from cnflow.model.status import BlockReport, ExecutorStatus
     from cnflow.model.task import TaskToRun
+    from cnflow.wire.messages import ResultParcel
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class HighThroughputBackend:
         self._client = client
         self._managers = managers
         self._provisioner = provisioner
+        self._adopted = provisioner.adopted_tasks
         self._introspection = introspection
         self._log_file = provisioner.log_dir / "interchange.log"
         self._lock = threading.Lock()
@@ -112,6 +114,8 @@ class HighThroughputBackend:
     def start(self, report: Report) -> None:
         """Begin to start interchange and blocks, in the provisioner's thread."""
         self._report = report
+        if self._adopted is not None:
+            self._adopted.start(self)
         self._provisioner.start(self)
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
@@ -130,7 +134,8 @@ class HighThroughputBackend:
                     if task.options.resources is not None:
                         self._demand.add(task.id, task.options.resources)
                     # Under the lock, so that a cancellation of a held task finds it on its way.
-                    self._client.send(serialized, at_once=len(self._held) <= _FEW)
+                    if self._adopted is None or not self._adopted.take(serialized):
+                        self._client.send(serialized, at_once=len(self._held) <= _FEW)
             if error_of_all is not None:
                 self._report([Outcome(task.id, None, error_of_all)])
         self._submissions += 1
@@ -144,7 +149,17 @@ class HighThroughputBackend:
             ours = {task: _attempt_of(self._held[task]) for task in tasks if task in self._held}
             self._cancelled.update(ours)
         if ours:
-            self._report_held(Outcome(task, None, CancelledError()) for task in self._client.cancel(ours))
+            self._report_held(Outcome(task, None, CancelledError()) for task in self._take_back(ours))
+
+    def _take_back(self, attempts: dict[TaskId, int]) -> list[TaskId]:
+        """Return the tasks that have not left the driver, and order the others to be stopped."""
+        if self._adopted is None:
+            return self._client.cancel(attempts)
+        removed, old = self._adopted.cancel(attempts)
+        if old:
+            self._client.order(msg.Cancel(old))
+        sent = {task: attempt for task, attempt in attempts.items() if not self._adopted.is_served(task)}
+        return [*removed, *self._client.cancel({task: sent[task] for task in sent.keys() - set(removed)})]
 
     def shutdown(self) -> None:
         """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError.
@@ -164,6 +179,8 @@ class HighThroughputBackend:
             self._provisioner.close()
             self._managers.close()
             self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run ended."))
+            if self._adopted is not None:
+                self._adopted.close()
             self._client.stop()  # first, so that managers end in good order instead of by their provider's signal
             self._provisioner.stop_blocks()
             self._provisioner.join()
@@ -219,17 +236,16 @@ class HighThroughputBackend:
 
     # Events, from the client's and the provisioner's thread
 
-    def on_message(self, message: OwnersMessage, attached: list[Any]) -> None:
+    def on_message(self, message: OwnersMessage, attached: list[Any]) -> None:  # noqa: C901 - a case for each message
         """Handle a message of the interchange."""
         controller = self._provisioner.controller
         match message:
             case msg.Results(results):
-                parcels = [
-                    parcel
-                    for parcel in msg.attach_frames(results, attached)
-                    if self._holds(parcel[0].id, parcel[0].attempt)
-                ]
-                self._report_held(outcome_of(*parcel, self._title) for parcel in parcels)
+                parcels = msg.attach_frames(results, attached)
+                self.on_results(parcels if self._adopted is None else self._adopted.renamed(parcels))
+            case ManagerHolds(manager, tasks):
+                if self._adopted is not None:
+                    self._adopted.on_held(manager, tasks)
             case msg.ManagerUp(manager, info):
                 self._demand.on_node(info)
                 if self._managers.on_connected(manager, info) and controller is not None:
@@ -245,8 +261,28 @@ class HighThroughputBackend:
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
 
+    def on_results(self, parcels: Iterable[ResultParcel]) -> None:
+        """Report the results of present attempts, and drop all others."""
+        ours = [parcel for parcel in parcels if self._holds(parcel[0].id, parcel[0].attempt)]
+        self._report_held(outcome_of(*parcel, self._title) for parcel in ours)
+
+    def send_held(self, tasks: Iterable[TaskId]) -> None:
+        """Send tasks to the interchange that waited for those of a killed driver; cancelled ones are reported."""
+        cancelled: list[TaskId] = []
+        with self._lock:
+            for task in tasks:
+                if task in self._cancelled:
+                    cancelled.append(task)
+                elif task in self._held:
+                    self._client.send(self._held[task])
+        self._report_held(Outcome(task, None, CancelledError()) for task in cancelled)
+
     def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
         info = self._managers.on_lost(lost.id)
+        if self._adopted is not None:
+            self._adopted.on_manager_lost(lost.id)
+        if info is None:
+            return
         where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
         held = [task for task, attempt in lost.lost.items() if self._holds(task, attempt)]
         self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in held)
@@ -278,7 +314,8 @@ class HighThroughputBackend:
             held = list(self._held.items())
             self._client.order(msg.Cancel({task: _attempt_of(self._held[task]) for task in self._cancelled}))
         for task, serialized in held:
-            if self._held.get(task) is serialized:  # neither reported since, nor on another attempt
+            is_served = self._adopted is not None and self._adopted.is_served(task)
+            if self._held.get(task) is serialized and not is_served:  # neither reported since, nor on another attempt
                 yield serialized
 
     # Outcomes, from any thread

@@ -40,10 +40,17 @@ if TYPE_CHECKING:
     from cnflow.ids import TaskId
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.units import Seconds
-    from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, TaskReport
+    from cnflow.wire.manager_messages import ManagerHolds, StatusQuery, StatusReport, TaskQuery, TaskReport
 
     OwnersMessage = (
-        msg.ManagerUp | msg.ManagerDown | msg.Drained | msg.IdleTimes | msg.Results | StatusReport | TaskReport
+        ManagerHolds
+        | msg.ManagerUp
+        | msg.ManagerDown
+        | msg.Drained
+        | msg.IdleTimes
+        | msg.Results
+        | StatusReport
+        | TaskReport
     )
 
 logger = logging.getLogger(__name__)
@@ -113,13 +120,19 @@ class InterchangeClient:
         self._is_bound = threading.Event()
         """Managers can connect; also set where they never will, so that nothing waits for that."""
 
-    def start(self, make_settings: Callable[[str, int], InterchangeSettings], events: InterchangeEvents) -> None:
+    def start(
+        self,
+        make_settings: Callable[[str, int], InterchangeSettings],
+        events: InterchangeEvents,
+        place: tuple[str, int] | None = None,
+    ) -> None:
         """Start process and thread, unless the client is stopped.
 
         Args:
             make_settings: called with a private folder for socket files and the port of the interchange before, which
                 is 0 at first; called again for each restart.
             events: called from the client's thread.
+            place: folder and port of the interchange of another driver, which this one follows.
 
         Raises:
             OSError: the process cannot be started.
@@ -127,7 +140,7 @@ class InterchangeClient:
         with self._start_lock:
             if not self._is_stopping:
                 # Not the run's folder: the path of a socket file may have 107 bytes at most (unix(7)).
-                self.folder = make_socket_folder()
+                self.folder, self.port = place or (make_socket_folder(), 0)
                 self._make_settings = make_settings
                 self._events = events
                 self._launch(Order.START)
@@ -139,7 +152,8 @@ class InterchangeClient:
             self._connection.attach()
         else:
             settings = self._make_settings(self.folder, self.port)
-            self._connection.start(msgspec.structs.replace(settings, is_restart=bool(self._life.restarts)))
+            is_restart = settings.is_restart or bool(self._life.restarts)
+            self._connection.start(msgspec.structs.replace(settings, is_restart=is_restart))
             with self._write_lock:
                 self._queue.on_new_interchange()
             self._must_resend = bool(self._life.restarts)

@@ -14,12 +14,13 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from typing import TYPE_CHECKING
 
-from cnflow.ids import ManagerId, TaskId
+from cnflow.ids import BlockId, ManagerId, TaskId
 from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cnflow.ledger import ExecutorLedger
     from cnflow.wire.manager_messages import ManagerInfo
 
     Question = StatusQuery | TaskQuery
@@ -55,18 +56,35 @@ class ConnectedManagers:
         """Questions without an answer, by number."""
 
         self.is_closed = False
+        self.are_adoptable = False
+        """They outlive a driver that was killed."""
+
+        self.ledger: ExecutorLedger | None = None
+        """Record of the managers, for another driver; None keeps none."""
+
+        self.adopted: dict[ManagerId, BlockId] = {}
+        """Managers of a killed driver that have not registered yet."""
 
     def on_connected(self, manager: ManagerId, info: ManagerInfo) -> bool:
         """Add a manager that registered; return False for one that only came back to a restarted interchange."""
         is_new = manager not in self._managers
         self._managers[manager] = info
         self._blocks[info.block] = None
+        if is_new and self.adopted.pop(manager, None) is None and self.ledger is not None:
+            self.ledger.on_manager_up(manager, info.block)
         return is_new
 
-    def on_lost(self, manager: ManagerId) -> ManagerInfo:
-        """Remove a manager and return its description."""
+    def on_lost(self, manager: ManagerId) -> ManagerInfo | None:
+        """Remove a manager and return its description; None for one of a killed driver that did not register."""
         self.departed.add(manager)
-        return self._managers.pop(manager)
+        self.adopted.pop(manager, None)
+        if self.ledger is not None:
+            self.ledger.on_manager_down(manager)
+        return self._managers.pop(manager, None)
+
+    def awaited(self) -> Mapping[ManagerId, BlockId]:
+        """Managers that a restarted interchange is to expect, and the block of each."""
+        return {**self.adopted, **{manager: info.block for manager, info in self.managers().items()}}
 
     def on_answer(self, answer: Answer) -> None:
         """Hand an answer of the interchange, or of a manager, to the thread that asked."""

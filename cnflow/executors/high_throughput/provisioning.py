@@ -32,6 +32,7 @@ from cnflow.executors.high_throughput.block_requests import (
 )
 from cnflow.executors.high_throughput.interchange_client import InterchangeEvents
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
+from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.managers import ConnectedManagers
+    from cnflow.executors.high_throughput.takeover import Takeover
     from cnflow.ids import BlockId
     from cnflow.interfaces import Provider, RunContext
     from cnflow.ledger import ExecutorLedger
@@ -103,6 +105,9 @@ class BlockProvisioner:
         self.digest.set_running_or_notify_cancel()  # so that nobody else can end it
         self.controller: BlockController | None = None
         """None until the interchange listens."""
+
+        self.adopted_tasks = adopted_tasks_of(run, settings.label)
+        """Tasks of a killed driver; None if none may be left."""
 
     def start(self, owner: Owner) -> None:
         """Begin, in the provisioner's thread."""
@@ -172,25 +177,38 @@ class BlockProvisioner:
         with naming(provider, "prepare"):
             digest = provider.prepare(settings.image)
         self._set_digest(digest)
-        with naming(provider, "endpoint_hosts"):
-            hosts = [settings.address] if settings.address else list(provider.endpoint_hosts())
         if digest:
             logger.info("executor %s runs image %s, digest %s", settings.label, settings.image, digest)
+        left = take_over(self._run, settings.label, provider)
+        endpoint = left.endpoint if left is not None else self._start_new_interchange(provider)
+        if endpoint is None or self._is_ending:
+            return
+        with open_executor_ledger(self._run.ledger, settings, endpoint, left) as ledger:
+            self._managers.ledger = ledger if self._run.adoptable_for else None
+            controller = self.controller = self._make_controller(provider, endpoint, ledger)
+            if left is not None:  # not before the controller is there: managers reconnect at once
+                self._adopt(left, controller)
+            # An end that comes after this look finds the controller, and stops it.
+            if not self._is_ending:
+                controller.run()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._is_closing.is_set() or self._client.is_lost
+
+    def _start_new_interchange(self, provider: Provider) -> ManagerEndpoint | None:
+        """Start an interchange at an address of this machine; None if the run has ended meanwhile."""
+        settings = self._settings
+        with naming(provider, "endpoint_hosts"):
+            hosts = [settings.address] if settings.address else list(provider.endpoint_hosts())
         encrypted = settings.encrypted
         if encrypted is None:
             encrypted = any(not is_loopback(host) for host in hosts)
         keys = Keyring() if encrypted else None
         if self._is_closing.is_set():
-            return
+            return None
         url = self._start_interchange(hosts, keys)
-        if self._is_closing.is_set() or self._client.is_lost:
-            return
-        endpoint = ManagerEndpoint([host for host in hosts if host], url, keys)
-        with open_executor_ledger(self._run.ledger, settings, endpoint) as ledger:
-            controller = self.controller = self._make_controller(provider, endpoint, ledger)
-            # An end that comes after this look finds the controller, and stops it.
-            if not self._is_closing.is_set() and not self._client.is_lost:
-                controller.run()
+        return ManagerEndpoint([host for host in hosts if host], url, keys)
 
     def _close_provider(self, provider: Provider) -> None:
         """Close the provider once no call of it is out; a call that hangs is not waited for.
@@ -208,11 +226,28 @@ class BlockProvisioner:
             return
         self.controller.close(close)
 
-    def _start_interchange(self, hosts: Collection[str | None], keys: Keyring | None) -> str:
-        """Start it and return the endpoint for managers, which holds ``{host}`` where there are *hosts*."""
+    def _adopt(self, left: Takeover, controller: BlockController) -> None:
+        """Give the controller the blocks of a killed driver, and start an interchange where their managers search."""
+        self._managers.adopted.update(left.managers)
+        controller.adopt(left.natives, left.entry.next_block)
+        self._start_interchange(left.endpoint.hosts, left.endpoint.keys, left.place)
+        if self.adopted_tasks is not None:
+            self.adopted_tasks.on_bound(left.managers)
+
+    def _start_interchange(
+        self, hosts: Collection[str | None], keys: Keyring | None, place: tuple[str, int] | None = None
+    ) -> str:
+        """Start it and return the endpoint for managers, which holds ``{host}`` where there are *hosts*.
+
+        Args:
+            hosts: its addresses; empty for a socket file.
+            keys: of the run.
+            place: folder of its socket files and port, for one that follows that of another driver.
+        """
         settings, managers, client = self._settings, self._managers, self._client
+        managers.are_adoptable = self._run.adoptable_for > 0
         client.start(
-            lambda folder, port: interchange_settings(settings, folder, hosts, keys, port, managers), self._owner
+            lambda folder, port: interchange_settings(settings, folder, hosts, keys, port, managers), self._owner, place
         )
         if not hosts:
             return f"ipc://{client.folder}/managers"  # known before it is bound: managers may start at once
@@ -227,7 +262,7 @@ class BlockProvisioner:
         self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
     ) -> BlockController:
         settings, client = self._settings, self._client
-        context = BlockContext(settings, self._run.run, self.log_dir, endpoint)
+        context = BlockContext(settings, self._run.run, self.log_dir, endpoint, self._run.adoptable_for)
         blocks = make_blocks(
             settings.label,
             settings.provider,

@@ -14,14 +14,25 @@ if TYPE_CHECKING:
 
     from cnflow.config import HighThroughputExecutor, ProviderSettings
     from cnflow.executors.high_throughput.block_requests import ManagerEndpoint
+    from cnflow.executors.high_throughput.takeover import Takeover
     from cnflow.ledger import RunLedger
 
 
 @contextlib.contextmanager
 def open_executor_ledger(
-    ledger: RunLedger | None, settings: HighThroughputExecutor, endpoint: ManagerEndpoint
+    ledger: RunLedger | None,
+    settings: HighThroughputExecutor,
+    endpoint: ManagerEndpoint,
+    left: Takeover | None = None,
 ) -> Iterator[ExecutorLedger | None]:
-    """Open the executor's part of *ledger*, within the block; None if the run keeps none."""
+    """Open the executor's part of *ledger*, within the block; None if the run keeps none.
+
+    Args:
+        ledger: of the run.
+        settings: of the executor.
+        endpoint: of its interchange.
+        left: blocks of another driver that are taken over.
+    """
     if ledger is None:
         yield None
         return
@@ -36,6 +47,10 @@ def open_executor_ledger(
         server_secret=keys.server.secret if keys else "",
     )
     opened = ExecutorLedger(ledger, started, is_durable=bool(hosts))  # a socket file's blocks end with this machine
+    if left is not None:
+        opened.adopt(left.entry)
+        opened.on_found(left.natives)
+        opened.on_cancelled(left.ended, left.unconfirmed)
     try:
         yield opened
     finally:

@@ -20,6 +20,7 @@ class Parts:
         client = SimpleNamespace(stop=nothing, thread=threading.Thread())
         managers = SimpleNamespace(close=nothing)
         provisioner = SimpleNamespace(
+            adopted_tasks=None,
             digest=Future(),
             log_dir=Path(),
             thread=threading.Thread(target=self.shutdown_as_the_provisioner),
