@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -195,6 +197,47 @@ def test_manager_that_leaves_waits_for_its_results_to_arrive_and_not_for_a_heart
         _, _, manager = ledger.app(0, 0.1).result(30)
         until(lambda: not processes.is_running(manager), timeout=12)
         assert ledger.app(1, 0).result(30)[0] == 1, "a new block is started"
+
+
+SCRIPT = """\
+import os, sys
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor
+from cnflow.providers import LocalProvider
+
+@python_app
+def parent(number):
+    import os
+    return os.getppid()
+
+executor = HighThroughputExecutor(provider=LocalProvider(), max_workers=1, heartbeat_period=0.5, heartbeat_threshold=2)
+with cnflow.load(Config(executors=[executor])) as dfk:
+    manager = parent(0).result(60)
+    process = lambda: dfk.executors["htex"]._client._connection._process.pid
+    interchange = process()
+    print(os.getpid(), interchange, manager, flush=True)
+    sys.stdin.readline()
+    assert {parent(n).result(60) for n in range(50)} == {manager}
+    assert process() == interchange
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["driver continues first", "manager continues first"])
+def test_machine_that_slept_for_many_thresholds_loses_nobody(tmp_path, turn):
+    """Driver, interchange and manager are suspended together, as when a laptop is closed."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "script.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as script:
+        pids = [int(pid) for pid in script.stdout.readline().split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(7)
+        for pid in pids[::turn]:
+            os.kill(pid, signal.SIGCONT)
+        assert script.communicate("\n", timeout=90)[0] == "done\n"
+        assert script.returncode == 0
 
 
 # In a network namespace
