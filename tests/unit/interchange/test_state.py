@@ -107,6 +107,22 @@ def test_late_result_of_a_lost_manager_is_not_delivered():
     assert [type(action) for action in state.on_results(A, 2, results(0), 32)] == [SendRefused]
 
 
+def test_nobody_is_silent_while_messages_wait_to_be_read():
+    state = interchange()
+    register(state, A)
+    assert [type(action) for action in state.on_tick(31, has_heard_all=False)] == [SendHeartbeat]
+    state.on_heartbeat(A, 31)
+    assert state.on_tick(31) == []
+
+
+def test_time_in_which_the_interchange_did_not_run_is_no_silence_of_managers():
+    state = interchange()
+    register(state, A)
+    state.on_late(90)
+    assert [type(action) for action in state.on_tick(100)] == [SendHeartbeat]
+    assert state.on_tick(121) == [ReportManagerDown(A, "silent for 31 s", {})]
+
+
 def test_result_of_a_task_that_another_manager_holds_is_dropped():
     state = interchange()
     register(state, A)
