@@ -41,7 +41,7 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of one frame over TCP; -1 is no limit."""
 
     is_restart: bool = False
-    """True if this interchange replaces one that was killed."""
+    """True if this interchange replaces one that was killed, of this driver or of one before."""
 
     is_adoption: bool = False
     """True if managers of another driver are awaited: they report the content of their tasks, too."""

@@ -43,14 +43,15 @@ class SendBuffer:
 
     def __init__(self, sink: socket.socket) -> None:
         self._socket = sink
-        self._chunks: deque[Part] = deque()
+        self.chunks: deque[Part] = deque()
+        """Chunks that are left."""
 
     def __bool__(self) -> bool:
-        return bool(self._chunks)
+        return bool(self.chunks)
 
     def put(self, chunks: Iterable[Part]) -> None:
         """Queue *chunks*, which must not change, for the next `flush`."""
-        self._chunks.extend(chunks)
+        self.chunks.extend(chunks)
 
     def flush(self) -> None:
         """Write as much as the socket takes, many small chunks at once.
@@ -58,22 +59,22 @@ class SendBuffer:
         All chunks are dropped when the other end is gone: the reader of the socket notices that.
         """
         try:
-            while self._chunks:
-                batch = [self._chunks[i] for i in range(min(len(self._chunks), _MAX_CHUNKS))]
+            while self.chunks:
+                batch = [self.chunks[i] for i in range(min(len(self.chunks), _MAX_CHUNKS))]
                 self._remove_sent(self._socket.sendmsg(batch))
         except BlockingIOError:
             return
         except OSError:
-            self._chunks.clear()
+            self.chunks.clear()
 
     def _remove_sent(self, sent: int) -> None:
         while sent:
-            first = self._chunks[0]
+            first = self.chunks[0]
             size = first.nbytes if isinstance(first, memoryview) else len(first)
             if size > sent:
-                self._chunks[0] = memoryview(first)[sent:]
+                self.chunks[0] = memoryview(first)[sent:]
                 return
-            self._chunks.popleft()
+            self.chunks.popleft()
             sent -= size
 
 
@@ -104,7 +105,7 @@ class Stream:
     @property
     def has_unsent(self) -> bool:
         """True if the socket was full; call `flush` once it is writable."""
-        return bool(self._unsent)
+        return bool(self._unsent.chunks)
 
     def send(self, frames: Sequence[Any]) -> None:
         """Send one message, as far as the socket takes it now; large frames must not change until they are sent.

@@ -278,7 +278,8 @@ class InterchangeClient:
             self._on_ended()
 
     def _read(self) -> None:
-        connection, life, was_greeted = self._connection, self._life, self._connection.is_greeted
+        connection, life = self._connection, self._life
+        was_greeted = connection.is_greeted
         for head, *attached in connection.receive():
             message = msg.decode_to_driver(head)
             if isinstance(message, msg.Bound):
@@ -356,7 +357,7 @@ class InterchangeClient:
     def _flush(self) -> None:
         connection = self._connection
         # Nothing for an interchange whose end was read but whose death is yet to be seen: its successor gets it.
-        while self._can_send and (self._must_resend or self._queue or self._orders):
+        while (self._queue or self._orders or self._must_resend) and self._can_send:
             # Taken before the tasks: a task that is cancelled by now has left before its cancellation, or leaves now.
             standing, orders = self._orders.standing(), self._orders.take()
             if self._must_resend:

@@ -62,6 +62,11 @@ class InterchangeConnection:
         self._polled: dict[int, int] = {}
         """Events that are polled for, by descriptor of stream and process."""
 
+        self._stream = self._death = -1
+        """Descriptors of the stream and of the end of the process."""
+
+        self._is_slow = False
+
     @property
     def is_running(self) -> bool:
         """The process has not been seen to end."""
@@ -106,37 +111,39 @@ class InterchangeConnection:
 
     def poll(self, seconds: float | None) -> dict[int, int]:
         """Wait for something to happen, *seconds* at the most; return the events by descriptor."""
-        stream = self._line.source
-        if stream in self._polled:
-            self._watch(stream, select.POLLIN | select.POLLOUT if self._line.has_unsent else select.POLLIN)
-        if self._line.session.owes_acknowledgement and self.is_open:
-            seconds = _ACKNOWLEDGE_AFTER if seconds is None else min(seconds, _ACKNOWLEDGE_AFTER)
+        line = self._line
+        is_slow = line.has_unsent
+        if is_slow is not self._is_slow and line.source in self._polled:
+            self._is_slow = is_slow
+            self._watch(line.source, select.POLLIN | select.POLLOUT if is_slow else select.POLLIN)
+        if line.session.owes_acknowledgement and (seconds is None or seconds > _ACKNOWLEDGE_AFTER) and self.is_open:
+            seconds = _ACKNOWLEDGE_AFTER
         return dict(self._poller.poll(None if seconds is None else int(seconds * 1000) + 1))
 
     def has_news(self, ready: dict[int, int]) -> bool:
         """Return whether `receive` has something to read."""
-        return self._process is not None and bool(ready.get(self._stream(), 0) & ~select.POLLOUT)
+        return ready.get(self._stream, 0) & ~select.POLLOUT != 0
 
     def has_ended(self, ready: dict[int, int]) -> bool:
         """Return whether the process has ended."""
-        return self._process is not None and self._process.death in ready
+        return self._death in ready
 
     def receive(self) -> Iterator[list[Any]]:
-        """Yield the messages that have arrived; exhaust the iterator."""
+        """Return the messages that have arrived, to be read at once and to the end."""
         process = self._process
         if process is None or (process.awaits_greeting and not self._read_greeting(process)):
-            return
-        yield from self._line.receive()
-        if process.stream.is_closed:  # the end of the process is an event of its own
-            self._watch(process.stream.raw.fileno(), 0)
+            return iter(())
+        return self._line.receive()
 
     def has_received(self) -> bool:
         """Return whether the interchange has sent bytes since the last call, perhaps only a part of a message."""
         stream = self._line.stream
-        if stream is None or not stream.has_received:
+        if stream is None:
             return False
-        stream.has_received = False
-        return True
+        if stream.is_closed:  # the end of the process is an event of its own
+            self._watch(self._stream, 0)
+        has_received, stream.has_received = stream.has_received, False
+        return has_received
 
     def send(self, frames: list[Any]) -> None:
         """Send a message; an empty list sends nothing."""
@@ -170,6 +177,7 @@ class InterchangeConnection:
         assert process is not None
         for descriptor in list(self._polled):
             self._watch(descriptor, 0)
+        self._stream = self._death = -1
         with self._lock:
             self._line.session.on_disconnected()
             self._line.disconnect()
@@ -188,8 +196,9 @@ class InterchangeConnection:
     def _use(self, process: InterchangeProcess) -> None:
         self._process = process
         self.is_gone, self.is_greeted = False, not process.awaits_greeting
-        self._watch(process.stream.raw.fileno(), select.POLLIN)
-        self._watch(process.death, select.POLLIN)
+        self._stream, self._death, self._is_slow = process.stream.raw.fileno(), process.death, False
+        self._watch(self._stream, select.POLLIN)
+        self._watch(self._death, select.POLLIN)
         if not process.awaits_greeting:
             with self._lock:
                 self._line.connect(process.stream)
@@ -201,7 +210,7 @@ class InterchangeConnection:
         except ConnectionError as error:
             logger.warning("%s", error)
             process.kill()
-            self._watch(process.stream.raw.fileno(), 0)
+            self._watch(self._stream, 0)
             return False
         if word is None:
             return False
@@ -211,9 +220,6 @@ class InterchangeConnection:
             with self._lock:
                 self._line.connect(process.stream, is_again=True)
         return self.is_greeted
-
-    def _stream(self) -> int:
-        return -1 if self._process is None else self._process.stream.raw.fileno()
 
     def _watch(self, descriptor: int, events: int) -> None:
         """Poll *descriptor* for *events*, or with 0 no longer."""
