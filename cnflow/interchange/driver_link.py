@@ -69,12 +69,12 @@ class DriverLink:
             self._connect(end)
 
     @property
-    def sent(self) -> int:
+    def last_sent(self) -> int:
         """Number of the last message to the driver."""
         return self._line.session.sent
 
     @property
-    def delivered(self) -> int:
+    def last_delivered(self) -> int:
         """Number up to which the driver has all messages: what they carry need not be kept by anybody else."""
         return self._line.session.delivered
 
@@ -131,9 +131,13 @@ class DriverLink:
             self._on_closed("the driver is silent", now)
             return
         if not self._line.has_sent:
-            self._line.send_unnumbered([msg.encode(msg.Heartbeat())])
-            self._watch()
+            self.acknowledge()
         self._line.has_sent = False
+
+    def acknowledge(self) -> None:
+        """Send a heartbeat, which acknowledges what was received."""
+        self._line.send_unnumbered([msg.encode(msg.Heartbeat())])
+        self._watch()
 
     def close(self) -> None:
         """Close all sockets; what is not sent is dropped."""

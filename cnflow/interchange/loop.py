@@ -81,12 +81,12 @@ class Loop:
             if late := lateness.on_turn(now, next_tick):
                 self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
-            if self._managers.on_forwarded(self._driver.sent):
+            if self._managers.on_forwarded(self._driver.last_sent):
                 self._driver.request_acknowledgement()
             is_running = self._read_driver(ready, now) and self._wake not in ready
             if not self._driver.is_full:
                 self._perform(self._state.dispatch(now))
-            self._managers.on_delivered(self._driver.delivered)
+            self._managers.on_delivered(self._driver.last_delivered)
             if now >= next_tick:
                 self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
                 self._driver.on_tick(now)
@@ -114,6 +114,7 @@ class Loop:
                 tasks = msg.attach_frames(message.tasks, attached)
                 self._perform(self._state.on_resubmitted(message.functions, tasks))
             elif isinstance(message, msg.Stop):
+                self._driver.acknowledge()
                 return False
             else:
                 self._handle_order(message, now)

@@ -25,7 +25,7 @@ def interchange_of(until, processes):
 
 
 def test_frozen_interchange_is_replaced_and_its_managers_keep_their_tasks(load, ledger, interchange_of, until):
-    with load(heartbeat_period=1.5, heartbeat_threshold=6) as dfk:
+    with load(heartbeat_period=1.5, heartbeat_threshold=6, prefetch=1) as dfk:
         _, _, manager = ledger.app(0, 0).result(30)
         running, waiting = ledger.app(1, 5), ledger.app(2, 0)
         until(lambda: dfk.executors["htex"]._managers.report().managers[0].tasks == 2)

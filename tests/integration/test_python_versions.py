@@ -1,8 +1,9 @@
-"""Manager and worker run on each Python from 3.9, the driver on each from 3.10."""
+"""Manager, worker and interchange run on each Python from 3.9, the driver on each from 3.10."""
 
 import json
 import math
 import operator
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import cnflow
 from cnflow import Config, bash_app, python_app
+from cnflow.capsule import Kind, capsule_folder
 from cnflow.errors import PythonMismatchError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider
@@ -52,6 +54,19 @@ def test_manager_and_worker_run_on_python(minor, pythons, tmp_path):
             assert f"pickled on Python {OWN}" in str(error)
             assert f"run Python {minor}" in str(error)
         assert [futures[1].result(60), futures[3].result(60)] == [120, 720], "other tasks are not affected"
+
+
+@pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
+def test_interchange_runs_on_python_from_a_capsule(minor, pythons, tmp_path, capsule_cache):
+    capsule = capsule_folder(Kind(minor, os.uname().machine, "glibc"), capsule_cache)
+    main = capsule / "cnflow" / "interchange" / "__main__.py"
+    command = [pythons[minor], "-I", "-W", "error", str(main), "--attach", str(tmp_path / "elsewhere")]
+    executor = HighThroughputExecutor(address="127.0.0.1", interchange_command=command, max_workers=1)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))) as dfk:
+        futures = [factorial(n) for n in range(10)]
+        assert [future.result(60) for future in futures] == [math.factorial(n) for n in range(10)]
+        futures[3].cancel()
+        assert dfk.executors["htex"].connected_managers()[0]["worker_count"] == 1
 
 
 DRIVER = """

@@ -12,7 +12,7 @@ capsule = typer.Typer(help="Handle the capsule with cnflow's worker code for an 
 
 @capsule.callback()
 def _capsule() -> None:
-    """Keep ``unpack`` a subcommand: typer merges a group with one command into that command."""
+    """Handle the capsule."""
 
 
 @capsule.command()
@@ -33,3 +33,23 @@ def unpack(
     except OSError as error:
         raise ConfigurationError(f"{directory}: {error.strerror or error}") from error
     typer.echo(f"The capsule for {image} is in {directory}.")
+
+
+@capsule.command()
+def build(
+    python: Annotated[
+        str, typer.Argument(metavar="PYTHON", help="Minor version of the Python that runs it, such as 3.9.")
+    ],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", file_okay=False, help="Folder to write it to; created if missing."),
+    ],
+) -> None:
+    """Write the capsule for a Python on Linux like this machine's to DIR, for a machine without containers."""
+    from cnflow.cli.engine import build_capsule
+
+    try:
+        build_capsule(python, directory)
+    except OSError as error:
+        raise ConfigurationError(f"{directory}: {error.strerror or error}") from error
+    typer.echo(f"The capsule for Python {python} is in {directory}.")

@@ -55,6 +55,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_STOP_TIMEOUT_ELSEWHERE = 15.0
+"""Seconds that the end of a run may take to reach an interchange elsewhere."""
+
+_STOP_ATTEMPTS = 3
+"""Connections that are made for that, at the most."""
+
 
 class InterchangeEvents(Protocol):
     """Owner of a client, which calls it from its thread."""
@@ -334,19 +340,24 @@ class InterchangeClient:
             logger.warning("the interchange is restarted; its managers keep their tasks")
 
     def _finish(self) -> None:
-        """Order the interchange to end, and wait for that; one elsewhere may have to be connected with first."""
+        """Order the interchange to end, and wait for that; one elsewhere may have to be connected with again."""
         connection, is_ordered = self._connection, False
-        deadline = self._clock.now() + STOP_TIMEOUT
-        if self._life.is_attaching and not connection.is_running:
-            self._try_to_launch(Order.ATTACH, self._clock.now())
-        while connection.is_running and (wait := deadline - self._clock.now()) > 0:
+        may_live, attempts = self._life.can_attach, _STOP_ATTEMPTS
+        deadline = self._clock.now() + (_STOP_TIMEOUT_ELSEWHERE if may_live else STOP_TIMEOUT)
+        while (wait := deadline - self._clock.now()) > 0:
             if self._is_up and not is_ordered:
                 is_ordered = True
                 self._send([msg.encode(msg.Stop())])
+            may_live = may_live and not connection.is_gone and not (is_ordered and connection.has_delivered)
+            if not connection.is_running:
+                if not may_live or not attempts:
+                    break
+                attempts -= 1
+                connection.attach()
             with self._write_lock:
                 connection.flush()
             self._handle(connection.poll(wait))
-        if self._life.can_attach and (connection.is_running or not is_ordered):
+        if may_live:
             logger.warning("the interchange elsewhere was not stopped; it ends after %.0f s", self._host.grace)
 
     def _on_lost(self, how: str) -> None:

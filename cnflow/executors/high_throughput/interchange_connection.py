@@ -84,6 +84,11 @@ class InterchangeConnection:
         return self._line.session.is_full
 
     @property
+    def has_delivered(self) -> bool:
+        """The interchange has all messages."""
+        return self._line.session.delivered == self._line.session.sent
+
+    @property
     def has_unsent(self) -> bool:
         """The socket was full."""
         return self._line.has_unsent

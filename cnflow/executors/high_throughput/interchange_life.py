@@ -5,7 +5,7 @@
               START                                    HEARTBEAT, each tick
     waiting ─────────> launched ── first message ──> up <──┐
       ^  ^               │                           │ └───┘
-      │  │               │ KILL: silent for `START_TIMEOUT`, for half of the threshold once it was up
+      │  │               │ KILL: silent for `START_TIMEOUT`, for a part of the threshold once it was up
       │  │               v                           v
       │  │ back-off    ended <────── dies ───────────┘
       │  └───────────────┤
@@ -15,8 +15,9 @@
                              not made again for the grace
 
 Silence is counted in ticks of this process, each after a look at the socket: a driver that was stopped itself (SIGSTOP,
-the lid of a laptop) has missed no more than one. Half of the threshold, because managers, which are silent to a frozen
-interchange and hear nothing either, end after the whole: its successor must be there before.
+the lid of a laptop) has missed no more than one. Managers, which get no message of a frozen interchange either, end
+after the threshold, and its successor must be there before: a child is killed after half of the threshold; a connection
+with an interchange elsewhere is made again after a third, and if that answers nothing, it is replaced after a half.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class InterchangeLife:
     """
 
     def __init__(self, period: Seconds, threshold: Seconds, grace: Seconds = Seconds(0.0)) -> None:  # noqa: B008 - a float
-        self._tick = Seconds(period / 2)
+        self._period = period
+        self._tick = Seconds(min(period / 2, threshold / 16))
         self._threshold = threshold
         self._grace = grace
         self.due = Seconds(math.inf)
@@ -152,7 +154,7 @@ class InterchangeLife:
             return self._next
         self.due = Seconds(now + self._tick)
         self._silent_ticks += 1
-        if self._silent_ticks <= math.ceil(self._longest_silence() / self._tick):
+        if self._silent_ticks * self._tick <= self._longest_silence():
             return Order.HEARTBEAT
         self._silent_ticks = 0
         if self._is_greeted:
@@ -161,7 +163,8 @@ class InterchangeLife:
 
     def _longest_silence(self) -> float:
         if self.is_up:
-            return max(self._threshold / 2, _SHORTEST_SILENCE)
+            share = 3 if self._grace else 2  # a connection that is made again needlessly costs little
+            return max(self._threshold / share, self._period, _SHORTEST_SILENCE)
         if self._is_greeted and self._was_up:  # it has only to resume, and its managers wait
             return max(self._threshold / 6, _SHORTEST_SILENCE)
         return START_TIMEOUT

@@ -37,7 +37,7 @@ class Orders:
 
     def take(self) -> list[msg.Order]:
         """Take all orders out, in their order."""
-        orders = _merged(self._waiting.popleft() for _ in range(len(self._waiting)))
+        orders = _merge(self._waiting.popleft() for _ in range(len(self._waiting)))
         for order in orders:
             if isinstance(order, Hold):
                 self._standing[Hold, order.manager] = order
@@ -52,7 +52,7 @@ class Orders:
         return list(self._standing.values())
 
 
-def _merged(orders: Iterable[msg.Order]) -> list[msg.Order]:
+def _merge(orders: Iterable[msg.Order]) -> list[msg.Order]:
     """Merge cancellations in a row: thousands of futures may be cancelled one by one."""
     merged: list[msg.Order] = []
     for order in orders:

@@ -238,9 +238,29 @@ def test_capsule_unpack_names_a_folder_that_cannot_be_written(run_cnflow, tmp_pa
     assert run_cnflow("capsule", "unpack", "app1:0.1", tmp_path) == (2, "", f"{tmp_path}: Permission denied\n")
 
 
+def test_capsule_build_takes_the_python_and_the_folder(run_cnflow, tmp_path, monkeypatch):
+    kinds = []
+    made = tmp_path / "cached"
+    made.mkdir()
+    (made / "file").touch()
+    monkeypatch.setattr("cnflow.cli.engine.capsule_folder", lambda kind: kinds.append(kind) or made)
+    code, shown, _ = run_cnflow("capsule", "build", "3.9", tmp_path / "new")
+    assert (code, shown) == (0, f"The capsule for Python 3.9 is in {tmp_path / 'new'}.\n")
+    assert [kind.python for kind in kinds] == ["3.9"]
+    assert (tmp_path / "new" / "file").exists()
+
+
+@pytest.mark.parametrize("python", ["3.8", "2.7", "3.99", "python3.9", "3.9.1"])
+def test_capsule_build_refuses_other_pythons(run_cnflow, tmp_path, python):
+    code, _, error = run_cnflow("capsule", "build", python, tmp_path / "new")
+    assert code != 0
+    assert "not supported" in error
+    assert not (tmp_path / "new").exists()
+
+
 def test_command_line_page_lists_all_commands_and_options():
     page = (DOCS / "reference/command-line.md").read_text(encoding="utf-8")
-    for command in (["run"], ["perf"], ["doctor"], ["config", "show"], ["capsule", "unpack"]):
+    for command in (["run"], ["perf"], ["doctor"], ["config", "show"], ["capsule", "unpack"], ["capsule", "build"]):
         assert f"## cnflow {' '.join(command)}" in page
         shown = CliRunner().invoke(app, [*command, "--help"], env={"TERMINAL_WIDTH": "200"}).output
         options = set(re.findall(r"(?<![\w-])--[a-z-]+", shown)) - {"--help"}
