@@ -51,7 +51,9 @@ class Elsewhere:
 def elsewhere(tmp_path, processes):
     found = Elsewhere(tmp_path / "elsewhere", processes)
     yield found
-    left = found.relays() + found.interchanges()
+    deadline = time.monotonic() + 10  # an interchange closes its connection before its own end
+    while (left := found.relays() + found.interchanges()) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left, "processes are left behind"

@@ -182,7 +182,7 @@ def test_interchange_that_dies_repeatedly_fails_waiting_tasks_and_managers_end_a
 def children():
     found = []
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
             found += [int(pid) for pid in (thread / "children").read_text().split()]
     return found
 
