@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.blocks.events import Cancelled, Event, Listed, LogRead, Reported, Requested, Submitted, Watching
 from cnflow.blocks.provider_calls import ProviderFaultError
-from cnflow.errors import CnflowError
+from cnflow.errors import BlockRejectedError, CnflowError, ProviderBusyError
 from cnflow.log_tail import quoted, quoted_tail
+from cnflow.model.block import Refusal
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     from cnflow.blocks.provider_calls import ProviderCalls
     from cnflow.ids import BlockId, NativeId, RunId
     from cnflow.interfaces.provider import Stop
-    from cnflow.model.block import BlockRequest
-    from cnflow.units import Seconds
+    from cnflow.model.block import BlockRequest, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,9 @@ class ProviderThreads:
         self._cancel_lock = threading.Lock()
         """Keeps a cancel of blocks that started too late apart from one that is out."""
 
+        self._requests: Sequence[BlockRequest] = ()
+        """Of the last submission."""
+
         self.submitting_since: Seconds | None = None
         self.querying_since: Seconds | None = None
         self.cancelling_since: Seconds | None = None
@@ -85,7 +89,7 @@ class ProviderThreads:
 
         def work() -> None:
             try:
-                requests = make_requests()
+                requests = self._requests = make_requests()
                 self._put(Requested({request.block: request for request in requests}))
                 answers = self._calls.submit(requests)
             except BaseException as error:  # noqa: BLE001 - part of the event; a silent end would be a hang
@@ -155,7 +159,7 @@ class ProviderThreads:
         """Cancel what an answer shows to have started after the end of the run; called from the thread of its lane."""
         natives: list[NativeId] = []
         if isinstance(event, Submitted):
-            natives = [answer for answer in event.answers.values() if isinstance(answer, str)]
+            natives = self._started_late(event, label)
         elif isinstance(event, Listed):
             natives = list(event.found.values())
         elif isinstance(event, Watching) and event.stop is not None:
@@ -163,9 +167,25 @@ class ProviderThreads:
         if not natives:
             return
         logger.warning("blocks of executor %s started after the end of the run; they are cancelled: %s", label, natives)
-        answer = self._cancel(natives)
-        for native, reason in answer.unconfirmed.items():
+        for native, reason in self._cancel(natives).unconfirmed.items():
             logger.warning("the end of block %s of executor %s was not confirmed: %s", native, label, reason)
+
+    def _started_late(self, event: Submitted, label: str) -> list[NativeId]:
+        """Return the native ids of the blocks of a late answer; those without one are looked for."""
+        if isinstance(event.error, (BlockRejectedError, ProviderBusyError)):
+            return []
+        natives = [answer for answer in event.answers.values() if isinstance(answer, str)]
+        missing = {
+            request.block: request for request in self._requests if not _is_clear(event.answers.get(request.block))
+        }
+        if missing:
+            listed = self._find(Search(self._requests[0].run, label), Seconds(0.0))
+            natives += listed.found.values()
+            names = ", ".join(request.name for block, request in missing.items() if block not in listed.found)
+            if names:
+                why = listed.error or "the provider does not list them"
+                logger.warning("the submission of blocks %s got no answer; they may run on: %s", names, why)
+        return natives
 
     def close(self, last: Callable[[], None]) -> Future[None]:
         """End the threads; see `Lanes.close`."""
@@ -193,6 +213,11 @@ class ProviderThreads:
             if lines:
                 return lines
         return quoted_tail(log_file) if log_file is not None else ""
+
+
+def _is_clear(answer: NativeId | Refused | None) -> bool:
+    """Return True if it is known whether the block was started."""
+    return isinstance(answer, str) or (answer is not None and answer.kind is not Refusal.UNKNOWN)
 
 
 def _as_cnflow_error(error: BaseException, method: str) -> CnflowError:

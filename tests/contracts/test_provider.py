@@ -11,7 +11,7 @@ from cnflow.model.block import BlockState, EndCause
 from cnflow.model.node_command import NodeCommand
 from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.local.provider import LocalBackend
-from cnflow.testing import FakeProvider, FakeProviderSettings, FakeSystem
+from cnflow.testing import FakeProvider, FakeProviderSettings, FakeSystem, FaultyProvider, Script
 from cnflow.testing.contracts.provider import ProviderContract, submit_one
 from cnflow.testing.contracts.provider_data import LINES, ProviderDataContract
 from cnflow.testing.fakes import FAILS
@@ -112,6 +112,18 @@ class TestFakeProvider(ProviderContract, ProviderDataContract):
     def make_provider(self):
         system = FakeSystem()
         return lambda environment: FakeProvider(FakeProviderSettings(environment=environment, has_watch=True), system)
+
+
+class TestFaultyProviderWithoutFaults(TestFakeProvider):
+    @pytest.fixture
+    def make_provider(self):
+        system = FakeSystem()
+
+        def make(environment):
+            settings = FakeProviderSettings(environment=environment, has_watch=True)
+            return FaultyProvider(FakeProvider(settings, system), Script())
+
+        return make
 
 
 class TestFakeProviderOfImages(TestFakeProvider):

@@ -19,7 +19,8 @@ from cnflow.testing import FakeClock, FakeProvider, FakeProviderSettings, FakeSy
 class StepLane:
     """Makes each call at once, in the controller's thread; while `is_held`, when the test says so."""
 
-    def __init__(self):
+    def __init__(self, kind):
+        self.kind = kind
         self.is_held = False
         self.held = []
         self.then = None
@@ -27,6 +28,7 @@ class StepLane:
     def run(self, work):
         if self.is_held:
             self.held.append(work)
+            assert len(self.held) == 1 or self.kind == "logs", f"two calls overlap: {self.kind}"
         else:
             work()
 
@@ -61,11 +63,12 @@ class ClockInbox(Inbox):
 class Setting:
     """A controller with what is around it."""
 
-    def __init__(self, folder, clock=None, max_idletime=120.0, **options):
+    def __init__(self, folder, clock=None, max_idletime=120.0, wrap=None, **options):
         self.folder = Path(folder)
         self.settings = FakeProviderSettings(**{"init_blocks": 0, "max_blocks": 4, "poll_period": 600.0, **options})
         self.system = FakeSystem(clock)
         self.provider = FakeProvider(self.settings, self.system)
+        seen = wrap(self.provider) if wrap else self.provider
         self.tasks = 0
         self.submits = 0
         self.finished = 0
@@ -91,11 +94,11 @@ class Setting:
         self.clock = clock or SystemClock()
         self.lanes = {}
         parts = Parts(clock, self.make_lane, ClockInbox(clock)) if clock else None
-        self.controller = BlockController(blocks, self.provider, self.settings.traits(), callbacks, parts)
+        self.controller = BlockController(blocks, seen, self.settings.traits(), callbacks, parts)
         self.thread = threading.Thread(target=self.controller.run)
 
     def make_lane(self, kind):
-        self.lanes[kind] = StepLane()
+        self.lanes[kind] = StepLane(kind)
         return self.lanes[kind]
 
     def request(self, block):
@@ -134,6 +137,17 @@ class Setting:
         self.want(tasks)
         self.turn()
         self.system.loses_answers = False
+
+    def run_turns(self, after, end):
+        """Take turns until one raises; the block *end* ends in between."""
+        for _ in range(3):
+            self.turn(after)
+            if end:
+                self.system.end(end)
+
+    def end_run_after_error(self):
+        self.controller.stop()
+        self.controller.run()
 
     def end_run(self):
         self.controller.stop()

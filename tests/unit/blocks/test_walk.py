@@ -1,4 +1,4 @@
-"""Walks of a controller through a system that loses answers, lists late, preempts, and falls silent at any time."""
+"""Walks of a controller through a system that loses answers, lists late, preempts, hangs or is silent at any time."""
 
 import logging
 
@@ -18,6 +18,7 @@ STEPS = st.one_of(
     st.tuples(st.just("answers"), st.sampled_from(["come", "come", "lost", "late"])),
     st.tuples(st.just("lists_after"), st.sampled_from([0.0, 15.0, 1e9])),
     st.tuples(st.sampled_from(["is_silent", "is_deaf", "is_unlistable"]), st.booleans()),
+    st.tuples(st.sampled_from(["hold", "release"]), st.sampled_from(["submit", "query", "cancel", "logs"])),
     st.tuples(st.sampled_from(["start_late", "connect", "connect", "leave", "end", "preempt", "vanish"]), NUMBER),
 )
 
@@ -53,6 +54,10 @@ class Walk:
                 self.answers, system.loses_answers = value, value == "lost"
             case "start_late":
                 self.start_late()
+            case "hold":
+                self.it.lanes[value].is_held = True
+            case "release":
+                self.it.lanes[value].release()
             case "lists_after" | "is_silent" | "is_deaf" | "is_unlistable":
                 setattr(system, what, value)
             case _ if native is not None:
@@ -123,7 +128,11 @@ def test_no_block_is_left_or_submitted_twice_whatever_the_system_does(turns, war
         assert len(this.controller.reports()) <= MOST + len(walk.adopted)
     assert len(set(this.submitted())) == len(this.submitted())
     warnings = warned()
+    begin = this.clock.now()
     this.end_run()
+    assert this.clock.now() - begin <= 120, "the end of a run is bounded, whatever hangs"
+    for lane in this.lanes.values():
+        lane.release()
     while walk.on_their_way:
         try:
             walk.start_late()
