@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
 
 
+_MOST = 10_000
+
+
 class _Lost(NamedTuple):
     requested_at: float
     since: Seconds
@@ -47,8 +50,10 @@ class LostBlocks:
         return list(self._lost)
 
     def add(self, block: Block, now: Seconds) -> None:
-        """Keep the id of a block that was given up."""
+        """Keep the id of a block that was given up; the oldest of very many is kept no more."""
         self._lost[block.id] = _Lost(block.requested_at, now)
+        if len(self._lost) > _MOST:
+            del self._lost[next(iter(self._lost))]
 
     def give_up(self, block: Block, why: str, now: Seconds) -> tuple[str, bool]:
         """End a block that got no answer and is not listed.

@@ -99,16 +99,18 @@ class FaultyProvider:
     Args:
         provider: to call.
         faults: of the calls of `submit`, `find`, `status`, `cancel` and `logs`.
-        seconds: time of a call that is late; one that hangs takes at most a hundred times as long.
+        seconds: time of a call that is late.
+        longest: time after which a call goes on that hangs and is not released.
 
     Attributes:
         made: each fault that was made, with its method, in order.
     """
 
-    def __init__(self, provider: Provider, faults: Faults, seconds: float = 0.1) -> None:
+    def __init__(self, provider: Provider, faults: Faults, seconds: float = 0.1, *, longest: float = 60.0) -> None:
         self._provider = provider
         self._faults = faults
         self._seconds = seconds
+        self._longest = longest
         self._released = threading.Event()
         self.made: list[tuple[str, Fault]] = []
 
@@ -171,7 +173,7 @@ class FaultyProvider:
         if fault is Fault.LATE:
             self._released.wait(self._seconds)
         if fault is Fault.HANG:
-            self._released.wait(100 * self._seconds)
+            self._released.wait(self._longest)
         answer: object = getattr(self._provider, call)(*arguments)
         if fault is Fault.LOSE:
             raise BlockError(f"{call}: the answer was lost")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults import Fault
+from faulty_provider import FaultyLocalProvider
 from world import LABEL, Ledger, World, children, wait_until
 
 import cnflow
@@ -118,11 +119,11 @@ class Report(NamedTuple):
         return not (self.lost or self.doubled or self.wrong or self.left)
 
 
-def _local(blocks: int, **settings) -> LocalProvider:
+def _local(blocks: int, kind: type[LocalProvider] = LocalProvider, **settings) -> LocalProvider:
     """Provider of *blocks* blocks, whose wall clock is the nodes'."""
     clock = os.environ.get(NODE_CLOCK, "")
     init = f"export CLOCK_SHIFT={clock}" if clock else ""
-    return LocalProvider(init_blocks=blocks, max_blocks=blocks, worker_init=init, **settings)
+    return kind(init_blocks=blocks, max_blocks=blocks, worker_init=init, **settings)
 
 
 def clocks() -> dict[str, Path]:
@@ -211,7 +212,7 @@ class Soak:
 
     def _config(self) -> Config:
         timing = {"heartbeat_period": THRESHOLD / 5, "heartbeat_threshold": THRESHOLD, "max_workers": 1}
-        executors = [HighThroughputExecutor(provider=_local(3), **timing)]
+        executors = [HighThroughputExecutor(provider=_local(3, FaultyLocalProvider, seed=self._plan.seed), **timing)]
         for label, node in zip(self._far_labels, self._nodes, strict=True):
             provider = _local(2, python=str(node.python))
             executors.append(HighThroughputExecutor(label=label, provider=provider, address=node.host, **timing))

@@ -220,3 +220,20 @@ def test_tasks_that_need_a_node_each_get_more_than_one_block(tmp_path):
             most = max(most, dfk.executor_status()[0].blocks)
             time.sleep(0.05)
     assert most > 1, "each task takes a whole node, and they ran one after the other"
+
+
+@pytest.mark.timeout(60)
+def test_nothing_is_kept_of_blocks_that_were_drained(tmp_path):
+    provider = LocalProvider(init_blocks=0, max_blocks=1)
+    htex = HighThroughputExecutor(provider=provider, max_workers=1, address="127.0.0.1", encrypted=True)
+    with cnflow.load(Config(executors=[htex], run_dir=str(tmp_path), max_idletime=0.3)) as dfk:
+        executor = dfk.executors["htex"]
+        for _ in range(3):
+            nap(0).result(30)
+            deadline = time.monotonic() + 30
+            while executor.status().blocks:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        settings = executor._client._make_settings(executor._client.folder, 0)
+        assert settings.block_keys == {}, "what a restarted interchange admits, though no block lives"
+        assert executor._client._orders.standing() == []

@@ -253,6 +253,7 @@ class HighThroughputBackend:
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
             case msg.Drained(block):
+                self._client.on_drained(block)
                 if controller is not None:
                     controller.on_drained(block)
             case msg.IdleTimes(seconds):

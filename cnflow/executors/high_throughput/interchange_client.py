@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.interchange_host import InterchangeHost
     from cnflow.executors.high_throughput.interchange_life import InterchangeLife
     from cnflow.executors.high_throughput.task_queue import SerializedTask, TaskQueue
-    from cnflow.ids import TaskId
+    from cnflow.ids import BlockId, TaskId
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.units import Seconds
     from cnflow.wire.manager_messages import ManagerHolds, StatusQuery, StatusReport, TaskQuery, TaskReport
@@ -204,6 +204,10 @@ class InterchangeClient:
         """Queue an order; it leaves after the tasks before it, unless the line is full. Safe from any thread."""
         self._orders.put(order)
         self._wake_if_asleep()
+
+    def on_drained(self, block: BlockId) -> None:
+        """Keep the order to drain *block* no longer; called from the client's thread."""
+        self._orders.on_drained(block)
 
     def ask(self, question: StatusQuery | TaskQuery) -> bool:
         """Queue a question; False if there is no interchange to answer it. Safe from any thread."""

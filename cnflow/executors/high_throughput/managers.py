@@ -33,6 +33,8 @@ _INTERCHANGE_TIMEOUT = 5.0
 _MANAGER_TIMEOUT = 2.0
 """Seconds; a manager may be frozen, or cut off."""
 
+_MOST_BLOCKS = 10_000
+
 
 class ConnectedManagers:
     """The managers of one executor. Written by the client's thread, read by any.
@@ -72,6 +74,8 @@ class ConnectedManagers:
         self._blocks[info.block] = None
         if is_new and self.adopted.pop(manager, None) is None and self.ledger is not None:
             self.ledger.on_manager_up(manager, info.block)
+        if len(self._blocks) > _MOST_BLOCKS:
+            del self._blocks[next(iter(self._blocks))]
         return is_new
 
     def on_lost(self, manager: ManagerId) -> ManagerInfo | None:
@@ -103,7 +107,7 @@ class ConnectedManagers:
 
     @property
     def blocks(self) -> list[str]:
-        """Blocks of which a manager ever connected, in that order."""
+        """Blocks of which a manager ever connected, in that order; the last ten thousand."""
         return list(self._blocks)
 
     def report(self, task: TaskId = _NO_TASK) -> StatusReport | None:

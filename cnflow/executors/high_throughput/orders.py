@@ -18,6 +18,8 @@ from cnflow.wire.manager_messages import Hold
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cnflow.ids import BlockId
+
     Standing = msg.Drain | msg.BlockGone | Hold
 
 
@@ -46,6 +48,10 @@ class Orders:
                     self._standing.pop((msg.Drain, order.block), None)
                 self._standing[type(order), order.block] = order
         return orders
+
+    def on_drained(self, block: BlockId) -> None:
+        """Drop the order to drain *block*: none of its managers is left, and it is removed."""
+        self._standing.pop((msg.Drain, block), None)
 
     def standing(self) -> list[Standing]:
         """Orders that were taken and still hold."""

@@ -257,12 +257,15 @@ class DockerBackend:
                 with self._capsule(image.kind, self._cache_dir).open("rb") as tar:
                     engine.unpack(container, DELIVERED_ROOT, tar)
             attached = engine.attach(container, has_terminal=bool(self._settings.create.get("tty")))
+            native = NativeId(container)
             try:
                 engine.start(container)
-            except BaseException:
+            except BlockRejectedError:
                 attached.close()
                 raise
-        native = NativeId(container)
+            except BaseException:  # it may run: then `find` lists it, and its output is followed as any other's
+                self._followers[native] = Follower(attached, request.log_file)
+                raise
         self._followers[native] = Follower(attached, request.log_file)
         return native
 

@@ -290,39 +290,6 @@ class ProviderContract:
         """`cancel` of a block that never was is no error."""
         assert provider.cancel([unknown_block]) == {}
 
-    def test_calls_of_different_kinds_may_overlap(
-        self, provider: Provider, make_request: MakeRequest, start: Start, wait_until: WaitUntil
-    ) -> None:
-        """`submit`, `find` with `status`, `cancel` and `logs` are called from a thread each, at the same time."""
-        over, errors, looks = threading.Event(), [], []
-        first, request = start(provider, make_request("0")), make_request("1")
-
-        def look(call: Callable[[], object]) -> None:
-            try:
-                while not over.is_set():
-                    call()
-                    looks.append(call)
-            except Exception as error:  # noqa: BLE001 - shown by the test
-                errors.append(error)
-
-        asks = (
-            lambda: (provider.find(request.run, request.executor), provider.status([first])),
-            lambda: provider.logs(first, 0, 5),
-        )
-        threads = [threading.Thread(target=look, args=(ask,)) for ask in asks]
-        for thread in threads:
-            thread.start()
-        try:
-            second = start(provider, request)
-            assert provider.cancel([second]) == {}
-            wait_until(lambda: errors or set(asks) <= set(looks))
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
-        assert errors == []
-        assert state_of(provider, first) is BlockState.RUNNING
-
     # Several providers, as after a crash
 
     def test_a_new_provider_finds_the_blocks_of_the_one_before(

@@ -19,6 +19,7 @@ Data in these tests::
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -32,6 +33,8 @@ from cnflow.model.traits import LogsVia
 from cnflow.testing.contracts.provider import SECRET_KEY, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnflow.interfaces.provider import Provider
     from cnflow.model.traits import Traits
     from cnflow.testing.contracts.provider import MakeProvider, MakeRequest, Start, WaitUntil
@@ -109,6 +112,41 @@ class ProviderDataContract:
         for last in (1, 3, 20):
             assert provider.logs(block, 0, last).decode().splitlines() == LINES[-last:]
         assert provider.logs(block, 0, 1000).decode().splitlines() == LINES
+
+    # Data while other calls are out
+
+    def test_calls_of_different_kinds_may_overlap(
+        self, provider: Provider, make_request: MakeRequest, start: Start, wait_until: WaitUntil
+    ) -> None:
+        """`submit`, `find` with `status`, `cancel` and `logs` are called from a thread each, at the same time."""
+        over, errors, looks = threading.Event(), [], []
+        first, request = start(provider, make_request("0")), make_request("1")
+
+        def look(call: Callable[[], object]) -> None:
+            try:
+                while not over.is_set():
+                    call()
+                    looks.append(call)
+            except Exception as error:  # noqa: BLE001 - shown by the test
+                errors.append(error)
+
+        asks = (
+            lambda: (provider.find(request.run, request.executor), provider.status([first])),
+            lambda: provider.logs(first, 0, 5),
+        )
+        threads = [threading.Thread(target=look, args=(ask,)) for ask in asks]
+        for thread in threads:
+            thread.start()
+        try:
+            second = start(provider, request)
+            assert provider.cancel([second]) == {}
+            wait_until(lambda: errors or set(asks) <= set(looks))
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        assert errors == []
+        assert state_of(provider, first) is BlockState.RUNNING
 
     # Data shown to the user
 
