@@ -57,6 +57,9 @@ _MOST_FORMER = 1000
 _MOST_MESSAGES = 1000
 """Messages of managers that are read in one turn, before the driver has its turn."""
 
+_ANONYMOUS, _ANONYMOUS_BYTES = b"\0", 5
+"""Routing ids that ZeroMQ makes: for peers without one, and for what is left of a connection that was taken over."""
+
 _HEARTBEAT = msg.Heartbeat()
 _OLDER_REGISTER = b"\x93"
 """First byte of `Register` up to protocol 13, which had no sessions: a MessagePack array of three."""
@@ -120,6 +123,8 @@ class ManagerLink:
             for sender, *frames in self._router.receive(_MOST_MESSAGES):
                 count += 1
                 manager = ManagerId(sender)
+                if sender[:1] == _ANONYMOUS and len(sender) == _ANONYMOUS_BYTES:
+                    continue  # sent again over the connection that took over; or sent by no manager
                 if self._malformed.on_message(manager, now):
                     actions += self._accept(manager, frames, handle, now)
         self.is_all_read = count < _MOST_MESSAGES

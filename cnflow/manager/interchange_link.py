@@ -238,8 +238,8 @@ class InterchangeLink:
         self._disconnect(0.0)
 
     def _on_probed(self, endpoint: Optional[str]) -> None:
-        """Connect to the address that answers now; keep the connection that is there if none does."""
-        if endpoint is None:
+        """Connect to the address that answers now, unless none does or the connection that is there was heard again."""
+        if endpoint is None or self._last_received > self._last_attempt:
             return
         self._endpoint = endpoint
         self._disconnect(0.0)

@@ -106,6 +106,14 @@ def test_message_of_an_unknown_session_requests_a_new_one(interchange, connect):
     assert interchange.turn() == [msg.Register(INFO), msg.Done(1, [])]
 
 
+def test_rest_of_a_connection_that_was_taken_over_begins_no_session(interchange, connect):
+    """ZeroMQ passes it on with a routing id of its own, as it gives one to a peer without any."""
+    rest = connect(b"")
+    rest.send(msg.Register(INFO))
+    assert interchange.turn() == []
+    assert not rest.dealer.raw.poll(200)
+
+
 def test_session_begins_with_register_only(interchange, connect):
     peer = connect()
     peer.send(msg.Done(1, []))
