@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cnflow.model.interchange_settings import InterchangeSettings
+    from cnflow.wire.bulk import BulkMessage
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class DriverLink:
         end: socket to the driver; with a grace, a socket that listens for relays.
         poller: the loop's; the link registers its sockets.
         now: the moment.
+
+    Attributes:
+        connections: number of connections so far.
     """
 
     def __init__(self, settings: InterchangeSettings, end: socket.socket, poller: sockets.Poller, now: Seconds) -> None:
@@ -55,7 +59,7 @@ class DriverLink:
         self._is_slow = False
         self._grace = settings.grace
         self._most_ticks = math.ceil(settings.heartbeat_threshold / (settings.heartbeat_period / 2))
-        self._silent_ticks = 0
+        self._silent_ticks = self.connections = 0
         self._over_at = Seconds(math.inf)
         """Moment at which the driver counts as ended, unless it connects before."""
 
@@ -77,6 +81,16 @@ class DriverLink:
     def last_delivered(self) -> int:
         """Number up to which the driver has all messages: what they carry need not be kept by anybody else."""
         return self._line.session.delivered
+
+    @property
+    def is_local(self) -> bool:
+        """The driver is a process of this machine, the parent of this one."""
+        return self._listener is None
+
+    @property
+    def has_room(self) -> bool:
+        """Nothing waits to be sent: a chunk of a blob may go, and control messages wait for no more than that."""
+        return self._line.stream is not None and not self._line.has_unsent
 
     @property
     def is_full(self) -> bool:
@@ -122,6 +136,11 @@ class DriverLink:
         self._line.request_acknowledgement()
         self._watch()
 
+    def send_unnumbered(self, message: BulkMessage, attached: Sequence[Any] = ()) -> None:
+        """Send a *message* that may be lost with the connection."""
+        self._line.send_unnumbered([msg.encode(message), *attached])
+        self._watch()
+
     def on_tick(self, now: Seconds) -> None:
         """Send a heartbeat if nothing else was sent since the last tick; give up the connection of a silent driver."""
         if self._line.stream is None:
@@ -159,6 +178,7 @@ class DriverLink:
 
     def _connect(self, end: socket.socket) -> None:
         self._line.connect(Stream(end))
+        self.connections += 1
         self._poller.register(self._line.source, sockets.READABLE)
         self._silent_ticks = 0
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from cnflow.ids import BlockId, ManagerId
 from cnflow.interchange import actions as on
+from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.driver_link import DriverLink
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.recovery import RecoveringInterchange
@@ -27,6 +28,8 @@ from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.blob_frames import in_batches
+from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
 
@@ -68,6 +71,7 @@ class Loop:
         for source in [*self._managers.sources, *([wake] if wake >= 0 else [])]:
             self._poller.register(source, sockets.READABLE)
         self._driver = DriverLink(settings, end, self._poller, self._clock.now())
+        self._bulk = BulkLink(settings.folder, self._managers, self._driver)
         self._driver.send(msg.Bound(self._managers.port))
 
     def run(self) -> None:
@@ -76,9 +80,11 @@ class Loop:
         next_tick, lateness = Seconds(now + self._period / 2), Lateness(now)
         is_running = True
         while is_running:
-            ready = dict(self._poller.poll(int(max(0.0, next_tick - self._clock.now()) * 1000) + 1))
+            due = self._bulk.due(next_tick, now)
+            wait = int((due - self._clock.now()) * 1000) + 1 if due > now else 0
+            ready = dict(self._poller.poll(max(0, wait)))
             now = self._clock.now()
-            if late := lateness.on_turn(now, next_tick):
+            if late := lateness.on_turn(now, due):
                 self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
             if self._managers.on_forwarded(self._driver.last_sent):
@@ -91,11 +97,13 @@ class Loop:
                 self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
                 self._driver.on_tick(now)
                 next_tick = Seconds(now + self._period / 2)
+            self._bulk.flush(now)
         self._shut_down()
 
     def _shut_down(self) -> None:
         if not self._is_orphaned:
             self._perform(self._state.on_stop())
+        self._bulk.close()
         self._managers.close()
         self._driver.close()
         if self._is_orphaned and self._managers.port == 0:
@@ -107,15 +115,19 @@ class Loop:
         for message, attached in self._driver.receive(ready, now):
             if isinstance(message, msg.Work):
                 tasks = msg.attach_frames(message.tasks, attached)
+                self._bulk.on_tasks(tasks)
                 actions = self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs)
                 self._perform(actions)
             elif isinstance(message, msg.Resubmit):
                 assert isinstance(self._state, RecoveringInterchange)  # the driver sends this after a restart only
                 tasks = msg.attach_frames(message.tasks, attached)
+                self._bulk.on_tasks(tasks)
                 self._perform(self._state.on_resubmitted(message.functions, tasks))
             elif isinstance(message, msg.Stop):
                 self._driver.acknowledge()
                 return False
+            elif isinstance(message, (Want, Chunk, Gone)):
+                self._bulk.on_driver_message(message, attached, now)
             else:
                 self._handle_order(message, now)
         if self._driver.is_over(now):
@@ -141,6 +153,8 @@ class Loop:
             self._driver.send(self._state.status_report(order.number, order.task, now))
         elif isinstance(order, TaskQuery):
             self._perform(self._state.on_task_query(order, now))
+        elif isinstance(order, Release):
+            self._bulk.on_released(order)
         elif isinstance(order, Hold):
             self._state.on_hold_requested(order.manager)
 
@@ -149,7 +163,9 @@ class Loop:
     ) -> list[on.Action]:
         if isinstance(message, msg.Done):
             results = msg.attach_frames(message.results, attached)
-            return self._state.on_results(manager, message.window, results, now)
+            actions = self._state.on_results(manager, message.window, results, now)
+            self._bulk.on_results(manager, results, actions)
+            return actions
         if isinstance(message, Holding) and self._is_adoption:
             self._driver.send(ManagerHolds(manager, message.tasks))  # at once: before the results of these tasks
         if isinstance(message, msg.Register):
@@ -158,6 +174,8 @@ class Loop:
             return self._state.on_draining(manager, now)
         if isinstance(message, msg.Leaving):
             return self._state.on_manager_left(manager, message.reason)
+        if isinstance(message, Unreleased):
+            self._driver.send(Unreleased(manager, message.blobs))
         if isinstance(message, TaskReport):
             self._driver.send(message)
         return self._state.on_heartbeat(manager, now)
@@ -165,11 +183,11 @@ class Loop:
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:
             if isinstance(action, on.SendWork):
-                heads, attached = msg.detach_frames(action.tasks)
-                self._managers.send(action.manager, msg.Work(action.functions, heads), attached)
+                self._send_work(*action)
             elif isinstance(action, on.SendResults):
-                heads, attached = msg.detach_frames(action.results)
-                self._driver.send(msg.Results(heads), attached)
+                for batch in in_batches(action.results):
+                    heads, attached = msg.detach_frames(batch)
+                    self._driver.send(msg.Results(heads), attached)
             elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained)):
                 self._report(action)
             elif isinstance(action, on.SendRegisterAgain):
@@ -180,6 +198,12 @@ class Loop:
                 self._managers.on_manager_gone(action.manager)
             else:
                 self._managers.send(action.manager, _message_for(action))
+
+    def _send_work(self, manager: ManagerId, functions: list[msg.Function], tasks: list[msg.TaskParcel]) -> None:
+        for batch in in_batches(tasks):
+            heads, attached = msg.detach_frames(batch)
+            self._managers.send(manager, msg.Work(functions, heads), attached)
+            functions = []
 
     def _report(self, report: Report) -> None:
         if isinstance(report, on.ReportDrained):
@@ -193,6 +217,7 @@ class Loop:
             manager, reason, lost = report
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
             self._managers.on_manager_gone(manager)
+            self._bulk.on_manager_gone(manager)
             self._driver.send(msg.ManagerDown(manager, reason, lost))
 
 

@@ -35,6 +35,7 @@ from cnflow.interchange.actions import Action, SendRefused, protocol_mismatch
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.bulk import BULK_SUFFIX, without_bulk_suffix
 from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.session import Session, SessionError, begins_session, identity_of, payload_of
 
@@ -88,6 +89,9 @@ class ManagerLink:
         )
         self.is_all_read = True
         self._is_adoption = settings.is_adoption
+        self.handle_bulk: Optional[Callable[[ManagerId, Sequence[Any]], None]] = None
+        """Called with each message that arrives over a connection for blobs."""
+
         self._sessions: dict[ManagerId, Session] = {}
         self._former: OrderedDict[ManagerId, None] = OrderedDict()
         """Managers that are gone, whose sessions are still there; the oldest first."""
@@ -122,6 +126,9 @@ class ManagerLink:
         if self._router.raw in ready:
             for sender, *frames in self._router.receive(_MOST_MESSAGES):
                 count += 1
+                if sender.endswith(BULK_SUFFIX):
+                    self._accept_bulk(sender, frames, now)
+                    continue
                 manager = ManagerId(sender)
                 if sender[:1] == _ANONYMOUS and len(sender) == _ANONYMOUS_BYTES:
                     continue  # sent again over the connection that took over; or sent by no manager
@@ -129,6 +136,10 @@ class ManagerLink:
                     actions += self._accept(manager, frames, handle, now)
         self.is_all_read = count < _MOST_MESSAGES
         return actions
+
+    def send_bulk(self, frames: Sequence[Any]) -> Any:  # noqa: ANN401 - a tracker of ZeroMQ, or None
+        """Send a message about a blob, without a session; see `sockets.Socket.send_tracked`."""
+        return self._router.send_tracked(frames)
 
     def send(self, manager: ManagerId, message: msg.ToManager, attached: Sequence[Any] = ()) -> None:
         """Send *message* to *manager*; all but heartbeats arrive, unless it ends or begins a new session."""
@@ -225,6 +236,17 @@ class ManagerLink:
             return handle(manager, message, attached, now)
         except msg.MALFORMED as error:
             return self._on_malformed(manager, error, handle, now)
+
+    def _accept_bulk(self, sender: bytes, frames: Sequence[Any], now: Seconds) -> None:
+        """Pass on a message about a blob; a malformed one counts like any other of its manager."""
+        manager = ManagerId(without_bulk_suffix(sender))
+        if self.handle_bulk is None or not self._malformed.on_message(manager, now):
+            return
+        try:
+            self.handle_bulk(manager, frames)
+        except msg.MALFORMED as error:
+            if self._malformed.on_malformed(manager, now):
+                logger.warning("dropped a malformed message of manager %s about a blob: %s", manager.hex(), error)
 
     def _on_malformed(self, manager: ManagerId, error: Exception, handle: Handler, now: Seconds) -> list[Action]:
         if self._malformed.on_malformed(manager, now):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.ids import ManagerId
+    from cnflow.manager.bulk_link import BulkLink
     from cnflow.model.manager_settings import ManagerSettings
 
     Handler = Callable[[msg.ToManager, Sequence[Any], Seconds], None]
@@ -60,12 +61,21 @@ class InterchangeLink:
         manager_id: routing id of all connections.
         poller: the loop's; the link registers its sockets.
         now: the moment.
+        bulk: connection for blobs, which follows this one.
 
     Attributes:
         failure: reason why the manager cannot go on with this interchange; empty if there is none.
     """
 
-    def __init__(self, settings: ManagerSettings, manager_id: ManagerId, poller: sockets.Poller, now: Seconds) -> None:
+    def __init__(
+        self,
+        settings: ManagerSettings,
+        manager_id: ManagerId,
+        poller: sockets.Poller,
+        now: Seconds,
+        bulk: Optional[BulkLink] = None,
+    ) -> None:
+        self._bulk = bulk
         self._settings = settings
         self._manager_id = manager_id
         self._poller = poller
@@ -253,12 +263,16 @@ class InterchangeLink:
         )
         for source in (self._dealer.raw, self._monitor.raw):
             self._poller.register(source, sockets.READABLE)
+        if self._bulk is not None:
+            self._bulk.connect(self._context, self._endpoint, curve)
         self._connect_at = None
 
     def _disconnect(self, linger: float) -> None:
         """Close the socket; the session keeps what is sent until the next connection is there."""
         self._session.on_disconnected()
         self._is_connected = False
+        if self._bulk is not None:
+            self._bulk.disconnect(linger)
         if self._dealer is not None and self._monitor is not None:
             for source in (self._dealer.raw, self._monitor.raw):
                 self._poller.unregister(source)

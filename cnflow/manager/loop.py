@@ -27,8 +27,12 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.ids import WorkerRank
 from cnflow.manager import actions
+from cnflow.manager.blob_cache import BlobCache, cache_limit
+from cnflow.manager.bulk_link import BulkLink
 from cnflow.manager.ended_tasks import EndedTasks
+from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.interchange_link import InterchangeLink
+from cnflow.manager.node import hardware
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.registration import manager_info
@@ -40,6 +44,8 @@ from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess, e
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.blob_frames import in_batches
+from cnflow.wire.bulk import Release, Unreleased
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Holding, TaskQuery, TaskReport
 from cnflow.wire.pipe import ResultKind
@@ -78,7 +84,8 @@ class Loop:
         image = f"image {settings.image}, " if settings.image else ""
         where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
-        self._state = Manager(factory.slots, Prefetch(settings.prefetch), MINOR, where, accelerators)
+        incomplete = IncompleteTasks(BlobCache(cache_limit(hardware.memory_bytes())))
+        self._state = Manager(factory.slots, Prefetch(settings.prefetch), MINOR, where, accelerators, incomplete)
         if settings.adoptable_for:
             self._state.ended = EndedTasks()
         self._workers: dict[WorkerRank, WorkerProcess] = {}
@@ -86,7 +93,8 @@ class Loop:
         self._oom = OomWatch()
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
-        self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now())
+        self._bulk = BulkLink(factory.manager_id, self._poller, incomplete)
+        self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         self._window = 0
         self._awaits_drain = self._is_leaving = False
         """Draining was sent, and Drain has not come back; Leaving was sent."""
@@ -112,6 +120,7 @@ class Loop:
             self._serve()
         finally:
             end_workers(self._workers.values())
+            self._bulk.log_what_is_left()
             self._link.close(0.0 if self._link.is_all_delivered else _LINGER)
         return self._exitcode
 
@@ -123,13 +132,15 @@ class Loop:
         lateness = Lateness(self._clock.now())
         while self._is_running:
             deadlines = (self._state.next_deadline, self._shutdown.next_step_at, self._link.next_deadline, self._end_by)
-            due = min(deadlines)
+            due = min(*deadlines, self._bulk.next_deadline)
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
             if late := lateness.on_turn(now, due):
                 self._link.on_late(late)
             self._follow_shutdown(now)
             self._link.receive(ready, self._on_message, now)
+            if self._bulk.receive(ready, now):
+                self._state.on_blobs()
             for source, events in ready.items():
                 if source in self._by_source:
                     self._read_worker(self._by_source[source], events, now)
@@ -137,6 +148,7 @@ class Loop:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
             self._send_results(now)
+            self._bulk.flush(now)
             if self._is_running:
                 self._link.on_tick(now)
             if self._link.failure:
@@ -144,10 +156,13 @@ class Loop:
             self._leave_if_done(now)
 
     def _leave_if_done(self, now: Seconds) -> None:
-        if self._state.is_drained and not self._awaits_drain:
+        if self._state.is_drained and not self._awaits_drain and not len(self._bulk.results):
             self._leave("its block is drained")
-        if now >= self._end_by or (self._is_leaving and self._link.is_all_delivered):
+        if now >= self._end_by or self._has_left():
             self._is_running = False
+
+    def _has_left(self) -> bool:
+        return self._is_leaving and self._link.is_all_delivered and not len(self._bulk.results)
 
     def _on_message(self, message: msg.ToManager, attached: Sequence[Any], now: Seconds) -> None:
         if isinstance(message, msg.Work):
@@ -157,6 +172,8 @@ class Loop:
         elif isinstance(message, msg.Drain):
             self._awaits_drain = False
             self._state.on_drain()
+        elif isinstance(message, Release):
+            self._bulk.results.release(message.blobs)
         elif isinstance(message, TaskQuery):
             self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
@@ -176,6 +193,8 @@ class Loop:
         self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding)
         if self._state.ended is not None:
             self._state.ended.on_new_session(self._link.sent)
+        if len(self._bulk.results):
+            self._link.send(Unreleased(self._factory.manager_id, self._bulk.results.blobs()), (), now)
         if self._shutdown.stage is not Stage.WORKING:
             self._send_draining(now)
         if self._is_leaving:
@@ -274,12 +293,14 @@ class Loop:
             self._poller.modify(worker.socket.fileno(), events)
 
     def _send_results(self, now: Seconds) -> None:
-        results, window = self._state.take_results(), 0 if self._link.is_full else self._state.window
+        is_full = self._link.is_full or self._bulk.results.is_full
+        results, window = self._state.take_results(), 0 if is_full else self._state.window
         if not results and window == self._window:
             return
         self._window = window
-        heads, attached = msg.detach_frames(results)
-        self._link.send(msg.Done(window, heads), attached, now)
+        for batch in in_batches([self._bulk.results.offer(parcel) for parcel in results]):
+            heads, attached = msg.detach_frames(batch)
+            self._link.send(msg.Done(window, heads), attached, now)
         if self._state.ended is not None:
             self._state.ended.on_sent(self._link.sent)
             self._state.ended.on_delivered(self._link.delivered)

@@ -40,6 +40,12 @@ def return_result(task: Task, where: str) -> ResultParcel:
     return _result(task, ResultKind.RETURNED, where.encode())
 
 
+def argument_lost_result(task: Task, reason: str, where: str) -> ResultParcel:
+    """A large argument of *task* cannot be had."""
+    words = f"{where}: one of its arguments did not arrive: {reason}"
+    return Result(task.id, ResultKind.ARGUMENT_LOST, words.encode(), attempt=task.attempt), NO_FRAMES
+
+
 def cut_off_result(task: Task, where: str) -> ResultParcel:
     """*task* was running when its manager had to end."""
     return _result(task, ResultKind.CUT_OFF, where.encode())

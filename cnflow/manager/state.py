@@ -16,7 +16,7 @@ Life of a worker, and the place of a task in it::
 
 Life of a task in a manager::
 
-    on_work ──> queue ──dispatch──> pipe of a worker ──> runs ──> result
+    on_work ──> queue ──dispatch──> pipe of a worker ──> runs ──> result      large arguments: `incomplete_tasks` first
        │          │                    │                   ├── walltime or cancellation: the worker stops it; if no
        │          │                    │                   │   result comes within GRACE, the worker is killed and the
        │          │                    │                   │   task ends as TIMED_OUT or CANCELLED
@@ -44,7 +44,9 @@ from cnflow.manager.actions import (
     StartWorker,
     StopTask,
 )
+from cnflow.manager.blob_cache import BlobCache
 from cnflow.manager.ended_tasks import EndedTasks
+from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.node.accelerators import AcceleratorPool
 from cnflow.manager.workers.exit import Exit
 from cnflow.manager.workers.start_attempts import StartAttempts
@@ -63,6 +65,9 @@ if TYPE_CHECKING:
 GRACE = Seconds(2.0)
 """Time between the order to stop a task, or its walltime, and the kill of its worker."""
 
+_LEAST_WAITING = 2
+"""Tasks that wait for large arguments and do not count as held: tasks behind them run. As many as workers, if more."""
+
 _NEVER = Seconds(math.inf)
 _FAILED_START_LIMIT = 3
 """Workers in a row that end before they are ready; then the manager quits."""
@@ -77,10 +82,20 @@ class Manager:
         python: minor version that the workers run, such as ``3.11``.
         where: host, block and image, for messages.
         accelerators: number of them on the node; by default the worker of rank n sees number n.
+        incomplete: tasks whose large arguments are on their way; they hold no worker.
     """
 
-    def __init__(self, slots: int, prefetch: Prefetch, python: str, where: str, accelerators: int = 0) -> None:
+    def __init__(
+        self,
+        slots: int,
+        prefetch: Prefetch,
+        python: str,
+        where: str,
+        accelerators: int = 0,
+        incomplete: Optional[IncompleteTasks] = None,
+    ) -> None:
         self.slots = slots
+        self._incomplete = IncompleteTasks(BlobCache(0)) if incomplete is None else incomplete
         self._prefetch = prefetch
         self._python = python
         self._where = where
@@ -110,11 +125,14 @@ class Manager:
     def window(self) -> int:
         """Number of tasks that this manager asks for in all; 0 before a worker is ready."""
         ready = sum(worker.is_ready for worker in self._workers.values())
-        return ready + self._prefetch.tasks_ahead(ready)
+        waiting = min(len(self._incomplete), max(_LEAST_WAITING, ready)) if ready else 0
+        return ready + self._prefetch.tasks_ahead(ready) + waiting
 
     def take_results(self) -> list[ResultParcel]:
         """Remove and return the results that came since the last call."""
         results, self._results = self._results, []
+        if results and self._incomplete.has_blobs:
+            self._incomplete.release([(result.id, result.attempt) for result, _ in results])
         return results
 
     def held(self) -> dict[TaskId, int]:
@@ -128,6 +146,7 @@ class Manager:
 
     def _parcels(self) -> list[TaskParcel]:
         return [
+            *self._incomplete.parcels(),
             *(task for worker in self._workers.values() for task in worker.tasks),
             *self._reserved.values(),
             *self._queue,  # last: it may hold the next attempt of a task that a worker stops
@@ -159,8 +178,8 @@ class Manager:
     def on_ending(self) -> None:
         """Return the tasks that were not started, and from now on those that are still on their way here."""
         self._is_draining = self._is_ending = True
-        waiting = (*self._queue, *self._reserved.values())
-        self._results += [own_results.return_result(task, self._where) for task, _ in waiting]
+        waiting = [*(task for task, _ in (*self._queue, *self._reserved.values())), *self._incomplete.clear()]
+        self._results += [own_results.return_result(task, self._where) for task in waiting]
         self._queue.clear()
         self._reserved.clear()
 
@@ -174,7 +193,8 @@ class Manager:
     @property
     def is_drained(self) -> bool:
         """True once `on_drain` was called and every result was taken."""
-        busy = self._queue or self._reserved or self._results or any(worker.tasks for worker in self._workers.values())
+        waiting = self._queue or self._reserved or len(self._incomplete)
+        busy = waiting or self._results or any(worker.tasks for worker in self._workers.values())
         return self._is_draining and not busy
 
     def on_work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
@@ -190,6 +210,12 @@ class Manager:
             return
         for parcel in tasks:
             self._admit(parcel)
+
+    def on_blobs(self) -> None:
+        """Queue the tasks whose last argument has arrived, before those that came after them; fail the hopeless."""
+        self._queue.extendleft(reversed(self._incomplete.take_complete()))
+        lost = self._incomplete.take_lost()
+        self._results += [own_results.argument_lost_result(task, reason, self._where) for task, reason in lost]
 
     def on_worker_ready(self, rank: WorkerRank) -> None:
         """Let the worker receive tasks."""
@@ -224,7 +250,7 @@ class Manager:
         if dropped:
             self._queue = deque(parcel for parcel in self._queue if attempts.get(parcel[0].id) != parcel[0].attempt)
         restarting = [rank for rank, (task, _) in self._reserved.items() if attempts.get(task.id) == task.attempt]
-        dropped += [self._reserved.pop(rank)[0] for rank in restarting]
+        dropped += [*(self._reserved.pop(rank)[0] for rank in restarting), *self._incomplete.remove(attempts)]
         self._results += [own_results.cancel_result(task) for task in dropped]
         actions: list[Action] = []
         for rank, worker in self._workers.items():
@@ -336,7 +362,9 @@ class Manager:
         function = self._functions[task.function]
         python = task.python or function.python
         if python in {"", self._python}:
-            self._queue.append(parcel)
+            whole = self._incomplete.hold(parcel) if task.blobs else parcel
+            if whole is not None:
+                self._queue.append(whole)
             return
         self._results.append(own_results.refusal_result(task, python, self._python, self._where))
 

@@ -25,6 +25,7 @@ Life of a blob in a `Receiver`, one for each line::
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Optional, Union
@@ -36,7 +37,7 @@ from cnflow.wire.base import Message
 from cnflow.wire.bulk_window import MOST_PIECE, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable
 
 BULK_FROM = 2**20
 """Bytes of all frames of a task or a result together, above which its frames become blobs."""
@@ -89,7 +90,36 @@ class Gone(Message):
     reason: Annotated[str, msgspec.Meta(max_length=10_000)]
 
 
+# Control messages, which are never lost
+class Release(Message):
+    """Drop these blobs of *source*, a manager or, if empty, the driver: no unfinished task refers to them any more."""
+
+    source: _Source
+    blobs: list[bytes]
+
+
+class Unreleased(Message):
+    """Blobs of results that *source*, a manager, still keeps: a restarted interchange may have lost their `Release`."""
+
+    source: _Source
+    blobs: list[bytes]
+
+
 BulkMessage = Union[Want, Chunk, Gone]
+
+BULK_SUFFIX = b"\0bulk"
+"""End of the routing id of a manager's second connection."""
+
+
+def with_bulk_suffix(manager: bytes) -> bytes:
+    """Routing id of the connection over which *manager* sends and receives blobs."""
+    return manager + BULK_SUFFIX
+
+
+def without_bulk_suffix(sender: bytes) -> bytes:
+    """Manager whose connection for blobs has this routing id; empty if it is another connection."""
+    return sender[: -len(BULK_SUFFIX)] if sender.endswith(BULK_SUFFIX) else b""
+
 
 decode_bulk = msgspec.msgpack.Decoder(BulkMessage).decode
 
@@ -150,12 +180,15 @@ class _Incoming:
 class Receiver:
     """Blobs that come over one line, whichever way their bytes are kept.
 
+    Args:
+        is_local: the line stays within this machine.
+
     Attributes:
         window: bytes that may be on their way.
     """
 
-    def __init__(self) -> None:
-        self.window = Window()
+    def __init__(self, *, is_local: bool = False) -> None:
+        self.window = Window(is_local=is_local)
         self._waiting: OrderedDict[BlobId, _Incoming] = OrderedDict()
         self._active: dict[BlobId, _Incoming] = {}
         self._turns: tuple[deque[BlobId], deque[BlobId]] = (deque(), deque())
@@ -201,6 +234,13 @@ class Receiver:
             turns = self._turns[incoming.size >= SMALL]
             if blob in turns:
                 turns.remove(blob)
+
+    def restart(self, blob: BlobId) -> None:
+        """Want again, at once, what has not arrived of *blob*."""
+        incoming = self._active.get(blob)
+        if incoming is not None:
+            incoming.patience, incoming.rewound = PATIENCE, False
+            self._rewind(blob, incoming)
 
     def next_wants(self, now: Seconds) -> list[Piece]:
         """Pieces to ask for now: as many as the window takes, small blobs first, all in turn."""
@@ -266,12 +306,11 @@ class Receiver:
                 incoming.rewound = False
                 self._rewind(blob, incoming)
 
-    def on_reconnected(self) -> None:
-        """Want again, at once, everything that was on its way: the line is a new one."""
-        self.window.on_reconnected()
-        for blob, incoming in self._active.items():
-            incoming.patience, incoming.rewound = PATIENCE, False
-            self._rewind(blob, incoming)
+    def on_reconnected(self, *, is_local: Optional[bool] = None) -> None:
+        """Want again, at once, everything that was on its way: the line is a new one, of the same kind by default."""
+        self.window = Window(is_local=self.window.is_local if is_local is None else is_local)
+        for blob in self._active:
+            self.restart(blob)
 
     def _rewind(self, blob: BlobId, incoming: _Incoming) -> None:
         self._on_their_way -= incoming.rewind()
@@ -303,30 +342,29 @@ class Sender:
     """
 
     def __init__(self) -> None:
-        self._wanted: OrderedDict[BlobId, deque[Piece]] = OrderedDict()
+        self._wanted: OrderedDict[BlobId, list[Piece]] = OrderedDict()
+        """Heaps: of each blob the first bytes leave first, also when they are wanted again."""
 
     def __bool__(self) -> bool:
         return bool(self._wanted)
 
     def on_want(self, piece: Piece) -> None:
-        """Queue *piece*. One before those that wait replaces them: the receiver starts again from there."""
-        waiting = self._wanted.setdefault(piece.blob, deque())
-        if waiting and piece.offset <= waiting[-1].offset:
-            waiting.clear()
-        if len(waiting) < MOST_PIECES_WANTED:
-            waiting.append(piece)
+        """Queue *piece*, unless it is queued already."""
+        waiting = self._wanted.setdefault(piece.blob, [])
+        if len(waiting) < MOST_PIECES_WANTED and piece not in waiting:
+            heapq.heappush(waiting, piece)
 
     def next_piece(self) -> Optional[Piece]:
         """Take the piece to send next; None if none is wanted."""
         if not self._wanted:
             return None
         blob, waiting = self._wanted.popitem(last=False)
-        piece = waiting.popleft()
+        piece = heapq.heappop(waiting)
         if waiting:
             self._wanted[blob] = waiting
         return piece
 
-    def remove(self, blobs: Collection[BlobId]) -> None:
+    def remove(self, blobs: Iterable[BlobId]) -> None:
         """Drop what is wanted of *blobs*."""
         for blob in blobs:
             self._wanted.pop(blob, None)

@@ -10,6 +10,9 @@ on the idle line is the shortest so far. A route may change: so the line is left
 and that time is measured anew::
 
     open ──PROBE_PERIOD──> probing: one piece at a time ── a piece that was asked for on the idle line arrives ──> open
+
+A line within one machine has a window of one size: nobody else waits in its queue, and a piece that takes long there
+waits for a busy processor.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ _PIECES = 8
 LEAST, FIRST, MOST = 128 * KIB, 512 * KIB, 16 * 1024 * KIB
 """Bytes of the window."""
 
+LOCAL = 8 * 1024 * KIB
+"""Bytes of the window of a line within one machine."""
+
 TARGET = Seconds(0.030)
 """Time that a piece may wait in queues: far below the 100 ms that a small task may take."""
 
@@ -35,10 +41,15 @@ PROBE_PERIOD = Seconds(10.0)
 
 
 class Window:
-    """Bytes that may be on their way over one line."""
+    """Bytes that may be on their way over one line.
 
-    def __init__(self) -> None:
-        self._size = FIRST
+    Attributes:
+        is_local: the line stays within this machine.
+    """
+
+    def __init__(self, *, is_local: bool = False) -> None:
+        self.is_local = is_local
+        self._size = LOCAL if is_local else FIRST
         self._idle_time = math.inf
         self._round_from = Seconds(-math.inf)
         """Pieces that were asked for after this moment tell how the present window does."""
@@ -64,6 +75,8 @@ class Window:
 
     def on_piece(self, length: int, asked_at: Seconds, now: Seconds, *, was_full: bool) -> None:
         """Learn from a piece that arrives *now*; *was_full*: the window, not the blobs, limited the requests."""
+        if self.is_local:
+            return
         taken = max(now - asked_at, 1e-6)
         if not math.isinf(self._probe_from):
             if asked_at > self._probe_from:
@@ -92,7 +105,3 @@ class Window:
 
     def _begin_round(self, now: Seconds) -> None:
         self._round_from, self._round_bytes, self._round_time = now, 0, 0.0
-
-    def on_reconnected(self) -> None:
-        """Forget what was learned of the line before."""
-        self.__init__()  # type: ignore[misc]  # as new: the line is another one

@@ -35,6 +35,12 @@ Message                 From -> to                Sent
 `Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
 `RegisterAgain`         interchange -> manager    in reply to a message of an unknown session, as after a restart
 `Refused`               interchange -> manager    when the manager cannot take part; the manager ends
+`Release`               driver -> interchange ->  when no unfinished task refers to a blob; to its manager if it is part
+                        manager                   of a result
+`Unreleased`            manager -> interchange    after the results that are sent again when a manager registers again
+                        -> driver
+`Want`                  both ways                 when the receiver of a blob has room for its next piece
+`Chunk` `Gone`          both ways                 in reply to `Want`
 `Stop`                  driver -> interchange ->  at the end of the run
                         manager
 `Bound`                 interchange -> driver     first of all, when managers can connect
@@ -55,6 +61,7 @@ import msgspec
 
 from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.wire.base import Message
+from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.manager_messages import (
     Hold,
     Holding,
@@ -113,6 +120,9 @@ class Task(msgspec.Struct, array_like=True, gc=False):
     attempt: Natural = 0
     """Number of this attempt: no other attempt of the task in this executor has it."""
 
+    blobs: tuple[Offer, ...] = ()
+    """Large parts, which travel apart (`cnflow.wire.bulk`)."""
+
 
 class Result(msgspec.Struct, array_like=True, gc=False):
     """End of one try of a task, without its large parts, which travel as frames."""
@@ -135,6 +145,9 @@ class Result(msgspec.Struct, array_like=True, gc=False):
 
     attempt: Natural = 0
     """`Task.attempt`, so that the end of an earlier attempt is never taken for that of a later one."""
+
+    blobs: tuple[Offer, ...] = ()
+    """Large parts, which travel apart (`cnflow.wire.bulk`)."""
 
 
 # Driver -> interchange -> manager
@@ -275,15 +288,19 @@ class Results(Message):
     results: list[Result]
 
 
-Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold]
+Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release]
 """Messages of the driver that carry no task and keep their order among the tasks."""
 
 ToInterchange = Union[
-    Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop
-]
-FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Leaving]
-ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused]
-ToDriver = Union[Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results]
+    Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop,
+    Release, Want, Chunk, Gone,
+]  # fmt: skip
+FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Leaving, Unreleased]
+ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
+ToDriver = Union[
+    Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results, Unreleased,
+    Want, Chunk, Gone,
+]  # fmt: skip
 
 Frames = Sequence[Any]
 """Large parts that travel after a head: bytes, buffers or ZeroMQ frames. No process on the way reads them."""

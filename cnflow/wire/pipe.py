@@ -61,6 +61,9 @@ class ResultKind(enum.IntEnum):
     RETURNED = 20
     """Not begun when its manager had to end; the body names the place."""
 
+    ARGUMENT_LOST = 21
+    """Never begun: one of its large arguments cannot be had; the body is a sentence."""
+
     DOES_NOT_FIT = 24
     """Never begun: no node has the resources; the body lists the request, then the nodes."""
 

@@ -90,6 +90,18 @@ class Socket:
             flags = zmq.NOBLOCK if position == last else zmq.NOBLOCK | zmq.SNDMORE
             send(frame, flags, copy=len(frame) < _COPY_BELOW)
 
+    def send_tracked(self, frames: Sequence[Any]) -> Any:  # noqa: ANN401 - pyzmq's tracker, or None
+        """Queue one message as `send` does; return what tells by `done` that ZeroMQ has let its last frame go.
+
+        None if the last frame was copied.
+        """
+        *others, last = frames
+        for frame in others:
+            self.raw.send(frame, zmq.NOBLOCK | zmq.SNDMORE)
+        if len(last) < _COPY_BELOW:
+            return self.raw.send(last, zmq.NOBLOCK)
+        return self.raw.send(last, zmq.NOBLOCK, copy=False, track=True)
+
     def close(self, linger: float = 0.0) -> None:
         """Close the socket; queued messages get *linger* seconds to be sent."""
         self.raw.close(int(linger * 1000))

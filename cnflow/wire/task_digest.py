@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from cnflow.wire.blob_frames import apart
 from cnflow.wire.canonical_pickle import DIGEST_BYTES, Content, content_of
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ class TaskDigests:
         if code is None:
             code = self._functions[function.id] = content_of(function.body)
         task, frames = parcel
-        body, *buffers = [memoryview(getattr(part, "buffer", part)) for part in (frames or (task.body,))]
+        small, blobs = apart(task, frames)
+        body, *buffers = [memoryview(getattr(part, "buffer", part)) for part in (small or (task.body,))]
         arguments = content_of(bytes(body))
-        sizes = [part.nbytes for part in buffers]
+        sizes = [*(part.nbytes for part in buffers), *blobs]
         kind = function.name, function.kind, function.python, task.python, task.walltime, task.needs
         classes = code.classes + arguments.classes
         places = [classes.index(each) for each in classes]  # a class of both is the same in both

@@ -26,6 +26,7 @@ from cnflow.executors.high_throughput.interchange_process import interchange_los
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
+from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
 from cnflow.wire.manager_messages import ManagerHolds, StatusReport, TaskReport
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
     from cnflow.blocks import BlockController, Demand
     from cnflow.config import HighThroughputExecutor
-    from cnflow.executors.high_throughput.interchange_client import InterchangeClient, OwnersMessage
+    from cnflow.executors.high_throughput.incomplete_results import Ended
+    from cnflow.executors.high_throughput.interchange_client import InterchangeClient
+    from cnflow.executors.high_throughput.interchange_events import News
     from cnflow.executors.high_throughput.introspection import Introspection
     from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.executors.high_throughput.provisioning import BlockProvisioner
@@ -81,6 +84,7 @@ class HighThroughputBackend:
         self.working_dir = settings.working_dir or ""
         self._serializer = serializer
         self._client = client
+        self._bulk = client.bulk
         self._managers = managers
         self._provisioner = provisioner
         self._adopted = provisioner.adopted_tasks
@@ -123,7 +127,7 @@ class HighThroughputBackend:
         for task in tasks:
             attempt = next(self._attempts)
             try:
-                serialized = self._serializer.serialize(task, attempt)
+                serialized = self._bulk.packed(self._serializer.serialize(task, attempt))
             except CnflowError as error:
                 self._report([Outcome(task.id, None, error)])
                 continue
@@ -137,6 +141,7 @@ class HighThroughputBackend:
                     if self._adopted is None or not self._adopted.take(serialized):
                         self._client.send(serialized, at_once=len(self._held) <= _FEW)
             if error_of_all is not None:
+                self._bulk.release([(task.id, attempt)])
                 self._report([Outcome(task.id, None, error_of_all)])
         self._submissions += 1
         controller = self._provisioner.controller
@@ -149,7 +154,8 @@ class HighThroughputBackend:
             ours = {task: _attempt_of(self._held[task]) for task in tasks if task in self._held}
             self._cancelled.update(ours)
         if ours:
-            self._report_held(Outcome(task, None, CancelledError()) for task in self._take_back(ours))
+            stopped = [*self._take_back(ours), *self._bulk.cancel(ours)]
+            self._report_held(Outcome(task, None, CancelledError()) for task in stopped)
 
     def _take_back(self, attempts: dict[TaskId, int]) -> list[TaskId]:
         """Return the tasks that have not left the driver, and order the others to be stopped."""
@@ -236,13 +242,19 @@ class HighThroughputBackend:
 
     # Events, from the client's and the provisioner's thread
 
-    def on_message(self, message: OwnersMessage, attached: list[Any]) -> None:  # noqa: C901 - a case for each message
+    def on_message(self, message: msg.ToDriver, attached: list[Any]) -> None:
         """Handle a message of the interchange."""
+        if isinstance(message, msg.Results):
+            parcels = msg.attach_frames(message.results, attached)
+            self.on_results(parcels if self._adopted is None else self._adopted.renamed(parcels))
+        elif isinstance(message, (Want, Chunk, Gone, Unreleased)):
+            self._report_ended(self._bulk.on_message(message, attached))
+        else:
+            self._on_news(message)
+
+    def _on_news(self, message: News) -> None:  # noqa: C901 - a case for each message
         controller = self._provisioner.controller
         match message:
-            case msg.Results(results):
-                parcels = msg.attach_frames(results, attached)
-                self.on_results(parcels if self._adopted is None else self._adopted.renamed(parcels))
             case ManagerHolds(manager, tasks):
                 if self._adopted is not None:
                     self._adopted.on_held(manager, tasks)
@@ -261,11 +273,27 @@ class HighThroughputBackend:
                     controller.on_idle_times(seconds)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
+            case msg.Bound() | msg.Heartbeat():
+                pass  # the client's
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:
-        """Report the results of present attempts, and drop all others."""
+        """Report the results of present attempts once all their parts are here, and drop all others."""
+        parcels = list(parcels)
         ours = [parcel for parcel in parcels if self._holds(parcel[0].id, parcel[0].attempt)]
-        self._report_held(outcome_of(*parcel, self._title) for parcel in ours)
+        if any(result.blobs for result, _ in parcels):
+            wanted = {id(result) for result, _ in ours}
+            self._bulk.on_unwanted(result for result, _ in parcels if id(result) not in wanted)
+            self._report_ended(self._bulk.on_results(ours))
+        else:
+            self._report_held(outcome_of(*parcel, self._title) for parcel in ours)
+
+    def _report_ended(self, ended: Ended) -> None:
+        """Report the results of which all parts are here, or some will never be."""
+        outcomes = [outcome_of(*parcel, self._title) for parcel in ended.parcels]
+        for task, _, source, reason in ended.failures:
+            where = f"manager {source.hex()}"
+            outcomes.append(self._outcome_of_lost(task, where, f"its result did not arrive: {reason}"))
+        self._report_held(outcomes)
 
     def send_held(self, tasks: Iterable[TaskId]) -> None:
         """Send tasks to the interchange that waited for those of a killed driver; cancelled ones are reported."""
@@ -286,6 +314,7 @@ class HighThroughputBackend:
             return
         where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
         held = [task for task, attempt in lost.lost.items() if self._holds(task, attempt)]
+        held += [failure.task for failure in self._bulk.on_manager_lost(lost.id, lost.reason)]
         self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in held)
         if controller is not None:
             controller.on_manager_lost(info.block, info.slots)
@@ -316,7 +345,8 @@ class HighThroughputBackend:
             self._client.order(msg.Cancel({task: _attempt_of(self._held[task]) for task in self._cancelled}))
         for task, serialized in held:
             is_served = self._adopted is not None and self._adopted.is_served(task)
-            if self._held.get(task) is serialized and not is_served:  # neither reported since, nor on another attempt
+            is_present = self._held.get(task) is serialized  # neither reported since, nor on another attempt
+            if is_present and not is_served and not self._bulk.is_arriving(task):
                 yield serialized
 
     # Outcomes, from any thread
@@ -339,11 +369,14 @@ class HighThroughputBackend:
         """Report the outcomes of tasks that are still held, and drop the others: their tasks were reported before."""
         ready = list(outcomes)
         with self._lock:
-            ours = [outcome for outcome in ready if self._held.pop(outcome.id, None) is not None]
+            popped = [(outcome, self._held.pop(outcome.id, None)) for outcome in ready]
+            ours = [outcome for outcome, held in popped if held is not None]
             self._demand.remove(outcome.id for outcome in ours)
             self._finished += len(ours)
             if self._cancelled:
                 self._cancelled.difference_update(outcome.id for outcome in ours)
+        if self._bulk.has_arguments:
+            self._bulk.release([(outcome.id, _attempt_of(held)) for outcome, held in popped if held is not None])
         if ours:
             self._report(ours)
 
@@ -352,6 +385,8 @@ class HighThroughputBackend:
         with self._lock:
             held, self._held = self._held, {}
             self._demand.clear()
+        self._bulk.cancel(held)
+        self._bulk.release([(task, _attempt_of(serialized)) for task, serialized in held.items()])
         if held:
             self._report(
                 [Outcome(task, None, error_for(title_of(task, function.name))) for task, (function, _) in held.items()]

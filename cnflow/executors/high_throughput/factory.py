@@ -53,6 +53,7 @@ def make_backend(
     host = _make_host(settings, log_file)
     life = InterchangeLife(Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold), host.grace)
     client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())
+    client.bulk.set_largest_result(settings.max_result_size)
     managers = ConnectedManagers(client.ask)
     make_provider = make_provider or functools.partial(backend_of(settings.provider), settings.provider)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers)

@@ -20,10 +20,11 @@ import math
 import os
 import shutil
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cnflow.executors.high_throughput.bulk_line import BulkLine
 from cnflow.executors.high_throughput.interchange_connection import InterchangeConnection
 from cnflow.executors.high_throughput.interchange_life import Order
 from cnflow.executors.high_throughput.interchange_process import STOP_TIMEOUT, make_socket_folder
@@ -31,27 +32,17 @@ from cnflow.executors.high_throughput.orders import Orders
 from cnflow.wire import messages as msg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cnflow.clock import Clock
+    from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
     from cnflow.executors.high_throughput.interchange_host import InterchangeHost
     from cnflow.executors.high_throughput.interchange_life import InterchangeLife
     from cnflow.executors.high_throughput.task_queue import SerializedTask, TaskQueue
     from cnflow.ids import BlockId, TaskId
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.units import Seconds
-    from cnflow.wire.manager_messages import ManagerHolds, StatusQuery, StatusReport, TaskQuery, TaskReport
-
-    OwnersMessage = (
-        ManagerHolds
-        | msg.ManagerUp
-        | msg.ManagerDown
-        | msg.Drained
-        | msg.IdleTimes
-        | msg.Results
-        | StatusReport
-        | TaskReport
-    )
+    from cnflow.wire.manager_messages import StatusQuery, TaskQuery
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +51,6 @@ _STOP_TIMEOUT_ELSEWHERE = 15.0
 
 _STOP_ATTEMPTS = 3
 """Connections that are made for that, at the most."""
-
-
-class InterchangeEvents(Protocol):
-    """Owner of a client, which calls it from its thread."""
-
-    def on_message(self, message: OwnersMessage, attached: list[Any]) -> None:
-        """Handle a message and its attached frames."""
-
-    def on_interchange_lost(self, how: str) -> None:
-        """Handle the end of an interchange that was not stopped and is not started again."""
-
-    def unfinished(self) -> Iterator[SerializedTask]:
-        """Drop the queued tasks, and give every task that is not reported, for an interchange that was restarted."""
 
 
 class InterchangeClient:
@@ -84,6 +62,9 @@ class InterchangeClient:
         life: decides when.
         queue: tasks on their way to the interchange; used by this client only.
         clock: moments of all events.
+
+    Attributes:
+        bulk: large arguments and results, which travel in pieces between the other messages.
     """
 
     def __init__(
@@ -97,6 +78,7 @@ class InterchangeClient:
         """Held by the thread that takes tasks out of the queue or writes to the socket."""
 
         self._orders = Orders()
+        self.bulk = BulkLine(self.order, clock.now)
         self._must_resend = False
         """A restarted interchange has yet to be sent the unfinished tasks, before anything else."""
 
@@ -160,9 +142,11 @@ class InterchangeClient:
             settings = self._make_settings(self.folder, self.port)
             is_restart = settings.is_restart or bool(self._life.restarts)
             self._connection.start(msgspec.structs.replace(settings, is_restart=is_restart))
+            self._is_local = not self._host.grace and settings.manager_endpoint.startswith("ipc://")
             with self._write_lock:
                 self._queue.on_new_interchange()
             self._must_resend = bool(self._life.restarts)
+        self.bulk.on_new_line(is_local=self._is_local)
         self._life.on_launched(self._clock.now())
 
     @property
@@ -268,11 +252,13 @@ class InterchangeClient:
         while not self._is_stopping:
             self._is_asleep = True
             self._flush()
-            wait = life.due - self._clock.now()
+            wait = min(life.due, self.bulk.next_deadline) - self._clock.now()
             ready = connection.poll(None if wait == math.inf else max(0.0, wait))
             self._is_asleep = False
             self._handle(ready)
             now = self._clock.now()
+            if now >= self.bulk.next_deadline:
+                self.bulk.on_tick()
             if now >= life.due:
                 self._perform(life.on_tick(now), now)
             elif not ready:
@@ -299,6 +285,7 @@ class InterchangeClient:
                 self._events.on_message(message, attached)
         if connection.is_greeted and not was_greeted:
             life.on_greeted()
+            self.bulk.on_new_line(is_local=self._is_local)
         if connection.has_received():
             life.on_message()
         self._is_up = life.is_up and connection.is_open
@@ -370,6 +357,15 @@ class InterchangeClient:
         self._is_bound.set()
 
     def _flush(self) -> None:
+        """Send what waits: tasks and orders first, then pieces of blobs, as long as the line has room."""
+        self._flush_control()
+        while self._can_send and not self._connection.has_unsent and (frames := self.bulk.next_message()):
+            with self._write_lock:
+                self._connection.send_unnumbered(frames)
+            if self._queue or self._orders:
+                self._flush_control()
+
+    def _flush_control(self) -> None:
         connection = self._connection
         # Nothing for an interchange whose end was read but whose death is yet to be seen: its successor gets it.
         while (self._queue or self._orders or self._must_resend) and self._can_send:

@@ -154,6 +154,10 @@ class InterchangeConnection:
         """Send a message; an empty list sends nothing."""
         self._line.send(frames)
 
+    def send_unnumbered(self, frames: list[Any]) -> None:
+        """Send a message that may be lost with the connection."""
+        self._line.send_unnumbered(frames)
+
     def flush(self) -> None:
         """Write as much of what is not sent as the socket takes."""
         self._line.flush()

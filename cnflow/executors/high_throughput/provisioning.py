@@ -30,7 +30,7 @@ from cnflow.executors.high_throughput.block_requests import (
     interchange_settings,
     short_life,
 )
-from cnflow.executors.high_throughput.interchange_client import InterchangeEvents
+from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
 from cnflow.wire import messages as msg

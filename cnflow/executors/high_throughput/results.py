@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import (
     AppTimeout,
+    ManagerLost,
     PythonMismatchError,
     RemoteError,
     SerializationError,
@@ -93,6 +94,8 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
 
 
 def _not_run(kind: int, words: str, task: str) -> BaseException:
+    if kind == ResultKind.ARGUMENT_LOST:
+        return ManagerLost(f"{task} could not be started on {words}.")
     if kind in {ResultKind.CUT_OFF, ResultKind.RETURNED}:
         return TaskCutOff(task, words, ran=kind == ResultKind.CUT_OFF)
     if kind == ResultKind.DOES_NOT_FIT:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from cnflow.config import HighThroughputExecutor
+from cnflow.executors.high_throughput.bulk_line import BulkLine
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
 
 
@@ -17,7 +18,8 @@ class Parts:
     def __init__(self):
         self.joining, self.release = threading.Event(), threading.Event()
         nothing = lambda: None  # noqa: E731 - four names for it
-        client = SimpleNamespace(stop=nothing, thread=threading.Thread())
+        bulk = BulkLine(print, float)
+        client = SimpleNamespace(stop=nothing, thread=threading.Thread(), bulk=bulk)
         managers = SimpleNamespace(close=nothing)
         provisioner = SimpleNamespace(
             adopted_tasks=None,

@@ -196,13 +196,11 @@ def test_sender_sends_a_piece_of_each_blob_in_turn():
     assert not sender
 
 
-def test_sender_starts_again_where_the_receiver_does():
+def test_sender_sends_first_what_is_missing_first():
     sender = Sender()
-    for offset in (0, 10, 20, 30):
+    for offset in (10, 20, 30, 0, 20):
         sender.on_want(Piece(A, offset, 10))
-    sender.next_piece()
-    sender.on_want(Piece(A, 10, 10))
-    assert sender.next_piece() == Piece(A, 10, 10)
+    assert [sender.next_piece().offset for _ in range(4)] == [0, 10, 20, 30]
     assert sender.next_piece() is None
 
 
@@ -372,3 +370,13 @@ class BadLine(RuleBasedStateMachine):
 
 TestBadLine = BadLine.TestCase
 TestBadLine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_new_line_is_learned_from_the_beginning():
+    receiver = Receiver()
+    receiver.add(A, 100 * MIB)
+    fetch(receiver)
+    receiver.on_reconnected()
+    assert receiver.window.size == FIRST
+    receiver.on_reconnected(is_local=True)
+    assert receiver.window.size > FIRST

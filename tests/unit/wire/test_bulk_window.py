@@ -1,10 +1,8 @@
 """How many bytes are on their way: a line of a given rate and length, and the window that it settles at."""
 
-import math
-
 import pytest
 
-from cnflow.wire.bulk_window import LEAST, LEAST_PIECE, MOST, MOST_PIECE, PROBE_PERIOD, TARGET, Window
+from cnflow.wire.bulk_window import LEAST, LEAST_PIECE, LOCAL, MOST, MOST_PIECE, PROBE_PERIOD, TARGET, Window
 
 
 class Line:
@@ -91,9 +89,9 @@ def test_probe_asks_for_one_piece_at_a_time_until_one_of_the_idle_line_arrives()
     assert window.size > LEAST_PIECE
 
 
-def test_new_line_is_learned_from_the_beginning():
-    line = Line(1e9, 0.001)
-    line.run(5)
-    line.window.on_reconnected()
-    assert line.window.size == Window().size
-    assert math.isinf(line.window._idle_time)
+def test_line_within_one_machine_has_one_window_however_busy_the_machine_is():
+    window = Window(is_local=True)
+    for number in range(100):
+        window.on_piece(MOST_PIECE, number, number + 0.5, was_full=True)
+    assert window.size == LOCAL
+    assert window.piece == MOST_PIECE

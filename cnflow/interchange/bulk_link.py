@@ -1,0 +1,148 @@
+"""Moves blobs between the relay's decisions and the connections of the interchange.
+
+::
+
+    managers: second connection of each, to the same ROUTER ──> on_manager_message ──┐
+                     ^                                                               ├──> BulkRelay
+    driver: its stream, shared with control messages ────────> on_driver_message ────┘        │
+                     ^                                                                         │
+                     └── flush: requests, then chunks, each only while the stream has room <──┘
+
+The same port as for control messages: firewalls, tunnels and gateways open one. A manager that asks and does not read
+fills nothing: `_MOST_QUEUED` bytes wait in its queue, and what it wants beyond is dropped; it wants it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnflow.ids import ManagerId
+from cnflow.interchange.actions import Action, SendResults
+from cnflow.interchange.blob_store import BlobStore
+from cnflow.interchange.bulk_relay import BulkRelay, ToManager
+from cnflow.wire import messages as msg
+from cnflow.wire.bulk import Chunk, Release, decode_bulk, with_bulk_suffix
+from cnflow.wire.bulk_window import MOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cnflow.interchange.driver_link import DriverLink
+    from cnflow.interchange.manager_link import ManagerLink
+    from cnflow.units import Seconds
+    from cnflow.wire.bulk import BulkMessage
+
+logger = logging.getLogger(__name__)
+
+_MOST_QUEUED = 2 * MOST
+"""Bytes of chunks that wait for one manager's connection."""
+
+_MOST_MESSAGES = 16
+"""Messages that one `flush` sends, before control messages have their turn."""
+
+
+class BulkLink:
+    """Binds the relay to the sockets; the module has a picture.
+
+    Args:
+        folder: private one of this interchange.
+        managers: connections to the managers; this link takes over what concerns blobs.
+        driver: connection to the driver.
+    """
+
+    def __init__(self, folder: str, managers: ManagerLink, driver: DriverLink) -> None:
+        self._managers = managers
+        self._driver = driver
+        self._store = BlobStore(Path(folder) / "blobs")
+        self._relay = BulkRelay(self._store, self._send_to_manager, is_local=driver.is_local)
+        self._queued: dict[ManagerId, deque[tuple[Any, int]]] = {}
+        """Chunks that ZeroMQ may still have: what tracks each, and its bytes."""
+
+        self._connections = driver.connections
+        self._has_more = False
+        managers.handle_bulk = self._on_manager_message
+
+    def due(self, other: Seconds, now: Seconds) -> Seconds:
+        """Moment at which to call `flush` and `on_tick`, if that is before *other*."""
+        return now if self._has_more else min(other, self._relay.next_deadline)
+
+    def on_tasks(self, tasks: Iterable[msg.TaskParcel]) -> None:
+        """Note the blobs of *tasks*."""
+        self._relay.on_tasks(tasks)
+
+    def on_results(self, manager: ManagerId, results: Sequence[msg.ResultParcel], actions: Sequence[Action]) -> None:
+        """Have *manager* drop the blobs of those *results* that *actions* do not send on: nobody waits for them."""
+        offered = [result for result, _ in results if result.blobs]
+        if offered:
+            sent = [action.results for action in actions if isinstance(action, SendResults)]
+            needed = {id(result) for parcels in sent for result, _ in parcels}
+            blobs = [offer.blob for result in offered if id(result) not in needed for offer in result.blobs]
+            if blobs:
+                self._managers.send(manager, Release(manager, blobs))
+
+    def on_released(self, release: Release) -> None:
+        """Drop blobs that no unfinished task needs, here and at their manager."""
+        self._relay.on_released(release.source, release.blobs)
+        if release.source:
+            self._managers.send(ManagerId(release.source), release)
+
+    def on_manager_gone(self, manager: ManagerId) -> None:
+        """Forget what concerns *manager*."""
+        self._queued.pop(manager, None)
+        self._relay.on_manager_gone(manager)
+
+    def on_driver_message(self, message: BulkMessage, attached: Sequence[Any], now: Seconds) -> None:
+        """Handle a message of the driver about a blob."""
+        self._relay.on_driver_message(message, attached[0] if attached else None, now)
+
+    def flush(self, now: Seconds) -> None:
+        """Send the driver what it waits for, as long as its stream has room and for a moment at the most."""
+        if self._connections != self._driver.connections:
+            self._connections = self._driver.connections
+            self._relay.on_new_driver_line()
+        if now >= self._relay.next_deadline:
+            self._relay.on_tick(now)
+        self._has_more = False
+        for _ in range(_MOST_MESSAGES):
+            if not self._driver.has_room:
+                return
+            to_driver = self._relay.next_for_driver(now)
+            if to_driver is None:
+                return
+            self._driver.send_unnumbered(to_driver.message, () if to_driver.data is None else (to_driver.data,))
+        self._has_more = True
+
+    def close(self) -> None:
+        """Drop everything."""
+        if len(self._relay):
+            logger.info("%d blobs were left at the end", len(self._relay))
+        self._store.clear()
+
+    def _on_manager_message(self, manager: ManagerId, frames: Sequence[Any]) -> None:
+        """Handle a message that came over the second connection of a manager.
+
+        Raises:
+            ValueError: it is one that no manager sends.
+        """
+        head, *attached = frames
+        message = decode_bulk(head)
+        if isinstance(message, Chunk) != bool(attached) or len(attached) > 1:
+            raise ValueError(f"{len(attached)} frames after a {type(message).__name__}")
+        self._relay.on_manager_message(manager, message, attached[0] if attached else None)
+
+    def _send_to_manager(self, to: ToManager) -> None:
+        head = msg.encode(to.message)
+        address = with_bulk_suffix(to.manager)
+        if to.data is None:
+            self._managers.send_bulk([address, head])
+            return
+        queued = self._queued.setdefault(to.manager, deque())
+        while queued and queued[0][0].done:
+            queued.popleft()
+        if sum(size for _, size in queued) + len(to.data) <= _MOST_QUEUED:
+            tracker = self._managers.send_bulk([address, head, to.data])
+            if tracker is not None:
+                queued.append((tracker, len(to.data)))

@@ -1,0 +1,114 @@
+"""Connection of the manager over which blobs travel, beside the one for control messages, to the same port.
+
+::
+
+    connect (with the control connection) ──> Want, Gone, Chunk of results ──> interchange
+                                          <── Want of results, Chunk, Gone ──┘
+        lost: ZeroMQ makes it again; pieces that were on their way are wanted again after a while
+
+Nothing that arrives here is a sign of life, and nothing waits for it: heartbeats and tasks have their own connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Optional
+
+from cnflow.manager.kept_results import KeptResults
+from cnflow.wire import messages as msg
+from cnflow.wire import sockets
+from cnflow.wire.bulk import Chunk, Want, decode_bulk, with_bulk_suffix
+from cnflow.wire.peer_limits import MalformedMessageLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.ids import ManagerId
+    from cnflow.manager.incomplete_tasks import IncompleteTasks
+    from cnflow.units import Seconds
+
+logger = logging.getLogger(__name__)
+
+_MOST_MESSAGES = 16
+"""Messages that are read in one turn, before workers and control messages have theirs."""
+
+
+class BulkLink:
+    """The manager's end; the module has a picture.
+
+    Args:
+        manager_id: id of the manager.
+        poller: the loop's; the link registers its sockets.
+        tasks: those that wait for arguments.
+
+    Attributes:
+        results: large results that the driver does not have.
+    """
+
+    def __init__(self, manager_id: ManagerId, poller: sockets.Poller, tasks: IncompleteTasks) -> None:
+        self.results = KeptResults(manager_id)
+        self._identity = with_bulk_suffix(manager_id)
+        self._poller = poller
+        self._tasks = tasks
+        self._dealer: Optional[sockets.Socket] = None
+        self._malformed = MalformedMessageLimit()
+
+    @property
+    def next_deadline(self) -> Seconds:
+        """Time to call `flush`."""
+        return self._tasks.next_deadline
+
+    def connect(self, context: Any, endpoint: str, curve: Optional[tuple[str, str, str]]) -> None:  # noqa: ANN401 - ZeroMQ's
+        """Connect to *endpoint*; what was on its way over another connection is wanted again."""
+        self._dealer = sockets.connect_dealer(context, endpoint, self._identity, curve)
+        self._poller.register(self._dealer.raw, sockets.READABLE)
+        self._tasks.on_connected(is_local=endpoint.startswith("ipc://"))
+
+    def disconnect(self, linger: float) -> None:
+        """Close the connection."""
+        if self._dealer is not None:
+            self._poller.unregister(self._dealer.raw)
+            self._dealer.close(linger)
+            self._dealer = None
+
+    def log_what_is_left(self) -> None:
+        """Log what an orderly end leaves nothing of."""
+        if len(self.results) or self._tasks.has_blobs:
+            logger.info("%d blobs of results were left, and arguments: %s", len(self.results), self._tasks.has_blobs)
+
+    def receive(self, ready: dict[Any, int], now: Seconds) -> bool:
+        """Handle the messages that have arrived; return whether tasks may have become complete, or lost."""
+        if self._dealer is None or self._dealer.raw not in ready:
+            return False
+        for frames in self._dealer.receive(_MOST_MESSAGES):
+            try:
+                self._handle(self._dealer, frames, now)
+            except msg.MALFORMED as error:
+                if self._malformed.on_malformed("interchange", now):
+                    logger.warning("dropped a malformed message about a blob: %s", error)
+        return True
+
+    def flush(self, now: Seconds) -> None:
+        """Ask for pieces of arguments, as many as the window takes."""
+        if now >= self._tasks.next_deadline:
+            self._tasks.on_tick(now)
+        if self._dealer is not None:
+            for want in self._tasks.next_wants(now):
+                self._dealer.send([msg.encode(want)])
+
+    def _handle(self, dealer: sockets.Socket, frames: Sequence[Any], now: Seconds) -> None:
+        """Handle one message.
+
+        Raises:
+            ValueError: the interchange never sends this.
+        """
+        head, *attached = frames
+        message = decode_bulk(head)
+        if isinstance(message, Want):
+            reply, content = self.results.on_want(message)
+            dealer.send([msg.encode(reply)] if content is None else [msg.encode(reply), content])
+        elif isinstance(message, Chunk):
+            (data,) = attached
+            self._tasks.on_chunk(message, getattr(data, "buffer", data), now)
+        else:
+            self._tasks.on_gone(message)

@@ -1,0 +1,111 @@
+"""Large results that a manager keeps until the driver has them. No I/O.
+
+::
+
+    offer: large parts ──> kept ── on_want: Chunk, the last one with the digest ── on_want again, if one was lost
+              │              └── release: the driver has the result, or nobody waits for it ──> dropped
+              └── result with offers, which is small
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Union
+
+from cnflow.wire.blob_digest import Hasher
+from cnflow.wire.blob_frames import large_positions, size_of, without
+from cnflow.wire.bulk import Chunk, Gone, Offer, Want
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cnflow.ids import ManagerId
+    from cnflow.wire.bulk import BlobId
+    from cnflow.wire.messages import ResultParcel
+
+
+MOST_KEPT = 2**30
+"""Bytes of results on their way from which a manager runs no further tasks: their results would fill its memory."""
+
+
+class _Kept:
+    """Part of a result; its digest is computed as its bytes leave, not in one long pause."""
+
+    __slots__ = ("content", "digest", "hasher")
+
+    def __init__(self, content: memoryview) -> None:
+        self.content = content
+        self.hasher = Hasher()
+        self.digest = b""
+
+    def digest_with(self, offset: int, end: int) -> bytes:
+        """Digest of the whole if these bytes are the last ones; else nothing."""
+        if offset <= self.hasher.size < end:
+            self.hasher.update(self.content[self.hasher.size : end])
+        if end < len(self.content):
+            return b""
+        if not self.digest:
+            self.hasher.update(self.content[self.hasher.size :])
+            self.digest = self.hasher.digest()
+        return self.digest
+
+
+class KeptResults:
+    """The results; the module has a picture.
+
+    Args:
+        manager: id of this manager, the source of these blobs.
+
+    Attributes:
+        kept_bytes: size of all parts that are kept.
+    """
+
+    def __init__(self, manager: ManagerId) -> None:
+        self._manager = manager
+        self._numbers = itertools.count()
+        self._kept: dict[BlobId, _Kept] = {}
+        self.kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def is_full(self) -> bool:
+        """True while so much is kept that the manager should ask for no more tasks."""
+        return self.kept_bytes >= MOST_KEPT
+
+    def offer(self, parcel: ResultParcel) -> ResultParcel:
+        """Keep the large parts of a result; return it with offers in their place."""
+        result, frames = parcel
+        positions = large_positions(frames) if frames else ()
+        if not positions:
+            return parcel
+        offers = []
+        for position in positions:
+            blob = next(self._numbers).to_bytes(8, "big")
+            self._kept[blob] = _Kept(memoryview(frames[position]).cast("B"))
+            self.kept_bytes += size_of(frames[position])
+            offers.append(Offer(blob, size_of(frames[position]), position, self._manager))
+        rest = without(frames, positions)
+        result.blobs, result.frames = tuple(offers), len(rest)
+        return result, rest
+
+    def blobs(self) -> list[BlobId]:
+        """Names of all parts that are kept."""
+        return list(self._kept)
+
+    def on_want(self, want: Want) -> tuple[Union[Chunk, Gone], Any]:
+        """Reply to *want*: a chunk and its bytes, or the news that the blob is gone."""
+        kept = self._kept.get(want.blob)
+        end = want.offset + want.length
+        if kept is None or end > len(kept.content):
+            return Gone(want.blob, self._manager, "its manager does not have it any more"), None
+        digest = kept.digest_with(want.offset, end)
+        return Chunk(want.blob, self._manager, want.offset, digest), kept.content[want.offset : end]
+
+    def release(self, blobs: Iterable[BlobId]) -> None:
+        """Drop *blobs*."""
+        for blob in blobs:
+            kept = self._kept.pop(blob, None)
+            if kept is not None:
+                self.kept_bytes -= len(kept.content)
