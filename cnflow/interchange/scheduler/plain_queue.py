@@ -114,13 +114,13 @@ class PlainQueue:
 
     def take(self, count: int) -> list[TaskParcel]:
         """Remove and return the first *count* tasks, or all if there are fewer; how long they take does not matter."""
-        count = min(count, len(self))
+        count = min(count, self._entries - self._tombstones)
         if self._lines:
             return self.take_in_time(count, TimeLeft(math.inf, math.inf), None)
         pop, index = self._common.entries.popleft, self._index
         if index is None:
             self._entries -= count
-            return [pop() for _ in range(count)]
+            return [pop()] if count == 1 else [pop() for _ in range(count)]
         taken: list[TaskParcel] = []
         while len(taken) < count:
             parcel = pop()
