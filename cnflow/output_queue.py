@@ -89,7 +89,7 @@ class OutputQueue:
 
 
 class OutputHandler(logging.Handler):
-    """Writes log records to an `OutputQueue`, a line each."""
+    """Writes log records to an `OutputQueue`, a line each; closes the queue with itself."""
 
     def __init__(self, output: OutputQueue) -> None:
         super().__init__()
@@ -103,3 +103,8 @@ class OutputHandler(logging.Handler):
             self.handleError(record)
             return
         self._output.write(line.encode(errors="backslashreplace") + b"\n")
+
+    def close(self) -> None:
+        """Wait until all lines are written; not for ever."""
+        self._output.close()
+        super().close()

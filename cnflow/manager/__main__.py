@@ -49,7 +49,7 @@ def main() -> int:
     try:
         return _run(output)
     finally:
-        output.close()
+        handler.close()
 
 
 def _run(output: OutputQueue) -> int:

@@ -73,3 +73,22 @@ def test_log_record_is_a_line(pipe):
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "%s tasks \udc80", (3,), None))
     queue.close()
     assert os.read(pipe[0], 1000) == b"INFO 3 tasks \\udc80\n"
+
+
+def test_file_without_space_ends_nothing():
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        queue = OutputQueue(full)
+        queue.write(b"lost\n")
+        queue.close()
+    finally:
+        os.close(full)
+
+
+def test_line_that_cannot_be_formatted_is_reported_by_logging(pipe, monkeypatch):
+    reported = []
+    handler = OutputHandler(OutputQueue(pipe[1]))
+    monkeypatch.setattr(handler, "handleError", reported.append)
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "%d", ("no number",), None))
+    handler.close()
+    assert len(reported) == 1
