@@ -5,6 +5,7 @@ import msgspec
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
+from cnflow.wire.bulk import Chunk, Gone, Want
 from cnflow.wire.session import HEADER_BYTES
 
 FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"\x80")
@@ -22,6 +23,17 @@ TO_INTERCHANGE = [
         msg.Done(-1, RESULTS[:1]),
         msg.Heartbeat(),
         msg.Leaving("drained\nby order"),
+    )
+]
+ABOUT_BLOBS = [
+    msg.encode(message)
+    for message in (
+        Want(b"blob", b"", 0, 2**16),
+        Want(bytes(24), b"", 2**40, 2**20),
+        Want(b"blob", b"other", 0, 1),
+        Chunk(b"blob", b"", 0),
+        Chunk(b"blob", b"other", 7, b"digest"),
+        Gone(b"blob", b"", "why"),
     )
 ]
 TO_MANAGER = [

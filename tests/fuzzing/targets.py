@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 
 import msgspec
-from mutations import INFO, TO_INTERCHANGE, TO_MANAGER, mutate, put_into_session
+from mutations import ABOUT_BLOBS, INFO, TO_INTERCHANGE, TO_MANAGER, mutate, put_into_session
 
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
+from cnflow.wire.bulk import with_bulk_suffix
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.session import Session, identity_of, new_identity
@@ -107,10 +108,10 @@ class Interchange(Target):
         self.good_peer = self.connect("good")
         self._register()
 
-    def connect(self, block, pair=None):
+    def connect(self, block, pair=None, identity=b""):
         pair = pair or (self.keys.block_keys(block) if self.keys else None)
         curve = (self.keys.server.public, *pair) if self.keys else None
-        return sockets.connect_dealer(self.context, f"tcp://127.0.0.1:{self.port}", os.urandom(6), curve)
+        return sockets.connect_dealer(self.context, f"tcp://127.0.0.1:{self.port}", identity or os.urandom(6), curve)
 
     def _register(self):
         self.session = Session(new_identity())
@@ -127,7 +128,15 @@ class Interchange(Target):
             peer.send(session.send([msg.encode(msg.Register(INFO))]))
         for _ in range(count):
             peer.send(put_into_session(rng, mutate(rng, TO_INTERCHANGE), session))
+        self._attack_blobs(rng, count // 4)
         peer.send(session.send([msg.encode(msg.Leaving("done"))]))
+        peer.close(5.0)
+
+    def _attack_blobs(self, rng, count):
+        """Send *count* messages about blobs, over a connection for blobs."""
+        peer = self.connect("bad", identity=with_bulk_suffix(os.urandom(6)))
+        for _ in range(count):
+            peer.send(mutate(rng, ABOUT_BLOBS))
         peer.close(5.0)
 
     def attack_without_key(self, rng, count):

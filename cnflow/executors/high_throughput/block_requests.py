@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cnflow.wire.keys import Keyring
 
 
-_SMALL_RESULTS = 2**28
-"""Bytes of all small results of one message together, at the most."""
+_LARGEST_MESSAGE = 2**26
+"""Bytes of one frame from a manager: results above 1 MiB travel in pieces, and many small ones in several messages."""
 
 
 class ManagerEndpoint(NamedTuple):
@@ -121,7 +121,7 @@ def interchange_settings(
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
         block_keys=keys.public_keys() if keys else {},
-        largest_message=settings.max_result_size + _SMALL_RESULTS,
+        largest_message=_LARGEST_MESSAGE,
         awaited={manager.hex(): block for manager, block in managers.awaited().items()},
         is_restart=bool(managers.adopted),
         is_adoption=bool(managers.adopted),
