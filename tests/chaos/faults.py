@@ -74,12 +74,15 @@ def _suspend_briefly(world: World, manager: int) -> "list[int] | None":
     return world.tasks_at(manager=manager)
 
 
-def _kill_interchange(world: World, chance: random.Random) -> "list[int] | None":
-    interchanges = world.interchanges()
-    if not interchanges:
-        return None
-    tasks = world.tasks_at(host="")
-    return tasks if send(chance.choice(interchanges), signal.SIGKILL) else None
+def _signal_interchange(number: signal.Signals) -> Strike:
+    def strike(world: World, chance: random.Random) -> "list[int] | None":
+        interchanges = world.interchanges()
+        if not interchanges:
+            return None
+        tasks = world.tasks_at(host="")
+        return tasks if send(chance.choice(interchanges), number) else None
+
+    return strike
 
 
 def _in_container(*commands: str) -> Callable[[World, random.Random], "list[int] | None"]:
@@ -122,5 +125,6 @@ FAULTS = [
         1,
         in_containers=True,
     ),
-    Fault("the interchange is killed (signal 9)", _kill_interchange, restarts=1),
+    Fault("the interchange is killed (signal 9)", _signal_interchange(signal.SIGKILL), restarts=1),
+    Fault("the interchange is suspended for good", _signal_interchange(signal.SIGSTOP), 1, restarts=1),
 ]
