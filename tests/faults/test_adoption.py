@@ -25,10 +25,12 @@ WORDS = {"one", "two", "three"}  # its order is another in each process
 kind = os.environ.get("KIND", "cached")
 
 def value_of(number):
+    if kind == "large":
+        return bytes([number]) * 3_000_000
     return Square(number, number * number) if kind == "class" else (number, number * number)
 
 @python_app(cache=kind == "cached")
-def work(number, path, seconds):
+def work(number, path, seconds, data=b""):
     import os, time
     assert "one" in WORDS
     with open(f"{path}/began", "a") as file:
@@ -37,6 +39,9 @@ def work(number, path, seconds):
     with open(f"{path}/ended", "a") as file:
         file.write(f"{number}\\n")
     return value_of(number)
+
+def data(number):
+    return bytearray([number]) * 3_000_000 if kind == "large" else b""
 
 count, path, grace, *rest = sys.argv[1:]
 adopt = rest[0] if rest else None
@@ -47,7 +52,8 @@ executor = HighThroughputExecutor(
 )
 config = Config(executors=[executor], adoptable_for=float(grace), checkpoint_mode="task_exit", initialize_logging=True)
 with cnflow.load(config, adopt=adopt) as dfk:
-    futures = [work(number, path, float(os.environ.get("SECONDS", "0.4"))) for number in range(int(count))]
+    seconds = float(os.environ.get("SECONDS", "0.4"))
+    futures = [work(number, path, seconds, data(number)) for number in range(int(count))]
     print("submitted", dfk.run_dir, flush=True)
     for number, future in enumerate(futures):
         assert future.result() == value_of(number)  # also the script's own class
@@ -163,6 +169,14 @@ def test_a_second_and_a_third_driver_take_over_blocks_and_tasks_and_each_task_ru
     run.until(lambda: not run.leftovers())
     assert not (run.folder / "runinfo/000/ledger").exists()
     assert not [entry.name for entry in run.folder.iterdir() if entry.name.startswith("cnflow-")]
+
+
+def test_large_arguments_and_results_are_right_after_a_takeover(run):
+    first = run.start(4, KIND="large")
+    run.until(lambda: len(run.began()) == 4)
+    run.kill(first)
+    run.finish(run.start(4, adopt="runinfo/000", KIND="large"))
+    assert set(run.began()) == {0, 1, 2, 3}  # a task whose large result was on its way may run again
 
 
 def test_results_that_nobody_heard_have_the_classes_of_the_script(run):

@@ -247,6 +247,8 @@ class HighThroughputBackend:
         if isinstance(message, msg.Results):
             parcels = msg.attach_frames(message.results, attached)
             self.on_results(parcels if self._adopted is None else self._adopted.renamed(parcels))
+        elif isinstance(message, Unreleased) and self._adopted is not None:
+            pass  # a result that no task waits for yet may serve the next one: its blobs stay until the run ends
         elif isinstance(message, (Want, Chunk, Gone, Unreleased)):
             self._report_ended(self._bulk.on_message(message, attached))
         else:
