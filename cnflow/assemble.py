@@ -32,12 +32,14 @@ from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
 from cnflow.ledger import RunLedger, new_driver
 from cnflow.model.manager_settings import PROTOCOL
+from cnflow.monitoring.hub import EventHub
 
 if TYPE_CHECKING:
     import os
 
     from cnflow.dataflow.launching import FirstLookUp
     from cnflow.interfaces import Executor
+    from cnflow.interfaces.sink import Sink
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +154,9 @@ def new_graph(
         driver = new_driver(RunId(uuid.uuid4().hex[:12]), 0, __version__, PROTOCOL)
         ledger = RunLedger(make_run_dir(Path(config.run_dir)), driver)
     run_dir = ledger.path.parent
-    run = RunContext(ledger.run, run_dir, config.strategy, config.max_idletime, ledger, config.adoptable_for)
+    hub = _event_hub(config, run_dir)
+    emit = None if hub is None else hub.emit
+    run = RunContext(ledger.run, run_dir, config.strategy, config.max_idletime, ledger, config.adoptable_for, emit)
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
     graph = TaskGraph(
@@ -164,6 +168,7 @@ def new_graph(
         results=_result_cache(config, run_dir, is_adopted=ledger.adopted is not None),
         record_class=record_class,
         look_up_first=look_up_first,
+        hub=hub,
     )
     graph.first_task = graph.next_task = ledger.first_task
     return graph
@@ -209,6 +214,21 @@ class RunExecutors:
     def _live(self, settings: ExecutorSettings) -> Executor:
         live: Executor = backend_of(settings)(settings, self._run)
         return live
+
+
+def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
+    """Make the sinks of *config* and what carries events to them; None if it has none.
+
+    Raises:
+        ConfigurationError: a sink cannot be made.
+    """
+    sinks: list[Sink] = []
+    for settings in config.sinks:
+        try:
+            sinks.append(backend_of(settings)(settings, run_dir))
+        except OSError as error:
+            raise ConfigurationError(f"The sink {settings!r} cannot be used: {error}.") from error
+    return EventHub(sinks) if sinks else None
 
 
 def _result_cache(config: Config, run_dir: Path, *, is_adopted: bool) -> ResultCache:

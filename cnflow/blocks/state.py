@@ -47,7 +47,7 @@ from cnflow.model.block import BlockState, BlockStatus, EndCause
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cnflow.ids import NativeId
     from cnflow.model.status import BlockReport
@@ -96,6 +96,10 @@ class Blocks:
         self._idle: Mapping[BlockId, float] = {}
 
     # Queries; those of a block are safe from any thread
+
+    def watch(self, on_change: Callable[[Block], None]) -> None:
+        """Have *on_change* called with each block that has changed, or is over."""
+        self._blocks.on_change = on_change
 
     @property
     def natives(self) -> dict[BlockId, NativeId]:

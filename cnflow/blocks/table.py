@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cnflow.blocks.block import Block, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cnflow.ids import BlockId, NativeId
 
@@ -37,6 +37,7 @@ class BlockTable:
         active: count as capacity, present or coming.
         managers: connected managers of all blocks.
         slots: of these managers.
+        on_change: called with each block that is put or removed; None: nobody wants to know.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class BlockTable:
         self.active: Index = {}
         self.managers = 0
         self.slots = 0
+        self.on_change: Callable[[Block], None] | None = None
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -88,6 +90,8 @@ class BlockTable:
             else:
                 index.pop(block.id, None)
         self._count(block.id, block.managers, block.slots)
+        if self.on_change is not None:
+            self.on_change(block)
 
     def remove(self, block: Block) -> None:
         """Remove a block whose life is over."""
@@ -106,6 +110,8 @@ class BlockTable:
         ):
             index.pop(block.id, None)
         self._count(block.id, 0, 0)
+        if self.on_change is not None:
+            self.on_change(block)
 
     def _count(self, block: BlockId, managers: int, slots: int) -> None:
         before = self._counted.pop(block, (0, 0))

@@ -5,15 +5,18 @@ from cnflow.config.config import Config
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.files import load_config
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
+from cnflow.config.sinks import JsonLinesSink, SinkSettings
 
 __all__ = [
     "Config",
     "DockerProvider",
     "ExecutorSettings",
     "HighThroughputExecutor",
+    "JsonLinesSink",
     "LocalProvider",
     "ProviderSettings",
     "Settings",
+    "SinkSettings",
     "ThreadPoolExecutor",
     "load_config",
 ]

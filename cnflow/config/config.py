@@ -11,13 +11,15 @@ from cnflow.addresses import host_and_port
 from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logging import LogConfig
-from cnflow.config.registry import EXECUTORS, LOGS
+from cnflow.config.registry import EXECUTORS, LOGS, SINKS
+from cnflow.config.sinks import SinkSettings
 from cnflow.model.block import label_conflict
 from cnflow.text import did_you_mean
 from cnflow.units import seconds_of_period
 
 _AnyLogConfig = Annotated[SerializeAsAny[LogConfig], BeforeValidator(LOGS.parse)]
 RetryHandler = Callable[[BaseException, Any], float]
+_AnySink = Annotated[SerializeAsAny[SinkSettings], BeforeValidator(SINKS.parse)]
 _AnyExecutor = Annotated[SerializeAsAny[ExecutorSettings], BeforeValidator(EXECUTORS.parse)]
 
 
@@ -112,6 +114,9 @@ class Config(Settings):
     initialize_logging: bool | _AnyLogConfig = False
     """Destination of the run's log. True is `FileLogging`: from INFO on, to ``cnflow.log`` in the run's folder; False
     writes none."""
+
+    sinks: list[_AnySink] = Field(default_factory=list)
+    """Recorders of the run's events: changes of tasks, blocks, managers and workers. Without one, none are made."""
 
     usage_tracking: Annotated[
         int, BeforeValidator(lambda level: int(level) if isinstance(level, bool) else level), Field(strict=True)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from cnflow.config.executors import ExecutorSettings
     from cnflow.config.logging import LogConfig
     from cnflow.config.providers import ProviderSettings
+    from cnflow.config.sinks import SinkSettings
     from cnflow.interfaces.staging import Staging
 
 T = TypeVar("T")
@@ -209,8 +210,13 @@ CHANNELS: Registry[Settings] = Registry("channel", "cnflow.channels", "cnflow.co
 RUNTIMES: Registry[Settings] = Registry("runtime", "cnflow.runtimes", "cnflow.config.base:Settings", {})
 """Settings with the methods of `cnflow.interfaces.Runtime`. Reserved in the same way."""
 
-SINKS: Registry[Settings] = Registry("sink", "cnflow.sinks", "cnflow.config.base:Settings", {})
-"""Settings of a `cnflow.interfaces.Sink`. Reserved: no option of `Config` takes one yet."""
+SINKS: Registry[SinkSettings] = Registry(
+    "sink",
+    "cnflow.sinks",
+    "cnflow.config.sinks:SinkSettings",
+    {"json_lines": "cnflow.config.sinks:JsonLinesSink"},
+)
+"""Settings of a `cnflow.interfaces.Sink`."""
 
 ALL: tuple[Registry[Any], ...] = (PROVIDERS, EXECUTORS, STAGINGS, LOGS, LAUNCHERS, CHANNELS, RUNTIMES, SINKS)
 

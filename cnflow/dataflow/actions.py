@@ -70,13 +70,18 @@ class Actions(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """A future with the state and the result or error that it receives."""
+    """The record of a final task, and the state and the result or error that its future receives."""
 
-    future: AppFuture
+    record: TaskRecord
     state: TaskState
     value: Any
     waiting: Sequence[tuple[TaskRecord, ArgumentUse]] = ()
     """Tasks that wait for the result, which are given a copy of it first."""
+
+    @property
+    def future(self) -> AppFuture:
+        """Future of the task."""
+        return self.record.future
 
     def settle(self) -> None:
         """Set the future. A user's callback that raises, SystemExit included, is logged and does not end the thread."""

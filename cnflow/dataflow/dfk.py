@@ -151,6 +151,8 @@ class DataFlowKernel:
 
     def start(self) -> None:
         """Start the executors, open the control socket and call the `on_load` callbacks."""
+        if self._graph.hub is not None:
+            self._graph.hub.start()
         self._graph.start()
         server = ControlServer(Path(self.run_dir), lambda query: answer_query(self, query))
         self.on_cleanup(server.close)
@@ -211,6 +213,8 @@ class DataFlowKernel:
     def _finish(self) -> None:
         self._graph.fail_unfinished()
         self._graph.results.close()
+        if self._graph.hub is not None:
+            self._graph.hub.close()
         for callback in self._at_cleanup:
             callback()
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow import state_log
+from cnflow.dataflow import state_log, task_events
 from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult, Effects, Settlement
 from cnflow.dataflow.arguments import keep_arguments, keep_result, use_of
 from cnflow.dataflow.backpressure import PendingLimit
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.router import RoutableExecutor
     from cnflow.interfaces import Executor
     from cnflow.model.task import ArgumentUse
+    from cnflow.monitoring.hub import EventHub
 
 
 class TaskGraph:
@@ -77,6 +78,7 @@ class TaskGraph:
         record_class: class of the tasks' records.
         look_up_first: called with the record of a task with ``cache=True`` before *results* is asked; returns its
             decision, or None to leave that to *results*.
+        hub: carries events to sinks; None: there are none.
     """
 
     def __init__(  # noqa: PLR0913 - all parts of a graph, by name
@@ -90,20 +92,19 @@ class TaskGraph:
         results: ResultCache,
         record_class: type[TaskRecord] = TaskRecord,
         look_up_first: FirstLookUp | None = None,
+        hub: EventHub | None = None,
     ) -> None:
         self.config = config
         self.run_dir = run_dir
         self.results = results
         self.records: dict[TaskId, TaskRecord] = {}
         """Records of the tasks that are not final."""
-
         self.finished: dict[TaskId, TaskRecord] = {}
         """Records of final tasks; empty unless the configuration keeps them."""
-
         self.first_task = self.next_task = TaskId(0)
         """Ids of the first and the next task; those below the first belong to a driver whose run was taken over."""
-
         self.is_closed = False
+        self.hub, self._emit = hub, hub.emit if hub is not None else None
         self._resolver = RESOLVERS[config.dependency_resolver]
         self._record_class = record_class
         self._state = TaskGraphState()
@@ -166,8 +167,8 @@ class TaskGraph:
         keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
             record_call_options(call_options, record, self.config.std_autopath, self.run_dir)
-        if state_log.is_enabled():
-            state_log.log_state(task, app.name, TaskState.WAITING)
+        if self._emit is not None or state_log.is_enabled():
+            task_events.report_submitted(self._emit, record)
         self._enter(task, record, dependencies)
         return record
 
@@ -362,10 +363,10 @@ class TaskGraph:
                 self.finished[task] = record
             if state is TaskState.DONE:
                 waiting = self._waiting_records(actions.waiting[task]) if task in actions.waiting else ()
-                settlements.append(Settlement(record.future, state, record.value, waiting))
+                settlements.append(Settlement(record, state, record.value, waiting))
             else:
                 error = self._failures.add(task, state, record, actions.failed_by.get(task))
-                settlements.append(Settlement(record.future, state, error))
+                settlements.append(Settlement(record, state, error))
             if record.memo_key is not None:
                 launch = [*launch, *self.results.on_settled(task, record)]
         self.pending_limit.on_finished()
@@ -378,8 +379,8 @@ class TaskGraph:
     def _carry_out(self, effects: Effects) -> None:
         """Settle final tasks and launch ready ones; a loop, not a recursion, where launches end at once."""
         while effects.settlements or effects.launch:
-            if state_log.is_enabled():
-                state_log.log_effects(effects, self.records)
+            if self._emit is not None or state_log.is_enabled():
+                task_events.report_effects(self._emit, effects, self.records)
             for settlement in effects.settlements:
                 settlement.settle()
             if self.is_closed:

@@ -97,6 +97,11 @@ class DriverLink:
         """So much is on its way to the driver that no more tasks should be dispatched."""
         return self._line.session.is_full
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is on its way to the driver that its socket did not take."""
+        return not self._is_slow and not self.is_full
+
     def is_over(self, now: Seconds) -> bool:
         """Return whether the driver has ended."""
         return now >= self._over_at

@@ -21,6 +21,7 @@ from cnflow.ids import BlockId, ManagerId
 from cnflow.interchange import actions as on
 from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.driver_link import DriverLink
+from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.recovery import RecoveringInterchange
 from cnflow.interchange.state import Interchange
@@ -73,6 +74,7 @@ class Loop:
         self._driver = DriverLink(settings, end, self._poller, self._clock.now())
         self._bulk = BulkLink(settings.folder, self._managers, self._driver)
         self._driver.send(msg.Bound(self._managers.port))
+        self._events = EventRelay()
 
     def run(self) -> None:
         """Run until the driver sends `Stop` or is gone; then stop the managers."""
@@ -92,6 +94,9 @@ class Loop:
             is_running = self._read_driver(ready, now) and self._wake not in ready
             if not self._driver.is_full:
                 self._perform(self._state.dispatch(now))
+            if self._events and self._driver.is_idle:
+                for events in self._events.take():
+                    self._driver.send(events)
             self._managers.on_delivered(self._driver.last_delivered)
             if now >= next_tick:
                 self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
@@ -178,6 +183,8 @@ class Loop:
             self._driver.send(Unreleased(manager, message.blobs))
         if isinstance(message, TaskReport):
             self._driver.send(message)
+        if isinstance(message, msg.Events):
+            self._events.on_events(message)
         return self._state.on_heartbeat(manager, now)
 
     def _perform(self, actions: list[on.Action]) -> None:

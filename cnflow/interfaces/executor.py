@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.ids import RunId, TaskId
+    from cnflow.interfaces.sink import Emit
     from cnflow.interfaces.staging import Staging
     from cnflow.ledger import RunLedger
     from cnflow.model.status import ExecutorStatus
@@ -52,6 +53,9 @@ class RunContext(NamedTuple):
 
     adoptable_for: float = 0.0
     """Seconds; value of `Config.adoptable_for`."""
+
+    emit: Emit | None = None
+    """Takes the events of the executor for the run's sinks; None where there is no sink."""
 
 
 class Executor(Protocol):

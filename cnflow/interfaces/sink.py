@@ -1,28 +1,35 @@
-"""Seam between the events of a run and their recorder; reserved: no run writes to a sink yet.
+"""Seam between the events of a run and their recorders, which `Config(sinks=[...])` names.
 
 ::
 
-    worker, manager, driver ──events──> run ──write([event, ...])──> sink ──> a file, a database, a dashboard
+    task graph ──────────────────┐
+    blocks, managers, interchange ├──> EventHub: a bounded queue ──one thread──> sink.write([event, ...]) ──> a file,
+    workers ──> managers ────────┘                │                                 │                         a database
+                                                  └─full: dropped, and counted      └─raises: logged, these are lost
 
-Registered by an entry point of the group ``cnflow.sinks``, whose settings name the sink as their `backend`.
+Registered by an entry point of the group ``cnflow.sinks``, whose settings name the sink as their `backend`, called as
+``backend(settings, run_dir)``. Without a sink, no event is made anywhere.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from cnflow.model.events import AnyEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+Emit = Callable[[AnyEvent], None]
+"""Takes one event; from any thread. Never blocks and never raises."""
 
 
 class Sink(Protocol):
     """Records the events of one run. Called from one thread, never from a thread that runs or submits tasks."""
 
-    def write(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Record *events*, in their order. An exception is logged, and the events are lost.
-
-        Every event has ``kind`` and ``time`` (seconds since 1970); its values are those that JSON can hold.
-        """
+    def write(self, events: Sequence[AnyEvent]) -> None:
+        """Record *events*, in the order in which the driver had them. An exception is logged, and they are lost."""
 
     def close(self) -> None:
         """Record what is buffered; called once, at the end of the run."""

@@ -23,7 +23,7 @@ import logging
 import math
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from cnflow.ids import WorkerRank
 from cnflow.manager import actions
@@ -39,6 +39,7 @@ from cnflow.manager.registration import manager_info
 from cnflow.manager.shutdown import Stage
 from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
+from cnflow.manager.worker_events import WorkerEvents
 from cnflow.manager.workers.codec import decode_result, encode_action
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess, end_workers
 from cnflow.units import Seconds
@@ -95,6 +96,9 @@ class Loop:
         self._poller = sockets.Poller()
         self._bulk = BulkLink(factory.manager_id, self._poller, incomplete)
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
+        self._events: Optional[WorkerEvents] = None
+        if settings.sends_events:
+            self._events = WorkerEvents(factory.manager_id, settings.block, socket.gethostname())
         self._window = 0
         self._awaits_drain = self._is_leaving = False
         """Draining was sent, and Drain has not come back; Leaving was sent."""
@@ -128,11 +132,21 @@ class Loop:
         life = self._shutdown.seconds_left(self._clock.now())
         return msg.Register(manager_info(self._settings, self._state.slots, life), held)
 
+    @property
+    def _next_deadline(self) -> Seconds:
+        due = min(
+            self._state.next_deadline,
+            self._shutdown.next_step_at,
+            self._link.next_deadline,
+            self._bulk.next_deadline,
+            self._end_by,
+        )
+        return due if self._events is None else min(due, self._events.next_deadline)
+
     def _serve(self) -> None:
         lateness = Lateness(self._clock.now())
         while self._is_running:
-            deadlines = (self._state.next_deadline, self._shutdown.next_step_at, self._link.next_deadline, self._end_by)
-            due = min(*deadlines, self._bulk.next_deadline)
+            due = self._next_deadline
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))
             now = self._clock.now()
             if late := lateness.on_turn(now, due):
@@ -149,6 +163,8 @@ class Loop:
             self._apply(self._state.dispatch(now))
             self._send_results(now)
             self._bulk.flush(now)
+            if self._events is not None:
+                due = min(due, self._events.next_deadline)
             if self._is_running:
                 self._link.on_tick(now)
             if self._link.failure:
@@ -214,6 +230,8 @@ class Loop:
                 return
         worker.forward_output()
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
+        if self._events is not None:
+            records = self._events.on_records(rank, records, self._state)
         if records and records[0].type == ResultKind.READY:
             records = records[1:]
             self._state.on_worker_ready(rank)
@@ -245,6 +263,8 @@ class Loop:
         cause = self._oom.take_cause() if exitcode == -signal.SIGKILL else ""
         logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")
         del self._workers[rank]
+        if self._events is not None:
+            self._events.on_exit(rank, exitcode, cause)
         self._apply(self._state.on_worker_exit(rank, exitcode, worker.tail(), cause))
 
     def _apply(self, orders: list[actions.Action]) -> None:
@@ -278,9 +298,13 @@ class Loop:
             self._apply(self._state.on_start_failed(rank, str(error), self._clock.now()))
             return
         self._workers[rank] = worker
+        if self._events is not None:
+            worker.write(self._events.order)
         for source in self._sources(worker):
             self._by_source[source] = worker
             self._poller.register(source, sockets.READABLE)
+        if self._events is not None:
+            self._flush(worker)
 
     @staticmethod
     def _sources(worker: WorkerProcess) -> list[int]:
@@ -304,6 +328,11 @@ class Loop:
         if self._state.ended is not None:
             self._state.ended.on_sent(self._link.sent)
             self._state.ended.on_delivered(self._link.delivered)
+
+    def _send_events(self, events: WorkerEvents, now: Seconds) -> None:
+        message = None if self._link.is_full else events.take(now)
+        if message is not None:
+            self._link.send(message, (), now)
 
     def _send_draining(self, now: Seconds) -> None:
         self._awaits_drain = True

@@ -79,6 +79,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     working_dir: str = ""
     """Folder in which workers start; empty for that of the manager."""
 
+    sends_events: bool = False
+    """Collect events of the workers and send them once a second; the run has sinks."""
+
     @property
     def longest_silence(self) -> float:
         """Seconds without a message from the interchange after which the manager ends itself."""

@@ -32,6 +32,8 @@ Message                 From -> to                Sent
 `Heartbeat`             manager <-> interchange   when nothing else was sent for half a period
                         <-> driver
 `Draining`              manager -> interchange    when the manager decides to take no more tasks
+`Events`                manager -> interchange    once a second if there are any, where the run has sinks
+                        -> driver
 `Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
 `RegisterAgain`         interchange -> manager    in reply to a message of an unknown session, as after a restart
 `Refused`               interchange -> manager    when the manager cannot take part; the manager ends
@@ -227,6 +229,31 @@ class Draining(Message):
     reason: str
 
 
+class WorkerNote(msgspec.Struct, array_like=True, gc=False):
+    """Event in a worker; see `cnflow.model.events.WorkerEvent`."""
+
+    time: float
+    worker: int
+    state: str
+    task: int = -1
+    attempt: int = -1
+    reason: str = ""
+
+
+class Events(Message):
+    """Events of the workers of one manager, for the sinks of the run."""
+
+    manager: ManagerId
+    block: BlockId
+    host: str
+    events: list[WorkerNote]
+    dropped: Natural = 0
+    """Events before these that the manager had no room for."""
+
+    lost: Natural = 0
+    """Events before these that the interchange had no room for."""
+
+
 class Leaving(Message):
     """The manager ends by its own decision; tasks that it still holds will not run there."""
 
@@ -295,11 +322,11 @@ ToInterchange = Union[
     Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop,
     Release, Want, Chunk, Gone,
 ]  # fmt: skip
-FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Leaving, Unreleased]
+FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Leaving, Unreleased]
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
 ToDriver = Union[
     Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results, Unreleased,
-    Want, Chunk, Gone,
+    Want, Chunk, Gone, Events,
 ]  # fmt: skip
 
 Frames = Sequence[Any]

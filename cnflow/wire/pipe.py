@@ -4,7 +4,9 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
 
     manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
+                        SEND_EVENTS  id 0     parts: none; the run has sinks
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
+                        EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
 Orders to stop a task use a second pipe, which the worker reads in a signal handler, in the middle of whatever it does.
@@ -34,6 +36,7 @@ class ToWorker(enum.IntEnum):
 
     FUNCTION = 1
     TASK = 2
+    SEND_EVENTS = 3
 
 
 class ResultKind(enum.IntEnum):
@@ -47,6 +50,9 @@ class ResultKind(enum.IntEnum):
     RAISED = 2
     UNPICKLABLE = 3
     """The function returned a value that cannot be pickled; the body is a sentence."""
+
+    EVENT = 15
+    """No end: the task begins now."""
 
     WORKER_LOST = 16
     REFUSED = 17

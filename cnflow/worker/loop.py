@@ -62,10 +62,15 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
         runner = _Runner(guard, CallContext(guard, sandbox))
+        sends_events = False
         for record in _read_records(manager):
             if record.type == ToWorker.FUNCTION:
                 runner.add_function(record)
+            elif record.type == ToWorker.SEND_EVENTS:
+                sends_events = True
             else:
+                if sends_events:
+                    _write(manager, pack(ResultKind.EVENT, record.id, time.time(), []))
                 result = runner.run(record)
                 if os.getpid() != own_pid:
                     os._exit(0)  # a child that the task forked, and that returned: its parent sends the result

@@ -52,6 +52,9 @@ class BlockContext(NamedTuple):
     adoptable_for: float = 0.0
     """Seconds for which managers outlive a killed driver."""
 
+    sends_events: bool = False
+    """Managers collect events, since the run has sinks."""
+
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
         settings, provider = self.settings, self.settings.provider
@@ -93,6 +96,7 @@ class BlockContext(NamedTuple):
             address_probe_timeout=settings.address_probe_timeout,
             largest_result=settings.max_result_size,
             working_dir=settings.working_dir or "",
+            sends_events=self.sends_events,
         )
 
 

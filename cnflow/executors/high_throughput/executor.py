@@ -89,17 +89,15 @@ class HighThroughputBackend:
         self._provisioner = provisioner
         self._adopted = provisioner.adopted_tasks
         self._introspection = introspection
+        self._events = provisioner.events
         self._log_file = provisioner.log_dir / "interchange.log"
         self._lock = threading.Lock()
         """Held while tasks enter or leave `_held`."""
-
         self._held: dict[TaskId, SerializedTask] = {}
         """Tasks that are not reported yet, as they were serialized: the user may change the arguments afterwards."""
-
         self._demand = TaskDemand(settings)
         self._attempts = itertools.count()
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
-
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
 
@@ -191,6 +189,7 @@ class HighThroughputBackend:
             self._provisioner.stop_blocks()
             self._provisioner.join()
         finally:
+            self._events.close()
             self._is_ended.set()
 
     # Questions, from any thread
@@ -255,6 +254,7 @@ class HighThroughputBackend:
             self._on_news(message)
 
     def _on_news(self, message: News) -> None:  # noqa: C901 - a case for each message
+        self._events.on_message(message)
         controller = self._provisioner.controller
         match message:
             case ManagerHolds(manager, tasks):
@@ -275,8 +275,8 @@ class HighThroughputBackend:
                     controller.on_idle_times(seconds)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat():
-                pass  # the client's
+            case msg.Bound() | msg.Heartbeat() | msg.Events():
+                pass  # the client's, and for sinks
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:
         """Report the results of present attempts once all their parts are here, and drop all others."""
@@ -323,6 +323,7 @@ class HighThroughputBackend:
 
     def on_interchange_lost(self, how: str) -> None:
         """Fail every task: the interchange is not started again."""
+        self._events.on_interchange("lost", how)
         self.on_failure(interchange_lost_error(self.label, how, self._log_file))
 
     def on_failure(self, error: CnflowError) -> None:
@@ -341,6 +342,7 @@ class HighThroughputBackend:
 
     def unfinished(self) -> Iterator[SerializedTask]:
         """Every task that is not reported, as it was serialized, for an interchange that was restarted."""
+        self._events.on_interchange("restarted")
         with self._lock:
             self._client.clear()
             held = list(self._held.items())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cnflow.clock import SystemClock
 from cnflow.config.registry import backend_of
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
+from cnflow.executors.high_throughput.executor_events import ExecutorEvents
 from cnflow.executors.high_throughput.interchange_client import InterchangeClient
 from cnflow.executors.high_throughput.interchange_host import Here, Through
 from cnflow.executors.high_throughput.interchange_life import InterchangeLife
@@ -56,7 +57,8 @@ def make_backend(
     client.bulk.set_largest_result(settings.max_result_size)
     managers = ConnectedManagers(client.ask)
     make_provider = make_provider or functools.partial(backend_of(settings.provider), settings.provider)
-    provisioner = BlockProvisioner(settings, make_provider, run, client, managers)
+    events = ExecutorEvents(settings.label, run.emit)
+    provisioner = BlockProvisioner(settings, make_provider, run, client, managers, events)
     introspection = Introspection(settings, client, managers, provisioner)
     return HighThroughputBackend(settings, serializer, client, managers, provisioner, introspection)
 

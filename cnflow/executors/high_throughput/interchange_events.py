@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         | msg.ManagerDown
         | msg.Drained
         | msg.IdleTimes
+        | msg.Events
         | ManagerHolds
         | StatusReport
         | TaskReport

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from cnflow.blocks import Demand
     from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.executor_events import ExecutorEvents
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.executors.high_throughput.takeover import Takeover
@@ -77,6 +78,7 @@ class BlockProvisioner:
         run: of which the blocks are a part.
         client: of the interchange; started here, stopped by the executor.
         managers: those of the interchange, for its restarts.
+        events: of the executor, for the run's sinks.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class BlockProvisioner:
         run: RunContext,
         client: InterchangeClient,
         managers: ConnectedManagers,
+        events: ExecutorEvents,
     ) -> None:
+        self.events = events
         self._settings = settings
         self._make_provider = make_provider
         self._run = run
@@ -262,7 +266,9 @@ class BlockProvisioner:
         self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
     ) -> BlockController:
         settings, client = self._settings, self._client
-        context = BlockContext(settings, self._run.run, self.log_dir, endpoint, self._run.adoptable_for)
+        context = BlockContext(
+            settings, self._run.run, self.log_dir, endpoint, self._run.adoptable_for, self.events.is_on
+        )
         blocks = make_blocks(
             settings.label,
             settings.provider,
@@ -270,6 +276,8 @@ class BlockProvisioner:
             slots_per_node=expected_slots(settings),
             chance=random.Random(),  # noqa: S311 - spreads delays, keeps no secret
         )
+        if self.events.is_on:
+            blocks.watch(self.events.on_block)
         callbacks = Callbacks(
             demand=self._owner.demand,
             make_requests=lambda batch: self._admit(batch, context),

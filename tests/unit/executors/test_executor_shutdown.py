@@ -10,6 +10,7 @@ import pytest
 from cnflow.config import HighThroughputExecutor
 from cnflow.executors.high_throughput.bulk_line import BulkLine
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
+from cnflow.executors.high_throughput.executor_events import ExecutorEvents
 
 
 class Parts:
@@ -23,6 +24,7 @@ class Parts:
         managers = SimpleNamespace(close=nothing)
         provisioner = SimpleNamespace(
             adopted_tasks=None,
+            events=ExecutorEvents("htex", None),
             digest=Future(),
             log_dir=Path(),
             thread=threading.Thread(target=self.shutdown_as_the_provisioner),

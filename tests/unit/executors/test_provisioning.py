@@ -5,6 +5,7 @@ import pytest
 
 from cnflow.config import HighThroughputExecutor
 from cnflow.executors.high_throughput import provisioning
+from cnflow.executors.high_throughput.executor_events import ExecutorEvents
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.interfaces import RunContext
 from cnflow.testing import FakeProviderSettings
@@ -18,7 +19,7 @@ def provision(tmp_path):
         settings = HighThroughputExecutor(provider=FakeProviderSettings())
         run = RunContext("r", tmp_path, "simple", 120.0)
         errors = []
-        made = BlockProvisioner(settings, make_provider, run, None, None)
+        made = BlockProvisioner(settings, make_provider, run, None, None, ExecutorEvents(settings.label, None))
         made.start(SimpleNamespace(on_failure=errors.append))
         return made, errors
 

@@ -1,0 +1,54 @@
+"""Reports the changes of a task's state to the run's sinks and to the log. Called only where there is either."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cnflow.dataflow import state_log
+from cnflow.model.events import TaskEvent
+from cnflow.model.task import TaskState
+from cnflow.text import describe_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cnflow.dataflow.actions import Effects
+    from cnflow.dataflow.task_record import TaskRecord
+    from cnflow.ids import TaskId
+    from cnflow.interfaces.sink import Emit
+
+
+def report_submitted(emit: Emit | None, record: TaskRecord) -> None:
+    """Report that the task of *record* is there; *emit* is None where there is no sink."""
+    if state_log.is_enabled():
+        state_log.log_state(record.future.tid, record.app.name, TaskState.WAITING)
+    if emit is not None:
+        emit(_event(record, TaskState.WAITING))
+
+
+def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId, TaskRecord]) -> None:
+    """Report the changes of state that *effects* is about to make."""
+    if state_log.is_enabled():
+        state_log.log_effects(effects, records)
+    if emit is None:
+        return
+    for settlement in effects.settlements:
+        is_failure = settlement.state in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
+        emit(_event(settlement.record, settlement.state, describe_error(settlement.value) if is_failure else ""))
+    for task in effects.launch:
+        record = records.get(task)
+        if record is not None:
+            emit(_event(record, TaskState.LAUNCHED))
+
+
+def _event(record: TaskRecord, state: TaskState, reason: str = "") -> TaskEvent:
+    return TaskEvent(
+        time=time.time(),
+        task=record.future.tid,
+        state=state.name.lower(),
+        app=record.app.name,
+        executor=record.executor,
+        attempt=record.fail_count,
+        reason=reason,
+    )

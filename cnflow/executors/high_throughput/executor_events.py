@@ -1,0 +1,111 @@
+"""Makes events of what an executor learns of its blocks, managers, workers and interchange, for the run's sinks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cnflow.blocks.block import FINAL, Stage
+from cnflow.model.events import BlockEvent, DroppedEvents, InterchangeEvent, ManagerEvent, WorkerEvent
+from cnflow.wire import messages as msg
+
+if TYPE_CHECKING:
+    from cnflow.blocks.block import Block
+    from cnflow.ids import BlockId, ManagerId
+    from cnflow.interfaces.sink import Emit
+    from cnflow.model.events import AnyEvent
+    from cnflow.wire.manager_messages import ManagerInfo
+
+
+class ExecutorEvents:
+    """Emits the events of one executor.
+
+    Args:
+        label: of the executor.
+        emit: takes each event; None: the run has no sink, and nothing is made.
+    """
+
+    def __init__(self, label: str, emit: Emit | None) -> None:
+        self._label = label
+        self.is_on = emit is not None
+        self._emit = emit if emit is not None else _drop
+        self._managers: dict[ManagerId, ManagerInfo] = {}
+        self._stages: dict[BlockId, Stage] = {}
+
+    def on_message(self, message: object) -> None:
+        """Follow a message of the interchange."""
+        if not self.is_on:
+            return
+        if isinstance(message, msg.ManagerUp):
+            self._managers[message.id] = message.info
+            self._on_manager(message.id, message.info, "up")
+        elif isinstance(message, msg.ManagerDown):
+            info = self._managers.pop(message.id, None)
+            if info is not None:
+                self._on_manager(message.id, info, "down", message.reason)
+        elif isinstance(message, msg.Events):
+            self._on_worker_events(message)
+
+    def on_interchange(self, state: str, reason: str = "") -> None:
+        """Report the *state* of the interchange."""
+        self._emit(InterchangeEvent(time=time.time(), executor=self._label, state=state, reason=reason))
+
+    def on_block(self, block: Block) -> None:
+        """Report the stage of *block* if it is new."""
+        if self._stages.get(block.id) is not block.stage:
+            self._stages[block.id] = block.stage
+            self._on_stage(block.id, block.stage, block.native or "", block.message)
+
+    def close(self) -> None:
+        """Report the end of the run, which ends what is left."""
+        for block, stage in self._stages.items():
+            if stage not in FINAL:
+                self._on_stage(block, Stage.ENDED, "", "the run ended")
+        self._stages = {}
+        for manager, info in self._managers.items():
+            self._on_manager(manager, info, "down", "the run ended")
+        self._managers = {}
+
+    def _on_stage(self, block: BlockId, stage: Stage, native: str, reason: str) -> None:
+        event = BlockEvent(
+            time=time.time(), executor=self._label, block=block, state=stage.value, native=native, reason=reason
+        )
+        self._emit(event)
+
+    def _on_manager(self, manager: ManagerId, info: ManagerInfo, state: str, reason: str = "") -> None:
+        event = ManagerEvent(
+            time=time.time(),
+            executor=self._label,
+            block=info.block,
+            manager=manager.hex(),
+            host=info.host,
+            state=state,
+            workers=info.slots,
+            reason=reason,
+        )
+        self._emit(event)
+
+    def _on_worker_events(self, message: msg.Events) -> None:
+        now = time.time()
+        if message.dropped:
+            self._emit(DroppedEvents(time=now, count=message.dropped, source=message.manager.hex()))
+        if message.lost:
+            self._emit(DroppedEvents(time=now, count=message.lost, source="interchange"))
+        for each in message.events:
+            event = WorkerEvent(
+                time=each.time,
+                executor=self._label,
+                block=message.block,
+                manager=message.manager.hex(),
+                host=message.host,
+                worker=each.worker,
+                state=each.state,
+                task=each.task,
+                attempt=each.attempt,
+                reason=each.reason,
+            )
+            self._emit(event)
+
+
+def _drop(event: AnyEvent) -> None:
+    """Do nothing with *event*: there is no sink."""

@@ -1,0 +1,48 @@
+"""Passes events of workers on to the driver, behind everything else. No I/O.
+
+::
+
+    manager ──Events──> on_events ──> at most LIMIT events ──take(), while the line to the driver is idle──> driver
+                                         └─full: dropped, and counted in the next message
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from cnflow.wire import messages as msg
+
+LIMIT = 50_000
+"""Events that wait: some 3 MB."""
+
+
+class EventRelay:
+    """Messages that wait for the driver; see the module."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[msg.Events] = deque()
+        self._count = 0
+        self._lost = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def on_events(self, message: msg.Events) -> None:
+        """Keep *message* until the driver's line is idle, or drop and count its events."""
+        if self._count + len(message.events) > LIMIT:
+            self._lost += len(message.events) + message.dropped
+            return
+        self._count += len(message.events)
+        self._waiting.append(message)
+
+    def take(self) -> list[msg.Events]:
+        """Remove and return all messages."""
+        messages, self._waiting, self._count = list(self._waiting), deque(), 0
+        if self._lost:
+            messages[0] = msgspec.structs.replace(messages[0], lost=self._lost)
+            self._lost = 0
+        return messages

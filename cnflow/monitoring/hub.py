@@ -1,0 +1,104 @@
+"""Carries events from the threads of the driver to the sinks.
+
+::
+
+    emit(event), any thread ──> queue ──PERIOD, or BATCH are waiting──> the hub's thread ──> write to each sink
+                                  └─LIMIT reached: dropped, counted, reported as `DroppedEvents` with the next batch
+
+    start ──> running ──close──> what is queued is written, sinks are closed, the thread ends
+
+The thread that emits appends to a queue and goes on. A sink that raises, or is slow, loses events of its own and no
+task.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from cnflow.model.events import DroppedEvents
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.interfaces.sink import Sink
+    from cnflow.model.events import AnyEvent
+
+logger = logging.getLogger(__name__)
+
+PERIOD = 0.5
+"""Longest time in seconds that an event waits for its batch."""
+
+BATCH = 1_000
+LIMIT = 100_000
+"""Events that may wait. At about 300 bytes each, 30 MB."""
+
+
+class EventHub:
+    """Queue and thread; see the module.
+
+    Args:
+        sinks: that get every event; at least one.
+        limit: of events that wait.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], limit: int = LIMIT) -> None:
+        self._sinks = list(sinks)
+        self._limit = limit
+        self._queue: deque[AnyEvent] = deque()
+        self._dropped = 0
+        self._is_due = threading.Event()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="cnflow-events", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def emit(self, event: AnyEvent) -> None:
+        """Queue *event*, or drop and count it; see `cnflow.interfaces.sink.Emit`."""
+        queue = self._queue
+        if len(queue) >= self._limit:
+            self._dropped += 1
+            return
+        queue.append(event)
+        if len(queue) == BATCH:
+            self._is_due.set()
+
+    def close(self) -> None:
+        """Write what is queued and close the sinks; what is emitted later is lost. Can be called twice."""
+        self._is_closing = True
+        self._is_due.set()
+        if self._thread.ident is None:
+            self._run()  # never started: the run has failed before
+        elif self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            self._is_due.wait(PERIOD)
+            self._is_due.clear()
+            self._write_queued()
+        self._write_queued()
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception:
+                logger.exception("%s cannot be closed", type(sink).__name__)
+
+    def _write_queued(self) -> None:
+        while True:
+            events = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                events.append(DroppedEvents(time=time.time(), count=dropped, source="driver"))
+            if not events:
+                return
+            for sink in self._sinks:
+                try:
+                    sink.write(events)
+                except Exception:
+                    logger.exception("%s lost %d events", type(sink).__name__, len(events))

@@ -1,0 +1,135 @@
+"""Events of a run reach its sinks: each kind, in order, from the process where it happened."""
+
+import itertools
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import cnflow
+import cnflow.config
+from cnflow import Config, python_app
+from cnflow.config import JsonLinesSink, ThreadPoolExecutor
+from cnflow.executors import HighThroughputExecutor
+
+
+@python_app
+def square(number):
+    return number * number
+
+
+@python_app
+def fail():
+    raise ValueError("no luck")
+
+
+@python_app
+def kill_worker(folder):
+    from pathlib import Path
+
+    mark = Path(folder, "mark")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "again"
+
+
+def events_of(run_dir):
+    return [json.loads(line) for line in Path(run_dir, "events.jsonl").read_text("utf-8").splitlines()]
+
+
+def states(events, kind, **values):
+    found = [event for event in events if event["kind"] == kind]
+    return [event["state"] for event in found if values.items() <= event.items()]
+
+
+@pytest.mark.timeout(120)
+def test_run_with_workers_shows_each_kind_of_event_in_order(tmp_path):
+    executor = HighThroughputExecutor(max_workers=1)
+    config = Config(executors=[executor], run_dir=str(tmp_path), retries=1, sinks=[JsonLinesSink()])
+    begun = time.time()
+    with cnflow.load(config) as dfk:
+        first = square(3)
+        second = square(first)
+        assert second.result(60) == 81
+        killed = kill_worker(str(tmp_path))
+        assert killed.result(60) == "again"
+        assert isinstance(fail().exception(60), ValueError)
+        run_dir = dfk.run_dir
+        wait_for(lambda: len(states(events_of(run_dir), "worker", state="running")) >= 6)
+    events = events_of(run_dir)
+    assert all(begun - 1 < event["time"] < time.time() + 1 for event in events)
+    assert {event["executor"] for event in events} == {"htex"}
+    assert states(events, "task", task=first.tid) == ["waiting", "launched", "done"]
+    assert states(events, "task", task=second.tid) == ["waiting", "launched", "done"]
+    assert states(events, "task", task=killed.tid) == ["waiting", "launched", "launched", "done"]
+    (failed,) = [event for event in events if event.get("state") == "failed"]
+    assert (failed["app"], failed["attempt"]) == ("fail", 2)
+    assert "no luck" in failed["reason"]
+    assert states(events, "block") == ["requested", "pending", "running", "ended"]
+    (up,) = [event for event in events if event["kind"] == "manager" and event["state"] == "up"]
+    (block,) = {event["block"] for event in events if event["kind"] == "block"}
+    assert (up["block"], up["workers"]) == (block, 1)
+    assert states(events, "manager") == ["up", "down"]
+    workers = [event for event in events if event["kind"] == "worker"]
+    assert {(event["block"], event["manager"], event["worker"]) for event in workers} == {(block, up["manager"], 0)}
+    assert states(events, "worker") == [
+        *("ready", "running", "running", "running", "exited", "ready"),
+        *("running", "running", "running"),
+    ]
+    tasks = [event["task"] for event in workers if event["state"] == "running"]
+    assert tasks == [first.tid, second.tid, killed.tid, killed.tid, 3, 3]
+    attempts = [event["attempt"] for event in workers if event["state"] == "running"]
+    assert attempts == sorted(set(attempts))
+    (exited,) = [event for event in workers if event["state"] == "exited"]
+    assert exited["reason"] == "exit code -9"
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+def test_restart_of_the_interchange_is_an_event(tmp_path):
+    config = Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path), sinks=[JsonLinesSink()])
+    with cnflow.load(config) as dfk:
+        assert square(2).result(60) == 4
+        children = [Path(task, "children").read_text().split() for task in Path("/proc/self/task").iterdir()]
+        commands = {int(pid): Path("/proc", pid, "cmdline").read_text() for pid in itertools.chain(*children)}
+        (interchange,) = [pid for pid, command in commands.items() if "cnflow.interchange" in command]
+        os.kill(interchange, signal.SIGKILL)
+        wait_for(lambda: states(events_of(dfk.run_dir), "interchange") == ["restarted"])
+        assert square(3).result(60) == 9
+
+
+class Broken:
+    """Sink that fails, and takes its time."""
+
+    def __init__(self, settings, run_dir):
+        self.is_closed = False
+
+    def write(self, events):
+        raise RuntimeError("the disk is full")
+
+    def close(self):
+        raise RuntimeError("the disk is still full")
+
+
+class BrokenSink(cnflow.config.SinkSettings):
+    backend = Broken
+    kind: str = "broken"
+
+
+def test_sink_that_fails_is_logged_and_fails_no_task(tmp_path, caplog):
+    config = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path), sinks=[BrokenSink(), JsonLinesSink()])
+    with cnflow.load(config) as dfk:
+        assert square(3).result(20) == 9
+    assert "Broken lost" in caplog.text
+    assert "Broken cannot be closed" in caplog.text
+    assert states(events_of(dfk.run_dir), "task") == ["waiting", "launched", "done"]
