@@ -76,25 +76,20 @@ class InterchangeClient:
         self._clock = clock
         self._write_lock = threading.Lock()
         """Held by the thread that takes tasks out of the queue or writes to the socket."""
-
         self._orders = Orders()
         self.bulk = BulkLine(self.order, clock.now)
         self._must_resend = False
         """A restarted interchange has yet to be sent the unfinished tasks, before anything else."""
-
         self._wake_read, self._wake_write = os.pipe()
         self._connection = InterchangeConnection(host, self._wake_read, self._write_lock)
         self._how = ""
         """End of the process before."""
-
         self._is_asleep = False
         self._is_stopping = False
         self._is_up = False
         """Messages pass; an interchange that has sent none cannot be written to."""
-
         self._start_lock = threading.Lock()
         """Held while the process starts, and while `stop` begins."""
-
         self._thread = threading.Thread(target=self._serve, name=f"cnflow-{label}-interchange", daemon=True)
         self.folder = ""
         """Private folder for socket files; set by `start`."""
