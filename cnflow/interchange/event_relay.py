@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from cnflow.wire import messages as msg
+    from cnflow.wire.manager_messages import Events
 
 LIMIT = 50_000
 """Events that wait: some 3 MB."""
@@ -24,14 +24,14 @@ class EventRelay:
     """Messages that wait for the driver; see the module."""
 
     def __init__(self) -> None:
-        self._waiting: deque[msg.Events] = deque()
+        self._waiting: deque[Events] = deque()
         self._count = 0
         self._lost = 0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def on_events(self, message: msg.Events) -> None:
+    def on_events(self, message: Events) -> None:
         """Keep *message* until the driver's line is idle, or drop and count its events."""
         if self._count + len(message.events) > LIMIT:
             self._lost += len(message.events) + message.dropped
@@ -39,7 +39,7 @@ class EventRelay:
         self._count += len(message.events)
         self._waiting.append(message)
 
-    def take(self) -> list[msg.Events]:
+    def take(self) -> list[Events]:
         """Remove and return all messages."""
         messages, self._waiting, self._count = list(self._waiting), deque(), 0
         if self._lost:

@@ -32,7 +32,7 @@ from cnflow.wire import sockets
 from cnflow.wire.blob_frames import in_batches
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.lateness import Lateness
-from cnflow.wire.manager_messages import Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.manager_messages import Events, Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
 
 if TYPE_CHECKING:
     import socket
@@ -183,7 +183,7 @@ class Loop:
             self._driver.send(Unreleased(manager, message.blobs))
         if isinstance(message, TaskReport):
             self._driver.send(message)
-        if isinstance(message, msg.Events):
+        if isinstance(message, Events):
             self._events.on_events(message)
         return self._state.on_heartbeat(manager, now)
 

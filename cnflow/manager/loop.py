@@ -163,8 +163,7 @@ class Loop:
             self._apply(self._state.dispatch(now))
             self._send_results(now)
             self._bulk.flush(now)
-            if self._events is not None:
-                due = min(due, self._events.next_deadline)
+            self._send_events(now)
             if self._is_running:
                 self._link.on_tick(now)
             if self._link.failure:
@@ -329,8 +328,8 @@ class Loop:
             self._state.ended.on_sent(self._link.sent)
             self._state.ended.on_delivered(self._link.delivered)
 
-    def _send_events(self, events: WorkerEvents, now: Seconds) -> None:
-        message = None if self._link.is_full else events.take(now)
+    def _send_events(self, now: Seconds) -> None:
+        message = None if self._events is None or self._link.is_full else self._events.take(now)
         if message is not None:
             self._link.send(message, (), now)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Optional
 
 from cnflow.ids import BlockId
 from cnflow.units import Seconds
-from cnflow.wire import messages as msg
+from cnflow.wire.manager_messages import Events, WorkerNote
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class WorkerEvents:
         self._manager = manager
         self._block = BlockId(block)
         self._host = host
-        self._notes: list[msg.WorkerNote] = []
+        self._notes: list[WorkerNote] = []
         self._dropped = 0
         self._sent_at = Seconds(-math.inf)
 
@@ -58,31 +58,31 @@ class WorkerEvents:
     def on_records(self, worker: int, records: list[Record], state: Manager) -> list[Record]:
         """Note the events among *records*, and return the others."""
         if records and records[0].type == ResultKind.READY:
-            self._note(msg.WorkerNote(time.time(), worker, "ready"))
+            self._note(WorkerNote(time.time(), worker, "ready"))
         rest = [record for record in records if record.type != ResultKind.EVENT]
         if len(rest) < len(records):
             held = state.held()
             for record in records:
                 if record.type == ResultKind.EVENT:
                     attempt = held.get(record.id, -1)  # type: ignore[call-overload]  # an id of a task, from a worker
-                    self._note(msg.WorkerNote(record.seconds, worker, "running", record.id, attempt))
+                    self._note(WorkerNote(record.seconds, worker, "running", record.id, attempt))
         return rest
 
     def on_exit(self, worker: int, exitcode: int, cause: str) -> None:
         """Note that the process of *worker* has ended."""
         reason = f"exit code {exitcode}" + (cause and f", {cause}")
-        self._note(msg.WorkerNote(time.time(), worker, "exited", reason=reason))
+        self._note(WorkerNote(time.time(), worker, "exited", reason=reason))
 
-    def take(self, now: Seconds) -> Optional[msg.Events]:
+    def take(self, now: Seconds) -> Optional[Events]:
         """Return the message to send now; None if nothing is due."""
         if now < self.next_deadline:
             return None
         self._sent_at = now
-        message = msg.Events(self._manager, self._block, self._host, self._notes, self._dropped)
+        message = Events(self._manager, self._block, self._host, self._notes, self._dropped)
         self._notes, self._dropped = [], 0
         return message
 
-    def _note(self, note: msg.WorkerNote) -> None:
+    def _note(self, note: WorkerNote) -> None:
         if len(self._notes) < LIMIT:
             self._notes.append(note)
         else:

@@ -158,3 +158,28 @@ class ManagerHolds(Message):
 
     id: ManagerId
     tasks: dict[TaskId, HeldTask]
+
+
+class WorkerNote(msgspec.Struct, array_like=True, gc=False):
+    """Event in a worker; see `cnflow.model.events.WorkerEvent`."""
+
+    time: float
+    worker: int
+    state: str
+    task: int = -1
+    attempt: int = -1
+    reason: str = ""
+
+
+class Events(Message):
+    """Events of the workers of one manager, for the sinks of the run."""
+
+    manager: ManagerId
+    block: BlockId
+    host: str
+    events: list[WorkerNote]
+    dropped: NonNegativeInt = 0
+    """Events before these that the manager had no room for."""
+
+    lost: NonNegativeInt = 0
+    """Events before these that the interchange had no room for."""

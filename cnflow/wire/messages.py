@@ -65,6 +65,7 @@ from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.wire.base import Message
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.manager_messages import (
+    Events,
     Hold,
     Holding,
     ManagerHolds,
@@ -227,31 +228,6 @@ class Draining(Message):
     """The manager takes no new task, and leaves when all that it holds is done or returned."""
 
     reason: str
-
-
-class WorkerNote(msgspec.Struct, array_like=True, gc=False):
-    """Event in a worker; see `cnflow.model.events.WorkerEvent`."""
-
-    time: float
-    worker: int
-    state: str
-    task: int = -1
-    attempt: int = -1
-    reason: str = ""
-
-
-class Events(Message):
-    """Events of the workers of one manager, for the sinks of the run."""
-
-    manager: ManagerId
-    block: BlockId
-    host: str
-    events: list[WorkerNote]
-    dropped: Natural = 0
-    """Events before these that the manager had no room for."""
-
-    lost: Natural = 0
-    """Events before these that the interchange had no room for."""
 
 
 class Leaving(Message):

@@ -27,7 +27,7 @@ from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
-from cnflow.wire.manager_messages import ManagerHolds, StatusReport, TaskReport
+from cnflow.wire.manager_messages import Events, ManagerHolds, StatusReport, TaskReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -275,7 +275,7 @@ class HighThroughputBackend:
                     controller.on_idle_times(seconds)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat() | msg.Events():
+            case msg.Bound() | msg.Heartbeat() | Events():
                 pass  # the client's, and for sinks
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:

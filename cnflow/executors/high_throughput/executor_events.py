@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnflow.blocks.block import FINAL, Stage
 from cnflow.model.events import BlockEvent, DroppedEvents, InterchangeEvent, ManagerEvent, WorkerEvent
 from cnflow.wire import messages as msg
+from cnflow.wire.manager_messages import Events
 
 if TYPE_CHECKING:
     from cnflow.blocks.block import Block
@@ -43,7 +44,7 @@ class ExecutorEvents:
             info = self._managers.pop(message.id, None)
             if info is not None:
                 self._on_manager(message.id, info, "down", message.reason)
-        elif isinstance(message, msg.Events):
+        elif isinstance(message, Events):
             self._on_worker_events(message)
 
     def on_interchange(self, state: str, reason: str = "") -> None:
@@ -85,7 +86,7 @@ class ExecutorEvents:
         )
         self._emit(event)
 
-    def _on_worker_events(self, message: msg.Events) -> None:
+    def _on_worker_events(self, message: Events) -> None:
         now = time.time()
         if message.dropped:
             self._emit(DroppedEvents(time=now, count=message.dropped, source=message.manager.hex()))

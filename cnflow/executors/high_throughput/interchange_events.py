@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.wire import messages as msg
-    from cnflow.wire.manager_messages import ManagerHolds, StatusReport, TaskReport
+    from cnflow.wire.manager_messages import Events, ManagerHolds, StatusReport, TaskReport
 
     News = (
         msg.Bound
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         | msg.ManagerDown
         | msg.Drained
         | msg.IdleTimes
-        | msg.Events
+        | Events
         | ManagerHolds
         | StatusReport
         | TaskReport

@@ -5,7 +5,7 @@ import math
 from cnflow.interchange.event_relay import LIMIT as RELAY_LIMIT
 from cnflow.interchange.event_relay import EventRelay
 from cnflow.manager.worker_events import LIMIT, WorkerEvents
-from cnflow.wire import messages as msg
+from cnflow.wire.manager_messages import Events, WorkerNote
 from cnflow.wire.pipe import Record, ResultKind
 
 
@@ -62,7 +62,7 @@ def test_flood_of_events_is_dropped_and_counted():
 
 
 def message_of(count, dropped=0):
-    return msg.Events(b"m" * 6, "0", "node", [msg.WorkerNote(1.0, 0, "running")] * count, dropped)
+    return Events(b"m" * 6, "0", "node", [WorkerNote(1.0, 0, "running")] * count, dropped)
 
 
 def test_relay_keeps_messages_in_order_within_its_limit_and_counts_the_rest():
