@@ -61,11 +61,7 @@ class _Incoming:
 
     def append(self, data: memoryview) -> None:
         """Add bytes that follow those that are here."""
-        if not self.buffer:
-            self.buffer = bytearray(self.size)
-        begin = self.hasher.size
-        with memoryview(self.buffer) as view:
-            view[begin : begin + len(data)] = data
+        self.buffer += data  # grows: to make gigabytes of zeros at once would stop this process for seconds
         self.hasher.update(data)
 
 

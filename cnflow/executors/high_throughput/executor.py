@@ -292,9 +292,8 @@ class HighThroughputBackend:
     def _report_ended(self, ended: Ended) -> None:
         """Report the results of which all parts are here, or some will never be."""
         outcomes = [outcome_of(*parcel, self._title) for parcel in ended.parcels]
-        for task, _, source, reason in ended.failures:
-            where = f"manager {source.hex()}"
-            outcomes.append(self._outcome_of_lost(task, where, f"its result did not arrive: {reason}"))
+        for task, _, source, why in ended.failures:
+            outcomes.append(self._outcome_of_lost(task, f"manager {source.hex()}", f"its result did not arrive: {why}"))
         self._report_held(outcomes)
 
     def send_held(self, tasks: Iterable[TaskId]) -> None:

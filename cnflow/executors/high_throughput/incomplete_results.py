@@ -63,15 +63,11 @@ class _Part:
         self.is_here = False
         self.hasher = Hasher()
         self.buffer = bytearray()
-        """Made when the first bytes come: blobs that wait take no memory."""
+        """Grows as bytes come: blobs that wait take no memory."""
 
     def append(self, data: memoryview) -> None:
         """Add bytes that follow those that are here."""
-        if not self.buffer:
-            self.buffer = bytearray(self.offer.size)
-        begin = self.hasher.size
-        with memoryview(self.buffer) as view:
-            view[begin : begin + len(data)] = data
+        self.buffer += data  # grows: to make gigabytes of zeros at once would stop this process for seconds
         self.hasher.update(data)
 
 
