@@ -41,7 +41,11 @@ lint: venv ## Look at the code without running it: ruff, mypy, import-linter
 
 .PHONY: check
 check: lint ## Look without running services: lint, then the unit tests
-	.venv/bin/pytest -q -n auto tests/unit
+	.venv/bin/pytest -q -n auto tests/unit tests/simulation
+
+.PHONY: soak
+soak: venv ## Take random walks of driver, interchange and managers in memory (WALKS=5000 FIRST=0), without processes
+	@.venv/bin/python tests/simulation/walks.py --walks $(or $(WALKS),5000) --first $(or $(FIRST),0)
 
 .PHONY: prose
 prose: venv ## Count docstrings that open with a pronoun and functions named by a participle (ARGS="-v tests")

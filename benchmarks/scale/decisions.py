@@ -165,6 +165,7 @@ class Simulation:
         self._managers[manager] = SimulatedManager(block, self._now + life, self._now)
         if self._has_lives:
             heapq.heappush(self._blocks, (self._now + life, manager))
+        self._state.on_admitted(block)
         self._apply(self._meter("on_registered", self._state.on_registered, manager, info, Seconds(self._now)))
         self._apply(self._meter("on_results", self._state.on_results, manager, SLOTS, [], Seconds(self._now)))
 

@@ -130,7 +130,7 @@ class Simulation:
             folder=str(self._folder),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self._keys.server.secret if self._keys else "",
-            block_keys={"0": self._keys.block_keys("0").public} if self._keys else {},
+            blocks={"0": self._keys.block_keys("0").public if self._keys else ""},
             heartbeat_period=self._plan.period,
             heartbeat_threshold=600.0,
         )

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Union
 
+from cnflow.wire.messages import NO_FRAMES, Result
+from cnflow.wire.pipe import ResultKind
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cnflow.ids import BlockId, ManagerId, TaskId
     from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
-    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
 
 class SendWork(NamedTuple):
@@ -89,7 +94,13 @@ class ReportManagerDown(NamedTuple):
 
 
 class ReportDrained(NamedTuple):
-    """Report to the driver that no manager of a draining block is left."""
+    """Report to the driver that no manager is left of a block that it ordered to drain."""
+
+    block: BlockId
+
+
+class ReportBlockEmpty(NamedTuple):
+    """Report to the driver that the managers of all nodes of a block have left by their own decision."""
 
     block: BlockId
 
@@ -107,7 +118,20 @@ Action = Union[
     ReportManagerUp,
     ReportManagerDown,
     ReportDrained,
+    ReportBlockEmpty,
 ]
+
+
+def merge_works(works: Iterable[SendWork]) -> list[SendWork]:
+    """Merge the actions for each manager into one."""
+    sent: dict[ManagerId, SendWork] = {}
+    for work in works:
+        if work.manager in sent:
+            sent[work.manager].functions.extend(work.functions)
+            sent[work.manager].tasks.extend(work.tasks)
+        else:
+            sent[work.manager] = work
+    return list(sent.values())
 
 
 def send_results(parcels: list[ResultParcel]) -> list[Action]:
@@ -119,3 +143,8 @@ def protocol_mismatch(protocol: int, version: str, expected: int) -> str:
     """Reason to refuse a manager of another *protocol*, which belongs to cnflow *version*."""
     found = f"protocol {protocol} (cnflow {version}), and the driver protocol {expected}"
     return f"the manager has {found}: rebuild the image's capsule with the driver's cnflow"
+
+
+def cancel_result(task: Task) -> ResultParcel:
+    """Result of a cancelled task that no manager holds."""
+    return Result(task.id, ResultKind.CANCELLED, b"", attempt=task.attempt), NO_FRAMES

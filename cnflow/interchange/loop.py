@@ -23,7 +23,7 @@ from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.driver_link import DriverLink
 from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
-from cnflow.interchange.recovery import RecoveringInterchange
+from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.model.interchange_settings import InterchangeSettings
 
-    Report = Union[on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained]
+    Report = Union[on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty]
     ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Loop:
             if late := lateness.on_turn(now, due):
                 self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
-            if self._managers.on_forwarded(self._driver.last_sent):
+            if not self._state.is_putting_off and self._managers.on_forwarded(self._driver.last_sent):
                 self._driver.request_acknowledgement()
             is_running = self._read_driver(ready, now) and self._wake not in ready
             if not self._driver.is_full:
@@ -127,7 +127,7 @@ class Loop:
                 assert isinstance(self._state, RecoveringInterchange)  # the driver sends this after a restart only
                 tasks = msg.attach_frames(message.tasks, attached)
                 self._bulk.on_tasks(tasks)
-                self._perform(self._state.on_resubmitted(message.functions, tasks))
+                self._perform(self._state.on_resubmitted(message.functions, tasks, is_last=message.is_last))
             elif isinstance(message, msg.Stop):
                 self._driver.acknowledge()
                 return False
@@ -147,12 +147,13 @@ class Loop:
             self._perform(self._state.on_cancelled(order.tasks, now))
         elif isinstance(order, msg.BlockGone):
             self._managers.revoke(order.block)
-            self._perform(self._state.on_block_gone(order.block, order.reason))
+            self._perform(self._state.on_block_gone(order.block, order.reason, now))
         elif isinstance(order, msg.Drain):
             self._perform(self._state.on_drain_requested(order.block, now))
         elif isinstance(order, msg.IdleTimesQuery):
             self._driver.send(msg.IdleTimes(self._state.idle_times(now)))
         elif isinstance(order, msg.Admit):
+            self._state.on_admitted(order.block)
             self._managers.admit(order.block, order.key)
         elif isinstance(order, StatusQuery):
             self._driver.send(self._state.status_report(order.number, order.task, now))
@@ -174,7 +175,7 @@ class Loop:
         if isinstance(message, Holding) and self._is_adoption:
             self._driver.send(ManagerHolds(manager, message.tasks))  # at once: before the results of these tasks
         if isinstance(message, msg.Register):
-            return self._state.on_registered(manager, message.info, now, message.held)
+            return self._state.on_registered(manager, message.info, now, message.held, message.stopping)
         if isinstance(message, msg.Draining):
             return self._state.on_draining(manager, now)
         if isinstance(message, msg.Leaving):
@@ -195,7 +196,7 @@ class Loop:
                 for batch in in_batches(action.results):
                     heads, attached = msg.detach_frames(batch)
                     self._driver.send(msg.Results(heads), attached)
-            elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained)):
+            elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty)):
                 self._report(action)
             elif isinstance(action, on.SendRegisterAgain):
                 self._managers.request_registration(action.manager)
@@ -214,8 +215,9 @@ class Loop:
 
     def _report(self, report: Report) -> None:
         if isinstance(report, on.ReportDrained):
-            self._managers.revoke(report.block)
             self._driver.send(msg.Drained(report.block))
+        elif isinstance(report, on.ReportBlockEmpty):
+            self._driver.send(msg.BlockEmpty(report.block))
         elif isinstance(report, on.ReportManagerUp):
             logger.info("manager %s up: %s", report.manager.hex(), report.info)
             self._managers.on_manager_up(report.manager)
@@ -241,10 +243,13 @@ def _message_for(action: ManagerOrder) -> msg.ToManager:
 def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
     period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
     if not settings.is_restart:
-        return Interchange(PROTOCOL, period, threshold)
-    awaited = {ManagerId(bytes.fromhex(digits)): BlockId(block) for digits, block in settings.awaited.items()}
-    departed = [ManagerId(bytes.fromhex(digits)) for digits in settings.departed]
-    return RecoveringInterchange(PROTOCOL, period, threshold, awaited=awaited, departed=departed, now=now)
+        return Interchange(PROTOCOL, period, threshold, map(BlockId, settings.blocks))
+    awaited, departed = (
+        {ManagerId(bytes.fromhex(digits)): BlockId(block) for digits, block in managers.items()}
+        for managers in (settings.awaited, settings.departed)
+    )
+    predecessor = Predecessor(map(BlockId, settings.blocks), awaited, departed, settings.is_adoption)
+    return RecoveringInterchange(PROTOCOL, period, threshold, predecessor, now)
 
 
 def _with_results_merged(actions: list[on.Action]) -> list[on.Action]:

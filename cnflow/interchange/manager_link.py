@@ -83,7 +83,7 @@ class ManagerLink:
     def __init__(self, settings: InterchangeSettings) -> None:
         self._malformed, self._rejected = MalformedMessageLimit(), MalformedMessageLimit()
         self._context = sockets.new_context()
-        self._authenticator = sockets.Authenticator(self._context, settings.block_keys) if settings.secret_key else None
+        self._authenticator = sockets.Authenticator(self._context, settings.blocks) if settings.secret_key else None
         self._router, self.port = sockets.bind_router(
             self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from cnflow.interchange.scheduler.node import NodeCapacity
 from cnflow.wire.manager_messages import ManagerStatus
+from cnflow.wire.messages import Result
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
     from cnflow.units import Seconds
     from cnflow.wire.manager_messages import ManagerInfo
+    from cnflow.wire.messages import ResultParcel, TaskParcel
 
 
 class ManagerRecord:
@@ -21,6 +25,8 @@ class ManagerRecord:
     Attributes:
         held: tasks that were sent to the manager and have no result yet, and the attempt of each.
         window: number of tasks that the manager wants to hold.
+        stopping: attempts that it was ordered to stop and that are not in `held`; it is sent nothing before they end.
+        was_ready: it has asked for tasks, of this interchange or of the one before.
         functions: functions that were sent to the manager.
         timed: functions of the tasks in `held`, whose durations are recorded; empty where the block has no end.
         idle_since: moment when `held` became empty; meaningless while it is not.
@@ -28,17 +34,19 @@ class ManagerRecord:
 
     __slots__ = (
         "capacity", "ends_at", "functions", "held", "idle_since", "info", "is_draining", "is_on_hold", "last_received",
-        "last_sent", "timed", "window",
+        "last_sent", "stopping", "timed", "was_ready", "window",
     )  # fmt: skip
 
     def __init__(self, info: ManagerInfo, now: Seconds) -> None:
         self.info = info
         self.capacity = NodeCapacity(info)
         self.held: dict[TaskId, int] = {}
+        self.stopping: dict[TaskId, int] = {}
         self.window = 0
+        self.was_ready = False
         self.functions: set[FunctionId] = set()
         self.timed: dict[TaskId, FunctionId] = {}
-        self.ends_at = now + info.node.life
+        self.ends_at = now + min(info.node.life, info.node.left)
         self.last_received = now
         self.last_sent = now
         self.idle_since = now
@@ -48,7 +56,46 @@ class ManagerRecord:
     @property
     def is_active(self) -> bool:
         """True if the manager is sent tasks."""
-        return not (self.is_draining or self.is_on_hold)
+        return not (self.is_draining or self.is_on_hold or self.stopping)
+
+    def hold(self, parcels: Sequence[TaskParcel], *, may_have_needs: bool) -> None:
+        """Count the tasks of *parcels* among those that the manager has."""
+        self.held.update((task.id, task.attempt) for task, _ in parcels)
+        if self.ends_at < math.inf:
+            self.timed.update((task.id, task.function) for task, _ in parcels)
+        for task, _ in parcels if may_have_needs else ():
+            if task.needs is not None:
+                self.capacity.allocate(task.id, task.needs)
+
+    def on_new_session(self, held: Mapping[TaskId, int], now: Seconds) -> list[Result]:
+        """Remove the tasks that were lost on their way to the manager, which has *held*; return their results."""
+        lost = {task: attempt for task, attempt in self.held.items() if held.get(task) != attempt}
+        for task in lost:
+            del self.held[task]
+            self.timed.pop(task, None)
+            self.capacity.release(task)
+        if not self.held:
+            self.idle_since = now
+        self.window = 0
+        self.functions.clear()
+        self.last_received = self.last_sent = now
+        where = f"{self.info.host}, block {self.info.block}: the connection was lost on the way".encode()
+        return [Result(task, ResultKind.RETURNED, where, attempt=attempt) for task, attempt in lost.items()]
+
+    def on_ended(self, results: Iterable[ResultParcel], now: Seconds) -> list[ResultParcel]:
+        """Remove the attempts that have ended; return those of *results* that are ends of attempts in `held`."""
+        held = self.held
+        ours = []
+        for parcel in results:
+            task, attempt = parcel[0].id, parcel[0].attempt
+            if held.get(task) == attempt:
+                del held[task]
+                ours.append(parcel)
+            elif self.stopping and self.stopping.get(task) == attempt:
+                del self.stopping[task]
+        if ours and not held:
+            self.idle_since = now
+        return ours
 
     def idle_seconds(self, now: Seconds) -> float:
         """Seconds since the manager held a task; 0 while it holds one."""

@@ -19,16 +19,19 @@ by one manager, or reported to the driver::
 A manager::
 
     on_registered ──> registered ── on_results (window > 0) ──> active ──> on_hold_requested: on hold
-      │                                                           │
-      └── other protocol: SendRefused                             ├── on_drain_requested, on_draining: draining
-                                                                  v
-    any of these ── on_manager_left, on_block_gone, silent past the threshold, registers again ──> gone
-                                                         the last one of a draining block: ReportDrained
+      │     │                                                     │
+      │     └── registers again, in a new session: tasks that     ├── on_drain_requested, on_draining: draining; the
+      │         were on their way are returned to the driver      │   manager leaves once it has SendDrain and no task
+      │                                                           v
+      │         any of these ── on_manager_left, on_block_gone, silent past the threshold ──> gone, refused from now on
+      │
+      └── of another protocol, gone before, or of a block that is not admitted: SendRefused
+
+`block_table` has a picture of a block.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from cnflow.ids import ManagerId
@@ -45,28 +48,30 @@ from cnflow.interchange.actions import (
     SendStop,
     SendTaskQuery,
     SendWork,
+    cancel_result,
+    merge_works,
     protocol_mismatch,
     send_results,
 )
+from cnflow.interchange.block_table import NOT_ADMITTED, UNKNOWN, BlockTable
+from cnflow.interchange.early_managers import EarlyManager, EarlyManagers
 from cnflow.interchange.holders import HolderIndex
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
 from cnflow.units import Seconds
 from cnflow.wire.manager_messages import StatusReport
-from cnflow.wire.messages import NO_FRAMES, Result
-from cnflow.wire.pipe import ResultKind
+from cnflow.wire.messages import NO_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, FunctionId, TaskId
     from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
-    from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
+    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 _NO_MANAGER = ManagerId(b"")
 NOTHING_HELD: Mapping[TaskId, int] = {}
-_UNKNOWN = "the interchange does not have this manager any more: it was silent for too long"
 
 
 class Interchange:
@@ -76,11 +81,18 @@ class Interchange:
         protocol: a manager with another protocol number is refused.
         heartbeat_period: a manager is sent a heartbeat if nothing else was sent to it for half of this.
         heartbeat_threshold: a manager that is silent for longer is lost.
+        blocks: those that are admitted already.
         sure_after: number of blocks to see before a task is known to fit none; 1 where all nodes are alike.
     """
 
     def __init__(
-        self, protocol: int, heartbeat_period: Seconds, heartbeat_threshold: Seconds, *, sure_after: int = 1
+        self,
+        protocol: int,
+        heartbeat_period: Seconds,
+        heartbeat_threshold: Seconds,
+        blocks: Iterable[BlockId] = (),
+        *,
+        sure_after: int = 1,
     ) -> None:
         self._protocol = protocol
         self._period = heartbeat_period
@@ -94,8 +106,17 @@ class Interchange:
         self._ever_had_needs = False
         """False saves the bookkeeping of resources while all tasks are plain."""
 
-        self._draining: set[BlockId] = set()
-        """Draining blocks, including those that are gone: a manager of one may still register."""
+        self._blocks = BlockTable()
+        self._early = EarlyManagers()
+        for block in blocks:
+            self.on_admitted(block)
+        self._are_all_back = True
+        """False while a manager may be missing: none is drained as of no use, no task given up."""
+
+    @property
+    def is_putting_off(self) -> bool:
+        """True while events of managers are kept for later, so that they must not be acknowledged."""
+        return False
 
     def managers(self) -> list[ManagerId]:
         """Registered managers."""
@@ -138,22 +159,69 @@ class Interchange:
             actions.append(SendCancel(manager, held))
         return actions
 
-    def on_registered(
-        self, manager: ManagerId, info: ManagerInfo, now: Seconds, held: Mapping[TaskId, int] = NOTHING_HELD
-    ) -> list[Action]:
-        """Register a manager. It is sent tasks once it has sent its window.
+    def on_admitted(self, block: BlockId) -> None:
+        """Let managers of *block* register, until it is gone."""
+        if self._blocks.admit(block):
+            self._scheduler.kinds.on_requested(block)
 
-        Tasks in *held* were not sent by this interchange (`RecoveringInterchange` differs), and are cancelled.
+    def on_registered(
+        self,
+        manager: ManagerId,
+        info: ManagerInfo,
+        now: Seconds,
+        held: Mapping[TaskId, int] = NOTHING_HELD,
+        stopping: Mapping[TaskId, int] = NOTHING_HELD,
+    ) -> list[Action]:
+        """Register a manager, or reconcile with what it has in a new session. It is sent tasks after its window.
+
+        It has the attempts *held*, or their results; those that it should not have are cancelled. It has those in
+        *stopping* until it has stopped them, and nobody waits for their results.
         """
         if info.protocol != self._protocol:
             return [SendRefused(manager, protocol_mismatch(info.protocol, info.cnflow, self._protocol))]
-        actions = self._remove(manager, "it registered again") if manager in self._managers else []
-        self._managers[manager] = ManagerRecord(info, now)
-        actions.append(ReportManagerUp(manager, info))
-        actions += send_results(self._scheduler.on_registered(manager, now))
-        if held:
-            actions.append(SendCancel(manager, dict(held)))
-        return [*actions, *self._drain(manager, now)] if info.block in self._draining else actions
+        if reason := self._blocks.refusal(manager, info.block):
+            return [SendRefused(manager, reason)]
+        if self._blocks.get(info.block) is None:
+            self._early[manager] = EarlyManager(info, now, held, stopping)
+            return []
+        self._blocks.on_registered(manager, info.block, info.nodes)
+        actions: list[Action] = []
+        record = self._managers.get(manager)
+        if record is None:
+            record = self._managers[manager] = ManagerRecord(info, now)
+            actions += [ReportManagerUp(manager, info), *send_results(self._scheduler.on_registered(manager, now))]
+        else:
+            actions += self._on_new_session(manager, record, held, now)
+        actions += self._claim(manager, record, held, stopping)
+        block = self._blocks.get(info.block)
+        return [*actions, *self._drain(manager, now)] if block is not None and block.is_draining else actions
+
+    def _on_new_session(
+        self, manager: ManagerId, record: ManagerRecord, held: Mapping[TaskId, int], now: Seconds
+    ) -> list[Action]:
+        """Return to the driver the tasks that were lost with the manager's former session, on their way to it."""
+        lost = record.on_new_session(held, now)
+        self._holders.on_released(manager, [result.id for result in lost])
+        self._scheduler.on_unavailable(manager)
+        return send_results([(result, NO_FRAMES) for result in lost])
+
+    def _claim(
+        self, manager: ManagerId, record: ManagerRecord, held: Mapping[TaskId, int], stopping: Mapping[TaskId, int]
+    ) -> list[Action]:
+        """Keep those tasks that *manager* has and should have; cancel the others, and await their end."""
+        claims = {task: attempt for task, attempt in held.items() if record.held.get(task) != attempt}
+        ours = self._take_claimed(manager, claims)
+        self._ever_had_needs = self._ever_had_needs or any(task.needs is not None for task, _ in ours)
+        record.hold(ours, may_have_needs=self._ever_had_needs)
+        self._holders.on_held(manager, [task.id for task, _ in ours])
+        for task, _ in ours:
+            del claims[task.id]
+        record.stopping = {**stopping, **claims}
+        return [SendCancel(manager, claims)] if claims else []
+
+    def _take_claimed(self, manager: ManagerId, claims: Mapping[TaskId, int]) -> list[TaskParcel]:  # noqa: ARG002
+        """Take those tasks out of the queue that *manager* may claim; none, since nobody else sent it any."""
+        return []
 
     def on_results(
         self, manager: ManagerId, window: int, results: Sequence[ResultParcel], now: Seconds
@@ -165,18 +233,14 @@ class Interchange:
         """
         record = self._managers.get(manager)
         if record is None:
-            return [SendRefused(manager, _UNKNOWN)]
+            if manager in self._early:
+                self._early[manager].window = window
+            return self._on_unknown(manager)
         record.last_received = now
-        held = record.held
-        ours = []
-        for parcel in results:
-            if held.get(parcel[0].id) == parcel[0].attempt:
-                del held[parcel[0].id]
-                ours.append(parcel)
+        ours = record.on_ended(results, now)
         self._holders.on_released(manager, (result.id for result, _ in ours))
-        if ours and not held:
-            record.idle_since = now
-        if not record.window and window:
+        if not record.was_ready and window:
+            record.was_ready = True
             self._scheduler.deadlines.on_ready(record.info.block, record.ends_at - now)
         record.window = window
         if record.timed:
@@ -186,35 +250,54 @@ class Interchange:
                 record.capacity.release(parcel[0].id)
             self._scheduler.on_changed(manager, record)
         elif record.is_active:
-            self._slots.update(manager, record.info.slots, window, len(held))
+            self._slots.update(manager, record.info.slots, window, len(record.held))
         return [SendResults(ours)] if ours else []
 
     def on_heartbeat(self, manager: ManagerId, now: Seconds) -> list[Action]:
         """Record that *manager* lives; any of its messages is a sign of life."""
         record = self._managers.get(manager)
         if record is None:
-            return [SendRefused(manager, _UNKNOWN)]
+            return self._on_unknown(manager)
         record.last_received = now
         return []
 
-    def on_block_gone(self, block: BlockId, reason: str) -> list[Action]:
-        """Remove the managers of a block that has ended, as the driver learned from its provider."""
-        gone = [manager for manager, record in self._managers.items() if record.info.block == block]
-        return [action for manager in gone for action in self._remove(manager, reason)]
+    def _on_unknown(self, manager: ManagerId) -> list[Action]:
+        return [] if manager in self._early else [SendRefused(manager, UNKNOWN)]
+
+    def _register_early(self, now: Seconds) -> list[Action]:
+        """Register the managers whose block was admitted after they had asked."""
+        actions: list[Action] = []
+        for manager, early in self._early.take_admitted(self._blocks):
+            actions += self.on_registered(manager, early.info, now, early.held, early.stopping)
+            actions += self.on_results(manager, early.window, [], now)
+            actions += self.on_draining(manager, now) if early.is_draining else []
+        return actions
+
+    def on_block_gone(self, block: BlockId, reason: str, now: Seconds) -> list[Action]:
+        """Remove the managers of a block that is over, and refuse those that still come."""
+        record = self._blocks.get(block)
+        self._blocks.remove(block)
+        self._scheduler.kinds.on_forgotten(block, now)
+        managers = sorted(record.managers) if record is not None else ()
+        return [action for manager in managers for action in self._remove(manager, reason)]
 
     def on_drain_requested(self, block: BlockId, now: Seconds) -> list[Action]:
         """Drain the managers of *block*. ReportDrained follows when none is left, perhaps at once."""
-        self._draining.add(block)
-        managers = [manager for manager, record in self._managers.items() if record.info.block == block]
-        if not managers:
+        record = self._blocks.get(block)
+        if record is None:
             return [ReportDrained(block)]
-        return [action for manager in managers for action in self._drain(manager, now)]
+        record.is_draining = True
+        if record.is_empty:
+            return [ReportDrained(block)]
+        return [action for manager in sorted(record.managers) for action in self._drain(manager, now)]
 
     def on_draining(self, manager: ManagerId, now: Seconds) -> list[Action]:
         """Send no more tasks to a manager that drains by its own decision.
 
         The reply arrives after all that was sent before, and the manager leaves no earlier.
         """
+        if manager in self._early:
+            self._early[manager].is_draining = True
         actions = self.on_heartbeat(manager, now)
         return [*actions, *self._drain(manager, now)] if manager in self._managers else actions
 
@@ -234,6 +317,7 @@ class Interchange:
 
     def on_manager_left(self, manager: ManagerId, reason: str) -> list[Action]:
         """Remove a manager that has ended by its own decision."""
+        self._early.pop(manager, None)
         return self._remove(manager, reason)
 
     def on_late(self, seconds: float) -> None:
@@ -248,8 +332,11 @@ class Interchange:
             now: the moment.
             has_heard_all: False while messages of managers wait to be read: then nobody is silent.
         """
-        actions = send_results(self._scheduler.fail_misfits(now))
-        actions += [action for manager in self._scheduler.near_end(now) for action in self._drain(manager, now)]
+        actions = send_results(self._scheduler.fail_misfits(now)) if self._are_all_back else []
+        near_end = self._scheduler.near_end(now) if self._are_all_back else []
+        actions += [action for manager in near_end for action in self._drain(manager, now)]
+        overdue = self._early.take_overdue(Seconds(now - self._threshold))
+        actions += [SendRefused(manager, NOT_ADMITTED) for manager in overdue]
         for manager, record in list(self._managers.items()):
             silence = now - record.last_received
             if silence > self._threshold and has_heard_all:
@@ -263,42 +350,29 @@ class Interchange:
         """Drop the queue and stop all managers: the driver ends the run, or is gone."""
         self._queue.clear()
         self._scheduler.clear()
-        return [SendStop(manager) for manager in self._managers]
+        return [SendStop(manager) for manager in (*self._managers, *self._early)]
 
     def dispatch(self, now: Seconds) -> list[Action]:
         """Send queued tasks to managers that can take them. Due after each round of events."""
+        early = self._register_early(now) if self._early else []
         if self._scheduler.is_needed:
-            return self._dispatch_by_resources(now)
+            return [*early, *self._dispatch_by_resources(now)]
         if not self._queue:
-            return []
-        return [
-            self._assign(manager, self._queue.take(count), now)
-            for manager, count in fill_slots(len(self._queue), self._slots)
-        ]
+            return early
+        counts = fill_slots(len(self._queue), self._slots)
+        return [*early, *(self._assign(manager, self._queue.take(count), now) for manager, count in counts)]
 
     def _dispatch_by_resources(self, now: Seconds) -> list[Action]:
-        sent: dict[ManagerId, SendWork] = {}
-        for manager, parcels in self._scheduler.schedule(now):
-            for task, _ in parcels:
-                if task.needs is not None:
-                    self._managers[manager].capacity.allocate(task.id, task.needs)
-            work = self._assign(manager, parcels, now)
-            if manager in sent:
-                sent[manager].functions.extend(work.functions)
-                sent[manager].tasks.extend(work.tasks)
-            else:
-                sent[manager] = work
-        return [*send_results(self._scheduler.pop_unfit()), *sent.values()]
+        works = merge_works(self._assign(manager, tasks, now) for manager, tasks in self._scheduler.schedule(now))
+        return [*send_results(self._scheduler.pop_unfit()), *works]
 
     def _assign(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         record = self._managers[manager]
-        record.held.update((task.id, task.attempt) for task, _ in tasks)
+        record.hold(tasks, may_have_needs=self._ever_had_needs)
         self._holders.on_held(manager, (task.id for task, _ in tasks))
         if self._ever_had_needs:
             self._scheduler.on_assigned(manager)
         record.last_sent = now
-        if record.ends_at < math.inf:
-            record.timed.update((task.id, task.function) for task, _ in tasks)
         unsent = {task.function for task, _ in tasks} - record.functions
         record.functions |= unsent
         return SendWork(manager, [self._functions[f] for f in sorted(unsent)], tasks)
@@ -309,11 +383,10 @@ class Interchange:
             return []
         self._scheduler.on_unavailable(manager)
         self._holders.on_released(manager, record.held)
-        actions: list[Action] = [ReportManagerDown(manager, reason, dict(record.held))]
-        block = record.info.block
-        if record.is_draining and not any(other.info.block == block for other in self._managers.values()):
-            actions.append(ReportDrained(block))
-        return actions
+        return [
+            ReportManagerDown(manager, reason, dict(record.held)),
+            *self._blocks.on_departed(manager, record.info.block, was_draining=record.is_draining),
+        ]
 
     def _drain(self, manager: ManagerId, now: Seconds) -> list[Action]:
         record = self._managers[manager]
@@ -321,8 +394,3 @@ class Interchange:
         record.last_sent = now
         self._scheduler.on_unavailable(manager)
         return [SendDrain(manager, record.info.block)]
-
-
-def cancel_result(task: Task) -> ResultParcel:
-    """Result of a cancelled task that no manager holds."""
-    return Result(task.id, ResultKind.CANCELLED, b"", attempt=task.attempt), NO_FRAMES

@@ -153,8 +153,10 @@ class InterchangeLink:
         if holding is not None:
             self.send(holding, (), now)
         for head, *attached in kept:
-            if isinstance(msg.decode_from_manager(head), msg.Done):
-                self._put(self._session.send([head, *attached]), now)
+            done = msg.decode_from_manager(head)
+            if isinstance(done, msg.Done):
+                done.window = 0  # so that no task is sent before all results have arrived; the window follows
+                self._put(self._session.send([msg.encode(done), *attached]), now)
 
     def receive(self, ready: dict[Any, int], handle: Handler, now: Seconds) -> None:
         """Pass each message that has arrived to *handle*, which may raise one of `cnflow.wire.messages.MALFORMED`."""

@@ -100,8 +100,8 @@ class Loop:
         if settings.sends_events:
             self._events = WorkerEvents(factory.manager_id, settings.block, socket.gethostname())
         self._window = 0
-        self._awaits_drain = self._is_leaving = False
-        """Draining was sent, and Drain has not come back; Leaving was sent."""
+        self._awaits_drain = self._is_leaving = self._ever_left = False
+        """Draining was sent, and Drain has not come back; Leaving was sent; and it was sent to this or a former one."""
 
         self._end_by = Seconds(math.inf)
         self._is_running = True
@@ -129,8 +129,9 @@ class Loop:
         return self._exitcode
 
     def _registration(self, held: dict[TaskId, int]) -> msg.Register:
-        life = self._shutdown.seconds_left(self._clock.now())
-        return msg.Register(manager_info(self._settings, self._state.slots, life), held)
+        left = self._shutdown.seconds_left(self._clock.now())
+        info = manager_info(self._settings, self._state.slots, self._shutdown.life, left)
+        return msg.Register(info, held, self._state.stopping())
 
     @property
     def _next_deadline(self) -> Seconds:
@@ -193,7 +194,7 @@ class Loop:
             self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
             self._register_again(now, is_adoption=message.is_adoption)
-        elif isinstance(message, msg.Refused) and not self._is_leaving:
+        elif isinstance(message, msg.Refused) and not self._ever_left:
             self._fail(f"refused by the interchange: {message.reason}")
         elif isinstance(message, (msg.Refused, msg.Stop)):
             self._is_running = False
@@ -202,7 +203,8 @@ class Loop:
         """Register again with an interchange that does not know this manager: it was restarted, or is another's."""
         logger.warning("%s; registering again", "another driver" if is_adoption else "the interchange was restarted")
         self._send_results(now)
-        results = self._link.unacknowledged_results()
+        # Not those that were stopped: an interchange that is gone may have ordered that, against the user's wish.
+        results = [r for r in self._link.unacknowledged_results() if r.kind != ResultKind.CANCELLED]
         held = {result.id: result.attempt for result in results}
         holding = Holding(self._state.identities()) if is_adoption else None
         self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding)
@@ -210,9 +212,11 @@ class Loop:
             self._state.ended.on_new_session(self._link.sent)
         if len(self._bulk.results):
             self._link.send(Unreleased(self._factory.manager_id, self._bulk.results.blobs()), (), now)
-        if self._shutdown.stage is not Stage.WORKING:
+        if self._state.is_draining:
             self._send_draining(now)
-        if self._is_leaving:
+        if self._is_leaving and self._state.is_draining:
+            self._is_leaving = False  # not before its reply: tasks of the new interchange may be on their way
+        elif self._is_leaving:
             self._link.send(msg.Leaving("it has finished"), (), now)
         self._window = -1  # the new interchange does not know it
 
@@ -335,7 +339,8 @@ class Loop:
 
     def _send_draining(self, now: Seconds) -> None:
         self._awaits_drain = True
-        self._link.send(msg.Draining(self._shutdown.stage.name.lower()), (), now)
+        stage = max(self._shutdown.stage, Stage.DRAINING)
+        self._link.send(msg.Draining(stage.name.lower()), (), now)
 
     def _leave(self, reason: str) -> None:
         """Send the last messages, and end once they have arrived."""
@@ -343,7 +348,7 @@ class Loop:
             return
         logger.info("ending: %s", reason)
         now = self._clock.now()
-        self._is_leaving = True
+        self._is_leaving = self._ever_left = True
         self._send_results(now)
         self._link.send(msg.Leaving(reason), (), now)
         self._end_by = min(self._end_by, Seconds(now + self._settings.heartbeat_threshold))

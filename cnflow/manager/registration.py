@@ -19,7 +19,23 @@ from cnflow.wire.manager_messages import ManagerInfo, Node
 from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cnflow.model.manager_settings import ManagerSettings
+
+
+_NODE_RANKS = (
+    # Variables in which launchers give each process its number, from 0. The first is cnflow's own, for `worker_init`.
+    "CNFLOW_NODE_RANK",
+    "SLURM_PROCID",  # https://slurm.schedmd.com/srun.html#SECTION_OUTPUT-ENVIRONMENT-VARIABLES
+    "OMPI_COMM_WORLD_RANK",  # https://docs.open-mpi.org/en/v5.0.x/tuning-apps/environment-var.html
+    "PMIX_RANK",
+    "PMI_RANK",  # MPICH, Intel MPI, Cray PALS
+    "PALS_RANKID",
+    "ALPS_APP_PE",
+    "JSM_NAMESPACE_RANK",  # jsrun of Spectrum LSF
+    "FLUX_TASK_RANK",
+)
 
 
 class UnreachableError(ManagerStartError):
@@ -45,8 +61,17 @@ def find_endpoint(settings: ManagerSettings) -> str:
     return settings.endpoint.format(host=in_url(host))
 
 
-def manager_info(settings: ManagerSettings, workers: int, life: float) -> ManagerInfo:
-    """Describe this manager and its node; the block of *workers* workers has *life* seconds left."""
+def node_rank(environment: Mapping[str, str]) -> int:
+    """Number of this manager's node within its block, from 0, as the block's launcher has set it; 0 without one."""
+    for name in _NODE_RANKS:
+        value = environment.get(name, "").strip()
+        if value.isascii() and value.isdigit():
+            return int(value)
+    return 0
+
+
+def manager_info(settings: ManagerSettings, workers: int, life: float, left: float) -> ManagerInfo:
+    """Describe this manager of *workers* workers and its node, whose block has *left* of its *life* seconds left."""
     node = Node(
         hardware.core_count(),
         int(hardware.memory_bytes()),
@@ -54,6 +79,7 @@ def manager_info(settings: ManagerSettings, workers: int, life: float) -> Manage
         settings.cores_per_worker,
         int((settings.mem_per_worker or 0.0) * GIB),
         life,
+        left,
     )
     return ManagerInfo(
         PROTOCOL,
@@ -66,6 +92,8 @@ def manager_info(settings: ManagerSettings, workers: int, life: float) -> Manage
         os.getpid(),
         platform.python_version(),
         node,
+        node_rank(os.environ),
+        settings.nodes,
     )
 
 

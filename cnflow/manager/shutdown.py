@@ -51,12 +51,17 @@ class Shutdown:
         grace: seconds that running tasks have in stage ENDING; in a block of known end a quarter of *life* at most.
         drain_period: seconds until the manager drains; None never does.
         life: seconds from *now* until the block ends; None if no end is known.
+
+    Attributes:
+        stage: the present one.
+        life: seconds from the start until stage CUT, if no signal arrives; infinite if no end is known.
     """
 
     def __init__(self, now: Seconds, grace: float, drain_period: Optional[float], life: Optional[float]) -> None:
         self._grace = grace if life is None else min(grace, life / 4)
         self._drain_at = math.inf if drain_period is None else now + drain_period
         self._cut_at = math.inf if life is None else now + life - min(_MARGIN, life / 10)
+        self.life = self._cut_at - now
         self._end_at = self._cut_at - self._grace
         self.stage = Stage.WORKING
 

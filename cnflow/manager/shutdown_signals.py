@@ -61,6 +61,11 @@ class ShutdownWatch:
         before, self.stage = self.stage, self._shutdown.stage
         return None if self.stage is before else self.stage
 
+    @property
+    def life(self) -> float:
+        """Seconds from the manager's start until stage CUT; infinite if no end was known then."""
+        return self._shutdown.life
+
     def seconds_left(self, now: Seconds) -> float:
         """Seconds until stage CUT; infinite if no end is known."""
         return self._shutdown.seconds_left(now)

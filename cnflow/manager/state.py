@@ -136,8 +136,9 @@ class Manager:
         return results
 
     def held(self) -> dict[TaskId, int]:
-        """Ids and attempts of the tasks that are queued or with a worker."""
-        return {task.id: task.attempt for task, _ in self._parcels()}
+        """Ids and attempts of the tasks that are queued or with a worker, but for those that it is to stop."""
+        stopping = self.stopping()
+        return {task.id: task.attempt for task, _ in self._parcels() if stopping.get(task.id) != task.attempt}
 
     def identities(self) -> dict[TaskId, HeldTask]:
         """Content of the tasks of `held`, and of those in `ended`."""
@@ -151,6 +152,15 @@ class Manager:
             *self._reserved.values(),
             *self._queue,  # last: it may hold the next attempt of a task that a worker stops
         ]
+
+    def stopping(self) -> dict[TaskId, int]:
+        """Ids and attempts of the tasks that workers are to stop."""
+        return {
+            task.id: task.attempt
+            for worker in self._workers.values()
+            for task, _ in worker.tasks
+            if worker.is_cancelled(task)
+        }
 
     def worker_of(self, task: TaskId, now: Seconds) -> tuple[WorkerRank, float]:
         """Rank of the worker that runs *task*, and its run time in seconds; ``(-1, 0.0)`` if none does."""
@@ -189,6 +199,11 @@ class Manager:
             self._results += own_results.cut_off_results([task for task, _ in worker.tasks], self._where)
             worker.tasks.clear()
         self._deadlines.clear()  # a walltime may pass in this very turn, after the tasks are gone
+
+    @property
+    def is_draining(self) -> bool:
+        """True once `on_drain` or `on_ending` was called."""
+        return self._is_draining
 
     @property
     def is_drained(self) -> bool:

@@ -34,8 +34,8 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str = ""
     """CURVE key of the interchange; empty for a plain socket."""
 
-    block_keys: dict[str, str] = {}
-    """Public keys of the managers that may connect, by block; the driver admits more during the run."""
+    blocks: dict[str, str] = {}
+    """Blocks whose managers may register, and the public key of each, as in `Admit`; the driver admits more later."""
 
     largest_message: int = -1
     """Bytes of one frame over TCP; -1 is no limit."""
@@ -52,8 +52,8 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     awaited: dict[str, str] = {}
     """Manager of the killed interchange, as hexadecimal digits -> its block."""
 
-    departed: tuple[str, ...] = ()
-    """Managers that were lost before, as hexadecimal digits."""
+    departed: dict[str, str] = {}
+    """Manager that was lost before, as hexadecimal digits -> its block."""
 
     heartbeat_period: float = 30.0
     """Seconds."""

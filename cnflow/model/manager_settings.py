@@ -33,6 +33,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     executor: str
     block: str
+    nodes: int = 1
+    """Nodes of the block, on each of which a manager is started."""
+
     image: str = ""
     """Image as the user wrote it; empty on the bare node."""
 

@@ -42,7 +42,10 @@ class Node(msgspec.Struct, array_like=True, frozen=True):
     """Bytes that each worker counts for; 0: memory is not counted."""
 
     life: float = math.inf
-    """Seconds until the block ends and the manager stops the tasks that still run."""
+    """Seconds from the start of the manager until its block ends and it stops the tasks that still run."""
+
+    left: float = math.inf
+    """Seconds of `life` that are left when the manager registers."""
 
 
 class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):

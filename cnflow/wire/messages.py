@@ -13,9 +13,10 @@ Message                 From -> to                Sent
                         manager
 `Drain`                 driver -> interchange ->  when a block is scaled in; passed on to its managers
                         manager
-`Drained`               interchange -> driver     when the last manager of a draining block has left
+`Drained`               interchange -> driver     when the last manager of a block that was to drain has left
+`BlockEmpty`            interchange -> driver     when the managers of all nodes of a block have left by themselves
 `Admit`                 driver -> interchange     before a block is requested, with the public key of its managers
-`BlockGone`             driver -> interchange     when the provider reports the end of a block
+`BlockGone`             driver -> interchange     when a block is over, in whatever way
 `IdleTimesQuery`        driver -> interchange     before each decision on scaling in
 `IdleTimes`             interchange -> driver     in reply to `IdleTimesQuery`
 `StatusQuery`           driver -> interchange     when the user asks for managers or explains a task
@@ -29,7 +30,7 @@ Message                 From -> to                Sent
 `Holding`               manager -> interchange    after `Register`, if another driver adopts the run
 `ManagerHolds`          interchange -> driver     passes on `Holding`
 `Done`                  manager -> interchange    when tasks end, or the window changes
-`Heartbeat`             manager <-> interchange   when nothing else was sent for half a period
+`Heartbeat`             manager <-> interchange   when nothing else was sent for half a period; alone not numbered
                         <-> driver
 `Draining`              manager -> interchange    when the manager decides to take no more tasks
 `Events`                manager -> interchange    once a second if there are any, where the run has sinks
@@ -164,10 +165,12 @@ class Work(Message):
 
 
 class Resubmit(Message):
-    """All unfinished tasks, after the interchange was restarted; its predecessor may have sent some to managers."""
+    """Unfinished tasks, after the interchange was restarted; its predecessor may have sent some to managers."""
 
     functions: list[Function]
     tasks: list[Task]
+    is_last: bool = True
+    """All unfinished tasks were sent. There is a last message even if there are none."""
 
 
 class Cancel(Message):
@@ -177,7 +180,7 @@ class Cancel(Message):
 
 
 class BlockGone(Message):
-    """The provider reports the end of this block; its managers will send nothing more."""
+    """This block is over: drop its managers, and refuse those that still come."""
 
     block: BlockId
     reason: str
@@ -194,10 +197,11 @@ class IdleTimesQuery(Message):
 
 
 class Admit(Message):
-    """Accept managers of this block that have this key (public, CURVE, Z85), until the block is gone."""
+    """Accept managers of this block, until it is gone."""
 
     block: BlockId
     key: str
+    """Public key of the managers (CURVE, Z85); empty where connections are not encrypted."""
 
 
 class Stop(Message):
@@ -211,6 +215,9 @@ class Register(Message):
     info: ManagerInfo
     held: dict[WireTaskId, Natural] = msgspec.field(default_factory=dict)
     """Attempts of tasks that an earlier interchange sent to this manager. Results that are not acknowledged follow."""
+
+    stopping: dict[WireTaskId, Natural] = msgspec.field(default_factory=dict)
+    """Attempts that it is about to stop, or has stopped, on an earlier interchange's order."""
 
 
 class Done(Message):
@@ -274,7 +281,13 @@ class ManagerDown(Message):
 
 
 class Drained(Message):
-    """No manager of a draining block is left; a manager that connects later is sent no task."""
+    """No manager is left of a block that was ordered to drain; a manager that connects later is sent no task."""
+
+    block: BlockId
+
+
+class BlockEmpty(Message):
+    """The managers of all nodes of this block came, and have left by their own decision."""
 
     block: BlockId
 
@@ -301,8 +314,8 @@ ToInterchange = Union[
 FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Leaving, Unreleased]
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
 ToDriver = Union[
-    Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, IdleTimes, StatusReport, TaskReport, Results, Unreleased,
-    Want, Chunk, Gone, Events,
+    Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, BlockEmpty, IdleTimes, StatusReport, TaskReport, Results,
+    Unreleased, Want, Chunk, Gone, Events,
 ]  # fmt: skip
 
 Frames = Sequence[Any]

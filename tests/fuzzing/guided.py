@@ -9,7 +9,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["cnflow"]):
-    from cnflow.interchange.recovery import RecoveringInterchange
+    from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
     from cnflow.interchange.state import Interchange
     from cnflow.manager.prefetch import Prefetch
     from cnflow.manager.state import Manager
@@ -19,10 +19,11 @@ with atheris.instrument_imports(include=["cnflow"]):
 
 def fuzz_interchange(data, attached):
     message = msg.decode_from_manager(data)
-    for state in (Interchange(5, 1, 9), RecoveringInterchange(5, 1, 9, awaited={b"a": "0"}, departed=[b"b"], now=0)):
+    predecessor = Predecessor(["0"], {b"a": "0"}, {b"b": "0"})
+    for state in (Interchange(5, 1, 9, ["0"]), RecoveringInterchange(5, 1, 9, predecessor, 0)):
         state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(1, b"f", b""), ())])
         if isinstance(message, msg.Register):
-            state.on_registered(b"a", message.info, 1, message.held)
+            state.on_registered(b"a", message.info, 1, message.held, message.stopping)
         elif isinstance(message, msg.Done):
             state.on_registered(b"a", manager_messages.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
             state.on_results(b"a", message.window, msg.attach_frames(message.results, attached), 2)

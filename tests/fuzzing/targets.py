@@ -94,7 +94,9 @@ class Interchange(Target):
             folder=str(self.folder / "sockets"),
             manager_endpoint="tcp://127.0.0.1",
             secret_key=self.keys.server.secret if self.keys else "",
-            block_keys={name: self.keys.block_keys(name).public for name in ("good", "bad")} if self.keys else {},
+            blocks={
+                name: self.keys.block_keys(name).public if self.keys else "" for name in ("good", "bad", INFO.block)
+            },
             largest_message=2**20,
             heartbeat_threshold=10.0,
             heartbeat_period=3.0,

@@ -88,7 +88,7 @@ def test_peer_without_a_key_of_the_run_gets_no_task_and_no_reply(tmp_path):
 def keys_of(dfk):
     """Public keys of the blocks, and the secret key, in the settings of the run's interchange."""
     made = dfk.executors["htex"]._client._make_settings("", 0)
-    return made.block_keys, made.secret_key
+    return made.blocks, made.secret_key
 
 
 def test_each_block_has_its_own_key(tmp_path):

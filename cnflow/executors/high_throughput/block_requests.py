@@ -80,6 +80,7 @@ class BlockContext(NamedTuple):
             secret_key=own.secret if own else "",
             executor=settings.label,
             block=block,
+            nodes=settings.provider.nodes_per_block,
             image=settings.image,
             max_workers=_most_workers(settings),
             cores_per_worker=settings.cores_per_worker,
@@ -116,7 +117,7 @@ def interchange_settings(
         hosts: addresses of the interchange; empty for a socket file.
         keys: None for a plain socket.
         port: port of the interchange before this one; 0 if there was none, or it has no port.
-        managers: those of the interchange before this one.
+        managers: those of the interchange before this one, and those that may connect.
     """
     return InterchangeSettings(
         session="",  # drawn for each start
@@ -124,13 +125,13 @@ def interchange_settings(
         manager_endpoint=bind_to(hosts) or f"ipc://{folder}/managers",
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
-        block_keys=keys.public_keys() if keys else {},
+        blocks=managers.admitted(),
         largest_message=_LARGEST_MESSAGE,
         awaited={manager.hex(): block for manager, block in managers.awaited().items()},
         is_restart=bool(managers.adopted),
         is_adoption=bool(managers.adopted),
         is_adoptable=managers.are_adoptable,
-        departed=tuple(manager.hex() for manager in managers.departed),
+        departed={manager.hex(): block for manager, block in managers.departed().items()},
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
     )

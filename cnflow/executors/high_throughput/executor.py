@@ -267,7 +267,6 @@ class HighThroughputBackend:
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
             case msg.Drained(block):
-                self._client.on_drained(block)
                 if controller is not None:
                     controller.on_drained(block)
             case msg.IdleTimes(seconds):
@@ -275,8 +274,8 @@ class HighThroughputBackend:
                     controller.on_idle_times(seconds)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat() | Events():
-                pass  # the client's, and for sinks
+            case msg.Bound() | msg.Heartbeat() | msg.BlockEmpty() | Events():
+                pass  # for the client, for sinks; the end of an empty block is the provider's to report
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:
         """Report the results of present attempts once all their parts are here, and drop all others."""

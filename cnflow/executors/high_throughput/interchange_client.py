@@ -1,15 +1,13 @@
 """Client of the interchange: the one thread that serves its connection, and the ways of messages to it.
 
-`interchange_life` decides what becomes of the interchange, `interchange_host` starts it, `interchange_connection` has
-the stream to it.
+`interchange_life` decides what becomes of it, `interchange_host` starts it, `interchange_connection` has the stream.
 
 A message has one of two ways to an interchange that is up::
 
     send(task) ──> TaskQueue ──┬── few tasks under way: the submitting thread writes to the socket itself
     order(..) ───> orders ─────┴── else the client's thread wakes, and writes all tasks, then the orders
 
-A restarted interchange first gets the orders that still hold (drains, blocks that are gone, managers on hold), then
-every unfinished task, then anything new.
+A restarted interchange first gets the orders that still hold, then every unfinished task, then anything new.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.interchange_host import InterchangeHost
     from cnflow.executors.high_throughput.interchange_life import InterchangeLife
     from cnflow.executors.high_throughput.task_queue import SerializedTask, TaskQueue
-    from cnflow.ids import BlockId, TaskId
+    from cnflow.ids import TaskId
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.units import Seconds
     from cnflow.wire.manager_messages import StatusQuery, TaskQuery
@@ -184,10 +182,6 @@ class InterchangeClient:
         self._orders.put(order)
         self._wake_if_asleep()
 
-    def on_drained(self, block: BlockId) -> None:
-        """Keep the order to drain *block* no longer; called from the client's thread."""
-        self._orders.on_drained(block)
-
     def ask(self, question: StatusQuery | TaskQuery) -> bool:
         """Queue a question; False if there is no interchange to answer it. Safe from any thread."""
         if self._is_stopping or not self._is_bound.is_set():
@@ -277,6 +271,7 @@ class InterchangeClient:
                 self.port = message.port
                 self._is_bound.set()
             elif not isinstance(message, msg.Heartbeat):
+                self._orders.on_message(message)
                 self._events.on_message(message, attached)
         if connection.is_greeted and not was_greeted:
             life.on_greeted()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         | msg.ManagerUp
         | msg.ManagerDown
         | msg.Drained
+        | msg.BlockEmpty
         | msg.IdleTimes
         | Events
         | ManagerHolds

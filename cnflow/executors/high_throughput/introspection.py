@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,11 +79,20 @@ class Introspection:
         if report is None:
             return self._block_reports()
         tasks: dict[str, int] = {}
+        came = Counter(str(info.block) for info in managers.values())
+        expected = {str(info.block): info.nodes for info in managers.values()}
         for now in report.managers:
             info = managers.get(ManagerId(now.id))
             if info is not None:
                 tasks[info.block] = tasks.get(info.block, 0) + now.tasks
-        return [replace(block, tasks=tasks.get(block.block, 0)) for block in self._block_reports()]
+        return [
+            replace(
+                block,
+                tasks=tasks.get(block.block, 0),
+                message=_with_nodes(block.message, came[block.block], expected.get(block.block, 0)),
+            )
+            for block in self._block_reports()
+        ]
 
     def explain_task(self, task: TaskId) -> list[str]:
         """Sentences on a task that the executor has; see `cnflow.interfaces.Introspectable`."""
@@ -93,6 +103,11 @@ class Introspection:
     def _block_reports(self) -> list[BlockReport]:
         controller = self._provisioner.controller
         return controller.reports() if controller is not None else []
+
+
+def _with_nodes(message: str, came: int, expected: int) -> str:
+    """*message* about a block, after the number of nodes if some of those that are *expected* are not connected."""
+    return f"{came} of {expected} nodes are connected. {message}".rstrip() if came < expected else message
 
 
 def _as_dict(now: ManagerStatus, info: ManagerInfo) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cnflow.ids import BlockId
     from cnflow.ledger import ExecutorLedger
     from cnflow.wire.manager_messages import ManagerInfo
 
@@ -43,14 +44,17 @@ class ConnectedManagers:
         ask: sends a question; returns False if there is no interchange to answer it.
 
     Attributes:
-        departed: managers that were lost.
         is_closed: no manager is listed and no question answered any more.
     """
 
     def __init__(self, ask: Callable[[Question], bool]) -> None:
         self._ask = ask
         self._managers: dict[ManagerId, ManagerInfo] = {}
-        self.departed: set[ManagerId] = set()
+        self._admitted: dict[str, str] = {}
+        """Blocks that are not over, and the public key of each; empty where connections are not encrypted."""
+
+        self._departed: dict[str, set[ManagerId]] = {}
+        """Managers that were lost, by block, as long as the block is not over."""
         self._blocks: dict[str, None] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -80,15 +84,34 @@ class ConnectedManagers:
 
     def on_lost(self, manager: ManagerId) -> ManagerInfo | None:
         """Remove a manager and return its description; None for one of a killed driver that did not register."""
-        self.departed.add(manager)
-        self.adopted.pop(manager, None)
+        info, adopted = self._managers.pop(manager, None), self.adopted.pop(manager, None)
+        block = info.block if info is not None else adopted
+        if block is not None and block in self._admitted:
+            self._departed.setdefault(block, set()).add(manager)
         if self.ledger is not None:
             self.ledger.on_manager_down(manager)
-        return self._managers.pop(manager, None)
+        return info
 
     def awaited(self) -> Mapping[ManagerId, BlockId]:
         """Managers that a restarted interchange is to expect, and the block of each."""
         return {**self.adopted, **{manager: info.block for manager, info in self.managers().items()}}
+
+    def on_block_admitted(self, block: BlockId, key: str) -> None:
+        """Note that managers of *block*, whose public key is *key*, may connect. Safe from any thread."""
+        self._admitted[block] = key
+
+    def on_block_gone(self, block: BlockId) -> None:
+        """Keep nothing of *block*, whose managers may not connect any more. Safe from any thread."""
+        self._admitted.pop(block, None)
+        self._departed.pop(block, None)
+
+    def admitted(self) -> dict[str, str]:
+        """Blocks whose managers may connect, and the public key of each."""
+        return dict(self._admitted)
+
+    def departed(self) -> dict[ManagerId, str]:
+        """Managers that were lost, and the block of each, as far as blocks are not over."""
+        return {manager: block for block, managers in list(self._departed.items()) for manager in list(managers)}
 
     def on_answer(self, answer: Answer) -> None:
         """Hand an answer of the interchange, or of a manager, to the thread that asked."""

@@ -4,7 +4,7 @@
 
     put ──> waiting ── take ──> sent; cancellations in a row leave as one
                         │
-                        └── drains, blocks that are gone, managers on hold ──> standing: sent again after a restart
+                        └── drains until the block is gone, holds until the manager is ──> standing: sent again
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from cnflow.wire.manager_messages import Hold
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cnflow.ids import BlockId
-
-    Standing = msg.Drain | msg.BlockGone | Hold
+    Standing = msg.Drain | Hold
 
 
 class Orders:
@@ -43,15 +41,18 @@ class Orders:
         for order in orders:
             if isinstance(order, Hold):
                 self._standing[Hold, order.manager] = order
-            elif isinstance(order, (msg.Drain, msg.BlockGone)):
-                if isinstance(order, msg.BlockGone):
-                    self._standing.pop((msg.Drain, order.block), None)
-                self._standing[type(order), order.block] = order
+            elif isinstance(order, msg.Drain):
+                self._standing[msg.Drain, order.block] = order
+            elif isinstance(order, msg.BlockGone):
+                self._standing.pop((msg.Drain, order.block), None)
         return orders
 
-    def on_drained(self, block: BlockId) -> None:
-        """Drop the order to drain *block*: none of its managers is left, and it is removed."""
-        self._standing.pop((msg.Drain, block), None)
+    def on_message(self, message: object) -> None:
+        """Let no order stand for a manager that is gone, or a block that is drained, as the interchange reports."""
+        if isinstance(message, msg.ManagerDown):
+            self._standing.pop((Hold, message.id), None)
+        elif isinstance(message, msg.Drained):
+            self._standing.pop((msg.Drain, message.block), None)
 
     def standing(self) -> list[Standing]:
         """Orders that were taken and still hold."""

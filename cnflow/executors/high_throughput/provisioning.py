@@ -232,6 +232,9 @@ class BlockProvisioner:
 
     def _adopt(self, left: Takeover, controller: BlockController) -> None:
         """Give the controller the blocks of a killed driver, and start an interchange where their managers search."""
+        keys = left.endpoint.keys.public_keys() if left.endpoint.keys is not None else {}
+        for block in left.natives:
+            self._managers.on_block_admitted(block, keys.get(block, ""))
         self._managers.adopted.update(left.managers)
         controller.adopt(left.natives, left.entry.next_block)
         self._start_interchange(left.endpoint.hosts, left.endpoint.keys, left.place)
@@ -293,15 +296,17 @@ class BlockProvisioner:
     def _admit(self, batch: Sequence[BlockId], context: BlockContext) -> list[BlockRequest]:
         """Make the requests for blocks, and order the interchange to accept their managers."""
         keys = context.endpoint.keys
-        if keys is not None:
-            for block in batch:
-                self._client.order(msg.Admit(block, keys.block_keys(block).public))
+        for block in batch:
+            key = keys.block_keys(block).public if keys is not None else ""
+            self._managers.on_block_admitted(block, key)
+            self._client.order(msg.Admit(block, key))
         return [context.request(block) for block in batch]
 
-    @staticmethod
-    def _forget(block: BlockId, keys: Keyring | None) -> None:
+    def _forget(self, block: BlockId, keys: Keyring | None) -> None:
         if keys is not None:
             keys.forget(block)
+        self._managers.on_block_gone(block)  # before the order: an interchange that starts now never has the block
+        self._client.order(msg.BlockGone(block, "its block is over"))
 
     # Any thread
 

@@ -88,11 +88,16 @@ class TaskQueue:
                 yield task
 
     def recovery_messages(self, unfinished: Iterator[SerializedTask]) -> Iterator[list[Any]]:
-        """Frames of the messages that bring *unfinished* to an interchange that was restarted."""
-        while batch := list(itertools.islice(unfinished, _MOST_TASKS)):
+        """Frames of the messages that bring *unfinished* to an interchange that was restarted; the last one says so."""
+        batch = [*itertools.islice(unfinished, _MOST_TASKS)]
+        is_last = False
+        while not is_last:
+            following = [*itertools.islice(unfinished, _MOST_TASKS)]
+            is_last = not following
             functions, parcels = self._split(batch)
             heads, attached = msg.detach_frames(parcels)
-            yield [msg.encode(msg.Resubmit(functions, heads)), *attached]
+            yield [msg.encode(msg.Resubmit(functions, heads, is_last)), *attached]
+            batch = following
 
     def _split(self, tasks: Iterable[SerializedTask]) -> tuple[list[msg.Function], list[msg.TaskParcel]]:
         """Functions that the interchange does not have yet, and the parcels of *tasks*."""

@@ -86,6 +86,8 @@ class DeadlineFilter:
 
         self.has_deadlines = False
         self.longest = 0.0
+        self.may_judge = True
+        """False after a restart, before all managers are back: no task is too long then."""
 
     def on_registered(self, life: float) -> None:
         """A manager registered whose block lives for *life* seconds from now; infinite if it has no end."""
@@ -100,7 +102,14 @@ class DeadlineFilter:
             self._ready_blocks.add(block)
         self._measure()
 
+    def judge(self) -> None:
+        """Let tasks be too long from now on."""
+        self.may_judge = True
+        self._measure()
+
     def _measure(self) -> None:
+        if not self.may_judge:
+            return
         is_measured = len(self._ready_blocks) >= _MIN_BLOCKS
         self.longest = self._longest_left if is_measured else self._longest_life
 

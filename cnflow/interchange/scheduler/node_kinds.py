@@ -47,6 +47,8 @@ class NodeKinds:
 
         self._requested: set[BlockId] = set()
         self._last_news = Seconds(math.inf)
+        self.may_judge = True
+        """False after a restart, before all managers are back."""
 
     def __bool__(self) -> bool:
         return bool(self._examples)
@@ -87,7 +89,7 @@ class NodeKinds:
 
     def is_sure(self, now: Optional[Seconds] = None) -> bool:
         """True if no other kind of node is expected; at an unknown moment patience is not over."""
-        if self._requested or not self._examples:
+        if self._requested or not self._examples or not self.may_judge:
             return False
         return len(self._seen) >= self._sure_after or (now is not None and now - self._last_news >= PATIENCE)
 

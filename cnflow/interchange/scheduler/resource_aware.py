@@ -338,7 +338,8 @@ class ResourceScheduler:
     def _fits(self, manager: ManagerId, group: TaskGroup, task: Task, now: Seconds) -> bool:
         record = self._managers[manager]
         return (
-            record.free_workers > 0
+            record.is_active
+            and record.free_workers > 0
             and record.capacity.fits(group.demand.needs, record.plain_tasks)
             and self._is_in_time(task, record, now)
         )

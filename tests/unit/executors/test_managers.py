@@ -41,6 +41,17 @@ def test_manager_that_comes_back_to_a_restarted_interchange_is_not_new(managers)
     assert not managers.on_connected(A, info("0"))
 
 
+def test_lost_managers_are_remembered_until_their_block_is_over(managers):
+    managers.on_block_admitted("0", "key")
+    managers.on_connected(A, info("0"))
+    managers.on_connected(B, info("0"))
+    managers.on_lost(A)
+    assert (managers.admitted(), managers.departed()) == ({"0": "key"}, {A: "0"})
+    managers.on_block_gone("0")
+    managers.on_lost(B)
+    assert (managers.admitted(), managers.departed()) == ({}, {})
+
+
 def test_question_gets_its_own_answer(managers):
     assert [managers.report(7).ahead, managers.report(8).ahead] == [7, 8]
     assert managers.task_on(A, 9).rank == 9

@@ -83,4 +83,6 @@ def test_order_stands_from_its_departure_until_it_is_replaced(orders):
     assert orders.standing() == [msg.Drain("0"), held, msg.Drain("1")]
     orders.put(msg.BlockGone("0", "gone"))
     orders.take()
-    assert orders.standing() == [held, msg.Drain("1"), msg.BlockGone("0", "gone")]
+    assert orders.standing() == [held, msg.Drain("1")]
+    orders.on_message(msg.ManagerDown(b"manager", "gone", {}))
+    assert orders.standing() == [msg.Drain("1")]

@@ -15,7 +15,7 @@ from cnflow.interchange.actions import (
     SendResults,
     SendWork,
 )
-from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, RecoveringInterchange
+from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import Function, Result, Task
@@ -41,9 +41,19 @@ def held_by(state, manager):
     return set(state._managers[manager].held)
 
 
-def recovering(awaited=None, departed=()):
+def recovering(awaited=None, departed=(), now=0, heartbeat_period=10):
     chosen = {A: "0", B: "0"} if awaited is None else awaited
-    return RecoveringInterchange(1, 10, 30, awaited=chosen, departed=departed, now=0)
+    predecessor = Predecessor({"0", *chosen.values()}, chosen, dict.fromkeys(departed, "0"))
+    return RecoveringInterchange(1, heartbeat_period, 30, predecessor, now)
+
+
+def kinds_of_results(actions):
+    return {
+        result.id: ResultKind(result.kind)
+        for action in actions
+        if isinstance(action, SendResults)
+        for result, _ in action.results
+    }
 
 
 def work_in(actions):
@@ -52,11 +62,9 @@ def work_in(actions):
 
 def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
     state = recovering()
-    assert state.registration_requests() == [SendRegisterAgain(A), SendRegisterAgain(B)]
     state.on_resubmitted([FUNCTION], tasks(0, 1, 2, 3))
     assert state.on_registered(A, info(), 1, {1: 0}) == [ReportManagerUp(A, info())]
     state.on_results(A, 2, [], 1)
-    assert state.registration_requests() == [SendRegisterAgain(B)]
     assert state.dispatch(1) == []
     state.on_registered(B, info(), 2, {0: 0})
     state.on_results(B, 2, [], 2)
@@ -75,25 +83,51 @@ def test_late_manager_cancels_tasks_that_were_dispatched_to_others():
     assert state.on_results(A, 2, results(1), 8) == [SendResults(results(1))]
 
 
-def test_result_sent_before_registration_is_delivered_once_and_its_task_not_run_again():
-    state = recovering()
-    assert state.on_results(A, 2, results(7), 1) == [SendResults(results(7)), SendRegisterAgain(A)]
-    assert state.on_results(A, 2, results(7), 1) == [SendRegisterAgain(A)]
-    state.on_resubmitted([FUNCTION], tasks(7, 8))
-    assert state.on_results(B, 2, results(8), 1) == [SendResults(results(8)), SendRegisterAgain(B)]
-    for manager in (A, B):
-        state.on_registered(manager, info(), 2)
-        state.on_results(manager, 2, [], 2)
+def test_events_of_managers_wait_until_all_unfinished_tasks_are_known():
+    state = recovering({A: "0"})
+    assert state.on_registered(A, info(), 1, {1: 0}) == []
+    assert state.on_results(A, 2, results(1), 1) == []
+    assert state.on_draining(A, 1) == []
+    assert state.on_heartbeat(A, 1) == []
+    assert state.is_putting_off
+    state.on_resubmitted([FUNCTION], tasks(0), is_last=False)
     assert state.dispatch(2) == []
+    state.on_resubmitted([], tasks(1))
+    assert state.dispatch(2) == [ReportManagerUp(A, info()), SendResults(results(1)), SendDrain(A, "0")]
+    assert not state.is_putting_off
+
+
+def test_result_of_a_task_that_the_driver_does_not_wait_for_is_dropped():
+    state = recovering({A: "0"})
+    state.on_resubmitted([FUNCTION], tasks(0))
+    assert state.on_registered(A, info(), 1, {0: 0, 1: 0}) == [ReportManagerUp(A, info()), SendCancel(A, {1: 0})]
+    assert state.on_results(A, 2, results(0, 1), 1) == [SendResults(results(0))]
+
+
+def test_attempt_before_the_present_one_is_not_claimed():
+    state = recovering({A: "0"})
+    state.on_resubmitted([FUNCTION], [(Task(0, FUNCTION.id, b"args", attempt=1), ())])
+    assert state.on_registered(A, info(), 1, {0: 0})[1:] == [SendCancel(A, {0: 0})]
+    old = [(Result(0, ResultKind.RAISED, b"", attempt=0), ())]
+    assert state.on_results(A, 2, old, 1) == []
+    assert work_in(state.dispatch(1)) == {A: [0]}
+
+
+def test_awaited_manager_of_a_block_that_is_over_is_given_up_once_the_tasks_are_known():
+    state = RecoveringInterchange(1, 10, 30, Predecessor(["1"], {A: "0", B: "1"}, {}), 0)
+    assert state.on_resubmitted([FUNCTION], tasks(0)) == [ReportManagerDown(A, "its block has ended", {})]
+    assert state.on_registered(A, info(), 1, {0: 0}) == [], "it waits, as its block might be admitted"
+    state.on_registered(B, info("1"), 1)
+    state.on_results(B, 2, [], 1)
+    assert work_in(state.dispatch(1)) == {B: [0]}
 
 
 def test_new_try_of_a_reported_task_is_run():
     state = recovering({A: "0"})
     state.on_resubmitted([FUNCTION], tasks(0))
+    state.on_registered(A, info(), 1, {0: 0})
     state.on_results(A, 2, [(Result(0, ResultKind.RAISED, b""), ())], 1)
-    state.on_submitted([], tasks(0))
-    state.on_registered(A, info(), 2)
-    state.on_results(A, 2, [], 2)
+    state.on_submitted([], [(Task(0, FUNCTION.id, b"args", attempt=1), ())])
     assert work_in(state.dispatch(2)) == {A: [0]}
 
 
@@ -107,22 +141,25 @@ def test_only_an_awaited_manager_may_claim_tasks_or_send_results():
 
 def test_manager_lost_before_the_restart_is_refused():
     state = recovering(departed=[C])
+    state.on_resubmitted([], [])
     assert [type(action) for action in state.on_heartbeat(C, 1)] == [SendRefused]
     assert [type(action) for action in state.on_results(C, 1, results(0), 1)] == [SendRefused]
 
 
 def test_manager_that_does_not_return_is_given_up_and_refused_later():
     state = recovering({A: "0"})
+    assert state.on_tick(31) == [], "the driver has yet to say what is unfinished"
+    state.on_resubmitted([], [])
     assert state.on_tick(29) == []
     (down,) = state.on_tick(30)
     assert (down.manager, down.lost) == (A, {})
-    assert state.registration_requests() == []
     assert [type(action) for action in state.on_heartbeat(A, 31)] == [SendRefused]
 
 
 def test_block_is_not_drained_before_its_awaited_managers_have_left():
     state = recovering({A: "0", B: "0", C: "1"})
     assert state.on_drain_requested("0", 1) == []
+    state.on_resubmitted([FUNCTION], tasks(0))
     assert state.on_registered(A, info(), 1, {0: 0}) == [ReportManagerUp(A, info()), SendDrain(A, "0")]
     assert state.on_manager_left(A, "drained") == [ReportManagerDown(A, "drained", {0: 0})]
     assert state.on_manager_left(B, "drained") == [ReportManagerDown(B, "drained", {}), ReportDrained("0")]
@@ -136,8 +173,7 @@ def test_block_without_awaited_managers_is_drained_at_once():
 def test_managers_of_a_block_that_has_ended_are_not_awaited():
     state = recovering({A: "0", B: "1"})
     state.on_drain_requested("0", 1)
-    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", {}), ReportDrained("0")]
-    assert state.registration_requests() == [SendRegisterAgain(B)]
+    assert state.on_block_gone("0", "killed", 0) == [ReportManagerDown(A, "killed", {})]
 
 
 def test_task_cancelled_before_its_manager_returns_is_reported_and_then_stopped():
@@ -150,10 +186,18 @@ def test_task_cancelled_before_its_manager_returns_is_reported_and_then_stopped(
 
 
 def test_interchange_that_is_not_a_restart_cancels_tasks_that_a_new_manager_holds():
-    assert Interchange(1, 10, 30).on_registered(A, info(), 0, {5: 0}) == [
+    assert Interchange(1, 10, 30, ["0"]).on_registered(A, info(), 0, {5: 0}) == [
         ReportManagerUp(A, info()),
         SendCancel(A, {5: 0}),
     ]
+
+
+def test_manager_of_another_driver_keeps_tasks_that_this_driver_cannot_name():
+    state = RecoveringInterchange(1, 10, 30, Predecessor(["0"], {A: "0"}, {}, is_adoption=True), 0)
+    assert state.on_registered(A, info(), 1, {7: 3}) == [ReportManagerUp(A, info())]
+    assert held_by(state, A) == {7}
+    done = [(Result(7, ResultKind.VALUE, b"", attempt=3), ())]
+    assert state.on_results(A, 2, done, 1) == [SendResults(done)]
 
 
 BLOCKS = {A: "0", B: "0", C: "1"}
@@ -212,6 +256,111 @@ def test_manager_on_hold_stays_on_hold():
     assert state.dispatch(1) == []
 
 
+# Stories of nodes that are not the same as new ones
+
+
+def half_over(life=3600.0, left=1200.0, block="0"):
+    return ManagerInfo(
+        1, "0.1.0", "3.11", "host", block, "", 4, 1, "", Node(cores=4.0, worker_cores=1.0, life=life, left=left)
+    )
+
+
+def four_cores(block="0"):
+    return ManagerInfo(1, "0.1.0", "3.11", "host", block, "", 4, 1, "", Node(cores=4.0, worker_cores=1.0))
+
+
+def test_node_that_comes_back_full_is_given_no_plain_task_if_its_manager_is_first():
+    state = recovering({A: "0"})
+    state.on_registered(A, four_cores(), 1, {0: 0})
+    state.on_results(A, 4, [], 1)
+    state.on_resubmitted([FUNCTION], [task_with_needs(0), *tasks(1)], is_last=False)
+    state.on_resubmitted([], tasks(2, 3))
+    assert work_in(state.dispatch(1)) == {}
+    assert state.on_results(A, 4, results(0), 2) == [SendResults(results(0))]
+    assert work_in(state.dispatch(2)) == {A: [1, 2, 3]}
+
+
+def test_node_that_comes_back_full_is_given_no_plain_task_if_the_driver_is_first():
+    state = recovering({A: "0"})
+    state.on_resubmitted([FUNCTION], [task_with_needs(0), *tasks(1, 2, 3)])
+    state.on_registered(A, four_cores(), 1, {0: 0})
+    state.on_results(A, 4, [], 1)
+    assert work_in(state.dispatch(1)) == {}
+
+
+def test_task_that_fits_a_fresh_block_does_not_fail_when_all_blocks_are_half_over():
+    for needs in (None, Needs(cores=1.0)):
+        state = recovering({A: "0"}, now=2400)
+        state.on_resubmitted([FUNCTION], [(Task(0, FUNCTION.id, b"args", needs=needs, walltime=1800.0), ())])
+        actions = [*state.on_registered(A, half_over(), 2401), *state.on_results(A, 4, [], 2401)]
+        assert kinds_of_results([*actions, *state.dispatch(2401)]) == {}, "a new block would have an hour"
+
+
+def test_manager_that_registers_twice_keeps_what_it_has():
+    state = recovering({A: "0"})
+    state.on_resubmitted([FUNCTION], tasks(0))
+    state.on_registered(A, info(), 1, {0: 0})
+    assert state.on_registered(A, info(), 1, {0: 0}) == []
+    assert held_by(state, A) == {0}
+
+
+def test_late_result_of_an_earlier_attempt_is_not_taken_for_that_of_the_next_on_the_same_manager():
+    state = recovering({A: "0", B: "1"})
+    state.on_resubmitted([FUNCTION], tasks(0))
+    state.on_registered(B, info("1"), 1)
+    state.on_results(B, 1, [], 1)
+    assert work_in(state.dispatch(REGISTRATION_TIMEOUT)) == {B: [0]}
+    assert state.on_registered(A, info(), 6, {0: 0})[1:] == [SendCancel(A, {0: 0})]
+    assert state.on_block_gone("1", "killed", 0) == [ReportManagerDown(B, "killed", {0: 0})]
+    state.on_submitted([], [(Task(0, FUNCTION.id, b"args", attempt=1), ())])
+    state.on_results(A, 2, [], 7)
+    assert work_in(state.dispatch(7)) == {}, "A still has the attempt that it stops"
+    assert state.on_results(A, 2, [(Result(0, ResultKind.CANCELLED, b"", attempt=0), ())], 8) == []
+    assert work_in(state.dispatch(8)) == {A: [0]}
+    assert state.on_results(A, 2, [(Result(0, ResultKind.CANCELLED, b"", attempt=0), ())], 9) == []
+    assert held_by(state, A) == {0}
+
+
+def test_no_manager_is_drained_as_of_no_use_before_tasks_are_dispatched():
+    state = recovering({A: "0", B: "1"}, heartbeat_period=2)
+    state.on_resubmitted([FUNCTION], tasks(0, 1))
+    state.on_registered(A, half_over(life=8.0, left=8.0), 0.5)
+    state.on_results(A, 4, [], 0.5)
+    actions = state.on_tick(4.6)
+    assert REGISTRATION_TIMEOUT > 4.6
+    assert not [action for action in actions if isinstance(action, SendDrain)]
+
+
+def test_stop_that_the_dead_interchange_ordered_is_no_end_of_a_task_that_nobody_cancelled():
+    """The predecessor had sent task 0 to B as well, since A was late, and ordered A to stop it; then it was killed."""
+    state = recovering({A: "0", B: "1"})
+    state.on_resubmitted([FUNCTION], tasks(0))
+    stopped = [(Result(0, ResultKind.CANCELLED, b""), ())]
+    state.on_registered(A, info(), 1, {}, {0: 0})
+    assert kinds_of_results(state.on_results(A, 4, stopped, 1)) == {}
+    state.on_registered(B, info("1"), 1, {0: 0})
+    assert held_by(state, B) == {0}
+
+
+def test_manager_that_was_given_up_is_refused_when_it_registers_as_well():
+    state = recovering({A: "0", B: "1"})
+    state.on_resubmitted([FUNCTION], tasks(0))
+    state.on_tick(31)
+    assert [type(action) for action in state.on_results(A, 0, [], 32)] == [SendRefused]
+    assert [type(action) for action in state.on_registered(A, info(), 32, {0: 0})] == [SendRefused]
+
+
+def test_walltime_too_long_for_every_block_fails_once_all_managers_are_back():
+    state = recovering({A: "0", B: "1"})
+    state.on_resubmitted([FUNCTION], [(Task(0, FUNCTION.id, b"args", walltime=7200.0), ())])
+    state.on_registered(A, half_over(), 1)
+    state.on_results(A, 4, [], 1)
+    assert kinds_of_results(state.dispatch(REGISTRATION_TIMEOUT)) == {}
+    state.on_registered(B, half_over(block="1"), 6)
+    state.on_results(B, 4, [], 6)
+    assert kinds_of_results([*state.dispatch(6), *state.dispatch(6)]) == {0: ResultKind.DOES_NOT_FIT}
+
+
 class RecoveryMachine(RuleBasedStateMachine):
     """Random restarts: each task is reported; each runs once if no manager leaves or is late."""
 
@@ -224,12 +373,13 @@ class RecoveryMachine(RuleBasedStateMachine):
         self.unsent = {
             m: [n for n, place in enumerate(where) if place == f"done {m.decode().upper()}"] for m in self.held
         }
+        self.stopped = {m: set() for m in self.held}
         self.runs = [0 if place == "queue" else 1 for place in where]
         self.reported = set()
         self.registered = set()
         self.left = set()
         self.is_late = False
-        self.state = RecoveringInterchange(1, 10, 30, awaited=BLOCKS, departed=[], now=0)
+        self.state = recovering(BLOCKS)
         self.state.on_resubmitted([FUNCTION], tasks(*range(count)))
 
     def apply(self, actions):
@@ -242,6 +392,7 @@ class RecoveryMachine(RuleBasedStateMachine):
                         self.held[manager].add(task.id)
                 case SendCancel(manager, ids):
                     self.held[manager] -= set(ids)
+                    self.stopped[manager] |= set(ids)
                 case SendResults(parcels):
                     ids = {result.id for result, _ in parcels}
                     assert not ids & self.reported, "reported twice"
@@ -258,19 +409,18 @@ class RecoveryMachine(RuleBasedStateMachine):
     def manager_returns(self, manager):
         if manager in self.registered or manager in self.left:
             return
-        if self.unsent[manager]:
-            self.apply(self.state.on_results(manager, 0, results(*self.unsent[manager]), self.now))
-        self.apply(
-            self.state.on_registered(manager, info(BLOCKS[manager]), self.now, dict.fromkeys(self.held[manager], 0))
-        )
-        self.apply(self.state.on_results(manager, 2, [], self.now))
+        held = dict.fromkeys({*self.held[manager], *self.unsent[manager]}, 0)
+        self.apply(self.state.on_registered(manager, info(BLOCKS[manager]), self.now, held))
+        self.apply(self.state.on_results(manager, 2, results(*self.unsent[manager]), self.now))
         self.dispatch()
 
     @rule(manager=st.sampled_from([A, B, C]))
     def manager_finishes(self, manager):
         if manager in self.registered:
             done, self.held[manager] = sorted(self.held[manager]), set()
-            self.apply(self.state.on_results(manager, 2, results(*done), self.now))
+            ends = [(Result(number, ResultKind.CANCELLED, b""), ()) for number in sorted(self.stopped[manager])]
+            self.stopped[manager] = set()
+            self.apply(self.state.on_results(manager, 2, [*results(*done), *ends], self.now))
             self.dispatch()
 
     @rule(manager=st.sampled_from([A, B, C]))

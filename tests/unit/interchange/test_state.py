@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cnflow.interchange.actions import (
+    ReportBlockEmpty,
     ReportDrained,
     ReportManagerDown,
     ReportManagerUp,
@@ -46,8 +47,8 @@ def queue_length(state):
     return len(state._queue) + len(state._scheduler)
 
 
-def interchange():
-    return Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=30)
+def interchange(*blocks):
+    return Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=30, blocks=blocks or ["0"])
 
 
 def work_in(actions):
@@ -161,15 +162,68 @@ def test_manager_with_another_protocol_is_refused_with_a_reason():
     assert "protocol 99" in refusal.reason
 
 
-def test_manager_that_registers_again_has_lost_its_tasks():
+def test_manager_that_registers_again_keeps_its_tasks_and_those_lost_on_the_way_are_returned():
+    state = interchange()
+    register(state, A, slots=3)
+    state.on_submitted([FUNCTION], tasks(0, 1, 2))
+    state.dispatch(0)
+    actions = state.on_registered(A, info(3), 1, {0: 0, 2: 0})
+    assert kinds_of_results(actions) == {1: ResultKind.RETURNED}
+    assert [type(action) for action in actions] == [SendResults]
+    assert held_by(state, A) == {0, 2}
+    state.on_submitted([], tasks(3))
+    assert state.dispatch(1) == [], "its window is not known"
+    state.on_results(A, 3, [], 1)
+    assert [action.functions for action in state.dispatch(1)] == [[FUNCTION]], "the function may have been lost, too"
+
+
+def test_manager_is_sent_nothing_before_what_it_was_to_stop_has_ended():
+    state = interchange()
+    state.on_submitted([FUNCTION], tasks(0, 1))
+    assert state.on_registered(A, info(), 0, {7: 3}, {8: 0})[1:] == [SendCancel(A, {7: 3})]
+    state.on_results(A, 2, [], 0)
+    assert state.dispatch(0) == []
+    ends = [(Result(7, ResultKind.CANCELLED, b"", attempt=3), ()), (Result(8, ResultKind.VALUE, b""), ())]
+    assert state.on_results(A, 2, ends[:1], 1) == []
+    assert state.dispatch(1) == []
+    assert state.on_results(A, 2, ends[1:], 2) == []
+    assert work_in(state.dispatch(2)) == {A: [0, 1]}
+
+
+def test_manager_that_is_gone_is_refused_when_it_registers():
     state = interchange()
     register(state, A)
+    state.on_tick(31)
+    assert [type(action) for action in state.on_registered(A, info(), 32)] == [SendRefused]
+
+
+def test_manager_of_a_block_that_is_not_admitted_any_more_is_refused():
+    state = interchange("0", "1")
+    state.on_block_gone("1", "killed", 0)
+    assert [type(action) for action in state.on_registered(A, info(block="1"), 0)] == [SendRefused]
+
+
+def test_manager_that_registers_after_its_block_has_ended_is_given_nothing():
+    state = interchange()
     state.on_submitted([FUNCTION], tasks(0))
-    state.dispatch(0)
-    assert state.on_registered(A, info(), 1) == [
-        ReportManagerDown(A, "it registered again", {0: 0}),
-        ReportManagerUp(A, info()),
-    ]
+    state.on_block_gone("0", "killed", 0)
+    actions = [*state.on_registered(A, info(), 1), *state.on_results(A, 4, [], 1)]
+    assert [type(action) for action in actions] == [SendRefused, SendRefused]
+    assert state.dispatch(1) == []
+
+
+def test_nothing_is_kept_of_blocks_that_are_gone():
+    state = interchange()
+    for number in range(1, 50):
+        block, manager = str(number), b"m%d" % number
+        state.on_admitted(block)
+        state.on_registered(manager, info(block=block), 0)
+        state.on_drain_requested(block, 0)
+        state.on_manager_left(manager, "drained")
+        state.on_block_gone(block, "removed", 0)
+    assert list(state._blocks._blocks) == ["0"]
+    assert not state._blocks._departed
+    assert state._scheduler.kinds._requested == {"0"}
 
 
 def test_tasks_of_a_manager_that_leaves_are_reported_lost():
@@ -195,8 +249,8 @@ def test_managers_of_a_block_that_has_ended_are_lost():
     register(state, A)
     state.on_submitted([FUNCTION], tasks(0, 1, 2))
     state.dispatch(0)
-    assert state.on_block_gone("0", "it was killed") == [ReportManagerDown(A, "it was killed", {0: 0, 1: 0})]
-    assert state.on_block_gone("7", "another") == []
+    assert state.on_block_gone("0", "it was killed", 0) == [ReportManagerDown(A, "it was killed", {0: 0, 1: 0})]
+    assert state.on_block_gone("7", "another", 0) == []
     assert state.dispatch(0) == []
 
 
@@ -277,7 +331,7 @@ def test_manager_that_drains_by_itself_gets_no_tasks_until_it_leaves():
     assert state.on_results(A, 2, [*results(0), *back], 2) == [SendResults([*results(0), *back])]
     assert state.dispatch(2) == []
     assert [manager.is_draining for manager in state.status_report(1, -1, 2).managers] == [True]
-    assert state.on_manager_left(A, "done") == [ReportManagerDown(A, "done", {}), ReportDrained("0")]
+    assert state.on_manager_left(A, "done") == [ReportManagerDown(A, "done", {}), ReportBlockEmpty("0")]
     assert [type(action) for action in state.on_draining(B, 3)] == [SendRefused]
 
 
@@ -305,7 +359,39 @@ def test_tasks_of_a_draining_manager_that_is_lost_are_reported_lost():
     state.on_submitted([FUNCTION], tasks(0))
     state.dispatch(0)
     state.on_drain_requested("0", 1)
-    assert state.on_block_gone("0", "killed") == [ReportManagerDown(A, "killed", {0: 0}), ReportDrained("0")]
+    assert state.on_block_gone("0", "killed", 0) == [ReportManagerDown(A, "killed", {0: 0})]
+
+
+def of_two_nodes(rank):
+    return ManagerInfo(1, "0.1.0", "3.11", "host", "0", "", 2, 1, node_rank=rank, nodes=2)
+
+
+def test_after_the_first_of_two_managers_has_left_by_itself_the_second_may_still_connect():
+    state = interchange()
+    state.on_registered(A, of_two_nodes(0), 0)
+    state.on_results(A, 2, [], 0)
+    state.on_draining(A, 1)
+    assert state.on_manager_left(A, "its block is drained") == [ReportManagerDown(A, "its block is drained", {})]
+    state.on_submitted([FUNCTION], tasks(0))
+    state.on_registered(B, of_two_nodes(1), 2)
+    state.on_results(B, 2, [], 2)
+    assert work_in(state.dispatch(2)) == {B: [0]}
+    state.on_draining(B, 3)
+    assert state.on_manager_left(B, "too") == [ReportManagerDown(B, "too", {0: 0}), ReportBlockEmpty("0")]
+
+
+def test_block_of_two_nodes_of_which_one_came_is_drained_when_that_one_has_left():
+    state = interchange()
+    state.on_registered(A, of_two_nodes(0), 0)
+    state.on_drain_requested("0", 1)
+    assert state.on_manager_left(A, "x") == [ReportManagerDown(A, "x", {}), ReportDrained("0")]
+    assert state.on_registered(B, of_two_nodes(1), 2)[1:] == [SendDrain(B, "0")]
+
+
+def test_block_whose_manager_is_lost_is_not_empty_by_its_own_decision():
+    state = interchange()
+    register(state, A)
+    assert state.on_tick(31) == [ReportManagerDown(A, "silent for 31 s", {})]
 
 
 def test_idle_time_of_a_block_is_that_of_its_busiest_manager():
@@ -360,13 +446,15 @@ class InterchangeMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.state = interchange()
+        self.state = interchange("a", "b")
+        self.names = {}
         self.now = 0
         self.submitted = 0
         self.queued = set()
         self.held = {}
         self.reported = []
         self.draining = set()
+        self.gone = set()
 
     def apply(self, actions):
         for action in actions:
@@ -387,6 +475,7 @@ class InterchangeMachine(RuleBasedStateMachine):
                     self.held[manager] = set()
                 case ReportManagerDown(manager, _, lost):
                     assert self.held.pop(manager) == set(lost)
+                    self.gone.add(manager)
                     self.reported += lost
                 case ReportDrained(block):
                     assert block in self.draining
@@ -396,6 +485,14 @@ class InterchangeMachine(RuleBasedStateMachine):
     @staticmethod
     def block_of(manager):
         return "a" if manager < b"3" else "b"
+
+    def name_of(self, place):
+        """Manager at *place* now: one that is gone does not come back, another one does."""
+        name = self.names.get(place, place + b".0")
+        if name not in self.held and name in self.gone:
+            name = place + b".%d" % (int(name.partition(b".")[2]) + 1)
+        self.names[place] = name
+        return name
 
     @rule(block=st.sampled_from(["a", "b"]))
     def driver_drains(self, block):
@@ -415,9 +512,15 @@ class InterchangeMachine(RuleBasedStateMachine):
         self.state.on_submitted([FUNCTION], tasks(*numbers))
         self.dispatch()
 
-    @rule(manager=st.sampled_from([b"1", b"2", b"3"]), slots=st.integers(1, 4))
-    def manager_registers(self, manager, slots):
-        self.apply(self.state.on_registered(manager, info(slots, block=self.block_of(manager)), self.now))
+    @rule(data=st.data(), place=st.sampled_from([b"1", b"2", b"3"]), slots=st.integers(1, 4))
+    def manager_registers(self, data, place, slots):
+        """A new one, or one that has lost its connection, and some of the tasks on their way to it."""
+        manager = self.name_of(place)
+        before = sorted(self.held.get(manager, ()))
+        kept = data.draw(st.sets(st.sampled_from(before))) if before else ()
+        described = info(slots, block=self.block_of(manager))
+        self.apply(self.state.on_registered(manager, described, self.now, dict.fromkeys(kept, 0)))
+        assert self.held[manager] == set(kept)
         self.dispatch()
 
     @rule(data=st.data(), window=st.integers(0, 12))

@@ -88,3 +88,10 @@ def test_stages_only_advance_and_each_step_is_announced(grace, drain, life, step
 )
 def test_the_end_of_a_block_comes_from_its_environment_or_the_walltime(environment, walltime, life):
     assert seconds_to_block_end(environment, walltime, 1000.0) == life
+
+
+def test_whole_life_stays_the_same_while_what_is_left_shrinks():
+    shutdown = Shutdown(now=100, grace=8, drain_period=None, life=3600)
+    assert (shutdown.life, shutdown.seconds_left(100)) == (3598, 3598)
+    shutdown.on_signal(1000)
+    assert (shutdown.life, shutdown.seconds_left(1000)) == (3598, 8)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnflow.interchange.recovery import RecoveringInterchange
+from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
@@ -49,7 +49,9 @@ def test_deeply_nested_message_is_malformed(decode):
 @settings(max_examples=300)
 def test_driver_can_decode_all_results_that_the_interchange_forwards(data, attached):
     info = manager_messages.ManagerInfo(1, "", "", "", "0", "", 2, 1)
-    for state in (Interchange(1, 1, 9), RecoveringInterchange(1, 1, 9, awaited={b"a": "0"}, departed=[], now=0)):
+    recovering = RecoveringInterchange(1, 1, 9, Predecessor(["0"], {b"a": "0"}, {}), 0)
+    recovering.on_resubmitted([], [])
+    for state in (Interchange(1, 1, 9, ["0"]), recovering):
         state.on_submitted([msg.Function(b"f", "f", 0, "", b"")], [(msg.Task(n, b"f", b""), ()) for n in range(2)])
         state.on_registered(b"a", info, 0)
         state.on_results(b"a", 2, [], 0)

@@ -17,11 +17,12 @@ A, B = b"a", b"b"
 
 @pytest.fixture
 def state():
-    return Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=10_000)
+    return Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=10_000)  # blocks are admitted as they come
 
 
 def register(state, manager, life, now=0, slots=2):
     node = Node(float(slots), 0, 0, 1.0, 0, life)
+    state.on_admitted(manager.decode())
     state.on_registered(manager, ManagerInfo(1, "0.1.0", "3.11", "host", manager.decode(), "", slots, 1, "", node), now)
     state.on_results(manager, slots, [], now)
 

@@ -28,7 +28,7 @@ def queue_length(state):
 
 
 def interchange(**managers):
-    state = Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=30)
+    state = Interchange(protocol=1, heartbeat_period=10, heartbeat_threshold=30, blocks=["0"])
     for name, info in managers.items():
         state.on_registered(name.encode(), info, 0)
         state.on_results(name.encode(), info.slots, [], 0)
@@ -166,9 +166,35 @@ def test_task_waits_for_a_kind_of_node_that_is_gone():
     state = interchange(a=info(8))
     state.on_manager_left(A, "drained")
     assert submit(state, (0, Needs(cores=8))) == []
-    state.on_registered(A, info(8), 0)
-    state.on_results(A, 8, [], 0)
-    assert dispatch(state) == {A: [0]}
+    state.on_registered(B, info(8), 0)
+    state.on_results(B, 8, [], 0)
+    assert dispatch(state) == {B: [0]}
+
+
+def of_block(block, slots):
+    return ManagerInfo(1, "0.1.0", "3.11", "host", block, "", slots, 1, "", info(slots).node)
+
+
+def test_no_task_is_unfit_while_a_block_is_yet_to_come_whose_nodes_may_be_larger():
+    state = Interchange(1, 10, 30, blocks=["0", "1"])
+    submit(state, (0, Needs(cores=8)), (1, Needs(cores=16)))
+    state.on_registered(A, of_block("0", 4), 0)
+    state.on_results(A, 4, [], 0)
+    assert state.dispatch(0) == []
+    actions = state.on_registered(B, of_block("1", 8), 1)
+    assert [(result.id, result.kind) for result, _ in actions[-1].results] == [(1, ResultKind.DOES_NOT_FIT)]
+    state.on_results(B, 8, [], 1)
+    assert dispatch(state) == {B: [0]}
+
+
+def test_task_is_unfit_when_the_block_that_might_have_been_larger_is_gone():
+    state = Interchange(1, 10, 30, blocks=["0", "1"])
+    submit(state, (0, Needs(cores=8)))
+    state.on_registered(A, of_block("0", 4), 0)
+    assert not [action for action in state.on_tick(5) if isinstance(action, SendResults)]
+    state.on_block_gone("1", "rejected", 6)
+    (answer,) = [action for action in state.on_tick(10) if isinstance(action, SendResults)]
+    assert [result.kind for result, _ in answer.results] == [ResultKind.DOES_NOT_FIT]
 
 
 def test_status_report_has_the_position_of_a_waiting_task():
@@ -187,6 +213,7 @@ class ResourceSchedulerMachine(RuleBasedStateMachine):
         self.state = interchange()
         self.infos, self.held, self.needs = {}, {}, {}
         self.waiting, self.ended = set(), set()
+        self.generation = 0
 
     def apply(self, actions):
         for action in actions:
@@ -229,15 +256,18 @@ class ResourceSchedulerMachine(RuleBasedStateMachine):
         self.apply(submit(self.state, *zip(numbers, many, strict=True)))
         self.dispatch()
 
-    @rule(manager=st.sampled_from([A, B]), slots=st.sampled_from([1, 4]), accelerators=st.booleans())
-    def manager_registers(self, manager, slots, accelerators):
-        self.infos[manager] = manager_info = info(slots, accelerators=slots if accelerators else 0)
-        actions = self.state.on_registered(manager, manager_info, 0)
-        self.apply([action for action in actions if isinstance(action, ReportManagerDown)])
-        self.held[manager] = set()
-        self.apply(actions[1:] if isinstance(actions[0], ReportManagerDown) else actions)
-        self.apply(self.state.on_results(manager, slots, [], 0))
+    @precondition(lambda self: len(self.held) < 2)
+    @rule(slots=st.sampled_from([1, 4]), accelerators=st.booleans())
+    def manager_registers(self, slots, accelerators):
+        self.register(info(slots, accelerators=slots if accelerators else 0))
         self.dispatch()
+
+    def register(self, manager_info):
+        self.generation += 1
+        manager = b"m%03d" % self.generation
+        self.infos[manager], self.held[manager] = manager_info, set()
+        self.apply(self.state.on_registered(manager, manager_info, 0))
+        self.apply(self.state.on_results(manager, manager_info.slots, [], 0))
 
     @rule(data=st.data(), ahead=st.sampled_from([0, 0, 3]))
     @precondition(lambda self: any(self.held.values()))
@@ -254,9 +284,10 @@ class ResourceSchedulerMachine(RuleBasedStateMachine):
         self.apply(self.state.on_cancelled(dict.fromkeys(ids, 0), 0))
         self.dispatch()
 
-    @rule(manager=st.sampled_from([A, B]))
-    def manager_leaves(self, manager):
-        self.apply(self.state.on_manager_left(manager, "gone"))
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def manager_leaves(self, data):
+        self.apply(self.state.on_manager_left(data.draw(st.sampled_from(sorted(self.held))), "gone"))
         self.dispatch()
 
     @invariant()
@@ -284,11 +315,8 @@ class ResourceSchedulerMachine(RuleBasedStateMachine):
 
     def teardown(self):
         """Let all tasks that wait run, on nodes of the kinds that registered before."""
-        for manager in (A, B):
-            if manager in self.infos and manager not in self.held:
-                self.held[manager] = set()
-                self.apply(self.state.on_registered(manager, self.infos[manager], 0))
-                self.apply(self.state.on_results(manager, self.infos[manager].slots, [], 0))
+        for manager_info in [self.infos[manager] for manager in self.infos if manager not in self.held][-2:]:
+            self.register(manager_info)
         self.dispatch()
         for _ in range(2 * len(self.needs) + 2):
             for manager, ids in self.held.items():

@@ -24,6 +24,11 @@ def task(number, needs=None, walltime=0.0, function=FUNCTION):
     return Task(number, function.id, b"args", needs=needs, walltime=walltime), ()
 
 
+def register(state, manager, info, now):
+    state.on_admitted(info.block)
+    return state.on_registered(manager, info, now)
+
+
 def work_in(actions):
     return {a.manager: [t.id for t, _ in a.tasks] for a in actions if isinstance(a, SendWork)}
 
@@ -40,7 +45,7 @@ def run_useless_blocks(state, life, late, number):
     """Run blocks one after the other, whose workers are ready *late*; return the actions until a task ends or runs."""
     for block in range(number):
         manager, began = b"m%d" % block, block * 2.0 * life
-        actions = state.on_registered(manager, node(life=life, block=str(block)), began)
+        actions = register(state, manager, node(life=life, block=str(block)), began)
         actions += state.on_results(manager, 4, [], began + late)
         actions += state.dispatch(began + late)
         if work_in(actions) or results_in(actions):
@@ -68,7 +73,7 @@ def test_block_that_starts_quicker_than_those_before_it_runs_the_task():
     state.on_submitted([FUNCTION], [task(0, walltime=95.0)])
     for block, late in enumerate((10.0, 10.0, 1.0)):
         manager, began = b"m%d" % block, block * 200.0
-        state.on_registered(manager, node(life=100.0, block=str(block)), began)
+        register(state, manager, node(life=100.0, block=str(block)), began)
         state.on_results(manager, 4, [], began + late)
         actions = state.dispatch(began + late)
         assert not results_in(actions)
@@ -91,7 +96,7 @@ def run_small_tasks(state, running, first, number):
 
 def test_task_behind_one_that_waits_for_another_block_is_not_starved_by_small_tasks():
     state = Interchange(1, 10, 1e9)
-    state.on_registered(A, node(cores=2.0, slots=2, life=1000.0), 0)
+    register(state, A, node(cores=2.0, slots=2, life=1000.0), 0)
     state.on_results(A, 2, [], 0)
     state.on_submitted([FUNCTION], [task(0, Needs(cores=1.0)), task(1, Needs(cores=1.0))], may_have_needs=True)
     running = [(manager, t) for manager, tasks in work_in(state.dispatch(1)).items() for t in tasks]
@@ -107,7 +112,7 @@ def test_task_behind_one_that_waits_for_another_block_is_not_starved_by_small_ta
 def test_task_behind_one_whose_reserved_node_never_becomes_free_is_not_starved_by_small_tasks():
     state = Interchange(1, 10, 1e9)
     for manager in (A, B):
-        state.on_registered(manager, node(cores=2.0, slots=2), 0)
+        register(state, manager, node(cores=2.0, slots=2), 0)
         state.on_results(manager, 2, [], 0)
     service, first = task(0, Needs(cores=1.0, priority=0.0)), task(2, Needs(cores=2.0, priority=1.0))
     state.on_submitted([FUNCTION], [service, task(1, Needs(cores=1.0, priority=0.5))], may_have_needs=True)
@@ -122,13 +127,13 @@ def test_task_behind_one_whose_reserved_node_never_becomes_free_is_not_starved_b
 
 def test_function_that_has_become_quick_uses_a_node_where_nothing_changed():
     state = Interchange(1, 10, 1e9)
-    state.on_registered(A, node(life=1000.0, slots=8, cores=8.0, block="0"), 0)
+    register(state, A, node(life=1000.0, slots=8, cores=8.0, block="0"), 0)
     state.on_results(A, 8, [], 0)
     needs = Needs(cores=1.0)
     state.on_submitted([FUNCTION], [task(n, needs) for n in range(8)], may_have_needs=True)
     state.dispatch(0)
     state.on_results(A, 8, [result(n, 600.0) for n in range(8)], 600)  # 600 s each
-    state.on_registered(B, node(life=1000.0, slots=1, cores=1.0, block="1"), 600)
+    register(state, B, node(life=1000.0, slots=1, cores=1.0, block="1"), 600)
     state.on_results(B, 1, [], 600)
     state.on_submitted([], [task(100 + n, needs) for n in range(200)], may_have_needs=True)
     first = work_in(state.dispatch(600))
@@ -146,12 +151,12 @@ def test_function_that_has_become_quick_uses_a_node_where_nothing_changed():
 
 def test_plain_tasks_of_a_function_that_has_become_quick_use_a_node_that_was_set_aside():
     state = Interchange(1, 10, 1e9)
-    state.on_registered(A, node(life=1000.0, slots=8, cores=8.0, block="0"), 0)
+    register(state, A, node(life=1000.0, slots=8, cores=8.0, block="0"), 0)
     state.on_results(A, 8, [], 0)
     state.on_submitted([FUNCTION], [task(n) for n in range(8)])
     state.dispatch(0)
     state.on_results(A, 8, [result(n, 600.0) for n in range(8)], 600)
-    state.on_registered(B, node(life=1000.0, slots=1, cores=1.0, block="1"), 600)
+    register(state, B, node(life=1000.0, slots=1, cores=1.0, block="1"), 600)
     state.on_results(B, 1, [], 600)
     state.on_submitted([], [task(100 + n) for n in range(200)])
     done, now = work_in(state.dispatch(600)), 600.0
@@ -165,7 +170,7 @@ def test_plain_tasks_of_a_function_that_has_become_quick_use_a_node_that_was_set
 
 def test_short_task_runs_on_a_node_that_was_set_aside_for_lack_of_time():
     state = Interchange(1, 10, 1e9)
-    state.on_registered(A, node(life=1000.0, slots=1), 0)
+    register(state, A, node(life=1000.0, slots=1), 0)
     state.on_results(A, 1, [], 0)
     state.on_submitted([FUNCTION], [task(0, walltime=900.0), task(1, walltime=800.0)])
     assert not work_in(state.dispatch(500))
@@ -175,7 +180,7 @@ def test_short_task_runs_on_a_node_that_was_set_aside_for_lack_of_time():
 
 def mixed_interchange():
     state = Interchange(1, 10, 1e9, sure_after=3)
-    state.on_registered(A, node(cores=4.0, block="0"), 0)
+    register(state, A, node(cores=4.0, block="0"), 0)
     state.on_results(A, 4, [], 0)
     return state
 
@@ -184,7 +189,7 @@ def test_task_that_the_first_node_is_too_small_for_waits_for_a_larger_one():
     state = mixed_interchange()
     assert state.on_submitted([FUNCTION], [task(0, Needs(cores=8.0))], may_have_needs=True) == []
     assert state.dispatch(1) == []
-    assert not results_in(state.on_registered(B, node(cores=8.0, slots=8, block="1"), 50))
+    assert not results_in(register(state, B, node(cores=8.0, slots=8, block="1"), 50))
     state.on_results(B, 8, [], 51)
     assert work_in(state.dispatch(51)) == {B: [0]}
 
@@ -192,8 +197,8 @@ def test_task_that_the_first_node_is_too_small_for_waits_for_a_larger_one():
 def test_task_that_fits_no_node_of_three_blocks_fails():
     state = mixed_interchange()
     state.on_submitted([FUNCTION], [task(0, Needs(cores=16.0))], may_have_needs=True)
-    assert not results_in(state.on_registered(B, node(cores=8.0, slots=8, block="1"), 1))
-    (found,) = results_in(state.on_registered(b"c", node(cores=8.0, slots=8, block="2"), 2)).values()
+    assert not results_in(register(state, B, node(cores=8.0, slots=8, block="1"), 1))
+    (found,) = results_in(register(state, b"c", node(cores=8.0, slots=8, block="2"), 2)).values()
     assert found.kind == ResultKind.DOES_NOT_FIT
     assert results_in(state.on_submitted([], [task(1, Needs(cores=16.0))], may_have_needs=True))
 

@@ -85,6 +85,7 @@ class World:
         self.ends_at[manager] = self.now + life
         info = ManagerInfo(1, "0", "3.11", "host", str(self.started_blocks), "", slots, 1, "", node)
         self.started_blocks += 1
+        self.state.on_admitted(info.block)
         self.apply(self.state.on_registered(manager, info, self.now))
         self.apply(self.state.on_results(manager, slots, [], self.now))
 

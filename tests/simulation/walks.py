@@ -1,0 +1,694 @@
+"""Random walks of a whole executor without processes: driver, managers, an interchange that is killed and restarted.
+
+Real are the state of the interchange and its loop's half that performs actions, the link to its managers with their
+sessions, the state of each manager, and the session at its end. In place of sockets there are channels that deliver
+late, break, and lose what was on its way::
+
+    Driver ── d2i ──> SimulatedLoop: (Recovering)Interchange, ManagerLink ── down ──> SimulatedNode: Manager, Session
+           <── i2d ──                                                     <── up ────
+
+A walk takes random steps: tasks and cancellations, nodes that start, drain, end or die, broken connections, time, and
+the end of the interchange with whatever was in its channels. Then all that can happen happens, and each task must have
+ended once. What must hold at each step is checked in `World.check`, `Driver` and `Node`.
+
+Run ``python tests/simulation/walks.py --walks 5000`` for many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import logging
+import math
+import random
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from cnflow.interchange.loop import Loop
+from cnflow.interchange.manager_link import ManagerLink
+from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
+from cnflow.interchange.state import Interchange
+from cnflow.manager.prefetch import Prefetch
+from cnflow.manager.state import Manager
+from cnflow.model.interchange_settings import InterchangeSettings
+from cnflow.model.manager_settings import PROTOCOL
+from cnflow.wire import messages as msg
+from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
+from cnflow.wire.pipe import ResultKind as Kind
+from cnflow.wire.session import Session, new_identity
+
+CORES, SLOTS = 2.0, 2
+PERIOD, THRESHOLD = 10.0, 30.0
+FUNCTIONS = [msg.Function(bytes([number]) * 16, f"f{number}", 0, "", b"code") for number in range(2)]
+NEEDS = [None, None, None, Needs(cores=0.5), Needs(cores=1.0), Needs(cores=2.0), Needs(cores=1.0, priority=1.0)]
+MAX_TASKS, MAX_NODES = 40, 16
+LEAVING = "its block is drained"
+
+
+class MemoryRouter:
+    """Sends to the channels of nodes in place of a ROUTER; what is for a node without a connection is lost."""
+
+    def __init__(self, nodes: dict[bytes, SimulatedNode]) -> None:
+        self.raw = object()
+        self.arrived: list[list[Any]] = []
+        self._nodes = nodes
+
+    def send(self, frames: list[Any]) -> None:
+        node = self._nodes.get(frames[0])
+        if node is not None and node.is_connected and len(frames) > 1:
+            node.down.append([bytes(frames[1]), *frames[2:]])
+
+    def receive(self, most: int) -> list[list[Any]]:
+        assert len(self.arrived) <= most
+        arrived, self.arrived = self.arrived, []
+        return arrived
+
+
+class DriverLine:
+    """The interchange's end of the line to the driver."""
+
+    is_full = False
+
+    def __init__(self) -> None:
+        self.last_sent = self.delivered = 0
+        self.on_its_way: collections.deque[tuple[int, Any, list[Any]]] = collections.deque()
+
+    def send(self, message: Any, attached: Any = ()) -> None:
+        self.last_sent += 1
+        self.on_its_way.append((self.last_sent, message, [*attached]))
+
+
+class SimulatedLoop(Loop):
+    """One life of an interchange: turns of the real loop over channels in memory."""
+
+    def __init__(self, state: Interchange, nodes: dict[bytes, SimulatedNode], folder: str) -> None:
+        self._state = state
+        self._driver = self.line = DriverLine()
+        endpoint = f"ipc://{folder}/{time.monotonic_ns()}"
+        self._managers = self.link = ManagerLink(
+            InterchangeSettings(session="00" * 8, folder=folder, manager_endpoint=endpoint)
+        )
+        self.link._router.close(0)
+        self.link._context.term()
+        self.link._router = self.router = MemoryRouter(nodes)
+
+    @property
+    def state(self) -> Interchange:
+        return self._state
+
+    def hear_manager(self, manager: bytes, frames: list[Any], now: float) -> None:
+        self.router.arrived.append([manager, *frames])
+        self._perform(self.link.receive({self.router.raw: 1}, self._handle_message, now))
+        if not self._state.is_putting_off:
+            self.link.on_forwarded(self.line.last_sent)
+        self.finish_turn(now)
+
+    def hear_driver(self, message: Any, attached: list[Any], now: float) -> None:
+        if isinstance(message, msg.Work):
+            tasks = msg.attach_frames(message.tasks, attached)
+            self._perform(self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
+        elif isinstance(message, msg.Resubmit):
+            tasks = msg.attach_frames(message.tasks, attached)
+            self._perform(self._state.on_resubmitted(message.functions, tasks, is_last=message.is_last))
+        else:
+            self._handle_order(message, now)
+        self.finish_turn(now)
+
+    def finish_turn(self, now: float) -> None:
+        self._perform(self._state.dispatch(now))
+        self.link.on_delivered(self.line.delivered)
+
+    def tick(self, now: float) -> None:
+        self._perform(self._state.on_tick(now))
+        self.finish_turn(now)
+
+
+class SimulatedNode:
+    """A manager on its node: real state, and a session over a connection that may break."""
+
+    def __init__(self, world: World, name: bytes, block: str, rank: int, nodes: int) -> None:
+        self.world, self.name, self.block = world, name, block
+        self.rank, self.nodes = rank, nodes
+        self.state = Manager(SLOTS, Prefetch(0), "3.11", "host")
+        self.is_alive, self.is_connected, self.awaits_drain = True, True, False
+        self.is_leaving = self.has_left = self.is_self_draining = False
+        self.up: list[list[Any]] = []
+        self.down: list[list[Any]] = []
+        self.session, self.former = Session(new_identity()), b""
+        self.window = 0
+        self.born, self.last_heard = world.now, world.now
+        self.state.on_start()
+        self._send(self._registration({}))
+
+    def _registration(self, held: dict[int, int]) -> msg.Register:
+        left = self.world.life - (self.world.now - self.born)
+        node = Node(cores=CORES, worker_cores=1.0, life=self.world.life, left=max(0.0, left))
+        info = ManagerInfo(
+            PROTOCOL, "0", "3.11", "h", self.block, "", SLOTS, 1, "", node, node_rank=self.rank, nodes=self.nodes
+        )
+        return msg.Register(info, held, self.state.stopping())
+
+    def _put(self, frames: list[Any]) -> None:
+        if frames and self.is_connected:
+            self.up.append(frames)
+
+    def _send(self, message: Any) -> None:
+        self._put(self.session.send([msg.encode(message)]))
+
+    def heartbeat(self) -> None:
+        self._put(self.session.send_unnumbered([msg.encode(msg.Heartbeat())]))
+
+    def break_connection(self, rng: random.Random) -> None:
+        """Lose the end of what is on its way in both directions."""
+        self.session.on_disconnected()
+        self.is_connected = False
+        for channel in (self.up, self.down):
+            del channel[rng.randint(0, len(channel)) :]
+
+    def connect(self) -> None:
+        self.is_connected = True
+        self.session.on_connected()
+        self._send_due()
+
+    def _send_due(self) -> None:
+        if self.session.is_due:
+            for frames in self.session.take_due():
+                self._put(frames)
+
+    def hear(self) -> None:
+        frames = self.down.pop(0)
+        self.last_heard = self.world.now
+        if frames[0].startswith(self.session.identity):
+            payload = self.session.on_received(frames)
+            self._send_due()
+            if payload is not None:
+                self._on_message(msg.decode_to_manager(payload[0]), payload[1:])
+        else:
+            assert self.former, "a message of no session"
+
+    def _on_message(self, message: Any, attached: list[Any]) -> None:
+        if isinstance(message, msg.Work):
+            self.state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
+        elif isinstance(message, msg.Cancel):
+            self.state.on_cancel(message.tasks, self.world.now)
+        elif isinstance(message, msg.Drain):
+            in_reply = self.is_self_draining or self.block in self.world.drained_blocks or self.awaits_drain
+            assert in_reply or self.world.is_near_end(self), "drained without need"
+            self.awaits_drain = False
+            self.state.on_drain()
+        elif isinstance(message, msg.RegisterAgain):
+            self._register_again()
+        elif isinstance(message, (msg.Refused, msg.Stop)):
+            assert self.has_left or self.world.may_be_refused(self), f"{self.name} is refused: {message}"
+            self.die()
+            return
+        self.take_turn()
+
+    def _register_again(self) -> None:
+        self._send_results()
+        kept = self.session.unacknowledged()
+        dones = [m for frames in kept if isinstance(m := msg.decode_from_manager(bytes(frames[0])), msg.Done)]
+        held = {r.id: r.attempt for done in dones for r in done.results if r.kind != Kind.CANCELLED}
+        self.former, self.session = self.session.identity, Session(new_identity())
+        self._send(self._registration({**held, **self.state.held()}))
+        for done in dones:
+            self._send(msg.Done(0, done.results))
+        if self.state.is_draining:
+            self.is_leaving = False
+            self._send_draining()
+        self.window = -1
+
+    def _send_draining(self) -> None:
+        self.awaits_drain = True
+        self._send(msg.Draining("draining"))
+
+    def _send_results(self) -> None:
+        parcels, window = self.state.take_results(), self.state.window
+        if parcels or window != self.window:
+            self.window = window
+            self._send(msg.Done(window, [result for result, _ in parcels]))
+
+    def take_turn(self) -> None:
+        if not self.is_alive:
+            return
+        self.state.dispatch(self.world.now)
+        self._send_results()
+        if self.state.is_drained and not self.awaits_drain and not self.is_leaving:
+            self.is_leaving = self.has_left = True
+            self._send(msg.Leaving(LEAVING))
+        if self.is_leaving and self.session.delivered == self.session.sent:
+            self.die()
+
+    def begin_shutdown(self, how: str) -> None:
+        """Drain by itself, return what was not started (``end``), or what runs as well (``cut``)."""
+        self.is_self_draining = True
+        self._send_draining()
+        if how == "self":
+            self.state.on_drain()
+        else:
+            self.state.on_ending()
+            if how == "cut":
+                self.state.on_cut()
+        self.take_turn()
+
+    def work(self, rng: random.Random, kind: Kind | None) -> bool:
+        """Let one worker start, end its task with *kind*, or die (None); False if none can."""
+        able = [(rank, w) for rank, w in self.state._workers.items() if not w.is_ready or w.tasks]
+        if not able:
+            return False
+        rank, worker = rng.choice(able)
+        if not worker.is_ready:
+            self.state.on_worker_ready(rank)
+        elif kind is None:
+            self.state.on_worker_exit(rank, -9, "")
+        else:
+            task = worker.tasks[0][0]
+            ends = Kind.CANCELLED if worker.is_cancelled(task) else kind
+            self.state.on_results(rank, [(msg.Result(task.id, ends, b"", 1.0), ())], self.world.now)
+        self.take_turn()
+        return True
+
+    def die(self) -> None:
+        self.is_alive = self.is_connected = False
+        self.down.clear()
+
+    def running_cores(self) -> float:
+        running = [worker.tasks[0][0] for worker in self.state._workers.values() if worker.tasks]
+        return sum(1.0 if task.needs is None else task.needs.cores for task in running)
+
+
+class Driver:
+    """The executor's side: attempts, outcomes, orders that stand."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.needs: dict[int, Needs | None] = {}
+        self.held: dict[int, int] = {}
+        self.cancelled: set[int] = set()
+        self.ends: dict[int, str] = {}
+        self.attempts = 0
+        self.to_interchange: list[tuple[Any, list[Any]]] = []
+        self.functions_sent: set[int] = set()
+        self.admitted: dict[str, None] = {}
+        self.drains: dict[str, None] = {}
+        self.managers: dict[bytes, str] = {}
+        self.departed: dict[bytes, str] = {}
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def submit(self, needs: Needs | None) -> None:
+        task = len(self.needs)
+        self.needs[task] = needs
+        self._send([self._hold(task)])
+
+    def _hold(self, task: int) -> int:
+        self.held[task] = self.attempts
+        self.attempts += 1
+        return task
+
+    def _send(self, tasks: list[int]) -> None:
+        functions, heads = self._parts(tasks)
+        self.to_interchange.append((msg.Work(functions, heads, any(self.needs.values())), []))
+
+    def _parts(self, tasks: list[int]) -> tuple[list[msg.Function], list[msg.Task]]:
+        unsent = {task % 2 for task in tasks} - self.functions_sent
+        self.functions_sent |= unsent
+        heads = [
+            msg.Task(task, FUNCTIONS[task % 2].id, b"", needs=self.needs[task], attempt=self.held[task])
+            for task in tasks
+        ]
+        return [FUNCTIONS[number] for number in sorted(unsent)], heads
+
+    def cancel(self, task: int) -> None:
+        self.cancelled.add(task)
+        self.to_interchange.append((msg.Cancel({task: self.held[task]}), []))
+
+    def admit(self, block: str) -> None:
+        self.admitted[block] = None
+        self.to_interchange.append((msg.Admit(block, ""), []))
+
+    def drain(self, block: str) -> None:
+        self.drains[block] = None
+        self.to_interchange.append((msg.Drain(block), []))
+
+    def forget(self, block: str) -> None:
+        if block in self.admitted:
+            del self.admitted[block]
+            self.drains.pop(block, None)
+            self.departed = {m: its for m, its in self.departed.items() if its != block}
+            self.to_interchange.append((msg.BlockGone(block, "gone"), []))
+
+    def restart(self, rng: random.Random) -> None:
+        """Give a new interchange all that it must have."""
+        orders = [m for m, _ in self.to_interchange if isinstance(m, (msg.Admit, msg.BlockGone, msg.Drain))]
+        self.to_interchange = [(msg.Drain(block), []) for block in self.drains]
+        self.functions_sent.clear()
+        tasks = sorted(self.held)
+        at = rng.randint(0, len(tasks))
+        for batch, is_last in ((tasks[:at], False), (tasks[at:], True)):
+            functions, heads = self._parts(batch)
+            self.to_interchange.append((msg.Resubmit(functions, heads, is_last), []))
+        self.to_interchange.append((msg.Cancel({task: self.held[task] for task in self.cancelled}), []))
+        self.to_interchange += [(order, []) for order in orders]
+
+    def hear(self, message: Any) -> None:
+        if isinstance(message, msg.ManagerUp):
+            self.managers[message.id] = message.info.block
+        elif isinstance(message, msg.ManagerDown):
+            self._on_manager_down(message)
+        elif isinstance(message, msg.Drained):
+            assert message.block in self.world.drained_blocks, "nobody ordered that"
+            self.world.on_drained(message.block)
+        elif isinstance(message, msg.Results):
+            for result in message.results:
+                self._on_result(result)
+
+    def _on_manager_down(self, message: msg.ManagerDown) -> None:
+        block = self.managers.pop(message.id)
+        if block in self.admitted:
+            self.departed[message.id] = block
+        node = self.world.nodes[message.id]
+        lost = [task for task, attempt in message.lost.items() if self.held.get(task) == attempt]
+        is_orderly = message.reason == LEAVING
+        assert not (lost and is_orderly), f"{node.name!r} left in good order, and {lost} are lost"
+        for task in lost:
+            self.counts["lost with a manager"] += 1
+            self._end_attempt(task)
+
+    def _on_result(self, result: msg.Result) -> None:
+        task = result.id
+        if self.held.get(task) != result.attempt:
+            self.counts["stale"] += 1
+            return
+        if result.kind == Kind.VALUE:
+            self._end(task, "cancelled" if task in self.cancelled else "value")
+        elif result.kind == Kind.CANCELLED:
+            assert task in self.cancelled, f"task {task} was cancelled by nobody"
+            self._end(task, "cancelled")
+        else:
+            assert result.kind != Kind.DOES_NOT_FIT, f"task {task} fits"
+            self.counts[Kind(result.kind).name] += 1
+            self._end_attempt(task)
+
+    def _end_attempt(self, task: int) -> None:
+        if task in self.cancelled:
+            self._end(task, "cancelled")
+        else:
+            del self.held[task]
+            self._send([self._hold(task)])
+
+    def _end(self, task: int, how: str) -> None:
+        assert task not in self.ends, f"task {task} ended twice"
+        self.ends[task] = how
+        del self.held[task]
+        self.cancelled.discard(task)
+
+
+class World:
+    """One walk.
+
+    Args:
+        seed: of all chance.
+        folder: for socket files that are closed at once.
+        restarts: kills of the interchange at the most.
+        life: seconds that a block lives; infinite for ever.
+    """
+
+    def __init__(self, seed: int, folder: str, restarts: int = 3, life: float = math.inf) -> None:
+        self.rng = random.Random(seed)
+        self.folder, self.restarts_left, self.life = folder, restarts, life
+        self.now = 0.0
+        self.nodes: dict[bytes, SimulatedNode] = {}
+        self.blocks: dict[str, int] = {}
+        self.drained_blocks: set[str] = set()
+        self.silent: set[bytes] = set()
+        self.driver = Driver(self)
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.loop = SimulatedLoop(Interchange(PROTOCOL, PERIOD, THRESHOLD), self.nodes, folder)
+        self.is_over = False
+
+    # What nodes may ask
+
+    def is_near_end(self, node: SimulatedNode) -> bool:
+        return self.now - node.born > self.life / 2
+
+    def may_be_refused(self, node: SimulatedNode) -> bool:
+        return node.name in self.silent or node.block not in self.driver.admitted
+
+    def on_drained(self, block: str) -> None:
+        for node in self.nodes.values():
+            if node.block == block:
+                node.die()
+        self.driver.forget(block)
+
+    # Steps
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.step()
+            self.check()
+        self.finish()
+
+    def step(self) -> None:  # noqa: C901 - a case for each kind of step
+        rng, draw = self.rng, self.rng.random()
+        living = [node for node in self.nodes.values() if node.is_alive]
+        if draw < 0.14 and len(self.driver.needs) < MAX_TASKS:
+            self.driver.submit(rng.choice(NEEDS))
+        elif draw < 0.16 and self.driver.held:
+            self.driver.cancel(rng.choice(sorted(self.driver.held)))
+        elif draw < 0.22:
+            self.start_block()
+        elif draw < 0.52:
+            for _ in range(rng.randint(1, 60)):
+                self.deliver_one()
+        elif draw < 0.82 and living:
+            rng.choice(living).work(rng, rng.choice([Kind.VALUE, Kind.VALUE, Kind.VALUE, Kind.RAISED, None]))
+        elif draw < 0.85 and living:
+            self.end_something(rng.choice(living))
+        elif draw < 0.91:
+            self.connect_or_break(living)
+        elif draw < 0.96:
+            self.pass_time(rng.choice([1.0, 1.0, 2.0, 6.0]))
+        elif draw < 0.985 and self.restarts_left:
+            self.kill_interchange()
+
+    def start_block(self) -> None:
+        if len(self.nodes) >= MAX_NODES or sum(node.is_alive for node in self.nodes.values()) >= 4:
+            return
+        open_blocks = [
+            block
+            for block, count in self.blocks.items()
+            if block in self.driver.admitted and self.nodes_of(block) < count
+        ]
+        if open_blocks:
+            block = self.rng.choice(open_blocks)
+        else:
+            block = str(len(self.blocks))
+            self.blocks[block] = self.rng.choice([1, 1, 2, 3])
+            self.driver.admit(block)
+        self.add_node(block)
+
+    def nodes_of(self, block: str) -> int:
+        return sum(node.block == block for node in self.nodes.values())
+
+    def add_node(self, block: str) -> None:
+        name = b"m%03d" % len(self.nodes)
+        self.nodes[name] = SimulatedNode(self, name, block, self.nodes_of(block), self.blocks[block])
+
+    def deliver_one(self) -> None:
+        way = self.rng.choice(["d2i", "i2d", "up", "down"])
+        if way == "d2i" and self.driver.to_interchange:
+            self.deliver_to_interchange()
+        elif way == "i2d" and self.loop.line.on_its_way:
+            self.deliver_to_driver()
+        elif way == "up" and (nodes := [node for node in self.nodes.values() if node.up]):
+            self.deliver_up(self.rng.choice(nodes))
+        elif way == "down" and (nodes := [node for node in self.nodes.values() if node.down and node.is_alive]):
+            self.rng.choice(nodes).hear()
+
+    def deliver_to_interchange(self) -> None:
+        message, attached = self.driver.to_interchange.pop(0)
+        wire = msg.decode_to_interchange(msg.encode(message))
+        self.loop.hear_driver(wire, attached, self.now)
+
+    def deliver_to_driver(self) -> None:
+        number, message, _ = self.loop.line.on_its_way.popleft()
+        self.driver.hear(msg.decode_to_driver(msg.encode(message)))
+        self.loop.line.delivered = number
+
+    def deliver_up(self, node: SimulatedNode) -> None:
+        self.loop.hear_manager(node.name, node.up.pop(0), self.now)
+
+    def connect_or_break(self, living: list[SimulatedNode]) -> None:
+        apart = [node for node in living if not node.is_connected]
+        if apart:
+            self.rng.choice(apart).connect()
+        elif living:
+            self.counts["breaks"] += 1
+            self.rng.choice(living).break_connection(self.rng)
+
+    def end_something(self, node: SimulatedNode) -> None:
+        how = self.rng.choice(["drain", "gone", "killed", "self", "end", "cut"])
+        self.counts[how] += 1
+        if how == "drain":
+            self.drained_blocks.add(node.block)
+            self.driver.drain(node.block)
+        elif how == "gone":
+            for other in self.nodes.values():
+                if other.block == node.block:
+                    other.die()
+            self.driver.forget(node.block)
+        elif how == "killed":
+            node.die()
+        else:
+            node.begin_shutdown(how)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass; connected managers are heard, and hear, as long as they are."""
+        self.now += seconds
+        for node in self.nodes.values():
+            if node.is_alive and node.is_connected:
+                node.heartbeat()
+                while node.up:
+                    self.deliver_up(node)
+                    if not node.is_alive:
+                        break
+        self.loop.tick(self.now)
+        self.note_silence()
+
+    def note_silence(self) -> None:
+        """A manager that is apart for longer than the threshold ends by itself, unless it is back before."""
+        registered = {*self.loop.state.managers(), *getattr(self.loop.state, "_awaited", ())}
+        self.silent |= {name for name, node in self.nodes.items() if name not in registered and node.is_alive}
+        for node in self.nodes.values():
+            if node.is_alive and not node.is_connected and self.now - node.last_heard >= THRESHOLD:
+                node.die()
+
+    def kill_interchange(self) -> None:
+        """Start another interchange; what the dead one has sent may arrive in part, as far as it was sent."""
+        self.restarts_left -= 1
+        self.counts["kills"] += 1
+        self.counts["kills with tasks held"] += any(r.held for r in self.loop.state._managers.values())
+        line = self.loop.line
+        for _ in range(self.rng.randint(0, len(line.on_its_way))):
+            self.deliver_to_driver()
+        for node in self.nodes.values():
+            if node.is_alive and node.is_connected:
+                node.break_connection(self.rng)
+                if self.rng.random() < 0.7:
+                    node.up.clear()
+                    node.connect()
+            node.up = [frames for frames in node.up if node.is_connected]
+        driver = self.driver
+        driver.restart(self.rng)
+        predecessor = Predecessor([*driver.admitted], dict(driver.managers), dict(driver.departed))
+        state = RecoveringInterchange(PROTOCOL, PERIOD, THRESHOLD, predecessor, self.now)
+        self.loop = SimulatedLoop(state, self.nodes, self.folder)
+
+    # What must hold
+
+    def check(self) -> None:
+        for manager, record in self.loop.state._managers.items():
+            needs = [self.driver.needs[task] for task in record.held]
+            cores = sum(1.0 if need is None else need.cores for need in needs)
+            if record.window:  # before, results of what it holds are on their way behind its registration
+                assert cores <= CORES + 1e-9, f"{manager!r} holds {record.held}: {cores} cores"
+                assert len(needs) <= SLOTS
+            assert set(record.capacity._allocations) <= set(record.held), "resources of tasks that are not here"
+        for node in self.nodes.values():
+            assert node.running_cores() <= CORES + 1e-9, f"{node.name!r} runs {node.running_cores()} cores"
+
+    def finish(self) -> None:  # noqa: C901 - one loop
+        """Let everything happen that can; start nodes as long as tasks are left."""
+        for turn in range(400):
+            for node in list(self.nodes.values()):
+                if node.is_alive and not node.is_connected:
+                    node.connect()
+            self.deliver_all()
+            for node in list(self.nodes.values()):
+                while node.is_alive and node.work(self.rng, Kind.VALUE):
+                    pass
+            self.deliver_all()
+            if not self.driver.held:
+                break
+            self.now += 2.0
+            for node in self.nodes.values():
+                if node.is_alive:
+                    node.heartbeat()
+            self.deliver_all()
+            self.loop.tick(self.now)
+            self.note_silence()
+            for node in self.nodes.values():
+                if not node.is_alive and node.name in self.driver.managers and self.is_dead(node.block):
+                    self.driver.forget(node.block)
+            if turn > 30 and not any(node.is_alive for node in self.nodes.values()):
+                block = str(len(self.blocks))
+                self.blocks[block] = 1
+                self.driver.admit(block)
+                self.add_node(block)
+        assert not self.driver.held, f"lost: {self.driver.held}; managers {self.loop.state._managers}"
+        assert len(self.driver.ends) == len(self.driver.needs)
+        self.counts["tasks"] = len(self.driver.needs)
+        self.counts.update(self.driver.counts)
+
+    def is_dead(self, block: str) -> bool:
+        return all(not node.is_alive for node in self.nodes.values() if node.block == block)
+
+    def deliver_all(self) -> None:
+        is_moving = True
+        while is_moving:
+            is_moving = False
+            while self.driver.to_interchange:
+                self.deliver_to_interchange()
+                is_moving = True
+            for node in list(self.nodes.values()):
+                while node.up:
+                    self.deliver_up(node)
+                    is_moving = True
+                while node.down and node.is_alive:
+                    node.hear()
+                    is_moving = True
+            while self.loop.line.on_its_way:
+                self.deliver_to_driver()
+                is_moving = True
+            self.loop.finish_turn(self.now)
+            is_moving = is_moving or any(node.down and node.is_alive for node in self.nodes.values())
+
+
+def walk(seed: int, folder: str, steps: int = 150) -> collections.Counter[str]:
+    """Take one walk, and return what happened."""
+    world = World(seed, folder, restarts=seed % 5, life=math.inf if seed % 3 else 400.0)
+    world.run(steps)
+    return world.counts
+
+
+def main() -> int:
+    """Take many walks; print what happened, and each kind of failure with its first seed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--walks", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first walk")
+    arguments = parser.parse_args()
+    counts: collections.Counter[str] = collections.Counter()
+    failures: dict[str, list[int]] = {}
+    logging.disable(logging.CRITICAL)
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(arguments.first, arguments.first + arguments.walks):
+            try:
+                counts += walk(seed, folder)
+            except Exception as error:
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                key = f"{type(error).__name__}: {str(error)[:60]} ({Path(place.filename).name}:{place.lineno})"
+                failures.setdefault(key.translate({ord(d): "#" for d in "0123456789"}), []).append(seed)
+    lines = [f"{arguments.walks} walks in {time.monotonic() - begin:.0f} s: {dict(counts)}"]
+    for key, seeds in sorted(failures.items(), key=lambda item: -len(item[1])):
+        lines.append(f"{len(seeds)} x {key}; seeds {seeds[:5]}")
+    sys.stdout.write("\n".join([*lines, ""]))
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
