@@ -45,6 +45,7 @@ class ExecutorLedger:
         self._ledger = ledger
         self._label = started.label
         self._started: tuple[ExecutorStarted, ...] = (started,)
+        self._keeps_keys = bool(started.server_secret)
         self._is_durable = is_durable
         self._blocks: dict[NativeId, BlockId] = {}
         self._unanswered: set[BlockId] = set()
@@ -64,7 +65,7 @@ class ExecutorLedger:
     def on_submit(self, requests: Sequence[BlockRequest]) -> None:
         """Record the names of blocks; called before they are submitted."""
         self._unanswered.update(request.block for request in requests)
-        keys = {request.block: request.manager.public_key for request in requests}
+        keys = {request.block: request.manager.public_key if self._keeps_keys else "" for request in requests}
         self._append(*self._started, BlocksNamed(self._label, keys), is_durable=self._is_durable)
         self._started = ()
 

@@ -52,6 +52,7 @@ class ExecutorStarted(msgspec.Struct, tag="executor", tag_field="record", frozen
     """CURVE key; empty for a plain socket."""
 
     server_secret: str = ""
+    """Empty, too, in a run that cannot be adopted: nobody could use it."""
 
 
 class BlocksNamed(msgspec.Struct, tag="named", tag_field="record", frozen=True):
@@ -59,7 +60,7 @@ class BlocksNamed(msgspec.Struct, tag="named", tag_field="record", frozen=True):
 
     label: str
     blocks: dict[BlockId, str]
-    """Public key of each; empty for a plain socket."""
+    """Public key of each; empty for a plain socket, and in a run that cannot be adopted."""
 
 
 class BlocksAccepted(msgspec.Struct, tag="accepted", tag_field="record", frozen=True):

@@ -31,9 +31,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def run_with(tmp_path, **settings):
+def run_with(tmp_path, adoptable_for=0, **settings):
     executor = HighThroughputExecutor(max_workers=1, **settings)
-    return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path)))
+    return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path), adoptable_for=adoptable_for))
 
 
 def outside_address():
@@ -145,6 +145,17 @@ def test_rejected_peer_is_logged_and_no_key_is_on_disk_or_in_a_command_line(tmp_
             content = place.read_bytes()
             assert not [secret for secret in secrets if secret.encode() in content], place
     assert "connections rejected: " in log.read_text()
+
+
+def test_ledger_of_an_adoptable_run_is_the_only_file_with_a_secret_key_and_private(tmp_path):
+    with run_with(tmp_path, adoptable_for=60, address="127.0.0.1", encrypted=True) as dfk:
+        assert add(1, 2).result(30) == 3
+        secrets = [keys_of(dfk)[1], *(pair.secret for pair in keyring_of(dfk)._blocks.values())]
+        files = [file for file in tmp_path.rglob("*") if file.is_file()]
+        found = [file for file in files if any(secret.encode() in file.read_bytes() for secret in secrets)]
+        assert found == [dfk.run_dir / "ledger"]
+        assert found[0].stat().st_mode & 0o777 == 0o600
+    assert not found[0].exists()
 
 
 def keyring_of(dfk):

@@ -184,10 +184,11 @@ class BlockProvisioner:
         if digest:
             logger.info("executor %s runs image %s, digest %s", settings.label, settings.image, digest)
         left = take_over(self._run, settings.label, provider)
-        endpoint = left.endpoint if left is not None else self._start_new_interchange(provider)
+        endpoint = (left.endpoint if left is not None else None) or self._start_new_interchange(provider)
         if endpoint is None or self._is_ending:
             return
-        with open_executor_ledger(self._run.ledger, settings, endpoint, left) as ledger:
+        keeps_keys = self._run.adoptable_for > 0
+        with open_executor_ledger(self._run.ledger, settings, endpoint, left, keeps_keys=keeps_keys) as ledger:
             self._managers.ledger = ledger if self._run.adoptable_for else None
             controller = self.controller = self._make_controller(provider, endpoint, ledger)
             if left is not None:  # not before the controller is there: managers reconnect at once
@@ -232,12 +233,13 @@ class BlockProvisioner:
 
     def _adopt(self, left: Takeover, controller: BlockController) -> None:
         """Give the controller the blocks of a killed driver, and start an interchange where their managers search."""
-        keys = left.endpoint.keys.public_keys() if left.endpoint.keys is not None else {}
+        keys = left.endpoint.keys.public_keys() if left.endpoint and left.endpoint.keys else {}
         for block in left.natives:
             self._managers.on_block_admitted(block, keys.get(block, ""))
         self._managers.adopted.update(left.managers)
         controller.adopt(left.natives, left.entry.next_block)
-        self._start_interchange(left.endpoint.hosts, left.endpoint.keys, left.place)
+        if left.endpoint is not None:
+            self._start_interchange(left.endpoint.hosts, left.endpoint.keys, left.place)
         if self.adopted_tasks is not None:
             self.adopted_tasks.on_bound(left.managers)
 

@@ -24,6 +24,8 @@ def open_executor_ledger(
     settings: HighThroughputExecutor,
     endpoint: ManagerEndpoint,
     left: Takeover | None = None,
+    *,
+    keeps_keys: bool,
 ) -> Iterator[ExecutorLedger | None]:
     """Open the executor's part of *ledger*, within the block; None if the run keeps none.
 
@@ -32,6 +34,7 @@ def open_executor_ledger(
         settings: of the executor.
         endpoint: of its interchange.
         left: blocks of another driver that are taken over.
+        keeps_keys: managers may outlive this driver; else no secret is written, since nobody could use it.
     """
     if ledger is None:
         yield None
@@ -44,7 +47,7 @@ def open_executor_ledger(
         hosts=tuple(hosts),
         endpoint=url,
         server_public=keys.server.public if keys else "",
-        server_secret=keys.server.secret if keys else "",
+        server_secret=keys.server.secret if keys and keeps_keys else "",
     )
     opened = ExecutorLedger(ledger, started, is_durable=bool(hosts))  # a socket file's blocks end with this machine
     if left is not None:

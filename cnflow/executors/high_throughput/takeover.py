@@ -3,7 +3,8 @@
 ::
 
     ledger ──> entry of the executor ──> provider: find, status ──> blocks that live ──> admitted, the controller's
-                     │                                         └──> blocks that ended: removed, out of the ledger
+                     │                                         └──> blocks that ended, all where the ledger has no
+                     │                                                keys: removed, out of the ledger
                      └──> keys, port, folder of socket files ──> the new interchange: managers reconnect by themselves
 """
 
@@ -37,8 +38,10 @@ class Takeover(NamedTuple):
     """All that an executor has of an earlier driver."""
 
     entry: ExecutorEntry
-    endpoint: ManagerEndpoint
-    place: tuple[str, int]
+    endpoint: ManagerEndpoint | None
+    """None where the ledger has no keys: no block can be taken over."""
+
+    place: tuple[str, int] | None
     """Folder of socket files, made anew where managers connect over TCP; port, 0 for a socket file."""
 
     natives: dict[BlockId, NativeId]
@@ -48,6 +51,8 @@ class Takeover(NamedTuple):
     """Managers that were connected with the killed driver, of blocks that live."""
 
     ended: list[NativeId]
+    """Blocks that ended, or were cancelled."""
+
     unconfirmed: dict[NativeId, str]
     """Those of `ended` of which something may be left, with reasons."""
 
@@ -77,13 +82,24 @@ def take_over(run: RunContext, label: str, provider: Provider) -> Takeover | Non
     unconfirmed: dict[NativeId, str] = {}
     if ended:
         logger.warning("executor %s: %d blocks ended while no driver had them", label, len(ended))
+    is_usable = bool(entry.started.server_secret) or not entry.started.server_public
+    if not is_usable:
+        logger.warning(
+            "executor %s: %d blocks are cancelled, since their keys ended with their driver; Config(adoptable_for=...) "
+            "keeps keys",
+            label,
+            len(natives),
+        )
+        ended, natives = [*ended, *natives.values()], {}
+    if ended:
         try:
             unconfirmed = calls.cancel(ended)
         except BlockError as error:
             unconfirmed = dict.fromkeys(ended, str(error))
     managers = {_manager_id(digits): block for digits, block in entry.managers.items() if block in natives}
     logger.info("executor %s: %d blocks are taken over, with %d managers", label, len(natives), len(managers))
-    return Takeover(entry, _endpoint(entry), _place(entry), natives, managers, ended, unconfirmed)
+    endpoint, place = (_endpoint(entry), _place(entry)) if is_usable else (None, None)
+    return Takeover(entry, endpoint, place, natives, managers, ended, unconfirmed)
 
 
 def _endpoint(entry: ExecutorEntry) -> ManagerEndpoint:

@@ -1,5 +1,6 @@
 """What an executor takes over: blocks that live, their endpoint, their keys."""
 
+import msgspec
 import pytest
 
 from cnflow.errors import BlockError, ConfigurationError
@@ -55,6 +56,16 @@ def test_living_and_late_found_blocks_are_taken_over_and_ended_ones_removed(run)
     assert left.endpoint.hosts == ("10.0.0.1",)
     assert left.endpoint.keys.server == ("pub", "sec")
     assert left.endpoint.keys.public_keys()["2"] == "key 2"
+    assert left.entry.next_block == 4
+
+
+def test_blocks_whose_keys_are_not_in_the_ledger_are_cancelled(run):
+    started = run.ledger.adopted.executors["htex"].started
+    run.ledger.adopted.executors["htex"].started = msgspec.structs.replace(started, server_secret="")
+    provider = Provider({"n0": BlockState.RUNNING, "n1": BlockState.FAILED, "n2": BlockState.PENDING}, {"2": "n2"})
+    left = take_over(run, "htex", provider)
+    assert (left.natives, left.managers, left.endpoint) == ({}, {}, None)
+    assert sorted(left.ended) == sorted(provider.cancelled) == ["n0", "n1", "n2"]
     assert left.entry.next_block == 4
 
 
