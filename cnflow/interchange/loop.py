@@ -170,7 +170,8 @@ class Loop:
         if isinstance(message, msg.Done):
             results = msg.attach_frames(message.results, attached)
             actions = self._state.on_results(manager, message.window, results, now)
-            self._bulk.on_results(manager, results, actions)
+            if not self._state.is_putting_off:  # else their results may yet be sent on
+                self._bulk.on_results(manager, results, actions)
             return actions
         if isinstance(message, Holding) and self._is_adoption:
             self._driver.send(ManagerHolds(manager, message.tasks))  # at once: before the results of these tasks
@@ -248,7 +249,9 @@ def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
         {ManagerId(bytes.fromhex(digits)): BlockId(block) for digits, block in managers.items()}
         for managers in (settings.awaited, settings.departed)
     )
-    predecessor = Predecessor(map(BlockId, settings.blocks), awaited, departed, settings.is_adoption)
+    predecessor = Predecessor(
+        map(BlockId, settings.blocks), awaited, departed, settings.keeps_unknown, settings.is_adoption
+    )
     return RecoveringInterchange(PROTOCOL, period, threshold, predecessor, now)
 
 

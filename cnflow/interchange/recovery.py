@@ -63,8 +63,11 @@ class Predecessor(NamedTuple):
     departed: Mapping[ManagerId, BlockId]
     """Managers that were lost before, and the block of each: their tasks run elsewhere."""
 
+    keeps_unknown: bool = False
+    """Managers may have tasks of another driver, which this one does not resubmit: they keep what they have."""
+
     is_adoption: bool = False
-    """It was another driver's, whose tasks this driver cannot name: its managers keep what they have."""
+    """It was another driver's; this one resubmits nothing."""
 
 
 class RecoveringInterchange(Interchange):
@@ -97,8 +100,9 @@ class RecoveringInterchange(Interchange):
         self._waiting: dict[TaskId, TaskParcel] = {}
         """Tasks that no manager has claimed, until dispatch begins."""
 
-        self._is_adoption = self._is_resubmitted = predecessor.is_adoption
-        """The second: the driver has sent all unfinished tasks."""
+        self._keeps_unknown = predecessor.keeps_unknown
+        self._is_resubmitted = predecessor.is_adoption
+        """The driver has sent all unfinished tasks."""
 
         self._is_dispatch_begun = self._are_all_back = self._scheduler.kinds.may_judge = False
         self._scheduler.deadlines.may_judge = False
@@ -264,7 +268,7 @@ class RecoveringInterchange(Interchange):
     def _claim(
         self, manager: ManagerId, record: ManagerRecord, held: Mapping[TaskId, int], stopping: Mapping[TaskId, int]
     ) -> list[Action]:
-        if self._is_adoption and manager in self._awaited:
+        if self._keeps_unknown and manager in self._awaited:
             unknown = {
                 task: attempt
                 for task, attempt in held.items()

@@ -46,6 +46,9 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_adoption: bool = False
     """True if managers of another driver are awaited: they report the content of their tasks, too."""
 
+    keeps_unknown: bool = False
+    """True if awaited managers may have tasks of another driver, which this driver does not resubmit."""
+
     is_adoptable: bool = False
     """True leaves the managers alone when the driver was killed: they wait for another."""
 

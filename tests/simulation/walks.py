@@ -28,6 +28,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.loop import Loop
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
@@ -71,7 +72,7 @@ class MemoryRouter:
 class DriverLine:
     """The interchange's end of the line to the driver."""
 
-    is_full = False
+    is_full, is_local, connections = False, True, 0
 
     def __init__(self) -> None:
         self.last_sent = self.delivered = 0
@@ -95,6 +96,7 @@ class SimulatedLoop(Loop):
         self.link._router.close(0)
         self.link._context.term()
         self.link._router = self.router = MemoryRouter(nodes)
+        self._bulk = BulkLink(folder, self.link, self.line)
 
     @property
     def state(self) -> Interchange:

@@ -130,6 +130,7 @@ def interchange_settings(
         awaited={manager.hex(): block for manager, block in managers.awaited().items()},
         is_restart=bool(managers.adopted),
         is_adoption=bool(managers.adopted),
+        keeps_unknown=managers.has_adopted,
         is_adoptable=managers.are_adoptable,
         departed={manager.hex(): block for manager, block in managers.departed().items()},
         heartbeat_period=settings.heartbeat_period,

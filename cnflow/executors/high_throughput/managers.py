@@ -68,6 +68,9 @@ class ConnectedManagers:
         self.ledger: ExecutorLedger | None = None
         """Record of the managers, for another driver; None keeps none."""
 
+        self.has_adopted = False
+        """Some were those of a killed driver, and may have its tasks."""
+
         self.adopted: dict[ManagerId, BlockId] = {}
         """Managers of a killed driver that have not registered yet."""
 

@@ -237,6 +237,7 @@ class BlockProvisioner:
         for block in left.natives:
             self._managers.on_block_admitted(block, keys.get(block, ""))
         self._managers.adopted.update(left.managers)
+        self._managers.has_adopted = bool(left.managers)
         controller.adopt(left.natives, left.entry.next_block)
         if left.endpoint is not None:
             self._start_interchange(left.endpoint.hosts, left.endpoint.keys, left.place)

@@ -193,7 +193,7 @@ def test_interchange_that_is_not_a_restart_cancels_tasks_that_a_new_manager_hold
 
 
 def test_manager_of_another_driver_keeps_tasks_that_this_driver_cannot_name():
-    state = RecoveringInterchange(1, 10, 30, Predecessor(["0"], {A: "0"}, {}, is_adoption=True), 0)
+    state = RecoveringInterchange(1, 10, 30, Predecessor(["0"], {A: "0"}, {}, keeps_unknown=True, is_adoption=True), 0)
     assert state.on_registered(A, info(), 1, {7: 3}) == [ReportManagerUp(A, info())]
     assert held_by(state, A) == {7}
     done = [(Result(7, ResultKind.VALUE, b"", attempt=3), ())]
