@@ -20,11 +20,15 @@ class HolderIndex:
 
     Args:
         managers: records of all managers; whoever changes what one of them holds calls `on_held` or `on_released`.
+
+    Attributes:
+        is_made: the index was asked before; until then those calls do nothing, and can be spared.
     """
 
     def __init__(self, managers: Mapping[ManagerId, ManagerRecord]) -> None:
         self._managers = managers
         self._holders: Optional[dict[TaskId, ManagerId]] = None
+        self.is_made = False
 
     def on_held(self, manager: ManagerId, tasks: Iterable[TaskId]) -> None:
         """Record that *manager* now holds *tasks*, too."""
@@ -54,5 +58,6 @@ class HolderIndex:
 
     def _index(self) -> dict[TaskId, ManagerId]:
         if self._holders is None:
+            self.is_made = True
             self._holders = {task: manager for manager, record in self._managers.items() for task in record.held}
         return self._holders

@@ -79,7 +79,8 @@ class Loop:
     def run(self) -> None:
         """Run until the driver sends `Stop` or is gone; then stop the managers."""
         now = self._clock.now()
-        next_tick, lateness = Seconds(now + self._period / 2), Lateness(now)
+        next_tick, lateness = Seconds(now + self._state.tick_period), Lateness(now)
+        next_driver_tick = now + self._period / 2
         is_running = True
         while is_running:
             due = self._bulk.due(next_tick, now)
@@ -100,8 +101,10 @@ class Loop:
             self._managers.on_delivered(self._driver.last_delivered)
             if now >= next_tick:
                 self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
+                next_tick = Seconds(now + self._state.tick_period)
+            if now >= next_driver_tick:
                 self._driver.on_tick(now)
-                next_tick = Seconds(now + self._period / 2)
+                next_driver_tick = now + self._period / 2
             self._bulk.flush(now)
         self._shut_down()
 
@@ -244,7 +247,8 @@ def _message_for(action: ManagerOrder) -> msg.ToManager:
 def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
     period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
     if not settings.is_restart:
-        return Interchange(PROTOCOL, period, threshold, map(BlockId, settings.blocks))
+        blocks = map(BlockId, settings.blocks)
+        return Interchange(PROTOCOL, period, threshold, blocks, sure_after=settings.sure_after)
     awaited, departed = (
         {ManagerId(bytes.fromhex(digits)): BlockId(block) for digits, block in managers.items()}
         for managers in (settings.awaited, settings.departed)
@@ -252,7 +256,7 @@ def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
     predecessor = Predecessor(
         map(BlockId, settings.blocks), awaited, departed, settings.keeps_unknown, settings.is_adoption
     )
-    return RecoveringInterchange(PROTOCOL, period, threshold, predecessor, now)
+    return RecoveringInterchange(PROTOCOL, period, threshold, predecessor, now, sure_after=settings.sure_after)
 
 
 def _with_results_merged(actions: list[on.Action]) -> list[on.Action]:

@@ -79,6 +79,7 @@ class RecoveringInterchange(Interchange):
         heartbeat_threshold: as in `Interchange`; also the time after which awaited managers are lost.
         predecessor: that was killed.
         now: the moment of the start.
+        sure_after: as in `Interchange`.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class RecoveringInterchange(Interchange):
         heartbeat_threshold: Seconds,
         predecessor: Predecessor,
         now: Seconds,
+        *,
+        sure_after: int = 1,
     ) -> None:
-        super().__init__(protocol, heartbeat_period, heartbeat_threshold, predecessor.blocks)
+        super().__init__(protocol, heartbeat_period, heartbeat_threshold, predecessor.blocks, sure_after=sure_after)
         self._awaited = dict(predecessor.awaited)
         for manager, block in self._awaited.items():
             self._blocks.expect(manager, block)

@@ -55,6 +55,7 @@ from cnflow.interchange.actions import (
 )
 from cnflow.interchange.block_table import NOT_ADMITTED, UNKNOWN, BlockTable
 from cnflow.interchange.early_managers import EarlyManager, EarlyManagers
+from cnflow.interchange.heartbeats import TICKS, HeartbeatSchedule
 from cnflow.interchange.holders import HolderIndex
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
@@ -95,11 +96,12 @@ class Interchange:
         sure_after: int = 1,
     ) -> None:
         self._protocol = protocol
-        self._period = heartbeat_period
         self._threshold = heartbeat_threshold
+        self.tick_period = Seconds(heartbeat_period / TICKS)
         self._functions: dict[FunctionId, Function] = {}
         self._managers: dict[ManagerId, ManagerRecord] = {}
         self._holders = HolderIndex(self._managers)
+        self._heartbeats = HeartbeatSchedule(self._managers, heartbeat_period, heartbeat_threshold)
         self._slots = FreeSlots()
         self._scheduler = ResourceScheduler(self._managers, self._slots, sure_after)
         self._queue = self._scheduler.queue
@@ -189,6 +191,7 @@ class Interchange:
         record = self._managers.get(manager)
         if record is None:
             record = self._managers[manager] = ManagerRecord(info, now)
+            self._heartbeats.add(manager)
             actions += [ReportManagerUp(manager, info), *send_results(self._scheduler.on_registered(manager, now))]
         else:
             actions += self._on_new_session(manager, record, held, now)
@@ -238,7 +241,8 @@ class Interchange:
             return self._on_unknown(manager)
         record.last_received = now
         ours = record.on_ended(results, now)
-        self._holders.on_released(manager, (result.id for result, _ in ours))
+        if self._holders.is_made:
+            self._holders.on_released(manager, (result.id for result, _ in ours))
         if not record.was_ready and window:
             record.was_ready = True
             self._scheduler.deadlines.on_ready(record.info.block, record.ends_at - now)
@@ -326,7 +330,7 @@ class Interchange:
             record.last_received = Seconds(record.last_received + seconds)
 
     def on_tick(self, now: Seconds, *, has_heard_all: bool = True) -> list[Action]:
-        """Remove silent managers, send heartbeats, drain managers whose time is too short. Due every half period.
+        """Remove silent managers, send heartbeats, drain managers whose time is too short. Due every `tick_period`.
 
         Args:
             now: the moment.
@@ -337,14 +341,11 @@ class Interchange:
         actions += [action for manager in near_end for action in self._drain(manager, now)]
         overdue = self._early.take_overdue(Seconds(now - self._threshold))
         actions += [SendRefused(manager, NOT_ADMITTED) for manager in overdue]
-        for manager, record in list(self._managers.items()):
-            silence = now - record.last_received
-            if silence > self._threshold and has_heard_all:
-                actions += self._remove(manager, f"silent for {silence:.0f} s")
-            elif now - record.last_sent >= self._period / 2:  # half, so that the manager's silence never reaches two
-                record.last_sent = now
-                actions.append(SendHeartbeat(manager))
-        return actions
+        silent, quiet = self._heartbeats.on_tick(now, has_heard_all=has_heard_all)
+        for manager in silent:
+            silence = now - self._managers[manager].last_received
+            actions += self._remove(manager, f"silent for {silence:.0f} s")
+        return [*actions, *map(SendHeartbeat, quiet)]
 
     def on_stop(self) -> list[Action]:
         """Drop the queue and stop all managers: the driver ends the run, or is gone."""
@@ -369,7 +370,8 @@ class Interchange:
     def _assign(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         record = self._managers[manager]
         record.hold(tasks, may_have_needs=self._ever_had_needs)
-        self._holders.on_held(manager, (task.id for task, _ in tasks))
+        if self._holders.is_made:
+            self._holders.on_held(manager, (task.id for task, _ in tasks))
         if self._ever_had_needs:
             self._scheduler.on_assigned(manager)
         record.last_sent = now
@@ -383,6 +385,7 @@ class Interchange:
             return []
         self._scheduler.on_unavailable(manager)
         self._holders.on_released(manager, record.held)
+        self._heartbeats.remove(manager)
         return [
             ReportManagerDown(manager, reason, dict(record.held)),
             *self._blocks.on_departed(manager, record.info.block, was_draining=record.is_draining),

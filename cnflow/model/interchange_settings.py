@@ -58,6 +58,9 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     departed: dict[str, str] = {}
     """Manager that was lost before, as hexadecimal digits -> its block."""
 
+    sure_after: int = 1
+    """Number of blocks to see before a task is known to fit none; 1 where all nodes are alike."""
+
     heartbeat_period: float = 30.0
     """Seconds."""
 

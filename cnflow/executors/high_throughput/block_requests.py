@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnflow.wire.keys import Keyring
 
 
+_BLOCKS_OF_A_PARTITION = 3
 _LARGEST_MESSAGE = 2**26
 """Bytes of one frame from a manager: results above 1 MiB travel in pieces, and many small ones in several messages."""
 
@@ -133,9 +134,17 @@ def interchange_settings(
         keeps_unknown=managers.has_adopted,
         is_adoptable=managers.are_adoptable,
         departed={manager.hex(): block for manager, block in managers.departed().items()},
+        sure_after=blocks_to_see(settings),
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
     )
+
+
+def blocks_to_see(settings: HighThroughputExecutor) -> int:
+    """Return the blocks to see before a task fits no node: one where settings fix the nodes, else up to three."""
+    if settings.provider.traits().cores is not None:
+        return 1
+    return max(1, min(settings.provider.max_blocks, _BLOCKS_OF_A_PARTITION))
 
 
 def expected_slots(settings: HighThroughputExecutor) -> int:

@@ -1,10 +1,11 @@
 import pytest
 
-from cnflow.config import HighThroughputExecutor, LocalProvider
+from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     ManagerEndpoint,
     accelerators,
+    blocks_to_see,
     expected_slots,
     short_life,
 )
@@ -41,3 +42,16 @@ def test_blocks_shorter_than_four_grace_periods_are_warned_of():
     assert "only 5 s, a quarter of it, to end, instead of grace_period=8 s" in words
     assert short_life(HighThroughputExecutor(provider=LocalProvider(walltime=32), grace_period=8)) == ""
     assert short_life(HighThroughputExecutor()) == ""
+
+
+@pytest.mark.parametrize(
+    ("provider", "blocks"),
+    [
+        (LocalProvider(max_blocks=9), 1),
+        (DockerProvider(cpus=2, max_blocks=9), 1),
+        (DockerProvider(max_blocks=9), 3),
+        (DockerProvider(max_blocks=2), 2),
+    ],
+)
+def test_unknown_nodes_are_seen_in_up_to_three_blocks_before_a_task_fits_none(provider, blocks):
+    assert blocks_to_see(HighThroughputExecutor(provider=provider)) == blocks
