@@ -25,7 +25,6 @@ import errno
 import fcntl
 import logging
 import os
-import socket
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -197,7 +196,7 @@ def open_ledger(run_dir: Path) -> OpenLedger:
 
 def new_driver(run: RunId, generation: int, cnflow: str, protocol: int) -> DriverStarted:
     """Return the record of this process as the driver of *run*."""
-    return DriverStarted(run, generation, socket.gethostname(), os.getpid(), cnflow, protocol)
+    return DriverStarted(run, generation, os.uname().nodename, os.getpid(), cnflow, protocol)
 
 
 def _create(path: Path) -> int:

@@ -272,7 +272,7 @@ def test_register_again_begins_a_session_with_the_results_that_are_not_acknowled
     assert new.identity != session.identity
     ours = [frames for frames in found if frames[0].startswith(new.identity)]
     heads = [msg.decode_from_manager(new.on_received(frames)[0]) for frames in ours]
-    assert heads == [msg.Register(INFO, {1: 1, 2: 2}), msg.Done(1, results[:1]), msg.Done(1, results[1:])]
+    assert heads == [msg.Register(INFO, {1: 1, 2: 2}), msg.Done(0, results[:1]), msg.Done(0, results[1:])]
     for _ in range(5):
         manager.turn()
     assert manager.messages == [msg.RegisterAgain()]

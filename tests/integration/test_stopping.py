@@ -145,10 +145,10 @@ class TestWalltime:
     @pytest.mark.parametrize("function", [go_on, deaf])
     def test_task_that_does_not_stop_is_killed_with_its_worker_which_is_replaced(self, one_process, started, function):
         before = one_process.value(one_process.python(pid))
-        stubborn = one_process.python(function, started, walltime=1.0)
+        stubborn = one_process.python(function, started, walltime=3.0)  # it has begun by then
         innocents = [one_process.python(pid) for _ in range(20)]
         error = one_process.error(stubborn)
-        assert (type(error), error.app_name, error.walltime) == (AppTimeout, function.__name__, 1.0)
+        assert (type(error), error.app_name, error.walltime) == (AppTimeout, function.__name__, 3.0)
         assert {one_process.value(task) for task in innocents}.isdisjoint({before})
 
     def test_walltime_begins_when_the_task_starts_and_not_when_it_is_queued(self, one_process):
