@@ -3,8 +3,11 @@
 ::
 
     a task ends ──> add ──> its result leaves in message n ──> on_sent(n) ──> on_delivered(n) ──> forgotten
-                                                                  │
-                           a driver adopts the run ── identities ─┘ with the tasks that still run
+                                            │                     │
+                                            │                     ├── parts of its result are to be fetched: kept
+                                            │                     │   until on_released
+                                            └─────────────────────┴── a driver adopts the run: identities, with the
+                                                                      tasks that run; unfetched, to send once more
 
 Keeps references to tasks that are in memory anyway, no more than the manager's window in most cases, and makes digests
 only when they are asked for: a run that is never adopted pays for neither. A run that cannot be adopted keeps nothing.
@@ -19,10 +22,11 @@ from cnflow.wire.manager_messages import HeldTask
 from cnflow.wire.task_digest import TaskDigests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from cnflow.ids import FunctionId, TaskId
-    from cnflow.wire.messages import Function, TaskParcel
+    from cnflow.wire.bulk import BlobId
+    from cnflow.wire.messages import Function, Result, ResultParcel, TaskParcel
 
 
 class EndedTasks:
@@ -33,6 +37,11 @@ class EndedTasks:
         """Results of these have not been sent."""
 
         self._sent: deque[tuple[int, list[TaskParcel]]] = deque()
+        self._offered: dict[tuple[TaskId, int], ResultParcel] = {}
+        """Results whose parts the driver has not released, by task and attempt."""
+
+        self._unfetched: dict[tuple[TaskId, int], TaskParcel] = {}
+        """Tasks of those among them that were delivered."""
 
     def add(self, task: TaskParcel) -> None:
         """Keep a task that has ended."""
@@ -47,7 +56,26 @@ class EndedTasks:
     def on_delivered(self, number: int) -> None:
         """Forget the tasks whose results left in the messages up to *number*, which the driver has."""
         while self._sent and self._sent[0][0] <= number:
-            self._sent.popleft()
+            for parcel in self._sent.popleft()[1]:
+                key = parcel[0].id, parcel[0].attempt
+                if key in self._offered:
+                    self._unfetched[key] = parcel
+
+    def on_offered(self, results: Iterable[ResultParcel]) -> None:
+        """Keep those of *results* that have parts for the driver to fetch."""
+        self._offered.update(((parcel[0].id, parcel[0].attempt), parcel) for parcel in results if parcel[0].blobs)
+
+    def on_released(self, blobs: Collection[BlobId]) -> None:
+        """Forget the results with these parts: the driver has them, or nobody waits for them."""
+        over = [key for key, (result, _) in self._offered.items() if any(offer.blob in blobs for offer in result.blobs)]
+        for key in over:
+            del self._offered[key]
+            self._unfetched.pop(key, None)
+
+    def unfetched(self, sent: Iterable[Result]) -> list[ResultParcel]:
+        """Results but for *sent* that were delivered without their parts: another driver does not know them."""
+        known = {(result.id, result.attempt) for result in sent}
+        return [self._offered[key] for key in self._unfetched if key not in known]
 
     def on_new_session(self, number: int) -> None:
         """Follow results that were sent again in a session whose last message has *number*."""
@@ -63,7 +91,7 @@ class EndedTasks:
         digests = TaskDigests()
         ended = (task for _, tasks in self._sent for task in tasks)
         found: dict[TaskId, HeldTask] = {}
-        for parcel in (*ended, *self._new, *running):
+        for parcel in (*self._unfetched.values(), *ended, *self._new, *running):
             function = functions.get(parcel[0].function)
             if function is not None:
                 found[parcel[0].id] = HeldTask(parcel[0].attempt, *digests.identity(function, parcel))

@@ -190,6 +190,8 @@ class Loop:
             self._state.on_drain()
         elif isinstance(message, Release):
             self._bulk.results.release(message.blobs)
+            if self._state.ended is not None:
+                self._state.ended.on_released(message.blobs)
         elif isinstance(message, TaskQuery):
             self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
@@ -205,9 +207,13 @@ class Loop:
         self._send_results(now)
         # Not those that were stopped: an interchange that is gone may have ordered that, against the user's wish.
         results = [r for r in self._link.unacknowledged_results() if r.kind != ResultKind.CANCELLED]
-        held = {result.id: result.attempt for result in results}
+        unfetched = self._state.ended.unfetched(results) if self._state.ended is not None and is_adoption else []
+        held = {result.id: result.attempt for result in (*results, *(result for result, _ in unfetched))}
         holding = Holding(self._state.identities()) if is_adoption else None
         self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding)
+        for parcel in unfetched:  # the driver that has their heads is gone
+            heads, attached = msg.detach_frames([parcel])
+            self._link.send(msg.Done(0, heads), attached, now)
         if self._state.ended is not None:
             self._state.ended.on_new_session(self._link.sent)
         if len(self._bulk.results):
@@ -325,7 +331,10 @@ class Loop:
         if not results and window == self._window:
             return
         self._window = window
-        for batch in in_batches([self._bulk.results.offer(parcel) for parcel in results]):
+        parcels = [self._bulk.results.offer(parcel) for parcel in results]
+        if self._state.ended is not None:
+            self._state.ended.on_offered(parcels)
+        for batch in in_batches(parcels):
             heads, attached = msg.detach_frames(batch)
             self._link.send(msg.Done(window, heads), attached, now)
         if self._state.ended is not None:

@@ -23,10 +23,11 @@ class Square:
 WORDS = {"one", "two", "three"}  # its order is another in each process
 
 kind = os.environ.get("KIND", "cached")
+size = int(os.environ.get("SIZE", "3000000"))
 
 def value_of(number):
     if kind == "large":
-        return bytes([number]) * 3_000_000
+        return bytes([number]) * size
     return Square(number, number * number) if kind == "class" else (number, number * number)
 
 @python_app(cache=kind == "cached")
@@ -171,12 +172,24 @@ def test_a_second_and_a_third_driver_take_over_blocks_and_tasks_and_each_task_ru
     assert not [entry.name for entry in run.folder.iterdir() if entry.name.startswith("cnflow-")]
 
 
-def test_large_arguments_and_results_are_right_after_a_takeover(run):
-    first = run.start(4, KIND="large")
-    run.until(lambda: len(run.began()) == 4)
+def test_large_arguments_and_results_are_right_after_a_takeover_and_each_task_runs_once(run):
+    environment = {"KIND": "large", "SECONDS": "1.5"}
+    first = run.start(4, **environment)
+    run.until(lambda: len(run.began()) >= 2)  # others may wait for their arguments; none has ended
+    assert not run.ended()
     run.kill(first)
-    run.finish(run.start(4, adopt="runinfo/000", KIND="large"))
-    assert set(run.began()) == {0, 1, 2, 3}  # a task whose large result was on its way may run again
+    run.finish(run.start(4, adopt="runinfo/000", **environment))
+    assert sorted(run.began()) == [0, 1, 2, 3]
+
+
+def test_a_large_result_that_the_killed_driver_had_announced_and_not_fetched_is_there(run):
+    environment = {"KIND": "large", "SECONDS": "2", "SIZE": "200000000"}
+    first = run.start(1, **environment)
+    run.until(run.began)
+    run.until(run.ended)
+    run.kill(first)
+    run.finish(run.start(1, adopt="runinfo/000", **environment))
+    assert run.began() == [0]
 
 
 def test_results_that_nobody_heard_have_the_classes_of_the_script(run):

@@ -1,6 +1,8 @@
 from cnflow.ids import FunctionId, TaskId
 from cnflow.manager.ended_tasks import EndedTasks
-from cnflow.wire.messages import NO_FRAMES, Function, Task
+from cnflow.wire.bulk import Offer
+from cnflow.wire.messages import NO_FRAMES, Function, Result, Task
+from cnflow.wire.pipe import ResultKind
 from cnflow.wire.task_digest import TaskDigests
 
 SQUARE = Function(FunctionId(b"f" * 16), "square", 0, "", b"code")
@@ -38,6 +40,32 @@ def test_tasks_whose_results_are_sent_again_in_another_session_follow_its_number
     ended.on_delivered(2)
     assert held(ended) == {1: 0}
     ended.on_delivered(3)
+    assert held(ended) == {}
+
+
+def offered(number, blob, attempt=0):
+    offer = Offer(blob, 3_000_000, 0, b"manager")
+    return Result(TaskId(number), ResultKind.VALUE, b"", 0, blobs=(offer,), attempt=attempt), NO_FRAMES
+
+
+def test_tasks_whose_large_results_were_announced_are_kept_until_the_driver_has_fetched_these():
+    ended = EndedTasks()
+    for number in (1, 2, 3):
+        ended.add(task(number))
+    first, second = offered(1, b"one"), offered(2, b"two")
+    ended.on_offered([first, second, (Result(TaskId(3), ResultKind.VALUE, b""), NO_FRAMES)])
+    ended.on_sent(4)
+    assert ended.unfetched([]) == []
+    ended.on_delivered(4)
+    assert held(ended) == {1: 0, 2: 0}
+    ended.on_released([b"one"])
+    assert held(ended) == {2: 0}
+    assert ended.unfetched([]) == [second]
+    ended.on_new_session(9)
+    ended.on_delivered(9)
+    assert ended.unfetched([]) == [second]
+    assert ended.unfetched([second[0]]) == []
+    ended.on_released([b"two"])
     assert held(ended) == {}
 
 
