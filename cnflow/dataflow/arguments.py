@@ -38,6 +38,8 @@ def use_of(executor: Executor) -> ArgumentUse:
 
 def keep_arguments(record: TaskRecord, executor: Executor, resolver: Resolver) -> None:
     """Copy what can change among the arguments of *record*, a new task, unless *executor* packs them at once."""
+    if not record.depends and are_constant(record.args, record.kwargs):
+        return  # nearly always
     use = use_of(executor)
     if use is ArgumentUse.SHARED:
         if record.depends:

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.arguments import result_for
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 
 _ENDS = {CacheDecision.KNOWN: AttemptResult.DONE, CacheDecision.CANCELLED: AttemptResult.CANCELLED}
+
+
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - a user's value
+    return value
 
 
 class TaskLauncher(NamedTuple):
@@ -80,10 +84,11 @@ class TaskLauncher(NamedTuple):
         return AttemptEnd(task, _ENDS[decision]) if decision in _ENDS else None
 
     def _fill(self, task: TaskId, record: TaskRecord) -> TaskToRun:
-        fill, result_of = self.resolver.fill, None
+        fill: Callable[[Any], Any] = _as_it_is
         if record.depends:
             result_of = result_for(record, self.executors[record.executor])
-        ready = task_to_run(task, record, lambda value: fill(value, result_of) if result_of else value)
+            fill = lambda value: self.resolver.fill(value, result_of)  # noqa: E731 - rare; most tasks make no function
+        ready = task_to_run(task, record, fill)
         kept = record.kept
         if kept is None:
             return ready

@@ -67,7 +67,9 @@ class BulkLink:
 
     def due(self, other: Seconds, now: Seconds) -> Seconds:
         """Moment at which to call `flush` and `on_tick`, if that is before *other*."""
-        return now if self._has_more else min(other, self._relay.next_deadline)
+        if self._has_more:
+            return now
+        return other if self._relay.is_idle else min(other, self._relay.next_deadline)
 
     def on_tasks(self, tasks: Iterable[msg.TaskParcel]) -> None:
         """Note the blobs of *tasks*."""
@@ -103,6 +105,9 @@ class BulkLink:
         if self._connections != self._driver.connections:
             self._connections = self._driver.connections
             self._relay.on_new_driver_line()
+        if self._relay.is_idle:  # nearly always, and each turn comes here
+            self._has_more = False
+            return
         if now >= self._relay.next_deadline:
             self._relay.on_tick(now)
         self._has_more = False

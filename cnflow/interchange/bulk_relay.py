@@ -90,6 +90,11 @@ class BulkRelay:
         return len(self._store) + len(self._wanted)
 
     @property
+    def is_idle(self) -> bool:
+        """Nothing is to be sent to the driver, nor asked of it."""
+        return not (self._requests or self._chunks or len(self._receiver))
+
+    @property
     def next_deadline(self) -> Seconds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
         return self._receiver.next_deadline

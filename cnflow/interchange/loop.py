@@ -261,6 +261,8 @@ def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:
 
 def _with_results_merged(actions: list[on.Action]) -> list[on.Action]:
     """Return *actions* with the results of all managers in one action."""
+    if len(actions) < 2:  # noqa: PLR2004 - nothing to merge, as in most turns
+        return actions
     results: list[msg.ResultParcel] = [
         parcel for action in actions if isinstance(action, on.SendResults) for parcel in action.results
     ]

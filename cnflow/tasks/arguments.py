@@ -53,7 +53,9 @@ def is_constant(value: Any) -> bool:  # noqa: ANN401 - any user's value
 
 def are_constant(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return True if the arguments of a call need no copy. Called for every task."""
-    return is_constant(args) and (not kwargs or all(map(is_constant, kwargs.values())))
+    return (ATOMS.issuperset(map(type, args)) or all(map(is_constant, args))) and (
+        not kwargs or all(map(is_constant, kwargs.values()))
+    )
 
 
 def copy_of(value: Any) -> Any:  # noqa: ANN401 - any user's value

@@ -141,6 +141,8 @@ _TURNS_OF_SMALL = 3
 MOST_ACTIVE = 64
 """Blobs under way on one line; each takes memory at its receiver. The others wait."""
 
+NEVER = Seconds(math.inf)
+
 PATIENCE, MOST_PATIENCE = Seconds(2.0), Seconds(15.0)
 """Time without a piece after which a blob's missing bytes are wanted again; doubled each time."""
 
@@ -211,7 +213,9 @@ class Receiver:
     @property
     def next_deadline(self) -> Seconds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
-        return min((incoming.due for incoming in self._active.values()), default=Seconds(math.inf))
+        if not self._active:  # nearly always, and each turn of a loop asks
+            return NEVER
+        return min(incoming.due for incoming in self._active.values())
 
     def arrived(self, blob: BlobId) -> int:
         """Bytes of *blob* from its beginning that are here; 0 if it is unknown."""

@@ -149,15 +149,20 @@ class Session:
 
     def send(self, frames: Message) -> list[Any]:
         """Number and keep a message; return the frames to send, or an empty list while the session is not open."""
-        size = len(frames[0])
-        for frame in frames[1:]:
-            size += frame.nbytes if isinstance(frame, memoryview) else len(frame)
+        head = frames[0]
+        size = len(head)
+        is_single = len(frames) == 1
+        if not is_single:
+            for frame in frames[1:]:
+                size += frame.nbytes if isinstance(frame, memoryview) else len(frame)
         self._kept.append((size, frames))
         self.unacknowledged_bytes += size
-        self.sent += 1
+        self.sent = number = self.sent + 1
         if not self._is_open:
             return []
-        return [self._header(_NUMBERED, self.sent) + frames[0], *frames[1:]]
+        self._untold_bytes = self._untold_messages = 0  # as in `_header`; each message comes here
+        head = _HEADER.pack(self.identity, _NUMBERED, number, self._acknowledged) + head
+        return [head] if is_single else [head, *frames[1:]]
 
     def send_unnumbered(self, frames: Message) -> list[Any]:
         """Return the frames of a message that may be lost, such as a heartbeat; empty while the session is not open."""
@@ -248,14 +253,18 @@ class Session:
             if number > self.received and self._asked_at != self.received:
                 self._ask_again()
             return None
+        head = frames[0]
         self.received = number
         self._untold_messages += 1
-        self._untold_bytes += len(frames[0])
+        self._untold_bytes += len(head)
+        payload = [memoryview(head)[HEADER_BYTES:]]
         if len(frames) > 1:
-            self._untold_bytes += sum(len(frame) for frame in frames[1:])
+            attached = frames[1:]
+            payload += attached
+            self._untold_bytes += sum(map(len, attached))
         if self._acknowledges_received:
             self.acknowledge(number)
-        return [payload_of(frames[0]), *frames[1:]]
+        return payload
 
     def _on_resume(self, head: bytes, kind: int) -> None:
         if len(head) != HEADER_BYTES + _RECEIVED.size:

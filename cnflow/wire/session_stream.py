@@ -63,7 +63,8 @@ class SessionStream:
     @property
     def has_unsent(self) -> bool:
         """True if the socket was full; call `flush` once it is writable."""
-        return self.stream is not None and self.stream.has_unsent
+        stream = self.stream
+        return stream is not None and stream.has_unsent
 
     def send(self, frames: Sequence[Any]) -> None:
         """Send one message, now or once there is a connection; an empty list sends nothing."""

@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+# Plain integers: each `|` of two of pyzmq's flags makes an object of an enumeration, and takes a microsecond.
 READABLE = int(zmq.POLLIN)
 WRITABLE = int(zmq.POLLOUT)
+_NOBLOCK = int(zmq.NOBLOCK)
+_NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
 Poller = zmq.Poller
 """Waits for ZeroMQ sockets and plain file descriptors alike."""
@@ -78,17 +81,16 @@ class Socket:
         for _ in range(limit):
             if not option(zmq.EVENTS) & READABLE:
                 return
-            parts: list[Any] = [receive(zmq.NOBLOCK)]
+            parts: list[Any] = [receive(_NOBLOCK)]
             while option(zmq.RCVMORE):
-                parts.append(receive(zmq.NOBLOCK, copy=len(parts) < copied))
+                parts.append(receive(_NOBLOCK, copy=len(parts) < copied))
             yield parts
 
     def send(self, frames: Sequence[Any]) -> None:
         """Queue one message; frames of 64 KiB and more are not copied and must not change afterwards."""
         send, last = self.raw.send, len(frames) - 1
         for position, frame in enumerate(frames):
-            flags = zmq.NOBLOCK if position == last else zmq.NOBLOCK | zmq.SNDMORE
-            send(frame, flags, copy=len(frame) < _COPY_BELOW)
+            send(frame, _NOBLOCK if position == last else _NOBLOCK_MORE, copy=len(frame) < _COPY_BELOW)
 
     def send_tracked(self, frames: Sequence[Any]) -> Any:  # noqa: ANN401 - pyzmq's tracker, or None
         """Queue one message as `send` does; return what tells by `done` that ZeroMQ has let its last frame go.
@@ -97,10 +99,10 @@ class Socket:
         """
         *others, last = frames
         for frame in others:
-            self.raw.send(frame, zmq.NOBLOCK | zmq.SNDMORE)
+            self.raw.send(frame, _NOBLOCK_MORE)
         if len(last) < _COPY_BELOW:
-            return self.raw.send(last, zmq.NOBLOCK)
-        return self.raw.send(last, zmq.NOBLOCK, copy=False, track=True)
+            return self.raw.send(last, _NOBLOCK)
+        return self.raw.send(last, _NOBLOCK, copy=False, track=True)
 
     def close(self, linger: float = 0.0) -> None:
         """Close the socket; queued messages get *linger* seconds to be sent."""
@@ -214,7 +216,7 @@ class ConnectionMonitor:
         changes = []
         while self.raw.getsockopt(zmq.EVENTS) & READABLE:
             # Parsed here, because zmq.utils.monitor imports asyncio: 40 ms of a manager's start.
-            event, _ = _MONITOR_EVENT.unpack(self.raw.recv_multipart(zmq.NOBLOCK)[0])
+            event, _ = _MONITOR_EVENT.unpack(self.raw.recv_multipart(_NOBLOCK)[0])
             changes.append(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
         return changes
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _COUNT = struct.Struct("<I")
 _SIZE = 8
+_SINGLE = struct.Struct("<IQ")
+"""Before the frame of a message that has only one, as most have."""
+
 _CHUNK = 256 * 1024
 _LARGE = 64 * 1024
 """Bytes from which a frame is neither copied for sending nor buffered while it arrives."""
@@ -52,6 +55,21 @@ class SendBuffer:
     def put(self, chunks: Iterable[Part]) -> None:
         """Queue *chunks*, which must not change, for the next `flush`."""
         self.chunks.extend(chunks)
+
+    def send(self, chunk: Part) -> None:
+        """Write one small chunk, which must not change, and queue what the socket does not take."""
+        if self.chunks:
+            self.chunks.append(chunk)
+            self.flush()
+            return
+        try:
+            sent = self._socket.send(chunk)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # as in `flush`
+        if sent < len(chunk):
+            self.chunks.append(memoryview(chunk)[sent:])
 
     def flush(self) -> None:
         """Write as much as the socket takes, many small chunks at once.
@@ -114,6 +132,9 @@ class Stream:
         """
         if not frames:
             return
+        if len(frames) == 1 and type(frames[0]) is bytes and len(frames[0]) < _LARGE:
+            self._unsent.send(_SINGLE.pack(1, len(frames[0])) + frames[0])
+            return
         parts: list[Part] = [getattr(frame, "buffer", frame) for frame in frames]
         sizes = [_length(part) for part in parts]
         small = bytearray(_COUNT.pack(len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes))
@@ -138,9 +159,14 @@ class Stream:
 
     def receive(self) -> Iterator[list[Any]]:
         """Yield messages that have arrived: small frames as bytes, large ones as bytearrays. Exhaust the iterator."""
+        data = b""
         while True:
             try:
-                got = self._receive()
+                if self._filling is None:
+                    data = self.raw.recv(_CHUNK)
+                    got = len(data)
+                else:
+                    got = self._fill(self._filling)
             except BlockingIOError:
                 return
             except OSError:  # reset
@@ -149,6 +175,15 @@ class Stream:
                 self.is_closed = True
                 return
             self.has_received = True
+            if data:
+                if not self._buffer and not self._sizes and not self._message:
+                    at = 0
+                    while end := _end_of_single(data, at):
+                        yield [data[at + _SINGLE.size : end]]
+                        at = end
+                    data = data[at:]
+                self._buffer += data
+                data = b""
             yield from self._messages()
             if got < _CHUNK // 4 and self._filling is None:
                 return  # a further system call would find nothing
@@ -157,14 +192,10 @@ class Stream:
         """Close the socket; unsent bytes are dropped."""
         self.raw.close()
 
-    def _receive(self) -> int:
-        """Read from the socket; return the number of bytes."""
-        if self._filling is None:
-            data = self.raw.recv(_CHUNK)
-            self._buffer += data
-            return len(data)
-        got = self.raw.recv_into(self._filling)
-        self._filling = self._filling[got:] if got < len(self._filling) else None
+    def _fill(self, rest: memoryview) -> int:
+        """Read *rest* of a large frame, or a part of it, from the socket; return the number of bytes."""
+        got = self.raw.recv_into(rest)
+        self._filling = rest[got:] if got < len(rest) else None
         return got
 
     def _messages(self) -> Iterator[list[Any]]:
@@ -216,6 +247,16 @@ class Stream:
         if begun < size:
             self._filling = memoryview(frame)[begun:]
         return at + begun
+
+
+def _end_of_single(data: bytes, at: int) -> int:
+    """Position after the message at *at* if it is all there, and one small frame; else 0."""
+    begin = at + _SINGLE.size
+    if len(data) < begin:
+        return 0
+    count, size = _SINGLE.unpack_from(data, at)
+    end = begin + size
+    return end if count == 1 and size < _LARGE and end <= len(data) else 0
 
 
 def _length(part: Union[bytes, bytearray, memoryview]) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.incomplete_results import NOTHING, Ended, IncompleteResults, release_of
 from cnflow.executors.high_throughput.kept_arguments import KeptArguments
-from cnflow.wire.bulk import Chunk, Gone, Piece, Release, Sender, Unreleased, Want
+from cnflow.wire.bulk import NEVER, Chunk, Gone, Piece, Release, Sender, Unreleased, Want
 from cnflow.wire.messages import encode
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class BulkLine:
     @property
     def next_deadline(self) -> Seconds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
+        if not len(self._results):  # without the lock: only the thread that asks adds any
+            return NEVER
         with self._lock:
             return self._results.next_deadline
 

@@ -12,19 +12,18 @@ Each manager has a line of its own: one behind a slow network holds up no other.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.ids import ManagerId
-from cnflow.units import Seconds
 from cnflow.wire.blob_digest import Hasher
 from cnflow.wire.blob_frames import check_offers, with_blobs
-from cnflow.wire.bulk import Chunk, Gone, Piece, Receiver, Release, Want
+from cnflow.wire.bulk import NEVER, Chunk, Gone, Piece, Receiver, Release, Want
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from cnflow.ids import TaskId
+    from cnflow.units import Seconds
     from cnflow.wire.bulk import BlobId, Offer
     from cnflow.wire.messages import Result, ResultParcel
 
@@ -99,7 +98,9 @@ class IncompleteResults:
     @property
     def next_deadline(self) -> Seconds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
-        return min((receiver.next_deadline for receiver in self._receivers.values()), default=Seconds(math.inf))
+        if not self._receivers:  # nearly always, and each turn of the client asks
+            return NEVER
+        return min(receiver.next_deadline for receiver in self._receivers.values())
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> Ended:
         """Return those of *parcels* that are complete, or impossible; fetch the blobs of the others."""
