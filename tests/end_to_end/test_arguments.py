@@ -37,6 +37,11 @@ def ends_of_frame(frame):
 
 
 @python_app
+def values_in(frame):
+    return sorted(set(bytes(frame.pixels)))
+
+
+@python_app
 def fail_once(pixels, folder):
     from pathlib import Path
 
@@ -102,3 +107,14 @@ def test_result_that_is_changed_reaches_other_tasks_as_it_was_made():
     pixels.result(60)[0] = 9
     made, _ = waiting.result(60)
     assert list(made) == [7, 7]
+
+
+@pytest.mark.usefixtures("run")
+def test_large_buffer_that_is_overwritten_right_after_the_call_is_not_torn():
+    """The worker is idle: what its socket does not take at once would be read from the user's memory later."""
+    pixels = bytearray(8_000_000)
+    assert values_in(Frame(bytearray(1))).result(60) == [0]
+    pixels[:] = b"\x01" * len(pixels)
+    future = values_in(Frame(pixels))
+    pixels[:] = b"\x02" * len(pixels)
+    assert future.result(60) == [1]

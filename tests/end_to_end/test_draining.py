@@ -135,3 +135,10 @@ def test_manager_finishes_its_tasks_and_exits_after_the_drain_period(run, run_lo
         assert long.result(60) == first
         assert later.result(60) != first
     assert failures == []
+
+
+@pytest.mark.timeout(120)
+def test_block_whose_walltime_is_less_than_the_usual_grace_runs_tasks(run, run_log):
+    with run(walltime=6):
+        run_log.app(0.0).result(40)
+    assert run_log.runs(0.0) == 1

@@ -1,6 +1,7 @@
-"""Many tasks that are cancelled while they wait in the interchange."""
+"""Tasks that are cancelled while they wait: many in the interchange, and one for an identical call."""
 
 import time
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -36,3 +37,29 @@ def test_futures_are_cancelled_one_by_one_in_time_that_grows_with_their_number(t
                 time.sleep(0.01)
             seconds[count] = time.monotonic() - begin
     assert seconds[8_000] < 8 * seconds[2_000], f"four times as many take {seconds}"
+
+
+@python_app(cache=True)
+def nap_once(folder, seconds):
+    import time
+    from pathlib import Path
+
+    Path(folder, "started").touch()
+    time.sleep(seconds)
+    return seconds
+
+
+@pytest.mark.timeout(60)
+def test_call_that_waits_for_an_identical_one_is_cancelled_while_the_other_runs(tmp_path):
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=2)], run_dir=str(tmp_path / "runs"))):
+        running = nap_once(str(tmp_path), 5)
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        waiting = nap_once(str(tmp_path), 5)
+        assert waiting.cancel()
+        with pytest.raises(CancelledError):
+            waiting.result(3)
+        assert not running.done()
+        assert running.result(30) == 5
