@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class SendWork(NamedTuple):
-    """Send tasks to a manager, and the functions that it does not have yet."""
+    """Send tasks to a manager, and the functions that it does not have yet; it may have to forget others before."""
 
     manager: ManagerId
     functions: list[Function]
     tasks: list[TaskParcel]
+    forgets: bool = False
 
 
 class SendResults(NamedTuple):
@@ -123,15 +124,19 @@ Action = Union[
 
 
 def merge_works(works: Iterable[SendWork]) -> list[SendWork]:
-    """Merge the actions for each manager into one."""
+    """Merge the actions for each manager into one; another begins where the manager is to forget functions."""
     sent: dict[ManagerId, SendWork] = {}
+    complete: list[SendWork] = []
     for work in works:
-        if work.manager in sent:
+        if work.forgets and work.manager in sent:
+            complete.append(sent[work.manager])
+            sent[work.manager] = work
+        elif work.manager in sent:
             sent[work.manager].functions.extend(work.functions)
             sent[work.manager].tasks.extend(work.tasks)
         else:
             sent[work.manager] = work
-    return list(sent.values())
+    return [*complete, *sent.values()]
 
 
 def send_results(parcels: list[ResultParcel]) -> list[Action]:

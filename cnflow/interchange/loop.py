@@ -33,6 +33,7 @@ from cnflow.wire.blob_frames import in_batches
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Events, Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.sent_functions import functions_in_batches
 
 if TYPE_CHECKING:
     import socket
@@ -124,12 +125,16 @@ class Loop:
             if isinstance(message, msg.Work):
                 tasks = msg.attach_frames(message.tasks, attached)
                 self._bulk.on_tasks(tasks)
+                if message.forgets:
+                    self._state.forget_functions()
                 actions = self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs)
                 self._perform(actions)
             elif isinstance(message, msg.Resubmit):
                 assert isinstance(self._state, RecoveringInterchange)  # the driver sends this after a restart only
                 tasks = msg.attach_frames(message.tasks, attached)
                 self._bulk.on_tasks(tasks)
+                if message.forgets:
+                    self._state.forget_functions()
                 self._perform(self._state.on_resubmitted(message.functions, tasks, is_last=message.is_last))
             elif isinstance(message, msg.Stop):
                 self._driver.acknowledge()
@@ -195,7 +200,7 @@ class Loop:
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:
             if isinstance(action, on.SendWork):
-                self._send_work(*action)
+                self._send_work(action)
             elif isinstance(action, on.SendResults):
                 for batch in in_batches(action.results):
                     heads, attached = msg.detach_frames(batch)
@@ -211,11 +216,16 @@ class Loop:
             else:
                 self._managers.send(action.manager, _message_for(action))
 
-    def _send_work(self, manager: ManagerId, functions: list[msg.Function], tasks: list[msg.TaskParcel]) -> None:
-        for batch in in_batches(tasks):
+    def _send_work(self, work: on.SendWork) -> None:
+        *before, functions = functions_in_batches(work.functions)
+        forgets = work.forgets
+        for some in before:
+            self._managers.send(work.manager, msg.Work(some, [], forgets=forgets))
+            forgets = False
+        for batch in in_batches(work.tasks):
             heads, attached = msg.detach_frames(batch)
-            self._managers.send(manager, msg.Work(functions, heads), attached)
-            functions = []
+            self._managers.send(work.manager, msg.Work(functions, heads, forgets=forgets), attached)
+            functions, forgets = [], False
 
     def _report(self, report: Report) -> None:
         if isinstance(report, on.ReportDrained):

@@ -9,6 +9,7 @@ from cnflow.interchange.scheduler.node import NodeCapacity
 from cnflow.wire.manager_messages import ManagerStatus
 from cnflow.wire.messages import Result
 from cnflow.wire.pipe import ResultKind
+from cnflow.wire.sent_functions import OF_MANAGER, SentFunctions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +28,7 @@ class ManagerRecord:
         window: number of tasks that the manager wants to hold.
         stopping: attempts that it was ordered to stop and that are not in `held`; it is sent nothing before they end.
         was_ready: it has asked for tasks, of this interchange or of the one before.
-        functions: functions that were sent to the manager.
+        functions: those that were sent to the manager; an earlier interchange may have sent it others.
         timed: functions of the tasks in `held`, whose durations are recorded; empty where the block has no end.
         idle_since: moment when `held` became empty; meaningless while it is not.
     """
@@ -44,7 +45,7 @@ class ManagerRecord:
         self.stopping: dict[TaskId, int] = {}
         self.window = 0
         self.was_ready = False
-        self.functions: set[FunctionId] = set()
+        self.functions = SentFunctions(OF_MANAGER, is_new=False)
         self.timed: dict[TaskId, FunctionId] = {}
         self.ends_at = now + min(info.node.life, info.node.left)
         self.last_received = now
@@ -77,7 +78,7 @@ class ManagerRecord:
         if not self.held:
             self.idle_since = now
         self.window = 0
-        self.functions.clear()
+        self.functions.on_new_session()
         self.last_received = self.last_sent = now
         where = f"{self.info.host}, block {self.info.block}: the connection was lost on the way".encode()
         return [Result(task, ResultKind.RETURNED, where, attempt=attempt) for task, attempt in lost.items()]

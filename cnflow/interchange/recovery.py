@@ -151,6 +151,12 @@ class RecoveringInterchange(Interchange):
         self._wait(functions, tasks)
         return []
 
+    def forget_functions(self) -> None:
+        """Do as `Interchange.forget_functions`; a task that may yet be claimed may have to run, too."""
+        used = {task.function: self._functions[task.function] for task, _ in self._waiting.values()}
+        super().forget_functions()
+        self._functions.update(used)
+
     def on_cancelled(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Cancel *attempts* of tasks. An awaited manager may have one of them: it is stopped when that registers."""
         removed = self._take_waiting(attempts)

@@ -133,16 +133,13 @@ class Interchange:
         managers = [record.status(manager, now) for manager, record in self._managers.items()]
         holder = self._holders.holder(task) or _NO_MANAGER
         is_queued = not holder and task >= 0  # the queue can be long: search it only if the task can be in it
-        ahead = self._queue.position(task) if is_queued else -1
-        ahead = self._scheduler.position(task) if is_queued and ahead < 0 else ahead
-        return StatusReport(number, managers, holder, ahead)
+        return StatusReport(number, managers, holder, self._scheduler.position(task) if is_queued else -1)
 
     def on_submitted(
         self, functions: Iterable[Function], tasks: Iterable[TaskParcel], *, may_have_needs: bool = False
     ) -> list[Action]:
         """Queue *tasks*, of which some may have needs; *functions* are those that the driver did not send before."""
-        for function in functions:
-            self._functions[function.id] = function
+        self._functions.update((function.id, function) for function in functions)
         if not may_have_needs:
             self._queue.extend(tasks)
             return []
@@ -151,6 +148,10 @@ class Interchange:
         with_needs = [parcel for parcel in parcels if parcel[0].needs is not None]
         self._ever_had_needs = self._ever_had_needs or bool(with_needs)
         return send_results(self._scheduler.add(with_needs))
+
+    def forget_functions(self) -> None:
+        """Forget the functions of which no task waits; the driver sends them again with their next task."""
+        self._functions = {function: self._functions[function] for function in self._scheduler.functions()}
 
     def on_cancelled(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Cancel *attempts* of tasks. Those that are not here have ended, and were reported."""
@@ -349,7 +350,6 @@ class Interchange:
 
     def on_stop(self) -> list[Action]:
         """Drop the queue and stop all managers: the driver ends the run, or is gone."""
-        self._queue.clear()
         self._scheduler.clear()
         return [SendStop(manager) for manager in (*self._managers, *self._early)]
 
@@ -375,9 +375,8 @@ class Interchange:
         if self._ever_had_needs:
             self._scheduler.on_assigned(manager)
         record.last_sent = now
-        unsent = {task.function for task, _ in tasks} - record.functions
-        record.functions |= unsent
-        return SendWork(manager, [self._functions[f] for f in sorted(unsent)], tasks)
+        functions, forgets = record.functions.add({task.function for task, _ in tasks}, self._functions)
+        return SendWork(manager, functions, tasks, forgets)
 
     def _remove(self, manager: ManagerId, reason: str) -> list[Action]:
         record = self._managers.pop(manager, None)

@@ -16,10 +16,11 @@ class StartWorker(NamedTuple):
 
 
 class SendFunction(NamedTuple):
-    """Write a function to a worker that has not received it."""
+    """Write a function to a worker that does not have it; *forgets* makes it forget all others before."""
 
     rank: WorkerRank
     function: Function
+    forgets: bool = False
 
 
 class SendTask(NamedTuple):

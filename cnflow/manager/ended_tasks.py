@@ -84,14 +84,18 @@ class EndedTasks:
         if kept:
             self._sent.append((number, kept))
 
+    def parcels(self) -> list[TaskParcel]:
+        """All tasks that are kept."""
+        ended = (task for _, tasks in self._sent for task in tasks)
+        return [*self._unfetched.values(), *ended, *self._new]
+
     def identities(
         self, running: Iterable[TaskParcel], functions: Mapping[FunctionId, Function]
     ) -> dict[TaskId, HeldTask]:
         """Return the content of all these tasks, and of those that are *running*."""
         digests = TaskDigests()
-        ended = (task for _, tasks in self._sent for task in tasks)
         found: dict[TaskId, HeldTask] = {}
-        for parcel in (*self._unfetched.values(), *ended, *self._new, *running):
+        for parcel in (*self.parcels(), *running):
             function = functions.get(parcel[0].function)
             if function is not None:
                 found[parcel[0].id] = HeldTask(parcel[0].attempt, *digests.identity(function, parcel))

@@ -182,7 +182,7 @@ class Loop:
 
     def _on_message(self, message: msg.ToManager, attached: Sequence[Any], now: Seconds) -> None:
         if isinstance(message, msg.Work):
-            self._state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
+            self._on_work(message, attached)
         elif isinstance(message, msg.Cancel):
             self._apply(self._state.on_cancel(message.tasks, now))
         elif isinstance(message, msg.Drain):
@@ -200,6 +200,11 @@ class Loop:
             self._fail(f"refused by the interchange: {message.reason}")
         elif isinstance(message, (msg.Refused, msg.Stop)):
             self._is_running = False
+
+    def _on_work(self, work: msg.Work, attached: Sequence[Any]) -> None:
+        if work.forgets:
+            self._state.forget_functions()
+        self._state.on_work(work.functions, msg.attach_frames(work.tasks, attached))
 
     def _register_again(self, now: Seconds, *, is_adoption: bool) -> None:
         """Register again with an interchange that does not know this manager: it was restarted, or is another's."""

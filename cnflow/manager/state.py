@@ -218,13 +218,17 @@ class Manager:
         Raises:
             ValueError: the function of a task was never sent; the tasks before it are queued.
         """
-        for function in functions:
-            self._functions[function.id] = function
+        self._functions.update((function.id, function) for function in functions)
         if self._is_ending:
             self._results += [own_results.return_result(task, self._where) for task, _ in tasks]
             return
         for parcel in tasks:
             self._admit(parcel)
+
+    def forget_functions(self) -> None:
+        """Forget the functions of which there is no task; the interchange sends them again with their next task."""
+        parcels = [*self._parcels(), *(self.ended.parcels() if self.ended is not None else ())]
+        self._functions = {task.function: self._functions[task.function] for task, _ in parcels}
 
     def on_blobs(self) -> None:
         """Queue the tasks whose last argument has arrived, before those that came after them; fail the hopeless."""
@@ -385,9 +389,9 @@ class Manager:
 
     def _send(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function
-        if function not in worker.functions:
-            worker.functions.add(function)
-            actions.append(SendFunction(rank, self._functions[function]))
+        if function not in worker.functions.ids:
+            _, forgets = worker.functions.add({function}, self._functions)
+            actions.append(SendFunction(rank, self._functions[function], forgets))
         worker.tasks.append(parcel)
         worker.tasks_sent += 1
         if len(worker.tasks) == 1:

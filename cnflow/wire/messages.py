@@ -163,6 +163,9 @@ class Work(Message):
     may_have_needs: bool = True
     """False promises that no task has `needs`, so that the interchange need not look."""
 
+    forgets: bool = False
+    """Forget first all functions that no task refers to (`cnflow.wire.sent_functions`)."""
+
 
 class Resubmit(Message):
     """Unfinished tasks, after the interchange was restarted; its predecessor may have sent some to managers."""
@@ -171,6 +174,8 @@ class Resubmit(Message):
     tasks: list[Task]
     is_last: bool = True
     """All unfinished tasks were sent. There is a last message even if there are none."""
+
+    forgets: bool = False
 
 
 class Cancel(Message):

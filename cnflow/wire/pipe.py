@@ -5,6 +5,7 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
     manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
                         SEND_EVENTS  id 0     parts: none; the run has sinks
+                        FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
@@ -37,6 +38,7 @@ class ToWorker(enum.IntEnum):
     FUNCTION = 1
     TASK = 2
     SEND_EVENTS = 3
+    FORGET = 4
 
 
 class ResultKind(enum.IntEnum):

@@ -6,6 +6,7 @@
                                                                      │
       ┌──────────────────────────────────────────────────────────────┤<────────────────────────────┐
       │ FUNCTION: keep it; unpickled at its first call               │ TASK                        │
+      │ FORGET: keep none                                            │                             │
       └──────────────────────────────────────────────────────────────┤                             │
                                                                      ▼                             │
                       unpickle arguments, run ──> VALUE, RAISED, CANCELLED or UNPICKLABLE ──write──┘
@@ -68,6 +69,8 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 runner.add_function(record)
             elif record.type == ToWorker.SEND_EVENTS:
                 sends_events = True
+            elif record.type == ToWorker.FORGET:
+                runner.forget_functions()
             else:
                 if sends_events:
                     _write(manager, pack(ResultKind.EVENT, record.id, time.time(), []))
@@ -105,6 +108,9 @@ class _Runner:
         identity, head, code = (bytes(part) for part in record.parts)
         kind, _, name = head.decode().partition(" ")
         self._functions[identity] = _Function(int(kind), name, _lazy_load(code))
+
+    def forget_functions(self) -> None:
+        self._functions.clear()
 
     def run(self, record: Record) -> list[Part]:
         """Run the task and return the record of its result.

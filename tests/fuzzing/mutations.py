@@ -41,6 +41,7 @@ TO_MANAGER = [
     for message in (
         msg.Work([FUNCTION], TASKS),
         msg.Work([], TASKS[:1]),
+        msg.Work([FUNCTION], TASKS[:1], forgets=True),
         msg.Cancel({1: 0, 2: 7, 3: 0}),
         msg.RegisterAgain(),
         msg.Heartbeat(),

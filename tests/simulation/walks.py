@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import logging
 import math
 import random
@@ -26,25 +27,36 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cnflow.interchange import manager_record
 from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.loop import Loop
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
+from cnflow.manager.actions import SendFunction, SendTask
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.state import Manager
+from cnflow.manager.workers import worker as worker_module
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.pipe import ResultKind as Kind
+from cnflow.wire.sent_functions import SentFunctions
 from cnflow.wire.session import Session, new_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CORES, SLOTS = 2.0, 2
 PERIOD, THRESHOLD = 10.0, 30.0
-FUNCTIONS = [msg.Function(bytes([number]) * 16, f"f{number}", 0, "", b"code") for number in range(2)]
+FUNCTIONS = [msg.Function(bytes([number]) * 16, f"f{number}", 0, "", b"code") for number in range(6)]
+TABLE = {function.id: function for function in FUNCTIONS}
+SMALL = 1200
+"""Bytes of some two functions: a receiver is to forget them again and again."""
+
 NEEDS = [None, None, None, Needs(cores=0.5), Needs(cores=1.0), Needs(cores=2.0), Needs(cores=1.0, priority=1.0)]
 MAX_TASKS, MAX_NODES = 40, 16
 LEAVING = "its block is drained"
@@ -110,6 +122,8 @@ class SimulatedLoop(Loop):
         self.finish_turn(now)
 
     def hear_driver(self, message: Any, attached: list[Any], now: float) -> None:
+        if isinstance(message, (msg.Work, msg.Resubmit)) and message.forgets:
+            self._state.forget_functions()
         if isinstance(message, msg.Work):
             tasks = msg.attach_frames(message.tasks, attached)
             self._perform(self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
@@ -142,6 +156,7 @@ class SimulatedNode:
         self.down: list[list[Any]] = []
         self.session, self.former = Session(new_identity()), b""
         self.window = 0
+        self.at_workers: dict[int, set[bytes]] = collections.defaultdict(set)
         self.born, self.last_heard = world.now, world.now
         self.state.on_start()
         self._send(self._registration({}))
@@ -194,6 +209,9 @@ class SimulatedNode:
 
     def _on_message(self, message: Any, attached: list[Any]) -> None:
         if isinstance(message, msg.Work):
+            if message.forgets:
+                self.state.forget_functions()
+                self.world.counts["functions forgotten"] += 1
             self.state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
         elif isinstance(message, msg.Cancel):
             self.state.on_cancel(message.tasks, self.world.now)
@@ -237,7 +255,14 @@ class SimulatedNode:
     def take_turn(self) -> None:
         if not self.is_alive:
             return
-        self.state.dispatch(self.world.now)
+        for action in self.state.dispatch(self.world.now):
+            if isinstance(action, SendFunction):
+                if action.forgets:
+                    self.at_workers[action.rank].clear()
+                self.at_workers[action.rank].add(action.function.id)
+            elif isinstance(action, SendTask):
+                task = action.task[0]
+                assert task.function in self.at_workers[action.rank], f"a worker lacks the function of task {task.id}"
         self._send_results()
         if self.state.is_drained and not self.awaits_drain and not self.is_leaving:
             self.is_leaving = self.has_left = True
@@ -267,6 +292,7 @@ class SimulatedNode:
             self.state.on_worker_ready(rank)
         elif kind is None:
             self.state.on_worker_exit(rank, -9, "")
+            self.at_workers[rank].clear()
         else:
             task = worker.tasks[0][0]
             ends = Kind.CANCELLED if worker.is_cancelled(task) else kind
@@ -294,7 +320,7 @@ class Driver:
         self.ends: dict[int, str] = {}
         self.attempts = 0
         self.to_interchange: list[tuple[Any, list[Any]]] = []
-        self.functions_sent: set[int] = set()
+        self.functions_sent = SentFunctions(SMALL)
         self.admitted: dict[str, None] = {}
         self.drains: dict[str, None] = {}
         self.managers: dict[bytes, str] = {}
@@ -312,17 +338,15 @@ class Driver:
         return task
 
     def _send(self, tasks: list[int]) -> None:
-        functions, heads = self._parts(tasks)
-        self.to_interchange.append((msg.Work(functions, heads, any(self.needs.values())), []))
+        functions, heads, forgets = self._parts(tasks)
+        self.to_interchange.append((msg.Work(functions, heads, any(self.needs.values()), forgets), []))
 
-    def _parts(self, tasks: list[int]) -> tuple[list[msg.Function], list[msg.Task]]:
-        unsent = {task % 2 for task in tasks} - self.functions_sent
-        self.functions_sent |= unsent
+    def _parts(self, tasks: list[int]) -> tuple[list[msg.Function], list[msg.Task], bool]:
         heads = [
-            msg.Task(task, FUNCTIONS[task % 2].id, b"", needs=self.needs[task], attempt=self.held[task])
-            for task in tasks
+            msg.Task(task, function_of(task), b"", needs=self.needs[task], attempt=self.held[task]) for task in tasks
         ]
-        return [FUNCTIONS[number] for number in sorted(unsent)], heads
+        functions, forgets = self.functions_sent.add({head.function for head in heads}, TABLE)
+        return functions, heads, forgets
 
     def cancel(self, task: int) -> None:
         self.cancelled.add(task)
@@ -347,12 +371,12 @@ class Driver:
         """Give a new interchange all that it must have."""
         orders = [m for m, _ in self.to_interchange if isinstance(m, (msg.Admit, msg.BlockGone, msg.Drain))]
         self.to_interchange = [(msg.Drain(block), []) for block in self.drains]
-        self.functions_sent.clear()
+        self.functions_sent.on_new_session()
         tasks = sorted(self.held)
         at = rng.randint(0, len(tasks))
         for batch, is_last in ((tasks[:at], False), (tasks[at:], True)):
-            functions, heads = self._parts(batch)
-            self.to_interchange.append((msg.Resubmit(functions, heads, is_last), []))
+            functions, heads, forgets = self._parts(batch)
+            self.to_interchange.append((msg.Resubmit(functions, heads, is_last, forgets), []))
         self.to_interchange.append((msg.Cancel({task: self.held[task] for task in self.cancelled}), []))
         self.to_interchange += [(order, []) for order in orders]
 
@@ -662,9 +686,25 @@ class World:
 
 def walk(seed: int, folder: str, steps: int = 150) -> collections.Counter[str]:
     """Take one walk, and return what happened."""
-    world = World(seed, folder, restarts=seed % 5, life=math.inf if seed % 3 else 400.0)
-    world.run(steps)
+    with small_tables():
+        world = World(seed, folder, restarts=seed % 5, life=math.inf if seed % 3 else 400.0)
+        world.run(steps)
     return world.counts
+
+
+@contextlib.contextmanager
+def small_tables() -> Iterator[None]:
+    """Let managers and workers have few functions at a time."""
+    limits = manager_record.OF_MANAGER, worker_module.OF_WORKER
+    manager_record.OF_MANAGER = worker_module.OF_WORKER = SMALL
+    try:
+        yield
+    finally:
+        manager_record.OF_MANAGER, worker_module.OF_WORKER = limits
+
+
+def function_of(task: int) -> bytes:
+    return FUNCTIONS[task * 7 // 3 % len(FUNCTIONS)].id
 
 
 def main() -> int:

@@ -14,13 +14,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from cnflow.wire import messages as msg
+from cnflow.wire.bulk import BULK_FROM
+from cnflow.wire.sent_functions import OF_INTERCHANGE, SentFunctions, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
     from typing import Any
 
     from cnflow.executors.high_throughput.serialization import TaskSerializer
-    from cnflow.ids import FunctionId, TaskId
+    from cnflow.ids import TaskId
 
     SerializedTask = tuple[msg.Function, msg.TaskParcel]
 
@@ -45,7 +47,7 @@ class TaskQueue:
         self._present: dict[TaskId, SerializedTask] = {}
         """Tasks that are in the queue. A task that was removed and put again is the later one of its two entries."""
 
-        self._sent: set[FunctionId] = set()
+        self._sent = SentFunctions(OF_INTERCHANGE)
         """Functions that the present interchange has."""
 
     def __bool__(self) -> bool:
@@ -63,7 +65,7 @@ class TaskQueue:
 
     def on_new_interchange(self) -> None:
         """Send every function again: the next interchange has none."""
-        self._sent.clear()
+        self._sent.on_new_session()
 
     def remove(self, tasks: Collection[TaskId]) -> list[TaskId]:
         """Remove those of *tasks* that are in the queue, and return them."""
@@ -71,12 +73,12 @@ class TaskQueue:
 
     def next_message(self) -> list[Any]:
         """Frames of the next message, whose tasks leave the queue; no frames if it is empty."""
-        leaving = list(itertools.islice(self._leaving(), _MOST_TASKS))
+        leaving = self._batch(self._leaving())
         if not leaving:
             return []
-        functions, parcels = self._split(leaving)
-        heads, attached = msg.detach_frames(parcels)
-        return [msg.encode(msg.Work(functions, heads, self._serializer.has_needs)), *attached]
+        functions, forgets = self._functions_of(leaving)
+        heads, attached = msg.detach_frames(parcel for _, parcel in leaving)
+        return [msg.encode(msg.Work(functions, heads, self._serializer.has_needs, forgets)), *attached]
 
     def _leaving(self) -> Iterator[SerializedTask]:
         waiting, present = self._waiting, self._present
@@ -89,23 +91,29 @@ class TaskQueue:
 
     def recovery_messages(self, unfinished: Iterator[SerializedTask]) -> Iterator[list[Any]]:
         """Frames of the messages that bring *unfinished* to an interchange that was restarted; the last one says so."""
-        batch = [*itertools.islice(unfinished, _MOST_TASKS)]
+        batch = self._batch(unfinished)
         is_last = False
         while not is_last:
-            following = [*itertools.islice(unfinished, _MOST_TASKS)]
+            following = self._batch(unfinished)
             is_last = not following
-            functions, parcels = self._split(batch)
-            heads, attached = msg.detach_frames(parcels)
-            yield [msg.encode(msg.Resubmit(functions, heads, is_last)), *attached]
+            functions, forgets = self._functions_of(batch)
+            heads, attached = msg.detach_frames(parcel for _, parcel in batch)
+            yield [msg.encode(msg.Resubmit(functions, heads, is_last, forgets)), *attached]
             batch = following
 
-    def _split(self, tasks: Iterable[SerializedTask]) -> tuple[list[msg.Function], list[msg.TaskParcel]]:
-        """Functions that the interchange does not have yet, and the parcels of *tasks*."""
-        functions: list[msg.Function] = []
-        parcels: list[msg.TaskParcel] = []
-        for function, parcel in tasks:
-            if function.id not in self._sent:
-                self._sent.add(function.id)
-                functions.append(function)
-            parcels.append(parcel)
-        return functions, parcels
+    def _batch(self, tasks: Iterator[SerializedTask]) -> list[SerializedTask]:
+        """Take tasks for one message: many, unless they need functions that make it a large one."""
+        batch: list[SerializedTask] = []
+        known, size = self._sent.ids, 0
+        for task in itertools.islice(tasks, _MOST_TASKS):
+            batch.append(task)
+            if task[0].id not in known:
+                size += size_of(task[0])
+                if size > BULK_FROM:
+                    break
+        return batch
+
+    def _functions_of(self, tasks: list[SerializedTask]) -> tuple[list[msg.Function], bool]:
+        """Functions that the interchange does not have yet; True if it first forgets others."""
+        functions = {function.id: function for function, _ in tasks}
+        return self._sent.add(functions.keys(), functions)

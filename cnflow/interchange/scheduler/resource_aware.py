@@ -34,7 +34,7 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from cnflow.ids import ManagerId, TaskId
+    from cnflow.ids import FunctionId, ManagerId, TaskId
     from cnflow.interchange.manager_record import ManagerRecord
     from cnflow.interchange.scheduler.fifo import FreeSlots
     from cnflow.interchange.scheduler.task_groups import SortKey, TaskGroup
@@ -121,13 +121,19 @@ class ResourceScheduler:
 
     def clear(self) -> None:
         """Remove all waiting tasks."""
+        self.queue.clear()
         for group in list(self._groups):
             self._groups.pop_group(group)
         self._release_empty()
 
+    def functions(self) -> set[FunctionId]:
+        """Functions of the waiting tasks."""
+        return {task.function for task, _ in itertools.chain(self.queue, self._groups.waiting())}
+
     def position(self, task: TaskId) -> int:
-        """Number of tasks here that sort before *task*; -1 if it does not wait here."""
-        return self._groups.position(task)
+        """Number of tasks of its kind, with needs or plain, that sort before *task*; -1 if it does not wait here."""
+        ahead = self.queue.position(task)
+        return ahead if ahead >= 0 else self._groups.position(task)
 
     def pop_unfit(self) -> list[ResultParcel]:
         """Remove and return the results of tasks that the last round found to fit no block."""

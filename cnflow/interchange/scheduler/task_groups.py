@@ -209,6 +209,10 @@ class TaskGroups:
         """Distinct demands of all groups."""
         return (demand for demand, _ in self._demands.values())
 
+    def waiting(self) -> Iterator[TaskParcel]:
+        """All tasks, in no order."""
+        return (parcel for parcel, _ in self._waiting.values())
+
     def position(self, task: TaskId) -> int:
         """Number of tasks here that sort before *task*; -1 if it does not wait here."""
         found = self._waiting.get(task)

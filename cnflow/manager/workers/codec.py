@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 def encode_action(action: Union[SendFunction, SendTask]) -> list[Part]:
-    """Return the record to write to the worker, as buffers in order."""
+    """Return the records to write to the worker, as buffers in order."""
     if isinstance(action, SendTask):
         task, frames = action.task
         parts = [getattr(frame, "buffer", frame) for frame in msg.payload_parts(task, frames)]
         return pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts])
     function = action.function
     name = f"{function.kind} {function.name}".encode()
-    return pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body])
+    record = pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body])
+    return [*pack(ToWorker.FORGET, 0, 0.0, []), *record] if action.forgets else record
 
 
 def decode_result(record: Record, max_bytes: int) -> ResultParcel:

@@ -6,9 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Optional
 
 from cnflow.units import Seconds
+from cnflow.wire.sent_functions import OF_WORKER, SentFunctions
 
 if TYPE_CHECKING:
-    from cnflow.ids import FunctionId, TaskId
+    from cnflow.ids import TaskId
     from cnflow.wire.messages import Task, TaskParcel
 
 
@@ -30,7 +31,7 @@ class Worker:
         self.is_ready = False
         self.is_restarted = False  # it was idle and was killed by the manager
         self.tasks: deque[TaskParcel] = deque()  # written to its pipe and not ended; the first one runs
-        self.functions: set[FunctionId] = set()  # written to its pipe
+        self.functions = SentFunctions(OF_WORKER)  # written to its pipe
         self.tasks_sent = 0
         self.task_started_at = Seconds(0.0)
         self.cancelled: set[tuple[TaskId, int]] = set()  # ids and attempts of its tasks that it was ordered to stop

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from cnflow.executors.high_throughput import task_queue
 from cnflow.executors.high_throughput.orders import Orders
 from cnflow.executors.high_throughput.serialization import TaskSerializer
 from cnflow.executors.high_throughput.task_queue import TaskQueue
@@ -44,6 +45,27 @@ def test_task_that_was_removed_and_put_again_is_sent_once_as_it_is_now(queue):
     queue.remove([0])
     queue.put(task(0, b"new"))
     assert sent(queue) == [(1, b""), (0, b"new")]
+
+
+def test_message_with_large_functions_has_few_tasks_and_the_others_follow(queue):
+    for number in range(5):
+        function = msg.Function(bytes([number % 3]) * 16, "f", 0, "", bytes(600_000))
+        queue.put((function, (msg.Task(number, function.id, b""), msg.NO_FRAMES)))
+    works = []
+    while frames := queue.next_message():
+        works.append(msg.decode_to_interchange(frames[0]))
+    assert [([task.id for task in work.tasks], len(work.functions)) for work in works] == [([0, 1], 2), ([2, 3, 4], 1)]
+
+
+def test_interchange_forgets_functions_once_many_were_sent_and_gets_them_again(monkeypatch):
+    monkeypatch.setattr(task_queue, "OF_INTERCHANGE", 3000)
+    queue = TaskQueue(TaskSerializer())
+    works = []
+    for number in (0, 0, 1, 0):
+        function = msg.Function(bytes([number]) * 16, "f", 0, "", bytes(3000))
+        queue.put((function, (msg.Task(number, function.id, b""), msg.NO_FRAMES)))
+        works.append(msg.decode_to_interchange(queue.next_message()[0]))
+    assert [(len(work.functions), work.forgets) for work in works] == [(1, False), (0, False), (1, True), (1, True)]
 
 
 def test_removing_tasks_one_by_one_takes_time_that_grows_with_their_number(queue):

@@ -72,6 +72,14 @@ def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
     assert held_by(state, A) == {1, 2}
 
 
+def test_functions_of_tasks_that_may_yet_be_claimed_are_kept():
+    other = Function(b"o" * 16, "o", 0, "", b"code")
+    state = recovering({A: "0"})
+    state.on_resubmitted([FUNCTION, other], tasks(0))
+    state.forget_functions()
+    assert [*state._functions] == [FUNCTION.id]
+
+
 def test_late_manager_cancels_tasks_that_were_dispatched_to_others():
     state = recovering()
     state.on_resubmitted([FUNCTION], tasks(0, 1))

@@ -17,9 +17,10 @@ from cnflow.interchange.actions import (
     SendStop,
     SendTaskQuery,
     SendWork,
+    merge_works,
 )
 from cnflow.interchange.state import Interchange
-from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusReport, TaskQuery
+from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, Needs, StatusReport, TaskQuery
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
 
@@ -97,6 +98,32 @@ def test_function_is_sent_once_to_each_manager():
     again = [action.functions for action in state.dispatch(1)]
     assert first == [[FUNCTION], [FUNCTION]]
     assert again == [[]]
+
+
+def test_functions_of_waiting_tasks_are_kept_and_all_others_forgotten():
+    functions = [Function(bytes([n]) * 16, "f", 0, "", b"code") for n in range(4)]
+    needs = {1: Needs(cores=1.0), 3: Needs(cores=99.0)}
+    of = [(Task(n, functions[n].id, b"", needs=needs.get(n)), ()) for n in range(4)]
+    state = interchange()
+    register(state, A, slots=1)
+    state.on_submitted(functions, of[:1])
+    state.dispatch(0)
+    state.on_submitted([], of[1:], may_have_needs=True)
+    state.forget_functions()
+    assert set(state._functions) == {functions[1].id, functions[2].id}, "0 was sent, and 3 fits no node"
+    state.on_cancelled({2: 0}, 0)
+    state.forget_functions()
+    assert set(state._functions) == {functions[1].id}
+
+
+def test_orders_to_forget_functions_are_not_merged_with_the_tasks_before():
+    first, second, third = ([FUNCTION], tasks(0)), ([FUNCTION], tasks(1)), ([], tasks(2))
+    works = [SendWork(A, *first), SendWork(B, *first), SendWork(A, *second, True), SendWork(A, *third)]
+    assert merge_works(works) == [
+        SendWork(A, *first),
+        SendWork(A, [FUNCTION], tasks(1, 2), True),
+        SendWork(B, *first),
+    ]
 
 
 def test_late_result_of_a_lost_manager_is_not_delivered():
