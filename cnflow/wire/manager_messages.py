@@ -24,6 +24,9 @@ class Needs(msgspec.Struct, array_like=True, frozen=True):
 
 
 NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Duration = Annotated[float, msgspec.Meta(ge=0)]
+"""Seconds, infinite where there is no end; the decoder refuses what has no place in an order, such as NaN."""
+
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -41,10 +44,10 @@ class Node(msgspec.Struct, array_like=True, frozen=True):
     worker_memory: NonNegativeInt = 0
     """Bytes that each worker counts for; 0: memory is not counted."""
 
-    life: float = math.inf
+    life: Duration = math.inf
     """Seconds from the start of the manager until its block ends and it stops the tasks that still run."""
 
-    left: float = math.inf
+    left: Duration = math.inf
     """Seconds of `life` that are left when the manager registers."""
 
 
@@ -57,7 +60,7 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     host: str
     block: BlockId
     image: str
-    slots: int
+    slots: NonNegativeInt
     """Workers, each of which runs one task at a time."""
 
     pid: int

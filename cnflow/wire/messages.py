@@ -66,6 +66,7 @@ from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.wire.base import Message
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.manager_messages import (
+    Duration,
     Events,
     Hold,
     Holding,
@@ -138,7 +139,7 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     body: bytes
     """Content that `kind` describes; empty when it is the first of the attached frames."""
 
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     """Run time of the function."""
 
     python: str = ""

@@ -95,3 +95,19 @@ def test_control_messages_are_not_pickles():
             with pytest.raises(msg.MALFORMED):
                 decode(data)
     assert msgspec.msgpack.decode(msg.encode(msg.Heartbeat())) == ["Heartbeat"]
+
+
+@pytest.mark.parametrize("field", ["life", "left"])
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0])
+def test_time_that_has_no_place_in_an_order_is_malformed(field, seconds):
+    """A manager whose block ends at NaN is found by no bisection again: its removal ended the interchange."""
+    node = manager_messages.Node(**{field: seconds})
+    info = manager_messages.ManagerInfo(14, "0", "3.11", "h", "0", "", 1, 1, "", node)
+    with pytest.raises(msg.MALFORMED):
+        msg.decode_from_manager(msg.encode(msg.Register(info)))
+
+
+def test_run_time_that_is_no_number_is_malformed():
+    result = msg.Result(1, ResultKind.VALUE, b"", float("nan"))
+    with pytest.raises(msg.MALFORMED):
+        msg.decode_from_manager(msg.encode(msg.Done(1, [result])))
