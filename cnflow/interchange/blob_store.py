@@ -7,12 +7,15 @@
                    └──> file, its space reserved ───┘
                           └── the disk is full: OSError, for this blob alone
 
-Files are opened for each access: many blobs must not take the descriptors that managers need.
+Files are opened for each access: many blobs must not take the descriptors that managers need. No call lasts longer for
+a blob of gigabytes: memory is mapped, not filled with zeros, and large files are removed by a thread.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
+import threading
 from typing import TYPE_CHECKING, Union
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 MOST_IN_MEMORY = 256 * 2**20
 """Bytes of all blobs in memory; the others are files."""
+
+_LONG_TO_REMOVE = 64 * 2**20
+"""Bytes of a file whose removal takes tens of milliseconds."""
 
 
 class BlobStore:
@@ -40,7 +46,7 @@ class BlobStore:
     def __init__(self, folder: Path, most_in_memory: int = MOST_IN_MEMORY) -> None:
         self._folder = folder
         self._most_in_memory = most_in_memory
-        self._content: dict[BlobId, Union[bytearray, Path]] = {}
+        self._content: dict[BlobId, Union[mmap.mmap, Path]] = {}
         self._sizes: dict[BlobId, int] = {}
         self.bytes_in_memory = self.bytes_on_disk = 0
 
@@ -57,7 +63,7 @@ class BlobStore:
             OSError: no room on disk; nothing is left of the blob.
         """
         if self.bytes_in_memory + size <= self._most_in_memory:
-            self._content[blob] = bytearray(size)
+            self._content[blob] = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             self.bytes_in_memory += size
         else:
             self._content[blob] = self._make_file(blob, size)
@@ -71,7 +77,7 @@ class BlobStore:
             OSError: the disk fails; the blob stays, for `remove`.
         """
         content = self._content[blob]
-        if isinstance(content, bytearray):
+        if isinstance(content, mmap.mmap):
             with memoryview(content) as view:
                 view[offset : offset + len(data)] = data
             return
@@ -90,7 +96,7 @@ class BlobStore:
             OSError: the disk fails.
         """
         content = self._content[blob]
-        if isinstance(content, bytearray):
+        if isinstance(content, mmap.mmap):
             return memoryview(content)[offset : offset + length]
         descriptor = os.open(content, os.O_RDONLY)
         try:
@@ -104,11 +110,14 @@ class BlobStore:
     def remove(self, blob: BlobId) -> None:
         """Drop *blob*; does nothing if it is not here."""
         content, size = self._content.pop(blob, None), self._sizes.pop(blob, 0)
-        if isinstance(content, bytearray):
+        if isinstance(content, mmap.mmap):
             self.bytes_in_memory -= size
         elif content is not None:
             self.bytes_on_disk -= size
-            content.unlink(missing_ok=True)
+            if size < _LONG_TO_REMOVE:
+                content.unlink(missing_ok=True)
+            else:  # a blob that comes back has another name
+                threading.Thread(target=content.unlink, args=(True,), name="cnflow-unlink").start()
 
     def clear(self) -> None:
         """Drop all blobs."""

@@ -4,7 +4,7 @@ A task that waits here holds no worker, and tasks behind it run::
 
     hold ── all blobs in the cache ───────────────────────────────────────────────> complete
       └──> incomplete ── next_wants, on_chunk ... ── the last one is here ────────> complete
-               ├── on_gone, wrong digest twice ───────────────────────────────────> lost: the task fails, with words
+               ├── on_gone ───────────────────────────────────────────────────────> lost: the task fails, with words
                └── remove: cancelled ─ clear: the manager ends ───────────────────> the caller reports it
     release: the task has ended ──> its blobs stay in the cache as long as there is room
 """
@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from cnflow.wire.blob_digest import DIGEST_SIZE, Hasher
 from cnflow.wire.blob_frames import check_offers, with_blobs
-from cnflow.wire.bulk import Chunk, Gone, Piece, Receiver, Want
+from cnflow.wire.bulk import KEY_SIZE, Chunk, Gone, Piece, Receiver, Want
+from cnflow.wire.pipe import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import Task, TaskParcel
 
 _DRIVER = b""
-_MOST_SPOILT = 2
-"""Times that a blob may come with another digest than its name."""
 
 
 class Lost(NamedTuple):
@@ -45,24 +43,16 @@ class _Incoming:
         names: that it has in the tasks that wait for it; it is wanted by the last of them.
     """
 
-    __slots__ = ("buffer", "hasher", "names", "size", "spoilt")
+    __slots__ = ("content", "names")
 
     def __init__(self, offer: Offer) -> None:
-        self.size = offer.size
         self.names: dict[BlobId, None] = {offer.blob: None}
-        self.buffer = bytearray()
-        self.hasher = Hasher()
-        self.spoilt = 0
+        self.content = Pieces()
 
     @property
     def name(self) -> BlobId:
         """Name by which to want the blob."""
         return next(reversed(self.names))
-
-    def append(self, data: memoryview) -> None:
-        """Add bytes that follow those that are here."""
-        self.buffer += data  # grows: to make gigabytes of zeros at once would stop this process for seconds
-        self.hasher.update(data)
 
 
 class IncompleteTasks:
@@ -77,7 +67,7 @@ class IncompleteTasks:
         self._receiver = Receiver()
         self._incoming: dict[bytes, _Incoming] = {}
         self._incomplete: dict[tuple[TaskId, int], TaskParcel] = {}
-        self._digests: dict[tuple[TaskId, int], list[bytes]] = {}
+        self._keys: dict[tuple[TaskId, int], list[bytes]] = {}
         """Contents of each task that has not ended."""
 
         self._complete: list[TaskParcel] = []
@@ -94,7 +84,7 @@ class IncompleteTasks:
     @property
     def has_blobs(self) -> bool:
         """True while a task that has not ended has large arguments: `release` is to be called."""
-        return bool(self._digests)
+        return bool(self._keys)
 
     def tasks(self) -> list[Task]:
         """Tasks that wait for blobs."""
@@ -112,24 +102,24 @@ class IncompleteTasks:
         """
         task, frames = parcel
         check_offers(task.blobs, len(frames))
-        digests = [_digest_in(offer) for offer in task.blobs]
-        self._digests[task.id, task.attempt] = digests
-        for digest, offer in zip(digests, task.blobs):
-            self._cache.hold(digest)
-            if self._cache.get(digest) is None:
-                self._ask_for(digest, offer)
-        if all(self._cache.get(digest) is not None for digest in digests):
+        keys = [_key_in(offer) for offer in task.blobs]
+        self._keys[task.id, task.attempt] = keys
+        for key, offer in zip(keys, task.blobs):
+            self._cache.hold(key)
+            if self._cache.get(key) is None:
+                self._ask_for(key, offer)
+        if all(self._cache.get(key) is not None for key in keys):
             return self._whole(parcel)
         self._incomplete[task.id, task.attempt] = parcel
         return None
 
     def release(self, attempts: Iterable[tuple[TaskId, int]]) -> None:
         """Note the end of tasks: their blobs are needed for others only."""
-        if not self._digests:
+        if not self._keys:
             return
         for attempt in attempts:
-            for digest in self._cache.release(self._digests.pop(attempt, ())):
-                self._stop_asking(digest)
+            for key in self._cache.release(self._keys.pop(attempt, ())):
+                self._stop_asking(key)
 
     def remove(self, attempts: Mapping[TaskId, int]) -> list[Task]:
         """Remove and return those of *attempts* that wait here; `release` follows with their result."""
@@ -154,29 +144,29 @@ class IncompleteTasks:
 
     def on_chunk(self, chunk: Chunk, data: Any, now: Seconds) -> None:  # noqa: ANN401 - a frame
         """Accept bytes of a blob."""
-        digest = chunk.blob[:DIGEST_SIZE]
-        incoming = self._incoming.get(digest)
+        key = chunk.blob[:KEY_SIZE]
+        incoming = self._incoming.get(key)
         if incoming is None:
             return
-        skipped = self._receiver.on_chunk(Piece(digest, chunk.offset, len(data)), now)
+        skipped = self._receiver.on_chunk(Piece(key, chunk.offset, len(data)), now)
         if skipped == len(data):
             return
-        incoming.append(memoryview(data)[skipped:])
-        if self._receiver.is_complete(digest):
-            self._receiver.remove(digest)
-            self._check(digest, incoming)
+        incoming.content.append(memoryview(data)[skipped:])
+        if self._receiver.is_complete(key):
+            self._receiver.remove(key)
+            self._complete_with(key, incoming.content)
 
     def on_gone(self, gone: Gone) -> None:
         """Give up what is wanted by a name that nobody has any more."""
-        digest = gone.blob[:DIGEST_SIZE]
-        incoming = self._incoming.get(digest)
+        key = gone.blob[:KEY_SIZE]
+        incoming = self._incoming.get(key)
         if incoming is None or gone.blob not in incoming.names:
             return
         del incoming.names[gone.blob]
         if not incoming.names:
-            self._give_up(digest, gone.reason)
+            self._give_up(key, gone.reason)
         else:
-            self._receiver.restart(digest)
+            self._receiver.restart(key)
 
     def on_tick(self, now: Seconds) -> None:
         """Want again what did not arrive in time."""
@@ -195,45 +185,37 @@ class IncompleteTasks:
             for piece in self._receiver.next_wants(now)
         ]
 
-    def _ask_for(self, digest: bytes, offer: Offer) -> None:
-        incoming = self._incoming.get(digest)
+    def _ask_for(self, key: bytes, offer: Offer) -> None:
+        incoming = self._incoming.get(key)
         if incoming is None:
-            self._incoming[digest] = _Incoming(offer)
-            self._receiver.add(digest, offer.size)
+            self._incoming[key] = _Incoming(offer)
+            self._receiver.add(key, offer.size)
         else:
             incoming.names[offer.blob] = None
 
-    def _stop_asking(self, digest: bytes) -> None:
-        if self._incoming.pop(digest, None) is not None:
-            self._receiver.remove(digest)
+    def _stop_asking(self, key: bytes) -> None:
+        if self._incoming.pop(key, None) is not None:
+            self._receiver.remove(key)
 
-    def _check(self, digest: bytes, incoming: _Incoming) -> None:
-        if incoming.hasher.digest() != digest:
-            incoming.spoilt += 1
-            if incoming.spoilt == _MOST_SPOILT:
-                self._give_up(digest, "it came twice with other bytes than its digest says")
-                return
-            incoming.hasher = Hasher()
-            self._receiver.add(digest, incoming.size)
-            return
-        del self._incoming[digest]
-        self._cache.put(digest, incoming.buffer)
+    def _complete_with(self, key: bytes, content: Pieces) -> None:
+        del self._incoming[key]
+        self._cache.put(key, content)
         for attempt, parcel in list(self._incomplete.items()):
-            if all(self._cache.get(other) is not None for other in self._digests[attempt]):
+            if all(self._cache.get(other) is not None for other in self._keys[attempt]):
                 del self._incomplete[attempt]
                 self._complete.append(self._whole(parcel))
 
-    def _give_up(self, digest: bytes, reason: str) -> None:
-        self._stop_asking(digest)
-        for attempt in [attempt for attempt in self._incomplete if digest in self._digests[attempt]]:
+    def _give_up(self, key: bytes, reason: str) -> None:
+        self._stop_asking(key)
+        for attempt in [attempt for attempt in self._incomplete if key in self._keys[attempt]]:
             self._lost.append(Lost(self._incomplete.pop(attempt)[0], reason))
 
     def _whole(self, parcel: TaskParcel) -> TaskParcel:
         task, frames = parcel
-        blobs = [(offer, self._cache.get(_digest_in(offer))) for offer in task.blobs]
+        blobs = [(offer, self._cache.get(_key_in(offer))) for offer in task.blobs]
         return task, with_blobs(frames, blobs)
 
 
-def _digest_in(offer: Offer) -> bytes:
-    """Digest in the name of an argument's blob."""
-    return offer.blob[:DIGEST_SIZE]
+def _key_in(offer: Offer) -> bytes:
+    """Name of the content, at the beginning of the name of an argument's blob."""
+    return offer.blob[:KEY_SIZE]

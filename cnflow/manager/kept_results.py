@@ -2,7 +2,7 @@
 
 ::
 
-    offer: large parts ──> kept ── on_want: Chunk, the last one with the digest ── on_want again, if one was lost
+    offer: large parts ──> kept ── on_want: Chunk ── on_want again, if one was lost
               │              └── release: the driver has the result, or nobody waits for it ──> dropped
               └── result with offers, which is small
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Union
 
-from cnflow.wire.blob_digest import Hasher
 from cnflow.wire.blob_frames import large_positions, size_of, without
 from cnflow.wire.bulk import Chunk, Gone, Offer, Want
 
@@ -28,28 +27,6 @@ MOST_KEPT = 2**30
 """Bytes of results on their way from which a manager runs no further tasks: their results would fill its memory."""
 
 
-class _Kept:
-    """Part of a result; its digest is computed as its bytes leave, not in one long pause."""
-
-    __slots__ = ("content", "digest", "hasher")
-
-    def __init__(self, content: memoryview) -> None:
-        self.content = content
-        self.hasher = Hasher()
-        self.digest = b""
-
-    def digest_with(self, offset: int, end: int) -> bytes:
-        """Digest of the whole if these bytes are the last ones; else nothing."""
-        if offset <= self.hasher.size < end:
-            self.hasher.update(self.content[self.hasher.size : end])
-        if end < len(self.content):
-            return b""
-        if not self.digest:
-            self.hasher.update(self.content[self.hasher.size :])
-            self.digest = self.hasher.digest()
-        return self.digest
-
-
 class KeptResults:
     """The results; the module has a picture.
 
@@ -63,7 +40,7 @@ class KeptResults:
     def __init__(self, manager: ManagerId) -> None:
         self._manager = manager
         self._numbers = itertools.count()
-        self._kept: dict[BlobId, _Kept] = {}
+        self._kept: dict[BlobId, memoryview] = {}
         self.kept_bytes = 0
 
     def __len__(self) -> int:
@@ -83,7 +60,7 @@ class KeptResults:
         offers = []
         for position in positions:
             blob = next(self._numbers).to_bytes(8, "big")
-            self._kept[blob] = _Kept(memoryview(frames[position]).cast("B"))
+            self._kept[blob] = memoryview(frames[position]).cast("B")
             self.kept_bytes += size_of(frames[position])
             offers.append(Offer(blob, size_of(frames[position]), position, self._manager))
         rest = without(frames, positions)
@@ -96,16 +73,15 @@ class KeptResults:
 
     def on_want(self, want: Want) -> tuple[Union[Chunk, Gone], Any]:
         """Reply to *want*: a chunk and its bytes, or the news that the blob is gone."""
-        kept = self._kept.get(want.blob)
+        content = self._kept.get(want.blob)
         end = want.offset + want.length
-        if kept is None or end > len(kept.content):
+        if content is None or end > len(content):
             return Gone(want.blob, self._manager, "its manager does not have it any more"), None
-        digest = kept.digest_with(want.offset, end)
-        return Chunk(want.blob, self._manager, want.offset, digest), kept.content[want.offset : end]
+        return Chunk(want.blob, self._manager, want.offset), content[want.offset : end]
 
     def release(self, blobs: Iterable[BlobId]) -> None:
         """Drop *blobs*."""
         for blob in blobs:
-            kept = self._kept.pop(blob, None)
-            if kept is not None:
-                self.kept_bytes -= len(kept.content)
+            content = self._kept.pop(blob, None)
+            if content is not None:
+                self.kept_bytes -= len(content)

@@ -1,7 +1,6 @@
-"""Digest that names a blob: BLAKE2b over the digests of its leaves. Standard library only.
+"""Digest of a blob: BLAKE2b over the digests of its leaves. Standard library only.
 
-Leaves, since several threads then compute a large digest together (`hashlib` releases the interpreter's lock), and
-since a receiver checks a blob while it arrives, one piece at a time, instead of in one long pause at its end::
+Leaves, since several threads then compute a large digest together (`hashlib` releases the interpreter's lock)::
 
     blob      [ leaf 1 MiB ][ leaf 1 MiB ][ rest ]
                     │             │          │         BLAKE2b of each
@@ -27,49 +26,10 @@ _THREADS_FROM = 8 * LEAF
 _MOST_THREADS = 4
 
 
-class Hasher:
-    """Computes the digest of a blob whose bytes come in order.
-
-    Attributes:
-        size: bytes so far.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._root = hashlib.blake2b(digest_size=DIGEST_SIZE)
-        self._leaf = hashlib.blake2b(digest_size=DIGEST_SIZE)
-
-    def update(self, data: Buffer) -> None:
-        """Append *data*."""
-        view = memoryview(data)
-        while view:
-            room = LEAF - self.size % LEAF
-            piece = view[:room]
-            self._leaf.update(piece)
-            self.size += len(piece)
-            view = view[room:]
-            if self.size % LEAF == 0:
-                self._end_leaf()
-
-    def digest(self) -> bytes:
-        """Digest of all bytes so far; the last call."""
-        if self.size % LEAF:
-            self._end_leaf()
-        return self._root.digest()
-
-    def _end_leaf(self) -> None:
-        self._root.update(self._leaf.digest())
-        self._leaf = hashlib.blake2b(digest_size=DIGEST_SIZE)
-
-
 def digest_of(data: Buffer) -> bytes:
     """Digest of *data*, computed by as many threads as the machine has cores, four at most."""
     view = memoryview(data).cast("B")
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    if len(view) < _THREADS_FROM or threads == 1:
-        hasher = Hasher()
-        hasher.update(view)
-        return hasher.digest()
+    threads = min(_MOST_THREADS, os.cpu_count() or 1) if len(view) >= _THREADS_FROM else 1
     leaves: list[Optional[bytes]] = [None] * -(-len(view) // LEAF)
 
     def hash_share(first: int) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnflow.wire.blob_digest import DIGEST_SIZE
-from cnflow.wire.bulk import BULK_FROM, Offer
+from cnflow.wire.bulk import BULK_FROM, KEY_SIZE, Offer
 from cnflow.wire.serialization import OUT_OF_BAND
 
 if TYPE_CHECKING:
@@ -39,11 +38,11 @@ def without(frames: Sequence[Any], positions: Sequence[int]) -> list[Any]:
 
 
 def apart(task: Task, frames: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[int, bytes]]]:
-    """Frames of *task* that are no blobs, and place and digest of each blob, whether the blobs are here or not."""
+    """Frames of *task* that are no blobs, and place and name of each blob, whether the blobs are here or not."""
     places = [offer.position for offer in task.blobs]
     if places and len(frames) > task.frames:
         frames = without(frames, places)
-    return frames, [(offer.position, offer.blob[:DIGEST_SIZE]) for offer in task.blobs]
+    return frames, [(offer.position, offer.blob[:KEY_SIZE]) for offer in task.blobs]
 
 
 def check_offers(offers: Sequence[Offer], frames: int) -> None:

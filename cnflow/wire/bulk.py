@@ -17,7 +17,7 @@ have connections of their own or go first on the driver's stream, never wait beh
 
 Life of a blob in a `Receiver`, one for each line::
 
-    add ──> waiting ──> under way: next_wants, on_chunk, next_wants ... ──> complete: the owner checks the digest
+    add ──> waiting ──> under way: next_wants, on_chunk, next_wants ... ──> complete
                │             │   ^
                │             └───┘ on_tick: nothing came within `patience`; a chunk is missing; on_reconnected
                └─────────────┴──> remove
@@ -43,7 +43,10 @@ BULK_FROM = 2**20
 """Bytes of all frames of a task or a result together, above which its frames become blobs."""
 
 BlobId = bytes
-"""Digest of an argument's content (`cnflow.wire.blob_digest`), or a manager's number of a result's part."""
+"""Name of an argument's content (`KEY_SIZE` bytes) and a number, or a manager's number of a result's part."""
+
+KEY_SIZE = 16
+"""Bytes that name a content: two blobs of one run whose names begin with the same ones have the same bytes."""
 
 _Blob = Annotated[bytes, msgspec.Meta(min_length=1, max_length=32)]
 _Source = Annotated[bytes, msgspec.Meta(max_length=32)]
@@ -78,8 +81,6 @@ class Chunk(Message):
     blob: _Blob
     source: _Source
     offset: _Natural
-    digest: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
-    """Digest of a result's blob, with its last bytes; an argument's blob is named by its own."""
 
 
 class Gone(Message):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 if TYPE_CHECKING:
@@ -79,6 +80,28 @@ class ResultKind(enum.IntEnum):
     """Stopped on request, or never begun; the body is empty."""
 
 
+class Pieces:
+    """Part to write that is not in one place: bytes as they arrived, which nothing has to copy together.
+
+    Attributes:
+        pieces: the bytes, in order.
+    """
+
+    __slots__ = ("pieces", "size")
+
+    def __init__(self) -> None:
+        self.pieces: list[Part] = []
+        self.size = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def append(self, piece: Part) -> None:
+        """Add bytes that follow those that are here."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+
+
 class Record(NamedTuple):
     """One record; large parts are bytearrays, so that arrays that are loaded from them are writable."""
 
@@ -92,15 +115,17 @@ def _lengths(count: int) -> struct.Struct:
     return _LENGTHS[count] if count < len(_LENGTHS) else struct.Struct(f"<{count}Q")
 
 
-def pack(kind: int, number: int, seconds: float, parts: Sequence[Part]) -> list[Part]:
+def pack(kind: int, number: int, seconds: float, parts: Sequence[Union[Part, Pieces]]) -> list[Part]:
     """Chunks to write, in order: one for a small record; large parts stay separate and are not copied."""
     sizes = [part.nbytes if isinstance(part, memoryview) else len(part) for part in parts]
     head = _HEADER.pack(kind, number, seconds, len(parts)) + _lengths(len(parts)).pack(*sizes)
     if sum(sizes) < _COPY_BELOW:
-        return [b"".join((head, *parts))]
+        return [b"".join((head, *(b"".join(part.pieces) if isinstance(part, Pieces) else part for part in parts)))]
     chunks: list[Part] = [head]
     for part, size in zip(parts, sizes):
-        if size >= _COPY_BELOW or len(chunks[-1]) >= _COPY_BELOW:
+        if isinstance(part, Pieces):
+            chunks.extend(part.pieces)
+        elif size >= _COPY_BELOW or len(chunks[-1]) >= _COPY_BELOW:
             chunks.append(part)
         else:
             chunks[-1] = bytes(chunks[-1]) + bytes(part)
@@ -117,6 +142,37 @@ def unpack_stops(data: bytes) -> list[int]:
     return [number for (number,) in _STOP.iter_unpack(data)]
 
 
+class _Unfinished:
+    """Record with large parts that are still arriving; they grow where they stay."""
+
+    def __init__(self, kind: int, number: int, seconds: float, sizes: Sequence[int]) -> None:
+        self._head = kind, number, seconds
+        self._sizes = deque(sizes)
+        self._parts: list[bytearray] = []
+        self._missing = 0
+
+    def take(self, data: memoryview) -> int:
+        """Add bytes that follow those that are here; return how many of them belong to this record."""
+        taken = 0
+        while self._missing or self._sizes:
+            if not self._missing:
+                self._missing = self._sizes.popleft()
+                self._parts.append(bytearray())
+            piece = data[taken : taken + self._missing]
+            self._parts[-1] += piece
+            taken += len(piece)
+            self._missing -= len(piece)
+            if self._missing:
+                break
+        return taken
+
+    def record(self) -> Record | None:
+        """Record, once it is complete."""
+        if self._missing or self._sizes:
+            return None
+        return Record(*self._head, [part if len(part) >= _COPY_BELOW else bytes(part) for part in self._parts])
+
+
 class Reader:
     """Parses bytes as they arrive into records."""
 
@@ -124,9 +180,18 @@ class Reader:
         self._buffer = bytearray()
         self._at = 0
         self._need = _HEADER.size
+        self._unfinished: _Unfinished | None = None
 
     def feed(self, data: bytes) -> Iterator[Record]:
         """Append *data* and yield the records that are complete; exhaust the iterator before the next call."""
+        if self._unfinished is not None:
+            taken = self._unfinished.take(memoryview(data))
+            large = self._unfinished.record()
+            if large is None:
+                return
+            self._unfinished = None
+            yield large
+            data = data[taken:]
         self._buffer += data
         while len(self._buffer) - self._at >= self._need:
             record = self._next()
@@ -147,7 +212,13 @@ class Reader:
         sizes = table.unpack_from(self._buffer, self._at + _HEADER.size)
         end = start + sum(sizes)
         if len(self._buffer) < end:
-            self._need = end - self._at
+            if end - start < _COPY_BELOW:
+                self._need = end - self._at
+                return None
+            self._unfinished = _Unfinished(kind, number, seconds, sizes)
+            with memoryview(self._buffer) as view, view[start:] as here:
+                self._unfinished.take(here)
+            self._at, self._need = len(self._buffer), _HEADER.size
             return None
         parts: list[Part] = []
         with memoryview(self._buffer) as view:

@@ -18,6 +18,7 @@ The other end closed: `receive` sets `is_closed`, `send` drops the bytes.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -42,10 +43,16 @@ _MAX_CHUNKS = 64
 
 
 class SendBuffer:
-    """Chunks that a non-blocking socket has yet to take."""
+    """Chunks that a non-blocking socket has yet to take.
 
-    def __init__(self, sink: socket.socket) -> None:
+    Args:
+        sink: the socket.
+        most: bytes that one `flush` writes, even if the reader keeps pace: its owner has other work, too.
+    """
+
+    def __init__(self, sink: socket.socket, most: float = math.inf) -> None:
         self._socket = sink
+        self._most = most
         self.chunks: deque[Part] = deque()
         """Chunks that are left."""
 
@@ -76,10 +83,13 @@ class SendBuffer:
 
         All chunks are dropped when the other end is gone: the reader of the socket notices that.
         """
+        room = self._most
         try:
-            while self.chunks:
+            while self.chunks and room > 0:
                 batch = [self.chunks[i] for i in range(min(len(self.chunks), _MAX_CHUNKS))]
-                self._remove_sent(self._socket.sendmsg(batch))
+                sent = self._socket.sendmsg(batch)
+                room -= sent
+                self._remove_sent(sent)
         except BlockingIOError:
             return
         except OSError:

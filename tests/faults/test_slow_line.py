@@ -68,7 +68,9 @@ def node(tmp_path):
 @pytest.fixture
 def load_on(load, node):
     def make(rate, **settings):
-        dfk = load(LocalProvider(python=str(node.python)), address=node.address, **{**THRESHOLD, **settings})
+        dfk = load(
+            LocalProvider(python=str(node.python)), address=node.address, **{**THRESHOLD, "max_workers": 2, **settings}
+        )
         small(0).result(60)
         if rate:
             node.limit_rate(rate)

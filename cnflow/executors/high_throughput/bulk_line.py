@@ -119,6 +119,10 @@ class BulkLine:
                     ended = self._results.on_chunk(message, attached[0], self._now())
         return NOTHING if ended is None else self._released(ended)
 
+    def name_by_digest(self, *, is_wanted: bool) -> None:
+        """Name arguments by their digests if *is_wanted*: drivers that adopt runs compare tasks by these."""
+        self._arguments.has_digests_as_names = is_wanted
+
     def set_largest_result(self, size: int) -> None:
         """Make results with a part of more bytes than *size* errors."""
         self._results.largest = size

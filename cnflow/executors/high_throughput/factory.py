@@ -59,6 +59,7 @@ def make_backend(
     make_provider = make_provider or functools.partial(backend_of(settings.provider), settings.provider)
     events = ExecutorEvents(settings.label, run.emit)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers, events)
+    client.bulk.name_by_digest(is_wanted=run.adoptable_for > 0 or provisioner.adopted_tasks is not None)
     introspection = Introspection(settings, client, managers, provisioner)
     return HighThroughputBackend(settings, serializer, client, managers, provisioner, introspection)
 

@@ -3,8 +3,8 @@
 ::
 
     on_results ── no offers ──────────────────────────────────────────────────────> complete
-        └── offers ──> incomplete ── next_want, on_chunk ── digest as announced ──> complete ──> Release
-                           ├── Gone, the manager is lost, another digest ─────────> Failure ───> Release
+        └── offers ──> incomplete ── next_wants, on_chunk ... ── the last one ────> complete ──> Release
+                           ├── Gone, the manager is lost ─────────────────────────> Failure ───> Release
                            └── cancel ────────────────────────────────────────────> dropped ───> Release
 
 Each manager has a line of its own: one behind a slow network holds up no other.
@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.ids import ManagerId
-from cnflow.wire.blob_digest import Hasher
 from cnflow.wire.blob_frames import check_offers, with_blobs
 from cnflow.wire.bulk import NEVER, Chunk, Gone, Piece, Receiver, Release, Want
 
@@ -54,20 +53,14 @@ NOTHING = Ended([], [], [])
 class _Part:
     """Blob of a result."""
 
-    __slots__ = ("buffer", "hasher", "is_here", "offer", "task")
+    __slots__ = ("buffer", "is_here", "offer", "task")
 
     def __init__(self, task: TaskId, offer: Offer) -> None:
         self.task = task
         self.offer = offer
         self.is_here = False
-        self.hasher = Hasher()
         self.buffer = bytearray()
-        """Grows as bytes come: blobs that wait take no memory."""
-
-    def append(self, data: memoryview) -> None:
-        """Add bytes that follow those that are here."""
-        self.buffer += data  # grows: to make gigabytes of zeros at once would stop this process for seconds
-        self.hasher.update(data)
+        """Grows as bytes come: to make gigabytes of zeros at once would stop this process for seconds."""
 
 
 class _Incomplete(NamedTuple):
@@ -118,7 +111,7 @@ class IncompleteResults:
         return ended
 
     def on_chunk(self, chunk: Chunk, data: Any, now: Seconds) -> Ended | None:  # noqa: ANN401 - a frame
-        """Accept bytes of a blob; return the result that they complete or spoil."""
+        """Accept bytes of a blob; return the result that they complete."""
         part = self._parts.get((chunk.source, chunk.blob))
         if part is None or part.is_here:
             return None
@@ -128,12 +121,10 @@ class IncompleteResults:
         skipped = receiver.on_chunk(piece, now)
         if skipped == piece.length:
             return None
-        part.append(memoryview(data)[skipped:])
+        part.buffer += memoryview(data)[skipped:]
         if not receiver.is_complete(chunk.blob):
             return None
         self._stop_fetching(source, chunk.blob)
-        if chunk.digest != part.hasher.digest():
-            return self._fail(part.task, "it does not have the digest that its manager computed")
         part.is_here = True
         incomplete = self._incomplete[part.task]
         if not all(other.is_here for other in incomplete.parts):

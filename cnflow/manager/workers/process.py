@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _WORKER = str(Path(__file__).resolve().parents[2] / "worker" / "__main__.py")
 _CHUNK = 256 * 1024
+_MOST_AT_ONCE = 4 * 2**20
+"""Bytes that are read from a worker, or written to it, before others have their turn: a few milliseconds."""
+
 _TAIL_BYTES = 8 * 1024
 _TAIL_LINES = 20
 _TERM_GRACE = 1.0
@@ -87,7 +90,7 @@ class WorkerProcess:
         """The worker closed its end, and may still run: a poll of this socket would return at once, forever."""
 
         self._reader = Reader()
-        self._unsent = SendBuffer(ours)
+        self._unsent = SendBuffer(ours, _MOST_AT_ONCE)
         self._tail = b""
 
     def _start(
@@ -156,10 +159,12 @@ class WorkerProcess:
             to_the_end: read until nothing is left, instead of a part that is enough for this round.
         """
         found: list[Record] = []
+        room = _MOST_AT_ONCE
         try:
             while data := self.socket.recv(_CHUNK):
                 found += self._reader.feed(data)
-                if len(data) < _CHUNK // 4 and not to_the_end:
+                room -= len(data)
+                if (len(data) < _CHUNK // 4 or room < 0) and not to_the_end:
                     return found
             self.socket_closed = True
         except OSError:

@@ -101,7 +101,8 @@ class World(RuleBasedStateMachine):
         node.tasks.release([(number, task.attempt)])
         if number not in self.held or self.held[number][0] != task.attempt:
             return
-        assert list(frames) == [b"body", *(CONTENTS[n] for n in self.held[number][1])]
+        parts = [b"".join(getattr(frame, "pieces", [frame])) for frame in frames]
+        assert parts == [b"body", *(CONTENTS[n] for n in self.held[number][1])]
         result = msg.Result(number, ResultKind.VALUE, b"", frames=2, attempt=task.attempt)
         self.done[number] = value
         self.handle(self.driver.on_results([node.results.offer((result, (b"", CONTENTS[value])))]))

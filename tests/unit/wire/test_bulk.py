@@ -222,7 +222,7 @@ def test_sender_drops_what_is_released():
     assert not sender
 
 
-@pytest.mark.parametrize("message", [Want(A, b"", 0, 5), Chunk(A, b"m", 7, b"d"), Gone(A, b"", "it is gone")])
+@pytest.mark.parametrize("message", [Want(A, b"", 0, 5), Chunk(A, b"m", 7), Gone(A, b"", "it is gone")])
 def test_messages_come_as_they_were_sent(message):
     assert decode_bulk(msg.encode(message)) == message
 
