@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 _DRIVER = b""
 
+READ_AHEAD = 8 * 2**20
+"""Bytes of an argument that are fetched beyond what managers want: no more, since a driver is faster than the disk."""
+
 MOST_WAITING = 512
 """Pieces that one manager waits for at the same time; it wants the others again."""
 
@@ -146,6 +149,7 @@ class BulkRelay:
         blob, end = piece.blob, piece.offset + piece.length
         if blob not in self._store and blob not in self._receiver and blob in self._sizes:
             self._open(blob)
+        self._receiver.need(blob, end + READ_AHEAD)
         is_kept = blob in self._store
         if is_kept and end <= self._arrived(blob):
             self._send_piece(manager, piece)
@@ -163,7 +167,7 @@ class BulkRelay:
             size = self._sizes.pop(blob)
             logger.warning("no room for an argument of %d bytes, which passes through: %s", size, error)
             return
-        self._receiver.add(blob, self._sizes[blob])
+        self._receiver.add(blob, self._sizes[blob], needed=1)
 
     def _arrived(self, blob: BlobId) -> int:
         return self._receiver.arrived(blob) if blob in self._receiver else self._sizes.get(blob, 0)

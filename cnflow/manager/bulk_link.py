@@ -40,13 +40,16 @@ class BulkLink:
         manager_id: id of the manager.
         poller: the loop's; the link registers its sockets.
         tasks: those that wait for arguments.
+        patience: see `KeptResults`.
 
     Attributes:
         results: large results that the driver does not have.
     """
 
-    def __init__(self, manager_id: ManagerId, poller: sockets.Poller, tasks: IncompleteTasks) -> None:
-        self.results = KeptResults(manager_id)
+    def __init__(
+        self, manager_id: ManagerId, poller: sockets.Poller, tasks: IncompleteTasks, patience: Seconds
+    ) -> None:
+        self.results = KeptResults(manager_id, patience)
         self._identity = with_bulk_suffix(manager_id)
         self._poller = poller
         self._tasks = tasks
@@ -55,8 +58,8 @@ class BulkLink:
 
     @property
     def next_deadline(self) -> Seconds:
-        """Time to call `flush`."""
-        return self._tasks.next_deadline
+        """Time to call `flush`, or `take_unwanted` of the results."""
+        return min(self._tasks.next_deadline, self.results.next_deadline)
 
     def connect(self, context: Any, endpoint: str, curve: Optional[tuple[str, str, str]]) -> None:  # noqa: ANN401 - ZeroMQ's
         """Connect to *endpoint*; what was on its way over another connection is wanted again."""
@@ -105,7 +108,7 @@ class BulkLink:
         head, *attached = frames
         message = decode_bulk(head)
         if isinstance(message, Want):
-            reply, content = self.results.on_want(message)
+            reply, content = self.results.on_want(message, now)
             dealer.send([msg.encode(reply)] if content is None else [msg.encode(reply), content])
         elif isinstance(message, Chunk):
             (data,) = attached

@@ -3,15 +3,21 @@
 ::
 
     offer: large parts ──> kept ── on_want: Chunk ── on_want again, if one was lost
-              │              └── release: the driver has the result, or nobody waits for it ──> dropped
+              │              ├── release: the driver has the result, or nobody waits for it ──> dropped
+              │              └── take_unwanted: nobody wants it, and it is in the way ────────> dropped
               └── result with offers, which is small
+
+A result is in the way while its manager runs no tasks because of it: the manager is full, or drained and about to
+leave. The driver wants each result that it waits for at once. But one that has adopted a run may never wait for some.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any, Union
 
+from cnflow.units import Seconds
 from cnflow.wire.blob_frames import large_positions, size_of, without
 from cnflow.wire.bulk import Chunk, Gone, Offer, Want
 
@@ -32,13 +38,20 @@ class KeptResults:
 
     Args:
         manager: id of this manager, the source of these blobs.
+        patience: time after which results that nobody wants, and that are in the way, are dropped.
 
     Attributes:
         kept_bytes: size of all parts that are kept.
+        is_last: the manager has nothing else to do.
     """
 
-    def __init__(self, manager: ManagerId) -> None:
+    def __init__(self, manager: ManagerId, patience: Seconds) -> None:
         self._manager = manager
+        self._patience = patience
+        self._wanted_at = Seconds(-math.inf)
+        """Moment of the last offer or request."""
+
+        self.is_last = False
         self._numbers = itertools.count()
         self._kept: dict[BlobId, memoryview] = {}
         self.kept_bytes = 0
@@ -51,12 +64,25 @@ class KeptResults:
         """True while so much is kept that the manager should ask for no more tasks."""
         return self.kept_bytes >= MOST_KEPT
 
-    def offer(self, parcel: ResultParcel) -> ResultParcel:
+    @property
+    def next_deadline(self) -> Seconds:
+        """Time to call `take_unwanted`; infinite while nothing is in the way."""
+        is_in_the_way = self._kept and (self.is_last or self.is_full)
+        return Seconds(self._wanted_at + self._patience) if is_in_the_way else Seconds(math.inf)
+
+    def take_unwanted(self, now: Seconds) -> list[BlobId]:
+        """Drop all results if they are in the way and nobody has wanted one for long; return their names."""
+        unwanted = self.blobs() if now >= self.next_deadline else []
+        self.release(unwanted)
+        return unwanted
+
+    def offer(self, parcel: ResultParcel, now: Seconds) -> ResultParcel:
         """Keep the large parts of a result; return it with offers in their place."""
         result, frames = parcel
         positions = large_positions(frames) if frames else ()
         if not positions:
             return parcel
+        self._wanted_at = now
         offers = []
         for position in positions:
             blob = next(self._numbers).to_bytes(8, "big")
@@ -71,8 +97,9 @@ class KeptResults:
         """Names of all parts that are kept."""
         return list(self._kept)
 
-    def on_want(self, want: Want) -> tuple[Union[Chunk, Gone], Any]:
+    def on_want(self, want: Want, now: Seconds) -> tuple[Union[Chunk, Gone], Any]:
         """Reply to *want*: a chunk and its bytes, or the news that the blob is gone."""
+        self._wanted_at = now
         content = self._kept.get(want.blob)
         end = want.offset + want.length
         if content is None or end > len(content):

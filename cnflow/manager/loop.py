@@ -94,7 +94,7 @@ class Loop:
         self._oom = OomWatch()
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
-        self._bulk = BulkLink(factory.manager_id, self._poller, incomplete)
+        self._bulk = BulkLink(factory.manager_id, self._poller, incomplete, Seconds(settings.longest_silence))
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         self._events: Optional[WorkerEvents] = None
         if settings.sends_events:
@@ -162,6 +162,7 @@ class Loop:
             if now >= self._state.next_deadline:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
+            self._drop_unwanted(now)
             self._send_results(now)
             self._bulk.flush(now)
             self._send_events(now)
@@ -170,6 +171,18 @@ class Loop:
             if self._link.failure:
                 self._fail(self._link.failure)
             self._leave_if_done(now)
+
+    def _drop_unwanted(self, now: Seconds) -> None:
+        """Drop results that the driver does not fetch if only they keep this manager from working, or leaving."""
+        self._bulk.results.is_last = self._state.is_drained
+        if unwanted := self._bulk.results.take_unwanted(now):
+            logger.warning("dropped %d parts of results that the driver has not fetched for long", len(unwanted))
+            self._release(unwanted)
+
+    def _release(self, blobs: list[bytes]) -> None:
+        self._bulk.results.release(blobs)
+        if self._state.ended is not None:
+            self._state.ended.on_released(blobs)
 
     def _leave_if_done(self, now: Seconds) -> None:
         if self._state.is_drained and not self._awaits_drain and not len(self._bulk.results):
@@ -189,9 +202,7 @@ class Loop:
             self._awaits_drain = False
             self._state.on_drain()
         elif isinstance(message, Release):
-            self._bulk.results.release(message.blobs)
-            if self._state.ended is not None:
-                self._state.ended.on_released(message.blobs)
+            self._release(message.blobs)
         elif isinstance(message, TaskQuery):
             self._link.send(TaskReport(message.number, *self._state.worker_of(message.task, now)), (), now)
         elif isinstance(message, msg.RegisterAgain):
@@ -336,7 +347,7 @@ class Loop:
         if not results and window == self._window:
             return
         self._window = window
-        parcels = [self._bulk.results.offer(parcel) for parcel in results]
+        parcels = [self._bulk.results.offer(parcel, now) for parcel in results]
         if self._state.ended is not None:
             self._state.ended.on_offered(parcels)
         for batch in in_batches(parcels):

@@ -155,15 +155,17 @@ class _Incoming:
         arrived: bytes from the beginning that are here.
         wanted: bytes from the beginning that are here or asked for.
         asked: end, length and moment of each request that is not answered.
+        needed: bytes from the beginning that may be asked for now.
         asked_twice: bytes from the beginning among which some were asked for twice: the time that they take measures
             nothing, since the answer may be that to the first request.
         rewound: bytes after the first missing one were dropped once; more of them mean nothing new.
     """
 
-    __slots__ = ("arrived", "asked", "asked_twice", "due", "patience", "rewound", "size", "wanted")
+    __slots__ = ("arrived", "asked", "asked_twice", "due", "needed", "patience", "rewound", "size", "wanted")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, needed: int) -> None:
         self.size = size
+        self.needed = min(size, needed)
         self.arrived = self.wanted = self.asked_twice = 0
         self.asked: deque[tuple[int, int, Seconds]] = deque()
         self.due = Seconds(math.inf)
@@ -223,12 +225,22 @@ class Receiver:
         incoming = self._active.get(blob)
         return 0 if incoming is None else incoming.arrived
 
-    def add(self, blob: BlobId, size: int) -> None:
-        """Want *blob* of *size* bytes; does nothing if it is wanted already."""
+    def add(self, blob: BlobId, size: int, needed: int = 2**62) -> None:
+        """Want *blob* of *size* bytes, for now the first *needed* ones; does nothing if it is wanted already."""
         if blob not in self:
-            self._waiting[blob] = _Incoming(size)
+            self._waiting[blob] = _Incoming(size, needed)
             if size < SMALL:
                 self._waiting.move_to_end(blob, last=False)
+
+    def need(self, blob: BlobId, needed: int) -> None:
+        """Want the first *needed* bytes of *blob* at least; does nothing if it is not wanted."""
+        incoming = self._active.get(blob) or self._waiting.get(blob)
+        if incoming is None or needed <= incoming.needed:
+            return
+        had_turns = incoming.wanted < incoming.needed
+        incoming.needed = min(incoming.size, needed)
+        if blob in self._active and not had_turns and incoming.wanted < incoming.needed:
+            self._turns[incoming.size >= SMALL].append(blob)
 
     def remove(self, blob: BlobId) -> None:
         """Want *blob* no longer. What is on its way of it is dropped as it comes."""
@@ -252,14 +264,14 @@ class Receiver:
         pieces: list[Piece] = []
         while self._on_their_way < self.window.size and (blob := self._next_blob()) is not None:
             incoming = self._active[blob]
-            length = min(self.window.piece, incoming.size - incoming.wanted)
+            length = min(self.window.piece, incoming.needed - incoming.wanted)
             pieces.append(Piece(blob, incoming.wanted, length))
             if not incoming.asked:
                 incoming.due = Seconds(now + incoming.patience)
             incoming.wanted += length
             incoming.asked.append((incoming.wanted, length, now))
             self._on_their_way += length
-            if incoming.wanted < incoming.size:
+            if incoming.wanted < incoming.needed:
                 self._turns[incoming.size >= SMALL].append(blob)
         return pieces
 
@@ -283,7 +295,7 @@ class Receiver:
         was_full = self._on_their_way >= self.window.size - self.window.piece
         wanted = incoming.wanted
         self._advance(incoming, end, now, was_full=was_full)
-        if wanted < incoming.wanted == incoming.size:  # the rest came late, when it was to be asked for again
+        if wanted < incoming.needed <= incoming.wanted:  # the rest came late, when it was to be asked for again
             self._turns[incoming.size >= SMALL].remove(piece.blob)
         return skipped
 
@@ -320,12 +332,19 @@ class Receiver:
     def _rewind(self, blob: BlobId, incoming: _Incoming) -> None:
         self._on_their_way -= incoming.rewind()
         turns = self._turns[incoming.size >= SMALL]
-        if incoming.wanted < incoming.size and blob not in turns:
+        if incoming.wanted < incoming.needed and blob not in turns:
             turns.appendleft(blob)
+
+    @property
+    def _has_room(self) -> bool:
+        """True if one blob more may be under way; those of which no more is needed now do not count: they may stay."""
+        if len(self._active) < MOST_ACTIVE:
+            return True
+        return sum(incoming.arrived < incoming.needed for incoming in self._active.values()) < MOST_ACTIVE
 
     def _next_blob(self) -> Optional[BlobId]:
         """Take the blob whose turn it is; None if everything is asked for."""
-        while self._waiting and len(self._active) < MOST_ACTIVE:
+        while self._waiting and self._has_room:
             blob, incoming = self._waiting.popitem(last=False)
             self._active[blob] = incoming
             self._turns[incoming.size >= SMALL].append(blob)

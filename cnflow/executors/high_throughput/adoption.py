@@ -55,6 +55,11 @@ class _Old:
 
         self.result: ResultParcel | None = None
 
+    @property
+    def is_here(self) -> bool:
+        """The result has arrived, with all its parts: a large one is only announced, and stays with its manager."""
+        return self.result is not None and not self.result[0].blobs
+
 
 class Renamed(NamedTuple):
     """Effects of results, or of the loss of a manager."""
@@ -135,9 +140,9 @@ class Adoption:
         self.is_collecting = self.is_collecting and bool(self._awaited)
 
     def on_manager_lost(self, manager: ManagerId) -> list[TaskId]:
-        """Forget the old tasks of *manager* that have no result; return the new tasks that waited for them."""
+        """Forget the old tasks of *manager* whose results are not here; return the new tasks that waited for them."""
         self.on_manager_back(manager)
-        lost = [number for number, old in self._old.items() if old.manager == manager and old.result is None]
+        lost = [number for number, old in self._old.items() if old.manager == manager and not old.is_here]
         return [new for number in lost if (new := self._forget(number)) is not None]
 
     def on_time_over(self) -> None:

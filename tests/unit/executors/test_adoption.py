@@ -4,6 +4,7 @@ import pytest
 
 from cnflow.executors.high_throughput.adoption import Adoption
 from cnflow.ids import FunctionId, ManagerId, TaskId
+from cnflow.wire.bulk import Offer
 from cnflow.wire.manager_messages import HeldTask
 from cnflow.wire.messages import NO_FRAMES, Function, Result, Task
 from cnflow.wire.pipe import ResultKind
@@ -187,3 +188,15 @@ def test_a_digest_does_not_depend_on_numbers_and_kinds_of_buffers():
     two = SQUARE, (Task(TaskId(2), SQUARE.id, b"", frames=2), [memoryview(bytearray(b"ab")), b"c"])
     three = SQUARE, (Task(TaskId(2), SQUARE.id, b"", frames=2), [b"a", b"bc"])
     assert task_digest(*one) == task_digest(*two) != task_digest(*three)
+
+
+def test_large_result_that_its_lost_manager_had_serves_no_task(adoption):
+    head, frames = result(7)
+    head.blobs = (Offer(b"part", 2**21, 0, A),)
+    assert adoption.on_results([(head, frames), result(8)]).results == []
+    assert adoption.on_manager_lost(A) == []
+    assert adoption.unclaimed == 1
+    assert adoption.on_manager_lost(B) == []
+    found = adoption.take(new(0), identity())
+    assert found[0].body == b"value", "a small result is here, and needs no manager"
+    assert adoption.take(new(1), identity()) is False

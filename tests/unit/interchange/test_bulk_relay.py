@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from cnflow.interchange.blob_store import BlobStore
-from cnflow.interchange.bulk_relay import BulkRelay, ToDriver, ToManager
+from cnflow.interchange.bulk_relay import READ_AHEAD, BulkRelay, ToDriver, ToManager
 from cnflow.wire.bulk import Chunk, Gone, Offer, Want
 from cnflow.wire.messages import Task
 
@@ -57,6 +57,17 @@ class World:
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path / "blobs")
+
+
+def test_argument_is_fetched_no_faster_than_managers_want_it(world):
+    world.task(size=20 * READ_AHEAD)
+    for offset in (0, 5 * PIECE):
+        world.want(ONE, offset)
+        while wants := world.for_driver():
+            for message, _ in wants:
+                data = bytes(message.length)
+                world.relay.on_driver_message(Chunk(message.blob, b"", message.offset), data, world.now)
+        assert world.relay._receiver.arrived(BLOB) == offset + PIECE + READ_AHEAD
 
 
 def test_argument_is_fetched_once_for_all_managers(world):

@@ -31,7 +31,7 @@ class ManagerNode:
     def __init__(self, number):
         self.id = b"manager%d" % number
         self.tasks = IncompleteTasks(BlobCache(LIMIT))
-        self.results = KeptResults(self.id)
+        self.results = KeptResults(self.id, 60.0)
         self.running = {}
         self.from_relay, self.to_relay = deque(), deque()
 
@@ -105,7 +105,7 @@ class World(RuleBasedStateMachine):
         assert parts == [b"body", *(CONTENTS[n] for n in self.held[number][1])]
         result = msg.Result(number, ResultKind.VALUE, b"", frames=2, attempt=task.attempt)
         self.done[number] = value
-        self.handle(self.driver.on_results([node.results.offer((result, (b"", CONTENTS[value])))]))
+        self.handle(self.driver.on_results([node.results.offer((result, (b"", CONTENTS[value])), 0.0)]))
 
     def handle(self, ended):
         for result, frames in ended.parcels:
@@ -219,7 +219,7 @@ class World(RuleBasedStateMachine):
 
     def manager_receives(self, node, message, data):
         if isinstance(message, Want):
-            node.to_relay.append(node.results.on_want(message))
+            node.to_relay.append(node.results.on_want(message, 0.0))
         elif isinstance(message, Gone):
             node.tasks.on_gone(message)
         else:

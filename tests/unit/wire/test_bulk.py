@@ -260,12 +260,17 @@ class BadLine(RuleBasedStateMachine):
         self.receiver, self.sender = Receiver(), Sender()
         self.to_sender, self.to_receiver = [], []
 
-    @rule(size=st.integers(1, 3 * MIB))
-    def add(self, size):
+    @rule(size=st.integers(1, 3 * MIB), needed=st.sampled_from([1, MIB, 10 * MIB]))
+    def add(self, size, needed):
         blob = b"%d" % len(self.content)
         self.content[blob], self.here[blob] = os.urandom(64) * (size // 64 + 1), bytearray()
         self.content[blob] = self.content[blob][:size]
-        self.receiver.add(blob, size)
+        self.receiver.add(blob, size, needed)
+
+    @precondition(lambda self: self.here)
+    @rule(data=st.data(), needed=st.integers(1, 4 * MIB))
+    def more_is_needed(self, data, needed):
+        self.receiver.need(data.draw(st.sampled_from(sorted(self.here))), needed)
 
     @precondition(lambda self: self.here)
     @rule(data=st.data())
@@ -329,14 +334,14 @@ class BadLine(RuleBasedStateMachine):
     def bytes_on_their_way_are_counted_and_within_the_window(self):
         active = self.receiver._active.values()
         assert self.receiver.on_their_way == sum(blob.wanted - blob.arrived for blob in active)
-        assert all(0 <= blob.arrived <= blob.wanted <= blob.size for blob in active)
+        assert all(0 <= blob.arrived <= blob.wanted <= blob.needed <= blob.size for blob in active)
         assert len(active) <= MOST_ACTIVE
 
     @invariant()
     def every_blob_with_bytes_to_ask_for_has_a_turn(self):
         turns = [blob for deque in self.receiver._turns for blob in deque]
         assert len(turns) == len(set(turns))
-        missing = {blob for blob, state in self.receiver._active.items() if state.wanted < state.size}
+        missing = {blob for blob, state in self.receiver._active.items() if state.wanted < state.needed}
         assert missing == set(turns)
 
     @invariant()
@@ -344,7 +349,9 @@ class BadLine(RuleBasedStateMachine):
         assert all(blob.due < 1e9 for blob in self.receiver._active.values() if blob.wanted > blob.arrived)
 
     def teardown(self):
-        """A line that works brings everything."""
+        """A line that works brings everything, once everything is needed."""
+        for blob in self.here:
+            self.receiver.need(blob, 4 * MIB)
         for _ in range(10_000):
             self.to_sender += self.receiver.next_wants(self.now)
             for piece in self.to_sender:
@@ -380,3 +387,24 @@ def test_new_line_is_learned_from_the_beginning():
     assert receiver.window.size == FIRST
     receiver.on_reconnected(is_local=True)
     assert receiver.window.size > FIRST
+
+
+def test_no_more_is_asked_for_than_is_needed_now():
+    receiver = Receiver()
+    receiver.add(A, 10 * MIB, needed=MIB)
+    assert sum(piece.length for piece in fetch(receiver)) == MIB
+    receiver.need(A, MIB)
+    assert receiver.next_wants(0.0) == []
+    receiver.need(A, 20 * MIB)
+    assert sum(piece.length for piece in fetch(receiver)) == 9 * MIB
+    assert receiver.is_complete(A)
+
+
+def test_blobs_of_which_no_more_is_needed_hold_up_no_others():
+    receiver = Receiver()
+    for number in range(2 * MOST_ACTIVE):
+        receiver.add(b"%d" % number, 10 * MIB, needed=LEAST_PIECE)
+    fetch(receiver)
+    receiver.add(A, MIB)
+    fetch(receiver)
+    assert receiver.is_complete(A)
