@@ -135,13 +135,8 @@ class Loop:
 
     @property
     def _next_deadline(self) -> Seconds:
-        due = min(
-            self._state.next_deadline,
-            self._shutdown.next_step_at,
-            self._link.next_deadline,
-            self._bulk.next_deadline,
-            self._end_by,
-        )
+        due = min(self._state.next_deadline, self._shutdown.next_step_at, self._link.next_deadline, self._end_by)
+        due = min(due, self._bulk.next_deadline)
         return due if self._events is None else min(due, self._events.next_deadline)
 
     def _serve(self) -> None:
