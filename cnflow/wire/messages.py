@@ -1,7 +1,6 @@
 """Control messages between driver, interchange and managers: MessagePack arrays, never pickles.
 
-A message travels as one frame for its head, followed by one for each large part of its tasks or results (`Frames`). The
-header of its session precedes each head (`session`).
+A message is one frame for its head, after the header of its session, and one for each large part (`Frames`).
 
 ======================= ========================= ===================================================================
 Message                 From -> to                Sent
