@@ -66,7 +66,7 @@ class Submitted(NamedTuple):
 
     answers: Mapping[BlockId, NativeId | Refused]
     error: CnflowError | None = None
-    """Raised where no answer is: nothing is known of the blocks."""
+    """Error of the call; None if it returned. Blocks without an answer may have been started."""
 
 
 class Listed(NamedTuple):

@@ -96,10 +96,10 @@ class Polling:
         self._carry_out = carry_out
         self._last_words = LastWords()
         self._find_error: CnflowError | None = None
-        """Of the search that belongs to the present query; None if it succeeded."""
+        """Error of the search that belongs to the present query; None if it succeeded."""
 
         self._failed_finds = 0
-        """In a row."""
+        """Number of searches in a row that failed."""
 
         self._next_poll = self._last_poll = clock.now()
         self._is_changed = False

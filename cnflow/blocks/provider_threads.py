@@ -63,7 +63,7 @@ class ProviderThreads:
         """Keeps a cancel of blocks that started too late apart from one that is out."""
 
         self._requests: Sequence[BlockRequest] = ()
-        """Of the last submission."""
+        """Requests of the last submission."""
 
         self.submitting_since: Seconds | None = None
         self.querying_since: Seconds | None = None
@@ -216,7 +216,7 @@ class ProviderThreads:
 
 
 def _is_clear(answer: NativeId | Refused | None) -> bool:
-    """Return True if it is known whether the block was started."""
+    """Return True if *answer* tells whether the block was started."""
     return isinstance(answer, str) or (answer is not None and answer.kind is not Refusal.UNKNOWN)
 
 

@@ -129,7 +129,7 @@ class Blocks:
 
     @property
     def unconfirmed(self) -> list[Block]:
-        """The same, as they are."""
+        """Blocks whose submission got no answer."""
         return list(self._blocks.unconfirmed.values())
 
     def reports(self, now: Seconds) -> list[BlockReport]:

@@ -37,7 +37,7 @@ class BlockTable:
         active: count as capacity, present or coming.
         managers: connected managers of all blocks.
         slots: of these managers.
-        on_change: called with each block that is put or removed; None: nobody wants to know.
+        on_change: called with each block that is put or removed; None if there is no listener.
     """
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ class HolderIndex:
         return self._index().get(task)
 
     def by_manager(self, attempts: Mapping[TaskId, int]) -> dict[ManagerId, dict[TaskId, int]]:
-        """Those of *attempts* that a manager holds, by manager."""
+        """Group *attempts* by the manager that holds them; leave out tasks and attempts that none holds."""
         holders = self._index()
         held: dict[ManagerId, dict[TaskId, int]] = {}
         for task, attempt in attempts.items():

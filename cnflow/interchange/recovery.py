@@ -52,7 +52,7 @@ _NOT_BACK = "it did not register again after the interchange was restarted"
 
 
 class Predecessor(NamedTuple):
-    """What the driver knows of the interchange that was killed."""
+    """Managers and blocks of the interchange that was killed, as the driver recorded them."""
 
     blocks: Iterable[BlockId]
     """Admitted blocks."""
@@ -67,7 +67,7 @@ class Predecessor(NamedTuple):
     """Managers may have tasks of another driver, which this one does not resubmit: they keep what they have."""
 
     is_adoption: bool = False
-    """It was another driver's; this one resubmits nothing."""
+    """True if the interchange was another driver's, whose tasks this one does not resubmit."""
 
 
 class RecoveringInterchange(Interchange):

@@ -52,7 +52,7 @@ class ExecutorStarted(msgspec.Struct, tag="executor", tag_field="record", frozen
     """CURVE key; empty for a plain socket."""
 
     server_secret: str = ""
-    """Empty, too, in a run that cannot be adopted: nobody could use it."""
+    """CURVE secret key; empty for a plain socket, and in a run that cannot be adopted."""
 
 
 class BlocksNamed(msgspec.Struct, tag="named", tag_field="record", frozen=True):

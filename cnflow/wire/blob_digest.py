@@ -17,7 +17,7 @@ from typing import Callable, Optional, Union
 Buffer = Union[bytes, bytearray, memoryview]
 
 DIGEST_SIZE = 16
-"""Bytes: no two blobs of a run have one name by chance, and nobody outside knows what a run carries."""
+"""Bytes. Enough that no two blobs of a run share a digest by chance; outsiders, who might forge one, see no blobs."""
 
 LEAF = 2**20
 _THREADS_FROM = 8 * LEAF

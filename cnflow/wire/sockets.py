@@ -93,7 +93,7 @@ class Socket:
             send(frame, _NOBLOCK if position == last else _NOBLOCK_MORE, copy=len(frame) < _COPY_BELOW)
 
     def send_tracked(self, frames: Sequence[Any]) -> Any:  # noqa: ANN401 - pyzmq's tracker, or None
-        """Queue one message as `send` does; return what tells by `done` that ZeroMQ has let its last frame go.
+        """Queue one message as `send` does; return a tracker that is `done` when ZeroMQ has released the last frame.
 
         None if the last frame was copied.
         """

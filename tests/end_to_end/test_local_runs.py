@@ -253,3 +253,34 @@ def test_module_in_the_current_folder_does_not_shadow_cnflows_own(name, tmp_path
     monkeypatch.chdir(tmp_path)
     with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir="runs")):
         assert python_app(len)("four").result(30) == 4
+
+
+@python_app(executors=["threads"])
+def repair():
+    return True
+
+
+@python_app(executors=["htex"])
+def fail_before_repair(folder):
+    from pathlib import Path
+
+    mark = Path(folder, "mark")
+    if not mark.exists():
+        mark.touch()
+        raise ValueError("not repaired yet")
+    return 1
+
+
+@pytest.mark.timeout(60)
+def test_retry_handler_may_wait_for_a_task_on_another_executor(tmp_path):
+    waited = []
+
+    def handler(error, record):
+        waited.append(repair().result(10))
+        return 1
+
+    executors = [HighThroughputExecutor(label="htex", max_workers=1), ThreadPoolExecutor(label="threads")]
+    config = Config(executors=executors, run_dir=str(tmp_path / "runs"), retries=1, retry_handler=handler)
+    with cnflow.load(config):
+        assert fail_before_repair(str(tmp_path)).result(40) == 1
+    assert waited == [True]

@@ -48,7 +48,7 @@ class _Old:
         self.classes = held.classes
         self.manager = manager
         self.is_cancelled = False
-        """The user of the new task has cancelled it; else the killed driver may have, which concerns nobody."""
+        """True if the new task was cancelled. A cancellation by the killed driver leaves this False."""
 
         self.new: tuple[TaskId, int] | None = None
         """Task and attempt that wait for it."""
@@ -65,7 +65,7 @@ class Renamed(NamedTuple):
     """Effects of results, or of the loss of a manager."""
 
     results: list[ResultParcel]
-    """Of new tasks."""
+    """Results under the numbers of new tasks."""
 
     to_send: list[TaskId]
     """New tasks that have to run after all."""

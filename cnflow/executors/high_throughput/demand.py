@@ -53,7 +53,7 @@ class TaskDemand:
         )
         self._shape = NodeShape.of(slots, node)
         self._resources: dict[TaskId, Resources] = {}
-        """Of the tasks that have any; the others are not kept."""
+        """Resources by task, of tasks that have any."""
 
         self._counts: Counter[Resources | None] = Counter()
 

@@ -69,7 +69,7 @@ class InterchangeConnection:
 
     @property
     def is_running(self) -> bool:
-        """The process has not been seen to end."""
+        """True until the end of the process was seen."""
         return self._process is not None
 
     @property
@@ -85,12 +85,12 @@ class InterchangeConnection:
 
     @property
     def has_delivered(self) -> bool:
-        """The interchange has all messages."""
+        """True if the interchange has received all messages."""
         return self._line.session.delivered == self._line.session.sent
 
     @property
     def has_unsent(self) -> bool:
-        """The socket was full."""
+        """True if the socket was full before all was written."""
         return self._line.has_unsent
 
     def start(self, settings: InterchangeSettings) -> None:

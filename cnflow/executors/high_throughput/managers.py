@@ -63,7 +63,7 @@ class ConnectedManagers:
 
         self.is_closed = False
         self.are_adoptable = False
-        """They outlive a driver that was killed."""
+        """True if managers outlive a driver that is killed."""
 
         self.ledger: ExecutorLedger | None = None
         """Record of the managers, for another driver; None keeps none."""

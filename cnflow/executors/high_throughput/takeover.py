@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Takeover(NamedTuple):
-    """All that an executor has of an earlier driver."""
+    """Blocks, keys and address of an executor that were an earlier driver's."""
 
     entry: ExecutorEntry
     endpoint: ManagerEndpoint | None
@@ -45,7 +45,7 @@ class Takeover(NamedTuple):
     """Folder of socket files, made anew where managers connect over TCP; port, 0 for a socket file."""
 
     natives: dict[BlockId, NativeId]
-    """Blocks that live, as far as is known."""
+    """Blocks that live, or whose end was not reported, with their native ids."""
 
     managers: dict[ManagerId, BlockId]
     """Managers that were connected with the killed driver, of blocks that live."""
@@ -54,7 +54,7 @@ class Takeover(NamedTuple):
     """Blocks that ended, or were cancelled."""
 
     unconfirmed: dict[NativeId, str]
-    """Those of `ended` of which something may be left, with reasons."""
+    """Blocks of `ended` that may have left something behind, each with the reason."""
 
 
 def adopted_tasks_of(run: RunContext, label: str) -> AdoptedTasks | None:

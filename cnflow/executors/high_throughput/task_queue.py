@@ -90,7 +90,7 @@ class TaskQueue:
                 yield task
 
     def recovery_messages(self, unfinished: Iterator[SerializedTask]) -> Iterator[list[Any]]:
-        """Frames of the messages that bring *unfinished* to an interchange that was restarted; the last one says so."""
+        """Yield the frames of messages that resubmit *unfinished* after a restart; the last one is marked."""
         batch = self._batch(unfinished)
         is_last = False
         while not is_last:

@@ -77,7 +77,7 @@ class DeadlineFilter:
 
     def __init__(self) -> None:
         self._functions: dict[FunctionId, Durations] = {}
-        """Those that ended last are last."""
+        """Durations by function; the function whose task ended last comes last."""
 
         self._longest_life = 0.0
         self._longest_left = 0.0
@@ -103,7 +103,7 @@ class DeadlineFilter:
         self._measure()
 
     def judge(self) -> None:
-        """Let tasks be too long from now on."""
+        """Begin to fail tasks that no block has time for."""
         self.may_judge = True
         self._measure()
 

@@ -27,7 +27,7 @@ class StartAttempts:
 
     def __init__(self) -> None:
         self._failures: dict[WorkerRank, int] = {}
-        """In a row, by rank."""
+        """Number of failed starts in a row, by rank."""
 
         self._again_at: dict[WorkerRank, Seconds] = {}
 
