@@ -243,21 +243,31 @@ class Authenticator:
         self.raw = context.socket(zmq.REP)
         self.raw.bind("inproc://zeromq.zap.01")
         self._keys: dict[str, bytes] = {}
+        self._blocks: dict[bytes, set[str]] = {}
+        """Blocks of each key: a connection is decided without a look at all keys."""
+
         for block, key in allowed.items():
             self.admit(block, key)
 
     def admit(self, block: str, key: str) -> None:
         """Accept connections with *key*, the only one of *block*."""
+        self.revoke(block)
         self._keys[block] = z85.decode(key)
+        self._blocks.setdefault(self._keys[block], set()).add(block)
 
     def revoke(self, block: str) -> None:
         """Reject new connections with the key of *block*."""
-        self._keys.pop(block, None)
+        key = self._keys.pop(block, None)
+        if key is None:
+            return
+        self._blocks[key].discard(block)
+        if not self._blocks[key]:
+            del self._blocks[key]
 
     def handle_request(self) -> Optional[str]:
         """Decide the request that is waiting on `raw`; return the address of the peer if it was rejected."""
         version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
-        is_admitted = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._keys.values()
+        is_admitted = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._blocks
         code, text = (b"200", b"OK") if is_admitted else (b"400", b"key not of this run")
         self.raw.send_multipart([version, sequence, code, text, b"", b""])
         return None if is_admitted else address.decode(errors="replace")
