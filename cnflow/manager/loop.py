@@ -273,7 +273,7 @@ class Loop:
 
     def _on_worker_exit(self, worker: WorkerProcess, exitcode: int) -> None:
         worker.forward_output()
-        for source in self._sources(worker):
+        for source in worker.descriptors:
             if source in self._by_source:
                 self._poller.unregister(source)
                 del self._by_source[source]
@@ -318,17 +318,12 @@ class Loop:
             self._apply(self._state.on_start_failed(rank, str(error), self._clock.now()))
             return
         self._workers[rank] = worker
-        if self._events is not None:
-            worker.write(self._events.order)
-        for source in self._sources(worker):
+        for source in worker.descriptors:
             self._by_source[source] = worker
             self._poller.register(source, sockets.READABLE)
         if self._events is not None:
+            worker.write(self._events.order)
             self._flush(worker)
-
-    @staticmethod
-    def _sources(worker: WorkerProcess) -> list[int]:
-        return [fd for fd in (worker.socket.fileno(), worker.output, worker.pidfd) if fd is not None]
 
     def _flush(self, worker: WorkerProcess) -> None:
         worker.flush()

@@ -82,7 +82,6 @@ from cnflow.wire.serialization import OUT_OF_BAND, Payload
 if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
 
-
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 WireTaskId = Annotated[TaskId, msgspec.Meta(ge=0)]
 """`TaskId` that the decoder checks: a negative number is a malformed message."""

@@ -132,6 +132,11 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def descriptors(self) -> list[int]:
+        """Descriptors to poll: socket, output, and the end of the process where the kernel has one for it."""
+        return [fd for fd in (self.socket.fileno(), self.output, self.pidfd) if fd is not None]
+
+    @property
     def has_unsent(self) -> bool:
         """True if the socket was full; call `flush` when it is writable."""
         return bool(self._unsent)
