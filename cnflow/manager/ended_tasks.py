@@ -47,8 +47,9 @@ class EndedTasks:
         """Keep a task that has ended."""
         self._new.append(task)
 
-    def on_sent(self, number: int) -> None:
-        """Follow the message *number*, which has the results of all that have ended."""
+    def on_sent(self, number: int, results: Iterable[ResultParcel] = ()) -> None:
+        """Follow the message *number*, which has *results*: those of all that have ended."""
+        self._offered.update(((parcel[0].id, parcel[0].attempt), parcel) for parcel in results if parcel[0].blobs)
         if self._new:
             self._sent.append((number, self._new))
             self._new = []
@@ -60,10 +61,6 @@ class EndedTasks:
                 key = parcel[0].id, parcel[0].attempt
                 if key in self._offered:
                     self._unfetched[key] = parcel
-
-    def on_offered(self, results: Iterable[ResultParcel]) -> None:
-        """Keep those of *results* that have parts for the driver to fetch."""
-        self._offered.update(((parcel[0].id, parcel[0].attempt), parcel) for parcel in results if parcel[0].blobs)
 
     def on_released(self, blobs: Collection[BlobId]) -> None:
         """Forget the results with these parts: the driver has them, or nobody waits for them."""

@@ -144,8 +144,21 @@ class InterchangeLink:
         """Number of messages that were acknowledged."""
         return self._session.delivered
 
-    def begin_session(self, register: msg.Register, now: Seconds, holding: Optional[msg.FromManager] = None) -> None:
-        """Register in a new session, send *holding*, and the results once more that were sent in the one before."""
+    def begin_session(
+        self,
+        register: msg.Register,
+        now: Seconds,
+        holding: Optional[msg.FromManager] = None,
+        unfetched: Sequence[msg.ResultParcel] = (),
+    ) -> None:
+        """Register in a new session, and send once more what the driver may not have.
+
+        Args:
+            register: of this manager.
+            now: the moment.
+            holding: content of its tasks, for another driver.
+            unfetched: results whose heads the driver before had, and not their parts.
+        """
         kept = self._session.unacknowledged()
         self._former = self._session.identity
         self._session = Session(new_identity())
@@ -157,6 +170,9 @@ class InterchangeLink:
             if isinstance(done, msg.Done):
                 done.window = 0  # so that no task is sent before all results have arrived; the window follows
                 self._put(self._session.send([msg.encode(done), *attached]), now)
+        for parcel in unfetched:
+            heads, frames = msg.detach_frames([parcel])
+            self.send(msg.Done(0, heads), frames, now)
 
     def receive(self, ready: dict[Any, int], handle: Handler, now: Seconds) -> None:
         """Pass each message that has arrived to *handle*, which may raise one of `cnflow.wire.messages.MALFORMED`."""

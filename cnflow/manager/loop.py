@@ -182,11 +182,9 @@ class Loop:
     def _leave_if_done(self, now: Seconds) -> None:
         if self._state.is_drained and not self._awaits_drain and not len(self._bulk.results):
             self._leave("its block is drained")
-        if now >= self._end_by or self._has_left():
+        has_left = self._is_leaving and self._link.is_all_delivered and not len(self._bulk.results)
+        if now >= self._end_by or has_left:
             self._is_running = False
-
-    def _has_left(self) -> bool:
-        return self._is_leaving and self._link.is_all_delivered and not len(self._bulk.results)
 
     def _on_message(self, message: msg.ToManager, attached: Sequence[Any], now: Seconds) -> None:
         if isinstance(message, msg.Work):
@@ -216,15 +214,14 @@ class Loop:
         """Register again with an interchange that does not know this manager: it was restarted, or is another's."""
         logger.warning("%s; registering again", "another driver" if is_adoption else "the interchange was restarted")
         self._send_results(now)
+        if self._state.ended is not None:  # else a driver would wait for a result that is not sent again
+            self._state.ended.on_delivered(self._link.delivered)
         # Not those that were stopped: an interchange that is gone may have ordered that, against the user's wish.
         results = [r for r in self._link.unacknowledged_results() if r.kind != ResultKind.CANCELLED]
         unfetched = self._state.ended.unfetched(results) if self._state.ended is not None and is_adoption else []
         held = {result.id: result.attempt for result in (*results, *(result for result, _ in unfetched))}
         holding = Holding(self._state.identities()) if is_adoption else None
-        self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding)
-        for parcel in unfetched:  # the driver that has their heads is gone
-            heads, attached = msg.detach_frames([parcel])
-            self._link.send(msg.Done(0, heads), attached, now)
+        self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding, unfetched)
         if self._state.ended is not None:
             self._state.ended.on_new_session(self._link.sent)
         if len(self._bulk.results):
@@ -338,13 +335,11 @@ class Loop:
             return
         self._window = window
         parcels = [self._bulk.results.offer(parcel, now) for parcel in results]
-        if self._state.ended is not None:
-            self._state.ended.on_offered(parcels)
         for batch in in_batches(parcels):
             heads, attached = msg.detach_frames(batch)
             self._link.send(msg.Done(window, heads), attached, now)
         if self._state.ended is not None:
-            self._state.ended.on_sent(self._link.sent)
+            self._state.ended.on_sent(self._link.sent, parcels)
             self._state.ended.on_delivered(self._link.delivered)
 
     def _send_events(self, now: Seconds) -> None:

@@ -148,7 +148,6 @@ class Result(msgspec.Struct, array_like=True, gc=False):
 
     attempt: Natural = 0
     """`Task.attempt`, so that the end of an earlier attempt is never taken for that of a later one."""
-
     blobs: tuple[Offer, ...] = ()
     """Large parts, which travel apart (`cnflow.wire.bulk`)."""
 

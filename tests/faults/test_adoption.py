@@ -137,6 +137,10 @@ def is_interchange(pid):
         return False
 
 
+def resident_bytes(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.fixture
 def run(tmp_path, processes, until):
     made = Run(tmp_path, processes, until)
@@ -183,10 +187,13 @@ def test_large_arguments_and_results_are_right_after_a_takeover_and_each_task_ru
 
 
 def test_a_large_result_that_the_killed_driver_had_announced_and_not_fetched_is_there(run):
-    environment = {"KIND": "large", "SECONDS": "2", "SIZE": "200000000"}
+    environment = {"KIND": "large", "SECONDS": "2", "SIZE": "150000000"}
     first = run.start(1, **environment)
     run.until(run.began)
-    run.until(run.ended)
+    before = resident_bytes(first.pid)
+    run.until(lambda: resident_bytes(first.pid) > before + 10_000_000)  # a small part has arrived
+    first.send_signal(signal.SIGSTOP)
+    assert resident_bytes(first.pid) < before + 120_000_000, "all of it has arrived"
     run.kill(first)
     run.finish(run.start(1, adopt="runinfo/000", **environment))
     assert run.began() == [0]
@@ -199,6 +206,16 @@ def test_results_that_nobody_heard_have_the_classes_of_the_script(run):
     run.kill(first)
     run.finish(run.start(4, adopt="runinfo/000", **environment))
     assert sorted(run.began()) == [0, 1, 2, 3]
+
+
+def test_tasks_whose_results_the_killed_driver_had_received_have_results_again(run):
+    environment = {"KIND": "class", "SECONDS": "1"}
+    first = run.start(5, **environment)  # the manager without the fifth sends nothing after its results
+    while "done 3" not in first.stdout.readline():
+        assert first.poll() is None
+    run.kill(first)
+    run.finish(run.start(5, adopt="runinfo/000", **environment))
+    assert set(run.ended()) == set(range(5))  # again, or from where they are kept until the driver acknowledges them
 
 
 def test_tasks_of_a_block_that_died_meanwhile_run_again_and_the_others_do_not(run):

@@ -53,8 +53,7 @@ def test_tasks_whose_large_results_were_announced_are_kept_until_the_driver_has_
     for number in (1, 2, 3):
         ended.add(task(number))
     first, second = offered(1, b"one"), offered(2, b"two")
-    ended.on_offered([first, second, (Result(TaskId(3), ResultKind.VALUE, b""), NO_FRAMES)])
-    ended.on_sent(4)
+    ended.on_sent(4, [first, second, (Result(TaskId(3), ResultKind.VALUE, b""), NO_FRAMES)])
     assert ended.unfetched([]) == []
     ended.on_delivered(4)
     assert held(ended) == {1: 0, 2: 0}
