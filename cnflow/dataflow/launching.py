@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.arguments import result_for
-from cnflow.dataflow.call_options import task_to_run
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS, task_to_run
 from cnflow.dataflow.memo.cache import CacheDecision
-from cnflow.model.task import Kept
+from cnflow.model.task import Kept, TaskToRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.interfaces import Executor
-    from cnflow.model.task import TaskToRun
 
     FirstLookUp = Callable[[TaskRecord], CacheDecision | None]
 
@@ -84,6 +83,8 @@ class TaskLauncher(NamedTuple):
         return AttemptEnd(task, _ENDS[decision]) if decision in _ENDS else None
 
     def _fill(self, task: TaskId, record: TaskRecord) -> TaskToRun:
+        if not record.depends and record.kept is None and record.call_options is NO_CALL_OPTIONS:
+            return TaskToRun(task, record.app, record.args, record.kwargs)
         fill: Callable[[Any], Any] = _as_it_is
         if record.depends:
             result_of = result_for(record, self.executors[record.executor])
@@ -95,8 +96,9 @@ class TaskLauncher(NamedTuple):
         source = (record.app, record.args, record.kwargs, record.call_options)
         if kept.source and not all(map(operator.is_, source, kept.source)):
             kept = record.kept = Kept()  # a retry_handler has changed the record
+            ready = ready._replace(kept=kept)
         kept.source = source
-        return ready._replace(kept=kept)
+        return ready
 
     def _look_up(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
         if self.look_up_first is not None and (decision := self.look_up_first(record)) is not None:

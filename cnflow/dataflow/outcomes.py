@@ -66,7 +66,10 @@ class OutcomeRecorder:
             record = self._records.get(outcome.id)
             if record is None:
                 continue
-            if record.app.kind is not AppKind.JOIN or outcome.error is not None:
+            if outcome.error is None and record.memo_key is None and record.app.kind is not AppKind.JOIN:
+                record.value = outcome.value  # as `record_attempt` does; nearly all come here
+                ends.append(AttemptEnd(outcome.id, AttemptResult.DONE))
+            elif record.app.kind is not AppKind.JOIN or outcome.error is not None:
                 ends.append(self._end_of(outcome, record, saved))
             elif self._is_cancelled_join(outcome.id, record):
                 ends.append(AttemptEnd(outcome.id, AttemptResult.CANCELLED))

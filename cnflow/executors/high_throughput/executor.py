@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
 from cnflow.executors.high_throughput.demand import TaskDemand
+from cnflow.executors.high_throughput.held_tasks import hold, of_present_attempts
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from cnflow.blocks import BlockController, Demand
     from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.held_tasks import HeldTask
     from cnflow.executors.high_throughput.incomplete_results import Ended
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.interchange_events import News
@@ -93,7 +95,7 @@ class HighThroughputBackend:
         self._log_file = provisioner.log_dir / "interchange.log"
         self._lock = threading.Lock()
         """Held while tasks enter or leave `_held`."""
-        self._held: dict[TaskId, SerializedTask] = {}
+        self._held: dict[TaskId, HeldTask] = {}
         """Tasks that are not reported yet, as they were serialized: the user may change the arguments afterwards."""
         self._demand = TaskDemand(settings)
         self._attempts = itertools.count()
@@ -125,14 +127,17 @@ class HighThroughputBackend:
         for task in tasks:
             attempt = next(self._attempts)
             try:
-                serialized = self._bulk.packed(self._serializer.serialize(task, attempt))
+                serialized = self._serializer.serialize(task, attempt)
+                if serialized[1][1]:
+                    serialized = self._bulk.packed(serialized)
             except CnflowError as error:
                 self._report([Outcome(task.id, None, error)])
                 continue
+            held = hold(task, serialized, attempt)
             with self._lock:
                 error_of_all = self._error
                 if error_of_all is None:
-                    self._held[task.id] = serialized
+                    self._held[task.id] = held
                     if task.options.resources is not None:
                         self._demand.add(task.id, task.options.resources)
                     # Under the lock, so that a cancellation of a held task finds it on its way.
@@ -149,7 +154,7 @@ class HighThroughputBackend:
     def cancel(self, tasks: Collection[TaskId]) -> None:
         """Take back tasks that have not left the driver, and order the others to be stopped where they are."""
         with self._lock:
-            ours = {task: _attempt_of(self._held[task]) for task in tasks if task in self._held}
+            ours = {task: self._held[task].attempt for task in tasks if task in self._held}
             self._cancelled.update(ours)
         if ours:
             stopped = [*self._take_back(ours), *self._bulk.cancel(ours)]
@@ -280,7 +285,7 @@ class HighThroughputBackend:
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:
         """Report the results of present attempts once all their parts are here, and drop all others."""
         parcels = list(parcels)
-        ours = [parcel for parcel in parcels if self._holds(parcel[0].id, parcel[0].attempt)]
+        ours = of_present_attempts(parcels, self._held)
         if any(result.blobs for result, _ in parcels):
             wanted = {id(result) for result, _ in ours}
             self._bulk.on_unwanted(result for result, _ in parcels if id(result) not in wanted)
@@ -303,7 +308,7 @@ class HighThroughputBackend:
                 if task in self._cancelled:
                     cancelled.append(task)
                 elif task in self._held:
-                    self._client.send(self._held[task])
+                    self._client.send(self._held[task].serialized(self._serializer))
         self._report_held(Outcome(task, None, CancelledError()) for task in cancelled)
 
     def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
@@ -343,24 +348,24 @@ class HighThroughputBackend:
         self._events.on_interchange("restarted")
         with self._lock:
             self._client.clear()
-            held = list(self._held.items())
-            self._client.order(msg.Cancel({task: _attempt_of(self._held[task]) for task in self._cancelled}))
-        for task, serialized in held:
+            tasks = list(self._held.items())
+            self._client.order(msg.Cancel({task: self._held[task].attempt for task in self._cancelled}))
+        for task, held in tasks:
             is_served = self._adopted is not None and self._adopted.is_served(task)
-            is_present = self._held.get(task) is serialized  # neither reported since, nor on another attempt
+            is_present = self._held.get(task) is held  # neither reported since, nor on another attempt
             if is_present and not is_served and not self._bulk.is_arriving(task):
-                yield serialized
+                yield held.serialized(self._serializer)
 
     # Outcomes, from any thread
 
     def _title(self, task: TaskId) -> str:
         held = self._held.get(task)
-        return title_of(task, held[0].name if held else "?")
+        return title_of(task, held.function.name if held else "?")
 
     def _holds(self, task: TaskId, attempt: int) -> bool:
         """True if that is the present attempt of a task that is not reported."""
         held = self._held.get(task)
-        return held is not None and _attempt_of(held) == attempt
+        return held is not None and held.attempt == attempt
 
     def _outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
         if task in self._cancelled:
@@ -378,7 +383,7 @@ class HighThroughputBackend:
             if self._cancelled:
                 self._cancelled.difference_update(outcome.id for outcome in ours)
         if self._bulk.has_arguments:
-            self._bulk.release([(outcome.id, _attempt_of(held)) for outcome, held in popped if held is not None])
+            self._bulk.release([(outcome.id, held.attempt) for outcome, held in popped if held is not None])
         if ours:
             self._report(ours)
 
@@ -388,12 +393,7 @@ class HighThroughputBackend:
             held, self._held = self._held, {}
             self._demand.clear()
         self._bulk.cancel(held)
-        self._bulk.release([(task, _attempt_of(serialized)) for task, serialized in held.items()])
+        self._bulk.release([(task, each.attempt) for task, each in held.items()])
         if held:
-            self._report(
-                [Outcome(task, None, error_for(title_of(task, function.name))) for task, (function, _) in held.items()]
-            )
-
-
-def _attempt_of(task: SerializedTask) -> int:
-    return task[1][0].attempt
+            titles = {task: title_of(task, each.function.name) for task, each in held.items()}
+            self._report([Outcome(task, None, error_for(title)) for task, title in titles.items()])

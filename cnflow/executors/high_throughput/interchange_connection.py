@@ -121,7 +121,7 @@ class InterchangeConnection:
         if is_slow is not self._is_slow and line.source in self._polled:
             self._is_slow = is_slow
             self._watch(line.source, select.POLLIN | select.POLLOUT if is_slow else select.POLLIN)
-        if line.session.owes_acknowledgement and (seconds is None or seconds > _ACKNOWLEDGE_AFTER) and self.is_open:
+        if (seconds is None or seconds > _ACKNOWLEDGE_AFTER) and line.session.owes_acknowledgement and self.is_open:
             seconds = _ACKNOWLEDGE_AFTER
         return dict(self._poller.poll(None if seconds is None else int(seconds * 1000) + 1))
 

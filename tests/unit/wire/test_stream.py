@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 
 import pytest
 from hypothesis import given
@@ -110,3 +111,19 @@ def test_send_to_a_closed_end_drops_the_message(ends):
     assert not first.has_unsent
     assert list(first.receive()) == []
     assert first.is_closed
+
+
+def test_small_messages_of_one_frame_arrive_in_order_among_others_however_they_are_cut():
+    end, raw = socket.socketpair()
+    stream = Stream(end)
+    sent = [[b"a"], [b"b", b"c"], [b"d" * 70_000], [b""], [b"e"]]
+    out = b"".join(
+        struct.pack(f"<I{len(frames)}Q", len(frames), *map(len, frames)) + b"".join(frames) for frames in sent
+    )
+    found = []
+    for cut in (out[:5], out[5:20], out[20:50], out[50:40_000], out[40_000:-14], out[-14:-3], out[-3:]):
+        raw.sendall(cut)
+        found += [[bytes(frame) for frame in frames] for frames in stream.receive()]
+    assert found == sent
+    stream.close()
+    raw.close()

@@ -1,0 +1,60 @@
+"""Unfinished tasks of an executor: as little of each as it takes to send it again. No I/O.
+
+::
+
+    submit ──serialized──┬── arguments that cannot change ──> the call is kept, and serialized once more ───┐
+                         └── any others ──> the parcel is kept: they may be others by now ──────────────────┴──> sent
+                                                                     again, to an interchange that was restarted
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.model.task import NO_OPTIONS, TaskToRun
+from cnflow.tasks.arguments import ATOMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cnflow.executors.high_throughput.serialization import TaskSerializer
+    from cnflow.executors.high_throughput.task_queue import SerializedTask
+    from cnflow.ids import TaskId
+    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+
+
+class HeldTask(NamedTuple):
+    """A task that is not reported."""
+
+    function: Function
+    attempt: int
+    content: TaskToRun | TaskParcel
+    """The call, or the parcel that was made of it."""
+
+    def serialized(self, serializer: TaskSerializer) -> SerializedTask:
+        """Return the task as it was sent."""
+        content = self.content
+        if isinstance(content, TaskToRun):
+            return serializer.serialize(content, self.attempt)
+        return self.function, content
+
+
+def hold(task: TaskToRun, serialized: SerializedTask, attempt: int) -> HeldTask:
+    """Return what to keep of *task*, which was *serialized*."""
+    function, parcel = serialized
+    is_call_enough = (
+        not parcel[1]
+        and task.kept is None
+        and task.options is NO_OPTIONS
+        and ATOMS.issuperset(map(type, task.args))
+        and (not task.kwargs or ATOMS.issuperset(map(type, task.kwargs.values())))
+    )
+    return HeldTask(function, attempt, task if is_call_enough else parcel)
+
+
+def of_present_attempts(parcels: Iterable[ResultParcel], held: Mapping[TaskId, HeldTask]) -> list[ResultParcel]:
+    """Return those of *parcels* that are results of the present attempts of the tasks in *held*."""
+    get = held.get
+    return [
+        parcel for parcel in parcels if (task := get(parcel[0].id)) is not None and task.attempt == parcel[0].attempt
+    ]
