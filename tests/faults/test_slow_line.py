@@ -150,14 +150,15 @@ def test_result_that_travels_for_longer_than_the_threshold_arrives(load_on, tmp_
     assert_nothing_is_left(dfk, tmp_path)
 
 
-def test_argument_of_many_tasks_travels_once(load_on, node, tmp_path):
+def test_argument_of_many_tasks_does_not_travel_for_each(load_on, node, tmp_path):
     dfk = load_on(None)
     data = noise(20 * MB)
     before = carried(node)
     results = [future.result(120) for future in [digest_of(Array(data), n) for n in range(40)]]
     assert set(results) == {(hashlib.sha256(data).hexdigest(), 1)}
     assert digest_of(Array(data)).result(60)[1] == 0, "and again, after all of them have ended"
-    assert carried(node) - before < 1.5 * len(data)
+    # A second time if the first task had ended before the second was submitted: nothing was compared until then.
+    assert carried(node) - before < 2.5 * len(data)
     assert_nothing_is_left(dfk, tmp_path)
 
 
