@@ -24,7 +24,7 @@ from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
 from cnflow.dataflow.executor_factory import NewExecutor
 from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
-from cnflow.dataflow.memo.checkpoint_paths import FOLDER
+from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDER
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError
@@ -233,7 +233,10 @@ def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
 
 def _result_cache(config: Config, run_dir: Path, *, is_adopted: bool) -> ResultCache:
     """Make the cache; one of a run that was taken over has the results that its killed driver wrote."""
-    files = [*(config.checkpoint_files or ()), *([str(run_dir / FOLDER)] if is_adopted else ())]
+    has_own = (
+        is_adopted and (run_dir / FOLDER / FILE).is_file()
+    )  # the driver may have been killed before its first entry
+    files = [*(config.checkpoint_files or ()), *([str(run_dir / FOLDER)] if has_own else ())]
     if not files and not config.checkpoint_mode:
         return ResultCache(files_by_content=config.cache_files_by == "content")
     from cnflow.dataflow.memo import Checkpointer, CheckpointReader  # noqa: PLC0415 - a database; most runs need none
