@@ -89,6 +89,15 @@ class Row(NamedTuple):
     """Median seconds until all tasks that ran there had begun again, or were done."""
 
 
+class End(NamedTuple):
+    """How a task ended, without its value."""
+
+    kind: str
+    tid: int
+    token: str
+    error: BaseException | None
+
+
 class Report(NamedTuple):
     """Results of a soak."""
 
@@ -174,6 +183,9 @@ class Soak:
         self._nodes = [Node(plan.folder) for _ in range(NODES)] if plan.has_nodes else []
         self._world = World(self._ledger, THRESHOLD, self._label, self._nodes, clocks())
         self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
+        """Tasks that are not done."""
+
+        self._ends: dict[int, End] = {}
         self._done_at: dict[int, float] = {}
         self._reports: Counter = Counter()
         """Number of times that an executor reported each task as done."""
@@ -201,8 +213,7 @@ class Soak:
                 over.set()
                 striker.join()
             self._world.wait_for_scheduled()
-            futures = [future for _, future in self._futures.values()]
-            wait_until(lambda: all(future.done() for future in futures), DRAIN_TIMEOUT)
+            wait_until(lambda: not self._futures, DRAIN_TIMEOUT)
             dfk.cleanup()
         for node in self._nodes:
             node.remove()
@@ -260,8 +271,12 @@ class Soak:
 
     def _check(self, number: int, load: bytes, future) -> None:
         self._done_at[number] = time.monotonic()
-        if future.exception() is None and future.result()[1] != load[::-1]:
+        error = future.exception()
+        if error is None and future.result()[1] != load[::-1]:
             self._reports[f"wrong {number}"] += 1
+        kind, _ = self._futures[number]
+        self._ends[number] = End(kind, future.tid, str(error) if error else future.result()[0], error)
+        del self._futures[number]  # half an hour of results does not fit into memory
 
     def _strike(self, over: threading.Event) -> None:
         chance = random.Random(self._plan.seed + 1)
@@ -281,21 +296,21 @@ class Soak:
         ledger = self._ledger
         ledger.read_new()
         lost, wrong, errors = [], [], []
-        for number, (kind, future) in self._futures.items():
-            error = future.exception() if future.done() else TimeoutError("never done")
+        for number, (kind, future) in list(self._futures.items()):
+            self._ends[number] = End(kind, future.tid, "", TimeoutError("never done"))
+        for number, (kind, _, token, error) in self._ends.items():
             if isinstance(error, ValueError) if kind == "failing" else error is None:
-                token = str(error) if error else future.result()[0]
                 if token not in ledger.ended.get(number, []) or self._reports[f"wrong {number}"]:
                     wrong.append(number)
             else:
                 lost.append(number)
                 errors.append(f"{number} ({kind}): {type(error).__name__}: {error}")
-        doubled = [future.tid for _, future in self._futures.values() if self._reports[future.tid] > 1]
+        doubled = [end.tid for end in self._ends.values() if self._reports[end.tid] > 1]
         repeated = sum(len(tokens) > 1 for tokens in ledger.ended.values())
-        kinds = Counter(kind for kind, _ in self._futures.values())
+        kinds = Counter(end.kind for end in self._ends.values())
         rows = [self._row(fault, set(lost), set(doubled)) for fault in self._plan.faults]
         rows = [row for row in rows if row.times]
-        return Report(len(self._futures), kinds, lost, doubled, wrong, repeated, left, rows, seconds, errors)
+        return Report(len(self._ends), kinds, lost, doubled, wrong, repeated, left, rows, seconds, errors)
 
     def _row(self, fault: Fault, lost: set[int], doubled: set[int]) -> Row:
         strikes = [strike for strike in self._strikes if strike.fault is fault]

@@ -235,5 +235,5 @@ def test_nothing_is_kept_of_blocks_that_were_drained(tmp_path):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         settings = executor._client._make_settings(executor._client.folder, 0)
-        assert settings.block_keys == {}, "what a restarted interchange admits, though no block lives"
+        assert settings.blocks == {}, "what a restarted interchange admits, though no block lives"
         assert executor._client._orders.standing() == []
