@@ -80,7 +80,7 @@ class Loop:
     def run(self) -> None:
         """Run until the driver sends `Stop` or is gone; then stop the managers."""
         now = self._clock.now()
-        next_tick, lateness = Seconds(now + self._state.tick_period), Lateness(now)
+        next_tick, lateness = Seconds(now + self._state.tick_period), Lateness(now, self._period)
         next_driver_tick = now + self._period / 2
         is_running = True
         while is_running:

@@ -30,7 +30,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from cnflow.interchange.actions import Action, ReportManagerDown, SendRegisterAgain, cancel_result, send_results
+from cnflow.interchange.actions import (
+    Action,
+    ReportManagerDown,
+    SendRefused,
+    SendRegisterAgain,
+    cancel_result,
+    send_results,
+)
 from cnflow.interchange.state import NOTHING_HELD, Interchange
 from cnflow.units import Seconds
 
@@ -193,6 +200,8 @@ class RecoveringInterchange(Interchange):
         """Register a new manager, or an awaited one with the tasks that it *held*."""
         if self.is_putting_off:
             return self._put_off_event(lambda at: self.on_registered(manager, info, at, held, stopping))
+        if self._awaited.get(manager, info.block) != info.block:
+            return [SendRefused(manager, "it has registered for another block before")]
         actions = super().on_registered(manager, info, now, held, stopping)
         if manager not in self._managers:
             return actions

@@ -187,6 +187,7 @@ class Interchange:
         if self._blocks.get(info.block) is None:
             self._early[manager] = EarlyManager(info, now, held, stopping)
             return []
+        self._early.pop(manager, None)  # admitted since, and faster than the next dispatch
         self._blocks.on_registered(manager, info.block, info.nodes)
         actions: list[Action] = []
         record = self._managers.get(manager)

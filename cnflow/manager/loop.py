@@ -140,7 +140,7 @@ class Loop:
         return due if self._events is None else min(due, self._events.next_deadline)
 
     def _serve(self) -> None:
-        lateness = Lateness(self._clock.now())
+        lateness = Lateness(self._clock.now(), self._settings.heartbeat_period)
         while self._is_running:
             due = self._next_deadline
             ready = dict(self._poller.poll(int(max(0.0, due - self._clock.now()) * 1000) + 1))

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from cnflow.units import Seconds
 
 _USUAL = 0.25
-"""Seconds by which a turn may end late on a busy machine; not worth a correction of all peers."""
+"""Seconds by which a turn may end late on a busy machine; not worth a correction of all peers, at the least."""
 
 
 class Lateness:
-    """Compares the moments of a loop's turns; call `on_turn` once in each, after the poll."""
+    """Compares the moments of a loop's turns; call `on_turn` once in each, after the poll.
 
-    def __init__(self, now: Seconds) -> None:
+    Args:
+        now: the moment.
+        period: seconds between heartbeats. Half of it is not counted: with long turns no silence ever would be.
+    """
+
+    def __init__(self, now: Seconds, period: float = 0.0) -> None:
         self._before = now
+        self._usual = max(_USUAL, period / 2)
 
     def on_turn(self, now: Seconds, due: Seconds) -> float:
         """Return the seconds by which this turn begins too late; 0 if that is within the usual.
@@ -33,4 +39,4 @@ class Lateness:
         """
         late = now - max(due, self._before)
         self._before = now
-        return late if late > _USUAL else 0.0
+        return late if late > self._usual else 0.0

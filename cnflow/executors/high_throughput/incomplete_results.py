@@ -184,6 +184,8 @@ class IncompleteResults:
             return str(error)
         if len({offer.source for offer in result.blobs}) != 1 or not result.blobs[0].source:
             return "its parts are offered by several managers, or by none"
+        if len({offer.blob for offer in result.blobs}) < len(result.blobs):
+            return "it offers a part twice"
         size = max(offer.size for offer in result.blobs)
         if size > self.largest:
             return (

@@ -471,3 +471,11 @@ class RecoveryMachine(RuleBasedStateMachine):
 
 RecoveryMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
 TestRecoveryMachine = RecoveryMachine.TestCase
+
+
+def test_manager_that_comes_back_for_another_block_is_refused():
+    state = RecoveringInterchange(1, 10, 30, Predecessor({"0", "1"}, {A: "0"}, {}), 0)
+    state.on_resubmitted([], [])
+    assert [type(action) for action in state.on_registered(A, info("1"), 1)] == [SendRefused]
+    gone = state.on_block_gone("0", "over", 2)
+    assert [action.manager for action in gone if isinstance(action, ReportManagerDown)] == [A]

@@ -16,3 +16,10 @@ def test_long_turn_after_an_early_message_is_late():
     lateness = Lateness(0.0)
     lateness.on_turn(10.0, 3.0)
     assert lateness.on_turn(14.0, 3.0) == 4.0, "the deadline had passed before the last turn began"
+
+
+def test_long_turns_of_a_loop_with_long_heartbeats_are_not_late():
+    """Otherwise each turn counted as time in which nobody could be heard, and no silence was ever too long."""
+    lateness = Lateness(0.0, period=30.0)
+    assert [lateness.on_turn(0.3 * turn, 0.0) for turn in range(1, 50)] == [0.0] * 49
+    assert lateness.on_turn(60.0, 15.0) == 45.0
