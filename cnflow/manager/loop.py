@@ -169,6 +169,8 @@ class Loop:
 
     def _drop_unwanted(self, now: Seconds) -> None:
         """Drop results that the driver does not fetch if only they keep this manager from working, or leaving."""
+        if not len(self._bulk.results):
+            return
         self._bulk.results.is_last = self._state.is_drained
         if unwanted := self._bulk.results.take_unwanted(now):
             logger.warning("dropped %d parts of results that the driver has not fetched for long", len(unwanted))

@@ -119,7 +119,8 @@ class Manager:
     @property
     def next_deadline(self) -> Seconds:
         """Time to call `on_tick`; infinite while no running task has a limit and every worker has a process."""
-        return min(self._start_attempts.next_at, min(self._deadlines.values(), default=_NEVER))
+        again_at = self._start_attempts.next_at
+        return min(again_at, *self._deadlines.values()) if self._deadlines else again_at
 
     @property
     def window(self) -> int:
@@ -208,9 +209,10 @@ class Manager:
     @property
     def is_drained(self) -> bool:
         """True once `on_drain` was called and every result was taken."""
+        if not self._is_draining:
+            return False  # asked in each turn of the loop
         waiting = self._queue or self._reserved or len(self._incomplete)
-        busy = waiting or self._results or any(worker.tasks for worker in self._workers.values())
-        return self._is_draining and not busy
+        return not (waiting or self._results or any(worker.tasks for worker in self._workers.values()))
 
     def on_work(self, functions: Iterable[Function], tasks: Iterable[TaskParcel]) -> None:
         """Queue *tasks*.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _ATTEMPTS = 5
+_NEVER = Seconds(math.inf)
 
 
 class StartAttempts:
@@ -34,7 +35,7 @@ class StartAttempts:
     @property
     def next_at(self) -> Seconds:
         """Time of the next attempt; infinite if no worker waits for one."""
-        return min(self._again_at.values(), default=Seconds(math.inf))
+        return min(self._again_at.values()) if self._again_at else _NEVER
 
     def is_hopeless(self, slots: int) -> bool:
         """True if none of *slots* workers could be started, each several times."""

@@ -46,10 +46,10 @@ def test_receiver_has_the_function_of_each_task_and_never_many_that_no_task_need
         if forgets:
             table = {function: table[function] for function in tasks}
         table.update((function.id, function) for function in sent)
-        tasks += [function for function in wanted if rng.random() < 0.7]
+        tasks += [function for function in sorted(wanted) if rng.random() < 0.7]
         assert set(tasks) | wanted <= set(table)
         assert functions.ids <= set(table)
-        assert len(set(table) - set(tasks)) <= 3 + 3
+        assert len(set(table) - set(tasks)) <= 3 + 3 + 3  # within the limit, the last, and of ended tasks
         del tasks[: rng.randint(0, len(tasks))]
 
 
