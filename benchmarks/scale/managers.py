@@ -43,7 +43,7 @@ class Manager:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> None:
         self._window = settings.window
         self._socket = sockets.connect_dealer(context, settings.endpoint, os.urandom(6), settings.curve)
-        info = ManagerInfo(
+        self._info = ManagerInfo(
             PROTOCOL,
             cnflow.__version__,
             serialization.MINOR,
@@ -53,8 +53,11 @@ class Manager:
             settings.slots,
             os.getpid(),
         )
+        self._register()
+
+    def _register(self) -> None:
         self._session = Session(new_identity())
-        self._send(msg.Register(info))
+        self._send(msg.Register(self._info))
         self._send(msg.Done(self._window, []))
 
     @property
@@ -80,14 +83,16 @@ class Manager:
         self.last_sent = time.monotonic()
 
     def _results(self, frames: list[Any]) -> list[msg.Result]:
+        if not frames[0].startswith(self._session.identity):
+            return []  # of the session before
         payload = self._session.on_received(frames)
-        return [] if payload is None else _results_of(payload[0])
+        message = None if payload is None else msg.decode_to_manager(payload[0])
+        if isinstance(message, msg.RegisterAgain):  # the first messages were lost with a connection that took too long
+            self._register()
+        return _results_of(message) if isinstance(message, msg.Work) else []
 
 
-def _results_of(head: memoryview) -> list[msg.Result]:
-    message = msg.decode_to_manager(head)
-    if not isinstance(message, msg.Work):
-        return []
+def _results_of(message: msg.Work) -> list[msg.Result]:
     return [msg.Result(task.id, ResultKind.VALUE, NONE, 0.0, "", 0, task.attempt) for task in message.tasks]
 
 

@@ -207,7 +207,10 @@ def test_shutdown_without_wait_returns_at_once_and_calls_still_end(config, tmp_p
     (tmp_path / "go").touch()
     assert future.result(30) == tmp_path / "go"
     pool.shutdown(wait=True)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("cnflow")] == []
+    deadline = time.monotonic() + 10  # threads that called the provider end by themselves
+    while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("cnflow")]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
 
 
 def test_shutdown_cancels_unfinished_calls_with_cancel_futures(tmp_path):

@@ -32,7 +32,7 @@ ABOUT_BLOBS = [
         Want(bytes(24), b"", 2**40, 2**20),
         Want(b"blob", b"other", 0, 1),
         Chunk(b"blob", b"", 0),
-        Chunk(b"blob", b"other", 7, b"digest"),
+        Chunk(b"blob", b"other", 7),
         Gone(b"blob", b"", "why"),
     )
 ]
