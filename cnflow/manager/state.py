@@ -119,8 +119,7 @@ class Manager:
     @property
     def next_deadline(self) -> Seconds:
         """Time to call `on_tick`; infinite while no running task has a limit and every worker has a process."""
-        again_at = self._start_attempts.next_at
-        return min(again_at, *self._deadlines.values()) if self._deadlines else again_at
+        return min(self._start_attempts.next_at, *self._deadlines.values(), _NEVER)
 
     @property
     def window(self) -> int:
