@@ -35,6 +35,7 @@ from cnflow.interchange.actions import (
     ReportManagerDown,
     SendRefused,
     SendRegisterAgain,
+    SendStop,
     cancel_result,
     send_results,
 )
@@ -183,9 +184,9 @@ class RecoveringInterchange(Interchange):
         super().on_hold_requested(manager)
 
     def on_stop(self) -> list[Action]:
-        """Do as `Interchange.on_stop`."""
+        """Do as `Interchange.on_stop`, and stop the managers that have connected but whose registration is put off."""
         self._waiting.clear()
-        return super().on_stop()
+        return [*super().on_stop(), *(SendStop(manager) for manager in self._awaited)]
 
     # Events of managers; those that come before all unfinished tasks are known wait for that
 

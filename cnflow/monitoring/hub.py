@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 PERIOD = 0.5
 """Longest time in seconds that an event waits for its batch."""
 
+CLOSE_TIMEOUT = 10.0
+"""Seconds that the end of a run waits for its sinks."""
+
 BATCH = 1_000
 LIMIT = 100_000
 """Events that may wait. At about 300 bytes each, 30 MB."""
@@ -69,13 +72,25 @@ class EventHub:
             self._is_due.set()
 
     def close(self) -> None:
-        """Write what is queued and close the sinks; what is emitted later is lost. Can be called twice."""
+        """Write what is queued and close the sinks; what is emitted later is lost. Can be called twice.
+
+        A sink that hangs holds the end of the run up for `CLOSE_TIMEOUT` at the most, and is named in the log.
+        """
         self._is_closing = True
         self._is_due.set()
         if self._thread.ident is None:
             self._run()  # never started: the run has failed before
         elif self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(CLOSE_TIMEOUT)
+            if self._thread.is_alive():
+                names = ", ".join(type(sink).__name__ for sink in self._sinks)
+                logger.warning(
+                    "a sink (%s) did not finish within %.0f s of the end of the run; the events that it was not given "
+                    "are lost: %d",
+                    names,
+                    CLOSE_TIMEOUT,
+                    len(self._queue),
+                )
 
     def _run(self) -> None:
         while not self._is_closing:

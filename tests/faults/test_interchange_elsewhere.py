@@ -89,6 +89,13 @@ def test_command_that_fails_is_quoted(load_elsewhere, ledger):
     assert "Could not resolve hostname login1" in str(error)
 
 
+def test_command_whose_program_is_missing_is_named_with_advice(load_elsewhere, ledger):
+    with load_elsewhere(interchange_command=["nosuchssh", "login1"]):
+        error = ledger.app(1, 0).exception(30)
+    assert isinstance(error, InterchangeLostError)
+    assert "'nosuchssh', the first word of interchange_command, cannot be run here" in str(error)
+
+
 @pytest.mark.timeout(180)
 def test_connection_that_is_cut_each_second_loses_and_doubles_nothing(load_elsewhere, elsewhere, ledger):
     with load_elsewhere(blocks=2, heartbeat_period=2, heartbeat_threshold=8):

@@ -256,9 +256,14 @@ class BlockProvisioner:
         """
         settings, managers, client = self._settings, self._managers, self._client
         managers.are_adoptable = self._run.adoptable_for > 0
-        client.start(
-            lambda folder, port: interchange_settings(settings, folder, hosts, keys, port, managers), self._owner, place
-        )
+        try:
+            client.start(
+                lambda folder, port: interchange_settings(settings, folder, hosts, keys, port, managers),
+                self._owner,
+                place,
+            )
+        except OSError as error:
+            raise _not_started(settings, error) from error
         if not hosts:
             return f"ipc://{client.folder}/managers"  # known before it is bound: managers may start at once
         if not client.wait_until_bound(_BIND_TIMEOUT):
@@ -316,3 +321,13 @@ class BlockProvisioner:
     def _set_digest(self, digest: str) -> None:
         if not self.digest.done():  # the provisioner's thread sets it first; the end of a run sets it after that only
             self.digest.set_result(digest)
+
+
+def _not_started(settings: HighThroughputExecutor, error: OSError) -> InterchangeLostError:
+    label, command = settings.label, settings.interchange_command
+    if not command:
+        return InterchangeLostError(f"The interchange of executor {label!r} cannot be started: {error}.")
+    return InterchangeLostError(
+        f"The interchange of executor {label!r} cannot be started: {command[0]!r}, the first word of "
+        f"interchange_command, cannot be run here ({error.strerror}). Install that program, or write its full path."
+    )

@@ -13,6 +13,7 @@ from cnflow.interchange.actions import (
     SendRefused,
     SendRegisterAgain,
     SendResults,
+    SendStop,
     SendWork,
 )
 from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, Predecessor, RecoveringInterchange
@@ -479,3 +480,9 @@ def test_manager_that_comes_back_for_another_block_is_refused():
     assert [type(action) for action in state.on_registered(A, info("1"), 1)] == [SendRefused]
     gone = state.on_block_gone("0", "over", 2)
     assert [action.manager for action in gone if isinstance(action, ReportManagerDown)] == [A]
+
+
+def test_managers_whose_registration_is_put_off_are_stopped_with_the_run():
+    state = RecoveringInterchange(1, 10, 30, Predecessor({"0"}, {A: "0"}, {}), 0)
+    state.on_registered(A, info("0"), 1)
+    assert state.on_stop() == [SendStop(A)]

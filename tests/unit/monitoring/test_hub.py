@@ -107,3 +107,14 @@ def test_json_lines_are_appended_one_object_a_line(tmp_path, path):
     assert lines[0] == {"kind": "task", "time": 0.0, "task": 0, "state": "done", "app": "f", "executor": "htex"}
     assert lines[1] == {"kind": "dropped", "time": 1.0, "count": 3, "source": "driver"}
     assert len(lines) == 4
+
+
+def test_sink_that_hangs_does_not_hang_the_end_of_a_run(monkeypatch, caplog):
+    monkeypatch.setattr("cnflow.monitoring.hub.CLOSE_TIMEOUT", 0.05)
+    gate = threading.Event()
+    hub = EventHub([Listed(gate)])
+    hub.start()
+    hub.emit(event(0))
+    hub.close()
+    assert "a sink (Listed) did not finish" in caplog.text
+    gate.set()
