@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import ipaddress
 import re
@@ -25,6 +26,9 @@ _HOST_AND_PORT = re.compile(r"(\[(?P<ipv6>[^\[\]\s]*:[^\[\]\s]*)\]|(?P<host>[^:\
 _LAST_PORT = 65535
 _MAX_ANSWER = 100
 """Bytes; the text of an IPv6 address has 45 at most."""
+
+_RETRY_PERIOD = 0.2
+"""Seconds after which a host that refused a connection is tried again."""
 
 
 def is_loopback(host: str) -> bool:
@@ -164,34 +168,71 @@ def addresses_of_this_machine() -> list[str]:
 def first_reachable(hosts: Sequence[str], port: int, timeout: Seconds) -> str | None:
     """Return the first of *hosts* that accepts a TCP connection on *port*; None if none does within *timeout* seconds.
 
-    All are tried at once.
+    All are tried at once, and again where they refuse or fail: an interchange that is started again listens soon.
     """
     deadline = time.monotonic() + timeout
-    with selectors.DefaultSelector() as waiting:
-        for host in hosts:
-            try:
-                attempt = _tcp_socket_to(host)
-            except OSError:  # a machine without IPv6
-                continue
-            attempt.setblocking(False)
-            try:
-                attempt.connect_ex((host, port))
-            except socket.gaierror:  # the name does not resolve here, as one that only some engines define
-                attempt.close()
-                continue
-            waiting.register(attempt, selectors.EVENT_WRITE, host)
+    with contextlib.closing(_ConnectionAttempts(hosts, port)) as attempts:
+        while True:
+            attempts.start()
+            left = deadline - time.monotonic()
+            # With no time left, as after a process that was stopped, the answers that are there are read nevertheless.
+            found = attempts.wait(max(0.0, min(left, _RETRY_PERIOD)))
+            if found is not None or left <= 0:
+                return found
+
+
+class _ConnectionAttempts:
+    """Connections that are being made to one port of several hosts, one each at a time."""
+
+    def __init__(self, hosts: Sequence[str], port: int) -> None:
+        self._hosts = dict.fromkeys(hosts)
+        self._port = port
+        self._waiting = selectors.DefaultSelector()
+        self._pending: dict[str, socket.socket] = {}
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        for host in tuple(self._pending):
+            self._close(host)
+        self._waiting.close()
+
+    def start(self) -> None:
+        """Begin an attempt to each host to which none is under way."""
+        for host in self._hosts:
+            if host not in self._pending:
+                with contextlib.suppress(OSError):  # a machine without IPv6, a name that does not resolve here (yet)
+                    self._begin(host)
+
+    def wait(self, seconds: float) -> str | None:
+        """Return the first host that accepts, at once, or None after *seconds*; attempts that fail are forgotten."""
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            for key, _ in self._waiting.select(max(0.0, left)):
+                if self._pending[key.data].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                    return str(key.data)
+                self._close(key.data)
+            if left <= 0:
+                return None
+
+    def _begin(self, host: str) -> None:
+        attempt = _tcp_socket_to(host)
+        attempt.setblocking(False)
         try:
-            while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
-                for key, _ in waiting.select(left):
-                    attempt = key.fileobj  # type: ignore[assignment]  # registered above as a socket
-                    if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                        return str(key.data)
-                    waiting.unregister(attempt)
-                    attempt.close()
-            return None
-        finally:
-            for key in list(waiting.get_map().values()):
-                key.fileobj.close()  # type: ignore[union-attr]  # registered above as sockets
+            error = attempt.connect_ex((host, self._port))
+        except OSError:
+            attempt.close()
+            raise
+        if error not in {0, errno.EINPROGRESS}:  # as without a route; such a socket would look connected to `select`
+            attempt.close()
+            return
+        self._pending[host] = attempt
+        self._waiting.register(attempt, selectors.EVENT_WRITE, host)
+
+    def _close(self, host: str) -> None:
+        attempt = self._pending.pop(host)
+        self._waiting.unregister(attempt)
+        attempt.close()
 
 
 def _tcp_socket_to(host: str) -> socket.socket:

@@ -1,3 +1,7 @@
+import socket
+import threading
+import time
+
 import pytest
 
 from cnflow.addresses import (
@@ -5,6 +9,7 @@ from cnflow.addresses import (
     address_by_query,
     addresses_of_interfaces,
     addresses_of_this_machine,
+    first_reachable,
     get_all_addresses,
     get_any_address,
     host_and_port,
@@ -107,3 +112,34 @@ def test_address_by_query_requires_the_url_of_a_service():
         address_by_query()
     with pytest.raises(ConfigurationError, match="'file:///etc/hostname' is no URL of one"):
         address_by_query(url="file:///etc/hostname")
+
+
+@pytest.fixture
+def bound():
+    """Socket that has a port and refuses connections until it listens."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        yield listening
+
+
+def test_host_that_refuses_at_first_is_tried_again_until_it_accepts(bound):
+    timer = threading.Timer(0.5, bound.listen)
+    timer.start()
+    assert first_reachable(["127.0.0.1"], bound.getsockname()[1], 20) == "127.0.0.1"
+    timer.join()
+
+
+def test_host_that_goes_on_refusing_is_tried_for_the_whole_time(bound):
+    begin = time.monotonic()
+    assert first_reachable(["127.0.0.1"], bound.getsockname()[1], 0.5) is None
+    assert 0.5 <= time.monotonic() - begin < 5
+
+
+def test_host_that_listens_is_found_even_if_no_time_is_left(bound):
+    bound.listen()
+    assert first_reachable(["127.0.0.1"], bound.getsockname()[1], 0) == "127.0.0.1"
+
+
+def test_address_to_which_the_kernel_refuses_a_route_is_not_reachable():
+    """The broadcast address: the attempt fails at once, and its socket has no error left to ask for."""
+    assert first_reachable(["255.255.255.255"], 9, 0.1) is None
