@@ -18,6 +18,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from cnflow.dataflow import loaded_run
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
 from cnflow.model.manager_settings import ManagerSettings
@@ -150,6 +151,18 @@ _MISSING = {
     "root": _no_root,
 }
 """Marker -> function that returns the reason why this machine cannot run such tests; empty if it can."""
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_loaded():
+    """End the run that a test leaves loaded, and fail that test alone: each later one would find it."""
+    before = loaded_run.current()
+    yield
+    left = loaded_run.current()
+    if left is not None and left is not before:
+        left.cleanup()
+        loaded_run.clear(left)
+        pytest.fail(f"the test left its run loaded: {left.run_dir}")
 
 
 @pytest.fixture(scope="session")

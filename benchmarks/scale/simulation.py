@@ -202,6 +202,9 @@ class Simulation:
                 assert not isinstance(message, msg.ManagerDown), f"A manager was lost: {message.reason}"
                 yield message
             sock = self._stream.source
+            ended = [simulator.returncode for simulator in self._simulators if simulator.poll() is not None]
+            if ended:
+                raise RuntimeError(f"A process of managers ended with code {ended[0]}: {self._log()}")
             readable, writable, _ = select.select([sock], [sock] if self._stream.has_unsent else [], [], _SILENCE)
             self._stream.flush()
             if readable:

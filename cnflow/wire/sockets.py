@@ -165,9 +165,9 @@ def connect_dealer(
     curve: Optional[tuple[str, str, str]] = None,
 ) -> Socket:
     """Create a DEALER that connects as soon as *endpoint* listens; arguments as in `connect_monitored_dealer`."""
-    dealer, monitor = connect_monitored_dealer(context, endpoint, identity, curve)
-    monitor.close()
-    return dealer
+    socket = _new_dealer(context, endpoint, identity, curve)
+    socket.raw.connect(endpoint)
+    return socket
 
 
 def connect_monitored_dealer(
@@ -184,6 +184,15 @@ def connect_monitored_dealer(
         identity: routing id, unique among the server's peers; ZeroMQ makes one when empty.
         curve: public key of the server, public and secret key of this end; None for a plain socket.
     """
+    socket = _new_dealer(context, endpoint, identity, curve)
+    monitor = ConnectionMonitor(socket.raw)
+    socket.raw.connect(endpoint)
+    return socket, monitor
+
+
+def _new_dealer(
+    context: zmq.Context[Any], endpoint: str, identity: bytes, curve: Optional[tuple[str, str, str]]
+) -> Socket:
     socket = Socket(context, zmq.DEALER)
     _enable_ipv6(socket, endpoint)
     if identity:
@@ -193,9 +202,7 @@ def connect_monitored_dealer(
         socket.raw.curve_serverkey = server.encode()
         socket.raw.curve_publickey = public.encode()
         socket.raw.curve_secretkey = secret.encode()
-    monitor = ConnectionMonitor(socket.raw)
-    socket.raw.connect(endpoint)
-    return socket, monitor
+    return socket
 
 
 def _enable_ipv6(socket: Socket, endpoint: str) -> None:
