@@ -9,7 +9,7 @@
                  │           │                   └── no: dropped, and asked for again
                  │           ├── first message of a new session, `Register`: the session begins
                  │           └── unknown: RegisterAgain. The manager begins a new session
-                 └── malformed: dropped; after ten of them the manager is refused, and ignored for a minute
+                 └── malformed: dropped; the manager is refused after ten, or after one that was numbered
 
 A manager keeps its messages, results above all, until they are acknowledged, and that is when the driver has them::
 
@@ -215,8 +215,8 @@ class ManagerLink:
         self._context.term()
 
     def _accept(self, manager: ManagerId, frames: Sequence[Any], handle: Handler, now: Seconds) -> list[Action]:
+        session, before = self._sessions.get(manager), -1
         try:
-            session = self._sessions.get(manager)
             if session is None or not frames[0].startswith(session.identity):
                 session = self._begin_session(manager, frames)
                 if session is None:
@@ -235,7 +235,8 @@ class ManagerLink:
                 self._leaving.add(manager)
             return handle(manager, message, attached, now)
         except msg.MALFORMED as error:
-            return self._on_malformed(manager, error, handle, now)
+            is_lost = session is not None and 0 <= before < session.received
+            return self._on_malformed(manager, error, handle, now, is_lost=is_lost)
 
     def _accept_bulk(self, sender: bytes, frames: Sequence[Any], now: Seconds) -> None:
         """Pass on a message about a blob; a malformed one counts like any other of its manager."""
@@ -248,10 +249,16 @@ class ManagerLink:
             if self._malformed.on_malformed(manager, now):
                 logger.warning("dropped a malformed message of manager %s about a blob: %s", manager.hex(), error)
 
-    def _on_malformed(self, manager: ManagerId, error: Exception, handle: Handler, now: Seconds) -> list[Action]:
+    def _on_malformed(
+        self, manager: ManagerId, error: Exception, handle: Handler, now: Seconds, *, is_lost: bool
+    ) -> list[Action]:
+        """Drop a message; refuse its manager after too many, or at once if nobody will send the message again.
+
+        A numbered message that is received and cannot be read may have held results: its tasks must not wait for them.
+        """
         if self._malformed.on_malformed(manager, now):
             logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
-        if not self._malformed.is_ignored(manager, now):
+        if not is_lost and not self._malformed.is_ignored(manager, now):
             return []
         reason = "it sends malformed messages"
         return [*handle(manager, msg.Leaving(reason), (), now), SendRefused(manager, reason)]

@@ -224,7 +224,7 @@ class InterchangeLink:
                 return
 
     def _accept(self, frames: Sequence[Any], handle: Handler, now: Seconds) -> None:
-        head = frames[0]
+        head, before = frames[0], self._session.received
         try:
             if head.startswith(self._session.identity):
                 payload = self._session.on_received(frames)
@@ -237,6 +237,8 @@ class InterchangeLink:
                 logger.warning("dropped a malformed message of the interchange: %s", error)
             if self._malformed.is_ignored("interchange", now):
                 self.failure = "the interchange sent too many malformed messages"
+            elif self._session.received != before:  # nobody sends it again: a new session tells which tasks are here
+                handle(msg.RegisterAgain(), (), now)
 
     @staticmethod
     def _accept_refusal(message: msg.ToManager, handle: Handler, now: Seconds) -> None:

@@ -13,11 +13,13 @@ from cnflow import Config, python_app
 from cnflow.addresses import addresses_of_this_machine, first_reachable
 from cnflow.errors import BlockError, InterchangeLostError, SerializationError
 from cnflow.executors import HighThroughputExecutor
+from cnflow.ids import BlockId
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.providers import LocalProvider
-from cnflow.wire import manager_messages, sockets
+from cnflow.wire import manager_messages, serialization, sockets
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
+from cnflow.wire.session import Session, new_identity
 
 
 @python_app
@@ -31,9 +33,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def run_with(tmp_path, adoptable_for=0, **settings):
+def run_with(tmp_path, adoptable_for=0, retries=0, **settings):
     executor = HighThroughputExecutor(max_workers=1, **settings)
-    return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path), adoptable_for=adoptable_for))
+    return cnflow.load(
+        Config(executors=[executor], run_dir=str(tmp_path), adoptable_for=adoptable_for, retries=retries)
+    )
 
 
 def outside_address():
@@ -221,6 +225,27 @@ def test_malformed_message_is_dropped_and_the_run_continues(tmp_path):
         context.term()
         log = (dfk.run_dir / "htex" / "interchange.log").read_text()
     assert log.count("malformed") == 5
+
+
+def test_manager_whose_numbered_message_is_unreadable_is_refused_and_its_tasks_run_elsewhere(tmp_path):
+    port = free_port()
+    with run_with(tmp_path, retries=1, address="127.0.0.1", worker_port_range=(port, port)) as dfk:
+        assert add(1, 2).result(30) == 3
+        context = sockets.new_context()
+        broken = sockets.connect_dealer(context, f"tcp://127.0.0.1:{port}", b"broken")
+        session = Session(new_identity())
+        info = manager_messages.ManagerInfo(
+            PROTOCOL, cnflow.__version__, serialization.MINOR, "h", BlockId("0"), "", 50, 0
+        )
+        broken.send(session.send([msg.encode(msg.Register(info))]))
+        broken.send(session.send([msg.encode(msg.Done(50, []))]))
+        wait_until(lambda: dfk.executors["htex"].connected_workers > 50)
+        futures = [add(n, 1) for n in range(100)]
+        wait_until(lambda: any(session.on_received(frames) for frames in broken.receive()))
+        broken.send(session.send([b"garbage"]))
+        assert [future.result(30) for future in futures] == list(range(1, 101))
+        broken.close()
+        context.term()
 
 
 def test_unreachable_address_is_reported_with_all_that_were_tried(tmp_path):
