@@ -35,6 +35,9 @@ class ProviderSettings(Settings):
     `cnflow.interfaces.Provider`; see `cnflow.config.registry` for a kind that files can name.
     """
 
+    max_nodes: ClassVar[int | None] = None
+    """Nodes that a block of this provider can have; None is any number."""
+
     kind: str
     init_blocks: int = Field(default=1, ge=0)
     """Blocks started when the executor starts; 0 starts none until there is a task."""
@@ -67,6 +70,13 @@ class ProviderSettings(Settings):
     def _walltime_may_have_colons(cls, value: object) -> object:
         return seconds_in(value) if isinstance(value, str) else value
 
+    @field_validator("nodes_per_block")
+    @classmethod
+    def _nodes_are_there(cls, value: int) -> int:
+        if cls.max_nodes is not None and value > cls.max_nodes:
+            raise ValueError(f"{value}: a block of {cls.__name__} has {cls.max_nodes} node. Set max_blocks instead")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _max_covers_init(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the user passed
@@ -90,6 +100,7 @@ class LocalProvider(ProviderSettings):
     """Blocks are plain processes on this machine, no container around them."""
 
     backend: ClassVar[str] = "cnflow.providers.local.provider:LocalBackend"
+    max_nodes: ClassVar[int | None] = 1
     kind: Literal["local"] = "local"
     python: str | None = None
     """Path of the interpreter that runs the workers: Python 3.9 or newer with nothing installed; None is this one."""
@@ -117,6 +128,7 @@ class DockerProvider(ProviderSettings):
     """Blocks are containers of a Docker engine (``pip install 'cnflow[docker]'``), here or remote."""
 
     backend: ClassVar[str] = "cnflow.providers.docker.provider:DockerBackend"
+    max_nodes: ClassVar[int | None] = 1
     extra: ClassVar[str] = "docker"
     packages: ClassVar[tuple[str, ...]] = ("docker",)
     kind: Literal["docker"] = "docker"

@@ -2,8 +2,8 @@ import sysconfig
 
 import pytest
 
-from cnflow.config import LocalProvider
-from cnflow.errors import BlockRejectedError
+from cnflow.config import DockerProvider, LocalProvider
+from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.log_tail import tail
 from cnflow.model.block import BlockState, EndCause
 from cnflow.providers._shared.exit_status import status_of_exit
@@ -17,9 +17,10 @@ def test_an_image_is_refused_with_a_provider_to_use_instead():
         LocalBackend(LocalProvider()).prepare("app1:0.1")
 
 
-def test_several_nodes_are_refused():
-    with pytest.raises(BlockRejectedError, match="nodes_per_block=2"):
-        LocalBackend(LocalProvider(nodes_per_block=2)).prepare("")
+@pytest.mark.parametrize("provider", [LocalProvider, DockerProvider])
+def test_several_nodes_are_refused_when_they_are_written(provider):
+    with pytest.raises(ConfigurationError, match=f"(?s)nodes_per_block.*2: a block of {provider.__name__} has 1 node"):
+        provider(nodes_per_block=2)
 
 
 def test_workers_find_modules_beside_the_script_before_the_users_own_path():
