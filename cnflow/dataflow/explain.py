@@ -4,7 +4,8 @@
 
     task ──final────> how it ended
       ├──launched──> its executor explains: queued, on which manager, since when
-      └──waiting──> its dependencies, then the launched tasks at the ends of all chains of dependencies
+      ├──waiting──> its dependencies, then the launched tasks at the ends of all chains of dependencies
+      └── the rule by which it goes to its executor
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ _MAX_ROOTS = 3
 
 def explain(task: TaskId, graph: TaskGraph) -> list[str]:
     """Return lines on the state of *task* and its dependencies, down to the launched ones. Safe from any thread."""
+    lines = _explain(task, graph)
+    record = graph.records.get(task)
+    rule = "" if record is None else graph.rule_of(record.executor)
+    return [*lines, rule] if rule else lines
+
+
+def _explain(task: TaskId, graph: TaskGraph) -> list[str]:
     if not graph.first_task <= task < graph.next_task:
         count = graph.next_task - graph.first_task
         so_far = (
@@ -57,7 +65,7 @@ def explain(task: TaskId, graph: TaskGraph) -> list[str]:
     if len(dependencies) > _MAX_DEPENDENCIES:
         lines.append(f"  and {len(dependencies) - _MAX_DEPENDENCIES} more")
     for root in _roots_of(record, graph):
-        lines += explain(root, graph)
+        lines += _explain(root, graph)
     return lines
 
 

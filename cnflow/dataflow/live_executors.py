@@ -80,6 +80,10 @@ class LiveExecutors:
                     self._start(self._factory.make_joiner())
         return join_apps.LABEL
 
+    def rule(self, label: str) -> str:
+        """Return a sentence on the apps that the executor of *label* takes; empty for the one of join apps."""
+        return self._router.rule(label)
+
     def add(self, settings: ExecutorSettings) -> None:
         """Make an executor of *settings*, start it and let it take tasks.
 

@@ -281,6 +281,10 @@ class TaskGraph:
         self._check_open(app)
         return self._live.choose(app, options)
 
+    def rule_of(self, executor: str) -> str:
+        """Return a sentence on the apps that an executor takes; empty for the one of join apps."""
+        return self._live.rule(executor)
+
     def add_executor(self, settings: ExecutorSettings) -> None:
         """Make an executor of *settings*, start it and let it take tasks.
 

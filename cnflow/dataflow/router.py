@@ -4,9 +4,12 @@
 
     image and executors=...  ──asked before──> next of the executors that fit
             │
-            ├─labels of executors=...; of a template also the executors made from it
-            ├─image: an executor of that image ──none──> clone a template
-            └─no image: executors on the bare node ──none──> executors with any image
+            ├─labels of executors=...; that of a template stands for the executors made from it, too
+            ├─image:    configured executors of that image ──none──> the one made from the first template for it
+            └─no image: executors on the bare node ──none──> configured executors with an image ──none──> refused
+
+The choice depends on the configuration, the image and the labels alone, not on the calls before: executors made for an
+image are never in the way of another app, nor do they help one.
 """
 
 from __future__ import annotations
@@ -90,17 +93,35 @@ class Router:
             choice = choices.setdefault(key, itertools.cycle(self._candidates(*key)))
         return next(choice)
 
+    def rule(self, label: str) -> str:
+        """Return a sentence on the apps that the executor of *label* takes."""
+        executor = self._executors.get(label)
+        if executor is None:
+            return ""
+        name = f"Executor {label!r}"
+        if executor.template:
+            return (
+                f"{name} was made from {executor.template!r} for image {executor.image!r}, and takes apps with that "
+                "image alone."
+            )
+        if not executor.image:
+            return f"{name} has no image: it takes apps without one."
+        also = "" if self._bare(list(self._executors.values())) else ", and apps without one, as no executor is without"
+        return f"{name} has image {executor.image!r}: it takes apps with that image{also}."
+
     def _candidates(self, image: str, wanted: str | tuple[str, ...]) -> list[str]:
         executors = self._select(wanted)
-        if image:
-            ready = _with_image(image, executors)
-            if not ready:
-                with self._lock:
-                    executors = self._select(wanted)
-                    ready = _with_image(image, executors) or [self._make(image, executors)]
-            return ready
-        bare = [executor.label for executor in executors if not executor.image and not executor.needs_image]
-        return bare or self._only_images(executors)
+        if not image:
+            return self._bare(executors) or self._only_images(executors)
+        named = (wanted,) if isinstance(wanted, str) else wanted
+        fit = [each for each in executors if each.image == image]
+        return [each.label for each in fit if not each.template or each.label in named] or [
+            self._made_for(image, executors)
+        ]
+
+    @staticmethod
+    def _bare(executors: Sequence[RoutableExecutor]) -> list[str]:
+        return [executor.label for executor in executors if not executor.image and not executor.needs_image]
 
     def _select(self, wanted: str | tuple[str, ...]) -> list[RoutableExecutor]:
         if wanted == "all":
@@ -114,35 +135,28 @@ class Router:
         return [each for each in list(self._executors.values()) if each.label in labels or each.template in labels]
 
     def _only_images(self, executors: Sequence[RoutableExecutor]) -> list[str]:
-        with_image = [executor.label for executor in executors if executor.image]
+        with_image = [each.label for each in executors if each.image and not each.template]
         if with_image and not self._ignore_images:
             return with_image
-        labels = ", ".join(repr(executor.label) for executor in executors)
+        labels = ", ".join(repr(each.label) for each in executors if not each.template)
         raise ConfigurationError(
-            f"The app has no image, and no executor among {labels} runs without one. Give the app or an executor "
-            "image=..., or add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
+            f"The app has no image, and no executor among {labels or 'those named'} runs without one: executors of "
+            "containers take apps with an image, whatever was called before. Give the app or an executor image=..., or "
+            "add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
         )
 
-    def _make(self, image: str, executors: Sequence[RoutableExecutor]) -> str:
-        # A provider of containers goes before one of plain processes, which can only report that it has none.
-        templates = [executor for executor in executors if executor.can_clone and not executor.image]
-        templates.sort(key=lambda executor: not executor.needs_image)
-        if not templates:
-            images = sorted({executor.image for executor in executors if executor.image})
-            raise ConfigurationError(
-                f"No executor runs image {image!r} (images here: {', '.join(images) or 'none'}) and none without an "
-                "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
-                "Config(ignore_images=True) to run on the bare node.",
+    def _made_for(self, image: str, executors: Sequence[RoutableExecutor]) -> str:
+        """Return the label of the executor that is made from the first template for *image*; make it if need be."""
+        template = _first_template(image, executors)
+        with self._lock:
+            for each in self._executors.values():
+                if each.template == template.label and each.image == image:
+                    return each.label
+            label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}")
+            self._clone(template.label, image, label)
+            self._executors[label] = template._replace(
+                label=label, image=image, can_clone=False, template=template.label
             )
-        if not templates[0].needs_image:
-            raise ConfigurationError(
-                f"Image {image!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
-                "containers. Give it a provider such as DockerProvider(), or set Config(ignore_images=True).",
-            )
-        template = templates[0]
-        label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}")
-        self._clone(template.label, image, label)
-        self._executors[label] = template._replace(label=label, image=image, can_clone=False, template=template.label)
         return label
 
     def _free_label(self, label: str) -> str:
@@ -151,5 +165,25 @@ class Router:
         return next(label for label in candidates if label not in self._executors)
 
 
-def _with_image(image: str, executors: Sequence[RoutableExecutor]) -> list[str]:
-    return [executor.label for executor in executors if executor.image == image]
+def _first_template(image: str, executors: Sequence[RoutableExecutor]) -> RoutableExecutor:
+    """Return the template for *image* among *executors*.
+
+    Raises:
+        ConfigurationError: none of them starts containers.
+    """
+    # A provider of containers goes before one of plain processes, which can only report that it has none.
+    templates = [executor for executor in executors if executor.can_clone and not executor.image]
+    templates.sort(key=lambda executor: not executor.needs_image)
+    if not templates:
+        images = sorted({executor.image for executor in executors if executor.image and not executor.template})
+        raise ConfigurationError(
+            f"No executor runs image {image!r} (images here: {', '.join(images) or 'none'}) and none without an "
+            "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
+            "Config(ignore_images=True) to run on the bare node.",
+        )
+    if not templates[0].needs_image:
+        raise ConfigurationError(
+            f"Image {image!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
+            "containers. Give it a provider such as DockerProvider(), or set Config(ignore_images=True).",
+        )
+    return templates[0]

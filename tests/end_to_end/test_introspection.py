@@ -127,6 +127,7 @@ def test_explain_command_shows_why_a_task_waits(busy_run, tmp_path):
             "  task 1 (wait_for_all), launched",
             "Task 1 (wait_for_all) waits for a worker of executor 'htex'; it is the next.",
             "Connected: 1 worker of 1 manager, with 1 task.",
+            "Executor 'htex' has no image: it takes apps without one.",
         ],
     )
 

@@ -42,7 +42,10 @@ def test_final_task_is_explained_by_its_end(dfk, executor):
 
 def test_executor_that_explains_nothing_is_named(dfk):
     submit(dfk, add, 1, 2)
-    assert dfk.explain(0) == "Task 0 (add) is on its way to executor 'scripted', or has just ended there."
+    assert dfk.explain(0).splitlines() == [
+        "Task 0 (add) is on its way to executor 'scripted', or has just ended there.",
+        "Executor 'scripted' has no image: it takes apps without one.",
+    ]
 
 
 def test_dependencies_are_listed_with_their_states_and_followed_to_launched_tasks(dfk, executor):
@@ -52,7 +55,8 @@ def test_dependencies_are_listed_with_their_states_and_followed_to_launched_task
     submit(dfk, add, middle, other)
     executor.explain_task = lambda task: [f"runs on node {task}.", "It is warm there."]
     executor.block_reports = list
-    lines = dfk.explain(3).splitlines()
+    *lines, rule = dfk.explain(3).splitlines()
+    assert rule.startswith("Executor 'scripted' has no image")
     assert lines[:2] == ["Task 3 (add) waits for 2 futures that are not done:", "  task 2 (add), waiting"]
     assert "Future" in lines[2]
     assert lines[2].endswith(", not done")

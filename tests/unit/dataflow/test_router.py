@@ -1,6 +1,8 @@
 import threading
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from cnflow.dataflow.router import RoutableExecutor, Router
 from cnflow.errors import ConfigurationError, UnknownNameError
@@ -86,3 +88,58 @@ def test_image_is_refused_where_no_template_is():
 def test_image_is_refused_where_only_plain_processes_are():
     with pytest.raises(ConfigurationError, match="'local' starts plain processes"):
         router(LOCAL)[0].route("app1:0.1", "all")
+
+
+def test_executor_made_for_an_image_takes_no_app_without_one():
+    routes, _ = router(TEMPLATE)
+    errors = []
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="whatever was called before") as caught:
+            routes.route("", "all")
+        errors.append(str(caught.value))
+        with pytest.raises(ConfigurationError, match="no executor among 'docker' runs without one"):
+            routes.route("", "docker")
+        routes.route("app1:0.1", "all")
+    assert errors[0] == errors[1]
+
+
+def test_executor_made_from_another_template_is_not_in_the_way_of_the_first_one():
+    other = TEMPLATE._replace(label="other")
+    calls = [("app1:0.1", "all"), ("app1:0.1", "other"), ("app1:0.1", ["other", "docker"])]
+    routes, backwards = router(TEMPLATE, other)[0], router(TEMPLATE, other)[0]
+    chosen = [routes.route(*call) for call in calls]
+    assert chosen == [backwards.route(*call) for call in reversed(calls)][::-1]
+    assert chosen == ["docker-app1-0.1", "other-app1-0.1", "docker-app1-0.1"]
+
+
+def test_executor_made_for_an_image_can_be_named_by_its_own_label():
+    routes, made = router(TEMPLATE)
+    label = routes.route("app1:0.1", "all")
+    assert routes.route("app1:0.1", label) == label
+    assert len(made) == 1
+
+
+@hypothesis.given(strategies.permutations([("", "all"), ("app1:0.1", "all"), ("app2:0.1", "all"), ("", "one")]))
+def test_choice_does_not_depend_on_the_calls_before(calls):
+    routes, _ = router(TEMPLATE, APP1)
+    chosen = {call: routes.route(*call) for call in calls}
+    assert chosen == {
+        ("", "all"): "one",
+        ("app1:0.1", "all"): "one",
+        ("app2:0.1", "all"): "docker-app2-0.1",
+        ("", "one"): "one",
+    }
+
+
+def test_rule_of_each_executor_is_a_sentence():
+    routes, _ = router(TEMPLATE, APP1)
+    made = routes.route("app2:0.1", "all")
+    assert routes.rule("one") == (
+        "Executor 'one' has image 'app1:0.1': it takes apps with that image, and apps without one, as no executor is "
+        "without."
+    )
+    routes.add(LOCAL)
+    assert routes.rule("one") == "Executor 'one' has image 'app1:0.1': it takes apps with that image."
+    assert routes.rule("local") == "Executor 'local' has no image: it takes apps without one."
+    assert "was made from 'docker' for image 'app2:0.1'" in routes.rule(made)
+    assert routes.rule("_joiner") == ""
