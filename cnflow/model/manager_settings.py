@@ -82,6 +82,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     working_dir: str = ""
     """Folder in which workers start; empty for that of the manager."""
 
+    argv: tuple[str, ...] = ()
+    """Command line of the user's script, for `sys.argv` of workers."""
+
     sends_events: bool = False
     """Collect events of the workers and send them once a second; the run has sinks."""
 

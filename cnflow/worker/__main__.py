@@ -2,11 +2,14 @@
 
 The user's environment is unchanged except for two packages, which come from ROOT even if others are installed:
 ``cnflow``, and ``cloudpickle`` where ROOT has it (a capsule), since the version that wrote a pickle must load it.
+
+For tasks, `sys.argv` is that of the user's script, and ``__main__`` is `cnflow.worker.main_module`.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
+import os
 import pathlib
 import sys
 from typing import Optional
@@ -29,6 +32,9 @@ if __name__ == "__main__":
     sys.path[:] = [entry for entry in sys.path if entry != str(_HERE)]
     sys.meta_path.insert(0, _FromRoot)
 
+    from cnflow.tasks.script_arguments import take
     from cnflow.worker.loop import serve
 
-    serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    _, descriptor, stops, sandbox = sys.argv
+    sys.argv[:] = take(os.environ)
+    serve(int(descriptor), int(stops), sandbox)

@@ -22,7 +22,7 @@ import os
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.model.task import RunOptions
 from cnflow.tasks.call import PYTHON, Call, CallContext, check_outputs, describe_exception, run_call
@@ -30,9 +30,11 @@ from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
 from cnflow.worker.interruption import Guard
+from cnflow.worker.main_module import enter, main_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 _CHUNK = 256 * 1024
 _SIGKILL = 9
@@ -40,10 +42,26 @@ _ARGUMENTS_ONLY = 2
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-class _Function(NamedTuple):
-    kind: int
-    name: str
-    load: Callable[[], Callable[..., Any]]
+class _Function:
+    """A function as it was sent; unpickled by its first task. If that fails, each of its tasks fails."""
+
+    __slots__ = ("_body", "_loaded", "_main", "kind", "name")
+
+    def __init__(self, kind: int, name: str, body: bytes) -> None:
+        self.kind = kind
+        self.name = name
+        self._body = body
+        self._loaded: Optional[Callable[..., Any]] = None
+        self._main: Optional[ModuleType] = None
+
+    def load(self) -> Callable[..., Any]:
+        """Return the function; its script's names are in ``__main__`` from now on."""
+        loaded = self._loaded
+        if loaded is None:
+            loaded = self._loaded = serialization.load(self._body)
+            self._main = main_of(loaded)
+        enter(self._main)
+        return loaded
 
 
 def serve(descriptor: int, stops: int, sandbox: str) -> None:
@@ -86,18 +104,6 @@ def _read_records(manager: socket.socket) -> Iterator[Record]:
         yield from reader.feed(data)
 
 
-def _lazy_load(body: bytes) -> Callable[[], Callable[..., Any]]:
-    """Return a callable that unpickles *body* at its first call; if that fails, each task of the function fails."""
-    loaded: list[Callable[..., Any]] = []
-
-    def load() -> Callable[..., Any]:
-        if not loaded:
-            loaded.append(serialization.load(body))
-        return loaded[0]
-
-    return load
-
-
 class _Runner:
     def __init__(self, guard: Guard, context: CallContext) -> None:
         self._guard = guard
@@ -107,7 +113,7 @@ class _Runner:
     def add_function(self, record: Record) -> None:
         identity, head, code = (bytes(part) for part in record.parts)
         kind, _, name = head.decode().partition(" ")
-        self._functions[identity] = _Function(int(kind), name, _lazy_load(code))
+        self._functions[identity] = _Function(int(kind), name, code)
 
     def forget_functions(self) -> None:
         self._functions.clear()

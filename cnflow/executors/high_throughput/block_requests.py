@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.addresses import in_url, is_ip, is_own
 from cnflow.model.block import BlockRequest
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
+from cnflow.tasks.script_arguments import sendable
 from cnflow.tasks.slots import slot_count
 from cnflow.units import GIB
 
@@ -98,6 +100,7 @@ class BlockContext(NamedTuple):
             address_probe_timeout=settings.address_probe_timeout,
             largest_result=settings.max_result_size,
             working_dir=settings.working_dir or "",
+            argv=sendable(sys.argv),
             sends_events=self.sends_events,
         )
 

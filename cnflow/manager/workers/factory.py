@@ -13,6 +13,7 @@ from cnflow.manager.node.environment import worker_variables
 from cnflow.manager.node.pinning import accelerator_variables, assign_cores, core_variables
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
 from cnflow.open_files import set_open_file_limit
+from cnflow.tasks import script_arguments
 from cnflow.tasks.slots import slot_count
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class WorkerFactory:
         cores = self._cores[rank] if self._cores else []
         environment = {
             **os.environ,
+            script_arguments.VARIABLE: script_arguments.encode(self._settings.argv),
             **worker_variables(rank, self.slots, self.manager_id, self._settings.block),
             **core_variables(cores),
             **accelerator_variables(accelerators, names, self.slots, self._cuda_devices),
