@@ -21,6 +21,12 @@ def elide_middle(names: list[str], ends: int = 3) -> list[str]:
     return names if left_out <= 1 else [*names[:ends], f"... {left_out} more ...", *names[-ends:]]
 
 
+def shortened(text: str, longest: int = 4000) -> str:
+    """*text*; of one with more than *longest* characters the beginning, with the number of those left out."""
+    left_out = len(text) - longest
+    return text if left_out <= 0 else f"{text[:longest]} ... {left_out:,} more characters"
+
+
 def in_a_sentence(name: str) -> str:
     """*name* with a lower-case first letter, for the middle of a sentence: ``task 3 (sort)``."""
     return name[:1].lower() + name[1:]

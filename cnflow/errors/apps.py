@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.text import indent_under
+from cnflow.text import indent_under, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class BashExitFailure(AppFailedError):  # noqa: N818 - a public name of Parsl
     def __str__(self) -> str:
         how = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
         output = indent_under("The last lines of its stderr:", self.stderr_tail)
-        return f"bash_app {self.app_name} {how}. Its command was:\n    {self.command}{output}"
+        return f"bash_app {self.app_name} {how}. Its command was:\n    {shortened(self.command)}{output}"
 
 
 AppFailure = BashExitFailure

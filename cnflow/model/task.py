@@ -95,6 +95,9 @@ class RunOptions(NamedTuple):
     outputs: Sequence[str] = ()
     """Relative paths; files at these paths in the sandbox of a successful task are moved out of it."""
 
+    pipefail: bool = False
+    """Let a bash app fail when any command of a pipeline fails, not only the last."""
+
     resources: Optional[Resources] = None
     """Needs on the node, for the scheduler; workers ignore them."""
 

@@ -79,14 +79,37 @@ def _variables(added: Mapping[str, str]) -> Iterator[None]:
 def _redirect(number: int, file: IO[Any]) -> Iterator[None]:
     """Make descriptor *number* refer to *file*, for this process and those that it starts."""
     _flush(number)
-    before = os.dup(number)
+    try:
+        before = os.dup(number)
+    except OSError:  # an earlier task, or whoever started this process, has closed it
+        before = -1
     os.dup2(file.fileno(), number)
     try:
-        yield
+        with _python_stream(number):
+            yield
     finally:
         _flush(number)
-        os.dup2(before, number)
-        os.close(before)
+        if before < 0:
+            os.close(number)
+        else:
+            os.dup2(before, number)
+            os.close(before)
+
+
+@contextlib.contextmanager
+def _python_stream(number: int) -> Iterator[None]:
+    """Give ``sys.stdout`` or ``sys.stderr`` a stream for descriptor *number* if it is None or closed."""
+    name = "stdout" if number == 1 else "stderr"
+    before = getattr(sys, name, None)
+    if before is not None and not getattr(before, "closed", False):
+        yield
+        return
+    with os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False) as stream:
+        setattr(sys, name, stream)
+        try:
+            yield
+        finally:
+            setattr(sys, name, before)
 
 
 def _flush(number: int) -> None:

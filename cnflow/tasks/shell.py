@@ -5,7 +5,7 @@
     run_command: function(*args) ──> command line ──> sandbox, files for the output
                                         │
         find_program: plain words only ─┴─ yes ──> start the program itself (0.7 ms)
-                                           no ───> start it in bash, or /bin/sh (1.5 ms)
+                                           no ───> start it in bash, or /bin/sh (1.5 ms): `shell_process`
                                         │
         wait (stoppable) ──> 0 ──> outputs moved out of the sandbox ──> return 0
                          ├── other code ──> BashExitFailure with the last lines of stderr
@@ -19,19 +19,19 @@ https://www.gnu.org/software/make/manual/html_node/Execution.html
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from cnflow.errors import BashAppNoReturn, BashExitFailure
 from cnflow.tasks.sandbox import sandbox
+from cnflow.tasks.shell_process import start_in_shell
 from cnflow.tasks.stopping import end_group
-from cnflow.tasks.streams import Sink, open_sinks, read_tail, target_of
+from cnflow.tasks.streams import Sink, copy_to_own_stderr, inherited, open_sinks, read_tail, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,30 +133,43 @@ _pending = threading.local()
 def _run_line(command: object, call: Call, context: CallContext) -> None:
     if not isinstance(command, str):
         raise BashAppNoReturn(f"bash_app {call.name} returned {command!r}; it must return the command line as a string")
+    _check_characters(command, call.name)
     context.control.hold()
     with contextlib.ExitStack() as undo:
         stdout, stderr = open_sinks(_target(call, "stdout"), _target(call, "stderr"), undo)
         kept = None if stderr else undo.enter_context(tempfile.TemporaryFile())
         options = call.options
         cwd = undo.enter_context(sandbox(options.inputs, options.outputs, context.sandbox)) if options.sandbox else None
-        environment = {**os.environ, **options.env} if options.env else None
-        code = _run(
-            command, context, cwd, environment, (stdout.file if stdout else None, stderr.file if stderr else kept)
-        )
+        streams = (stdout.file if stdout else inherited(1), stderr.file if stderr else kept)
+        code = _run(command, call, context, cwd, streams)
         if kept:
-            _copy_to_own_stderr(kept)
+            copy_to_own_stderr(kept)
         if code:
             raise BashExitFailure(call.name, code, command, _stderr_tail(stderr, kept))
 
 
+def _check_characters(command: str, name: str) -> None:
+    """Refuse what cannot be passed to a program.
+
+    Raises:
+        BashAppNoReturn: *command* holds a null character, or a lone surrogate that stands for no byte.
+    """
+    wrong = command.find("\0")
+    try:
+        os.fsencode(command)
+    except UnicodeEncodeError as error:
+        wrong = error.start if wrong < 0 else wrong
+    if wrong >= 0:
+        raise BashAppNoReturn(
+            f"bash_app {name} returned a command line with {command[wrong]!r} at position {wrong:,}, which no program "
+            "can be given; it must return text"
+        )
+
+
 def _run(
-    command: str,
-    context: CallContext,
-    cwd: Optional[str],
-    environment: Optional[dict[str, str]],
-    streams: tuple[Optional[IO[Any]], Optional[IO[Any]]],
+    command: str, call: Call, context: CallContext, cwd: Optional[str], streams: tuple[_Stream, Optional[IO[Any]]]
 ) -> int:
-    process = _start(command, cwd, os.environ if environment is None else environment, streams)
+    process = _start(command, call, cwd, streams)
     try:
         return context.control.wait(process)
     except BaseException:
@@ -166,28 +179,21 @@ def _run(
 
 # A group of its own, to end it as a whole; in the worker's session, where the manager finds processes that are left.
 _OWN_GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
+_Stream = Union[IO[Any], int, None]
 
 
 def _start(
-    command: str,
-    cwd: Optional[str],
-    environment: Mapping[str, str],
-    streams: tuple[Optional[IO[Any]], Optional[IO[Any]]],
+    command: str, call: Call, cwd: Optional[str], streams: tuple[_Stream, Optional[IO[Any]]]
 ) -> subprocess.Popen[bytes]:
     stdout, stderr = streams
+    environment: Mapping[str, str] = {**os.environ, **call.options.env} if call.options.env else os.environ
     common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "cwd": cwd, **_OWN_GROUP}
     program = find_program(command, environment, cwd)
     if program is not None:
         # A shell may start what the kernel cannot, such as a script without a line that names its interpreter.
         with contextlib.suppress(OSError):
             return subprocess.Popen(program.words, executable=program.path, env=program.environment, **common)
-    return subprocess.Popen(command, shell=True, executable=_shell(), env=environment, **common)  # noqa: S602 - the user's own command line: running it is what a bash app is for
-
-
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - one value is kept
-def _shell() -> str:
-    """Path of bash, for which apps are written, if the image has it; ``/bin/sh`` otherwise."""
-    return shutil.which("bash") or "/bin/sh"
+    return start_in_shell(call.name, command, environment, pipefail=call.options.pipefail, **common)
 
 
 def _without_streams(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -206,10 +212,3 @@ def _target(call: Call, name: str) -> Any:  # noqa: ANN401 - as target_of
 
 def _stderr_tail(stderr: Optional[Sink], kept: Optional[IO[Any]]) -> str:
     return stderr.tail() if stderr else read_tail(kept) if kept else ""
-
-
-def _copy_to_own_stderr(stream: IO[Any]) -> None:
-    """Copy the command's stderr, kept in *stream*, to the worker's own."""
-    stream.seek(0)
-    sys.stderr.write(stream.read().decode(errors="replace"))
-    sys.stderr.flush()

@@ -1,8 +1,10 @@
-"""Opens the files for a task's stdout and stderr, and reads their last lines."""
+"""Opens the files for a task's stdout and stderr, reads their last lines, and finds the process's own streams."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -103,3 +105,39 @@ def read_tail(file: IO[Any], begin: int = 0) -> str:
     size = os.fstat(file.fileno()).st_size
     text = os.pread(file.fileno(), _TAIL_BYTES, max(begin, size - _TAIL_BYTES)).decode(errors="replace")
     return "\n".join(text.splitlines()[-_TAIL_LINES:])
+
+
+def inherited(number: int) -> Optional[int]:
+    """Value for `subprocess.Popen` by which a command gets this process's own stream *number*.
+
+    That is None; in a process without that stream (a service, ``2>&-``) it is the null device. Otherwise writing would
+    fail there, or another file would be written to that has been given the free number since.
+    """
+    try:
+        is_open = os.get_inheritable(number)
+    except OSError:
+        is_open = False
+    return None if is_open else subprocess.DEVNULL
+
+
+def copy_to_own_stderr(file: IO[bytes]) -> None:
+    """Copy *file* to ``sys.stderr``, or to the first stderr of this process if that is closed or broken.
+
+    In a process that has neither, there is no place for it: a failed task has its last lines in its error.
+    """
+    file.seek(0)
+    data = file.read()
+    if data:
+        _ = _write(sys.stderr, data) or _write(sys.__stderr__, data)
+
+
+def _write(stream: Any, data: bytes) -> bool:  # noqa: ANN401 - the user may have put anything there
+    """Write *data* to a text stream; return False if the stream refuses it."""
+    try:
+        text = data.decode(errors="replace")
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except Exception:  # noqa: BLE001 - None, closed, or a user's object, which may fail in any way
+        return False
+    return True

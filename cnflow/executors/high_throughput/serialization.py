@@ -89,6 +89,7 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
             options.sandbox,
             [os.fsdecode(path) for path in options.inputs],
             [os.fsdecode(path) for path in options.outputs],
+            options.pipefail,
         ),
     )
 

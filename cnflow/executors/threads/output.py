@@ -8,6 +8,7 @@ a worker process can do that.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 
 
+class _Nothing(io.TextIOBase):
+    """Takes the output of the other threads where the process has no such stream, and ``sys`` has None."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 class _PerThread:
     def __init__(self, original: Any) -> None:  # noqa: ANN401 - whatever stands in sys
-        self.original = original
+        self.original = original if original is not None else _Nothing()
         self.files: dict[int, IO[str]] = {}
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
@@ -35,16 +43,15 @@ def redirect(name: str, descriptor: int) -> Iterator[None]:
     # Closed by hand: the task may have closed it already.
     file = os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     with _lock:
-        stream = getattr(sys, name)
-        if not isinstance(stream, _PerThread):
-            stream = _PerThread(stream)
-            setattr(sys, name, stream)
+        found = getattr(sys, name, None)
+        stream = found if isinstance(found, _PerThread) else _PerThread(found)
+        setattr(sys, name, stream)
         stream.files[thread] = file
     try:
         yield
     finally:
         with _lock:
             del stream.files[thread]
-            if not stream.files and getattr(sys, name) is stream:
-                setattr(sys, name, stream.original)
+            if not stream.files and getattr(sys, name, None) is stream:
+                setattr(sys, name, None if isinstance(stream.original, _Nothing) else stream.original)
         file.close()
