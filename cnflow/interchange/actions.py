@@ -100,12 +100,21 @@ class ReportDrained(NamedTuple):
     block: BlockId
 
 
+class ReportUnreleased(NamedTuple):
+    """Report to the driver blobs that a manager keeps, and of which the driver alone knows whether it fetches them."""
+
+    manager: ManagerId
+    blobs: list[bytes]
+
+
 class ReportBlockEmpty(NamedTuple):
     """Report to the driver that the managers of all nodes of a block have left by their own decision."""
 
     block: BlockId
 
 
+Report = Union[ReportManagerUp, ReportManagerDown, ReportDrained, ReportBlockEmpty, ReportUnreleased]
+REPORTS = (ReportManagerUp, ReportManagerDown, ReportDrained, ReportBlockEmpty, ReportUnreleased)
 Action = Union[
     SendWork,
     SendResults,
@@ -116,10 +125,7 @@ Action = Union[
     SendRegisterAgain,
     SendStop,
     SendRefused,
-    ReportManagerUp,
-    ReportManagerDown,
-    ReportDrained,
-    ReportBlockEmpty,
+    Report,
 ]
 
 
@@ -142,6 +148,15 @@ def merge_works(works: Iterable[SendWork]) -> list[SendWork]:
 def send_results(parcels: list[ResultParcel]) -> list[Action]:
     """Action that sends *parcels*; no action if there are none."""
     return [SendResults(parcels)] if parcels else []
+
+
+def blobs_not_sent(results: Iterable[ResultParcel], actions: Iterable[Action]) -> list[bytes]:
+    """Blobs of those *results* that *actions* do not send to the driver."""
+    offered = [result for result, _ in results if result.blobs]
+    if not offered:  # nearly always
+        return []
+    sent = {id(result) for action in actions if isinstance(action, SendResults) for result, _ in action.results}
+    return [offer.blob for result in offered if id(result) not in sent for offer in result.blobs]
 
 
 def protocol_mismatch(protocol: int, version: str, expected: int) -> str:

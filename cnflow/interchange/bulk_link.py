@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.ids import ManagerId
-from cnflow.interchange.actions import Action, SendResults
 from cnflow.interchange.blob_store import BlobStore
 from cnflow.interchange.bulk_relay import BulkRelay, ToManager
 from cnflow.wire import messages as msg
@@ -74,16 +73,6 @@ class BulkLink:
     def on_tasks(self, tasks: Iterable[msg.TaskParcel]) -> None:
         """Note the blobs of *tasks*."""
         self._relay.on_tasks(tasks)
-
-    def on_results(self, manager: ManagerId, results: Sequence[msg.ResultParcel], actions: Sequence[Action]) -> None:
-        """Have *manager* drop the blobs of those *results* that *actions* do not send on: nobody waits for them."""
-        offered = [result for result, _ in results if result.blobs]
-        if offered:
-            sent = [action.results for action in actions if isinstance(action, SendResults)]
-            needed = {id(result) for parcels in sent for result, _ in parcels}
-            blobs = [offer.blob for result in offered if id(result) not in needed for offer in result.blobs]
-            if blobs:
-                self._managers.send(manager, Release(manager, blobs))
 
     def on_released(self, release: Release) -> None:
         """Drop blobs that no unfinished task needs, here and at their manager."""

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.model.interchange_settings import InterchangeSettings
 
-    Report = Union[on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty]
     ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
 
 logger = logging.getLogger(__name__)
@@ -178,9 +177,8 @@ class Loop:
         if isinstance(message, msg.Done):
             results = msg.attach_frames(message.results, attached)
             actions = self._state.on_results(manager, message.window, results, now)
-            if not self._state.is_putting_off:  # else their results may yet be sent on
-                self._bulk.on_results(manager, results, actions)
-            return actions
+            unsent = on.blobs_not_sent(results, actions)
+            return [*actions, *self._report_unreleased(manager, unsent)] if unsent else actions
         if isinstance(message, Holding) and self._is_adoption:
             self._driver.send(ManagerHolds(manager, message.tasks))  # at once: before the results of these tasks
         if isinstance(message, msg.Register):
@@ -190,12 +188,17 @@ class Loop:
         if isinstance(message, msg.Leaving):
             return self._state.on_manager_left(manager, message.reason)
         if isinstance(message, Unreleased):
-            self._driver.send(Unreleased(manager, message.blobs))
+            return [*self._state.on_heartbeat(manager, now), *self._report_unreleased(manager, message.blobs)]
         if isinstance(message, TaskReport):
             self._driver.send(message)
         if isinstance(message, Events):
             self._events.on_events(message)
         return self._state.on_heartbeat(manager, now)
+
+    def _report_unreleased(self, manager: ManagerId, blobs: list[bytes]) -> list[on.Action]:
+        """Have the driver judge whether it needs *blobs*, after the results that the manager sent before."""
+        report = on.ReportUnreleased(manager, blobs)
+        return self._state.in_order(report) if isinstance(self._state, RecoveringInterchange) else [report]
 
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:
@@ -205,7 +208,7 @@ class Loop:
                 for batch in in_batches(action.results):
                     heads, attached = msg.detach_frames(batch)
                     self._driver.send(msg.Results(heads), attached)
-            elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty)):
+            elif isinstance(action, on.REPORTS):
                 self._report(action)
             elif isinstance(action, on.SendRegisterAgain):
                 self._managers.request_registration(action.manager)
@@ -227,11 +230,13 @@ class Loop:
             self._managers.send(work.manager, msg.Work(functions, heads, forgets=forgets), attached)
             functions, forgets = [], False
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: on.Report) -> None:
         if isinstance(report, on.ReportDrained):
             self._driver.send(msg.Drained(report.block))
         elif isinstance(report, on.ReportBlockEmpty):
             self._driver.send(msg.BlockEmpty(report.block))
+        elif isinstance(report, on.ReportUnreleased):
+            self._driver.send(Unreleased(report.manager, report.blobs))
         elif isinstance(report, on.ReportManagerUp):
             logger.info("manager %s up: %s", report.manager.hex(), report.info)
             self._managers.on_manager_up(report.manager)

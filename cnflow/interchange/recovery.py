@@ -227,6 +227,10 @@ class RecoveringInterchange(Interchange):
             return self._put_off_event(lambda at: self.on_heartbeat(manager, at))
         return super().on_heartbeat(manager, now)
 
+    def in_order(self, action: Action) -> list[Action]:
+        """Return *action*, or keep it behind the events that are put off."""
+        return self._put_off_event(lambda _: [action]) if self.is_putting_off else [action]
+
     def on_draining(self, manager: ManagerId, now: Seconds) -> list[Action]:
         """Do as `Interchange.on_draining`."""
         if self.is_putting_off:

@@ -1,8 +1,8 @@
 """Random walks of a whole executor without processes: driver, managers, an interchange that is killed and restarted.
 
 Real are the state of the interchange and its loop's half that performs actions, the link to its managers with their
-sessions, the state of each manager, and the session at its end. In place of sockets there are channels that deliver
-late, break, and lose what was on its way::
+sessions, the state of each manager, the session at its end, and the driver's end of results that it fetches in parts.
+In place of sockets there are channels that deliver late, break, and lose what was on its way::
 
     Driver ── d2i ──> SimulatedLoop: (Recovering)Interchange, ManagerLink ── down ──> SimulatedNode: Manager, Session
            <── i2d ──                                                     <── up ────
@@ -29,6 +29,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnflow.executors.high_throughput.bulk_line import BulkLine
 from cnflow.interchange import manager_record
 from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.loop import Loop
@@ -42,6 +43,7 @@ from cnflow.manager.workers import worker as worker_module
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
+from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.pipe import ResultKind as Kind
 from cnflow.wire.sent_functions import SentFunctions
@@ -49,6 +51,8 @@ from cnflow.wire.session import Session, new_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cnflow.executors.high_throughput.incomplete_results import Ended
 
 CORES, SLOTS = 2.0, 2
 PERIOD, THRESHOLD = 10.0, 30.0
@@ -59,6 +63,9 @@ SMALL = 1200
 
 NEEDS = [None, None, None, Needs(cores=0.5), Needs(cores=1.0), Needs(cores=2.0), Needs(cores=1.0, priority=1.0)]
 MAX_TASKS, MAX_NODES = 40, 16
+SHARE_OF_PARTS = 0.3
+"""Of results, and of moments at which the driver requests parts of results."""
+
 LEAVING = "its block is drained"
 
 
@@ -158,6 +165,9 @@ class SimulatedNode:
         self.window = 0
         self.at_workers: dict[int, set[bytes]] = collections.defaultdict(set)
         self.born, self.last_heard = world.now, world.now
+        self.kept: set[bytes] = set()
+        """Parts of results that the driver has not released."""
+
         self.state.on_start()
         self._send(self._registration({}))
 
@@ -222,6 +232,8 @@ class SimulatedNode:
             self.state.on_drain()
         elif isinstance(message, msg.RegisterAgain):
             self._register_again()
+        elif isinstance(message, Release):
+            self.kept.difference_update(message.blobs)
         elif isinstance(message, (msg.Refused, msg.Stop)):
             assert self.has_left or self.world.may_be_refused(self), f"{self.name} is refused: {message}"
             self.die()
@@ -237,6 +249,8 @@ class SimulatedNode:
         self._send(self._registration({**held, **self.state.held()}))
         for done in dones:
             self._send(msg.Done(0, done.results))
+        if self.kept:
+            self._send(Unreleased(self.name, sorted(self.kept)))
         if self.state.is_draining:
             self.is_leaving = False
             self._send_draining()
@@ -264,7 +278,7 @@ class SimulatedNode:
                 task = action.task[0]
                 assert task.function in self.at_workers[action.rank], f"a worker lacks the function of task {task.id}"
         self._send_results()
-        if self.state.is_drained and not self.awaits_drain and not self.is_leaving:
+        if self.state.is_drained and not self.awaits_drain and not self.is_leaving and not self.kept:
             self.is_leaving = self.has_left = True
             self._send(msg.Leaving(LEAVING))
         if self.is_leaving and self.session.delivered == self.session.sent:
@@ -296,9 +310,20 @@ class SimulatedNode:
         else:
             task = worker.tasks[0][0]
             ends = Kind.CANCELLED if worker.is_cancelled(task) else kind
-            self.state.on_results(rank, [(msg.Result(task.id, ends, b"", 1.0), ())], self.world.now)
+            result = msg.Result(task.id, ends, b"", 1.0)
+            if ends == Kind.VALUE and rng.random() < SHARE_OF_PARTS:
+                self.world.counts["results in parts"] += 1
+                result.blobs = (Offer(b"%d/%d" % (task.id, task.attempt), 1, 0, self.name),)
+                self.kept.add(result.blobs[0].blob)
+            self.state.on_results(rank, [(result, ())], self.world.now)
         self.take_turn()
         return True
+
+    def reply(self, want: Want) -> tuple[Chunk | Gone, list[bytes]]:
+        """Reply to the driver's request for a part."""
+        if want.blob in self.kept:
+            return Chunk(want.blob, self.name, 0), [b"x"]
+        return Gone(want.blob, self.name, "it is gone"), []
 
     def die(self) -> None:
         self.is_alive = self.is_connected = False
@@ -326,6 +351,7 @@ class Driver:
         self.managers: dict[bytes, str] = {}
         self.departed: dict[bytes, str] = {}
         self.counts: collections.Counter[str] = collections.Counter()
+        self.bulk = BulkLine(lambda release: self.to_interchange.append((release, [])), lambda: self.world.now)
 
     def submit(self, needs: Needs | None) -> None:
         task = len(self.needs)
@@ -351,6 +377,24 @@ class Driver:
     def cancel(self, task: int) -> None:
         self.cancelled.add(task)
         self.to_interchange.append((msg.Cancel({task: self.held[task]}), []))
+        for stopped in self.bulk.cancel([task]):
+            self._end(stopped, "cancelled")
+
+    def fetch(self) -> None:
+        """Request parts of results; managers that are connected reply at once."""
+        while frames := self.bulk.next_message():
+            want = msg.decode_to_interchange(frames[0])
+            node = self.world.nodes[want.source]
+            if node.is_connected:
+                reply, attached = node.reply(want)
+                assert isinstance(reply, Chunk), f"{node.name!r} has dropped a result that the driver fetches"
+                self._on_ended(self.bulk.on_message(reply, attached))
+
+    def _on_ended(self, ended: Ended) -> None:
+        for result, _ in ended.parcels:
+            self._on_result(result)
+        for failure in ended.failures:
+            self._end_attempt(failure.task)
 
     def admit(self, block: str) -> None:
         self.admitted[block] = None
@@ -372,7 +416,8 @@ class Driver:
         orders = [m for m, _ in self.to_interchange if isinstance(m, (msg.Admit, msg.BlockGone, msg.Drain))]
         self.to_interchange = [(msg.Drain(block), []) for block in self.drains]
         self.functions_sent.on_new_session()
-        tasks = sorted(self.held)
+        self.bulk.on_new_line(is_local=True)
+        tasks = sorted(task for task in self.held if not self.bulk.is_arriving(task))
         at = rng.randint(0, len(tasks))
         for batch, is_last in ((tasks[:at], False), (tasks[at:], True)):
             functions, heads, forgets = self._parts(batch)
@@ -388,9 +433,13 @@ class Driver:
         elif isinstance(message, msg.Drained):
             assert message.block in self.world.drained_blocks, "nobody ordered that"
             self.world.on_drained(message.block)
+        elif isinstance(message, Unreleased):
+            self._on_ended(self.bulk.on_message(message, []))
         elif isinstance(message, msg.Results):
-            for result in message.results:
-                self._on_result(result)
+            stale = [result for result in message.results if self.held.get(result.id) != result.attempt]
+            self.counts["stale"] += len(stale)
+            self.bulk.on_unwanted(stale)
+            self._on_ended(self.bulk.on_results((result, []) for result in message.results if result not in stale))
 
     def _on_manager_down(self, message: msg.ManagerDown) -> None:
         block = self.managers.pop(message.id)
@@ -398,6 +447,7 @@ class Driver:
             self.departed[message.id] = block
         node = self.world.nodes[message.id]
         lost = [task for task, attempt in message.lost.items() if self.held.get(task) == attempt]
+        lost += [failure.task for failure in self.bulk.on_manager_lost(message.id, message.reason)]
         is_orderly = message.reason == LEAVING
         assert not (lost and is_orderly), f"{node.name!r} left in good order, and {lost} are lost"
         for task in lost:
@@ -406,9 +456,6 @@ class Driver:
 
     def _on_result(self, result: msg.Result) -> None:
         task = result.id
-        if self.held.get(task) != result.attempt:
-            self.counts["stale"] += 1
-            return
         if result.kind == Kind.VALUE:
             self._end(task, "cancelled" if task in self.cancelled else "value")
         elif result.kind == Kind.CANCELLED:
@@ -490,6 +537,8 @@ class World:
         elif draw < 0.52:
             for _ in range(rng.randint(1, 60)):
                 self.deliver_one()
+                if rng.random() < SHARE_OF_PARTS:
+                    self.driver.fetch()
         elif draw < 0.82 and living:
             rng.choice(living).work(rng, rng.choice([Kind.VALUE, Kind.VALUE, Kind.VALUE, Kind.RAISED, None]))
         elif draw < 0.85 and living:
@@ -575,6 +624,7 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Let time pass; connected managers are heard, and hear, as long as they are."""
         self.now += seconds
+        self.driver.bulk.on_tick()
         for node in self.nodes.values():
             if node.is_alive and node.is_connected:
                 node.heartbeat()
@@ -637,10 +687,12 @@ class World:
             for node in list(self.nodes.values()):
                 while node.is_alive and node.work(self.rng, Kind.VALUE):
                     pass
+            self.driver.fetch()
             self.deliver_all()
             if not self.driver.held:
                 break
             self.now += 2.0
+            self.driver.bulk.on_tick()
             for node in self.nodes.values():
                 if node.is_alive:
                     node.heartbeat()
@@ -657,6 +709,8 @@ class World:
                 self.add_node(block)
         assert not self.driver.held, f"lost: {self.driver.held}; managers {self.loop.state._managers}"
         assert len(self.driver.ends) == len(self.driver.needs)
+        kept = {node.name: node.kept for node in self.nodes.values() if node.is_alive and node.kept}
+        assert not kept, f"results are kept for nobody: {kept}"
         self.counts["tasks"] = len(self.driver.needs)
         self.counts.update(self.driver.counts)
 

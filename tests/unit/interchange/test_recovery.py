@@ -8,6 +8,7 @@ from cnflow.interchange.actions import (
     ReportDrained,
     ReportManagerDown,
     ReportManagerUp,
+    ReportUnreleased,
     SendCancel,
     SendDrain,
     SendRefused,
@@ -15,9 +16,11 @@ from cnflow.interchange.actions import (
     SendResults,
     SendStop,
     SendWork,
+    blobs_not_sent,
 )
 from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
+from cnflow.wire.bulk import Offer
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind
@@ -71,6 +74,23 @@ def test_no_task_is_dispatched_before_all_awaited_managers_have_registered():
     state.on_results(B, 2, [], 2)
     assert work_in(state.dispatch(2)) == {A: [2], B: [3]}
     assert held_by(state, A) == {1, 2}
+
+
+def test_driver_judges_what_a_manager_keeps_after_the_results_that_were_put_off():
+    state = recovering({A: "0"})
+    kept = ReportUnreleased(A, [b"part"])
+    state.on_registered(A, info(), 1, {1: 0})
+    state.on_results(A, 2, results(1), 1)
+    assert state.in_order(kept) == []
+    state.on_resubmitted([FUNCTION], tasks(1))
+    assert state.dispatch(2) == [ReportManagerUp(A, info()), SendResults(results(1)), kept]
+    assert state.in_order(kept) == [kept]
+
+
+def test_part_of_a_result_that_is_not_sent_on_is_named_and_no_other():
+    offered = [(Result(n, ResultKind.VALUE, b"", blobs=(Offer(b"%d" % n, 9, 0, A),)), ()) for n in range(2)]
+    assert blobs_not_sent([*offered, *results(2)], [SendResults(offered[:1])]) == [b"1"]
+    assert blobs_not_sent(results(2), []) == []
 
 
 def test_functions_of_tasks_that_may_yet_be_claimed_are_kept():
