@@ -21,6 +21,7 @@ from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
 from cnflow.model.resources import Resources
+from cnflow.model.task import NO_OPTIONS as NO_RUN_OPTIONS
 from cnflow.model.task import RunOptions, TaskToRun
 
 if TYPE_CHECKING:
@@ -188,12 +189,12 @@ def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any]) ->
         Exception: a user's container refuses its results.
     """
     if not record.depends and record.call_options is NO_CALL_OPTIONS:
-        return TaskToRun(task, record.app, record.args, record.kwargs, kept=record.kept)
+        return TaskToRun(task, record.app, record.args, record.kwargs, NO_RUN_OPTIONS, record.kept, record.version)
     args, kwargs = fill(record.args), fill(record.kwargs)
     if record.call_options is NO_CALL_OPTIONS:
-        return TaskToRun(task, record.app, args, kwargs, kept=record.kept)
+        return TaskToRun(task, record.app, args, kwargs, NO_RUN_OPTIONS, record.kept, record.version)
     options = record.call_options._replace(inputs=fill(record.call_options.inputs))
-    return TaskToRun(task, record.app, args, kwargs, run_options(options), record.kept)
+    return TaskToRun(task, record.app, args, kwargs, run_options(options), record.kept, record.version)
 
 
 def run_options(options: CallOptions) -> RunOptions:

@@ -24,6 +24,7 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.arguments import keep_function
 from cnflow.dataflow.call_options import AUTO_LOGNAME, INHIBIT, NO_CALL_OPTIONS
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.interfaces import Staging
@@ -135,9 +136,10 @@ class DataManager:
         """Return the stagings in the settings of *executor*."""
         return self._executors[executor].storage_access
 
-    def wrap(self, app: AppFunction, function: Callable[..., Any]) -> AppFunction:
-        """Return *app* run by *function*: one object for equal functions, so that each is sent to a manager once."""
-        return self._app(app, function)
+    def wrap(self, record: TaskRecord, executor: str, function: Callable[..., Any]) -> None:
+        """Have a new task run by *function*: one object for equal functions, so that each is sent to a manager once."""
+        record.app = self._app(record.app, function)
+        keep_function(record, self._executors[executor])
 
     def _app(self, app: AppFunction | None, function: Callable[..., Any]) -> AppFunction:
         if app is not None and function is app.function:
@@ -231,7 +233,7 @@ class _StageOut:
         future.stdout = self._stage_stream("stdout")
         future.stderr = self._stage_stream("stderr")
         if self._is_wrapped:
-            record.app = self._manager.wrap(record.app, self._function)
+            self._manager.wrap(record, self._label, self._function)
 
     def _stage_stream(self, name: str) -> Any:  # noqa: ANN401 - the task's future has it as an attribute
         record = self._record

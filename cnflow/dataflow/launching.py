@@ -19,7 +19,7 @@ from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.arguments import result_for
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, task_to_run
 from cnflow.dataflow.memo.cache import CacheDecision
-from cnflow.model.task import Kept, TaskToRun
+from cnflow.model.task import NO_OPTIONS, Kept, TaskToRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +84,7 @@ class TaskLauncher(NamedTuple):
 
     def _fill(self, task: TaskId, record: TaskRecord) -> TaskToRun:
         if not record.depends and record.kept is None and record.call_options is NO_CALL_OPTIONS:
-            return TaskToRun(task, record.app, record.args, record.kwargs)
+            return TaskToRun(task, record.app, record.args, record.kwargs, NO_OPTIONS, None, record.version)
         fill: Callable[[Any], Any] = _as_it_is
         if record.depends:
             result_of = result_for(record, self.executors[record.executor])

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import state_log, task_events
 from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult, Effects, Settlement
-from cnflow.dataflow.arguments import keep_arguments, keep_result, use_of
+from cnflow.dataflow.arguments import keep_arguments, keep_function, keep_result, use_of
 from cnflow.dataflow.backpressure import PendingLimit
 from cnflow.dataflow.call_options import (
     NO_CALL_OPTIONS,
@@ -164,6 +164,7 @@ class TaskGraph:
         record.retries = self.config.retries if options.retries is None else options.retries
         if options.cache and self.config.app_cache:
             dependencies = self._enable_cache(record, options)
+        keep_function(record, self.executors[executor])
         keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
             record_call_options(call_options, record, self.config.std_autopath, self.run_dir)

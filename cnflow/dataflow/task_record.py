@@ -65,6 +65,7 @@ class TaskRecord:
         retries: budget of retries.
         results: copies of results for this task, by Python's id() of their futures; see `cnflow.dataflow.arguments`.
         kept: what later attempts find of the first one.
+        version: function of the app at the call, of an executor that pickles.
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class TaskRecord:
         "retries",
         "try_id",
         "value",
+        "version",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +113,7 @@ class TaskRecord:
         self.retries = 0.0
         self.results: dict[int, Any] | None = None
         self.kept: Kept | None = None
+        self.version: Any = None
 
     @property
     def id(self) -> TaskId:

@@ -87,7 +87,9 @@ class Executor(Protocol):
         """Take *tasks* over; each is reported exactly once. Safe from any thread, never blocks on the network.
 
         Arguments are copies, which the user does not change; the executor does not change them either. An attribute
-        ``argument_use`` (`cnflow.model.task.ArgumentUse`) may state that it pickles them at once, or shares them.
+        ``argument_use`` (`cnflow.model.task.ArgumentUse`) may state that it pickles them at once, or shares them. A
+        method ``version_of(app)`` is called at the call of the app, which may be long before: what it returns is in
+        the task, at each attempt.
         """
 
     def cancel(self, tasks: Collection[TaskId]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from importlib import import_module
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 Value = TypeVar("Value")
 Function = Callable[..., Any]
@@ -49,3 +51,38 @@ def keep_identity(kind: type) -> type:
     global identities  # noqa: PLW0603 - a registry of two
     identities = (*identities, kind)
     return kind
+
+
+# What cloudpickle makes of the user's functions and classes; see `cnflow.wire.code_pickler`
+
+defined_classes: weakref.WeakSet[type] = weakref.WeakSet()
+"""Classes that this process has defined, by the user's script or from a pickle."""
+
+
+def define_class(cls: type, state: tuple[Function, Any]) -> None:
+    """Set the state of a class that a pickle has made, unless it is one of this process already.
+
+    A result brings the classes of its objects with it, as they were when their task was sent. They are the driver's
+    own, and the user may have changed them since.
+    """
+    setter, content = state
+    if cls not in defined_classes:
+        setter(cls, content)
+        defined_classes.add(cls)
+
+
+def cached(function: Function, maxsize: Optional[int], typed: bool) -> Function:  # noqa: FBT001 - named in pickles
+    """Return *function* with a `functools.lru_cache` of its own."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def dispatching(function: Function) -> Function:
+    """Return the `functools.singledispatch` of *function*."""
+    return functools.singledispatch(function)
+
+
+def register_all(dispatcher: Any, state: tuple[dict[type, Function], str, str]) -> None:  # noqa: ANN401 - has attributes
+    """Register the implementations of a `functools.singledispatch`, and restore its name."""
+    implementations, dispatcher.__module__, dispatcher.__qualname__ = state
+    for kind, implementation in implementations.items():
+        dispatcher.register(kind, implementation)

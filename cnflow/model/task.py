@@ -56,9 +56,10 @@ class AppFunction:
         original: the user's.
         name: for messages and logs.
         kind: the way in which the function is run.
+        version: the function as executors that pickle have sent it last; theirs.
     """
 
-    __slots__ = ("__weakref__", "function", "kind", "name", "original")
+    __slots__ = ("__weakref__", "function", "kind", "name", "original", "version")
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class AppFunction:
         self.function = function
         self.original = function if original is None else original
         self.kind = kind
+        self.version: Any = None
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -145,6 +147,9 @@ class TaskToRun(NamedTuple):
     options: RunOptions = NO_OPTIONS
     kept: Optional[Kept] = None
     """None where the arguments cannot change, or are used once."""
+
+    version: Any = None
+    """Function of the app as it was at the call: what the executor's ``version_of`` returned then."""
 
     @property
     def title(self) -> str:

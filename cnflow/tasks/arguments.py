@@ -31,7 +31,7 @@ ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, range, typ
 """Types whose values cannot change, and hold nothing that can."""
 
 _AS_THEY_ARE = (Future, FunctionType, BuiltinFunctionType, type, ModuleType, enum.Enum)
-_CONSTANT_MODULES = frozenset({"datetime", "decimal", "fractions", "pathlib", "uuid", "ipaddress", "zoneinfo"})
+CONSTANT_MODULES = frozenset({"datetime", "decimal", "fractions", "pathlib", "uuid", "ipaddress", "zoneinfo"})
 """Modules of the standard library whose values cannot change."""
 
 
@@ -46,7 +46,7 @@ def is_constant(value: Any) -> bool:  # noqa: ANN401 - any user's value
         return False
     return (
         isinstance(value, _AS_THEY_ARE)
-        or kind.__module__.partition(".")[0] in _CONSTANT_MODULES
+        or kind.__module__.partition(".")[0] in CONSTANT_MODULES
         or isinstance(value, pickle_hooks.identities)
     )
 

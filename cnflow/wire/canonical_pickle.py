@@ -20,10 +20,10 @@ import hashlib
 import pickle
 from typing import Any, ClassVar, NamedTuple
 
+from cnflow.wire.code_pickler import CLASS_MAKERS
+
 DIGEST_BYTES = 16
 
-# Position of the id among the arguments: cloudpickle 3.1, functions of these names in cloudpickle/cloudpickle.py.
-_CLASS_MAKERS = {"_make_skeleton_class": 4, "_make_skeleton_enum": 5}
 _VARIABLE = (b"_make_skeleton_", pickle.EMPTY_SET, pickle.FROZENSET)
 """Bytes that each pickle has of which the same value may have other bytes; by chance they are in others, too."""
 
@@ -186,7 +186,7 @@ class _Hasher:
     def _without_id(self, parts: list[Any]) -> list[Any]:
         """Return the parts of a node, for a class of ``__main__`` with the place of its id instead of that."""
         made_by, args = parts[1], parts[2]
-        position = _CLASS_MAKERS.get(made_by.name) if isinstance(made_by, _Global) else None
+        position = CLASS_MAKERS.get(made_by.name) if isinstance(made_by, _Global) else None
         if position is None or made_by.module != "cloudpickle.cloudpickle" or len(args) <= position:
             return parts
         identity = args[position]

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import functools
 import io
-import operator
 import pickle
 import sys
-from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from cnflow.wire.code_pickler import CodePicklerMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from cnflow.wire.code_pickler import ClassId
     from cnflow.wire.pipe import Part
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -53,8 +54,8 @@ class _PlainPickler(pickle.Pickler):
 NO_ARGUMENTS = Payload(pickle.dumps(((), {}), protocol=5))
 
 
-def dump(value: object) -> Payload:
-    """Pickle *value*.
+def dump(value: object, class_id: Optional[ClassId] = None) -> Payload:
+    """Pickle *value*; *class_id* gives the ids of classes in it that are pickled by value.
 
     Raises:
         Exception: any error that pickling a user's type raises.
@@ -63,7 +64,7 @@ def dump(value: object) -> Payload:
     try:
         _PlainPickler(stream, protocol=5).dump(value)
     except _NotPlainError:
-        return _dump_anything(value)
+        return _dump_anything(value, class_id)
     return Payload(stream.getvalue())
 
 
@@ -72,7 +73,7 @@ def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the
     return pickle.loads(body, buffers=buffers)
 
 
-def _dump_anything(value: object) -> Payload:
+def _dump_anything(value: object, class_id: Optional[ClassId]) -> Payload:
     stream = io.BytesIO()
     buffers: list[memoryview] = []
 
@@ -84,59 +85,42 @@ def _dump_anything(value: object) -> Payload:
         return False
 
     pickler = _code_pickler()(stream, protocol=5, buffer_callback=keep_in_band)
+    pickler.class_id = class_id
     pickler.dump(value)
     return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
 
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; lru_cache names its content, one class
 def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
-    """Cloudpickle's pickler, which also keeps file names of code and notices bytecode.
-
-    Tracebacks need the names; cloudpickle 3.1.3 replaces each by ``<dynamic-code>``. A code object is therefore pickled
-    as a call that puts the name back into what cloudpickle makes of it. The call is to the standard library's
-    functions, so that loading needs no cnflow.
-
-    Made on first use: importing cloudpickle costs 20 ms.
-    """
+    """Return the class of picklers. Made on first use: importing cloudpickle costs 20 ms."""
     import cloudpickle  # noqa: PLC0415
 
-    class CodePickler(cloudpickle.Pickler):
-        has_code = False
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - cloudpickle's own signature
-            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
-            self._renames: dict[str, operator.methodcaller] = {}
-
-        def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - pickle's own signature
-            if type(obj) is CodeType:
-                self.has_code = True
-                return self._rename(obj.co_filename), (_Bare(obj),)
-            if type(obj) is _Bare:
-                return self.dispatch_table[CodeType](obj.code)
-            return super().reducer_override(obj)  # type: ignore[no-untyped-call]
-
-        def _rename(self, file: str) -> operator.methodcaller:
-            """One object for each file: pickled once, then by reference, whichever strings Python happens to share."""
-            if file not in self._renames:
-                # A copy, because a pickle also differs by whether the function's __file__ is this very string.
-                copy = file.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
-                self._renames[file] = operator.methodcaller("replace", co_filename=copy)
-            return self._renames[file]
-
-    return CodePickler
+    return type("CodePickler", (CodePicklerMixin, cloudpickle.Pickler), {"is_by_name": staticmethod(is_by_name)})
 
 
-class _Bare(NamedTuple):
-    """Stands for a code object without the name of its file."""
-
-    code: CodeType
-
-
-def dump_in_band(value: object) -> bytes:
-    """Pickle *value* into one bytes object, however large its buffers."""
+def dump_in_band(value: object, class_id: Optional[ClassId] = None) -> bytes:
+    """Pickle *value* as `dump` does, but into one bytes object, however large its buffers."""
     stream = io.BytesIO()
-    _code_pickler()(stream, protocol=5).dump(value)
+    pickler = _code_pickler()(stream, protocol=5)
+    pickler.class_id = class_id
+    pickler.dump(value)
     return stream.getvalue()
+
+
+def is_by_name(code: Any) -> bool:  # noqa: ANN401 - a function, a class, a wrapper of either
+    """Return True if a function or class is pickled as a name that is imported, False if as a value."""
+    import cloudpickle.cloudpickle as internals  # noqa: PLC0415 - as above
+
+    found = internals._lookup_module_and_qualname(code)  # noqa: SLF001 - no public function tells it
+    return found is not None and not internals._is_registered_pickle_by_value(found[0])  # noqa: SLF001
+
+
+def track_class(cls: type, identity: str) -> None:
+    """Let objects of a class whose id is *identity* in a pickle be loaded as objects of *cls*."""
+    import cloudpickle.cloudpickle as internals  # noqa: PLC0415 - as above
+
+    with internals._DYNAMIC_CLASS_TRACKER_LOCK:  # noqa: SLF001 - the ids are in no other place
+        internals._DYNAMIC_CLASS_TRACKER_BY_ID[identity] = cls  # noqa: SLF001
 
 
 def pickle_by_value(module: ModuleType) -> None:

@@ -131,6 +131,7 @@ class _Runner:
         try:
             try:
                 self._guard.start(function.name, record.seconds)
+                function.load()  # first: arguments of its classes are of the versions that it defines
                 value = self._call(function, serialization.load(body, buffers))
             finally:
                 self._guard.end()

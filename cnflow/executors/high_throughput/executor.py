@@ -85,6 +85,7 @@ class HighThroughputBackend:
         self.storage_access = settings.storage_access
         self.working_dir = settings.working_dir or ""
         self._serializer = serializer
+        self.version_of = serializer.version_of
         self._client = client
         self._bulk = client.bulk
         self._managers = managers

@@ -1,30 +1,29 @@
-"""Serialization of tasks: functions once each, arguments once per task; errors name what cannot be pickled."""
+"""Serialization of tasks: functions once for each version, arguments once per task; errors name what is unpicklable."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import sys
-import weakref
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import SerializationError
-from cnflow.ids import FunctionId
+from cnflow.executors.high_throughput.function_versions import version_of
 from cnflow.libraries import holds_libraries
-from cnflow.model import pickle_hooks
 from cnflow.model.task import NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
 from cnflow.tasks.streams import target_of
 from cnflow.wire import serialization
-from cnflow.wire.messages import Function, TaskParcel, task_parcel
+from cnflow.wire.messages import task_parcel
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from cnflow.executors.high_throughput.function_versions import FunctionVersion
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
+    from cnflow.wire.messages import Function, TaskParcel
     from cnflow.wire.serialization import Payload
 
 
@@ -35,7 +34,11 @@ class TaskSerializer:
         self.has_needs = False
         """A task so far had `resources`."""
 
-        self._functions: weakref.WeakKeyDictionary[AppFunction, Function] = weakref.WeakKeyDictionary()
+    def version_of(self, app: AppFunction) -> FunctionVersion:
+        """Return the function of *app* as it is now, for `TaskToRun.version`."""
+        if app.version is None:
+            _ship_modules_by_value(app)
+        return version_of(app)
 
     def serialize(self, task: TaskToRun, attempt: int = 0) -> tuple[Function, TaskParcel]:
         """Return the function of *task*, and the parcel of its arguments and options for *attempt*.
@@ -44,9 +47,12 @@ class TaskSerializer:
             SerializationError: names the function or the argument that cannot be pickled.
             BadStdStreamFile: the options give a stream something other than a path.
         """
-        function = self._functions.get(task.app)
+        version: FunctionVersion | None = task.version
+        if version is None or version.source is not task.app.function:
+            version = self.version_of(task.app)  # a staging or a retry_handler has replaced the function
+        function = version.function
         if function is None:
-            function = self._functions[task.app] = _serialize_function(task)
+            raise _describe_unpicklable_function(task, version.error)
         options: tuple[Any, ...] = ()
         walltime, needs = 0.0, None
         if task.options is not NO_OPTIONS:
@@ -59,7 +65,7 @@ class TaskSerializer:
         payload = None if kept is None else kept.payload
         if payload is None:
             try:
-                payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options)))
+                payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options), version.class_id))
             except Exception as error:
                 raise SerializationError(_describe_unpicklable(task, error)) from error
             if kept is not None:
@@ -94,21 +100,18 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
     )
 
 
-def _serialize_function(task: TaskToRun) -> Function:
-    app = task.app
+def _describe_unpicklable_function(task: TaskToRun, error: Exception | None) -> SerializationError:
+    described = SerializationError(
+        f"The function of {task.title} cannot be pickled: {error}. It refers to something that lives in the driver "
+        "only (a lock, an open file, a connection): make that inside the function, or pass what it is made from."
+    )
+    described.__cause__ = error
+    return described
+
+
+def _ship_modules_by_value(app: AppFunction) -> None:
     for module in {getattr(function, "__module__", None) or "" for function in (app.function, app.original)}:
         _ship_by_value(sys.modules.get(module))
-    try:
-        function = pickle_hooks.picklable(app.function)
-        body, buffers, python = serialization.dump(function)
-    except Exception as error:
-        raise SerializationError(
-            f"The function of {task.title} cannot be pickled: {error}. It refers to something that lives in the driver "
-            "only (a lock, an open file, a connection): make that inside the function, or pass what it is made from."
-        ) from error
-    body = body if not buffers else serialization.dump_in_band(function)
-    identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
-    return Function(FunctionId(identity), app.name, int(app.kind), python, body)
 
 
 def _ship_by_value(module: ModuleType | None) -> None:

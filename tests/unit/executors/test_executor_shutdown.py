@@ -11,6 +11,7 @@ from cnflow.config import HighThroughputExecutor
 from cnflow.executors.high_throughput.bulk_line import BulkLine
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
 from cnflow.executors.high_throughput.executor_events import ExecutorEvents
+from cnflow.executors.high_throughput.serialization import TaskSerializer
 
 
 class Parts:
@@ -33,7 +34,9 @@ class Parts:
             join=self.join,
         )
         self.provisioner = provisioner
-        self.executor = HighThroughputBackend(HighThroughputExecutor(), None, client, managers, provisioner, None)
+        self.executor = HighThroughputBackend(
+            HighThroughputExecutor(), TaskSerializer(), client, managers, provisioner, None
+        )
 
     def join(self):
         self.joining.set()

@@ -1,0 +1,150 @@
+"""Versions of functions: each call of an app is run with the function as it was at the call.
+
+A function changes with all that it refers to: a global is set anew, a cell of a notebook is run again, a class gets
+another attribute. Workers are sent the new version then, under an id of its own, and keep the old one for the tasks
+that were called before::
+
+    call ──> CodeState of the last version holds? ──yes──> that version: nearly always
+                 │no, or it cannot be known
+                 v
+             pickle again ──same bytes?──> that version
+                 └──other bytes──> a new version: another FunctionId, sent along with its first task
+
+The classes of the script have versions for the same reason. An unpickled class is one object in each process, by its id
+in the pickle, so a changed class gets another id: tasks of before and after it run in one worker. Arguments and results
+refer to the class by the id that the function of their task has it under, so that ``isinstance`` holds in the task; the
+driver knows each id as its own class.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+import uuid
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnflow.executors.high_throughput.code_state import CodeState
+from cnflow.ids import FunctionId
+from cnflow.model import pickle_hooks
+from cnflow.wire import serialization
+from cnflow.wire.messages import Function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnflow.model.task import AppFunction
+    from cnflow.wire.code_pickler import ClassId
+
+_ATTEMPTS = 4
+"""Number of times that a function is pickled while other threads change it."""
+
+
+class FunctionVersion(NamedTuple):
+    """A function at one moment."""
+
+    source: Callable[..., Any]
+    """The function itself, which may have changed since."""
+
+    state: CodeState
+    function: Function | None
+    """None if it could not be pickled."""
+
+    classes: dict[type, str]
+    """Classes that were pickled by value, with their ids."""
+
+    class_id: ClassId
+    """Gives the ids of classes in values that go to a task of this function."""
+
+    error: Exception | None = None
+
+
+def version_of(app: AppFunction) -> FunctionVersion:
+    """Return the present version of the function of *app*. Safe from any thread; called for each task."""
+    version: FunctionVersion | None = app.version
+    if version is not None and version.state.holds():
+        return version
+    made = _make(app)
+    if version is not None and version.function == made.function is not None and version.classes == made.classes:
+        made = made._replace(function=version.function)  # one object, held by all tasks
+    app.version = made
+    return made
+
+
+def _make(app: AppFunction) -> FunctionVersion:
+    for _ in range(_ATTEMPTS):
+        state = CodeState(app.function)  # before the pickle: a change in between is found by the next call
+        made = _pickle(app, state)
+        if not state.is_provable or state.holds():
+            break
+    return made
+
+
+def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
+    classes: dict[type, str] = {}
+    class_id = functools.partial(_class_versions.id_in, classes)
+    try:
+        function = pickle_hooks.picklable(app.function)
+        body, buffers, python = serialization.dump(function, class_id)
+        body = body if not buffers else serialization.dump_in_band(function, class_id)
+    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way; the task fails with it
+        return FunctionVersion(app.function, state, None, classes, class_id, error)
+    identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
+    sent = Function(FunctionId(identity), app.name, int(app.kind), python, body)
+    return FunctionVersion(app.function, state, sent, classes, class_id)
+
+
+class _ClassVersion:
+    """Versions of one class: the ids of all, by content, and the present one."""
+
+    __slots__ = ("by_content", "first", "present", "state")
+
+    def __init__(self, first: str) -> None:
+        self.first = self.present = first
+        self.by_content: dict[bytes, str] = {}
+        self.state: CodeState | None = None
+
+
+class _ClassVersions:
+    """Ids of the script's classes. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # pickling a class asks for those that it refers to
+        self._known: weakref.WeakKeyDictionary[type, _ClassVersion] = weakref.WeakKeyDictionary()
+
+    def id_in(self, classes: dict[type, str], cls: type, made: str) -> str:
+        """Return the id of *cls* among *classes*, else that of its present version, which is added to them.
+
+        *made* is an id that cloudpickle has made.
+        """
+        if cls not in classes:
+            classes[cls] = self._present_id(cls, made)
+        return classes[cls]
+
+    def _present_id(self, cls: type, made: str) -> str:
+        with self._lock:
+            version = self._known.get(cls)
+            if version is None:
+                version = self._known[cls] = _ClassVersion(made)
+            if version.state is not None and version.state.holds():
+                return version.present
+            state = CodeState(cls)
+            content = hashlib.blake2b(serialization.dump_in_band(cls, self._first_id), digest_size=16).digest()
+            known = version.by_content.get(content)
+            if known is None:
+                known = uuid.uuid4().hex if version.by_content else version.first
+                version.by_content[content] = known
+                serialization.track_class(cls, known)
+            version.present, version.state = known, state
+            return known
+
+    def _first_id(self, cls: type, made: str) -> str:
+        """Return the id under which the content of *cls* is compared, the same for all versions."""
+        version = self._known.get(cls)
+        if version is None:
+            version = self._known[cls] = _ClassVersion(made)
+        return version.first
+
+
+_class_versions = _ClassVersions()

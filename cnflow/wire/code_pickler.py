@@ -1,0 +1,118 @@
+"""Cloudpickle's pickler with additions for functions and classes of the user's own, which are pickled by value.
+
+::
+
+    code ────────────────> with the name of its file, which tracebacks need
+    a class ─────────────> with the id that the caller gives it; its state is set where it is new, and nowhere else
+    lru_cache, singledispatch, cached_property
+           around such a function ──> made again around the function; cloudpickle would look for it by name
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from types import CodeType, FunctionType
+from typing import Any, Callable, NamedTuple, Optional
+
+from cnflow.model import pickle_hooks
+
+CLASS_MAKERS = {"_make_skeleton_class": 4, "_make_skeleton_enum": 5}
+"""Functions of cloudpickle 3.1 that make a class, in cloudpickle/cloudpickle.py: position of its id among the
+arguments."""
+
+ClassId = Callable[[type, str], str]
+"""Returns the id of a class in a pickle; it is called with the id that cloudpickle gives the class."""
+
+LRU_CACHE = type(functools.lru_cache(print))
+DISPATCHER: CodeType = functools.singledispatch(print).__code__  # type: ignore[attr-defined]
+"""Code of every function that `functools.singledispatch` makes."""
+
+
+class CodePicklerMixin:
+    """Comes before cloudpickle's pickler among the bases of a class; the module has a picture.
+
+    Tracebacks need the names of files; cloudpickle 3.1.3 replaces each by ``<dynamic-code>``. A code object is
+    therefore pickled as a call that puts the name back into what cloudpickle makes of it.
+
+    Attributes:
+        has_code: True once bytecode was pickled.
+        class_id: gives the ids of classes; None leaves them to cloudpickle.
+        is_by_name: `cnflow.wire.serialization.is_by_name`.
+    """
+
+    dispatch_table: dict[type, Any]
+    is_by_name: Callable[[Any], bool]
+    has_code = False
+    class_id: Optional[ClassId] = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - cloudpickle's own signature
+        super().__init__(*args, **kwargs)
+        self._renames: dict[str, operator.methodcaller] = {}
+
+    def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - pickle's own signature
+        """Return how *obj* is pickled."""
+        kind = type(obj)
+        if kind is CodeType:
+            self.has_code = True
+            return self._rename(obj.co_filename), (_Bare(obj),)
+        if kind is _Bare:
+            return self.dispatch_table[CodeType](obj.code)
+        if kind in _WRAPPERS or (kind is FunctionType and obj.__code__ is DISPATCHER):
+            return self._reduce_wrapper(kind, obj)
+        reduced = super().reducer_override(obj)  # type: ignore[misc]  # the other base has it
+        if isinstance(obj, type) and type(reduced) is tuple:
+            return self._with_own_id(obj, reduced)
+        return reduced
+
+    def _reduce_wrapper(self, kind: type, obj: Any) -> Any:  # noqa: ANN401 - the same
+        """Reduce a wrapper of the standard library, unless it is imported by name."""
+        if kind is not functools.cached_property and self.is_by_name(obj):
+            return NotImplemented
+        return _WRAPPERS.get(kind, _reduce_dispatcher)(obj)
+
+    def _with_own_id(self, cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+        position = CLASS_MAKERS.get(getattr(reduced[0], "__name__", ""))
+        if position is None:
+            return reduced
+        maker, args, state, listitems, dictitems, setter = reduced
+        state[0].pop("__slotnames__", None)  # appears when an instance is pickled, and would make the class another one
+        pickle_hooks.defined_classes.add(cls)
+        if self.class_id is not None:
+            args = (*args[:position], self.class_id(cls, args[position]), *args[position + 1 :])
+        return maker, args, (setter, state), listitems, dictitems, pickle_hooks.define_class
+
+    def _rename(self, file: str) -> operator.methodcaller:
+        """One object for each file: pickled once, then by reference, whichever strings Python happens to share."""
+        if file not in self._renames:
+            # A copy, because a pickle also differs by whether the function's __file__ is this very string.
+            copy = file.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
+            self._renames[file] = operator.methodcaller("replace", co_filename=copy)
+        return self._renames[file]
+
+
+class _Bare(NamedTuple):
+    """Stands for a code object without the name of its file."""
+
+    code: CodeType
+
+
+def _reduce_lru_cache(wrapper: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type of C
+    parameters = wrapper.cache_parameters()
+    return pickle_hooks.cached, (wrapper.__wrapped__, parameters["maxsize"], parameters["typed"]), vars(wrapper)
+
+
+def _reduce_dispatcher(dispatcher: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a function with attributes
+    # The implementations come after the function was made: they may refer to it.
+    state = (dict(dispatcher.registry), dispatcher.__module__, dispatcher.__qualname__)
+    return pickle_hooks.dispatching, (dispatcher.__wrapped__,), state, None, None, pickle_hooks.register_all
+
+
+def _reduce_cached_property(prop: Any) -> tuple[Any, ...]:  # noqa: ANN401 - has a lock before Python 3.12
+    return functools.cached_property, (prop.func,), {"attrname": prop.attrname}
+
+
+_WRAPPERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    LRU_CACHE: _reduce_lru_cache,
+    functools.cached_property: _reduce_cached_property,
+}
