@@ -255,10 +255,13 @@ class Web:
         self.files = {}
         """Content by path."""
         self.troubles = {}
-        """Replies that precede the content, by path: a status, or "short" for half of the content."""
+        """Replies that precede the content, by path: a status, "short" for half of the content, or a function that
+        writes the reply, given the request's handler."""
         self.passwords = {}
         """``user:password`` that a request needs, by path."""
         self.asked = []
+        self.headers = []
+        """Headers of the requests in `asked`."""
         self.url = ""
 
     def add(self, path, content):
@@ -272,7 +275,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         web, path = self.server.web, self.path
         web.asked.append(path)
+        web.headers.append(dict(self.headers))
         trouble = web.troubles[path].pop(0) if web.troubles.get(path) else None
+        if callable(trouble):
+            trouble(self)
+            self.close_connection = True
+            return
         wanted = web.passwords.get(path)
         if wanted and self.headers.get("Authorization") != f"Basic {base64.b64encode(wanted.encode()).decode()}":
             trouble = 401
