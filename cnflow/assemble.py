@@ -21,6 +21,7 @@ from cnflow.adopted_run import adopt_ledger
 from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.registry import backend_of
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
+from cnflow.dataflow.call_folder import current_folder
 from cnflow.dataflow.executor_factory import NewExecutor
 from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
@@ -156,7 +157,16 @@ def new_graph(
     run_dir = ledger.path.parent
     hub = _event_hub(config, run_dir)
     emit = None if hub is None else hub.emit
-    run = RunContext(ledger.run, run_dir, config.strategy, config.max_idletime, ledger, config.adoptable_for, emit)
+    run = RunContext(
+        run=ledger.run,
+        run_dir=run_dir,
+        strategy=config.strategy,
+        max_idletime=config.max_idletime,
+        ledger=ledger,
+        adoptable_for=config.adoptable_for,
+        folder=current_folder(),
+        emit=emit,
+    )
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
     graph = TaskGraph(

@@ -158,7 +158,8 @@ class HighThroughputExecutor(ExecutorSettings):
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
 
     working_dir: str | None = None
-    """Folder on the node in which workers start; None is the driver's own, or in a container the image's WORKDIR.
+    """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or in a container the
+    image's WORKDIR.
     Copies of files go under it, in ``staged/``; with None on the bare node, under the run's folder."""
 
     @property

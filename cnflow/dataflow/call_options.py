@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnflow.dataflow.call_folder import absolute_path, located_file
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
-    from cnflow.model.task import Stream
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
 """Special keywords of a call."""
@@ -89,6 +89,9 @@ class CallOptions(NamedTuple):
     outputs: tuple[File, ...] = ()
     looks_for_outputs: bool = True
     """Fail the task when an output was not made."""
+
+    folder: str = ""
+    """The driver's folder at the call, which relative paths mean; empty leaves them to the task's folder."""
 
 
 NO_CALL_OPTIONS = CallOptions()
@@ -178,7 +181,10 @@ def record_call_options(
 
     future = record.future
     future.stdout, future.stderr = path_of("stdout", options.stdout), path_of("stderr", options.stderr)
-    future.outputs = [DataFuture(future, file, future.tid) for file in options.outputs]
+    future.outputs = [
+        DataFuture(future, located_file(file, options.folder) if options.folder else file, future.tid)
+        for file in options.outputs
+    ]
     record.call_options = options._replace(stdout=future.stdout, stderr=future.stderr)
 
 
@@ -205,13 +211,14 @@ def run_options(options: CallOptions) -> RunOptions:
     """
     return RunOptions(
         walltime=options.walltime,
-        stdout=_plain_stream(options.stdout),
-        stderr=_plain_stream(options.stderr),
+        stdout=_plain_stream(options.stdout, options.folder),
+        stderr=_plain_stream(options.stderr, options.folder),
         env={str(name): str(value) for name, value in options.env.items()},
         sandbox=options.sandbox,
         inputs=_paths(options.inputs) if options.sandbox else (),
-        outputs=_paths(options.outputs) if options.looks_for_outputs else (),
+        outputs=_paths(options.outputs, "" if options.sandbox else options.folder) if options.looks_for_outputs else (),
         resources=options.resources,
+        folder=options.folder if options.sandbox else "",
     )
 
 
@@ -240,16 +247,24 @@ def _parse_outputs(outputs: Any, *, keep_local_path: bool) -> list[File]:  # noq
     return files
 
 
-def _plain_stream(stream: Any) -> Stream:  # noqa: ANN401 - checked where it is opened
-    return tuple(map(_plain_path, stream)) if isinstance(stream, tuple) else _plain_path(stream)
+def _plain_stream(stream: Any, folder: str) -> Any:  # noqa: ANN401 - checked where it is opened
+    """Return *stream* as the worker gets it: an absolute path, or one with a mode."""
+    if isinstance(stream, tuple):
+        return (_plain_path(stream[0], folder), *stream[1:]) if stream else stream
+    return _plain_path(stream, folder)
 
 
-def _plain_path(value: Any) -> Any:  # noqa: ANN401 - the same
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+def _plain_path(value: Any, folder: str) -> Any:  # noqa: ANN401 - the same
+    """Return the path of *value* as a text; a relative one is relative to *folder*, unless it is that of a copy."""
+    if isinstance(value, File) and value.scheme != "file":
+        return os.fspath(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    return absolute_path(value, folder) if isinstance(value, str) and value else value
 
 
-def _paths(values: tuple[Any, ...]) -> list[str]:
-    return [os.fspath(value) for value in values if isinstance(value, (str, os.PathLike))]
+def _paths(values: tuple[Any, ...], folder: str = "") -> list[str]:
+    return [_plain_path(value, folder) for value in values if isinstance(value, (str, os.PathLike))]
 
 
 def _log_path(record: TaskRecord, stream: str, label: str, run_dir: Path) -> str:

@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.arguments import keep_function
+from cnflow.dataflow.call_folder import absolute_file, current_folder, file_in_sandbox
 from cnflow.dataflow.call_options import AUTO_LOGNAME, INHIBIT, NO_CALL_OPTIONS
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.interfaces import Staging
@@ -111,7 +112,11 @@ class DataManager:
             return self._graph.add_task(app, args, kwargs, options, call).future
         label = self._graph.choose_executor(app, options)
         self._check_outputs(label, call)
-        stage_in = _StageIn(self, label, app.function)
+        folder = current_folder()
+        if call is not NO_CALL_OPTIONS:
+            call = call._replace(folder=folder)
+        place = file_in_sandbox if call.sandbox else absolute_file
+        stage_in = _StageIn(self, label, app.function, lambda file: place(file, folder))
         args = tuple(stage_in.stage(value) for value in args)
         if call.inputs:
             call = call._replace(inputs=tuple(stage_in.stage(value) for value in call.inputs))
@@ -120,7 +125,8 @@ class DataManager:
             kwargs["inputs"] = list(call.inputs)
         app = self._app(app, stage_in.function)
         if not self._may_stage_out(label, call):
-            return self._graph.add_task(app, args, _copy_outputs(kwargs), options, call, executor=label).future
+            kwargs = _place_outputs(kwargs, call)
+            return self._graph.add_task(app, args, kwargs, options, call, executor=label).future
         gate: Future[Any] = Future()
         record = self._graph.add_task(app, args, kwargs, options, call, executor=label, after=(gate,))
         try:
@@ -174,22 +180,26 @@ class _StageIn:
         manager: data manager of the run.
         label: executor of the task.
         function: function of the task.
+        place: returns a file for the task, with its path as the task has it.
 
     Attributes:
         function: the task's, wrapped by each staging that runs with it.
     """
 
-    def __init__(self, manager: DataManager, label: str, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, manager: DataManager, label: str, function: Callable[..., Any], place: Callable[[File], File]
+    ) -> None:
         self._manager = manager
         self._label = label
         self.function = function
+        self._place = place
 
     def stage(self, value: Any) -> Any:  # noqa: ANN401 - any argument
         """Return the argument to pass: for a file its own copy, or a future of that; other values unchanged."""
         if not isinstance(value, _FILES):
             return value
         original = value if isinstance(value, File) else value.file_obj
-        file = original.cleancopy()
+        file = self._place(original)
         argument = file if isinstance(value, File) else DataFuture(value.parent, file, value.tid)
         staging = staging_for(file, self._manager.stagings(self._label), Direction.IN)
         parent = None if isinstance(value, File) else value
@@ -219,9 +229,10 @@ class _StageOut:
     def stage_all(self) -> None:
         """Stage outputs and streams, and change the record and its future accordingly."""
         record, future = self._record, self._record.future
-        record.kwargs = _copy_outputs(record.kwargs)
-        promised = list(record.call_options.outputs)
-        copies = record.kwargs["outputs"] if "outputs" in record.kwargs else [file.cleancopy() for file in promised]
+        call = record.call_options
+        record.kwargs = _place_outputs(record.kwargs, call)
+        promised = list(call.outputs)
+        copies = record.kwargs["outputs"] if "outputs" in record.kwargs else [_placed(file, call) for file in promised]
         checked = []
         for number, (file, copy) in enumerate(zip(promised, copies, strict=True)):
             staged, is_left = self._stage(copy)
@@ -277,11 +288,17 @@ def _has_file_options(call: CallOptions) -> bool:
     )
 
 
-def _copy_outputs(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _place_outputs(kwargs: dict[str, Any], call: CallOptions) -> dict[str, Any]:
     """Return *kwargs* with copies of its outputs, since the task may change its own."""
     if not kwargs.get("outputs"):
         return kwargs
-    return {**kwargs, "outputs": [file.cleancopy() if isinstance(file, File) else file for file in kwargs["outputs"]]}
+    outputs = [_placed(file, call) if isinstance(file, File) else file for file in kwargs["outputs"]]
+    return {**kwargs, "outputs": outputs}
+
+
+def _placed(file: File, call: CallOptions) -> File:
+    """Return the copy of an output for the task: its path is absolute, or relative to the sandbox."""
+    return file.cleancopy() if call.sandbox else absolute_file(file, call.folder)
 
 
 def _file_of(stream: object) -> File | None:

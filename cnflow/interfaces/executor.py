@@ -54,6 +54,9 @@ class RunContext(NamedTuple):
     adoptable_for: float = 0.0
     """Seconds; value of `Config.adoptable_for`."""
 
+    folder: str = ""
+    """The driver's folder when the run was loaded, in which workers start; empty if it was removed."""
+
     emit: Emit | None = None
     """Takes the events of the executor for the run's sinks; None where there is no sink."""
 

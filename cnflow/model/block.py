@@ -150,6 +150,9 @@ class BlockRequest:
     walltime: Optional[float] = None
     """Seconds after which the provider's system may end the block; None leaves it to that system."""
 
+    folder: str = ""
+    """Folder on the driver's machine in which workers start if blocks see it; empty leaves it to the provider."""
+
     command: Optional[NodeCommand] = None
     """Run on each node instead of a manager from the capsule; None starts such a manager."""
 

@@ -82,7 +82,7 @@ class RunOptions(NamedTuple):
     """Seconds, above 0, from the task's start until it is stopped; None for no limit."""
 
     stdout: Optional[Stream] = None
-    """Relative paths start in the worker's folder, even with a sandbox; None for the worker's own stdout."""
+    """Absolute, or relative to the worker's folder, even with a sandbox; None for the worker's own stdout."""
 
     stderr: Optional[Stream] = None
     env: Mapping[str, str] = MappingProxyType({})
@@ -95,10 +95,13 @@ class RunOptions(NamedTuple):
     """Paths to link into the sandbox by their last part."""
 
     outputs: Sequence[str] = ()
-    """Relative paths; files at these paths in the sandbox of a successful task are moved out of it."""
+    """Paths that must exist afterwards. Relative ones, in the sandbox of a successful task, are moved out of it."""
 
     pipefail: bool = False
     """Let a bash app fail when any command of a pipeline fails, not only the last."""
+
+    folder: str = ""
+    """Folder that relative `inputs` and `outputs` of a sandbox mean, outside of it; empty for the worker's own."""
 
     resources: Optional[Resources] = None
     """Needs on the node, for the scheduler; workers ignore them."""

@@ -85,7 +85,8 @@ def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's v
     Raises:
         MissingOutputs: names those that do not exist.
     """
-    missing = [path for path in call.options.outputs if not os.path.exists(path)]
+    folder = call.options.folder
+    missing = [path for path in call.options.outputs if not os.path.exists(os.path.join(folder, path))]
     if missing:
         from cnflow.errors import MissingOutputs
 

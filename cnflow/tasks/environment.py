@@ -38,7 +38,7 @@ def call_with_options(call: Call, control: Stoppable, sandbox_prefix: str) -> An
     with contextlib.ExitStack() as undo:
         stdout, stderr = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
         if options.sandbox:
-            folder = undo.enter_context(sandbox(options.inputs, options.outputs, sandbox_prefix))
+            folder = undo.enter_context(sandbox(options.inputs, options.outputs, sandbox_prefix, options.folder))
             undo.enter_context(_working_directory(folder))
         undo.enter_context(_variables(options.env))
         for number, sink in ((1, stdout), (2, stderr)):

@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "") -> Iterator[str]:
+def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "", home: str = "") -> Iterator[str]:
     """Return a context whose value is the folder's path; its exit moves outputs out, unless an exception leaves it.
 
     A missing output is skipped here; `cnflow.tasks.call.check_outputs` reports it.
 
     Args:
         inputs: paths to link by their last part, and relative ones by their whole path as well.
-        outputs: paths; relative ones are moved to the same path under the current folder.
+        outputs: paths; relative ones are moved to the same path under *home*.
         prefix: prefix of the folder's path; by default in the folder for temporary files.
+        home: folder that relative paths mean outside of the sandbox; empty for the current one.
 
     Raises:
         ConfigurationError: two inputs, or an input and an output, have the same name; or an output lies outside.
         OSError: a link or folder cannot be made, or an output cannot be moved; the folder is removed nevertheless.
     """
-    links = _plan_links(inputs)
-    moves = _plan_moves(outputs, links)
+    home = home or os.getcwd()
+    links = _plan_links(inputs, home)
+    moves = _plan_moves(outputs, links, home)
     where, name = os.path.split(prefix or os.path.join(tempfile.gettempdir(), "cnflow-sandbox"))
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=where))
     try:
@@ -62,10 +64,10 @@ def remove_leftovers(prefix: str) -> None:
         _remove(Path(folder))
 
 
-def _plan_links(inputs: Sequence[str]) -> dict[str, Path]:
+def _plan_links(inputs: Sequence[str], home: str) -> dict[str, Path]:
     links: dict[str, Path] = {}
     for path in inputs:
-        target = Path(os.path.abspath(path))  # Path.absolute keeps "..", which has no last part
+        target = _absolute(path, home)
         other = links.setdefault(target.name, target)
         if other != target:
             raise ConfigurationError(
@@ -75,11 +77,15 @@ def _plan_links(inputs: Sequence[str]) -> dict[str, Path]:
     for path in inputs:
         inside = os.path.normpath(path)
         if not os.path.isabs(inside) and Path(inside).parts[0] not in {os.pardir, *links}:
-            links[inside] = Path(os.path.abspath(path))
+            links[inside] = _absolute(path, home)
     return links
 
 
-def _plan_moves(outputs: Sequence[str], links: dict[str, Path]) -> dict[str, Path]:
+def _absolute(path: str, home: str) -> Path:
+    return Path(os.path.normpath(os.path.join(home, path)))  # Path.absolute keeps "..", which has no last part
+
+
+def _plan_moves(outputs: Sequence[str], links: dict[str, Path], home: str) -> dict[str, Path]:
     """Map the path of each relative output inside the sandbox to its path outside."""
     moves: dict[str, Path] = {}
     for path in outputs:
@@ -90,7 +96,7 @@ def _plan_moves(outputs: Sequence[str], links: dict[str, Path]) -> dict[str, Pat
             raise ConfigurationError(
                 f"Output {path!r} lies outside of the sandbox. Give an absolute path, or a relative one without '..'.",
             )
-        outside = Path.cwd() / inside
+        outside = Path(home) / inside
         linked = links.get(inside)
         if linked is None:
             moves[inside] = outside

@@ -35,7 +35,9 @@ from cnflow.tasks.streams import Sink, copy_to_own_stderr, inherited, open_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
+    from cnflow.model.task import RunOptions
     from cnflow.tasks.call import Call, CallContext
 
 _HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:@%+,- ")
@@ -139,7 +141,7 @@ def _run_line(command: object, call: Call, context: CallContext) -> None:
         stdout, stderr = open_sinks(_target(call, "stdout"), _target(call, "stderr"), undo)
         kept = None if stderr else undo.enter_context(tempfile.TemporaryFile())
         options = call.options
-        cwd = undo.enter_context(sandbox(options.inputs, options.outputs, context.sandbox)) if options.sandbox else None
+        cwd = undo.enter_context(_sandbox(options, context.sandbox)) if options.sandbox else None
         streams = (stdout.file if stdout else inherited(1), stderr.file if stderr else kept)
         code = _run(command, call, context, cwd, streams)
         if kept:
@@ -164,6 +166,10 @@ def _check_characters(command: str, name: str) -> None:
             f"bash_app {name} returned a command line with {command[wrong]!r} at position {wrong:,}, which no program "
             "can be given; it must return text"
         )
+
+
+def _sandbox(options: RunOptions, prefix: str) -> AbstractContextManager[str]:
+    return sandbox(options.inputs, options.outputs, prefix, options.folder)
 
 
 def _run(

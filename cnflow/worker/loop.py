@@ -9,9 +9,9 @@
       │ FORGET: keep none                                            │                             │
       └──────────────────────────────────────────────────────────────┤                             │
                                                                      ▼                             │
-                      unpickle arguments, run ──> VALUE, RAISED, CANCELLED or UNPICKLABLE ──write──┘
-                       │
-                       └── SystemExit, a crash or a kill: the process ends, and the manager reports WORKER_LOST
+           restore folder and variables, unpickle arguments, run ──> VALUE, RAISED, ... ──write──────┘
+             │
+             └── SystemExit, a crash or a kill: the process ends, and the manager reports WORKER_LOST
 
     ends when the socket closes, or with its manager
 """
@@ -29,6 +29,7 @@ from cnflow.tasks.call import PYTHON, Call, CallContext, check_outputs, describe
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
+from cnflow.worker.beginning import Beginning
 from cnflow.worker.interruption import Guard
 from cnflow.worker.main_module import enter, main_of
 
@@ -109,6 +110,7 @@ class _Runner:
         self._guard = guard
         self._context = context
         self._functions: dict[bytes, _Function] = {}
+        self._beginning = Beginning()
 
     def add_function(self, record: Record) -> None:
         identity, head, code = (bytes(part) for part in record.parts)
@@ -124,6 +126,7 @@ class _Runner:
         Raises:
             SystemExit: the user's code asked to end this process.
         """
+        self._beginning.restore()
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
         kind, seconds = ResultKind.VALUE, 0.0

@@ -81,7 +81,7 @@ class TestThreadsAndProcesses:
         future = shell("true", outputs=["a.txt", "b.txt"])
         error = future.exception(30)
         assert isinstance(error, MissingOutputs)
-        assert "a.txt, b.txt" in str(error)
+        assert f"{Path.cwd() / 'a.txt'}, {Path.cwd() / 'b.txt'}" in str(error)
         assert future.outputs[0].exception(0) is error
 
     def test_inputs_are_waited_for_where_the_function_has_no_such_parameter(self):

@@ -466,4 +466,4 @@ def test_changes_of_a_thread_to_its_files_stay_its_own(load):
     with pytest.raises(MissingOutputs):
         future.result(60)
     assert file.local_path is None
-    assert future.outputs[0].file_obj.local_path is None
+    assert future.outputs[0].filepath == str(Path("made.txt").absolute())

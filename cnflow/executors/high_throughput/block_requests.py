@@ -58,6 +58,9 @@ class BlockContext(NamedTuple):
     sends_events: bool = False
     """Managers collect events, since the run has sinks."""
 
+    folder: str = ""
+    """The driver's folder when the run was loaded."""
+
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
         settings, provider = self.settings, self.settings.provider
@@ -70,6 +73,7 @@ class BlockContext(NamedTuple):
             self.log_dir / f"block-{block}.log",
             nodes=provider.nodes_per_block,
             walltime=provider.walltime,
+            folder=self.folder,
         )
 
     def _manager(self, block: BlockId) -> ManagerSettings:

@@ -83,7 +83,7 @@ class HighThroughputBackend:
         self.image = settings.image
         self.digest = provisioner.digest
         self.storage_access = settings.storage_access
-        self.working_dir = settings.working_dir or ""
+        self.working_dir = provisioner.working_dir
         self._serializer = serializer
         self.version_of = serializer.version_of
         self._client = client

@@ -13,6 +13,7 @@ The thread waits for systems that take seconds (an engine, a registry), so that 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 from concurrent.futures import Future
@@ -109,6 +110,12 @@ class BlockProvisioner:
         self.digest.set_running_or_notify_cancel()  # so that nobody else can end it
         self.controller: BlockController | None = None
         """None until the interchange listens."""
+
+        self.working_dir = settings.working_dir or ""
+        """Folder on the nodes under which staged files go; relative to that of workers where the driver knows none."""
+
+        if self.working_dir and not settings.runs_images:
+            self.working_dir = os.path.join(run.folder, self.working_dir)  # noqa: PTH118 - strings, as in an executor
 
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
@@ -277,8 +284,9 @@ class BlockProvisioner:
         self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
     ) -> BlockController:
         settings, client = self._settings, self._client
+        run = self._run
         context = BlockContext(
-            settings, self._run.run, self.log_dir, endpoint, self._run.adoptable_for, self.events.is_on
+            settings, run.run, self.log_dir, endpoint, run.adoptable_for, self.events.is_on, run.folder
         )
         blocks = make_blocks(
             settings.label,

@@ -96,6 +96,7 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
             [os.fsdecode(path) for path in options.inputs],
             [os.fsdecode(path) for path in options.outputs],
             options.pipefail,
+            options.folder,
         ),
     )
 

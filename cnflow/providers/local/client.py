@@ -23,12 +23,13 @@ class Child:
         argv: command line.
         environment: all of its variables.
         log_file: is made if it does not exist.
+        folder: in which it starts; empty for the current one.
 
     Raises:
         OSError: nothing was started.
     """
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], log_file: Path, folder: str = "") -> None:
         self.log_file = log_file
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -37,6 +38,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=folder or None,
                 start_new_session=True,
             )
 

@@ -163,7 +163,7 @@ class LocalBackend:
                 files.append(Path(name))
                 write_private(files[-1], content)
             argv = in_shell(self._settings.worker_init, command.argv)
-            child = Child(argv, self._environment(command), request.log_file)
+            child = Child(argv, self._environment(command), request.log_file, request.folder)
         except (OSError, BlockError) as error:
             for file in files:
                 file.unlink(missing_ok=True)
