@@ -216,7 +216,12 @@ def request_for(tmp_path):
 
     def make(image="", block="0"):
         manager = ManagerSettings(
-            hosts=("127.0.0.1",), endpoint="tcp://{host}:9", executor="htex", block=block, secret_key="S3CRET-S3CRET"
+            hosts=("127.0.0.1",),
+            endpoint="tcp://{host}:9",
+            executor="htex",
+            block=block,
+            secret_key="S3CRET-S3CRET",
+            address_probe_timeout=1.0,
         )
         return BlockRequest(run, "htex", BlockId(block), image, manager, tmp_path / f"block-{block}.log")
 

@@ -252,13 +252,9 @@ class ManagerLink:
     def _on_malformed(
         self, manager: ManagerId, error: Exception, handle: Handler, now: Seconds, *, is_lost: bool
     ) -> list[Action]:
-        """Drop a message; refuse its manager after too many, or at once if nobody will send the message again.
-
-        A numbered message that is received and cannot be read may have held results: its tasks must not wait for them.
-        """
-        if self._malformed.on_malformed(manager, now):
+        if self._malformed.on_malformed(manager, now, is_lost=is_lost):
             logger.warning("dropped a malformed message of manager %s: %s", manager.hex(), error)
-        if not is_lost and not self._malformed.is_ignored(manager, now):
+        if not self._malformed.is_ignored(manager, now):
             return []
         reason = "it sends malformed messages"
         return [*handle(manager, msg.Leaving(reason), (), now), SendRefused(manager, reason)]

@@ -233,12 +233,10 @@ class InterchangeLink:
             elif not (self._former and head.startswith(self._former)):
                 self._accept_refusal(msg.decode_to_manager(head), handle, now)
         except msg.MALFORMED as error:
-            if self._malformed.on_malformed("interchange", now):
+            if self._malformed.on_malformed("interchange", now, is_lost=self._session.received != before):
                 logger.warning("dropped a malformed message of the interchange: %s", error)
             if self._malformed.is_ignored("interchange", now):
                 self.failure = "the interchange sent too many malformed messages"
-            elif self._session.received != before:  # nobody sends it again: a new session tells which tasks are here
-                handle(msg.RegisterAgain(), (), now)
 
     @staticmethod
     def _accept_refusal(message: msg.ToManager, handle: Handler, now: Seconds) -> None:

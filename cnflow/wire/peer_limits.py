@@ -1,4 +1,4 @@
-"""Ignores a peer for a minute after ten malformed messages. No I/O."""
+"""Ignores a peer for a minute after ten malformed messages, or one that it will not send again. No I/O."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 MAX_MALFORMED = 10
 """Malformed messages of one peer within `WINDOW`, after which the peer is ignored until `WINDOW` ends."""
+
+_WEIGHT_OF_LOST = 10
+"""Malformed messages for which one counts that is acknowledged: nobody sends again what was in it."""
 
 WINDOW = Seconds(60.0)
 MAX_PEERS = 1000
@@ -33,13 +36,16 @@ class MalformedMessageLimit:
         self._peers: OrderedDict[Hashable, tuple[Seconds, int]] = OrderedDict()
         self._logged = (Seconds(0.0), 0)
 
-    def on_malformed(self, peer: Hashable, now: Seconds) -> bool:
-        """Count a malformed message (or a rejected connection) of *peer*; return whether to log it."""
+    def on_malformed(self, peer: Hashable, now: Seconds, *, is_lost: bool = False) -> bool:
+        """Count a malformed message (or a rejected connection) of *peer*; return whether to log it.
+
+        With *is_lost*, its content will not come again: tasks would wait for ever for what was in it.
+        """
         self.total += 1
         since, count = self._peers.pop(peer, (now, 0))
         if now - since >= WINDOW:
             since, count = now, 0
-        self._peers[peer] = (since, count + 1)
+        self._peers[peer] = (since, count + (_WEIGHT_OF_LOST if is_lost else 1))
         if len(self._peers) > MAX_PEERS:
             self._peers.popitem(last=False)
         since, logged = self._logged

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import zmq
 from mutations import ABOUT_BLOBS, INFO, TO_INTERCHANGE, TO_MANAGER, mutate, put_into_session
 
 from cnflow.model.interchange_settings import InterchangeSettings
@@ -146,7 +147,8 @@ class Interchange(Target):
         for _ in range(count):
             if self.keys and rng.random() < 0.2:
                 stranger = self.connect("", KeyPair(*sockets.new_key_pair()))
-                stranger.send(mutate(rng, TO_INTERCHANGE))
+                with contextlib.suppress(zmq.Again):  # it has been rejected already
+                    stranger.send(mutate(rng, TO_INTERCHANGE))
                 time.sleep(0.1)
                 stranger.close()
                 continue

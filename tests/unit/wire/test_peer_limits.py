@@ -10,6 +10,12 @@ def test_peer_is_ignored_for_a_window_after_too_many_malformed_messages_and_othe
     assert limit.total == MAX_MALFORMED + 3, "a dropped message is counted, too"
 
 
+def test_peer_is_ignored_after_one_malformed_message_that_it_will_not_send_again():
+    limit = MalformedMessageLimit()
+    assert limit.on_malformed("a", 1.0, is_lost=True)
+    assert not limit.on_message("a", 2.0)
+
+
 def test_peer_with_a_malformed_message_now_and_then_is_not_ignored():
     limit = MalformedMessageLimit()
     for n in range(MAX_MALFORMED * 3):
