@@ -9,14 +9,13 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import logging
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnflow import __version__, logs, usage_tracking
+from cnflow import __version__, exit_calls, logs, usage_tracking
 from cnflow.adopted_run import adopt_ledger
 from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.registry import backend_of
@@ -83,8 +82,7 @@ def make_current(dfk: DataFlowKernel) -> None:
     """Make *dfk* the loaded one until its end, at the latest that of the interpreter."""
     loaded_run.set_current(dfk)
     dfk.on_cleanup(lambda: loaded_run.clear(dfk))
-    atexit.register(dfk.cleanup)
-    dfk.on_cleanup(lambda: atexit.unregister(dfk.cleanup))
+    dfk.on_cleanup(exit_calls.register(dfk.wait_at_exit, dfk.end_at_exit))
 
 
 def start(dfk: DataFlowKernel) -> None:

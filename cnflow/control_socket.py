@@ -20,6 +20,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError
+from cnflow.text import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,8 +110,8 @@ class ControlServer:
     def _answer(self, line: bytes) -> bytes:
         try:
             reply = self._reply(json.loads(line))
-        except Exception as error:  # noqa: BLE001 - the client gets the error; the run goes on
-            reply = {"error": f"{type(error).__name__}: {error}"}
+        except BaseException as error:  # noqa: BLE001 - the client gets the error; the run goes on
+            reply = {"error": describe_error(error)}
         return json.dumps(reply).encode() + b"\n"
 
 

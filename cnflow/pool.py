@@ -12,7 +12,6 @@ open ── submit(), map() ──> calls are tasks of the run
 
 from __future__ import annotations
 
-import atexit
 import collections
 import concurrent.futures
 import contextlib
@@ -23,6 +22,7 @@ import time
 from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from cnflow import exit_calls
 from cnflow.apps.app import App
 from cnflow.assemble import new_run, start
 from cnflow.config import Config
@@ -82,7 +82,7 @@ class PoolExecutor(concurrent.futures.Executor):
         self._finisher: threading.Thread | None = None
         self._own_run = dfk is None
         self._dfk = _new_run(config) if dfk is None else dfk
-        atexit.register(self._finish)
+        self._forget_exit = exit_calls.register(self._wait, self._finish)
 
     @property
     def dfk(self) -> DataFlowKernel:
@@ -272,12 +272,15 @@ class PoolExecutor(concurrent.futures.Executor):
 
     def _finish(self) -> None:
         try:
-            if self._own_run:
-                self._dfk.wait_for_current_tasks()
-            else:
-                concurrent.futures.wait(self._unfinished.copy())
+            self._wait()
         finally:
             self._end()
+
+    def _wait(self) -> None:
+        if self._own_run:
+            self._dfk.wait_for_current_tasks()
+        else:
+            concurrent.futures.wait(self._unfinished.copy())
 
     def _end(self) -> None:
         if self._own_run:
@@ -285,7 +288,7 @@ class PoolExecutor(concurrent.futures.Executor):
         else:
             for future in self._unfinished.copy():
                 future.cancel()
-        atexit.unregister(self._finish)
+        self._forget_exit()
 
 
 def _new_run(config: Config | None) -> DataFlowKernel:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -54,9 +58,33 @@ def describe_error(error: BaseException) -> str:
     """``ValueError: too long``; the class alone if the error has no text."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's class may fail in any way
+    except BaseException as broken:
+        if is_ctrl_c(broken):
+            raise
         text = f"(its __str__ failed: {type(broken).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def describe_safely(error: BaseException) -> str:
+    """Text of `describe_error` where that runs none of the user's code, which may never return; the class otherwise.
+
+    For threads that other tasks need: `describe_error` is for the thread that ran the task, and for the user's own.
+    """
+    kind = type(error)
+    if kind.__module__ == "builtins" and all(type(part) in _PLAIN for part in error.args):
+        return describe_error(error)
+    if not kind.__module__.startswith("cnflow.errors."):
+        return kind.__name__
+    root: BaseException | None = getattr(error, "root_cause", None)
+    return describe_error(error) if root is None else f"{kind.__name__}: {describe_safely(root)}"
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """True for a KeyboardInterrupt that may be the user's: Python raises it in the main thread alone.
+
+    In any other thread it is an error of the task whose code raised it.
+    """
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def indent_under(title: str, text: str) -> str:

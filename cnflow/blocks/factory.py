@@ -60,7 +60,7 @@ def _strategy_of(choice: str | Strategy | None, label: str) -> Strategy:
     def guard(situation: Situation) -> list[Change]:
         try:
             return list(own(situation))
-        except Exception:  # the user's own code
+        except BaseException:  # the user's own code, in a thread that other blocks need
             logger.exception("the strategy of executor %s failed; its blocks are left as they are", label)
             return []
 

@@ -101,7 +101,7 @@ class ProviderCalls:
         """Return the *last* lines that the first node of a block printed; empty if they cannot be read."""
         try:
             return bytes(self._provider.logs(block, 0, last)).decode(errors="replace")
-        except Exception as error:  # noqa: BLE001 - a block's end is reported without its output, too
+        except BaseException as error:  # noqa: BLE001 - a block's end is reported without its output, too
             logger.debug("the log of block %s cannot be read: %s: %s", block, type(error).__name__, error)
             return ""
 
@@ -118,7 +118,7 @@ def naming(provider: object, method: str) -> Iterator[None]:
         yield
     except CnflowError:
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit included: it is no wish of the user's to end the thread
         where = f"{type(provider).__name__}.{method}"
         raise ProviderFaultError(
             f"The provider failed: {where} raised {type(error).__name__}: {error} (it may raise BlockError only)."

@@ -150,7 +150,7 @@ class ProviderThreads:
         def work() -> None:
             try:
                 stop()
-            except Exception:  # the provider may be any code; its watch ends with the process
+            except BaseException:  # the provider may be any code; its watch ends with the process
                 logger.exception("the watch of executor %s's provider could not be ended", label)
 
         self._lanes.logs.run(work)

@@ -103,7 +103,10 @@ class Config(Settings):
 
     exit_mode: Literal["wait", "cleanup", "skip"] = "wait"
     """Effect of the end of ``with cnflow.load(...):``. ``wait``: wait for all tasks and end the run; when the block
-    raised, end it at once. ``cleanup``: end it at once in either case. ``skip``: nothing; call ``cleanup()``."""
+    raised, end it at once. ``cleanup``: end it at once in either case. ``skip``: nothing; call ``cleanup()``.
+
+    A script that ends without having ended its run ends it then: after all tasks with ``wait``, unless an exception
+    ended the script; at once otherwise. A line on stderr tells how many tasks were dropped."""
 
     garbage_collect: bool = True
     """False keeps finished tasks, with their arguments, in ``dfk.tasks``."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.arguments import keep_result
 from cnflow.model.task import TaskState
+from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,17 +85,23 @@ class Settlement(NamedTuple):
         return self.record.future
 
     def settle(self) -> None:
-        """Set the future. A user's callback that raises, SystemExit included, is logged and does not end the thread."""
+        """Set the future. A user's callback that raises, SystemExit included, is logged and does not end the thread.
+
+        Raises:
+            KeyboardInterrupt: the user's, in the main thread; the future is set.
+        """
+        if self.waiting:
+            keep_result(self.future, self.value, self.waiting)
         try:
             if self.state is TaskState.DONE:
-                if self.waiting:
-                    keep_result(self.future, self.value, self.waiting)
                 self.future.set_result(self.value)
             elif self.state is TaskState.CANCELLED:
                 self.future.set_cancelled()
             else:
                 self.future.set_exception(self.value)
-        except BaseException:
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
             logger.exception("a callback of %r raised", self.future)
 
 

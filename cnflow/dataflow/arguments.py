@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.futures.app_future import failure_in
 from cnflow.model.task import ArgumentUse, Kept
 from cnflow.tasks.arguments import are_constant, copy_of, is_constant
 
@@ -103,7 +104,7 @@ def _keep_early_results(record: TaskRecord, use: ArgumentUse) -> None:
     if len(done) == len(record.depends):
         return  # it is launched now
     for future in done:
-        if not future.cancelled() and future.exception() is None:
+        if not future.cancelled() and failure_in(future) is None:
             keep_result(future, future.result(), [(record, use)])
 
 

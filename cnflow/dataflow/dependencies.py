@@ -20,6 +20,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import ConfigurationError
+from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +91,9 @@ def copy_containers(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict 
     try:
         # A replacer copies only what it changes, so that each future is exchanged for a placeholder and back.
         return _Replacer(_Placeholder, _future_of).replace(_Replacer(Future, _Placeholder).replace(arguments))
-    except Exception:  # noqa: BLE001 - a user's type may refuse; the task fails by that when it gets its results
+    except BaseException as error:  # a user's type may refuse; the task fails by that when it gets its results
+        if is_ctrl_c(error):
+            raise
         return arguments
 
 

@@ -7,9 +7,10 @@
           v      executors are started, the control socket is opened, `on_load` callbacks are called
        RUNNING ──submit──> the graph
           │
-          │  cleanup(), at the latest when the interpreter exits:
+          │  cleanup(), at the latest when the interpreter exits, which waits for the tasks first (`exit_mode`):
           v      no new tasks; launched tasks are cancelled; executors, their processes and containers end;
-        ENDED    unfinished tasks fail with ExecutorClosedError; checkpoints are closed; `on_cleanup` callbacks run
+        ENDED    unfinished tasks fail with ExecutorClosedError; checkpoints are closed; `on_cleanup` callbacks run;
+                 `end_report` tells of tasks that were dropped, and of failures that nobody asked about
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnflow import exit_calls
 from cnflow.control_socket import ControlServer
-from cnflow.dataflow import join_apps
+from cnflow.dataflow import end_report, join_apps
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS
 from cnflow.dataflow.control import answer_query
@@ -80,6 +82,7 @@ class DataFlowKernel:
         self._ending_thread = 0
         self._ended = threading.Event()
         self._pid = os.getpid()
+        self._why = "cleanup() was called"
 
     # Tasks
 
@@ -212,6 +215,7 @@ class DataFlowKernel:
 
     def _finish(self) -> None:
         self._graph.fail_unfinished()
+        end_report.write(end_report.lines_on(self._graph.failures(), self.task_count, self._why))
         self._graph.results.close()
         if self._graph.hub is not None:
             self._graph.hub.close()
@@ -232,7 +236,35 @@ class DataFlowKernel:
         if mode == "skip":
             return
         try:
-            while kind is None and mode == "wait" and (tasks := self._graph.unfinished_futures()):
-                concurrent.futures.wait(tasks)  # again for tasks that their callbacks submitted
+            if kind is not None:
+                self._why = f"its block raised {kind.__name__}"
+            elif mode == "cleanup":
+                self._why = "exit_mode='cleanup'"
+            else:
+                self._wait_for_all()
+        finally:
+            self.cleanup()
+
+    def _wait_for_all(self) -> None:
+        self._why = "its end was interrupted"  # if anything ends this wait but the last task
+        while tasks := self._graph.unfinished_futures():
+            concurrent.futures.wait(tasks)  # again for tasks that their callbacks submitted
+
+    # End of a script that did not end its run
+
+    def wait_at_exit(self) -> None:
+        """Wait for all tasks, as ``with`` does, unless an error ended the script, or its `exit_mode` is another."""
+        error, mode = exit_calls.error_of_script(), self.config.exit_mode
+        if error is not None:
+            self._why = f"the script raised {type(error).__name__}"
+        elif mode != "wait" and "exit_mode" in self.config.model_fields_set:
+            self._why = f"the script ended, and exit_mode={mode!r}"
+        elif not exit_calls.is_interrupted():
+            self._wait_for_all()
+
+    def end_at_exit(self) -> None:
+        """Wait for the tasks that other threads have submitted meanwhile, and end the run."""
+        try:
+            self.wait_at_exit()
         finally:
             self.cleanup()

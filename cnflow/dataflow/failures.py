@@ -5,9 +5,11 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
+from cnflow.dataflow.end_report import LONGEST, Failure
 from cnflow.dataflow.futures.app_future import title_of_future
 from cnflow.errors import DependencyError
 from cnflow.model.task import TaskState, title_of
+from cnflow.text import describe_safely
 
 if TYPE_CHECKING:
     from cnflow.dataflow.external_futures import ExternalFutures
@@ -29,6 +31,8 @@ class Failures:
         self._external = external
         self._futures: dict[TaskId, AppFuture] = {}
         self._errors: dict[TaskId, BaseException] = {}
+        self._words: dict[TaskId, str] = {}
+        """Texts of the errors of tasks that failed by themselves."""
 
     def add(self, task: TaskId, state: TaskState, record: TaskRecord, failed_by: TaskId | None) -> BaseException:
         """Enter *task*, final in a *state* other than DONE, and return its error.
@@ -37,7 +41,16 @@ class Failures:
         """
         error = self._error_of(task, state, record, failed_by)
         self._futures[task], self._errors[task] = record.future, error
+        if failed_by is None and record.failures:
+            self._words[task] = record.failures[-1][:LONGEST]
         return error
+
+    def all(self) -> list[Failure]:
+        """Return all failed, cancelled and dropped tasks."""
+        return [
+            Failure(self._futures[task], error, self._words.get(task) or describe_safely(error))
+            for task, error in self._errors.items()
+        ]
 
     def future_of(self, task: TaskId) -> AppFuture | None:
         """Return the future of *task*; None if the task has not failed."""

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from cnflow.dataflow.arguments import result_for
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, task_to_run
 from cnflow.dataflow.memo.cache import CacheDecision
 from cnflow.model.task import NO_OPTIONS, Kept, TaskToRun
+from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     FirstLookUp = Callable[[TaskRecord], CacheDecision | None]
 
+
+logger = logging.getLogger(__name__)
 
 _ENDS = {CacheDecision.KNOWN: AttemptResult.DONE, CacheDecision.CANCELLED: AttemptResult.CANCELLED}
 
@@ -60,9 +64,27 @@ class TaskLauncher(NamedTuple):
         ends = [end for task in tasks if (end := self._add_to_batch(task, batches)) is not None]
         for label, batch in batches.items():
             executor = self.executors[label]
-            executor.submit(batch)
+            try:
+                executor.submit(batch)
+            except BaseException as error:  # of a user's executor, or of code that ours runs for the user
+                if is_ctrl_c(error):
+                    raise
+                ends += self._give_up(executor, batch, error)
+                continue
             if self.cancelled and (late := [ready.id for ready in batch if ready.id in self.cancelled]):
                 executor.cancel(late)  # cancelled perhaps just before `submit`, when the executor did not know them
+        return ends
+
+    def _give_up(self, executor: Executor, batch: Sequence[TaskToRun], error: BaseException) -> list[AttemptEnd]:
+        """End the tasks of a *batch* of which *executor* may have taken some before it raised."""
+        logger.error("executor %s failed to take %d tasks", executor.label, len(batch), exc_info=error)
+        executor.cancel([ready.id for ready in batch])
+        ends: list[AttemptEnd] = []
+        for ready in batch:
+            record = self.records.get(ready.id)
+            if record is not None:  # else it was taken, and is done
+                record.error = error
+                ends.append(AttemptEnd(ready.id, AttemptResult.GIVEN_UP))
         return ends
 
     def _add_to_batch(self, task: TaskId, batches: dict[str, list[TaskToRun]]) -> AttemptEnd | None:
@@ -75,7 +97,9 @@ class TaskLauncher(NamedTuple):
         try:
             ready = self._fill(task, record)
             decision = self._look_up(ready, record) if record.memoize else CacheDecision.RUN
-        except Exception as error:  # noqa: BLE001 - a user's container may refuse its results, an argument its key
+        except BaseException as error:  # a user's container may refuse its results, an argument its key
+            if is_ctrl_c(error):
+                raise
             record.error = error
             return AttemptEnd(task, AttemptResult.GIVEN_UP)
         if decision is CacheDecision.RUN:

@@ -9,7 +9,7 @@ There is no thread of the graph's; each event runs in the thread that brings it:
                           v  under the lock
              TaskGraphState.on_...() ──> Actions (ids)
                           │
-                    _prepare: pops records of final tasks, stores errors
+    Finisher.prepare: pops records of final tasks, stores errors
                           v  the lock is released
                      _carry_out(Effects) ──> settles futures, whose callbacks may call add_task again
                           │                  launches tasks, one batch for each executor
@@ -25,8 +25,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import state_log, task_events
-from cnflow.dataflow.actions import Actions, AttemptEnd, AttemptResult, Effects, Settlement
-from cnflow.dataflow.arguments import keep_arguments, keep_function, keep_result, use_of
+from cnflow.dataflow.actions import AttemptEnd, AttemptResult, Effects
+from cnflow.dataflow.arguments import keep_arguments, keep_function, keep_result
 from cnflow.dataflow.backpressure import PendingLimit
 from cnflow.dataflow.call_options import (
     NO_CALL_OPTIONS,
@@ -38,6 +38,7 @@ from cnflow.dataflow.call_options import (
 from cnflow.dataflow.dependencies import RESOLVERS
 from cnflow.dataflow.external_futures import ExternalFutures, is_finished_external
 from cnflow.dataflow.failures import Failures
+from cnflow.dataflow.finishing import Finisher
 from cnflow.dataflow.futures.app_future import AppFuture
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.launching import TaskLauncher
@@ -56,12 +57,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.config import Config, ExecutorSettings
+    from cnflow.dataflow.end_report import Failure
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.dataflow.launching import FirstLookUp
     from cnflow.dataflow.memo.cache import ResultCache
     from cnflow.dataflow.router import RoutableExecutor
     from cnflow.interfaces import Executor
-    from cnflow.model.task import ArgumentUse
     from cnflow.monitoring.hub import EventHub
 
 
@@ -113,8 +114,6 @@ class TaskGraph:
         )
         self._failures = Failures(self._external)
         self._cancelled: set[TaskId] = set()
-        """Cancelled tasks that are not final yet."""
-
         self._lock = threading.RLock()
         self.pending_limit = PendingLimit(
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records)
@@ -127,6 +126,9 @@ class TaskGraph:
         self.executors: Mapping[str, Executor] = self._live.by_label
         """Live executors by label, the one for join apps included."""
 
+        kept = None if config.garbage_collect else self.finished
+        tables = (self.records, kept, self._cancelled, self._failures)
+        self._finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         self._launcher = TaskLauncher(
             self.records, self._cancelled, self.executors, self._resolver, results, look_up_first
         )
@@ -177,16 +179,40 @@ class TaskGraph:
         """Enter *task* into the state machine, and launch it if it waits for nothing."""
         if dependencies:
             dependencies = [each for each in dependencies if not is_finished_external(each)]
-        with self._lock:
-            self._check_open(record.app)
-            self.records[task] = record
-            waits_for: Sequence[TaskId] = ()
+        try:
+            with self._lock:
+                self._check_open(record.app)
+                self.records[task] = record
+                waits_for: Sequence[TaskId] = ()
+                if dependencies:
+                    waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
+                effects = self._finisher.prepare(self._state.on_submitted(task, waits_for, record.retries))
             if dependencies:
-                waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
-            effects = self._prepare(self._state.on_submitted(task, waits_for, record.retries))
-        if dependencies:
-            self._external.watch()
+                self._external.watch()
+            self._carry_out(effects)
+        except BaseException:  # Ctrl-C at any moment: its caller never gets the future, and nobody is to wait for it
+            self._withdraw(task, record)
+            raise
+
+    def _withdraw(self, task: TaskId, record: TaskRecord) -> None:
+        """Cancel *task*, whose call is about to raise, however far it has got."""
+        with self._lock:
+            if self.records.get(task) is not record:
+                return  # it was not entered, or is final
+            record.cancelling = True
+            state = self._state.state_of(task)
+            if state is None:  # the state machine was not told of it
+                del self.records[task]
+                return
+            self.results.withdraw(task, record)
+            effects = self._finisher.prepare(
+                self._state.on_attempts_ended([AttemptEnd(task, AttemptResult.CANCELLED)])
+                if state is TaskState.LAUNCHED
+                else self._state.on_cancelled(task)
+            )
         self._carry_out(effects)
+        if state is TaskState.LAUNCHED:
+            self.executors[record.executor].cancel([task])  # which may have it
 
     def _check_open(self, app: AppFunction) -> None:
         if self.is_closed:
@@ -225,7 +251,7 @@ class TaskGraph:
                 actions = self._state.on_attempts_ended([AttemptEnd(future.tid, AttemptResult.CANCELLED)])
             else:
                 actions = self._state.on_cancelled(future.tid)
-            effects = self._prepare(actions)
+            effects = self._finisher.prepare(actions)
             launched = self._state.is_launched(future.tid)
         self._carry_out(effects)
         if launched:
@@ -265,6 +291,10 @@ class TaskGraph:
     def failed_future(self, task: TaskId) -> AppFuture | None:
         """Return the future of *task*; None if it has not failed."""
         return self._failures.future_of(task)
+
+    def failures(self) -> Sequence[Failure]:
+        """Return the tasks that have ended without a result."""
+        return self._failures.all()
 
     def unfinished_futures(self) -> list[AppFuture]:
         """Return the futures of all tasks that are not done."""
@@ -319,7 +349,7 @@ class TaskGraph:
                 if task >= 0:
                     name = title_of(task, self.records[task].app.name)
                     self.records[task].error = ExecutorClosedError(f"{name} was not run: the run ended first.")
-            effects = self._prepare(self._state.on_run_ended())
+            effects = self._finisher.prepare(self._state.on_run_ended())
         self._carry_out(effects)
 
     # Events
@@ -329,7 +359,7 @@ class TaskGraph:
 
     def _on_attempts_ended(self, ends: Sequence[AttemptEnd]) -> None:
         with self._lock:
-            effects = self._prepare(self._state.on_attempts_ended(ends))
+            effects = self._finisher.prepare(self._state.on_attempts_ended(ends))
         self._carry_out(effects)
 
     def _on_external_done(self, number: TaskId, future: Future[Any]) -> None:
@@ -339,47 +369,15 @@ class TaskGraph:
         with self._lock:
             result = AttemptResult.GIVEN_UP if failed else AttemptResult.DONE
             actions = self._state.on_attempts_ended([AttemptEnd(number, result)])
-            effects = self._prepare(actions)
+            effects = self._finisher.prepare(actions)
             if not failed:
                 self._external.forget(number)
-            waiting = self._waiting_records(actions.waiting.get(number, ()))
+            waiting = self._finisher.waiting_records(actions.waiting.get(number, ()))
         if not failed:
             keep_result(future, future.result(), waiting)
         self._carry_out(effects)
 
     # Decisions into effects
-
-    def _prepare(self, actions: Actions) -> Effects:
-        """Pop the records of tasks that *actions* makes final and return the effects that are left to carry out.
-
-        Under the lock of the event, so that no other thread sees a failed task without its error.
-        """
-        launch = actions.launch
-        if not actions.final:
-            return Effects((), launch)
-        settlements: list[Settlement] = []
-        for task, state in actions.final:
-            if task < 0:
-                continue  # an external future is settled by its maker
-            record = self.records.pop(task)
-            if self._cancelled:
-                self._cancelled.discard(task)
-            if not self.config.garbage_collect:
-                self.finished[task] = record
-            if state is TaskState.DONE:
-                waiting = self._waiting_records(actions.waiting[task]) if task in actions.waiting else ()
-                settlements.append(Settlement(record, state, record.value, waiting))
-            else:
-                error = self._failures.add(task, state, record, actions.failed_by.get(task))
-                settlements.append(Settlement(record, state, error))
-            if record.memo_key is not None:
-                launch = [*launch, *self.results.on_settled(task, record)]
-        self.pending_limit.on_finished()
-        return Effects(settlements, launch)
-
-    def _waiting_records(self, tasks: Sequence[TaskId]) -> list[tuple[TaskRecord, ArgumentUse]]:
-        records = (self.records.get(task) for task in tasks)  # one that is missing has failed
-        return [(record, use_of(self.executors[record.executor])) for record in records if record is not None]
 
     def _carry_out(self, effects: Effects) -> None:
         """Settle final tasks and launch ready ones; a loop, not a recursion, where launches end at once."""
@@ -394,4 +392,4 @@ class TaskGraph:
             if not ends:
                 return
             with self._lock:
-                effects = self._prepare(self._state.on_attempts_ended(ends))
+                effects = self._finisher.prepare(self._state.on_attempts_ended(ends))

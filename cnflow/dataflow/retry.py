@@ -17,6 +17,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
+from cnflow.dataflow.futures.app_future import failure_in
 from cnflow.errors import (
     AppFailedError,
     CnflowError,
@@ -29,7 +30,7 @@ from cnflow.errors import (
     WorkerLost,
 )
 from cnflow.model.task import title_of
-from cnflow.text import describe_error
+from cnflow.text import describe_safely
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -73,27 +74,27 @@ def record_attempt(outcome: Outcome, record: TaskRecord, handler: RetryHandler |
             with its error.
         closed: the run ends.
     """
-    task, record.value, error = outcome
+    task, record.value, error, words = outcome
     if error is None:
         return AttemptEnd(task, AttemptResult.DONE)
     if closed and isinstance(error, CancelledError) and not record.cancelling:
         error = ExecutorClosedError(f"{title_of(task, record.app.name)} was stopped: the run ended.")
     try:
-        return _record_failure(task, record, error, handler, closed=closed)
-    except Exception as broken:  # noqa: BLE001 - the user's error may misbehave in any way; it ends this task alone
+        return _record_failure(task, record, error, words or describe_safely(error), handler, closed=closed)
+    except BaseException as broken:  # noqa: BLE001 - the user's error may misbehave in any way; it ends this task alone
         record.error = broken
         return AttemptEnd(task, AttemptResult.GIVEN_UP)
 
 
 def _record_failure(
-    task: TaskId, record: TaskRecord, error: BaseException, handler: RetryHandler | None, *, closed: bool
+    task: TaskId, record: TaskRecord, error: BaseException, words: str, handler: RetryHandler | None, *, closed: bool
 ) -> AttemptEnd:
     record.error = error
     result = classify_failure(error, closed=closed, cancelling=record.cancelling)
     if result is AttemptResult.RETURNED:
         return AttemptEnd(task, result)
     cost = 1.0
-    record.failures = [*record.failures, describe_error(error)]
+    record.failures = [*record.failures, words]
     if handler is not None and result is AttemptResult.FAILED:
         try:
             cost = _cost_of(error, record, handler)
@@ -117,12 +118,12 @@ def _cost_of(error: BaseException, record: TaskRecord, handler: RetryHandler) ->
 
 def has_failed(future: Future[Any]) -> bool:
     """Return True if *future*, which is done, has no result."""
-    return future.cancelled() or future.exception() is not None
+    return future.cancelled() or failure_in(future) is not None
 
 
 def error_of(future: Future[Any]) -> BaseException:
     """Return the error of *future*, which has failed."""
-    error = CancelledError() if future.cancelled() else future.exception()
+    error = CancelledError() if future.cancelled() else failure_in(future)
     assert error is not None  # callers check `has_failed`
     return error
 
@@ -133,5 +134,5 @@ def state_name_of(future: Future[Any]) -> str:
         return "launched"  # another thread is about to settle it
     if future.cancelled():
         return "cancelled"
-    error = future.exception()
+    error = failure_in(future)
     return "done" if error is None else "dependency_failed" if isinstance(error, DependencyError) else "failed"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from cnflow.dataflow import state_log
 from cnflow.model.events import TaskEvent
 from cnflow.model.task import TaskState
-from cnflow.text import describe_error
+from cnflow.text import describe_safely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cnflow.dataflow.actions import Effects
+    from cnflow.dataflow.actions import Effects, Settlement
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.interfaces.sink import Emit
@@ -35,11 +35,18 @@ def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId,
         return
     for settlement in effects.settlements:
         is_failure = settlement.state in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
-        emit(_event(settlement.record, settlement.state, describe_error(settlement.value) if is_failure else ""))
+        emit(_event(settlement.record, settlement.state, _reason_of(settlement) if is_failure else ""))
     for task in effects.launch:
         record = records.get(task)
         if record is not None:
             emit(_event(record, TaskState.LAUNCHED))
+
+
+def _reason_of(settlement: Settlement) -> str:
+    """Describe the error; by the text that was made where the task ran, if there is one."""
+    if settlement.state is TaskState.FAILED and settlement.record.failures:
+        return settlement.record.failures[-1]
+    return describe_safely(settlement.value)
 
 
 def _event(record: TaskRecord, state: TaskState, reason: str = "") -> TaskEvent:

@@ -166,6 +166,8 @@ class Outcome(NamedTuple):
     id: TaskId
     value: Any
     error: Optional[BaseException] = None
+    words: str = ""
+    """Class and text of a user's error, made where the task ran: its ``__str__`` is the user's code."""
 
 
 def title_of(task: int, name: str) -> str:

@@ -101,7 +101,7 @@ class EventHub:
         for sink in self._sinks:
             try:
                 sink.close()
-            except Exception:
+            except BaseException:
                 logger.exception("%s cannot be closed", type(sink).__name__)
 
     def _write_queued(self) -> None:
@@ -115,5 +115,5 @@ class EventHub:
             for sink in self._sinks:
                 try:
                     sink.write(events)
-                except Exception:
+                except BaseException:
                     logger.exception("%s lost %d events", type(sink).__name__, len(events))

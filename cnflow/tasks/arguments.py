@@ -26,6 +26,7 @@ from typing import Any, Callable
 
 from cnflow.model import pickle_hooks
 from cnflow.model.file import File
+from cnflow.text import is_ctrl_c
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), object})
 """Types whose values cannot change, and hold nothing that can."""
@@ -68,7 +69,9 @@ def copy_of(value: Any) -> Any:  # noqa: ANN401 - any user's value
         return value  # no executor takes what is nested so deeply
     try:
         return _pickled_and_loaded(value)
-    except Exception:  # noqa: BLE001 - a user's type may fail in any way; then part by part
+    except BaseException as error:  # a user's type may fail in any way; then part by part
+        if is_ctrl_c(error):
+            raise
         return _Copier(_copy_instance).copy(value)
 
 
@@ -83,7 +86,9 @@ def _refuse_instance(value: Any) -> Any:  # noqa: ANN401, ARG001 - as _copy_inst
 def _copy_instance(value: Any) -> Any:  # noqa: ANN401
     try:
         return _pickled_and_loaded(value)
-    except Exception:  # noqa: BLE001 - it is shared, as the module's docstring has it
+    except BaseException as error:  # it is shared, as the module's docstring has it
+        if is_ctrl_c(error):
+            raise
         return value
 
 

@@ -20,10 +20,10 @@ bash apps by `shell`.
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from cnflow.model.task import NO_OPTIONS, AppKind, RunOptions
+from cnflow.text import describe_safely
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -95,23 +95,38 @@ def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's v
 
 
 def describe_exception(error: BaseException, dump: Callable[[object], bytes]) -> Raised:
-    """Describe *error* for the wire; *dump* pickles it, or raises if it cannot."""
+    """Describe *error* for the wire; *dump* pickles it, or raises if it cannot.
+
+    All of this may run the user's code, which may raise anything, SystemExit and RecursionError included.
+    """
     try:
         pickled = dump(error)
-    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text is sent then
+    except BaseException:  # noqa: BLE001 - a user's class may fail in any way; the text is sent then
         pickled = b""
-    return Raised(pickled, type(error).__qualname__, _message(error), traceback_text(error))
+    return Raised(pickled, name_of_type(error), message_of(error), traceback_text(error))
+
+
+def name_of_type(value: object) -> str:
+    """Qualified name of the class of *value*, whatever its metaclass makes of that."""
+    name: str = type.__dict__["__qualname__"].__get__(type(value))
+    return name
 
 
 def traceback_text(error: BaseException) -> str:
     """Traceback of *error* without cnflow's own frames at its top; empty for an error of cnflow."""
     from cnflow.errors import CnflowError
 
-    if isinstance(error, CnflowError):
+    if issubclass(type(error), CnflowError):
         return ""
     import traceback
 
-    lines = traceback.format_exception(type(error), error, without_own_frames(error.__traceback__))
+    trace = without_own_frames(error.__traceback__)
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+    except BaseException as broken:  # noqa: BLE001 - odd attributes of the error, its causes, notes or text
+        why = f"(Its causes and notes are left out: showing them raised {name_of_type(broken)}.)"
+        lines = ["Traceback (most recent call last):\n", *traceback.format_tb(trace)]
+        lines += [f"{name_of_type(error)}: {message_of(error)}\n{why}"]
     return "".join(lines).rstrip("\n")
 
 
@@ -123,8 +138,9 @@ def without_own_frames(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """Text of *error*, whatever its ``__str__`` does; time that it takes counts as the task's."""
     try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a user's class may fail in any way; the text is sent then
-        return f"(its __str__ failed: {sys.exc_info()[1]!r})"
+        return str.__str__(str(error))  # a subclass of str would be one more class of the user's
+    except BaseException as broken:  # noqa: BLE001 - a user's class may fail in any way
+        return f"(its __str__ failed: {describe_safely(broken)})"

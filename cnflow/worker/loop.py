@@ -25,7 +25,16 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.model.task import RunOptions
-from cnflow.tasks.call import PYTHON, Call, CallContext, check_outputs, describe_exception, run_call
+from cnflow.tasks.call import (
+    PYTHON,
+    Call,
+    CallContext,
+    check_outputs,
+    describe_exception,
+    message_of,
+    name_of_type,
+    run_call,
+)
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
@@ -168,9 +177,11 @@ class _Runner:
 def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
     try:
         result, out_of_band, python = serialization.dump(value)
-    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
+    except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way; SystemExit is no wish to end here
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
-        result = f"{type(value).__qualname__}: {error}".encode()
+        message = message_of(error)
+        words = message if message and isinstance(error, Exception) else f"{name_of_type(error)} {message}".rstrip()
+        result = f"{name_of_type(value)}: {words}".encode(errors="replace")
     return pack(kind, task, seconds, [python.encode(), result, *out_of_band])
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,93 @@ def processes(tmp_path):
     with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))) as dfk:
         yield dfk
         assert add(1, b=2).result(30) == 3, "the run goes on"
+
+
+class ExitingError(Exception):
+    """Ends the program when it is made without a hint, as errors of command line tools do."""
+
+    def __init__(self, message, hint=None):
+        super().__init__(message)
+        if hint is None:
+            sys.exit(message)
+
+
+def _end(kind):
+    raise kind
+
+
+class Hostile:
+    """Value that raises *kind* when it is pickled ("dump") or loaded ("load")."""
+
+    def __init__(self, when, kind):
+        self.when, self.kind = when, kind
+
+    def __reduce__(self):
+        if self.when == "dump":
+            raise self.kind
+        return _end, (self.kind,)
+
+
+WORDS = {RecursionError: "Could not pickle object as excessively deep recursion required"}  # cloudpickle's
+ENDING = [SystemExit, KeyboardInterrupt, RecursionError, MemoryError, GeneratorExit]
+
+
+def _raises_while_it_is_loaded(kind):
+    @python_app
+    def give():
+        return Hostile("load", kind)
+
+    error = give().exception(30)
+    assert type(error) is SerializationError
+    assert f"cannot be loaded in the driver: {kind.__name__}" in str(error)
+    assert type(error.__cause__) is kind
+
+
+def _result_raises_while_it_is_pickled(kind):
+    @python_app
+    def give():
+        return Hostile("dump", kind)
+
+    error = give().exception(30)
+    assert type(error) is SerializationError
+    assert f"Hostile: {WORDS.get(kind, kind.__name__)}" in str(error)
+
+
+def _argument_raises_while_it_is_pickled(kind):
+    external = Future()
+    future = add(external)
+    thread = threading.Thread(target=external.set_result, args=[Hostile("dump", kind)])
+    thread.start()  # Python raises Ctrl-C in the main thread alone; a KeyboardInterrupt here is the value's
+    error = future.exception(30)
+    assert type(error) is SerializationError
+    assert "'a'" in str(error)
+    assert WORDS.get(kind, kind.__name__) in str(error)
+
+
+def _exception_ends_the_program_while_it_is_loaded():
+    @python_app
+    def refuse():
+        raise ExitingError("no licence", "buy one")
+
+    error = refuse().exception(30)
+    assert type(error) is RemoteError
+    assert "ExitingError: no licence" in str(error)
+
+
+def test_user_code_in_threads_of_the_driver_ends_its_task_alone(processes):
+    for kind in ENDING:
+        _raises_while_it_is_loaded(kind)
+        _result_raises_while_it_is_pickled(kind)
+        _argument_raises_while_it_is_pickled(kind)
+    _exception_ends_the_program_while_it_is_loaded()
+    assert processes.tasks == {}
+
+
+def test_ctrl_c_in_a_call_ends_the_call_and_leaves_no_task(processes):
+    with pytest.raises(KeyboardInterrupt):
+        add(Hostile("dump", KeyboardInterrupt))
+    processes.wait_for_current_tasks()
+    assert processes.tasks == {}
 
 
 @pytest.mark.usefixtures("processes")

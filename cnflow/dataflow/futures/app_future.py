@@ -88,6 +88,9 @@ class AppFuture(Future[R]):
     _exception: BaseException | None = None
     _done_callbacks: Any = ()
 
+    _is_asked = False
+    """True once the user was given the task's exception; see `cnflow.dataflow.end_report`."""
+
     def __init__(self, tid: TaskId, app: AppFunction, owner: FutureOwner) -> None:
         self._waiters: list[Any] = []
         self.tid = tid
@@ -106,12 +109,26 @@ class AppFuture(Future[R]):
             CancelledError: it was cancelled.
         """
         self._prepare_to_wait()
-        return super().result(timeout)
+        try:
+            return super().result(timeout)
+        except BaseException:
+            if self.done():
+                self._set_asked()
+            raise
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait as `result` does, and return the task's exception; None if it has succeeded."""
         self._prepare_to_wait()
-        return super().exception(timeout)
+        error = super().exception(timeout)
+        if error is not None:
+            self._set_asked()
+        return error
+
+    def _set_asked(self) -> None:
+        self._is_asked = True
+
+    def _failure(self) -> BaseException | None:
+        return self._exception
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """Call *fn* with this future when it is done; at once if it is."""
@@ -232,10 +249,14 @@ class LiftedFuture(AppFuture):
         """Record of the task."""
         return self._whole.task_record
 
+    def _set_asked(self) -> None:
+        self._is_asked = True
+        self._whole._set_asked()  # noqa: SLF001 - its own class's
+
     def _on_whole_done(self, whole: Future[Any]) -> None:
         if whole.cancelled():
             self.set_cancelled()
-        elif error := whole.exception():
+        elif error := failure_in(whole):
             self.set_exception(DependencyError(title_of_future(self), title_of_future(whole), error))
         else:
             self._look_up(whole.result())
@@ -257,6 +278,17 @@ _OWN_ATTRIBUTES = (
     *(name for name in dir(AppFuture) if not name.startswith("_")),
     *("name", "tid"),  # set by the constructor
 )
+
+
+def failure_in(future: Future[Any]) -> BaseException | None:
+    """Return the exception of *future*, which is done and not cancelled, for cnflow itself: the user has not asked."""
+    peek = getattr(type(future), "_failure", None)
+    return future.exception() if peek is None else peek(future)
+
+
+def is_asked(future: AppFuture) -> bool:
+    """Return True once the user was given the exception of *future*, or of a part of it."""
+    return future._is_asked  # noqa: SLF001 - a public name would hide a result's
 
 
 def title_of_future(future: Future[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.futures.app_future import failure_in
 from cnflow.model.file import File
 
 if TYPE_CHECKING:
@@ -86,12 +87,15 @@ class DataFuture(_FileFuture):
         """Return whether the parent is done, failed or cancelled."""
         return self.parent.done()
 
+    def _failure(self) -> BaseException | None:
+        return failure_in(self.parent)
+
     def _on_parent_done(self, parent: Future[Any]) -> None:
         """Wake the threads that wait for this future; direct queries get the parent's state, maybe a bit earlier."""
         if parent.cancelled():
             super().cancel()
             self.set_running_or_notify_cancel()
-        elif error := parent.exception():
+        elif error := failure_in(parent):
             self.set_exception(error)
         else:
             self.set_result(self.file_obj)
@@ -113,4 +117,4 @@ def _state_of(future: Future[Any]) -> str:
         return "pending"
     if future.cancelled():
         return "cancelled"
-    return "failed" if future.exception() else "done"
+    return "failed" if failure_in(future) else "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cnflow.text import describe_error, is_ctrl_c
 from cnflow.wire import serialization
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ class InMemoryResults:
             return False, None
         try:
             return True, serialization.load(pickled)
-        except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
-            logger.warning("A cached result cannot be unpickled, its task is run again: %s", error)
+        except BaseException as error:  # a user's type may fail in any way
+            if is_ctrl_c(error):
+                raise
+            logger.warning("A cached result cannot be unpickled, its task is run again: %s", describe_error(error))
             self._unusable.add(key)
             self._pickles.pop(key, None)
             return False, None
@@ -72,8 +75,10 @@ def pickle_result(value: object) -> bytes | None:
     try:
         pickled = serialization.dump(value)  # several times faster for plain values than with buffers in band
         return serialization.dump_in_band(value) if pickled.buffers else pickled.body
-    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way; its caller has the value
-        logger.warning("A result is not cached, since it cannot be pickled: %s", error)
+    except BaseException as error:  # a user's type may fail in any way; its caller has the value
+        if is_ctrl_c(error):
+            raise
+        logger.warning("A result is not cached, since it cannot be pickled: %s", describe_error(error))
         return None
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnflow.executors.high_throughput.code_state import CodeState
 from cnflow.ids import FunctionId
 from cnflow.model import pickle_hooks
+from cnflow.text import is_ctrl_c
 from cnflow.wire import serialization
 from cnflow.wire.messages import Function
 
@@ -57,7 +58,7 @@ class FunctionVersion(NamedTuple):
     class_id: ClassId
     """Gives the ids of classes in values that go to a task of this function."""
 
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def version_of(app: AppFunction) -> FunctionVersion:
@@ -88,7 +89,9 @@ def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
         function = pickle_hooks.picklable(app.function)
         body, buffers, python = serialization.dump(function, class_id)
         body = body if not buffers else serialization.dump_in_band(function, class_id)
-    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way; the task fails with it
+    except BaseException as error:  # a user's type may fail in any way; the task fails with it
+        if is_ctrl_c(error):
+            raise
         return FunctionVersion(app.function, state, None, classes, class_id, error)
     identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
     sent = Function(FunctionId(identity), app.name, int(app.kind), python, body)

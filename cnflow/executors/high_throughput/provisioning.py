@@ -176,7 +176,9 @@ class BlockProvisioner:
             self._owner.on_failure(error)
         except CnflowError as error:
             self._owner.on_failure(error)
-        except Exception as error:  # a provider may be any code; a thread that ends silently would leave tasks waiting
+        except (
+            BaseException
+        ) as error:  # a provider may be any code; a thread that ends silently would leave tasks waiting
             label = self._settings.label
             logger.exception("executor %s failed", label)
             self._owner.on_failure(CnflowError(f"Executor {label!r} failed: {type(error).__name__}: {error}"))

@@ -18,6 +18,7 @@ from cnflow.errors import (
 from cnflow.executors.high_throughput.source_lines import with_source_lines
 from cnflow.model.task import Outcome
 from cnflow.tasks.call import Raised
+from cnflow.text import describe_error
 from cnflow.wire import serialization
 from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
 from cnflow.wire.messages import Frames, Result, payload_parts
@@ -55,6 +56,8 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
     if result.kind == ResultKind.VALUE:
         return _value(number, body, buffers, title)
     try:
+        if result.kind == ResultKind.RAISED:
+            return _raised(number, Raised(*serialization.load(body)))
         error = _error(result.kind, body, title(number))
     except Exception as malformed:  # noqa: BLE001 - a node may send anything, and the other results are still wanted
         error = SerializationError(f"The result of {title(number)} is malformed: {malformed}.")
@@ -64,9 +67,9 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
 def _value(number: TaskId, body: Part, buffers: Sequence[Any], title: Callable[[TaskId], str]) -> Outcome:
     try:
         return Outcome(number, serialization.load(body, buffers))
-    except Exception as error:  # noqa: BLE001 - a user's type may fail in any way
+    except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way, and end no thread of the driver
         wrapped = SerializationError(
-            f"The result of {title(number)} cannot be loaded in the driver: {type(error).__name__}: {error}. "
+            f"The result of {title(number)} cannot be loaded in the driver: {describe_error(error)}. "
             "Return plain values (lists, numbers, bytes), or install the package in the driver too.",
         )
         wrapped.__cause__ = error
@@ -79,9 +82,6 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
     if kind == ResultKind.TIMED_OUT:
         overrun = decode_timed_out(body)
         return AppTimeout(overrun.app_name, overrun.walltime)
-    if kind == ResultKind.RAISED:
-        raised = Raised(*serialization.load(body))
-        return _user_error(raised._replace(traceback_text=with_source_lines(raised.traceback_text)))
     if kind == ResultKind.UNPICKLABLE:
         return SerializationError(
             f"{task} ran, but its result cannot be pickled: {bytes(body).decode(errors='replace')}. "
@@ -124,13 +124,20 @@ def _python_mismatch(task: str, python: str) -> PythonMismatchError:
     )
 
 
+def _raised(number: TaskId, raised: Raised) -> Outcome:
+    error = _user_error(raised._replace(traceback_text=with_source_lines(raised.traceback_text)))
+    words = f"{raised.type_name}: {raised.message}" if raised.message else raised.type_name
+    return Outcome(number, None, error, words)
+
+
 def _user_error(raised: Raised) -> BaseException:
+    remote = RemoteError(raised.type_name, raised.message, raised.traceback_text)
     try:
-        error = serialization.load(raised.exception)
-    except Exception:  # noqa: BLE001 - a class that is not here, or one whose constructor refuses its own pickle
-        return RemoteError(raised.type_name, raised.message, raised.traceback_text)
-    if not isinstance(error, BaseException):
-        return RemoteError(raised.type_name, raised.message, raised.traceback_text)
-    if raised.traceback_text:
-        error.__cause__ = TaskTraceback(raised.traceback_text)
+        error: BaseException = serialization.load(raised.exception)
+        if not issubclass(type(error), BaseException):
+            return remote
+        if raised.traceback_text:
+            error.__cause__ = TaskTraceback(raised.traceback_text)
+    except BaseException:  # noqa: BLE001 - a class that is not here, or whose constructor refuses its own pickle or exits
+        return remote
     return error

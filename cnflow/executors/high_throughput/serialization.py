@@ -15,6 +15,7 @@ from cnflow.libraries import holds_libraries
 from cnflow.model.task import NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
 from cnflow.tasks.streams import target_of
+from cnflow.text import describe_error, is_ctrl_c
 from cnflow.wire import serialization
 from cnflow.wire.messages import task_parcel
 
@@ -66,7 +67,9 @@ class TaskSerializer:
         if payload is None:
             try:
                 payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options), version.class_id))
-            except Exception as error:
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
                 raise SerializationError(_describe_unpicklable(task, error)) from error
             if kept is not None:
                 kept.payload = payload
@@ -101,9 +104,10 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
     )
 
 
-def _describe_unpicklable_function(task: TaskToRun, error: Exception | None) -> SerializationError:
+def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None) -> SerializationError:
+    words = "" if error is None else _words_on(error)
     described = SerializationError(
-        f"The function of {task.title} cannot be pickled: {error}. It refers to something that lives in the driver "
+        f"The function of {task.title} cannot be pickled: {words}. It refers to something that lives in the driver "
         "only (a lock, an open file, a connection): make that inside the function, or pass what it is made from."
     )
     described.__cause__ = error
@@ -124,8 +128,25 @@ def _ship_by_value(module: ModuleType | None) -> None:
         serialization.pickle_by_value(module)
 
 
-def _describe_unpicklable(task: TaskToRun, error: Exception) -> str:
+def _describe_unpicklable(task: TaskToRun, error: BaseException) -> str:
     """Sentence that names the argument of *task* which cannot be pickled."""
+    words = _words_on(error)
+    try:
+        place = _unpicklable_argument(task)
+    except BaseException as broken:  # a key's __repr__, an object's __getattr__
+        if is_ctrl_c(broken):
+            raise
+        place = ""
+    if not place:
+        return f"The arguments of {task.title} cannot be pickled: {words}."
+    return (
+        f"Argument {place!r} of {task.title} cannot be pickled: {words}. "
+        "Pass what it is made from (a path, an address) and open it inside the function."
+    )
+
+
+def _unpicklable_argument(task: TaskToRun) -> str:
+    """Path to the part of the arguments that cannot be pickled; empty if each of them can."""
     try:
         bound = inspect.signature(task.app.original).bind(*task.args, **task.kwargs).arguments
     except (TypeError, ValueError):  # arguments that do not fit, or a builtin without a signature
@@ -133,18 +154,23 @@ def _describe_unpicklable(task: TaskToRun, error: Exception) -> str:
     for name, value in bound.items():
         place = _unpicklable_in(value)
         if place is not None:
-            return (
-                f"Argument {name + place!r} of {task.title} cannot be pickled: {error}. "
-                "Pass what it is made from (a path, an address) and open it inside the function."
-            )
-    return f"The arguments of {task.title} cannot be pickled: {error}."
+            return name + place
+    return ""
+
+
+def _words_on(error: BaseException) -> str:
+    """Text of *error*, with its class where that is no usual one of pickling."""
+    words = describe_error(error)
+    return words.partition(": ")[2] or words if isinstance(error, Exception) else words
 
 
 def _unpicklable_in(value: Any, depth: int = 0) -> str | None:  # noqa: ANN401 - any user's value
     """Path to the innermost part of *value* that cannot be pickled, such as ``['model'].lock``; None if all can."""
     try:
         serialization.dump(value)
-    except Exception:  # noqa: BLE001 - a user's type may fail in any way
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         if isinstance(value, Future):
             return ""  # its inside is of no use to the user
         inner = _parts(value) if depth < 4 else []  # noqa: PLR2004 - deep enough to find, shallow enough to read

@@ -26,7 +26,7 @@ from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
 from cnflow.tasks.arguments import copy_of
 from cnflow.tasks.call import BASH, Call, CallContext, check_outputs, run_call, without_own_frames
 from cnflow.tasks.streams import open_sinks, target_of
-from cnflow.text import duration
+from cnflow.text import describe_error, duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -156,7 +156,8 @@ class ThreadPoolBackend:
             except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
                 # A stopped task may raise anything on its way out; the cause of the stop counts.
                 trace = without_own_frames(error.__traceback__)
-                outcome = Outcome(task.id, None, run.reason or error.with_traceback(trace))
+                words = describe_error(error)  # here, where it can be stopped: its text is made by the user's code
+                outcome = Outcome(task.id, None, run.reason or error.with_traceback(trace), words)
             run.close()
         except Stopped:  # raised between the end of the task and `close`
             run.close()

@@ -1,0 +1,207 @@
+"""Ends of scripts: tasks are waited for, or dropped with a word; failures that nobody asked about are told."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+HEAD = """
+    import sys, threading, time
+    import cnflow
+    from cnflow import Config, python_app
+    from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+    @python_app
+    def nap(seconds, *after):
+        time.sleep(seconds)
+        print("done", flush=True)
+
+    @python_app
+    def fail(number, *after):
+        raise ValueError(f"number {number}")
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a script, which begins with HEAD, in a folder of its own."""
+
+    def run(script):
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(HEAD) + textwrap.dedent(script))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([sys.executable, str(path)], cwd=tmp_path, **pipes)
+
+    return run
+
+
+@pytest.fixture
+def end_of(start):
+    """Runs a script and returns its exit code, its output without line breaks, and the lines on stderr."""
+
+    def run(script):
+        process = start(script)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out.replace("\n", " ").rstrip(), err.splitlines()
+
+    return run
+
+
+WAITING = {
+    "at its last line": "cnflow.load(); nap(0.3); nap(0.3)",
+    "in worker processes": """
+        cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)]))
+        for _ in range(2):
+            nap(0.3).add_done_callback(lambda future: print("done", flush=True))
+    """,
+    "that callbacks submit": "cnflow.load(); nap(0.3).add_done_callback(lambda _: nap(0.1))",
+    "that another thread submits later": """
+        cnflow.load()
+        threading.Thread(target=lambda: (time.sleep(0.5), nap(0.1), nap(0.1))).start()
+    """,
+    "that a pool of threads submits": """
+        import concurrent.futures
+        cnflow.load()
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        pool.submit(lambda: (nap(0.3).result(), nap(0.1).result()))
+    """,
+    "after sys.exit": "cnflow.load(); nap(0.3); nap(0.1); sys.exit(0)",
+    "after clear": "cnflow.load(); nap(0.3); nap(0.1); cnflow.clear()",
+    "of a pool": """
+        pool = cnflow.PoolExecutor()
+        pool.submit(nap.__wrapped__, 0.3); pool.submit(nap.__wrapped__, 0.1)
+    """,
+    "of an app that starts threads": """
+        from concurrent.futures import ThreadPoolExecutor as Threads
+
+        @python_app
+        def uses_threads():
+            time.sleep(0.3)
+            with Threads(2) as pool:
+                list(pool.map(lambda _: print("done", flush=True), range(2)))
+
+        cnflow.load()
+        uses_threads()
+    """,
+}
+
+
+@pytest.mark.parametrize("script", WAITING.values(), ids=WAITING)
+def test_script_without_with_waits_for_its_tasks(end_of, script):
+    assert end_of(script) == (0, "done done", [])
+
+
+def not_done(number, why, total):
+    were = "1 task was" if number == 1 else f"{number} tasks were"
+    return f"cnflow: {were} not done when the run ended ({why}), and dropped, of {total} in all. The first: task "
+
+
+DROPPING = {
+    "an error": ("cnflow.load(); nap(0.5); nap(0, nap(0)); 1 / 0", 1, "the script raised ZeroDivisionError"),
+    "exit_mode cleanup": (
+        "cnflow.load(Config(exit_mode='cleanup')); nap(0.5); nap(0, nap(0))",
+        0,
+        "the script ended, and exit_mode='cleanup'",
+    ),
+    "exit_mode skip": (
+        "cnflow.load(Config(exit_mode='skip')); nap(0.5); nap(0, nap(0))",
+        0,
+        "the script ended, and exit_mode='skip'",
+    ),
+    "sys.exit in with": (
+        """
+        with cnflow.load():
+            nap(0.5); nap(0, nap(0)); sys.exit(3)
+        """,
+        3,
+        "its block raised SystemExit",
+    ),
+    "cleanup": ("dfk = cnflow.load(); nap(0.5); nap(0, nap(0)); dfk.cleanup()", 0, "cleanup() was called"),
+}
+
+
+@pytest.mark.parametrize(("script", "code", "why"), DROPPING.values(), ids=DROPPING)
+def test_tasks_that_an_end_drops_are_counted_in_a_line(end_of, script, code, why):
+    one_thread = "ThreadPoolExecutor(max_threads=1)"
+    script = script.replace("load()", f"load(Config(executors=[{one_thread}]))")
+    script = script.replace("Config(exit", f"Config(executors=[{one_thread}], exit")
+    got, _, lines = end_of(script)
+    assert got == code
+    assert [line for line in lines if line.startswith("cnflow:")] == [not_done(3, why, 3) + "0 (nap)"]
+
+
+def test_ctrl_c_ends_the_wait_at_the_end_of_a_script(start):
+    process = start("""
+        import atexit, os
+        cnflow.load()
+        atexit.register(print, "another exit call", flush=True)
+        nap(0.1)
+
+        @python_app
+        def interrupt():
+            time.sleep(0.5)
+            os.kill(os.getpid(), 2)
+            time.sleep(0.5)
+
+        interrupt()
+        nap(0, __import__("concurrent.futures").futures.Future())
+    """)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT, "a pipeline must not go on"
+    assert out.splitlines() == ["done", "another exit call"]
+    assert err.splitlines() == [not_done(2, "its end was interrupted", 3) + "1 (interrupt)"]
+
+
+def test_failures_that_nobody_asked_about_are_told_in_one_line(end_of):
+    script = """
+        with cnflow.load():
+            assert "number 0" in str(fail(0).exception())
+            first = fail(1)
+            fail(2, fail(3, first))
+            for n in (4, 5):
+                fail(n)
+            cancelled = nap(0, __import__("concurrent.futures").futures.Future())
+            cancelled.cancel()
+    """
+    message = (
+        "cnflow: 3 tasks have failed, 2 more were not run because of that, and nobody asked for their results. "
+        "The first: task 1 (fail): ValueError: number 1"
+    )
+    assert end_of(script) == (0, "", [message])
+
+
+def test_failures_that_were_asked_about_are_not_told(end_of):
+    script = """
+        import asyncio, concurrent.futures
+
+        async def wait(future):
+            await asyncio.wrap_future(future)
+
+        with cnflow.load():
+            futures = [fail(0), fail(1, fail(2)), fail(3)["part"]]
+            for future in concurrent.futures.as_completed(futures):
+                try:
+                    future.result()
+                except Exception:
+                    pass
+            try:
+                asyncio.run(wait(fail(4)))
+            except ValueError as error:
+                print(error)
+    """
+    assert end_of(script) == (0, "number 4", [])
+
+
+def test_exit_calls_of_a_forked_child_leave_the_run_alone(end_of):
+    script = """
+        import os
+        with cnflow.load():
+            child = os.fork()
+            if not child:
+                sys.exit(4)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            nap(0.1).result()
+    """
+    assert end_of(script) == (0, "4 done", [])
