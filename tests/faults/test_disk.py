@@ -2,14 +2,16 @@
 
 import contextlib
 import logging
+import re
 import subprocess
+import tempfile
 import uuid
 
 import pytest
 
 from cnflow import python_app
 from cnflow.config import DockerProvider
-from cnflow.errors import BadCheckpoint
+from cnflow.errors import BadCheckpoint, InterchangeLostError
 
 pytestmark = pytest.mark.root
 
@@ -22,6 +24,40 @@ def small_disk(tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "cnflow-test", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def few_inodes(tmp_path, monkeypatch):
+    """File system for temporary files with room for six."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=7", "cnflow-test", str(folder)], check=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def take_inodes(folder):
+    with contextlib.suppress(OSError):
+        for number in range(100):
+            (folder / str(number)).touch()
+
+
+def test_no_space_for_the_socket_of_the_interchange_is_an_error_that_names_the_folder(load, few_inodes):
+    take_inodes(few_inodes)
+    with load():
+        error = chatty(0).exception(30)
+    assert isinstance(error, InterchangeLostError)
+    assert re.search(rf"No space left .* set TMPDIR to another folder: '{re.escape(str(few_inodes))}'", str(error))
+
+
+def test_disk_that_is_full_beside_the_socket_loses_no_task(load, few_inodes):
+    with load():
+        assert chatty(0).result(30) == 0
+        take_inodes(few_inodes)
+        assert [future.result(30) for future in [chatty(n) for n in range(20)]] == list(range(20))
+        assert len(chatty("x" * 20_000_000).result(60)) == 20_000_000
 
 
 def fill(folder):

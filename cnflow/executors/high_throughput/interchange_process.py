@@ -174,4 +174,9 @@ def make_socket_folder() -> str:
     """Make a private folder for socket files: in the usual one for temporary files, unless the path gets too long."""
     usual = tempfile.gettempdir()
     is_short = len(usual.encode()) + len("/cnflow-xxxxxxxx/managers") <= _LONGEST_SOCKET_PATH
-    return tempfile.mkdtemp(prefix="cnflow-", dir=usual if is_short else "/tmp")  # noqa: S108 - a private one in it
+    folder = usual if is_short else "/tmp"  # noqa: S108 - a private one in it
+    try:
+        return tempfile.mkdtemp(prefix="cnflow-", dir=folder)
+    except OSError as error:
+        why = f"{error.strerror} for the folder of its socket. Make room there, or set TMPDIR to another folder"
+        raise OSError(error.errno, why, folder) from error
