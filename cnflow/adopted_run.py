@@ -8,17 +8,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow import __version__, control_socket
 from cnflow.config import HighThroughputExecutor
+from cnflow.config.paths import path_argument
 from cnflow.errors import ConfigurationError
 from cnflow.ledger import OpenLedger, RunLedger, new_driver, open_ledger
 from cnflow.model.manager_settings import PROTOCOL
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from cnflow.config import Config
     from cnflow.ledger import ExecutorEntry, LedgerState
@@ -30,7 +31,7 @@ def adopt_ledger(run_dir: str | os.PathLike[str], config: Config) -> RunLedger:
     Raises:
         ConfigurationError: there is nothing to take over, its driver lives, or *config* is not that of the run.
     """
-    folder = Path(run_dir).resolve()
+    folder = path_argument(run_dir, "adopt").resolve()
     opened = open_ledger(folder)
     driver = opened.state.driver
     assert driver is not None  # open_ledger refuses a ledger without one

@@ -19,6 +19,8 @@ from cnflow import __version__, exit_calls, logs, usage_tracking
 from cnflow.adopted_run import adopt_ledger
 from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.registry import backend_of
+from cnflow.config.selection import select_config
+from cnflow.config.tables import at
 from cnflow.dataflow import DataFlowKernel, join_apps, loaded_run
 from cnflow.dataflow.call_folder import current_folder
 from cnflow.dataflow.executor_factory import NewExecutor
@@ -44,11 +46,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load(config: Config | None = None, *, adopt: str | os.PathLike[str] | None = None) -> DataFlowKernel:
+def load(
+    config: Config | str | os.PathLike[str] | None = None, *, adopt: str | os.PathLike[str] | None = None
+) -> DataFlowKernel:
     """Start a run and make it the loaded one.
 
     Args:
-        config: copied, so that it can be changed or loaded again afterwards; None runs tasks in threads.
+        config: copied, so that it can be changed or loaded again afterwards; or the path of a file with one, as
+            `cnflow.config.load_config` reads it. None is that of ``cnflow run --config``; without such an option,
+            tasks run in threads.
         adopt: folder of a run whose driver was killed, such as ``runinfo/007``: its blocks are taken over, and its
             tasks that still run, or ended meanwhile, serve the same tasks of this script. See
             `Config.adoptable_for`.
@@ -62,10 +68,7 @@ def load(config: Config | None = None, *, adopt: str | os.PathLike[str] | None =
             no such image) is the error of the tasks that needed it.
     """
     loaded_run.check_none_loaded()
-    if config is None:
-        config = Config()
-    if not isinstance(config, Config):
-        raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
+    config = select_config(config, "cnflow.load") or Config()
     ledger = None if adopt is None else adopt_ledger(adopt, config)
     try:
         dfk = new_run(config, ledger)
@@ -220,7 +223,10 @@ class RunExecutors:
         return self._live(ThreadPoolExecutor(label=join_apps.LABEL, max_threads=threads))
 
     def _live(self, settings: ExecutorSettings) -> Executor:
-        live: Executor = backend_of(settings)(settings, self._run)
+        try:
+            live: Executor = backend_of(settings)(settings, self._run)
+        except ConfigurationError as error:
+            raise at(f"executor {settings.label!r}", error) from error
         return live
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow.config.logging import DATES, FORMAT, FileLogging, JSONLogging, LogConfig, NoopLogging
+from cnflow.config.paths import path_argument
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from pathlib import Path
     from typing import TextIO
 
 __all__ = ["FileLogging", "JSONLogging", "LogConfig", "NoopLogging", "set_file_logger", "set_stream_logger", "start"]
@@ -50,7 +51,7 @@ def set_file_logger(
     Raises:
         OSError: the file cannot be opened.
     """
-    path = Path(filename)
+    path = path_argument(filename, "filename")
     path.parent.mkdir(parents=True, exist_ok=True)
     return _attach(name, level, _with_format(logging.FileHandler(path, encoding="utf-8"), format_string))
 

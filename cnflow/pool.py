@@ -26,11 +26,13 @@ from cnflow import exit_calls
 from cnflow.apps.app import App
 from cnflow.assemble import new_run, start
 from cnflow.config import Config
+from cnflow.config.selection import select_config
 from cnflow.dataflow.call_options import AppOptions
-from cnflow.errors import ConfigurationError, ExecutorClosedError
+from cnflow.errors import ExecutorClosedError
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Concatenate
@@ -57,7 +59,7 @@ class PoolExecutor(concurrent.futures.Executor):
     End a pool by ``with`` or `shutdown`; otherwise the end of the interpreter waits for its calls.
 
     Args:
-        config: settings of the pool's own run, copied; None runs calls in threads.
+        config: settings of the pool's own run, as `cnflow.load` takes them; None runs calls in threads.
         dfk: an existing run, which goes on after the pool, instead of an own one.
         executors: label or labels of the executors to use, or ``"all"``.
         image: container image to run every call in.
@@ -68,7 +70,7 @@ class PoolExecutor(concurrent.futures.Executor):
 
     def __init__(
         self,
-        config: Config | None = None,
+        config: Config | str | os.PathLike[str] | None = None,
         *,
         dfk: DataFlowKernel | None = None,
         executors: str | Sequence[str] = "all",
@@ -291,11 +293,8 @@ class PoolExecutor(concurrent.futures.Executor):
         self._forget_exit()
 
 
-def _new_run(config: Config | None) -> DataFlowKernel:
-    config = Config() if config is None else config
-    if not isinstance(config, Config):
-        raise ConfigurationError(f"PoolExecutor takes a Config, not {type(config).__name__}.")
-    dfk = new_run(config)
+def _new_run(config: Config | str | os.PathLike[str] | None) -> DataFlowKernel:
+    dfk = new_run(select_config(config, "cnflow.PoolExecutor") or Config())
     start(dfk)
     return dfk
 

@@ -12,7 +12,7 @@ from cnflow.cli.commands.config import config
 from cnflow.cli.commands.doctor import doctor
 from cnflow.cli.commands.explain import explain
 from cnflow.cli.commands.perf import perf
-from cnflow.cli.commands.run import run
+from cnflow.cli.commands.run import RunCommand, run
 
 app = typer.Typer(
     help="Run Python functions and shell commands in containers, anywhere, as a dataflow graph.",
@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 # Options end at the name of the script: later ones belong to the script, as with `python SCRIPT --option-of-script`.
-app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})(run)
+app.command(cls=RunCommand, context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})(run)
 app.command()(doctor)
 app.command()(perf)
 app.command()(blocks)

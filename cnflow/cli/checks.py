@@ -56,7 +56,7 @@ def python_finding(version: tuple[int, int]) -> Finding:
 def package_findings(parts: list[Installed]) -> list[Finding]:
     """Judge the packages that cnflow always needs: one line for those that fit, and one for each that does not."""
     wrong = [
-        Finding("package", Verdict.BAD, str(p), "Run: pip install --upgrade cnflow")
+        Finding("package", Verdict.BAD, str(p), f"Run: pip install '{p.requirement.name}>={p.requirement.minimum}'")
         for p in parts
         if not p.is_sufficient
     ]

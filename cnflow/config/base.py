@@ -35,7 +35,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise ConfigurationError(_explain(type(self), error)) from None
+            raise ConfigurationError(_explain(type(self), error, data.get("label"))) from None
 
     def copied(self) -> Self:
         """Copy of settings, lists and dicts in all depths; later changes of the original do not reach it.
@@ -49,7 +49,7 @@ class Settings(BaseModel):
         try:
             super().__setattr__(name, value)
         except ValidationError as error:
-            raise ConfigurationError(_explain(type(self), error)) from None
+            raise ConfigurationError(_explain(type(self), error, getattr(self, "label", None))) from None
 
 
 def _copy_of(value: Any) -> Any:  # noqa: ANN401 - any field
@@ -62,18 +62,17 @@ def _copy_of(value: Any) -> Any:  # noqa: ANN401 - any field
     return value
 
 
-def _explain(model: type[BaseModel], error: ValidationError) -> str:
-    """One line per mistake, with the nearest option where the name itself is wrong."""
+def _explain(model: type[BaseModel], error: ValidationError, label: object) -> str:
+    """One line per mistake, with the nearest option where the name itself is wrong; begins with class and *label*."""
     lines = []
+    title = f"{model.__name__} {label!r}" if isinstance(label, str) else model.__name__
     for mistake in error.errors(include_url=False):
         where = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] in {"extra_forbidden", "no_such_attribute"}:
             name, known = str(mistake["loc"][-1]), sorted(model.model_fields)
-            lines.append(
-                f"{model.__name__} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
-            )
+            lines.append(f"{title} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}.")
         else:
             value = "" if mistake["type"] in {"missing", "value_error"} else f", not {mistake['input']!r}"
             message = mistake["msg"].removeprefix("Value error, ")
-            lines.append(": ".join(part for part in (model.__name__, where, f"{message}{value}") if part))
+            lines.append(": ".join(part for part in (title, where, f"{message}{value}") if part))
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
@@ -11,8 +11,12 @@ from cnflow.addresses import host_and_port
 from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logging import LogConfig
+from cnflow.config.paths import PathText
+from cnflow.config.quantities import Duration
 from cnflow.config.registry import EXECUTORS, LOGS, SINKS
 from cnflow.config.sinks import SinkSettings
+from cnflow.config.tables import at, misplaced, one_table, refuse_table
+from cnflow.errors import ConfigurationError
 from cnflow.model.block import label_conflict
 from cnflow.text import did_you_mean
 from cnflow.units import seconds_of_period
@@ -34,6 +38,21 @@ def _strategy(value: object) -> object:
             f"no strategy is called {value!r}.{did_you_mean(value, STRATEGIES)} Known: {', '.join(STRATEGIES)}"
         )
     return value
+
+
+def _executor_of(value: object, position: int, outer: Collection[str]) -> object:
+    """Settings of the table *value*; an error names its label or, where it has none, its *position*."""
+    try:
+        return EXECUTORS.parse(value)
+    except ConfigurationError as error:
+        if not isinstance(value, Mapping):
+            raise
+        where = f"executor {value['label']!r}" if isinstance(value.get("label"), str) else f"executors[{position}]"
+        place = "Options of Config stand above the first [[executors]]"
+        own = EXECUTORS.find(value["kind"]).model_fields if value.get("kind") in EXECUTORS.built_in else ()
+        hint = misplaced(value, own, outer, place)
+        found = ConfigurationError(f"{error}{hint}") if hint else error
+        raise (at(where, found) if repr(value.get("label")) not in str(error) else found) from None
 
 
 class Config(Settings):
@@ -63,7 +82,7 @@ class Config(Settings):
     checkpoint_period: str | float | None = None
     """Time between two checkpoints in the mode ``periodic``: ``"HH:MM:SS"`` or seconds; None is half an hour."""
 
-    checkpoint_files: list[str] | None = None
+    checkpoint_files: list[PathText] | None = None
     """Checkpoints of earlier runs, whose results are used from the start; `get_all_checkpoints` finds them."""
 
     cache_files_by: Literal["mtime", "content"] = "mtime"
@@ -91,10 +110,10 @@ class Config(Settings):
     ``none``, or None: ``init_blocks`` for the whole run. A function of your own takes a `cnflow.blocks.Situation` and
     returns changes; it is not part of a configuration file."""
 
-    max_idletime: float = Field(default=120.0, ge=0.0)
+    max_idletime: Duration = Field(default=120.0, ge=0.0)
     """Seconds without a task after which blocks beyond ``min_blocks`` are ended."""
 
-    adoptable_for: float = Field(default=0.0, ge=0.0)
+    adoptable_for: Duration = Field(default=0.0, ge=0.0)
     """Seconds for which blocks outlive a driver that was killed, with the tasks that they hold, so that
     ``cnflow.load(config, adopt=...)`` can take them over. Then they end by themselves. With 0 they end at once."""
 
@@ -133,15 +152,29 @@ class Config(Settings):
     project_name: str | None = None
     """Name that usage statistics carry."""
 
-    run_dir: str = "runinfo"
-    """Folder in which each run makes its own numbered one."""
+    run_dir: PathText = "runinfo"
+    """Folder in which each run makes its own numbered one. As in every path of a Config, ``~`` and variables
+    (``$SCRATCH``) are replaced; one that is not set is an error."""
 
     @field_validator("executors", mode="before")
     @classmethod
     def _executors_are_listed(cls, executors: object) -> object:
         if isinstance(executors, ExecutorSettings):
             raise ValueError("must be a list: write executors=[...], also for a single one")  # noqa: TRY004 - as pydantic wants
-        return executors
+        refuse_table(executors, "executors", "executors")
+        if not isinstance(executors, list):
+            return executors
+        return [_executor_of(each, n, cls.model_fields) for n, each in enumerate(executors)]
+
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _sinks_are_listed(cls, sinks: object) -> object:
+        return refuse_table(sinks, "sinks", "sinks")
+
+    @field_validator("initialize_logging", mode="before")
+    @classmethod
+    def _logging_is_one_table(cls, logging: object) -> object:
+        return one_table(logging, "initialize_logging", "initialize_logging")
 
     @field_validator("checkpoint_period")
     @classmethod

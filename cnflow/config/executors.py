@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.config.paths import PathText, expand_path, has_shell_marks
 from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
+from cnflow.config.quantities import Bytes, Duration, Gibibytes
 from cnflow.config.registry import PROVIDERS
 from cnflow.config.staging import AnyStaging
+from cnflow.config.tables import at, misplaced, one_table, refuse_table
+from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.tasks.core_lists import parse_core_list
 
 if TYPE_CHECKING:
@@ -24,12 +29,23 @@ PortNumber = Annotated[int, Field(ge=1, le=65535)]
 AcceleratorName = Annotated[str, Field(min_length=1)]
 
 
+def _path_as_text(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 class ExecutorSettings(Settings):
     """Options of every executor. Subclass it for an executor of your own.
 
     The subclass has a `kind` of its own and a `backend`, which is called as ``backend(settings, run)`` with the
     settings and a `cnflow.interfaces.RunContext`, and returns a `cnflow.interfaces.Executor`.
     """
+
+    def __init__(self, *positional: Any, **data: Any) -> None:  # noqa: ANN401 - pydantic validates each
+        try:
+            super().__init__(*positional, **data)
+        except ConfigurationError as error:  # also that of a provider in a table, which knows no executor
+            label = data.get("label")
+            raise (at(f"{type(self).__name__} {label!r}", error) if isinstance(label, str) else error) from None
 
     kind: str
     label: str = Field(pattern=LABEL)
@@ -42,7 +58,7 @@ class ExecutorSettings(Settings):
     """Stagings for the files of its tasks; the first that can move a file does. None is those for ``file``, ``ftp``,
     ``http`` and ``zip``; a list replaces them all. In a configuration file, tables with a ``kind``."""
 
-    working_dir: str | None = None
+    working_dir: PathText | None = None
     """Folder under which copies of files go, in ``staged/``; None is the run's folder."""
 
     @property
@@ -59,10 +75,10 @@ class ExecutorSettings(Settings):
         """The same executor on the bare node."""
         return self.model_copy(update={"image": ""})
 
-    @field_validator("working_dir", mode="before")
+    @field_validator("storage_access", mode="before")
     @classmethod
-    def _a_path_is_written_as_text(cls, value: object) -> object:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    def _stagings_are_listed(cls, value: object) -> object:
+        return refuse_table(value, "storage_access", "executors.storage_access")
 
 
 class ThreadPoolExecutor(ExecutorSettings):
@@ -95,11 +111,11 @@ class HighThroughputExecutor(ExecutorSettings):
     )
     """Limit of workers on one node; None is as many as cores and memory allow."""
 
-    cores_per_worker: float = Field(default=1.0, gt=0)
+    cores_per_worker: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Cores that each worker counts for; 0.5 puts two workers on a core."""
 
-    mem_per_worker: float | None = Field(default=None, gt=0)
-    """GiB that each worker counts for; None ignores memory."""
+    mem_per_worker: Gibibytes | None = None
+    """GiB that each worker counts for, or a text such as ``"4GB"``; None ignores memory."""
 
     available_accelerators: Annotated[int, Field(ge=0)] | list[AcceleratorName] = Field(default_factory=list)
     """Number of accelerators of a node, or their names. Each worker is shown one, by ``CUDA_VISIBLE_DEVICES``,
@@ -115,10 +131,10 @@ class HighThroughputExecutor(ExecutorSettings):
     prefetch: int | None = Field(default=None, ge=0)
     """Tasks that a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
 
-    drain_period: float | None = Field(default=None, gt=0)
+    drain_period: Duration | None = Field(default=None, gt=0)
     """Seconds from a manager's start after which it takes no new task, ends those it has, and leaves; None never."""
 
-    grace_period: float = Field(default=8.0, ge=0)
+    grace_period: Duration = Field(default=8.0, ge=0)
     """Seconds that running tasks have after their manager got SIGTERM (from ``docker stop``, or a preemption), or
     before its block ends; then they are cut off and run again elsewhere. Must be less than the time until SIGKILL:
     10 s for ``docker stop``, 30 s for Slurm as it is delivered."""
@@ -131,11 +147,11 @@ class HighThroughputExecutor(ExecutorSettings):
     capsule/cnflow/interchange/__main__.py --attach"]``; empty runs it beside the driver. Its stdin and stdout carry the
     tasks; see the page "Run the interchange on a login node". Needs ``address``, that of the other machine."""
 
-    interchange_grace: float = Field(default=300.0, gt=0)
+    interchange_grace: Duration = Field(default=300.0, gt=0)
     """Seconds that an interchange of ``interchange_command`` lives on without its driver, whose connection may break
     meanwhile; also how long the driver tries to connect again."""
 
-    address_probe_timeout: float = Field(default=30.0, gt=0)
+    address_probe_timeout: Duration = Field(default=30.0, gt=0)
     """Seconds within which a manager must reach this machine at one of its addresses; never more than
     ``heartbeat_threshold``."""
 
@@ -146,20 +162,20 @@ class HighThroughputExecutor(ExecutorSettings):
     """Authenticate and encrypt the connections of managers (CurveZMQ); None does so wherever the traffic can be reached
     from outside this machine."""
 
-    max_result_size: int = Field(default=2**32, ge=2**20)
+    max_result_size: Bytes = Field(default=2**32, ge=2**20)
     """Bytes, 4 GiB: a task fails whose result is larger, or has a larger array. The interchange disconnects a peer
     that sends more at a time, so that nobody who reaches its port can fill its memory; see the page
     "Security"."""
 
-    heartbeat_period: float = Field(default=30.0, gt=0)
+    heartbeat_period: Duration = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""
 
-    heartbeat_threshold: float = Field(default=120.0, gt=0)
+    heartbeat_threshold: Duration = Field(default=120.0, gt=0)
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
 
-    working_dir: str | None = None
+    working_dir: Annotated[str, BeforeValidator(_path_as_text)] | None = None
     """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or in a container the
-    image's WORKDIR.
+    image's WORKDIR. ``~`` and variables are this machine's, and refused for a container, which has its own.
     Copies of files go under it, in ``staged/``; with None on the bare node, under the run's folder."""
 
     @property
@@ -182,7 +198,14 @@ class HighThroughputExecutor(ExecutorSettings):
         if isinstance(value, (str, type)):
             name = value if isinstance(value, str) else value.__name__
             raise ValueError(f"must be an object, such as provider=DockerProvider(), not the name {name!r}")  # noqa: TRY004 - pydantic wants ValueError
-        return PROVIDERS.parse(value)
+        try:
+            return PROVIDERS.parse(one_table(value, "provider", "executors.provider"))
+        except ConfigurationError as error:
+            if isinstance(error, UnknownNameError) or not isinstance(value, Mapping):
+                raise
+            place = "Options of the executor stand above [executors.provider]"
+            own = PROVIDERS.class_and_options(value)[0].model_fields if "kind" in value else ()
+            raise ConfigurationError(f"{error}{misplaced(value, own, cls.model_fields, place)}") from None
 
     @field_validator("available_accelerators", mode="before")
     @classmethod
@@ -203,6 +226,19 @@ class HighThroughputExecutor(ExecutorSettings):
         if ports is not None and ports[0] > ports[1]:
             raise ValueError(f"the first port, {ports[0]}, is above the last, {ports[1]}")
         return ports
+
+    @model_validator(mode="after")
+    def _working_dir_is_expanded(self) -> HighThroughputExecutor:
+        if self.working_dir is not None and has_shell_marks(self.working_dir):
+            if self.runs_images:
+                raise ValueError(
+                    f"working_dir={self.working_dir!r} is a folder of the container, whose home folder and variables "
+                    "are not known here; write its path"
+                )
+            self.__dict__["working_dir"] = expand_path(
+                self.working_dir
+            )  # an assignment would be checked anew, without end
+        return self
 
     @model_validator(mode="after")
     def _interchange_elsewhere_has_an_address(self) -> HighThroughputExecutor:

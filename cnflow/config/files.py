@@ -8,11 +8,16 @@ import runpy
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cnflow.config.config import Config
+from cnflow.config.paths import path_argument
 from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.text import did_you_mean
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
 
 VARIABLE = "config"
 """Name of the variable that a Python file sets to its Config."""
@@ -21,7 +26,7 @@ FACTORY = "fresh_config"
 """Name of a function that it has instead, which returns a new one."""
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | os.PathLike[str]) -> Config:
     """Read the Config in the file at *path*; the suffix names the format.
 
     A Python file is run and sets the variable ``config``, or has a function ``fresh_config()`` that makes one. The
@@ -32,22 +37,22 @@ def load_config(path: str | Path) -> Config:
         ConfigurationError: the file cannot be read, or its content is no Config; the message begins with the path.
         MissingExtraError: its format needs an extra.
     """
-    path = Path(path)
-    read = _READERS.get(path.suffix)
+    file = path_argument(path, "path")
+    read = _READERS.get(file.suffix)
     if read is None:
         raise ConfigurationError(
-            f"{path}: a configuration cannot be read from a file of type {path.suffix or '(none)'!r}."
-            f"{did_you_mean(path.suffix, _READERS)} Known: {', '.join(_READERS)}.",
+            f"{file}: a configuration cannot be read from a file of type {file.suffix or '(none)'!r}."
+            f"{did_you_mean(file.suffix, _READERS)} Known: {', '.join(_READERS)}.",
         )
     try:
-        found = read(path)
+        found = read(file)
         return found if isinstance(found, Config) else _from_table(found)
     except MissingExtraError:
         raise
     except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        raise ConfigurationError(f"{file}: {error}") from error
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+        raise ConfigurationError(f"{file}: {error.strerror or error}") from error
 
 
 def _from_table(found: object) -> Config:

@@ -8,24 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.config.paths import PathText, expand_path
+from cnflow.config.quantities import Duration, MemorySize
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
 from cnflow.tasks.control_groups import usable_cores
 from cnflow.units import Seconds
-
-_COLONS = re.compile(r"(?:(\d+):)?(\d+):(\d\d)")
-
-
-def seconds_in(walltime: str) -> float:
-    """Return the seconds in ``"HH:MM:SS"``, ``"MM:SS"`` or a number as text.
-
-    Raises:
-        ValueError: *walltime* is none of these.
-    """
-    found = _COLONS.fullmatch(walltime.strip())
-    if found is None:
-        return float(walltime)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return float(3600 * hours + 60 * minutes + seconds)
 
 
 class ProviderSettings(Settings):
@@ -54,21 +41,16 @@ class ProviderSettings(Settings):
     parallelism: float = Field(default=1.0, ge=0.0, le=1.0)
     """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks."""
 
-    startup_timeout: float = Field(default=300.0, gt=0)
+    startup_timeout: Duration = Field(default=300.0, gt=0)
     """Seconds that a running block has until its manager connects; after that it is ended and counts as failed."""
 
-    walltime: Annotated[float, Field(gt=0)] | None = None
+    walltime: Annotated[Duration, Field(gt=0)] | None = None
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None
     sets no end; the block's own scheduler may."""
 
     def traits(self) -> Traits:
         """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""
         return Traits()
-
-    @field_validator("walltime", mode="before")
-    @classmethod
-    def _walltime_may_have_colons(cls, value: object) -> object:
-        return seconds_in(value) if isinstance(value, str) else value
 
     @field_validator("nodes_per_block")
     @classmethod
@@ -102,7 +84,7 @@ class LocalProvider(ProviderSettings):
     backend: ClassVar[str] = "cnflow.providers.local.provider:LocalBackend"
     max_nodes: ClassVar[int | None] = 1
     kind: Literal["local"] = "local"
-    python: str | None = None
+    python: PathText | None = None
     """Path of the interpreter that runs the workers: Python 3.9 or newer with nothing installed; None is this one."""
 
     environment: dict[str, str] = Field(default_factory=dict)
@@ -120,6 +102,9 @@ class LocalProvider(ProviderSettings):
         )
 
 
+# Options with a size: `create_host_config` in https://docker-py.readthedocs.io/en/stable/api.html
+_DOCKER_SIZES = {"kernel_memory", "mem_limit", "mem_reservation", "memswap_limit", "shm_size"}
+_DOCKER_SIZE = re.compile(r"-?\d+(\.\d+)?([bkmgt]b?)?", re.ASCII | re.IGNORECASE)
 PullPolicy = Literal["missing", "always", "never"]
 GpuRequest = Annotated[int, Field(ge=-1)] | list[str] | None
 
@@ -145,12 +130,13 @@ class DockerProvider(ProviderSettings):
     """Variables set in the container, on top of the image's."""
 
     mounts: dict[str, str] = Field(default_factory=dict)
-    """Path on the engine's machine or volume name -> path in the container, which may end in ``:ro``."""
+    """Path on the engine's machine or volume name -> path in the container, which may end in ``:ro``. ``~`` and
+    variables of the first are this machine's, as in a shell's ``docker run -v``."""
 
-    cpus: float | None = Field(default=None, gt=0)
+    cpus: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """CPUs that the container may use; also what `cores_per_worker` divides."""
 
-    memory: str | int | None = None
+    memory: MemorySize | None = None
     """Bytes, or a number with a unit: ``4g`` and ``4GiB`` are 4 x 2**30, ``4GB`` is 4 x 10**9; the container is killed
     beyond it."""
 
@@ -162,6 +148,25 @@ class DockerProvider(ProviderSettings):
 
     create: dict[str, Any] = Field(default_factory=dict)
     """Further options for ``docker.containers.create``, passed through as they are, e.g. ``{"shm_size": "1g"}``."""
+
+    @field_validator("mounts", mode="after")
+    @classmethod
+    def _mounts_are_paths(cls, mounts: dict[str, str]) -> dict[str, str]:
+        for source, target in mounts.items():
+            if not target.startswith("/"):
+                raise ValueError(f"{source!r} is to be mounted at {target!r}; write an absolute path in the container")
+        return {expand_path(source): target for source, target in mounts.items()}
+
+    @field_validator("create", mode="after")
+    @classmethod
+    def _sizes_can_be_read(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in _DOCKER_SIZES & options.keys():
+            size = options[name]
+            if isinstance(size, str) and not _DOCKER_SIZE.fullmatch(size.strip()):
+                raise ValueError(
+                    f"{name}={size!r} is no size for Docker: write bytes, or a text such as '512m' or '4g'"
+                )
+        return options
 
     def traits(self) -> Traits:
         """Traits of containers of one engine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from cnflow.config.base import Settings
+from cnflow.config.paths import PathText
 
 
 class SinkSettings(Settings):
@@ -18,5 +19,5 @@ class JsonLinesSink(SinkSettings):
 
     backend: ClassVar[str] = "cnflow.monitoring.sinks.json_lines:JsonLines"
     kind: Literal["json_lines"] = "json_lines"
-    path: str = "events.jsonl"
+    path: PathText = "events.jsonl"
     """File that is appended to; a relative path begins in the run's folder."""

@@ -7,14 +7,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from cnflow.errors import AlreadyLoadedError, NoDataFlowKernelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnflow.dataflow.dfk import DataFlowKernel
 
 _loaded: DataFlowKernel | None = None
+_load_first: Callable[[], object] | None = None
+_loading = threading.RLock()
 
 
 def require(caller: str) -> DataFlowKernel:
@@ -24,8 +29,24 @@ def require(caller: str) -> DataFlowKernel:
         NoDataFlowKernelError: none is loaded; the message names *caller*.
     """
     if _loaded is None:
+        _load_once()
+    if _loaded is None:
         raise NoDataFlowKernelError(f"{caller} needs a loaded configuration. Call cnflow.load(Config(...)) first.")
     return _loaded
+
+
+def load_if_first(load: Callable[[], object]) -> None:
+    """Call *load* at the first call that needs a run, unless the script has loaded one before that."""
+    global _load_first  # noqa: PLW0603 - as `set_current`
+    _load_first = load
+
+
+def _load_once() -> None:
+    global _load_first
+    with _loading:
+        load, _load_first = _load_first, None
+        if load is not None:
+            load()
 
 
 def current() -> DataFlowKernel | None:
@@ -35,8 +56,8 @@ def current() -> DataFlowKernel | None:
 
 def set_current(dfk: DataFlowKernel) -> None:
     """Load *dfk*, until `clear` is called."""
-    global _loaded  # noqa: PLW0603 - the one piece of process-wide state, which the public API asks for
-    _loaded = dfk
+    global _loaded, _load_first
+    _loaded, _load_first = dfk, None
 
 
 def check_none_loaded() -> None:

@@ -29,15 +29,18 @@ class AlreadyLoadedError(ConfigurationError):
 class UnknownNameError(ConfigurationError):
     """A name is unknown; choose one of those that the message lists."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], where: str = "") -> None:
         self.what = what
         self.name = name
         self.known = tuple(sorted(known))
-        super().__init__(what, name, self.known)
+        self.where = where
+        super().__init__(what, name, self.known, where)
 
     def __str__(self) -> str:
         known = ", ".join(self.known) or "none"
-        return f"No {self.what} is called {self.name!r}.{did_you_mean(self.name, self.known)} Known: {known}."
+        return (
+            f"{self.where}No {self.what} is called {self.name!r}.{did_you_mean(self.name, self.known)} Known: {known}."
+        )
 
 
 class MissingExtraError(ConfigurationError):

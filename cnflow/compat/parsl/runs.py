@@ -12,11 +12,11 @@ from cnflow.compat.parsl.memo import USE_CACHE, BasicMemoizer, Memoizer
 from cnflow.compat.parsl.resources import pop_resources
 from cnflow.compat.parsl.states import STATE_OF, States
 from cnflow.compat.parsl.task_record import ParslTaskRecord
+from cnflow.config.selection import select_config
 from cnflow.dataflow import loaded_run
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS, AppOptions, CallOptions
 from cnflow.dataflow.memo.cache import CacheDecision
 from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints
-from cnflow.errors import ConfigurationError
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
@@ -136,9 +136,7 @@ def load(config: config_module.Config | None = None) -> DataFlowKernel:
         ConfigurationError: a run is loaded already, or *config* is no Config.
     """
     loaded_run.check_none_loaded()
-    if config is not None and not isinstance(config, config_module.Config):
-        raise ConfigurationError(f"load() takes a Config, not {type(config).__name__}. Write Config(executors=[...]).")
-    dfk = DataFlowKernel(config)
+    dfk = DataFlowKernel(select_config(config, "parsl.load"))
     assemble.make_current(dfk)
     return dfk
 

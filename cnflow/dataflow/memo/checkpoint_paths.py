@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cnflow.config.paths import path_argument
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
 FOLDER = "checkpoint"
 """Folder in a run's folder."""
@@ -24,7 +26,9 @@ def get_all_checkpoints(rundir: str | os.PathLike[str] = "runinfo") -> list[str]
     Runs without a checkpoint are left out. The list is empty where *rundir* does not exist.
     """
     try:
-        runs = sorted((path for path in Path(rundir).absolute().iterdir() if path.is_dir()), key=_order_of)
+        runs = sorted(
+            (path for path in path_argument(rundir, "rundir").absolute().iterdir() if path.is_dir()), key=_order_of
+        )
     except (FileNotFoundError, NotADirectoryError):
         return []
     folders = [run / name for run in runs for name in FOLDERS]

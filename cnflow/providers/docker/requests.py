@@ -181,7 +181,7 @@ def _shares(settings: DockerProvider) -> dict[str, str]:
     if settings.cpus is not None:
         shares["CNFLOW_CORES"] = f"{settings.cpus:g}"
     if settings.memory is not None:
-        shares["CNFLOW_MEMORY"] = str(_memory(settings.memory))
+        shares["CNFLOW_MEMORY"] = str(bytes_in(settings.memory))
     return shares
 
 
@@ -190,7 +190,7 @@ def _limits(settings: DockerProvider) -> dict[str, Any]:
     if settings.cpus is not None:
         limits["nano_cpus"] = int(settings.cpus * 1e9)
     if settings.memory is not None:
-        limits["mem_limit"] = _memory(settings.memory)
+        limits["mem_limit"] = bytes_in(settings.memory)
         # Without this an engine grants as much swap again, and the container slows down instead of being killed.
         limits["memswap_limit"] = limits["mem_limit"]
     if settings.gpus is not None:
@@ -201,13 +201,6 @@ def _limits(settings: DockerProvider) -> dict[str, Any]:
 def _gpus(wanted: int | Sequence[str]) -> dict[str, Any]:
     which = {"count": wanted} if isinstance(wanted, int) else {"device_ids": list(wanted)}
     return {**which, "capabilities": [["gpu"]]}
-
-
-def _memory(size: str | int) -> int:
-    try:
-        return bytes_in(size)
-    except ValueError as error:
-        raise ConfigurationError(f"DockerProvider: memory: {error}") from error
 
 
 def _surroundings(settings: DockerProvider, mounts: Mapping[str, str]) -> dict[str, Any]:

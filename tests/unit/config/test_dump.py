@@ -25,8 +25,9 @@ FORMATS = {"json": to_json, "yaml": to_yaml, "toml": to_toml}
 EACH = pytest.mark.parametrize("suffix", FORMATS)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+PATH = TEXT.filter(lambda path: "$" not in path and not path.startswith("~"))  # others are replaced
 COUNT = st.integers(0, 5)
-SOME = st.floats(min_value=0, exclude_min=True, allow_nan=False)
+SOME = st.floats(min_value=0, exclude_min=True, allow_nan=False, allow_infinity=False)
 SCALARS = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
@@ -39,15 +40,15 @@ def or_none(strategy):
     return st.none() | strategy
 
 
-LOCAL = st.builds(LocalProvider, init_blocks=COUNT, python=or_none(TEXT), environment=WORDS)
+LOCAL = st.builds(LocalProvider, init_blocks=COUNT, python=or_none(PATH), environment=WORDS)
 DOCKER = st.builds(
     DockerProvider,
     host=or_none(TEXT),
     pull=st.sampled_from(["missing", "always", "never"]),
     environment=WORDS,
-    mounts=WORDS,
+    mounts=st.dictionaries(PATH, TEXT.map("/{}".format), max_size=3),
     cpus=or_none(SOME),
-    memory=st.one_of(st.none(), TEXT, st.integers()),
+    memory=st.one_of(st.none(), st.sampled_from(["4g", "512 MiB", "1.5GB"]), st.integers(min_value=1)),
     gpus=st.one_of(st.none(), st.integers(-1, 4), st.lists(TEXT, max_size=2)),
     create=TABLES,
 )
@@ -73,11 +74,11 @@ def configs(draw):
         executors=executors,
         retries=draw(COUNT),
         ignore_images=draw(st.booleans()),
-        run_dir=draw(TEXT),
+        run_dir=draw(PATH),
         app_cache=draw(st.booleans()),
         checkpoint_mode=draw(st.sampled_from([None, "task_exit", "periodic", "dfk_exit", "manual"])),
         checkpoint_period=draw(st.sampled_from([None, "00:10:00", 30.5])),
-        checkpoint_files=draw(or_none(st.lists(TEXT, max_size=2))),
+        checkpoint_files=draw(or_none(st.lists(PATH, max_size=2))),
         initialize_logging=draw(st.booleans()),
     )
 

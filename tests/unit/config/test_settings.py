@@ -139,10 +139,10 @@ def test_initial_blocks_raise_the_default_of_max_blocks():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"executors": [{"kind": "thread"}]}, "No executor is called 'thread'. Did you mean 'threads'?"),
+        ({"executors": [{"kind": "thread"}]}, "executors[0]: No executor is called 'thread'. Did you mean 'threads'?"),
         (
             {"executors": [{"kind": "high_throughput", "provider": {"kind": "dokcer"}}]},
-            "No provider is called 'dokcer'. Did you mean 'docker'?",
+            "executors[0]: No provider is called 'dokcer'. Did you mean 'docker'?",
         ),
     ],
 )
