@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cnflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from cnflow.units import Seconds
 
@@ -145,10 +145,16 @@ def get_any_address() -> str:
     return addresses_of_this_machine()[0]
 
 
-def addresses_of_interfaces() -> list[str]:
-    """Return the IPv4 address of each interface that has one, in the kernel's order, loopback included."""
+def addresses_of_interfaces(without: Collection[str] = ()) -> list[str]:
+    """Return the IPv4 address of each interface that has one, in the kernel's order, loopback included.
+
+    Args:
+        without: names of interfaces to leave out.
+    """
     found = []
     for _, name in socket.if_nameindex():
+        if name in without:
+            continue
         with contextlib.suppress(OSError):  # an interface without an IPv4 address
             found.append(address_by_interface(name))
     return list(dict.fromkeys(found))
@@ -185,7 +191,7 @@ class _ConnectionAttempts:
     """Connections that are being made to one port of several hosts, one each at a time."""
 
     def __init__(self, hosts: Sequence[str], port: int) -> None:
-        self._hosts = dict.fromkeys(hosts)
+        self._ranks = {host: rank for rank, host in enumerate(dict.fromkeys(hosts))}
         self._port = port
         self._waiting = selectors.DefaultSelector()
         self._pending: dict[str, socket.socket] = {}
@@ -198,7 +204,7 @@ class _ConnectionAttempts:
 
     def start(self) -> None:
         """Begin an attempt to each host to which none is under way."""
-        for host in self._hosts:
+        for host in self._ranks:
             if host not in self._pending:
                 with contextlib.suppress(OSError):  # a machine without IPv6, a name that does not resolve here (yet)
                     self._begin(host)
@@ -208,7 +214,8 @@ class _ConnectionAttempts:
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
-            for key, _ in self._waiting.select(max(0.0, left)):
+            ready = self._waiting.select(max(0.0, left))
+            for key, _ in sorted(ready, key=lambda entry: self._ranks[str(entry[0].data)]):
                 if self._pending[key.data].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                     return str(key.data)
                 self._close(key.data)

@@ -19,6 +19,8 @@ import sys
 import threading
 from pathlib import Path
 
+from cnflow.addresses import is_own
+
 _numbers = itertools.count()
 
 
@@ -27,6 +29,8 @@ class Node:
 
     Attributes:
         address: of this machine on the cable; the manager connects to it.
+        far_address: of the node.
+        far: network interface of the node.
         host: name of this machine that resolves to its present address, inside the namespace.
         python: interpreter that runs inside, for `LocalProvider`.
     """
@@ -34,8 +38,10 @@ class Node:
     def __init__(self, folder):
         number = next(_numbers)
         self.name = f"cnf{os.getpid()}-{number}"
-        net = f"10.213.{(os.getpid() + number) % 250}"
+        nets = (f"10.213.{(os.getpid() + number + step) % 250}" for step in range(250))
+        net = next(net for net in nets if not is_own(f"{net}.1"))  # tests of another checkout may have some
         self.address, self.cable = f"{net}.1", f"cfa{os.getpid()}-{number}"
+        self.far_address = f"{net}.2"
         self.far = f"cfb{os.getpid()}-{number}"
         self._lock = threading.Lock()
         run("ip", "netns", "add", self.name)
@@ -81,10 +87,43 @@ class Node:
             rule = ["-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP"]
             self.inside("iptables", "-A", chain, *rule)
 
+    def refuse_new_connections(self):
+        """Drop the packets with which the node would begin a connection; those of connections to it pass."""
+        self.inside("iptables", "-A", "OUTPUT", "-p", "tcp", "--syn", "!", "-o", "lo", "-j", "DROP")
+
+    def drop_all_that_comes_in(self):
+        """Drop the packets that begin a connection to the node."""
+        self.inside("iptables", "-A", "INPUT", "-p", "tcp", "--syn", "!", "-i", "lo", "-j", "DROP")
+
+    def listening(self):
+        """Ports on which processes of the node listen."""
+        return sorted({int(port) for port in re.findall(r"\S+:(\d+)\s+\S+:\*", self.inside("ss", "-Htln"))})
+
+    def accepted(self):
+        """Ports of this machine from which the node has accepted connections."""
+        return [int(peer) for _, peer in self._established()]
+
+    @contextlib.contextmanager
+    def taken_port(self, port):
+        """Let a process of the node listen on *port*."""
+        code = (
+            f"import socket, time; s = socket.create_server(('', {port})); print('taken', flush=True); time.sleep(999)"
+        )
+        with subprocess.Popen([self.python, "-c", code], stdout=subprocess.PIPE) as taker:
+            try:
+                taker.stdout.readline()
+                yield
+            finally:
+                taker.kill()
+
     def connections(self):
         """Local ports of the node's connections to this machine."""
+        return [int(port) for port, _ in self._established()]
+
+    def _established(self):
+        """Port of the node, and port of this machine, of each connection."""
         listed = self.inside("ss", "-Htn", "state", "established")
-        return [int(port) for port in re.findall(r"\S+:(\d+)\s+" + r"10\.213\.\d+\.\d+:\d+", listed)]
+        return re.findall(r"\S+:(\d+)\s+10\.213\.\d+\.\d+:(\d+)", listed)
 
     def reset(self, *, both=True):
         """Reset all connections that the node has: at both ends, or at the node's alone.
@@ -92,19 +131,20 @@ class Node:
         A packet of the connection is answered by a reset, to its sender. At the other end, without *both*, the
         connection stays, and hears nothing of that: all its packets are dropped, also later.
         """
-        for port in self.connections():
+        for port, peer in self._established():
             reset, drop = ("REJECT", "--reject-with", "tcp-reset"), ("DROP",)
-            self.inside("iptables", "-I", "OUTPUT", "-p", "tcp", "--sport", str(port), "-j", *reset)
-            self.inside("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", *(reset if both else drop))
+            sent, received = (["--sport", port, "--dport", peer], ["--sport", peer, "--dport", port])
+            self.inside("iptables", "-I", "OUTPUT", "-p", "tcp", *sent, "-j", *reset)
+            self.inside("iptables", "-I", "INPUT", "-p", "tcp", *received, "-j", *(reset if both else drop))
 
     def forget(self):
         """Drop all packets of the connections that the node has, both ways, as a NAT does that forgot them.
 
         Neither end hears of it. New connections work.
         """
-        for port in self.connections():
-            self.inside("iptables", "-I", "OUTPUT", "-p", "tcp", "--sport", str(port), "-j", "DROP")
-            self.inside("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", "DROP")
+        for port, peer in self._established():
+            self.inside("iptables", "-I", "OUTPUT", "-p", "tcp", "--sport", port, "--dport", peer, "-j", "DROP")
+            self.inside("iptables", "-I", "INPUT", "-p", "tcp", "--sport", peer, "--dport", port, "-j", "DROP")
 
     def limit_rate(self, bytes_per_second):
         """Limit the line to a rate, each way; None ends that."""

@@ -62,5 +62,8 @@ class Callbacks(NamedTuple):
     give_up: Callable[[CnflowError], None]
     """Fails all tasks with the error; called when no block works."""
 
+    explain_lateness: Callable[[BlockId], str] | None = None
+    """Returns why no manager of a block is connected, where managers listen; None where they connect by themselves."""
+
     ledger: ExecutorLedger | None = None
     """Record of the blocks, for `load(adopt=...)` and `cnflow clean`; None keeps none."""

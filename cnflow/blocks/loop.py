@@ -99,7 +99,7 @@ class BlockController:
         reads_logs = traits.logs is LogsVia.ON_REQUEST
         calls = ProviderCalls(provider, callbacks.ledger)
         self._provider = ProviderThreads(calls, lanes, self._inbox.put, reads_logs=reads_logs)
-        self._requests = Requests()
+        self._requests = Requests(callbacks.explain_lateness)
         self._removals = Removals(traits.poll_period)
         self._polling = Polling(blocks, self._provider, traits, clock, self._requests, self._carry_out)
         self._stop_watch: Stop | None = None

@@ -46,9 +46,14 @@ _MOST_FAILED_FINDS = 5
 
 
 class Requests:
-    """Requests of the blocks that are not forgotten."""
+    """Requests of the blocks that are not forgotten.
 
-    def __init__(self) -> None:
+    Args:
+        explain_lateness: see `Callbacks`.
+    """
+
+    def __init__(self, explain_lateness: Callable[[BlockId], str] | None) -> None:
+        self.explain_lateness = explain_lateness
         self._requests: dict[BlockId, BlockRequest] = {}
         self.run: RunId | None = None
         """None before the first request."""
@@ -231,14 +236,17 @@ class Polling:
     def _lateness_of(self, block: BlockId) -> str:
         request = self._requests.get(block)
         tried = ""
-        if request is not None:
+        advice = "If that cannot be reached from there, set HighThroughputExecutor(address=...), or way=Listen()"
+        if self._requests.explain_lateness is not None:
+            tried = f" Its managers listen: {self._requests.explain_lateness(block)}."
+            advice = "If a firewall is in between, set Listen(ports=...) to ports that it lets through"
+        elif request is not None:
             manager = request.manager
             port = manager.endpoint.rpartition(":")[2]
             addresses = f"{', '.join(manager.hosts)}, port {port}" if manager.hosts else manager.endpoint
             tried = f" Its managers try {addresses}."
         return (
             f"Block {block} of executor {self._blocks.label!r} runs, but for {self._blocks.patience.startup:g} s no "
-            f"manager of it was connected.{tried} If that cannot be reached from there, set "
-            f"HighThroughputExecutor(address=...); if they only need longer to start, set startup_timeout of the "
-            f"provider."
+            f"manager of it was connected.{tried} {advice}; if they only need longer to start, set startup_timeout of "
+            f"the provider."
         )

@@ -6,17 +6,21 @@ from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, Th
 from cnflow.config.files import load_config
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.sinks import JsonLinesSink, SinkSettings
+from cnflow.config.ways import DialIn, Listen, Tunnel
 
 __all__ = [
     "Config",
+    "DialIn",
     "DockerProvider",
     "ExecutorSettings",
     "HighThroughputExecutor",
     "JsonLinesSink",
+    "Listen",
     "LocalProvider",
     "ProviderSettings",
     "Settings",
     "SinkSettings",
     "ThreadPoolExecutor",
+    "Tunnel",
     "load_config",
 ]

@@ -15,6 +15,7 @@ from cnflow.config.quantities import Bytes, Duration, Gibibytes
 from cnflow.config.registry import PROVIDERS
 from cnflow.config.staging import AnyStaging
 from cnflow.config.tables import at, misplaced, one_table, refuse_table
+from cnflow.config.ways import AnyWay, DialIn, Listen, PortRange, ports_in_order
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.tasks.core_lists import parse_core_list
 
@@ -25,7 +26,6 @@ LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 _START = 2.0
 """Seconds; less than any manager and its workers take from the start of a block to a task."""
 
-PortNumber = Annotated[int, Field(ge=1, le=65535)]
 AcceleratorName = Annotated[str, Field(min_length=1)]
 
 
@@ -142,6 +142,9 @@ class HighThroughputExecutor(ExecutorSettings):
     address: str | None = None
     """Address of this machine for its workers, IPv4 or IPv6, or its name; None asks the provider."""
 
+    way: AnyWay = Field(default_factory=DialIn)
+    """Who connects to whom: ``DialIn()``, ``Listen()`` or ``Tunnel(address=...)``; see the page "Networks"."""
+
     interchange_command: list[str] = Field(default_factory=list)
     """Command that starts the interchange on another machine, such as ``["ssh", "login1", "python3
     capsule/cnflow/interchange/__main__.py --attach"]``; empty runs it beside the driver. Its stdin and stdout carry the
@@ -155,7 +158,7 @@ class HighThroughputExecutor(ExecutorSettings):
     """Seconds within which a manager must reach this machine at one of its addresses; never more than
     ``heartbeat_threshold``."""
 
-    worker_port_range: tuple[PortNumber, PortNumber] | None = None
+    worker_port_range: PortRange | None = None
     """First and last TCP port that the interchange may listen on; None takes any free one."""
 
     encrypted: bool | None = None
@@ -223,9 +226,7 @@ class HighThroughputExecutor(ExecutorSettings):
     @field_validator("worker_port_range")
     @classmethod
     def _ports_are_in_order(cls, ports: tuple[int, int] | None) -> tuple[int, int] | None:
-        if ports is not None and ports[0] > ports[1]:
-            raise ValueError(f"the first port, {ports[0]}, is above the last, {ports[1]}")
-        return ports
+        return ports_in_order(ports)
 
     @model_validator(mode="after")
     def _working_dir_is_expanded(self) -> HighThroughputExecutor:
@@ -242,10 +243,22 @@ class HighThroughputExecutor(ExecutorSettings):
 
     @model_validator(mode="after")
     def _interchange_elsewhere_has_an_address(self) -> HighThroughputExecutor:
-        if self.interchange_command and not self.address:
+        has_address = self.address or not isinstance(self.way, DialIn) or self.way.addresses
+        if self.interchange_command and not has_address:
             raise ValueError(
                 "interchange_command needs address: the one at which managers reach the machine that the command "
                 "connects with"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_way_fits_the_address(self) -> HighThroughputExecutor:
+        if isinstance(self.way, DialIn) and self.way.addresses and self.address:
+            raise ValueError("address and way=DialIn(addresses=...) are given; name all addresses in the latter")
+        if isinstance(self.way, Listen) and (self.address or self.worker_port_range):
+            raise ValueError(
+                "with way=Listen() nobody connects to this machine: leave out address and worker_port_range; the ports "
+                "of the nodes are Listen(ports=...)"
             )
         return self
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Union
 from cnflow.ids import BlockId, ManagerId
 from cnflow.interchange import actions as on
 from cnflow.interchange.bulk_link import BulkLink
+from cnflow.interchange.dial_link import DialLink
 from cnflow.interchange.driver_link import DriverLink
 from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
@@ -31,6 +32,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.blob_frames import in_batches
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
+from cnflow.wire.dial_messages import Dial
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Events, Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
 from cnflow.wire.sent_functions import functions_in_batches
@@ -66,6 +68,7 @@ class Loop:
         self._period = Seconds(settings.heartbeat_period)
         self._state = _new_state(settings, self._clock.now())
         self._is_adoptable, self._is_adoption, self._is_orphaned = settings.is_adoptable, settings.is_adoption, False
+        self._has_socket_file = settings.manager_endpoint.startswith("ipc://")
         self._managers = ManagerLink(settings)
         self._poller = sockets.Poller()
         self._wake = wake
@@ -74,6 +77,7 @@ class Loop:
         self._driver = DriverLink(settings, end, self._poller, self._clock.now())
         self._bulk = BulkLink(settings.folder, self._managers, self._driver)
         self._driver.send(msg.Bound(self._managers.port))
+        self._dials = DialLink(settings, self._managers, self._poller, self._driver.send)
         self._events = EventRelay()
 
     def run(self) -> None:
@@ -90,6 +94,7 @@ class Loop:
             if late := lateness.on_turn(now, due):
                 self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
+            self._dials.receive(ready, now)
             if not self._state.is_putting_off and self._managers.on_forwarded(self._driver.last_sent):
                 self._driver.request_acknowledgement()
             is_running = self._read_driver(ready, now) and self._wake not in ready
@@ -101,6 +106,7 @@ class Loop:
             self._managers.on_delivered(self._driver.last_delivered)
             if now >= next_tick:
                 self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
+                self._dials.on_tick(now, self._state.status_report)
                 next_tick = Seconds(now + self._state.tick_period)
             if now >= next_driver_tick:
                 self._driver.on_tick(now)
@@ -112,9 +118,10 @@ class Loop:
         if not self._is_orphaned:
             self._perform(self._state.on_stop())
         self._bulk.close()
+        self._dials.close()
         self._managers.close()
         self._driver.close()
-        if self._is_orphaned and self._managers.port == 0:
+        if self._is_orphaned and self._has_socket_file:
             return  # managers wait for an interchange at the same socket file
         shutil.rmtree(self._folder, ignore_errors=True)  # the driver, which removes it otherwise, may have been killed
 
@@ -154,22 +161,29 @@ class Loop:
             self._perform(self._state.on_cancelled(order.tasks, now))
         elif isinstance(order, msg.BlockGone):
             self._managers.revoke(order.block)
+            self._dials.on_block_gone(order.block)
             self._perform(self._state.on_block_gone(order.block, order.reason, now))
         elif isinstance(order, msg.Drain):
             self._perform(self._state.on_drain_requested(order.block, now))
-        elif isinstance(order, msg.IdleTimesQuery):
-            self._driver.send(msg.IdleTimes(self._state.idle_times(now)))
         elif isinstance(order, msg.Admit):
             self._state.on_admitted(order.block)
             self._managers.admit(order.block, order.key)
-        elif isinstance(order, StatusQuery):
-            self._driver.send(self._state.status_report(order.number, order.task, now))
-        elif isinstance(order, TaskQuery):
-            self._perform(self._state.on_task_query(order, now))
         elif isinstance(order, Release):
             self._bulk.on_released(order)
+        elif isinstance(order, Dial):
+            self._dials.on_dial(order, now)
         elif isinstance(order, Hold):
             self._state.on_hold_requested(order.manager)
+        else:
+            self._answer(order, now)
+
+    def _answer(self, query: Union[msg.IdleTimesQuery, StatusQuery, TaskQuery], now: Seconds) -> None:
+        if isinstance(query, msg.IdleTimesQuery):
+            self._driver.send(msg.IdleTimes(self._state.idle_times(now)))
+        elif isinstance(query, StatusQuery):
+            self._driver.send(self._state.status_report(query.number, query.task, now))
+        else:
+            self._perform(self._state.on_task_query(query, now))
 
     def _handle_message(
         self, manager: ManagerId, message: msg.FromManager, attached: Sequence[Any], now: Seconds
@@ -246,6 +260,7 @@ class Loop:
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
             self._managers.on_manager_gone(manager)
             self._bulk.on_manager_gone(manager)
+            self._dials.on_manager_gone(manager)
             self._driver.send(msg.ManagerDown(manager, reason, lost))
 
 

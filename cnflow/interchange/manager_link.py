@@ -194,6 +194,14 @@ class ManagerLink:
             if session.is_due and self._sessions.get(manager) is session:
                 self._send_due(manager, session)
 
+    def connect(self, endpoint: str) -> None:
+        """Connect to one port of a manager that listens; ZeroMQ makes the connection again when it is lost."""
+        self._router.connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """End what `connect` began; messages that it has brought are still received."""
+        self._router.disconnect(endpoint)
+
     def admit(self, block: BlockId, key: str) -> None:
         """Accept connections with *key*, that of the managers of *block*; empty where connections are not encrypted."""
         if self._authenticator and key:

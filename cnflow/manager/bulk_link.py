@@ -1,5 +1,7 @@
 """Connection of the manager over which blobs travel, beside the one for control messages, to the same port.
 
+A manager that listens has a second port for it, to which the interchange connects.
+
 ::
 
     connect (with the control connection) ──> Want, Gone, Chunk of results ──> interchange
@@ -53,7 +55,7 @@ class BulkLink:
         self._identity = with_bulk_suffix(manager_id)
         self._poller = poller
         self._tasks = tasks
-        self._dealer: Optional[sockets.Socket] = None
+        self._dealer: Optional[sockets.AnySocket] = None
         self._malformed = MalformedMessageLimit()
 
     @property
@@ -66,6 +68,15 @@ class BulkLink:
         self._dealer = sockets.connect_dealer(context, endpoint, self._identity, curve)
         self._poller.register(self._dealer.raw, sockets.READABLE)
         self._tasks.on_connected(is_local=endpoint.startswith("ipc://"))
+
+    def listen(self, socket: sockets.ListeningSocket) -> None:
+        """Use *socket*, to which the interchange connects."""
+        self._dealer = socket
+        self._poller.register(socket.raw, sockets.READABLE)
+
+    def on_connected(self) -> None:
+        """Want again what was on its way: the interchange has connected anew."""
+        self._tasks.on_connected(is_local=False)
 
     def disconnect(self, linger: float) -> None:
         """Close the connection."""
@@ -99,7 +110,7 @@ class BulkLink:
             for want in self._tasks.next_wants(now):
                 self._dealer.send([msg.encode(want)])
 
-    def _handle(self, dealer: sockets.Socket, frames: Sequence[Any], now: Seconds) -> None:
+    def _handle(self, dealer: sockets.AnySocket, frames: Sequence[Any], now: Seconds) -> None:
         """Handle one message.
 
         Raises:

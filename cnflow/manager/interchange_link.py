@@ -15,6 +15,9 @@
                 │
                 └── silence for the whole threshold, or for as long as the run may be adopted ──> `failure`
 
+A manager that listens (`listener`) makes no connection: it waits for that of the interchange, which makes it again when
+it is lost, or silent for as long. Each time the session asks for what is missing.
+
 Messages are kept until the driver has them, so that none is lost with a connection or with an interchange. Each
 connection has a socket of its own, so that nothing of an earlier one is left in its queue.
 """
@@ -24,7 +27,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from cnflow.ids import ManagerId
 from cnflow.manager.endpoint_probe import EndpointProbe
+from cnflow.manager.listener import CannotListenError, Listener
 from cnflow.manager.registration import find_endpoint, remove_deserted_folder
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
@@ -35,7 +40,6 @@ from cnflow.wire.session import Session, SessionError, new_identity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.ids import ManagerId
     from cnflow.manager.bulk_link import BulkLink
     from cnflow.model.manager_settings import ManagerSettings
 
@@ -90,17 +94,25 @@ class InterchangeLink:
         self._last_received = self._last_sent = self._last_attempt = now
         self._connect_at: Optional[Seconds] = None
         self._endpoint = ""
-        self._dealer: Optional[sockets.Socket] = None
+        self._dealer: Optional[sockets.AnySocket] = None
         self._monitor: Optional[sockets.ConnectionMonitor] = None
         self._is_connected = self._has_heard = False
+        self._listener: Optional[Listener] = None
+        if settings.listen is not None:
+            self._listener = Listener(settings.listen, settings.block, ManagerId(manager_id))
+            self._session.on_disconnected()  # nothing can leave before the interchange has connected
         self.failure = ""
 
     def open(self) -> None:
-        """Connect for the first time.
+        """Connect for the first time, or listen.
 
         Raises:
             UnreachableError: no address of the interchange accepts a connection.
+            CannotListenError: no port is free, or the driver cannot be told which.
         """
+        if self._listener is not None:
+            self._listen(self._listener)
+            return
         self._endpoint = find_endpoint(self._settings)
         self._poller.register(self._probe.source, sockets.READABLE)
         self._connect()
@@ -179,7 +191,10 @@ class InterchangeLink:
         if self._dealer is not None and self._dealer.raw in ready:
             self._read(self._dealer, handle, now)
         if self._monitor is not None and self._monitor.raw in ready:
-            self._follow_connection(self._monitor, handle, now)
+            if self._listener is not None:
+                self._follow_listener(self._monitor, handle, now)
+            else:
+                self._follow_connection(self._monitor, handle, now)
         if self._probe.source in ready:
             self._on_probed(self._probe.take())
         if self._session.is_due:
@@ -201,22 +216,27 @@ class InterchangeLink:
             self._connect()
         silence = now - self._last_received
         if silence >= self._settings.longest_silence:
-            self.failure = f"the interchange was silent for {silence:.0f} s"
+            self.failure = self._describe_silence(silence)
             if self._settings.adoptable_for:
                 remove_deserted_folder(self._endpoint)
         elif now - max(self._last_received, self._last_attempt) >= self._silence_limit:
-            logger.warning("the interchange was silent for %.1f s; searching for it", silence)
             self._last_attempt = now
+            if self._listener is not None:
+                self._announce_again(self._listener)
+                return
+            logger.warning("the interchange was silent for %.1f s; searching for it", silence)
             self._probe.start()
 
     def close(self, linger: float) -> None:
         """Close; what is queued gets *linger* seconds to be sent."""
         if self._malformed.total:
             logger.warning("malformed messages in all: %d", self._malformed.total)
+        if self._listener is not None:
+            self._listener.close()
         self._disconnect(linger)
         self._context.term()
 
-    def _read(self, dealer: sockets.Socket, handle: Handler, now: Seconds) -> None:
+    def _read(self, dealer: sockets.AnySocket, handle: Handler, now: Seconds) -> None:
         for frames in dealer.receive():
             self._last_received, self._has_heard = now, True
             self._accept(frames, handle, now)
@@ -259,6 +279,47 @@ class InterchangeLink:
                 self._on_lost(handle, now)
                 return
 
+    def _listen(self, listener: Listener) -> None:
+        self._dealer, self._monitor, bulk = listener.open(self._context, self._curve)
+        for source in (self._dealer.raw, self._monitor.raw):
+            self._poller.register(source, sockets.READABLE)
+        if self._bulk is not None:
+            self._bulk.listen(bulk)
+
+    def _follow_listener(self, monitor: sockets.ConnectionMonitor, handle: Handler, now: Seconds) -> None:
+        """Ask for what is missing at each change: a connection that is taken over by the next is reported lost late."""
+        changes = monitor.read()
+        if not any(changes) and not self._is_connected:
+            return  # a visitor that was no interchange
+        assert self._dealer is not None
+        self._read(self._dealer, handle, now)  # also makes ZeroMQ see the connection, so that it can be sent to
+        if self._is_connected:
+            self._session.on_disconnected()
+            self._session.on_connected()
+        else:
+            self._is_connected = True
+            kept, self._session = self._session.unacknowledged(), Session(self._session.identity)
+            for frames in kept:
+                self._put(self._session.send(frames), now)
+        if self._bulk is not None:
+            self._bulk.on_connected()
+
+    @staticmethod
+    def _announce_again(listener: Listener) -> None:
+        try:
+            listener.announce()
+        except CannotListenError as error:
+            logger.warning("%s", error)
+
+    def _describe_silence(self, silence: float) -> str:
+        if self._listener is None or self._is_connected:
+            return f"the interchange was silent for {silence:.0f} s"
+        return (
+            f"no interchange has connected within {silence:.0f} s to this manager, which listens at {self._listener}. "
+            "The machine of the interchange must reach one of these addresses; its log names those that it has tried, "
+            "and if it names none, the driver does not see that folder: set Listen(folder=...)"
+        )
+
     def _on_lost(self, handle: Handler, now: Seconds) -> None:
         assert self._dealer is not None
         self._read(self._dealer, handle, now)  # the last words of an interchange that has ended, such as Stop
@@ -273,16 +334,19 @@ class InterchangeLink:
         self._disconnect(0.0)
         self._connect()
 
-    def _connect(self) -> None:
+    @property
+    def _curve(self) -> Optional[tuple[str, str, str]]:
         settings = self._settings
-        curve = (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
+        return (settings.server_key, settings.public_key, settings.secret_key) if settings.server_key else None
+
+    def _connect(self) -> None:
         self._dealer, self._monitor = sockets.connect_monitored_dealer(
-            self._context, self._endpoint, self._manager_id, curve
+            self._context, self._endpoint, self._manager_id, self._curve
         )
         for source in (self._dealer.raw, self._monitor.raw):
             self._poller.register(source, sockets.READABLE)
         if self._bulk is not None:
-            self._bulk.connect(self._context, self._endpoint, curve)
+            self._bulk.connect(self._context, self._endpoint, self._curve)
         self._connect_at = None
 
     def _disconnect(self, linger: float) -> None:

@@ -54,11 +54,22 @@ def find_endpoint(settings: ManagerSettings) -> str:
     within = Seconds(max(min(settings.address_probe_timeout, settings.heartbeat_threshold), settings.adoptable_for))
     host = first_reachable(settings.hosts, port, within)
     if host is None:
-        raise UnreachableError(
-            f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}, within {within:g} s. "
-            "Set HighThroughputExecutor(address=...) to an address that this host can reach",
-        )
+        raise UnreachableError(_describe_unreachable(settings, port, within))
     return settings.endpoint.format(host=in_url(host))
+
+
+def _describe_unreachable(settings: ManagerSettings, port: int, within: Seconds) -> str:
+    if settings.tunnel:
+        return (
+            f"the near end of the tunnel, {settings.tunnel} on this node, accepts no connection within {within:g} s. "
+            "Start the tunnel, or let Tunnel(command=...) do that; tunnel.log in the folder of the executor has the "
+            "words of such a command"
+        )
+    return (
+        f"the interchange answers at none of {', '.join(settings.hosts)}, port {port}, within {within:g} s. "
+        "Set HighThroughputExecutor(address=...) to an address that this host can reach. If nodes may not connect to "
+        "that machine at all, set way=Listen(), with which it connects to them, or way=Tunnel(...)"
+    )
 
 
 def node_rank(environment: Mapping[str, str]) -> int:

@@ -26,7 +26,7 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the socket files, which only the user can enter. The interchange removes it if the driver does not."""
 
     manager_endpoint: str
-    """``tcp://ADDRESS`` without a port, or ``ipc://PATH``."""
+    """``tcp://ADDRESS`` without a port, or ``ipc://PATH``; empty where managers listen, not the interchange."""
 
     ports: Optional[tuple[int, int]] = None
     """First and last TCP port to try; None takes any free port."""

@@ -13,6 +13,19 @@ BLOCK_ENDS_AT = "CNFLOW_BLOCK_ENDS_AT"
 """Environment variable of a block: Unix time in seconds at which the block ends. Managers know no batch system."""
 
 
+class ListenSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Ports and folder of managers that listen, and to which the interchange connects."""
+
+    folder: str
+    """Each manager writes its address into a file here, which the driver reads."""
+
+    ports: Optional[tuple[int, int]] = None
+    """First and last TCP port to try; None takes any free ones. A manager takes two."""
+
+    interface: str = ""
+    """Network interface whose address is used alone; empty for all."""
+
+
 class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All that a manager knows before it connects. Holds keys: the file has mode 0600, never argv or environment."""
 
@@ -21,6 +34,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     endpoint: str
     """ZeroMQ endpoint of the interchange, with ``{host}`` in place of one of `hosts`."""
+
+    listen: Optional[ListenSettings] = None
+    """The manager listens, and `hosts` and `endpoint` are empty; None for one that connects to the interchange."""
+
+    tunnel: str = ""
+    """Address of the near end of a tunnel, which leads to the interchange and is `endpoint`; empty without one."""
 
     server_key: str = ""
     """Public CURVE key of the interchange, Z85; empty for a plain socket."""

@@ -16,6 +16,8 @@ Message                 From -> to                Sent
 `BlockEmpty`            interchange -> driver     when the managers of all nodes of a block have left by themselves
 `Admit`                 driver -> interchange     before a block is requested, with the public key of its managers
 `BlockGone`             driver -> interchange     when a block is over, in whatever way
+`Dial`                  driver -> interchange     when a manager listens, and has written where
+`DialFailed`            interchange -> driver     when it accepts no connection there
 `IdleTimesQuery`        driver -> interchange     before each decision on scaling in
 `IdleTimes`             interchange -> driver     in reply to `IdleTimesQuery`
 `StatusQuery`           driver -> interchange     when the user asks for managers or explains a task
@@ -64,6 +66,7 @@ import msgspec
 from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.wire.base import Message
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
+from cnflow.wire.dial_messages import Dial, DialFailed
 from cnflow.wire.manager_messages import (
     Duration,
     Events,
@@ -307,18 +310,18 @@ class Results(Message):
     results: list[Result]
 
 
-Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release]
+Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release, Dial]
 """Messages of the driver that carry no task and keep their order among the tasks."""
 
 ToInterchange = Union[
     Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop,
-    Release, Want, Chunk, Gone,
+    Release, Want, Chunk, Gone, Dial,
 ]  # fmt: skip
 FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Leaving, Unreleased]
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
 ToDriver = Union[
     Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, BlockEmpty, IdleTimes, StatusReport, TaskReport, Results,
-    Unreleased, Want, Chunk, Gone, Events,
+    Unreleased, Want, Chunk, Gone, Events, DialFailed,
 ]  # fmt: skip
 
 Frames = Sequence[Any]
@@ -329,8 +332,7 @@ ResultParcel = tuple[Result, Frames]
 
 NO_FRAMES: Frames = ()
 
-_encoder = msgspec.msgpack.Encoder()
-encode = _encoder.encode
+encode = msgspec.msgpack.Encoder().encode
 MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
 """Errors of the decoders and of `attach_frames` for a message that cnflow never sends; the last is for deep nesting."""
 

@@ -15,13 +15,23 @@ A manager's connection, from both ends::
                 ConnectionMonitor reports the loss and the next connection. A manager that connects a second time, as
                 after its gateway forgot the first, takes over: its routing id names the newest connection.
 
+A manager that listens has a ROUTER, too, and the interchange's connects to it; the keys stay: the interchange is the
+CURVE server. Both ends name themselves, so that a new connection of the same two takes over from the one before::
+
+    listening_router <── TCP ────── bind_router, connect
+          ├── send ─────────────────> as above; while nobody is connected, what is sent is dropped
+          └── ConnectionMonitor: somebody has connected
+
+ZMQ_CONNECT_ROUTING_ID is not used: ZeroMQ aborts the process if the id is still in use, as that of a lost connection.
+
 Block gone: `Authenticator.revoke` rejects new connections with the key of that block; connections that exist stay.
 """
 
 from __future__ import annotations
 
+import errno
 import struct
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import zmq
 from zmq.utils import z85
@@ -48,6 +58,10 @@ _COPY_BELOW = 64 * 1024
 _KEEPALIVE_IDLE, _KEEPALIVE_PERIOD, _KEEPALIVE_PROBES = 30, 10, 3
 """Seconds without a packet before TCP probes the connection, seconds between probes, and probes without an answer
 after which it is closed. Data that is not acknowledged for as long closes it, too."""
+
+
+INTERCHANGE = b"cnflow-interchange"
+"""Routing id of each interchange, for managers that listen."""
 
 
 class Socket:
@@ -92,6 +106,18 @@ class Socket:
         for position, frame in enumerate(frames):
             send(frame, _NOBLOCK if position == last else _NOBLOCK_MORE, copy=len(frame) < _COPY_BELOW)
 
+    def connect(self, endpoint: str) -> None:
+        """Connect to *endpoint*, and again whenever the connection is lost."""
+        self.raw.connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """End the connection to *endpoint*, unless ZeroMQ has given it up, as where no ZeroMQ listens."""
+        try:
+            self.raw.disconnect(endpoint)
+        except zmq.ZMQError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
     def send_tracked(self, frames: Sequence[Any]) -> Any:  # noqa: ANN401 - pyzmq's tracker, or None
         """Queue one message as `send` does; return a tracker that is `done` when ZeroMQ has released the last frame.
 
@@ -121,11 +147,12 @@ def bind_router(
     secret_key: str = "",
     largest: int = -1,
 ) -> tuple[Socket, int]:
-    """Create a listening ROUTER; return it with its TCP port (0 for a socket file).
+    """Create the interchange's ROUTER; return it with its TCP port (0 for a socket file, and if it does not listen).
 
     Args:
         context: from `new_context`.
-        endpoint: ``tcp://ADDRESS`` without a port, an IPv6 address in brackets; or ``ipc://PATH``.
+        endpoint: ``tcp://ADDRESS`` without a port, an IPv6 address in brackets; or ``ipc://PATH``; empty to listen
+            nowhere, for `Socket.connect`.
         ports: first and last port to try; None takes any free port.
         secret_key: CURVE key of this server, which an `Authenticator` must serve too; empty for a plain socket.
         largest: bytes of one frame; a peer that sends a larger one over TCP is disconnected. -1 is no limit.
@@ -133,19 +160,31 @@ def bind_router(
     Raises:
         OSError: the address does not belong to this machine, or no port is free.
     """
-    socket = Socket(context, zmq.ROUTER)
-    socket.raw.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    socket = _new_router(context, INTERCHANGE)
+    socket.raw.setsockopt(zmq.IMMEDIATE, 1)  # for `connect`: keep nothing for a connection that is not there
     _enable_ipv6(socket, endpoint)
     if secret_key:
         socket.raw.curve_secretkey = secret_key.encode()
         socket.raw.curve_server = True
         socket.raw.zap_domain = b"cnflow"
-    if not endpoint.startswith("tcp://"):
+    if endpoint.startswith("ipc://"):
         socket.raw.bind(endpoint)
         return socket, 0
     socket.raw.setsockopt(zmq.MAXMSGSIZE, largest)
+    return socket, _bind_to_port(socket, endpoint, ports) if endpoint else 0
+
+
+def _new_router(context: zmq.Context[Any], identity: bytes) -> Socket:
+    """Router in which a new connection of a peer takes over from the one before."""
+    socket = Socket(context, zmq.ROUTER)
+    socket.raw.setsockopt(zmq.IDENTITY, identity)
+    socket.raw.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    return socket
+
+
+def _bind_to_port(socket: Socket, endpoint: str, ports: Optional[tuple[int, int]]) -> int:
     if ports is None:
-        return socket, int(socket.raw.bind_to_random_port(endpoint))
+        return int(socket.raw.bind_to_random_port(endpoint))
     first, last = ports
     for port in range(first, last + 1):
         try:
@@ -154,8 +193,67 @@ def bind_router(
             if error.errno != zmq.EADDRINUSE:
                 raise OSError(error.errno, f"{endpoint}: {error}") from error
         else:
-            return socket, port
+            return port
     raise OSError(zmq.EADDRINUSE, f"No port from {first} to {last} is free on {endpoint}.")
+
+
+class ListeningSocket:
+    """Socket of a manager that listens, for the one interchange that connects; used as a connected `Socket` is.
+
+    What is sent while no interchange is connected is dropped.
+    """
+
+    def __init__(self, router: Socket) -> None:
+        self.raw = router.raw
+        self._router = router
+
+    def receive(self, limit: int = 1000) -> Iterator[list[Any]]:
+        """Yield up to *limit* messages of the interchange that have arrived."""
+        for sender, *frames in self._router.receive(limit):
+            if sender == INTERCHANGE and frames:
+                yield frames
+
+    def send(self, frames: Sequence[Any]) -> None:
+        """Queue one message, as `Socket.send` does."""
+        self._router.send([INTERCHANGE, *frames])
+
+    def close(self, linger: float = 0.0) -> None:
+        """Close the socket, as `Socket.close` does."""
+        self._router.close(linger)
+
+
+AnySocket = Union[Socket, ListeningSocket]
+"""Socket of a manager, whether it has connected or listens."""
+
+
+def listening_router(
+    context: zmq.Context[Any],
+    endpoint: str,
+    ports: Optional[tuple[int, int]],
+    identity: bytes,
+    curve: Optional[tuple[str, str, str]] = None,
+) -> tuple[ListeningSocket, ConnectionMonitor, int]:
+    """Create the socket of a manager that listens, and its monitor; return them with the port.
+
+    Args:
+        context: from `new_context`.
+        endpoint: ``tcp://ADDRESS`` without a port.
+        ports: first and last port to try; None takes any free port.
+        identity: routing id, unique among the managers.
+        curve: as in `connect_monitored_dealer`: who listens has no part in that.
+
+    Raises:
+        OSError: the address does not belong to this machine, or no port is free.
+    """
+    socket = _new_router(context, identity)
+    _set_keys(socket, curve)
+    monitor = ConnectionMonitor(socket.raw)
+    try:
+        return ListeningSocket(socket), monitor, _bind_to_port(socket, endpoint, ports)
+    except OSError:
+        monitor.close()
+        socket.close()
+        raise
 
 
 def connect_dealer(
@@ -197,12 +295,16 @@ def _new_dealer(
     _enable_ipv6(socket, endpoint)
     if identity:
         socket.raw.setsockopt(zmq.IDENTITY, identity)
+    _set_keys(socket, curve)
+    return socket
+
+
+def _set_keys(socket: Socket, curve: Optional[tuple[str, str, str]]) -> None:
     if curve is not None:
         server, public, secret = curve
         socket.raw.curve_serverkey = server.encode()
         socket.raw.curve_publickey = public.encode()
         socket.raw.curve_secretkey = secret.encode()
-    return socket
 
 
 def _enable_ipv6(socket: Socket, endpoint: str) -> None:
@@ -212,7 +314,7 @@ def _enable_ipv6(socket: Socket, endpoint: str) -> None:
 
 
 class ConnectionMonitor:
-    """Reports when a DEALER's connection is made and lost; its owner polls `raw` and calls `read`."""
+    """Reports when a connection of a socket is made and lost; its owner polls `raw` and calls `read`."""
 
     def __init__(self, dealer: zmq.Socket[bytes]) -> None:
         self._dealer = dealer

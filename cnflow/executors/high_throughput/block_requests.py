@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.addresses import in_url, is_ip, is_own
+from cnflow.config.ways import Listen
+from cnflow.executors.high_throughput.ways import folder_of, listen_settings, tunnel_address
 from cnflow.model.block import BlockRequest
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
@@ -32,10 +34,11 @@ class ManagerEndpoint(NamedTuple):
     """Address and keys of an interchange, for its managers."""
 
     hosts: Collection[str]
-    """Addresses of the interchange; empty where the endpoint is a socket file."""
+    """Addresses of the interchange, or of the near end of a tunnel; empty for a socket file, and where managers listen.
+    """
 
     endpoint: str
-    """URL; holds ``{host}`` in the place of one of the hosts."""
+    """URL; holds ``{host}`` in the place of one of the hosts. Where managers listen, the folder of their addresses."""
 
     keys: Keyring | None
     """None for a plain socket."""
@@ -81,7 +84,9 @@ class BlockContext(NamedTuple):
         own = keys.block_keys(block) if keys else None
         return ManagerSettings(
             hosts=tuple(hosts),
-            endpoint=endpoint,
+            endpoint="" if folder_of(endpoint) else endpoint,
+            listen=listen_settings(settings.way, endpoint),
+            tunnel=tunnel_address(settings.way, endpoint),
             server_key=keys.server.public if keys else "",
             public_key=own.public if own else "",
             secret_key=own.secret if own else "",
@@ -122,7 +127,7 @@ def interchange_settings(
     Args:
         settings: of the executor.
         folder: private folder for socket files.
-        hosts: addresses of the interchange; empty for a socket file.
+        hosts: addresses of the interchange; empty for a socket file, or where managers listen.
         keys: None for a plain socket.
         port: port of the interchange before this one; 0 if there was none, or it has no port.
         managers: those of the interchange before this one, and those that may connect.
@@ -130,7 +135,7 @@ def interchange_settings(
     return InterchangeSettings(
         session="",  # drawn for each start
         folder=folder,
-        manager_endpoint=bind_to(hosts) or f"ipc://{folder}/managers",
+        manager_endpoint="" if isinstance(settings.way, Listen) else bind_to(hosts) or f"ipc://{folder}/managers",
         ports=(port, port) if port else settings.worker_port_range,
         secret_key=keys.server.secret if keys else "",
         blocks=managers.admitted(),

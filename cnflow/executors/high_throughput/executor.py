@@ -28,6 +28,7 @@ from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
+from cnflow.wire.dial_messages import DialFailed
 from cnflow.wire.manager_messages import Events, ManagerHolds, StatusReport, TaskReport
 
 if TYPE_CHECKING:
@@ -81,9 +82,8 @@ class HighThroughputBackend:
     ) -> None:
         self.label = settings.label
         self.image = settings.image
-        self.digest = provisioner.digest
+        self.digest, self.working_dir = provisioner.digest, provisioner.working_dir
         self.storage_access = settings.storage_access
-        self.working_dir = provisioner.working_dir
         self._serializer = serializer
         self.version_of = serializer.version_of
         self._client = client
@@ -272,15 +272,15 @@ class HighThroughputBackend:
                     controller.on_manager_connected(info.block, info.slots)
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
-            case msg.Drained(block):
-                if controller is not None:
-                    controller.on_drained(block)
-            case msg.IdleTimes(seconds):
-                if controller is not None:
-                    controller.on_idle_times(seconds)
+            case msg.Drained(block) if controller is not None:
+                controller.on_drained(block)
+            case msg.IdleTimes(seconds) if controller is not None:
+                controller.on_idle_times(seconds)
+            case DialFailed():
+                self._provisioner.on_dial_failed(message)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat() | msg.BlockEmpty() | Events():
+            case msg.Bound() | msg.Heartbeat() | msg.BlockEmpty() | msg.Drained() | msg.IdleTimes() | Events():
                 pass  # for the client, for sinks; the end of an empty block is the provider's to report
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:

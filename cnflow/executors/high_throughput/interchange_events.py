@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.wire import messages as msg
+    from cnflow.wire.dial_messages import DialFailed
     from cnflow.wire.manager_messages import Events, ManagerHolds, StatusReport, TaskReport
 
     News = (
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         | msg.Drained
         | msg.BlockEmpty
         | msg.IdleTimes
+        | DialFailed
         | Events
         | ManagerHolds
         | StatusReport

@@ -4,7 +4,7 @@
 
     put ──> waiting ── take ──> sent; cancellations in a row leave as one
                         │
-                        └── drains until the block is gone, holds until the manager is ──> standing: sent again
+                        └── drains until the block is gone, holds and dials until the manager is ──> standing
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from cnflow.wire import messages as msg
+from cnflow.wire.dial_messages import Dial
 from cnflow.wire.manager_messages import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    Standing = msg.Drain | Hold
+    from cnflow.ids import BlockId
+
+    Standing = msg.Drain | Hold | Dial
 
 
 class Orders:
@@ -41,22 +44,31 @@ class Orders:
         for order in orders:
             if isinstance(order, Hold):
                 self._standing[Hold, order.manager] = order
+            elif isinstance(order, Dial):
+                self._standing[Dial, order.manager] = order
             elif isinstance(order, msg.Drain):
                 self._standing[msg.Drain, order.block] = order
             elif isinstance(order, msg.BlockGone):
-                self._standing.pop((msg.Drain, order.block), None)
+                self._on_block_gone(order.block)
         return orders
 
     def on_message(self, message: object) -> None:
         """Let no order stand for a manager that is gone, or a block that is drained, as the interchange reports."""
         if isinstance(message, msg.ManagerDown):
             self._standing.pop((Hold, message.id), None)
+            self._standing.pop((Dial, message.id), None)
         elif isinstance(message, msg.Drained):
             self._standing.pop((msg.Drain, message.block), None)
 
     def standing(self) -> list[Standing]:
         """Orders that were taken and still hold."""
         return list(self._standing.values())
+
+    def _on_block_gone(self, block: BlockId) -> None:
+        self._standing.pop((msg.Drain, block), None)
+        dials = [key for key, order in self._standing.items() if isinstance(order, Dial) and order.block == block]
+        for key in dials:
+            del self._standing[key]
 
 
 def _merge(orders: Iterable[msg.Order]) -> list[msg.Order]:

@@ -19,11 +19,11 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
-from cnflow.addresses import is_loopback
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
-from cnflow.errors import CnflowError, InterchangeLostError
+from cnflow.clock import SystemClock
+from cnflow.errors import CnflowError, ConfigurationError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     ManagerEndpoint,
@@ -32,8 +32,17 @@ from cnflow.executors.high_throughput.block_requests import (
     short_life,
 )
 from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
+from cnflow.executors.high_throughput.listening_managers import ListeningManagers
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
+from cnflow.executors.high_throughput.ways import (
+    address_folder,
+    folder_of,
+    hosts_to_bind,
+    is_encrypted,
+    manager_endpoint,
+    refuse_other_way,
+)
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Provider, RunContext
     from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
+    from cnflow.wire.dial_messages import DialFailed
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +127,9 @@ class BlockProvisioner:
         if self.working_dir and not settings.runs_images:
             self.working_dir = os.path.join(run.folder, self.working_dir)  # noqa: PTH118 - strings, as in an executor
 
+        self._listening: ListeningManagers | None = None
+        """Managers that listen; None if they connect by themselves."""
+
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
 
@@ -136,6 +149,11 @@ class BlockProvisioner:
         """Make the controller remove all blocks; does not wait for that."""
         if self.controller is not None:
             self.controller.stop()
+
+    def on_dial_failed(self, failed: DialFailed) -> None:
+        """Note that the interchange cannot reach a manager that listens."""
+        if self._listening is not None:
+            self._listening.on_dial_failed(failed)
 
     def join(self) -> None:
         """Wait until all blocks are removed and the provider is closed; not for ever: a provider may hang.
@@ -170,6 +188,8 @@ class BlockProvisioner:
             try:
                 self._provide(provider)
             finally:
+                if self._listening is not None:
+                    self._listening.close()
                 self._close_provider(provider)
         except ProviderFaultError as error:
             logger.exception("the provider of executor %s failed", self._settings.label)
@@ -193,12 +213,16 @@ class BlockProvisioner:
         if digest:
             logger.info("executor %s runs image %s, digest %s", settings.label, settings.image, digest)
         left = take_over(self._run, settings.label, provider)
+        if left is not None and left.endpoint is not None:
+            refuse_other_way(settings.label, settings.way, left.endpoint.endpoint)
         endpoint = (left.endpoint if left is not None else None) or self._start_new_interchange(provider)
         if endpoint is None or self._is_ending:
             return
         keeps_keys = self._run.adoptable_for > 0
         with open_executor_ledger(self._run.ledger, settings, endpoint, left, keeps_keys=keeps_keys) as ledger:
             self._managers.ledger = ledger if self._run.adoptable_for else None
+            if folder := folder_of(endpoint.endpoint):
+                self._listening = self._find_listening_managers(folder)
             controller = self.controller = self._make_controller(provider, endpoint, ledger)
             if left is not None:  # not before the controller is there: managers reconnect at once
                 self._adopt(left, controller)
@@ -214,15 +238,30 @@ class BlockProvisioner:
         """Start an interchange at an address of this machine; None if the run has ended meanwhile."""
         settings = self._settings
         with naming(provider, "endpoint_hosts"):
-            hosts = [settings.address] if settings.address else list(provider.endpoint_hosts())
-        encrypted = settings.encrypted
-        if encrypted is None:
-            encrypted = any(not is_loopback(host) for host in hosts)
-        keys = Keyring() if encrypted else None
+            hosts = hosts_to_bind(settings, provider.endpoint_hosts)
+        keys = Keyring() if is_encrypted(settings, hosts) else None
         if self._is_closing.is_set():
             return None
         url = self._start_interchange(hosts, keys)
-        return ManagerEndpoint([host for host in hosts if host], url, keys)
+        folder = address_folder(settings.way, self.log_dir, self._run.run, settings.label)
+        return ManagerEndpoint(*manager_endpoint(settings.way, hosts, url, self._client.port, folder), keys)
+
+    def _find_listening_managers(self, folder: str) -> ListeningManagers:
+        """Begin to look for the addresses of managers that listen.
+
+        Raises:
+            ConfigurationError: the folder cannot be used.
+        """
+        admitted = self._managers.admitted
+        listening = ListeningManagers(self._settings.label, folder, self._client.order, admitted, SystemClock())
+        try:
+            listening.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"The addresses of managers cannot be found: {error}. Set Listen(folder=...) of executor "
+                f"{self._settings.label!r} to a folder that this machine and the nodes share and can write."
+            ) from error
+        return listening
 
     def _close_provider(self, provider: Provider) -> None:
         """Close the provider once no call of it is out; a call that hangs is not waited for.
@@ -308,6 +347,7 @@ class BlockProvisioner:
             request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
             give_up=self._owner.on_failure,
             ledger=ledger,
+            explain_lateness=self._listening.explain if self._listening is not None else None,
         )
         return BlockController(blocks, provider, settings.provider.traits(), callbacks)
 
@@ -318,6 +358,8 @@ class BlockProvisioner:
             key = keys.block_keys(block).public if keys is not None else ""
             self._managers.on_block_admitted(block, key)
             self._client.order(msg.Admit(block, key))
+        if self._listening is not None:
+            self._listening.on_admitted()
         return [context.request(block) for block in batch]
 
     def _forget(self, block: BlockId, keys: Keyring | None) -> None:
@@ -325,6 +367,8 @@ class BlockProvisioner:
             keys.forget(block)
         self._managers.on_block_gone(block)  # before the order: an interchange that starts now never has the block
         self._client.order(msg.BlockGone(block, "its block is over"))
+        if self._listening is not None:
+            self._listening.forget(block)
 
     # Any thread
 

@@ -49,7 +49,8 @@ def open_executor_ledger(
         server_public=keys.server.public if keys else "",
         server_secret=keys.server.secret if keys and keeps_keys else "",
     )
-    opened = ExecutorLedger(ledger, started, is_durable=bool(hosts))  # a socket file's blocks end with this machine
+    is_local = url.startswith("ipc://")  # blocks that use a socket file end with this machine
+    opened = ExecutorLedger(ledger, started, is_durable=not is_local)
     if left is not None:
         opened.adopt(left.entry)
         opened.on_found(left.natives)

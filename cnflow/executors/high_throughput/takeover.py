@@ -23,6 +23,7 @@ from cnflow.errors import BlockError, ConfigurationError
 from cnflow.executors.high_throughput.adopted_tasks import AdoptedTasks
 from cnflow.executors.high_throughput.block_requests import ManagerEndpoint
 from cnflow.executors.high_throughput.interchange_process import make_socket_folder
+from cnflow.executors.high_throughput.ways import folder_of
 from cnflow.ids import ManagerId
 from cnflow.wire.keys import KeyPair, Keyring
 
@@ -113,6 +114,8 @@ def _endpoint(entry: ExecutorEntry) -> ManagerEndpoint:
 
 def _place(entry: ExecutorEntry) -> tuple[str, int]:
     where = entry.started.endpoint
+    if folder_of(where):
+        return make_socket_folder(), 0
     if where.startswith("ipc://"):
         folder = str(Path(where.removeprefix("ipc://")).parent)
         make_own_folder(folder)
