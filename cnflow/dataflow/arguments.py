@@ -1,4 +1,4 @@
-"""Gives a task what its function and arguments were at the call, whenever it is launched, and at each attempt.
+"""Gives a task what its arguments were at the call, whenever it is launched, and at each attempt.
 
 ::
 
@@ -35,13 +35,6 @@ def use_of(executor: Executor) -> ArgumentUse:
     """Return what *executor* does with arguments; one that does not state it may do anything."""
     use: ArgumentUse = getattr(executor, "argument_use", ArgumentUse.COPIED)
     return use
-
-
-def keep_function(record: TaskRecord, executor: Executor) -> None:
-    """Keep the function of *record*, a new task, as it is now, where *executor* pickles functions."""
-    version_of = getattr(executor, "version_of", None)
-    if version_of is not None:
-        record.version = version_of(record.app)
 
 
 def keep_arguments(record: TaskRecord, executor: Executor, resolver: Resolver) -> None:

@@ -24,9 +24,9 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow.arguments import keep_function
 from cnflow.dataflow.call_folder import absolute_file, current_folder, file_in_sandbox
 from cnflow.dataflow.call_options import AUTO_LOGNAME, INHIBIT, NO_CALL_OPTIONS
+from cnflow.dataflow.code_at_call import keep_function
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.interfaces import Staging
 from cnflow.model.file import File

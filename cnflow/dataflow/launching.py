@@ -127,7 +127,7 @@ class TaskLauncher(NamedTuple):
     def _look_up(self, ready: TaskToRun, record: TaskRecord) -> CacheDecision:
         if self.look_up_first is not None and (decision := self.look_up_first(record)) is not None:
             return decision
-        key = self.results.key_of(ready, self.executors[record.executor], record.ignore_for_cache)
+        key = self.results.key_of(ready, self.executors[record.executor], record)
         decision = self.results.look_up(key, ready.id, record)
         if decision is CacheDecision.WAIT and record.cancelling and self.results.withdraw(ready.id, record):
             return CacheDecision.CANCELLED  # before it waited, so that nobody has answered

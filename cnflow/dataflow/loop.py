@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import state_log, task_events
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult, Effects
-from cnflow.dataflow.arguments import keep_arguments, keep_function, keep_result
+from cnflow.dataflow.arguments import keep_arguments, keep_result
 from cnflow.dataflow.backpressure import PendingLimit
 from cnflow.dataflow.call_options import (
     NO_CALL_OPTIONS,
@@ -35,6 +35,7 @@ from cnflow.dataflow.call_options import (
     CallOptions,
     record_call_options,
 )
+from cnflow.dataflow.code_at_call import keep_code
 from cnflow.dataflow.dependencies import RESOLVERS
 from cnflow.dataflow.external_futures import ExternalFutures, is_finished_external
 from cnflow.dataflow.failures import Failures
@@ -166,7 +167,7 @@ class TaskGraph:
         record.retries = self.config.retries if options.retries is None else options.retries
         if options.cache and self.config.app_cache:
             dependencies = self._enable_cache(record, options)
-        keep_function(record, self.executors[executor])
+        keep_code(record, self.executors[executor])
         keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
             record_call_options(call_options, record, self.config.std_autopath, self.run_dir)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from cnflow.dataflow.futures.app_future import AppFuture
+    from cnflow.dataflow.memo import CodeId
     from cnflow.ids import TaskId
     from cnflow.model.task import AppFunction, Kept
 
@@ -66,6 +67,7 @@ class TaskRecord:
         results: copies of results for this task, by Python's id() of their futures; see `cnflow.dataflow.arguments`.
         kept: what later attempts find of the first one.
         version: function of the app at the call, of an executor that pickles.
+        code: id of the code at the call, of a cached task.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class TaskRecord:
         "args",
         "call_options",
         "cancelling",
+        "code",
         "depends",
         "error",
         "executor",
@@ -114,6 +117,7 @@ class TaskRecord:
         self.results: dict[int, Any] | None = None
         self.kept: Kept | None = None
         self.version: Any = None
+        self.code: CodeId | None = None
 
     @property
     def id(self) -> TaskId:

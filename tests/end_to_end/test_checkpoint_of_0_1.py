@@ -48,7 +48,8 @@ def run(calls, folder, **settings):
 
 def test_checkpoint_of_0_1_holds_the_results_of_all_calls(checkpoint, calls, tmp_path):
     loaded, ran = run(calls, tmp_path / "loaded", checkpoint_files=[checkpoint])
-    assert ran == []
+    # The one argument whose class has a method of the user's: 0.1 did not see that such a method was edited.
+    assert ran == ["returned"]
     fresh, ran = run(calls, tmp_path / "fresh")
     assert loaded == fresh
     with contextlib.closing(sqlite3.connect(checkpoint)) as connection:

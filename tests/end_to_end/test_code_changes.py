@@ -148,6 +148,19 @@ def test_a_change_between_two_calls_is_seen_by_the_second(label, change):
     assert task().result() == 2
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_cached_result_is_used_for_the_code_that_made_it_alone(label, change):
+    before, after, body = CHANGES[change]
+    notebook = Notebook()
+    notebook.run(before)
+    name = f"{label}_{list(CHANGES).index(change)}"  # part of the key: other cases have the same code
+    task = notebook.define(f"ran = []\ndef {name}(): ran.append(1); {body}", label, cache=True)
+    assert [task().result(), task().result()] == [1, 1]
+    assert len(notebook.names["ran"]) == (label == "threads")
+    notebook.run(after)
+    assert task().result() == 2
+
+
 @pytest.mark.parametrize("change", ["number", "item of a dict", "attribute of a class", "method of a class", "helper"])
 def test_a_change_that_is_taken_back_is_seen_too(label, change):
     before, after, body = CHANGES[change]
@@ -231,6 +244,18 @@ def test_an_instance_keeps_its_class_on_the_way_to_a_task_and_back(run):
         is_tool, back = same(tool).result()
         assert is_tool
         assert type(back) is notebook.names["Tool"]
+
+
+def test_an_argument_brings_its_class_as_it_is_at_the_call(run):
+    notebook = Notebook()
+    notebook.run("class Tool:\n    step = 1\n    def go(self): return self.step")
+    go = notebook.define("def go(tool): return tool.go()", "processes")
+    tool = notebook.names["Tool"]()
+    assert go(tool).result() == 1
+    notebook.names["Tool"].step = 2
+    assert go(tool).result() == 2
+    notebook.names["Tool"].go = lambda self: 3
+    assert go(tool).result() == 3
 
 
 def test_a_function_that_does_not_change_is_sent_once(run):

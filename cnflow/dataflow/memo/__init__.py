@@ -3,8 +3,8 @@
 The way of a key and its result:
 
     ready task: function, arguments, digest of the image
-        │  keys: one digest of all three; code and values identify functions and arguments,
-        │        third_party_types those of numpy and others, files those of files
+        │  keys: one digest of all three; code, bytecode and modules identify functions as they were at the call,
+        │        values the arguments, third_party_types those of numpy and others, files those of files
         v
     cache.ResultCache.look_up ──> KNOWN  a value of in_memory, or of an earlier run's checkpoint (checkpoint_reader)
         │                     ──> WAIT   an identical call is in flight; looked up again when that has ended
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.memo.checkpointer import Checkpointer, Mode
     from cnflow.dataflow.memo.files import id_of_file, identify_files
     from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults
-    from cnflow.dataflow.memo.keys import key_of
+    from cnflow.dataflow.memo.keys import CodeId, id_of_code, key_of
     from cnflow.dataflow.memo.store import CheckpointStore, Entry
     from cnflow.dataflow.memo.values import id_for_memo
 
@@ -35,11 +35,13 @@ __all__ = [
     "CheckpointReader",
     "CheckpointStore",
     "Checkpointer",
+    "CodeId",
     "Entry",
     "InFlight",
     "InMemoryResults",
     "Mode",
     "id_for_memo",
+    "id_of_code",
     "id_of_file",
     "identify_files",
     "key_of",
@@ -49,11 +51,13 @@ _HOMES = {
     "CheckpointReader": "checkpoint_reader",
     "CheckpointStore": "store",
     "Checkpointer": "checkpointer",
+    "CodeId": "keys",
     "Entry": "store",
     "InFlight": "in_memory",
     "InMemoryResults": "in_memory",
     "Mode": "checkpointer",
     "id_for_memo": "code",  # not values: code registers functions and classes
+    "id_of_code": "keys",
     "id_of_file": "files",
     "identify_files": "files",
     "key_of": "keys",

@@ -16,10 +16,11 @@ import enum
 import threading
 from typing import TYPE_CHECKING
 
+from cnflow.dataflow.code_at_call import has_run_the_code_of_its_call
 from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults, pickle_result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cnflow.dataflow.memo import Checkpointer, CheckpointReader
@@ -70,7 +71,7 @@ class ResultCache:
 
         self._in_flight = InFlight()
 
-    def key_of(self, task: TaskToRun, executor: Executor, ignored: Collection[str] = ()) -> bytes:
+    def key_of(self, task: TaskToRun, executor: Executor, record: TaskRecord) -> bytes:
         """Key of *task* on *executor*, whose image's digest is known; see `cnflow.dataflow.memo.key_of`.
 
         Raises:
@@ -80,7 +81,7 @@ class ResultCache:
 
         image = (executor.digest.result() or executor.image) if executor.image else ""
         with identify_files(by_content=self._files_by_content):
-            return key_of(task, image, ignored)
+            return key_of(task, image, record.ignore_for_cache, record.code)
 
     def look_up(self, key: bytes, task: TaskId, record: TaskRecord) -> CacheDecision:
         """Decide whether *task*, whose key is *key*, must run; a known value is put into *record*."""
@@ -108,6 +109,8 @@ class ResultCache:
         made: list[tuple[bytes, bytes, TaskRecord]] = []
         for record in records:
             assert record.memo_key is not None  # the caller checks
+            if not has_run_the_code_of_its_call(record):
+                continue
             pickled = pickle_result(record.value)
             if pickled is not None:
                 made.append((record.memo_key, pickled, record))

@@ -4,43 +4,56 @@ The id of a function covers
 
     the user's function ──> bytecode, with that of nested functions
                         ──> closure variables and defaults: any value, or NoIdentityError
-                        ──> globals that it reads: functions and classes, in the same way and once each; constants
+                        ──> globals that it reads: functions and classes, in the same way and once each; constants;
+                            other values, unless it changes them itself, or their type has no id
+                        ──> attributes of the user's own modules that it reads, and what its body imports of them
 
     a function or class that is installed ──> its module and name, and the user's function that it wraps
 
-Left out are comments, line numbers, annotations, and code or data that the function reaches otherwise: attributes of a
-module, imports in its body, globals that can change in place.
+Left out are comments, line numbers, annotations, and code or data that the function reaches otherwise: `report` lists
+what is seen and what is not.
 
-Bytecode is the same for the same source within one minor version of Python, and so are keys.
+Bytecode is the same for the same source within one minor version of Python, and so are keys. A part that an id did not
+have in version 0.1 is added at the end, and only where there is something: other functions keep their keys.
 """
 
 from __future__ import annotations
 
-import dis
+import dataclasses
 import enum
 import functools
 import sys
 from contextvars import ContextVar
-from pathlib import PurePath
 from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.memo import values
+from cnflow.dataflow.memo.bytecode import Import, is_dunder, parse
 from cnflow.dataflow.memo.errors import NoIdentityError
+from cnflow.dataflow.memo.modules import imported_modules, is_installed, read_attributes
+from cnflow.dataflow.memo.report import note
 from cnflow.dataflow.memo.values import digest, encode, id_for_memo
 from cnflow.errors import MemoKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}  # the last since 3.12
+    from cnflow.dataflow.memo.bytecode import Bytecode
+
+_MADE_BY_PYTHON = {"_abc_impl", "_field_defaults"}
+_FIELDS = (GetSetDescriptorType, MemberDescriptorType, type(Import.module))
+"""Types of what a class has for each slot, or field of a named tuple."""
+
 _CONSTANTS = (type(None), bool, int, float, complex, str, bytes)
 _CODE = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 _MODULES_OF_0_1 = {
@@ -55,16 +68,16 @@ _MODULES_OF_0_1 = {
 """Modules of public names that have moved since version 0.1. Keys hold the old name, so that a cached function which
 uses such a name keeps its results."""
 
+_DISPATCHER: CodeType = functools.singledispatch(print).__code__  # type: ignore[attr-defined]
+"""Code of every function that `functools.singledispatch` makes."""
+
+_is_lenient: ContextVar[bool] = ContextVar("is_lenient", default=False)
+"""True while globals are walked: a part without an id counts by its type."""
+
 _seen: ContextVar[dict[int, int] | None] = ContextVar("seen", default=None)
 """Functions and classes of this walk, by id() and numbered: each is walked once, so that recursion ends."""
 
 # ruff: noqa: ARG001, FBT001, FBT002 - id_for_memo's signature
-
-
-class _Code(NamedTuple):
-    content: bytes
-    reads: tuple[str, ...]
-    """Globals that the code reads and never sets, sorted; a global that it sets is its memory, not part of it."""
 
 
 def id_of_function(function: FunctionType, ignore: Collection[str] = ()) -> bytes:
@@ -83,19 +96,23 @@ def name_in_keys(obj: FunctionType | type) -> tuple[str, str]:
 
 @id_for_memo.register(FunctionType)
 def _of_function(function: FunctionType, output_ref: bool = False) -> bytes:
-    if not _is_installed(function.__module__, function.__code__.co_filename):
+    if function.__code__ is _DISPATCHER:
+        return _of_dispatcher(function)
+    if not is_installed(function.__module__, function.__code__.co_filename):
         return id_of_function(function)
+    note("installed", f"{function.__module__}.{function.__qualname__}")
     wrapped = getattr(function, "__wrapped__", None)  # a package's decorator around the user's function
     return encode((*name_in_keys(function), wrapped))
 
 
 @id_for_memo.register(CodeType)
 def _of_code(code: CodeType, output_ref: bool = False) -> bytes:
-    return _parse(code).content
+    return parse(code).content
 
 
 @id_for_memo.register(BuiltinFunctionType)
 def _of_builtin(function: BuiltinFunctionType, output_ref: bool = False) -> bytes:
+    note("builtin", str(function.__qualname__))
     return encode((function.__qualname__, function.__self__))
 
 
@@ -115,6 +132,21 @@ def _of_partial(partial: functools.partial[Any], output_ref: bool = False) -> by
     return encode((partial.func, partial.args, partial.keywords))
 
 
+@id_for_memo.register(functools.partialmethod)
+def _of_partial_method(method: functools.partialmethod[Any], output_ref: bool = False) -> bytes:
+    return encode((method.func, method.args, method.keywords))
+
+
+@id_for_memo.register(functools.cached_property)
+def _of_cached_property(prop: functools.cached_property[Any], output_ref: bool = False) -> bytes:
+    return encode(prop.func)
+
+
+@id_for_memo.register(functools.singledispatchmethod)
+def _of_dispatching_method(method: functools.singledispatchmethod[Any], output_ref: bool = False) -> bytes:
+    return encode(method.dispatcher)
+
+
 @id_for_memo.register(ModuleType)
 def _of_module(module: ModuleType, output_ref: bool = False) -> bytes:
     return module.__name__.encode()
@@ -123,23 +155,58 @@ def _of_module(module: ModuleType, output_ref: bool = False) -> bytes:
 @id_for_memo.register(type)
 def _of_class(cls: type, output_ref: bool = False) -> bytes:
     name = name_in_keys(cls)
-    if _is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
+    if is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
         return encode(name)
     return _once(cls, lambda: encode((*name, cls.__bases__, dict(_members(cls)))))
 
 
+def _of_dispatcher(dispatcher: Any) -> bytes:  # noqa: ANN401 - a function with attributes
+    """Id of a function under `functools.singledispatch`: its implementations by type."""
+    implementations = {values.type_name(kind): function for kind, function in dispatcher.registry.items()}
+    return encode((*name_in_keys(dispatcher), implementations))
+
+
 def _by_code(function: FunctionType, ignore: Collection[str]) -> bytes:
-    code = _parse(function.__code__)
-    strict = {**_closure(function), **_defaults(function, ignore)}
+    note("function", f"{function.__module__}.{function.__qualname__}")
+    code = parse(function.__code__)
+    closure = _closure(function)
     parts = [encode((function.__module__, function.__qualname__)), code.content]
-    for where, value in strict.items():
+    for where, value in {**closure, **_defaults(function, ignore)}.items():
         try:
             parts.append(encode(where) + encode(value))
         except NoIdentityError as error:
-            raise NoIdentityError(error.type_name, error.where or f"{where} of {function.__qualname__}") from error
-    global_values = function.__globals__
-    parts.extend(encode(name) + _of_global(global_values[name]) for name in code.reads if name in global_values)
+            if not _is_lenient.get():
+                raise NoIdentityError(error.type_name, error.where or f"{where} of {function.__qualname__}") from error
+            note("unseen", f"{where} of {function.__qualname__}, of type {error.type_name}")
+            parts.append(encode(where) + encode(error.type_name))
+    parts.extend(
+        encode(name) + _of_global(value, f"{function.__qualname__}.{name}")
+        for name, value in sorted(vars(function).items())
+        if name != "__wrapped__"  # is in the closure, where it is called
+    )
+    variables = function.__globals__
+    parts.extend(
+        encode(name) + _of_global(variables[name], name, is_memory=name in code.memory)
+        for name in code.globals
+        if name in variables
+    )
+    modules = [*closure.values(), *(variables.get(name) for name in code.globals)]
+    parts += _of_modules([value for value in modules if isinstance(value, ModuleType)], code, variables)
     return digest(b"".join(parts))
+
+
+def _of_modules(used: Iterable[ModuleType], code: Bytecode, variables: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the ids of what a function reads of the user's own modules."""
+    for module in (*used, *imported_modules(code.imports, variables)):
+        if isinstance(module, bytes):
+            note("source", "a module that is not loaded here")
+            yield module
+            continue
+        names = code.attributes.union(*(each.names for each in code.imports))
+        read = b"".join(read_attributes(module, names, _of_global))
+        if read:
+            note("module", module.__name__)
+            yield encode(module.__name__) + read
 
 
 def _closure(function: FunctionType) -> Mapping[str, object]:
@@ -162,16 +229,52 @@ def _defaults(function: FunctionType, ignore: Collection[str]) -> Mapping[str, o
     return {f"default of {name!r}": value for name, value in by_name.items() if name not in ignore}
 
 
-def _of_global(value: object) -> bytes:
-    """Id of a global that a function reads; empty for values that are no code and can change in place."""
+def _of_global(value: object, name: str = "", *, is_memory: bool = False) -> bytes:
+    """Id of a global that a function reads; empty for a value that the function changes, or whose type has no id.
+
+    Such a value is no argument of the user's: an error would be of no help.
+    """
+    token = _is_lenient.set(True)
     try:
         if isinstance(value, _CODE) or isinstance(getattr(value, "__wrapped__", None), FunctionType):
             return encode(value)
         if _is_constant(value):
+            note("constant", name)
             return encode(value)
-    except MemoKeyError:  # no argument of the user's: an error would be of no help
-        return encode(getattr(value, "__qualname__", ""))
-    return b""
+        if is_memory:
+            note("memory", name)
+            return b""
+        content = _of_instance(value) if _is_own_instance(value) else encode(value)
+    except (MemoKeyError, RecursionError):
+        note("unseen", f"{name or 'a part'}, of type {values.type_name(type(value))}")
+        return encode(getattr(value, "__qualname__", "")) if isinstance(value, _CODE) else b""
+    else:
+        note("value", name)
+        return content
+    finally:
+        _is_lenient.reset(token)
+
+
+def _is_own_instance(value: object) -> bool:
+    """Return True for an instance of a class of the user's that has no id of its own."""
+    kind = type(value)
+    if id_for_memo.dispatch(kind) is not id_for_memo.dispatch(object):
+        return False
+    return not dataclasses.is_dataclass(kind) and not is_installed(
+        kind.__module__, getattr(sys.modules.get(kind.__module__), "__file__", None)
+    )
+
+
+def _of_instance(value: object) -> bytes:
+    """Id of an instance by the state that is pickled of it, and its class."""
+    name = values.type_name(type(value))
+    try:
+        _, args, state, *items = (*value.__reduce_ex__(4), None)[:5]
+    except Exception as error:
+        raise NoIdentityError(name) from error
+    if any(part is not None for part in items):
+        raise NoIdentityError(name)
+    return encode(name) + encode((args[1:], state)) + code_of_class(type(value))
 
 
 def _is_constant(value: object) -> bool:
@@ -181,19 +284,53 @@ def _is_constant(value: object) -> bool:
 
 
 def _members(cls: type) -> Iterator[tuple[str, bytes]]:
-    """Yield the functions and constants in the body of *cls*, by name."""
+    """Yield what the body of *cls* has defined, by name."""
     for name, member in vars(cls).items():
         if isinstance(member, property):
             yield name, b"".join(_of_global(part) for part in (member.fget, member.fset, member.fdel))
         elif isinstance(member, (staticmethod, classmethod)):
             yield name, encode(type(member).__name__) + _of_global(member.__func__)
-        elif isinstance(member, FunctionType) or (_is_constant(member) and not _is_dunder(name)):
-            yield name, _of_global(member)
+        elif isinstance(member, FunctionType) or (_is_constant(member) and not is_dunder(name)):
+            yield name, _of_global(member, f"{cls.__qualname__}.{name}")
+        elif not (is_dunder(name) or name in _MADE_BY_PYTHON or isinstance(member, _FIELDS) or _is_of_enum(cls, name)):
+            content = _of_global(member, f"{cls.__qualname__}.{name}")
+            if content:
+                yield name, content
 
 
-def _is_dunder(name: str) -> bool:
-    """Return whether Python defines the name: ``__file__`` and ``__firstlineno__`` depend on the place of the code."""
-    return name.startswith("__") and name.endswith("__")
+def _is_of_enum(cls: type, name: str) -> bool:
+    """Return True for an attribute that `enum` has added to a class."""
+    return issubclass(cls, enum.Enum) and name.startswith("_")
+
+
+def code_of_class(cls: type) -> bytes:
+    """Return the id of *cls* if it is one of the user's with methods of its own; empty for all others.
+
+    It does not depend on the walk in which it is asked for.
+    """
+    if is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
+        return b""
+    if not any(_has_methods(base) for base in cls.__mro__):
+        return b""
+    seen = _seen.set(None)
+    token = _is_lenient.set(True)
+    try:
+        return _of_class(cls)
+    finally:
+        _is_lenient.reset(token)
+        _seen.reset(seen)
+
+
+def _has_methods(cls: type) -> bool:
+    for name, member in vars(cls).items():
+        function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
+        if not isinstance(function, FunctionType):
+            continue
+        file = function.__code__.co_filename
+        is_made = (file == "<string>" and is_dunder(name)) or file == dataclasses.__file__
+        if not is_made and not is_installed(None, file):
+            return True
+    return False
 
 
 def _once(obj: object, identify: Callable[[], bytes]) -> bytes:
@@ -209,31 +346,3 @@ def _once(obj: object, identify: Callable[[], bytes]) -> bytes:
         return identify()
     finally:
         _seen.reset(token)
-
-
-def _is_installed(module: str | None, filename: str | None) -> bool:
-    top = (module or "").partition(".")[0]
-    if top == "cnflow" or (top in sys.stdlib_module_names and top != "__main__"):
-        return True
-    return not {"site-packages", "dist-packages"}.isdisjoint(PurePath(filename or "").parts)
-
-
-@functools.lru_cache(maxsize=4096)
-def _parse(code: CodeType) -> _Code:
-    reads, sets = set(), set()
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _READS:
-            reads.add(str(instruction.argval))
-        elif instruction.opname in {"STORE_GLOBAL", "DELETE_GLOBAL"}:
-            sets.add(str(instruction.argval))
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            reads.update(_parse(constant).reads)
-    parts = (
-        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_name),
-        (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_consts),
-        # co_code is free of the interpreter's specialisations at run time; exceptions have a table since 3.11.
-        (code.co_code, getattr(code, "co_exceptiontable", b"")),
-    )
-    names = sorted(name for name in reads - sets if not _is_dunder(name))
-    return _Code(digest(encode(parts)), tuple(names))

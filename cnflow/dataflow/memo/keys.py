@@ -7,12 +7,14 @@ import sys
 import weakref
 from operator import itemgetter
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.memo.code import id_of_function
 from cnflow.dataflow.memo.errors import NoIdentityError, advice_for
+from cnflow.dataflow.memo.modules import imports_in_driver
 from cnflow.dataflow.memo.values import digest, encode
 from cnflow.errors import MemoKeyError
+from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -26,7 +28,34 @@ that of the minor version of Python, with which bytecode changes."""
 _signatures: weakref.WeakKeyDictionary[AppFunction, inspect.Signature | None] = weakref.WeakKeyDictionary()
 
 
-def key_of(task: TaskToRun, image_digest: str, ignore: Collection[str] = ()) -> bytes:
+class CodeId(NamedTuple):
+    """Id of the code of an app at one moment, or the error that there is none."""
+
+    content: bytes
+    error: BaseException | None = None
+
+
+def id_of_code(app: AppFunction, ignore: Collection[str] = (), *, runs_here: bool = False) -> CodeId:
+    """Return the id of the code of *app* as it is now, for a key.
+
+    Args:
+        app: the app.
+        ignore: parameters whose defaults are left out.
+        runs_here: the task runs in this process, where modules that its body imports are imported, too.
+    """
+    function = app.original
+    token = imports_in_driver.set(runs_here)
+    try:
+        return CodeId(id_of_function(function, ignore) if isinstance(function, FunctionType) else encode(function))
+    except BaseException as error:  # one of the user's own types may fail in any way; the task fails with it
+        if is_ctrl_c(error):
+            raise
+        return CodeId(b"", error)
+    finally:
+        imports_in_driver.reset(token)
+
+
+def key_of(task: TaskToRun, image_digest: str, ignore: Collection[str] = (), code: CodeId | None = None) -> bytes:
     """Key under which the result of *task* is cached, 32 bytes.
 
     Two tasks have the same key when they call the same code with equal arguments of equal types, passed by position or
@@ -37,27 +66,30 @@ def key_of(task: TaskToRun, image_digest: str, ignore: Collection[str] = ()) -> 
         task: a task with results in place of futures.
         image_digest: digest of its image; empty outside containers.
         ignore: parameters or keywords that are left out of the key, with their defaults.
+        code: id of the code at the call; None takes it as it is now.
 
     Raises:
         MemoKeyError: an argument, a closure variable or a default has no identity; the message names it.
     """
-    parts = [encode((*_SCHEME, int(task.app.kind), image_digest)), _of_callable(task, ignore)]
+    parts = [
+        encode((*_SCHEME, int(task.app.kind), image_digest)),
+        _of_callable(task, code or id_of_code(task.app, ignore)),
+    ]
     for name, value in sorted(_arguments(task), key=itemgetter(0)):
         if name not in ignore:
             parts.append(encode(name) + _identity(task, f"argument {name!r}", value, output_ref=name == "outputs"))
     return digest(b"".join(parts))
 
 
-def _of_callable(task: TaskToRun, ignore: Collection[str]) -> bytes:
-    function = task.app.original
-    if not isinstance(function, FunctionType):
-        return _identity(task, "callable", function)
-    try:
-        return id_of_function(function, ignore)
-    except NoIdentityError as error:
-        raise _error_of(task, error.where, error) from error
-    except RecursionError:
-        raise _too_deep(task, "function") from None
+def _of_callable(task: TaskToRun, code: CodeId) -> bytes:
+    where = "function" if isinstance(task.app.original, FunctionType) else "callable"
+    if isinstance(code.error, NoIdentityError):
+        raise _error_of(task, code.error.where or where, code.error) from code.error
+    if isinstance(code.error, RecursionError):
+        raise _too_deep(task, where) from None
+    if code.error is not None:
+        raise _noted(code.error, task, where)
+    return code.content
 
 
 def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = False) -> bytes:
@@ -68,9 +100,15 @@ def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = 
     except RecursionError:
         raise _too_deep(task, where) from None
     except Exception as error:
-        if hasattr(error, "add_note"):  # since Python 3.11; the error is the user's own and keeps its type
-            error.add_note(f"It was raised by id_for_memo for the {where} of {task.title}, which has cache=True.")
+        _noted(error, task, where)
         raise
+
+
+def _noted(error: BaseException, task: TaskToRun, where: str) -> BaseException:
+    """Return *error*, which is the user's own and keeps its type, with a note on where it came from."""
+    if hasattr(error, "add_note"):  # since Python 3.11
+        error.add_note(f"It was raised by id_for_memo for the {where} of {task.title}, which has cache=True.")
+    return error
 
 
 def _error_of(task: TaskToRun, where: str, error: NoIdentityError) -> MemoKeyError:

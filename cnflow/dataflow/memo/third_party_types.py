@@ -31,6 +31,11 @@ def _reduce(obj: Any) -> object:  # noqa: ANN401 - one of the types in `_PARTS`
     return obj.__reduce_ex__(2)
 
 
+def _reduce_time(time: Any) -> object:  # noqa: ANN401 - a time or a datetime
+    """Parts of a time; the second of two equal ones, when clocks are put back, has one more (PEP 495)."""
+    return (_reduce(time), "fold") if time.fold else _reduce(time)
+
+
 def _parts_of_array(array: Any) -> object:  # noqa: ANN401 - numpy is not imported
     if array.dtype.hasobject:
         return _parts_of_dtype(array.dtype), array.shape, array.tolist()
@@ -44,19 +49,23 @@ def _parts_of_scalar(scalar: Any) -> object:  # noqa: ANN401 - the same
 
 
 def _parts_of_dtype(dtype: Any) -> object:  # noqa: ANN401 - the same
-    return dtype.descr if dtype.names else (dtype.str, dtype.shape)
+    if dtype.names:
+        return dtype.descr
+    if dtype.kind == "V" and not dtype.name.startswith("void"):
+        return dtype.str, dtype.shape, dtype.name  # bfloat16 and others of ml_dtypes, all of which are "<V2" or "<V1"
+    return dtype.str, dtype.shape
 
 
 _PARTS: Mapping[str, Callable[[Any], object]] = {
     "array.array": lambda array: (array.typecode, array.tobytes()),
+    "datetime.datetime": _reduce_time,
+    "datetime.time": _reduce_time,
     "numpy.memmap": _parts_of_array,
     "numpy.ndarray": _parts_of_array,
     "numpy.ufunc": lambda function: function.__name__,
     **dict.fromkeys(
         (
             "datetime.date",
-            "datetime.datetime",
-            "datetime.time",
             "datetime.timedelta",
             "datetime.timezone",
             "decimal.Decimal",

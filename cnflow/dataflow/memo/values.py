@@ -62,7 +62,9 @@ def id_for_memo(obj: object, output_ref: bool = False) -> bytes:
     """
     if dataclasses.is_dataclass(obj):
         fields = [field.name for field in dataclasses.fields(obj) if hasattr(obj, field.name)]
-        return encode({name: getattr(obj, name) for name in fields}, output_ref=output_ref)
+        from cnflow.dataflow.memo.code import code_of_class  # noqa: PLC0415 - it imports this module
+
+        return encode({name: getattr(obj, name) for name in fields}, output_ref=output_ref) + code_of_class(type(obj))
     parts = parts_of(obj)
     if parts is not None:
         return encode(parts)
@@ -154,7 +156,8 @@ def _of_bytes(obj: bytes | bytearray, output_ref: bool = False) -> bytes:
 
 @id_for_memo.register(memoryview)
 def _of_view(obj: memoryview, output_ref: bool = False) -> bytes:
-    return digest(obj if obj.c_contiguous and obj.ndim == 1 else obj.tobytes())
+    content = digest(obj if obj.c_contiguous and obj.ndim == 1 else obj.tobytes())
+    return content if obj.format == "B" and obj.ndim == 1 else content + encode((obj.format, obj.shape))
 
 
 @id_for_memo.register(list)

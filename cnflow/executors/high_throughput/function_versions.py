@@ -23,7 +23,7 @@ import hashlib
 import threading
 import uuid
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.code_state import CodeState
 from cnflow.ids import FunctionId
@@ -42,23 +42,31 @@ _ATTEMPTS = 4
 """Number of times that a function is pickled while other threads change it."""
 
 
-class FunctionVersion(NamedTuple):
-    """A function at one moment."""
+class FunctionVersion:
+    """A function at one moment: one object as long as the function does not change.
 
-    source: Callable[..., Any]
-    """The function itself, which may have changed since."""
+    Attributes:
+        source: the function itself, which may have changed since.
+        state: of the function when it was pickled, or when it was found to be the same.
+        function: what is sent; None if the function could not be pickled.
+        error: why it could not.
+        classes: those that were pickled by value, with their ids.
+        class_id: gives the ids of classes in values that go to a task of this function.
+    """
 
-    state: CodeState
-    function: Function | None
-    """None if it could not be pickled."""
+    __slots__ = ("class_id", "classes", "error", "function", "source", "state")
 
-    classes: dict[type, str]
-    """Classes that were pickled by value, with their ids."""
+    def __init__(self, source: Callable[..., Any], state: CodeState) -> None:
+        self.source = source
+        self.state = state
+        self.function: Function | None = None
+        self.error: BaseException | None = None
+        self.classes: dict[type, str] = {}
+        self.class_id: ClassId = functools.partial(_class_versions.id_for_task, self.classes)
 
-    class_id: ClassId
-    """Gives the ids of classes in values that go to a task of this function."""
-
-    error: BaseException | None = None
+    def is_same(self, other: FunctionVersion) -> bool:
+        """Return True if *other*, a version of the same app, is sent as the same bytes, with the same classes."""
+        return self.function == other.function is not None and self.classes == other.classes
 
 
 def version_of(app: AppFunction) -> FunctionVersion:
@@ -67,8 +75,9 @@ def version_of(app: AppFunction) -> FunctionVersion:
     if version is not None and version.state.holds():
         return version
     made = _make(app)
-    if version is not None and version.function == made.function is not None and version.classes == made.classes:
-        made = made._replace(function=version.function)  # one object, held by all tasks
+    if version is not None and version.is_same(made):
+        version.state = made.state
+        return version
     app.version = made
     return made
 
@@ -83,8 +92,8 @@ def _make(app: AppFunction) -> FunctionVersion:
 
 
 def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
-    classes: dict[type, str] = {}
-    class_id = functools.partial(_class_versions.id_in, classes)
+    version = FunctionVersion(app.function, state)
+    class_id = functools.partial(_class_versions.id_for_function, version.classes)
     try:
         function = pickle_hooks.picklable(app.function)
         body, buffers, python = serialization.dump(function, class_id)
@@ -92,10 +101,11 @@ def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
     except BaseException as error:  # a user's type may fail in any way; the task fails with it
         if is_ctrl_c(error):
             raise
-        return FunctionVersion(app.function, state, None, classes, class_id, error)
+        version.error = error
+        return version
     identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
-    sent = Function(FunctionId(identity), app.name, int(app.kind), python, body)
-    return FunctionVersion(app.function, state, sent, classes, class_id)
+    version.function = Function(FunctionId(identity), app.name, int(app.kind), python, body)
+    return version
 
 
 class _ClassVersion:
@@ -116,14 +126,14 @@ class _ClassVersions:
         self._lock = threading.RLock()  # pickling a class asks for those that it refers to
         self._known: weakref.WeakKeyDictionary[type, _ClassVersion] = weakref.WeakKeyDictionary()
 
-    def id_in(self, classes: dict[type, str], cls: type, made: str) -> str:
-        """Return the id of *cls* among *classes*, else that of its present version, which is added to them.
+    def id_for_function(self, classes: dict[type, str], cls: type, made: str) -> str:
+        """Return the id of the present version of *cls*, and note it in *classes*. *made* is cloudpickle's id."""
+        identity = classes[cls] = self._present_id(cls, made)
+        return identity
 
-        *made* is an id that cloudpickle has made.
-        """
-        if cls not in classes:
-            classes[cls] = self._present_id(cls, made)
-        return classes[cls]
+    def id_for_task(self, classes: dict[type, str], cls: type, made: str) -> str:
+        """Return the id of *cls* among *classes*, those of the task's function, else that of its present version."""
+        return classes.get(cls) or self._present_id(cls, made)
 
     def _present_id(self, cls: type, made: str) -> str:
         with self._lock:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import zoneinfo
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ class Level(enum.IntEnum):
 class Point:
     x: int
     y: object = 0
+
+
+TWICE = dt.datetime(2026, 10, 25, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))
+"""A time that comes twice, since clocks are put back then."""
 
 
 class Tagged(str):  # a subclass with attributes
@@ -159,7 +164,15 @@ def test_order_of_an_ordered_dict_changes_the_id():
         (functools.partial(add, 1), functools.partial(add, 2)),
         (dt.date(2026, 1, 2), dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc)),
         (decimal.Decimal(1), decimal.Decimal("1.0")),
+        (TWICE, TWICE.replace(fold=1)),
+        (dt.time(2, 30), dt.time(2, 30, fold=1)),
+        (dt.time(2, 30), dt.time(2, 30, tzinfo=dt.timezone.utc)),
+        (dt.timezone.utc, dt.timezone(dt.timedelta(0), "Z")),
+        (decimal.Decimal(0), decimal.Decimal("-0")),
+        (complex(0.0, 0.0), complex(0.0, -0.0)),
         (memoryview(b"a"), memoryview(b"b")),
+        (memoryview(b"abcd"), memoryview(b"abcd").cast("H")),
+        (memoryview(b"abcd"), memoryview(b"abcd").cast("B", (2, 2))),
     ],
 )
 def test_values_that_a_function_can_distinguish_have_different_keys(one, other):
