@@ -104,7 +104,7 @@ class BlockController:
         self._polling = Polling(blocks, self._provider, traits, clock, self._requests, self._carry_out)
         self._stop_watch: Stop | None = None
         self._is_woken = False
-        self._is_stopping = False
+        self._is_stopping = self._run_ends = False
         self.enough_for = math.inf
         """Number of tasks beyond which more blocks may be needed: call `wake` then. Read from any thread."""
 
@@ -159,6 +159,10 @@ class BlockController:
         self._blocks.adopt(natives, next_block, self._clock.now())
         requests = self._callbacks.make_requests(list(natives))
         self._requests.add({request.block: request for request in requests})
+
+    def on_run_ending(self) -> None:
+        """Expect blocks to end from now on: their managers are ordered to."""
+        self._run_ends = True
 
     def stop(self) -> None:
         """Make `run` remove all blocks and return."""
@@ -328,7 +332,8 @@ class BlockController:
                     logger.info("block %s (%s) is removed", block, native)
                     self._removals.add([native], self._clock.now())
                 case ReportEnd(block, reason, is_unexpected):
-                    logger.log(logging.WARNING if is_unexpected else logging.INFO, "%s", reason)
+                    is_news = is_unexpected and not self._run_ends
+                    logger.log(logging.WARNING if is_news else logging.INFO, "%s", reason)
                     self._callbacks.report_end(block, reason)
                 case Forget(block):
                     self._requests.remove(block)

@@ -44,6 +44,7 @@ from cnflow.blocks.submissions import Submissions
 from cnflow.blocks.table import BlockTable
 from cnflow.ids import BlockId, short_native
 from cnflow.model.block import BlockState, BlockStatus, EndCause
+from cnflow.model.manager_settings import NO_WORKER_STARTS
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -303,7 +304,8 @@ class Blocks:
         if was_draining:
             return actions
         if self._was_useless(block, status):
-            return [*actions, *self._health.on_unused_block(ran_no_task(reason, self.label), now)]
+            words = reason if status.exit_code == NO_WORKER_STARTS else ran_no_task(reason, self.label)
+            return [*actions, *self._health.on_unused_block(words, now)]
         if status.cause is not None and status.cause.is_regular and block.connected_at is not None:
             return actions
         if block.connected_at is None:
@@ -315,7 +317,8 @@ class Blocks:
     def _was_useless(self, block: Block, status: BlockStatus) -> bool:
         """Return True if *block* was connected and ran no task, though some waited; a preemption may explain it."""
         waited = self._demand.slots > self._blocks.slots and self._demand.finished == block.finished_before
-        return waited and block.was_idle and block.is_unproven and status.cause is not EndCause.PREEMPTED
+        was_idle = block.was_idle or status.exit_code == NO_WORKER_STARTS
+        return waited and was_idle and block.is_unproven and status.cause is not EndCause.PREEMPTED
 
     def _end(self, block: Block, stage: Stage) -> None:
         self._blocks.remove(block)

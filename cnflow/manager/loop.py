@@ -9,7 +9,7 @@
 
         ends when    it is drained ─ ordered to stop ─ the last stage of a shutdown is over       exit code 0
                      the interchange is silent, refuses it or sends malformed messages,
-                     or workers die as they start                                                 exit code 1
+                     or workers die as they start                                           exit code 1, or 4
 
     leaving:  [Draining ──> Drain in reply: no task is on its way] ── Leaving ──> all results delivered, end
 
@@ -41,7 +41,9 @@ from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
 from cnflow.manager.worker_events import WorkerEvents
 from cnflow.manager.workers.codec import decode_result, encode_action
-from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess, end_workers
+from cnflow.manager.workers.ending import end_workers
+from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
+from cnflow.model.manager_settings import NO_WORKER_STARTS
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
@@ -111,7 +113,7 @@ class Loop:
         """Serve until the manager is drained, ordered to stop, or cannot continue; end all workers then.
 
         Returns:
-            Exit code: 0 after an orderly end, 1 when the manager could not continue.
+            Exit code: 0 after an orderly end, 1 when the manager could not continue, or `NO_WORKER_STARTS`.
 
         Raises:
             UnreachableError: no address of the interchange accepts a connection.
@@ -123,10 +125,13 @@ class Loop:
             self._link.send(self._registration({}), (), self._clock.now())
             self._serve()
         finally:
-            end_workers(self._workers.values())
+            end_workers(self._workers.values(), self._is_idle)
             self._bulk.log_what_is_left()
             self._link.close(0.0 if self._link.is_all_delivered else _LINGER)
         return self._exitcode
+
+    def _is_idle(self, worker: WorkerProcess) -> bool:
+        return self._state.is_idle(WorkerRank(worker.rank))
 
     def _registration(self, held: dict[TaskId, int]) -> msg.Register:
         left = self._shutdown.seconds_left(self._clock.now())
@@ -301,7 +306,7 @@ class Loop:
                 self._workers[action.rank].signal_session(signal.SIGKILL)
             elif isinstance(action, actions.Quit):
                 logger.error("cannot continue: %s", action.reason)
-                self._exitcode = 1
+                self._exitcode = NO_WORKER_STARTS
                 self._leave(action.reason)
             else:
                 worker = touched[action.rank] = self._workers[action.rank]
@@ -386,7 +391,7 @@ class Loop:
             return
         self._state.on_ending()
         if stage is Stage.CUT:
-            end_workers(self._workers.values())  # before their tasks are returned, so that none runs twice at once
+            end_workers(self._workers.values(), self._is_idle, 0.5)  # before a task is returned: it runs once at a time
             self._workers.clear()
             self._state.on_cut()
             self._end_by = Seconds(self._clock.now() + _LAST_WORDS)

@@ -12,7 +12,7 @@ Life of a worker, and the place of a task in it::
         │                 │              │
         │                 └───exit───────┴──> the worker is started again; the task that ran fails with WORKER_LOST,
         │                                     tasks that only waited in its pipe return to the queue
-        └──exit, three times in a row without a worker that becomes ready──> the manager quits
+        └──exit, three times in a row without a worker that becomes ready, or ten times idle without a result: it quits
 
 Life of a task in a manager::
 
@@ -69,8 +69,6 @@ _LEAST_WAITING = 2
 """Tasks that wait for large arguments and do not count as held: tasks behind them run. As many as workers, if more."""
 
 _NEVER = Seconds(math.inf)
-_FAILED_START_LIMIT = 3
-"""Workers in a row that end before they are ready; then the manager quits."""
 
 
 class Manager:
@@ -111,7 +109,6 @@ class Manager:
         self.ended: Optional[EndedTasks] = None
         """Tasks that have ended, for another driver; None keeps none."""
 
-        self._failed_starts = 0
         self._start_attempts = StartAttempts()
         self._results: list[ResultParcel] = []
         self._is_draining = self._is_ending = False
@@ -239,7 +236,6 @@ class Manager:
 
     def on_worker_ready(self, rank: WorkerRank) -> None:
         """Let the worker receive tasks."""
-        self._failed_starts = 0
         self._start_attempts.on_ready(rank)
         self._workers[rank].is_ready = True
 
@@ -262,6 +258,7 @@ class Manager:
             if worker.cancelled:
                 worker.cancelled.discard((task.id, task.attempt))
             self._results.append(parcel)
+        self._start_attempts.died_idle = 0
         self._set_deadline(rank, worker, now)
 
     def on_cancel(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
@@ -318,10 +315,9 @@ class Manager:
         if self._is_ending:
             self._workers[rank] = Worker()
             return []
-        if not worker.is_ready and not worker.is_restarted:
-            self._failed_starts += 1
-            if self._failed_starts >= _FAILED_START_LIMIT:
-                return [Quit(f"workers die as they start, exit code {exitcode}: {stderr_tail.strip() or 'no output'}")]
+        is_useless = not worker.tasks_sent and not worker.is_restarted
+        if is_useless and self._start_attempts.on_died(is_ready=worker.is_ready):
+            return [Quit(f"workers die as they start, exit code {exitcode}: {stderr_tail.strip() or 'no output'}")]
         return [self._start(rank)]
 
     def dispatch(self, now: Seconds) -> list[Action]:

@@ -12,6 +12,9 @@ PROTOCOL = 14
 BLOCK_ENDS_AT = "CNFLOW_BLOCK_ENDS_AT"
 """Environment variable of a block: Unix time in seconds at which the block ends. Managers know no batch system."""
 
+NO_WORKER_STARTS = 4
+"""Exit code of a manager whose workers die as they start, or whose node lets none be started."""
+
 
 class ListenSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Ports and folder of managers that listen, and to which the interchange connects."""

@@ -4,8 +4,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
+
+import cnflow
+from cnflow import Config
+from cnflow.executors import HighThroughputExecutor
 
 HEAD = """
     import sys, threading, time
@@ -205,3 +210,51 @@ def test_exit_calls_of_a_forked_child_leave_the_run_alone(end_of):
             nap(0.1).result()
     """
     assert end_of(script) == (0, "4 done", [])
+
+
+class TestEndOfWorkers:
+    """Exit calls and open files that tasks leave in their worker."""
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        """Runs a function in a worker, ends the run, and returns the time that this took."""
+
+        def call(function, *args):
+            executor = HighThroughputExecutor(max_workers=1)
+            with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))):
+                cnflow.python_app(function)(*args).result(30)
+                begin = time.monotonic()
+            return time.monotonic() - begin
+
+        return call
+
+    def test_exit_calls_are_made_and_files_written(self, run, tmp_path):
+        def leave(folder):
+            import atexit
+            import builtins
+            from pathlib import Path
+
+            def at_exit():
+                print("printed at exit", flush=True)  # noqa: T201 - into the log of the block
+                Path(folder, "at_exit").touch()
+
+            atexit.register(at_exit)
+            builtins.left_open = Path(folder, "left_open").open("w")  # noqa: SIM115 - left open on purpose
+            builtins.left_open.write("one line\n")
+
+        run(leave, str(tmp_path))
+        assert (tmp_path / "at_exit").exists()
+        assert (tmp_path / "left_open").read_text() == "one line\n"
+        (log,) = tmp_path.glob("runs/*/htex/block-0.log")
+        assert "printed at exit" in log.read_text()
+
+    def test_exit_call_that_never_returns_is_ended(self, run):
+        def leave():
+            import atexit
+            import threading
+            import time
+
+            atexit.register(time.sleep, 600)
+            threading.Thread(target=time.sleep, args=[600]).start()
+
+        assert run(leave) < 15

@@ -1,14 +1,16 @@
 """Workers that die while they run a task: that task alone fails, with the cause."""
 
 import os
+import random
 import signal
 from pathlib import Path
 
 import pytest
 
 from cnflow import python_app
+from cnflow.blocks.backoff import LIMIT_BEFORE_USE
 from cnflow.config import DockerProvider, LocalProvider
-from cnflow.errors import WorkerLost
+from cnflow.errors import BlockError, WorkerLost
 
 GROUPS = Path("/sys/fs/cgroup")
 MEBIBYTE = 2**20
@@ -110,3 +112,21 @@ def test_error_reports_out_of_memory_in_a_container_with_a_limit(load, image_bas
         assert isinstance(error, WorkerLost)
         assert "out of memory (OOM)" in str(error)
         assert hog(1).result(60) == 1
+
+
+def test_tasks_fail_with_the_words_of_workers_that_die_as_they_start(load, tmp_path, monkeypatch):
+    """As with a missing licence, a wrong PYTHONHOME of an image, a broken library."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'worker' in ' '.join(sys.orig_argv):\n"
+        "    sys.stderr.write('no licence\\n')\n"
+        "    sys.stderr.flush()\n"
+        "    os._exit(3)\n"
+    )
+    monkeypatch.setattr(random.Random, "uniform", lambda self, low, high: low)  # the shortest delays between blocks
+    with load(provider=LocalProvider(environment={"PYTHONPATH": str(tmp_path)}, max_blocks=1)) as dfk:
+        error = exit_with(0).exception(60)
+        blocks = list(Path(dfk.run_dir, "htex").glob("block-*.log"))
+    assert isinstance(error, BlockError)
+    assert "no licence" in str(error)
+    assert len(blocks) == LIMIT_BEFORE_USE

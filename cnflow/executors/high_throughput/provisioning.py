@@ -144,6 +144,8 @@ class BlockProvisioner:
     def close(self) -> None:
         """Begin nothing more; blocks stay until `stop_blocks`. The interchange is stopped between the two."""
         self._is_closing.set()
+        if self.controller is not None:
+            self.controller.on_run_ending()
 
     def stop_blocks(self) -> None:
         """Make the controller remove all blocks; does not wait for that."""

@@ -6,7 +6,7 @@
               stop pipe + SIGUSR1: numbers of tasks to stop    stop_task
               output pipe: stdout and stderr, to our stderr    forward_output; its last lines explain a crash
               pidfd: readable when the process ends            exitcode
-    close ──> an idle worker ends by itself; signal_session ends a busy one with all that its task started
+    close_input ──> an idle worker ends by itself; signal_session ends a busy one with all that its task started
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -39,9 +38,6 @@ _MOST_AT_ONCE = 4 * 2**20
 
 _TAIL_BYTES = 8 * 1024
 _TAIL_LINES = 20
-_TERM_GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL."""
-
 
 _LIMITS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 """Errors of a limit that is reached, which pass: processes, memory, open files (fork(2), pipe(2))."""
@@ -88,6 +84,9 @@ class WorkerProcess:
         self.output_closed = False
         self.socket_closed = False
         """The worker closed its end, and may still run: a poll of this socket would return at once, forever."""
+
+        self.has_worked = False
+        """A task has ended in it, and may have left exit calls and open files."""
 
         self._reader = Reader()
         self._unsent = SendBuffer(ours, _MOST_AT_ONCE)
@@ -188,6 +187,7 @@ class WorkerProcess:
 
     def clear_tail(self) -> None:
         """Drop the output so far, which belongs to tasks that ended, from the tail."""
+        self.has_worked = True
         self.forward_output()
         self._tail = b""
 
@@ -199,8 +199,12 @@ class WorkerProcess:
         """Exit code, as `subprocess.Popen.poll` returns it; None while the worker runs."""
         return self._process.poll()
 
+    def close_input(self) -> None:
+        """Close the socket: an idle worker ends in good order then."""
+        self.socket.close()
+
     def close(self) -> None:
-        """Close all descriptors; an idle worker ends when its socket closes."""
+        """Close all descriptors."""
         self.socket.close()
         os.close(self._stops)
         os.close(self.output)
@@ -233,20 +237,6 @@ def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[i
     reader.callback(os.close, read)
     writer.callback(os.close, write)
     return read, write
-
-
-def end_workers(workers: Iterable[WorkerProcess]) -> None:
-    """End all *workers* and the processes that their tasks started: SIGTERM first, SIGKILL after a second."""
-    living = list(workers)
-    for worker in living:
-        worker.close()
-        worker.signal_session(signal.SIGTERM)
-    deadline = time.monotonic() + _TERM_GRACE
-    while any(worker.exitcode() is None for worker in living) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    for worker in living:
-        worker.signal_session(signal.SIGKILL)
-        worker.wait()
 
 
 def _session_members(leader: int) -> set[int]:

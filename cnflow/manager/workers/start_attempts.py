@@ -6,6 +6,10 @@
                         └── all workers wait, for the fifth time: `is_hopeless`, and the manager ends
 
 No I/O. The limits pass: another program of the node ends, or the user's tasks do.
+
+A worker that dies before its first task is started again at once, but not for ever::
+
+    on_died ──> 3 in a row before they are ready, or 10 idle ones without a result in between: the manager ends
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _ATTEMPTS = 5
+_MOST_UNREADY, _MOST_IDLE = 3, 10
+"""Workers in a row that die before they are ready, and before they are given a task; then the node is of no use."""
+
 _NEVER = Seconds(math.inf)
 
 
@@ -31,6 +38,9 @@ class StartAttempts:
         """Number of failed starts in a row, by rank."""
 
         self._again_at: dict[WorkerRank, Seconds] = {}
+        self._died_unready = 0
+        self.died_idle = 0
+        """Workers that died before their first task since the last result of any."""
 
     @property
     def next_at(self) -> Seconds:
@@ -49,7 +59,14 @@ class StartAttempts:
 
     def on_ready(self, rank: WorkerRank) -> None:
         """Forget the failures of *rank*, which runs."""
+        self._died_unready = 0
         self._failures.pop(rank, None)
+
+    def on_died(self, *, is_ready: bool) -> bool:
+        """Count a worker that died before its first task; return True if another is not worth a try."""
+        self._died_unready += not is_ready
+        self.died_idle += 1
+        return self._died_unready >= _MOST_UNREADY or self.died_idle >= _MOST_IDLE
 
     def take_due(self, now: Seconds) -> list[WorkerRank]:
         """Remove and return the ranks to start now."""

@@ -6,7 +6,7 @@
     submit:   create ──> put settings and capsule ──> attach ──> start      (a failure removes the container)
     running:  output ──> log file     engine's events ──> watch
     end:      engine removes it ──> exit code ──> status ENDED or FAILED
-              cancel: SIGTERM, 2 s later SIGKILL
+              cancel: SIGTERM, 5 s later SIGKILL
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_GRACE = 2.0
+_GRACE = 5.0
 _REMOVAL = 10.0
 _RECONNECT = 5.0
 _UNSEEN = Probe(version="", implementation="", machine="", libc="", executable="")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cnflow.model.block import BlockRequest
     from cnflow.model.node_command import NodeCommand
 
-_GRACE = Seconds(2.0)
+_GRACE = Seconds(5.0)
 _LOOK = Seconds(0.02)
 _UNSEEN_CAPSULE = "CAPSULE"
 """Stands in a preview for the folder that `submit` unpacks the capsule into."""

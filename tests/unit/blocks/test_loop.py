@@ -1,5 +1,7 @@
 """The controller, on a provider and an interchange in memory: as a thread, and turn by turn on a clock of the test."""
 
+import logging
+
 import pytest
 
 from cnflow.errors import BlockError, CnflowError, ImageNotFoundError
@@ -98,6 +100,20 @@ def test_the_end_of_a_block_is_reported_with_the_end_of_its_log(setting, tmp_pat
     ((block, reason),) = this.reports
     assert block == "0"
     assert "out of licences" in reason
+
+
+@pytest.mark.parametrize(("run_ends", "level"), [(False, logging.WARNING), (True, logging.INFO)])
+def test_block_that_ends_with_its_run_is_no_news(setting, caplog, run_ends, level):
+    caplog.set_level(logging.INFO, "cnflow")
+    this = setting(poll_period=0.01)
+    this.want(1)
+    this.wait_for(lambda: this.submitted() == ["0"])
+    if run_ends:
+        this.controller.on_run_ending()
+    this.system.end("native-0")
+    this.wait_for(lambda: this.reports)
+    (record,) = [record for record in caplog.records if "Block 0" in record.getMessage()]
+    assert record.levelno == level
 
 
 @pytest.mark.parametrize("raises", [False, True])

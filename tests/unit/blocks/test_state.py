@@ -15,6 +15,7 @@ from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
+from cnflow.model.manager_settings import NO_WORKER_STARTS
 from cnflow.model.traits import Traits
 
 PENDING, RUNNING, ENDED, FAILED, GONE = (
@@ -327,6 +328,18 @@ class TestUnusedBlocks:
         (reason,) = gave_up(actions)
         assert "ran no task, though tasks of executor 'htex' waited" in reason
         assert "set a longer walltime of the provider" in reason
+
+    def test_blocks_whose_workers_die_as_they_start_end_the_executor_with_their_words(self):
+        driver = Driver(high=1)
+        for block in map(str, range(LIMIT_BEFORE_USE)):
+            driver.decide(1, after=100)
+            assert driver.submit() == [block]
+            driver.connect(block)
+            driver.decide(1, after=0.5)
+            actions = driver.report(block, FAILED, message="no licence", exit_code=NO_WORKER_STARTS)
+        (reason,) = gave_up(actions)
+        assert reason.startswith("Block 2 (native-2) of executor 'htex' ended. no licence")
+        assert "walltime" not in reason
 
     def test_the_next_one_is_asked_for_after_a_delay(self):
         driver = Driver(high=1)

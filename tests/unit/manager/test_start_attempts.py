@@ -44,3 +44,23 @@ def test_worker_is_not_started_again_while_the_manager_ends():
     state.on_ending()
     assert state.on_tick(1.0) == []
     assert state.next_deadline == math.inf
+
+
+def test_workers_that_die_idle_again_and_again_end_the_manager():
+    state = manager(2)
+    for death in range(9):
+        rank = death % 2
+        state.on_worker_ready(rank)
+        assert state.on_worker_exit(rank, 1, "") == [StartWorker(rank)]
+    state.on_worker_ready(0)
+    (quit_action,) = state.on_worker_exit(0, 1, "the last of them")
+    assert isinstance(quit_action, Quit)
+    assert "the last of them" in quit_action.reason
+
+
+def test_result_shows_that_the_node_is_of_use():
+    state = manager(1)
+    for _ in range(30):
+        state.on_worker_ready(0)
+        state.on_results(0, [], 0.0)
+        assert state.on_worker_exit(0, 1, "") == [StartWorker(0)]
