@@ -4,6 +4,7 @@ BASE ?=
 WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))# processes of pytest: tests mostly wait, for processes and containers
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE# tests and benchmarks start thousands of processes: each would compile all that it imports
 
 .PHONY: help
 help: ## List the targets
