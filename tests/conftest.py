@@ -143,12 +143,20 @@ def _no_cc():
 
 
 _SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def _no_sshd():
+    lacking = [name for name in ("ssh", "sshd") if shutil.which(name, path=_SYSTEM_PATH) is None]
+    return f"No {' and '.join(lacking)}. Run: tests/services/sshd/up" if lacking else ""
+
+
 _MISSING = {
     "cc": _no_cc,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "pythons": _no_pythons,
     "root": _no_root,
+    "sshd": _no_sshd,
 }
 """Marker -> function that returns the reason why this machine cannot run such tests; empty if it can."""
 

@@ -63,7 +63,7 @@ class Callbacks(NamedTuple):
     """Fails all tasks with the error; called when no block works."""
 
     explain_lateness: Callable[[BlockId], str] | None = None
-    """Returns why no manager of a block is connected, where managers listen; None where they connect by themselves."""
+    """Returns why no manager of a block is connected, and what helps, as the end of a sentence; None knows nothing."""
 
     ledger: ExecutorLedger | None = None
     """Record of the blocks, for `load(adopt=...)` and `cnflow clean`; None keeps none."""

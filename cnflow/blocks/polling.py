@@ -235,18 +235,16 @@ class Polling:
 
     def _lateness_of(self, block: BlockId) -> str:
         request = self._requests.get(block)
-        tried = ""
         advice = "If that cannot be reached from there, set HighThroughputExecutor(address=...), or way=Listen()"
         if self._requests.explain_lateness is not None:
-            tried = f" Its managers listen: {self._requests.explain_lateness(block)}."
-            advice = "If a firewall is in between, set Listen(ports=...) to ports that it lets through"
+            advice = self._requests.explain_lateness(block)
         elif request is not None:
             manager = request.manager
             port = manager.endpoint.rpartition(":")[2]
             addresses = f"{', '.join(manager.hosts)}, port {port}" if manager.hosts else manager.endpoint
-            tried = f" Its managers try {addresses}."
+            advice = f"Its managers try {addresses}. {advice}"
         return (
             f"Block {block} of executor {self._blocks.label!r} runs, but for {self._blocks.patience.startup:g} s no "
-            f"manager of it was connected.{tried} {advice}; if they only need longer to start, set startup_timeout of "
+            f"manager of it was connected. {advice}; if they only need longer to start, set startup_timeout of "
             f"the provider."
         )

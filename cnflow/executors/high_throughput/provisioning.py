@@ -35,11 +35,14 @@ from cnflow.executors.high_throughput.interchange_events import InterchangeEvent
 from cnflow.executors.high_throughput.listening_managers import ListeningManagers
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
+from cnflow.executors.high_throughput.tunnel_command import TunnelCommand, keep_tunnel
 from cnflow.executors.high_throughput.ways import (
     address_folder,
+    adopted_place,
     folder_of,
     hosts_to_bind,
     is_encrypted,
+    lateness_of,
     manager_endpoint,
     refuse_other_way,
 )
@@ -127,6 +130,7 @@ class BlockProvisioner:
         if self.working_dir and not settings.runs_images:
             self.working_dir = os.path.join(run.folder, self.working_dir)  # noqa: PTH118 - strings, as in an executor
 
+        self._tunnel: TunnelCommand | None = None
         self._listening: ListeningManagers | None = None
         """Managers that listen; None if they connect by themselves."""
 
@@ -190,8 +194,7 @@ class BlockProvisioner:
             try:
                 self._provide(provider)
             finally:
-                if self._listening is not None:
-                    self._listening.close()
+                self._close_ways()
                 self._close_provider(provider)
         except ProviderFaultError as error:
             logger.exception("the provider of executor %s failed", self._settings.label)
@@ -265,6 +268,12 @@ class BlockProvisioner:
             ) from error
         return listening
 
+    def _close_ways(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
+
     def _close_provider(self, provider: Provider) -> None:
         """Close the provider once no call of it is out; a call that hangs is not waited for.
 
@@ -290,7 +299,8 @@ class BlockProvisioner:
         self._managers.has_adopted = bool(left.managers)
         controller.adopt(left.natives, left.entry.next_block)
         if left.endpoint is not None:
-            self._start_interchange(left.endpoint.hosts, left.endpoint.keys, left.place)
+            hosts, place = adopted_place(self._settings, left.endpoint.hosts, left.place)
+            self._start_interchange(hosts, left.endpoint.keys, place)
         if self.adopted_tasks is not None:
             self.adopted_tasks.on_bound(left.managers)
 
@@ -321,6 +331,7 @@ class BlockProvisioner:
                 f"The interchange of executor {settings.label!r} opened no port within {_BIND_TIMEOUT:.0f} s; see "
                 f"{self.log_dir / 'interchange.log'}."
             )
+        self._tunnel = keep_tunnel(settings, client.port, self.log_dir, SystemClock())
         return f"tcp://{{host}}:{client.port}"
 
     def _make_controller(
@@ -349,7 +360,7 @@ class BlockProvisioner:
             request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
             give_up=self._owner.on_failure,
             ledger=ledger,
-            explain_lateness=self._listening.explain if self._listening is not None else None,
+            explain_lateness=lateness_of(settings, self._listening, self._tunnel),
         )
         return BlockController(blocks, provider, settings.provider.traits(), callbacks)
 
