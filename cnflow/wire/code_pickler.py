@@ -3,7 +3,8 @@
 ::
 
     code ────────────────> with the name of its file, which tracebacks need
-    a class ─────────────> with the id that the caller gives it; its state is set where it is new, and nowhere else
+    a class ─────────────> with the id that the caller gives it; its state is set where it is new, and nowhere else;
+                           with its __slots__ from the beginning, without which its objects would have a __dict__
     lru_cache, singledispatch, cached_property
            around such a function ──> made again around the function; cloudpickle would look for it by name
 """
@@ -12,12 +13,16 @@ from __future__ import annotations
 
 import functools
 import operator
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any, Callable, NamedTuple, Optional
 
 from cnflow.model import pickle_hooks
 
-CLASS_MAKERS = {"_make_skeleton_class": 4, "_make_skeleton_enum": 5}
+_CLASS_MAKER, _NAMESPACE = "_make_skeleton_class", 3
+"""Function of cloudpickle 3.1 that makes a class which is no enumeration, and position of the first names in its body
+among the arguments."""
+
+CLASS_MAKERS = {_CLASS_MAKER: 4, "_make_skeleton_enum": 5}
 """Functions of cloudpickle 3.1 that make a class, in cloudpickle/cloudpickle.py: position of its id among the
 arguments."""
 
@@ -78,6 +83,8 @@ class CodePicklerMixin:
         maker, args, state, listitems, dictitems, setter = reduced
         state[0].pop("__slotnames__", None)  # appears when an instance is pickled, and would make the class another one
         pickle_hooks.defined_classes.add(cls)
+        if "__slots__" in vars(cls) and reduced[0].__name__ == _CLASS_MAKER:
+            args = (*args[:_NAMESPACE], {**args[_NAMESPACE], "__slots__": _slots_of(cls)}, *args[_NAMESPACE + 1 :])
         if self.class_id is not None:
             args = (*args[:position], self.class_id(cls, args[position]), *args[position + 1 :])
         return maker, args, (setter, state), listitems, dictitems, pickle_hooks.define_class
@@ -89,6 +96,14 @@ class CodePicklerMixin:
             copy = file.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
             self._renames[file] = operator.methodcaller("replace", co_filename=copy)
         return self._renames[file]
+
+
+def _slots_of(cls: type) -> tuple[str, ...]:
+    """Return the value of ``__slots__`` that makes the members of *cls*, private ones by their full names."""
+    slots = vars(cls)["__slots__"]
+    named = {slots} if isinstance(slots, str) else set(slots)
+    members = (name for name, member in vars(cls).items() if type(member) is MemberDescriptorType)
+    return (*members, *(name for name in ("__dict__", "__weakref__") if name in named))
 
 
 class _Bare(NamedTuple):
