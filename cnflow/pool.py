@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from cnflow import exit_calls
 from cnflow.apps.app import App
+from cnflow.apps.options import ParsedOptions
 from cnflow.assemble import new_run, start
 from cnflow.config import Config
 from cnflow.config.selection import select_config
@@ -129,7 +130,7 @@ class PoolExecutor(concurrent.futures.Executor):
 
     def get_app(self, fn: Callable[P, T]) -> App[P, T]:
         """Make an app of *fn* whose calls are tasks of this pool's run, with all the keywords that apps take."""
-        return App(fn, AppKind.PYTHON, self._options, self._dfk)
+        return App(fn, AppKind.PYTHON, ParsedOptions(self._options, data_flow_kernel=self._dfk))
 
     @overload  # type: ignore[override]  # elements are checked, which Executor.map does not do
     def map(

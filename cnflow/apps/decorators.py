@@ -2,9 +2,9 @@
 
 Types of the result, for type checkers:
 
-    python_app   (P) -> R                                   App[P, R]
+    python_app   (P) -> R, also by a coroutine              App[P, R]
     bash_app     (P) -> str, a command line                 App[P, int], the exit code
-    join_app     (P) -> future of R                         App[P, R]
+    join_app     (P) -> future of R, also by a coroutine    App[P, R]
                  (P) -> list, tuple or dict of futures      App[P, the same container of their results]
                  (P) -> deeper nesting                      App[P, Any]
 """
@@ -14,19 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from cnflow.apps.app import App
-from cnflow.dataflow.call_options import SPECIAL, AppOptions
-from cnflow.errors import ConfigurationError
-from cnflow.model.resources import Resources
+from cnflow.apps.options import NO_PARSED_OPTIONS, parse_options
 from cnflow.model.task import AppKind
-from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from concurrent.futures import Future
     from typing import ParamSpec, Protocol, TypeVar
 
     from cnflow.apps.signatures import FutureOf, Futures
     from cnflow.dataflow import AppFuture, DataFlowKernel
+    from cnflow.model.resources import Resources
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -38,20 +36,22 @@ if TYPE_CHECKING:
     class PythonAppDecorator(Protocol):
         """Result of ``python_app(...)`` with options."""
 
-        def __call__(self, function: Callable[P, R], /) -> App[P, R]:
-            """Make an app of *function*."""
+        @overload
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> App[P, R]: ...
+        @overload
+        def __call__(self, function: Callable[P, R], /) -> App[P, R]: ...
 
     class BashAppDecorator(Protocol):
         """Result of ``bash_app(...)`` with options."""
 
-        def __call__(self, function: Callable[P, str], /) -> App[P, int]:
+        def __call__(self, function: Callable[P, str | Coroutine[Any, Any, str]], /) -> App[P, int]:
             """Make an app of *function*."""
 
     class JoinAppDecorator(Protocol):
         """Result of ``join_app(...)`` with options; overloads as for `join_app`."""
 
         @overload
-        def __call__(self, function: Callable[P, FutureOf[R]], /) -> App[P, R]: ...
+        def __call__(self, function: Callable[P, FutureOf[R] | Coroutine[Any, Any, FutureOf[R]]], /) -> App[P, R]: ...
         @overload
         def __call__(self, function: Callable[P, tuple[FutureOf[R1], FutureOf[R2]]], /) -> App[P, tuple[R1, R2]]: ...
         @overload
@@ -78,6 +78,8 @@ if TYPE_CHECKING:
 
 
 @overload
+def python_app(function: Callable[P, Coroutine[Any, Any, R]], /) -> App[P, R]: ...
+@overload
 def python_app(function: Callable[P, R], /) -> App[P, R]: ...
 @overload
 def python_app(
@@ -101,7 +103,8 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
     """Make an app of a Python function; with or without arguments.
 
     Args:
-        function: the task's work. Its body imports what it needs; arguments and result must be picklable.
+        function: the task's work. Its body imports what it needs; arguments and result must be picklable. One that
+            returns a coroutine (``async def``) is run in an event loop of the task's own.
         **options: ``executors``, label or labels of the executors that may run it, or ``"all"``; ``image``, container
             image that it runs in; ``cache``, reuse the result of an earlier call of this run with the same code,
             arguments and image; ``ignore_for_cache``, parameters that do not matter for that; ``retries``, budget of
@@ -115,7 +118,7 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
 
 
 @overload
-def bash_app(function: Callable[P, str], /) -> App[P, int]: ...
+def bash_app(function: Callable[P, str | Coroutine[Any, Any, str]], /) -> App[P, int]: ...
 @overload
 def bash_app(
     function: None = None,
@@ -130,6 +133,7 @@ def bash_app(
     resources: Mapping[str, Any] | Resources | None = None,
     env: dict[str, str] | None = None,
     sandbox: bool = False,
+    pipefail: bool | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
 ) -> BashAppDecorator: ...
 
@@ -138,13 +142,14 @@ def bash_app(function: Callable[..., Any] | None = None, /, **options: Any) -> A
     """Make an app of a function that returns a command line, which is run by bash (``sh`` where there is none).
 
     The result is 0; another exit code is a `cnflow.errors.BashExitFailure`. The call's ``stdout=`` and ``stderr=`` (a
-    path, which is appended to, or ``(path, mode)``) redirect the command's output. Options as for `python_app`.
+    path, which is appended to, or ``(path, mode)``) redirect the command's output. Options as for `python_app`, and
+    ``pipefail``: a pipeline fails when any of its commands does, not only the last; None leaves that to the Config.
     """
     return _decorate(AppKind.BASH, function, options)
 
 
 @overload
-def join_app(function: Callable[P, FutureOf[R]], /) -> App[P, R]: ...
+def join_app(function: Callable[P, FutureOf[R] | Coroutine[Any, Any, FutureOf[R]]], /) -> App[P, R]: ...
 @overload
 def join_app(function: Callable[P, tuple[FutureOf[R1], FutureOf[R2]]], /) -> App[P, tuple[R1, R2]]: ...
 @overload
@@ -190,42 +195,7 @@ def join_app(function: Callable[..., Any] | None = None, /, **options: Any) -> A
 
 
 def _decorate(kind: AppKind, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - an App or its decorator
-    decorator = f"{kind.name.lower()}_app"
-    _refuse_unknown(decorator, options, _JOIN_OPTIONS if kind is AppKind.JOIN else _OPTIONS)
-    _check_types(decorator, options)
-    dfk = options.pop("data_flow_kernel", None)
-    keywords = {name: options.pop(name) for name in SPECIAL & options.keys()}
-    app_options = AppOptions(**options)
+    given = parse_options(f"@{kind.name.lower()}_app", kind, options) if options else NO_PARSED_OPTIONS
     if function is not None:
-        return App(function, kind, app_options, dfk, keywords)
-    return lambda decorated: App(decorated, kind, app_options, dfk, keywords)
-
-
-_JOIN_OPTIONS = ("cache", "data_flow_kernel", "ignore_for_cache", "retries")
-_OPTIONS = (*_JOIN_OPTIONS, "env", "executors", "image", "resources", "sandbox", "walltime")
-
-
-def _refuse_unknown(decorator: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
-    for name in options:
-        if name not in known:
-            raise ConfigurationError(
-                f"@{decorator} has no option {name!r}.{did_you_mean(name, known)} Known: {', '.join(sorted(known))}."
-            )
-
-
-def _check_types(decorator: str, options: dict[str, Any]) -> None:
-    executors = options.get("executors", "all")
-    labels = [executors] if isinstance(executors, str) else executors
-    if not isinstance(labels, (list, tuple, set)) or not all(isinstance(label, str) for label in labels):
-        raise ConfigurationError(f"@{decorator}(executors=...) must be a label or a list of labels, not {executors!r}.")
-    image = options.get("image", "")
-    if not isinstance(image, str):
-        raise ConfigurationError(f"@{decorator}(image=...) must be the name of an image, not {image!r}.")
-    cache = options.get("cache", False)
-    if not isinstance(cache, bool):
-        raise ConfigurationError(f"@{decorator}(cache=...) must be True or False, not {cache!r}.")
-    if options.get("resources") is not None:
-        options["resources"] = Resources.of(options["resources"])
-    retries = options.get("retries")
-    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, (int, float)) or retries < 0):
-        raise ConfigurationError(f"@{decorator}(retries=...) must be a number from 0 on, not {retries!r}.")
+        return App(function, kind, given)
+    return lambda decorated: App(decorated, kind, given)

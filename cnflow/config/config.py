@@ -98,6 +98,10 @@ class Config(Settings):
     """Called with the exception of a failed attempt and its task; returns the cost of the failure, which reduces the
     `retries`: 0 is free, 1 the default, more than is left ends the task. Not part of a configuration file."""
 
+    bash_pipefail: bool = False
+    """Let bash apps fail when any command of a pipeline fails, not only the last, as ``set -o pipefail`` does;
+    ``@bash_app(pipefail=...)`` sets it for one app."""
+
     std_autopath: Callable[[Any, str], Any] | None = Field(default=None, exclude=True)
     """Called with a task and ``stdout`` or ``stderr`` where that is AUTO_LOGNAME; returns the path. Not part of a
     configuration file."""

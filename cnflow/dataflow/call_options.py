@@ -24,9 +24,10 @@ from cnflow.model.file import File, clean_files
 from cnflow.model.resources import Resources
 from cnflow.model.task import NO_OPTIONS as NO_RUN_OPTIONS
 from cnflow.model.task import RunOptions, TaskToRun
+from cnflow.staging.file_names import safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
@@ -43,8 +44,13 @@ AUTO_LOGNAME = -1
 _FROM_DEFAULTS = frozenset({"inputs", "label", "outputs", "stderr", "stdout", "walltime"})
 """Keywords that the default of a parameter can set. They are Parsl's, and mean the same to every function."""
 
-_RESERVABLE = frozenset({"resources"})
-"""Keywords that Parsl does not have. Where a function has a parameter of that name, it is an ordinary argument."""
+_RESERVABLE = frozenset({"env", "resources", "sandbox"})
+"""Keywords that Parsl does not have. To a function that takes one of that name, it is an ordinary argument."""
+
+_OF_DECORATORS = frozenset({"pipefail"})
+"""Options of a call that only `App.options` and the decorator set."""
+
+_LETTERS_OF_A_LABEL = 60
 
 _TASKS_IN_A_FOLDER = 10_000
 """Tasks whose log files share a folder, as in Parsl."""
@@ -85,6 +91,9 @@ class CallOptions(NamedTuple):
     stdout: Any = None
     stderr: Any = None
     label: str = ""
+    pipefail: bool | None = None
+    """None is what the Config says."""
+
     inputs: tuple[Any, ...] = ()
     outputs: tuple[File, ...] = ()
     looks_for_outputs: bool = True
@@ -102,10 +111,7 @@ NO_CALL_OPTIONS = CallOptions()
 
 def accepted_keywords(function: Callable[..., Any]) -> frozenset[str]:
     """Return the special keywords that *function* has parameters for, ``**kwargs`` included; it gets them too."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a builtin without a signature takes none of ours
-        return frozenset()
+    parameters = _parameters_of(function)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return SPECIAL
     return SPECIAL & parameters.keys()
@@ -113,44 +119,51 @@ def accepted_keywords(function: Callable[..., Any]) -> frozenset[str]:
 
 def reserved_keywords(function: Callable[..., Any]) -> frozenset[str]:
     """Return the special keywords that are ordinary arguments of *function*, and no options of its calls."""
-    try:
-        return _RESERVABLE & inspect.signature(function).parameters.keys()
-    except (TypeError, ValueError):
-        return frozenset()
+    return _RESERVABLE & accepted_keywords(function)
 
 
 def options_from_defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the special keywords that *function* sets by a parameter's default, such as ``stdout="out.txt"``."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return {}
+    parameters = _parameters_of(function)
     defaults = {name: parameters[name].default for name in _FROM_DEFAULTS & parameters.keys()}
     return {name: value for name, value in defaults.items() if not _is_unset(value)}
 
 
-def parse_call_options(app: str, keywords: Mapping[str, Any]) -> CallOptions:
-    """Return the special keywords among *keywords*, checked; *app* is the app's name, for messages.
+def _parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Parameters of *function* by name; none of a builtin without a signature, or of an object that refuses to tell."""
+    try:
+        return inspect.signature(function).parameters
+    except Exception:  # noqa: BLE001 - ValueError and TypeError, or what a user's __getattr__ raises
+        return {}
+
+
+def parse_call_options(app: str, keywords: Mapping[str, Any], own: Collection[str] = ()) -> CallOptions:
+    """Return the special keywords among *keywords*, checked.
+
+    Args:
+        app: name of the app, for messages.
+        keywords: those of a call and of its app; others are ignored.
+        own: special keywords that the function gets as well. A value that cannot be cnflow's is meant for the function
+            alone: a label that is no text, inputs and outputs that are no lists.
 
     Raises:
         ConfigurationError: one is of the wrong type; names it.
     """
-    options = {name: keywords[name] for name in SPECIAL if keywords.get(name) is not None}
-    if "walltime" in options and not _is_positive(options["walltime"]):
-        raise _wrong_type(app, "walltime", "a number of seconds above 0", options["walltime"])
+    options = {name: keywords[name] for name in SPECIAL | _OF_DECORATORS if keywords.get(name) is not None}
+    for name in own:
+        if name in options and name in _MEANT_FOR_FUNCTION and _MEANT_FOR_FUNCTION[name](options[name]):
+            del options[name]
+    if not options:
+        return NO_CALL_OPTIONS
+    for name, value in options.items():
+        wanted, fits = _TYPES.get(name, ("", None))
+        if fits is not None and not fits(value):
+            raise ConfigurationError(f"{app}({name}=...) must be {wanted}, not {value!r}.")
     if "resources" in options:
         options["resources"] = Resources.of(options["resources"])
     if "env" in options:
-        if not isinstance(options["env"], dict):
-            raise _wrong_type(app, "env", "a dict of names and values", options["env"])
         options["env"] = options["env"].copy()
-    if not isinstance(options.get("sandbox", False), bool):
-        raise _wrong_type(app, "sandbox", "True or False", options["sandbox"])
-    if not isinstance(options.get("label", ""), str):
-        raise _wrong_type(app, "label", "a text", options["label"])
     if "inputs" in options:
-        if not isinstance(options["inputs"], (list, tuple)):
-            raise _wrong_type(app, "inputs", "a list", options["inputs"])
         options["inputs"] = tuple(options["inputs"])
     if "outputs" in options:
         is_staging = bool(keywords.get(INHIBIT))  # it may make its outputs on another machine
@@ -217,6 +230,7 @@ def run_options(options: CallOptions) -> RunOptions:
         sandbox=options.sandbox,
         inputs=_paths(options.inputs) if options.sandbox else (),
         outputs=_paths(options.outputs, "" if options.sandbox else options.folder) if options.looks_for_outputs else (),
+        pipefail=bool(options.pipefail),
         resources=options.resources,
         folder=options.folder if options.sandbox else "",
     )
@@ -231,12 +245,37 @@ def _is_unset(default: object) -> bool:
     return isinstance(default, (str, list, tuple)) and not default
 
 
+def _is_no_list(value: object) -> bool:
+    return not isinstance(value, (list, tuple))
+
+
+def _is_no_text(value: object) -> bool:
+    return not isinstance(value, str)
+
+
+def _is_neither_list_nor_file(value: object) -> bool:
+    return not isinstance(value, (list, tuple, str, bytes, os.PathLike))  # a single file is a mistake
+
+
+_MEANT_FOR_FUNCTION: Mapping[str, Callable[[Any], bool]] = {
+    "inputs": _is_no_list,
+    "label": _is_no_text,
+    "outputs": _is_neither_list_nor_file,
+}
+
+
 def _is_positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
-def _wrong_type(app: str, name: str, wanted: str, value: object) -> ConfigurationError:
-    return ConfigurationError(f"{app}({name}=...) must be {wanted}, not {value!r}.")
+_TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "env": ("a dict of names and values", lambda value: isinstance(value, dict)),
+    "inputs": ("a list", lambda value: isinstance(value, (list, tuple))),
+    "label": ("a text", lambda value: isinstance(value, str)),
+    "pipefail": ("True or False", lambda value: isinstance(value, bool)),
+    "sandbox": ("True or False", lambda value: isinstance(value, bool)),
+    "walltime": ("a number of seconds above 0", _is_positive),
+}
 
 
 def _parse_outputs(outputs: Any, *, keep_local_path: bool) -> list[File]:  # noqa: ANN401 - checked here
@@ -269,5 +308,6 @@ def _paths(values: tuple[Any, ...], folder: str = "") -> list[str]:
 
 def _log_path(record: TaskRecord, stream: str, label: str, run_dir: Path) -> str:
     number = record.future.tid
+    label = safe_name(label)[:_LETTERS_OF_A_LABEL] if label else ""  # a function's own may be any text
     name = "_".join(part for part in (f"task_{number:04d}", record.app.name, label) if part)
     return os.fspath(Path(run_dir) / "task_logs" / f"{number // _TASKS_IN_A_FOLDER:04d}" / f"{name}.{stream}")

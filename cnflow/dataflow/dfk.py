@@ -33,6 +33,7 @@ from cnflow.dataflow.file_staging import DataManager, holds_files
 from cnflow.dataflow.task_table import TaskTable
 from cnflow.errors import ConfigurationError, ExecutorClosedError
 from cnflow.ids import TaskId
+from cnflow.model.task import AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -103,6 +104,8 @@ class DataFlowKernel:
         """
         if self._pending_limit.limit is not None:
             self._pending_limit.wait()
+        if app.kind is AppKind.BASH and self.config.bash_pipefail and call_options.pipefail is None:
+            call_options = call_options._replace(pipefail=True)
         if call_options is not NO_CALL_OPTIONS or holds_files(args, kwargs):
             return self._data.submit_with_files(app, args, kwargs, options, call_options)
         return self._graph.add_task(app, args, kwargs, options).future

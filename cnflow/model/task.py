@@ -72,7 +72,14 @@ class AppFunction:
         self.original = function if original is None else original
         self.kind = kind
         self.version: Any = None
-        self.name = name or str(getattr(function, "__name__", type(function).__name__))
+        self.name = name or _name_of(function)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    try:
+        return str(getattr(function, "__name__", type(function).__name__))
+    except Exception:  # noqa: BLE001 - a user's __getattr__ may fail in any way
+        return type(function).__name__
 
 
 class RunOptions(NamedTuple):

@@ -23,6 +23,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from cnflow.model.task import NO_OPTIONS, AppKind, RunOptions
+from cnflow.tasks.coroutines import call_function
 from cnflow.text import describe_safely
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PYTHON = int(AppKind.PYTHON)
 BASH = int(AppKind.BASH)
+JOIN = int(AppKind.JOIN)
 """Plain numbers, as on the wire; compared once per task, where an enum is slower."""
 
 
@@ -76,7 +78,7 @@ def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the use
         from cnflow.tasks.shell import run_command
 
         return run_command(call, context)
-    return call.function(*call.args, **call.kwargs)
+    return call_function(call.function, call.args, call.kwargs)
 
 
 def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's value

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import IO, TYPE_CHECKING, Any, Optional
 
+from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.sandbox import sandbox
 from cnflow.tasks.streams import open_sinks, target_of
 
@@ -46,7 +47,7 @@ def call_with_options(call: Call, control: Stoppable, sandbox_prefix: str) -> An
                 undo.enter_context(_redirect(number, sink.file))
         control.release()
         try:
-            return call.function(*call.args, **call.kwargs)
+            return call_function(call.function, call.args, call.kwargs)
         finally:
             control.hold()
 

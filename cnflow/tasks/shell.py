@@ -25,9 +25,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from types import CodeType
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from cnflow.errors import BashAppNoReturn, BashExitFailure
+from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.sandbox import sandbox
 from cnflow.tasks.shell_process import start_in_shell
 from cnflow.tasks.stopping import end_group
@@ -103,7 +105,7 @@ def run_command(call: Call, context: CallContext) -> int:
     """
     _pending.call = (call, context)
     try:
-        returned = call.function(*call.args, **_without_streams(call.function, call.kwargs))
+        returned = call_function(call.function, call.args, _without_streams(call.function, call.kwargs))
         has_run = _pending.call is None
     finally:
         _pending.call = None
@@ -124,7 +126,7 @@ class Command(NamedTuple):
         """Run the command, as `run_command` does."""
         call, context = _pending.call
         _pending.call = None
-        _run_line(self.function(*args, **_without_streams(self.function, kwargs)), call, context)
+        _run_line(call_function(self.function, args, _without_streams(self.function, kwargs)), call, context)
         return 0
 
 
@@ -205,7 +207,7 @@ def _start(
 def _without_streams(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """*kwargs* without ``stdout`` and ``stderr``, unless *function* has such parameters."""
     code = getattr(function, "__code__", None)
-    if code is None or code.co_flags & 0x08:  # CO_VARKEYWORDS: it accepts any name
+    if not isinstance(code, CodeType) or code.co_flags & 0x08:  # CO_VARKEYWORDS: it accepts any name
         return kwargs
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return {key: value for key, value in kwargs.items() if key not in {"stdout", "stderr"} or key in names}

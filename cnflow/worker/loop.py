@@ -25,6 +25,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.model.task import RunOptions
+from cnflow.tasks import inside
 from cnflow.tasks.call import (
     PYTHON,
     Call,
@@ -35,6 +36,7 @@ from cnflow.tasks.call import (
     name_of_type,
     run_call,
 )
+from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
@@ -85,6 +87,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
     _die_with_parent()
     own_pid = os.getpid()
     os.set_inheritable(stops, False)
+    inside.enter_worker()
     guard = Guard(stops)
     _remove_leftovers(sandbox)
     with socket.socket(fileno=descriptor) as manager:
@@ -163,7 +166,7 @@ class _Runner:
         if len(loaded) == _ARGUMENTS_ONLY:
             args, kwargs = loaded
             if function.kind == PYTHON:
-                return function.load()(*args, **kwargs)
+                return call_function(function.load(), args, kwargs)
             return run_call(Call(function.kind, function.name, function.load(), args, kwargs), self._context)
         args, kwargs, options = loaded
         call = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))

@@ -189,3 +189,15 @@ def wait_until(condition, seconds=20):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_pipeline_fails_as_the_app_and_the_config_say(tmp_path):
+    def line():
+        return "false | true"
+
+    for setting, codes in ((False, [0, 1, 0]), (True, [1, 1, 0])):
+        config = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path), bash_pipefail=setting)
+        with cnflow.load(config):
+            apps = [bash_app(line), bash_app(pipefail=True)(line), bash_app(line).options(pipefail=False)]
+            errors = [call().exception(timeout=30) for call in apps]
+        assert [getattr(error, "exitcode", 0) for error in errors] == codes

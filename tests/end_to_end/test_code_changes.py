@@ -263,7 +263,7 @@ def test_a_function_that_does_not_change_is_sent_once(run):
     notebook.run("rate = 1\npixels = bytearray(3)\nclass Tool: seen = {1: 'a'}")
     task = notebook.define("def task(): return rate, len(pixels), Tool.seen", "processes")
     version_of = run.executors["processes"].version_of
-    versions = [version_of(task._app) for _ in range(3)]
+    versions = [version_of(task._cnflow.app) for _ in range(3)]
     assert len({version.function.id for version in versions}) == 1
     assert len({id(version.function) for version in versions}) == 1
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.compat.parsl.names import NAMES, why_not_covered
 from cnflow.errors import ConfigurationError, NotCoveredError
 from cnflow.model import pickle_hooks
+from cnflow.tasks.plain_apps import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,10 @@ class Module(ModuleType):
         home = NAMES[self.__name__].get(name)
         if home is not None:
             module, _, attribute = home.partition(":")
-            value = getattr(importlib.import_module(module), attribute)
+            try:
+                value = getattr(importlib.import_module(module), attribute)
+            except ModuleNotFoundError as error:  # in a container, which has no driver
+                value = stand_in(name, error)
         elif path in NAMES:
             value = importlib.import_module(path)
         elif name.startswith("_") or not (reason := why_not_covered(path)):

@@ -19,16 +19,18 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.dataflow.futures import shared_lock
+from cnflow.dataflow.futures.awaiting import wait_in_loop
 from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import NoReturn
 
     from typing_extensions import Self, TypeVar
 
+    from cnflow.dataflow.futures.awaiting import Bridge
     from cnflow.dataflow.futures.data_future import DataFuture
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
@@ -57,8 +59,8 @@ class FutureOwner(Protocol):
 class AppFuture(Future[R]):
     """Stands for the result of a task; passed to another app, it makes an edge of the graph.
 
-    A `concurrent.futures.Future` in every way: usable with `concurrent.futures.wait` and `as_completed`, and with
-    `asyncio.wrap_future`.
+    A `concurrent.futures.Future` in every way: usable with `concurrent.futures.wait` and `as_completed`. In a coroutine
+    ``await future`` waits for it, as do `asyncio.gather`, `asyncio.wait_for` and `asyncio.as_completed`.
 
     ``future["key"]`` and ``future.name`` stand for that element or attribute of the result, and are AppFutures too.
 
@@ -80,6 +82,7 @@ class AppFuture(Future[R]):
     stdout: Any = None
     stderr: Any = None
     _files: list[DataFuture] | None = None
+    _bridge: Bridge | None = None
 
     # The base class makes these for each instance; see `shared_lock`.
     _condition: Any = shared_lock.NO_WAITERS
@@ -136,6 +139,15 @@ class AppFuture(Future[R]):
             if not self._done_callbacks:
                 self._done_callbacks = []
         super().add_done_callback(fn)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait in an event loop, without blocking it; result and exceptions are those of `result`.
+
+        Who awaits and is cancelled, or times out, does not cancel the task: `cancel` does.
+        """
+        while not self.done():
+            self._bridge = yield from wait_in_loop(self, self._bridge)
+        return self.result()
 
     def _prepare_to_wait(self) -> None:
         if not self.done():

@@ -6,9 +6,13 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.futures.app_future import failure_in
+from cnflow.dataflow.futures.awaiting import wait_in_loop
 from cnflow.model.file import File
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from cnflow.dataflow.futures.awaiting import Bridge
     from cnflow.ids import TaskId
     from cnflow.model.file import FileLike
 
@@ -34,6 +38,8 @@ class DataFuture(_FileFuture):
         file_obj: the result.
         tid: as above.
     """
+
+    _bridge: Bridge | None = None
 
     def __init__(self, parent: Future[Any] | None, file_obj: FileLike, tid: TaskId | None = None) -> None:
         super().__init__()
@@ -70,6 +76,12 @@ class DataFuture(_FileFuture):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait as `result` does, and return the exception that it would raise; None if it would return the file."""
         return self.parent.exception(timeout)
+
+    def __await__(self) -> Generator[Any, None, File]:
+        """Wait in an event loop, as `AppFuture.__await__` does."""
+        while not self.done():
+            self._bridge = yield from wait_in_loop(self.parent, self._bridge)
+        return self.result()
 
     def cancel(self) -> bool:
         """Cancel the task with all its other outputs, or only the staging of this one; return False if it is done."""

@@ -23,8 +23,10 @@ from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
+from cnflow.tasks import inside
 from cnflow.tasks.arguments import copy_of
-from cnflow.tasks.call import BASH, Call, CallContext, check_outputs, run_call, without_own_frames
+from cnflow.tasks.call import BASH, JOIN, Call, CallContext, check_outputs, run_call, without_own_frames
+from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.streams import open_sinks, target_of
 from cnflow.text import describe_error, duration
 
@@ -135,6 +137,7 @@ class ThreadPoolBackend:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             outcome = self._run(task)
+            inside.thread.runs_task = False  # callbacks of futures submit
             self._forget(task.id)
             self._report([outcome])
 
@@ -169,8 +172,9 @@ class ThreadPoolBackend:
             args, kwargs = copy_of((task.args, task.kwargs))
             task = task._replace(args=args, kwargs=kwargs)
         options, app = task.options, task.app
+        inside.thread.runs_task = app.kind != JOIN
         if options is NO_OPTIONS and app.kind != BASH:
-            return app.function(*task.args, **task.kwargs)
+            return call_function(app.function, task.args, task.kwargs, run.set_wake)
         what = Call(app.kind, app.name, app.function, task.args, task.kwargs, options)
         alarm = None
         if options.walltime:
@@ -201,6 +205,6 @@ def _call_with_streams(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the 
                 undo.enter_context(redirect(name, sink.file.fileno()))
         run.release()
         try:
-            return task.app.function(*task.args, **task.kwargs)
+            return call_function(task.app.function, task.args, task.kwargs, run.set_wake)
         finally:
             run.hold()

@@ -117,7 +117,7 @@ class Run:
         timer: calls the kill of a command after its grace.
     """
 
-    __slots__ = ("_closed", "_held", "_lock", "_process", "_sent", "_thread", "_timer", "reason", "since")
+    __slots__ = ("_closed", "_held", "_lock", "_process", "_sent", "_thread", "_timer", "_wake", "reason", "since")
 
     def __init__(self, timer: Timer) -> None:
         self.reason: BaseException | None = None
@@ -129,6 +129,12 @@ class Run:
         self._thread = threading.get_ident()
         self._held = self._sent = self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._wake: Callable[[], None] | None = None
+
+    def set_wake(self, wake: Callable[[], None] | None) -> None:
+        """Have *wake* called when Stopped was sent, so that an event loop does not go on waiting; None ends that."""
+        with self._lock:
+            self._wake = wake
 
     def stop(self, reason: BaseException) -> None:
         """Stop the task, from any thread; does nothing if it has ended or is being stopped."""
@@ -142,6 +148,8 @@ class Run:
             elif not self._held:
                 self._sent = True
                 _raise_in(self._thread, Stopped)
+                if self._wake is not None:
+                    self._wake()
 
     def hold(self) -> None:
         """See `Control.hold`; raises Stopped if that was sent before."""

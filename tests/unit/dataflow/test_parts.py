@@ -16,7 +16,6 @@ from cnflow.model.task import AppFunction, AppKind
 PROBED_BY_LIBRARIES = [
     "__array__",  # NumPy
     "__array_interface__",
-    "__await__",
     "__dataframe__",
     "__len__",
     "__wrapped__",  # inspect

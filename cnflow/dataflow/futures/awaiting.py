@@ -1,0 +1,60 @@
+"""``await future``: waits for a future of cnflow in an event loop.
+
+::
+
+    await future ──done──> its result or exception
+          └─not done──> bridge, an asyncio.Future of this loop: one for all that await it there
+                          ^                     └──shield──> each awaits the bridge
+                          └── call_soon_threadsafe, in a callback of the future
+
+A task that awaits and is cancelled leaves the future as it is: others may need it. ``future.cancel()`` cancels it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
+    from concurrent.futures import Future
+
+
+class Bridge(NamedTuple):
+    """What the tasks of one loop await instead of a future."""
+
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+
+
+def wait_in_loop(future: Future[Any], bridge: Bridge | None) -> Generator[Any, None, Bridge]:
+    """Wait until *future* is done; return the bridge for the next time.
+
+    Args:
+        future: any future that threads settle.
+        bridge: the one of the last time, which is used again in its loop.
+    """
+    import asyncio  # noqa: PLC0415 - imported already where there is a loop
+
+    loop = asyncio.get_running_loop()
+    if bridge is None or bridge.loop is not loop:
+        bridge = _build(future, loop)
+    yield from asyncio.shield(bridge.done).__await__()
+    return bridge
+
+
+def _build(future: Future[Any], loop: asyncio.AbstractEventLoop) -> Bridge:
+    done: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: Future[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody awaits
+            loop.call_soon_threadsafe(_set, done)
+
+    future.add_done_callback(wake)
+    return Bridge(loop, done)
+
+
+def _set(done: asyncio.Future[None]) -> None:
+    if not done.done():  # cancelled with all others at the end of its loop
+        done.set_result(None)

@@ -1,0 +1,45 @@
+"""The decorators as a task sees them where cnflow's driver is not installed: an app is its plain function.
+
+A user's module that makes apps can be imported in every task, also in a container that has the capsule alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+Function = Callable[..., Any]
+
+AUTO_LOGNAME = -1
+"""As `cnflow.AUTO_LOGNAME`."""
+
+
+def python_app(function: Optional[Function] = None, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - the function, or a decorator
+    """Return *function*, or a decorator that does."""
+    return function if function is not None else _undecorated
+
+
+bash_app = join_app = python_app
+
+
+def _undecorated(function: Function) -> Function:
+    return function
+
+
+def stand_in(name: str, error: ModuleNotFoundError) -> Any:  # noqa: ANN401 - a decorator or a constant
+    """Return what *name* of cnflow is in a task where the module of that name is not installed.
+
+    Raises:
+        ModuleNotFoundError: *name* is for the driver; or *error* itself, where another package is missing.
+    """
+    if not (error.name or "").startswith("cnflow"):
+        raise error
+    if name in _NAMES:
+        return _NAMES[name]
+    raise ModuleNotFoundError(
+        f"{name} belongs to the driver, and this task runs where only cnflow's workers are installed. Import it in the "
+        "function of the driver that uses it, not at the top of a module that tasks import.",
+        name=error.name,
+    ) from error
+
+
+_NAMES = {"AUTO_LOGNAME": AUTO_LOGNAME, "bash_app": bash_app, "join_app": join_app, "python_app": python_app}
