@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 import threading
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow import exit_calls
 from cnflow.control_socket import ControlServer
-from cnflow.dataflow import end_report, join_apps
+from cnflow.dataflow import end_report, forks, join_apps, loaded_run
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS
 from cnflow.dataflow.control import answer_query
@@ -84,6 +85,7 @@ class DataFlowKernel:
         self._ended = threading.Event()
         self._pid = os.getpid()
         self._why = "cleanup() was called"
+        forks.watch(self)
 
     # Tasks
 
@@ -191,6 +193,12 @@ class DataFlowKernel:
         """True once `cleanup` was called."""
         return self._graph.is_closed
 
+    def on_forked(self) -> None:
+        """Refuse tasks and fail the pending futures: this is a child that the driver has just forked."""
+        self.submit = functools.partial(forks.refuse, self._pid, self.run_dir)  # type: ignore[method-assign]
+        loaded_run.on_forked(self, self._pid)
+        self._graph.on_forked(self._pid)
+
     def cleanup(self) -> None:
         """End the run: executors, their processes and containers; unfinished tasks fail with ExecutorClosedError.
 
@@ -218,7 +226,7 @@ class DataFlowKernel:
 
     def _finish(self) -> None:
         self._graph.fail_unfinished()
-        end_report.write(end_report.lines_on(self._graph.failures(), self.task_count, self._why))
+        end_report.write(end_report.lines_on(self._graph.failures.all(), self.task_count, self._why))
         self._graph.results.close()
         if self._graph.hub is not None:
             self._graph.hub.close()
@@ -236,7 +244,7 @@ class DataFlowKernel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         mode = self.config.exit_mode
-        if mode == "skip":
+        if mode == "skip" or os.getpid() != self._pid:
             return
         try:
             if kind is not None:

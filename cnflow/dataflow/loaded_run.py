@@ -3,6 +3,7 @@
 ::
 
     none loaded ──set_current(dfk)──> dfk loaded ──clear(), or clear(dfk) at the end of its run──> none loaded
+                                          └──on_forked(dfk, parent), in a forked child──> none loaded, which errors name
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from cnflow.dataflow.forks import error_in_child
 from cnflow.errors import AlreadyLoadedError, NoDataFlowKernelError
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from cnflow.dataflow.dfk import DataFlowKernel
 
 _loaded: DataFlowKernel | None = None
+_parent: tuple[int, object] | None = None
+"""Process from which this one was forked while a run was loaded there, and the folder of that run."""
 _load_first: Callable[[], object] | None = None
 _loading = threading.RLock()
 
@@ -30,6 +34,8 @@ def require(caller: str) -> DataFlowKernel:
     """
     if _loaded is None:
         _load_once()
+    if _loaded is None and _parent is not None:
+        raise error_in_child(f"{caller} was called", *_parent)
     if _loaded is None:
         raise NoDataFlowKernelError(f"{caller} needs a loaded configuration. Call cnflow.load(Config(...)) first.")
     return _loaded
@@ -58,6 +64,14 @@ def set_current(dfk: DataFlowKernel) -> None:
     """Load *dfk*, until `clear` is called."""
     global _loaded, _load_first
     _loaded, _load_first = dfk, None
+
+
+def on_forked(dfk: DataFlowKernel, parent: int) -> None:
+    """Unload *dfk* in a child of process *parent*."""
+    global _parent  # noqa: PLW0603 - as above
+    if _loaded is dfk:
+        clear()
+        _parent = (parent, dfk.run_dir)
 
 
 def check_none_loaded() -> None:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow import state_log, task_events
+from cnflow.dataflow import forks, state_log, task_events
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult, Effects
 from cnflow.dataflow.arguments import keep_arguments, keep_result
 from cnflow.dataflow.backpressure import PendingLimit
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.config import Config, ExecutorSettings
-    from cnflow.dataflow.end_report import Failure
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.dataflow.launching import FirstLookUp
     from cnflow.dataflow.memo.cache import ResultCache
@@ -113,7 +112,7 @@ class TaskGraph:
         self._external = ExternalFutures(
             lambda number: self._state.on_submitted(number, (), 0, 0), self._on_external_done
         )
-        self._failures = Failures(self._external)
+        self.failures = Failures(self._external)
         self._cancelled: set[TaskId] = set()
         self._lock = threading.RLock()
         self.pending_limit = PendingLimit(
@@ -128,7 +127,7 @@ class TaskGraph:
         """Live executors by label, the one for join apps included."""
 
         kept = None if config.garbage_collect else self.finished
-        tables = (self.records, kept, self._cancelled, self._failures)
+        tables = (self.records, kept, self._cancelled, self.failures)
         self._finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         self._launcher = TaskLauncher(
             self.records, self._cancelled, self.executors, self._resolver, results, look_up_first
@@ -232,7 +231,7 @@ class TaskGraph:
             future = future.parent
         if isinstance(future, AppFuture):
             record = self.records.get(future.tid)
-            if (record.future if record else self._failures.future_of(future.tid)) is future:
+            if (record.future if record else self.failures.future_of(future.tid)) is future:
                 return future.tid
             if future.done() and not has_failed(future):
                 return None
@@ -291,11 +290,7 @@ class TaskGraph:
 
     def failed_future(self, task: TaskId) -> AppFuture | None:
         """Return the future of *task*; None if it has not failed."""
-        return self._failures.future_of(task)
-
-    def failures(self) -> Sequence[Failure]:
-        """Return the tasks that have ended without a result."""
-        return self._failures.all()
+        return self.failures.future_of(task)
 
     def unfinished_futures(self) -> list[AppFuture]:
         """Return the futures of all tasks that are not done."""
@@ -352,6 +347,12 @@ class TaskGraph:
                     self.records[task].error = ExecutorClosedError(f"{name} was not run: the run ended first.")
             effects = self._finisher.prepare(self._state.on_run_ended())
         self._carry_out(effects)
+
+    def on_forked(self, parent: int) -> None:
+        """Fail the pending futures in a child of process *parent*, which no thread settles."""
+        self._lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001 - another thread may have held it
+        self.is_closed = True
+        forks.abandon_futures(self.records, parent, self.run_dir)
 
     # Events
 

@@ -199,17 +199,64 @@ def test_failures_that_were_asked_about_are_not_told(end_of):
     assert end_of(script) == (0, "number 4", [])
 
 
-def test_exit_calls_of_a_forked_child_leave_the_run_alone(end_of):
-    script = """
-        import os
-        with cnflow.load():
-            child = os.fork()
-            if not child:
-                sys.exit(4)
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-            nap(0.1).result()
-    """
-    assert end_of(script) == (0, "4 done", [])
+FORKING = """
+    import concurrent.futures, os
+
+    def show(what, call):
+        try:
+            print(what, call(), flush=True)
+        except BaseException as error:
+            print(what, type(error).__name__, str(error).replace(str(parent), "P").split("process ")[-1], flush=True)
+
+    @python_app
+    def double(number, seconds=0.0):
+        time.sleep(seconds)
+        return {"number": 2 * number}
+
+    parent = os.getpid()
+    with cnflow.load(Config(executors=[EXECUTOR])) as dfk:
+        done, pending = double(1), double(2, 1.0)
+        done.result()
+        part = pending["number"]
+        called = []
+        pending.add_done_callback(lambda future: called.append(future))
+        child = os.fork()
+        if not child:
+            show("call", lambda: double(3))
+            show("submit", lambda: dfk.submit(double, (3,), {}))
+            show("wait", lambda: len(concurrent.futures.wait([pending, part], 10).done))
+            show("pending", pending.result)
+            show("part", part.result)
+            show("done", done.result)
+            show("cancel", pending.cancel)
+            show("called", lambda: called)
+            dfk.cleanup()
+            with cnflow.load(Config(executors=[EXECUTOR])):
+                show("own run", lambda: double(5).result(20))
+            sys.exit(4)
+        print("exit", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        print("parent", part.result(20), double(4).result(20), flush=True)
+"""
+
+
+@pytest.mark.parametrize("executor", ["ThreadPoolExecutor()", "HighThroughputExecutor(max_workers=1)"])
+def test_forked_child_is_refused_and_leaves_the_run_of_its_parent_alone(start, executor):
+    out, err = start(FORKING.replace("EXECUTOR", executor)).communicate(timeout=60)
+    goes_on = "NoDataFlowKernelError P and goes on there alone. Call cnflow.load() in this process, after the fork."
+    assert out.splitlines() == [
+        f"call {goes_on}",
+        f"submit {goes_on}",
+        "wait 2",
+        f"pending {goes_on}",
+        f"part {goes_on}",
+        "done {'number': 2}",
+        "cancel False",
+        "called []",
+        "own run {'number': 10}",
+        "exit 4",
+        "parent 4 {'number': 8}",
+    ]
+    assert err == ""
 
 
 class TestEndOfWorkers:

@@ -303,6 +303,18 @@ def is_asked(future: AppFuture) -> bool:
     return future._is_asked  # noqa: SLF001 - a public name would hide a result's
 
 
+def abandon(future: Future[Any], error: BaseException) -> None:
+    """Fail *future*, and those that depend on it, without a callback of the user's: in a forked child, which has none.
+
+    No thread waits for it there.
+    """
+    future._exception, future._state = error, "FINISHED"  # noqa: SLF001 - those of its own class, and of its base
+    for callback in future._done_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+        behind = getattr(callback, "__self__", None)
+        if isinstance(behind, Future):  # a part of its result, or one of its files
+            abandon(behind, error)
+
+
 def title_of_future(future: Future[Any]) -> str:
     """Name of *future*'s task or part in messages, such as ``Task 3 (square)['area']``."""
     if isinstance(future, LiftedFuture):
