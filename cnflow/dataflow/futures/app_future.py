@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.dataflow.futures import shared_lock
-from cnflow.dataflow.futures.awaiting import wait_in_loop
+from cnflow.dataflow.futures.awaiting import bridge_to
 from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
@@ -146,7 +146,8 @@ class AppFuture(Future[R]):
         Who awaits and is cancelled, or times out, does not cancel the task: `cancel` does.
         """
         while not self.done():
-            self._bridge = yield from wait_in_loop(self, self._bridge)
+            self._bridge = bridge_to(self, self._bridge)
+            yield from self._bridge.wait()
         return self.result()
 
     def _prepare_to_wait(self) -> None:

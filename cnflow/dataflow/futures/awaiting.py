@@ -27,24 +27,23 @@ class Bridge(NamedTuple):
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
 
+    def wait(self) -> Generator[Any, None, None]:
+        """Wait until the future is done; whoever waits may be cancelled without an effect on the others."""
+        import asyncio  # noqa: PLC0415 - imported already where there is a loop
 
-def wait_in_loop(future: Future[Any], bridge: Bridge | None) -> Generator[Any, None, Bridge]:
-    """Wait until *future* is done; return the bridge for the next time.
+        yield from asyncio.shield(self.done).__await__()
 
-    Args:
-        future: any future that threads settle.
-        bridge: the one of the last time, which is used again in its loop.
+
+def bridge_to(future: Future[Any], bridge: Bridge | None) -> Bridge:
+    """Return a bridge from *future*, which threads settle, to the running loop.
+
+    *bridge* is the one of the last time; in the same loop, it is used again.
     """
-    import asyncio  # noqa: PLC0415 - imported already where there is a loop
+    import asyncio  # noqa: PLC0415 - as above
 
     loop = asyncio.get_running_loop()
-    if bridge is None or bridge.loop is not loop:
-        bridge = _build(future, loop)
-    yield from asyncio.shield(bridge.done).__await__()
-    return bridge
-
-
-def _build(future: Future[Any], loop: asyncio.AbstractEventLoop) -> Bridge:
+    if bridge is not None and bridge.loop is loop:
+        return bridge
     done: asyncio.Future[None] = loop.create_future()
 
     def wake(_: Future[Any]) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.futures.app_future import failure_in
-from cnflow.dataflow.futures.awaiting import wait_in_loop
+from cnflow.dataflow.futures.awaiting import bridge_to
 from cnflow.model.file import File
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class DataFuture(_FileFuture):
     def __await__(self) -> Generator[Any, None, File]:
         """Wait in an event loop, as `AppFuture.__await__` does."""
         while not self.done():
-            self._bridge = yield from wait_in_loop(self.parent, self._bridge)
+            self._bridge = bridge_to(self.parent, self._bridge)
+            yield from self._bridge.wait()
         return self.result()
 
     def cancel(self) -> bool:

@@ -199,7 +199,38 @@ def in_order(futures: list[AppFuture[int]]) -> list[int]:
 
 
 async def awaited() -> int:
+    assert_type(await square(2), int)
+    assert_type(await asyncio.gather(square(2), fetch("x")), tuple[int, float])
+    assert_type(await asyncio.wait_for(square(2), 5.0), int)
     return await asyncio.wrap_future(square(2))
+
+
+# Coroutines.
+@python_app
+async def fetch(url: str) -> float:
+    return 0.0
+
+
+@python_app(walltime=5.0)
+async def fetch_in_time(url: str) -> float:
+    return 0.0
+
+
+@bash_app
+async def command(name: str) -> str:
+    return f"echo {name}"
+
+
+@join_app
+async def joined(x: int) -> AppFuture[int]:
+    return square(await square(x))
+
+
+assert_type(fetch("x"), AppFuture[float])
+assert_type(fetch_in_time("x"), AppFuture[float])
+assert_type(command("x"), AppFuture[int])
+assert_type(joined(1), AppFuture[int])
+assert_type(fetch.options(walltime=5.0, env={"A": "1"})("x"), AppFuture[float])
 
 
 def annotated_without_its_result(future: AppFuture) -> None:
