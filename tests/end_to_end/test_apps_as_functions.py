@@ -290,7 +290,11 @@ class Generates:
 
 
 @pytest.mark.parametrize("decorator", [python_app, bash_app, join_app])
-@pytest.mark.parametrize("function", [generator, async_generator, Generates(), functools.partial(generator)], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [generator, async_generator, Generates(), functools.partial(generator)],
+    ids=["generator", "async generator", "object", "partial"],
+)
 def test_generator_function_is_refused_when_it_is_decorated(decorator, function):
     with pytest.raises(ConfigurationError, match=r"generator function.*Return all of them"):
         decorator(function)

@@ -165,6 +165,7 @@ DATA = b"".join(b"%d,%d\n" % (number, number**2) for number in range(50_000))
         ("identity", DATA),
         ("deflate, gzip", gzip.compress(zlib.compress(DATA))),
     ],
+    ids=["gzip", "two members", "zlib", "deflate", "identity", "both"],
 )
 def test_encoded_content_is_decoded(web, tmp_path, encoding, body):
     url = web.add("/table.csv", b"")
@@ -188,7 +189,11 @@ def test_encoding_that_is_unknown_is_named(web, tmp_path):
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("body", [gzip.compress(DATA)[:-9], b"not compressed at all", gzip.compress(DATA)[:1]])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(DATA)[:-9], b"not compressed at all", gzip.compress(DATA)[:1]],
+    ids=["cut", "plain", "a byte"],
+)
 def test_content_that_cannot_be_decoded_is_asked_for_again(web, tmp_path, body):
     url = web.add("/x", DATA)
     web.troubles["/x"] = [reply(body=body, Content_Encoding="gzip")] * 2
@@ -200,7 +205,9 @@ def test_content_that_cannot_be_decoded_is_asked_for_again(web, tmp_path, body):
     assert leftovers(tmp_path) == ["x"]
 
 
-@pytest.mark.parametrize("trouble", [408, 425, 429, 502, reply(202), no_reply], ids=str)
+@pytest.mark.parametrize(
+    "trouble", [408, 425, 429, 502, reply(202), no_reply], ids=["408", "425", "429", "502", "202", "no reply"]
+)
 def test_answer_that_may_pass_is_asked_for_again(web, tmp_path, trouble):
     url = web.add("/x", DATA)
     web.troubles["/x"] = [trouble, trouble]
