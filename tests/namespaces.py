@@ -163,6 +163,12 @@ class Node:
         run("ip", "addr", "add", self._present, "dev", self.cable)
         self._write_hosts()
 
+    def change_far_address(self):
+        """Give the node another address on the cable; connections to the old one die unheard."""
+        old, self.far_address = self.far_address, self.far_address.rpartition(".")[0] + ".7"
+        self.inside("ip", "addr", "del", f"{old}/24", "dev", self.far)
+        self.inside("ip", "addr", "add", f"{self.far_address}/24", "dev", self.far)
+
     def _write_hosts(self):
         self._hosts.write_text(f"127.0.0.1 localhost\n{self._present.partition('/')[0]} {self.host}\n")
 

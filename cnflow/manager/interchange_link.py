@@ -287,10 +287,13 @@ class InterchangeLink:
             self._bulk.listen(bulk)
 
     def _follow_listener(self, monitor: sockets.ConnectionMonitor, handle: Handler, now: Seconds) -> None:
-        """Ask for what is missing at each change: a connection that is taken over by the next is reported lost late."""
-        changes = monitor.read()
-        if not any(changes) and not self._is_connected:
-            return  # a visitor that was no interchange
+        """Ask for what is missing over each new connection.
+
+        No loss is followed: it may be that of a stranger, or of a connection that the next one has taken over, and what
+        is sent before the interchange has connected again is kept.
+        """
+        if not any(monitor.read()):
+            return
         assert self._dealer is not None
         self._read(self._dealer, handle, now)  # also makes ZeroMQ see the connection, so that it can be sent to
         if self._is_connected:

@@ -71,23 +71,23 @@ class Listener:
                 f"the network interface {interface!r} of this node has no IPv4 address ({error}). Name another in "
                 "Listen(interface=...), or leave it out to use all"
             ) from error
-        bulk_id = with_bulk_suffix(self._manager_id)
-        try:
-            control, monitor, port = sockets.listening_router(context, endpoint, ports, self._manager_id, curve)
+        with contextlib.ExitStack() as on_error:  # a socket that is left open would hold the manager's end up
             try:
+                control, monitor, port = sockets.listening_router(context, endpoint, ports, self._manager_id, curve)
+                on_error.callback(control.close)
+                on_error.callback(monitor.close)
+                bulk_id = with_bulk_suffix(self._manager_id)
                 bulk, bulk_monitor, bulk_port = sockets.listening_router(context, endpoint, ports, bulk_id, curve)
-            except OSError:
-                monitor.close()
-                control.close()
-                raise
-        except OSError as error:
-            raise CannotListenError(
-                f"{error} A manager takes two ports; set a longer range in Listen(ports=...), or leave it out to take "
-                "any free ones"
-            ) from error
-        bulk_monitor.close()
-        self._ports = port, bulk_port
-        self.announce()
+                on_error.callback(bulk.close)
+            except OSError as error:
+                raise CannotListenError(
+                    f"{error} A manager takes two ports; set a longer range in Listen(ports=...), or leave it out to "
+                    "take any free ones"
+                ) from error
+            bulk_monitor.close()
+            self._ports = port, bulk_port
+            self.announce()
+            on_error.pop_all()
         return control, monitor, bulk
 
     def announce(self) -> None:

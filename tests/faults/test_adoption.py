@@ -12,7 +12,7 @@ SCRIPT = """\
 import dataclasses, os, sys, time
 import cnflow
 from cnflow import Config, python_app
-from cnflow.executors import HighThroughputExecutor
+from cnflow.executors import DialIn, HighThroughputExecutor, Listen
 from cnflow.providers import LocalProvider
 
 @dataclasses.dataclass
@@ -50,6 +50,7 @@ provider = LocalProvider(init_blocks=2, max_blocks=2)
 executor = HighThroughputExecutor(
     provider=provider, max_workers=2, cores_per_worker=0.1, prefetch=0, encrypted=True,
     heartbeat_period=0.5, heartbeat_threshold=2, address=os.environ.get("ADDRESS"),
+    way=Listen() if "LISTEN" in os.environ else DialIn(),
 )
 config = Config(executors=[executor], adoptable_for=float(grace), checkpoint_mode="task_exit", initialize_logging=True)
 with cnflow.load(config, adopt=adopt) as dfk:
@@ -154,9 +155,10 @@ def run(tmp_path, processes, until):
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("address", [None, "127.0.0.1"], ids=["socket file", "tcp"])
-def test_a_second_and_a_third_driver_take_over_blocks_and_tasks_and_each_task_runs_once(run, address):
-    environment = {"ADDRESS": address} if address else {}
+@pytest.mark.parametrize(
+    "environment", [{}, {"ADDRESS": "127.0.0.1"}, {"LISTEN": "1"}], ids=["socket file", "tcp", "managers listen"]
+)
+def test_a_second_and_a_third_driver_take_over_blocks_and_tasks_and_each_task_runs_once(run, environment):
     first = run.start(**environment)
     run.until(lambda: len(run.ended()) >= 8)
     run.kill(first)

@@ -14,6 +14,7 @@ import pytest
 
 from cnflow.capsule import driver_root
 from cnflow.errors import InterchangeLostError
+from cnflow.executors import Listen
 
 MAIN = driver_root() / "cnflow" / "interchange" / "__main__.py"
 
@@ -73,6 +74,11 @@ def test_tasks_run_through_a_command_and_nothing_is_left(load_elsewhere, elsewhe
         assert len(elsewhere.interchanges()) == len(elsewhere.relays()) == 1
     until(lambda: not elsewhere.interchanges(), 5)
     assert not [entry for entry in elsewhere.folder.iterdir() if entry.is_dir()]
+
+
+def test_managers_that_listen_are_reached_by_an_interchange_elsewhere(load_elsewhere, ledger):
+    with load_elsewhere(way=Listen(), address=None):
+        assert [future.result(30)[0] for future in [ledger.app(n, 0) for n in range(20)]] == list(range(20))
 
 
 def test_words_of_a_login_before_the_messages_are_ignored(load_elsewhere, elsewhere, ledger):

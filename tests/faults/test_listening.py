@@ -1,5 +1,6 @@
 """Managers that listen: the node's firewall lets no connection out, and faults hit the ones that come in."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -97,6 +98,32 @@ def test_restarted_interchange_connects_to_managers_again(load_on, ledger, node,
     assert ledger.runs() == dict.fromkeys(range(20), 1)
 
 
+def test_manager_whose_node_gets_another_address_is_found_again(load_on, ledger, node):
+    with load_on() as dfk:
+        _, _, manager = ledger.app(0, 0).result(60)
+        futures = [ledger.app(n, 0.1) for n in range(1, 30)]
+        time.sleep(0.3)
+        node.change_far_address()
+        results = [future.result(60) for future in futures]
+        assert managers(dfk) == 1
+    assert {parent for _, _, parent in results} == {manager}
+    assert ledger.runs() == dict.fromkeys(range(30), 1)
+
+
+def test_strangers_who_connect_to_a_manager_change_nothing(load_on, ledger, node):
+    with load_on() as dfk:
+        _, _, manager = ledger.app(0, 0).result(60)
+        futures = [ledger.app(n, 0.05) for n in range(1, 20)]
+        for _ in range(20):
+            for port in node.listening():
+                with socket.create_connection((node.far_address, port), 5) as stranger:
+                    stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+        results = [future.result(60) for future in futures]
+        assert managers(dfk) == 1
+    assert {parent for _, _, parent in results} == {manager}
+    assert ledger.runs() == dict.fromkeys(range(20), 1)
+
+
 def test_ports_are_those_of_the_range(load_on, node):
     with load_on(way=Listen(ports=(45100, 45101), interface=node.far)):
         assert doubled(1).result(60) == 2
@@ -112,7 +139,7 @@ def test_range_of_which_a_port_is_taken_is_named(load_on, node):
 
 def test_manager_that_cannot_be_reached_is_named_with_its_addresses(load, node):
     node.drop_all_that_comes_in()
-    provider = LocalProvider(python=str(node.python), startup_timeout=5)
+    provider = LocalProvider(python=str(node.python), startup_timeout=4)
     with load(provider, way=Listen(), heartbeat_period=5, heartbeat_threshold=30) as dfk:
         error = doubled(1).exception(60)
         log = (Path(dfk.run_dir) / "htex" / "interchange.log").read_text()
