@@ -24,6 +24,7 @@ _parent: tuple[int, object] | None = None
 """Process from which this one was forked while a run was loaded there, and the folder of that run."""
 _load_first: Callable[[], object] | None = None
 _loading = threading.RLock()
+_refusal: BaseException | None = None
 
 
 def require(caller: str) -> DataFlowKernel:
@@ -33,12 +34,24 @@ def require(caller: str) -> DataFlowKernel:
         NoDataFlowKernelError: none is loaded; the message names *caller*.
     """
     if _loaded is None:
+        _check_not_refused()
         _load_once()
     if _loaded is None and _parent is not None:
         raise error_in_child(f"{caller} was called", *_parent)
     if _loaded is None:
         raise NoDataFlowKernelError(f"{caller} needs a loaded configuration. Call cnflow.load(Config(...)) first.")
     return _loaded
+
+
+def refuse_runs(error: BaseException) -> None:
+    """Raise *error* where a run is loaded or needed from now on: the script is read, and not to run."""
+    global _refusal  # noqa: PLW0603 - as `set_current`
+    _refusal = error
+
+
+def _check_not_refused() -> None:
+    if _refusal is not None:
+        raise _refusal
 
 
 def load_if_first(load: Callable[[], object]) -> None:
@@ -80,6 +93,7 @@ def check_none_loaded() -> None:
     Raises:
         AlreadyLoadedError: a DataFlowKernel is loaded.
     """
+    _check_not_refused()
     if _loaded is not None:
         raise AlreadyLoadedError(
             f"A configuration is loaded already (run {_loaded.run_dir}). End it first: use 'with cnflow.load(...):', "

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cnflow.dataflow.memo.checkpoint_reader import CheckpointReader
     from cnflow.dataflow.memo.checkpointer import Checkpointer, Mode
+    from cnflow.dataflow.memo.explain import explain_cache
     from cnflow.dataflow.memo.files import id_of_file, identify_files
     from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults
     from cnflow.dataflow.memo.keys import CodeId, id_of_code, key_of
@@ -40,6 +41,7 @@ __all__ = [
     "InFlight",
     "InMemoryResults",
     "Mode",
+    "explain_cache",
     "id_for_memo",
     "id_of_code",
     "id_of_file",
@@ -56,6 +58,7 @@ _HOMES = {
     "InFlight": "in_memory",
     "InMemoryResults": "in_memory",
     "Mode": "checkpointer",
+    "explain_cache": "explain",
     "id_for_memo": "code",  # not values: code registers functions and classes
     "id_of_code": "keys",
     "id_of_file": "files",

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow.memo import values
 from cnflow.dataflow.memo.bytecode import Import, is_dunder, parse
 from cnflow.dataflow.memo.errors import NoIdentityError
-from cnflow.dataflow.memo.modules import imported_modules, is_installed, read_attributes
+from cnflow.dataflow.memo.modules import imported_modules, is_installed, is_own, read_attributes
 from cnflow.dataflow.memo.report import note
 from cnflow.dataflow.memo.values import digest, encode, id_for_memo
 from cnflow.errors import MemoKeyError
@@ -67,6 +67,9 @@ _MODULES_OF_0_1 = {
 }
 """Modules of public names that have moved since version 0.1. Keys hold the old name, so that a cached function which
 uses such a name keeps its results."""
+
+_COMPUTED = frozenset({"__import__", "eval", "exec", "getattr", "globals", "import_module", "vars"})
+"""Names of functions by which code reaches what its bytecode does not show."""
 
 _DISPATCHER: CodeType = functools.singledispatch(print).__code__  # type: ignore[attr-defined]
 """Code of every function that `functools.singledispatch` makes."""
@@ -100,7 +103,8 @@ def _of_function(function: FunctionType, output_ref: bool = False) -> bytes:
         return _of_dispatcher(function)
     if not is_installed(function.__module__, function.__code__.co_filename):
         return id_of_function(function)
-    note("installed", f"{function.__module__}.{function.__qualname__}")
+    if not function.__module__.startswith("cnflow."):
+        note("installed", f"{function.__module__}.{function.__qualname__}")
     wrapped = getattr(function, "__wrapped__", None)  # a package's decorator around the user's function
     return encode((*name_in_keys(function), wrapped))
 
@@ -112,7 +116,9 @@ def _of_code(code: CodeType, output_ref: bool = False) -> bytes:
 
 @id_for_memo.register(BuiltinFunctionType)
 def _of_builtin(function: BuiltinFunctionType, output_ref: bool = False) -> bytes:
-    note("builtin", str(function.__qualname__))
+    module = str(function.__module__ or "builtins").partition(".")[0]
+    if module not in sys.stdlib_module_names:
+        note("compiled", f"{function.__module__}.{function.__qualname__}")
     return encode((function.__qualname__, function.__self__))
 
 
@@ -157,6 +163,7 @@ def _of_class(cls: type, output_ref: bool = False) -> bytes:
     name = name_in_keys(cls)
     if is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
         return encode(name)
+    note("class", f"{cls.__module__}.{cls.__qualname__}")
     return _once(cls, lambda: encode((*name, cls.__bases__, dict(_members(cls)))))
 
 
@@ -169,6 +176,8 @@ def _of_dispatcher(dispatcher: Any) -> bytes:  # noqa: ANN401 - a function with 
 def _by_code(function: FunctionType, ignore: Collection[str]) -> bytes:
     note("function", f"{function.__module__}.{function.__qualname__}")
     code = parse(function.__code__)
+    for name in sorted(_COMPUTED & {*code.globals, *code.attributes}):
+        note("computed", f"{name} in {function.__qualname__}")
     closure = _closure(function)
     parts = [encode((function.__module__, function.__qualname__)), code.content]
     for where, value in {**closure, **_defaults(function, ignore)}.items():
@@ -199,11 +208,12 @@ def _of_modules(used: Iterable[ModuleType], code: Bytecode, variables: Mapping[s
     """Yield the ids of what a function reads of the user's own modules."""
     for module in (*used, *imported_modules(code.imports, variables)):
         if isinstance(module, bytes):
-            note("source", "a module that is not loaded here")
             yield module
             continue
         names = code.attributes.union(*(each.names for each in code.imports))
         read = b"".join(read_attributes(module, names, _of_global))
+        if not is_own(module) and module.__name__.partition(".")[0] not in sys.stdlib_module_names:
+            note("installed", module.__name__)
         if read:
             note("module", module.__name__)
             yield encode(module.__name__) + read

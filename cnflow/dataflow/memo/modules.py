@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.memo.bytecode import Import, is_dunder, parse
+from cnflow.dataflow.memo.report import note
 from cnflow.dataflow.memo.values import digest, encode
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def imported_modules(imports: Iterable[Import], variables: Mapping[str, Any]) ->
         if module is not None:
             yield module
         elif source := _id_of_source(full, set()):
+            note("source", full)
             yield source
 
 
