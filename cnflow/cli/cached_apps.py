@@ -37,7 +37,7 @@ def explain_apps(target: str) -> list[str]:
         if name not in apps:
             raise UnknownNameError("app", name, sorted(apps))
         return [explain_cache(apps[name])]
-    cached = [app for app in apps.values() if app._options.cache]  # noqa: SLF001 - an app has no other answer
+    cached = [app for app in apps.values() if app._cnflow.options.cache]  # noqa: SLF001 - an app has no other answer
     return [explain_cache(app) for app in cached] or [f"{place} has no app with cache=True before it loads a run."]
 
 

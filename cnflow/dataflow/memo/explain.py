@@ -36,8 +36,8 @@ def explain_cache(app: Callable[..., Any], ignore_for_cache: Collection[str] = (
         app: an app, or a function that would be one.
         ignore_for_cache: parameters that are left out of the key, besides those in the app's own options.
     """
-    kept: Any = getattr(app, "_app", None)
-    options: Any = getattr(app, "_options", None)
+    kept: Any = getattr(getattr(app, "_cnflow", None), "app", None)
+    options: Any = getattr(getattr(app, "_cnflow", None), "options", None)
     function = kept if isinstance(kept, AppFunction) else AppFunction(app)
     ignored = [*ignore_for_cache, *getattr(options, "ignore_for_cache", ())]
     with notes() as found:
