@@ -41,6 +41,7 @@ from cnflow.interchange.actions import (
 )
 from cnflow.interchange.state import NOTHING_HELD, Interchange
 from cnflow.units import Seconds
+from cnflow.wire.sent_functions import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -161,7 +162,7 @@ class RecoveringInterchange(Interchange):
 
     def forget_functions(self) -> None:
         """Do as `Interchange.forget_functions`; a task that may yet be claimed may have to run, too."""
-        used = {task.function: self._functions[task.function] for task, _ in self._waiting.values()}
+        used = kept(self._functions, (task.function for task, _ in self._waiting.values()))
         super().forget_functions()
         self._functions.update(used)
 

@@ -61,14 +61,14 @@ from cnflow.interchange.manager_record import ManagerRecord, idle_times
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
 from cnflow.units import Seconds
-from cnflow.wire.manager_messages import StatusReport
+from cnflow.wire.manager_messages import ManagerInfo, StatusReport, TaskQuery
 from cnflow.wire.messages import NO_FRAMES
+from cnflow.wire.sent_functions import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.ids import BlockId, FunctionId, TaskId
-    from cnflow.wire.manager_messages import ManagerInfo, TaskQuery
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
 _NO_MANAGER = ManagerId(b"")
@@ -151,7 +151,7 @@ class Interchange:
 
     def forget_functions(self) -> None:
         """Forget the functions of which no task waits; the driver sends them again with their next task."""
-        self._functions = {function: self._functions[function] for function in self._scheduler.functions()}
+        self._functions = kept(self._functions, self._scheduler.functions())
 
     def on_cancelled(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Cancel *attempts* of tasks. Those that are not here have ended, and were reported."""

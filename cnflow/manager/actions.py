@@ -16,10 +16,10 @@ class StartWorker(NamedTuple):
 
 
 class SendFunction(NamedTuple):
-    """Write a function to a worker that does not have it; *forgets* makes it forget all others before."""
+    """Write a function, after its modules, to a worker that lacks it; *forgets* makes it forget all others before."""
 
     rank: WorkerRank
-    function: Function
+    functions: list[Function]
     forgets: bool = False
 
 

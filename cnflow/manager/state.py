@@ -53,6 +53,7 @@ from cnflow.manager.workers.start_attempts import StartAttempts
 from cnflow.manager.workers.worker import Worker
 from cnflow.units import Seconds
 from cnflow.wire.pipe import ResultKind
+from cnflow.wire.sent_functions import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -226,7 +227,7 @@ class Manager:
     def forget_functions(self) -> None:
         """Forget the functions of which there is no task; the interchange sends them again with their next task."""
         parcels = [*self._parcels(), *(self.ended.parcels() if self.ended is not None else ())]
-        self._functions = {task.function: self._functions[task.function] for task, _ in parcels}
+        self._functions = kept(self._functions, (task.function for task, _ in parcels))
 
     def on_blobs(self) -> None:
         """Queue the tasks whose last argument has arrived, before those that came after them; fail the hopeless."""
@@ -387,8 +388,7 @@ class Manager:
     def _send(self, rank: WorkerRank, worker: Worker, parcel: TaskParcel, actions: list[Action], now: Seconds) -> None:
         function: FunctionId = parcel[0].function
         if function not in worker.functions.ids:
-            _, forgets = worker.functions.add({function}, self._functions)
-            actions.append(SendFunction(rank, self._functions[function], forgets))
+            actions.append(SendFunction(rank, *worker.functions.add({function}, self._functions)))
         worker.tasks.append(parcel)
         worker.tasks_sent += 1
         if len(worker.tasks) == 1:

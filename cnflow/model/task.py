@@ -132,18 +132,23 @@ class ArgumentUse(enum.Enum):
     """The user wants the function to have the caller's own objects."""
 
 
+NO_MODULES: frozenset[str] = frozenset()
+
+
 class Kept:
     """Place where an executor keeps the packed arguments of a task.
 
     Attributes:
         payload: set by the executor with the first attempt, and used by it in later ones.
+        modules: names of the user's own modules to which the payload refers.
         source: objects that it was made of.
     """
 
-    __slots__ = ("payload", "source")
+    __slots__ = ("modules", "payload", "source")
 
     def __init__(self) -> None:
         self.payload: Any = None
+        self.modules: frozenset[str] = NO_MODULES
         self.source: tuple[object, ...] = ()
 
 

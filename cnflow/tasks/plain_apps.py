@@ -5,6 +5,7 @@ A user's module that makes apps can be imported in every task, also in a contain
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable, Optional
 
 Function = Callable[..., Any]
@@ -15,13 +16,17 @@ AUTO_LOGNAME = -1
 
 def python_app(function: Optional[Function] = None, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - the function, or a decorator
     """Return *function*, or a decorator that does."""
-    return function if function is not None else _undecorated
+    return _plain if function is None else _plain(function)
 
 
 bash_app = join_app = python_app
 
 
-def _undecorated(function: Function) -> Function:
+def _plain(function: Function) -> Function:
+    """Return *function*, which has a method `options` as the app has: a module may use that at its top."""
+    if not hasattr(function, "options"):
+        with contextlib.suppress(AttributeError, TypeError):  # a user's object may have no room for it
+            function.options = lambda **_: function  # type: ignore[attr-defined]
     return function
 
 

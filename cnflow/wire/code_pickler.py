@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import operator
 from types import CodeType, FunctionType, MemberDescriptorType
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from cnflow.model import pickle_hooks
 
@@ -25,6 +25,14 @@ among the arguments."""
 CLASS_MAKERS = {_CLASS_MAKER: 4, "_make_skeleton_enum": 5}
 """Functions of cloudpickle 3.1 that make a class, in cloudpickle/cloudpickle.py: position of its id among the
 arguments."""
+
+
+class Rules(Protocol):
+    """Rules of one pickle, which come before those of the pickler."""
+
+    def reduce(self, pickler: Any, obj: Any) -> Any:  # noqa: ANN401 - any value
+        """Return how *obj* is pickled, as `pickle.Pickler.reducer_override`; None if there is no rule for it."""
+
 
 ClassId = Callable[[type, str], str]
 """Returns the id of a class in a pickle; it is called with the id that cloudpickle gives the class."""
@@ -43,6 +51,7 @@ class CodePicklerMixin:
     Attributes:
         has_code: True once bytecode was pickled.
         class_id: gives the ids of classes; None leaves them to cloudpickle.
+        rules: for the user's own modules.
         is_by_name: `cnflow.wire.serialization.is_by_name`.
     """
 
@@ -50,6 +59,7 @@ class CodePicklerMixin:
     is_by_name: Callable[[Any], bool]
     has_code = False
     class_id: Optional[ClassId] = None
+    rules: Optional[Rules] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - cloudpickle's own signature
         super().__init__(*args, **kwargs)
@@ -58,6 +68,10 @@ class CodePicklerMixin:
     def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401 - pickle's own signature
         """Return how *obj* is pickled."""
         kind = type(obj)
+        if self.rules is not None:
+            reduced = self.rules.reduce(self, obj)
+            if reduced is not None:
+                return reduced
         if kind is CodeType:
             self.has_code = True
             return self._rename(obj.co_filename), (_Bare(obj),)

@@ -91,17 +91,17 @@ WireTaskId = Annotated[TaskId, msgspec.Meta(ge=0)]
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):
-    """Function that workers run; sent once to each manager and once to each worker."""
+    """Function that workers run, of a `cnflow.model.task.AppKind`; sent once to each manager and to each worker."""
 
     id: FunctionId
     name: str
     kind: int
-    """`cnflow.model.task.AppKind`."""
-
     python: str
     """Minor version whose bytecode is in `body`; empty when any Python can load it."""
 
     body: bytes
+    modules: tuple[FunctionId, ...] = ()
+    """Records of the user's own modules, sent like functions and before this one (`cnflow.tasks.own_modules`)."""
 
 
 class Task(msgspec.Struct, array_like=True, gc=False):

@@ -2,7 +2,8 @@
 
 A record is ``type, id, seconds, number of parts``, then the parts' lengths, then the parts; the same both ways::
 
-    manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function
+    manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function,
+                                         ids of records of its modules; such a record comes in the same way, before it
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
                         SEND_EVENTS  id 0     parts: none; the run has sinks
                         FORGET    id 0     parts: none; no task that follows is of a function from before

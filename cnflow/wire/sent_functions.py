@@ -9,6 +9,8 @@ Each sender of tasks (driver, interchange, manager) has one for each receiver; m
       ├── tasks, forgets, and all functions of these tasks ──────────> forgets those that none of its tasks refers to,
       │                                                                then as before
 
+A function may need records of modules, which are sent in the same way, before it.
+
 A run with a new closure in each task would fill the memory of all processes otherwise. The receiver decides what it
 still needs, and the next task of a function that it forgot brings that again: the sender keeps no account of the
 receiver's tasks, no message travels the other way, and no task waits for a function.
@@ -70,7 +72,10 @@ class SentFunctions:
             self._size = 0
             unsent = wanted
         functions = [table[function] for function in sorted(unsent)]
-        self.ids.update(unsent)
+        modules = {module for function in functions for module in function.modules} - self.ids
+        if modules:
+            functions = [*(table[module] for module in sorted(modules)), *functions]
+        self.ids.update(unsent, modules)
         self._size += sum(map(size_of, functions))
         return functions, must_forget
 
@@ -78,6 +83,14 @@ class SentFunctions:
 def size_of(function: Function) -> int:
     """Bytes that *function* takes in the memory of a receiver."""
     return len(function.body) + _OVERHEAD
+
+
+def kept(table: Mapping[FunctionId, Function], used: Iterable[FunctionId]) -> dict[FunctionId, Function]:
+    """Return the part of *table* that is left when a receiver forgets all functions but those in *used*."""
+    functions = {function: table[function] for function in used}
+    for function in [*functions.values()]:
+        functions.update((module, table[module]) for module in function.modules)
+    return functions
 
 
 def functions_in_batches(functions: Iterable[Function]) -> list[list[Function]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from cnflow.wire.code_pickler import ClassId
+    from cnflow.wire.code_pickler import ClassId, Rules
     from cnflow.wire.pipe import Part
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -54,8 +54,8 @@ class _PlainPickler(pickle.Pickler):
 NO_ARGUMENTS = Payload(pickle.dumps(((), {}), protocol=5))
 
 
-def dump(value: object, class_id: Optional[ClassId] = None) -> Payload:
-    """Pickle *value*; *class_id* gives the ids of classes in it that are pickled by value.
+def dump(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rules] = None) -> Payload:
+    """Pickle *value*; *class_id* gives the ids of classes in it that are pickled by value, *rules* come first.
 
     Raises:
         Exception: any error that pickling a user's type raises.
@@ -64,7 +64,7 @@ def dump(value: object, class_id: Optional[ClassId] = None) -> Payload:
     try:
         _PlainPickler(stream, protocol=5).dump(value)
     except _NotPlainError:
-        return _dump_anything(value, class_id)
+        return _dump_anything(value, class_id, rules)
     return Payload(stream.getvalue())
 
 
@@ -73,7 +73,7 @@ def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the
     return pickle.loads(body, buffers=buffers)
 
 
-def _dump_anything(value: object, class_id: Optional[ClassId]) -> Payload:
+def _dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Rules]) -> Payload:
     stream = io.BytesIO()
     buffers: list[memoryview] = []
 
@@ -85,7 +85,7 @@ def _dump_anything(value: object, class_id: Optional[ClassId]) -> Payload:
         return False
 
     pickler = _code_pickler()(stream, protocol=5, buffer_callback=keep_in_band)
-    pickler.class_id = class_id
+    pickler.class_id, pickler.rules = class_id, rules
     pickler.dump(value)
     return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
 
@@ -98,11 +98,11 @@ def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
     return type("CodePickler", (CodePicklerMixin, cloudpickle.Pickler), {"is_by_name": staticmethod(is_by_name)})
 
 
-def dump_in_band(value: object, class_id: Optional[ClassId] = None) -> bytes:
+def dump_in_band(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rules] = None) -> bytes:
     """Pickle *value* as `dump` does, but into one bytes object, however large its buffers."""
     stream = io.BytesIO()
     pickler = _code_pickler()(stream, protocol=5)
-    pickler.class_id = class_id
+    pickler.class_id, pickler.rules = class_id, rules
     pickler.dump(value)
     return stream.getvalue()
 
@@ -123,11 +123,14 @@ def track_class(cls: type, identity: str) -> None:
         internals._DYNAMIC_CLASS_TRACKER_BY_ID[identity] = cls  # noqa: SLF001
 
 
-def pickle_by_value(module: ModuleType) -> None:
-    """Pickle functions and classes of *module* by value from now on, not by name."""
-    import cloudpickle  # noqa: PLC0415 - as above
+def pickle_by_value(module: ModuleType, by_value: bool) -> None:  # noqa: FBT001 - says it
+    """Pickle functions and classes of *module* by value from now on, or by name."""
+    import cloudpickle.cloudpickle as internals  # noqa: PLC0415 - as above
 
-    cloudpickle.register_pickle_by_value(module)
+    if by_value:
+        internals.register_pickle_by_value(module)
+    elif module.__name__ in internals.list_registry_pickle_by_value():
+        internals.unregister_pickle_by_value(module)
 
 
 def unite_classes(old: Sequence[str], new: Sequence[str]) -> bool:

@@ -46,7 +46,7 @@ class TaskDigests:
         body, *buffers = [memoryview(getattr(part, "buffer", part)) for part in (small or (task.body,))]
         arguments = content_of(bytes(body))
         sizes = [*(part.nbytes for part in buffers), *blobs]
-        kind = function.name, function.kind, function.python, task.python, task.walltime, task.needs
+        kind = function.name, function.kind, function.python, function.modules, task.python, task.walltime, task.needs
         classes = code.classes + arguments.classes
         places = [classes.index(each) for each in classes]  # a class of both is the same in both
         head = _encode([kind, code.digest, arguments.digest, sizes, places])

@@ -25,7 +25,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.model.task import RunOptions
-from cnflow.tasks import inside
+from cnflow.tasks import inside, own_modules
 from cnflow.tasks.call import (
     PYTHON,
     Call,
@@ -57,17 +57,21 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 class _Function:
     """A function as it was sent; unpickled by its first task. If that fails, each of its tasks fails."""
 
-    __slots__ = ("_body", "_loaded", "_main", "kind", "name")
+    __slots__ = ("_body", "_generation", "_loaded", "_main", "_modules", "kind", "name")
 
-    def __init__(self, kind: int, name: str, body: bytes) -> None:
+    def __init__(self, kind: int, name: str, body: bytes, modules: bytes) -> None:
         self.kind = kind
         self.name = name
         self._body = body
+        self._modules = modules
+        self._generation = 0
         self._loaded: Optional[Callable[..., Any]] = None
         self._main: Optional[ModuleType] = None
 
     def load(self) -> Callable[..., Any]:
-        """Return the function; its script's names are in ``__main__`` from now on."""
+        """Return the function; its script's names are in ``__main__`` from now on, and its modules can be imported."""
+        if self._modules and (generation := own_modules.activate(self._modules)) != self._generation:
+            self._loaded, self._generation = None, generation  # it refers to older modules
         loaded = self._loaded
         if loaded is None:
             loaded = self._loaded = serialization.load(self._body)
@@ -125,12 +129,16 @@ class _Runner:
         self._beginning = Beginning()
 
     def add_function(self, record: Record) -> None:
-        identity, head, code = (bytes(part) for part in record.parts)
+        identity, head, body, modules = (bytes(part) for part in record.parts)
         kind, _, name = head.decode().partition(" ")
-        self._functions[identity] = _Function(int(kind), name, code)
+        if int(kind) == own_modules.RECORD:
+            own_modules.receive(identity, body)
+        else:
+            self._functions[identity] = _Function(int(kind), name, body, modules)
 
     def forget_functions(self) -> None:
         self._functions.clear()
+        own_modules.forget()
 
     def run(self, record: Record) -> list[Part]:
         """Run the task and return the record of its result.
@@ -146,7 +154,7 @@ class _Runner:
         try:
             try:
                 self._guard.start(function.name, record.seconds)
-                function.load()  # first: arguments of its classes are of the versions that it defines
+                function.load()  # first: the arguments may be of its modules, and of the versions of its classes
                 value = self._call(function, serialization.load(body, buffers))
             finally:
                 self._guard.end()

@@ -56,8 +56,12 @@ if TYPE_CHECKING:
 
 CORES, SLOTS = 2.0, 2
 PERIOD, THRESHOLD = 10.0, 30.0
-FUNCTIONS = [msg.Function(bytes([number]) * 16, f"f{number}", 0, "", b"code") for number in range(6)]
-TABLE = {function.id: function for function in FUNCTIONS}
+MODULES = [msg.Function(bytes([number]) * 16, f"m{number}", 100, "", b"code") for number in range(6, 9)]
+FUNCTIONS = [
+    msg.Function(bytes([number]) * 16, f"f{number}", 0, "", b"code", tuple(module.id for module in MODULES[number:]))
+    for number in range(6)
+]
+TABLE = {function.id: function for function in [*FUNCTIONS, *MODULES]}
 SMALL = 1200
 """Bytes of some two functions: a receiver is to forget them again and again."""
 
@@ -273,7 +277,9 @@ class SimulatedNode:
             if isinstance(action, SendFunction):
                 if action.forgets:
                     self.at_workers[action.rank].clear()
-                self.at_workers[action.rank].add(action.function.id)
+                for function in action.functions:
+                    assert set(function.modules) <= self.at_workers[action.rank], "a worker lacks a module"
+                    self.at_workers[action.rank].add(function.id)
             elif isinstance(action, SendTask):
                 task = action.task[0]
                 assert task.function in self.at_workers[action.rank], f"a worker lacks the function of task {task.id}"

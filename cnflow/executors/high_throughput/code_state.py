@@ -37,6 +37,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any
 
+from cnflow.executors.high_throughput.own_modules import rules
 from cnflow.model import pickle_hooks
 from cnflow.tasks.arguments import ATOMS, CONSTANT_MODULES
 from cnflow.wire import serialization
@@ -175,18 +176,20 @@ def _take_apart(value: Any) -> tuple[_Reads | None, Iterable[Any]]:  # noqa: ANN
 
 
 def _take_function_apart(function: FunctionType) -> tuple[_Reads, Iterable[Any]]:
-    if serialization.is_by_name(function):
+    is_sent_as_source = rules.is_sent_as_source(function)  # else its module is pickled by value from now on
+    if serialization.is_by_name(function) or (is_sent_as_source and rules.has_name(function)):
         return [], ()
     if function.__code__ is DISPATCHER:
         return [(_implementations_of, function)], ()
     names = _globals_in(function.__code__)
     reads: _Reads = [(_parts_of_function, function)]
-    if names:
+    if names and not is_sent_as_source:  # versions of its module show what changes there
         reads.append((_globals_of, function.__globals__, names))
     return reads, ()
 
 
 def _take_class_apart(cls: type) -> tuple[_Reads, Iterable[Any]]:
+    rules.is_sent_as_source(cls)  # or by value from now on
     if serialization.is_by_name(cls):
         return [], ()
     return [(_members_of, cls)], (type(cls),)

@@ -26,6 +26,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.code_state import CodeState
+from cnflow.executors.high_throughput.own_modules.registry import EMPTY, Closure, registry, sent_function
+from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.ids import FunctionId
 from cnflow.model import pickle_hooks
 from cnflow.text import is_ctrl_c
@@ -50,33 +52,47 @@ class FunctionVersion:
         state: of the function when it was pickled, or when it was found to be the same.
         function: what is sent; None if the function could not be pickled.
         error: why it could not.
+        modules: the user's own modules to which it refers, and those that they import.
         classes: those that were pickled by value, with their ids.
         class_id: gives the ids of classes in values that go to a task of this function.
     """
 
-    __slots__ = ("class_id", "classes", "error", "function", "source", "state")
+    __slots__ = ("_variants", "class_id", "classes", "error", "function", "modules", "source", "state")
 
     def __init__(self, source: Callable[..., Any], state: CodeState) -> None:
         self.source = source
         self.state = state
         self.function: Function | None = None
         self.error: BaseException | None = None
+        self.modules = EMPTY
         self.classes: dict[type, str] = {}
         self.class_id: ClassId = functools.partial(_class_versions.id_for_task, self.classes)
+        self._variants: dict[frozenset[str], tuple[Closure, Function]] = {}
 
     def is_same(self, other: FunctionVersion) -> bool:
         """Return True if *other*, a version of the same app, is sent as the same bytes, with the same classes."""
         return self.function == other.function is not None and self.classes == other.classes
 
+    def function_with(self, names: frozenset[str]) -> Function | None:
+        """Return the function for a task whose arguments refer to the own modules *names*."""
+        if self.function is None or names <= self.modules.names:
+            return self.function
+        closure, function = self._variants.get(names, (EMPTY, self.function))
+        if closure is EMPTY or not closure.holds():
+            closure = registry.closure(names)
+            function = sent_function(self.function, self.modules.joined(closure))
+            self._variants[names] = closure, function
+        return function
+
 
 def version_of(app: AppFunction) -> FunctionVersion:
     """Return the present version of the function of *app*. Safe from any thread; called for each task."""
     version: FunctionVersion | None = app.version
-    if version is not None and version.state.holds():
+    if version is not None and version.state.holds() and version.modules.holds():
         return version
     made = _make(app)
     if version is not None and version.is_same(made):
-        version.state = made.state
+        version.state, version.modules = made.state, made.modules
         return version
     app.version = made
     return made
@@ -94,17 +110,20 @@ def _make(app: AppFunction) -> FunctionVersion:
 def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
     version = FunctionVersion(app.function, state)
     class_id = functools.partial(_class_versions.id_for_function, version.classes)
+    rules = Rules()
     try:
         function = pickle_hooks.picklable(app.function)
-        body, buffers, python = serialization.dump(function, class_id)
-        body = body if not buffers else serialization.dump_in_band(function, class_id)
+        body, buffers, python = serialization.dump(function, class_id, rules)
+        body = body if not buffers else serialization.dump_in_band(function, class_id, rules)
+        version.modules = registry.closure(rules.names)
     except BaseException as error:  # a user's type may fail in any way; the task fails with it
         if is_ctrl_c(error):
             raise
         version.error = error
         return version
     identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
-    version.function = Function(FunctionId(identity), app.name, int(app.kind), python, body)
+    sent = Function(FunctionId(identity), app.name, int(app.kind), python, body)
+    version.function = sent_function(sent, version.modules)
     return version
 
 
@@ -143,7 +162,7 @@ class _ClassVersions:
             if version.state is not None and version.state.holds():
                 return version.present
             state = CodeState(cls)
-            content = hashlib.blake2b(serialization.dump_in_band(cls, self._first_id), digest_size=16).digest()
+            content = hashlib.blake2b(serialization.dump_in_band(cls, self._first_id, Rules()), digest_size=16).digest()
             known = version.by_content.get(content)
             if known is None:
                 known = uuid.uuid4().hex if version.by_content else version.first

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import SerializationError
 from cnflow.executors.high_throughput.function_versions import version_of
-from cnflow.libraries import holds_libraries
-from cnflow.model.task import NO_OPTIONS
+from cnflow.executors.high_throughput.own_modules.rules import Rules
+from cnflow.model.task import NO_MODULES, NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
 from cnflow.tasks.streams import target_of
 from cnflow.text import describe_error, is_ctrl_c
@@ -20,10 +18,9 @@ from cnflow.wire import serialization
 from cnflow.wire.messages import task_parcel
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from cnflow.executors.high_throughput.function_versions import FunctionVersion
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
+    from cnflow.wire.code_pickler import ClassId
     from cnflow.wire.messages import Function, TaskParcel
     from cnflow.wire.serialization import Payload
 
@@ -37,8 +34,6 @@ class TaskSerializer:
 
     def version_of(self, app: AppFunction) -> FunctionVersion:
         """Return the function of *app* as it is now, for `TaskToRun.version`."""
-        if app.version is None:
-            _ship_modules_by_value(app)
         return version_of(app)
 
     def serialize(self, task: TaskToRun, attempt: int = 0) -> tuple[Function, TaskParcel]:
@@ -62,18 +57,28 @@ class TaskSerializer:
                 needs, self.has_needs = needs_of(task.options.resources), True
         elif not task.args and not task.kwargs:
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
-        kept = task.kept
-        payload = None if kept is None else kept.payload
-        if payload is None:
-            try:
-                payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options), version.class_id))
-            except BaseException as error:
-                if is_ctrl_c(error):
-                    raise
-                raise SerializationError(_describe_unpicklable(task, error)) from error
-            if kept is not None:
-                kept.payload = payload
+        payload, modules = _packed_arguments(task, options, version.class_id)
+        if modules:
+            function = version.function_with(modules) or function
         return function, task_parcel(task.id, function.id, payload, walltime, needs, attempt)
+
+
+def _packed_arguments(task: TaskToRun, options: tuple[Any, ...], class_id: ClassId) -> tuple[Payload, frozenset[str]]:
+    """Return the pickled arguments, of the first attempt if they are kept, and the names of own modules in them."""
+    kept = task.kept
+    if kept is not None and kept.payload is not None:
+        return kept.payload, kept.modules
+    rules = Rules()
+    try:
+        payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options), class_id, rules))
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        raise SerializationError(_describe_unpicklable(task, error)) from error
+    modules = frozenset(rules.names) if rules.names else NO_MODULES
+    if kept is not None:
+        kept.payload, kept.modules = payload, modules
+    return payload, modules
 
 
 def _copy_buffers(payload: Payload) -> Payload:
@@ -105,6 +110,8 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
 
 
 def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None) -> SerializationError:
+    if isinstance(error, SerializationError):
+        return SerializationError(f"The function of {task.title} cannot be sent: {error}")
     words = "" if error is None else _words_on(error)
     described = SerializationError(
         f"The function of {task.title} cannot be pickled: {words}. It refers to something that lives in the driver "
@@ -112,20 +119,6 @@ def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None)
     )
     described.__cause__ = error
     return described
-
-
-def _ship_modules_by_value(app: AppFunction) -> None:
-    for module in {getattr(function, "__module__", None) or "" for function in (app.function, app.original)}:
-        _ship_by_value(sys.modules.get(module))
-
-
-def _ship_by_value(module: ModuleType | None) -> None:
-    """Serialize functions of the user's own *module* by value: an image has libraries, not the script's folder."""
-    file = getattr(module, "__file__", None)
-    if module is None or file is None or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "cnflow":
-        return
-    if not holds_libraries(Path(file)):
-        serialization.pickle_by_value(module)
 
 
 def _describe_unpicklable(task: TaskToRun, error: BaseException) -> str:

@@ -13,6 +13,7 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
+from cnflow.executors.high_throughput.own_modules.registry import records_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import BULK_FROM
 from cnflow.wire.sent_functions import OF_INTERCHANGE, SentFunctions, size_of
@@ -108,7 +109,7 @@ class TaskQueue:
         for task in itertools.islice(tasks, _MOST_TASKS):
             batch.append(task)
             if task[0].id not in known:
-                size += size_of(task[0])
+                size += size_of(task[0]) + sum(map(size_of, records_of(task[0])))
                 if size > BULK_FROM:
                     break
         return batch
@@ -116,4 +117,5 @@ class TaskQueue:
     def _functions_of(self, tasks: list[SerializedTask]) -> tuple[list[msg.Function], bool]:
         """Functions that the interchange does not have yet; True if it first forgets others."""
         functions = {function.id: function for function, _ in tasks}
-        return self._sent.add(functions.keys(), functions)
+        records = {record.id: record for function in functions.values() for record in records_of(function)}
+        return self._sent.add(functions.keys(), {**functions, **records})

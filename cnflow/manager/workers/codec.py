@@ -20,10 +20,11 @@ def encode_action(action: Union[SendFunction, SendTask]) -> list[Part]:
         task, frames = action.task
         parts = [getattr(frame, "buffer", frame) for frame in msg.payload_parts(task, frames)]
         return pack(ToWorker.TASK, task.id, task.walltime, [task.function, *parts])
-    function = action.function
-    name = f"{function.kind} {function.name}".encode()
-    record = pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body])
-    return [*pack(ToWorker.FORGET, 0, 0.0, []), *record] if action.forgets else record
+    records = pack(ToWorker.FORGET, 0, 0.0, []) if action.forgets else []
+    for function in action.functions:
+        name = f"{function.kind} {function.name}".encode()
+        records += pack(ToWorker.FUNCTION, 0, 0.0, [function.id, name, function.body, b"".join(function.modules)])
+    return records
 
 
 def decode_result(record: Record, max_bytes: int) -> ResultParcel:

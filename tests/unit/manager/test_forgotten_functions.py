@@ -47,7 +47,7 @@ def test_functions_of_tasks_that_are_here_are_kept_and_all_others_forgotten(stat
     state.forget_functions()
     assert {*state._functions} == {FUNCTIONS[1].id, FUNCTIONS[2].id}, "one runs, one waits"
     state.on_results(0, value(1), 0)
-    assert run(state, 2) == [(FUNCTIONS[2], False)]
+    assert run(state, 2) == [(FUNCTIONS[2:3], False)]
 
 
 def test_functions_of_tasks_whose_results_may_be_adopted_are_kept(state):
@@ -78,16 +78,26 @@ def test_worker_forgets_once_many_functions_were_sent(state, monkeypatch):
     state.on_worker_ready(0)
     state.on_work(FUNCTIONS, tasks(0, 1, 2, 3))
     assert [run(state, number) for number in range(4)] == [
-        [(FUNCTIONS[0], False)],
-        [(FUNCTIONS[1], False)],
-        [(FUNCTIONS[2], True)],
-        [(FUNCTIONS[3], False)],
+        [([FUNCTIONS[0]], False)],
+        [([FUNCTIONS[1]], False)],
+        [([FUNCTIONS[2]], True)],
+        [([FUNCTIONS[3]], False)],
     ]
     state.on_work([], tasks(2))
     assert run(state, 2) == []
 
 
+def test_modules_of_a_function_are_kept_and_sent_with_it(state):
+    module, other = FUNCTIONS[3], FUNCTIONS[2]
+    function = Function(FUNCTIONS[0].id, "f0", 0, "", b"code", (module.id,))
+    state.on_work([module, other, function], tasks(0))
+    assert run(state, 0) == [([module, function], False)]
+    state.on_work([], tasks(0))
+    state.forget_functions()
+    assert {*state._functions} == {function.id, module.id}
+
+
 def test_order_to_forget_precedes_the_function():
     for forgets, kinds in ((True, [ToWorker.FORGET, ToWorker.FUNCTION]), (False, [ToWorker.FUNCTION])):
-        data = b"".join(map(bytes, encode_action(SendFunction(0, FUNCTIONS[0], forgets))))
+        data = b"".join(map(bytes, encode_action(SendFunction(0, FUNCTIONS[:1], forgets))))
         assert [record.type for record in Reader().feed(data)] == kinds

@@ -3,7 +3,7 @@
 import random
 
 from cnflow.wire.messages import Function
-from cnflow.wire.sent_functions import SentFunctions, functions_in_batches, size_of
+from cnflow.wire.sent_functions import SentFunctions, functions_in_batches, kept, size_of
 
 FUNCTIONS = {bytes([n]) * 16: Function(bytes([n]) * 16, f"f{n}", 0, "", b"code") for n in range(9)}
 A, B, C, D, *_ = FUNCTIONS
@@ -51,6 +51,16 @@ def test_receiver_has_the_function_of_each_task_and_never_many_that_no_task_need
         assert functions.ids <= set(table)
         assert len(set(table) - set(tasks)) <= 3 + 3 + 3  # within the limit, the last, and of ended tasks
         del tasks[: rng.randint(0, len(tasks))]
+
+
+def test_modules_are_sent_once_and_before_the_functions_that_need_them():
+    table = {**FUNCTIONS, A: Function(A, "a", 0, "", b"", (C, D)), B: Function(B, "b", 0, "", b"", (D,))}
+    functions = SentFunctions(9 * SIZE)
+    assert ids(functions.add({A}, table)) == ([C, D, A], False)
+    assert ids(functions.add({B}, table)) == ([B], False)
+    functions.on_new_session()
+    assert ids(functions.add({B, A}, table)) == ([C, D, A, B], True)
+    assert kept(table, [B]).keys() == {B, D}
 
 
 def test_large_functions_travel_in_messages_of_their_own():

@@ -1,0 +1,262 @@
+"""One of the user's own modules, as the driver has it in memory.
+
+::
+
+    first look, and after each reload: source on disk ──compile──> has it the code of the functions in memory?
+              │ yes                                                        │ no: edited since, or changed by a tool
+              v                                                            v
+    sent as this source, with the values of globals that            sent by value, as functions of
+    the source does not give                                        the script are
+
+    each further look: Snapshot.is_current? ──yes──> the version before: nearly always
+                                            └──no──> the same source with other values; after a reload, as at first
+
+The source is kept: a file that is edited and not reloaded changes nothing, in workers as in the driver.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import logging
+import pickle
+import sys
+import threading
+from importlib.machinery import EXTENSION_SUFFIXES, SourceFileLoader
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnflow.errors import SerializationError
+from cnflow.executors.high_throughput.own_modules.imports import Uses, uses_of
+from cnflow.executors.high_throughput.own_modules.values import (
+    Snapshot,
+    fingerprint,
+    is_plain,
+    literals,
+    spaces_of,
+)
+from cnflow.ids import FunctionId
+from cnflow.tasks.own_modules import ID_BYTES, MISSING, RECORD, SOURCE, VALUES, ModuleSource, codes_in
+from cnflow.wire import serialization
+from cnflow.wire.messages import Function
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+logger = logging.getLogger(__name__)
+
+_MOST_OF_A_VALUE = 2**20
+"""Bytes of a pickled value above which the import in the worker makes it, if it is as at the first look."""
+
+_looks = threading.RLock()
+
+_NO_USES = Uses(frozenset(), is_dynamic=False, sets=frozenset())
+
+
+class ModuleVersion(NamedTuple):
+    """A module at one moment."""
+
+    records: tuple[Function, ...]
+    """What is sent of it; empty if it is pickled by value."""
+
+    uses: Uses
+    codes: frozenset[CodeType] = frozenset()
+    """Code in its source."""
+
+    positions: frozenset[tuple[str, int]] = frozenset()
+    """Names and lines of that code of which there is one."""
+
+    snapshot: Snapshot | None = None
+    """None for a module that the driver has not imported."""
+
+    by_value: bool = False
+
+
+class OwnModule:
+    """A module of the user's own; see the picture.
+
+    Args:
+        name: full name.
+        spec: that of the module.
+        module: None if the driver has not imported it.
+    """
+
+    def __init__(self, name: str, spec: ModuleSpec, module: ModuleType | None) -> None:
+        self.name = name
+        self.module = module
+        self._spec = spec
+        self._version: ModuleVersion | None = None
+        self._read_version = ModuleVersion((), _NO_USES)
+        """What the source gives, without values."""
+
+        self._literals: dict[str, object] = {}
+        self._baseline: dict[str, object] = {}
+        self._sizes: dict[str, int] = {}
+        self._sent: dict[str, bytes] = {}
+        """Values that were sent once are sent from then on: workers have the one before."""
+
+        self._is_told = False
+        self._is_partial = False
+        self._named_by_values: set[str] = set()
+
+    @property
+    def locations(self) -> list[str] | None:
+        """Folders in which the modules of a package are; None if it is no package."""
+        found = self._spec.submodule_search_locations
+        return None if found is None else [*found]
+
+    def version(self) -> ModuleVersion | None:
+        """Return the present version; None if the module was replaced by another one, or imported since."""
+        if sys.modules.get(self.name) is not self.module:
+            return None
+        version = self._version
+        if version is None or (version.snapshot is not None and not version.snapshot.is_current()):
+            with _looks:
+                version = self._look(version)
+        return version
+
+    def _look(self, before: ModuleVersion | None) -> ModuleVersion:
+        module, spec = self.module, self._spec
+        if module is not None and before is not None:
+            spec = getattr(module, "__spec__", None) or spec
+        is_reloaded = spec is not self._spec or self._is_partial
+        self._is_partial = bool(getattr(spec, "_initializing", False))  # its import goes on, and may set anything yet
+        self._spec = spec
+        snapshot = None if module is None else Snapshot(spaces_of(module))
+        if before is None or is_reloaded:
+            self._read_version = self._read(spec)
+            self._sent = {}
+            if snapshot is not None:
+                self._baseline = snapshot.named
+                self._sizes = _sizes(snapshot.named)
+        version = self._read_version
+        version = version._replace(by_value=not self._has_source_of(version, module))
+        if module is not None and module.__name__ == self.name:
+            serialization.pickle_by_value(module, version.by_value)
+        records: tuple[Function, ...] = () if version.by_value else version.records
+        if snapshot is not None and not version.by_value:
+            records += self._values(snapshot, version.uses)
+            imports = version.uses.imports | self._named_by_values
+            version = version._replace(uses=version.uses._replace(imports=imports))
+        self._version = version._replace(records=records, snapshot=snapshot)
+        return self._version
+
+    def _read(self, spec: ModuleSpec) -> ModuleVersion:
+        """Read the source, which is that of the functions in memory or not."""
+        locations = None if spec.submodule_search_locations is None else tuple(spec.submodule_search_locations)
+        file = spec.origin or ""
+        if file.endswith(tuple(EXTENSION_SUFFIXES)):
+            return ModuleVersion((_record(self.name, MISSING, (self.name, _why_no_extension(file))),), _NO_USES)
+        if not spec.has_location:  # a namespace package
+            source = ModuleSource(self.name, "", locations, b"")
+            return ModuleVersion((_record(self.name, SOURCE, tuple(source)),), _NO_USES)
+        if type(spec.loader) is not SourceFileLoader:
+            return ModuleVersion((), _NO_USES)
+        try:
+            content = spec.loader.get_data(file)
+            tree = ast.parse(content, file)
+            code = compile(tree, file, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, ValueError):
+            return ModuleVersion((), _NO_USES)
+        self._literals = literals(tree)
+        inner = [*codes_in(code)]
+        places = [(each.co_name, each.co_firstlineno) for each in inner]
+        return ModuleVersion(
+            (_record(self.name, SOURCE, (self.name, file, locations, content)),),
+            uses_of(code, self.name if locations is not None else self.name.rpartition(".")[0]),
+            frozenset(inner),
+            frozenset(place for place in places if places.count(place) == 1),
+        )
+
+    def _has_source_of(self, version: ModuleVersion, module: ModuleType | None) -> bool:
+        """Return whether the functions in memory are those of the source."""
+        if not version.records:
+            return False
+        if module is None or not self._spec.has_location:
+            return True
+        for _, space in spaces_of(module):
+            for value in [*space.values()]:
+                function = getattr(value, "__func__", value)
+                function = function if type(function) is FunctionType else getattr(value, "__wrapped__", None)
+                if (
+                    type(function) is FunctionType
+                    and function.__globals__ is vars(module)
+                    and function.__code__.co_filename == self._spec.origin
+                    and function.__code__ not in version.codes
+                ):
+                    return False
+        return True
+
+    def _values(self, snapshot: Snapshot, uses: Uses) -> tuple[Function, ...]:
+        """Record of the values that differ from those that the import of the source gives."""
+        for path, value in snapshot.named.items():
+            name = path.rpartition(".")[2]
+            if name.startswith("__") and name.endswith("__"):
+                continue
+            is_changed = self._is_changed(path, value)
+            if not is_changed and path not in self._sent and not self._is_unknown(path, value):
+                continue
+            pickled = self._pickled(path, value, is_memory=path in uses.sets)
+            if pickled is not None and (is_changed or path in self._sent or len(pickled) <= _MOST_OF_A_VALUE):
+                self._sent[path] = pickled
+        return (_record(self.name, VALUES, (self.name, dict(self._sent))),) if self._sent else ()
+
+    def _is_unknown(self, path: str, value: object) -> bool:
+        """Return whether a plain value is another one than the literal in the source, or follows from a computation."""
+        if not is_plain(value) or ("." in path and path not in self._literals):
+            return False
+        return path not in self._literals or fingerprint(self._literals[path]) != fingerprint(value)
+
+    def _is_changed(self, path: str, value: object) -> bool:
+        """Return whether a value is another one than at the first look at this source."""
+        if path in self._baseline and self._baseline[path] is value:
+            return _is_filled(value) and len(value) != self._sizes.get(path)  # type: ignore[arg-type]
+        return not (
+            isinstance(value, ModuleType)  # a submodule that was imported since
+            or (type(value) is FunctionType and self._version is not None and value.__code__ in self._version.codes)
+            or (path in self._literals and is_plain(value) and not self._is_unknown(path, value))
+        )
+
+    def _pickled(self, path: str, value: object, *, is_memory: bool) -> bytes | None:
+        from cnflow.executors.high_throughput.own_modules.rules import Rules  # noqa: PLC0415 - they import this module
+
+        rules = Rules()
+        try:
+            pickled = serialization.dump_in_band(value, rules=rules)
+        except Exception as error:
+            if not is_memory:
+                raise SerializationError(
+                    f"The global {path!r} of the module {self.name!r} was changed in the driver since its import, and "
+                    f"workers cannot be given it: {error}. Pass it as an argument, or make it inside the function."
+                ) from error
+            if not self._is_told:
+                self._is_told = True
+                logger.warning(
+                    "functions of the module %r have set its global %r in the driver to a %s, which cannot be "
+                    "pickled: each worker has its own, as after an import",
+                    self.name, path, type(value).__name__,
+                )  # fmt: skip
+            return None
+        self._named_by_values |= rules.names
+        return pickled
+
+
+def _sizes(named: dict[str, Any]) -> dict[str, int]:
+    return {name: len(value) for name, value in named.items() if _is_filled(value)}
+
+
+def _is_filled(value: object) -> bool:
+    return type(value) in {list, dict, set}
+
+
+def _record(name: str, kind: str, content: tuple[Any, ...]) -> Function:
+    body = pickle.dumps((kind, content), protocol=5)
+    identity = hashlib.blake2b(body, digest_size=ID_BYTES).digest()
+    return Function(FunctionId(identity), name, RECORD, "", body)
+
+
+def _why_no_extension(file: str) -> str:
+    return (
+        f"{file} is an extension module: compiled code fits one Python and one platform, and is not sent. Install "
+        "the module where the workers run, or in the image"
+    )

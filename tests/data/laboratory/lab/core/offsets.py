@@ -1,0 +1,8 @@
+import threading
+
+_lock = threading.Lock()
+
+
+def offset():
+    with _lock:
+        return 1

@@ -1,0 +1,2 @@
+def late():
+    return "imported in a task"
