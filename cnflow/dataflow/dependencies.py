@@ -20,10 +20,13 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import ConfigurationError
+from cnflow.tasks.walks import run_walk
 from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from cnflow.tasks.walks import Walk
 
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 _ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
@@ -105,25 +108,36 @@ def _is_flat(value: Any) -> bool:  # noqa: ANN401 - any user's value
     return not value or _ATOMS.issuperset(map(type, value)) if kind is tuple else kind in _ATOMS
 
 
-def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int], inside: tuple[int, ...] = ()) -> None:
-    """Add the futures in *values* to *found*.
+def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int]) -> None:
+    """Add the futures in *values*, of any depth, to *found*; *seen* holds the ids of containers that were searched."""
+    inside: set[int] = set()
+    """Ids of the containers around a value; none of those around an object, which may refer back to what holds it."""
 
-    *seen* holds the ids of containers that were searched, *inside* of those around *values*.
-    """
-    for value in values:
-        if type(value) in _ATOMS:
-            continue
-        if isinstance(value, Future):
-            found[id(value)] = value
-        elif isinstance(value, _CONTAINERS):
-            if id(value) in inside:
-                raise ConfigurationError(f"An argument holds itself: a {type(value).__name__} is inside itself.")
-            if id(value) not in seen:
-                seen.add(id(value))
-                _search(_elements(value), found, seen, (*inside, id(value)))
-        elif _is_dataclass(value) and id(value) not in seen:
-            seen.add(id(value))
-            _search(_fields(value).values(), found, seen)  # objects may refer back to what holds them
+    levels = [(iter(values), 0, inside)]
+    while levels:
+        values, holder, inside = levels[-1]
+        for value in values:
+            if type(value) in _ATOMS:
+                continue
+            key = id(value)
+            if isinstance(value, Future):
+                found[key] = value
+            elif isinstance(value, _CONTAINERS):
+                if key in inside:
+                    raise ConfigurationError(f"An argument holds itself: a {type(value).__name__} is inside itself.")
+                if key not in seen:
+                    seen.add(key)
+                    inside.add(key)
+                    levels.append((iter(_elements(value)), key, inside))
+                    break
+            elif _is_dataclass(value) and key not in seen:
+                seen.add(key)
+                levels.append((iter(_fields(value).values()), key, set()))
+                break
+        else:
+            levels.pop()
+            if levels:
+                inside.discard(holder)
 
 
 def _elements(container: Any) -> Iterable[Any]:  # noqa: ANN401 - any container
@@ -171,6 +185,12 @@ class _Replacer:
         """Ids of objects that were met again inside themselves."""
 
     def replace(self, value: Any) -> Any:  # noqa: ANN401 - any user's value
+        """Return *value*, of any depth, with replacements."""
+        made = self._replace_at_once(value)
+        return run_walk(self._walk(value)) if made is _LATER else made
+
+    def _replace_at_once(self, value: Any) -> Any:  # noqa: ANN401
+        """Return what takes the place of *value*; `_LATER` for a container that was not met before."""
         if type(value) in _ATOMS:
             return value
         if isinstance(value, self._replaced):
@@ -183,8 +203,20 @@ class _Replacer:
         if key in self._begun:
             self._cyclic.add(key)
             return value
+        return _LATER
+
+    def _walk(self, value: Any) -> Walk:  # noqa: ANN401 - a container
+        key = id(value)
         self._begun.add(key)
-        made = self._made[key] = self._replace_inside(value)
+        fields = None if isinstance(value, _CONTAINERS) else _fields(value)
+        parts = list(_elements(value) if fields is None else fields.values())
+        replaced = []
+        for part in parts:
+            made = self._replace_at_once(part)
+            replaced.append((yield self._walk(part)) if made is _LATER else made)
+        made = self._made[key] = (
+            value if all(map(is_, parts, replaced)) else _with_parts(value, fields, parts, replaced)
+        )
         if made is not value and key in self._cyclic:
             raise ConfigurationError(
                 f"An argument, a {type(value).__name__}, holds a future and points back at itself, so that it cannot "
@@ -192,21 +224,20 @@ class _Replacer:
             )
         return made
 
-    def _replace_inside(self, value: Any) -> Any:  # noqa: ANN401
-        if isinstance(value, dict):
-            keys, values = self._replace_each(value), self._replace_each(value.values())
-            if all(map(is_, keys, value)) and all(map(is_, values, value.values())):
-                return value
-            return _container_like(value, dict(zip(keys, values, strict=True)))
-        if isinstance(value, _CONTAINERS):
-            parts = self._replace_each(value)
-            return value if all(map(is_, parts, value)) else _container_like(value, parts)
-        fields = _fields(value)
-        changes = {name: made for name, part in fields.items() if (made := self.replace(part)) is not part}
-        return _copy_with(value, changes) if changes else value
 
-    def _replace_each(self, values: Iterable[Any]) -> list[Any]:
-        return [value if type(value) in _ATOMS else self.replace(value) for value in values]
+_LATER = object()
+"""Stands for the replacement of a container that is to be walked through."""
+
+
+def _with_parts(value: Any, fields: dict[str, Any] | None, parts: list[Any], replaced: list[Any]) -> Any:  # noqa: ANN401
+    """Return a copy of the container *value* with its *parts*, a dict's keys before its values, *replaced*."""
+    if fields is not None:
+        changes = zip(fields, parts, replaced, strict=True)
+        return _copy_with(value, {name: made for name, part, made in changes if made is not part})
+    if isinstance(value, dict):
+        half = len(replaced) // 2
+        return _container_like(value, dict(zip(replaced[:half], replaced[half:], strict=True)))
+    return _container_like(value, replaced)
 
 
 def _container_like(original: Any, content: Any) -> Any:  # noqa: ANN401

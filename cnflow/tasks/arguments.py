@@ -6,7 +6,8 @@
         │
         ├─lists, dicts, sets, tuples, bytearrays, arrays, files─────────> a copy of each
         ├─instances among them──pickled and loaded again, all in one────> copies that refer to each other as before
-        └─one of them cannot be pickled (a lock, a file, a connection)──> that one as it is, the others as above
+        └─one of them cannot be pickled (a lock, a file, a connection,
+          instances that hold each other a thousand levels deep)────────> that one as it is, the others as above
 
 What an instance holds is copied with it or not at all: a queue whose lock cannot be copied is shared as a whole, since
 a copy with the same lock would be neither. Futures, functions, classes and modules are passed as they are, and so is an
@@ -18,15 +19,22 @@ from __future__ import annotations
 import array
 import enum
 import io
+import operator
 import pickle
 from concurrent.futures import Future
 from copy import copy
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from cnflow.model import pickle_hooks
 from cnflow.model.file import File
+from cnflow.tasks.walks import run_walk
 from cnflow.text import is_ctrl_c
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from cnflow.tasks.walks import Walk
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), object})
 """Types whose values cannot change, and hold nothing that can."""
@@ -42,9 +50,27 @@ def is_constant(value: Any) -> bool:  # noqa: ANN401 - any user's value
     if kind in ATOMS:
         return True
     if kind is tuple or kind is frozenset:
-        return ATOMS.issuperset(map(type, value)) or all(map(is_constant, value))
+        return ATOMS.issuperset(map(type, value)) or _holds_constants(value)
     if kind is dict or kind is list:
         return False
+    return _is_passed_as_it_is(kind, value)
+
+
+def _holds_constants(value: Any) -> bool:  # noqa: ANN401 - a tuple or a frozenset, of any depth
+    rest, seen = [value], {id(value)}
+    while rest:
+        for part in rest.pop():
+            kind = type(part)
+            if kind is tuple or kind is frozenset:
+                if id(part) not in seen:
+                    seen.add(id(part))
+                    rest.append(part)
+            elif not is_constant(part):
+                return False
+    return True
+
+
+def _is_passed_as_it_is(kind: type, value: Any) -> bool:  # noqa: ANN401 - any user's value
     return (
         isinstance(value, _AS_THEY_ARE)
         or kind.__module__.partition(".")[0] in CONSTANT_MODULES
@@ -65,8 +91,6 @@ def copy_of(value: Any) -> Any:  # noqa: ANN401 - any user's value
         return _Copier(_refuse_instance).copy(value)
     except _InstanceError:
         pass
-    except RecursionError:
-        return value  # no executor takes what is nested so deeply
     try:
         return _pickled_and_loaded(value)
     except BaseException as error:  # a user's type may fail in any way; then part by part
@@ -106,37 +130,55 @@ class _Copier:
         self._made: dict[int, Any] = {}
 
     def copy(self, value: Any) -> Any:  # noqa: ANN401
+        """Return a copy of *value*, of any depth."""
+        made = self._copy_at_once(value)
+        return run_walk(self._walk(value)) if made is _LATER else made
+
+    def _copy_at_once(self, value: Any) -> Any:  # noqa: ANN401
+        """Return the copy of what is no container of others; `_LATER` for a container that was not met before."""
         kind = type(value)
         if kind in ATOMS:
             return value
         key = id(value)
         if key in self._made:
             return self._made[key]
-        if kind is list or kind is dict:
-            made = self._made[key] = value.copy()
-            self._fill(made)
-            return made
-        made = self._made[key] = value if is_constant(value) else self._copy_unchangeable(kind, value)
+        if kind is list or kind is dict or kind is tuple:
+            return _LATER
+        made = self._made[key] = value if is_constant(value) else self._copy_single(kind, value)
         return made
 
-    def _fill(self, made: Any) -> None:  # noqa: ANN401 - a list or a dict
-        """Put copies in the place of the parts, after the container itself was noted: a part may refer back to it."""
-        if type(made) is dict:
-            for name, part in made.items():
-                if type(part) not in ATOMS:
-                    made[name] = self.copy(part)
-        elif not ATOMS.issuperset(map(type, made)):
-            made[:] = [self.copy(part) for part in made]
-
-    def _copy_unchangeable(self, kind: type, value: Any) -> Any:  # noqa: ANN401
-        """Copy a container whose parts cannot be replaced after it was made, or anything else."""
+    def _walk(self, value: Any) -> Walk:  # noqa: ANN401 - a container
+        """Copy a container; its copy is noted before its parts are copied where it can change: one may refer to it."""
+        kind = type(value)
         if kind is tuple:
-            return tuple([self.copy(part) for part in value])
+            copies = yield from self._walk_parts(value)
+            made = self._made[id(value)] = value if all(map(operator.is_, copies, value)) else tuple(copies)
+            return made
+        made = self._made[id(value)] = value.copy()
+        if kind is list:
+            if not ATOMS.issuperset(map(type, value)):
+                made[:] = yield from self._walk_parts(list(made))
+        elif not ATOMS.issuperset(map(type, made.values())):
+            made.update(zip(list(made), (yield from self._walk_parts(list(made.values())))))
+        return made
+
+    def _walk_parts(self, parts: Any) -> Generator[Walk, Any, list[Any]]:  # noqa: ANN401 - parts of a container
+        copies = []
+        for part in parts:
+            made = self._copy_at_once(part)
+            copies.append((yield self._walk(part)) if made is _LATER else made)
+        return copies
+
+    def _copy_single(self, kind: type, value: Any) -> Any:  # noqa: ANN401
         if kind is bytearray or kind is array.array:
             return value[:]
         if kind is set and all(map(is_constant, value)):
             return value.copy()
         return copy(value) if kind is File else self._copy_other(value)
+
+
+_LATER = object()
+"""Stands for the copy of a container that is to be walked through."""
 
 
 def _pickled_and_loaded(value: Any) -> Any:  # noqa: ANN401

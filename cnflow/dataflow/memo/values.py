@@ -21,6 +21,7 @@ import functools
 import hashlib
 import os
 import struct
+from contextvars import ContextVar
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ _HEAD = struct.Struct("<HQ")
 _DOUBLE = struct.Struct("<d")
 _SHORT = 64
 """Longest id, in bytes, that is part of a greater one as it is; of a longer one, the digest is."""
+
+_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
+_DEEP = 3
+"""Level from which on ids of containers are kept within a walk: ``x = [x, x]``, sixty times over, holds 2**60 lists."""
 
 # Values of exactly these types hold nothing that their id function does not see.
 _BUILTIN = frozenset({bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset})
@@ -80,10 +85,49 @@ def encode(obj: object, *, output_ref: bool = False) -> bytes:
     Raises:
         NoIdentityError: as `id_for_memo`.
     """
-    content = id_for_memo(obj, output_ref=True) if output_ref else id_for_memo(obj)
+    if type(obj) in _CONTAINERS:
+        return _encode_container(obj, output_ref)
+    return _frame(obj, id_for_memo(obj, output_ref=True) if output_ref else id_for_memo(obj))
+
+
+def _frame(obj: object, content: bytes) -> bytes:
     name = type_name(type(obj)).encode()
     head = _HEAD.pack(len(name), len(content))
     return head + name + (content if len(content) <= _SHORT else digest(content))
+
+
+class _Walk:
+    """One walk through containers: ids of those that lie deep, which may be met again and again."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.made: dict[tuple[int, bool], tuple[object, bytes]] = {}
+        """By the address of a container, which is kept with its id: no other gets that address."""
+
+
+_walk: ContextVar[_Walk | None] = ContextVar("_walk", default=None)
+
+
+def _encode_container(obj: object, output_ref: bool) -> bytes:
+    walk = _walk.get()
+    if walk is None:
+        walk = _Walk()
+        token = _walk.set(walk)
+        try:
+            return _frame(obj, id_for_memo(obj, output_ref))
+        finally:
+            _walk.reset(token)
+    place = id(obj), output_ref
+    if place in walk.made:
+        return walk.made[place][1]
+    walk.depth += 1
+    try:
+        made = _frame(obj, id_for_memo(obj, output_ref))
+    finally:
+        walk.depth -= 1
+    if walk.depth >= _DEEP:
+        walk.made[place] = obj, made
+    return made
 
 
 encoded = encode  # its name in version 0.1, by which functions that users registered may call it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,12 @@ def _describe_unpicklable(task: TaskToRun, error: BaseException) -> str:
         place = ""
     if not place:
         return f"The arguments of {task.title} cannot be pickled: {words}."
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+        name = re.split(r"[.\[]", place)[0]
+        return (
+            f"Argument {name!r} of {task.title} is nested too deeply to be pickled ({words}). Pass it in a flatter "
+            "form, such as a list of its parts, or run the app in threads of the driver."
+        )
     return (
         f"Argument {place!r} of {task.title} cannot be pickled: {words}. "
         "Pass what it is made from (a path, an address) and open it inside the function."

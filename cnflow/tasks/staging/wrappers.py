@@ -97,11 +97,12 @@ def _with_absolute_path(file: File) -> File:
 
 
 def _files_in(value: object) -> Iterator[File]:
-    if isinstance(value, File):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _files_in(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _files_in(part)
+    rest = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, File):
+            yield part
+        elif isinstance(part, dict):
+            rest += reversed(list(part.values()))
+        elif isinstance(part, (list, tuple)):
+            rest += reversed(part)

@@ -155,3 +155,54 @@ def test_deep_resolver_finds_futures_in_nested_containers():
     hidden = future_of(4)
     assert DEEP.find(([hidden],), {"other": {hidden: 1}}) == [hidden]
     assert DEEP.fill({"other": {hidden: 1}}) == {"other": {4: 1}}
+
+
+def nested(kind, levels, innermost):
+    value = innermost
+    for _ in range(levels):
+        value = kind(value)
+    return value
+
+
+@dataclass
+class Link:
+    rest: object
+
+
+KINDS_OF_NESTING = {
+    "lists": lambda value: [0, value],
+    "tuples": lambda value: (0, value),
+    "dicts": lambda value: {"k": value},
+    "dataclasses": Link,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_NESTING)
+def test_future_is_found_and_filled_at_any_depth(kind):
+    future = Future()
+    future.set_result("result")
+    value = nested(KINDS_OF_NESTING[kind], 5000, future)
+    assert find_futures((value,), {}) == [future]
+    made = fill_results((value,))[0]
+    for _ in range(5000):
+        made = made.rest if kind == "dataclasses" else made["k"] if kind == "dicts" else made[1]
+    assert made == "result"
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_NESTING)
+def test_value_of_any_depth_without_futures_is_passed_on_as_it_is(kind):
+    value = nested(KINDS_OF_NESTING[kind], 5000, "x")
+    assert find_futures((value,), {}) == []
+    assert fill_results((value,))[0] is value
+
+
+def test_shared_containers_are_searched_once():
+    future = Future()
+    value = nested(lambda value: [value, value], 60, [future])
+    assert find_futures((value,), {}) == [future]
+
+
+def test_objects_inside_a_container_may_refer_back_to_it():
+    link = Link(None)
+    link.rest = [link, [1, 2]]
+    assert find_futures(([link, link.rest],), {}) == []

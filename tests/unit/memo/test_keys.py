@@ -451,3 +451,23 @@ def test_arrays_are_identified_by_type_shape_and_content():
     assert len({encode(other) for other in [array, *others]}) == len(others) + 1
     with pytest.raises(MemoKeyError):
         key(add, np.ma.array([1, 2], mask=[True, False]))
+
+
+def test_containers_that_are_met_again_and_again_are_encoded_once():
+    shared, copies = [1], [1]
+    for _ in range(60):
+        shared = [shared, shared]
+    for _ in range(8):
+        copies = [copies, list(copies)]
+    few = [1]
+    for _ in range(8):
+        few = [few, few]
+    assert len(encode(shared)) > 0
+    assert encode(few) == encode(copies)
+
+
+def test_container_that_changes_between_two_keys_has_another():
+    deep = [[[[[1]]]]]
+    before = encode(deep)
+    deep[0][0][0][0][0] = 2
+    assert encode(deep) != before

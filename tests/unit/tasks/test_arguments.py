@@ -219,3 +219,40 @@ def test_copied_views_leave_no_garbage():
         assert gc.collect() == 0, "a cycle with a memory view and its buffer crashes Python 3.11"
     finally:
         gc.enable()
+
+
+NESTINGS = {"lists": lambda value: [value], "tuples": lambda value: (0, value), "dicts": lambda value: {"k": value}}
+
+
+@pytest.mark.parametrize("kind", NESTINGS)
+def test_value_of_any_depth_is_copied(kind):
+    innermost = [1]
+    value = innermost
+    for _ in range(5000):
+        value = NESTINGS[kind](value)
+    made = copy_of(value)
+    for _ in range(5000):
+        made = made["k"] if kind == "dicts" else made[-1]
+    assert made == innermost
+    assert made is not innermost
+
+
+def test_tuples_of_constants_are_passed_as_they_are_at_any_depth():
+    value = ()
+    for _ in range(5000):
+        value = (1, value)
+    assert is_constant(value)
+    assert copy_of(value) is value
+    shared = ()
+    for _ in range(60):
+        shared = (shared, shared)
+    assert is_constant(shared)
+
+
+def test_shared_lists_stay_shared_at_any_depth():
+    value = []
+    for _ in range(60):
+        value = [value, value]
+    made = copy_of(value)
+    assert made[0] is made[1]
+    assert made[0] is not value[0]
