@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.config.mounts import is_local_engine, mountable, targets_of
 from cnflow.config.paths import PathText, expand_path
 from cnflow.config.quantities import Duration, MemorySize
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
+from cnflow.model.visible_files import VisibleFiles
 from cnflow.tasks.control_groups import usable_cores
 from cnflow.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ProviderSettings(Settings):
@@ -51,6 +56,14 @@ class ProviderSettings(Settings):
     def traits(self) -> Traits:
         """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""
         return Traits()
+
+    def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:  # noqa: ARG002 - for subclasses
+        """Files that tasks and driver both see; None: all of them, under the same paths. No system is asked.
+
+        Args:
+            folders: absolute paths of the folders of the run and of the script, which blocks should see.
+        """
+        return None
 
     @field_validator("nodes_per_block")
     @classmethod
@@ -133,6 +146,11 @@ class DockerProvider(ProviderSettings):
     """Path on the engine's machine or volume name -> path in the container, which may end in ``:ro``. ``~`` and
     variables of the first are this machine's, as in a shell's ``docker run -v``."""
 
+    mount_folders: bool | None = None
+    """Mount the folder of the run, and the one in which it was loaded, at their own paths, and run containers as the
+    user of the script, to whom their files then belong. None does so if the engine is reached by a socket file of this
+    machine. True is for an engine elsewhere that sees the same files under the same paths."""
+
     cpus: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """CPUs that the container may use; also what `cores_per_worker` divides."""
 
@@ -144,7 +162,8 @@ class DockerProvider(ProviderSettings):
     """Number of GPUs, -1 for all, or a list of device ids."""
 
     user: str | None = None
-    """User, or ``uid:gid``, inside the container; None uses the image's."""
+    """User, or ``uid:gid``, inside the container; None is the script's where `mount_folders` applies, else the
+    image's."""
 
     create: dict[str, Any] = Field(default_factory=dict)
     """Further options for ``docker.containers.create``, passed through as they are, e.g. ``{"shm_size": "1g"}``."""
@@ -178,6 +197,26 @@ class DockerProvider(ProviderSettings):
             poll_period=Seconds(1.0),
             cores=self.cpus,
         )
+
+    @property
+    def shares_folders(self) -> bool:
+        """Folders of this machine are mounted into containers; see `mount_folders`."""
+        return is_local_engine(self.host) if self.mount_folders is None else self.mount_folders
+
+    def folders_to_mount(self, folders: Sequence[str]) -> tuple[str, ...]:
+        """Those of *folders* that are mounted at their own paths; one that lies in another comes with it."""
+        return mountable(folders, targets_of(self.mounts, self.create)) if self.shares_folders else ()
+
+    def visible_files(self, folders: Sequence[str]) -> VisibleFiles:
+        """Folders that are mounted; files elsewhere in a container end with it."""
+        others = tuple(path for path, lasts in targets_of(self.mounts, self.create).items() if lasts)
+        advice = "Use a path there, or mount its folder: DockerProvider(mounts={'/FOLDER': '/FOLDER'})."
+        if not self.shares_folders:
+            advice = (
+                "Its engine is not taken to see this machine's files. Mount folders of the engine's machine by "
+                "DockerProvider(mounts=...), or set mount_folders=True if both machines see the same files."
+            )
+        return VisibleFiles(self.folders_to_mount(folders), others, advice)
 
 
 def without_images(provider: ProviderSettings) -> ProviderSettings:

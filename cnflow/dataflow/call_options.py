@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.call_folder import absolute_path, located_file
 from cnflow.dataflow.futures.data_future import DataFuture
+from cnflow.dataflow.visible_paths import VisiblePaths
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
 from cnflow.model.resources import Resources
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
+    from cnflow.model.visible_files import VisibleFiles
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
 """Special keywords of a call."""
@@ -176,7 +178,11 @@ def parse_call_options(app: str, keywords: Mapping[str, Any], own: Collection[st
 
 
 def record_call_options(
-    options: CallOptions, record: TaskRecord, autopath: Callable[[TaskRecord, str], Any] | None, run_dir: Path
+    options: CallOptions,
+    record: TaskRecord,
+    autopath: Callable[[TaskRecord, str], Any] | None,
+    run_dir: Path,
+    visible: VisibleFiles | None = None,
 ) -> None:
     """Enter *options* into *record* and its future, with names of log files in place of AUTO_LOGNAME.
 
@@ -185,12 +191,22 @@ def record_call_options(
         record: record of the new task.
         autopath: the user's `Config.std_autopath`, which returns the names; None makes them here, in *run_dir*.
         run_dir: folder of the run.
+        visible: files that tasks of the record's executor share with the driver; None: all.
+
+    Raises:
+        ConfigurationError: *autopath* returned a path that the task would not share with the driver.
     """
 
     def path_of(name: str, stream: Any) -> Any:  # noqa: ANN401 - a Stream
         if not isinstance(stream, int) or stream != AUTO_LOGNAME:
             return stream
-        return autopath(record, name) if autopath is not None else _log_path(record, name, options.label, run_dir)
+        if autopath is None:
+            return _log_path(record, name, options.label, run_dir)
+        chosen = autopath(record, name)
+        if visible is not None:
+            path = chosen[0] if isinstance(chosen, tuple) and chosen else chosen
+            VisiblePaths(visible, record.executor, record.app.name, options.folder).check_output(name, path)
+        return chosen
 
     future = record.future
     future.stdout, future.stderr = path_of("stdout", options.stdout), path_of("stderr", options.stderr)

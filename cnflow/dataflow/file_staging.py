@@ -28,9 +28,11 @@ from cnflow.dataflow.call_folder import absolute_file, current_folder, file_in_s
 from cnflow.dataflow.call_options import AUTO_LOGNAME, INHIBIT, NO_CALL_OPTIONS
 from cnflow.dataflow.code_at_call import keep_function
 from cnflow.dataflow.futures.data_future import DataFuture
+from cnflow.dataflow.visible_paths import VisiblePaths
 from cnflow.interfaces import Staging
 from cnflow.model.file import File
 from cnflow.model.task import AppFunction, AppKind
+from cnflow.model.visible_files import enclosing_folder
 from cnflow.staging import Direction, staging_for
 from cnflow.tasks.shell import Command
 
@@ -82,7 +84,10 @@ class DataManager:
         folder = live.working_dir
         if not os.path.isabs(folder):  # noqa: PTH117 - it is of another machine, maybe
             # Workers start in a relative one; in a container, no path of the driver's need exist.
-            folder = "" if live.image or folder else os.fspath(self._run_dir)
+            visible = getattr(live, "visible_files", None)
+            run_dir = os.fspath(self._run_dir)
+            is_hidden = bool(live.image) if visible is None else not enclosing_folder(run_dir, visible.own)
+            folder = "" if is_hidden or folder else run_dir
         return os.path.join(folder, "staged", f"{self._token}-{next(self._numbers)}", name)  # noqa: PTH118 - the same
 
     def submit(
@@ -112,11 +117,16 @@ class DataManager:
             return self._graph.add_task(app, args, kwargs, options, call).future
         label = self._graph.choose_executor(app, options)
         self._check_outputs(label, call)
-        folder = current_folder()
+        folder, check = current_folder(), None
+        visible = getattr(self._executors[label], "visible_files", None)
+        if visible is not None:
+            check = VisiblePaths(visible, label, app.name, folder)
+            self._check_visible(check, call)
+            folder = folder if enclosing_folder(folder, visible.own) else ""
         if call is not NO_CALL_OPTIONS:
             call = call._replace(folder=folder)
         place = file_in_sandbox if call.sandbox else absolute_file
-        stage_in = _StageIn(self, label, app.function, lambda file: place(file, folder))
+        stage_in = _StageIn(self, label, app.function, lambda file: place(file, folder), check)
         args = tuple(stage_in.stage(value) for value in args)
         if call.inputs:
             call = call._replace(inputs=tuple(stage_in.stage(value) for value in call.inputs))
@@ -163,6 +173,16 @@ class DataManager:
         for file in (*call.outputs, *filter(None, map(_file_of, (call.stdout, call.stderr)))):
             staging_for(file, self.stagings(label), Direction.OUT)
 
+    def _check_visible(self, check: VisiblePaths, call: CallOptions) -> None:
+        """Raise the error of an output or stream that would be lost with its container."""
+        for file in call.outputs:
+            check.check_output("outputs", file)
+        for name, stream in (("stdout", call.stdout), ("stderr", call.stderr)):
+            if stream == AUTO_LOGNAME and self._graph.config.std_autopath is None:
+                check.check_output(name, self._run_dir)
+            else:
+                check.check_output(name, stream[0] if isinstance(stream, tuple) and stream else stream)
+
     def _may_stage_out(self, label: str, call: CallOptions) -> bool:
         streams = (call.stdout, call.stderr)
         if any(_file_of(stream) is not None for stream in streams):
@@ -181,24 +201,33 @@ class _StageIn:
         label: executor of the task.
         function: function of the task.
         place: returns a file for the task, with its path as the task has it.
+        check: refuses files that the task would not see; None: it sees all.
 
     Attributes:
         function: the task's, wrapped by each staging that runs with it.
     """
 
     def __init__(
-        self, manager: DataManager, label: str, function: Callable[..., Any], place: Callable[[File], File]
+        self,
+        manager: DataManager,
+        label: str,
+        function: Callable[..., Any],
+        place: Callable[[File], File],
+        check: VisiblePaths | None,
     ) -> None:
         self._manager = manager
         self._label = label
         self.function = function
         self._place = place
+        self._check = check
 
     def stage(self, value: Any) -> Any:  # noqa: ANN401 - any argument
         """Return the argument to pass: for a file its own copy, or a future of that; other values unchanged."""
         if not isinstance(value, _FILES):
             return value
         original = value if isinstance(value, File) else value.file_obj
+        if self._check is not None:
+            self._check.check_input(original, is_made=isinstance(value, DataFuture))
         file = self._place(original)
         argument = file if isinstance(value, File) else DataFuture(value.parent, file, value.tid)
         staging = staging_for(file, self._manager.stagings(self._label), Direction.IN)

@@ -169,7 +169,8 @@ class TaskGraph:
         keep_code(record, self.executors[executor])
         keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
-            record_call_options(call_options, record, self.config.std_autopath, self.run_dir)
+            visible = getattr(self.executors[executor], "visible_files", None)
+            record_call_options(call_options, record, self.config.std_autopath, self.run_dir, visible)
         if self._emit is not None or state_log.is_enabled():
             task_events.report_submitted(self._emit, record)
         self._enter(task, record, dependencies)

@@ -93,6 +93,9 @@ class Executor(Protocol):
         ``argument_use`` (`cnflow.model.task.ArgumentUse`) may state that it pickles them at once, or shares them. A
         method ``version_of(app)`` is called at the call of the app, which may be long before: what it returns is in
         the task, at each attempt.
+
+        An attribute ``visible_files`` (`cnflow.model.visible_files.VisibleFiles`) may state that tasks do not see all
+        files of the driver: then a call is refused whose files they would not see.
         """
 
     def cancel(self, tasks: Collection[TaskId]) -> None:

@@ -153,6 +153,9 @@ class BlockRequest:
     folder: str = ""
     """Folder on the driver's machine in which workers start if blocks see it; empty leaves it to the provider."""
 
+    shared_folders: tuple[str, ...] = ()
+    """Folders on the driver's machine that tasks should see under the same paths: that of the run, and `folder`."""
+
     command: Optional[NodeCommand] = None
     """Run on each node instead of a manager from the capsule; None starts such a manager."""
 

@@ -107,6 +107,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
     """Command line of the user's script, for `sys.argv` of workers."""
 
+    visible_folder: str = ""
+    """Folder of the driver that the manager must see; empty where files are not shared, or need no look."""
+
     sends_events: bool = False
     """Collect events of the workers and send them once a second; the run has sinks."""
 

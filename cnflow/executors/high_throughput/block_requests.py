@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,7 @@ from cnflow.executors.high_throughput.ways import folder_of, listen_settings, tu
 from cnflow.model.block import BlockRequest
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
+from cnflow.model.visible_files import enclosing_folder
 from cnflow.tasks.script_arguments import sendable
 from cnflow.tasks.slots import slot_count
 from cnflow.units import GIB
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.ids import BlockId, RunId
+    from cnflow.interfaces import RunContext
+    from cnflow.model.visible_files import VisibleFiles
     from cnflow.wire.keys import Keyring
 
 
@@ -77,7 +81,19 @@ class BlockContext(NamedTuple):
             nodes=provider.nodes_per_block,
             walltime=provider.walltime,
             folder=self.folder,
+            shared_folders=self._shared_folders,
         )
+
+    @property
+    def _shared_folders(self) -> tuple[str, ...]:
+        return str(self.log_dir.parent), self.folder
+
+    @property
+    def _visible_folder(self) -> str:
+        """Folder of the logs, of which there is no second one, if the provider mounts it into blocks."""
+        visible = self.settings.provider.visible_files(self._shared_folders)
+        is_mounted = visible is not None and enclosing_folder(str(self.log_dir), visible.own)
+        return str(self.log_dir) if is_mounted else ""
 
     def _manager(self, block: BlockId) -> ManagerSettings:
         settings, (hosts, endpoint, keys) = self.settings, self.endpoint
@@ -110,8 +126,28 @@ class BlockContext(NamedTuple):
             largest_result=settings.max_result_size,
             working_dir=settings.working_dir or "",
             argv=sendable(sys.argv),
+            visible_folder=self._visible_folder,
             sends_events=self.sends_events,
         )
+
+
+class FilePlaces(NamedTuple):
+    """Files of an executor's tasks."""
+
+    working_dir: str
+    """Folder on the nodes under which staged files go; relative to that of workers where the driver knows none."""
+
+    visible: VisibleFiles | None
+    """Files that tasks and driver both see; None: all."""
+
+    @classmethod
+    def of(cls, settings: HighThroughputExecutor, run: RunContext) -> FilePlaces:
+        """Return the places of an executor of *run*."""
+        visible = settings.provider.visible_files((str(run.run_dir), run.folder))
+        folder = settings.working_dir or ""
+        if folder and (visible is None or enclosing_folder(run.folder, visible.own)):
+            folder = os.path.join(run.folder, folder)  # noqa: PTH118 - strings, as in an executor
+        return cls(folder, visible)
 
 
 def interchange_settings(

@@ -82,7 +82,7 @@ class HighThroughputBackend:
     ) -> None:
         self.label = settings.label
         self.image = settings.image
-        self.digest, self.working_dir = provisioner.digest, provisioner.working_dir
+        self.digest, (self.working_dir, self.visible_files) = provisioner.digest, provisioner.places
         self.storage_access = settings.storage_access
         self._serializer = serializer
         self.version_of = serializer.version_of

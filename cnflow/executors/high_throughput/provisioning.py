@@ -13,7 +13,6 @@ The thread waits for systems that take seconds (an engine, a registry), so that 
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 from concurrent.futures import Future
@@ -26,6 +25,7 @@ from cnflow.clock import SystemClock
 from cnflow.errors import CnflowError, ConfigurationError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
+    FilePlaces,
     ManagerEndpoint,
     expected_slots,
     interchange_settings,
@@ -124,12 +124,7 @@ class BlockProvisioner:
         self.controller: BlockController | None = None
         """None until the interchange listens."""
 
-        self.working_dir = settings.working_dir or ""
-        """Folder on the nodes under which staged files go; relative to that of workers where the driver knows none."""
-
-        if self.working_dir and not settings.runs_images:
-            self.working_dir = os.path.join(run.folder, self.working_dir)  # noqa: PTH118 - strings, as in an executor
-
+        self.places = FilePlaces.of(settings, run)
         self._tunnel: TunnelCommand | None = None
         self._listening: ListeningManagers | None = None
         """Managers that listen; None if they connect by themselves."""

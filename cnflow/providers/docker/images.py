@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import Probe, default_cache_dir, kind_of, no_python, parse_probe, tag_of
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
-from cnflow.providers.docker.requests import probe_arguments
+from cnflow.providers.docker.requests import IMAGE_USER, probe_arguments
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     from cnflow.capsule import Kind
     from cnflow.providers.docker.client import Engine
+    from cnflow.providers.docker.users import ContainerUser
 
 _PYTHONS = ("python3", "python")
 _QUOTED = 400
@@ -45,8 +46,8 @@ class Found:
         return self.probe.capsule == tag_of(self.kind)
 
 
-def find_image(engine: Engine, image: str, cache: Path | None = None) -> Found:
-    """Find *image*, pull it if the engine's settings say so, and probe its Python.
+def find_image(engine: Engine, image: str, cache: Path | None = None, user: ContainerUser = IMAGE_USER) -> Found:
+    """Find *image*, pull it if the engine's settings say so, and probe its Python as *user* starts it.
 
     Raises:
         ImageNotFoundError: it is not here, and was not or could not be pulled.
@@ -54,7 +55,7 @@ def find_image(engine: Engine, image: str, cache: Path | None = None) -> Found:
         BlockError: the engine does not answer.
     """
     image_id = _resolve(engine, image)
-    probe = _probe(engine, image, image_id, cache or default_cache_dir())
+    probe = _probe(engine, image, image_id, cache or default_cache_dir(), user)
     return Found(image_id, probe, kind_of(probe, f"image {image!r}"))
 
 
@@ -77,9 +78,9 @@ def _with_tag(image: str) -> str:
     return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
 
 
-def _probe(engine: Engine, image: str, image_id: str, cache: Path) -> Probe:
+def _probe(engine: Engine, image: str, image_id: str, cache: Path, user: ContainerUser) -> Probe:
     """Return the probe of an image, cached for this image and all settings that could change it."""
-    attempts = [probe_arguments(image_id, python, engine.settings) for python in _PYTHONS]
+    attempts = [probe_arguments(image_id, python, engine.settings, user) for python in _PYTHONS]
     key = hashlib.sha256(json.dumps(attempts, sort_keys=True, default=str).encode()).hexdigest()[:24]
     cached = cache / "probes" / f"{key}.json"
     with contextlib.suppress(OSError):

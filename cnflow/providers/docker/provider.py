@@ -28,8 +28,10 @@ from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.docker import networking
 from cnflow.providers.docker.follower import Follower
 from cnflow.providers.docker.images import Found, find_image
+from cnflow.providers.docker.refusals import with_advice
 from cnflow.providers.docker.requests import (
     BLOCK_LABEL,
+    DELIVERED,
     DELIVERED_ROOT,
     RUN_LABEL,
     create_arguments,
@@ -37,9 +39,11 @@ from cnflow.providers.docker.requests import (
     labels_of,
     node_command,
     preview_of,
+    refuse_hidden_python,
     refuse_unfit,
 )
 from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
+from cnflow.providers.docker.users import ContainerUser, choose_user
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -81,6 +85,7 @@ class DockerBackend:
         self._cache_dir = cache_dir
         self._capsule = capsule
         self._connected: Engine | None = None
+        self._chosen_user: ContainerUser | None = None
         self._images: dict[str, Found] = {}
         self._followers: dict[NativeId, Follower] = {}
 
@@ -105,7 +110,7 @@ class DockerBackend:
         """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""
         refuse_unfit(image, self._settings.nodes_per_block, self._settings)
         self._remove_abandoned()
-        found = find_image(self._engine(), image, self._cache_dir)
+        found = find_image(self._engine(), image, self._cache_dir, self._user())
         if not found.holds_capsule:
             self._capsule(found.kind, self._cache_dir)
         self._images[image] = found
@@ -164,7 +169,7 @@ class DockerBackend:
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Arguments of ``docker create``, with the image's name and without the values of secret variables."""
         command = node_command(request, _UNSEEN, DELIVERED_ROOT)
-        return preview_of(create_arguments(request, self._settings, command))
+        return preview_of(create_arguments(request, self._settings, command, user=choose_user(self._settings, {})))
 
     def check(self) -> Sequence[Finding]:
         """Check whether the engine can be used, and from where its containers reach this machine."""
@@ -215,6 +220,12 @@ class DockerBackend:
             self._connected = Engine(self._settings)
         return self._connected
 
+    def _user(self) -> ContainerUser:
+        """Return the user of containers; the engine is asked once."""
+        if self._chosen_user is None:
+            self._chosen_user = choose_user(self._settings, self._engine().info())
+        return self._chosen_user
+
     def _gateways(self, network: str) -> list[str]:
         engine = self._engine()
         inspected = engine.inspect_network(network)
@@ -243,16 +254,19 @@ class DockerBackend:
         try:
             return self._start(request, self._images[request.image])
         except BlockRejectedError as error:
-            return Refused.by(error)
+            return Refused.by(with_advice(error, self._settings.folders_to_mount(request.shared_folders)))
         except BlockError as error:  # the engine stopped answering in the midst of it
             return Refused(Refusal.UNKNOWN, str(error), error)
 
     def _start(self, request: BlockRequest, image: Found) -> NativeId:
         engine = self._engine()
         command = node_command(request, image.probe, MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT)
-        container = self._create(request, create_arguments(request, self._settings, command, image_id=image.id))
+        refuse_hidden_python(image.probe.executable, self._settings.folders_to_mount(request.shared_folders))
+        arguments = create_arguments(request, self._settings, command, user=self._user(), image_id=image.id)
+        container = self._create(request, arguments)
         with engine.remove_on_failure(container):
-            engine.unpack(container, "/", files_archive(command.files, image.probe))
+            root = DELIVERED if arguments.get("read_only") else "/"
+            engine.unpack(container, root, files_archive(command.files, image.probe, root))
             if not image.holds_capsule:
                 with self._capsule(image.kind, self._cache_dir).open("rb") as tar:
                     engine.unpack(container, DELIVERED_ROOT, tar)

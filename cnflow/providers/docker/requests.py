@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import PROBE_OPTIONS
+from cnflow.config.mounts import targets_of
 from cnflow.errors import BlockRejectedError, ConfigurationError
+from cnflow.model.visible_files import enclosing_folder
 from cnflow.providers._shared.manager_command import manager_command
 from cnflow.providers._shared.secrets import redact
+from cnflow.providers.docker.users import ContainerUser
 from cnflow.units import bytes_in
 
 if TYPE_CHECKING:
@@ -47,6 +50,9 @@ _NOT_FOR_PROBE = frozenset(
 )
 
 
+IMAGE_USER = ContainerUser()
+
+
 def node_command(request: BlockRequest, probe: Probe, root: str) -> NodeCommand:
     """Return the command of a block's container.
 
@@ -70,6 +76,7 @@ def create_arguments(
     settings: DockerProvider,
     command: NodeCommand,
     *,
+    user: ContainerUser = IMAGE_USER,
     image_id: str = "",
 ) -> dict[str, Any]:
     """Return the arguments of ``docker.DockerClient.containers.create`` for one block.
@@ -80,6 +87,7 @@ def create_arguments(
         request: for the block.
         settings: what the user wrote; its ``create`` is laid over everything that cnflow does not depend on.
         command: run in the container.
+        user: who runs it.
         image_id: resolved from the image's name, so that all blocks of a run have the same image.
 
     Raises:
@@ -103,9 +111,10 @@ def create_arguments(
         # An image's health check is for a service of its own, which does not run here.
         "healthcheck": {"test": ["NONE"]},
         **_limits(settings),
-        **_surroundings(settings, command.mounts),
+        **_surroundings(settings, user),
+        **_folders(request, settings, command, user),
     }
-    return _overlaid(ours, settings.create)
+    return with_room_for_files(_overlaid(ours, settings.create))
 
 
 def refuse_unfit(image: str, nodes: int, settings: DockerProvider) -> None:
@@ -127,6 +136,49 @@ def refuse_unfit(image: str, nodes: int, settings: DockerProvider) -> None:
         raise BlockRejectedError("DockerProvider(network='none') leaves a worker no way to be reached. Use a network.")
 
 
+def refuse_hidden_python(executable: str, mounted: Sequence[str]) -> None:
+    """Refuse folders of the script that would hide the image's interpreter.
+
+    Raises:
+        BlockRejectedError: names both.
+    """
+    if hiding := enclosing_folder(executable, mounted):
+        raise BlockRejectedError(
+            f"{hiding}, the folder of the script or of its run, is mounted into containers, and would hide the image's "
+            f"Python, {executable}. Run the script in another folder, or set DockerProvider(mount_folders=False)."
+        )
+
+
+def with_room_for_files(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return *arguments* with what a container with a read-only root needs: room for our files, and for temporary ones.
+
+    Raises:
+        ConfigurationError: our files would be hidden when the container starts.
+    """
+    taken = targets_of({}, arguments)
+    if DELIVERED in tmpfs_of(arguments):
+        raise ConfigurationError(
+            f"DockerProvider: create: the tmpfs at {DELIVERED} would hide what cnflow puts there before the container "
+            "starts. Leave it out: a volume is made there if the root is read-only."
+        )
+    if not arguments.get("read_only"):
+        return arguments
+    mounts = list(arguments.get("mounts") or ())
+    if DELIVERED not in taken:  # anonymous: the engine removes it with the container
+        mounts.append({"Type": "volume", "Source": "", "Target": DELIVERED, "ReadOnly": False})
+    tmpfs = {} if {"/tmp", "/"} & taken.keys() else {"tmpfs": {**tmpfs_of(arguments), "/tmp": "exec,mode=1777"}}  # noqa: S108
+    return {**arguments, "mounts": mounts, **tmpfs}
+
+
+def tmpfs_of(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return the file systems in memory among *arguments*, in the one form of the two that names their options."""
+    tmpfs = arguments.get("tmpfs") or {}
+    if isinstance(tmpfs, Mapping):
+        return {str(path): str(options) for path, options in tmpfs.items()}
+    lines = (str(line).partition(":") for line in tmpfs)
+    return {path: options for path, _, options in lines}
+
+
 def preview_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return *arguments* without the values of secret variables, to be shown to the user."""
     environment = arguments["environment"]
@@ -137,7 +189,9 @@ def preview_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, "environment": shown}
 
 
-def probe_arguments(image_id: str, python: str, settings: DockerProvider) -> dict[str, Any]:
+def probe_arguments(
+    image_id: str, python: str, settings: DockerProvider, user: ContainerUser = IMAGE_USER
+) -> dict[str, Any]:
     """Return the arguments of ``docker.DockerClient.containers.create`` that run the probe of interpreter *python*.
 
     The probe has what a block would have (user, mounts, variables), but no network, and no init process: with one, an
@@ -151,25 +205,32 @@ def probe_arguments(image_id: str, python: str, settings: DockerProvider) -> dic
         "environment": dict(settings.environment),
         "auto_remove": True,
         "healthcheck": {"test": ["NONE"]},
-        **{name: value for name, value in _surroundings(settings, {}).items() if name not in _NOT_FOR_PROBE},
+        **{name: value for name, value in _surroundings(settings, user).items() if name not in _NOT_FOR_PROBE},
+        **_mounts(settings.mounts),
         "network_mode": "none",
     }
     return _overlaid(ours, {name: value for name, value in settings.create.items() if name not in _NOT_FOR_PROBE})
 
 
-def files_archive(files: Mapping[str, bytes], probe: Probe) -> bytes:
-    """Return a tar to unpack at ``/``: the folders of `DELIVERED`, and *files*, readable by the manager's user alone.
+def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/") -> bytes:
+    """Return a tar to unpack at *root*: the folders of `DELIVERED`, and *files*, readable by the manager's user alone.
 
     Each file's folder belongs to that user too, so that the manager can remove the file once it is read.
+
+    Args:
+        files: content by absolute path.
+        probe: of the manager's interpreter.
+        root: ``/``, or `DELIVERED` where that is a volume.
     """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in (DELIVERED, DELIVERED_ROOT):
-            tar.addfile(_member(name, 0o755, tarfile.DIRTYPE))
+            if name != root:
+                tar.addfile(_member(name, root, 0o755, tarfile.DIRTYPE))
         for folder in dict.fromkeys(name.rpartition("/")[0] for name in files):
-            tar.addfile(_set_owner(_member(folder, 0o700, tarfile.DIRTYPE), probe))
+            tar.addfile(_set_owner(_member(folder, root, 0o700, tarfile.DIRTYPE), probe))
         for name, content in files.items():
-            file = _set_owner(_member(name, 0o600, tarfile.REGTYPE), probe)
+            file = _set_owner(_member(name, root, 0o600, tarfile.REGTYPE), probe)
             file.size = len(content)
             tar.addfile(file, io.BytesIO(content))
     return archive.getvalue()
@@ -203,15 +264,24 @@ def _gpus(wanted: int | Sequence[str]) -> dict[str, Any]:
     return {**which, "capabilities": [["gpu"]]}
 
 
-def _surroundings(settings: DockerProvider, mounts: Mapping[str, str]) -> dict[str, Any]:
-    surroundings: dict[str, Any] = {}
-    if settings.network is not None:
-        surroundings["network"] = settings.network
-    if settings.user is not None:
-        surroundings["user"] = settings.user
-    if settings.mounts or mounts:
-        surroundings["mounts"] = [_mount(source, target) for source, target in {**mounts, **settings.mounts}.items()]
-    return surroundings
+def _surroundings(settings: DockerProvider, user: ContainerUser) -> dict[str, Any]:
+    network = {} if settings.network is None else {"network": settings.network}
+    named = {} if settings.user is None else {"user": settings.user}
+    return {**network, **named, **user.options()}
+
+
+def _folders(
+    request: BlockRequest, settings: DockerProvider, command: NodeCommand, user: ContainerUser
+) -> dict[str, Any]:
+    """Return the mounts of a block, and the folder in which it starts: the script's, if it is mounted."""
+    own = settings.folders_to_mount(request.shared_folders)
+    mounts = {**{folder: folder for folder in own}, **command.mounts, **settings.mounts}
+    starts_there = request.folder and user.can_enter and enclosing_folder(request.folder, own)
+    return {**_mounts(mounts), **({"working_dir": request.folder} if starts_there else {})}
+
+
+def _mounts(mounts: Mapping[str, str]) -> dict[str, Any]:
+    return {"mounts": [_mount(source, target) for source, target in mounts.items()]} if mounts else {}
 
 
 def _mount(source: str, target: str) -> dict[str, Any]:
@@ -243,8 +313,8 @@ def _join(name: str, ours: object, theirs: object) -> object:
     return theirs
 
 
-def _member(path: str, mode: int, kind: bytes) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(path.lstrip("/"))
+def _member(path: str, root: str, mode: int, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(path.removeprefix(root).lstrip("/"))
     member.type, member.mode = kind, mode
     return member
 

@@ -28,7 +28,7 @@ class Parts:
             events=ExecutorEvents("htex", None),
             digest=Future(),
             log_dir=Path(),
-            working_dir="",
+            places=("", None),
             thread=threading.Thread(target=self.shutdown_as_the_provisioner),
             close=nothing,
             stop_blocks=nothing,
