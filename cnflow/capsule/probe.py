@@ -10,6 +10,9 @@ MARKED_ROOT = "/opt/cnflow"
 
 MARKER_NAME = "capsule.json"
 
+IMAGE_USER = "CNFLOW_IMAGE_USER"
+"""Environment variable of the script: the user of the image, where a container is run as another one."""
+
 PROBE_SCRIPT = f"""\
 import sys
 sys.path = [p for p in sys.path if p]
@@ -23,6 +26,36 @@ try:
         tag = json.load(marker)["tag"]
 except Exception:
     tag = ""
+
+user_base = ""
+user = os.environ.get("{IMAGE_USER}", "").split(":")[0]
+if user and "PYTHONUSERBASE" not in os.environ:
+    try:
+        import pwd
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        if entry.pw_uid != os.getuid():
+            user_base = entry.pw_dir.rstrip("/") + "/.local"
+    except Exception:
+        pass
+
+def start(variables):
+    import subprocess
+    code = "import enum, pickle, socket, struct, subprocess, tempfile, threading"
+    try:
+        child = subprocess.Popen([sys.executable, "-c", code], env=variables, stdin=open(os.devnull),
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = child.communicate()[0].decode("utf-8", "replace").strip()
+    except Exception as error:
+        return str(error)
+    return (output[-400:] or "exit code %d" % child.returncode) if child.returncode else ""
+
+def suspects():
+    for name in sorted(os.environ):
+        if name.startswith(("PYTHON", "LD_")):
+            if not start(dict((n, v) for n, v in os.environ.items() if n != name)):
+                yield name
+
+trouble = start(dict(os.environ)) if sys.executable else ""
 print(json.dumps({{
     "version": ".".join(str(n) for n in sys.version_info[:3]),
     "implementation": platform.python_implementation(),
@@ -34,6 +67,9 @@ print(json.dumps({{
     "uid": os.getuid(),
     "gid": os.getgid(),
     "capsule": tag,
+    "user_base": user_base,
+    "trouble": trouble,
+    "suspects": list(suspects()) if trouble else [],
 }}))
 """
 """Source that prints one line of JSON about its interpreter; imports only the standard library."""
@@ -73,6 +109,15 @@ class Probe:
     capsule: str = ""
     """Tag of the capsule that the image contains in `MARKED_ROOT`; empty if there is none."""
 
+    user_base: str = ""
+    """Folder of the packages that the image's user has installed for itself; empty where it runs the container."""
+
+    trouble: str = ""
+    """Words of the interpreter if it does not start with its environment, as workers do; the probe ignores that."""
+
+    suspects: tuple[str, ...] = ()
+    """Variables of the environment without any one of which the interpreter starts."""
+
     def __str__(self) -> str:
         narrow = "" if self.bits == 64 else f" ({self.bits}-bit)"  # noqa: PLR2004 - bits of a pointer
         free = " without the global interpreter lock" if "t" in self.abiflags else ""
@@ -96,6 +141,7 @@ def _parse_line(line: str) -> Probe | None:
     known = {field.name for field in fields(Probe)}
     try:
         parsed = json.loads(line)
-        return Probe(**{name: value for name, value in parsed.items() if name in known})
+        values = {name: value for name, value in parsed.items() if name in known}
+        return Probe(**{**values, "suspects": tuple(values.get("suspects", ()))})
     except (ValueError, TypeError, AttributeError):
         return None

@@ -22,6 +22,7 @@ CnflowError
 │   ├── JoinAppNoFuture           the join app returned no futures
 │   ├── BashExitFailure           the shell command exited with a code other than 0
 │   ├── BashAppNoReturn           the bash app returned no command line
+│   ├── MissingShellError         the command needs a shell that is not there
 │   └── RemoteError               an exception whose class exists only in the image
 ├── InfrastructureError           run the task again, unchanged
 │   ├── WorkerLost                the worker process ended while it ran the task
@@ -48,6 +49,7 @@ from cnflow.errors.apps import (
     BashExitFailure,
     JoinAppNoFuture,
     MissingOutputs,
+    MissingShellError,
     RemoteError,
     SerializationError,
 )
@@ -112,6 +114,7 @@ __all__ = [
     "MemoKeyError",
     "MissingExtraError",
     "MissingOutputs",
+    "MissingShellError",
     "NoDataFlowKernelError",
     "NotCoveredError",
     "PropagatedError",

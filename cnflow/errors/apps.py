@@ -86,6 +86,23 @@ class BashAppNoReturn(AppFailedError):  # noqa: N818 - a public name of Parsl
     """A bash app's function returned no string; return the command line."""
 
 
+class MissingShellError(AppFailedError):
+    """A bash app's command needs a shell, and there is none where it runs, as in an image without one."""
+
+    def __init__(self, app_name: str, shell: str = "/bin/sh", command: str = "") -> None:
+        self.app_name = app_name
+        self.shell = shell
+        self.command = command
+        super().__init__(app_name, shell, command)
+
+    def __str__(self) -> str:
+        return (
+            f"bash_app {self.app_name} needs a shell for its command, and there is none where it runs: {self.shell} "
+            "cannot be started. Install bash in the image, return a command that is one program with plain arguments, "
+            f"or use a python_app. Its command was:\n    {self.command}"
+        )
+
+
 class RemoteError(AppFailedError):
     """The app raised an exception whose class cannot be loaded in the driver.
 

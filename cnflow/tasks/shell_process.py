@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
-from cnflow.errors import ConfigurationError
+from cnflow.errors import ConfigurationError, MissingShellError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,12 +65,14 @@ def start_in_shell(
 
     Raises:
         ConfigurationError: the environment is larger than the system passes on; names the largest variable.
+        MissingShellError: no shell can be started, as in an image without one.
     """
     argv = [shell(), *(["-o", "pipefail"] if pipefail else []), "-c"]
     if len(os.fsencode(command)) <= longest_argument():
         try:
             return subprocess.Popen([*argv, command], env=environment, **common)
         except OSError as error:
+            _refuse_missing_shell(error, name, command)
             if error.errno != errno.E2BIG:
                 raise
     reads = _READ_BY_BASH if os.path.basename(argv[0]) == "bash" else _READ_BY_OTHERS
@@ -80,9 +82,16 @@ def start_in_shell(
         try:
             return subprocess.Popen([*argv, reads], env=environment, **{**common, "stdin": file})
         except OSError as error:
+            _refuse_missing_shell(error, name, command)
             if error.errno != errno.E2BIG:
                 raise
             raise ConfigurationError(_too_large(name, environment)) from error
+
+
+def _refuse_missing_shell(error: OSError, name: str, command: str) -> None:
+    """Raise the error of a missing shell if *error*, of a start, is about the shell; not if about the folder."""
+    if error.filename == shell() and error.errno in {errno.ENOENT, errno.EACCES, errno.ENOEXEC}:
+        raise MissingShellError(name, shell(), command) from error
 
 
 def _unnamed_file() -> IO[bytes]:

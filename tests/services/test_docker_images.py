@@ -4,7 +4,9 @@ import io
 import json
 import tarfile
 import uuid
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from cnflow.capsule import MARKER_NAME, tag_of
@@ -129,7 +131,9 @@ def test_an_image_that_holds_its_capsule_needs_none_delivered(  # noqa: PLR0913,
     found = found_image(name, capsule_cache)
     assert found.holds_capsule
     assert marker == {"tag": tag_of(found.kind)}
-    provider, request = blocks(), request_for(name)
+    request = request_for(name)
+    request = replace(request, manager=msgspec.structs.replace(request.manager, address_probe_timeout=1.0))
+    provider = blocks()
     block = submit_one(provider, request)
     top = engine.containers.get(block).attrs["Args"]
     until(lambda: "manager" in text_of(request.log_file))

@@ -1,13 +1,14 @@
-"""Files of tasks in containers, which see nothing of the driver's folders."""
+"""Staging of files of tasks in containers."""
 
 import sys
+import zipfile
 
 import pytest
 
 import cnflow
 from cnflow import Config, File, bash_app, python_app
 from cnflow.config import DockerProvider, HighThroughputExecutor
-from cnflow.errors import StagingError
+from cnflow.errors import ConfigurationError, StagingError
 from cnflow.staging import HTTPInTaskStaging, NoOpFileStaging
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -42,9 +43,19 @@ def read(file):
     return Path(file).read_text()
 
 
-def test_an_archive_in_the_container_is_filled_by_one_task_and_read_by_the_next(load):
-    with load():
-        assert read(write("hello", outputs=[File("zip:/tmp/results.zip/x")]).outputs[0]).result(120) == "hello\n"
+def test_archive_of_the_scripts_folder_is_filled_by_one_task_and_read_by_the_next(load, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with load() as dfk:
+        written = write("hello", outputs=[File(f"zip:{tmp_path}/results.zip/x")])
+        assert read(written.outputs[0]).result(120) == "hello\n"
+        assert zipfile.ZipFile(tmp_path / "results.zip").read("x") == b"hello\n"
+        assert not (tmp_path / "staged").exists(), "copies are in the run's folder"
+        assert (dfk.run_dir / "staged").exists()
+
+
+def test_archive_that_would_end_with_the_container_is_refused(load):
+    with load(), pytest.raises(ConfigurationError, match=r"/tmp/results.zip/x; it would be lost"):
+        write("hello", outputs=[File("zip:/tmp/results.zip/x")])
 
 
 def test_a_download_in_the_task_is_the_containers_own(load):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager.node import hardware
 from cnflow.manager.node.environment import worker_variables
+from cnflow.manager.node.identity import identity_variables
 from cnflow.manager.node.pinning import accelerator_variables, assign_cores, core_variables
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
 from cnflow.open_files import set_open_file_limit
@@ -81,6 +82,7 @@ class WorkerFactory:
         cores = self._cores[rank] if self._cores else []
         environment = {
             **os.environ,
+            **identity_variables(os.environ, self._settings.image),
             script_arguments.VARIABLE: script_arguments.encode(self._settings.argv),
             **worker_variables(rank, self.slots, self.manager_id, self._settings.block),
             **core_variables(cores),

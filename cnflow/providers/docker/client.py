@@ -114,6 +114,12 @@ class Engine:
             except docker.errors.NotFound:
                 return ""
 
+    def image_config(self, image_id: str) -> Mapping[str, Any]:
+        """Return the configuration of a local image: user, variables, working directory."""
+        with self._rejecting(f"describe image {image_id!r}"):
+            config: Mapping[str, Any] = self._sdk.images.get(image_id).attrs.get("Config") or {}
+            return config
+
     def image_names(self) -> list[str]:
         """Return the names of all local images."""
         with self._rejecting("list its images"):

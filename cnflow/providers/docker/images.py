@@ -17,19 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnflow.capsule import Probe, default_cache_dir, kind_of, no_python, parse_probe, tag_of
+from cnflow.capsule import Probe, default_cache_dir, kind_of, parse_probe, tag_of
+from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
+from cnflow.providers.docker import refusals
+from cnflow.providers.docker.refusals import Answer
 from cnflow.providers.docker.requests import IMAGE_USER, probe_arguments
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.capsule import Kind
     from cnflow.providers.docker.client import Engine
     from cnflow.providers.docker.users import ContainerUser
 
 _PYTHONS = ("python3", "python")
-_QUOTED = 400
-"""Characters of an interpreter's output that an error quotes."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,14 @@ def find_image(engine: Engine, image: str, cache: Path | None = None, user: Cont
 
     Raises:
         ImageNotFoundError: it is not here, and was not or could not be pulled.
-        ImageUnusableError: it has no Python that a capsule can be made for.
+        ImageUnusableError: it has no Python that a capsule can be made for, or none that starts; names the cause.
+        BlockRejectedError: the engine starts no container of it with these settings.
         BlockError: the engine does not answer.
     """
     image_id = _resolve(engine, image)
-    probe = _probe(engine, image, image_id, cache or default_cache_dir(), user)
+    probe = Prober(engine, image, image_id, user).probe(cache or default_cache_dir())
+    if probe.trouble:
+        raise refusals.broken_environment(image, probe.trouble, probe.suspects)
     return Found(image_id, probe, kind_of(probe, f"image {image!r}"))
 
 
@@ -78,24 +84,70 @@ def _with_tag(image: str) -> str:
     return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
 
 
-def _probe(engine: Engine, image: str, image_id: str, cache: Path, user: ContainerUser) -> Probe:
-    """Return the probe of an image, cached for this image and all settings that could change it."""
-    attempts = [probe_arguments(image_id, python, engine.settings, user) for python in _PYTHONS]
-    key = hashlib.sha256(json.dumps(attempts, sort_keys=True, default=str).encode()).hexdigest()[:24]
-    cached = cache / "probes" / f"{key}.json"
-    with contextlib.suppress(OSError):
-        if (probe := parse_probe(cached.read_text(encoding="utf-8"))) is not None:
-            return probe
-    answers = []
-    for arguments in attempts:
-        output, code = _run(engine, arguments)
-        if (probe := parse_probe(output)) is not None:
-            _store(cached, probe)
-            return probe
-        answers.append(
-            f"{arguments['entrypoint'][0]}: {output.strip()[-_QUOTED:] or f'exited with code {code}, in silence'}"
-        )
-    raise no_python(f"image {image!r}", "; ".join(answers))
+class Prober:
+    """Runs the interpreters of one image until one reports what it is.
+
+    Args:
+        engine: that has the image.
+        image: its name, for messages.
+        image_id: its id.
+        user: who runs its containers.
+    """
+
+    def __init__(self, engine: Engine, image: str, image_id: str, user: ContainerUser) -> None:
+        self._engine = engine
+        self._image = image
+        self._image_id = image_id
+        self._user = user
+        self._config = engine.image_config(image_id)
+
+    def probe(self, cache: Path) -> Probe:
+        """Return the probe of the image, cached for this image and all settings that could change it.
+
+        Raises:
+            ImageUnusableError: no interpreter starts; names the cause.
+            BlockRejectedError: the engine refuses a container, whatever it runs.
+        """
+        attempts = [self._arguments(python) for python in _PYTHONS]
+        key = hashlib.sha256(json.dumps(attempts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+        cached = cache / "probes" / f"{key}.json"
+        with contextlib.suppress(OSError):
+            if (probe := parse_probe(cached.read_text(encoding="utf-8"))) is not None:
+                return probe
+        answers = []
+        for python, arguments in zip(_PYTHONS, attempts, strict=True):
+            output, code = _run(self._engine, arguments)
+            if (probe := parse_probe(output)) is not None:
+                _store(cached, probe)
+                return probe
+            answers.append(Answer(python, output.strip(), code))
+        self._refuse_loader_variables(answers)
+        raise refusals.no_start(self._image, answers, self._variables().get("PATH", ""), self._memory_limit())
+
+    def _arguments(self, python: str, **variables: str) -> dict[str, Any]:
+        if self._user.name and self._config.get("User"):
+            variables[PROBED_USER] = str(self._config["User"])
+        return probe_arguments(self._image_id, python, self._engine.settings, self._user, variables)
+
+    def _variables(self) -> dict[str, str]:
+        """Return the variables of the image, and those that the settings add."""
+        lines = (str(line).partition("=") for line in self._config.get("Env") or ())
+        return {**{name: value for name, _, value in lines}, **self._engine.settings.environment}
+
+    def _memory_limit(self) -> str:
+        return str(self._engine.settings.create.get("mem_limit", ""))
+
+    def _refuse_loader_variables(self, answers: Sequence[Answer]) -> None:
+        """Raise the error of variables of the dynamic loader, if an interpreter starts without them.
+
+        Python cannot be told to ignore these.
+        """
+        variables = self._variables()
+        suspects = [name for name in variables if name.startswith("LD_") and variables[name]]
+        for answer in answers if suspects else ():
+            output, _ = _run(self._engine, self._arguments(answer.python, **dict.fromkeys(suspects, "")))
+            if parse_probe(output) is not None:
+                raise refusals.broken_environment(self._image, answer.words, suspects)
 
 
 def _store(file: Path, probe: Probe) -> None:

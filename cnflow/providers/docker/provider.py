@@ -28,7 +28,7 @@ from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.docker import networking
 from cnflow.providers.docker.follower import Follower
 from cnflow.providers.docker.images import Found, find_image
-from cnflow.providers.docker.refusals import with_advice
+from cnflow.providers.docker.refusals import ENOUGH_MEMORY, with_advice
 from cnflow.providers.docker.requests import (
     BLOCK_LABEL,
     DELIVERED,
@@ -313,11 +313,13 @@ class DockerBackend:
             return BlockStatus(BlockState.GONE)
         if not follower.wait(_REMOVAL) or follower.exit_code is None:
             return BlockStatus(BlockState.GONE, "The connection that reports its end was lost.")
-        code, memory = follower.exit_code, self._settings.memory
+        code = follower.exit_code
+        memory = self._settings.memory or self._settings.create.get("mem_limit")
         hint = ""
         if code == KILLED:
             limit = f"memory={memory!r}" if memory else "the machine's memory"
             hint = f"by hand, or by the kernel for using more than {limit}"
+            hint += f". {ENOUGH_MEMORY}" if memory else ""
         return status_of_exit(code, follower.log_file, hint, cause_of(code, has_memory_limit=memory is not None))
 
     def _end_containers(self, blocks: Collection[NativeId]) -> dict[NativeId, str]:

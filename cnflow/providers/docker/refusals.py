@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.errors import BlockRejectedError
+from cnflow.capsule import no_python
+from cnflow.errors import BlockRejectedError, ImageUnusableError
+from cnflow.providers.docker.responses import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cnflow.errors import BlockError
+
+_QUOTED = 400
+"""Characters of an interpreter's output that an error quotes."""
+
+_NOT_FOUND = ("executable file not found", "no such file or directory")
+"""Words of an engine about a program that an image does not have."""
+
+ENOUGH_MEMORY = (
+    "A manager with one worker takes about 32 MiB, and each further worker 12 MiB, besides what tasks use: set a "
+    "larger memory= of DockerProvider."
+)
+
+
+class Answer(NamedTuple):
+    """End of a container that ran an interpreter."""
+
+    python: str
+    words: str
+    """Its output, or the engine's refusal."""
+
+    code: int | None
+    """Exit code; None where the engine refused to start it."""
+
+    def __str__(self) -> str:
+        return f"{self.python}: {self.words[-_QUOTED:] or f'exited with code {self.code}, in silence'}"
 
 
 def with_advice(refusal: BlockRejectedError, mounted: Sequence[str]) -> BlockRejectedError:
@@ -19,4 +48,63 @@ def with_advice(refusal: BlockRejectedError, mounted: Sequence[str]) -> BlockRej
         f"{words}\nThe folders of the script and of its run are mounted into containers at their own paths. If the "
         "engine does not see them, as where the script runs in a container itself, set "
         "DockerProvider(mount_folders=False), and mount what tasks need by mounts=."
+    )
+
+
+def no_start(image: str, answers: Sequence[Answer], path: str, memory_limit: str) -> BlockError:
+    """Return the error for an image none of whose interpreters reported what it is.
+
+    Args:
+        image: its name.
+        answers: one for each interpreter that was tried.
+        path: PATH of the image.
+        memory_limit: of the container, as the user wrote it; empty if there was none.
+    """
+    words = "; ".join(map(str, answers))
+    first = answers[0].words
+    if any(answer.code == KILLED or "memory limit" in answer.words for answer in answers):
+        limit = f"a limit of {memory_limit} of memory" if memory_limit else "the memory that is left on its machine"
+        return ImageUnusableError(
+            f"The Python of image {image!r} was killed when it started, most likely for want of memory: it had "
+            f"{limit}. {ENOUGH_MEMORY}"
+        )
+    if "exec format error" in words:
+        return ImageUnusableError(
+            f"Image {image!r} is for another architecture than its engine's machine: {words}\nBuild or pull it for "
+            "that one (DockerProvider(create={'platform': ...}) pulls it for another)."
+        )
+    if all(answer.code is None for answer in answers):
+        if "permission denied" in first:
+            return ImageUnusableError(
+                f"The Python of image {image!r} may not be run by the user of its containers: {words}\nThey run as the "
+                "script's user, so that files of tasks belong to that user. Make it readable for all in the image, or "
+                "set DockerProvider(user=...)."
+            )
+        if not any(lack in first for lack in _NOT_FOUND):
+            return BlockRejectedError(
+                f"The engine starts no container of image {image!r} with these settings of DockerProvider: {first}"
+            )
+    where = f" (in its PATH, {path})" if path else ""
+    return no_python(f"image {image!r}", f"{words}{where}")
+
+
+def broken_environment(image: str, words: str, suspects: Sequence[str]) -> ImageUnusableError:
+    """Return the error for an image whose Python starts only without variables of its environment.
+
+    Args:
+        image: its name.
+        words: of the interpreter that did not start.
+        suspects: names of the variables; empty where it needs more than one of them to be gone.
+    """
+    quoted = words[-_QUOTED:]
+    if not suspects:
+        return ImageUnusableError(
+            f"The Python of image {image!r} starts only if it ignores its environment: {quoted}\nCorrect the ENV of "
+            "the image, or DockerProvider(environment=...)."
+        )
+    names = " or ".join(suspects) if len(suspects) > 1 else suspects[0]
+    return ImageUnusableError(
+        f"The Python of image {image!r} does not start with the {names} that the image's ENV or "
+        f"DockerProvider(environment=...) sets: {quoted}\nRemove it there, or empty it: "
+        f"DockerProvider(environment={dict.fromkeys(suspects, '')})."
     )

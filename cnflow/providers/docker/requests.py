@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import PROBE_OPTIONS
@@ -61,9 +63,12 @@ def node_command(request: BlockRequest, probe: Probe, root: str) -> NodeCommand:
         probe: of the image's interpreter.
         root: folder in the container that will hold the capsule.
     """
-    return request.command or manager_command(
+    if request.command is not None:
+        return request.command
+    command = manager_command(
         request.manager, python=probe.executable or "python3", root=root, settings_file=SETTINGS_FILE
     )
+    return replace(command, environment={"PYTHONUSERBASE": probe.user_base}) if probe.user_base else command
 
 
 def labels_of(run: RunId, executor: str) -> list[str]:
@@ -190,7 +195,11 @@ def preview_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def probe_arguments(
-    image_id: str, python: str, settings: DockerProvider, user: ContainerUser = IMAGE_USER
+    image_id: str,
+    python: str,
+    settings: DockerProvider,
+    user: ContainerUser = IMAGE_USER,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the arguments of ``docker.DockerClient.containers.create`` that run the probe of interpreter *python*.
 
@@ -202,7 +211,7 @@ def probe_arguments(
         "entrypoint": [python],
         "command": list(PROBE_OPTIONS),
         "labels": {"cnflow.probe": image_id},
-        "environment": dict(settings.environment),
+        "environment": {**settings.environment, **variables},
         "auto_remove": True,
         "healthcheck": {"test": ["NONE"]},
         **{name: value for name, value in _surroundings(settings, user).items() if name not in _NOT_FOR_PROBE},

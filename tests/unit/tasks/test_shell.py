@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cnflow.errors import BashAppNoReturn, BashExitFailure, ConfigurationError
+from cnflow.errors import BashAppNoReturn, BashExitFailure, ConfigurationError, MissingShellError
 from cnflow.model.task import RunOptions
 from cnflow.tasks import shell, shell_process
 from cnflow.tasks.call import BASH, Call, CallContext
@@ -249,3 +249,22 @@ print("done", file=report)
     report = tmp_path / "report"
     assert (code, report.read_text()) == (0, "done\n")
     assert (tmp_path / "out").read_text().splitlines() == ["kept", "printed", "redirected"]
+
+
+@pytest.mark.parametrize("state", ["absent", "not executable", "no program"])
+def test_shell_that_cannot_be_started_is_named(state, tmp_path, monkeypatch):
+    shell = tmp_path / "sh"
+    if state != "absent":
+        shell.write_text("\0not a program")
+        shell.chmod(0o755 if state == "no program" else 0o644)
+    monkeypatch.setattr(shell_process, "shell", lambda: str(shell))
+    for command in ("true && true", "x" * 200_000):
+        with pytest.raises(MissingShellError, match="needs a shell") as caught:
+            run(command)
+        assert str(shell) in str(caught.value)
+    assert run("ls", stdout=os.devnull) == 0, "a plain command needs none"
+
+
+def test_folder_that_is_gone_is_not_taken_for_a_missing_shell(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        shell_process.start_in_shell("app", "true && true", PATH, pipefail=False, cwd=str(tmp_path / "gone"))
