@@ -300,7 +300,9 @@ class TestRefusedCall:
             cnflow.dfk()
 
     def test_config_of_the_wrong_type_is_refused_with_the_way_to_make_one(self):
-        with pytest.raises(ConfigurationError, match="takes a Config, not dict"):
+        with pytest.raises(
+            ConfigurationError, match=r"load\(\) takes a Config or the path of a file with one, not dict"
+        ):
             cnflow.load({"executors": []})
 
     def test_image_on_plain_processes_is_refused_with_the_provider_to_use(self, tmp_path):

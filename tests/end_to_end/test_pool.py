@@ -290,7 +290,9 @@ def test_interpreter_waits_for_calls_at_its_exit(tmp_path):
 
 
 def test_dict_as_config_is_refused():
-    with pytest.raises(ConfigurationError, match="PoolExecutor takes a Config, not dict"):
+    with pytest.raises(
+        ConfigurationError, match=r"PoolExecutor\(\) takes a Config or the path of a file with one, not dict"
+    ):
         PoolExecutor({"retries": 1})
 
 
