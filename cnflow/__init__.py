@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnflow.model.file import File
     from cnflow.model.resources import Resources
     from cnflow.pool import PoolExecutor
+    from cnflow.progress_bar import progress
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "get_last_checkpoint",
     "join_app",
     "load",
+    "progress",
     "python_app",
     "set_file_logger",
     "set_stream_logger",
@@ -59,6 +61,7 @@ _HOMES = {
     "get_last_checkpoint": "cnflow.dataflow.memo.checkpoint_paths",
     "join_app": "cnflow.apps",
     "load": "cnflow.assemble",
+    "progress": "cnflow.progress_bar",
     "python_app": "cnflow.apps",
     "set_file_logger": "cnflow.logs",
     "set_stream_logger": "cnflow.logs",

@@ -47,7 +47,10 @@ logger = logging.getLogger(__name__)
 
 
 def load(
-    config: Config | str | os.PathLike[str] | None = None, *, adopt: str | os.PathLike[str] | None = None
+    config: Config | str | os.PathLike[str] | None = None,
+    *,
+    adopt: str | os.PathLike[str] | None = None,
+    replace: bool = False,
 ) -> DataFlowKernel:
     """Start a run and make it the loaded one.
 
@@ -58,17 +61,23 @@ def load(
         adopt: folder of a run whose driver was killed, such as ``runinfo/007``: its blocks are taken over, and its
             tasks that still run, or ended meanwhile, serve the same tasks of this script. See
             `Config.adoptable_for`.
+        replace: end the run that is loaded, with its unfinished tasks, before this one starts: for a notebook's cell
+            that is run again.
 
     Returns:
         The DFK; use it as a context manager, so that nothing is left behind whatever happens.
 
     Raises:
-        AlreadyLoadedError: another run is loaded.
+        AlreadyLoadedError: another run is loaded, and *replace* is False.
         ConfigurationError: *config* cannot work, or *adopt* cannot be taken over with it. A later failure (no engine,
             no such image) is the error of the tasks that needed it.
     """
-    loaded_run.check_none_loaded()
+    if not replace:
+        loaded_run.check_none_loaded()
     config = select_config(config, "cnflow.load") or Config()
+    earlier = loaded_run.current()
+    if earlier is not None:
+        earlier.cleanup()
     ledger = None if adopt is None else adopt_ledger(adopt, config)
     try:
         dfk = new_run(config, ledger)

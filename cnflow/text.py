@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
 
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
@@ -43,6 +43,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def brief_duration(seconds: float) -> str:
+    """``0.3 s`` below ten seconds, then as `duration`."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds + 0.05)  # noqa: PLR2004 - rounds to 10.0
 
 
 def amount_of_memory(size: float) -> str:
@@ -113,3 +118,15 @@ def describe_exit(code: int) -> str:
     number = -code if code < 0 else code - 128
     known = number in {each.value for each in signal.Signals}
     return f"was killed by {signal_name(number)}" if known else f"exited with code {code}"
+
+
+def align_columns(rows: Sequence[Sequence[str]], right: Collection[int]) -> str:
+    """Format *rows* with columns of equal width, two spaces apart; the columns *right* are aligned to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if n in right else cell.ljust(width) for n, (cell, width) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.control_socket import ask, find_live_run
 from cnflow.errors import ConfigurationError
-from cnflow.text import duration
+from cnflow.text import align_columns, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,16 +50,3 @@ def _row(block: Mapping[str, Any]) -> tuple[str, ...]:
         duration(block["age"]),
         block["message"] or "-",
     )
-
-
-def align_columns(rows: Sequence[Sequence[str]], right: set[int]) -> str:
-    """Format *rows* with columns of equal width, two spaces apart; the columns *right* are aligned to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if n in right else cell.ljust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)

@@ -64,8 +64,9 @@ class Watch:
 
     def watch_runs(self) -> None:
         """Show each run from now on, until the interpreter exits."""
-        from cnflow import dataflow
+        from cnflow import dataflow, progress_bar
 
+        progress_bar.leave_to_command()
         atexit.register(self.stop)
         dataflow.on_load(self.on_load)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow import exit_calls
 from cnflow.control_socket import ControlServer
-from cnflow.dataflow import end_report, forks, join_apps, loaded_run
+from cnflow.dataflow import end_report, forks, join_apps, loaded_run, overview
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS
 from cnflow.dataflow.control import answer_query
@@ -125,6 +125,10 @@ class DataFlowKernel:
     def task_counts(self) -> Mapping[TaskState, int]:
         """Return the number of tasks in each state. Safe from any thread."""
         return self._graph.counts()
+
+    def app_counts(self) -> Mapping[str, Mapping[TaskState, int]]:
+        """Return the number of tasks in each state by the name of their app. Safe from any thread."""
+        return overview.app_counts(self._graph)
 
     def explain(self, task: int) -> str:
         """Return lines for people that explain why *task*, an id, has no result yet. Safe from any thread."""
@@ -236,6 +240,20 @@ class DataFlowKernel:
     def on_cleanup(self, callback: Callable[[], None]) -> None:
         """Have *callback* called when the run has ended."""
         self._at_cleanup.append(callback)
+
+    def __repr__(self) -> str:
+        return f"<DataFlowKernel: {self._overview().title()}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, FBT001 - IPython's
+        printer.text(repr(self) if cycle else self._overview().as_text())
+
+    def _repr_html_(self) -> str:
+        return self._overview().as_html()
+
+    def _overview(self) -> overview.Overview:
+        return overview.Overview(
+            Path(self.run_dir), self.cleanup_called, self.task_counts(), self.app_counts(), self.executor_status()
+        )
 
     def __enter__(self) -> Self:
         return self

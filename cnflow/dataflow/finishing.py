@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.dataflow.actions import Actions, Effects, Settlement
@@ -51,10 +52,13 @@ class Finisher(NamedTuple):
         if not actions.final:
             return Effects((), launch)
         settlements: list[Settlement] = []
+        now = monotonic()
         for task, state in actions.final:
             if task < 0:
                 continue  # an external future is settled by its maker
             record = self.records.pop(task)
+            future = record.future
+            future._ended, future._executor = now, record.executor  # noqa: SLF001 - public names would hide a result's
             if self.cancelled:
                 self.cancelled.discard(task)
             if self.finished is not None:

@@ -97,7 +97,7 @@ def check_none_loaded() -> None:
     if _loaded is not None:
         raise AlreadyLoadedError(
             f"A configuration is loaded already (run {_loaded.run_dir}). End it first: use 'with cnflow.load(...):', "
-            "or call cnflow.dfk().cleanup().",
+            "or call cnflow.dfk().cleanup(). In a notebook, cnflow.load(..., replace=True) ends it and its tasks.",
         )
 
 

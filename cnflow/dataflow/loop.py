@@ -22,6 +22,7 @@ and the writing of checkpoints, nor the start of executors that are made on firs
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import forks, state_log, task_events
@@ -102,6 +103,7 @@ class TaskGraph:
         """Records of the tasks that are not final."""
         self.finished: dict[TaskId, TaskRecord] = {}
         """Records of final tasks; empty unless the configuration keeps them."""
+        self.calls: Counter[str] = Counter()  # by app
         self.first_task = self.next_task = TaskId(0)
         """Ids of the first and the next task; those below the first belong to a driver whose run was taken over."""
         self.is_closed = False
@@ -126,8 +128,7 @@ class TaskGraph:
         self.executors: Mapping[str, Executor] = self._live.by_label
         """Live executors by label, the one for join apps included."""
 
-        kept = None if config.garbage_collect else self.finished
-        tables = (self.records, kept, self._cancelled, self.failures)
+        tables = (self.records, None if config.garbage_collect else self.finished, self._cancelled, self.failures)
         self._finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         self._launcher = TaskLauncher(
             self.records, self._cancelled, self.executors, self._resolver, results, look_up_first
@@ -184,6 +185,7 @@ class TaskGraph:
             with self._lock:
                 self._check_open(record.app)
                 self.records[task] = record
+                self.calls[record.app.name] += 1
                 waits_for: Sequence[TaskId] = ()
                 if dependencies:
                     waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]

@@ -6,6 +6,7 @@ Each block runs in a fresh folder with the files of its page. A comment before a
     <!-- file: NAME -->     a file of the page, under that name
     <!-- needs: IMAGE -->   needs that container image
     <!-- prints -->         the output of the Python block before it
+    <!-- cell -->           a cell of the page's notebook; see test_notebooks.py
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def steps_of(page: Path) -> list[tuple[Block, str | None]]:
     return [
         (block, after.text if after and "prints" in after.notes else None)
         for block, after in zip(blocks, following, strict=True)
-        if block.language in {"python", "console"}
+        if block.language in {"python", "console"} and "cell" not in block.notes
     ]
 
 
@@ -95,7 +96,7 @@ def test_block_of_a_page_runs(block, printed, folder):
 
 def test_comments_before_blocks_are_known():
     notes = {note for page in PAGES for block in blocks_of(page) for note in block.notes}
-    assert notes <= {"file", "needs", "prints"}
+    assert notes <= {"cell", "file", "needs", "prints"}
 
 
 def test_languages_of_blocks_are_known():

@@ -16,13 +16,17 @@ those of `concurrent.futures`; `AppFuture.task_status` has the finer ones of the
 from __future__ import annotations
 
 from concurrent.futures import Future
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.dataflow.futures import shared_lock
 from cnflow.dataflow.futures.awaiting import bridge_to
+from cnflow.dataflow.futures.details import TaskDetails
 from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
+from cnflow.text import describe_error
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -94,8 +98,13 @@ class AppFuture(Future[R]):
     _is_asked = False
     """True once the user was given the task's exception; see `cnflow.dataflow.end_report`."""
 
+    _ended = 0.0
+    _executor = ""
+    """Time at which the task was final, and the label of its executor; set by the task graph."""
+
     def __init__(self, tid: TaskId, app: AppFunction, owner: FutureOwner) -> None:
         self._waiters: list[Any] = []
+        self._began = monotonic()
         self.tid = tid
         self.name = app.name
         self._app = app
@@ -227,8 +236,21 @@ class AppFuture(Future[R]):
             "result takes its place, or pass its result().",
         )
 
+    def _details(self) -> TaskDetails:
+        executor = self._executor or self.task_record.executor
+        age = Seconds((self._ended or monotonic()) - self._began)
+        return TaskDetails(self.tid, self.name, self.task_status(), age, executor)
+
     def __repr__(self) -> str:
-        return f"<AppFuture of task {self.tid} ({self.name}), {self.task_status()}>"
+        return f"<AppFuture of task {self.tid} ({self.name}), {self._details().as_text()}>"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks. A shown error counts as seen: it is not reported at the end of the run."""
+        details = self._details()
+        if details.state in {"failed", "dependency_failed"} and (error := self._failure()) is not None:
+            self._set_asked()
+            details = details._replace(error=describe_error(error))
+        return details.as_html()
 
 
 class LiftedFuture(AppFuture):
@@ -261,6 +283,15 @@ class LiftedFuture(AppFuture):
     def task_record(self) -> TaskRecord:
         """Record of the task."""
         return self._whole.task_record
+
+    def _details(self) -> TaskDetails:
+        app = f"{self.name}{self._path}"
+        return self._whole._details()._replace(app=app, state=self.task_status())  # noqa: SLF001 - its own class's
+
+    @property
+    def _path(self) -> str:
+        outer = self._whole._path if isinstance(self._whole, LiftedFuture) else ""  # noqa: SLF001 - the same
+        return f"{outer}{self._part}"
 
     def _set_asked(self) -> None:
         self._is_asked = True

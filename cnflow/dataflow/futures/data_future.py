@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.futures.app_future import failure_in
 from cnflow.dataflow.futures.awaiting import bridge_to
+from cnflow.dataflow.html_tables import table
 from cnflow.model.file import File
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ class DataFuture(_FileFuture):
             self.set_exception(error)
         else:
             self.set_result(self.file_obj)
+
+    def _repr_html_(self) -> str:
+        maker = getattr(self.parent, "name", "") if self.tid is not None else ""
+        task = "" if self.tid is None else str(self.tid)
+        return table(["file", "task", "app", "state"], [[str(self.file_obj.url), task, maker, _state_of(self)]], {1})
 
     def __repr__(self) -> str:
         name = getattr(self.parent, "name", "") if getattr(self.parent, "tid", self.tid) == self.tid else ""

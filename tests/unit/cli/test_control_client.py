@@ -1,6 +1,7 @@
 import pytest
 
-from cnflow.cli.control_client import align_columns, blocks_table
+from cnflow.cli.control_client import blocks_table
+from cnflow.text import align_columns
 
 BLOCK = {
     "executor": "htex",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from cnflow.dataflow.futures.app_future import AppFuture
+from cnflow.dataflow.task_record import TaskRecord
 from cnflow.ids import TaskId
 from cnflow.model.task import AppFunction
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 class _Owner:
     def state_name(self, future: AppFuture) -> str:
         return "done" if future.done() else "launched"
+
+    def record_of(self, future: AppFuture, app: AppFunction) -> TaskRecord:
+        return TaskRecord(app, (), {}, "threads", future)
 
 
 def new_future(number: int = 0) -> AppFuture:

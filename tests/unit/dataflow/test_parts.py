@@ -22,7 +22,7 @@ PROBED_BY_LIBRARIES = [
     "_asyncio_future_blocking",
     "_ipython_canary_method_should_not_exist_",
     "_ipython_display_",
-    "_repr_html_",
+    "_repr_svg_",
     "_repr_mimebundle_",
 ]
 
