@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
         cache: bool
         data_flow_kernel: DataFlowKernel | None
-        env: Mapping[str, str] | None
+        env: dict[str, str] | None
         executors: str | Sequence[str]
         ignore_for_cache: Sequence[str]
         image: str
