@@ -91,3 +91,12 @@ def test_list_that_holds_itself_is_refused_at_the_call():
     value.append(value)
     with pytest.raises(ConfigurationError, match="a list is inside itself"):
         python_app(name_of_type)(value)
+
+
+def test_deep_global_of_a_function_is_an_error_that_names_the_depth():
+    names = {"deep": nested("lists")}
+    exec("def function():\n    return type(deep).__name__", names)
+    assert python_app(executors="threads")(names["function"])().result(timeout=30) == "list"
+    error = python_app(executors="processes")(names["function"])().exception(timeout=30)
+    assert isinstance(error, SerializationError)
+    assert "a value (a global, a default, a variable of a closure) that is nested too deeply" in str(error)

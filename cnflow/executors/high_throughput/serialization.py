@@ -114,12 +114,20 @@ def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None)
     if isinstance(error, SerializationError):
         return SerializationError(f"The function of {task.title} cannot be sent: {error}")
     words = "" if error is None else _words_on(error)
-    described = SerializationError(
-        f"The function of {task.title} cannot be pickled: {words}. It refers to something that lives in the driver "
-        "only (a lock, an open file, a connection): make that inside the function, or pass what it is made from."
+    reason = (
+        "It refers to a value (a global, a default, a variable of a closure) that is nested too deeply: make that "
+        "inside the function, or keep it in a flatter form."
+        if _is_too_deep(error)
+        else "It refers to something that lives in the driver only (a lock, an open file, a connection): make that "
+        "inside the function, or pass what it is made from."
     )
+    described = SerializationError(f"The function of {task.title} cannot be pickled: {words}. {reason}")
     described.__cause__ = error
     return described
+
+
+def _is_too_deep(error: BaseException | None) -> bool:
+    return isinstance(error, RecursionError) or isinstance(getattr(error, "__cause__", None), RecursionError)
 
 
 def _describe_unpicklable(task: TaskToRun, error: BaseException) -> str:
@@ -133,7 +141,7 @@ def _describe_unpicklable(task: TaskToRun, error: BaseException) -> str:
         place = ""
     if not place:
         return f"The arguments of {task.title} cannot be pickled: {words}."
-    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+    if _is_too_deep(error):
         name = re.split(r"[.\[]", place)[0]
         return (
             f"Argument {name!r} of {task.title} is nested too deeply to be pickled ({words}). Pass it in a flatter "
