@@ -3,7 +3,8 @@
 ::
 
     call ──executor pickles──> version of the function, which each attempt runs, however late
-      │                           │ one moment: the version is still the same once the id is made
+      │                           │ the id is that of a copy which is loaded from the version, where it can be; and
+      │                           │ the version is still the same once the id is made
       └──cache=True────────────> id of the code ──> key
                                   │ a task in the driver runs the function as it is then: the id is made once more
                                   v after the task, and the result is stored only if it is the same
@@ -39,7 +40,8 @@ def keep_code(record: TaskRecord, executor: Executor) -> None:
 
     for _ in range(_ATTEMPTS):
         version = record.version
-        record.code = id_of_code(record.app, record.ignore_for_cache, runs_here=version is None)
+        apart = version.function_apart() if _has_copy(record) else None
+        record.code = id_of_code(record.app, record.ignore_for_cache, runs_here=version is None, apart=apart)
         if version is None:
             return
         keep_function(record, executor)
@@ -54,6 +56,11 @@ def keep_function(record: TaskRecord, executor: Executor) -> None:
     version_of: Callable[..., object] | None = getattr(executor, "version_of", None)
     if version_of is not None:
         record.version = version_of(record.app)
+
+
+def _has_copy(record: TaskRecord) -> bool:
+    """Return True if the version of the task's function is that of the user's function, and can give a copy of it."""
+    return record.app.function is record.app.original and hasattr(record.version, "function_apart")
 
 
 def has_run_the_code_of_its_call(record: TaskRecord) -> bool:

@@ -92,7 +92,8 @@ class Executor(Protocol):
         Arguments are copies, which the user does not change; the executor does not change them either. An attribute
         ``argument_use`` (`cnflow.model.task.ArgumentUse`) may state that it pickles them at once, or shares them. A
         method ``version_of(app)`` is called at the call of the app, which may be long before: what it returns is in
-        the task, at each attempt.
+        the task, at each attempt. It may have a method ``function_apart()``, which returns a copy of the function as
+        it was pickled, or None; the cache key is made of that.
 
         An attribute ``visible_files`` (`cnflow.model.visible_files.VisibleFiles`) may state that tasks do not see all
         files of the driver: then a call is refused whose files they would not see.

@@ -97,8 +97,8 @@ class CodePicklerMixin:
         maker, args, state, listitems, dictitems, setter = reduced
         state[0].pop("__slotnames__", None)  # appears when an instance is pickled, and would make the class another one
         pickle_hooks.defined_classes.add(cls)
-        if "__slots__" in vars(cls) and reduced[0].__name__ == _CLASS_MAKER:
-            args = (*args[:_NAMESPACE], {**args[_NAMESPACE], "__slots__": _slots_of(cls)}, *args[_NAMESPACE + 1 :])
+        if reduced[0].__name__ == _CLASS_MAKER:
+            args = (*args[:_NAMESPACE], {**args[_NAMESPACE], **_first_names(cls)}, *args[_NAMESPACE + 1 :])
         if self.class_id is not None:
             args = (*args[:position], self.class_id(cls, args[position]), *args[position + 1 :])
         return maker, args, (setter, state), listitems, dictitems, pickle_hooks.define_class
@@ -110,6 +110,16 @@ class CodePicklerMixin:
             copy = file.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
             self._renames[file] = operator.methodcaller("replace", co_filename=copy)
         return self._renames[file]
+
+
+def _first_names(cls: type) -> dict[str, Any]:
+    """Return what the body of *cls* must have from the beginning, and cloudpickle leaves out."""
+    names: dict[str, Any] = {}
+    if cls.__qualname__ != cls.__name__:  # a class in a class, or in a function
+        names["__qualname__"] = cls.__qualname__
+    if "__slots__" in vars(cls):
+        names["__slots__"] = _slots_of(cls)
+    return names
 
 
 def _slots_of(cls: type) -> tuple[str, ...]:

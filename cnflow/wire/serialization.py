@@ -13,7 +13,8 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from cnflow.wire.code_pickler import CodePicklerMixin
+from cnflow.model import pickle_hooks
+from cnflow.wire.code_pickler import CLASS_MAKERS, CodePicklerMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +72,44 @@ def dump(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rule
 def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the user's value
     """Unpickle a value. *buffers* back the loaded arrays: pass writable buffers for writable arrays."""
     return pickle.loads(body, buffers=buffers)
+
+
+def load_apart(body: bytes) -> Any:  # noqa: ANN401 - the user's function
+    """Unpickle a function with copies of all that was pickled by value, also of classes of this process."""
+    return _ApartUnpickler(io.BytesIO(body)).load()
+
+
+class _ApartUnpickler(pickle.Unpickler):
+    """Makes each class of a pickle anew, whatever its id, and keeps apps apart from functions."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - pickle's own signature
+        found = super().find_class(module, name)
+        if module == "cloudpickle.cloudpickle" and name in CLASS_MAKERS:
+            return functools.partial(_make_untracked, found, CLASS_MAKERS[name])
+        if found is pickle_hooks.define_class:
+            return _set_state
+        return _AppApart if found is pickle_hooks.itself else found
+
+
+def _make_untracked(make: Any, position: int, *args: Any) -> Any:  # noqa: ANN401 - a function of cloudpickle
+    return make(*args[:position], None, *args[position + 1 :])
+
+
+def _set_state(cls: type, state: tuple[Any, Any]) -> None:
+    state[0](cls, state[1])
+
+
+class _AppApart:
+    """Stands for an app, for code that looks at functions: it has the name of its type, and its function."""
+
+    def __init__(self, function: Any) -> None:  # noqa: ANN401 - the user's
+        self.__wrapped__ = function
+
+    def __call__(self) -> None:
+        raise TypeError("the copy of an app is looked at, and not called")
+
+
+_AppApart.__module__, _AppApart.__qualname__ = "cnflow.apps.app", "App"
 
 
 def _dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Rules]) -> Payload:

@@ -1,5 +1,6 @@
 """A task runs the code of its call: globals, helpers, classes and closures may change between two calls."""
 
+import sys
 import textwrap
 import threading
 
@@ -8,7 +9,9 @@ import pytest
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import ThreadPoolExecutor
+from cnflow.dataflow.memo import id_of_code
 from cnflow.executors import HighThroughputExecutor
+from cnflow.executors.high_throughput.function_versions import version_of
 from cnflow.providers import LocalProvider
 
 CHANGES = {
@@ -268,6 +271,46 @@ def test_a_function_that_does_not_change_is_sent_once(run):
     assert len({id(version.function) for version in versions}) == 1
 
 
+@pytest.fixture
+def restless():
+    """Has a thread change code all the time, which gets its turn often: ``restless(change)``, and ends it."""
+    stopped, threads, interval = threading.Event(), [], sys.getswitchinterval()
+
+    def change_all_the_time(change):
+        while not stopped.is_set():
+            change()
+
+    def start(change):
+        threads.append(threading.Thread(target=change_all_the_time, args=(change,)))
+        threads[0].start()
+        sys.setswitchinterval(1e-5)
+
+    def stop():
+        stopped.set()
+        for thread in threads:
+            thread.join(20)
+        sys.setswitchinterval(interval)
+
+    start.stop = stop
+    yield start
+    stop()
+
+
+def test_no_result_stands_under_the_key_of_other_code_while_threads_change_it(label, restless):
+    notebook = Notebook()
+    notebook.run("rate, table = 1, {'k': 1}\nclass Tool: step = 1\ndef helper(): return rate")
+    task = notebook.define(f"def restless_{label}(n): return helper(), table['k'], Tool.step", label, cache=True)
+    change = compile("for rate in (2, 1):\n    Tool.step = table['k'] = rate", "<cell>", "exec")
+    restless(lambda: exec(change, notebook.names))
+    for call in [task(n) for n in range(40)]:
+        call.exception()
+    restless.stop()
+    for n in range(40):
+        for rate in (1, 2):
+            notebook.run(f"rate = table['k'] = Tool.step = {rate}")
+            assert task(n).result() == (rate, rate, rate)
+
+
 WRAPPED = {
     "lru_cache": ("@functools.lru_cache(maxsize=None)\ndef helper(n): return n * n", "return helper(n)", 9),
     "recursion under cache": (
@@ -315,3 +358,16 @@ def test_a_wrapped_function_is_an_app_and_an_argument(label):
     helper = notebook.names["helper"]
     assert python_app(executors=label)(helper)(3).result() == 9
     assert notebook.define("def call(f, n): return f(n)", label)(helper, 3).result() == 9
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_key_of_what_is_sent_is_that_of_the_function_itself(change):
+    before, after, body = CHANGES[change]
+    notebook = Notebook()
+    for cell in (before, after):
+        notebook.run(cell)
+        app = notebook.define(f"def task(): {body}", "processes")._cnflow.app
+        apart = version_of(app).function_apart()
+        assert apart is None or id_of_code(app, apart=apart) == id_of_code(app)
+    is_plain = change not in {"bytes that change in place", "instance with slots"}
+    assert (apart is not None) == is_plain

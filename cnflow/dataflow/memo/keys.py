@@ -17,7 +17,7 @@ from cnflow.errors import MemoKeyError
 from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from cnflow.model.task import AppFunction, TaskToRun
 
@@ -35,15 +35,22 @@ class CodeId(NamedTuple):
     error: BaseException | None = None
 
 
-def id_of_code(app: AppFunction, ignore: Collection[str] = (), *, runs_here: bool = False) -> CodeId:
+def id_of_code(
+    app: AppFunction,
+    ignore: Collection[str] = (),
+    *,
+    runs_here: bool = False,
+    apart: Callable[..., Any] | None = None,
+) -> CodeId:
     """Return the id of the code of *app* as it is now, for a key.
 
     Args:
         app: the app.
         ignore: parameters whose defaults are left out.
         runs_here: the task runs in this process, where modules that its body imports are imported, too.
+        apart: copy of the app's function at another moment, whose id is returned instead.
     """
-    function = app.original
+    function = app.original if apart is None else apart
     token = imports_in_driver.set(runs_here)
     try:
         return CodeId(id_of_function(function, ignore) if isinstance(function, FunctionType) else encode(function))

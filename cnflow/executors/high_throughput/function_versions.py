@@ -23,6 +23,7 @@ import hashlib
 import threading
 import uuid
 import weakref
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.code_state import CodeState
@@ -40,8 +41,13 @@ if TYPE_CHECKING:
     from cnflow.model.task import AppFunction
     from cnflow.wire.code_pickler import ClassId
 
-_ATTEMPTS = 4
+_ATTEMPTS = 20
 """Number of times that a function is pickled while other threads change it."""
+
+_OWN_MODULES = b"cnflow.tasks.own_modules"
+"""Name in the pickle of a function that is found by its place."""
+
+_RESTLESS = "other threads change what it refers to, faster than it can be pickled. Pass what changes as an argument"
 
 
 class FunctionVersion:
@@ -57,7 +63,7 @@ class FunctionVersion:
         class_id: gives the ids of classes in values that go to a task of this function.
     """
 
-    __slots__ = ("_variants", "class_id", "classes", "error", "function", "modules", "source", "state")
+    __slots__ = ("_apart", "_variants", "class_id", "classes", "error", "function", "modules", "source", "state")
 
     def __init__(self, source: Callable[..., Any], state: CodeState) -> None:
         self.source = source
@@ -67,11 +73,23 @@ class FunctionVersion:
         self.modules = EMPTY
         self.classes: dict[type, str] = {}
         self.class_id: ClassId = functools.partial(_class_versions.id_for_task, self.classes)
+        self._apart: Any = None
         self._variants: dict[frozenset[str], tuple[Closure, Function]] = {}
 
     def is_same(self, other: FunctionVersion) -> bool:
         """Return True if *other*, a version of the same app, is sent as the same bytes, with the same classes."""
         return self.function == other.function is not None and self.classes == other.classes
+
+    def function_apart(self) -> Callable[..., Any] | None:
+        """Return the function as it was pickled, to look at: a copy that nothing changes any more.
+
+        None for a function that is or has what only its own methods can load, which are not to be called here, or that
+        is found by its place in the source of a module.
+        """
+        is_plain = self.function is not None and self.state.is_provable and _OWN_MODULES not in self.function.body
+        if self._apart is None and self.function is not None and is_plain:
+            self._apart = serialization.load_apart(self.function.body)
+        return self._apart if isinstance(self._apart, FunctionType) else None
 
     def function_with(self, names: frozenset[str]) -> Function | None:
         """Return the function for a task whose arguments refer to the own modules *names*."""
@@ -99,11 +117,15 @@ def version_of(app: AppFunction) -> FunctionVersion:
 
 
 def _make(app: AppFunction) -> FunctionVersion:
+    """Pickle the function of *app* between two looks that find the same, or twice to the same bytes."""
+    before: FunctionVersion | None = None
     for _ in range(_ATTEMPTS):
-        state = CodeState(app.function)  # before the pickle: a change in between is found by the next call
+        state = CodeState(app.function)
         made = _pickle(app, state)
-        if not state.is_provable or state.holds():
-            break
+        if not state.is_provable or state.holds() or (before is not None and made.is_same(before)):
+            return made
+        before = made
+    made.function, made.error = None, RuntimeError(_RESTLESS)
     return made
 
 
