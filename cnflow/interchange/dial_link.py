@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Optional
 
 from cnflow.addresses import first_reachable, tcp_url
@@ -23,7 +24,6 @@ from cnflow.wire.dial_messages import Dial, DialFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from concurrent.futures import ThreadPoolExecutor
 
     from cnflow.ids import BlockId, ManagerId
     from cnflow.interchange.dialer import Action
@@ -42,7 +42,7 @@ _MOST_SEARCHES = 32
 
 
 class DialLink:
-    """Connections that the interchange makes; the module has a picture. Costs nothing before the first `on_dial`.
+    """Connections that the interchange makes; the module has a picture.
 
     Args:
         settings: of the interchange.
@@ -60,11 +60,11 @@ class DialLink:
     ) -> None:
         self._dialer = Dialer(Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold))
         self._managers = managers
-        self._poller = poller
         self._report = report
-        self._threads: Optional[ThreadPoolExecutor] = None
         self._found: deque[tuple[Dial, Optional[str]]] = deque()
-        self._source = self._signal = -1
+        self._threads = ThreadPoolExecutor(_MOST_SEARCHES, "dial")
+        self._source, self._signal = os.pipe()
+        poller.register(self._source, sockets.READABLE)
 
     def on_dial(self, dial: Dial, now: Seconds) -> None:
         """Connect to a manager that listens."""
@@ -87,23 +87,20 @@ class DialLink:
 
     def on_manager_gone(self, manager: ManagerId) -> None:
         """End the connections to *manager*."""
-        if self._dialer:
-            self._perform(self._dialer.on_manager_gone(manager))
+        self._perform(self._dialer.on_manager_gone(manager))
 
     def on_block_gone(self, block: BlockId) -> None:
         """End the connections to the managers of *block*."""
-        if self._dialer:
-            self._perform(self._dialer.on_block_gone(block))
+        self._perform(self._dialer.on_block_gone(block))
 
     def close(self) -> None:
         """Begin no search more; those under way end by themselves."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
             if isinstance(action, Search):
-                self._pool().submit(self._search, action.dial, action.hosts)
+                self._threads.submit(self._search, action.dial, action.hosts)
             elif isinstance(action, Connect):
                 for port in action.ports:
                     self._managers.connect(tcp_url(action.host, port))
@@ -121,15 +118,6 @@ class DialLink:
         )
         logger.warning("block %s, manager %s: %s", dial.block, dial.manager.hex(), reason)
         self._report(DialFailed(dial.manager, dial.block, reason))
-
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most interchanges never dial
-
-            self._threads = ThreadPoolExecutor(_MOST_SEARCHES, "dial")
-            self._source, self._signal = os.pipe()
-            self._poller.register(self._source, sockets.READABLE)
-        return self._threads
 
     def _search(self, dial: Dial, hosts: Sequence[str]) -> None:
         host = None

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from cnflow.ids import BlockId, ManagerId
 from cnflow.interchange import actions as on
 from cnflow.interchange.bulk_link import BulkLink
-from cnflow.interchange.dial_link import DialLink
 from cnflow.interchange.driver_link import DriverLink
 from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.clock import Clock
+    from cnflow.interchange.dial_link import DialLink
     from cnflow.model.interchange_settings import InterchangeSettings
 
     ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
@@ -77,7 +77,10 @@ class Loop:
         self._driver = DriverLink(settings, end, self._poller, self._clock.now())
         self._bulk = BulkLink(settings.folder, self._managers, self._driver)
         self._driver.send(msg.Bound(self._managers.port))
-        self._dials = DialLink(settings, self._managers, self._poller, self._driver.send)
+        self._settings = settings
+        self._dials: Optional[DialLink] = None
+        """Connections to managers that listen; None before the first one."""
+
         self._events = EventRelay()
 
     def run(self) -> None:
@@ -94,7 +97,8 @@ class Loop:
             if late := lateness.on_turn(now, due):
                 self._state.on_late(late)
             self._perform(_with_results_merged(self._managers.receive(ready, self._handle_message, now)))
-            self._dials.receive(ready, now)
+            if self._dials is not None:
+                self._dials.receive(ready, now)
             if not self._state.is_putting_off and self._managers.on_forwarded(self._driver.last_sent):
                 self._driver.request_acknowledgement()
             is_running = self._read_driver(ready, now) and self._wake not in ready
@@ -105,8 +109,7 @@ class Loop:
                     self._driver.send(events)
             self._managers.on_delivered(self._driver.last_delivered)
             if now >= next_tick:
-                self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
-                self._dials.on_tick(now, self._state.status_report)
+                self._on_tick(now)
                 next_tick = Seconds(now + self._state.tick_period)
             if now >= next_driver_tick:
                 self._driver.on_tick(now)
@@ -114,11 +117,17 @@ class Loop:
             self._bulk.flush(now)
         self._shut_down()
 
+    def _on_tick(self, now: Seconds) -> None:
+        self._perform(self._state.on_tick(now, has_heard_all=self._managers.is_all_read))
+        if self._dials is not None:
+            self._dials.on_tick(now, self._state.status_report)
+
     def _shut_down(self) -> None:
         if not self._is_orphaned:
             self._perform(self._state.on_stop())
         self._bulk.close()
-        self._dials.close()
+        if self._dials is not None:
+            self._dials.close()
         self._managers.close()
         self._driver.close()
         if self._is_orphaned and self._has_socket_file:
@@ -161,7 +170,8 @@ class Loop:
             self._perform(self._state.on_cancelled(order.tasks, now))
         elif isinstance(order, msg.BlockGone):
             self._managers.revoke(order.block)
-            self._dials.on_block_gone(order.block)
+            if self._dials is not None:
+                self._dials.on_block_gone(order.block)
             self._perform(self._state.on_block_gone(order.block, order.reason, now))
         elif isinstance(order, msg.Drain):
             self._perform(self._state.on_drain_requested(order.block, now))
@@ -171,11 +181,18 @@ class Loop:
         elif isinstance(order, Release):
             self._bulk.on_released(order)
         elif isinstance(order, Dial):
-            self._dials.on_dial(order, now)
+            self._dial(order, now)
         elif isinstance(order, Hold):
             self._state.on_hold_requested(order.manager)
         else:
             self._answer(order, now)
+
+    def _dial(self, order: Dial, now: Seconds) -> None:
+        if self._dials is None:
+            from cnflow.interchange.dial_link import DialLink  # noqa: PLC0415 - most interchanges never dial
+
+            self._dials = DialLink(self._settings, self._managers, self._poller, self._driver.send)
+        self._dials.on_dial(order, now)
 
     def _answer(self, query: Union[msg.IdleTimesQuery, StatusQuery, TaskQuery], now: Seconds) -> None:
         if isinstance(query, msg.IdleTimesQuery):
@@ -260,7 +277,8 @@ class Loop:
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
             self._managers.on_manager_gone(manager)
             self._bulk.on_manager_gone(manager)
-            self._dials.on_manager_gone(manager)
+            if self._dials is not None:
+                self._dials.on_manager_gone(manager)
             self._driver.send(msg.ManagerDown(manager, reason, lost))
 
 

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ManagerStartError(Exception):
     """The manager cannot start on its node or network; the message names the change that the user has to make."""
+
+
+class CannotListenError(ManagerStartError):
+    """No port is free, or the address cannot be written where the driver reads it."""

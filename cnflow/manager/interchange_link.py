@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.ids import ManagerId
 from cnflow.manager.endpoint_probe import EndpointProbe
-from cnflow.manager.listener import CannotListenError, Listener
+from cnflow.manager.errors import CannotListenError
 from cnflow.manager.registration import find_endpoint, remove_deserted_folder
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.manager.bulk_link import BulkLink
+    from cnflow.manager.listener import Listener
     from cnflow.model.manager_settings import ManagerSettings
 
     Handler = Callable[[msg.ToManager, Sequence[Any], Seconds], None]
@@ -99,6 +100,8 @@ class InterchangeLink:
         self._is_connected = self._has_heard = False
         self._listener: Optional[Listener] = None
         if settings.listen is not None:
+            from cnflow.manager.listener import Listener  # noqa: PLC0415 - most managers connect by themselves
+
             self._listener = Listener(settings.listen, settings.block, ManagerId(manager_id))
             self._session.on_disconnected()  # nothing can leave before the interchange has connected
         self.failure = ""

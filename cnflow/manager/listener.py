@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from cnflow.addresses import address_by_interface, addresses_of_interfaces, addresses_of_this_machine, is_loopback
 from cnflow.ids import BlockId
-from cnflow.manager.errors import ManagerStartError
+from cnflow.manager.errors import CannotListenError
 from cnflow.model.listening_address import ListeningAddress
 from cnflow.wire import sockets
 from cnflow.wire.bulk import with_bulk_suffix
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from cnflow.model.manager_settings import ListenSettings
 
 logger = logging.getLogger(__name__)
-
-
-class CannotListenError(ManagerStartError):
-    """No port is free, or the address cannot be written where the driver reads it."""
 
 
 class Listener:

@@ -24,7 +24,7 @@ from world import LABEL, Ledger, World, children, wait_until
 
 import cnflow
 from cnflow import Config, python_app
-from cnflow.config import DockerProvider, HighThroughputExecutor, LocalProvider
+from cnflow.config import DockerProvider, HighThroughputExecutor, Listen, LocalProvider
 from tests.namespaces import Node
 
 NODE_CLOCK = "NODE_CLOCK_SHIFT"
@@ -43,7 +43,7 @@ MAX_PENDING = 60
 """Maximum number of unfinished tasks."""
 
 NODES = 2
-"""Nodes on networks of their own."""
+"""Nodes on networks of their own. The last one lets no connection out: its managers listen."""
 
 MOST_RESTARTS, RESTART_WINDOW = 4, 65.0
 """Restarts of interchanges in so many seconds: one less than a run allows, since others may be restarted, too."""
@@ -181,6 +181,8 @@ class Soak:
         shared.chmod(0o777)
         self._ledger = Ledger(shared / "ledger")
         self._nodes = [Node(plan.folder) for _ in range(NODES)] if plan.has_nodes else []
+        for node in self._nodes[-1:]:
+            node.refuse_new_connections()
         self._world = World(self._ledger, THRESHOLD, self._label, self._nodes, clocks())
         self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
         """Tasks that are not done."""
@@ -226,7 +228,8 @@ class Soak:
         executors = [HighThroughputExecutor(provider=_local(3, FaultyLocalProvider, seed=self._plan.seed), **timing)]
         for label, node in zip(self._far_labels, self._nodes, strict=True):
             provider = _local(2, python=str(node.python))
-            executors.append(HighThroughputExecutor(label=label, provider=provider, address=node.host, **timing))
+            way = {"way": Listen()} if node is self._nodes[-1] else {"address": node.host}
+            executors.append(HighThroughputExecutor(label=label, provider=provider, **way, **timing))
         if self._plan.image:
             mounts = {str(self._ledger.path.parent): "/shared"}
             create = {"labels": {LABEL: self._label}}

@@ -277,7 +277,7 @@ class HighThroughputBackend:
             case msg.IdleTimes(seconds) if controller is not None:
                 controller.on_idle_times(seconds)
             case DialFailed():
-                self._provisioner.on_dial_failed(message)
+                self._provisioner.way.on_dial_failed(message)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
             case msg.Bound() | msg.Heartbeat() | msg.BlockEmpty() | msg.Drained() | msg.IdleTimes() | Events():

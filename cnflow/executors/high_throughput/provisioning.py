@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
-from cnflow.clock import SystemClock
-from cnflow.errors import CnflowError, ConfigurationError, InterchangeLostError
+from cnflow.errors import CnflowError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     FilePlaces,
@@ -32,17 +31,15 @@ from cnflow.executors.high_throughput.block_requests import (
     short_life,
 )
 from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
-from cnflow.executors.high_throughput.listening_managers import ListeningManagers
+from cnflow.executors.high_throughput.live_way import LiveWay
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
-from cnflow.executors.high_throughput.tunnel_command import TunnelCommand, keep_tunnel
 from cnflow.executors.high_throughput.ways import (
     address_folder,
     adopted_place,
     folder_of,
     hosts_to_bind,
     is_encrypted,
-    lateness_of,
     manager_endpoint,
     refuse_other_way,
 )
@@ -62,7 +59,6 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Provider, RunContext
     from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
-    from cnflow.wire.dial_messages import DialFailed
 
 logger = logging.getLogger(__name__)
 
@@ -125,9 +121,7 @@ class BlockProvisioner:
         """None until the interchange listens."""
 
         self.places = FilePlaces.of(settings, run)
-        self._tunnel: TunnelCommand | None = None
-        self._listening: ListeningManagers | None = None
-        """Managers that listen; None if they connect by themselves."""
+        self.way = LiveWay(settings, self.log_dir, client, managers)
 
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
@@ -150,11 +144,6 @@ class BlockProvisioner:
         """Make the controller remove all blocks; does not wait for that."""
         if self.controller is not None:
             self.controller.stop()
-
-    def on_dial_failed(self, failed: DialFailed) -> None:
-        """Note that the interchange cannot reach a manager that listens."""
-        if self._listening is not None:
-            self._listening.on_dial_failed(failed)
 
     def join(self) -> None:
         """Wait until all blocks are removed and the provider is closed; not for ever: a provider may hang.
@@ -189,7 +178,7 @@ class BlockProvisioner:
             try:
                 self._provide(provider)
             finally:
-                self._close_ways()
+                self.way.close()
                 self._close_provider(provider)
         except ProviderFaultError as error:
             logger.exception("the provider of executor %s failed", self._settings.label)
@@ -221,8 +210,7 @@ class BlockProvisioner:
         keeps_keys = self._run.adoptable_for > 0
         with open_executor_ledger(self._run.ledger, settings, endpoint, left, keeps_keys=keeps_keys) as ledger:
             self._managers.ledger = ledger if self._run.adoptable_for else None
-            if folder := folder_of(endpoint.endpoint):
-                self._listening = self._find_listening_managers(folder)
+            self.way.use_folder(folder_of(endpoint.endpoint))
             controller = self.controller = self._make_controller(provider, endpoint, ledger)
             if left is not None:  # not before the controller is there: managers reconnect at once
                 self._adopt(left, controller)
@@ -245,29 +233,6 @@ class BlockProvisioner:
         url = self._start_interchange(hosts, keys)
         folder = address_folder(settings.way, self.log_dir, self._run.run, settings.label)
         return ManagerEndpoint(*manager_endpoint(settings.way, hosts, url, self._client.port, folder), keys)
-
-    def _find_listening_managers(self, folder: str) -> ListeningManagers:
-        """Begin to look for the addresses of managers that listen.
-
-        Raises:
-            ConfigurationError: the folder cannot be used.
-        """
-        admitted = self._managers.admitted
-        listening = ListeningManagers(self._settings.label, folder, self._client.order, admitted, SystemClock())
-        try:
-            listening.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"The addresses of managers cannot be found: {error}. Set Listen(folder=...) of executor "
-                f"{self._settings.label!r} to a folder that this machine and the nodes share and can write."
-            ) from error
-        return listening
-
-    def _close_ways(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-        if self._tunnel is not None:
-            self._tunnel.close()
 
     def _close_provider(self, provider: Provider) -> None:
         """Close the provider once no call of it is out; a call that hangs is not waited for.
@@ -326,7 +291,7 @@ class BlockProvisioner:
                 f"The interchange of executor {settings.label!r} opened no port within {_BIND_TIMEOUT:.0f} s; see "
                 f"{self.log_dir / 'interchange.log'}."
             )
-        self._tunnel = keep_tunnel(settings, client.port, self.log_dir, SystemClock())
+        self.way.use_port(client.port)
         return f"tcp://{{host}}:{client.port}"
 
     def _make_controller(
@@ -355,7 +320,7 @@ class BlockProvisioner:
             request_idle_times=lambda: client.order(msg.IdleTimesQuery()),
             give_up=self._owner.on_failure,
             ledger=ledger,
-            explain_lateness=lateness_of(settings, self._listening, self._tunnel),
+            explain_lateness=self.way.explain,
         )
         return BlockController(blocks, provider, settings.provider.traits(), callbacks)
 
@@ -366,8 +331,7 @@ class BlockProvisioner:
             key = keys.block_keys(block).public if keys is not None else ""
             self._managers.on_block_admitted(block, key)
             self._client.order(msg.Admit(block, key))
-        if self._listening is not None:
-            self._listening.on_admitted()
+        self.way.on_admitted()
         return [context.request(block) for block in batch]
 
     def _forget(self, block: BlockId, keys: Keyring | None) -> None:
@@ -375,8 +339,7 @@ class BlockProvisioner:
             keys.forget(block)
         self._managers.on_block_gone(block)  # before the order: an interchange that starts now never has the block
         self._client.order(msg.BlockGone(block, "its block is over"))
-        if self._listening is not None:
-            self._listening.forget(block)
+        self.way.on_block_gone(block)
 
     # Any thread
 

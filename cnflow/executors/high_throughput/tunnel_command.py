@@ -19,7 +19,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from cnflow.config.ways import Tunnel
+from cnflow.clock import SystemClock
 from cnflow.errors import ConfigurationError
 from cnflow.log_tail import quoted_tail
 from cnflow.text import describe_exit
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.clock import Clock
-    from cnflow.config import HighThroughputExecutor
+    from cnflow.config.ways import Tunnel
 
 logger = logging.getLogger(__name__)
 
@@ -156,16 +156,13 @@ class TunnelCommand:
             return describe_exit(process.wait())
 
 
-def keep_tunnel(settings: HighThroughputExecutor, port: int, log_dir: Path, clock: Clock) -> TunnelCommand | None:
-    """Start the program that keeps the tunnel to *port*; None where there is none, or somebody else keeps it.
+def keep_tunnel(label: str, way: Tunnel, port: int, log_dir: Path) -> TunnelCommand:
+    """Start the program that keeps the tunnel of an executor to *port*.
 
     Raises:
         ConfigurationError: the program does not exist.
     """
-    way = settings.way
-    if not isinstance(way, Tunnel) or not way.command:
-        return None
     argv = [word.replace("{port}", str(port)) for word in way.command]
-    command = TunnelCommand(settings.label, argv, log_dir / "tunnel.log", clock)
+    command = TunnelCommand(label, argv, log_dir / "tunnel.log", SystemClock())
     command.start()
     return command

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
     from cnflow.config import HighThroughputExecutor
     from cnflow.config.ways import Way
-    from cnflow.executors.high_throughput.listening_managers import ListeningManagers
-    from cnflow.executors.high_throughput.tunnel_command import TunnelCommand
-    from cnflow.ids import BlockId, RunId
+    from cnflow.ids import RunId
 
 _LISTEN = "listen:"
 """Begin of the endpoint of managers that listen; the folder of their addresses follows."""
@@ -111,22 +109,6 @@ def adopted_place(
     if place is not None and "{port}" not in way.address:
         place = place[0], 0  # the port of the near end is none of this machine's
     return hosts_to_bind(settings, list), place
-
-
-def lateness_of(
-    settings: HighThroughputExecutor, listening: ListeningManagers | None, tunnel: TunnelCommand | None
-) -> Callable[[BlockId], str] | None:
-    """Return the function that explains why no manager of a block is connected; None where nothing is known here."""
-    way = settings.way
-    if listening is not None:
-        return lambda block: (
-            f"Its managers listen: {listening.explain(block)}. If a firewall is in between, set Listen(ports=...) to "
-            "ports that it lets through"
-        )
-    if isinstance(way, Tunnel):
-        ended = f" Its command {tunnel.how}; see tunnel.log." if tunnel is not None and tunnel.how else ""
-        return lambda _: f"Its managers try the near end of a tunnel, {way.address}.{ended} See that it leads here"
-    return None
 
 
 def refuse_other_way(label: str, way: Way, endpoint: str) -> None:

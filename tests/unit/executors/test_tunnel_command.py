@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cnflow.clock import SystemClock
-from cnflow.config import HighThroughputExecutor, Tunnel
+from cnflow.config import Tunnel
 from cnflow.errors import ConfigurationError
 from cnflow.executors.high_throughput.tunnel_command import Pauses, TunnelCommand, keep_tunnel
 
@@ -78,19 +78,14 @@ def test_program_that_is_killed_is_named_by_its_signal(run, log, until, caplog):
 def test_program_that_is_not_installed_is_named(tmp_path):
     way = Tunnel(address="127.0.0.1:5", command=["nosuchssh", "-N"])
     with pytest.raises(ConfigurationError, match="'nosuchssh', the first word of Tunnel"):
-        keep_tunnel(HighThroughputExecutor(way=way), 5, tmp_path, SystemClock())
+        keep_tunnel("htex", way, 5, tmp_path)
 
 
 def test_port_is_written_into_the_command(tmp_path, until):
     way = Tunnel(address="127.0.0.1:{port}", command=["sh", "-c", "echo $0; exec sleep 600", "x{port}y{port}"])
-    command = keep_tunnel(HighThroughputExecutor(way=way), 517, tmp_path, SystemClock())
+    command = keep_tunnel("htex", way, 517, tmp_path)
     until(lambda: (tmp_path / "tunnel.log").exists() and "x517y517" in (tmp_path / "tunnel.log").read_text())
     command.close()
-
-
-@pytest.mark.parametrize("way", [{"kind": "dial_in"}, {"kind": "tunnel", "address": "127.0.0.1:5"}])
-def test_nothing_runs_without_a_command(way, tmp_path):
-    assert keep_tunnel(HighThroughputExecutor(way=way), 5, tmp_path, SystemClock()) is None
 
 
 def test_program_ends_with_a_driver_that_is_killed(tmp_path, log, until):

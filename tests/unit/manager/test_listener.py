@@ -3,7 +3,8 @@ import socket
 import pytest
 
 from cnflow.ids import ManagerId
-from cnflow.manager.listener import CannotListenError, Listener
+from cnflow.manager.errors import CannotListenError
+from cnflow.manager.listener import Listener
 from cnflow.model.listening_address import ListeningAddress
 from cnflow.model.manager_settings import ListenSettings
 from cnflow.wire import sockets
