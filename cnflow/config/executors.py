@@ -177,9 +177,10 @@ class HighThroughputExecutor(ExecutorSettings):
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
 
     working_dir: Annotated[str, BeforeValidator(_path_as_text)] | None = None
-    """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or in a container the
-    image's WORKDIR. ``~`` and variables are this machine's, and refused for a container, which has its own.
-    Copies of files go under it, in ``staged/``; with None on the bare node, under the run's folder."""
+    """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or the image's WORKDIR
+    in a container that does not see this folder (`DockerProvider.mount_folders`). ``~`` and variables are this
+    machine's, and refused for a container, which has its own. Copies of files go under it, in ``staged/``; with None
+    under the run's folder, where the node sees that."""
 
     @property
     def runs_images(self) -> bool:
