@@ -1,5 +1,6 @@
 """A task runs the code of its call: globals, helpers, classes and closures may change between two calls."""
 
+import subprocess
 import sys
 import textwrap
 import threading
@@ -7,7 +8,7 @@ import threading
 import pytest
 
 import cnflow
-from cnflow import Config, python_app
+from cnflow import Config, bash_app, python_app
 from cnflow.config import ThreadPoolExecutor
 from cnflow.dataflow.memo import id_of_code
 from cnflow.executors import HighThroughputExecutor
@@ -149,6 +150,52 @@ def test_a_change_between_two_calls_is_seen_by_the_second(label, change):
     assert task().result() == 1
     notebook.run(after)
     assert task().result() == 2
+
+
+def test_a_change_is_seen_by_the_command_line_of_a_bash_app(label, tmp_path):
+    notebook = Notebook()
+    notebook.run("rate = 1\ndef command(stdout): return f'echo {rate}'")
+    command = bash_app(executors=label)(notebook.names["command"])
+    for rate in (1, 2):
+        notebook.run(f"rate = {rate}")
+        assert command(stdout=str(tmp_path / str(rate))).result() == 0
+        assert (tmp_path / str(rate)).read_text() == f"{rate}\n"
+
+
+SCRIPT = """
+import cnflow
+import steps
+from cnflow import Config, python_app
+from cnflow.checkpoints import get_all_checkpoints
+from steps import scale
+
+@python_app(cache=True)
+def by_name(x):
+    return scale(x)
+
+@python_app(cache=True)
+def by_module(x):
+    return steps.scale(x)
+
+@python_app(cache=True)
+def in_body(x):
+    import steps
+    return steps.scale(x)
+
+with cnflow.load(Config(checkpoint_mode="task_exit", checkpoint_files=get_all_checkpoints())):
+    print(*(app(3).result() for app in (by_name, by_module, in_body)))
+"""
+
+
+def test_a_checkpoint_is_not_used_for_a_helper_that_was_edited_between_two_runs(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    printed = []
+    for body in ("print('ran'); return 2 * x", "print('ran'); return 2 * x  # as before", "return 1000 * x"):
+        (tmp_path / "steps.py").write_text(f"def scale(x):\n    {body}\n")
+        command = [sys.executable, "-B", "script.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        printed.append(done.stdout.split())
+    assert printed == [["ran", "ran", "ran", "6", "6", "6"], ["6", "6", "6"], ["3000", "3000", "3000"]]
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -127,13 +127,14 @@ def _reorder(name: str, depth: int, stack: list[str | None]) -> bool:
 
 def _apply(step: dis.Instruction, stack: list[str | None]) -> None:
     """Carry out an instruction; an item or attribute of a global goes by the name of the global."""
-    effect = dis.stack_effect(step.opcode, step.arg if step.opcode >= dis.HAVE_ARGUMENT else None, jump=False)
+    effect = dis.stack_effect(step.opcode, step.arg, jump=False)
     if step.opname in _GLOBALS:
         stack += [*[None] * (effect - 1), str(step.argval)]
         return
     if effect < 0:
         del stack[effect:]
-    is_inside = step.opname in _ATTRIBUTES or step.opname == "BINARY_SUBSCR"
+    is_item = step.opname == "BINARY_SUBSCR" or (step.opname == "BINARY_OP" and step.argrepr == "[]")  # since 3.14
+    is_inside = is_item or step.opname in _ATTRIBUTES
     if effect <= 0 and stack and not is_inside and not step.opname.startswith(("POP", "STORE", "DELETE")):
         stack[-1] = None
     stack += [None] * effect
