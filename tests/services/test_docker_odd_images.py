@@ -70,12 +70,9 @@ def line(command):
     "create",
     [
         {},
-        {"tmpfs": {"/tmp": ""}},
-        {"tmpfs": ["/tmp:exec"]},
         {"tmpfs": {"/tmp": ""}, "volumes": ["/.cnflow"]},
-        {"volumes": {"/tmp": {"bind": "/tmp", "mode": "rw"}}},
     ],
-    ids=["alone", "tmpfs", "list", "volume", "bound"],
+    ids=["alone", "volume"],
 )
 def test_root_may_be_read_only(run, image_base, create):
     options = {"read_only": True, **create}
@@ -125,26 +122,22 @@ def test_unknown_user_is_named(run, image_base):
     assert "no Python" not in str(error)
 
 
-@pytest.mark.parametrize(
-    "variable",
-    [
-        "PYTHONHOME=/wrong",
-        "PYTHONIOENCODING=none-such",
-        "PYTHONPATH=/shadow",
-        "PYTHONHASHSEED=x",
-    ],
-)
-def test_variable_of_the_image_that_breaks_its_python_is_named(run, build, variable):
-    name = variable.partition("=")[0]
-    image = build(
-        "RUN mkdir /shadow && echo 'raise ImportError(\"another socket\")' > /shadow/socket.py",
-        f"ENV {variable}",
-    )
+def test_variable_of_the_image_that_breaks_its_python_is_named(run, build):
+    image = build("ENV PYTHONHOME=/wrong")
     error = run(image, look)
     assert isinstance(error, ImageUnusableError)
+    assert "does not start with the PYTHONHOME" in str(error)
+    assert "DockerProvider(environment={'PYTHONHOME': ''})" in str(error)
+    assert isinstance(run(image, look, environment={"PYTHONHOME": ""}), tuple)
+
+
+@pytest.mark.parametrize("variable", ["PYTHONIOENCODING=none-such", "PYTHONHASHSEED=x", "PYTHONPATH=/shadow"])
+def test_variable_of_the_settings_that_breaks_python_is_named(run, image_base, tmp_path, variable):
+    name, _, value = variable.partition("=")
+    (tmp_path / "socket.py").write_text("raise ImportError('another socket')")
+    error = run(image_base, look, environment={name: value}, mounts={str(tmp_path): "/shadow:ro"})
+    assert isinstance(error, ImageUnusableError)
     assert f"does not start with the {name}" in str(error)
-    assert f"DockerProvider(environment={{'{name}': ''}})" in str(error)
-    assert isinstance(run(image, look, environment={name: ""}), tuple)
 
 
 def test_library_path_that_breaks_python_is_named(run, build):
