@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import os
 
     from cnflow.dataflow.launching import FirstLookUp
+    from cnflow.dataflow.memo import Checkpointer
     from cnflow.interfaces import Executor
     from cnflow.interfaces.sink import Sink
 
@@ -260,14 +261,20 @@ def _result_cache(config: Config, run_dir: Path, *, is_adopted: bool) -> ResultC
         is_adopted and (run_dir / FOLDER / FILE).is_file()
     )  # the driver may have been killed before its first entry
     files = [*(config.checkpoint_files or ()), *([str(run_dir / FOLDER)] if has_own else ())]
+    by_content = config.cache_files_by == "content"
+
+    def make_checkpointer(mode: str | None = None) -> Checkpointer:
+        from cnflow.dataflow.memo import Checkpointer  # noqa: PLC0415 - a database; most runs need none
+
+        return Checkpointer(run_dir, mode, config.checkpoint_period)
+
     if not files and not config.checkpoint_mode:
-        return ResultCache(files_by_content=config.cache_files_by == "content")
-    from cnflow.dataflow.memo import Checkpointer, CheckpointReader  # noqa: PLC0415 - a database; most runs need none
+        return ResultCache(files_by_content=by_content, checkpointer_on_demand=make_checkpointer)
+    from cnflow.dataflow.memo import CheckpointReader  # noqa: PLC0415 - the same
 
     earlier = CheckpointReader(files) if files else None
-    mode = config.checkpoint_mode
-    checkpointer = Checkpointer(run_dir, mode, config.checkpoint_period) if mode else None
-    return ResultCache(earlier, checkpointer, files_by_content=config.cache_files_by == "content")
+    checkpointer = make_checkpointer(config.checkpoint_mode) if config.checkpoint_mode else None
+    return ResultCache(earlier, checkpointer, files_by_content=by_content, checkpointer_on_demand=make_checkpointer)
 
 
 def make_run_dir(parent: Path) -> Path:

@@ -43,7 +43,9 @@ class Settings(BaseModel):
         Objects of the user's own classes (handlers, stagings) are shared by both.
         """
         values = {name: _copy_of(getattr(self, name)) for name in type(self).model_fields}
-        return self.model_copy(update=values)
+        copy = self.model_copy(update=values)
+        object.__setattr__(copy, "__pydantic_fields_set__", set(self.model_fields_set))  # of which an update adds all
+        return copy
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it
         try:

@@ -91,6 +91,9 @@ class ThreadPoolExecutor(ExecutorSettings):
     max_threads: int = Field(default=2, ge=1)
     """Tasks that run at the same time."""
 
+    thread_name_prefix: str = ""
+    """Start of the threads' names, before ``-0``, ``-1`` and so on; empty is ``cnflow-`` and the label."""
+
     copy_arguments: bool = True
     """Give a task copies of lists, dicts, arrays, dataclasses and other data as they were at the call, as executors of
     processes do. False hands over the caller's own objects: no copy is made, and what the caller or a task changes
@@ -175,6 +178,10 @@ class HighThroughputExecutor(ExecutorSettings):
 
     heartbeat_threshold: Duration = Field(default=120.0, gt=0)
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
+
+    block_log_dir: PathText | None = None
+    """Folder for the logs of blocks, in ``RUN/LABEL`` under it; None is the run's folder, beside the log of the
+    interchange."""
 
     working_dir: Annotated[str, BeforeValidator(_path_as_text)] | None = None
     """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or the image's WORKDIR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -105,6 +106,10 @@ class LocalProvider(ProviderSettings):
 
     worker_init: str = ""
     """Shell commands that run before the workers, in the same shell, such as ``module load`` or ``source``."""
+
+    wrap_command: Callable[[str], str] | None = Field(default=None, exclude=True)
+    """Called with the command line of a block's manager, quoted for a shell; returns the line that bash runs in its
+    place, such as one with a wrapper program. Not part of a configuration file."""
 
     def traits(self) -> Traits:
         """Traits of processes on this machine."""

@@ -23,6 +23,7 @@ CnflowError
 │   ├── BashExitFailure           the shell command exited with a code other than 0
 │   ├── BashAppNoReturn           the bash app returned no command line
 │   ├── MissingShellError         the command needs a shell that is not there
+│   ├── AppBadFormatting          its text has more fields than values
 │   └── RemoteError               an exception whose class exists only in the image
 ├── InfrastructureError           run the task again, unchanged
 │   ├── WorkerLost                the worker process ended while it ran the task
@@ -41,6 +42,7 @@ CnflowError
 """
 
 from cnflow.errors.apps import (
+    AppBadFormatting,
     AppFailedError,
     AppFailure,
     AppTimeout,
@@ -90,6 +92,7 @@ from cnflow.errors.propagated import (
 
 __all__ = [
     "AlreadyLoadedError",
+    "AppBadFormatting",
     "AppFailedError",
     "AppFailure",
     "AppTimeout",

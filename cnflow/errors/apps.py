@@ -46,6 +46,11 @@ class MissingOutputs(AppFailedError):  # noqa: N818 - a public name of Parsl
         self.outputs = list(outputs)
         super().__init__(app_name, self.outputs)
 
+    @property
+    def reason(self) -> str:
+        """The message; a public name of Parsl."""
+        return str(self)
+
     def __str__(self) -> str:
         names = ", ".join(str(output) for output in self.outputs)
         return f"{self.app_name} ran, but did not create {names}. An app must write every file that its outputs= name."
@@ -63,16 +68,27 @@ class BashExitFailure(AppFailedError):  # noqa: N818 - a public name of Parsl
 
     Attributes:
         exitcode: as `subprocess.Popen.returncode`; negative is a signal.
+        retries: as a script for Parsl passes it; cnflow raises the error of the last attempt with 0.
     """
 
-    def __init__(self, app_name: str, exitcode: int, command: str = "", stderr_tail: str = "") -> None:
+    def __init__(
+        self, app_name: str, exitcode: int, command: str = "", stderr_tail: str = "", retries: int | None = 0
+    ) -> None:
         self.app_name = app_name
         self.exitcode = exitcode
         self.command = command
         self.stderr_tail = stderr_tail
-        super().__init__(app_name, exitcode, command, stderr_tail)
+        self.retries = retries
+        super().__init__(app_name, exitcode, command, stderr_tail, *([retries] if retries else []))
+
+    @property
+    def reason(self) -> str:
+        """The message; a public name of Parsl."""
+        return str(self) if self.command else self.app_name
 
     def __str__(self) -> str:
+        if not self.command:
+            return f"{self.app_name} (exit code {self.exitcode})"
         how = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
         output = indent_under("The last lines of its stderr:", self.stderr_tail)
         return f"bash_app {self.app_name} {how}. Its command was:\n    {shortened(self.command)}{output}"
@@ -101,6 +117,13 @@ class MissingShellError(AppFailedError):
             "cannot be started. Install bash in the image, return a command that is one program with plain arguments, "
             f"or use a python_app. Its command was:\n    {self.command}"
         )
+
+
+class AppBadFormatting(AppFailedError, IndexError):  # noqa: N818 - a public name of Parsl
+    """A bash app's function failed in ``str.format``; correct the fields of its text, or their number.
+
+    Also an IndexError, which `str.format` raises.
+    """
 
 
 class RemoteError(AppFailedError):

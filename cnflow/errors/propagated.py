@@ -36,6 +36,16 @@ class PropagatedError(CnflowError):
         return [(error, in_a_sentence(name)) for error, name in [(self.failed_by, self.failed), *self.others]]
 
     @property
+    def dependent_exceptions(self) -> list[BaseException]:
+        """Exceptions of the next tasks in the chain; a public name of Parsl."""
+        return [self.failed_by, *(error for error, _ in self.others)]
+
+    @property
+    def reason(self) -> str:
+        """The message; a public name of Parsl."""
+        return str(self)
+
+    @property
     def root_cause(self) -> BaseException:
         """First exception of the chain; never a PropagatedError."""
         cause: BaseException = self

@@ -28,7 +28,7 @@ import threading
 from types import CodeType
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
-from cnflow.errors import BashAppNoReturn, BashExitFailure
+from cnflow.errors import AppBadFormatting, BashAppNoReturn, BashExitFailure
 from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.sandbox import sandbox
 from cnflow.tasks.shell_process import start_in_shell
@@ -105,7 +105,7 @@ def run_command(call: Call, context: CallContext) -> int:
     """
     _pending.call = (call, context)
     try:
-        returned = call_function(call.function, call.args, _without_streams(call.function, call.kwargs))
+        returned = _line_of(call.function, call.args, call.kwargs, call.name)
         has_run = _pending.call is None
     finally:
         _pending.call = None
@@ -126,12 +126,32 @@ class Command(NamedTuple):
         """Run the command, as `run_command` does."""
         call, context = _pending.call
         _pending.call = None
-        _run_line(call_function(self.function, args, _without_streams(self.function, kwargs)), call, context)
+        _run_line(_line_of(self.function, args, kwargs, call.name), call, context)
         return 0
 
 
 _pending = threading.local()
 """Call that this thread is about to run, in attribute ``call``; None once a `Command` has run it."""
+
+
+def _line_of(function: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Any:  # noqa: ANN401 - of the call
+    """Call *function* and return its command line.
+
+    Raises:
+        AppBadFormatting: its ``format`` has more fields than values.
+        TypeError: it joins files as text; the message has the remedy.
+        Exception: any other that it raises.
+    """
+    try:
+        return call_function(function, args, _without_streams(function, kwargs))
+    except IndexError as error:
+        if str(error).startswith("Replacement index"):
+            raise AppBadFormatting(f"bash_app {name} has more fields in its text than values: {error}") from error
+        raise
+    except TypeError as error:
+        if "expected str instance, File found" in str(error):
+            raise TypeError(f"{error}. A File is no text: write ' '.join(map(str, inputs)).") from error
+        raise
 
 
 def _run_line(command: object, call: Call, context: CallContext) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cnflow
 from cnflow.apps.app import App as AppBase
 from cnflow.compat.parsl.errors import InvalidAppTypeError
+from cnflow.model.task import AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,16 +76,29 @@ def App(  # noqa: N802 - Parsl's name
     return decorator
 
 
-def PythonApp(func: Callable[..., Any], **options: Any) -> AppBase:  # noqa: ANN401, N802 - Parsl's name
-    """An app of *func*, as `python_app` makes it."""
-    app: AppBase = python_app(func, **options)
-    return app
+class _OfKind(type):
+    """Metaclass: an app of a kind is an instance of the class, whichever decorator made it."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, AppBase) and instance._cnflow.app.kind is cls.KIND  # type: ignore[attr-defined]  # noqa: SLF001 - an app's public names are its function's
+
+    def __call__(cls, func: Callable[..., Any], *args: Any, **options: Any) -> AppBase:  # noqa: ANN401 - Parsl's
+        app: AppBase = cls.DECORATOR(func, *args, **options)  # type: ignore[attr-defined]
+        return app
 
 
-def BashApp(func: Callable[..., Any], **options: Any) -> AppBase:  # noqa: ANN401, N802 - Parsl's name
-    """An app of *func*, as `bash_app` makes it."""
-    app: AppBase = bash_app(func, **options)
-    return app
+class PythonApp(AppBase, metaclass=_OfKind):
+    """Class of the apps that `python_app` makes; a call makes one."""
+
+    KIND = AppKind.PYTHON
+    DECORATOR = staticmethod(python_app)
+
+
+class BashApp(AppBase, metaclass=_OfKind):
+    """Class of the apps that `bash_app` makes; a call makes one."""
+
+    KIND = AppKind.BASH
+    DECORATOR = staticmethod(bash_app)
 
 
 def _options(

@@ -36,6 +36,21 @@ class Config(ParslSettings, config.Config):
     exit_mode: Literal["cleanup", "skip", "wait"] = "cleanup"
     memoizer: Memoizer | None = Field(default=None, exclude=True)
 
+    @property
+    def lazy_errors(self) -> bool:
+        """Always True: the only value that is accepted."""
+        return True
+
+    @property
+    def monitoring(self) -> None:
+        """Always None: the only value that is accepted."""
+        return
+
+    @property
+    def data_management_max_threads(self) -> int:
+        """``internal_tasks_max_threads`` by its name in Parsl 0.9."""
+        return self.internal_tasks_max_threads
+
     @model_validator(mode="after")
     def _check_usage_address(self) -> Config:
         """Accept usage tracking without an address: Parsl has a default one, cnflow then sends nothing."""

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.errors import AppFailedError, CnflowError, ConfigurationError
+from cnflow.errors import AppFailedError, BlockError, CnflowError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-
-class AppBadFormatting(AppFailedError):  # noqa: N818 - Parsl's name
-    """A bash app's text cannot be formatted. Never raised: cnflow runs the returned text as it is."""
 
 
 class InvalidAppTypeError(ConfigurationError):
@@ -45,3 +41,71 @@ class InvalidResourceSpecification(ConfigurationError):  # noqa: N818 - Parsl's 
 
 class UnsupportedFeatureError(ConfigurationError):
     """The executor lacks a feature that was requested. Never raised."""
+
+
+class ControllerError(BlockError):
+    """The controller of IPyParallel failed. Never raised: cnflow has none."""
+
+
+class InsufficientMPIRanks(ConfigurationError):  # noqa: N818 - Parsl's name
+    """A pool of MPI workers has less than two ranks. Never raised."""
+
+
+class TaskExecException(AppFailedError):  # noqa: N818 - Parsl's name
+    """A task failed in a remote process. Never raised: the task's own exception is."""
+
+
+class BadLauncher(ConfigurationError, TypeError):  # noqa: N818 - Parsl's name
+    """A launcher cannot be called."""
+
+
+class ChannelRequired(BlockError):  # noqa: N818 - Parsl's name
+    """A provider needs a channel. Never raised: cnflow has no channels."""
+
+
+class SchedulerMissingArgs(BlockError):  # noqa: N818 - Parsl's name
+    """A submit script lacks an argument. Never raised: settings are checked when they are made."""
+
+
+class OptionalModuleMissing(BlockError):  # noqa: N818 - Parsl's name
+    """Packages of an extra are not installed. Never raised: `cnflow.errors.MissingExtraError` is."""
+
+    def __init__(self, module_names: Collection[str], reason: str) -> None:
+        self.module_names = list(module_names)
+        self.reason = reason
+        super().__init__(module_names, reason)
+
+    def __str__(self) -> str:
+        return f"The modules {', '.join(self.module_names)} are not installed: {self.reason}"
+
+
+class ChannelError(CnflowError):
+    """Base of the errors of Parsl's channels. None is raised: cnflow has no channels."""
+
+
+class BadHostKeyException(ChannelError):  # noqa: N818 - Parsl's name
+    """A server's key is unknown. Never raised."""
+
+
+class BadScriptPath(ChannelError):  # noqa: N818 - Parsl's name
+    """A folder of scripts is missing. Never raised."""
+
+
+class BadPermsScriptPath(ChannelError):  # noqa: N818 - Parsl's name
+    """A folder of scripts cannot be written. Never raised."""
+
+
+class FileExists(ChannelError):  # noqa: N818 - Parsl's name
+    """A file is there already. Never raised."""
+
+
+class AuthException(ChannelError):  # noqa: N818 - Parsl's name
+    """A server refuses the user. Never raised."""
+
+
+class SSHException(ChannelError):  # noqa: N818 - Parsl's name
+    """A connection failed. Never raised."""
+
+
+class FileCopyException(ChannelError):  # noqa: N818 - Parsl's name
+    """A file could not be copied. Never raised."""

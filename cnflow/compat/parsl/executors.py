@@ -37,8 +37,14 @@ class _ParslExecutor(ParslSettings):
 class ThreadPoolExecutor(_ParslExecutor, executors.ThreadPoolExecutor):
     """`cnflow.config.ThreadPoolExecutor` with Parsl's parameters."""
 
-    POSITIONAL: ClassVar[tuple[str, ...]] = ("label", "max_threads")
-    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("managed", "thread_name_prefix")
+    POSITIONAL: ClassVar[tuple[str, ...]] = (
+        "label",
+        "max_threads",
+        "thread_name_prefix",
+        "storage_access",
+        "working_dir",
+    )
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("managed",)
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"remote_monitoring_radio": (None,)}
 
 
@@ -46,7 +52,10 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
     """`cnflow.config.HighThroughputExecutor` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("label", "provider")
-    RENAMED: ClassVar[Mapping[str, str]] = {"max_workers_per_node": "max_workers"}
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "max_workers_per_node": "max_workers",
+        "worker_logdir_root": "block_log_dir",
+    }
     WITHOUT_EFFECT: ClassVar[Collection[str]] = (
         "interchange_port_range",
         "loopback_address",
@@ -55,7 +64,6 @@ class HighThroughputExecutor(_ParslExecutor, executors.HighThroughputExecutor):
         "poll_period",
         "suppress_failure",
         "worker_debug",
-        "worker_logdir_root",
     )
     NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "block_error_handler": (True, False),

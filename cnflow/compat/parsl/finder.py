@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = "parsl"
+_ROOTS = (f"{ROOT}.", "libsubmit.")  # which was a package of its own before it became parsl.providers
 
 
 def install() -> None:
@@ -67,7 +68,7 @@ class Finder(MetaPathFinder):
             return ModuleSpec(
                 fullname, _ModuleLoader(), origin="cnflow.compat.parsl", is_package=bool(_children(fullname))
             )
-        reason = why_not_covered(fullname) if fullname.startswith(f"{ROOT}.") else ""
+        reason = why_not_covered(fullname) if fullname.startswith(_ROOTS) else ""
         if reason:
             raise NotCoveredError(fullname, reason)
         return None

@@ -45,7 +45,8 @@ _APP_ERRORS = {
     **_BAD_FILES,
     **_from("cnflow.errors", "AppFailure", "AppTimeout", "BashAppNoReturn", "BashExitFailure", "DependencyError"),
     **_from("cnflow.errors", ParslError="CnflowError", AppException="AppFailedError"),
-    **_from(f"{_OURS}.errors", "AppBadFormatting", "InvalidAppTypeError", "NotFutureError"),
+    **_from("cnflow.errors", "AppBadFormatting"),
+    **_from(f"{_OURS}.errors", "InvalidAppTypeError", "NotFutureError"),
 }
 _DATAFLOW_ERRORS = {
     **_from("cnflow.errors", "BadCheckpoint", "ConfigurationError", "DependencyError", "JoinError"),
@@ -56,13 +57,19 @@ _EXECUTOR_ERRORS = {
     **_from("cnflow.errors", ExecutorError="CnflowError", BadMessage="CnflowError", BadStateException="BlockError"),
     **_from("cnflow.errors", ScalingFailed="BlockError", DeserializationError="SerializationError"),
     **_from(f"{_OURS}.errors", "InvalidResourceSpecification", "UnsupportedFeatureError"),
+    **_from(f"{_OURS}.errors", "ControllerError", "InsufficientMPIRanks"),
 }
 _HTEX_ERRORS = _from("cnflow.errors", "ManagerLost", "WorkerLost", VersionMismatch="PythonMismatchError")
 _PROVIDER_ERRORS = {
     **_from("cnflow.errors", ExecutionProviderException="BlockError", ScaleOutFailed="BlockError"),
-    **_from("cnflow.errors", SubmitException="BlockError", OptionalModuleMissing="MissingExtraError"),
-    **_from("cnflow.errors", ScriptPathError="BlockError", SchedulerMissingArgs="ConfigurationError"),
+    **_from("cnflow.errors", ScriptPathError="BlockError", SubmitException="BlockError"),
+    **_from(f"{_OURS}.errors", "ChannelRequired", "OptionalModuleMissing", "SchedulerMissingArgs"),
 }
+_CHANNEL_ERRORS = {
+    **_from(f"{_OURS}.errors", "AuthException", "BadHostKeyException", "BadPermsScriptPath", "BadScriptPath"),
+    **_from(f"{_OURS}.errors", "ChannelError", "FileCopyException", "FileExists", "SSHException"),
+}
+_LOCAL_CHANNEL = _from(f"{_OURS}.providers", "LocalChannel")
 _STATES = _from(f"{_OURS}.states", "FINAL_FAILURE_STATES", "FINAL_STATES", "States")
 _MEMO = {**_from(f"{_OURS}.memo", "BasicMemoizer", "Memoizer"), **_from("cnflow.dataflow.memo", "id_for_memo")}
 _NOOP = _from("cnflow.staging", "NoOpFileStaging")
@@ -114,7 +121,14 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.app.errors": _APP_ERRORS,
     "parsl.app.futures": _DATA_FUTURE,
     "parsl.app.python": _from(f"{_OURS}.apps", "PythonApp"),
-    "parsl.channels": _from(f"{_OURS}.providers", "LocalChannel"),
+    "libsubmit": {},
+    "libsubmit.channels": _LOCAL_CHANNEL,
+    "libsubmit.launchers": _LAUNCHERS,
+    "libsubmit.providers": {**_LOCAL, **_from(f"{_OURS}.providers", Local="LocalProvider")},
+    "libsubmit.providers.local": {},
+    "libsubmit.providers.local.local": {**_LOCAL, **_from(f"{_OURS}.providers", Local="LocalProvider")},
+    "parsl.channels": _LOCAL_CHANNEL,
+    "parsl.channels.errors": _CHANNEL_ERRORS,
     "parsl.concurrent": _POOL,
     "parsl.config": _CONFIG,
     "parsl.configs": {},
@@ -142,6 +156,10 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.errors": _ERRORS,
     "parsl.executors": {**_EXECUTORS, **_IPP},
     "parsl.executors.errors": _EXECUTOR_ERRORS,
+    "parsl.executors.exceptions": {
+        **_from("cnflow.errors", ExecutorException="CnflowError"),
+        **_from(f"{_OURS}.errors", "TaskExecException"),
+    },
     "parsl.executors.high_throughput": {},
     "parsl.executors.high_throughput.errors": _HTEX_ERRORS,
     "parsl.executors.high_throughput.executor": _from(f"{_OURS}.executors", "HighThroughputExecutor"),
@@ -149,6 +167,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.executors.ipp": _IPP,
     "parsl.executors.threads": _from(f"{_OURS}.executors", "ThreadPoolExecutor"),
     "parsl.launchers": _LAUNCHERS,
+    "parsl.launchers.error": _from(f"{_OURS}.errors", "BadLauncher"),
+    "parsl.launchers.errors": _from(f"{_OURS}.errors", "BadLauncher"),
     "parsl.launchers.launchers": _LAUNCHERS,
     "parsl.log_utils": _LOGGERS,
     "parsl.logconfigs": {},
@@ -162,6 +182,10 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.providers.local.local": _LOCAL,
     "parsl.serialize": {},
     "parsl.serialize.errors": _from("cnflow.errors", "SerializationError", DeserializationError="SerializationError"),
+    "parsl.tests": {},
+    "parsl.tests.configs": {},
+    "parsl.tests.configs.htex_local": _from(f"{_OURS}.configs", config="htex_local"),
+    "parsl.tests.configs.local_threads": _from(f"{_OURS}.configs", config="local_threads"),
     "parsl.usage_tracking": {},
     "parsl.usage_tracking.levels": _from(f"{_OURS}.config", "DISABLED", "LEVEL_1", "LEVEL_2", "LEVEL_3"),
     "parsl.utils": _UTILS,
@@ -171,20 +195,31 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 _NOT_YET = "cnflow does not have it yet"
 _INTERNAL = "it is internal to Parsl, and cnflow works differently inside"
 _GONE = "Parsl itself has removed it"
+_INSIDE = "it is an inside of Parsl that scripts need not touch: use dfk.explain(), dfk.tasks and the futures"
+_PROVIDER = "a provider of your own implements cnflow.interfaces.Provider; see the page 'Write a backend'"
+_SITE = "cnflow has no settings for single sites; write a Config of your own"
 _CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts containers"
 
 _NOT_COVERED: Mapping[str, str] = {
+    "libsubmit.channels": f"{_GONE}; start cnflow on the machine of the scheduler",
+    "libsubmit.launchers": f"{_NOT_YET}: blocks span one node",
+    "libsubmit.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
+    "parsl.app.app_factory": _INSIDE,
     "parsl.benchmark": "run 'cnflow perf' instead",
     "parsl.channels": f"{_GONE}; start cnflow on the machine of the scheduler",
-    "parsl.configs": "cnflow has no settings for single sites; write a Config of your own",
+    "parsl.configs": _SITE,
     "parsl.curvezmq": _INTERNAL,
     "parsl.data_provider.globus": _NOT_YET,
     "parsl.data_provider.rsync": _NOT_YET,
+    "parsl.data_provider.data_manager.DataManager": "a staging gets it as an argument; see cnflow.interfaces.Staging",
+    "parsl.data_provider.scheme": "a staging of your own is a subclass of cnflow.interfaces.Staging",
+    "parsl.dataflow.dflow": _INSIDE,
+    "parsl.dataflow.flow_control": f"{_GONE}; cnflow reacts to events: set Config(strategy=...) and max_idletime",
     "parsl.dataflow.rundirs": _INTERNAL,
-    "parsl.dataflow.flow_control": _GONE,
+    "parsl.dataflow.strategy": "set Config(strategy=...) to a name, or to a function of your own",
+    "parsl.dataflow.usage_tracking": "set Config(usage_tracking=..., usage_address=...)",
     "parsl.executors.base": "an executor of your own implements cnflow.interfaces.Executor",
     "parsl.executors.execute_task": _INTERNAL,
-    "parsl.executors.exceptions": _GONE,
     "parsl.executors.extreme_scale": f"{_GONE}; use HighThroughputExecutor",
     "parsl.executors.ExtremeScaleExecutor": f"{_GONE}; use HighThroughputExecutor",
     "parsl.executors.LowLatencyExecutor": f"{_GONE}; use HighThroughputExecutor",
@@ -210,8 +245,12 @@ _NOT_COVERED: Mapping[str, str] = {
     "parsl.MonitoringHub": f"{_NOT_YET}; leave monitoring= out of the Config",
     "parsl.multiprocessing": _INTERNAL,
     "parsl.process_loggers": _INTERNAL,
+    "parsl.providers.base": _PROVIDER,
+    "parsl.providers.cluster_provider": _PROVIDER,
+    "parsl.providers.provider_base": _PROVIDER,
     "parsl.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
     "parsl.serialize": "cnflow serializes with cloudpickle only",
+    "parsl.tests": "those are Parsl's own tests; write a Config of your own",
     "parsl.usage_tracking": _INTERNAL,
 }
 

@@ -40,6 +40,8 @@ class ParslSettings(Settings):
         except NotCoveredError:
             raise
         except ConfigurationError as error:
+            if isinstance(error, TypeError):
+                raise
             raise TypeCheckError(str(error)) from None
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - pydantic validates it

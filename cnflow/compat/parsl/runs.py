@@ -59,15 +59,21 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     def submit(  # type: ignore[override]
         self,
         func: Callable[..., Any] | AppFunction,
-        app_args: Sequence[Any] = (),
-        executors: Any = "all",  # noqa: ANN401 - Parsl's third parameter, or cnflow's
-        *more: Any,  # noqa: ANN401 - the same
+        *positional: Any,  # noqa: ANN401 - parameters of today's Parsl, or of 0.9, or cnflow's
         **by_name: Any,  # noqa: ANN401 - the same
     ) -> AppFuture:
-        """Make a task: by Parsl's parameters of a function, by cnflow's own of an app."""
+        """Make a task: by the parameters of today's Parsl or of 0.9 of a function, by cnflow's own of an app.
+
+        Today's are ``(func, app_args, executors, cache, ignore_for_cache, app_kwargs, join)``, those of 0.9
+        ``(func, *args, executors, fn_hash, cache, **kwargs)``.
+        """
         if isinstance(func, AppFunction):
-            return self._submit_app(func, app_args, executors, *more, **by_name)
-        return self._submit_function(func, app_args, executors, *more, **by_name)
+            return self._submit_app(func, *positional, **by_name)
+        if _is_of_today(positional, by_name):
+            return self._submit_function(func, *positional, **by_name)
+        by_name.pop("fn_hash", None)
+        options = {name: by_name.pop(name) for name in ("executors", "cache") if name in by_name}
+        return self._submit_function(func, positional, app_kwargs=by_name, **options)
 
     def _submit_function(  # noqa: PLR0913, PLR0917 - Parsl's signature
         self,
@@ -111,6 +117,20 @@ class DataFlowKernel(dataflow.DataFlowKernel):
     def checkpoint(self, tasks: Sequence[AppFuture] | None = None) -> str:  # noqa: ARG002 - Parsl's signature
         """Write the results of all tasks, whichever *tasks* names; see `cnflow.DataFlowKernel.checkpoint`."""
         return super().checkpoint()
+
+
+def _is_of_today(positional: Sequence[Any], by_name: Mapping[str, Any]) -> bool:
+    """Return whether a call of `DataFlowKernel.submit` has the parameters of today's Parsl."""
+    today = {"app_args", "app_kwargs", "ignore_for_cache", "join"}
+    if by_name.keys() & today:
+        return True
+    if not by_name.keys() <= {"executors", "cache"} or not positional:
+        return False
+    labels = positional[1] if len(positional) > 1 else "all"
+    are_labels = isinstance(labels, str) or (
+        isinstance(labels, list | tuple) and all(isinstance(each, str) for each in labels)
+    )
+    return isinstance(positional[0], list | tuple) and are_labels
 
 
 def _raise_in_task(error: Exception) -> Callable[[], None]:

@@ -60,8 +60,9 @@ class DataFuture(_FileFuture):
 
     @property
     def filename(self) -> str:
-        """Last part of the file's path."""
-        return self.file_obj.filename
+        """The same as `filepath`, as in Parsl; of a file on another machine the last part of its path."""
+        is_here = self.file_obj.scheme == "file" or self.file_obj.local_path is not None
+        return self.filepath if is_here else self.file_obj.filename
 
     def result(self, timeout: float | None = None) -> File:
         """Wait until the file is where its URL points, and return it.

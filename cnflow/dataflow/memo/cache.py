@@ -20,7 +20,7 @@ from cnflow.dataflow.code_at_call import has_run_the_code_of_its_call
 from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults, pickle_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from cnflow.dataflow.memo import Checkpointer, CheckpointReader
@@ -53,6 +53,7 @@ class ResultCache:
         earlier: results of earlier runs; None: there are none.
         checkpointer: writes new results to a file; None: they are not written.
         files_by_content: identify files by their content instead of by path, size and time of change.
+        checkpointer_on_demand: makes a checkpointer at the first call of `checkpoint` where there is none.
     """
 
     def __init__(
@@ -61,15 +62,18 @@ class ResultCache:
         checkpointer: Checkpointer | None = None,
         *,
         files_by_content: bool = False,
+        checkpointer_on_demand: Callable[[], Checkpointer] | None = None,
     ) -> None:
         self._files_by_content = files_by_content
         self._earlier = earlier
         self._checkpointer = checkpointer
+        self._checkpointer_on_demand = checkpointer_on_demand
         self._results = InMemoryResults(earlier)
         self._lock = threading.Lock()
         """Held while calls enter or leave `_in_flight`; `on_settled` and `withdraw` take it under the graph's lock."""
 
         self._in_flight = InFlight()
+        self._demand_lock = threading.Lock()
 
     def key_of(self, task: TaskToRun, executor: Executor, record: TaskRecord) -> bytes:
         """Key of *task* on *executor*, whose image's digest is known; see `cnflow.dataflow.memo.key_of`.
@@ -128,9 +132,16 @@ class ResultCache:
     def checkpoint(self) -> Path | None:
         """Write new results now; return the checkpoint's folder, or None where this run writes no checkpoints.
 
+        Without a checkpointer one is made, which gets the results so far, and from now on those of each task.
+
         Raises:
             OSError, BadCheckpoint: the checkpoint cannot be written.
         """
+        with self._demand_lock:
+            if self._checkpointer is None and self._checkpointer_on_demand is not None:
+                made = self._checkpointer_on_demand()
+                self._checkpointer = made  # before the results are listed: one that comes meanwhile may be there twice
+                made.record_all((key, pickled, "") for key, pickled in self._results.pickled())
         return None if self._checkpointer is None else self._checkpointer.checkpoint()
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ from cnflow.text import describe_error, is_ctrl_c
 from cnflow.wire import serialization
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cnflow.ids import TaskId
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,12 @@ class InMemoryResults:
             self._atoms[key] = value
         else:
             self._pickles[key] = pickled
+
+    def pickled(self) -> Iterator[tuple[bytes, bytes]]:
+        """Results of this run, each with its key."""
+        yield from list(self._pickles.items())
+        for key, value in list(self._atoms.items()):
+            yield key, serialization.dump_in_band(value)
 
     def __contains__(self, key: bytes) -> bool:
         """Return True for a result of this run; of earlier ones, only `find` can tell."""

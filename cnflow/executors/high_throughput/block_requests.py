@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.addresses import in_url, is_ip, is_own
@@ -19,7 +20,6 @@ from cnflow.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.managers import ConnectedManagers
@@ -46,6 +46,15 @@ class ManagerEndpoint(NamedTuple):
 
     keys: Keyring | None
     """None for a plain socket."""
+
+
+def block_log_folder(settings: HighThroughputExecutor, log_dir: Path) -> Path:
+    """Make and return the folder of the blocks' logs: *log_dir*, or one of the run in the folder of the settings."""
+    folder = log_dir
+    if settings.block_log_dir is not None:
+        folder = Path(settings.block_log_dir).absolute() / log_dir.parent.name / log_dir.name
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 class BlockContext(NamedTuple):

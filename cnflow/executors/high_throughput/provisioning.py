@@ -26,6 +26,7 @@ from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     FilePlaces,
     ManagerEndpoint,
+    block_log_folder,
     expected_slots,
     interchange_settings,
     short_life,
@@ -297,11 +298,9 @@ class BlockProvisioner:
     def _make_controller(
         self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
     ) -> BlockController:
-        settings, client = self._settings, self._client
-        run = self._run
-        context = BlockContext(
-            settings, run.run, self.log_dir, endpoint, run.adoptable_for, self.events.is_on, run.folder
-        )
+        settings, client, run = self._settings, self._client, self._run
+        logs = block_log_folder(settings, self.log_dir)
+        context = BlockContext(settings, run.run, logs, endpoint, run.adoptable_for, self.events.is_on, run.folder)
         blocks = make_blocks(
             settings.label,
             settings.provider,

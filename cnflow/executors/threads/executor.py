@@ -62,9 +62,9 @@ class ThreadPoolBackend:
         self._cancelled: set[TaskId] = set()
         self._timer = Timer(f"cnflow-{self.label}-timer")
         self._closing = False
+        prefix = settings.thread_name_prefix or f"cnflow-{self.label}"
         self._threads = [
-            threading.Thread(target=self._work, name=f"cnflow-{self.label}-{n}", daemon=True)
-            for n in range(settings.max_threads)
+            threading.Thread(target=self._work, name=f"{prefix}-{n}", daemon=True) for n in range(settings.max_threads)
         ]
 
     def start(self, report: Report) -> None:

@@ -31,7 +31,7 @@ from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers._shared.manager_command import manager_command
 from cnflow.providers._shared.secrets import redact
 from cnflow.providers.local.client import Child, probe, write_private
-from cnflow.providers.local.requests import block_of, in_shell, mark_of, mark_prefix, python_path, refuse_unfit
+from cnflow.providers.local.requests import block_argv, block_of, mark_of, mark_prefix, python_path, refuse_unfit
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class LocalBackend:
         root = Path(_UNSEEN_CAPSULE) if self._settings.python else self._root or driver_root()
         command = self._command(request, root, "SETTINGS")
         return {
-            "argv": in_shell(self._settings.worker_init, command.argv),
+            "argv": block_argv(self._settings, command.argv),
             "environment": redact({**self._settings.environment, **command.environment}),
         }
 
@@ -162,7 +162,7 @@ class LocalBackend:
             for name, content in command.files.items():
                 files.append(Path(name))
                 write_private(files[-1], content)
-            argv = in_shell(self._settings.worker_init, command.argv)
+            argv = block_argv(self._settings, command.argv)
             child = Child(argv, self._environment(command), request.log_file, request.folder)
         except (OSError, BlockError) as error:
             for file in files:

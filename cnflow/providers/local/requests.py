@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from cnflow.libraries import holds_libraries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnflow.config import LocalProvider
     from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
 
@@ -30,6 +32,14 @@ def refuse_unfit(image: str, nodes: int) -> None:
         )
     if nodes != 1:
         raise BlockRejectedError(f"nodes_per_block={nodes}: LocalProvider has one node, this machine.")
+
+
+def block_argv(settings: LocalProvider, argv: Sequence[str]) -> list[str]:
+    """Return the arguments of a block's first process: *argv* after ``worker_init``, in the user's wrapper."""
+    if settings.wrap_command is None:
+        return in_shell(settings.worker_init, argv)
+    line = settings.wrap_command(shlex.join(argv))
+    return ["bash", "-c", f"{settings.worker_init}\n{line}"]
 
 
 def in_shell(commands: str, argv: Sequence[str]) -> list[str]:

@@ -27,3 +27,8 @@ def test_copy_is_equal_and_independent():
 def test_objects_of_the_users_classes_are_shared_by_copies():
     handler = Counter()
     assert Config(retry_handler=handler).copied().retry_handler is handler
+
+
+def test_copy_knows_which_options_were_set():
+    assert Config(retries=1).copied().model_fields_set == {"retries"}
+    assert Config().copied().model_fields_set == set()

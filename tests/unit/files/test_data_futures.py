@@ -21,7 +21,7 @@ def data(parent):
 
 
 def test_data_future_has_its_file_before_that_exists(data, parent):
-    assert (data.filepath, data.filename, data.tid, data.parent) == ("out/a.txt", "a.txt", 7, parent)
+    assert (data.filepath, data.filename, data.tid, data.parent) == ("out/a.txt", "out/a.txt", 7, parent)
     assert not data.done()
     with pytest.raises(concurrent.futures.TimeoutError):
         data.result(0)
