@@ -179,7 +179,7 @@ class DataFlowKernel:
             The folder that holds the checkpoint; a later run loads it by ``Config(checkpoint_files=[...])``.
 
         Raises:
-            ConfigurationError: this run writes no checkpoints, or has ended.
+            ConfigurationError: the run has ended.
         """
         if self.cleanup_called:
             raise ExecutorClosedError(

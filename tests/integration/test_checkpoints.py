@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+import cnflow
 from cnflow.dataflow.memo import CheckpointReader, InMemoryResults
 from cnflow.dataflow.memo.checkpoint_paths import get_last_checkpoint
 
@@ -72,3 +73,30 @@ def kill_a_writer(folder, run, chance):
     assert writer.returncode == -signal.SIGKILL
     lines = printed.splitlines(keepends=True)
     return [int(line) for line in lines if line.endswith("\n")]
+
+
+def test_checkpoint_without_a_mode_has_the_results_so_far_and_then_the_new_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    @cnflow.python_app(cache=True)
+    def doubled(x):
+        with open("calls", "a") as calls:  # noqa: PTH123 - a list of the test would be part of the key
+            calls.write(str(x))
+        return [2 * x] if x % 2 else 2 * x
+
+    with cnflow.load() as dfk:
+        assert [doubled(x).result() for x in range(3)] == [0, [2], 4]
+        folder = dfk.checkpoint()
+        doubled(3).result()
+        assert dfk.checkpoint() == folder
+        doubled(4).result()  # after the last call, and written by nobody
+    with cnflow.load(cnflow.Config(checkpoint_files=[folder])):
+        assert [doubled(x).result() for x in range(5)] == [0, [2], 4, [6], 8]
+    assert (tmp_path / "calls").read_text() == "012344"
+
+
+def test_run_without_a_call_of_checkpoint_writes_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with cnflow.load() as dfk:
+        cnflow.python_app(cache=True)(abs)(-1).result()
+    assert not (dfk.run_dir / "checkpoint").exists()

@@ -157,3 +157,15 @@ def test_failures_of_apps_have_one_base_class():
 def test_remote_error_shows_the_traceback_first():
     error = RemoteError("mine.Error", "no rows", "Traceback ...\nmine.Error: no rows")
     assert str(error).startswith("Traceback ...\nmine.Error: no rows\n")
+
+
+def test_errors_of_apps_have_the_attributes_that_scripts_for_parsl_read():
+    failed = errors.BashExitFailure("fit", 3, "exit 3")
+    assert (failed.exitcode, failed.retries, failed.reason) == (3, 0, str(failed))
+    assert errors.AppFailure("no luck", 7, retries=2).reason == "no luck"
+    copy = pickle.loads(pickle.dumps(errors.AppFailure("no luck", 7, retries=2)))
+    assert (copy.exitcode, copy.retries) == (7, 2)
+    missing = errors.MissingOutputs("fit", ["a.txt"])
+    assert (missing.reason, missing.outputs) == (str(missing), ["a.txt"])
+    behind = errors.DependencyError("Task 2 (g)", "Task 1 (f)", failed)
+    assert behind.dependent_exceptions == [failed]

@@ -5,6 +5,7 @@ from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     ManagerEndpoint,
     accelerators,
+    block_log_folder,
     blocks_to_see,
     expected_slots,
     short_life,
@@ -55,3 +56,11 @@ def test_blocks_shorter_than_four_grace_periods_are_warned_of():
 )
 def test_unknown_nodes_are_seen_in_up_to_three_blocks_before_a_task_fits_none(provider, blocks):
     assert blocks_to_see(HighThroughputExecutor(provider=provider)) == blocks
+
+
+def test_logs_of_blocks_have_a_folder_of_the_run_where_the_user_wants_them(tmp_path):
+    beside = tmp_path / "runinfo" / "003" / "big"
+    assert block_log_folder(HighThroughputExecutor(), beside) == beside
+    elsewhere = block_log_folder(HighThroughputExecutor(block_log_dir=tmp_path / "logs"), beside)
+    assert elsewhere == tmp_path / "logs" / "003" / "big"
+    assert elsewhere.is_dir()

@@ -8,8 +8,15 @@ from cnflow.log_tail import tail
 from cnflow.model.block import BlockState, EndCause
 from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.local.provider import LocalBackend
-from cnflow.providers.local.requests import python_path
+from cnflow.providers.local.requests import block_argv, python_path
 from cnflow.text import describe_exit
+
+
+def test_command_of_a_block_runs_after_worker_init_in_the_users_wrapper():
+    argv = ["python3", "-m", "manager", "a b"]
+    assert block_argv(LocalProvider(), argv) == argv
+    wrapped = LocalProvider(worker_init="module load x", wrap_command=lambda line: f"nice {line}")
+    assert block_argv(wrapped, argv) == ["bash", "-c", "module load x\nnice python3 -m manager 'a b'"]
 
 
 def test_an_image_is_refused_with_a_provider_to_use_instead():
