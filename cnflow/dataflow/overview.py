@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.dataflow.html_tables import table
+from cnflow.dataflow.html_tables import escape, table
 from cnflow.model.task import TaskState
 from cnflow.text import align_columns
 
@@ -69,7 +68,7 @@ class Overview(NamedTuple):
     def as_html(self) -> str:
         """The same for a notebook, with the run's folder."""
         tables = [table(head, rows, right) for head, rows, right in self._tables() if rows]
-        title = f"<b>{html.escape(self.title())}</b> <code>{html.escape(str(self.run_dir))}</code>"
+        title = f"<b>{escape(self.title())}</b> <code>{escape(str(self.run_dir))}</code>"
         return f"<div>{title}{''.join(tables)}</div>"
 
     def _tables(self) -> list[tuple[list[str], list[list[str]], range]]:
