@@ -29,6 +29,7 @@ from cnflow.assemble import new_run, start
 from cnflow.config import Config
 from cnflow.config.selection import select_config
 from cnflow.dataflow.call_options import AppOptions
+from cnflow.dataflow.futures.callbacks import on_done
 from cnflow.errors import ExecutorClosedError
 from cnflow.model.task import AppFunction, AppKind
 
@@ -256,7 +257,7 @@ class PoolExecutor(concurrent.futures.Executor):
             except ExecutorClosedError as error:
                 raise RuntimeError(str(error)) from error
             self._unfinished.add(future)
-        future.add_done_callback(self._unfinished.discard)
+        on_done(future, self._unfinished.discard)
         return future
 
     def _app_of(self, fn: Callable[..., Any]) -> AppFunction:

@@ -60,6 +60,11 @@ class PendingLimit:
         if self.limit is not None:
             self._changed.notify_all()
 
+    def on_callback_returned(self) -> None:
+        """Wake the submitters that wait: a callback holds its task's result no more."""
+        with self._changed:
+            self._changed.notify_all()
+
     def exempt(self, report: Report) -> Report:
         """Return *report* such that callbacks of futures, which run inside it, are never blocked."""
         if self.limit is None:

@@ -80,6 +80,8 @@ class DataFlowKernel:
         self._data = DataManager(self, graph)
         self._tasks = TaskTable(graph.records, graph.finished)
         self._pending_limit = graph.pending_limit
+        if self._pending_limit.limit is not None:
+            graph.callbacks.on_called = self._pending_limit.on_callback_returned
         self._at_cleanup: list[Callable[[], None]] = []
         self._ending_thread = 0
         self._ended = threading.Event()
@@ -230,6 +232,8 @@ class DataFlowKernel:
 
     def _finish(self) -> None:
         self._graph.fail_unfinished()
+        self._graph.callbacks.drain()
+        self._graph.callbacks.close()
         end_report.write(end_report.lines_on(self._graph.failures.all(), self.task_count, self._why))
         self._graph.results.close()
         if self._graph.hub is not None:
@@ -276,7 +280,7 @@ class DataFlowKernel:
 
     def _wait_for_all(self) -> None:
         self._why = "its end was interrupted"  # if anything ends this wait but the last task
-        while tasks := self._graph.unfinished_futures():
+        while (tasks := self._graph.unfinished_futures()) or self._graph.callbacks.drain():
             concurrent.futures.wait(tasks)  # again for tasks that their callbacks submitted
 
     # End of a script that did not end its run

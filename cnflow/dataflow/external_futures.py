@@ -16,6 +16,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.futures.app_future import AppFuture, title_of_future
+from cnflow.dataflow.futures.callbacks import on_done
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.retry import error_of, has_failed
 from cnflow.ids import TaskId
@@ -70,7 +71,7 @@ class ExternalFutures:
                 number, future = self._unwatched.pop()
             except IndexError:  # another thread took it
                 return
-            future.add_done_callback(functools.partial(self._on_done, number))
+            on_done(future, functools.partial(self._on_done, number))
 
     def forget(self, number: TaskId) -> None:
         """Drop the future of *number*, which has a result, so that no task waits for it any more."""

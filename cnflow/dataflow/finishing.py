@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cnflow.dataflow.actions import Actions, Effects, Settlement
 from cnflow.dataflow.arguments import use_of
@@ -26,22 +26,38 @@ if TYPE_CHECKING:
     from cnflow.model.task import ArgumentUse
 
 
-class Finisher(NamedTuple):
-    """Prepares the effects of one graph's decisions. Used under the graph's lock."""
+class Finisher:
+    """Prepares the effects of one graph's decisions. Used under the graph's lock.
 
-    records: dict[TaskId, TaskRecord]
-    """Records of the tasks that are not final."""
+    Args:
+        records: records of the tasks that are not final.
+        finished: takes the records of final tasks; None where these are dropped.
+        cancelled: cancelled tasks that are not final.
+        failures: takes the errors of failed tasks.
+        results: cached results, which other tasks may wait for.
+        executors: by label.
+        pending_limit: counts the unfinished tasks.
+    """
 
-    finished: dict[TaskId, TaskRecord] | None
-    """Takes the records of final tasks; None where these are dropped."""
+    __slots__ = ("_cancelled", "_executors", "_failures", "_finished", "_pending_limit", "_records", "_results")
 
-    cancelled: set[TaskId]
-    """Cancelled tasks that are not final."""
-
-    failures: Failures
-    results: ResultCache
-    executors: Mapping[str, Executor]
-    pending_limit: PendingLimit
+    def __init__(  # noqa: PLR0913, PLR0917 - parts of a graph, in the order of its own
+        self,
+        records: dict[TaskId, TaskRecord],
+        finished: dict[TaskId, TaskRecord] | None,
+        cancelled: set[TaskId],
+        failures: Failures,
+        results: ResultCache,
+        executors: Mapping[str, Executor],
+        pending_limit: PendingLimit,
+    ) -> None:
+        self._records = records
+        self._finished = finished
+        self._cancelled = cancelled
+        self._failures = failures
+        self._results = results
+        self._executors = executors
+        self._pending_limit = pending_limit
 
     def prepare(self, actions: Actions) -> Effects:
         """Pop the records of tasks that *actions* makes final and return the effects that are left to carry out.
@@ -56,25 +72,25 @@ class Finisher(NamedTuple):
         for task, state in actions.final:
             if task < 0:
                 continue  # an external future is settled by its maker
-            record = self.records.pop(task)
+            record = self._records.pop(task)
             future = record.future
             future._ended, future._executor = now, record.executor  # noqa: SLF001 - public names would hide a result's
-            if self.cancelled:
-                self.cancelled.discard(task)
-            if self.finished is not None:
-                self.finished[task] = record
+            if self._cancelled:
+                self._cancelled.discard(task)
+            if self._finished is not None:
+                self._finished[task] = record
             if state is TaskState.DONE:
                 waiting = self.waiting_records(actions.waiting[task]) if task in actions.waiting else ()
                 settlements.append(Settlement(record, state, record.value, waiting))
             else:
-                error = self.failures.add(task, state, record, actions.failed_by.get(task))
+                error = self._failures.add(task, state, record, actions.failed_by.get(task))
                 settlements.append(Settlement(record, state, error))
             if record.memo_key is not None:
-                launch = [*launch, *self.results.on_settled(task, record)]
-        self.pending_limit.on_finished()
+                launch = [*launch, *self._results.on_settled(task, record)]
+        self._pending_limit.on_finished()
         return Effects(settlements, launch)
 
     def waiting_records(self, tasks: Sequence[TaskId]) -> list[tuple[TaskRecord, ArgumentUse]]:
         """Return those of *tasks*, which wait for a result, that have not failed, with their executors' use of it."""
-        records = (self.records.get(task) for task in tasks)  # one that is missing has failed
-        return [(record, use_of(self.executors[record.executor])) for record in records if record is not None]
+        records = (self._records.get(task) for task in tasks)  # one that is missing has failed
+        return [(record, use_of(self._executors[record.executor])) for record in records if record is not None]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.dependencies import fill_results, find_futures
 from cnflow.dataflow.futures.app_future import title_of_future
+from cnflow.dataflow.futures.callbacks import on_done
 from cnflow.dataflow.retry import error_of, has_failed
 from cnflow.errors import JoinAppNoFuture, JoinError
 from cnflow.model.task import Outcome, title_of
@@ -51,7 +52,7 @@ def report_when_joined(task: TaskId, name: str, returned: Any, report: Callable[
         _run_in_turn(lambda: report(_outcome_of_futures(task, name, returned, inner)))
 
     for future in inner:
-        future.add_done_callback(on_inner_done)
+        on_done(future, on_inner_done)
 
 
 _local = threading.local()

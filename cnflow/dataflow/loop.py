@@ -42,6 +42,7 @@ from cnflow.dataflow.external_futures import ExternalFutures, is_finished_extern
 from cnflow.dataflow.failures import Failures
 from cnflow.dataflow.finishing import Finisher
 from cnflow.dataflow.futures.app_future import AppFuture
+from cnflow.dataflow.futures.callbacks import CallbackThreads
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.launching import TaskLauncher
 from cnflow.dataflow.live_executors import LiveExecutors
@@ -114,14 +115,14 @@ class TaskGraph:
         self._external = ExternalFutures(
             lambda number: self._state.on_submitted(number, (), 0, 0), self._on_external_done
         )
-        self.failures = Failures(self._external)
+        self.failures, self.callbacks = Failures(self._external), CallbackThreads()
         self._cancelled: set[TaskId] = set()
         self._lock = threading.RLock()
         self.pending_limit = PendingLimit(
-            config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records)
+            config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records) + len(self.callbacks)
         )
         self._outcomes = OutcomeRecorder(
-            self.records, results, config.retry_handler, lambda: self.is_closed, self._on_attempts_ended
+            self.records, results, config.retry_handler, lambda: self.is_closed, self._on_attempts_ended, self.callbacks
         )
         report = self.pending_limit.exempt(self._on_outcomes)
         self._live = LiveExecutors(executors, routes, factory, report, ignore_images=config.ignore_images)
@@ -356,8 +357,6 @@ class TaskGraph:
         self._lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001 - another thread may have held it
         self.is_closed = True
         forks.abandon_futures(self.records, parent, self.run_dir)
-
-    # Events
 
     def _on_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         self._on_attempts_ended(self._outcomes.record(outcomes))

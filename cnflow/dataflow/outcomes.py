@@ -15,10 +15,12 @@ meanwhile, the one that is waited for included. An attempt is reported once, so 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
+from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.retry import record_attempt
 from cnflow.model.task import AppKind, Outcome
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cnflow.config.config import RetryHandler
+    from cnflow.dataflow.futures.callbacks import CallbackThreads
     from cnflow.dataflow.memo.cache import ResultCache
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
@@ -39,7 +42,9 @@ class OutcomeRecorder:
         results: cached results.
         handler: the user's `Config.retry_handler`.
         is_closed: returns True once the run ends.
-        on_ends: called with the ends of join apps, from the thread that settles the last of their futures.
+        on_ends: called with the ends of join apps, from the thread that settles the last of their futures, and with
+            failures that *handler* has priced.
+        threads: call *handler* for failures that a thread of the driver reports.
     """
 
     def __init__(
@@ -49,12 +54,14 @@ class OutcomeRecorder:
         handler: RetryHandler | None,
         is_closed: Callable[[], bool],
         on_ends: Callable[[Sequence[AttemptEnd]], None],
+        threads: CallbackThreads,
     ) -> None:
         self._records = records
         self._results = results
         self._handler = handler
         self._is_closed = is_closed
         self._on_ends = on_ends
+        self._threads = threads
         self._joining: set[TaskId] = set()
         """Join apps whose functions have returned, and whose futures are not done."""
 
@@ -70,7 +77,10 @@ class OutcomeRecorder:
                 record.value = outcome.value  # as `record_attempt` does; nearly all come here
                 ends.append(AttemptEnd(outcome.id, AttemptResult.DONE))
             elif record.app.kind is not AppKind.JOIN or outcome.error is not None:
-                ends.append(self._end_of(outcome, record, saved))
+                if self._handler is not None and outcome.error is not None and is_driver_thread():
+                    self._threads.run(functools.partial(self._record_apart, outcome, record))
+                else:
+                    ends.append(self._end_of(outcome, record, saved))
             elif self._is_cancelled_join(outcome.id, record):
                 ends.append(AttemptEnd(outcome.id, AttemptResult.CANCELLED))
             else:
@@ -82,6 +92,10 @@ class OutcomeRecorder:
     def is_joining(self, task: TaskId) -> bool:
         """Return True for a join app that waits for its futures, and is in no executor any more."""
         return task in self._joining
+
+    def _record_apart(self, outcome: Outcome, record: TaskRecord) -> None:
+        """Price a failure where nobody waits: a handler may take long, or wait for another task."""
+        self._on_ends([self._end_of(outcome, record, [])])
 
     def _end_of(self, outcome: Outcome, record: TaskRecord, saved: list[TaskRecord]) -> AttemptEnd:
         end = record_attempt(outcome, record, self._handler, closed=self._is_closed())

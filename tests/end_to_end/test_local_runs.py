@@ -255,11 +255,6 @@ def test_module_in_the_current_folder_does_not_shadow_cnflows_own(name, tmp_path
         assert python_app(len)("four").result(30) == 4
 
 
-@python_app(executors=["threads"])
-def repair():
-    return True
-
-
 @python_app(executors=["htex"])
 def fail_before_repair(folder):
     from pathlib import Path
@@ -272,11 +267,13 @@ def fail_before_repair(folder):
 
 
 @pytest.mark.timeout(60)
-def test_retry_handler_may_wait_for_a_task_on_another_executor(tmp_path):
+@pytest.mark.parametrize("label", ["htex", "threads"])
+def test_retry_handler_may_wait_for_a_task_on_any_executor(label, tmp_path):
     waited = []
+    repair = python_app(bool, executors=[label])
 
     def handler(error, record):
-        waited.append(repair().result(10))
+        waited.append(repair(1).result(10))
         return 1
 
     executors = [HighThroughputExecutor(label="htex", max_workers=1), ThreadPoolExecutor(label="threads")]
@@ -284,3 +281,19 @@ def test_retry_handler_may_wait_for_a_task_on_another_executor(tmp_path):
     with cnflow.load(config):
         assert fail_before_repair(str(tmp_path)).result(40) == 1
     assert waited == [True]
+
+
+@pytest.mark.parametrize("executor", [HighThroughputExecutor(max_workers=1), ThreadPoolExecutor(max_threads=1)])
+def test_callback_waits_for_another_task_and_stops_nothing(executor, tmp_path):
+    may_end, waited, later = threading.Event(), [], []
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))):
+        first = add(1)
+        first.add_done_callback(lambda future: waited.append(add(future.result(), 1).result(30)))
+        second = add(10)
+        second.add_done_callback(lambda future: may_end.wait(30))
+        assert [first.result(30), second.result(30)] == [1, 10]
+        assert [add(n).result(30) for n in range(5)] == list(range(5)), "one callback waits, the executor goes on"
+        add(100).add_done_callback(lambda future: later.append(add(future.result(), 1)))
+        may_end.set()
+    assert waited == [2]
+    assert later[0].result(0) == 101, "the end of a run waits for callbacks, and for the tasks that they submit"

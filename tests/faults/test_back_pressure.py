@@ -143,3 +143,27 @@ def test_submission_has_no_limit_without_max_pending(threads):
         futures = [wait_for(go_on) for _ in range(1000)]
         go_on.set()
         assert [future.result(20) for future in futures] == [None] * 1000
+
+
+def test_callbacks_that_are_slower_than_tasks_hold_up_submission(threads):
+    may_end, submitted = threading.Event(), []
+
+    def submit():
+        with threads(max_pending=3):
+            for number in range(30):
+                one(number).add_done_callback(lambda _: may_end.wait(30))
+                submitted.append(number)
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    thread.join(1.0)
+    so_far = len(submitted)
+    may_end.set()
+    thread.join(30)
+    assert so_far < 10, "results that callbacks have yet to take are in memory"
+    assert len(submitted) == 30
+
+
+@python_app
+def one(number):
+    return number

@@ -19,8 +19,10 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.futures import shared_lock
 from cnflow.dataflow.futures.awaiting import bridge_to
+from cnflow.dataflow.futures.callbacks import CallbacksApart
 from cnflow.dataflow.futures.details import TaskDetails
 from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar
 
     from cnflow.dataflow.futures.awaiting import Bridge
+    from cnflow.dataflow.futures.callbacks import CallbackThreads
     from cnflow.dataflow.futures.data_future import DataFuture
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
@@ -50,6 +53,10 @@ else:
 class FutureOwner(Protocol):
     """Answers for the task of a future: the task graph that made both."""
 
+    @property
+    def callbacks(self) -> CallbackThreads:
+        """Threads for the user's callbacks."""
+
     def cancel(self, future: AppFuture) -> bool:
         """Cancel the task; see `AppFuture.cancel`."""
 
@@ -60,7 +67,7 @@ class FutureOwner(Protocol):
         """Record of the task; see `AppFuture.task_record`."""
 
 
-class AppFuture(Future[R]):
+class AppFuture(CallbacksApart, Future[R]):
     """Stands for the result of a task; passed to another app, it makes an edge of the graph.
 
     A `concurrent.futures.Future` in every way: usable with `concurrent.futures.wait` and `as_completed`. In a coroutine
@@ -139,11 +146,17 @@ class AppFuture(Future[R]):
     def _set_asked(self) -> None:
         self._is_asked = True
 
+    def _callback_threads(self) -> CallbackThreads | None:
+        return getattr(self._owner, "callbacks", None)
+
     def _failure(self) -> BaseException | None:
         return self._exception
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
-        """Call *fn* with this future when it is done; at once if it is."""
+        """Call *fn* with this future when it is done; at once if it is.
+
+        It may take long, and wait for other tasks: it has a thread for itself then.
+        """
         with shared_lock.lock:
             if not self._done_callbacks:
                 self._done_callbacks = []
@@ -269,7 +282,7 @@ class LiftedFuture(AppFuture):
         super().__init__(whole.tid, whole._app, whole._owner)  # noqa: SLF001 - its own class's
         self._whole = whole
         self._part = part
-        whole.add_done_callback(self._on_whole_done)
+        whole._add_own_callback(self._on_whole_done)  # noqa: SLF001 - the same
 
     def cancel(self) -> bool:
         """Cancel the task, and with it all parts of its result; return False if this future is done."""
@@ -303,7 +316,15 @@ class LiftedFuture(AppFuture):
         elif error := failure_in(whole):
             self.set_exception(DependencyError(title_of_future(self), title_of_future(whole), error))
         else:
-            self._look_up(whole.result())
+            self._look_up_apart(whole.result())
+
+    def _look_up_apart(self, result: Any) -> None:  # noqa: ANN401 - any user's value
+        """Look the part up; in a thread apart where that calls the user's code, which may take long or wait."""
+        threads = self._callback_threads()
+        if threads is None or type(result) in _PLAIN or not is_driver_thread():
+            self._look_up(result)
+        else:
+            threads.run(lambda: self._look_up(result))
 
     def _look_up(self, result: Any) -> None:  # noqa: ANN401 - any user's value
         try:
@@ -317,6 +338,9 @@ class LiftedFuture(AppFuture):
     def __repr__(self) -> str:
         return f"<AppFuture of {title_of_future(self)}, {self.task_status()}>"
 
+
+_PLAIN = frozenset({dict, list, tuple, str, bytes, int, float, complex, bool, type(None)})
+"""Types of results whose parts are looked up by Python alone."""
 
 _OWN_ATTRIBUTES = (
     *(name for name in dir(AppFuture) if not name.startswith("_")),
@@ -341,7 +365,7 @@ def abandon(future: Future[Any], error: BaseException) -> None:
     No thread waits for it there.
     """
     future._exception, future._state = error, "FINISHED"  # noqa: SLF001 - those of its own class, and of its base
-    for callback in future._done_callbacks:  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+    for callback in getattr(future, "_own_callbacks", ()):
         behind = getattr(callback, "__self__", None)
         if isinstance(behind, Future):  # a part of its result, or one of its files
             abandon(behind, error)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnflow.dataflow.futures.callbacks import on_done
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Generator
@@ -50,7 +52,7 @@ def bridge_to(future: Future[Any], bridge: Bridge | None) -> Bridge:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody awaits
             loop.call_soon_threadsafe(_set, done)
 
-    future.add_done_callback(wake)
+    on_done(future, wake)
     return Bridge(loop, done)
 
 

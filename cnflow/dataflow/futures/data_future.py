@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.futures.app_future import failure_in
 from cnflow.dataflow.futures.awaiting import bridge_to
+from cnflow.dataflow.futures.callbacks import CallbacksApart, on_done
 from cnflow.dataflow.html_tables import table
 from cnflow.model.file import File
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from cnflow.dataflow.futures.awaiting import Bridge
+    from cnflow.dataflow.futures.callbacks import CallbackThreads
     from cnflow.ids import TaskId
     from cnflow.model.file import FileLike
 
@@ -22,7 +24,7 @@ else:
     _FileFuture = Future
 
 
-class DataFuture(_FileFuture):
+class DataFuture(CallbacksApart, _FileFuture):
     """Stands for a `File` until its task has made it; passed to another app, it makes an edge of the graph.
 
     A DataFuture has its parent's state at every moment: it is done when the parent is, failed with the very same
@@ -47,7 +49,7 @@ class DataFuture(_FileFuture):
         self.parent = _done_future() if parent is None else parent
         self.file_obj = file_obj if isinstance(file_obj, File) else File(file_obj)
         self.tid = tid
-        self.parent.add_done_callback(self._on_parent_done)
+        on_done(self.parent, self._on_parent_done)
 
     @property
     def filepath(self) -> str:
@@ -101,6 +103,10 @@ class DataFuture(_FileFuture):
     def done(self) -> bool:
         """Return whether the parent is done, failed or cancelled."""
         return self.parent.done()
+
+    def _callback_threads(self) -> CallbackThreads | None:
+        of_parent = getattr(type(self.parent), "_callback_threads", None)
+        return None if of_parent is None else of_parent(self.parent)
 
     def _failure(self) -> BaseException | None:
         return failure_in(self.parent)
