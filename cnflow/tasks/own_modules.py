@@ -16,8 +16,10 @@ connections, caches) lives as long as that version. Standard library only.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import linecache
+import os
 import pickle
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -194,6 +196,8 @@ class _Loader:
             code = _codes[name] = self.get_code(name)
             with _with_plain_apps():
                 exec(code, vars(module))  # noqa: S102 - as every import does
+        if source.locations is not None and "__getattr__" not in vars(module):
+            vars(module)["__getattr__"] = functools.partial(_submodule, name)
         for path, pickled in _values.get(name, {}).items():
             _set_value(module, path, pickle.loads(pickled))
 
@@ -221,6 +225,30 @@ class _Loader:
         from importlib.readers import FileReader
 
         return FileReader(self)  # type: ignore[arg-type]  # needs the path alone
+
+
+def _submodule(package: str, name: str) -> ModuleType:
+    """Import a module of *package* that is used as its attribute: in the driver, other code has imported it."""
+    if f"{package}.{name}" in _modules:
+        return importlib.import_module(f"{package}.{name}")
+    raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+
+def explain(error: BaseException) -> None:
+    """Add to the message of a missing module where it is missing, and what to do."""
+    if type(error) is not ModuleNotFoundError or not error.name or _ADVICE in str(error):
+        return
+    image = os.environ.get("CNFLOW_WORKER_IMAGE", "")
+    place = f"in image {image!r}" if image else f"in the workers' Python {sys.executable}"
+    executor = os.environ.get("CNFLOW_WORKER_EXECUTOR", "")
+    error.msg = f"{error.msg}, {place} (executor {executor!r}). {_ADVICE}"
+    error.args = (error.msg,)
+
+
+_ADVICE = (
+    "Install it there, or import it in the functions that need it. A module of your own is sent where the code imports "
+    "it by its name."
+)
 
 
 # What pickles of the driver call

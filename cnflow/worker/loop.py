@@ -165,6 +165,7 @@ class _Runner:
             reason = self._guard.take_stop() or error
             if isinstance(reason, SystemExit):
                 raise
+            own_modules.explain(reason)
             if isinstance(reason, Cancelled):
                 return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
             kind, value = ResultKind.RAISED, tuple(describe_exception(reason, _dump_body))

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor
+
 LABORATORY = pathlib.Path(__file__).parent.parent / "data" / "laboratory"
 
 HELPER = """\
@@ -84,3 +88,17 @@ def test_modules_that_are_reloaded_edited_or_imported_again_run_as_they_are_in_t
     (tmp_path / "helper.py").write_text(HELPER)
     printed = run(tmp_path, "script.py", str(tmp_path / "runs"))
     assert printed == "[6, 6, 3000, 3000, 5, 21] True\n(3000, 3000) SerializationError\n"
+
+
+@python_app
+def imports_what_is_missing():
+    import no_such_package  # noqa: F401 - the import is the test
+
+
+def test_a_module_that_is_missing_in_a_worker_is_named_with_the_executor_and_what_to_do(tmp_path):
+    executor = HighThroughputExecutor(label="few", max_workers=1)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))):
+        error = imports_what_is_missing().exception(60)
+    assert type(error) is ModuleNotFoundError
+    assert error.name == "no_such_package"
+    assert "(executor 'few'). Install it there, or" in str(error)

@@ -106,7 +106,7 @@ class FunctionVersion:
 def version_of(app: AppFunction) -> FunctionVersion:
     """Return the present version of the function of *app*. Safe from any thread; called for each task."""
     version: FunctionVersion | None = app.version
-    if version is not None and version.state.holds() and version.modules.holds():
+    if version is not None and version.error is None and version.state.holds() and version.modules.holds():
         return version
     made = _make(app)
     if version is not None and version.is_same(made):

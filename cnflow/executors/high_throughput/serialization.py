@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import SerializationError
 from cnflow.executors.high_throughput.function_versions import version_of
+from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.model.task import NO_MODULES, NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
@@ -121,13 +122,22 @@ def _describe_unpicklable_function(task: TaskToRun, error: BaseException | None)
         else "It refers to something that lives in the driver only (a lock, an open file, a connection): make that "
         "inside the function, or pass what it is made from."
     )
-    described = SerializationError(f"The function of {task.title} cannot be pickled: {words}. {reason}")
+    described = SerializationError(
+        f"The function of {task.title} cannot be pickled: {words}. {reason}{_why_by_value(task)}"
+    )
     described.__cause__ = error
     return described
 
 
 def _is_too_deep(error: BaseException | None) -> bool:
     return isinstance(error, RecursionError) or isinstance(getattr(error, "__cause__", None), RecursionError)
+
+
+def _why_by_value(task: TaskToRun) -> str:
+    """Sentence on the module of the function, if that is the user's own and travels by value."""
+    module = getattr(task.app.original, "__module__", None)
+    own = registry.find(module) if isinstance(module, str) else None
+    return f" {own.why_by_value}" if own is not None and own.why_by_value else ""
 
 
 def _describe_unpicklable(task: TaskToRun, error: BaseException) -> str:

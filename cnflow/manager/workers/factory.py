@@ -83,6 +83,8 @@ class WorkerFactory:
         environment = {
             **os.environ,
             **identity_variables(os.environ, self._settings.image),
+            "CNFLOW_WORKER_EXECUTOR": self._settings.executor,
+            "CNFLOW_WORKER_IMAGE": self._settings.image,
             script_arguments.VARIABLE: script_arguments.encode(self._settings.argv),
             **worker_variables(rank, self.slots, self.manager_id, self._settings.block),
             **core_variables(cores),

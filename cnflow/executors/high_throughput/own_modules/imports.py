@@ -26,6 +26,9 @@ class Uses(NamedTuple):
     sets: frozenset[str]
     """Globals that its functions set."""
 
+    names: frozenset[str]
+    """Names and attributes that it reads."""
+
 
 def uses_of(code: CodeType, package: str) -> Uses:
     """Return what *code* uses.
@@ -36,13 +39,13 @@ def uses_of(code: CodeType, package: str) -> Uses:
     """
     imports: set[str] = set()
     sets: set[str] = set()
-    is_dynamic = False
+    names: set[str] = set()
     for each in (code, *codes_in(code)):
+        names.update(each.co_names)
         operations = each.co_code[::2]
-        is_dynamic = is_dynamic or not _BY_NAME.isdisjoint(each.co_names)
         if _IMPORT in operations or _STORE in operations:
             _add(each, package, imports, sets)
-    return Uses(frozenset(imports), is_dynamic, frozenset(sets))
+    return Uses(frozenset(imports), not _BY_NAME.isdisjoint(names), frozenset(sets), frozenset(names))
 
 
 def _add(code: CodeType, package: str, imports: set[str], sets: set[str]) -> None:
@@ -56,6 +59,8 @@ def _add(code: CodeType, package: str, imports: set[str], sets: set[str]) -> Non
             level, names = constants
             base = str(instruction.argval)
             if isinstance(level, int) and level:
+                if not package:
+                    continue
                 parts = package.split(".")
                 above = parts[: len(parts) - level + 1]
                 base = ".".join([*above, *([base] if base else [])])

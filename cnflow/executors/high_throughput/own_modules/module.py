@@ -17,11 +17,15 @@ The source is kept: a file that is edited and not reloaded changes nothing, in w
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import logging
+import os
+import pathlib
 import pickle
 import sys
 import threading
+import time
 from importlib.machinery import EXTENSION_SUFFIXES, SourceFileLoader
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +45,7 @@ from cnflow.wire import serialization
 from cnflow.wire.messages import Function
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from importlib.machinery import ModuleSpec
 
 logger = logging.getLogger(__name__)
@@ -50,7 +55,7 @@ _MOST_OF_A_VALUE = 2**20
 
 _looks = threading.RLock()
 
-_NO_USES = Uses(frozenset(), is_dynamic=False, sets=frozenset())
+_NO_USES = Uses(frozenset(), is_dynamic=False, sets=frozenset(), names=frozenset())
 
 
 class ModuleVersion(NamedTuple):
@@ -70,6 +75,8 @@ class ModuleVersion(NamedTuple):
     """None for a module that the driver has not imported."""
 
     by_value: bool = False
+    error: SerializationError | None = None
+    """Why workers cannot be given it as it is."""
 
 
 class OwnModule:
@@ -105,6 +112,26 @@ class OwnModule:
         found = self._spec.submodule_search_locations
         return None if found is None else [*found]
 
+    @property
+    def why_by_value(self) -> str:
+        """Sentence on why the module is pickled by value; empty if it is not."""
+        version = self.version()
+        if version is None or not version.by_value:
+            return ""
+        if version.codes:
+            return (
+                f"The module {self.name!r} has other code in memory than in its file {self._spec.origin}, and is "
+                "therefore pickled by value. If the file was edited, reload the module or start again."
+            )
+        return f"The module {self.name!r} has no source that can be sent, and is therefore pickled by value."
+
+    def submodules(self, names: AbstractSet[str]) -> list[str]:
+        """Return those modules of a package that the driver has imported and that are its attributes among *names*."""
+        if self.module is None or self.locations is None:
+            return []
+        found = [(name, value) for name, value in [*vars(self.module).items()] if type(value) is ModuleType]
+        return [each.__name__ for name, each in found if name in names and each.__name__ == f"{self.name}.{name}"]
+
     def version(self) -> ModuleVersion | None:
         """Return the present version; None if the module was replaced by another one, or imported since."""
         if sys.modules.get(self.name) is not self.module:
@@ -135,7 +162,10 @@ class OwnModule:
             serialization.pickle_by_value(module, version.by_value)
         records: tuple[Function, ...] = () if version.by_value else version.records
         if snapshot is not None and not version.by_value:
-            records += self._values(snapshot, version.uses)
+            try:
+                records += self._values(snapshot, version.uses)
+            except SerializationError as error:
+                version = version._replace(error=error)
             imports = version.uses.imports | self._named_by_values
             version = version._replace(uses=version.uses._replace(imports=imports))
         self._version = version._replace(records=records, snapshot=snapshot)
@@ -172,7 +202,7 @@ class OwnModule:
         """Return whether the functions in memory are those of the source."""
         if not version.records:
             return False
-        if module is None or not self._spec.has_location:
+        if module is None or not self._spec.has_location or not _may_be_edited(self._spec.origin or ""):
             return True
         for _, space in spaces_of(module):
             for value in [*space.values()]:
@@ -239,6 +269,27 @@ class OwnModule:
             return None
         self._named_by_values |= rules.names
         return pickled
+
+
+def _may_be_edited(file: str) -> bool:
+    """Return whether a file was written since this process began: code in memory may be older.
+
+    If not, a decorator that compiles functions anew (for checks of types, say) is no reason to distrust the file.
+    """
+    try:
+        return pathlib.Path(file).stat().st_mtime > _process_start() - 1
+    except OSError:
+        return True
+
+
+@functools.lru_cache(maxsize=1)
+def _process_start() -> float:
+    """Unix time at which this process began; 0 where Python does not find it (proc_pid_stat(5), field 22)."""
+    try:
+        ticks = int(pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 def _sizes(named: dict[str, Any]) -> dict[str, int]:

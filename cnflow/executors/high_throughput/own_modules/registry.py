@@ -9,6 +9,7 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, Pat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnflow.errors import SerializationError
 from cnflow.executors.high_throughput.own_modules.module import OwnModule
 from cnflow.ids import FunctionId
 from cnflow.libraries import holds_libraries
@@ -111,22 +112,35 @@ class Registry:
             return own
 
     def closure(self, names: Iterable[str]) -> Closure:
-        """Return the modules *names* with all own modules that they may import."""
+        """Return the modules *names* with all own modules that they may import.
+
+        Raises:
+            SerializationError: one of them has a global that cannot be sent.
+        """
         found: dict[str, tuple[OwnModule, ModuleVersion]] = {}
-        left = [*names]
+        seen: set[str] = set()
         with self._lock:
+            left = {*names}
             while left:
-                name = left.pop()
-                own = None if name in found else self.find(name)
-                version = None if own is None else own.version()
-                if own is None or version is None:
-                    continue
-                found[name] = own, version
-                left.extend(version.uses.imports)
-                left.extend(_packages_of(name))
-                if version.uses.is_dynamic:
-                    left.extend([*sys.modules])
+                while left:
+                    left |= self._add(left.pop(), found, seen) - seen
+                used = frozenset[str]().union(*(version.uses.names for _, version in found.values()))
+                left = {name for own, _ in found.values() for name in own.submodules(used)} - seen
         return Closure(tuple(found[name] for name in sorted(found)))
+
+    def _add(self, name: str, found: dict[str, tuple[OwnModule, ModuleVersion]], seen: set[str]) -> set[str]:
+        """Add the module *name*, if it is an own one, and return what it may import."""
+        seen.add(name)
+        own = self.find(name)
+        version = None if own is None else own.version()
+        if own is None or version is None:
+            return set()
+        if version.error is not None:
+            raise version.error
+        if version.by_value and version.codes:  # workers would import what is on their disk
+            raise SerializationError(f"{own.why_by_value} Other modules of yours import it, which workers cannot then.")
+        found[name] = own, version
+        return {*version.uses.imports, *_packages_of(name), *(sys.modules if version.uses.is_dynamic else ())}
 
     def _own_spec(self, name: str, module: ModuleType | None) -> ModuleSpec | None:
         top = name.partition(".")[0]

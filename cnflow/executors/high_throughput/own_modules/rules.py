@@ -41,7 +41,7 @@ class Rules:
         if kind is FunctionType:
             return self._reduce_function(pickler, obj)
         if kind is CodeType:
-            self._note_imports(obj)
+            self._note_imports(obj, "")
         elif kind is ModuleType:
             self._note(obj.__name__)
         elif isinstance(obj, type):
@@ -70,13 +70,14 @@ class Rules:
                 self.names.add(name)
         return self._met[name]
 
-    def _note_imports(self, code: CodeType) -> None:
-        for name in uses_of(code, "").imports:
+    def _note_imports(self, code: CodeType, package: str) -> None:
+        for name in uses_of(code, package).imports:
             self._note(name)
 
     def _reduce_function(self, pickler: Any, function: FunctionType) -> Any:  # noqa: ANN401 - as above
         own = self._note(function.__module__)
         if own is None or function.__globals__ is not vars(own.module):
+            self._note_imports(function.__code__, function.__globals__.get("__package__") or "")
             return None
         path = function.__qualname__
         found = _attribute(own.name, path)
