@@ -26,6 +26,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from cnflow.tasks.plain_instances import is_plain_instance
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -56,8 +58,9 @@ generation = 0
 
 _records: dict[bytes, tuple[str, Any]] = {}
 _modules: dict[str, tuple[bytes, ModuleSource]] = {}
-_values: dict[str, dict[str, bytes]] = {}
-"""Pickled values for globals of modules, by name of the module and of the global."""
+_values: dict[str, dict[str, tuple[bool, bytes]]] = {}
+"""Values for globals, by name of the module and of the global: whether that is the object of the import still, and the
+pickled value."""
 
 _reasons: dict[str, str] = {}
 _active: bytes = b""
@@ -116,24 +119,28 @@ def _drop_all() -> None:
     generation += 1
 
 
-def _set_values(name: str, values: dict[str, bytes]) -> None:
+def _set_values(name: str, values: dict[str, tuple[bool, bytes]]) -> None:
     before = _values.get(name, {})
     _values[name] = values
     module = sys.modules.get(name)
     if module is not None:
-        for path, pickled in values.items():
-            if before.get(path) != pickled:
-                _set_value(module, path, pickle.loads(pickled))
+        for path, value in values.items():
+            if before.get(path) != value:
+                _set_value(module, path, *value)
 
 
-def _set_value(module: ModuleType, path: str, value: Any) -> None:  # noqa: ANN401 - the user's
-    """Set a global, or an attribute of a class. A container is filled anew: other modules may refer to it, too."""
+def _set_value(module: ModuleType, path: str, is_same: bool, pickled: bytes) -> None:  # noqa: FBT001 - as it is kept
+    """Set a global, or an attribute of a class.
+
+    A container or object that *is_same* as that of the import is filled anew: other modules may refer to it, too.
+    """
+    value = pickle.loads(pickled)
     *owners, name = path.split(".")
     owner: Any = module
     for each in owners:
         owner = getattr(owner, each)
     present: Any = getattr(owner, name, None)
-    if type(present) is type(value):
+    if is_same and type(present) is type(value):
         if isinstance(value, list):
             present[:] = value
             return
@@ -141,7 +148,7 @@ def _set_value(module: ModuleType, path: str, value: Any) -> None:  # noqa: ANN4
             present.clear()
             present.update(value)
             return
-        if isinstance(value, SimpleNamespace):
+        if isinstance(value, SimpleNamespace) or is_plain_instance(type(value)):
             vars(present).clear()
             vars(present).update(vars(value))
             return
@@ -198,8 +205,8 @@ class _Loader:
                 exec(code, vars(module))  # noqa: S102 - as every import does
         if source.locations is not None and "__getattr__" not in vars(module):
             vars(module)["__getattr__"] = functools.partial(_submodule, name)
-        for path, pickled in _values.get(name, {}).items():
-            _set_value(module, path, pickle.loads(pickled))
+        for path, value in _values.get(name, {}).items():
+            _set_value(module, path, *value)
 
     def get_code(self, _: str) -> CodeType:
         """Compile the source."""

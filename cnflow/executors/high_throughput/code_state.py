@@ -15,7 +15,6 @@ runs none of the user's code, and is at the most too strict.
 from __future__ import annotations
 
 import collections
-import copyreg
 import dis
 import enum
 import functools
@@ -40,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.executors.high_throughput.own_modules import rules
 from cnflow.model import pickle_hooks
 from cnflow.tasks.arguments import ATOMS, CONSTANT_MODULES
+from cnflow.tasks.plain_instances import is_plain_instance
 from cnflow.wire import serialization
 from cnflow.wire.code_pickler import DISPATCHER, LRU_CACHE
 
@@ -172,7 +172,7 @@ def _take_apart(value: Any) -> tuple[_Reads | None, Iterable[Any]]:  # noqa: ANN
         return [(_function_of_app, value)], ()
     if isinstance(value, _LEAVES) or kind.__module__.partition(".")[0] in CONSTANT_MODULES:
         return [], ()
-    return ([(_attributes_of, value)], ()) if _is_plain_instance(kind) else (None, ())
+    return ([(_attributes_of, value)], ()) if is_plain_instance(kind) else (None, ())
 
 
 def _take_function_apart(function: FunctionType) -> tuple[_Reads, Iterable[Any]]:
@@ -253,17 +253,3 @@ def _function_of_app(app: Any) -> list[Any]:  # noqa: ANN401 - an app
 
 
 _READS_OF: dict[type, Read] = {list: list, set: list, dict: _items_of_dict, CellType: _content_of_cell}
-
-
-def _is_plain_instance(kind: type) -> bool:
-    """Return True if all that is pickled of an instance is its class and its ``__dict__``."""
-    if any(getattr(kind, name, None) is not getattr(object, name, None) for name in _PICKLING_METHODS):
-        return False
-    if kind in copyreg.dispatch_table or not kind.__dictoffset__:
-        return False
-    return all(cls.__flags__ & _HEAP_TYPE and "__slots__" not in vars(cls) for cls in kind.__mro__[:-1])
-
-
-_PICKLING_METHODS = ("__reduce_ex__", "__reduce__", "__getstate__")
-_HEAP_TYPE = 1 << 9
-"""Py_TPFLAGS_HEAPTYPE (https://docs.python.org/3/c-api/typeobj.html): the class is not of C, or at least not static."""

@@ -68,7 +68,41 @@ def records(function):
 
 def values(function):
     found = [content[1] for kind, content in records(function) if kind == VALUES]
-    return {name: pickle.loads(pickled) for content in found for name, pickled in content.items()}
+    return {name: pickle.loads(pickled) for content in found for name, (_, pickled) in content.items()}
+
+
+SETTINGS = """
+class Settings:
+    def __init__(self): self.rate, self.paths = 1, ["a"]
+settings = Settings()
+shared = [settings]
+def work(): return settings.rate, settings.paths
+"""
+
+
+def test_object_with_plain_attributes_goes_along_as_it_is_at_the_call(write):
+    library = write("cnflow_test_settings", SETTINGS)
+    library.settings.rate = 2  # before the first call: nobody knows what the import gave
+    assert values(library.work)["settings"].rate == 2
+    library.settings.paths.append("b")
+    assert values(library.work)["settings"].paths == ["a", "b"]
+    library.settings.lock = threading.Lock()
+    library.settings.rate = 3
+    assert values(library.work)["settings"].rate == 2, "what cannot be sent any more is left as it was sent"
+    assert _is_same(library.work, "settings")
+    library.settings = library.Settings()
+    assert values(library.work)["settings"].rate == 1
+    assert not _is_same(library.work, "settings"), "others that refer to the one of the import keep it"
+
+
+def _is_same(function, path):
+    ((_, content),) = [content for kind, content in records(function) if kind == VALUES]
+    return content[path][0]
+
+
+def test_object_that_holds_itself_is_left_to_the_import(write):
+    library = write("cnflow_test_settings", SETTINGS + "settings.me = settings")
+    assert "settings" not in values(library.work)
 
 
 def test_source_goes_along_and_the_function_is_a_name(library):

@@ -40,7 +40,7 @@ def source(name, text, folders=None):
 package = source("pkg", b"from __future__ import annotations", ("/nowhere/pkg",))
 other = source("pkg.other", b"from .steps import TABLE")
 steps = source("pkg.steps", STEPS)
-values = record(own.VALUES, "pkg.steps", {"RATE": pickle.dumps(5), "TABLE": pickle.dumps([2])})
+values = record(own.VALUES, "pkg.steps", {"RATE": (False, pickle.dumps(5)), "TABLE": (True, pickle.dumps([2]))})
 '''
 
 

@@ -224,12 +224,22 @@ class OwnModule:
             if name.startswith("__") and name.endswith("__"):
                 continue
             is_changed = self._is_changed(path, value)
+            if path in self._sent and not is_changed and not is_plain(value):
+                continue  # it has got a connection, say, which workers make themselves: they keep what they were sent
             if not is_changed and path not in self._sent and not self._is_unknown(path, value):
                 continue
             pickled = self._pickled(path, value, is_memory=path in uses.sets)
             if pickled is not None and (is_changed or path in self._sent or len(pickled) <= _MOST_OF_A_VALUE):
                 self._sent[path] = pickled
-        return (_record(self.name, VALUES, (self.name, dict(self._sent))),) if self._sent else ()
+        if not self._sent:
+            return ()
+        present, missing = snapshot.named, object()
+        baseline = self._baseline
+        values = {
+            path: (baseline.get(path, missing) is present.get(path, missing), pickled)
+            for path, pickled in self._sent.items()
+        }
+        return (_record(self.name, VALUES, (self.name, values)),)
 
     def _is_unknown(self, path: str, value: object) -> bool:
         """Return whether a plain value is another one than the literal in the source, or follows from a computation."""

@@ -1,6 +1,7 @@
 """Values of a module's globals: those that can be compared by content, and whether they are what they were. No I/O.
 
-A value is *plain* if it is made of numbers, texts, paths, dates and containers of these. Whether one was changed, in
+A value is *plain* if it is made of numbers, texts, paths, dates, containers of these, and objects that have such
+attributes alone. Whether one was changed, in
 place or by assignment, is asked for each call; a container costs about 20 ns for each of its elements.
 """
 
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cnflow.tasks.arguments import ATOMS
+from cnflow.tasks.plain_instances import is_plain_instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,15 +32,22 @@ _MOST_COMPARED = 2**18
 
 def is_plain(value: object) -> bool:
     """Return whether *value* is made of plain values alone."""
+    try:
+        return _is_plain(value)
+    except RecursionError:  # it is deep, or holds itself
+        return False
+
+
+def _is_plain(value: object) -> bool:
     kind = type(value)
     if kind in ATOMS:
         return kind is not object
-    if kind is SimpleNamespace:
-        return is_plain(vars(value))
+    if kind is SimpleNamespace or is_plain_instance(kind):
+        return _is_plain(vars(value))
     if kind is dict:
-        return all(map(is_plain, value)) and all(map(is_plain, value.values()))  # type: ignore[call-overload, attr-defined]
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))  # type: ignore[call-overload, attr-defined]
     if kind in _CONTAINERS:
-        return kind is bytearray or all(map(is_plain, value))  # type: ignore[call-overload]
+        return kind is bytearray or all(map(_is_plain, value))  # type: ignore[call-overload]
     return kind.__module__.partition(".")[0] in _CONSTANTS
 
 
@@ -108,7 +117,8 @@ class Snapshot:
         self._lengths: list[tuple[Any, int]] = []
         for space in self._spaces:
             for name, value in [*space.items()]:
-                if type(value) in _CHANGEABLE and not (name.startswith("__") and name.endswith("__")):
+                may_change = type(value) in _CHANGEABLE or is_plain_instance(type(value))
+                if may_change and not (name.startswith("__") and name.endswith("__")):
                     self._add(space, name, value)
         self._content = self._fingerprint()
 
