@@ -70,8 +70,7 @@ class Config(Settings):
     max_pending: int | None = Field(default=None, ge=1)
     """Limit of tasks that are submitted and not finished: a call of an app beyond it blocks until one is finished, so
     that a script which makes tasks faster than they run does not fill the memory. None is no limit. Calls by a join
-    app, by a task in a thread and by a future's callback are counted and never blocked, since tasks may wait for
-    them."""
+    app and in a callback of a future are counted and never blocked, since tasks may wait for them."""
 
     app_cache: bool = True
     """False runs every task, also those of apps with ``cache=True``."""

@@ -112,7 +112,7 @@ def test_blocked_call_raises_when_the_run_ends(threads, until):
     assert "after its run had ended" in errors[0]
 
 
-def test_tasks_submitted_by_tasks_and_callbacks_do_not_block(threads):
+def test_tasks_submitted_by_join_apps_and_callbacks_do_not_block(threads):
     @python_app
     def one(number):
         return number
@@ -121,14 +121,9 @@ def test_tasks_submitted_by_tasks_and_callbacks_do_not_block(threads):
     def many(count):
         return [one(number) for number in range(count)]
 
-    @python_app
-    def calls():
-        return one(7).result(20)
-
     chained = []
     with threads(max_pending=1):
         assert many(20).result(20) == list(range(20))
-        assert calls().result(20) == 7
         one(1).add_done_callback(lambda _: chained.append(one(2)))
         until_chained = time.monotonic() + 20
         while not chained:
