@@ -64,6 +64,9 @@ class Finder(MetaPathFinder):
         Raises:
             NotCoveredError: the module is Parsl's, and cnflow has no counterpart.
         """
+        parent = fullname.rpartition(".")[0]
+        if parent and not isinstance(sys.modules.get(parent), Module):
+            return None  # a package that somebody has made, such as Parsl's tests, holds modules of theirs
         if fullname in NAMES:
             return ModuleSpec(
                 fullname, _ModuleLoader(), origin="cnflow.compat.parsl", is_package=bool(_children(fullname))

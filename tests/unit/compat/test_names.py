@@ -2,6 +2,7 @@ import importlib
 import pickle
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_name_unknown_to_parsl_is_an_import_error():
         exec("from parsl import no_such_name")
     with pytest.raises(ModuleNotFoundError, match=r"parsl\.no_such_module"):
         exec("import parsl.no_such_module")
+
+
+def test_modules_of_a_package_that_somebody_has_made_below_parsl_are_imported(monkeypatch, tmp_path):
+    for name in ("configs", "other"):  # the first is in the table
+        (tmp_path / f"{name}.py").write_text("label = 'theirs'\n")
+    package = ModuleType("parsl.tests")
+    package.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "parsl.tests", package)
+    for name in ("parsl.tests.configs", "parsl.tests.other"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        assert importlib.import_module(name).label == "theirs"
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_module_can_be_pickled():
