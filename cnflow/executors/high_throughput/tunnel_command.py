@@ -5,10 +5,11 @@
     start ──> program runs ── ends, for whatever reason ──> warning with its last words ──> pause ──┐
                   ^                                          longer each time, 15 s at most         │
                   └─────────────────────────────────────────────────────────────────────────────────┘
-    close, or the end of the driver ──> SIGTERM to the program
+    close, or the end of the driver ──> SIGTERM to the program and its children, then SIGKILL to what is left of them
 
 The program is the child of a small shell script whose stdin is a pipe from the driver: a driver that is killed must not
-leave a tunnel behind, whose port the next one would find taken.
+leave a tunnel behind, whose port the next one would find taken. The program may be a script around ssh, so signals go to
+the whole process group.
 """
 
 from __future__ import annotations
@@ -42,14 +43,20 @@ _LONG = 60.0
 _STOP_TIMEOUT = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 
-_WITH_DRIVER = """
+_WITH_DRIVER = f"""
 exec 3<&0
+closing=
+trap closing=yes TERM
 "$@" </dev/null 3<&- &
 child=$!
-(trap 'exit 0' TERM; read -r _ <&3; kill "$child") 2>/dev/null &
+(trap 'exit 0' TERM; read -r _ <&3; trap '' TERM; kill -TERM -$$; sleep {_STOP_TIMEOUT:g}; kill -KILL -$$) 2>/dev/null &
 watcher=$!
 wait "$child"
 status=$?
+if [ "$closing" ]; then
+    wait "$child"
+    kill -KILL -$$
+fi
 kill "$watcher" 2>/dev/null
 exit "$status"
 """
@@ -118,11 +125,7 @@ class TunnelCommand:
         if process is not None and process.stdin is not None:
             process.stdin.close()
         if self._thread.ident is not None:
-            self._thread.join(_STOP_TIMEOUT)
-            if self._thread.is_alive() and process is not None:
-                logger.warning("the tunnel of executor %s did not end within %.0f s", self._label, _STOP_TIMEOUT)
-                process.kill()
-                self._thread.join()
+            self._thread.join()
 
     def _serve(self) -> None:
         while not self._is_closing.is_set():

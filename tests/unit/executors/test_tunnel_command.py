@@ -8,6 +8,7 @@ import pytest
 from cnflow.clock import SystemClock
 from cnflow.config import Tunnel
 from cnflow.errors import ConfigurationError
+from cnflow.executors.high_throughput import tunnel_command
 from cnflow.executors.high_throughput.tunnel_command import Pauses, TunnelCommand, keep_tunnel
 
 
@@ -59,6 +60,15 @@ def test_program_runs_until_it_is_closed(run, log, until):
     assert command.how == ""
     command.close()
     assert not is_running(pid)
+
+
+@pytest.mark.parametrize("script", ["sleep 600 & echo $!; wait", "trap '' TERM; sleep 600 & echo $!; wait"])
+def test_children_of_the_program_end_with_it(run, log, until, monkeypatch, script):
+    monkeypatch.setattr(tunnel_command, "_WITH_DRIVER", tunnel_command._WITH_DRIVER.replace("sleep 5", "sleep 0.3"))
+    command = run("sh", "-c", script)
+    pid = pid_in(log, until)
+    command.close()
+    until(lambda: not is_running(pid))
 
 
 def test_program_that_ends_is_started_again_and_its_words_are_logged(run, log, until, caplog):
