@@ -36,6 +36,8 @@ class AddressFolder:
         """Inode and time of each file that was read: a file is replaced as a whole."""
 
         self._blocks: dict[str, BlockId] = {}
+        self._unreadable: dict[str, str] = {}
+        """Last error of each file that cannot be read, which is tried again at each look."""
 
     def create(self) -> None:
         """Make the folder, which only the user can enter.
@@ -91,7 +93,9 @@ class AddressFolder:
         except FileNotFoundError:
             return None  # the manager has ended
         except (OSError, ValueError) as error:
-            logger.warning("%s cannot be read as the address of a manager: %s", file, error)
+            if self._unreadable.get(name) != str(error):
+                self._unreadable[name] = str(error)
+                logger.warning("%s cannot be read as the address of a manager: %s", file, error)
             return None
         self._stamps[name] = stamp
         self._blocks[name] = address.block

@@ -8,7 +8,7 @@
     close, or the end of the driver ──> SIGTERM to the program and its children, then SIGKILL to what is left of them
 
 The program is the child of a small shell script whose stdin is a pipe from the driver: a driver that is killed must not
-leave a tunnel behind, whose port the next one would find taken. The program may be a script around ssh, so signals go to
+leave a tunnel behind, whose port the next one would find taken. The program may be a script around ssh: signals go to
 the whole process group.
 """
 

@@ -60,8 +60,8 @@ def test_file_that_is_no_address_is_reported_and_left_out(folder, path, caplog, 
     content = {**json.loads(ADDRESS.to_json()), **change}
     (path / ADDRESS.file_name).write_text(json.dumps(content))
     with caplog.at_level(logging.WARNING):
-        assert folder.changed(0.0) == []
-    assert "cannot be read as the address of a manager" in caplog.text
+        assert folder.changed(0.0) == folder.changed(0.1) == []
+    assert caplog.text.count("cannot be read as the address of a manager") == 1
 
 
 def test_files_of_a_block_are_removed_with_it(folder, path):
