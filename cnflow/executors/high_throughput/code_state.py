@@ -20,6 +20,7 @@ import enum
 import functools
 import logging
 import re
+from itertools import repeat
 from operator import is_
 from types import (
     BuiltinFunctionType,
@@ -94,9 +95,13 @@ class CodeState:
         is_provable: False if the state has parts that can change and cannot be compared.
     """
 
-    __slots__ = ("_checks", "is_provable")
+    __slots__ = ("_before", "_checks", "_reads", "is_provable")
 
     def __init__(self, root: object) -> None:
+        self._reads: list[tuple[Read, tuple[Any, ...]]] = []
+        self._before: list[Any] = []
+        """Gained by `_reads` together, each of which always gives as many objects."""
+
         self._checks: list[tuple[Read, tuple[Any, ...], Sequence[Any]]] = []
         self.is_provable = self._walk(root)
 
@@ -104,7 +109,12 @@ class CodeState:
         """Return True if nothing has changed for certain. Safe while other threads change things."""
         if not self.is_provable:
             return False
+        together: list[Any] = []
         try:
+            for read, args in self._reads:
+                together += read(*args)
+            if not all(map(is_, together, self._before)):
+                return False
             for read, args, before in self._checks:
                 now = read(*args)
                 if len(now) != len(before) or not all(map(is_, now, before)):
@@ -129,7 +139,11 @@ class CodeState:
             try:
                 for read, *args in reads:
                     before = read(*args)
-                    self._checks.append((read, tuple(args), before))
+                    if read in _FIXED:
+                        self._reads.append((read, tuple(args)))
+                        self._before += before
+                    else:
+                        self._checks.append((read, tuple(args), before))
                     left.extend(before)
             except RuntimeError:  # as in `holds`
                 return False
@@ -183,6 +197,8 @@ def _take_function_apart(function: FunctionType) -> tuple[_Reads, Iterable[Any]]
         return [(_implementations_of, function)], ()
     names = _globals_in(function.__code__)
     reads: _Reads = [(_parts_of_function, function)]
+    if function.__dict__:
+        reads.append((_items_of_dict, function.__dict__))
     if names and not is_sent_as_source:  # versions of its module show what changes there
         reads.append((_globals_of, function.__globals__, names))
     return reads, ()
@@ -209,16 +225,14 @@ def _globals_in(code: CodeType) -> tuple[str, ...]:
 
 
 def _parts_of_function(function: FunctionType) -> list[Any]:
-    parts: list[Any] = [function.__code__, function.__defaults__, function.__kwdefaults__]
+    parts: list[Any] = [function.__code__, function.__defaults__, function.__kwdefaults__, not function.__dict__]
     if function.__closure__:
         parts += function.__closure__
-    if function.__dict__:
-        parts += _items_of_dict(function.__dict__)
     return parts
 
 
 def _globals_of(variables: dict[str, Any], names: Sequence[str]) -> list[Any]:
-    return [variables.get(name, _MISSING) for name in names]
+    return [*map(variables.get, names, repeat(_MISSING))]
 
 
 def _content_of_cell(cell: CellType) -> list[Any]:
@@ -251,5 +265,8 @@ def _implementations_of(dispatcher: Any) -> list[Any]:  # noqa: ANN401 - a funct
 def _function_of_app(app: Any) -> list[Any]:  # noqa: ANN401 - an app
     return [app.function]
 
+
+_FIXED = frozenset({_parts_of_function, _globals_of, _function_of_app})
+"""Reads that give as many objects each time; all are compared at once."""
 
 _READS_OF: dict[type, Read] = {list: list, set: list, dict: _items_of_dict, CellType: _content_of_cell}

@@ -46,9 +46,10 @@ class Closure:
 
     def holds(self) -> bool:
         """Return whether none of the modules has changed. Called for each task."""
-        return [*map(sys.modules.get, self._names)] == self._modules and (
-            self._snapshot is None or self._snapshot.is_current()
-        )
+        if not self._names:
+            return True
+        is_there = [*map(sys.modules.get, self._names)] == self._modules
+        return is_there and (self._snapshot is None or self._snapshot.is_current())
 
     def joined(self, other: Closure) -> Closure:
         """Return these modules, and those of *other* that are not among them."""
