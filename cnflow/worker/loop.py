@@ -117,8 +117,16 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
 
 def _read_records(manager: socket.socket) -> Iterator[Record]:
     reader = Reader()
-    while data := manager.recv(_CHUNK):
+    while data := _receive(manager):
         yield from reader.feed(data)
+
+
+def _receive(manager: socket.socket) -> bytes:
+    """Return what has arrived; nothing at the manager's end, also if it has not read all that this worker sent."""
+    try:
+        return manager.recv(_CHUNK)
+    except ConnectionResetError:
+        return b""
 
 
 class _Runner:
