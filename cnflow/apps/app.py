@@ -111,7 +111,7 @@ class App(Signatures[P, R]):
         )
         _take_attributes(self, function)
 
-    def _submit(self, *args: Any, **kwargs: Any) -> AppFuture[R]:  # noqa: ANN401 - the user's own arguments
+    def _submit(self, /, *args: Any, **kwargs: Any) -> AppFuture[R]:  # noqa: ANN401 - the user's own arguments
         """Submit a task; returns at once.
 
         Futures among the arguments, also inside lists, tuples, sets, dicts and dataclasses, are waited for and replaced

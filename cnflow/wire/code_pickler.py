@@ -117,7 +117,7 @@ def _first_names(cls: type) -> dict[str, Any]:
     names: dict[str, Any] = {}
     if cls.__qualname__ != cls.__name__:  # a class in a class, or in a function
         names["__qualname__"] = cls.__qualname__
-    if "__slots__" in vars(cls):
+    if "__slots__" in vars(cls) and NamedTuple not in vars(cls).get("__orig_bases__", ()):  # which sets them itself
         names["__slots__"] = _slots_of(cls)
     return names
 

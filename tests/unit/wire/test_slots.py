@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 CLASSES = """
-    import dataclasses, pickle, subprocess, sys, weakref
+    import collections, dataclasses, pickle, subprocess, sys, typing, weakref
     from cnflow.wire import serialization
 
     @dataclasses.dataclass(slots=True)
@@ -41,6 +41,16 @@ CLASSES = """
     class Unslotted(Empty):
         pass
 
+    class Pair(typing.NamedTuple):
+        x: int
+        y: int = 5
+
+    class SlottedPair(Pair):
+        __slots__ = ()
+
+    class Old(collections.namedtuple("Old", "x y")):
+        __slots__ = ()
+
     def set_all(value, **attributes):
         for name, attribute in attributes.items():
             setattr(value, name, attribute)
@@ -73,6 +83,9 @@ CLASSES = """
         ("set_all(Open(), x=1, more=2, free=3)", False, "(value.x, value.more, value.free) == (1, 2, 3)"),
         ("Open()", False, "weakref.ref(value)() is value"),
         ("Empty()", True, "not hasattr(value, '__dict__')"),
+        ("Pair(1)", True, "value == (1, 5) and value.x == 1 and value._replace(x=2) == Pair(2)"),
+        ("SlottedPair(1, 2)", True, "value.y == 2"),
+        ("Old(1, 2)", True, "value.y == 2"),
         ("set_all(Unslotted(), x=1)", False, "value.x == 1"),
     ],
 )
