@@ -53,7 +53,8 @@ def located_file(file: File, folder: str) -> File:
 
 
 def file_in_sandbox(file: File, folder: str) -> File:
-    """Return a clean copy of *file* for a task in a sandbox: a path relative to *folder* stays relative."""
-    if is_relative(file) and absolute_path(file.filepath, folder) == absolute_path(file.path, folder):
+    """Return a clean copy of *file* for a task in a sandbox: a relative path below *folder* stays relative."""
+    is_below = is_relative(file) and os.path.normpath(file.path).partition(os.sep)[0] != os.pardir
+    if is_below and absolute_path(file.filepath, folder) == absolute_path(file.path, folder):
         return file.cleancopy()
     return absolute_file(file, folder)

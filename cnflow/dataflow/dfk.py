@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from cnflow.model.status import ExecutorStatus
     from cnflow.model.task import AppFunction, TaskState
 
+PATIENCE = 3.0
+"""Seconds for callbacks to return where an error or Ctrl-C ends the run."""
+
 _on_load: list[Callable[[DataFlowKernel], None]] = []
 
 
@@ -87,6 +90,9 @@ class DataFlowKernel:
         self._ended = threading.Event()
         self._pid = os.getpid()
         self._why = "cleanup() was called"
+        self._is_patient = True
+        """The end waits for callbacks as long as they take; False where an error or Ctrl-C brought it."""
+
         forks.watch(self)
 
     # Tasks
@@ -215,12 +221,12 @@ class DataFlowKernel:
         if not self._graph.close():
             self._wait_for_end()
             return
-        self._ending_thread = threading.get_ident()
-        with contextlib.ExitStack() as stack:  # an executor whose shutdown raises does not keep the others from ending
+        with contextlib.ExitStack() as stack:  # Ctrl-C in one step, or in a callback, leaves out none of the others
+            self._ending_thread = threading.get_ident()
             stack.callback(self._ended.set)
             stack.callback(self._finish)
-            for executor in self._graph.executors.values():
-                stack.callback(executor.shutdown)
+            stack.callback(self._shut_down)
+            self._graph.stop_launched()
 
     def _wait_for_end(self) -> None:
         """Wait until the thread that ends the run is done, unless that thread may wait for this one.
@@ -230,16 +236,28 @@ class DataFlowKernel:
         if self._ending_thread != threading.get_ident() and not is_driver_thread():
             self._ended.wait()
 
+    def _shut_down(self) -> None:
+        with contextlib.ExitStack() as stack:  # an executor whose shutdown raises does not keep the others from ending
+            for executor in self._graph.executors.values():
+                stack.callback(executor.shutdown)
+
     def _finish(self) -> None:
-        self._graph.fail_unfinished()
-        self._graph.callbacks.drain()
-        self._graph.callbacks.close()
-        end_report.write(end_report.lines_on(self._graph.failures.all(), self.task_count, self._why))
-        self._graph.results.close()
-        if self._graph.hub is not None:
-            self._graph.hub.close()
-        for callback in self._at_cleanup:
-            callback()
+        graph = self._graph
+        with contextlib.ExitStack() as stack:  # Ctrl-C may end the wait for callbacks
+            for callback in reversed(self._at_cleanup):
+                stack.callback(callback)
+            if graph.hub is not None:
+                stack.callback(graph.hub.close)
+            stack.callback(graph.results.close)
+            stack.callback(self._report_end)
+            stack.callback(graph.callbacks.close)
+            graph.fail_unfinished()  # in which callbacks may be called
+            graph.callbacks.drain(None if self._is_patient else PATIENCE)
+
+    def _report_end(self) -> None:
+        graph = self._graph
+        lines = end_report.lines_on(graph.failures.all(), self.task_count, self._why)
+        end_report.write([*lines, *end_report.lines_on_callbacks(graph.callbacks.number_of_others())])
 
     def on_cleanup(self, callback: Callable[[], None]) -> None:
         """Have *callback* called when the run has ended."""
@@ -270,7 +288,7 @@ class DataFlowKernel:
             return
         try:
             if kind is not None:
-                self._why = f"its block raised {kind.__name__}"
+                self._why, self._is_patient = f"its block raised {kind.__name__}", False
             elif mode == "cleanup":
                 self._why = "exit_mode='cleanup'"
             else:
@@ -279,9 +297,12 @@ class DataFlowKernel:
             self.cleanup()
 
     def _wait_for_all(self) -> None:
-        self._why = "its end was interrupted"  # if anything ends this wait but the last task
-        while (tasks := self._graph.unfinished_futures()) or self._graph.callbacks.drain():
-            concurrent.futures.wait(tasks)  # again for tasks that their callbacks submitted
+        try:
+            while (tasks := self._graph.unfinished_futures()) or self._graph.callbacks.drain():
+                concurrent.futures.wait(tasks)  # again for tasks that their callbacks submitted
+        except BaseException:
+            self._why, self._is_patient = "its end was interrupted", False
+            raise
 
     # End of a script that did not end its run
 
@@ -289,7 +310,7 @@ class DataFlowKernel:
         """Wait for all tasks, as ``with`` does, unless an error ended the script, or its `exit_mode` is another."""
         error, mode = exit_calls.error_of_script(), self.config.exit_mode
         if error is not None:
-            self._why = f"the script raised {type(error).__name__}"
+            self._why, self._is_patient = f"the script raised {type(error).__name__}", False
         elif mode != "wait" and "exit_mode" in self.config.model_fields_set:
             self._why = f"the script ended, and exit_mode={mode!r}"
         elif not exit_calls.is_interrupted():

@@ -59,6 +59,14 @@ def lines_on(failures: Iterable[Failure], submitted: int, why: str) -> list[str]
     return [*lines, _line_on_unseen(unseen)] if unseen else lines
 
 
+def lines_on_callbacks(number: int) -> list[str]:
+    """Return the line about *number* callbacks that are not waited for."""
+    if not number:
+        return []
+    have = "1 callback of a future has" if number == 1 else f"{number} callbacks of futures have"
+    return [f"{have} not returned when the run ended; the end of the process ends {'it' if number == 1 else 'them'}"]
+
+
 def write(lines: Iterable[str]) -> None:
     """Write *lines* to stderr, if there is one."""
     for line in lines:

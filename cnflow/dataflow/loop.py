@@ -328,19 +328,21 @@ class TaskGraph:
     # End of the run
 
     def close(self) -> bool:
-        """Refuse new tasks and have executors stop the launched ones; False if the graph is closed already."""
+        """Refuse new tasks; False if the graph is closed already."""
         with self._lock:
-            if self.is_closed:
-                return False
-            self.is_closed = True
-            launched: dict[str, list[TaskId]] = {}
+            was_closed, self.is_closed = self.is_closed, True
+        return not was_closed
+
+    def stop_launched(self) -> None:
+        """Have executors stop the launched tasks of a closed graph."""
+        self._live.close()
+        launched: dict[str, list[TaskId]] = {}
+        with self._lock:
             for task, record in self.records.items():
                 if self._state.is_launched(task) and record.app.kind is not AppKind.JOIN:
                     launched.setdefault(record.executor, []).append(task)
-        self._live.close()
         for label, tasks in launched.items():
             self.executors[label].cancel(tasks)
-        return True
 
     def fail_unfinished(self) -> None:
         """Settle every task that the executors left unfinished with ExecutorClosedError, once these have ended."""
@@ -380,8 +382,6 @@ class TaskGraph:
         if not failed:
             keep_result(future, future.result(), waiting)
         self._carry_out(effects)
-
-    # Decisions into effects
 
     def _carry_out(self, effects: Effects) -> None:
         """Settle final tasks and launch ready ones; a loop, not a recursion, where launches end at once."""

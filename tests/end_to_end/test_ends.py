@@ -259,6 +259,66 @@ def test_forked_child_is_refused_and_leaves_the_run_of_its_parent_alone(start, e
     assert err == ""
 
 
+RETURNING_CHILDREN = """
+    import os
+
+    @python_app
+    def fork(how):
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if how == "raises":
+            raise RuntimeError("in the child")
+        return "of the child"
+
+    with cnflow.load(Config(executors=[ThreadPoolExecutor(max_threads=1)])):
+        print(fork("returns").result(20), fork("raises").result(20), flush=True)
+"""
+
+
+def test_child_that_a_task_in_a_thread_forks_ends_with_the_task(start):
+    process = start(RETURNING_CHILDREN)
+    assert process.communicate(timeout=60) == ("0 1\n", "")
+
+
+STUCK = """
+    cnflow.load()
+    nap(0).add_done_callback(lambda _: (print("waits", flush=True), time.sleep(600)))
+"""
+
+
+TOLD = "cnflow: 1 callback of a future has not returned when the run ended; the end of the process ends it"
+
+
+@pytest.mark.parametrize(
+    ("last", "is_told"),
+    [("", True), ("time.sleep(0.5); cnflow.dfk().cleanup()", True), ("cnflow.dfk().cleanup()", False)],
+    ids=["in the wait at the end", "in cleanup()", "in cleanup() that calls it"],
+)
+def test_ctrl_c_ends_a_run_whose_callback_never_returns(start, last, is_told):
+    process = start(STUCK + "    " + last)
+    while process.stdout.readline() != "waits\n":
+        pass
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert not is_told or TOLD in err.splitlines()
+
+
+def test_error_ends_a_run_whose_callback_never_returns(end_of):
+    code, out, err = end_of(STUCK + "    time.sleep(0.5); raise ValueError(1)")
+    assert (code, out) == (1, "done waits")
+    assert err[-2:] == ["ValueError: 1", TOLD]
+
+
+def test_run_that_a_callback_ends_names_cleanup(end_of):
+    code, _, err = end_of("dfk = cnflow.load(); nap(0).add_done_callback(lambda _: dfk.cleanup()); nap(1.0)")
+    assert code == 0
+    (line,) = err
+    assert "when the run ended (cleanup() was called)" in line
+
+
 class TestEndOfWorkers:
     """Exit calls and open files that tasks leave in their worker."""
 

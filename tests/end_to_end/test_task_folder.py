@@ -174,12 +174,14 @@ def test_sandbox_takes_and_gives_relative_files_of_the_folder_at_the_call(home, 
         Path("in/a.txt").write_text("a\n")
         made = double(inputs=[File("in/a.txt")], outputs=[File("out/b.txt"), "plain.txt"], sandbox=True)
         os.chdir("in")
+        above = double(inputs=[File("../in/a.txt")], outputs=["above.txt", "plain.txt"], sandbox=True)
         again = double(inputs=[made.outputs[0]], outputs=["c.txt", "plain.txt"], sandbox=True)
         os.chdir(home)
-        assert (made.result(30), again.result(30)) == (0, 0)
+        assert (made.result(30), again.result(30), above.result(30)) == (0, 0, 0)
     assert (tmp_path / "out/b.txt").read_text() == "a\n" * 2
     assert (tmp_path / "plain.txt").read_text() == "a\n"
     assert (tmp_path / "in/c.txt").read_text() == "a\n" * 4
+    assert (tmp_path / "in/above.txt").read_text() == "a\n" * 2
     assert sorted(path.name for path in home.iterdir()) == ["runinfo"]
 
 

@@ -95,13 +95,20 @@ class CallbackThreads:
         """Number of calls that have not returned."""
         return len(self._queue) + len(self._busy)
 
-    def drain(self) -> bool:
-        """Wait until every call has returned, but for one of this thread; return False if there was none."""
-        own = {threading.get_ident()}
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until every call has returned, but for one of this thread; return False if there was none.
+
+        Args:
+            timeout: seconds after which this returns nevertheless.
+        """
         with self._ended:
-            had_work = bool(self._queue or self._busy - own)
-            self._ended.wait_for(lambda: not self._queue and not self._busy - own)
+            had_work = self.number_of_others() > 0
+            self._ended.wait_for(lambda: not self.number_of_others(), timeout)
         return had_work
+
+    def number_of_others(self) -> int:
+        """Number of calls that have not returned, but for one of this thread."""
+        return len(self._queue) + len(self._busy - {threading.get_ident()})
 
     def close(self) -> None:
         """End the threads that have no work."""

@@ -62,6 +62,7 @@ class ThreadPoolBackend:
         self._cancelled: set[TaskId] = set()
         self._timer = Timer(f"cnflow-{self.label}-timer")
         self._closing = False
+        self._pid = os.getpid()
         prefix = settings.thread_name_prefix or f"cnflow-{self.label}"
         self._threads = [
             threading.Thread(target=self._work, name=f"{prefix}-{n}", daemon=True) for n in range(settings.max_threads)
@@ -137,6 +138,8 @@ class ThreadPoolBackend:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             outcome = self._run(task)
+            if os.getpid() != self._pid:
+                os._exit(0 if outcome.error is None else 1)  # a child that the task forked: its parent reports
             inside.thread.runs_task = False  # callbacks of futures submit
             self._forget(task.id)
             self._report([outcome])
