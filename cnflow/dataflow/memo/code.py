@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.memo import values
 from cnflow.dataflow.memo.bytecode import Import, is_dunder, parse
+from cnflow.dataflow.memo.depth import has_room, one_level_deeper
 from cnflow.dataflow.memo.errors import NoIdentityError
 from cnflow.dataflow.memo.modules import imported_modules, is_installed, is_own, read_attributes
 from cnflow.dataflow.memo.report import note
@@ -77,8 +78,8 @@ _DISPATCHER: CodeType = functools.singledispatch(print).__code__  # type: ignore
 _is_lenient: ContextVar[bool] = ContextVar("is_lenient", default=False)
 """True while globals are walked: a part without an id counts by its type."""
 
-_seen: ContextVar[dict[int, int] | None] = ContextVar("seen", default=None)
-"""Functions and classes of this walk, by id() and numbered: each is walked once, so that recursion ends."""
+_seen: ContextVar[dict[int, tuple[int, object]] | None] = ContextVar("seen", default=None)
+"""Functions, classes and instances of this walk, by id() and numbered: each is walked once, so that recursion ends."""
 
 # ruff: noqa: ARG001, FBT001, FBT002 - id_for_memo's signature
 
@@ -254,8 +255,10 @@ def _of_global(value: object, name: str = "", *, is_memory: bool = False) -> byt
         if is_memory:
             note("memory", name)
             return b""
-        content = _of_instance(value) if _is_own_instance(value) else encode(value)
-    except (MemoKeyError, RecursionError):
+        content = encode(value)
+    except (MemoKeyError, RecursionError) as error:
+        if isinstance(error, RecursionError) and not has_room():
+            raise
         note("unseen", f"{name or 'a part'}, of type {values.type_name(type(value))}")
         return encode(getattr(value, "__qualname__", "")) if isinstance(value, _CODE) else b""
     else:
@@ -265,26 +268,30 @@ def _of_global(value: object, name: str = "", *, is_memory: bool = False) -> byt
         _is_lenient.reset(token)
 
 
-def _is_own_instance(value: object) -> bool:
-    """Return True for an instance of a class of the user's that has no id of its own."""
+def of_own_instance(value: object) -> bytes | None:
+    """Return the id of an instance of a class of the user's by the state that is pickled of it, and its class.
+
+    None for other values, and outside of globals, where the user is asked to register a function for the class.
+    """
     kind = type(value)
-    if id_for_memo.dispatch(kind) is not id_for_memo.dispatch(object):
-        return False
-    return not dataclasses.is_dataclass(kind) and not is_installed(
+    if not _is_lenient.get() or is_installed(
         kind.__module__, getattr(sys.modules.get(kind.__module__), "__file__", None)
-    )
+    ):
+        return None
+    return _once(value, lambda: _of_instance(value))
 
 
 def _of_instance(value: object) -> bytes:
-    """Id of an instance by the state that is pickled of it, and its class."""
     name = values.type_name(type(value))
     try:
         _, args, state, *items = (*value.__reduce_ex__(4), None)[:5]
+    except RecursionError:
+        raise
     except Exception as error:
         raise NoIdentityError(name) from error
     if any(part is not None for part in items):
         raise NoIdentityError(name)
-    return encode(name) + encode((args[1:], state)) + code_of_class(type(value))
+    return encode((args[1:], state)) + code_of_class(type(value))
 
 
 def _is_constant(value: object) -> bool:
@@ -348,10 +355,10 @@ def _once(obj: object, identify: Callable[[], bytes]) -> bytes:
     seen = _seen.get()
     if seen is not None:
         if id(obj) in seen:
-            return b"seen %d" % seen[id(obj)]
-        seen[id(obj)] = len(seen)
-        return identify()
-    token = _seen.set({id(obj): 0})
+            return b"seen %d" % seen[id(obj)][0]
+        seen[id(obj)] = len(seen), obj  # kept: no other object gets that address
+        return one_level_deeper(identify)
+    token = _seen.set({id(obj): (0, obj)})
     try:
         return identify()
     finally:

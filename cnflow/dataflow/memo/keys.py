@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.memo.code import id_of_function
+from cnflow.dataflow.memo.depth import with_room
 from cnflow.dataflow.memo.errors import NoIdentityError, advice_for
 from cnflow.dataflow.memo.modules import imports_in_driver
 from cnflow.dataflow.memo.values import digest, encode
@@ -53,7 +54,9 @@ def id_of_code(
     function = app.original if apart is None else apart
     token = imports_in_driver.set(runs_here)
     try:
-        return CodeId(id_of_function(function, ignore) if isinstance(function, FunctionType) else encode(function))
+        if isinstance(function, FunctionType):
+            return CodeId(with_room(lambda: id_of_function(function, ignore)))
+        return CodeId(with_room(lambda: encode(function)))
     except BaseException as error:  # one of the user's own types may fail in any way; the task fails with it
         if is_ctrl_c(error):
             raise
@@ -101,7 +104,7 @@ def _of_callable(task: TaskToRun, code: CodeId) -> bytes:
 
 def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = False) -> bytes:
     try:
-        return encode(value, output_ref=output_ref)
+        return with_room(lambda: encode(value, output_ref=output_ref))
     except NoIdentityError as error:
         raise _error_of(task, where, error) from error
     except RecursionError:

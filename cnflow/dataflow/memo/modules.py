@@ -40,9 +40,9 @@ imports_in_driver: ContextVar[bool] = ContextVar("imports_in_driver", default=Fa
 def is_installed(module: str | None, filename: str | None) -> bool:
     """Return True for code of the standard library, of cnflow, or of an installation folder; by name and file."""
     top = (module or "").partition(".")[0]
-    if top == "cnflow":
-        return True
-    if top in sys.stdlib_module_names and top != "__main__":
+    if top in {"cnflow", "__main__"}:  # the script is the user's own, also where an installed program runs it
+        return top == "cnflow"
+    if top in sys.stdlib_module_names:
         # A user's module may have the name of one that is in no use here: test.py, code.py.
         return not (filename and os.path.isabs(filename) and not filename.startswith(_STDLIB))  # noqa: PTH117 - a string
     return not _INSTALLED.isdisjoint((filename or "").replace(os.sep, "/").split("/"))

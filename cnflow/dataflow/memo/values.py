@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from cnflow.dataflow.memo.depth import one_level_deeper
 from cnflow.dataflow.memo.errors import NoIdentityError
 from cnflow.dataflow.memo.third_party_types import parts_of
 
@@ -76,7 +77,12 @@ def id_for_memo(obj: object, output_ref: bool = False) -> bytes:
     wrapped = getattr(obj, "__wrapped__", None)
     if callable(obj) and wrapped is not None:  # an app, or the result of functools.lru_cache and the like
         return encode(wrapped)
-    raise NoIdentityError(type_name(type(obj)))
+    from cnflow.dataflow.memo.code import of_own_instance  # noqa: PLC0415 - it imports this module
+
+    content = of_own_instance(obj)
+    if content is None:
+        raise NoIdentityError(type_name(type(obj)))
+    return content
 
 
 def encode(obj: object, *, output_ref: bool = False) -> bytes:
@@ -101,6 +107,10 @@ class _Walk:
 
     def __init__(self) -> None:
         self.depth = 0
+        self.count = 0
+        self.open: dict[int, int] = {}
+        """Numbers of the containers whose ids are being made, by address: what holds itself refers to its number."""
+
         self.made: dict[tuple[int, bool], tuple[object, bytes]] = {}
         """By the address of a container, which is kept with its id: no other gets that address."""
 
@@ -110,21 +120,33 @@ _walk: ContextVar[_Walk | None] = ContextVar("_walk", default=None)
 
 def _encode_container(obj: object, output_ref: bool) -> bytes:
     walk = _walk.get()
-    if walk is None:
-        walk = _Walk()
-        token = _walk.set(walk)
-        try:
-            return _frame(obj, id_for_memo(obj, output_ref))
-        finally:
-            _walk.reset(token)
+    if walk is not None:
+        return _encode_inside(walk, obj, output_ref)
+    walk = _Walk()
+    token = _walk.set(walk)
+    try:
+        return _encode_inside(walk, obj, output_ref)
+    finally:
+        _walk.reset(token)
+
+
+def _encode_inside(walk: _Walk, obj: object, output_ref: bool) -> bytes:
     place = id(obj), output_ref
     if place in walk.made:
         return walk.made[place][1]
+    if id(obj) in walk.open:
+        return _HEAD.pack(0, walk.open[id(obj)])  # no type has an empty name
     walk.depth += 1
+    walk.count += 1
+    walk.open[id(obj)] = walk.count
     try:
-        made = _frame(obj, id_for_memo(obj, output_ref))
+        if walk.depth <= _DEEP:
+            made = _frame(obj, id_for_memo(obj, output_ref))
+        else:
+            made = one_level_deeper(lambda: _frame(obj, id_for_memo(obj, output_ref)))
     finally:
         walk.depth -= 1
+        del walk.open[id(obj)]
     if walk.depth >= _DEEP:
         walk.made[place] = obj, made
     return made

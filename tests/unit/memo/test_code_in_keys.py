@@ -206,3 +206,42 @@ def test_the_id_of_code_is_that_of_the_moment_and_keeps_its_error():
     task = TaskToRun(TaskId(0), AppFunction(closed), (1,), {})
     with pytest.raises(MemoKeyError, match="closure variable 'lock'"):
         key_of(task, "", code=id_of_code(task.app))
+
+
+NODE = "class Node:\n    def __init__(self, value): self.value = value\n"
+DEEP = {
+    "list of 300 levels": ("g = [1]\nfor _ in range(300): g = [g]", None),
+    "chain of 400 functions": (
+        "".join(f"def h{n}(): return h{n + 1}()\n" for n in range(400)) + "def h400(): return k\nk = 1\ng = h0",
+        "k = 2",
+    ),
+    "linked instances": (
+        NODE + "g = last = Node(1)\nfor _ in range(300):\n    first = Node(0); first.next = g; g = first",
+        "last.value = 2",
+    ),
+    "instances that hold each other": (NODE + "g = Node(1); other = Node(g); g.other = other", "g.value = 2"),
+    "instances in a list": (NODE + "g = [Node(1)]", "g[0].value = 2"),
+    "list that holds itself": ("g = [1]; g.append(g)", "g[0] = 2"),
+}
+
+
+@pytest.mark.parametrize("case", DEEP)
+def test_a_change_deep_in_a_global_is_seen(case):
+    before, after = DEEP[case]
+    space = {"__name__": "script"}
+    exec(before + "\ndef f(): return g", space)
+    first = key(space["f"])
+    assert key(space["f"]) == first
+    exec(after or before.replace("[1]", "[2]"), space)
+    assert key(space["f"]) != first
+
+
+def test_the_script_is_the_users_own_under_an_installed_program(monkeypatch):
+    monkeypatch.setattr(
+        sys.modules["__main__"], "__file__", "/usr/lib/python3/site-packages/tool/__main__.py", raising=False
+    )
+    space = {"__name__": "__main__"}
+    exec("class Tool: step = 1\ndef f(): return Tool.step", space)
+    first = key(space["f"])
+    space["Tool"].step = 2
+    assert key(space["f"]) != first

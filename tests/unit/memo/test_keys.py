@@ -375,11 +375,38 @@ def test_error_names_a_value_of_unknown_type_and_the_remedy(call, named):
         call()
 
 
-def test_error_names_a_value_that_holds_itself():
-    endless = []
-    endless.append(endless)
+def holding_itself(value):
+    endless = [value]
+    endless.append({"again": endless})
+    return endless
+
+
+def nested(value, levels):
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_values_that_hold_themselves_have_keys():
+    assert key(add, holding_itself(1)) == key(add, holding_itself(1))
+    assert key(add, holding_itself(1)) != key(add, holding_itself(2))
+
+
+def test_values_of_many_levels_have_keys():
+    assert key(add, nested(1, 1_000)) == key(add, nested(1, 1_000))
+    assert key(add, nested(1, 1_000)) != key(add, nested(2, 1_000))
+
+
+def test_error_names_a_value_of_too_many_levels():
     with pytest.raises(MemoKeyError, match="argument 'a' is nested too deeply, or holds itself"):
-        key(add, endless)
+        key(add, nested(1, 10_000))
+
+
+def test_a_key_does_not_depend_on_how_deep_its_caller_is():
+    def below(levels):
+        return below(levels - 1) if levels else key(add, nested(1, 20))
+
+    assert below(850) == below(0)
 
 
 def test_registered_type_is_identified_and_its_errors_name_the_argument():
