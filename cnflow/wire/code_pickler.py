@@ -5,7 +5,7 @@
     code ────────────────> with the name of its file, which tracebacks need
     a class ─────────────> with the id that the caller gives it; its state is set where it is new, and nowhere else;
                            with its __slots__ from the beginning, without which its objects would have a __dict__
-    lru_cache, singledispatch, cached_property
+    lru_cache, singledispatch, cached_property, singledispatchmethod
            around such a function ──> made again around the function; cloudpickle would look for it by name
 """
 
@@ -34,8 +34,9 @@ class Rules(Protocol):
         """Return how *obj* is pickled, as `pickle.Pickler.reducer_override`; None if there is no rule for it."""
 
 
-ClassId = Callable[[type, str], str]
-"""Returns the id of a class in a pickle; it is called with the id that cloudpickle gives the class."""
+ClassId = Callable[[type, str, object], str]
+"""Returns the id of a class in a pickle; it is called with the class, the id that cloudpickle gives it, and what is
+pickled of it."""
 
 LRU_CACHE = type(functools.lru_cache(print))
 DISPATCHER: CodeType = functools.singledispatch(print).__code__  # type: ignore[attr-defined]
@@ -86,7 +87,7 @@ class CodePicklerMixin:
 
     def _reduce_wrapper(self, kind: type, obj: Any) -> Any:  # noqa: ANN401 - the same
         """Reduce a wrapper of the standard library, unless it is imported by name."""
-        if kind is not functools.cached_property and self.is_by_name(obj):
+        if kind not in _ATTRIBUTES_OF_CLASSES and self.is_by_name(obj):
             return NotImplemented
         return _WRAPPERS.get(kind, _reduce_dispatcher)(obj)
 
@@ -100,7 +101,8 @@ class CodePicklerMixin:
         if reduced[0].__name__ == _CLASS_MAKER:
             args = (*args[:_NAMESPACE], {**args[_NAMESPACE], **_first_names(cls)}, *args[_NAMESPACE + 1 :])
         if self.class_id is not None:
-            args = (*args[:position], self.class_id(cls, args[position]), *args[position + 1 :])
+            before, after = args[:position], args[position + 1 :]
+            args = (*before, self.class_id(cls, args[position], ((*before, *after), state)), *after)
         return maker, args, (setter, state), listitems, dictitems, pickle_hooks.define_class
 
     def _rename(self, file: str) -> operator.methodcaller:
@@ -151,7 +153,13 @@ def _reduce_cached_property(prop: Any) -> tuple[Any, ...]:  # noqa: ANN401 - has
     return functools.cached_property, (prop.func,), {"attrname": prop.attrname}
 
 
+def _reduce_dispatching_method(method: Any) -> tuple[Any, ...]:  # noqa: ANN401 - has weak references since Python 3.13
+    return functools.singledispatchmethod, (method.func,), {"dispatcher": method.dispatcher}
+
+
 _WRAPPERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     LRU_CACHE: _reduce_lru_cache,
     functools.cached_property: _reduce_cached_property,
+    functools.singledispatchmethod: _reduce_dispatching_method,
 }
+_ATTRIBUTES_OF_CLASSES = {functools.cached_property, functools.singledispatchmethod}

@@ -95,9 +95,10 @@ class CodeState:
         is_provable: False if the state has parts that can change and cannot be compared.
     """
 
-    __slots__ = ("_before", "_checks", "_reads", "is_provable")
+    __slots__ = ("_before", "_checks", "_is_expired", "_reads", "is_provable")
 
     def __init__(self, root: object) -> None:
+        self._is_expired = False
         self._reads: list[tuple[Read, tuple[Any, ...]]] = []
         self._before: list[Any] = []
         """Gained by `_reads` together, each of which always gives as many objects."""
@@ -107,7 +108,7 @@ class CodeState:
 
     def holds(self) -> bool:
         """Return True if nothing has changed for certain. Safe while other threads change things."""
-        if not self.is_provable:
+        if not self.is_provable or self._is_expired:
             return False
         together: list[Any] = []
         try:
@@ -122,6 +123,10 @@ class CodeState:
         except RuntimeError:  # a dict that changes while it is read
             return False
         return True
+
+    def expire(self) -> None:
+        """Let the state hold no more: it may be that of another moment than what is kept with it."""
+        self._is_expired = True
 
     def _walk(self, root: object) -> bool:
         left: list[Any] = [root]

@@ -6,9 +6,12 @@ that were called before::
 
     call ──> CodeState of the last version holds? ──yes──> that version: nearly always
                  │no, or it cannot be known
-                 v
+                 v                                           in its first calls it is pickled again as well
              pickle again ──same bytes?──> that version
                  └──other bytes──> a new version: another FunctionId, sent along with its first task
+
+A thread may change a value and change it back while the function is pickled: then the looks before and after find the
+same, and the pickle has something else. So a version is settled when the next calls find the same state and pickle.
 
 The classes of the script have versions for the same reason. An unpickled class is one object in each process, by its id
 in the pickle, so a changed class gets another id: tasks of before and after it run in one worker. Arguments and results
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 _ATTEMPTS = 20
 """Number of times that a function is pickled while other threads change it."""
 
+_AGREEMENTS = 3
+"""Number of calls in a row that find the same state and pickle, until the state alone is looked at."""
+
 _OWN_MODULES = b"cnflow.tasks.own_modules"
 """Name in the pickle of a function that is found by its place."""
 
@@ -56,6 +62,7 @@ class FunctionVersion:
     Attributes:
         source: the function itself, which may have changed since.
         state: of the function when it was pickled, or when it was found to be the same.
+        agreements: number of calls in a row that found the same state and pickle.
         function: what is sent; None if the function could not be pickled.
         error: why it could not.
         modules: the user's own modules to which it refers, and those that they import.
@@ -63,11 +70,23 @@ class FunctionVersion:
         class_id: gives the ids of classes in values that go to a task of this function.
     """
 
-    __slots__ = ("_apart", "_variants", "class_id", "classes", "error", "function", "modules", "source", "state")
+    __slots__ = (
+        "_apart",
+        "_variants",
+        "agreements",
+        "class_id",
+        "classes",
+        "error",
+        "function",
+        "modules",
+        "source",
+        "state",
+    )
 
     def __init__(self, source: Callable[..., Any], state: CodeState) -> None:
         self.source = source
         self.state = state
+        self.agreements = 0
         self.function: Function | None = None
         self.error: BaseException | None = None
         self.modules = EMPTY
@@ -106,11 +125,13 @@ class FunctionVersion:
 def version_of(app: AppFunction) -> FunctionVersion:
     """Return the present version of the function of *app*. Safe from any thread; called for each task."""
     version: FunctionVersion | None = app.version
-    if version is not None and version.error is None and version.state.holds() and version.modules.holds():
+    is_present = version is not None and version.error is None and version.state.holds() and version.modules.holds()
+    if version is not None and is_present and version.agreements >= _AGREEMENTS:
         return version
     made = _make(app)
     if version is not None and version.is_same(made):
         version.state, version.modules = made.state, made.modules
+        version.agreements = version.agreements + 1 if is_present and made.state.holds() else 0
         return version
     app.version = made
     return made
@@ -122,7 +143,10 @@ def _make(app: AppFunction) -> FunctionVersion:
     for _ in range(_ATTEMPTS):
         state = CodeState(app.function)
         made = _pickle(app, state)
-        if not state.is_provable or state.holds() or (before is not None and made.is_same(before)):
+        if not state.is_provable or state.holds():
+            return made
+        if before is not None and made.is_same(before) and not made.classes:  # a class and its id may be of two moments
+            state.expire()  # may be another one than the pickle's
             return made
         before = made
     made.function, made.error = None, RuntimeError(_RESTLESS)
@@ -152,12 +176,13 @@ def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
 class _ClassVersion:
     """Versions of one class: the ids of all, by content, and the present one."""
 
-    __slots__ = ("by_content", "first", "present", "state")
+    __slots__ = ("agreements", "by_content", "first", "present", "state")
 
     def __init__(self, first: str) -> None:
         self.first = self.present = first
         self.by_content: dict[bytes, str] = {}
         self.state: CodeState | None = None
+        self.agreements = 0  # as those of a function
 
 
 class _ClassVersions:
@@ -167,38 +192,49 @@ class _ClassVersions:
         self._lock = threading.RLock()  # pickling a class asks for those that it refers to
         self._known: weakref.WeakKeyDictionary[type, _ClassVersion] = weakref.WeakKeyDictionary()
 
-    def id_for_function(self, classes: dict[type, str], cls: type, made: str) -> str:
-        """Return the id of the present version of *cls*, and note it in *classes*. *made* is cloudpickle's id."""
-        identity = classes[cls] = self._present_id(cls, made)
+    def id_for_function(self, classes: dict[type, str], cls: type, made: str, parts: object) -> str:
+        """Return the id of the version of *cls* that has *parts*, and note it in *classes*. *made* is cloudpickle's."""
+        identity = classes[cls] = self._id_of(cls, made, parts)
         return identity
 
-    def id_for_task(self, classes: dict[type, str], cls: type, made: str) -> str:
-        """Return the id of *cls* among *classes*, those of the task's function, else that of its present version."""
-        return classes.get(cls) or self._present_id(cls, made)
+    def id_for_task(self, classes: dict[type, str], cls: type, made: str, parts: object) -> str:
+        """Return the id of *cls* among *classes*, those of the task's function, else that of the version of *parts*."""
+        return classes.get(cls) or self._id_of(cls, made, parts)
 
-    def _present_id(self, cls: type, made: str) -> str:
+    def _id_of(self, cls: type, made: str, parts: Any) -> str:  # noqa: ANN401 - cloudpickle's arguments and state
         with self._lock:
             version = self._known.get(cls)
             if version is None:
                 version = self._known[cls] = _ClassVersion(made)
-            if version.state is not None and version.state.holds():
+            is_present = version.state is not None and version.state.holds()
+            if is_present and version.agreements >= _AGREEMENTS and _are_present(parts, cls):
                 return version.present
             state = CodeState(cls)
-            content = hashlib.blake2b(serialization.dump_in_band(cls, self._first_id, Rules()), digest_size=16).digest()
+            pickled = serialization.dump_in_band(parts, self._first_id, Rules())
+            content = hashlib.blake2b(pickled, digest_size=16).digest()
             known = version.by_content.get(content)
             if known is None:
                 known = uuid.uuid4().hex if version.by_content else version.first
                 version.by_content[content] = known
                 serialization.track_class(cls, known)
+            if not (state.holds() and _are_present(parts, cls)):
+                state.expire()
+            version.agreements = version.agreements + 1 if is_present and known == version.present else 0
             version.present, version.state = known, state
             return known
 
-    def _first_id(self, cls: type, made: str) -> str:
+    def _first_id(self, cls: type, made: str, _: object) -> str:
         """Return the id under which the content of *cls* is compared, the same for all versions."""
         version = self._known.get(cls)
         if version is None:
             version = self._known[cls] = _ClassVersion(made)
         return version.first
+
+
+def _are_present(parts: Any, cls: type) -> bool:  # noqa: ANN401 - as above
+    """Return False if attributes of *cls* were set since *parts* were read."""
+    present = vars(cls)
+    return all(present.get(name, value) is value for name, value in parts[1][0].items())
 
 
 _class_versions = _ClassVersions()

@@ -4,6 +4,7 @@ import functools
 
 import pytest
 
+from cnflow.executors.high_throughput import function_versions
 from cnflow.executors.high_throughput.code_state import CodeState
 from cnflow.executors.high_throughput.function_versions import version_of
 from cnflow.model.task import AppFunction
@@ -15,6 +16,13 @@ def script(source):
     names = {"__name__": "__main__"}
     exec(source, names)
     return names
+
+
+def class_parts(cls):
+    """What is pickled of a class."""
+    found = []
+    serialization.dump(cls, lambda cls, made, parts: found.append(parts) or made)
+    return found[0]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_a_class_gets_another_id_when_it_changes_and_the_first_when_that_is_take
     for step in (1, 2, 1):
         cls.step = step
         version = version_of(app)
-        ids.append(version.class_id(cls, "unused"))
+        ids.append(version.class_id(cls, "unused", class_parts(cls)))
         assert serialization.load(version.function.body)() is cls
     assert ids[0] == ids[2] != ids[1]
     assert cls.step == 1
@@ -99,3 +107,24 @@ def test_a_wrapper_around_a_function_that_is_imported_by_name_is_pickled_by_name
     cached = serialization._code_pickler  # of an installed module: one of the user's is pickled by value, or as source
     assert isinstance(cached, type(functools.lru_cache(print)))
     assert serialization.load(serialization.dump(cached).body) is cached
+
+
+def test_a_pickle_is_made_again_until_calls_agree_that_it_is_that_of_the_state():
+    """As if a thread had set 2 while the function was pickled, and then 1 again."""
+    names = script("rate = 1\ndef f(): return rate")
+    app = AppFunction(names["f"])
+    version = version_of(app)
+    names["rate"] = 2
+    version.state = CodeState(names["f"])  # the looks found 2, and the pickle has 1
+    assert version_of(app).function_apart()() == 2
+
+
+def test_the_id_of_a_class_is_that_of_what_is_pickled_of_it():
+    """A thread sets an attribute between the moment when it is pickled and that when the id is made, and then back."""
+    names = script("class C: step = 1\ndef f(): return C")
+    cls, app = names["C"], AppFunction(names["f"])
+    version = version_of(app)
+    parts = class_parts(cls)
+    cls.step = 2
+    assert version_of(app).classes != version.classes
+    assert function_versions._class_versions.id_for_task({}, cls, "unused", parts) == version.classes[cls]
