@@ -30,6 +30,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.code_state import CodeState
+from cnflow.executors.high_throughput.large_functions import warn_if_large
 from cnflow.executors.high_throughput.own_modules.registry import EMPTY, Closure, registry, sent_function
 from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.ids import FunctionId
@@ -170,6 +171,7 @@ def _pickle(app: AppFunction, state: CodeState) -> FunctionVersion:
     identity = hashlib.blake2b(f"{app.kind} {app.name} ".encode() + body, digest_size=16).digest()
     sent = Function(FunctionId(identity), app.name, int(app.kind), python, body)
     version.function = sent_function(sent, version.modules)
+    warn_if_large(app, len(body), is_pickled_at_each_call=not state.is_provable)
     return version
 
 
