@@ -163,7 +163,7 @@ class _Runner:
             try:
                 self._guard.start(function.name, record.seconds)
                 function.load()  # first: the arguments may be of its modules, and of the versions of its classes
-                value = self._call(function, serialization.load(body, buffers))
+                value = self._call(function, _load_arguments(function.name, body, buffers))
             finally:
                 self._guard.end()
             seconds = time.perf_counter() - started
@@ -192,6 +192,15 @@ class _Runner:
 
             return check_outputs(call, call_with_options(call, self._guard, self._context.sandbox))
         return check_outputs(call, run_call(call, self._context))
+
+
+def _load_arguments(name: str, body: Part, buffers: list[Any]) -> tuple[Any, ...]:
+    try:
+        return serialization.load(body, buffers)  # type: ignore[no-any-return]  # as the driver has made it
+    except Exception as error:
+        if sys.version_info >= (3, 11):  # the traceback may have no line of the user's code
+            error.add_note(f"Raised in the worker while the arguments of {name} were unpickled.")
+        raise
 
 
 def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:

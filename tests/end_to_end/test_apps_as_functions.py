@@ -42,7 +42,9 @@ class Arm:
     steps = 3
 
 
-@pytest.mark.parametrize("keyword", ["label", "env", "sandbox", "resources", "image", "cache", "priority", "retries"])
+@pytest.mark.parametrize(
+    "keyword", ["label", "env", "sandbox", "resources", "image", "cache", "priority", "retries", "self"]
+)
 @pytest.mark.parametrize("value", [1, "text", {"a": "1"}, True, None, [1, 2]], ids=str)
 def test_argument_reaches_a_parameter_of_its_name(app, keyword, value):
     names = {}

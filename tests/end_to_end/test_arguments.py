@@ -118,3 +118,23 @@ def test_large_buffer_that_is_overwritten_right_after_the_call_is_not_torn():
     future = values_in(Frame(pixels))
     pixels[:] = b"\x02" * len(pixels)
     assert future.result(60) == [1]
+
+
+class UnpicklableError(Exception):
+    """Pickled with one argument, as all exceptions are that pass one on."""
+
+    def __init__(self, code, reason):
+        super().__init__(reason)
+        self.code = code
+
+
+@python_app
+def code_of(error):
+    return error.code
+
+
+def test_argument_that_cannot_be_unpickled_says_so(tmp_path):
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1)], run_dir=str(tmp_path))):
+        error = code_of(UnpicklableError(5, "no")).exception(timeout=30)
+    assert type(error) is TypeError
+    assert error.__notes__ == ["Raised in the worker while the arguments of code_of were unpickled."]
