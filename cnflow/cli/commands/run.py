@@ -28,7 +28,7 @@ def end_options_after_module(args: list[str]) -> list[str]:
         option = args[number]
         if option[1] != "-" and "m" in option:  # also with flags before it, and with the value behind it
             end = number + (2 if option.endswith("m") else 1)
-            return [*args[:end], "--", *args[end:]]
+            return [*args[:end], "--", *args[end:]] if end <= len(args) else args  # typer reports the missing name
         number += 2 if option in _WITH_VALUE else 1
     return args
 

@@ -127,6 +127,7 @@ def test_name_of_the_module_may_follow_its_option_at_once(package):
     [
         (["scripts/nowhere.py"], "The script 'scripts/nowhere.py' does not exist."),
         (["scripts"], "The script 'scripts' is a folder; name a script in it."),
+        (["-m"], "Option '-m' requires an argument."),
         (["-m", "nowhere"], "No module is called 'nowhere'."),
         (["-m", "nowhere.deeper"], "No module is called 'nowhere.deeper'"),
         (["-m", "scripts/script.py"], "is the name of a file: write -m MODULE without '.py', or leave out -m."),
