@@ -114,6 +114,16 @@ def name_of_type(value: object) -> str:
     return name
 
 
+def is_usable(error: BaseException) -> bool:
+    """Return False if what each exception and its class have cannot be read from *error*: its own code raises."""
+    kind = type(error)
+    try:
+        read = (error.__class__, error.__traceback__, error.__cause__, error.__context__, error.__suppress_context__)
+        return bool(read) and all(type(name) is str for name in (kind.__name__, kind.__qualname__, kind.__module__))
+    except BaseException:  # noqa: BLE001 - a user's class may fail in any way
+        return False
+
+
 def traceback_text(error: BaseException) -> str:
     """Traceback of *error* without cnflow's own frames at its top; empty for an error of cnflow."""
     from cnflow.errors import CnflowError
@@ -122,7 +132,7 @@ def traceback_text(error: BaseException) -> str:
         return ""
     import traceback
 
-    trace = without_own_frames(error.__traceback__)
+    trace = without_own_frames(BaseException.__dict__["__traceback__"].__get__(error))
     try:
         lines = traceback.format_exception(type(error), error, trace)
     except BaseException as broken:  # noqa: BLE001 - odd attributes of the error, its causes, notes or text

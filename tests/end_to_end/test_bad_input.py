@@ -122,6 +122,52 @@ def test_user_code_in_threads_of_the_driver_ends_its_task_alone(processes):
     assert processes.tasks == {}
 
 
+class NamelessClass(type):
+    @property
+    def __name__(cls):
+        raise SystemExit(3)
+
+
+class Nameless(Exception, metaclass=NamelessClass):  # noqa: N818 - an example
+    pass
+
+
+class Traceless(Exception):  # noqa: N818 - an example
+    @property
+    def __traceback__(self):
+        raise SystemExit(3)
+
+
+class Closed(Exception):  # noqa: N818 - an example
+    def __getattribute__(self, name):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [Nameless, Traceless, Closed], ids=["Nameless", "Traceless", "Closed"])
+def test_exception_that_cannot_be_looked_at_fails_its_task_in_a_thread(kind, tmp_path):
+    @python_app
+    def refuse():
+        raise kind("no licence")
+
+    with cnflow.load(Config(executors=[ThreadPoolExecutor(max_threads=1)], run_dir=str(tmp_path))):
+        error = refuse().exception(30)
+        assert type(error) is RemoteError
+        assert type.__dict__["__name__"].__get__(kind) in error.type_name
+        assert (error.message, "raise kind" in error.traceback_text) == ("no licence", True)
+        assert isinstance(add(refuse(), 1).exception(30).root_cause, RemoteError)
+        assert add(1, b=2).result(30) == 3
+
+
+def test_exception_that_cannot_be_looked_at_fails_its_task_in_a_process(processes):
+    @python_app
+    def refuse():
+        raise Traceless("no licence")
+
+    error = refuse().exception(30)
+    assert type(error) is RemoteError
+    assert error.message == "no licence"
+
+
 def test_ctrl_c_in_a_call_ends_the_call_and_leaves_no_task(processes):
     with pytest.raises(KeyboardInterrupt):
         add(Hostile("dump", KeyboardInterrupt))

@@ -17,7 +17,7 @@ from cnflow.errors import (
 )
 from cnflow.executors.high_throughput.source_lines import with_source_lines
 from cnflow.model.task import Outcome
-from cnflow.tasks.call import Raised
+from cnflow.tasks.call import Raised, is_usable
 from cnflow.text import describe_error
 from cnflow.wire import serialization
 from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
@@ -134,7 +134,7 @@ def _user_error(raised: Raised) -> BaseException:
     remote = RemoteError(raised.type_name, raised.message, raised.traceback_text)
     try:
         error: BaseException = serialization.load(raised.exception)
-        if not issubclass(type(error), BaseException):
+        if not issubclass(type(error), BaseException) or not is_usable(error):
             return remote
         if raised.traceback_text:
             error.__cause__ = TaskTraceback(raised.traceback_text)

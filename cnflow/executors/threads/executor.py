@@ -18,14 +18,26 @@ import time
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError
+from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError, RemoteError
 from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
 from cnflow.tasks import inside
 from cnflow.tasks.arguments import copy_of
-from cnflow.tasks.call import BASH, JOIN, Call, CallContext, check_outputs, run_call, without_own_frames
+from cnflow.tasks.call import (
+    BASH,
+    JOIN,
+    Call,
+    CallContext,
+    check_outputs,
+    is_usable,
+    message_of,
+    name_of_type,
+    run_call,
+    traceback_text,
+    without_own_frames,
+)
 from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.streams import open_sinks, target_of
 from cnflow.text import describe_error, duration
@@ -161,9 +173,8 @@ class ThreadPoolBackend:
                 outcome = Outcome(task.id, self._value(task, run))
             except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
                 # A stopped task may raise anything on its way out; the cause of the stop counts.
-                trace = without_own_frames(error.__traceback__)
-                words = describe_error(error)  # here, where it can be stopped: its text is made by the user's code
-                outcome = Outcome(task.id, None, run.reason or error.with_traceback(trace), words)
+                failure, words = _failure(error)  # here, where it can be stopped: both run the user's code
+                outcome = Outcome(task.id, None, run.reason or failure, words)
             run.close()
         except Stopped:  # raised between the end of the task and `close`
             run.close()
@@ -189,6 +200,15 @@ class ThreadPoolBackend:
         finally:
             if alarm is not None:
                 self._timer.forget(alarm)
+
+
+def _failure(error: BaseException) -> tuple[BaseException, str]:
+    """Return *error*, or one with its text if it would fail wherever it is looked at, and the words on it."""
+    if is_usable(error):
+        trace = without_own_frames(error.__traceback__)
+        return BaseException.with_traceback(error, trace), describe_error(error)
+    name, message = name_of_type(error), message_of(error)
+    return RemoteError(name, message, traceback_text(error)), f"{name}: {message}"
 
 
 def _call_with_streams(task: TaskToRun, run: Run) -> Any:  # noqa: ANN401 - the user's value
