@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -88,5 +89,5 @@ class Executor(RuleBasedStateMachine):
                 self.folder.cleanup()
 
 
-TestExecutor = Executor.TestCase
+TestExecutor = pytest.mark.timeout(600)(Executor.TestCase)
 TestExecutor.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

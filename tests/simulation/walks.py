@@ -120,6 +120,7 @@ class SimulatedLoop(Loop):
         self.link._context.term()
         self.link._router = self.router = MemoryRouter(nodes)
         self._bulk = BulkLink(folder, self.link, self.line)
+        self._dials = None
 
     @property
     def state(self) -> Interchange:
