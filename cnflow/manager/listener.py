@@ -103,7 +103,8 @@ class Listener:
         except OSError as error:
             raise CannotListenError(
                 f"the address of this manager cannot be written for the driver: {error}. Set Listen(folder=...) to a "
-                "folder that this node and the driver's machine share"
+                "folder that this node and the driver's machine share, and a container has among its mounts, under the "
+                "same path"
             ) from error
         self.address = address
         logger.info("listening at %s", self)
