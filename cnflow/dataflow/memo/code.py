@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.memo import values
 from cnflow.dataflow.memo.bytecode import Import, is_dunder, parse
-from cnflow.dataflow.memo.depth import has_room, one_level_deeper
+from cnflow.dataflow.memo.depth import has_room, one_level_deeper, with_room
 from cnflow.dataflow.memo.errors import NoIdentityError
 from cnflow.dataflow.memo.modules import imported_modules, is_installed, is_own, read_attributes
 from cnflow.dataflow.memo.report import note
@@ -81,6 +81,9 @@ _is_lenient: ContextVar[bool] = ContextVar("is_lenient", default=False)
 _seen: ContextVar[dict[int, tuple[int, object]] | None] = ContextVar("seen", default=None)
 """Functions, classes and instances of this walk, by id() and numbered: each is walked once, so that recursion ends."""
 
+_codes_of_classes: ContextVar[dict[type, bytes] | None] = ContextVar("codes_of_classes", default=None)
+"""Results of `code_of_class` within one `in_one_walk`: a list may hold thousands of instances of a class."""
+
 # ruff: noqa: ARG001, FBT001, FBT002 - id_for_memo's signature
 
 
@@ -91,6 +94,19 @@ def id_of_function(function: FunctionType, ignore: Collection[str] = ()) -> byte
         NoIdentityError: a closure variable or a default has no identity; its `where` names it.
     """
     return _once(function, lambda: _by_code(function, ignore))
+
+
+def in_one_walk(make: Callable[[], bytes]) -> bytes:
+    """Return ``make()``, which makes an id, with each class walked once.
+
+    Raises:
+        RecursionError: there are too many levels.
+    """
+    token = _codes_of_classes.set({})
+    try:
+        return with_room(make)
+    finally:
+        _codes_of_classes.reset(token)
 
 
 def name_in_keys(obj: FunctionType | type) -> tuple[str, str]:
@@ -325,6 +341,16 @@ def code_of_class(cls: type) -> bytes:
 
     It does not depend on the walk in which it is asked for.
     """
+    made = _codes_of_classes.get()
+    if made is None:
+        return in_one_walk(lambda: code_of_class(cls))
+    if cls not in made:
+        made[cls] = b""  # for an instance among the attributes of its own class
+        made[cls] = _code_of_class(cls)
+    return made[cls]
+
+
+def _code_of_class(cls: type) -> bytes:
     if is_installed(cls.__module__, getattr(sys.modules.get(cls.__module__), "__file__", None)):
         return b""
     if not any(_has_methods(base) for base in cls.__mro__):

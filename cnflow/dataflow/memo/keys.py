@@ -9,8 +9,7 @@ from operator import itemgetter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.dataflow.memo.code import id_of_function
-from cnflow.dataflow.memo.depth import with_room
+from cnflow.dataflow.memo.code import id_of_function, in_one_walk
 from cnflow.dataflow.memo.errors import NoIdentityError, advice_for
 from cnflow.dataflow.memo.modules import imports_in_driver
 from cnflow.dataflow.memo.values import digest, encode
@@ -55,8 +54,8 @@ def id_of_code(
     token = imports_in_driver.set(runs_here)
     try:
         if isinstance(function, FunctionType):
-            return CodeId(with_room(lambda: id_of_function(function, ignore)))
-        return CodeId(with_room(lambda: encode(function)))
+            return CodeId(in_one_walk(lambda: id_of_function(function, ignore)))
+        return CodeId(in_one_walk(lambda: encode(function)))
     except BaseException as error:  # one of the user's own types may fail in any way; the task fails with it
         if is_ctrl_c(error):
             raise
@@ -104,7 +103,7 @@ def _of_callable(task: TaskToRun, code: CodeId) -> bytes:
 
 def _identity(task: TaskToRun, where: str, value: object, *, output_ref: bool = False) -> bytes:
     try:
-        return with_room(lambda: encode(value, output_ref=output_ref))
+        return in_one_walk(lambda: encode(value, output_ref=output_ref))
     except NoIdentityError as error:
         raise _error_of(task, where, error) from error
     except RecursionError:

@@ -221,6 +221,14 @@ DEEP = {
     ),
     "instances that hold each other": (NODE + "g = Node(1); other = Node(g); g.other = other", "g.value = 2"),
     "instances in a list": (NODE + "g = [Node(1)]", "g[0].value = 2"),
+    "instance that is an attribute of its class": (
+        NODE + "    def go(self): return 1\nNode.first = g = Node(1)",
+        "Node.first.value = 2",
+    ),
+    "method of instances in a list": (
+        NODE + "    def go(self): return 1\ng = [Node(1), Node(2)]",
+        "Node.go = lambda self: 2",
+    ),
     "list that holds itself": ("g = [1]; g.append(g)", "g[0] = 2"),
 }
 
