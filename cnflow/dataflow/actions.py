@@ -90,8 +90,13 @@ class Settlement(NamedTuple):
         Raises:
             KeyboardInterrupt: the user's, in the main thread; the future is set.
         """
-        if self.waiting:
-            keep_result(self.future, self.value, self.waiting)
+        try:
+            if self.waiting:
+                keep_result(self.future, self.value, self.waiting)
+        except BaseException as error:  # those that wait get the value itself, or its error when they are launched
+            if is_ctrl_c(error):
+                raise
+            logger.exception("the result of %r cannot be copied", self.future)
         try:
             if self.state is TaskState.DONE:
                 self.future.set_result(self.value)

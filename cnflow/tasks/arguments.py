@@ -53,7 +53,7 @@ def is_constant(value: Any) -> bool:  # noqa: ANN401 - any user's value
         return ATOMS.issuperset(map(type, value)) or _holds_constants(value)
     if kind is dict or kind is list:
         return False
-    return _is_passed_as_it_is(kind, value)
+    return _is_passed_as_it_is(kind)
 
 
 def _holds_constants(value: Any) -> bool:  # noqa: ANN401 - a tuple or a frozenset, of any depth
@@ -70,11 +70,12 @@ def _holds_constants(value: Any) -> bool:  # noqa: ANN401 - a tuple or a frozens
     return True
 
 
-def _is_passed_as_it_is(kind: type, value: Any) -> bool:  # noqa: ANN401 - any user's value
+def _is_passed_as_it_is(kind: type) -> bool:
+    # By class: `isinstance` reads `__class__` of the value, which a proxy computes, and which may raise.
     return (
-        isinstance(value, _AS_THEY_ARE)
+        issubclass(kind, _AS_THEY_ARE)
         or kind.__module__.partition(".")[0] in CONSTANT_MODULES
-        or isinstance(value, pickle_hooks.identities)
+        or issubclass(kind, pickle_hooks.identities)
     )
 
 

@@ -158,6 +158,29 @@ def test_exception_that_cannot_be_looked_at_fails_its_task_in_a_thread(kind, tmp
         assert add(1, b=2).result(30) == 3
 
 
+class Unbound:
+    """A proxy, as those of web frameworks, that is bound to nothing."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError("outside of a request")
+
+
+def test_result_whose_class_is_computed_reaches_other_tasks_in_threads(tmp_path):
+    @python_app
+    def give():
+        return Unbound()
+
+    @python_app
+    def kind_of(value):
+        return type(value)
+
+    with cnflow.load(Config(executors=[ThreadPoolExecutor(max_threads=1)], run_dir=str(tmp_path))):
+        given = give()
+        assert kind_of(given).result(30) is Unbound
+        assert type(given.result(30)) is Unbound
+
+
 def test_exception_that_cannot_be_looked_at_fails_its_task_in_a_process(processes):
     @python_app
     def refuse():
