@@ -26,6 +26,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from cnflow.tasks.driver_names import stand_ins_while_importing
 from cnflow.tasks.plain_instances import is_plain_instance
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class _Loader:
             # Without a time, so that `linecache.checkcache` keeps it whatever file has that path here.
             linecache.cache[source.file] = (len(source.source), None, lines, source.file)
             code = _codes[name] = self.get_code(name)
-            with _with_plain_apps():
+            with stand_ins_while_importing(), _with_plain_apps():
                 exec(code, vars(module))  # noqa: S102 - as every import does
         if source.locations is not None and "__getattr__" not in vars(module):
             vars(module)["__getattr__"] = functools.partial(_submodule, name)

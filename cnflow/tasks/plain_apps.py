@@ -38,13 +38,18 @@ def stand_in(name: str, error: ModuleNotFoundError) -> Any:  # noqa: ANN401 - a 
     """
     if not (error.name or "").startswith("cnflow"):
         raise error
-    if name in _NAMES:
-        return _NAMES[name]
-    raise ModuleNotFoundError(
-        f"{name} belongs to the driver, and this task runs where only cnflow's workers are installed. Import it in the "
-        "function of the driver that uses it, not at the top of a module that tasks import.",
-        name=error.name,
-    ) from error
+    if name in NAMES:
+        return NAMES[name]
+    raise driver_only(name, error.name or "") from error
 
 
-_NAMES = {"AUTO_LOGNAME": AUTO_LOGNAME, "bash_app": bash_app, "join_app": join_app, "python_app": python_app}
+def driver_only(name: str, module: Optional[str] = None) -> ModuleNotFoundError:
+    """Error for a use of *name*, which is in *module*, in a task."""
+    return ModuleNotFoundError(
+        f"{name} belongs to the driver, and this task runs where only cnflow's workers are installed. Use it in the "
+        "script, not in a task.",
+        name=module,
+    )
+
+
+NAMES = {"AUTO_LOGNAME": AUTO_LOGNAME, "bash_app": bash_app, "join_app": join_app, "python_app": python_app}

@@ -9,7 +9,9 @@ import threading
 import time
 import traceback
 from concurrent.futures import CancelledError
+from pathlib import Path
 
+import cloudpickle
 import pytest
 
 import cnflow
@@ -387,5 +389,55 @@ def test_module_with_apps_can_be_imported_where_only_workers_are_installed(tmp_p
                 assert "Config belongs to the driver" in str(error), error
             else:
                 raise AssertionError(statement)
+    """
+    subprocess.run([sys.executable, "-I", "-S", "-c", textwrap.dedent(code)], check=True)
+
+
+CONFIGURED = """
+from cnflow import Config, python_app
+from cnflow.config import LocalProvider
+from cnflow.executors import HighThroughputExecutor
+
+class OwnProvider(LocalProvider):
+    pass
+
+def make():
+    return Config(executors=[HighThroughputExecutor(provider=OwnProvider(max_blocks=2))])
+
+config = make()
+label = config.executors[0].label
+
+@python_app
+def double(number):
+    return 2 * number
+"""
+
+
+def test_module_that_configures_executors_can_be_imported_where_only_workers_are_installed(tmp_path):
+    for name, path in capsule_files(driver_root()):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(path)
+    packages = Path(cloudpickle.__file__).parents[1]
+    code = f"""
+        import sys
+        sys.path[:0] = [{str(tmp_path)!r}, {str(packages)!r}]
+        from cnflow.tasks.driver_names import stand_ins_while_importing
+        module = {{}}
+        with stand_ins_while_importing():
+            exec({CONFIGURED!r}, module)
+        assert module["double"](2) == 4
+        for use in (module["make"], lambda: module["config"].executors, lambda: module["OwnProvider"].anything):
+            try:
+                use()
+            except ModuleNotFoundError as error:
+                assert "belongs to the driver" in str(error), error
+            else:
+                raise AssertionError(use)
+        try:
+            import cnflow.providers
+        except ModuleNotFoundError:
+            pass
+        else:
+            raise AssertionError("a stand-in outside of an import of a module")
     """
     subprocess.run([sys.executable, "-I", "-S", "-c", textwrap.dedent(code)], check=True)

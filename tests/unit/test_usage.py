@@ -57,6 +57,7 @@ def test_component_adds_its_usage_information_and_users_classes_are_not_named():
         "Config",
         "HighThroughputExecutor",
         "DockerProvider",
+        "DialIn",
         {"c": "ThreadPoolExecutor", "threads": 3},
     ]
 
