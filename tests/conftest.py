@@ -26,6 +26,9 @@ from cnflow.model.manager_settings import ManagerSettings
 # Where this was started in the background, Ctrl-C is ignored, and would be by every driver that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Tests write a module twice within a second: Python would find the compiled one of the first time to be fresh.
+sys.dont_write_bytecode = True
+
 # A busy machine exceeds any deadline. Other settings of the profile for CI, such as the same examples each time, stay.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")

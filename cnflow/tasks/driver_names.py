@@ -54,6 +54,9 @@ class StandIn(metaclass=_StandInType):
     def __call__(self, *_: object, **__: object) -> Any:  # noqa: ANN401, D102 - the same
         return _used(type(self).__name__)
 
+    def __getitem__(self, _: object) -> Any:  # noqa: ANN401 - the same
+        return _used(type(self).__name__)
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the same
         return _used(f"{type(self).__name__}.{name}", name)
 

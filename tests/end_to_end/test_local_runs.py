@@ -125,6 +125,8 @@ class TestProcesses:
         assert sorted(seen) == [
             "CNFLOW_WORKER_BLOCK_ID",
             "CNFLOW_WORKER_COUNT",
+            "CNFLOW_WORKER_EXECUTOR",
+            "CNFLOW_WORKER_IMAGE",
             "CNFLOW_WORKER_POOL_ID",
             "CNFLOW_WORKER_RANK",
         ]
