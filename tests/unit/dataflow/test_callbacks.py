@@ -54,7 +54,8 @@ def settle_in_a_driver_thread(future, value=1):
     assert not thread.is_alive()
 
 
-def test_calls_are_made_one_after_the_other_in_one_thread(threads):
+def test_calls_are_made_one_after_the_other_in_one_thread(threads, monkeypatch):
+    monkeypatch.setattr(callbacks, "LONG", 60.0)  # a busy machine may hold up a call for longer than usual
     seen = []
     for number in range(1000):
         threads.run(lambda number=number: seen.append((number, threading.get_ident())))
@@ -78,7 +79,7 @@ def test_call_that_waits_holds_up_none_of_those_behind_it(threads, monkeypatch):
     while len(seen) < 100 and time.monotonic() < begin + 10:
         time.sleep(0.001)
     assert seen == list(range(100)), "once the others are known to be long, nobody waits for them"
-    assert time.monotonic() - begin < 100 * callbacks.LONG
+    assert time.monotonic() - begin < 5, "far less than 10 s for each of those that wait"
     for event in events:
         event.set()
     assert threads.drain()
