@@ -34,7 +34,7 @@ def test_futures_are_cancelled_one_by_one_in_time_that_grows_with_their_number(t
             while not all(future.done() for future in futures):
                 time.sleep(0.01)
             seconds[count] = time.monotonic() - begin
-    assert seconds[8_000] < 8 * seconds[2_000], f"four times as many take {seconds}"
+    assert seconds[8_000] < 12 * seconds[2_000], f"four times as many take {seconds}; sixteen times is quadratic"
 
 
 @python_app(cache=True)
