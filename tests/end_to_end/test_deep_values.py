@@ -68,7 +68,9 @@ def test_deep_result_of_a_process_is_an_error_and_its_worker_goes_on():
 
 @pytest.mark.parametrize("way", ["lists", "tuples", "dicts"])
 def test_deep_argument_of_a_cached_app_is_named(way):
-    error = python_app(executors="threads", cache=True)(name_of_type)(nested(way)).exception(timeout=30)
+    app = python_app(executors="threads", cache=True)(name_of_type)
+    assert app(nested(way)).result(timeout=30) == app(nested(way)).result(timeout=30) == type(nested(way, 1)).__name__
+    error = app(nested(way, 5000)).exception(timeout=30)
     assert isinstance(error, MemoKeyError)
     assert "argument 'value' is nested too deeply" in str(error)
 
