@@ -44,7 +44,10 @@ class ListeningAddress(msgspec.Struct, frozen=True):
         Raises:
             ValueError: *data* is no address of a manager.
         """
-        found = msgspec.json.decode(data, type=cls)
+        try:
+            found = msgspec.json.decode(data, type=cls)
+        except msgspec.MsgspecError as error:  # a ValueError in newer versions alone
+            raise ValueError(str(error)) from error
         bytes.fromhex(found.manager)
         for host in found.hosts:
             ipaddress.IPv4Address(host)

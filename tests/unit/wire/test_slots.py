@@ -17,7 +17,7 @@ CLASSES = """
         def moved(self):
             return Point(self.x + 1)
 
-    @dataclasses.dataclass(slots=True, frozen=True, weakref_slot=True)
+    @dataclasses.dataclass(slots=True, frozen=True, **({"weakref_slot": True} if sys.version_info >= (3, 11) else {}))
     class Frozen:
         x: int
 
