@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.code_state import CodeState
 from cnflow.executors.high_throughput.large_functions import warn_if_large
+from cnflow.executors.high_throughput.own_modules.module import AGREEMENTS
 from cnflow.executors.high_throughput.own_modules.registry import EMPTY, Closure, registry, sent_function
 from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.ids import FunctionId
@@ -48,9 +49,6 @@ if TYPE_CHECKING:
 _ATTEMPTS = 20
 """Number of times that a function is pickled while other threads change it."""
 
-_AGREEMENTS = 3
-"""Number of calls in a row that find the same state and pickle, until the state alone is looked at."""
-
 _OWN_MODULES = b"cnflow.tasks.own_modules"
 """Name in the pickle of a function that is found by its place."""
 
@@ -63,7 +61,8 @@ class FunctionVersion:
     Attributes:
         source: the function itself, which may have changed since.
         state: of the function when it was pickled, or when it was found to be the same.
-        agreements: number of calls in a row that found the same state and pickle.
+        agreements: number of calls in a row that found the same state and pickle; the state alone is looked at after
+            `AGREEMENTS` of them.
         function: what is sent; None if the function could not be pickled.
         error: why it could not.
         modules: the user's own modules to which it refers, and those that they import.
@@ -127,7 +126,7 @@ def version_of(app: AppFunction) -> FunctionVersion:
     """Return the present version of the function of *app*. Safe from any thread; called for each task."""
     version: FunctionVersion | None = app.version
     is_present = version is not None and version.error is None and version.state.holds() and version.modules.holds()
-    if version is not None and is_present and version.agreements >= _AGREEMENTS:
+    if version is not None and is_present and version.agreements >= AGREEMENTS:
         return version
     made = _make(app)
     if version is not None and version.is_same(made):
@@ -209,7 +208,7 @@ class _ClassVersions:
             if version is None:
                 version = self._known[cls] = _ClassVersion(made)
             is_present = version.state is not None and version.state.holds()
-            if is_present and version.agreements >= _AGREEMENTS and _are_present(parts, cls):
+            if is_present and version.agreements >= AGREEMENTS and _are_present(parts, cls):
                 return version.present
             state = CodeState(cls)
             pickled = serialization.dump_in_band(parts, self._first_id, Rules())

@@ -15,6 +15,7 @@ from cnflow.executors.high_throughput.own_modules.imports import uses_of
 from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.model.task import AppFunction
 from cnflow.tasks.own_modules import SOURCE, VALUES
+from cnflow.wire import serialization
 
 LIBRARY = """
 import threading
@@ -242,3 +243,26 @@ def test_names_that_code_imports():
     assert uses.imports == {"a.b", "c", "e", "e.f", "e.g", "p.q", "p.q.h", "p.i", "p.i.j", "k"}
     assert uses.is_dynamic
     assert uses.sets == {"total"}
+
+
+def test_value_that_another_thread_changes_and_changes_back_while_it_is_pickled_does_not_stay(write, monkeypatch):
+    library = write("cnflow_test_settings", "TABLE = [1, 1]\ndef work(): return TABLE")
+    library.TABLE[:] = [2, 2]
+    dump = serialization.dump_in_band
+
+    def dump_between(value, *args, **kwargs):
+        if value is library.TABLE:
+            library.TABLE[:] = [9, 9]
+        try:
+            return dump(value, *args, **kwargs)
+        finally:
+            library.TABLE[:] = [2, 2]
+
+    app = AppFunction(library.work)
+    with monkeypatch.context() as patch:
+        patch.setattr(serialization, "dump_in_band", dump_between)
+        version_of(app)
+    version_of(app)
+    found = [pickle.loads(record.body) for record in version_of(app).function.records]
+    ((_, (_, content)),) = [(kind, content) for kind, content in found if kind == VALUES]
+    assert pickle.loads(content["TABLE"][1]) == [2, 2]

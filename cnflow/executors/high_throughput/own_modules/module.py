@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+AGREEMENTS = 3
+"""Number of looks in a row that find the same, until only what can change is compared: another thread may change a
+value between the look and the pickle, and change it back."""
+
 _MOST_OF_A_VALUE = 2**20
 """Bytes of a pickled value above which the import in the worker makes it, if it is as at the first look."""
 
@@ -93,6 +97,7 @@ class OwnModule:
         self.module = module
         self._spec = spec
         self._version: ModuleVersion | None = None
+        self._agreements = 0
         self._read_version = ModuleVersion((), _NO_USES)
         """What the source gives, without values."""
 
@@ -137,10 +142,14 @@ class OwnModule:
         if sys.modules.get(self.name) is not self.module:
             return None
         version = self._version
-        if version is None or (version.snapshot is not None and not version.snapshot.is_current()):
-            with _looks:
-                version = self._look(version)
-        return version
+        is_present = version is not None and (version.snapshot is None or version.snapshot.is_current())
+        if version is not None and is_present and self._agreements >= AGREEMENTS:
+            return version
+        with _looks:
+            made = self._look(version)
+            is_same = version is not None and is_present and made.records == version.records
+            self._agreements = self._agreements + 1 if is_same else 0
+        return made
 
     def _look(self, before: ModuleVersion | None) -> ModuleVersion:
         module, spec = self.module, self._spec
