@@ -86,8 +86,7 @@ if TYPE_CHECKING:
     from cnflow.wire.pipe import Part
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
-WireTaskId = Annotated[TaskId, msgspec.Meta(ge=0)]
-"""`TaskId` that the decoder checks: a negative number is a malformed message."""
+WireTaskId = Annotated[TaskId, msgspec.Meta(ge=0)]  # the decoder checks it: a negative number is malformed
 
 
 class Function(msgspec.Struct, array_like=True, gc=False):

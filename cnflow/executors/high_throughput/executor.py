@@ -6,10 +6,8 @@ Way of a task, and the part that it passes::
        │                      │                                              │
      held                     └─────on_message(Results)──────────────────────┘
        │
-       └──> reported exactly once: by the first of its result, its cancellation, the loss of its manager or of the
-            interchange, and the end of the run
-
-`held` decides: a task is reported by the thread that removes it from there.
+       └──> reported once, by the thread that removes it from `held`: with its result or cancellation, at the loss
+            of its manager or of the interchange, or at the end of the run
 """
 
 from __future__ import annotations
