@@ -93,6 +93,9 @@ class DataFlowKernel:
         self._is_patient = True
         """The end waits for callbacks as long as they take; False where an error or Ctrl-C brought it."""
 
+        self._has_script_ended = False
+        """The script has ended, and its tasks are awaited."""
+
         forks.watch(self)
 
     # Tasks
@@ -112,6 +115,11 @@ class DataFlowKernel:
         Raises:
             ConfigurationError: no executor can run it or move its files, or the run has ended. It was not submitted.
         """
+        if self._has_script_ended and threading.current_thread().daemon and not is_driver_thread():
+            raise ExecutorClosedError(  # Python waits for no daemon thread, and one that submits for ever has no end
+                f"{app.name} was called by a daemon thread after the script had ended. Join the thread in the script, "
+                "or make it with daemon=False: its tasks are then awaited."
+            )
         if self._pending_limit.limit is not None:
             self._pending_limit.wait()
         if app.kind is AppKind.BASH and self.config.bash_pipefail and call_options.pipefail is None:
@@ -314,6 +322,7 @@ class DataFlowKernel:
         elif mode != "wait" and "exit_mode" in self.config.model_fields_set:
             self._why = f"the script ended, and exit_mode={mode!r}"
         elif not exit_calls.is_interrupted():
+            self._has_script_ended = True
             self._wait_for_all()
 
     def end_at_exit(self) -> None:

@@ -319,6 +319,21 @@ def test_run_that_a_callback_ends_names_cleanup(end_of):
     assert "when the run ended (cleanup() was called)" in line
 
 
+def test_daemon_thread_that_submits_for_ever_does_not_keep_the_script_from_ending(end_of):
+    code, _, err = end_of("""
+        def submit_for_ever():
+            while True:
+                nap(0.05).result()
+
+        cnflow.load()
+        threading.Thread(target=submit_for_ever, daemon=True).start()
+        nap(1.0)
+        time.sleep(0.3)
+    """)
+    assert code == 0
+    assert any("nap was called by a daemon thread after the script had ended" in line for line in err)
+
+
 class TestEndOfWorkers:
     """Exit calls and open files that tasks leave in their worker."""
 
