@@ -33,9 +33,14 @@ _reported: set[str] = set()
 
 def keep_code(record: TaskRecord, executor: Executor) -> None:
     """Keep the function of *record*, a new task, as *executor* needs it, and the id of its code if it is cached."""
-    keep_function(record, executor)
-    if not record.memoize:
-        return
+    version_of = getattr(executor, "version_of", None)  # as `keep_function`, without a call: this is done for each task
+    if version_of is not None:
+        record.version = version_of(record.app)
+    if record.memoize:
+        _keep_id(record, executor)
+
+
+def _keep_id(record: TaskRecord, executor: Executor) -> None:
     from cnflow.dataflow.memo import id_of_code  # noqa: PLC0415 - most runs cache nothing
 
     for _ in range(_ATTEMPTS):

@@ -61,11 +61,16 @@ def dump(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rule
     Raises:
         Exception: any error that pickling a user's type raises.
     """
+    return dump_plain(value) or dump_anything(value, class_id, rules)
+
+
+def dump_plain(value: object) -> Optional[Payload]:
+    """Pickle *value* if it is made of builtin values and containers alone; return None if it is not."""
     stream = io.BytesIO()
     try:
         _PlainPickler(stream, protocol=5).dump(value)
     except _NotPlainError:
-        return _dump_anything(value, class_id, rules)
+        return None
     return Payload(stream.getvalue())
 
 
@@ -112,7 +117,8 @@ class _AppApart:
 _AppApart.__module__, _AppApart.__qualname__ = "cnflow.apps.app", "App"
 
 
-def _dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Rules]) -> Payload:
+def dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Rules]) -> Payload:
+    """Pickle *value* as `dump` does where it is not plain."""
     stream = io.BytesIO()
     buffers: list[memoryview] = []
 

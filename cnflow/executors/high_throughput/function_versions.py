@@ -125,7 +125,12 @@ class FunctionVersion:
 def version_of(app: AppFunction) -> FunctionVersion:
     """Return the present version of the function of *app*. Safe from any thread; called for each task."""
     version: FunctionVersion | None = app.version
-    is_present = version is not None and version.error is None and version.state.holds() and version.modules.holds()
+    is_present = (
+        version is not None
+        and version.error is None
+        and version.state.holds()
+        and (not version.modules.names or version.modules.holds())
+    )
     if version is not None and is_present and version.agreements >= AGREEMENTS:
         return version
     made = _make(app)

@@ -21,7 +21,7 @@ from cnflow.wire.messages import task_parcel
 
 if TYPE_CHECKING:
     from cnflow.executors.high_throughput.function_versions import FunctionVersion
-    from cnflow.model.task import AppFunction, RunOptions, TaskToRun
+    from cnflow.model.task import RunOptions, TaskToRun
     from cnflow.wire.code_pickler import ClassId
     from cnflow.wire.messages import Function, TaskParcel
     from cnflow.wire.serialization import Payload
@@ -34,9 +34,8 @@ class TaskSerializer:
         self.has_needs = False
         """A task so far had `resources`."""
 
-    def version_of(self, app: AppFunction) -> FunctionVersion:
-        """Return the function of *app* as it is now, for `TaskToRun.version`."""
-        return version_of(app)
+    version_of = staticmethod(version_of)
+    """Returns the function of an app as it is now, for `TaskToRun.version`."""
 
     def serialize(self, task: TaskToRun, attempt: int = 0) -> tuple[Function, TaskParcel]:
         """Return the function of *task*, and the parcel of its arguments and options for *attempt*.
@@ -70,14 +69,17 @@ def _packed_arguments(task: TaskToRun, options: tuple[Any, ...], class_id: Class
     kept = task.kept
     if kept is not None and kept.payload is not None:
         return kept.payload, kept.modules
-    rules = Rules()
+    value, modules = (task.args, task.kwargs, *options), NO_MODULES
     try:
-        payload = _copy_buffers(serialization.dump((task.args, task.kwargs, *options), class_id, rules))
+        payload = serialization.dump_plain(value)
+        if payload is None:
+            rules = Rules()
+            payload = _copy_buffers(serialization.dump_anything(value, class_id, rules))
+            modules = frozenset(rules.names)
     except BaseException as error:
         if is_ctrl_c(error):
             raise
         raise SerializationError(_describe_unpicklable(task, error)) from error
-    modules = frozenset(rules.names) if rules.names else NO_MODULES
     if kept is not None:
         kept.payload, kept.modules = payload, modules
     return payload, modules
