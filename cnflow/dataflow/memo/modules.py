@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow.memo.bytecode import Import, is_dunder, parse
 from cnflow.dataflow.memo.report import note
 from cnflow.dataflow.memo.values import digest, encode
+from cnflow.libraries import is_in_installation_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - compared with strings
 _static: dict[str, tuple[tuple[int, int], bytes, frozenset[Import]]] = {}
 """Path of a module -> time of change and size of the file, digest of its code, its imports."""
@@ -45,7 +45,7 @@ def is_installed(module: str | None, filename: str | None) -> bool:
     if top in sys.stdlib_module_names:
         # A user's module may have the name of one that is in no use here: test.py, code.py.
         return not (filename and os.path.isabs(filename) and not filename.startswith(_STDLIB))  # noqa: PTH117 - a string
-    return not _INSTALLED.isdisjoint((filename or "").replace(os.sep, "/").split("/"))
+    return is_in_installation_folder(filename or "")
 
 
 def is_own(module: ModuleType) -> bool:

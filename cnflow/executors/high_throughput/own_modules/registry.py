@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cnflow.errors import SerializationError
 from cnflow.executors.high_throughput.own_modules.module import OwnModule
 from cnflow.ids import FunctionId
-from cnflow.libraries import holds_libraries
+from cnflow.libraries import is_of_library
 from cnflow.tasks.own_modules import ID_BYTES
 from cnflow.wire.messages import Function
 
@@ -158,7 +158,7 @@ class Registry:
         if spec is None or spec.loader is BuiltinImporter or spec.loader is FrozenImporter:
             return None
         places = [spec.origin] if spec.has_location and spec.origin else [*(spec.submodule_search_locations or ())]
-        return spec if not all(map(_holds_libraries, places)) else None
+        return spec if not all(map(is_of_library, places)) else None
 
     def _spec_on_disk(self, name: str) -> ModuleSpec | None:
         """Find a module that is not imported, without importing its package."""
@@ -185,17 +185,6 @@ class Registry:
 def _packages_of(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts))]
-
-
-_folders: dict[str, bool] = {}
-
-
-def _holds_libraries(place: str) -> bool:
-    path = Path(place)
-    folder = str(path.parent)
-    if folder not in _folders:
-        _folders[folder] = holds_libraries(path) or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
-    return _folders[folder]
 
 
 registry = Registry()
