@@ -95,7 +95,9 @@ WAITING = {
 
 @pytest.mark.parametrize("script", WAITING.values(), ids=WAITING)
 def test_script_without_with_waits_for_its_tasks(end_of, script):
-    assert end_of(script) == (0, "done done", [])
+    code, printed, errors = end_of(script)
+    # Threads that print at one moment may print both words before the ends of their lines.
+    assert (code, printed.replace(" ", ""), errors) == (0, "donedone", [])
 
 
 def not_done(number, why, total):

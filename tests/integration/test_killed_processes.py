@@ -188,7 +188,9 @@ def children():
 
 
 def command_of(pid):
-    return Path(f"/proc/{pid}/cmdline").read_text()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""  # it has just ended
 
 
 def test_child_processes_of_a_task_end_with_the_run(tmp_path):
