@@ -30,6 +30,7 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("import.s", "import|ms", more_is_better=False, scale=1e3),
     Column("first.s", "first|s", more_is_better=False, places=2),
+    Column("bare.s", "docker|run, s", more_is_better=False, places=2),
     Column("burst.per_s", "no-ops|/s", more_is_better=True),
     Column("large.per_s", "10 x n|no-ops/s", more_is_better=True),
     Column("trip.p50_ms", "p50|ms", more_is_better=False, places=2),

@@ -54,6 +54,7 @@ def capsule_folder(kind: Kind, cache_dir: Path | None = None) -> Path:
         (folder / MARKER_NAME).write_text(json.dumps({"tag": tag_of(kind)}), encoding="utf-8")
         if kind == driver_kind():
             _compile(folder)
+        _open_to_readers(folder)
 
     return _make_once(cache / "capsules" / tag_of(kind), fill)
 
@@ -109,6 +110,13 @@ def _compile(folder: Path) -> None:
         shown = str(source.relative_to(folder))
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         py_compile.compile(str(source), dfile=shown, invalidation_mode=mode, quiet=1, doraise=False)
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Make the folder readable for the users of containers in which it is mounted, whatever this process' umask is."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() or path.suffix == ".so" else 0o644)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

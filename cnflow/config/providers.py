@@ -197,7 +197,7 @@ class DockerProvider(ProviderSettings):
         return Traits(
             runs_images=True,
             delivery=Delivery.PUT_FILE,
-            capsule=CapsuleVia.PUT,
+            capsule=CapsuleVia.MOUNT if is_local_engine(self.host) else CapsuleVia.PUT,
             logs=LogsVia.FOLLOWED,
             poll_period=Seconds(1.0),
             cores=self.cpus,

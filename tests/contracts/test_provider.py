@@ -1,7 +1,6 @@
 """The shipped contract of a provider, and the delivery of a manager's settings, on each provider that can run here."""
 
 import json
-import tarfile
 
 import pytest
 
@@ -86,14 +85,10 @@ class TestDockerProvider(ProviderContract, ProviderDataContract, ManagerContract
         return image_base
 
     @pytest.fixture
-    def make_provider(self, fake_root, tmp_path, capsule_cache):
-        tar = tmp_path / "fake.tar"
-        with tarfile.open(tar, "w") as archive:
-            archive.add(fake_root, arcname=".")
-
+    def make_provider(self, fake_root, capsule_cache):
         def make(environment):
             settings = DockerProvider(environment=environment)
-            return DockerBackend(settings, cache_dir=capsule_cache, capsule=lambda _kind, _cache: tar)
+            return DockerBackend(settings, cache_dir=capsule_cache, folder=lambda _kind, _cache: fake_root)
 
         return make
 

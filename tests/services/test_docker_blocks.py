@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -30,12 +31,13 @@ def tar(fake_root, tmp_path):
 
 
 @pytest.fixture
-def provide(tar, capsule_cache):
+def provide(tar, fake_root, capsule_cache):
     """Makes providers; what they started is cancelled at the end."""
     made = []
 
-    def make(**settings):
-        provider = DockerBackend(DockerProvider(**settings), cache_dir=capsule_cache, capsule=lambda _k, _c: tar)
+    def make(folder=fake_root, **settings):
+        made_by = {"capsule": lambda _kind, _cache: tar, "folder": lambda _kind, _cache: folder}
+        provider = DockerBackend(DockerProvider(**settings), cache_dir=capsule_cache, **made_by)
         made.append(provider)
         return provider
 
@@ -103,10 +105,27 @@ def test_the_settings_file_is_the_container_users_alone_and_gone_once_read(start
     assert engine.containers.get(block).exec_run(["cat", report["file"]], user="root").exit_code != 0
 
 
-def test_everything_is_delivered_without_a_mount_as_a_remote_engine_needs_it(start, engine):
-    _, block, report = start()
+@pytest.mark.parametrize("options", [{}, {"user": "1234:567"}, {"create": {"read_only": True}}])
+def test_the_capsule_is_mounted_read_only_on_an_engine_of_this_machine(start, engine, fake_root, options):
+    _, block, report = start(**options)
+    mounts = [mount for mount in engine.containers.get(block).attrs["Mounts"] if mount["Type"] == "bind"]
+    assert [(one["Source"], one["Destination"], one["RW"]) for one in mounts] == [
+        (str(fake_root), "/.cnflow/capsule", False)
+    ]
+    assert report["root"] == "/.cnflow/capsule"
+
+
+def test_a_capsule_that_the_engine_does_not_see_is_put_into_containers_and_the_log_says_so_once(
+    start, engine, fake_root, monkeypatch, caplog
+):
+    monkeypatch.chdir(fake_root.parent)
+    caplog.set_level("INFO", "cnflow.providers.docker.delivery")
+    # The engine has another working folder, so that this path leads elsewhere for it.
+    provider, block, report = start(folder=Path("/proc/self/cwd/root"))
     assert engine.containers.get(block).attrs["Mounts"] == []
     assert report["root"] == "/.cnflow/capsule"
+    assert len([line for line in caplog.messages if "copied into each container" in line]) == 1
+    assert provider._capsules.folder_to_mount(None) == ""
 
 
 def test_the_manager_does_not_read_the_images_python_variables(start):
@@ -301,15 +320,16 @@ def test_a_watch_reports_a_container_that_ends_within_a_second(start, engine):
 
 
 def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(  # noqa: PLR0913, PLR0917 - fixtures
-    tar, tmp_path, request_for, image_base, capsule_cache, provide, engine
+    tar, fake_root, tmp_path, request_for, image_base, capsule_cache, provide, engine
 ):
     script = tmp_path / "driver.py"
     script.write_text(
-        "import os, pathlib, pickle, signal, sys\n"
+        "import os, pickle, signal, sys\n"
         "from cnflow.config import DockerProvider\n"
         "from cnflow.providers.docker.provider import DockerBackend\n"
-        "request, tar, cache = pickle.loads(sys.stdin.buffer.read())\n"
-        "blocks = DockerBackend(DockerProvider(), cache_dir=cache, capsule=lambda *_: tar)\n"
+        "request, tar, root, cache = pickle.loads(sys.stdin.buffer.read())\n"
+        "made_by = {'capsule': lambda *_: tar, 'folder': lambda *_: root}\n"
+        "blocks = DockerBackend(DockerProvider(), cache_dir=cache, **made_by)\n"
         "print(*blocks.submit([request]).values(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -317,7 +337,7 @@ def test_a_driver_that_is_killed_leaves_a_block_that_another_provider_can_end(  
 
     said = subprocess.run(
         [sys.executable, str(script)],
-        input=pickle.dumps((request_for(image_base), tar, capsule_cache)),
+        input=pickle.dumps((request_for(image_base), tar, fake_root, capsule_cache)),
         capture_output=True,
         check=False,
     )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 import uuid
 from dataclasses import replace
@@ -152,20 +153,19 @@ def test_a_capsule_runs_on_each_real_python_in_a_container(  # noqa: PLR0913, PL
     home = Path(pythons[minor]).resolve().parent.parent
     image = build(engine, name, f"FROM {image_base}\nENV PATH={home}/bin:/usr/bin:/bin FAKE_MANAGER=import\n")
 
-    def capsule(kind, cache):
+    def folder(kind, cache):
         """The real one, with the entry that reports in place of the manager."""
-        from cnflow.capsule import capsule_tar
+        from cnflow.capsule import capsule_folder
 
-        tar = tmp_path / "capsule.tar"
-        tar.write_bytes(capsule_tar(kind, cache).read_bytes())
-        with tarfile.open(tar, "a") as archive:
-            archive.add(fake_root / "cnflow/manager/__main__.py", arcname="./cnflow/manager/__main__.py")
-        return tar
+        copy = tmp_path / "capsule"
+        shutil.copytree(capsule_folder(kind, cache), copy, dirs_exist_ok=True)
+        shutil.copyfile(fake_root / "cnflow/manager/__main__.py", copy / "cnflow/manager/__main__.py")
+        return copy
 
     root = "import sys; sys.path.insert(0, __file__.rsplit('/cnflow/', 1)[0])\n"
     entry = fake_root / "cnflow/manager/__main__.py"
     entry.write_text(root + entry.read_text())
-    provider = DockerBackend(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, capsule=capsule)
+    provider = DockerBackend(DockerProvider(mounts={str(home): f"{home}:ro"}), cache_dir=capsule_cache, folder=folder)
     request = request_for(image)
     block = submit_one(provider, request)
     try:

@@ -3,7 +3,8 @@
 ::
 
     prepare:  find image ──> pull ──> probe ──> capsule of its kind
-    submit:   create ──> put settings and capsule ──> attach ──> start      (a failure removes the container)
+    submit:   create ──> put settings ──> attach ──> start      (a failure removes the container)
+                 └── capsule: mounted, or put beside the settings (`delivery`)
     running:  output ──> log file     engine's events ──> watch
     end:      engine removes it ──> exit code ──> status ENDED or FAILED
               cancel: SIGTERM, 5 s later SIGKILL
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_own
@@ -24,8 +25,10 @@ from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import last_lines
 from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.model.finding import Finding, Verdict
+from cnflow.model.traits import CapsuleVia
 from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.docker import networking
+from cnflow.providers.docker.delivery import CapsuleDelivery
 from cnflow.providers.docker.follower import Follower
 from cnflow.providers.docker.images import Found, find_image
 from cnflow.providers.docker.refusals import ENOUGH_MEMORY, with_advice
@@ -44,6 +47,7 @@ from cnflow.providers.docker.requests import (
 )
 from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
 from cnflow.providers.docker.users import ContainerUser, choose_user
+from cnflow.providers.docker.watch import EngineWatch
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -61,7 +65,6 @@ logger = logging.getLogger(__name__)
 
 _GRACE = 5.0
 _REMOVAL = 10.0
-_RECONNECT = 5.0
 _UNSEEN = Probe(version="", implementation="", machine="", libc="", executable="")
 
 
@@ -72,6 +75,7 @@ class DockerBackend:
         settings: what the user wrote.
         cache_dir: where capsules and probes are kept; None decides by `cnflow.capsule.default_cache_dir`.
         capsule: makes the tar that is unpacked in a container, or takes it from the cache.
+        folder: makes the folder that is mounted in place of it on an engine of this machine.
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class DockerBackend:
         *,
         cache_dir: Path | None = None,
         capsule: Callable[[Kind, Path | None], Path] = capsule_tar,
+        folder: Callable[[Kind, Path | None], Path] = capsule_folder,
     ) -> None:
         self._settings = settings
         self._cache_dir = cache_dir
-        self._capsule = capsule
+        is_local = settings.traits().capsule is CapsuleVia.MOUNT
+        self._capsules = CapsuleDelivery(cache_dir, tar=capsule, folder=folder, may_mount=is_local)
         self._connected: Engine | None = None
-        self._chosen_user: ContainerUser | None = None
+        self._described: Mapping[str, Any] | None = None
         self._images: dict[str, Found] = {}
         self._followers: dict[NativeId, Follower] = {}
 
@@ -97,7 +103,7 @@ class DockerBackend:
             BlockError: the engine does not answer.
         """
         engine = self._engine()
-        if networking.is_desktop(engine.info()):
+        if networking.is_desktop(self._info()):
             return [networking.DESKTOP_HOST]
         network = self._settings.network or "bridge"
         if network == "host" and engine.is_local:
@@ -112,7 +118,7 @@ class DockerBackend:
         self._remove_abandoned()
         found = find_image(self._engine(), image, self._cache_dir, self._user())
         if not found.holds_capsule:
-            self._capsule(found.kind, self._cache_dir)
+            self._capsules.prepare(found.kind, self._info())
         self._images[image] = found
         return found.id
 
@@ -140,7 +146,7 @@ class DockerBackend:
     def watch(self, changed: Callable[[], None]) -> Stop | None:
         """Follow the engine's events from a thread: *changed* is called as soon as a container ends."""
         try:
-            return _Watch(self._engine(), changed).stop
+            return EngineWatch(self._engine(), RUN_LABEL, changed).stop
         except BlockError as error:  # e.g. a proxy before the engine that forbids it; polling is enough
             logger.info("the end of a container is noticed by polling alone: %s", error)
             return None
@@ -220,11 +226,15 @@ class DockerBackend:
             self._connected = Engine(self._settings)
         return self._connected
 
+    def _info(self) -> Mapping[str, Any]:
+        """Return the engine's description of itself; it is asked once."""
+        if self._described is None:
+            self._described = self._engine().info()
+        return self._described
+
     def _user(self) -> ContainerUser:
-        """Return the user of containers; the engine is asked once."""
-        if self._chosen_user is None:
-            self._chosen_user = choose_user(self._settings, self._engine().info())
-        return self._chosen_user
+        """Return the user of containers."""
+        return choose_user(self._settings, self._info())
 
     def _gateways(self, network: str) -> list[str]:
         engine = self._engine()
@@ -251,24 +261,34 @@ class DockerBackend:
                 self.prepare(request.image)
         except BlockError as error:
             return Refused.by(error)
+        found = self._images[request.image]
         try:
-            return self._start(request, self._images[request.image])
+            capsule = "" if found.holds_capsule else self._capsules.folder_to_mount(found.kind)
+            try:
+                return self._start(request, found, capsule)
+            except BlockRejectedError as error:
+                if not self._capsules.on_refused(error, capsule):
+                    raise
+            return self._start(request, found, "")
         except BlockRejectedError as error:
             return Refused.by(with_advice(error, self._settings.folders_to_mount(request.shared_folders)))
         except BlockError as error:  # the engine stopped answering in the midst of it
             return Refused(Refusal.UNKNOWN, str(error), error)
 
-    def _start(self, request: BlockRequest, image: Found) -> NativeId:
+    def _start(self, request: BlockRequest, image: Found, capsule: str) -> NativeId:
+        """Start a container, in which the folder *capsule* is mounted; an empty one is unpacked there instead."""
         engine = self._engine()
         command = node_command(request, image.probe, MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT)
         refuse_hidden_python(image.probe.executable, self._settings.folders_to_mount(request.shared_folders))
+        if capsule:
+            command = replace(command, mounts={**command.mounts, capsule: f"{DELIVERED_ROOT}:ro"})
         arguments = create_arguments(request, self._settings, command, user=self._user(), image_id=image.id)
         container = self._create(request, arguments)
         with engine.remove_on_failure(container):
             root = DELIVERED if arguments.get("read_only") else "/"
-            engine.unpack(container, root, files_archive(command.files, image.probe, root))
-            if not image.holds_capsule:
-                with self._capsule(image.kind, self._cache_dir).open("rb") as tar:
+            engine.unpack(container, root, files_archive(command.files, image.probe, root, is_mounted=bool(capsule)))
+            if not capsule and not image.holds_capsule:
+                with self._capsules.tar(image.kind).open("rb") as tar:
                     engine.unpack(container, DELIVERED_ROOT, tar)
             attached = engine.attach(container, has_terminal=bool(self._settings.create.get("tty")))
             native = NativeId(container)
@@ -333,40 +353,3 @@ class DockerBackend:
             engine.remove(block)
         late = [block for block in blocks if not engine.await_removal(block, _REMOVAL)]
         return dict.fromkeys(late, f"the container is still being removed after {_REMOVAL:.0f} s")
-
-
-class _Watch:
-    """Thread that reads an engine's events, and subscribes again when the connection breaks.
-
-    Args:
-        engine: connected.
-        changed: called for each container that ends.
-    """
-
-    def __init__(self, engine: Engine, changed: Callable[[], None]) -> None:
-        self._engine = engine
-        self._changed = changed
-        self._stopped = threading.Event()
-        self._events = engine.events(RUN_LABEL)
-        self._thread = threading.Thread(target=self._follow, name="cnflow-docker-events", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-        self._events.close()
-        self._thread.join(1.0)
-
-    def _follow(self) -> None:
-        while not self._stopped.is_set():
-            for _ in self._events:
-                self._changed()
-            if self._stopped.wait(_RECONNECT):
-                break
-            try:
-                self._events = self._engine.events(RUN_LABEL)
-            except BlockError as error:
-                logger.debug("the Docker engine sends no events: %s", error)
-            else:
-                self._changed()  # an end may have been missed
-        self._events.close()

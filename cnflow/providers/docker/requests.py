@@ -221,7 +221,7 @@ def probe_arguments(
     return _overlaid(ours, {name: value for name, value in settings.create.items() if name not in _NOT_FOR_PROBE})
 
 
-def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/") -> bytes:
+def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/", *, is_mounted: bool = False) -> bytes:
     """Return a tar to unpack at *root*: the folders of `DELIVERED`, and *files*, readable by the manager's user alone.
 
     Each file's folder belongs to that user too, so that the manager can remove the file once it is read.
@@ -230,10 +230,11 @@ def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/") -> 
         files: content by absolute path.
         probe: of the manager's interpreter.
         root: ``/``, or `DELIVERED` where that is a volume.
+        is_mounted: the capsule's folder is a mount, which cannot be written to.
     """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name in (DELIVERED, DELIVERED_ROOT):
+        for name in (DELIVERED,) if is_mounted else (DELIVERED, DELIVERED_ROOT):
             if name != root:
                 tar.addfile(_member(name, root, 0o755, tarfile.DIRTYPE))
         for folder in dict.fromkeys(name.rpartition("/")[0] for name in files):
