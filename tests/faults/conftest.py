@@ -1,5 +1,6 @@
 """Fixtures of the fault tests: a run with short heartbeats, a ledger of tasks, the processes of this machine."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -67,9 +68,18 @@ class Processes:
 
     def children(self, pid="self"):
         found = []
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (thread / "children").read_text().split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    found += [int(child) for child in (thread / "children").read_text().split()]
         return found
+
+    def command(self, pid):
+        """Command line of *pid*; empty if it has ended."""
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
 
     def descendants(self, pid):
         """All running descendants of *pid*."""

@@ -113,7 +113,10 @@ class Run:
 
     def interchange(self, driver):
         """Process id of the interchange of *driver*."""
-        return self.until(lambda: next((pid for pid in self.processes.children(driver.pid) if is_interchange(pid)), 0))
+        children, command = self.processes.children, self.processes.command
+        return self.until(
+            lambda: next((pid for pid in children(driver.pid) if "cnflow.interchange" in command(pid)), 0)
+        )
 
     def log(self):
         return "".join(file.read_text() for file in sorted(self.folder.glob("runinfo/*/**/*.log")))
@@ -129,13 +132,6 @@ class Run:
                 except OSError:
                     continue
         return found
-
-
-def is_interchange(pid):
-    try:
-        return b"cnflow.interchange" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def resident_bytes(pid):

@@ -54,10 +54,6 @@ def clean(folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
-def is_interchange(pid):
-    return b"cnflow.interchange" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 def test_clean_cancels_the_blocks_that_a_killed_driver_left(driver, tmp_path, processes, until):
     managers = [int(pid) for pid in driver.stdout.readline().split()]
     family = processes.descendants(driver.pid)
@@ -65,7 +61,7 @@ def test_clean_cancels_the_blocks_that_a_killed_driver_left(driver, tmp_path, pr
     assert refused.returncode != 0
     assert f"The driver of the run in runinfo/000 lives: process {driver.pid} on " in refused.stderr
     # Both at once, as when their control group is killed: nobody is left to stop the managers.
-    interchange = next(pid for pid in family if is_interchange(pid))
+    interchange = next(pid for pid in family if "cnflow.interchange" in processes.command(pid))
     os.kill(driver.pid, signal.SIGSTOP)
     os.kill(interchange, signal.SIGKILL)
     driver.kill()

@@ -50,7 +50,7 @@ def open_files(pid):
 
 
 def managers(processes):
-    return [pid for pid in processes.children() if b"cnflow/manager" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in processes.children() if "cnflow/manager" in processes.command(pid)]
 
 
 @pytest.mark.root
@@ -88,9 +88,7 @@ def test_interchange_without_free_descriptors_serves_the_managers_that_it_has(lo
     """A manager that comes later connects once descriptors are free; ZeroMQ tries again by itself."""
     with load(max_workers=1, address="127.0.0.1") as dfk:
         assert own_pid().result(30)
-        [interchange] = [
-            pid for pid in processes.children() if b"cnflow.interchange" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        [interchange] = [pid for pid in processes.children() if "cnflow.interchange" in processes.command(pid)]
         limits = resource.prlimit(interchange, resource.RLIMIT_NOFILE)
         resource.prlimit(interchange, resource.RLIMIT_NOFILE, (open_files(interchange), limits[1]))
         assert len({own_pid().result(30) for _ in range(20)}) == 1

@@ -233,14 +233,10 @@ def test_cancelled_task_stops_the_travel_of_its_result(load_on, node, tmp_path):
 
 def _break(node, processes, fault):
     if fault == "interchange":
-        (interchange,) = [pid for pid in processes.children() if b"cnflow.interchange" in _command_of(pid)]
+        (interchange,) = [pid for pid in processes.children() if "cnflow.interchange" in processes.command(pid)]
         processes.kill(interchange, signal.SIGKILL)
     else:
         getattr(node, fault)()
-
-
-def _command_of(pid):
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _wait_for(condition, seconds=60):
