@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnflow.apps import AppFuture, bash_app, join_app, python_app
+    from cnflow.apps import AppFuture, bash_app, join_app, predict_app, python_app
     from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
     from cnflow.config import Config
     from cnflow.dataflow import DataFlowKernel
@@ -39,6 +39,7 @@ __all__ = [
     "get_last_checkpoint",
     "join_app",
     "load",
+    "predict_app",
     "progress",
     "python_app",
     "set_file_logger",
@@ -61,6 +62,7 @@ _HOMES = {
     "get_last_checkpoint": "cnflow.dataflow.memo.checkpoint_paths",
     "join_app": "cnflow.apps",
     "load": "cnflow.assemble",
+    "predict_app": "cnflow.apps",
     "progress": "cnflow.progress_bar",
     "python_app": "cnflow.apps",
     "set_file_logger": "cnflow.logs",

@@ -23,6 +23,7 @@ CnflowError
 │   ├── BashExitFailure           the shell command exited with a code other than 0
 │   ├── BashAppNoReturn           the bash app returned no command line
 │   ├── MissingShellError         the command needs a shell that is not there
+│   ├── PredictModuleError        a predict_app's module is missing, or returned a wrong number of results
 │   ├── AppBadFormatting          its text has more fields than values
 │   └── RemoteError               an exception whose class exists only in the image
 ├── InfrastructureError           run the task again, unchanged
@@ -52,6 +53,7 @@ from cnflow.errors.apps import (
     JoinAppNoFuture,
     MissingOutputs,
     MissingShellError,
+    PredictModuleError,
     RemoteError,
     SerializationError,
 )
@@ -120,6 +122,7 @@ __all__ = [
     "MissingShellError",
     "NoDataFlowKernelError",
     "NotCoveredError",
+    "PredictModuleError",
     "PropagatedError",
     "ProviderBusyError",
     "PythonMismatchError",

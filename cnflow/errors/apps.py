@@ -119,6 +119,13 @@ class MissingShellError(AppFailedError):
         )
 
 
+class PredictModuleError(AppFailedError):
+    """The module of a predict_app is missing where it runs, has no such function, or returned too few or many results.
+
+    Correct the module, the image, or the names in the call of ``predict_app``.
+    """
+
+
 class AppBadFormatting(AppFailedError, IndexError):  # noqa: N818 - a public name of Parsl
     """A bash app's function failed in ``str.format``; correct the fields of its text, or their number.
 

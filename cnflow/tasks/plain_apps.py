@@ -6,6 +6,7 @@ A user's module that makes apps can be imported in every task, also in a contain
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, Callable, Optional
 
 Function = Callable[..., Any]
@@ -20,6 +21,13 @@ def python_app(function: Optional[Function] = None, *_: Any, **__: Any) -> Any: 
 
 
 bash_app = join_app = python_app
+
+
+def predict_app(*, module: str, function: str = "predict", **_: Any) -> Function:  # noqa: ANN401 - options of the app
+    """Return the function of the app: it calls *function* of *module* in this process."""
+    from cnflow.tasks.predict import call_predict
+
+    return _plain(functools.partial(call_predict, module, function))
 
 
 def _plain(function: Function) -> Function:
@@ -52,4 +60,10 @@ def driver_only(name: str, module: Optional[str] = None) -> ModuleNotFoundError:
     )
 
 
-NAMES = {"AUTO_LOGNAME": AUTO_LOGNAME, "bash_app": bash_app, "join_app": join_app, "python_app": python_app}
+NAMES = {
+    "AUTO_LOGNAME": AUTO_LOGNAME,
+    "bash_app": bash_app,
+    "join_app": join_app,
+    "predict_app": predict_app,
+    "python_app": python_app,
+}
