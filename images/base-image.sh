@@ -14,6 +14,7 @@ here=$(. /etc/os-release; [ "${ID:-}" != debian ] || echo "${VERSION_CODENAME:-}
 case ${1:-} in # https://packages.debian.org/python3: one Python minor per suite
   3.11) suite=bookworm ;;
   3.13) suite=trixie ;;
+  3.14) suite=sid ;;
   *) suite=${here:-bookworm} ;;
 esac
 suite=${SUITE:-$suite}
@@ -39,10 +40,14 @@ mirror=${MIRROR:-$([ -z "$here" ] ||
 mirror=${mirror:-http://deb.debian.org/debian}
 echo "Making cnflow-base:$suite from $mirror (about a minute)." >&2
 
+options=()
+# A mirror that lags behind, or a frozen copy of one, has lists of sid whose week is over; their signatures are checked all the same.
+[ "$suite" != sid ] || options+=(--aptopt='Acquire::Check-Valid-Until "false"')
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # usr-is-merged and its hook make /bin and the like links from the start, so the packages that would merge them (47 MB) stay out.
-mmdebstrap --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
+mmdebstrap "${options[@]}" --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
   --include=usr-is-merged,python3,python3-pip,python3-venv,ca-certificates,netbase,tzdata \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \

@@ -33,7 +33,7 @@ sys.dont_write_bytecode = True
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
-MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+MINORS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 OWN_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 FAKE_MANAGER = """\

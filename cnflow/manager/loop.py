@@ -35,7 +35,7 @@ from cnflow.manager.interchange_link import InterchangeLink
 from cnflow.manager.node import hardware
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
-from cnflow.manager.registration import manager_info
+from cnflow.manager.registration import manager_info, worker_minor
 from cnflow.manager.shutdown import Stage
 from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
@@ -52,7 +52,6 @@ from cnflow.wire.bulk import Release, Unreleased
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Holding, TaskQuery, TaskReport
 from cnflow.wire.pipe import ResultKind
-from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +87,8 @@ class Loop:
         where = f"{image}host {socket.gethostname()}, block {settings.block}"
         accelerators = len(settings.available_accelerators)
         incomplete = IncompleteTasks(BlobCache(cache_limit(hardware.memory_bytes())))
-        self._state = Manager(factory.slots, Prefetch(settings.prefetch), MINOR, where, accelerators, incomplete)
+        minor, prefetch = worker_minor(settings), Prefetch(settings.prefetch)
+        self._state = Manager(factory.slots, prefetch, minor, where, accelerators, incomplete)
         if settings.adoptable_for:
             self._state.ended = EndedTasks()
         self._workers: dict[WorkerRank, WorkerProcess] = {}

@@ -81,6 +81,11 @@ def node_rank(environment: Mapping[str, str]) -> int:
     return 0
 
 
+def worker_minor(settings: ManagerSettings) -> str:
+    """Minor version of the Python that the workers run, such as ``3.11``; the manager may run another."""
+    return ".".join(settings.worker_version.split(".")[:2]) or MINOR
+
+
 def manager_info(settings: ManagerSettings, workers: int, life: float, left: float) -> ManagerInfo:
     """Describe this manager of *workers* workers and its node, whose block has *left* of its *life* seconds left."""
     node = Node(
@@ -95,13 +100,13 @@ def manager_info(settings: ManagerSettings, workers: int, life: float, left: flo
     return ManagerInfo(
         PROTOCOL,
         cnflow.__version__,
-        MINOR,
+        worker_minor(settings),
         socket.gethostname(),
         BlockId(settings.block),
         settings.image,
         workers,
         os.getpid(),
-        platform.python_version(),
+        settings.worker_version or platform.python_version(),
         node,
         node_rank(os.environ),
         settings.nodes,

@@ -104,6 +104,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     working_dir: str = ""
     """Folder in which workers start; empty for that of the manager."""
 
+    worker_python: str = ""
+    """Interpreter of the workers, 3.8 or newer; empty for the one that runs the manager."""
+
+    worker_version: str = ""
+    """Version of `worker_python`, such as ``3.8.18``; empty with it."""
+
     argv: tuple[str, ...] = ()
     """Command line of the user's script, for `sys.argv` of workers."""
 
@@ -117,6 +123,10 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def longest_silence(self) -> float:
         """Seconds without a message from the interchange after which the manager ends itself."""
         return max(self.heartbeat_threshold, self.adoptable_for)
+
+    def with_worker_python(self, executable: str, version: str) -> ManagerSettings:
+        """Return these settings for workers that another interpreter runs than the manager."""
+        return msgspec.structs.replace(self, worker_python=executable, worker_version=version)
 
     def to_json(self) -> bytes:
         """Content of the settings file."""

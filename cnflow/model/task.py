@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Tuple, Union
 
 if TYPE_CHECKING:
     import os
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cnflow.ids import TaskId
     from cnflow.model.resources import Resources
 
-Stream = Union[str, "os.PathLike[str]", tuple[str, str]]
+Stream = Union[str, "os.PathLike[str]", Tuple[str, str]]
 """File for stdout or stderr: a path, to which is appended, or ``(path, mode)``."""
 
 

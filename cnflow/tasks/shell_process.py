@@ -34,13 +34,13 @@ _READ_BY_BASH = 'eval "$(</dev/stdin)" </dev/null'
 _READ_BY_OTHERS = 'eval "$(command -p cat)" </dev/null'
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - one value is kept
+@functools.lru_cache(maxsize=None)
 def shell() -> str:
     """Path of bash, for which apps are written, if the image has it; ``/bin/sh`` otherwise."""
     return shutil.which("bash") or "/bin/sh"
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - one value is kept
+@functools.lru_cache(maxsize=None)
 def longest_argument() -> int:
     """Bytes that one argument or variable may have, without the zero at its end."""
     return _PAGES_OF_AN_ARGUMENT * os.sysconf("SC_PAGE_SIZE") - 1

@@ -135,7 +135,7 @@ def dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Ru
     return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
 
 
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache is the same; lru_cache names its content, one class
+@functools.lru_cache(maxsize=None)
 def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
     """Return the class of picklers. Made on first use: importing cloudpickle costs 20 ms."""
     import cloudpickle  # noqa: PLC0415

@@ -92,7 +92,14 @@ class WorkerFactory:
         }
         sandbox = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-{rank}")
         with hardware.core_affinity(cores):
-            worker = WorkerProcess(rank, environment, self._settings.working_dir or None, sandbox, self._output.write)
+            worker = WorkerProcess(
+                rank,
+                self._settings.worker_python,
+                environment,
+                self._settings.working_dir or None,
+                sandbox,
+                self._output.write,
+            )
         if self._open_files is not None:
             set_open_file_limit(worker.pid, self._open_files)
         return worker

@@ -52,6 +52,7 @@ class WorkerProcess:
 
     Args:
         rank: of the worker on its node.
+        python: interpreter that runs it; empty for the manager's own.
         environment: all variables of the process.
         working_dir: folder in which it starts; None is the manager's own.
         sandbox: prefix of the paths of its sandboxes.
@@ -64,6 +65,7 @@ class WorkerProcess:
     def __init__(
         self,
         rank: int,
+        python: str,
         environment: Mapping[str, str],
         working_dir: Optional[str],
         sandbox: str,
@@ -72,8 +74,9 @@ class WorkerProcess:
         self.rank = rank
         self._sandbox = sandbox
         self._write_output = write_output
+        python = python or sys.executable
         with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
-            ours, output, self._stops = self._start(environment, working_dir, on_failure, theirs)
+            ours, output, self._stops = self._start(python, environment, working_dir, on_failure, theirs)
             on_failure.pop_all()
         os.set_blocking(self._stops, False)
         ours.setblocking(False)
@@ -94,6 +97,7 @@ class WorkerProcess:
 
     def _start(
         self,
+        python: str,
         environment: Mapping[str, str],
         working_dir: Optional[str],
         on_failure: contextlib.ExitStack,
@@ -110,7 +114,7 @@ class WorkerProcess:
             output, their_output = _pipe(on_failure, theirs)
             their_stops, stops = _pipe(theirs, on_failure)
             self._process = subprocess.Popen(
-                [sys.executable, "-u", _WORKER, str(inherited.fileno()), str(their_stops), self._sandbox],
+                [python, "-u", _WORKER, str(inherited.fileno()), str(their_stops), self._sandbox],
                 stdin=subprocess.DEVNULL,
                 stdout=their_output,
                 stderr=their_output,

@@ -1,8 +1,10 @@
 """Description of a manager in its registration."""
 
+import sys
+
 import pytest
 
-from cnflow.manager.registration import manager_info, node_rank
+from cnflow.manager.registration import manager_info, node_rank, worker_minor
 from cnflow.model.manager_settings import ManagerSettings
 
 
@@ -30,3 +32,11 @@ def test_manager_describes_its_place_in_the_block_and_the_life_of_that(monkeypat
     settings = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block="5", nodes=4)
     info = manager_info(settings, 2, life=3600.0, left=1200.0)
     assert (info.block, info.node_rank, info.nodes, info.node.life, info.node.left) == ("5", 1, 4, 3600.0, 1200.0)
+
+
+def test_manager_registers_the_python_of_its_workers():
+    settings = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block="5")
+    apart = settings.with_worker_python("/usr/bin/python3", "3.8.18")
+    assert worker_minor(settings) == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    info = manager_info(apart, 2, life=3600.0, left=1200.0)
+    assert (info.python, info.python_version) == ("3.8", "3.8.18")
