@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from cnflow.dataflow import loaded_run
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
 from cnflow.model.manager_settings import ManagerSettings
+from tests.services.registries import gateway_of, read_places
 
 # Where this was started in the background, Ctrl-C is ignored, and would be by every driver that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,7 +73,7 @@ while True:
 """
 
 
-_TAKE_TURNS = {"dockerd": "root", "root": "root", "docker": "docker"}
+_TAKE_TURNS = {"dockerd": "root", "root": "root", "docker": "docker", "registry": "docker"}
 """Marker -> group whose tests run one after the other, in one process of pytest-xdist."""
 
 
@@ -153,11 +155,32 @@ def _no_sshd():
     return f"No {' and '.join(lacking)}. Run: tests/services/sshd/up" if lacking else ""
 
 
+@cache
+def _no_registry():
+    if why := _no_docker():
+        return why
+    import docker
+
+    client = docker.from_env()
+    try:
+        places = read_places(gateway_of(client))
+    finally:
+        client.close()
+    for name in ("plain", "password", "tls"):
+        host, _, port = places[name].rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=2.0).close()
+        except OSError:
+            return f"No registry answers at {places[name]}. Run: tests/services/registry/up"
+    return ""
+
+
 _MISSING = {
     "cc": _no_cc,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "pythons": _no_pythons,
+    "registry": _no_registry,
     "root": _no_root,
     "sshd": _no_sshd,
 }

@@ -38,6 +38,7 @@ CnflowError
 │   ├── ProviderBusyError         temporary; nothing was started
 │   └── BlockRejectedError        permanent; nothing was started
 │       ├── ImageNotFoundError    build, pull or correct the image
+│       │   └── ImagePullError    look at its registry: it refused, failed, or was not reached
 │       └── ImageUnusableError    use an image with a supported Python
 └── CapsuleError                  the capsule for this kind of image could not be made
 """
@@ -76,6 +77,7 @@ from cnflow.errors.infrastructure import (
     CapsuleError,
     ExecutorClosedError,
     ImageNotFoundError,
+    ImagePullError,
     ImageUnusableError,
     InfrastructureError,
     InterchangeLostError,
@@ -110,6 +112,7 @@ __all__ = [
     "DependencyError",
     "ExecutorClosedError",
     "ImageNotFoundError",
+    "ImagePullError",
     "ImageUnusableError",
     "InfrastructureError",
     "InterchangeLostError",

@@ -100,6 +100,10 @@ class ImageNotFoundError(BlockRejectedError):
     """The image does not exist here and cannot be pulled; build it, pull it or correct its name."""
 
 
+class ImagePullError(ImageNotFoundError):
+    """The registry refused the image, failed, or was not reached; read the engine's words and the advice below."""
+
+
 class ImageUnusableError(BlockRejectedError):
     """The image has no Python, or one that is not supported; use an image with a supported Python."""
 

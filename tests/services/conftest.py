@@ -5,6 +5,7 @@ import pytest
 from cnflow.config import DockerProvider
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
+from tests.services.registries import Proxy, Registries
 
 
 @pytest.fixture
@@ -25,3 +26,19 @@ def found_image():
 def python_of(found_image):
     """Gives the minor version of an image's Python."""
     return lambda name: found_image(name).kind.python
+
+
+@pytest.fixture
+def registries(engine):
+    """Registries of images; those of the test are removed from the engine at its end. For the marker ``registry``."""
+    made = Registries(engine)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def bad_registry(registries):
+    """A proxy before the plain registry, which changes its replies."""
+    proxy = Proxy(registries.plain)
+    yield proxy
+    proxy.close()

@@ -125,11 +125,15 @@ class Engine:
         with self._rejecting("list its images"):
             return sorted(name for image in self._sdk.api.images() for name in image.get("RepoTags") or [])
 
-    def pull(self, image: str, platform: str | None) -> str:
-        """Pull an image; return the engine's words if that failed, else an empty string."""
+    def pull(self, image: str, platform: str | None, credentials: Mapping[str, str] | None = None) -> str:
+        """Pull an image; return the engine's words if that failed, else an empty string.
+
+        Without *credentials* those of the user's Docker configuration are used.
+        """
+        login = None if credentials is None else dict(credentials)
         with _answering(self.settings):
             try:
-                events = self._sdk.api.pull(image, stream=True, decode=True, platform=platform)
+                events = self._sdk.api.pull(image, stream=True, decode=True, platform=platform, auth_config=login)
                 return next((str(event["error"]) for event in events if "error" in event), "")
             except docker.errors.APIError as error:
                 return _words(error)

@@ -21,6 +21,7 @@ from cnflow.capsule import Probe, default_cache_dir, kind_of, parse_probe, tag_o
 from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
 from cnflow.providers.docker import refusals
+from cnflow.providers.docker.pulling import Pull, pull, with_tag
 from cnflow.providers.docker.refusals import Answer
 from cnflow.providers.docker.requests import IMAGE_USER, probe_arguments
 from cnflow.text import did_you_mean
@@ -68,20 +69,17 @@ def find_image(engine: Engine, image: str, cache: Path | None = None, user: Cont
 def _resolve(engine: Engine, image: str) -> str:
     """Return the id of *image*, which stands for its content whether it was pulled or built here."""
     settings = engine.settings
-    refusal = ""
     here = "" if settings.pull == "always" else engine.image_id(image)
     if not here and settings.pull != "never":
-        refusal = engine.pull(image, settings.create.get("platform"))
-        here = "" if refusal else engine.image_id(image)
+        pull(engine, Pull(image, settings.create.get("platform")))
+        here = engine.image_id(image)
     if here:
         return here
-    near = did_you_mean(_with_tag(image), engine.image_names())
-    why = f"Pulling it failed: {refusal}" if refusal else "It was not pulled, since DockerProvider(pull='never')."
-    raise ImageNotFoundError(f"Image {image!r} was not found.{near} {why}\nBuild it, pull it, or correct its name.")
-
-
-def _with_tag(image: str) -> str:
-    return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
+    near = did_you_mean(with_tag(image), engine.image_names())
+    raise ImageNotFoundError(
+        f"Image {image!r} was not found.{near} It was not pulled, since DockerProvider(pull='never').\nBuild it, pull "
+        "it, or correct its name."
+    )
 
 
 class Prober:
