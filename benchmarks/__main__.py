@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace, sizes: Sizes) -> Report:
                 report.add(name, work, figures, problem)
             for works, its_sizes in _children(name, sizes, options, first=repeat == 0):
                 for work, figures, problem in runner.run(name, works, its_sizes):
-                    if works is MAIN or work in works:
+                    if works is MAIN or not works or work in works:
                         report.add(name, work, figures, problem)
             if name == DOCKER and "first" not in report.problems.get(DOCKER, {}):
                 report.add(name, "bare", {"s": _docker_run()})

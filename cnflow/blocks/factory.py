@@ -41,6 +41,7 @@ def make_blocks(
         settings.nodes_per_block,
         settings.parallelism,
         Seconds(scaling.max_idletime),
+        settings.warm_blocks,
     )
     return Blocks(
         label,

@@ -39,7 +39,18 @@ from cnflow.blocks.block import Block, Patience, Stage
 from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.health import Health
 from cnflow.blocks.report import Delay, no_block_is_allowed, ran_no_task, report_of
-from cnflow.blocks.strategy import BlockView, BlockViews, Drain, Limits, Situation, Start, Strategy, none
+from cnflow.blocks.strategy import (
+    BlockView,
+    BlockViews,
+    Drain,
+    Limits,
+    Situation,
+    Start,
+    Strategy,
+    blocks_for,
+    fixed_number,
+    none,
+)
 from cnflow.blocks.submissions import Submissions
 from cnflow.blocks.table import BlockTable
 from cnflow.ids import BlockId, short_native
@@ -157,7 +168,7 @@ class Blocks:
     @property
     def wants_idle_times(self) -> bool:
         """True if the strategy could use idle times of blocks, or a block has yet to show that it runs tasks."""
-        is_surplus = self._strategy is not none and len(self._blocks.active) > max(1, self._limits.min_blocks)
+        is_surplus = self._strategy is not none and len(self._blocks.active) > max(1, blocks_for(0, 1, self._limits))
         return self.tasks > 0 and (is_surplus or bool(self._blocks.unproven))
 
     def late_blocks(self, now: Seconds) -> list[BlockId]:
@@ -326,8 +337,7 @@ class Blocks:
 
     @property
     def _most(self) -> int:
-        limits = self._limits
-        return max(limits.init_blocks, limits.min_blocks) if self._strategy is none else limits.max_blocks
+        return fixed_number(self._limits) if self._strategy is none else self._limits.max_blocks
 
     def _situation(self, now: Seconds) -> Situation:
         quiet = Seconds(0.0) if self.tasks or self._quiet_since is None else Seconds(now - self._quiet_since)

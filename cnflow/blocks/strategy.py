@@ -6,7 +6,7 @@ whenever the provider was asked, so it must be quick, and must give the same ans
 ::
 
     tasks ──> blocks_for(tasks) ── more than there are ──> Start(number)
-                                └─ fewer, and idle for max_idletime ──> Drain(blocks)
+              + warm_blocks     └─ fewer, and idle for max_idletime ──> Drain(blocks)
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Limits(NamedTuple):
     nodes_per_block: int
     parallelism: float
     max_idletime: Seconds
+    warm_blocks: int = 0
 
 
 class BlockView(NamedTuple):
@@ -114,13 +115,12 @@ Strategy = Callable[[Situation], Iterable[Change]]
 
 
 def none(situation: Situation) -> list[Change]:
-    """Keep ``init_blocks``, however many tasks there are; replace each that ends."""
-    limits = situation.limits
-    return _grow_to(max(limits.init_blocks, limits.min_blocks), situation)
+    """Keep ``init_blocks`` and ``warm_blocks``, however many tasks there are; replace each that ends."""
+    return _grow_to(fixed_number(situation.limits), situation)
 
 
 def simple(situation: Situation) -> list[Change]:
-    """Grow with the tasks; shrink to ``min_blocks`` after ``max_idletime`` without a task."""
+    """Grow with the tasks; shrink to ``min_blocks`` or ``warm_blocks`` after ``max_idletime`` without a task."""
     return _grow_to(_target(situation), situation) or _shrink_when_idle(situation)
 
 
@@ -140,17 +140,22 @@ STRATEGIES: Mapping[str, Strategy] = {"none": none, "simple": simple, "htex_auto
 
 
 def blocks_for(tasks: int, slots_per_block: int, limits: Limits) -> int:
-    """Return the number of blocks that gives `parallelism` slots to each task; at least one if there is a task.
+    """Return the number of blocks that gives `parallelism` slots to each task, at least one if there is a task.
 
-    A task that needs more of a node than one slot counts for as many tasks (`Situation.slots_wanted`).
+    `warm_blocks` are added, so that as many are idle, as far as `max_blocks` allows. A task that needs more of a node
+    than one slot counts for as many tasks (`Situation.slots_wanted`).
 
     Parsl's formulas: p = 0 is ``max(min_blocks, 1)``, p = 1 is ``min(max_blocks, ceil(tasks / slots))``, and
     p = 1/2 puts two tasks on each slot before a further block is asked for.
     """
-    if not tasks:
-        return limits.min_blocks
     worth = math.ceil(round(tasks * limits.parallelism / slots_per_block, 9))  # 0.1 * 30 is a little more than 3
-    return min(limits.max_blocks, max(limits.min_blocks, worth, 1))
+    needed = max(worth, 1) if tasks else 0
+    return min(limits.max_blocks, max(limits.min_blocks, needed + limits.warm_blocks))
+
+
+def fixed_number(limits: Limits) -> int:
+    """Return the number of blocks of the strategy `none`."""
+    return min(limits.max_blocks, max(limits.init_blocks, limits.min_blocks) + limits.warm_blocks)
 
 
 def _target(situation: Situation) -> int:
@@ -168,7 +173,7 @@ def _shrink_when_idle(situation: Situation) -> list[Change]:
     limits = situation.limits
     if situation.tasks or situation.is_first or situation.idle_for < limits.max_idletime:
         return []
-    return _drain(list(situation.blocks), len(situation.blocks) - limits.min_blocks)
+    return _drain(list(situation.blocks), len(situation.blocks) - blocks_for(0, 1, limits))
 
 
 def _drain(candidates: list[BlockView], spare: int) -> list[Change]:

@@ -38,8 +38,11 @@ class ProviderSettings(Settings):
     min_blocks: int = Field(default=0, ge=0)
     """Blocks kept even when idle."""
 
+    warm_blocks: int = Field(default=0, ge=0)
+    """Blocks kept ready beyond those that the tasks take, so that the next tasks need not wait for the start of one."""
+
     max_blocks: int = Field(default=1, ge=0)
-    """Limit of blocks at one time; by default `init_blocks` or `min_blocks`, whichever is more."""
+    """Limit of blocks at one time; by default `init_blocks` or `min_blocks`, whichever is more, and `warm_blocks`."""
 
     nodes_per_block: int = Field(default=1, ge=1)
     """Nodes that one block spans."""
@@ -79,16 +82,15 @@ class ProviderSettings(Settings):
         if isinstance(data, dict) and "max_blocks" not in data:
             wanted = [data.get(name, 0) for name in ("init_blocks", "min_blocks")]
             most = max((n for n in wanted if isinstance(n, int)), default=0)
-            return {**data, "max_blocks": max(1, most)}
+            warm = data.get("warm_blocks", 0)
+            return {**data, "max_blocks": max(1, most) + (warm if isinstance(warm, int) else 0)}
         return data
 
     @model_validator(mode="after")
     def _blocks_are_in_order(self) -> ProviderSettings:
-        if not self.min_blocks <= self.max_blocks or not self.init_blocks <= self.max_blocks:
-            raise ValueError(
-                f"min_blocks={self.min_blocks} and init_blocks={self.init_blocks} may not be more than "
-                f"max_blocks={self.max_blocks}",
-            )
+        names = ("min_blocks", "init_blocks", "warm_blocks")
+        if more := [f"{name}={getattr(self, name)}" for name in names if getattr(self, name) > self.max_blocks]:
+            raise ValueError(f"{' and '.join(more)} may not be more than max_blocks={self.max_blocks}")
         return self
 
 

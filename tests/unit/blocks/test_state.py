@@ -28,8 +28,8 @@ PENDING, RUNNING, ENDED, FAILED, GONE = (
 AT_ONCE = Traits().submit_at_once
 
 
-def make_blocks(strategy="simple", first=0, low=0, high=4, slots=1, status_lag=0.0):
-    limits = Limits(first, low, high, 1, 1.0, 120.0)
+def make_blocks(strategy="simple", first=0, low=0, high=4, slots=1, status_lag=0.0, warm=0):  # noqa: PLR0913, PLR0917
+    limits = Limits(first, low, high, 1, 1.0, 120.0, warm)
     return Blocks(
         "htex",
         limits,
@@ -95,6 +95,23 @@ class TestGrowing:
         assert driver.decide(10) == []
         assert driver.submit() == ["0", "1", "2", "3"]
         assert driver.blocks.is_full
+
+    def test_a_warm_block_is_replaced_once_a_task_takes_it(self):
+        driver = Driver(warm=1)
+        driver.decide(0)
+        assert driver.submit() == ["0"]
+        driver.connect("0")
+        assert driver.decide(0) == []
+        driver.decide(1)
+        assert driver.submit() == ["1"]
+
+    def test_a_warm_block_stays_through_any_idle_time_and_is_replaced_when_it_ends(self):
+        driver = Driver(warm=1)
+        driver.running(0)
+        assert driver.decide(0, after=1e6) == []
+        driver.report("0", ENDED)
+        driver.decide(0, after=1e6)
+        assert driver.submit() == ["1"]
 
     def test_requested_blocks_are_counted(self):
         driver = Driver()
@@ -645,7 +662,7 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.high, self.low = 3, 1
-        self.blocks = make_blocks(strategy="htex_auto_scale", first=2, low=self.low, high=self.high)
+        self.blocks = make_blocks(strategy="htex_auto_scale", first=2, low=self.low, high=self.high, warm=1)
         self.now = 0.0
         self.tasks = 0
         self.at_provider = {}

@@ -7,8 +7,8 @@ from hypothesis import given
 from cnflow.blocks.strategy import BlockView, Drain, Limits, Situation, Start, blocks_for, htex_auto_scale, none, simple
 
 
-def limits(low=0, first=0, high=4, nodes=1, parallelism=1.0, max_idletime=120.0):
-    return Limits(first, low, high, nodes, parallelism, max_idletime)
+def limits(low=0, first=0, high=4, nodes=1, parallelism=1.0, max_idletime=120.0, warm=0):  # noqa: PLR0913, PLR0917
+    return Limits(first, low, high, nodes, parallelism, max_idletime, warm)
 
 
 def blocks(*idle_for, workers=2):
@@ -35,11 +35,36 @@ class TestNumberOfBlocks:
     def test_a_minimum_is_kept_without_a_task_and_with_few(self):
         assert [blocks_for(tasks, 2, limits(low=2, parallelism=0.0)) for tasks in (0, 1, 100)] == [2, 2, 2]
 
-    @given(st.integers(0, 500), st.integers(1, 8), st.integers(0, 5), st.integers(0, 5), st.floats(0, 1))
-    def test_the_number_is_within_the_limits_and_grows_with_the_tasks(self, tasks, slots, low, more, parallelism):
-        allowed = limits(low=low, high=low + more, parallelism=parallelism)
+    @given(
+        st.integers(0, 500), st.integers(1, 8), st.integers(0, 5), st.integers(0, 5), st.floats(0, 1), st.integers(0, 3)
+    )
+    def test_the_number_is_within_the_limits_and_grows_with_the_tasks(self, tasks, slots, low, more, parallelism, warm):
+        allowed = limits(low=low, high=low + more, parallelism=parallelism, warm=warm)
         few, many = (blocks_for(count, slots, allowed) for count in (tasks, tasks + 1))
         assert low <= few <= many <= low + more
+
+
+class TestWarmBlocks:
+    @pytest.mark.parametrize(("tasks", "expected"), [(0, 1), (1, 2), (2, 2), (3, 3), (7, 4), (100, 4)])
+    def test_a_block_beyond_those_of_the_tasks_is_kept_within_the_maximum(self, tasks, expected):
+        assert blocks_for(tasks, 2, limits(warm=1)) == expected
+
+    def test_blocks_of_the_minimum_that_the_tasks_do_not_take_are_warm_already(self):
+        assert [blocks_for(tasks, 1, limits(low=2, warm=1)) for tasks in (0, 1, 2)] == [2, 2, 3]
+
+    @pytest.mark.parametrize("strategy", [simple, htex_auto_scale])
+    def test_warm_blocks_start_without_a_task_and_outlast_the_idle_time(self, strategy):
+        assert strategy(situation(warm=2)) == [Start(2)]
+        assert strategy(situation(warm=2, there=blocks(500.0, 500.0, 500.0), idle_for=500.0)) == [Drain(("2",))]
+
+    def test_auto_scale_keeps_warm_blocks_while_others_work(self):
+        there = blocks(0.0, 500.0, 500.0)
+        assert htex_auto_scale(situation(tasks=1, there=there, warm=1)) == [Drain(("2",))]
+
+    def test_strategy_none_keeps_warm_blocks_in_addition(self):
+        calm = situation(warm=1)
+        assert none(calm._replace(limits=limits(first=2, warm=1))) == [Start(3)]
+        assert none(calm._replace(limits=limits(first=2, warm=9))) == [Start(4)]
 
 
 class TestGrowing:
@@ -104,10 +129,11 @@ class TestShrinking:
                 there = blocks(*[1.0] * (len(there) + change.number))
         assert len(there) == expected
 
-    @given(st.integers(0, 50), st.integers(0, 6), st.floats(0, 1), st.floats(0, 300))
-    def test_a_drained_block_is_not_replaced_for_the_same_tasks(self, tasks, there, parallelism, idle):
+    @given(st.integers(0, 50), st.integers(0, 6), st.floats(0, 1), st.floats(0, 300), st.integers(0, 3))
+    def test_a_drained_block_is_not_replaced_for_the_same_tasks(self, tasks, there, parallelism, idle, warm):
+        idle_for = 0.0 if tasks else idle
         before = situation(
-            tasks=tasks, there=blocks(*[idle] * there), idle_for=0.0 if tasks else idle, high=6, parallelism=parallelism
+            tasks=tasks, there=blocks(*[idle] * there), idle_for=idle_for, high=6, parallelism=parallelism, warm=warm
         )
         for change in htex_auto_scale(before):
             if isinstance(change, Drain):

@@ -134,6 +134,12 @@ def test_initial_blocks_raise_the_default_of_max_blocks():
     assert LocalProvider(init_blocks=3).max_blocks == 3
     assert LocalProvider(min_blocks=2).max_blocks == 2
     assert LocalProvider(init_blocks=0).max_blocks == 1
+    assert LocalProvider(warm_blocks=2).max_blocks == 3
+
+
+def test_more_warm_blocks_than_may_run_are_refused():
+    with pytest.raises(ConfigurationError, match="warm_blocks=2 may not be more than max_blocks=1"):
+        LocalProvider(warm_blocks=2, max_blocks=1)
 
 
 @pytest.mark.parametrize(
