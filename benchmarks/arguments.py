@@ -21,6 +21,7 @@ from cnflow.dataflow import DataFlowKernel
 from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
 from cnflow.dataflow.router import RoutableExecutor
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import AppFunction, ArgumentUse
 
@@ -65,7 +66,7 @@ ARGUMENTS: dict[str, tuple[Callable[[], Any], int]] = {
 class Idle:
     """Executor that takes tasks and runs none."""
 
-    label, image, working_dir = "idle", "", ""
+    label, image, working_dir = "idle", NO_IMAGE, ""
     storage_access: list[Any] | None = None
 
     def __init__(self, use: ArgumentUse) -> None:
@@ -93,7 +94,7 @@ def microseconds(use: ArgumentUse, argument: Any, calls: int, *, waits: bool) ->
     """Measure one call of an app with *argument*, the best of three rounds."""
     best = float("inf")
     for _ in range(3):
-        route = RoutableExecutor("idle", "", needs_image=False, can_clone=False)
+        route = RoutableExecutor("idle", NO_IMAGE, needs_image=False, can_clone=False)
         with tempfile.TemporaryDirectory() as folder:
             graph = TaskGraph(
                 config=Config(),

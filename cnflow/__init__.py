@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
     from cnflow.logs import set_file_logger, set_stream_logger
     from cnflow.model.file import File
+    from cnflow.model.image import Image
+    from cnflow.model.image_parts import Credentials, Mount, Secret
     from cnflow.model.resources import Resources
     from cnflow.pool import PoolExecutor
     from cnflow.progress_bar import progress
@@ -28,10 +30,14 @@ __all__ = [
     "AUTO_LOGNAME",
     "AppFuture",
     "Config",
+    "Credentials",
     "DataFlowKernel",
     "File",
+    "Image",
+    "Mount",
     "PoolExecutor",
     "Resources",
+    "Secret",
     "bash_app",
     "clear",
     "dfk",
@@ -51,10 +57,14 @@ _HOMES = {
     "AUTO_LOGNAME": "cnflow.dataflow.call_options",
     "AppFuture": "cnflow.apps",
     "Config": "cnflow.config",
+    "Credentials": "cnflow.model.image_parts",
     "DataFlowKernel": "cnflow.dataflow",
     "File": "cnflow.model.file",
+    "Image": "cnflow.model.image",
+    "Mount": "cnflow.model.image_parts",
     "PoolExecutor": "cnflow.pool",
     "Resources": "cnflow.model.resources",
+    "Secret": "cnflow.model.image_parts",
     "bash_app": "cnflow.apps",
     "clear": "cnflow.assemble",
     "dfk": "cnflow.assemble",

@@ -83,8 +83,8 @@ def _differences(state: LedgerState, config: Config) -> list[str]:
 
 def _difference(label: str, entry: ExecutorEntry, executor: HighThroughputExecutor) -> list[str]:
     found: list[str] = []
-    if executor.image != entry.started.image:
-        found.append(f"executor {label!r} has image {executor.image!r} now, and had {entry.started.image!r}")
+    if str(executor.image) != entry.started.image:
+        found.append(f"executor {label!r} has image {str(executor.image)!r} now, and had {entry.started.image!r}")
     kind = (entry.started.provider or {}).get("kind")
     if kind is not None and kind != executor.provider.kind:
         found.append(f"executor {label!r} has provider {executor.provider.kind!r} now, and had {kind!r}")

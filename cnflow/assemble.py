@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.memo import Checkpointer
     from cnflow.interfaces import Executor
     from cnflow.interfaces.sink import Sink
+    from cnflow.model.image import Image
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +224,7 @@ class RunExecutors:
         is_template = copied.runs_images and not copied.image
         return NewExecutor(route, None if is_template else self._live(copied))
 
-    def clone(self, template: str, image: str, label: str) -> Executor:
+    def clone(self, template: str, image: Image, label: str) -> Executor:
         """Make an executor labelled *label* that runs *image*, otherwise with the settings of *template*."""
         return self._live(self._settings[template].model_copy(update={"image": image, "label": label}, deep=True))
 

@@ -31,6 +31,7 @@ from cnflow.config.selection import select_config
 from cnflow.dataflow.call_options import AppOptions
 from cnflow.dataflow.futures.callbacks import on_done
 from cnflow.errors import ExecutorClosedError
+from cnflow.model.image import Image
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from cnflow.apps.signatures import Argument
     from cnflow.dataflow import AppFuture, DataFlowKernel
+    from cnflow.model.image import ImageLike
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,9 +78,9 @@ class PoolExecutor(concurrent.futures.Executor):
         *,
         dfk: DataFlowKernel | None = None,
         executors: str | Sequence[str] = "all",
-        image: str = "",
+        image: ImageLike = "",
     ) -> None:
-        self._options = AppOptions(executors=executors, image=image)
+        self._options = AppOptions(executors=executors, image=Image.of(image))
         self._cached_app_of = functools.lru_cache(maxsize=_CACHED_FUNCTIONS)(AppFunction)
         self._lock = threading.RLock()
         self._unfinished: set[AppFuture] = set()

@@ -22,6 +22,7 @@ import pytest
 from cnflow.dataflow import loaded_run
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
+from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 from tests.services.registries import gateway_of, read_places
 
@@ -257,7 +258,7 @@ def request_for(tmp_path):
             secret_key="S3CRET-S3CRET",
             address_probe_timeout=1.0,
         )
-        return BlockRequest(run, "htex", BlockId(block), image, manager, tmp_path / f"block-{block}.log")
+        return BlockRequest(run, "htex", BlockId(block), Image.of(image), manager, tmp_path / f"block-{block}.log")
 
     return make
 

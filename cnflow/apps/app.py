@@ -160,6 +160,8 @@ class App(Signatures[P, R]):
         given = parse_options(f"{parts.app.name}.options", parts.app.kind, dict(options), parts.given)
         return App(self.function, parts.app.kind, given)
 
+    with_options = options
+
     @property
     def executors(self) -> str | Sequence[str]:
         """Label or labels of the executors that may run it, or ``"all"``."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from cnflow.apps.signatures import FutureOf, Futures
     from cnflow.dataflow import AppFuture, DataFlowKernel
+    from cnflow.model.image import ImageLike
     from cnflow.model.resources import Resources
 
     P = ParamSpec("P")
@@ -87,7 +88,7 @@ def python_app(
     /,
     *,
     executors: str | Sequence[str] = "all",
-    image: str = "",
+    image: ImageLike = "",
     cache: bool = False,
     ignore_for_cache: Sequence[str] = (),
     retries: float | None = None,
@@ -106,10 +107,10 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
         function: the task's work. Its body imports what it needs; arguments and result must be picklable. One that
             returns a coroutine (``async def``) is run in an event loop of the task's own.
         **options: ``executors``, label or labels of the executors that may run it, or ``"all"``; ``image``, container
-            image that it runs in; ``cache``, reuse the result of an earlier call of this run with the same code,
-            arguments and image; ``ignore_for_cache``, parameters that do not matter for that; ``retries``, budget of
-            retries of each task instead of the Config's; ``walltime``, ``resources``, ``env`` and ``sandbox`` as in a
-            call; ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
+            image that it runs in, its name or a `cnflow.Image`; ``cache``, reuse the result of an earlier call of this
+            run with the same code, arguments and image; ``ignore_for_cache``, parameters that do not matter for that;
+            ``retries``, budget of retries of each task instead of the Config's; ``walltime``, ``resources``, ``env``
+            and ``sandbox`` as in a call; ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
 
     Raises:
         ConfigurationError: an option is unknown (the message names the nearest), or of the wrong type.
@@ -125,7 +126,7 @@ def bash_app(
     /,
     *,
     executors: str | Sequence[str] = "all",
-    image: str = "",
+    image: ImageLike = "",
     cache: bool = False,
     ignore_for_cache: Sequence[str] = (),
     retries: float | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.call_options import NO_OPTIONS, AppOptions, parse_call_options
 from cnflow.errors import ConfigurationError
+from cnflow.model.image import Image
 from cnflow.model.resources import Resources
 from cnflow.model.task import AppKind
 from cnflow.text import did_you_mean
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypedDict
 
     from cnflow.dataflow import DataFlowKernel
+    from cnflow.model.image import ImageLike
 
     class OptionKeywords(TypedDict, total=False):
         """Options of `App.options`."""
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
         env: dict[str, str] | None
         executors: str | Sequence[str]
         ignore_for_cache: Sequence[str]
-        image: str
+        image: ImageLike
         label: str
         pipefail: bool | None
         resources: Mapping[str, Any] | Resources | None
@@ -94,9 +96,8 @@ def _check_types(where: str, options: dict[str, Any]) -> None:
     labels = [executors] if isinstance(executors, str) else executors
     if not isinstance(labels, (list, tuple, set)) or not all(isinstance(label, str) for label in labels):
         raise ConfigurationError(f"{where}(executors=...) must be a label or a list of labels, not {executors!r}.")
-    image = options.get("image", "")
-    if not isinstance(image, str):
-        raise ConfigurationError(f"{where}(image=...) must be the name of an image, not {image!r}.")
+    if "image" in options:
+        options["image"] = _image(where, options["image"])
     cache = options.get("cache", False)
     if not isinstance(cache, bool):
         raise ConfigurationError(f"{where}(cache=...) must be True or False, not {cache!r}.")
@@ -105,3 +106,10 @@ def _check_types(where: str, options: dict[str, Any]) -> None:
     retries = options.get("retries")
     if retries is not None and (isinstance(retries, bool) or not isinstance(retries, (int, float)) or retries < 0):
         raise ConfigurationError(f"{where}(retries=...) must be a number from 0 on, not {retries!r}.")
+
+
+def _image(where: str, value: object) -> Image:
+    try:
+        return Image.of(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}(image=...): {error}") from None

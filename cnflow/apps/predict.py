@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnflow.dataflow import DataFlowKernel
+    from cnflow.model.image import ImageLike
     from cnflow.model.resources import Resources
 
 
@@ -23,7 +24,7 @@ def predict_app(  # noqa: PLR0913 - options, as those of python_app
     *,
     module: str,
     function: str = "predict",
-    image: str = "",
+    image: ImageLike = "",
     executors: str | Sequence[str] = "all",
     cache: bool = False,
     retries: float | None = None,

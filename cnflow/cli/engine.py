@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cnflow.capsule import Probe, capsule_folder, kind_of
 from cnflow.config.providers import DockerProvider
 from cnflow.config.registry import backend_of
+from cnflow.model.image import Image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def unpack_capsule(image: str, directory: Path) -> None:
     settings = DockerProvider()
     provider = backend_of(settings)(settings)
     try:
-        provider.unpack_capsule(image, directory)
+        provider.unpack_capsule(Image(image), directory)
     finally:
         provider.close()
 

@@ -9,6 +9,7 @@ from cnflow.config import HighThroughputExecutor
 from cnflow.config.registry import backend_of
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
+from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def _preview(executor: ExecutorSettings) -> Mapping[str, object] | None:
     if not isinstance(executor, HighThroughputExecutor):
         return None
     settings = executor.provider
-    image = executor.image or (IMAGE if settings.traits().runs_images else "")
+    image = executor.image or Image(IMAGE if settings.traits().runs_images else "")
     block = BlockId("0")
-    manager = ManagerSettings(hosts=(), endpoint="", executor=executor.label, block=block, image=image)
+    manager = ManagerSettings(hosts=(), endpoint="", executor=executor.label, block=block, image=str(image))
     request = BlockRequest(
         RUN,
         executor.label,

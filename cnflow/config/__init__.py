@@ -4,20 +4,25 @@ from cnflow.config.base import Settings
 from cnflow.config.config import Config
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.files import load_config
+from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.sinks import JsonLinesSink, SinkSettings
 from cnflow.config.ways import DialIn, Listen, Tunnel
 
 __all__ = [
     "Config",
+    "Credentials",
     "DialIn",
     "DockerProvider",
     "ExecutorSettings",
     "HighThroughputExecutor",
+    "Image",
     "JsonLinesSink",
     "Listen",
     "LocalProvider",
+    "Mount",
     "ProviderSettings",
+    "Secret",
     "Settings",
     "SinkSettings",
     "ThreadPoolExecutor",

@@ -17,6 +17,7 @@ from cnflow.config.registry import EXECUTORS, LOGS, PROVIDERS, Registry
 from cnflow.config.staging import table_of
 from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.interfaces.staging import Staging
+from cnflow.model.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,8 @@ def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - one of the plain
         return _plain_model(value, where)
     if isinstance(value, Staging):
         return table_of(value)
+    if isinstance(value, Image):
+        return _plain(_plain_image(value, where), where)
     if isinstance(value, Mapping):
         return {str(name): _plain(part, f"{where}.{name}") for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -100,6 +103,13 @@ def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - one of the plain
 def _plain_model(model: BaseModel, where: str) -> dict[str, object]:
     _refuse_unregistered(model, where)
     return {name: _plain(getattr(model, name), f"{where}.{name}") for name in _options(model)}
+
+
+def _plain_image(image: Image, where: str) -> str | dict[str, Any]:
+    try:
+        return image.plain()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
 
 
 def _refuse_unregistered(model: BaseModel, where: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.config.image import AnyImage
 from cnflow.config.paths import PathText, expand_path, has_shell_marks
 from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
 from cnflow.config.quantities import Bytes, Duration, Gibibytes
@@ -17,6 +18,7 @@ from cnflow.config.staging import AnyStaging
 from cnflow.config.tables import at, misplaced, one_table, refuse_table
 from cnflow.config.ways import AnyWay, DialIn, Listen, PortRange, ports_in_order
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.model.image import NO_IMAGE, Image
 from cnflow.tasks.core_lists import parse_core_list
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ class ExecutorSettings(Settings):
     label: str = Field(pattern=LABEL)
     """Name by which apps choose it (``executors=["label"]``); unique within a Config; names its log folder."""
 
-    image: str = ""
-    """Container image that its tasks run in; empty runs them on the bare node, or makes it a template for images."""
+    image: AnyImage = NO_IMAGE
+    """Container image that its tasks run in: its name, or an `Image` (a table in a file) with further options; empty
+    runs them on the bare node, or makes it a template for images."""
 
     storage_access: list[AnyStaging] | None = None
     """Stagings for the files of its tasks; the first that can move a file does. None is those for ``file``, ``ftp``,
@@ -73,7 +76,7 @@ class ExecutorSettings(Settings):
 
     def without_images(self) -> Self:
         """The same executor on the bare node."""
-        return self.model_copy(update={"image": ""})
+        return self.model_copy(update={"image": NO_IMAGE})
 
     @field_validator("storage_access", mode="before")
     @classmethod
@@ -87,7 +90,6 @@ class ThreadPoolExecutor(ExecutorSettings):
     backend: ClassVar[str] = "cnflow.executors.threads.executor:ThreadPoolBackend"
     kind: Literal["threads"] = "threads"
     label: str = Field(default="threads", pattern=LABEL)
-    image: Literal[""] = ""
     max_threads: int = Field(default=2, ge=1)
     """Tasks that run at the same time."""
 
@@ -98,6 +100,16 @@ class ThreadPoolExecutor(ExecutorSettings):
     """Give a task copies of lists, dicts, arrays, dataclasses and other data as they were at the call, as executors of
     processes do. False hands over the caller's own objects: no copy is made, and what the caller or a task changes
     changes for all. What cannot be copied (a lock, a queue, an open file) is shared either way."""
+
+    @field_validator("image")
+    @classmethod
+    def _threads_have_no_image(cls, image: Image) -> Image:
+        if image:
+            raise ValueError(
+                f"{str(image)!r}: tasks run in threads of the driver, in no container. Use HighThroughputExecutor("
+                "image=..., provider=DockerProvider())"
+            )
+        return image
 
 
 class HighThroughputExecutor(ExecutorSettings):
@@ -201,7 +213,7 @@ class HighThroughputExecutor(ExecutorSettings):
 
     def without_images(self) -> Self:
         """The same executor; as many blocks of plain processes on this machine in place of containers."""
-        return self.model_copy(update={"image": "", "provider": without_images(self.provider)})
+        return self.model_copy(update={"image": NO_IMAGE, "provider": without_images(self.provider)})
 
     @field_validator("provider", mode="before")
     @classmethod

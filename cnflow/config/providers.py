@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.config.docker_image import options_for
 from cnflow.config.mounts import is_local_engine, mountable, targets_of
 from cnflow.config.paths import PathText, expand_path
 from cnflow.config.quantities import Duration, MemorySize
@@ -19,6 +20,10 @@ from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from typing_extensions import Self
+
+    from cnflow.model.image import Image
 
 
 class ProviderSettings(Settings):
@@ -60,6 +65,13 @@ class ProviderSettings(Settings):
     def traits(self) -> Traits:
         """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""
         return Traits()
+
+    def for_image(self, image: Image) -> Self:  # noqa: ARG002 - for subclasses
+        """These settings where blocks run *image*: its options in place of those of the same meaning. Pure.
+
+        A provider of containers returns a copy, so that `traits` and `visible_files` of that are true for the image.
+        """
+        return self
 
     def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:  # noqa: ARG002 - for subclasses
         """Files that tasks and driver both see; None: all of them, under the same paths. No system is asked.
@@ -204,6 +216,17 @@ class DockerProvider(ProviderSettings):
             poll_period=Seconds(1.0),
             cores=self.cpus,
         )
+
+    def for_image(self, image: Image) -> Self:
+        """The same with the options of *image*."""
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        changed = options_for(image, own)
+        return self.model_copy(update=changed) if changed else self
+
+    @property
+    def memory_limit(self) -> str | int | None:
+        """Memory beyond which a container is killed, as the user wrote it; None without a limit."""
+        return self.memory or self.create.get("mem_limit")
 
     @property
     def shares_folders(self) -> bool:

@@ -22,6 +22,7 @@ from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.visible_paths import VisiblePaths
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.resources import Resources
 from cnflow.model.task import NO_OPTIONS as NO_RUN_OPTIONS
 from cnflow.model.task import RunOptions, TaskToRun
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
+    from cnflow.model.image import Image
     from cnflow.model.visible_files import VisibleFiles
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
@@ -65,8 +67,8 @@ class AppOptions:
     executors: str | Sequence[str] = "all"
     """Label or labels of the executors that may run it, or ``"all"``."""
 
-    image: str = ""
-    """Container image that it runs in; empty is the bare node."""
+    image: Image = NO_IMAGE
+    """Container image that it runs in, with its settings; an empty one is the bare node."""
 
     cache: bool = False
     """Reuse the result of an earlier call with the same code, arguments and image."""

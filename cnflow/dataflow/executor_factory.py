@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnflow.config import ExecutorSettings
     from cnflow.dataflow.router import RoutableExecutor
     from cnflow.interfaces import Executor
+    from cnflow.model.image import Image
 
 
 class NewExecutor(NamedTuple):
@@ -37,7 +38,7 @@ class ExecutorFactory(Protocol):
             ConfigurationError: *settings* cannot work on this machine.
         """
 
-    def clone(self, template: str, image: str, label: str) -> Executor:
+    def clone(self, template: str, image: Image, label: str) -> Executor:
         """Make an executor labelled *label* that runs *image*, otherwise with the settings of the one of *template*."""
 
     def make_joiner(self) -> Executor:

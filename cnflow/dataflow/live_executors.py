@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.call_options import AppOptions
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.interfaces import Executor, Report
+    from cnflow.model.image import Image
 
 
 class LiveExecutors:
@@ -104,7 +105,7 @@ class LiveExecutors:
         with self._lock:
             self._is_closed = True
 
-    def _add_clone(self, template: str, image: str, label: str) -> None:
+    def _add_clone(self, template: str, image: Image, label: str) -> None:
         self._start(self._factory.clone(template, image, label))
 
     def _start(self, executor: Executor) -> None:

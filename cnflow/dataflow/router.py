@@ -19,17 +19,20 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.model.image import NO_IMAGE
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping, Sequence
+
+    from cnflow.model.image import Image
 
 
 class RoutableExecutor(NamedTuple):
     """Properties of an executor that routing depends on."""
 
     label: str
-    image: str
+    image: Image
     needs_image: bool
     """Blocks are containers, so without an image it only serves as the template for images."""
 
@@ -55,7 +58,7 @@ class Router:
     def __init__(
         self,
         executors: Sequence[RoutableExecutor],
-        clone: Callable[[str, str, str], None],
+        clone: Callable[[str, Image, str], None],
         lock: threading.RLock,
         *,
         ignore_images: bool = False,
@@ -76,7 +79,7 @@ class Router:
         self._executors[executor.label] = executor
         self._choices = {}  # not emptied: another thread may be about to add a choice that it made before
 
-    def route(self, image: str, executors: str | Sequence[str]) -> str:
+    def route(self, image: Image, executors: str | Sequence[str]) -> str:
         """Label of the executor for a task that wants *image* (or none) and one of *executors* (or ``"all"``).
 
         Several that fit take turns.
@@ -86,11 +89,13 @@ class Router:
             ConfigurationError: none of them can run the task; says what to change.
         """
         wanted = executors if isinstance(executors, str) else tuple(executors)
-        key = ("" if self._ignore_images else image, wanted)
+        if self._ignore_images:
+            image = NO_IMAGE
+        key = (image.key, wanted)
         choices = self._choices
         choice = choices.get(key)
         if choice is None:
-            choice = choices.setdefault(key, itertools.cycle(self._candidates(*key)))
+            choice = choices.setdefault(key, itertools.cycle(self._candidates(image, wanted)))
         return next(choice)
 
     def rule(self, label: str) -> str:
@@ -101,20 +106,20 @@ class Router:
         name = f"Executor {label!r}"
         if executor.template:
             return (
-                f"{name} was made from {executor.template!r} for image {executor.image!r}, and takes apps with that "
-                "image alone."
+                f"{name} was made from {executor.template!r} for image {str(executor.image)!r}, and takes apps with "
+                "that image alone."
             )
         if not executor.image:
             return f"{name} has no image: it takes apps without one."
         also = "" if self._bare(list(self._executors.values())) else ", and apps without one, as no executor is without"
-        return f"{name} has image {executor.image!r}: it takes apps with that image{also}."
+        return f"{name} has image {str(executor.image)!r}: it takes apps with that image{also}."
 
-    def _candidates(self, image: str, wanted: str | tuple[str, ...]) -> list[str]:
+    def _candidates(self, image: Image, wanted: str | tuple[str, ...]) -> list[str]:
         executors = self._select(wanted)
         if not image:
             return self._bare(executors) or self._only_images(executors)
         named = (wanted,) if isinstance(wanted, str) else wanted
-        fit = [each for each in executors if each.image == image]
+        fit = [each for each in executors if _runs(each, image)]
         return [each.label for each in fit if not each.template or each.label in named] or [
             self._made_for(image, executors)
         ]
@@ -145,14 +150,14 @@ class Router:
             "add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
         )
 
-    def _made_for(self, image: str, executors: Sequence[RoutableExecutor]) -> str:
+    def _made_for(self, image: Image, executors: Sequence[RoutableExecutor]) -> str:
         """Return the label of the executor that is made from the first template for *image*; make it if need be."""
         template = _first_template(image, executors)
         with self._lock:
             for each in self._executors.values():
                 if each.template == template.label and each.image == image:
                     return each.label
-            label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', image)}")
+            label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', str(image))}")
             self._clone(template.label, image, label)
             self._executors[label] = template._replace(
                 label=label, image=image, can_clone=False, template=template.label
@@ -165,7 +170,22 @@ class Router:
         return next(label for label in candidates if label not in self._executors)
 
 
-def _first_template(image: str, executors: Sequence[RoutableExecutor]) -> RoutableExecutor:
+def _runs(executor: RoutableExecutor, image: Image) -> bool:
+    """Return whether tasks for *image* may run in *executor*: a plain name means a configured executor as it is."""
+    if executor.image == image:
+        return True
+    return image.is_plain and not executor.template and executor.image.reference == image.reference
+
+
+def _as_wanted(image: Image, executors: Sequence[RoutableExecutor]) -> str:
+    """Return the options in which executors of the same reference differ from *image*; empty if there are none."""
+    near = next((each for each in executors if each.image.reference == image.reference and not each.template), None)
+    if near is None:
+        return ""
+    return f" with its options (executor {near.label!r} has another {', '.join(near.image.differences(image))})"
+
+
+def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> RoutableExecutor:
     """Return the template for *image* among *executors*.
 
     Raises:
@@ -175,15 +195,16 @@ def _first_template(image: str, executors: Sequence[RoutableExecutor]) -> Routab
     templates = [executor for executor in executors if executor.can_clone and not executor.image]
     templates.sort(key=lambda executor: not executor.needs_image)
     if not templates:
-        images = sorted({executor.image for executor in executors if executor.image and not executor.template})
+        images = sorted({str(executor.image) for executor in executors if executor.image and not executor.template})
         raise ConfigurationError(
-            f"No executor runs image {image!r} (images here: {', '.join(images) or 'none'}) and none without an "
+            f"No executor runs image {str(image)!r}{_as_wanted(image, executors)} (images here: "
+            f"{', '.join(images) or 'none'}) and none without an "
             "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
             "Config(ignore_images=True) to run on the bare node.",
         )
     if not templates[0].needs_image:
         raise ConfigurationError(
-            f"Image {image!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
+            f"Image {str(image)!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
             "containers. Give it a provider such as DockerProvider(), or set Config(ignore_images=True).",
         )
     return templates[0]

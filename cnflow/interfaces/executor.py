@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnflow.interfaces.sink import Emit
     from cnflow.interfaces.staging import Staging
     from cnflow.ledger import RunLedger
+    from cnflow.model.image import Image
     from cnflow.model.status import ExecutorStatus
 
 Report = Callable[[Sequence[Outcome]], None]
@@ -65,7 +66,7 @@ class Executor(Protocol):
     """Runs tasks. Live: made by ``settings.backend(settings, run)``, used once."""
 
     label: str
-    image: str
+    image: Image
     """Image that the tasks run in; empty on the bare node."""
 
     digest: Future[str]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cnflow.ids import BlockId, NativeId, RunId
     from cnflow.model.block import BlockRequest, BlockStatus, Refused
     from cnflow.model.finding import Finding
+    from cnflow.model.image import Image
 
 Stop = Callable[[], None]
 """Ends a `Provider.watch`; may be called once, from any thread."""
@@ -51,8 +52,12 @@ class Provider(Protocol):
             BlockError: the provider's system does not answer; the message quotes it.
         """
 
-    def prepare(self, image: str) -> str:
-        """Find *image*, pull it if the settings say so, and see that it can hold a manager.
+    def prepare(self, image: Image) -> str:
+        """Find *image*, pull it if it or the settings say so, and see that it can hold a manager.
+
+        Args:
+            image: reference and options, such as its memory; an empty one, which is false, is the bare node. Options
+                win over those of the provider's settings. One that the system does not have must be refused.
 
         Returns:
             The image's digest, or an empty string on the bare node.

@@ -15,13 +15,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from cnflow.model.image import Image
     from cnflow.model.node_command import NodeCommand
 
 
 class Runtime(Protocol):
     """Wraps the command of a manager so that it runs in a container."""
 
-    def wrap(self, command: NodeCommand, image: str) -> NodeCommand:
+    def wrap(self, command: NodeCommand, image: Image) -> NodeCommand:
         """The command that starts *image* with the mounts and the environment of *command* and runs its argv there.
 
         Raises:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.ids import BlockId, RunId
+    from cnflow.model.image import Image
     from cnflow.model.manager_settings import ManagerSettings
     from cnflow.model.node_command import NodeCommand
 
@@ -137,8 +138,8 @@ class BlockRequest:
     run: RunId
     executor: str
     block: BlockId
-    image: str
-    """As the user wrote it; empty asks for the bare node."""
+    image: Image
+    """As the user wrote it; an empty one, which is false, asks for the bare node."""
 
     manager: ManagerSettings
     """Delivered to each node of the block so that only the manager's user can read it: it holds keys."""

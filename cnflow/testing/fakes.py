@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cnflow.ids import BlockId, RunId
     from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
 
 FAILS = "fake-fail"
 """First word of a command that prints the second, and exits with the third; see `FakeProvider.submit`."""
@@ -187,7 +188,7 @@ class FakeProvider:
         self._answer()
         return ()
 
-    def prepare(self, image: str) -> str:
+    def prepare(self, image: Image) -> str:
         """Return a digest for any image, if the settings run images."""
         self._answer()
         self._refuse_unfit(image)
@@ -245,7 +246,7 @@ class FakeProvider:
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Return the name and image of a block; its variables and settings may hold secrets."""
         self._refuse_unfit(request.image)
-        return {"name": request.name, "image": request.image, "variables": sorted(self.settings.environment)}
+        return {"name": request.name, "image": str(request.image), "variables": sorted(self.settings.environment)}
 
     def check(self) -> Sequence[Finding]:
         """Report whether the system answers."""
@@ -266,11 +267,11 @@ class FakeProvider:
             return Refused.by(error)
         return Refused(Refusal.UNKNOWN, "the answer was lost") if self.system.loses_answers else native
 
-    def _refuse_unfit(self, image: str, nodes: int = 1) -> None:
+    def _refuse_unfit(self, image: Image, nodes: int = 1) -> None:
         if nodes != 1:
             raise BlockRejectedError(f"nodes_per_block={nodes}: a block of FakeProvider is one node.")
         if bool(image) is not self.settings.runs_images:
-            wanted = f"image {image!r}" if image else "the bare node"
+            wanted = f"image {str(image)!r}" if image else "the bare node"
             raise BlockRejectedError(f"FakeProviderSettings(runs_images={self.settings.runs_images}) got {wanted}.")
 
     def _answer(self) -> None:

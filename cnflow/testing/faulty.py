@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest, Refused
     from cnflow.model.finding import Finding
+    from cnflow.model.image import Image
 
 
 class Fault(enum.Enum):
@@ -142,7 +143,7 @@ class FaultyProvider:
         """Pass through, as all calls that are made once."""
         return self._provider.endpoint_hosts()
 
-    def prepare(self, image: str) -> str:
+    def prepare(self, image: Image) -> str:
         """Pass through."""
         return self._provider.prepare(image)
 

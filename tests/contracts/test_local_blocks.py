@@ -15,6 +15,7 @@ from cnflow.config import LocalProvider
 from cnflow.errors import BlockRejectedError, ImageUnusableError
 from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, Refusal
+from cnflow.model.image import Image
 from cnflow.providers._shared import process_sessions
 from cnflow.providers.local.provider import LocalBackend
 from cnflow.testing.contracts.provider import submit_one
@@ -99,7 +100,7 @@ def test_no_settings_file_is_left_of_a_manager_that_never_read_it(fake_root, req
 @pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
 def test_another_interpreter_gets_its_capsule(minor, pythons, request_for, capsule_cache, until):
     provider, request = LocalBackend(LocalProvider(python=pythons[minor]), cache_dir=capsule_cache), request_for()
-    assert provider.prepare("") == ""
+    assert provider.prepare(Image()) == ""
     block = submit_one(provider, request)
     try:
         # Nobody listens where the request says; that it gets to say so takes all that travels, and zmq.
@@ -130,7 +131,7 @@ def test_an_interpreter_that_does_not_start_is_reported_in_its_own_words(tmp_pat
         python.chmod(0o755)
     provider = LocalBackend(LocalProvider(python=str(python)))
     with pytest.raises(BlockRejectedError, match=words):
-        provider.prepare("")
+        provider.prepare(Image())
     request = request_for()
     refused = provider.submit([request])[request.block]
     assert refused.kind is Refusal.FOR_GOOD
@@ -145,7 +146,7 @@ def test_an_interpreter_without_a_capsule_is_named(tmp_path):
     )
     python.chmod(0o755)
     with pytest.raises(ImageUnusableError, match=r"Python 2\.7\.18 on x86_64 with musl"):
-        LocalBackend(LocalProvider(python=str(python))).prepare("")
+        LocalBackend(LocalProvider(python=str(python))).prepare(Image())
 
 
 def test_a_log_file_that_cannot_be_written_rejects_the_block(fake_root, request_for, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 
 from cnflow.config import DockerProvider
+from cnflow.model.image import Image
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
 from tests.services.registries import Proxy, Registries
@@ -15,7 +16,7 @@ def found_image():
     def find(name, cache=None):
         connected = Engine(DockerProvider())
         try:
-            return find_image(connected, name, cache)
+            return find_image(connected, Image(name), cache)
         finally:
             connected.close()
 

@@ -14,6 +14,7 @@ from cnflow.config import DockerProvider
 from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import BlockId
 from cnflow.model.block import BlockState, EndCause, Refusal
+from cnflow.model.image import Image
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.docker.requests import DELIVERED_ROOT, create_arguments, node_command
@@ -243,13 +244,13 @@ def test_a_container_that_was_just_created_is_left_to_the_driver_that_is_about_t
     provide, request_for, image_base, engine
 ):
     provider, settings = provide(), DockerProvider()
-    provider.prepare(image_base)
+    provider.prepare(Image(image_base))
     connected, request = Engine(settings), request_for(image_base, BlockId("9"))
     command = node_command(request, provider._images[image_base].probe, DELIVERED_ROOT)
     young = connected.create(create_arguments(request, settings, command))
     connected.close()
     try:
-        provider.prepare(image_base)
+        provider.prepare(Image(image_base))
         assert [container.id for container in _ours(engine)] == [young]
         assert provider.status([young])[young].state is BlockState.PENDING
     finally:
@@ -261,7 +262,7 @@ def test_a_container_that_was_just_created_is_left_to_the_driver_that_is_about_t
 @pytest.mark.parametrize("host", ["unix:///no/such/docker.sock", "tcp://127.0.0.1:9"])
 def test_an_engine_that_does_not_answer_is_reported_with_what_to_do(provide, host, image_base):
     provider = provide(host=host)
-    for ask in (provider.endpoint_hosts, lambda: provider.prepare(image_base)):
+    for ask in (provider.endpoint_hosts, lambda: provider.prepare(Image(image_base))):
         with pytest.raises(BlockError, match=f"engine at {host} does not answer") as caught:
             ask()
         assert "DOCKER_HOST" in str(caught.value)
@@ -276,7 +277,7 @@ def test_the_engine_is_the_one_that_docker_host_names(provide, monkeypatch):
 
 def test_a_container_that_a_lost_submission_created_is_replaced(provide, request_for, image_base, engine, report_of):
     provider, settings, request = provide(), DockerProvider(), request_for(image_base)
-    provider.prepare(image_base)
+    provider.prepare(Image(image_base))
     command = node_command(request, provider._images[image_base].probe, DELIVERED_ROOT)
     connected = Engine(settings)
     leftover = connected.create(create_arguments(request, settings, command))
@@ -290,7 +291,7 @@ def test_a_container_that_a_lost_submission_created_is_replaced(provide, request
 
 def test_an_engine_that_stops_answering_leaves_a_block_unconfirmed(provide, request_for, image_base, monkeypatch):
     provider, request = provide(), request_for(image_base)
-    provider.prepare(image_base)
+    provider.prepare(Image(image_base))
 
     def time_out(*_):
         raise BlockError("The Docker engine does not answer: read timed out")

@@ -13,6 +13,7 @@ import pytest
 from cnflow.capsule import MARKER_NAME, tag_of
 from cnflow.config import DockerProvider
 from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImageUnusableError
+from cnflow.model.image import Image
 from cnflow.providers.docker.provider import DockerBackend
 from cnflow.testing.contracts.provider import submit_one
 
@@ -61,13 +62,13 @@ def pack(files):
 
 
 def test_prepare_returns_the_id_of_the_image(blocks, engine, image_base):
-    assert blocks().prepare(image_base) == engine.images.get(image_base).id
+    assert blocks().prepare(Image(image_base)) == engine.images.get(image_base).id
 
 
 def test_a_probe_is_cached(blocks, image_base, monkeypatch):
-    blocks().prepare(image_base)
+    blocks().prepare(Image(image_base))
     monkeypatch.setattr("cnflow.providers.docker.images._run", None)
-    blocks().prepare(image_base)
+    blocks().prepare(Image(image_base))
 
 
 def test_an_image_without_python_is_reported_with_what_to_do(blocks, engine, name):
@@ -75,7 +76,7 @@ def test_an_image_without_python_is_reported_with_what_to_do(blocks, engine, nam
     with pytest.raises(
         ImageUnusableError, match=f"Image '{name}' has no Python that starts: python3: .*python3"
     ) as caught:
-        blocks().prepare(name)
+        blocks().prepare(Image(name))
     assert "CPython 3.9 to 3.13" in str(caught.value)
 
 
@@ -83,7 +84,7 @@ def test_an_image_whose_python_fails_is_reported_in_its_own_words(blocks, engine
     dockerfile = f"FROM {image_base}\nRUN mkdir /b && printf '#!/bin/sh\\necho broken >&2; exit 4' >/b/python3"
     build(engine, name, f"{dockerfile} && chmod 755 /b/python3 && cp /b/python3 /b/python\nENV PATH=/b:/usr/bin:/bin\n")
     with pytest.raises(ImageUnusableError, match="python3: broken"):
-        blocks().prepare(name)
+        blocks().prepare(Image(name))
 
 
 def test_an_image_that_was_not_found_is_reported_with_the_engines_words_and_the_nearest_name(
@@ -91,26 +92,26 @@ def test_an_image_that_was_not_found_is_reported_with_the_engines_words_and_the_
 ):
     engine.images.get(image_base).tag(name)
     with pytest.raises(ImageNotFoundError) as caught:
-        blocks().prepare(name.replace(":1", ":2"))
+        blocks().prepare(Image(name.replace(":1", ":2")))
     assert f"Did you mean '{name}'" in str(caught.value)
     assert "Pulling it failed: " in str(caught.value)
 
 
 def test_a_policy_of_never_pulling_is_named_in_the_error(blocks):
     with pytest.raises(ImageNotFoundError, match="not pulled, since DockerProvider"):
-        blocks(pull="never").prepare("cnflow-no-such-image:1")
+        blocks(pull="never").prepare(Image("cnflow-no-such-image:1"))
 
 
 def test_a_policy_of_always_pulling_does_not_use_what_is_here(blocks, engine, name, image_base):
     engine.images.get(image_base).tag(name)
     with pytest.raises(ImageNotFoundError, match="Pulling it failed"):
-        blocks(pull="always").prepare(name)
-    assert blocks(pull="missing").prepare(name) == blocks(pull="never").prepare(name)
+        blocks(pull="always").prepare(Image(name))
+    assert blocks(pull="missing").prepare(Image(name)) == blocks(pull="never").prepare(Image(name))
 
 
 def test_a_name_that_no_registry_could_have_is_refused(blocks):
     with pytest.raises(BlockRejectedError, match="invalid reference format"):
-        blocks().prepare("Not A Name")
+        blocks().prepare(Image("Not A Name"))
 
 
 @pytest.mark.timeout(300)
@@ -118,7 +119,7 @@ def test_an_image_that_holds_its_capsule_needs_none_delivered(  # noqa: PLR0913,
     blocks, engine, name, image_base, tmp_path, monkeypatch, until, request_for, capsule_cache, found_image
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    blocks().unpack_capsule(image_base, tmp_path / "capsule")
+    blocks().unpack_capsule(Image(image_base), tmp_path / "capsule")
     marker = json.loads((tmp_path / "capsule" / MARKER_NAME).read_text())
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:

@@ -83,7 +83,9 @@ class ResultCache:
         """
         from cnflow.dataflow.memo import identify_files, key_of  # noqa: PLC0415 - most runs cache nothing
 
-        image = (executor.digest.result() or executor.image) if executor.image else ""
+        image = ""
+        if executor.image:  # as text: a plain image has the keys that it had before images had options
+            image = (executor.digest.result() or str(executor.image)) + executor.image.result_settings()
         with identify_files(by_content=self._files_by_content):
             return key_of(task, image, record.ignore_for_cache, record.code)
 

@@ -118,7 +118,7 @@ class BlockContext(NamedTuple):
             executor=settings.label,
             block=block,
             nodes=settings.provider.nodes_per_block,
-            image=settings.image,
+            image=str(settings.image),
             max_workers=_most_workers(settings),
             cores_per_worker=settings.cores_per_worker,
             mem_per_worker=settings.mem_per_worker,

@@ -49,6 +49,7 @@ def make_backend(
         MissingExtraError: the packages of its provider are not installed.
         ConfigurationError: the provider's settings name no live half.
     """
+    settings = settings.model_copy(update={"provider": settings.provider.for_image(settings.image)})
     log_file = run.run_dir / settings.label / "interchange.log"
     serializer = TaskSerializer()
     host = _make_host(settings, log_file)

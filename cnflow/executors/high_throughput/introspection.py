@@ -40,7 +40,7 @@ class Introspection:
         provisioner: BlockProvisioner,
     ) -> None:
         self._label = settings.label
-        self._image = settings.image
+        self._image = str(settings.image)
         self._client = client
         self._managers = managers
         self._provisioner = provisioner

@@ -42,7 +42,7 @@ def open_executor_ledger(
     hosts, url, keys = endpoint
     started = ExecutorStarted(
         label=settings.label,
-        image=settings.image,
+        image=str(settings.image),
         provider=provider_options(settings.provider),
         hosts=tuple(hosts),
         endpoint=url,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError, RemoteError
 from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
 from cnflow.tasks import inside
@@ -58,7 +59,7 @@ class ThreadPoolBackend:
     Python; a thread cannot be killed.
     """
 
-    image = ""
+    image = NO_IMAGE
 
     def __init__(self, settings: ThreadPoolExecutor, _run: RunContext | None = None) -> None:
         self.label = settings.label

@@ -24,10 +24,12 @@ class Follower:
     Args:
         attached: to the container; closed by this thread.
         log_file: file that the output is appended to.
+        memory_limit: of the container, as the user wrote it; None without a limit.
     """
 
-    def __init__(self, attached: Attached, log_file: Path) -> None:
+    def __init__(self, attached: Attached, log_file: Path, memory_limit: str | int | None = None) -> None:
         self.log_file = log_file
+        self.memory_limit = memory_limit
         self.exit_code: int | None = None
         self._attached = attached
         self._thread = threading.Thread(target=self._follow, name=f"follow {log_file.name}", daemon=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import Probe, default_cache_dir, kind_of, parse_probe, tag_of
 from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
-from cnflow.errors import BlockRejectedError, ImageNotFoundError
+from cnflow.errors import BlockRejectedError, ConfigurationError, ImageNotFoundError
 from cnflow.providers.docker import refusals
 from cnflow.providers.docker.pulling import Pull, pull, with_tag
 from cnflow.providers.docker.refusals import Answer
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.capsule import Kind
+    from cnflow.config import DockerProvider
+    from cnflow.model.image import Image
     from cnflow.providers.docker.client import Engine
     from cnflow.providers.docker.users import ContainerUser
 
@@ -43,6 +45,8 @@ class Found:
     id: str
     probe: Probe
     kind: Kind
+    settings: DockerProvider
+    """Those of the provider, with the options of the image in their place."""
 
     @property
     def holds_capsule(self) -> bool:
@@ -50,7 +54,7 @@ class Found:
         return self.probe.capsule == tag_of(self.kind)
 
 
-def find_image(engine: Engine, image: str, cache: Path | None = None, user: ContainerUser = IMAGE_USER) -> Found:
+def find_image(engine: Engine, image: Image, cache: Path | None = None, user: ContainerUser = IMAGE_USER) -> Found:
     """Find *image*, pull it if the engine's settings say so, and probe its Python as *user* starts it.
 
     Raises:
@@ -59,27 +63,43 @@ def find_image(engine: Engine, image: str, cache: Path | None = None, user: Cont
         BlockRejectedError: the engine starts no container of it with these settings.
         BlockError: the engine does not answer.
     """
-    image_id = _resolve(engine, image)
-    probe = Prober(engine, image, image_id, user).probe(cache or default_cache_dir())
+    settings, name = engine.settings.for_image(image), image.reference
+    image_id = _resolve(engine, image, settings)
+    probe = Prober(engine, name, image_id, settings, user).probe(cache or default_cache_dir())
     if probe.trouble:
-        raise refusals.broken_environment(image, probe.trouble, probe.suspects)
-    return Found(image_id, probe, kind_of(probe, f"image {image!r}"))
+        raise refusals.broken_environment(name, probe.trouble, probe.suspects)
+    return Found(image_id, probe, kind_of(probe, f"image {name!r}"), settings)
 
 
-def _resolve(engine: Engine, image: str) -> str:
+def _resolve(engine: Engine, image: Image, settings: DockerProvider) -> str:
     """Return the id of *image*, which stands for its content whether it was pulled or built here."""
-    settings = engine.settings
-    here = "" if settings.pull == "always" else engine.image_id(image)
+    name = image.reference
+    here = "" if settings.pull == "always" else engine.image_id(name)
     if not here and settings.pull != "never":
-        pull(engine, Pull(image, settings.create.get("platform")))
-        here = engine.image_id(image)
+        pull(engine, Pull(name, settings.create.get("platform"), _login(image)))
+        here = engine.image_id(name)
     if here:
         return here
-    near = did_you_mean(with_tag(image), engine.image_names())
+    near = did_you_mean(with_tag(name), engine.image_names())
     raise ImageNotFoundError(
-        f"Image {image!r} was not found.{near} It was not pulled, since DockerProvider(pull='never').\nBuild it, pull "
+        f"Image {name!r} was not found.{near} It was not pulled, since DockerProvider(pull='never').\nBuild it, pull "
         "it, or correct its name."
     )
+
+
+def _login(image: Image) -> dict[str, str] | None:
+    """Return user and password for the registry; None leaves them to the file that ``docker login`` writes.
+
+    Raises:
+        BlockRejectedError: the source of the password has none.
+    """
+    if image.credentials is None:
+        return None
+    try:
+        password = image.credentials.password.read("password")
+    except ConfigurationError as error:
+        raise BlockRejectedError(f"Image {image.reference!r}: credentials: {error}") from error
+    return {"username": image.credentials.user, "password": password}
 
 
 class Prober:
@@ -89,13 +109,17 @@ class Prober:
         engine: that has the image.
         image: its name, for messages.
         image_id: its id.
+        settings: of the provider, with the image's own.
         user: who runs its containers.
     """
 
-    def __init__(self, engine: Engine, image: str, image_id: str, user: ContainerUser) -> None:
+    def __init__(
+        self, engine: Engine, image: str, image_id: str, settings: DockerProvider, user: ContainerUser
+    ) -> None:
         self._engine = engine
         self._image = image
         self._image_id = image_id
+        self._settings = settings
         self._user = user
         self._config = engine.image_config(image_id)
 
@@ -125,15 +149,15 @@ class Prober:
     def _arguments(self, python: str, **variables: str) -> dict[str, Any]:
         if self._user.name and self._config.get("User"):
             variables[PROBED_USER] = str(self._config["User"])
-        return probe_arguments(self._image_id, python, self._engine.settings, self._user, variables)
+        return probe_arguments(self._image_id, python, self._settings, self._user, variables)
 
     def _variables(self) -> dict[str, str]:
         """Return the variables of the image, and those that the settings add."""
         lines = (str(line).partition("=") for line in self._config.get("Env") or ())
-        return {**{name: value for name, _, value in lines}, **self._engine.settings.environment}
+        return {**{name: value for name, _, value in lines}, **self._settings.environment}
 
     def _memory_limit(self) -> str:
-        return str(self._engine.settings.create.get("mem_limit", ""))
+        return str(self._settings.create.get("mem_limit", ""))
 
     def _refuse_loader_variables(self, answers: Sequence[Answer]) -> None:
         """Raise the error of variables of the dynamic loader, if an interpreter starts without them.

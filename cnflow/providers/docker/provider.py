@@ -46,7 +46,7 @@ from cnflow.providers.docker.requests import (
     refuse_unfit,
 )
 from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
-from cnflow.providers.docker.users import ContainerUser, choose_user
+from cnflow.providers.docker.users import choose_user
 from cnflow.providers.docker.watch import EngineWatch
 from cnflow.text import did_you_mean
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from cnflow.ids import RunId
     from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
     from cnflow.providers.docker.client import Engine
 
 logger = logging.getLogger(__name__)
@@ -112,14 +113,15 @@ class DockerBackend:
         own = [gateway for gateway in gateways if is_own(gateway)]
         return networking.reachable_hosts(own, addresses_of_this_machine(), local=engine.is_local)
 
-    def prepare(self, image: str) -> str:
+    def prepare(self, image: Image) -> str:
         """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""
-        refuse_unfit(image, self._settings.nodes_per_block, self._settings)
+        settings = self._settings.for_image(image)
+        refuse_unfit(image, settings.nodes_per_block, settings)
         self._remove_abandoned()
-        found = find_image(self._engine(), image, self._cache_dir, self._user())
+        found = find_image(self._engine(), image, self._cache_dir, choose_user(settings, self._info()))
         if not found.holds_capsule:
             self._capsules.prepare(found.kind, self._info())
-        self._images[image] = found
+        self._images[image.key] = found
         return found.id
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
@@ -174,8 +176,8 @@ class DockerBackend:
 
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Arguments of ``docker create``, with the image's name and without the values of secret variables."""
-        command = node_command(request, _UNSEEN, DELIVERED_ROOT)
-        return preview_of(create_arguments(request, self._settings, command, user=choose_user(self._settings, {})))
+        settings, command = self._settings.for_image(request.image), node_command(request, _UNSEEN, DELIVERED_ROOT)
+        return preview_of(create_arguments(request, settings, command, user=choose_user(settings, {})))
 
     def check(self) -> Sequence[Finding]:
         """Check whether the engine can be used, and from where its containers reach this machine."""
@@ -200,7 +202,7 @@ class DockerBackend:
             self._connected.close()
             self._connected = None
 
-    def unpack_capsule(self, image: str, directory: Path) -> None:
+    def unpack_capsule(self, image: Image, directory: Path) -> None:
         """Write the capsule that *image* needs into *directory*, with the marker by which a provider knows it.
 
         Raises:
@@ -232,10 +234,6 @@ class DockerBackend:
             self._described = self._engine().info()
         return self._described
 
-    def _user(self) -> ContainerUser:
-        """Return the user of containers."""
-        return choose_user(self._settings, self._info())
-
     def _gateways(self, network: str) -> list[str]:
         engine = self._engine()
         inspected = engine.inspect_network(network)
@@ -256,12 +254,12 @@ class DockerBackend:
 
     def _submit(self, request: BlockRequest) -> NativeId | Refused:
         try:
-            refuse_unfit(request.image, request.nodes, self._settings)
-            if request.image not in self._images:
+            refuse_unfit(request.image, request.nodes, self._settings.for_image(request.image))
+            if request.image.key not in self._images:
                 self.prepare(request.image)
         except BlockError as error:
             return Refused.by(error)
-        found = self._images[request.image]
+        found = self._images[request.image.key]
         try:
             capsule = "" if found.holds_capsule else self._capsules.folder_to_mount(found.kind)
             try:
@@ -271,18 +269,19 @@ class DockerBackend:
                     raise
             return self._start(request, found, "")
         except BlockRejectedError as error:
-            return Refused.by(with_advice(error, self._settings.folders_to_mount(request.shared_folders)))
+            return Refused.by(with_advice(error, found.settings.folders_to_mount(request.shared_folders)))
         except BlockError as error:  # the engine stopped answering in the midst of it
             return Refused(Refusal.UNKNOWN, str(error), error)
 
     def _start(self, request: BlockRequest, image: Found, capsule: str) -> NativeId:
         """Start a container, in which the folder *capsule* is mounted; an empty one is unpacked there instead."""
-        engine = self._engine()
+        engine, settings = self._engine(), image.settings
         command = node_command(request, image.probe, MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT)
-        refuse_hidden_python(image.probe.executable, self._settings.folders_to_mount(request.shared_folders))
+        refuse_hidden_python(image.probe.executable, settings.folders_to_mount(request.shared_folders))
         if capsule:
             command = replace(command, mounts={**command.mounts, capsule: f"{DELIVERED_ROOT}:ro"})
-        arguments = create_arguments(request, self._settings, command, user=self._user(), image_id=image.id)
+        user = choose_user(settings, self._info())
+        arguments = create_arguments(request, settings, command, user=user, image_id=image.id)
         container = self._create(request, arguments)
         with engine.remove_on_failure(container):
             root = DELIVERED if arguments.get("read_only") else "/"
@@ -290,7 +289,7 @@ class DockerBackend:
             if not capsule and not image.holds_capsule:
                 with self._capsules.tar(image.kind).open("rb") as tar:
                     engine.unpack(container, DELIVERED_ROOT, tar)
-            attached = engine.attach(container, has_terminal=bool(self._settings.create.get("tty")))
+            attached = engine.attach(container, has_terminal=bool(settings.create.get("tty")))
             native = NativeId(container)
             try:
                 engine.start(container)
@@ -298,9 +297,9 @@ class DockerBackend:
                 attached.close()
                 raise
             except BaseException:  # it may run: then `find` lists it, and its output is followed as any other's
-                self._followers[native] = Follower(attached, request.log_file)
+                self._followers[native] = Follower(attached, request.log_file, settings.memory_limit)
                 raise
-        self._followers[native] = Follower(attached, request.log_file)
+        self._followers[native] = Follower(attached, request.log_file, settings.memory_limit)
         return native
 
     def _create(self, request: BlockRequest, arguments: Mapping[str, Any]) -> str:
@@ -334,7 +333,7 @@ class DockerBackend:
         if not follower.wait(_REMOVAL) or follower.exit_code is None:
             return BlockStatus(BlockState.GONE, "The connection that reports its end was lost.")
         code = follower.exit_code
-        memory = self._settings.memory or self._settings.create.get("mem_limit")
+        memory = follower.memory_limit
         hint = ""
         if code == KILLED:
             limit = f"memory={memory!r}" if memory else "the machine's memory"

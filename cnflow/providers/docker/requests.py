@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.capsule import PROBE_OPTIONS
 from cnflow.config.mounts import targets_of
 from cnflow.errors import BlockRejectedError, ConfigurationError
+from cnflow.model.image_options import KEPT
 from cnflow.model.visible_files import enclosing_folder
 from cnflow.providers._shared.manager_command import manager_command
 from cnflow.providers._shared.secrets import redact
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cnflow.config import DockerProvider
     from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
     from cnflow.model.node_command import NodeCommand
 
 DELIVERED = "/.cnflow"
@@ -99,15 +101,14 @@ def create_arguments(
         ConfigurationError: `settings` contradict themselves or what cnflow needs.
     """
     ours: dict[str, Any] = {
-        "image": image_id or request.image,
+        "image": image_id or request.image.reference,
         "name": request.name,
-        "entrypoint": [command.argv[0]],
-        "command": list(command.argv[1:]),
+        **_entrypoint(request.image, command.argv),
         "labels": {
             RUN_LABEL: request.run,
             EXECUTOR_LABEL: request.executor,
             BLOCK_LABEL: request.block,
-            IMAGE_LABEL: request.image,
+            IMAGE_LABEL: request.image.reference,
         },
         "environment": {**_shares(settings), **settings.environment, **command.environment},
         "init": True,
@@ -122,7 +123,7 @@ def create_arguments(
     return with_room_for_files(_overlaid(ours, settings.create))
 
 
-def refuse_unfit(image: str, nodes: int, settings: DockerProvider) -> None:
+def refuse_unfit(image: Image, nodes: int, settings: DockerProvider) -> None:
     """Refuse what no Docker engine could run.
 
     Raises:
@@ -244,6 +245,15 @@ def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/", *, 
             file.size = len(content)
             tar.addfile(file, io.BytesIO(content))
     return archive.getvalue()
+
+
+def _entrypoint(image: Image, argv: Sequence[str]) -> dict[str, list[str]]:
+    """Return the options that make a container of *image* run *argv*, directly or by an entrypoint that it keeps."""
+    if image.entrypoint == KEPT:
+        return {"command": list(argv)}
+    if isinstance(image.entrypoint, tuple):
+        return {"entrypoint": list(image.entrypoint), "command": list(argv)}
+    return {"entrypoint": [argv[0]], "command": list(argv[1:])}
 
 
 def _shares(settings: DockerProvider) -> dict[str, str]:

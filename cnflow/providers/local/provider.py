@@ -25,6 +25,7 @@ from cnflow.ids import NativeId
 from cnflow.log_tail import last_lines
 from cnflow.model.block import BlockState, BlockStatus, Refused
 from cnflow.model.finding import Finding, Verdict
+from cnflow.model.image import NO_IMAGE
 from cnflow.providers._shared import process_sessions
 from cnflow.providers._shared.block_end import block_end
 from cnflow.providers._shared.exit_status import status_of_exit
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from cnflow.ids import BlockId, RunId
     from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
     from cnflow.model.node_command import NodeCommand
 
 _GRACE = Seconds(5.0)
@@ -81,7 +83,7 @@ class LocalBackend:
         """No addresses: a socket file will do."""
         return ()
 
-    def prepare(self, image: str) -> str:
+    def prepare(self, image: Image) -> str:
         """See that the interpreter starts and has a capsule.
 
         Raises:
@@ -141,7 +143,7 @@ class LocalBackend:
         """Check the interpreter that runs the workers."""
         about = "local processes"
         try:
-            self.prepare("")
+            self.prepare(NO_IMAGE)
         except BlockError as error:
             found, _, advice = str(error).partition("\n")
             return [Finding(about, Verdict.BAD, found, advice)]

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from cnflow.config import LocalProvider
     from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
 
 
-def refuse_unfit(image: str, nodes: int) -> None:
+def refuse_unfit(image: Image, nodes: int) -> None:
     """Refuse what no process on this machine can be.
 
     Raises:
@@ -27,8 +28,8 @@ def refuse_unfit(image: str, nodes: int) -> None:
     """
     if image:
         raise BlockRejectedError(
-            f"LocalProvider starts processes on this machine and cannot run image {image!r}. Use DockerProvider, or "
-            f"Config(ignore_images=True) to run every app on the bare node.",
+            f"LocalProvider starts processes on this machine and cannot run image {str(image)!r}. Use DockerProvider, "
+            f"or Config(ignore_images=True) to run every app on the bare node.",
         )
     if nodes != 1:
         raise BlockRejectedError(f"nodes_per_block={nodes}: LocalProvider has one node, this machine.")

@@ -187,7 +187,7 @@ class ExecutorContract:
     def test_status_names_the_executor(self, driver: TaskDriver) -> None:
         """`status` has the label and image at any time, also before there is a worker."""
         status = driver.executor.status()
-        assert (status.label, status.image) == (driver.executor.label, driver.executor.image)
+        assert (status.label, status.image) == (driver.executor.label, str(driver.executor.image))
         assert driver.value(driver.python(_adder(), 1, 2)) == 3
         assert driver.executor.status().workers > 0
 

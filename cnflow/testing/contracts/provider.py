@@ -42,6 +42,7 @@ from cnflow.errors import BlockRejectedError
 from cnflow.ids import BlockId, NativeId, RunId
 from cnflow.interfaces.provider import Provider
 from cnflow.model.block import BlockRequest, BlockState, Refusal, Refused
+from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.node_command import NodeCommand
 from cnflow.model.traits import NodesVia, Traits
@@ -148,7 +149,7 @@ class ProviderContract:
                 hosts=(), endpoint="ipc:///nowhere", executor=EXECUTOR, block=block, secret_key=SECRET_KEY
             )
             log_file = tmp_path / f"block-{block}.log"
-            return BlockRequest(run, EXECUTOR, BlockId(block), image, manager, log_file, command=command)
+            return BlockRequest(run, EXECUTOR, BlockId(block), Image.of(image), manager, log_file, command=command)
 
         return make
 
@@ -176,14 +177,14 @@ class ProviderContract:
 
     def test_a_prepared_image_has_a_digest_and_a_bare_node_has_none(self, provider: Provider, image: str) -> None:
         """`prepare` returns a digest for an image alone."""
-        assert bool(provider.prepare(image)) is bool(image)
+        assert bool(provider.prepare(Image.of(image))) is bool(image)
 
     def test_the_other_kind_of_image_is_refused_and_nothing_is_started(
         self, provider: Provider, make_request: MakeRequest, refused_image: str
     ) -> None:
         """`prepare` raises, and `submit` returns `Refusal.FOR_GOOD`."""
         with pytest.raises(BlockRejectedError):
-            provider.prepare(refused_image)
+            provider.prepare(Image.of(refused_image))
         assert_refused(provider, make_request(image=refused_image))
 
     def test_several_nodes_are_refused_where_a_block_is_one_node(
@@ -209,7 +210,7 @@ class ProviderContract:
         self, provider: Provider, make_request: MakeRequest, image: str, unknown_block: NativeId, submit_limit: float
     ) -> None:
         """`submit` of three blocks returns within a limit that grows with the time the system takes to answer."""
-        provider.prepare(image)  # pulls and probes, which may take minutes
+        provider.prepare(Image.of(image))  # pulls and probes, which may take minutes
         asked = time.monotonic()
         provider.status([unknown_block])
         submitted = time.monotonic()

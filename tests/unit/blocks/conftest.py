@@ -12,6 +12,7 @@ from cnflow.blocks.parts import Parts
 from cnflow.clock import SystemClock
 from cnflow.ids import RunId
 from cnflow.model.block import BlockRequest
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.testing import FakeClock, FakeProvider, FakeProviderSettings, FakeSystem
 
@@ -103,7 +104,7 @@ class Setting:
 
     def request(self, block):
         manager = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block=block)
-        return BlockRequest(RunId("r"), "htex", block, "", manager, self.folder / f"{block}.log")
+        return BlockRequest(RunId("r"), "htex", block, NO_IMAGE, manager, self.folder / f"{block}.log")
 
     def drain(self, block):
         self.system.record("drain", block)

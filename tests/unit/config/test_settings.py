@@ -174,7 +174,7 @@ def test_provider_of_the_users_own_can_be_passed_as_an_object():
 
 def test_settings_print_as_they_are_written():
     printed = repr(ThreadPoolExecutor(label="a"))
-    assert printed.startswith("ThreadPoolExecutor(kind='threads', label='a', image='', storage_access=")
+    assert printed.startswith("ThreadPoolExecutor(kind='threads', label='a', image=Image(), storage_access=")
 
 
 def test_settings_of_two_kinds_are_never_equal():

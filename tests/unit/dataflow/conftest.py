@@ -10,6 +10,7 @@ from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.errors import ExecutorClosedError
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import Outcome
 from cnflow.tasks.arguments import copy_of
@@ -18,7 +19,7 @@ from cnflow.tasks.arguments import copy_of
 class Scripted:
     """Executor that holds tasks until the test ends them."""
 
-    label, image = "scripted", ""
+    label, image = "scripted", NO_IMAGE
     storage_access, working_dir = None, ""
 
     def __init__(self):
@@ -111,7 +112,7 @@ def factory():
 def make_dfk(executor, factory, tmp_path):
     def make(results=None, **config):
         route = RoutableExecutor("scripted", executor.image, needs_image=False, can_clone=False)
-        template = RoutableExecutor("template", "", needs_image=True, can_clone=True)
+        template = RoutableExecutor("template", NO_IMAGE, needs_image=True, can_clone=True)
         if results is None:
             results = ResultCache(files_by_content=config.get("cache_files_by") == "content")
         graph = TaskGraph(

@@ -10,6 +10,7 @@ from cnflow import File
 from cnflow.dataflow.call_options import AppOptions
 from cnflow.dataflow.memo import id_for_memo
 from cnflow.errors import ExecutorClosedError, MemoKeyError
+from cnflow.model.image import Image
 from cnflow.model.task import AppFunction, Outcome
 
 CACHED = AppOptions(cache=True)
@@ -129,7 +130,7 @@ def test_argument_without_identity_fails_the_task_with_memo_key_error(make_dfk):
 
 @pytest.fixture
 def in_image(executor):
-    executor.image = "app:1"
+    executor.image = Image("app:1")
     return executor
 
 
@@ -179,7 +180,7 @@ def test_other_image_name_with_the_same_digest_is_the_same_call(make_dfk, in_ima
     in_image.digest = digest_future("sha256:1")
     dfk.submit(app, (1, 2), {}, CACHED)
     in_image.run()
-    in_image.image = "registry/app:latest"
+    in_image.image = Image("registry/app:latest")
     assert dfk.submit(app, (1, 2), {}, CACHED).result(0) == 3
 
 
@@ -189,7 +190,7 @@ def test_image_name_is_the_key_where_there_is_no_digest(make_dfk, in_image, app)
     dfk.submit(app, (1, 2), {}, CACHED)
     in_image.run()
     assert dfk.submit(app, (1, 2), {}, CACHED).result(0) == 3
-    in_image.image = "app:2"
+    in_image.image = Image("app:2")
     assert not dfk.submit(app, (1, 2), {}, CACHED).done()
 
 

@@ -8,6 +8,7 @@ from cnflow.dataflow.executor_factory import NewExecutor
 from cnflow.dataflow.live_executors import LiveExecutors
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.errors import ConfigurationError
+from cnflow.model.image import NO_IMAGE, Image
 from cnflow.model.task import AppFunction, AppKind
 
 APP = AppFunction(abs)
@@ -32,7 +33,7 @@ class FakeFactory:
 
     def make(self, label):
         is_template = "template" in label
-        route = RoutableExecutor(label, "", needs_image=is_template, can_clone=is_template)
+        route = RoutableExecutor(label, NO_IMAGE, needs_image=is_template, can_clone=is_template)
         return NewExecutor(route, None if is_template else FakeExecutor(label))
 
     def clone(self, template, image, label):
@@ -84,13 +85,13 @@ def test_added_executor_is_started_and_takes_tasks(live):
 def test_added_template_is_no_executor_until_it_is_cloned(live, factory):
     live.add(Settings("template-2"))
     assert list(live.by_label) == ["one"]
-    label = live.choose(APP, AppOptions(image="app:1", executors="template-2"))
+    label = live.choose(APP, AppOptions(image=Image("app:1"), executors="template-2"))
     assert live.by_label[label].report is report
     assert factory.clones == [("template-2", "app:1")]
 
 
 def test_executor_of_an_image_is_cloned_once(live, factory):
-    labels = {live.choose(APP, AppOptions(image="app:1")) for _ in range(3)}
+    labels = {live.choose(APP, AppOptions(image=Image("app:1"))) for _ in range(3)}
     assert len(labels) == 1
     assert factory.clones == [("template", "app:1")]
 

@@ -16,6 +16,7 @@ from cnflow.dataflow.call_options import AUTO_LOGNAME, AppOptions, CallOptions
 from cnflow.dataflow.memo import Checkpointer, CheckpointStore
 from cnflow.dataflow.memo.cache import ResultCache
 from cnflow.errors import CnflowError, DependencyError
+from cnflow.model.image import Image
 from cnflow.model.task import AppFunction
 
 CACHED = AppOptions(cache=True)
@@ -170,7 +171,7 @@ def test_identical_call_does_not_see_a_result_before_it_is_written(make_dfk, exe
 def test_executor_is_started_without_the_lock(make_dfk, executor, probe, factory):
     factory.on_start = probe.look
     dfk = probe.dfk = make_dfk()
-    dfk.submit(AppFunction(list), (), {}, AppOptions(image="app:1"))
+    dfk.submit(AppFunction(list), (), {}, AppOptions(image=Image("app:1")))
     assert probe.found == ["free"]
     assert [task.app.name for task in executor.taken] == ["add"]
 
@@ -183,7 +184,7 @@ def test_executor_that_is_started_while_the_run_ends_is_ended_with_it(make_dfk, 
 
     def submit():
         try:
-            dfk.submit(AppFunction(add), (1,), {}, AppOptions(image="app:1"))
+            dfk.submit(AppFunction(add), (1,), {}, AppOptions(image=Image("app:1")))
         except CnflowError as error:
             errors.append(error)
 

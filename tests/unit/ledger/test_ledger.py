@@ -18,6 +18,7 @@ from cnflow.ids import BlockId, NativeId, RunId
 from cnflow.ledger import FILE, ExecutorLedger, ExecutorStarted, LedgerState, RunLedger, new_driver, open_ledger
 from cnflow.ledger.records import BlocksAccepted, BlocksEnded, BlocksLeft, BlocksNamed, decode_lines, encode
 from cnflow.model.block import BlockRequest, Refusal, Refused
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.manager_settings import ManagerSettings
 
 STARTED = ExecutorStarted(label="htex", hosts=("10.0.0.1",), endpoint="tcp://{host}:5", server_secret="s")
@@ -26,7 +27,7 @@ DRIVER = new_driver(RunId("run"), 0, "0.2", 14)
 
 def request(block, folder):
     settings = ManagerSettings(hosts=(), endpoint="", executor="htex", block=block, public_key=f"key {block}")
-    return BlockRequest(RunId("run"), "htex", BlockId(block), "", settings, Path(folder) / "log")
+    return BlockRequest(RunId("run"), "htex", BlockId(block), NO_IMAGE, settings, Path(folder) / "log")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from cnflow.config import DockerProvider
 from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
+from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.node_command import NodeCommand
 from cnflow.providers.docker import requests
@@ -21,7 +22,7 @@ PROBE = Probe("3.11.7", "CPython", "x86_64", "glibc 2.36", "/usr/bin/python3", u
 MANAGER = ManagerSettings(
     hosts=("172.17.0.1",), endpoint="tcp://{host}:5", executor="ht ex", block="0", secret_key="S3CRET"
 )
-REQUEST = BlockRequest(RunId("4f2a"), "ht ex", BlockId("0"), "app1:0.1", MANAGER, Path("block.log"))
+REQUEST = BlockRequest(RunId("4f2a"), "ht ex", BlockId("0"), Image("app1:0.1"), MANAGER, Path("block.log"))
 
 
 def create_arguments(settings, *, root=DELIVERED_ROOT, image_id="", request=REQUEST):

@@ -6,6 +6,7 @@ from cnflow.config import DockerProvider, LocalProvider
 from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.log_tail import tail
 from cnflow.model.block import BlockState, EndCause
+from cnflow.model.image import Image
 from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.local.provider import LocalBackend
 from cnflow.providers.local.requests import block_argv, python_path
@@ -21,7 +22,7 @@ def test_command_of_a_block_runs_after_worker_init_in_the_users_wrapper():
 
 def test_an_image_is_refused_with_a_provider_to_use_instead():
     with pytest.raises(BlockRejectedError, match=r"cannot run image 'app1:0.1'. Use DockerProvider, or Config\(ignore"):
-        LocalBackend(LocalProvider()).prepare("app1:0.1")
+        LocalBackend(LocalProvider()).prepare(Image("app1:0.1"))
 
 
 @pytest.mark.parametrize("provider", [LocalProvider, DockerProvider])
