@@ -74,7 +74,7 @@ while True:
 """
 
 
-_TAKE_TURNS = {"dockerd": "root", "root": "root", "docker": "docker", "registry": "docker"}
+_TAKE_TURNS = {"dockerd": "root", "root": "root", "docker": "docker", "podman": "podman", "registry": "docker"}
 """Marker -> group whose tests run one after the other, in one process of pytest-xdist."""
 
 
@@ -84,6 +84,13 @@ def pytest_collection_modifyitems(items):
         group = next((group for name, group in _TAKE_TURNS.items() if item.get_closest_marker(name)), None)
         if group is not None:
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test with the marker ``engines`` once on each engine that shares Docker's API."""
+    if metafunc.definition.get_closest_marker("engines"):
+        engines = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
+        metafunc.parametrize("engine_name", engines, indirect=True, scope="session")
 
 
 def pytest_runtest_setup(item):
@@ -112,6 +119,25 @@ def _no_docker():
             why = f"No Docker engine responds ({error}). Run: tests/services/docker/up"
         gc.collect()  # the SDK leaves its socket open after it found no engine
     return why
+
+
+PODMAN = f"unix://{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/cnflow/services/podman.sock"
+"""Address of the service that tests/services/podman/up starts."""
+
+
+@cache
+def _no_podman():
+    if why := _no_docker():  # its engine has the images that tests load
+        return why
+    import docker
+
+    try:
+        docker.DockerClient(base_url=PODMAN, timeout=10).close()
+    except docker.errors.DockerException as error:
+        return f"Podman does not respond ({error}). Run: tests/services/podman/up"
+    finally:
+        gc.collect()  # the SDK leaves its socket open after it found no engine
+    return ""
 
 
 @cache
@@ -180,6 +206,7 @@ _MISSING = {
     "cc": _no_cc,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
+    "podman": _no_podman,
     "pythons": _no_pythons,
     "registry": _no_registry,
     "root": _no_root,
@@ -206,27 +233,60 @@ def pythons():
     return _interpreters()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def engine_name(request):
+    """``podman`` where a test with the marker ``engines`` runs on that one, else ``docker``."""
+    return getattr(request, "param", "docker")
+
+
+@pytest.fixture(autouse=True)
+def _providers_use_the_engine_of_the_test(engine_name, monkeypatch):
+    if engine_name == "podman":
+        monkeypatch.setenv("DOCKER_HOST", PODMAN)
+
+
 @pytest.fixture(scope="session")
-def engine():
-    """A client of the Docker engine; use with the marker ``docker``."""
+def engine(engine_name):
+    """A client of the engine; use with the marker ``docker``, or with ``engines`` to run a test on each."""
     import docker
 
-    client = docker.from_env()
+    client = docker.DockerClient(base_url=PODMAN) if engine_name == "podman" else docker.from_env()
     yield client
     client.close()
 
 
 @pytest.fixture(scope="session")
-def image_base(engine):
+def has_image(engine, engine_name):
+    """Loads an image into the engine of the test from Docker's, if it lacks it: ``has_image(name) -> name``."""
+    import docker
+
+    def load(name):
+        if engine_name == "podman":
+            source = docker.from_env()
+            image = source.images.get(name)
+            if image.id not in {each.id for each in engine.images.list()}:
+                engine.images.load(image.save(named=name))
+            source.close()
+        return name
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def image_base(has_image):
     """Name of an image with Python, best the driver's own minor, that needs no registry."""
+    import docker
+
     wanted = [os.environ.get("CNFLOW_TEST_IMAGE", ""), f"python:{OWN_MINOR}-slim", f"cnflow-base:{OWN_MINOR}"]
-    there = [tag for image in engine.images.list() for tag in image.tags]
+    client = docker.from_env()
+    there = [tag.removeprefix("localhost/") for image in client.images.list() for tag in image.tags]
+    client.close()
     found = next((tag for tag in wanted if tag in there), None) or next(
         (tag for tag in there if re.match(r"cnflow-base:|python:3\.\d+-slim", tag)), None
     )
     if found is None:
         _skip_or_fail("docker", "The engine has no image with Python. Run: make base-image")
-    return found
+    return has_image(found)
 
 
 @pytest.fixture(scope="session")

@@ -26,16 +26,6 @@ _NEVER_MOUNTED = frozenset(
 """Folders that hold an image's own programs and state; mounted, they would hide these."""
 
 _NEVER_MOUNTED_BELOW = ("/dev", "/proc", "/sys")
-_LOCAL_ENGINES = ("unix://", "http+unix://", "npipe://", "/")
-
-
-def is_local_engine(host: str | None) -> bool:
-    """Return True if *host*, or else DOCKER_HOST, is a socket file, behind which the engine sees this machine's files.
-
-    A TCP port on this machine may be forwarded to any other.
-    """
-    address = host if host is not None else os.environ.get("DOCKER_HOST", "")
-    return not address or address.startswith(_LOCAL_ENGINES)
 
 
 def targets_of(mounts: Mapping[str, str], create: Mapping[str, Any]) -> dict[str, bool]:

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
 from cnflow.config.docker_image import options_for
-from cnflow.config.mounts import is_local_engine, mountable, targets_of
+from cnflow.config.engines import EngineAddress, EngineName, find_engine
+from cnflow.config.mounts import mountable, targets_of
 from cnflow.config.paths import PathText, expand_path
 from cnflow.config.quantities import Duration, MemorySize
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
@@ -142,7 +143,7 @@ GpuRequest = Annotated[int, Field(ge=-1)] | list[str] | None
 
 
 class DockerProvider(ProviderSettings):
-    """Blocks are containers of a Docker engine (``pip install 'cnflow[docker]'``), here or remote."""
+    """Blocks are containers of a Docker or Podman engine (``pip install 'cnflow[docker]'``), here or remote."""
 
     backend: ClassVar[str] = "cnflow.providers.docker.provider:DockerBackend"
     max_nodes: ClassVar[int | None] = 1
@@ -150,7 +151,13 @@ class DockerProvider(ProviderSettings):
     packages: ClassVar[tuple[str, ...]] = ("docker",)
     kind: Literal["docker"] = "docker"
     host: str | None = None
-    """Engine to use, e.g. ``ssh://me@big``; None follows DOCKER_HOST and then the local socket."""
+    """Address of the engine, e.g. ``ssh://me@big``; None follows the variable of the engine, DOCKER_HOST or
+    CONTAINER_HOST, and then its usual sockets."""
+
+    engine: EngineName | None = None
+    """``docker``, or ``podman`` by its Docker-compatible socket (``podman system service``); another one at that
+    address is an error. None takes either: what DOCKER_HOST or CONTAINER_HOST names, else Docker if its socket is
+    there, else Podman."""
 
     pull: PullPolicy = "missing"
     """Moment to pull the image: when the engine lacks it, before each run, or never."""
@@ -211,7 +218,7 @@ class DockerProvider(ProviderSettings):
         return Traits(
             runs_images=True,
             delivery=Delivery.PUT_FILE,
-            capsule=CapsuleVia.MOUNT if is_local_engine(self.host) else CapsuleVia.PUT,
+            capsule=CapsuleVia.MOUNT if self.engine_address().is_local else CapsuleVia.PUT,
             logs=LogsVia.FOLLOWED,
             poll_period=Seconds(1.0),
             cores=self.cpus,
@@ -231,7 +238,11 @@ class DockerProvider(ProviderSettings):
     @property
     def shares_folders(self) -> bool:
         """Folders of this machine are mounted into containers; see `mount_folders`."""
-        return is_local_engine(self.host) if self.mount_folders is None else self.mount_folders
+        return self.engine_address().is_local if self.mount_folders is None else self.mount_folders
+
+    def engine_address(self) -> EngineAddress:
+        """Address of the engine: by `host`, else by variables and sockets of this machine, as `engine` says."""
+        return find_engine(self.host, self.engine)
 
     def folders_to_mount(self, folders: Sequence[str]) -> tuple[str, ...]:
         """Those of *folders* that are mounted at their own paths; one that lies in another comes with it."""

@@ -73,7 +73,7 @@ class TestLocalProvider(ProviderContract, ProviderDataContract, ManagerContract)
         return lambda environment: LocalBackend(LocalProvider(environment=environment), root=fake_root)
 
 
-@pytest.mark.docker
+@pytest.mark.engines
 class TestDockerProvider(ProviderContract, ProviderDataContract, ManagerContract):
     submit_limit = pytest.fixture(lambda _: 20.0)  # three containers get a copy of the code each
     refused_image = pytest.fixture(lambda _: "")

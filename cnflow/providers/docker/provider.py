@@ -181,9 +181,9 @@ class DockerBackend:
 
     def check(self) -> Sequence[Finding]:
         """Check whether the engine can be used, and from where its containers reach this machine."""
-        about = "Docker engine"
+        about = self._settings.engine_address().noun
         try:
-            version, hosts = self._engine().version(), self.endpoint_hosts()
+            engine, hosts = self._engine(), self.endpoint_hosts()
         except MissingExtraError:
             found = "not known: the package docker, the connection to an engine, is not installed"
             return [Finding(about, Verdict.ABSENT, found, "Run: pip install 'cnflow[docker]'")]
@@ -191,7 +191,8 @@ class DockerBackend:
             found, _, advice = str(error).partition("\n")
             return [Finding(about, Verdict.ABSENT, found, advice)]
         reach = f"containers reach this machine at {', '.join(hosts)}"
-        return [Finding(about, Verdict.GOOD, f"version {version} answers; {reach}")]
+        found = f"version {engine.version} answers at {engine.address.url} ({engine.address.source})"
+        return [Finding(engine.dialect.noun, Verdict.GOOD, f"{found}; {reach}")]
 
     def close(self) -> None:
         """Stop following containers, which run on, and close the connection."""
@@ -240,7 +241,7 @@ class DockerBackend:
         if inspected is None:
             known = engine.network_names()
             raise BlockRejectedError(
-                f"The Docker engine has no network {network!r}.{did_you_mean(network, known)} "
+                f"The {engine.dialect.noun} has no network {network!r}.{did_you_mean(network, known)} "
                 f"Known: {', '.join(known)}.",
             )
         return networking.gateways_of(inspected)

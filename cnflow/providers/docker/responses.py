@@ -16,13 +16,17 @@ KILLED = 137
 
 _ABANDONED = 300.0
 
-# https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerList
+# https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerList; Podman has further
+# ones: https://github.com/containers/podman/blob/v4.3.1/libpod/define/containerstate.go
 STATES: Mapping[str, BlockState] = {
     "created": BlockState.PENDING,
+    "initialized": BlockState.PENDING,
     "running": BlockState.RUNNING,
     "paused": BlockState.RUNNING,
     "restarting": BlockState.RUNNING,
+    "stopping": BlockState.RUNNING,
     "removing": BlockState.ENDED,
+    "stopped": BlockState.ENDED,
     "exited": BlockState.ENDED,
     "dead": BlockState.FAILED,
 }

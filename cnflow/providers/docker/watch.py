@@ -57,7 +57,7 @@ class EngineWatch:
             try:
                 self._events = self._engine.events(self._label)
             except BlockError as error:
-                logger.debug("the Docker engine sends no events: %s", error)
+                logger.debug("the engine sends no events: %s", error)
             else:
                 self._changed()  # an end may have been missed
         self._events.close()

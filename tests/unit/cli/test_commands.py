@@ -13,8 +13,10 @@ from cnflow.cli import checks
 from cnflow.cli.app import app
 from cnflow.cli.dependencies import Installed, Requirement
 from cnflow.config import load_config
+from cnflow.config.engines import find_engine
 from cnflow.errors import BlockError, MissingExtraError
 from cnflow.model.finding import Verdict
+from cnflow.providers.docker.dialect import DOCKER
 from cnflow.providers.docker.provider import DockerBackend
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -40,9 +42,9 @@ def engine(monkeypatch):
 
     class Engine:
         is_local = True
-
-        def version(self):
-            return "28.2"
+        version = "28.2"
+        dialect = DOCKER
+        address = find_engine("unix:///run/engine.sock", None)
 
         def info(self):
             return {"OperatingSystem": "Docker Desktop"}
@@ -94,7 +96,9 @@ def test_missing_script_is_a_usage_error(run_cnflow):
 def test_doctor_succeeds_if_local_runs_work(run_cnflow):
     code, shown, _ = run_cnflow("doctor")
     assert code == 0
-    assert re.search(r"Docker engine +good +version 28.2 answers", shown)
+    assert re.search(
+        r"Docker engine +good +version 28.2 answers at unix:///run/engine.sock \(DockerProvider\(host\)\)", shown
+    )
     assert "containers reach this machine at host.docker.internal" in shown
     assert re.search(r"local processes +good +workers run on", shown)
     assert re.search(r"addresses +good +\S", shown)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cnflow.config import DockerProvider
-from cnflow.config.mounts import is_local_engine, mountable, targets_of
+from cnflow.config.mounts import mountable, targets_of
 from cnflow.errors import BlockRejectedError, ConfigurationError, ImageUnusableError
 from cnflow.model.visible_files import enclosing_folder
 from cnflow.providers.docker import refusals
@@ -29,7 +29,6 @@ OWN = f"{os.getuid()}:{os.getgid()}"
 )
 def test_engine_behind_a_socket_file_is_local(host, variable, is_local, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", variable)
-    assert is_local_engine(host) is is_local
     assert DockerProvider(host=host).shares_folders is is_local
     assert DockerProvider(host=host, mount_folders=not is_local).shares_folders is not is_local
 

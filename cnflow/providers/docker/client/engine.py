@@ -1,4 +1,4 @@
-"""The connection to a Docker engine, with errors in cnflow's words. The only importer of the SDK.
+"""Asks an engine and gives it orders.
 
 ::
 
@@ -12,23 +12,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import struct
-import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
 import docker.errors
 import docker.models.containers as sdk
-import requests
 import requests.exceptions
-import urllib3.exceptions
-from docker.types import CancellableStream
 
 from cnflow.addresses import is_loopback
-from cnflow.errors import BlockError, BlockRejectedError
+from cnflow.errors import BlockRejectedError
+from cnflow.providers.docker.client.failures import answering, words_of
+from cnflow.providers.docker.client.streams import END_EVENTS, Attached, Events
+from cnflow.providers.docker.dialect import dialect_of
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from cnflow.config import DockerProvider
+    from cnflow.config.engines import EngineAddress
 
 
 _KNOWN = frozenset(
@@ -43,27 +41,39 @@ _KNOWN = frozenset(
 )
 _CONFLICT = 409
 
-# Raised by the SDK's layers when a connection that is read from breaks, or is closed.
-_BROKEN = (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-
-# https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach (Stream format)
-_FRAME = struct.Struct(">BxxxL")
-
 
 class Engine:
-    """A connected Docker engine.
+    """A connected engine.
 
     Args:
         settings: name the engine; its options are quoted in errors.
 
     Raises:
         BlockError: the engine does not answer.
+        BlockRejectedError: it is another one than the settings ask for.
     """
 
     def __init__(self, settings: DockerProvider) -> None:
         self.settings = settings
-        with _answering(settings):
-            self._sdk = docker.from_env() if settings.host is None else docker.DockerClient(base_url=settings.host)
+        self.address = settings.engine_address()
+        with answering(self.address):
+            self._sdk = _connect(self.address)
+            try:
+                version = self._sdk.version()
+            except BaseException:
+                self._sdk.close()
+                raise
+        self.version = str(version.get("Version", ""))
+        """The engine's version."""
+
+        self.dialect = dialect_of(version)
+        if self.address.engine not in {None, self.dialect.engine}:
+            self._sdk.close()
+            raise BlockRejectedError(
+                f"The engine at {self.address.url} ({self.address.source}) is a {self.dialect.noun}, and a "
+                f"{self.address.noun} was asked for. Name that one's address in DockerProvider(host), or leave out "
+                f"engine={self.address.engine!r}."
+            )
 
     # The engine itself
 
@@ -74,11 +84,6 @@ class Engine:
         if where.startswith("http+docker://"):  # the SDK's word for a socket file, a named pipe, or ssh
             return not where.endswith("//ssh")
         return None if is_loopback(urlsplit(where).hostname or "") else False
-
-    def version(self) -> str:
-        """Return the engine's version."""
-        with self._rejecting("report its version"):
-            return str(self._sdk.version()["Version"])
 
     def info(self) -> Mapping[str, Any]:
         """Return the engine's description of itself."""
@@ -131,12 +136,12 @@ class Engine:
         Without *credentials* those of the user's Docker configuration are used.
         """
         login = None if credentials is None else dict(credentials)
-        with _answering(self.settings):
+        with answering(self.address, self.dialect.noun):
             try:
                 events = self._sdk.api.pull(image, stream=True, decode=True, platform=platform, auth_config=login)
                 return next((str(event["error"]) for event in events if "error" in event), "")
             except docker.errors.APIError as error:
-                return _words(error)
+                return words_of(error)
 
     # Containers
 
@@ -186,7 +191,7 @@ class Engine:
 
     def terminate(self, container: str) -> None:
         """Send SIGTERM to a container; one that does not run is left as it is."""
-        with _answering(self.settings), contextlib.suppress(docker.errors.APIError):
+        with answering(self.address, self.dialect.noun), contextlib.suppress(docker.errors.APIError):
             self._sdk.api.kill(container, "SIGTERM")
 
     def remove(self, container: str) -> None:
@@ -220,13 +225,13 @@ class Engine:
     def attach(self, container: str, *, has_terminal: bool = False) -> Attached:
         """Attach to a container that was created and not started, so that nothing is missed."""
         with self._rejecting("attach to a container"):
-            return Attached(self._sdk, container, has_terminal=has_terminal)
+            return Attached(self._sdk, container, self.dialect.exit_condition, has_terminal=has_terminal)
 
     def events(self, label: str) -> Events:
         """Subscribe to the ends of containers with *label*."""
         with self._rejecting("send its events"):
-            filters = {"type": "container", "event": ["die", "destroy"], "label": label}
-            return Events(self._sdk.events(decode=True, filters=filters))
+            filters = {"type": "container", "event": list(END_EVENTS)}
+            return Events(self._sdk.events(decode=True, filters=filters), label)
 
     def _remove(self, container: str) -> None:
         try:
@@ -241,120 +246,12 @@ class Engine:
     def _rejecting(self, what: str) -> Iterator[None]:
         """Turn an engine's refusal to do *what* into a BlockRejectedError with its own words."""
         try:
-            with _answering(self.settings):
+            with answering(self.address, self.dialect.noun):
                 yield
         except docker.errors.APIError as error:
-            raise BlockRejectedError(f"The Docker engine refused to {what}: {_words(error)}") from error
+            raise BlockRejectedError(f"The {self.dialect.noun} refused to {what}: {words_of(error)}") from error
 
 
-class Attached:
-    """Two connections to one container, made before it starts: its output, and its exit code.
-
-    An engine that removes a container by itself reports the exit code only to a connection that waited for it from
-    before. The SDK's own `wait` and `attach` return when all is over, or leave their socket open; so this class asks
-    for both by itself.
-
-    Args:
-        client: of the engine.
-        container: created, not started.
-        has_terminal: the container was created with a terminal, which changes the format of its output.
-    """
-
-    def __init__(self, client: docker.DockerClient, container: str, *, has_terminal: bool) -> None:
-        self._has_terminal = has_terminal
-        self._waiting = _post(client, container, "wait", {"condition": "removed"})
-        try:
-            self._output = _post(client, container, "attach", {"stdout": 1, "stderr": 1, "stream": 1})
-        except BaseException:
-            self._waiting.close()
-            raise
-
-    def output(self) -> Iterator[bytes]:
-        """Yield what the container prints, until it or the connection ends."""
-        with contextlib.suppress(*_BROKEN, ValueError):  # ValueError: closed by another thread
-            if self._has_terminal:
-                yield from self._output.raw.stream(1)
-                return
-            while len(head := self._output.raw.read(_FRAME.size)) == _FRAME.size:
-                yield self._output.raw.read(_FRAME.unpack(head)[1])
-
-    def exit_code(self) -> int | None:
-        """Wait until the container is removed and return its exit code; None if the connection ends before."""
-        try:
-            return int(json.loads(self._waiting.content)["StatusCode"])
-        except (*_BROKEN, ValueError, KeyError):
-            return None
-
-    def interrupt(self) -> None:
-        """End another thread's reading at once; the container runs on."""
-        for response in (self._output, self._waiting):
-            with contextlib.suppress(*_BROKEN, AttributeError):  # AttributeError: it was read to its end
-                CancellableStream(iter(()), response).close()
-
-    def close(self) -> None:
-        """Close both connections; for the thread that reads them."""
-        self._output.close()
-        self._waiting.close()
-
-
-class Events:
-    """Subscription to the ends of containers.
-
-    Args:
-        stream: of the SDK.
-    """
-
-    def __init__(self, stream: CancellableStream[Any]) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[None]:
-        """Yield once for each event, until the connection ends or `close` is called by another thread."""
-        with contextlib.suppress(*_BROKEN, ValueError, AttributeError):
-            for _ in self._stream:
-                yield
-
-    def close(self) -> None:
-        """End the subscription."""
-        with contextlib.suppress(*_BROKEN, AttributeError):  # AttributeError: it was read to its end
-            self._stream.close()
-
-
-@contextlib.contextmanager
-def _answering(settings: DockerProvider) -> Iterator[None]:
-    """Turn the SDK's errors for an engine that does not answer into a BlockError; refusals pass through."""
-    try:
-        yield
-    except docker.errors.APIError:
-        raise
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-        _close_sockets_of(error)
-        which = f" at {settings.host}" if settings.host else ""
-        raise BlockError(
-            f"The Docker engine{which} does not answer: {_words(error)}\nStart it (e.g. sudo systemctl start docker), "
-            f"see that this user may use it (group docker), or name another in DOCKER_HOST or DockerProvider(host).",
-        ) from error
-
-
-def _words(error: BaseException) -> str:
-    """Return an engine's own words, without the SDK's HTTP around them."""
-    explanation = error.explanation if isinstance(error, docker.errors.APIError) else None
-    return str(explanation or error)
-
-
-def _close_sockets_of(error: BaseException | None) -> None:
-    """Close the socket that the SDK leaves open when no engine answers: only its dead frames still hold it."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-def _post(client: docker.DockerClient, container: str, what: str, options: dict[str, str | int]) -> requests.Response:
-    """Return the engine's response with its body unread: once the head is here, the engine has registered the wish."""
-    url = f"{client.api.base_url}/v{client.api.api_version}/containers/{container}/{what}"
-    response = client.api.post(url, params=options, stream=True, timeout=None)
-    try:
-        response.raise_for_status()
-    except requests.HTTPError:
-        response.close()
-        raise
-    return response
+def _connect(address: EngineAddress) -> docker.DockerClient:
+    """Connect to *address*; with what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say, if it is DOCKER_HOST's."""
+    return docker.from_env() if address.source == "DOCKER_HOST" else docker.DockerClient(base_url=address.url)
