@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cnflow.config.paths import expand_path
+from cnflow.model.image_parts import SECRETS_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 _OWN_OPTIONS = ("pull", "network", "cpus", "memory", "gpus", "user")
 """Options that `Image` and `DockerProvider` both have, under the same names."""
-
-SECRETS_FOLDER = "/run/secrets"
-"""Folder in the container of the secrets that are files; in memory."""
 
 
 def options_for(image: Image, provider: Mapping[str, Any]) -> dict[str, Any]:

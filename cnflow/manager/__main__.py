@@ -56,6 +56,7 @@ def _run(output: OutputQueue) -> int:
     from cnflow.clock import SystemClock  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - the same
     from cnflow.manager.node.folders import check_folders  # noqa: PLC0415 - the same
+    from cnflow.manager.node.secrets import deliver_secrets  # noqa: PLC0415 - the same
     from cnflow.manager.workers.factory import WorkerFactory  # noqa: PLC0415 - the same
     from cnflow.model.manager_settings import ManagerSettings  # noqa: PLC0415 - the same
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
@@ -63,6 +64,7 @@ def _run(output: OutputQueue) -> int:
     settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
     try:
         check_folders(settings)
+        deliver_secrets(settings)
         factory = WorkerFactory(settings, output, raise_open_file_limit())
         factory.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start

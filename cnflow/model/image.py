@@ -183,6 +183,17 @@ class Image:
         counting = {name: _plain(name, given[name]) for name in _CHANGE_RESULTS if name in given}
         return json.dumps(counting, sort_keys=True, default=repr) if counting else ""
 
+    def read_secrets(self) -> dict[str, str]:
+        """Return the texts of the secrets by name, read from their sources on this machine.
+
+        Raises:
+            ConfigurationError: a source has none; names image, secret and source.
+        """
+        try:
+            return {name: secret.read(f"secret {name!r}") for name, secret in self.secrets.items()}
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Image {self.reference!r}: {error}") from error
+
     def differences(self, other: Image) -> list[str]:
         """Return the names of the options in which two images differ."""
         return [name for name in FIELDS if getattr(self, name) != getattr(other, name)]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 KINDS_OF_MOUNTS = ("bind", "volume", "tmpfs")
 DELIVERIES = ("file", "environment")
+SECRETS_FOLDER = "/run/secrets"
+"""Folder in the container of the secrets that are files; in memory."""
+
 _SHORT_MOUNT = re.compile(r"(?P<source>.+?):(?P<target>/.*?)(?::(?P<mode>ro|rw))?")
 _PATH_OF_A_BIND = re.compile(r"[/~.$\\]|[A-Za-z]:")
 
@@ -156,22 +159,20 @@ class Secret:
         return cls(env=name) if source == "env" else cls(file=name)
 
     def read(self, name: str) -> str:
-        """Return the text of the secret called *name*.
+        """Return the text; *name* begins the message of an error.
 
         Raises:
             ConfigurationError: its source has none; names the source.
         """
         if self.env:
             if (found := os.environ.get(self.env)) is None:
-                raise ConfigurationError(
-                    f"secret {name!r}: the driver has no variable {self.env!r}. Set it, or {_ELSE}"
-                )
+                raise ConfigurationError(f"{name}: the driver has no variable {self.env!r}. Set it, or {_ELSE}")
             return found
         if self.file:
             try:
                 text = Path(os.path.expandvars(self.file)).expanduser().read_text(encoding="utf-8")
             except (OSError, ValueError, RuntimeError) as error:
-                raise ConfigurationError(f"secret {name!r}: {self.file!r} cannot be read: {error}. {_ELSE}") from None
+                raise ConfigurationError(f"{name}: {self.file!r} cannot be read: {error}. {_ELSE}") from None
             return text.rstrip("\r\n")
         return self.value or self._called(name)
 
@@ -196,11 +197,9 @@ class Secret:
         try:
             text = self.call()
         except Exception as error:  # the user's own
-            raise ConfigurationError(
-                f"secret {name!r}: its function raised {type(error).__name__}: {error}."
-            ) from error
+            raise ConfigurationError(f"{name}: its function raised {type(error).__name__}: {error}.") from error
         if not isinstance(text, str):
-            raise ConfigurationError(f"secret {name!r}: its function returned a {type(text).__name__}, not a text.")
+            raise ConfigurationError(f"{name}: its function returned a {type(text).__name__}, not a text.")
         return text
 
 

@@ -116,6 +116,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     visible_folder: str = ""
     """Folder of the driver that the manager must see; empty where files are not shared, or need no look."""
 
+    secret_files: dict[str, str] = {}
+    """Path in the container -> text that the manager writes there, for its user alone."""
+
+    secret_variables: dict[str, str] = {}
+    """Variables of the workers with the texts of secrets."""
+
     sends_events: bool = False
     """Collect events of the workers and send them once a second; the run has sinks."""
 

@@ -11,6 +11,7 @@ from cnflow.addresses import in_url, is_ip, is_own
 from cnflow.config.ways import Listen
 from cnflow.executors.high_throughput.ways import folder_of, listen_settings, tunnel_address
 from cnflow.model.block import BlockRequest
+from cnflow.model.image_parts import SECRETS_FOLDER
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.visible_files import enclosing_folder
@@ -19,7 +20,7 @@ from cnflow.tasks.slots import slot_count
 from cnflow.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.managers import ConnectedManagers
@@ -77,6 +78,9 @@ class BlockContext(NamedTuple):
     folder: str = ""
     """The driver's folder when the run was loaded."""
 
+    secrets: Mapping[str, str] = {}
+    """Texts of the image's secrets by name."""
+
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
         settings, provider = self.settings, self.settings.provider
@@ -103,6 +107,11 @@ class BlockContext(NamedTuple):
         visible = self.settings.provider.visible_files(self._shared_folders)
         is_mounted = visible is not None and enclosing_folder(str(self.log_dir), visible.own)
         return str(self.log_dir) if is_mounted else ""
+
+    def _secrets(self, delivery: str) -> dict[str, str]:
+        folder = f"{SECRETS_FOLDER}/" if delivery == "file" else ""
+        wanted = self.settings.image.secrets
+        return {f"{folder}{name}": text for name, text in self.secrets.items() if wanted[name].delivery == delivery}
 
     def _manager(self, block: BlockId) -> ManagerSettings:
         settings, (hosts, endpoint, keys) = self.settings, self.endpoint
@@ -136,6 +145,8 @@ class BlockContext(NamedTuple):
             working_dir=settings.working_dir or "",
             argv=sendable(sys.argv),
             visible_folder=self._visible_folder,
+            secret_files=self._secrets("file"),
+            secret_variables=self._secrets("environment"),
             sends_events=self.sends_events,
         )
 

@@ -48,7 +48,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cnflow.blocks import Demand
     from cnflow.config import HighThroughputExecutor
@@ -120,6 +120,9 @@ class BlockProvisioner:
         self.digest.set_running_or_notify_cancel()  # so that nobody else can end it
         self.controller: BlockController | None = None
         """None until the interchange listens."""
+
+        self._secrets: Mapping[str, str] = {}
+        """Texts of the image's secrets, read when the executor starts."""
 
         self.places = FilePlaces.of(settings, run)
         self.way = LiveWay(settings, self.log_dir, client, managers)
@@ -197,6 +200,7 @@ class BlockProvisioner:
 
     def _provide(self, provider: Provider) -> None:
         settings = self._settings
+        self._secrets = settings.image.read_secrets()
         with naming(provider, "prepare"):
             digest = provider.prepare(settings.image)
         self._set_digest(digest)
@@ -300,7 +304,16 @@ class BlockProvisioner:
     ) -> BlockController:
         settings, client, run = self._settings, self._client, self._run
         logs = block_log_folder(settings, self.log_dir)
-        context = BlockContext(settings, run.run, logs, endpoint, run.adoptable_for, self.events.is_on, run.folder)
+        context = BlockContext(
+            settings,
+            run.run,
+            logs,
+            endpoint,
+            run.adoptable_for,
+            self.events.is_on,
+            run.folder,
+            secrets=self._secrets,
+        )
         blocks = make_blocks(
             settings.label,
             settings.provider,

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
+from cnflow import Image, Mount
 from cnflow.config import (
     Config,
     DockerProvider,
@@ -52,9 +53,22 @@ DOCKER = st.builds(
     gpus=st.one_of(st.none(), st.integers(-1, 4), st.lists(TEXT, max_size=2)),
     create=TABLES,
 )
+IMAGE = st.builds(
+    Image,
+    TEXT.filter(bool),
+    environment=st.dictionaries(TEXT.filter(lambda name: name and "=" not in name), TEXT, max_size=2),
+    secrets=st.dictionaries(st.from_regex(r"[A-Z]{1,5}", fullmatch=True), st.sampled_from(["env:A", "file:/a"])),
+    mounts=st.lists(st.sampled_from(["/a:/b", "c:/d:rw", Mount(kind="tmpfs", target="/e", size=9)]), unique=True),
+    cpus=or_none(st.integers(1, 9)),
+    memory=st.one_of(st.none(), st.sampled_from(["4g", 5])),
+    gpus=st.one_of(st.none(), st.integers(-1, 4), st.lists(TEXT, min_size=1, max_size=2)),
+    ulimits=st.dictionaries(TEXT, st.one_of(st.integers(-1, 9), st.tuples(COUNT, COUNT)), max_size=2),
+    entrypoint=st.sampled_from(["replace", "keep", ["/enter"]]),
+    extras=st.dictionaries(TEXT, TABLES, max_size=1),
+)
 HTEX = st.builds(
     HighThroughputExecutor,
-    image=TEXT,
+    image=TEXT | IMAGE,
     provider=LOCAL | DOCKER,
     max_workers=or_none(st.integers(1, 9)),
     cores_per_worker=SOME,
