@@ -39,7 +39,8 @@ CnflowError
 │   └── BlockRejectedError        permanent; nothing was started
 │       ├── ImageNotFoundError    build, pull or correct the image
 │       │   └── ImagePullError    look at its registry: it refused, failed, or was not reached
-│       └── ImageUnusableError    use an image with a supported Python
+│       ├── ImageUnusableError    use an image with a supported Python
+│       └── ImageBuildError       correct the step of the recipe that failed
 └── CapsuleError                  the capsule for this kind of image could not be made
 """
 
@@ -76,6 +77,7 @@ from cnflow.errors.infrastructure import (
     BlockRejectedError,
     CapsuleError,
     ExecutorClosedError,
+    ImageBuildError,
     ImageNotFoundError,
     ImagePullError,
     ImageUnusableError,
@@ -111,6 +113,7 @@ __all__ = [
     "ConfigurationError",
     "DependencyError",
     "ExecutorClosedError",
+    "ImageBuildError",
     "ImageNotFoundError",
     "ImagePullError",
     "ImageUnusableError",

@@ -108,5 +108,9 @@ class ImageUnusableError(BlockRejectedError):
     """The image has no Python, or one that is not supported; use an image with a supported Python."""
 
 
+class ImageBuildError(BlockRejectedError):
+    """An image could not be built; correct the step, file or setting that the message names."""
+
+
 class CapsuleError(CnflowError):
     """The packages of a capsule could not be collected or stored; follow the advice in the message."""

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets as random_texts
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from cnflow.errors import ConfigurationError
+from cnflow.model import image_recipe as recipes
 from cnflow.model.image_options import DEFAULTS, PARSERS
 from cnflow.model.image_parts import Credentials, Mount, Secret, known_fields
+from cnflow.model.image_recipe import ImageRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,11 +47,16 @@ if TYPE_CHECKING:
         network: str
         ulimits: Mapping[str, int | Sequence[int]]
         extras: Mapping[str, Mapping[str, Any]]
+        recipe: ImageRecipe | Mapping[str, Any] | None
+
+    Secrets = Union[Sequence[str], Mapping[str, Any]]
+    """Secrets of a build step: variables of the driver, or names and sources as in `Image.secrets`."""
 
 
 FIELDS = tuple(DEFAULTS)
 """Names of the options of an image."""
 
+_OWN_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _SALT = random_texts.token_bytes(16)
 
 
@@ -120,6 +128,10 @@ class Image:
     """Options for one runtime alone, which are passed on as they are: ``{"docker": {"read_only": True}}`` are those of
     ``docker.containers.create``."""
 
+    recipe: Optional[ImageRecipe]
+    """What the image is built from before its first use; `reference` then stands for the recipe. The methods below make
+    one, and a table of a file has it under this name."""
+
     is_plain: bool
     """Only the reference was given."""
 
@@ -129,6 +141,13 @@ class Image:
     def __init__(self, reference: str = "", **options: Unpack[ImageOptions]) -> None:
         given: Mapping[str, Any] = known_fields("An image", options, FIELDS) if options else options
         values = {"reference": reference, **given}
+        if given.get("recipe") is not None:
+            values["recipe"] = recipe = ImageRecipe.of(given["recipe"])
+            if reference and ":recipe-" not in reference:
+                raise ConfigurationError(
+                    f"Image {reference!r}: an image with a recipe is named by it: leave the name out."
+                )
+            values["reference"] = recipe.reference
         where = f"Image {values['reference']!r}"
         for name, default in DEFAULTS.items():
             value = values.get(name)
@@ -157,6 +176,72 @@ class Image:
         if isinstance(value, Mapping):
             return cls(**{str(name): each for name, each in value.items()})
         raise ConfigurationError(f"image must be an Image, the name of one, or a table, not {value!r}.")
+
+    # Recipes
+
+    @classmethod
+    def python(cls, version: str, *, base: str = "", name: str = "") -> Image:
+        """Start from the image ``python:VERSION-slim``, or from *base*; its name is ``cnflow/NAME:HASH``."""
+        return cls(recipe=ImageRecipe(name, base, version))
+
+    @classmethod
+    def from_requirements(cls, path: str, *, python: str = "", base: str = "", name: str = "") -> Image:
+        """Start as `python` does, by default with the driver's version, and install a file of requirements."""
+        start = ImageRecipe(name, base, python or _OWN_PYTHON)
+        return cls(recipe=start.then(recipes.Requirements(path)))
+
+    @classmethod
+    def from_uv_lock(
+        cls,
+        path: str,
+        *,
+        groups: Sequence[str] = (),
+        extras: Sequence[str] = (),
+        python: str = "",
+        base: str = "",
+        name: str = "",
+    ) -> Image:
+        """Start as `python` does, by default with the driver's version, and install what a ``uv.lock`` pins."""
+        start = ImageRecipe(name, base, python or _OWN_PYTHON)
+        step: Any = {"uv_lock": path, "groups": groups, "extras": extras}
+        return cls(recipe=start.then(recipes.step_of(step)))
+
+    @classmethod
+    def from_dockerfile(cls, path: str, **options: Any) -> Image:  # noqa: ANN401 - checked by ImageRecipe
+        """Start from a Dockerfile, or the one in a folder; *options* are those of `ImageRecipe`, such as ``target``."""
+        return cls(recipe=ImageRecipe.of({"dockerfile": path, **options}))
+
+    def pip_install(self, *packages: str, options: Sequence[str] = (), secrets: Secrets = ()) -> Image:
+        """Add a step: install Python *packages*; see `PipInstall`."""
+        return self._then(recipes.step_of({"pip_install": packages, "options": options, "secrets": secrets}))
+
+    def apt_install(self, *packages: str) -> Image:
+        """Add a step: install *packages* of Debian or Ubuntu."""
+        return self._then(recipes.AptInstall(packages))
+
+    def copy_local(self, path: str, to: str) -> Image:
+        """Add a step: copy a file or the content of a folder of the driver's machine; see `CopyLocal`."""
+        return self._then(recipes.CopyLocal(path, to))
+
+    def env(self, **variables: str) -> Image:
+        """Add a step: set *variables*, which anybody who has the image can read."""
+        return self._then(recipes.Env(variables))
+
+    def run(self, command: str, *, secrets: Secrets = ()) -> Image:
+        """Add a step: run a shell *command*; see `Run`."""
+        return self._then(recipes.step_of({"run": command, "secrets": secrets}))
+
+    def workdir(self, path: str) -> Image:
+        """Add a step: set the working directory of later steps and of containers."""
+        return self._then(recipes.Workdir(path))
+
+    def with_user(self, user: str) -> Image:
+        """Add a step: set the user of later steps and of containers. `user` is only that of containers."""
+        return self._then(recipes.User(user))
+
+    def _then(self, step: recipes.RecipeStep) -> Image:
+        recipe = self.recipe or ImageRecipe(base=self.reference)
+        return self.replace("", recipe=recipe.then(step))
 
     def replace(self, reference: str | None = None, **options: Unpack[ImageOptions]) -> Image:
         """Return the image with another *reference* or other *options*; what is not named stays."""
@@ -268,7 +353,7 @@ def _compared(value: Any) -> Any:  # noqa: ANN401 - any field
 def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - any field
     """Return *value*, of the option *name*, as a configuration file has it."""
     try:
-        if isinstance(value, (Mount, Credentials, Secret)):
+        if isinstance(value, (Mount, Credentials, Secret, ImageRecipe)):
             return value.plain()
     except ConfigurationError as error:
         raise ConfigurationError(f"{name} {error}.") from None

@@ -9,6 +9,7 @@ from typing import Any, Callable, Union
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.image_parts import Credentials, Mount, Secret
+from cnflow.model.image_recipe import ImageRecipe
 from cnflow.text import did_you_mean
 from cnflow.units import bytes_in
 
@@ -129,6 +130,11 @@ def _extras(where: str, value: Any) -> Mapping[str, Mapping[str, Any]]:  # noqa:
     return MappingProxyType({str(name): MappingProxyType(dict(each)) for name, each in value.items()})
 
 
+def _recipe(where: str, value: Any) -> ImageRecipe:  # noqa: ANN401
+    recipe: ImageRecipe = _named(where, ImageRecipe.of, value)
+    return recipe
+
+
 def _named(where: str, parse: Callable[[Any], Any], value: object) -> Any:  # noqa: ANN401 - what *parse* returns
     try:
         return parse(value)
@@ -155,6 +161,7 @@ PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "network": _text,
     "ulimits": _ulimits,
     "extras": _extras,
+    "recipe": _recipe,
 }
 """Option -> its parser, which gets the words that name the option in messages, and what the user wrote."""
 

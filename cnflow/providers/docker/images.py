@@ -57,14 +57,21 @@ class Found:
 def find_image(engine: Engine, image: Image, cache: Path | None = None, user: ContainerUser = IMAGE_USER) -> Found:
     """Find *image*, pull it if the engine's settings say so, and probe its Python as *user* starts it.
 
+    One with a recipe is built.
+
     Raises:
+        ImageBuildError: it has a recipe, and cannot be built.
         ImageNotFoundError: it is not here, and was not or could not be pulled.
         ImageUnusableError: it has no Python that a capsule can be made for, or none that starts; names the cause.
         BlockRejectedError: the engine starts no container of it with these settings.
         BlockError: the engine does not answer.
     """
     settings, name = engine.settings.for_image(image), image.reference
-    image_id = _resolve(engine, image, settings)
+    if image.recipe is not None:
+        from cnflow.providers.docker.building import build_image  # noqa: PLC0415 - imports the SDK, an extra
+
+        name = build_image(engine, image, cache, login=_login(image))
+    image_id = _resolve(engine, image, settings) if image.recipe is None else engine.image_id(name)
     probe = Prober(engine, name, image_id, settings, user).probe(cache or default_cache_dir())
     if probe.trouble:
         raise refusals.broken_environment(name, probe.trouble, probe.suspects)

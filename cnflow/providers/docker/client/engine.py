@@ -57,18 +57,18 @@ class Engine:
         self.settings = settings
         self.address = settings.engine_address()
         with answering(self.address):
-            self._sdk = _connect(self.address)
+            self.sdk = _connect(self.address)
             try:
-                version = self._sdk.version()
+                version = self.sdk.version()
             except BaseException:
-                self._sdk.close()
+                self.sdk.close()
                 raise
         self.version = str(version.get("Version", ""))
         """The engine's version."""
 
         self.dialect = dialect_of(version)
         if self.address.engine not in {None, self.dialect.engine}:
-            self._sdk.close()
+            self.sdk.close()
             raise BlockRejectedError(
                 f"The engine at {self.address.url} ({self.address.source}) is a {self.dialect.noun}, and a "
                 f"{self.address.noun} was asked for. Name that one's address in DockerProvider(host), or leave out "
@@ -80,55 +80,55 @@ class Engine:
     @property
     def is_local(self) -> bool | None:
         """True if the engine runs here; None if its address is a loopback port, behind which any machine may be."""
-        where = str(self._sdk.api.base_url)
+        where = str(self.sdk.api.base_url)
         if where.startswith("http+docker://"):  # the SDK's word for a socket file, a named pipe, or ssh
             return not where.endswith("//ssh")
         return None if is_loopback(urlsplit(where).hostname or "") else False
 
     def info(self) -> Mapping[str, Any]:
         """Return the engine's description of itself."""
-        with self._rejecting("describe itself"):
-            info: Mapping[str, Any] = self._sdk.info()
+        with self.rejecting("describe itself"):
+            info: Mapping[str, Any] = self.sdk.info()
             return info
 
     def network_names(self) -> list[str]:
         """Return the names of its networks."""
-        with self._rejecting("list its networks"):
-            return sorted(str(one["Name"]) for one in self._sdk.api.networks())
+        with self.rejecting("list its networks"):
+            return sorted(str(one["Name"]) for one in self.sdk.api.networks())
 
     def inspect_network(self, name: str) -> Mapping[str, Any] | None:
         """Return the description of a network; None if there is none of this name."""
-        with self._rejecting("describe its network"):
+        with self.rejecting("describe its network"):
             try:
-                found: Mapping[str, Any] = self._sdk.api.inspect_network(name)
+                found: Mapping[str, Any] = self.sdk.api.inspect_network(name)
             except docker.errors.NotFound:
                 return None
             return found
 
     def close(self) -> None:
         """Close the connection."""
-        self._sdk.close()
+        self.sdk.close()
 
     # Images
 
     def image_id(self, image: str) -> str:
         """Return the id of a local image; empty if there is none of this name."""
-        with self._rejecting(f"look for image {image!r}"):
+        with self.rejecting(f"look for image {image!r}"):
             try:
-                return str(self._sdk.images.get(image).id)
+                return str(self.sdk.images.get(image).id)
             except docker.errors.NotFound:
                 return ""
 
     def image_config(self, image_id: str) -> Mapping[str, Any]:
         """Return the configuration of a local image: user, variables, working directory."""
-        with self._rejecting(f"describe image {image_id!r}"):
-            config: Mapping[str, Any] = self._sdk.images.get(image_id).attrs.get("Config") or {}
+        with self.rejecting(f"describe image {image_id!r}"):
+            config: Mapping[str, Any] = self.sdk.images.get(image_id).attrs.get("Config") or {}
             return config
 
     def image_names(self) -> list[str]:
         """Return the names of all local images."""
-        with self._rejecting("list its images"):
-            return sorted(name for image in self._sdk.api.images() for name in image.get("RepoTags") or [])
+        with self.rejecting("list its images"):
+            return sorted(name for image in self.sdk.api.images() for name in image.get("RepoTags") or [])
 
     def pull(self, image: str, platform: str | None, credentials: Mapping[str, str] | None = None) -> str:
         """Pull an image; return the engine's words if that failed, else an empty string.
@@ -138,7 +138,7 @@ class Engine:
         login = None if credentials is None else dict(credentials)
         with answering(self.address, self.dialect.noun):
             try:
-                events = self._sdk.api.pull(image, stream=True, decode=True, platform=platform, auth_config=login)
+                events = self.sdk.api.pull(image, stream=True, decode=True, platform=platform, auth_config=login)
                 return next((str(event["error"]) for event in events if "error" in event), "")
             except docker.errors.APIError as error:
                 return words_of(error)
@@ -152,8 +152,8 @@ class Engine:
             BlockRejectedError: the engine or its SDK refuses; nothing was created.
         """
         try:
-            with self._rejecting("create a container"):
-                return str(self._sdk.containers.create(**arguments).id)
+            with self.rejecting("create a container"):
+                return str(self.sdk.containers.create(**arguments).id)
         except TypeError as error:  # raised by the SDK for an option that it does not know
             unknown = sorted(arguments.keys() - _KNOWN)
             if not unknown:
@@ -167,36 +167,36 @@ class Engine:
 
     def unpack(self, container: str, folder: str, tar: bytes | IO[bytes]) -> None:
         """Unpack *tar* in *folder* of a container."""
-        with self._rejecting("take files into a container"):
-            self._sdk.api.put_archive(container, folder, tar)
+        with self.rejecting("take files into a container"):
+            self.sdk.api.put_archive(container, folder, tar)
 
     def start(self, container: str) -> None:
         """Start a container that was created."""
-        with self._rejecting("start a container"):
-            self._sdk.api.start(container)
+        with self.rejecting("start a container"):
+            self.sdk.api.start(container)
 
     def containers(self, **filters: str | list[str]) -> list[Mapping[str, Any]]:
         """Return the listed containers, in any state, that *filters* fit, such as ``label=[...]``."""
-        with self._rejecting("list its containers"):
-            listed: list[Mapping[str, Any]] = self._sdk.api.containers(all=True, filters=filters)
+        with self.rejecting("list its containers"):
+            listed: list[Mapping[str, Any]] = self.sdk.api.containers(all=True, filters=filters)
             return listed
 
     def last_lines(self, container: str, lines: int) -> bytes:
         """Return the last lines that a container printed; empty if it is gone."""
-        with self._rejecting("read a container's output"):
+        with self.rejecting("read a container's output"):
             try:
-                return bytes(self._sdk.api.logs(container, tail=lines))
+                return bytes(self.sdk.api.logs(container, tail=lines))
             except docker.errors.NotFound:
                 return b""
 
     def terminate(self, container: str) -> None:
         """Send SIGTERM to a container; one that does not run is left as it is."""
         with answering(self.address, self.dialect.noun), contextlib.suppress(docker.errors.APIError):
-            self._sdk.api.kill(container, "SIGTERM")
+            self.sdk.api.kill(container, "SIGTERM")
 
     def remove(self, container: str) -> None:
         """Remove a container in any state; one that is gone already, or being removed, is no error."""
-        with self._rejecting("remove a container"):
+        with self.rejecting("remove a container"):
             self._remove(container)
 
     @contextlib.contextmanager
@@ -213,9 +213,9 @@ class Engine:
         """Return True once a container is gone; False if that takes longer than *seconds*."""
         if seconds <= 0:
             return False
-        with self._rejecting("report the end of a container"):
+        with self.rejecting("report the end of a container"):
             try:
-                self._sdk.api.wait(container, timeout=math.ceil(seconds), condition="removed")
+                self.sdk.api.wait(container, timeout=math.ceil(seconds), condition="removed")
             except docker.errors.NotFound:
                 return True
             except (requests.exceptions.Timeout, requests.exceptions.ConnectionError):
@@ -224,18 +224,18 @@ class Engine:
 
     def attach(self, container: str, *, has_terminal: bool = False) -> Attached:
         """Attach to a container that was created and not started, so that nothing is missed."""
-        with self._rejecting("attach to a container"):
-            return Attached(self._sdk, container, self.dialect.exit_condition, has_terminal=has_terminal)
+        with self.rejecting("attach to a container"):
+            return Attached(self.sdk, container, self.dialect.exit_condition, has_terminal=has_terminal)
 
     def events(self, label: str) -> Events:
         """Subscribe to the ends of containers with *label*."""
-        with self._rejecting("send its events"):
+        with self.rejecting("send its events"):
             filters = {"type": "container", "event": list(END_EVENTS)}
-            return Events(self._sdk.events(decode=True, filters=filters), label)
+            return Events(self.sdk.events(decode=True, filters=filters), label)
 
     def _remove(self, container: str) -> None:
         try:
-            self._sdk.api.remove_container(container, force=True, v=True)
+            self.sdk.api.remove_container(container, force=True, v=True)
         except docker.errors.NotFound:
             return
         except docker.errors.APIError as error:
@@ -243,7 +243,7 @@ class Engine:
                 raise
 
     @contextlib.contextmanager
-    def _rejecting(self, what: str) -> Iterator[None]:
+    def rejecting(self, what: str) -> Iterator[None]:
         """Turn an engine's refusal to do *what* into a BlockRejectedError with its own words."""
         try:
             with answering(self.address, self.dialect.noun):
