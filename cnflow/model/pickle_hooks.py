@@ -71,6 +71,14 @@ def define_class(cls: type, state: tuple[Function, Any]) -> None:
         defined_classes.add(cls)
 
 
+def set_enumeration(cls: Any, state: tuple[tuple[Function, Any], dict[str, dict[str, Any]]]) -> None:  # noqa: ANN401 - an enumeration
+    """Set the state of an enumeration, and the attributes of its members, which were made without its ``__init__``."""
+    (setter, content), members = state
+    setter(cls, content)
+    for name, attributes in members.items():
+        cls[name].__dict__.update(attributes)
+
+
 def cached(function: Function, maxsize: Optional[int], typed: bool) -> Function:  # noqa: FBT001 - named in pickles
     """Return *function* with a `functools.lru_cache` of its own."""
     return functools.lru_cache(maxsize, typed)(function)

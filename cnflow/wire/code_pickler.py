@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import operator
 from types import CodeType, FunctionType, MemberDescriptorType
@@ -21,6 +22,9 @@ from cnflow.model import pickle_hooks
 _CLASS_MAKER, _NAMESPACE = "_make_skeleton_class", 3
 """Function of cloudpickle 3.1 that makes a class which is no enumeration, and position of the first names in its body
 among the arguments."""
+
+_MEMBERS = 3
+"""Position of the members among the arguments of ``_make_skeleton_enum``."""
 
 CLASS_MAKERS = {_CLASS_MAKER: 4, "_make_skeleton_enum": 5}
 """Functions of cloudpickle 3.1 that make a class, in cloudpickle/cloudpickle.py: position of its id among the
@@ -98,12 +102,18 @@ class CodePicklerMixin:
         maker, args, state, listitems, dictitems, setter = reduced
         state[0].pop("__slotnames__", None)  # appears when an instance is pickled, and would make the class another one
         pickle_hooks.defined_classes.add(cls)
+        if isinstance(cls, enum.EnumMeta):
+            args, state = _with_aliases(cls, args, state)
+        state_of_members = isinstance(cls, enum.EnumMeta) and _attributes_of_members(cls)
         if reduced[0].__name__ == _CLASS_MAKER:
             args = (*args[:_NAMESPACE], {**args[_NAMESPACE], **_first_names(cls)}, *args[_NAMESPACE + 1 :])
         if self.class_id is not None:
             before, after = args[:position], args[position + 1 :]
             args = (*before, self.class_id(cls, args[position], ((*before, *after), state)), *after)
-        return maker, args, (setter, state), listitems, dictitems, pickle_hooks.define_class
+        content = setter, state
+        if state_of_members:
+            content = pickle_hooks.set_enumeration, (content, state_of_members)
+        return maker, args, content, listitems, dictitems, pickle_hooks.define_class
 
     def _rename(self, file: str) -> operator.methodcaller:
         """One object for each file: pickled once, then by reference, whichever strings Python happens to share."""
@@ -122,6 +132,22 @@ def _first_names(cls: type) -> dict[str, Any]:
     if "__slots__" in vars(cls) and NamedTuple not in vars(cls).get("__orig_bases__", ()):  # which sets them itself
         names["__slots__"] = _slots_of(cls)
     return names
+
+
+def _with_aliases(cls: Any, args: tuple[Any, ...], state: tuple[Any, ...]) -> tuple[Any, Any]:  # noqa: ANN401 - an enumeration
+    """Return what an enumeration is made of with all of its members; cloudpickle leaves out those with two names."""
+    members = {name: member.value for name, member in cls.__members__.items()}
+    attributes = {name: value for name, value in state[0].items() if name not in members}
+    return (*args[:_MEMBERS], members, *args[_MEMBERS + 1 :]), (attributes, *state[1:])
+
+
+def _attributes_of_members(cls: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - as above
+    """Return what the ``__init__`` of an enumeration has set, by the names of its members."""
+    found = {
+        name: {key: value for key, value in vars(member).items() if not (key.startswith("_") and key.endswith("_"))}
+        for name, member in cls.__members__.items()
+    }
+    return {name: attributes for name, attributes in found.items() if attributes}
 
 
 def _slots_of(cls: type) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from cnflow.model import pickle_hooks
-from cnflow.wire.code_pickler import CLASS_MAKERS, CodePicklerMixin
+from cnflow.model import source_code
+from cnflow.wire import moved_names
+from cnflow.wire.code_pickler import CodePicklerMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from cnflow.wire.code_pickler import ClassId, Rules
     from cnflow.wire.pipe import Part
+    from cnflow.wire.portable_pickler import Sources
 
-MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
-"""Minor version of the Python that runs here, such as ``3.12``; bytecode is the same within a minor version only."""
+MINOR = source_code.MINOR
 
 OUT_OF_BAND = 64 * 1024
 """Bytes from which a buffer travels as a frame; below, a frame costs more than the copy."""
@@ -64,6 +64,12 @@ def dump(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rule
     return dump_plain(value) or dump_anything(value, class_id, rules)
 
 
+def dump_result(value: object, *, in_band: bool = False) -> Payload:
+    """Pickle *value* in a worker, for a driver whose Python may be another one: then code is pickled as source."""
+    payload = None if in_band else dump_plain(value)
+    return payload or dump_anything(value, None, None, as_source=source_code.foreign, in_band=in_band)
+
+
 def dump_plain(value: object) -> Optional[Payload]:
     """Pickle *value* if it is made of builtin values and containers alone; return None if it is not."""
     stream = io.BytesIO()
@@ -76,49 +82,33 @@ def dump_plain(value: object) -> Optional[Payload]:
 
 def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the user's value
     """Unpickle a value. *buffers* back the loaded arrays: pass writable buffers for writable arrays."""
-    return pickle.loads(body, buffers=buffers)
+    try:
+        return pickle.loads(body, buffers=buffers)
+    except (ImportError, AttributeError):
+        if not moved_names.has_any(body):
+            raise
+        return moved_names.Unpickler(io.BytesIO(body), buffers=buffers).load()
 
 
-def load_apart(body: bytes) -> Any:  # noqa: ANN401 - the user's function
-    """Unpickle a function with copies of all that was pickled by value, also of classes of this process."""
-    return _ApartUnpickler(io.BytesIO(body)).load()
+def dump_anything(
+    value: object,
+    class_id: Optional[ClassId],
+    rules: Optional[Rules],
+    sources: Optional[Sources] = None,
+    *,
+    as_source: bool = False,
+    in_band: bool = False,
+) -> Payload:
+    """Pickle *value* as `dump` does where it is not plain.
 
-
-class _ApartUnpickler(pickle.Unpickler):
-    """Makes each class of a pickle anew, whatever its id, and keeps apps apart from functions."""
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - pickle's own signature
-        found = super().find_class(module, name)
-        if module == "cloudpickle.cloudpickle" and name in CLASS_MAKERS:
-            return functools.partial(_make_untracked, found, CLASS_MAKERS[name])
-        if found is pickle_hooks.define_class:
-            return _set_state
-        return _AppApart if found is pickle_hooks.itself else found
-
-
-def _make_untracked(make: Any, position: int, *args: Any) -> Any:  # noqa: ANN401 - a function of cloudpickle
-    return make(*args[:position], None, *args[position + 1 :])
-
-
-def _set_state(cls: type, state: tuple[Any, Any]) -> None:
-    state[0](cls, state[1])
-
-
-class _AppApart:
-    """Stands for an app, for code that looks at functions: it has the name of its type, and its function."""
-
-    def __init__(self, function: Any) -> None:  # noqa: ANN401 - the user's
-        self.__wrapped__ = function
-
-    def __call__(self) -> None:
-        raise TypeError("the copy of an app is looked at, and not called")
-
-
-_AppApart.__module__, _AppApart.__qualname__ = "cnflow.apps.app", "App"
-
-
-def dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Rules]) -> Payload:
-    """Pickle *value* as `dump` does where it is not plain."""
+    Args:
+        value: of any type.
+        class_id: as of `dump`.
+        rules: as of `dump`.
+        sources: source of code, which is pickled in place of bytecode.
+        as_source: the same, without *sources*: where this process has compiled the code from source.
+        in_band: large buffers are part of the body.
+    """
     stream = io.BytesIO()
     buffers: list[memoryview] = []
 
@@ -129,27 +119,44 @@ def dump_anything(value: object, class_id: Optional[ClassId], rules: Optional[Ru
         buffers.append(view)
         return False
 
-    pickler = _code_pickler()(stream, protocol=5, buffer_callback=keep_in_band)
+    kind = _portable_pickler() if as_source or sources is not None else _code_pickler()
+    pickler = kind(stream, protocol=5, buffer_callback=None if in_band else keep_in_band)
     pickler.class_id, pickler.rules = class_id, rules
+    if sources is not None:
+        pickler.sources = sources
     pickler.dump(value)
     return Payload(stream.getvalue(), tuple(buffers), MINOR if pickler.has_code else "")
 
 
 @functools.lru_cache(maxsize=None)
-def _code_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
+def _portable_pickler() -> Any:  # noqa: ANN401 - cloudpickle ships no types
+    import cloudpickle  # noqa: PLC0415 - as below
+
+    from cnflow.wire.portable_pickler import PortablePicklerMixin  # noqa: PLC0415 - few processes need it
+
+    names = {**_names_of_pickler(cloudpickle), "class_by_id": staticmethod(class_by_id)}
+    return type("PortablePickler", (PortablePicklerMixin, cloudpickle.Pickler), names)
+
+
+@functools.lru_cache(maxsize=None)
+def _code_pickler() -> Any:  # noqa: ANN401 - as above
     """Return the class of picklers. Made on first use: importing cloudpickle costs 20 ms."""
     import cloudpickle  # noqa: PLC0415
 
-    return type("CodePickler", (CodePicklerMixin, cloudpickle.Pickler), {"is_by_name": staticmethod(is_by_name)})
+    return type("CodePickler", (CodePicklerMixin, cloudpickle.Pickler), _names_of_pickler(cloudpickle))
+
+
+def _names_of_pickler(cloudpickle: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+    from dataclasses import MISSING  # noqa: PLC0415 - cloudpickle has imported it
+
+    # There is one such object in a process: a field of a dataclass whose default is another one has a default.
+    table = cloudpickle.Pickler.dispatch_table.new_child({type(MISSING): lambda _: "MISSING"})
+    return {"is_by_name": staticmethod(is_by_name), "dispatch_table": table}
 
 
 def dump_in_band(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rules] = None) -> bytes:
     """Pickle *value* as `dump` does, but into one bytes object, however large its buffers."""
-    stream = io.BytesIO()
-    pickler = _code_pickler()(stream, protocol=5)
-    pickler.class_id, pickler.rules = class_id, rules
-    pickler.dump(value)
-    return stream.getvalue()
+    return dump_anything(value, class_id, rules, in_band=True).body
 
 
 def is_by_name(code: Any) -> bool:  # noqa: ANN401 - a function, a class, a wrapper of either
@@ -166,6 +173,16 @@ def track_class(cls: type, identity: str) -> None:
 
     with internals._DYNAMIC_CLASS_TRACKER_LOCK:  # noqa: SLF001 - the ids are in no other place
         internals._DYNAMIC_CLASS_TRACKER_BY_ID[identity] = cls  # noqa: SLF001
+
+
+def class_by_id(identity: str, name: str) -> type:
+    """Return the class of this process that has that id in pickles. Results from another Python call this."""
+    import cloudpickle.cloudpickle as internals  # noqa: PLC0415 - as above
+
+    found = internals._DYNAMIC_CLASS_TRACKER_BY_ID.get(identity)  # noqa: SLF001 - as above
+    if not isinstance(found, type):
+        raise LookupError(f"the class {name!r} of the task's script is not one of this driver")  # noqa: TRY004 - no argument
+    return found
 
 
 def pickle_by_value(module: ModuleType, by_value: bool) -> None:  # noqa: FBT001 - says it

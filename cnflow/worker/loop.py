@@ -157,7 +157,7 @@ class _Runner:
         self._beginning.restore()
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
-        kind, seconds = ResultKind.VALUE, 0.0
+        seconds = 0.0
         started = time.perf_counter()
         try:
             try:
@@ -176,8 +176,8 @@ class _Runner:
             own_modules.explain(reason)
             if isinstance(reason, Cancelled):
                 return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
-            kind, value = ResultKind.RAISED, tuple(describe_exception(reason, _dump_body))
-        return _pack_result(kind, record.id, seconds, value)
+            return _pack_error(record.id, seconds, reason)
+        return _pack_result(ResultKind.VALUE, record.id, seconds, value)
 
     def _call(self, function: _Function, loaded: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the user's value
         if len(loaded) == _ARGUMENTS_ONLY:
@@ -205,7 +205,7 @@ def _load_arguments(name: str, body: Part, buffers: list[Any]) -> tuple[Any, ...
 
 def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
     try:
-        result, out_of_band, python = serialization.dump(value)
+        result, out_of_band, python = serialization.dump_result(value)
     except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way; SystemExit is no wish to end here
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
         message = message_of(error)
@@ -214,8 +214,17 @@ def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> 
     return pack(kind, task, seconds, [python.encode(), result, *out_of_band])
 
 
-def _dump_body(value: object) -> bytes:
-    return serialization.dump_in_band(value)
+def _pack_error(task: int, seconds: float, error: BaseException) -> list[Part]:
+    """Record of what a task has raised, with the minor version whose bytecode is in the pickled exception."""
+    pythons = [""]
+
+    def dump(value: object) -> bytes:
+        body, _, python = serialization.dump_result(value, in_band=True)
+        pythons.append(python)
+        return body
+
+    raised = serialization.dump(tuple(describe_exception(error, dump)))
+    return pack(ResultKind.RAISED, task, seconds, [pythons[-1].encode(), raised.body])
 
 
 def _write(manager: socket.socket, chunks: list[Part]) -> None:

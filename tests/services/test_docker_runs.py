@@ -233,7 +233,7 @@ def test_an_engine_that_does_not_answer_fails_the_tasks_with_what_to_do(config):
 
 
 @pytest.mark.pythons
-def test_a_task_for_another_python_is_refused_and_other_tasks_go_on(config, image, image_base, engine, pythons):
+def test_one_function_runs_in_images_with_two_pythons(config, image, image_base, engine, pythons):
     other = "3.9" if OWN_MINOR != "3.9" else "3.10"
     home = Path(pythons[other]).resolve().parent.parent
     tag = f"cnflow-test-{uuid.uuid4().hex[:8]}:1"
@@ -242,14 +242,16 @@ def test_a_task_for_another_python_is_refused_and_other_tasks_go_on(config, imag
     template = HighThroughputExecutor(provider=DockerProvider(mounts={str(home): f"{home}:ro"}), max_workers=1)
     try:
         with cnflow.load(config(template, HighThroughputExecutor(label="bare", provider=LocalProvider()))):
-            refused, good = python_app(minor, image=tag)(), python_app(minor, image=image)()
+            elsewhere, here = python_app(minor, image=tag)(), python_app(minor, image=image)()
+            ambiguous = python_app(image=tag)((lambda: 1, lambda: 2)[0])()
+            assert elsewhere.result(timeout=60) == other
+            assert here.result(timeout=60) == OWN_MINOR
             with pytest.raises(PythonMismatchError) as caught:
-                refused.result(timeout=60)
-            assert good.result(timeout=60) == OWN_MINOR
+                ambiguous.result(timeout=60)
     finally:
         engine.images.remove(tag, force=True)
-    assert other in str(caught.value)
-    assert OWN_MINOR in str(caught.value)
+    assert f"cannot run on Python {other}" in str(caught.value)
+    assert f"the driver has Python {OWN_MINOR}" in str(caught.value)
     assert tag in str(caught.value)
 
 

@@ -20,6 +20,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from cnflow.executors.high_throughput.adoption import Adoption
+from cnflow.wire.messages import Cancel
 from cnflow.wire.serialization import unite_classes
 from cnflow.wire.task_digest import TaskDigests
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from cnflow.clock import Clock
+    from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.ids import ManagerId, TaskId
     from cnflow.wire.manager_messages import HeldTask
@@ -185,3 +187,14 @@ class AdoptedTasks:
         self._owner.on_results(results)
         self._owner.send_held(to_send)
         return True
+
+
+def take_back(attempts: dict[TaskId, int], client: InterchangeClient, adopted: AdoptedTasks | None) -> list[TaskId]:
+    """Return the tasks that have not left the driver, and order the others to be stopped."""
+    if adopted is None:
+        return client.cancel(attempts)
+    removed, old = adopted.cancel(attempts)
+    if old:
+        client.order(Cancel(old))
+    sent = {task: attempt for task, attempt in attempts.items() if not adopted.is_served(task)}
+    return [*removed, *client.cancel({task: sent[task] for task in sent.keys() - set(removed)})]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cnflow.ids import ManagerId, TaskId
     from cnflow.units import Seconds
     from cnflow.wire.bulk import BulkMessage
-    from cnflow.wire.messages import Result, ResultParcel
+    from cnflow.wire.messages import Result, ResultParcel, TaskParcel
 
 _DRIVER = b""
 
@@ -71,6 +71,10 @@ class BulkLine:
         """Keep the large arguments of *task* until `release`; return it with offers in their place."""
         function, parcel = task
         return (function, self._arguments.pack(parcel)) if parcel[1] else task
+
+    def whole(self, parcel: TaskParcel) -> TaskParcel:
+        """Return a parcel that was packed with its large arguments in their places again."""
+        return self._arguments.unpack(parcel)
 
     def is_arriving(self, task: TaskId) -> bool:
         """True if the result of *task* is on its way: it has run, and need not run again."""

@@ -19,15 +19,18 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
+from cnflow.executors.high_throughput.adopted_tasks import take_back
 from cnflow.executors.high_throughput.demand import TaskDemand
-from cnflow.executors.high_throughput.held_tasks import hold, of_present_attempts
+from cnflow.executors.high_throughput.held_tasks import hold, holds, of_present_attempts
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
+from cnflow.executors.high_throughput.refusals import Refusals
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
 from cnflow.wire.dial_messages import DialFailed
 from cnflow.wire.manager_messages import Events, ManagerHolds, StatusReport, TaskReport
+from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -99,6 +102,7 @@ class HighThroughputBackend:
         self._demand = TaskDemand(settings)
         self._attempts = itertools.count()
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
+        self._refusals = Refusals(serializer, client.bulk, self._attempts)
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
 
@@ -156,18 +160,8 @@ class HighThroughputBackend:
             ours = {task: self._held[task].attempt for task in tasks if task in self._held}
             self._cancelled.update(ours)
         if ours:
-            stopped = [*self._take_back(ours), *self._bulk.cancel(ours)]
+            stopped = [*take_back(ours, self._client, self._adopted), *self._bulk.cancel(ours)]
             self._report_held(Outcome(task, None, CancelledError()) for task in stopped)
-
-    def _take_back(self, attempts: dict[TaskId, int]) -> list[TaskId]:
-        """Return the tasks that have not left the driver, and order the others to be stopped."""
-        if self._adopted is None:
-            return self._client.cancel(attempts)
-        removed, old = self._adopted.cancel(attempts)
-        if old:
-            self._client.order(msg.Cancel(old))
-        sent = {task: attempt for task, attempt in attempts.items() if not self._adopted.is_served(task)}
-        return [*removed, *self._client.cancel({task: sent[task] for task in sent.keys() - set(removed)})]
 
     def shutdown(self) -> None:
         """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError.
@@ -285,12 +279,24 @@ class HighThroughputBackend:
         """Report the results of present attempts once all their parts are here, and drop all others."""
         parcels = list(parcels)
         ours = of_present_attempts(parcels, self._held)
+        if any(result.kind == ResultKind.REFUSED for result, _ in ours):
+            ours, failed = self._refusals.send_as_source(ours, self._held, self)
+            self._report_held(failed)
         if any(result.blobs for result, _ in parcels):
             wanted = {id(result) for result, _ in ours}
             self._bulk.on_unwanted(result for result, _ in parcels if id(result) not in wanted)
             self._report_ended(self._bulk.on_results(ours))
         else:
             self._report_held(outcome_of(*parcel, self._title) for parcel in ours)
+
+    def replace_held(self, task: TaskId, held: HeldTask, again: HeldTask, sent: SerializedTask) -> bool:
+        """Send *task*, which was *held*, *again*; False if it is not wanted any more."""
+        with self._lock:
+            is_wanted = self._held.get(task) is held and task not in self._cancelled
+            if is_wanted:
+                self._held[task] = again
+                self._client.send(sent)
+        return is_wanted
 
     def _report_ended(self, ended: Ended) -> None:
         """Report the results of which all parts are here, or some will never be."""
@@ -317,7 +323,7 @@ class HighThroughputBackend:
         if info is None:
             return
         where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
-        held = [task for task, attempt in lost.lost.items() if self._holds(task, attempt)]
+        held = [task for task, attempt in lost.lost.items() if holds(self._held, task, attempt)]
         held += [failure.task for failure in self._bulk.on_manager_lost(lost.id, lost.reason)]
         self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in held)
         if controller is not None:
@@ -360,11 +366,6 @@ class HighThroughputBackend:
     def _title(self, task: TaskId) -> str:
         held = self._held.get(task)
         return title_of(task, held.function.name if held else "?")
-
-    def _holds(self, task: TaskId, attempt: int) -> bool:
-        """True if that is the present attempt of a task that is not reported."""
-        held = self._held.get(task)
-        return held is not None and held.attempt == attempt
 
     def _outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
         if task in self._cancelled:

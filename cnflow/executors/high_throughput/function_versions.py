@@ -38,6 +38,7 @@ from cnflow.ids import FunctionId
 from cnflow.model import pickle_hooks
 from cnflow.text import is_ctrl_c
 from cnflow.wire import serialization
+from cnflow.wire.apart import load_apart
 from cnflow.wire.messages import Function
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class FunctionVersion:
         """
         is_plain = self.function is not None and self.state.is_provable and _OWN_MODULES not in self.function.body
         if self._apart is None and self.function is not None and is_plain:
-            self._apart = serialization.load_apart(self.function.body)
+            self._apart = load_apart(self.function.body)
         return self._apart if isinstance(self._apart, FunctionType) else None
 
     def function_with(self, names: frozenset[str]) -> Function | None:

@@ -58,3 +58,9 @@ def of_present_attempts(parcels: Iterable[ResultParcel], held: Mapping[TaskId, H
     return [
         parcel for parcel in parcels if (task := get(parcel[0].id)) is not None and task.attempt == parcel[0].attempt
     ]
+
+
+def holds(held: Mapping[TaskId, HeldTask], task: TaskId, attempt: int) -> bool:
+    """Return True if that is the present attempt of a task in *held*."""
+    found = held.get(task)
+    return found is not None and found.attempt == attempt

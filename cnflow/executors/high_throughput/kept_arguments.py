@@ -27,7 +27,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from cnflow.wire.blob_digest import digest_of
-from cnflow.wire.blob_frames import large_positions, without
+from cnflow.wire.blob_frames import large_positions, with_blobs, without
 from cnflow.wire.bulk import KEY_SIZE, Offer
 
 if TYPE_CHECKING:
@@ -98,6 +98,14 @@ class KeptArguments:
         rest = without(frames, positions)
         task.frames = len(rest)
         return task, rest
+
+    def unpack(self, parcel: TaskParcel) -> TaskParcel:
+        """Return *parcel*, which `pack` has returned and which is not released, with its large frames."""
+        task, frames = parcel
+        if not task.blobs:
+            return parcel
+        blobs = [(offer, self._kept[offer.blob[:KEY_SIZE]].content) for offer in task.blobs]
+        return task, with_blobs(frames, blobs)
 
     def release(self, attempts: Iterable[tuple[TaskId, int]]) -> list[BlobId]:
         """Drop the blobs to which only these *attempts*, which are reported, referred; return their names."""

@@ -23,6 +23,7 @@ from cnflow.wire import serialization
 from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
 from cnflow.wire.messages import Frames, Result, payload_parts
 from cnflow.wire.pipe import Part, ResultKind
+from cnflow.wire.unloadable import place_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,13 +52,15 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
     body, *buffers = (
         bytearray(getattr(part, "buffer", part)) if frames else part for part in payload_parts(result, frames)
     )
-    if result.kind in {ResultKind.VALUE, ResultKind.RAISED} and result.python not in _LOADABLE:
-        return Outcome(number, None, _python_mismatch(title(number), result.python))
+    if result.kind == ResultKind.VALUE and result.python not in _LOADABLE:
+        place = place_in(body, buffers, ("result",), has_foreign_code=True)
+        return Outcome(number, None, _python_mismatch(title(number), result.python, place))
     if result.kind == ResultKind.VALUE:
         return _value(number, body, buffers, title)
     try:
         if result.kind == ResultKind.RAISED:
-            return _raised(number, Raised(*serialization.load(body)))
+            raised = Raised(*serialization.load(body))
+            return _raised(number, raised if result.python in _LOADABLE else raised._replace(exception=b""))
         error = _error(result.kind, body, title(number))
     except Exception as malformed:  # noqa: BLE001 - a node may send anything, and the other results are still wanted
         error = SerializationError(f"The result of {title(number)} is malformed: {malformed}.")
@@ -69,7 +72,8 @@ def _value(number: TaskId, body: Part, buffers: Sequence[Any], title: Callable[[
         return Outcome(number, serialization.load(body, buffers))
     except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way, and end no thread of the driver
         wrapped = SerializationError(
-            f"The result of {title(number)} cannot be loaded in the driver: {describe_error(error)}. "
+            f"The result of {title(number)} cannot be loaded in the driver: {describe_error(error)}"
+            f"{f' ({place})' if (place := place_in(body, buffers, ('result',))) else ''}. "
             "Return plain values (lists, numbers, bytes), or install the package in the driver too.",
         )
         wrapped.__cause__ = error
@@ -102,9 +106,7 @@ def _not_run(kind: int, words: str, task: str) -> BaseException:
         return _too_big(task, words)
     sent, found, where = words.split(" ", 2)
     return PythonMismatchError(
-        f"{task} was refused: its code was pickled on Python {sent} and the workers run Python {found} ({where}). "
-        f"Bytecode does not cross minor versions: use an image with Python {sent}, run the driver on Python {found}, "
-        "or call a function that is installed in the image.",
+        f"{task} was refused: its code was pickled on Python {sent}, and the workers run Python {found} ({where})."
     )
 
 
@@ -116,11 +118,11 @@ def _too_big(task: str, words: str) -> TaskDoesNotFitError:
     )
 
 
-def _python_mismatch(task: str, python: str) -> PythonMismatchError:
+def _python_mismatch(task: str, python: str, place: str) -> PythonMismatchError:
     return PythonMismatchError(
         f"{task} ran, but its result holds code of Python {python}, which cannot be loaded "
-        f"on Python {serialization.MINOR}. "
-        "Return values, not functions or classes defined in the app.",
+        f"on Python {serialization.MINOR}{f': {place}' if place else ''}. "
+        "Return values, not functions or classes that were made where the task ran.",
     )
 
 

@@ -12,6 +12,7 @@ from cnflow.errors import SerializationError
 from cnflow.executors.high_throughput.function_versions import version_of
 from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.executors.high_throughput.own_modules.rules import Rules
+from cnflow.executors.high_throughput.portable import portable_if_possible
 from cnflow.model.task import NO_MODULES, NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
 from cnflow.tasks.streams import target_of
@@ -33,6 +34,9 @@ class TaskSerializer:
     def __init__(self) -> None:
         self.has_needs = False
         """A task so far had `resources`."""
+
+        self.has_other_pythons = False
+        """A worker so far has refused bytecode of the driver's Python: code is sent as source where it can be."""
 
     version_of = staticmethod(version_of)
     """Returns the function of an app as it is now, for `TaskToRun.version`."""
@@ -57,10 +61,14 @@ class TaskSerializer:
             if task.options.resources is not None:
                 needs, self.has_needs = needs_of(task.options.resources), True
         elif not task.args and not task.kwargs:
+            if self.has_other_pythons:
+                function = portable_if_possible(function, serialization.NO_ARGUMENTS)[0]
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
         payload, modules = _packed_arguments(task, options, version.class_id)
         if modules:
             function = version.function_with(modules) or function
+        if self.has_other_pythons:
+            function, payload = portable_if_possible(function, payload)
         return function, task_parcel(task.id, function.id, payload, walltime, needs, attempt)
 
 

@@ -45,6 +45,7 @@ from cnflow.wire import serialization
 from cnflow.wire.messages import Function
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
     from importlib.machinery import ModuleSpec
 
@@ -106,6 +107,9 @@ class OwnModule:
         self._sizes: dict[str, int] = {}
         self._sent: dict[str, bytes] = {}
         """Values that were sent once are sent from then on: workers have the one before."""
+
+        self._with_code: set[str] = set()
+        """Globals among them whose pickles have bytecode."""
 
         self._is_told = False
         self._is_partial = False
@@ -248,7 +252,8 @@ class OwnModule:
             path: (baseline.get(path, missing) is present.get(path, missing), pickled)
             for path, pickled in self._sent.items()
         }
-        return (_record(self.name, VALUES, (self.name, values)),)
+        python = serialization.MINOR if self._with_code & self._sent.keys() else ""
+        return (_record(self.name, VALUES, (self.name, values), python),)
 
     def _is_unknown(self, path: str, value: object) -> bool:
         """Return whether a plain value is another one than the literal in the source, or follows from a computation."""
@@ -271,7 +276,7 @@ class OwnModule:
 
         rules = Rules()
         try:
-            pickled = serialization.dump_in_band(value, rules=rules)
+            pickled, _, python = serialization.dump_anything(value, None, rules, in_band=True)
         except Exception as error:
             if not is_memory:
                 raise SerializationError(
@@ -287,6 +292,10 @@ class OwnModule:
                 )  # fmt: skip
             return None
         self._named_by_values |= rules.names
+        if python:
+            self._with_code.add(path)
+        else:
+            self._with_code.discard(path)
         return pickled
 
 
@@ -319,10 +328,19 @@ def _is_filled(value: object) -> bool:
     return type(value) in {list, dict, set}
 
 
-def _record(name: str, kind: str, content: tuple[Any, ...]) -> Function:
+def _record(name: str, kind: str, content: tuple[Any, ...], python: str = "") -> Function:
     body = pickle.dumps((kind, content), protocol=5)
     identity = hashlib.blake2b(body, digest_size=ID_BYTES).digest()
-    return Function(FunctionId(identity), name, RECORD, "", body)
+    return Function(FunctionId(identity), name, RECORD, python, body)
+
+
+def record_with(record: Function, convert: Callable[[bytes], bytes]) -> Function:
+    """Return *record* with each pickled value converted, and no bytecode."""
+    if not record.python:
+        return record
+    kind, (name, values) = pickle.loads(record.body)
+    converted = {path: (is_same, convert(pickled)) for path, (is_same, pickled) in values.items()}
+    return _record(record.name, kind, (name, converted))
 
 
 def _why_no_extension(file: str) -> str:

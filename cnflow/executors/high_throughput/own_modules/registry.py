@@ -76,7 +76,17 @@ def sent_function(function: Function, closure: Closure) -> Function:
         return function
     modules = tuple(record.id for record in records)
     identity = FunctionId(hashlib.blake2b(function.id + b"".join(modules), digest_size=ID_BYTES).digest())
-    made = _FunctionWithModules(identity, function.name, function.kind, function.python, function.body, modules)
+    python = function.python or next((record.python for record in records if record.python), "")
+    return with_records(Function(identity, function.name, function.kind, python, function.body, modules), records)
+
+
+def with_records(function: Function, records: tuple[Function, ...]) -> Function:
+    """Return *function*, which names *records*, as one that holds them."""
+    if not records:
+        return function
+    made = _FunctionWithModules(
+        function.id, function.name, function.kind, function.python, function.body, function.modules
+    )
     made.records = records  # type: ignore[attr-defined]  # in its __dict__
     return made
 

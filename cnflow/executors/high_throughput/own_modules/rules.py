@@ -15,6 +15,7 @@ import sys
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from cnflow.executors.high_throughput import sources
 from cnflow.executors.high_throughput.own_modules.imports import uses_of
 from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.tasks.own_modules import code_at, function_at, globals_of
@@ -42,6 +43,7 @@ class Rules:
             return self._reduce_function(pickler, obj)
         if kind is CodeType:
             self._note_imports(obj, "")
+            sources.note(obj.co_filename)
         elif kind is ModuleType:
             self._note(obj.__name__)
         elif isinstance(obj, type):
