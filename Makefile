@@ -78,6 +78,14 @@ demo: .venv-demo/made ## Run examples/digits.py in containers, or where no Docke
 base-image: ## Make cnflow-base from Debian packages, for where no registry can be reached (FORCE=1 again, SUITE=trixie)
 	@images/base-image.sh
 
+.PHONY: suites
+suites: ## Make cnflow-base:trixie and cnflow-base:sid, images with Debian's newer Pythons, for tests (a minute each)
+	@for suite in trixie sid; do SUITE=$$suite images/base-image.sh || exit 1; done
+
+.PHONY: launchers
+launchers: ## Compile the program that starts a carried interpreter, after a change of it (apt-get install gcc-aarch64-linux-gnu)
+	@cnflow/capsule/launchers/build.sh
+
 .PHONY: images
 images: venv ## Build all images (BASE=python:3.12-slim chooses what they are built on)
 	@images/build.sh $(BASE)

@@ -183,6 +183,20 @@ def _no_sshd():
 
 
 @cache
+def _no_suites():
+    if why := _no_docker():
+        return why
+    import docker
+
+    client = docker.from_env()
+    try:
+        lacking = [suite for suite in ("trixie", "sid") if not client.images.list(name=f"cnflow-base:{suite}")]
+    finally:
+        client.close()
+    return f"No image of Debian {' and '.join(lacking)}. Run: make suites" if lacking else ""
+
+
+@cache
 def _no_registry():
     if why := _no_docker():
         return why
@@ -211,6 +225,7 @@ _MISSING = {
     "registry": _no_registry,
     "root": _no_root,
     "sshd": _no_sshd,
+    "suites": _no_suites,
 }
 """Marker -> function that returns the reason why this machine cannot run such tests; empty if it can."""
 

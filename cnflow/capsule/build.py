@@ -1,4 +1,4 @@
-"""Builds capsules in the cache: a folder of packages per kind, and a folder and a tar per capsule.
+"""Builds capsules in the cache: a folder of packages per kind, the driver's interpreter, folder and tar of a capsule.
 
 Each entry of the cache is written beside its final path and renamed: two drivers may build the same one at once, and a
 driver that is killed leaves no partial entry.
@@ -7,16 +7,20 @@ driver that is killed leaves no partial entry.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import py_compile
 import shutil
+import stat
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnflow.capsule.contents import capsule_files, capsule_tag, driver_root, packages_tag
-from cnflow.capsule.packages import collect, driver_kind, driver_requirements
+from cnflow.capsule.contents import capsule_files, capsule_tag, digest, driver_root, packages_tag
+from cnflow.capsule.interpreter import CARRIED_PYTHON, copy_interpreter, interpreter_tag
+from cnflow.capsule.packages import carrying_kind, collect, driver_kind, driver_requirements
 from cnflow.capsule.probe import MARKER_NAME
 from cnflow.errors import CapsuleError
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnflow.capsule.kinds import Kind
+
+logger = logging.getLogger(__name__)
 
 
 def default_cache_dir() -> Path:
@@ -35,7 +41,8 @@ def default_cache_dir() -> Path:
 def tag_of(kind: Kind) -> str:
     """Return the tag of the current capsule for *kind*, as in its marker file."""
     files = ((name, path.read_bytes()) for name, path in capsule_files(driver_root()))
-    return capsule_tag(kind, driver_requirements(), files)
+    interpreter = interpreter_tag() if kind.carries_python else ""
+    return capsule_tag(kind, driver_requirements(), files, interpreter)
 
 
 def capsule_folder(kind: Kind, cache_dir: Path | None = None) -> Path:
@@ -48,11 +55,13 @@ def capsule_folder(kind: Kind, cache_dir: Path | None = None) -> Path:
 
     def fill(folder: Path) -> None:
         shutil.copytree(_packages(kind, cache), folder, dirs_exist_ok=True)
+        if kind.carries_python:
+            shutil.copytree(_interpreter(kind, cache), folder, dirs_exist_ok=True, copy_function=_link)
         for name, path in capsule_files(driver_root()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
         (folder / MARKER_NAME).write_text(json.dumps({"tag": tag_of(kind)}), encoding="utf-8")
-        if kind == driver_kind():
+        if replace(kind, carries_python=False) == driver_kind():
             _compile(folder)
         _open_to_readers(folder)
 
@@ -75,8 +84,32 @@ def capsule_tar(kind: Kind, cache_dir: Path | None = None) -> Path:
 
 
 def _packages(kind: Kind, cache: Path) -> Path:
+    kind = replace(kind, carries_python=False)
     folder = cache / "packages" / packages_tag(kind, driver_requirements())
     return _make_once(folder, lambda draft: collect(kind, draft))
+
+
+def _interpreter(kind: Kind, cache: Path) -> Path:
+    packages = _packages(kind, cache)
+    folder = cache / "interpreters" / f"{kind.slug}-{digest([interpreter_tag().encode(), packages.name.encode()])}"
+    return _make_once(folder, lambda draft: copy_interpreter(draft, packages))
+
+
+def available_kind(kind: Kind, cache_dir: Path | None = None) -> Kind:
+    """Return *kind* if its packages can be had, else the one that carries the driver's Python, with a warning.
+
+    Raises:
+        CapsuleError: the packages cannot be had, and no Python can be carried to that architecture.
+    """
+    try:
+        _packages(kind, cache_dir or default_cache_dir())
+    except CapsuleError as error:
+        own = carrying_kind()
+        if kind.carries_python or own is None or own.machine != kind.machine:
+            raise
+        logger.warning("managers run on the driver's Python %s, which the capsule carries. %s", own.python, error)
+        return own
+    return kind
 
 
 def _make_once(target: Path, fill: Callable[[Path], None]) -> Path:
@@ -101,12 +134,22 @@ def _make_once(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
+def _link(source: str, target: str) -> None:
+    """Link a file of the cache to another entry, whose files never change either; copy it where links are refused."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
 def _compile(folder: Path) -> None:
     """Compile all modules, so that no container has to; only for the driver's own kind of interpreter.
 
     With unchecked hashes, since copying and unpacking change the times that Python compares by default.
     """
     for source in folder.rglob("*.py"):
+        if source.relative_to(folder).parts[0] == CARRIED_PYTHON.partition("/")[0]:
+            continue  # compiled when it was copied
         shown = str(source.relative_to(folder))
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         py_compile.compile(str(source), dfile=shown, invalidation_mode=mode, quiet=1, doraise=False)
@@ -116,12 +159,16 @@ def _open_to_readers(folder: Path) -> None:
     """Make the folder readable for the users of containers in which it is mounted, whatever this process' umask is."""
     folder.chmod(0o755)
     for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() or path.suffix == ".so" else 0o644)
+        path.chmod(0o755 if path.is_dir() or _is_program(path) else 0o644)
+
+
+def _is_program(path: Path) -> bool:
+    return path.suffix == ".so" or bool(path.stat().st_mode & stat.S_IXUSR)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
-    member.mode = 0o755 if member.isdir() or member.name.endswith(".so") else 0o644
+    member.mode = 0o755 if member.isdir() or member.mode & stat.S_IXUSR else 0o644
     member.mtime = 0
     return member

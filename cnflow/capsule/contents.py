@@ -85,7 +85,17 @@ def packages_tag(kind: Kind, requirements: Sequence[str]) -> str:
     return f"{kind.slug}-{digest(text.encode() for text in [*kind.platforms, *requirements])}"
 
 
-def capsule_tag(kind: Kind, requirements: Sequence[str], files: Iterable[tuple[str, bytes]]) -> str:
-    """Return the tag of a capsule; equal on all machines with the same kind, requirements and code of cnflow."""
+def capsule_tag(
+    kind: Kind, requirements: Sequence[str], files: Iterable[tuple[str, bytes]], interpreter: str = ""
+) -> str:
+    """Return the tag of a capsule; equal on all machines with the same kind, requirements and code of cnflow.
+
+    Args:
+        kind: of the interpreter that runs the manager.
+        requirements: of its packages.
+        files: name and content of cnflow's own.
+        interpreter: tag of the one that the capsule carries, which belongs to one machine; empty without one.
+    """
     code = [part for name, content in files for part in (name.encode(), content)]
+    code += [interpreter.encode()] if interpreter else []
     return f"{kind.slug}-{digest([packages_tag(kind, requirements).encode(), *code])}"

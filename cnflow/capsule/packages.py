@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow.capsule.contents import is_kept, requirements
-from cnflow.capsule.kinds import Kind, kind_of
+from cnflow.capsule.kinds import Kind, fitting_kind
 from cnflow.capsule.probe import Probe
-from cnflow.errors import CapsuleError, ImageUnusableError
+from cnflow.errors import CapsuleError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -61,10 +62,13 @@ def driver_kind() -> Kind | None:
         bits=64 if sys.maxsize > 2**32 else 32,
         abiflags=getattr(sys, "abiflags", ""),
     )
-    try:
-        return kind_of(probe, "this interpreter")
-    except ImageUnusableError:
-        return None
+    return fitting_kind(probe)
+
+
+def carrying_kind() -> Kind | None:
+    """Return the kind of a capsule that carries this interpreter; None if it cannot be carried."""
+    own = driver_kind()
+    return replace(own, carries_python=True) if own is not None and own.libc == "glibc" else None
 
 
 def pip_command(kind: Kind, destination: Path, requirements: Sequence[str]) -> list[str]:

@@ -17,10 +17,22 @@ PROBE_SCRIPT = f"""\
 import sys
 sys.path = [p for p in sys.path if p]
 import glob, json, os, platform
+
+def musl():
+    import subprocess
+    for loader in glob.glob("/lib/ld-musl-*"):
+        try:
+            child = subprocess.Popen([loader], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            lines = child.communicate()[0].decode("ascii", "replace").splitlines()
+            return "musl " + [line.split()[1] for line in lines if line.startswith("Version")][0]
+        except Exception:
+            return "musl"
+    return ""
+
 try:
     libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
 except (AttributeError, ValueError, OSError):
-    libc = "musl" if glob.glob("/lib/ld-musl-*") else ""
+    libc = musl()
 try:
     with open("{MARKED_ROOT}/{MARKER_NAME}") as marker:
         tag = json.load(marker)["tag"]
@@ -95,7 +107,7 @@ class Probe:
     """Architecture, as the kernel names it, e.g. ``x86_64``."""
 
     libc: str
-    """E.g. ``glibc 2.36`` or ``musl``; empty if it is unknown."""
+    """E.g. ``glibc 2.36`` or ``musl 1.2.3``; empty if it is unknown."""
 
     executable: str
     """Path of the interpreter in its image; empty if it is unknown."""
@@ -117,6 +129,14 @@ class Probe:
 
     suspects: tuple[str, ...] = ()
     """Variables of the environment without any one of which the interpreter starts."""
+
+    is_carried: bool = False
+    """The image has no Python: this is the driver's own, which the capsule carries."""
+
+    @property
+    def minor(self) -> tuple[int, ...]:
+        """Minor version, e.g. ``(3, 11)``."""
+        return tuple(int(part) for part in self.version.split(".")[:2] if part)
 
     def __str__(self) -> str:
         narrow = "" if self.bits == 64 else f" ({self.bits}-bit)"  # noqa: PLR2004 - bits of a pointer

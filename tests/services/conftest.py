@@ -1,5 +1,10 @@
 """Fixtures shared by the tests of services."""
 
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from cnflow.config import DockerProvider
@@ -43,3 +48,15 @@ def bad_registry(registries):
     proxy = Proxy(registries.plain)
     yield proxy
     proxy.close()
+
+
+@pytest.fixture(scope="session")
+def once_for_all():
+    """Calls ``make()`` in one process of the tests at a time: ``once_for_all(make, name)``; it sees what is there."""
+
+    def call(make, name):
+        with (Path(tempfile.gettempdir()) / f"cnflow-{name}-{os.getuid()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return make()
+
+    return call

@@ -71,15 +71,6 @@ def test_a_probe_is_cached(blocks, image_base, monkeypatch):
     blocks().prepare(Image(image_base))
 
 
-def test_an_image_without_python_is_reported_with_what_to_do(blocks, engine, name):
-    engine.api.import_image_from_data(pack({"hello": b"hi"}), repository=name.partition(":")[0], tag="1")
-    with pytest.raises(
-        ImageUnusableError, match=f"Image '{name}' has no Python that starts: python3: .*python3"
-    ) as caught:
-        blocks().prepare(Image(name))
-    assert "CPython 3.9 to 3.13" in str(caught.value)
-
-
 def test_an_image_whose_python_fails_is_reported_in_its_own_words(blocks, engine, name, image_base):
     dockerfile = f"FROM {image_base}\nRUN mkdir /b && printf '#!/bin/sh\\necho broken >&2; exit 4' >/b/python3"
     build(engine, name, f"{dockerfile} && chmod 755 /b/python3 && cp /b/python3 /b/python\nENV PATH=/b:/usr/bin:/bin\n")

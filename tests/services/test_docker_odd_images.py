@@ -150,10 +150,10 @@ def test_library_path_that_breaks_python_is_named(run, build):
     assert "does not start with the LD_LIBRARY_PATH" in str(error)
 
 
-def test_image_without_python_in_its_path_shows_the_path(run, build):
-    error = run(build("ENV PATH=/nowhere"), look)
-    assert isinstance(error, ImageUnusableError)
-    assert "in its PATH, /nowhere" in str(error)
+def test_image_without_python_in_its_path_shows_the_path_and_runs_apps_on_the_carried_one(run, build, caplog):
+    uid, *_ = run(build("ENV PATH=/nowhere"), look)
+    assert uid == os.getuid()
+    assert "has no Python (in its PATH, /nowhere): its apps run on the driver's Python" in caplog.text
 
 
 @pytest.mark.parametrize("options", [{"memory": "16m"}, {"create": {"mem_limit": "7m"}}, {"memory": "1m"}], ids=str)

@@ -1,10 +1,10 @@
-"""Finds an image, pulls it, and probes its Python.
+"""Finds an image, pulls it, and probes its Python, or with the capsule's own one where it has none.
 
 ::
 
     name ──> local id? ──missing──> pull, by the policy ──> id ──> probe: run python3, python ──> Found
                                         └── refused: ImageNotFoundError     │ remembered in the cache
-                                                                            └── none: ImageUnusableError
+                                                         carried_python <── none
 """
 
 from __future__ import annotations
@@ -12,28 +12,56 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
+import platform
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnflow.capsule import Probe, default_cache_dir, kind_of, parse_probe, tag_of
+from cnflow.capsule import (
+    CARRIED_PYTHON,
+    MARKED_ROOT,
+    Probe,
+    available_kind,
+    capsule_folder,
+    capsule_tar,
+    carried_kind,
+    carrying_kind,
+    default_cache_dir,
+    kind_of,
+    parse_probe,
+    runs_workers,
+    tag_of,
+)
 from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
 from cnflow.errors import BlockRejectedError, ConfigurationError, ImageNotFoundError
 from cnflow.providers.docker import refusals
+from cnflow.providers.docker.delivery import CapsuleDelivery
 from cnflow.providers.docker.pulling import Pull, pull, with_tag
 from cnflow.providers.docker.refusals import Answer
-from cnflow.providers.docker.requests import IMAGE_USER, probe_arguments
+from cnflow.providers.docker.requests import (
+    DELIVERED,
+    DELIVERED_ROOT,
+    IMAGE_USER,
+    UNSEEN,
+    files_archive,
+    mount_of,
+    probe_arguments,
+    with_room_for_files,
+)
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cnflow.capsule import Kind
     from cnflow.config import DockerProvider
     from cnflow.model.image import Image
     from cnflow.providers.docker.client import Engine
     from cnflow.providers.docker.users import ContainerUser
+
+logger = logging.getLogger(__name__)
 
 _PYTHONS = ("python3", "python")
 
@@ -54,10 +82,17 @@ class Found:
         return self.probe.capsule == tag_of(self.kind)
 
 
-def find_image(engine: Engine, image: Image, cache: Path | None = None, user: ContainerUser = IMAGE_USER) -> Found:
+def find_image(
+    engine: Engine,
+    image: Image,
+    cache: Path | None = None,
+    user: ContainerUser = IMAGE_USER,
+    capsules: CapsuleDelivery | None = None,
+) -> Found:
     """Find *image*, pull it if the engine's settings say so, and probe its Python as *user* starts it.
 
-    One with a recipe is built.
+    One with a recipe is built. One without Python is probed with the one that a capsule carries, which *capsules*
+    brings there.
 
     Raises:
         ImageBuildError: it has a recipe, and cannot be built.
@@ -72,10 +107,16 @@ def find_image(engine: Engine, image: Image, cache: Path | None = None, user: Co
 
         name = build_image(engine, image, cache, login=_login(image))
     image_id = _resolve(engine, image, settings) if image.recipe is None else engine.image_id(name)
-    probe = Prober(engine, name, image_id, settings, user).probe(cache or default_cache_dir())
+    capsules = capsules or CapsuleDelivery(cache, tar=capsule_tar, folder=capsule_folder, may_mount=False)
+    prober = Prober(engine, name, image_id, settings, user, capsules)
+    probe = prober.probe(cache or default_cache_dir())
     if probe.trouble:
         raise refusals.broken_environment(name, probe.trouble, probe.suspects)
-    return Found(image_id, probe, kind_of(probe, f"image {name!r}"), settings)
+    kind = kind_of(probe, f"image {name!r}", carrying_kind())
+    if kind.carries_python and not runs_workers(probe):
+        logger.warning("%s", refusals.runs_on_carried(name, probe, kind, prober.path))
+    found = Found(image_id, probe, kind, settings)
+    return found if found.holds_capsule else replace(found, kind=available_kind(kind, cache))
 
 
 def _resolve(engine: Engine, image: Image, settings: DockerProvider) -> str:
@@ -118,16 +159,24 @@ class Prober:
         image_id: its id.
         settings: of the provider, with the image's own.
         user: who runs its containers.
+        capsules: brings the carried interpreter to an image that has none.
     """
 
     def __init__(
-        self, engine: Engine, image: str, image_id: str, settings: DockerProvider, user: ContainerUser
+        self,
+        engine: Engine,
+        image: str,
+        image_id: str,
+        settings: DockerProvider,
+        user: ContainerUser,
+        capsules: CapsuleDelivery,
     ) -> None:
         self._engine = engine
         self._image = image
         self._image_id = image_id
         self._settings = settings
         self._user = user
+        self._capsules = capsules
         self._config = engine.image_config(image_id)
 
     def probe(self, cache: Path) -> Probe:
@@ -141,7 +190,8 @@ class Prober:
         key = hashlib.sha256(json.dumps(attempts, sort_keys=True, default=str).encode()).hexdigest()[:24]
         cached = cache / "probes" / f"{key}.json"
         with contextlib.suppress(OSError):
-            if (probe := parse_probe(cached.read_text(encoding="utf-8"))) is not None:
+            probe = parse_probe(cached.read_text(encoding="utf-8"))
+            if probe is not None and not (probe.is_carried and probe.version != platform.python_version()):
                 return probe
         answers = []
         for python, arguments in zip(_PYTHONS, attempts, strict=True):
@@ -150,8 +200,33 @@ class Prober:
                 _store(cached, probe)
                 return probe
             answers.append(Answer(python, output.strip(), code))
+        if refusals.lacks_python(answers):
+            probe = self._probe_carried(answers)
+            _store(cached, probe)
+            return probe
         self._refuse_loader_variables(answers)
-        raise refusals.no_start(self._image, answers, self._variables().get("PATH", ""), self._memory_limit())
+        raise refusals.no_start(self._image, answers, self.path, self._memory_limit())
+
+    def _probe_carried(self, answers: Sequence[Answer]) -> Probe:
+        """Probe with the interpreter that a capsule carries: the image's own capsule, or one that is brought there."""
+        kind = carried_kind(self._engine.image_machine(self._image_id), f"image {self._image!r}", carrying_kind())
+        output, _ = _run(self._engine, self._arguments(f"{MARKED_ROOT}/{CARRIED_PYTHON}"))
+        own = parse_probe(output)
+        if own is not None and own.capsule == tag_of(kind):
+            return replace(own, is_carried=True)
+        self._capsules.prepare(kind, self._engine.info())
+        arguments = with_room_for_files(self._arguments(f"{DELIVERED_ROOT}/{CARRIED_PYTHON}"))
+        output, code = run_with_capsule(self._engine, arguments, self._capsules, kind)
+        probe = parse_probe(output)
+        if probe is None:
+            answers = [*answers, Answer("the carried Python", output.strip(), code)]
+            raise refusals.no_start(self._image, answers, self.path, self._memory_limit())
+        return replace(probe, is_carried=True)
+
+    @property
+    def path(self) -> str:
+        """PATH of its containers; empty if it is not set."""
+        return self._variables().get("PATH", "")
 
     def _arguments(self, python: str, **variables: str) -> dict[str, Any]:
         if self._user.name and self._config.get("User"):
@@ -187,10 +262,41 @@ def _store(file: Path, probe: Probe) -> None:
         Path(draft.name).replace(file)
 
 
-def _run(engine: Engine, arguments: dict[str, Any]) -> tuple[str, int | None]:
-    """Run a container to its end; return its output, or the engine's refusal to start it, and its exit code."""
+def run_with_capsule(
+    engine: Engine, arguments: dict[str, Any], capsules: CapsuleDelivery, kind: Kind
+) -> tuple[str, int | None]:
+    """Run a container with the capsule for *kind* in it, as `_run` does."""
+    folder = capsules.folder_to_mount(kind)
+    if folder:
+        mounts = [*(arguments.get("mounts") or ()), mount_of(folder, f"{DELIVERED_ROOT}:ro")]
+        try:
+            return _run(engine, {**arguments, "mounts": mounts})
+        except BlockRejectedError as error:
+            if not capsules.on_refused(error, folder):
+                raise
+
+    def put(container: str) -> None:
+        root = DELIVERED if arguments.get("read_only") else "/"
+        engine.unpack(container, root, files_archive({}, UNSEEN, root))
+        with capsules.tar(kind).open("rb") as tar:
+            engine.unpack(container, DELIVERED_ROOT, tar)
+
+    return _run(engine, arguments, put)
+
+
+def _run(
+    engine: Engine, arguments: dict[str, Any], put: Callable[[str], None] = lambda _: None
+) -> tuple[str, int | None]:
+    """Run a container to its end; return its output, or the engine's refusal to start it, and its exit code.
+
+    Args:
+        engine: that runs it.
+        arguments: of its creation.
+        put: called with the container's id before it starts, to put files into it.
+    """
     container = engine.create(arguments)
     with engine.remove_on_failure(container):
+        put(container)
         attached = engine.attach(container)
         try:
             engine.start(container)

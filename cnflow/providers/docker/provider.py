@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_own
-from cnflow.capsule import MARKED_ROOT, Kind, Probe, capsule_folder, capsule_tar
+from cnflow.capsule import MARKED_ROOT, Kind, capsule_folder, capsule_tar
 from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError
 from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import last_lines
@@ -37,6 +37,7 @@ from cnflow.providers.docker.requests import (
     DELIVERED,
     DELIVERED_ROOT,
     RUN_LABEL,
+    UNSEEN,
     create_arguments,
     files_archive,
     labels_of,
@@ -66,7 +67,6 @@ logger = logging.getLogger(__name__)
 
 _GRACE = 5.0
 _REMOVAL = 10.0
-_UNSEEN = Probe(version="", implementation="", machine="", libc="", executable="")
 
 
 class DockerBackend:
@@ -118,7 +118,8 @@ class DockerBackend:
         settings = self._settings.for_image(image)
         refuse_unfit(image, settings.nodes_per_block, settings)
         self._remove_abandoned()
-        found = find_image(self._engine(), image, self._cache_dir, choose_user(settings, self._info()))
+        user = choose_user(settings, self._info())
+        found = find_image(self._engine(), image, self._cache_dir, user, self._capsules)
         if not found.holds_capsule:
             self._capsules.prepare(found.kind, self._info())
         self._images[image.key] = found
@@ -176,7 +177,7 @@ class DockerBackend:
 
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Arguments of ``docker create``, with the image's name and without the values of secret variables."""
-        settings, command = self._settings.for_image(request.image), node_command(request, _UNSEEN, DELIVERED_ROOT)
+        settings, command = self._settings.for_image(request.image), node_command(request, UNSEEN, DELIVERED_ROOT)
         return preview_of(create_arguments(request, settings, command, user=choose_user(settings, {})))
 
     def check(self) -> Sequence[Finding]:
@@ -209,7 +210,7 @@ class DockerBackend:
         Raises:
             ImageNotFoundError, ImageUnusableError, BlockError, CapsuleError: *directory* is as it was.
         """
-        found = find_image(self._engine(), image, self._cache_dir)
+        found = find_image(self._engine(), image, self._cache_dir, capsules=self._capsules)
         shutil.copytree(capsule_folder(found.kind, self._cache_dir), directory, dirs_exist_ok=True)
 
     def _engine(self) -> Engine:
@@ -277,7 +278,8 @@ class DockerBackend:
     def _start(self, request: BlockRequest, image: Found, capsule: str) -> NativeId:
         """Start a container, in which the folder *capsule* is mounted; an empty one is unpacked there instead."""
         engine, settings = self._engine(), image.settings
-        command = node_command(request, image.probe, MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT)
+        root = MARKED_ROOT if image.holds_capsule else DELIVERED_ROOT
+        command = node_command(request, image.probe, root, carries_python=image.kind.carries_python)
         refuse_hidden_python(image.probe.executable, settings.folders_to_mount(request.shared_folders))
         if capsule:
             command = replace(command, mounts={**command.mounts, capsule: f"{DELIVERED_ROOT}:ro"})

@@ -11,6 +11,7 @@ from cnflow.providers.docker.responses import KILLED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnflow.capsule import Kind, Probe
     from cnflow.errors import BlockError
 
 _QUOTED = 400
@@ -48,6 +49,21 @@ def with_advice(refusal: BlockRejectedError, mounted: Sequence[str]) -> BlockRej
         f"{words}\nThe folders of the script and of its run are mounted into containers at their own paths. If the "
         "engine does not see them, as where the script runs in a container itself, set "
         "DockerProvider(mount_folders=False), and mount what tasks need by mounts=."
+    )
+
+
+def lacks_python(answers: Sequence[Answer]) -> bool:
+    """True if the engine started none of the interpreters because the image has none."""
+    return all(answer.code is None and any(lack in answer.words for lack in _NOT_FOUND) for answer in answers)
+
+
+def runs_on_carried(image: str, probe: Probe, kind: Kind, path: str) -> str:
+    """Return the warning for an image whose apps run on another Python than its own, if it has one in its *path*."""
+    where = f" (in its PATH, {path})" if path else ""
+    own = f"no Python{where}" if probe.is_carried else f"{probe}, which is too old for workers"
+    return (
+        f"image {image!r} has {own}: its apps run on the driver's Python {kind.python}, which cnflow brings along with "
+        "the standard library alone; commands of bash apps run as in any other image"
     )
 
 

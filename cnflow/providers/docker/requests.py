@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cnflow.capsule import PROBE_OPTIONS
+from cnflow.capsule import CARRIED_PYTHON, PROBE_OPTIONS, Probe, runs_workers
 from cnflow.config.mounts import targets_of
 from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.model.image_options import KEPT
@@ -28,7 +28,6 @@ from cnflow.units import bytes_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.capsule import Probe
     from cnflow.config import DockerProvider
     from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
@@ -55,21 +54,27 @@ _NOT_FOR_PROBE = frozenset(
 
 
 IMAGE_USER = ContainerUser()
+UNSEEN = Probe(version="", implementation="", machine="", libc="", executable="")
+"""Stands for the probe of an image that was not looked at yet."""
 
 
-def node_command(request: BlockRequest, probe: Probe, root: str) -> NodeCommand:
+def node_command(request: BlockRequest, probe: Probe, root: str, *, carries_python: bool = False) -> NodeCommand:
     """Return the command of a block's container.
 
     Args:
         request: for the block; if it has a command, this runs instead of a manager.
         probe: of the image's interpreter.
         root: folder in the container that will hold the capsule.
+        carries_python: the capsule holds the interpreter that runs the manager.
     """
     if request.command is not None:
         return request.command
-    command = manager_command(
-        request.manager, python=probe.executable or "python3", root=root, settings_file=SETTINGS_FILE
-    )
+    python, manager = probe.executable or "python3", request.manager
+    if carries_python:
+        python = f"{root}/{CARRIED_PYTHON}"
+        if runs_workers(probe):
+            manager = manager.with_worker_python(probe.executable, probe.version)
+    command = manager_command(manager, python=python, root=root, settings_file=SETTINGS_FILE)
     return replace(command, environment={"PYTHONUSERBASE": probe.user_base}) if probe.user_base else command
 
 
@@ -301,10 +306,10 @@ def _folders(
 
 
 def _mounts(mounts: Mapping[str, str]) -> dict[str, Any]:
-    return {"mounts": [_mount(source, target) for source, target in mounts.items()]} if mounts else {}
+    return {"mounts": [mount_of(source, target) for source, target in mounts.items()]} if mounts else {}
 
 
-def _mount(source: str, target: str) -> dict[str, Any]:
+def mount_of(source: str, target: str) -> dict[str, Any]:
     """Return a mount that fails if the path does not exist; for the older ``volumes`` an engine makes a folder."""
     return {
         "Type": "bind" if source.startswith(("/", "\\")) or source[1:2] == ":" else "volume",

@@ -19,7 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.capsule import capsule_folder, driver_root, kind_of
+from cnflow.capsule import (
+    CARRIED_PYTHON,
+    available_kind,
+    capsule_folder,
+    carrying_kind,
+    driver_root,
+    kind_of,
+    runs_workers,
+    too_old,
+)
 from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.ids import NativeId
 from cnflow.log_tail import last_lines
@@ -38,6 +47,7 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from cnflow.capsule import Probe
     from cnflow.config import LocalProvider
     from cnflow.ids import BlockId, RunId
     from cnflow.interfaces.provider import Stop
@@ -55,6 +65,17 @@ class _Started(NamedTuple):
     child: Child
     files: tuple[Path, ...]
     mark: str
+
+
+class _Code(NamedTuple):
+    root: Path
+    """Folder that holds the package ``cnflow``."""
+
+    python: str
+    """Interpreter that runs the manager."""
+
+    worker: Probe | None = None
+    """Interpreter that runs the workers, if it is another one."""
 
 
 class LocalBackend:
@@ -90,7 +111,7 @@ class LocalBackend:
             BlockRejectedError: an image or several nodes are asked for, or the interpreter does not start.
         """
         refuse_unfit(image, self._settings.nodes_per_block)
-        self._find_root()
+        self._find_code()
         return ""
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
@@ -132,8 +153,9 @@ class LocalBackend:
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Command line and added variables of the manager; ``CAPSULE`` and ``SETTINGS`` stand for paths."""
         refuse_unfit(request.image, self._settings.nodes_per_block)
-        root = Path(_UNSEEN_CAPSULE) if self._settings.python else self._root or driver_root()
-        command = self._command(request, root, "SETTINGS")
+        python = self._settings.python
+        root = Path(_UNSEEN_CAPSULE) if python else self._root or driver_root()
+        command = self._command(request, _Code(root, python or sys.executable), "SETTINGS")
         return {
             "argv": block_argv(self._settings, command.argv),
             "environment": redact({**self._settings.environment, **command.environment}),
@@ -160,7 +182,7 @@ class LocalBackend:
         try:
             refuse_unfit(request.image, request.nodes)
             settings_file = f"{tempfile.gettempdir()}/cnflow-manager-{uuid.uuid4().hex}.json"
-            command = self._command(request, self._find_root(), settings_file)
+            command = self._command(request, self._find_code(), settings_file)
             for name, content in command.files.items():
                 files.append(Path(name))
                 write_private(files[-1], content)
@@ -176,14 +198,16 @@ class LocalBackend:
         self._started[native] = _Started(child, tuple(files), mark_of(request))
         return native
 
-    def _command(self, request: BlockRequest, root: Path, settings_file: str) -> NodeCommand:
-        python = self._settings.python
+    def _command(self, request: BlockRequest, code: _Code, settings_file: str) -> NodeCommand:
+        manager = request.manager
+        if code.worker is not None:
+            manager = manager.with_worker_python(code.worker.executable, code.worker.version)
         command = request.command or manager_command(
-            request.manager,
-            python=python or sys.executable,
-            root=str(root),
+            manager,
+            python=code.python,
+            root=str(code.root),
             settings_file=settings_file,
-            is_isolated=python is not None,
+            is_isolated=self._settings.python is not None,
         )
         return replace(command, environment={**command.environment, process_sessions.MARK: mark_of(request)})
 
@@ -193,13 +217,21 @@ class LocalBackend:
             environment["PYTHONPATH"] = python_path(sys.path, environment.get("PYTHONPATH", ""))
         return environment | block_end(environment, self._job_start)
 
-    def _find_root(self) -> Path:
-        """Return the folder that holds the ``cnflow`` to run, a capsule unless the driver's own Python runs it."""
+    def _find_code(self) -> _Code:
+        """Return what runs the manager: a capsule unless the driver's own Python runs it, and which Python."""
         python = self._settings.python
         if python is None:
-            return self._root or driver_root()
-        kind = kind_of(probe(python), f"the interpreter {python}")
-        return self._root or capsule_folder(kind, self._cache_dir)
+            return _Code(self._root or driver_root(), sys.executable)
+        where = f"the interpreter {python}"
+        found = probe(python)
+        kind = kind_of(found, where, carrying_kind())
+        if kind.carries_python and not runs_workers(found):
+            raise too_old(where, found)
+        if self._root is not None:
+            return _Code(self._root, python)
+        kind = available_kind(kind, self._cache_dir)
+        root = capsule_folder(kind, self._cache_dir)
+        return _Code(root, str(root / CARRIED_PYTHON), found) if kind.carries_python else _Code(root, python)
 
     def _status(self, block: NativeId) -> BlockStatus:
         started = self._started.get(block)

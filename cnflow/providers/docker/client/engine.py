@@ -125,6 +125,12 @@ class Engine:
             config: Mapping[str, Any] = self.sdk.images.get(image_id).attrs.get("Config") or {}
             return config
 
+    def image_machine(self, image_id: str) -> str:
+        """Return the architecture of a local image, as a kernel names it."""
+        with self.rejecting(f"describe image {image_id!r}"):
+            architecture = str(self.sdk.images.get(image_id).attrs.get("Architecture", ""))
+            return {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture)
+
     def image_names(self) -> list[str]:
         """Return the names of all local images."""
         with self.rejecting("list its images"):
