@@ -20,6 +20,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 3.0
 """Seconds for callbacks to return where an error or Ctrl-C ends the run."""
+
+_MOMENT = 0.001
+"""Seconds between two looks for results that are set at this moment; they are on their way for microseconds."""
 
 _on_load: list[Callable[[DataFlowKernel], None]] = []
 
@@ -306,11 +310,22 @@ class DataFlowKernel:
 
     def _wait_for_all(self) -> None:
         try:
-            while (tasks := self._graph.unfinished_futures()) or self._graph.callbacks.drain():
-                concurrent.futures.wait(tasks)  # again for tasks that their callbacks submitted
+            while not self._is_idle():
+                concurrent.futures.wait(self._graph.unfinished_futures())
         except BaseException:
             self._why, self._is_patient = "its end was interrupted", False
             raise
+
+    def _is_idle(self) -> bool:
+        """Return True if no task is unfinished, and no callback left that may submit others; waits for callbacks."""
+        graph, last = self._graph, self._graph.next_task
+        # Each is looked at before what follows from it: tasks, their settlement, callbacks, tasks that those submit.
+        if graph.unfinished_futures():
+            return False
+        if graph.finisher.is_settling():
+            time.sleep(_MOMENT)
+            return False
+        return not graph.callbacks.drain() and graph.next_task == last
 
     # End of a script that did not end its run
 

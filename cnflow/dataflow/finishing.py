@@ -3,10 +3,12 @@
 ::
 
     Actions (ids) ──prepare, under the graph's lock──> Effects: futures to settle, tasks to launch, without the lock
+                                                          └──settle──> results are set, callbacks called or queued
 """
 
 from __future__ import annotations
 
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -39,7 +41,16 @@ class Finisher:
         pending_limit: counts the unfinished tasks.
     """
 
-    __slots__ = ("_cancelled", "_executors", "_failures", "_finished", "_pending_limit", "_records", "_results")
+    __slots__ = (
+        "_cancelled",
+        "_executors",
+        "_failures",
+        "_finished",
+        "_pending_limit",
+        "_records",
+        "_results",
+        "_settling",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917 - parts of a graph, in the order of its own
         self,
@@ -58,6 +69,8 @@ class Finisher:
         self._results = results
         self._executors = executors
         self._pending_limit = pending_limit
+        self._settling: dict[int, int] = {}
+        """By id of the settlements that are not carried out yet, the thread that will do it."""
 
     def prepare(self, actions: Actions) -> Effects:
         """Pop the records of tasks that *actions* makes final and return the effects that are left to carry out.
@@ -88,7 +101,26 @@ class Finisher:
             if record.memo_key is not None:
                 launch = [*launch, *self._results.on_settled(task, record)]
         self._pending_limit.on_finished()
+        if settlements:
+            self._settling[id(settlements)] = get_ident()
         return Effects(settlements, launch)
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Set the futures of *settlements*, which `prepare` returned; without the lock.
+
+        Raises:
+            KeyboardInterrupt: the user's, in the main thread.
+        """
+        try:
+            for settlement in settlements:
+                settlement.settle()
+        finally:
+            self._settling.pop(id(settlements), None)
+
+    def is_settling(self) -> bool:
+        """Return True while another thread sets the futures of final tasks: their callbacks may not be queued yet."""
+        own = get_ident()
+        return any(thread != own for thread in self._settling.copy().values())
 
     def waiting_records(self, tasks: Sequence[TaskId]) -> list[tuple[TaskRecord, ArgumentUse]]:
         """Return those of *tasks*, which wait for a result, that have not failed, with their executors' use of it."""

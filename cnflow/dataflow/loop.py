@@ -130,7 +130,7 @@ class TaskGraph:
         """Live executors by label, the one for join apps included."""
 
         tables = (self.records, None if config.garbage_collect else self.finished, self._cancelled, self.failures)
-        self._finisher = Finisher(*tables, results, self.executors, self.pending_limit)
+        self.finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         self._launcher = TaskLauncher(
             self.records, self._cancelled, self.executors, self._resolver, results, look_up_first
         )
@@ -190,7 +190,7 @@ class TaskGraph:
                 waits_for: Sequence[TaskId] = ()
                 if dependencies:
                     waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
-                effects = self._finisher.prepare(self._state.on_submitted(task, waits_for, record.retries))
+                effects = self.finisher.prepare(self._state.on_submitted(task, waits_for, record.retries))
             if dependencies:
                 self._external.watch()
             self._carry_out(effects)
@@ -209,7 +209,7 @@ class TaskGraph:
                 del self.records[task]
                 return
             self.results.withdraw(task, record)
-            effects = self._finisher.prepare(
+            effects = self.finisher.prepare(
                 self._state.on_attempts_ended([AttemptEnd(task, AttemptResult.CANCELLED)])
                 if state is TaskState.LAUNCHED
                 else self._state.on_cancelled(task)
@@ -255,7 +255,7 @@ class TaskGraph:
                 actions = self._state.on_attempts_ended([AttemptEnd(future.tid, AttemptResult.CANCELLED)])
             else:
                 actions = self._state.on_cancelled(future.tid)
-            effects = self._finisher.prepare(actions)
+            effects = self.finisher.prepare(actions)
             launched = self._state.is_launched(future.tid)
         self._carry_out(effects)
         if launched:
@@ -351,7 +351,7 @@ class TaskGraph:
                 if task >= 0:
                     name = title_of(task, self.records[task].app.name)
                     self.records[task].error = ExecutorClosedError(f"{name} was not run: the run ended first.")
-            effects = self._finisher.prepare(self._state.on_run_ended())
+            effects = self.finisher.prepare(self._state.on_run_ended())
         self._carry_out(effects)
 
     def on_forked(self, parent: int) -> None:
@@ -365,7 +365,7 @@ class TaskGraph:
 
     def _on_attempts_ended(self, ends: Sequence[AttemptEnd]) -> None:
         with self._lock:
-            effects = self._finisher.prepare(self._state.on_attempts_ended(ends))
+            effects = self.finisher.prepare(self._state.on_attempts_ended(ends))
         self._carry_out(effects)
 
     def _on_external_done(self, number: TaskId, future: Future[Any]) -> None:
@@ -375,10 +375,10 @@ class TaskGraph:
         with self._lock:
             result = AttemptResult.GIVEN_UP if failed else AttemptResult.DONE
             actions = self._state.on_attempts_ended([AttemptEnd(number, result)])
-            effects = self._finisher.prepare(actions)
+            effects = self.finisher.prepare(actions)
             if not failed:
                 self._external.forget(number)
-            waiting = self._finisher.waiting_records(actions.waiting.get(number, ()))
+            waiting = self.finisher.waiting_records(actions.waiting.get(number, ()))
         if not failed:
             keep_result(future, future.result(), waiting)
         self._carry_out(effects)
@@ -388,12 +388,11 @@ class TaskGraph:
         while effects.settlements or effects.launch:
             if self._emit is not None or state_log.is_enabled():
                 task_events.report_effects(self._emit, effects, self.records)
-            for settlement in effects.settlements:
-                settlement.settle()
+            self.finisher.settle(effects.settlements)
             if self.is_closed:
                 return  # executors have ended or are about to; `fail_unfinished` settles the launched tasks
             ends = self._launcher.launch(effects.launch)
             if not ends:
                 return
             with self._lock:
-                effects = self._finisher.prepare(self._state.on_attempts_ended(ends))
+                effects = self.finisher.prepare(self._state.on_attempts_ended(ends))

@@ -10,6 +10,7 @@ import pytest
 
 import cnflow
 from cnflow import Config, bash_app, python_app
+from cnflow.dataflow.futures.app_future import AppFuture
 from cnflow.errors import BashExitFailure, DependencyError
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.model.task import TaskState
@@ -283,6 +284,20 @@ def test_retry_handler_may_wait_for_a_task_on_any_executor(label, tmp_path):
     with cnflow.load(config):
         assert fail_before_repair(str(tmp_path)).result(40) == 1
     assert waited == [True]
+
+
+@pytest.mark.parametrize("executor", [HighThroughputExecutor(max_workers=1), ThreadPoolExecutor(max_threads=1)])
+def test_end_of_a_run_waits_for_callbacks_of_results_that_are_being_set(executor, tmp_path, monkeypatch):
+    invoke, later = AppFuture._invoke_callbacks, []
+
+    def invoke_slowly(future):
+        time.sleep(0.1)  # the result can be read, and its callbacks are not queued yet
+        invoke(future)
+
+    monkeypatch.setattr(AppFuture, "_invoke_callbacks", invoke_slowly)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path))):
+        add(100).add_done_callback(lambda future: later.append(add(future.result(), 1)))
+    assert later[0].result(0) == 101
 
 
 @pytest.mark.parametrize("executor", [HighThroughputExecutor(max_workers=1), ThreadPoolExecutor(max_threads=1)])
