@@ -297,7 +297,11 @@ def _run(
     container = engine.create(arguments)
     with engine.remove_on_failure(container):
         put(container)
-        attached = engine.attach(container)
+        try:
+            attached = engine.attach(container)
+        except BlockRejectedError as error:
+            engine.remove(container)
+            return str(error), None
         try:
             engine.start(container)
             return b"".join(attached.output()).decode(errors="replace"), attached.exit_code()
