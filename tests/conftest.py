@@ -121,9 +121,6 @@ def _no_docker():
     return why
 
 
-DOCKER = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-"""Address of the engine that has the images of the tests."""
-
 PODMAN = f"unix://{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/cnflow/services/podman.sock"
 """Address of the service that tests/services/podman/up starts."""
 
@@ -253,8 +250,8 @@ def pythons():
 
 @pytest.fixture(scope="session", autouse=True)
 def engine_name(request):
-    """``podman`` where a test with the marker ``engines`` runs on that one, else ``docker``; see ``make podman``."""
-    return getattr(request, "param", os.environ.get("CNFLOW_TEST_ENGINE", "docker"))
+    """``podman`` where a test with the marker ``engines`` runs on that one, else ``docker``."""
+    return getattr(request, "param", "docker")
 
 
 @pytest.fixture(autouse=True)
@@ -280,7 +277,7 @@ def has_image(engine, engine_name):
 
     def load(name):
         if engine_name == "podman":
-            source = docker.DockerClient(base_url=DOCKER)
+            source = docker.from_env()
             image = source.images.get(name)
             if image.id not in {each.id for each in engine.images.list()}:
                 engine.images.load(image.save(named=name))
@@ -296,7 +293,7 @@ def image_base(has_image):
     import docker
 
     wanted = [os.environ.get("CNFLOW_TEST_IMAGE", ""), f"python:{OWN_MINOR}-slim", f"cnflow-base:{OWN_MINOR}"]
-    client = docker.DockerClient(base_url=DOCKER)
+    client = docker.from_env()
     there = [tag.removeprefix("localhost/") for image in client.images.list() for tag in image.tags]
     client.close()
     found = next((tag for tag in wanted if tag in there), None) or next(

@@ -11,6 +11,7 @@ from cnflow.cli.commands.clean import clean
 from cnflow.cli.commands.config import config
 from cnflow.cli.commands.doctor import doctor
 from cnflow.cli.commands.explain import explain
+from cnflow.cli.commands.image import image
 from cnflow.cli.commands.perf import perf
 from cnflow.cli.commands.run import RunCommand, run
 
@@ -31,6 +32,7 @@ app.command()(explain)
 app.command()(clean)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
+app.add_typer(image, name="image")
 
 
 def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer passes the value by position

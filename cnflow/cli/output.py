@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _STYLES = {Verdict.GOOD: "green", Verdict.ABSENT: "yellow", Verdict.BAD: "bold red"}
 
 
+_COLOURS = {Verdict.GOOD: "green", Verdict.ABSENT: "yellow", Verdict.BAD: "red"}
+
+
+def colour_of(verdict: Verdict) -> str:
+    """Colour of *verdict* in a terminal."""
+    return _COLOURS[verdict]
+
+
 def as_json(values: Mapping[str, object]) -> str:
     """Format *values* as indented JSON, in their order."""
     return json.dumps(values, indent=2, ensure_ascii=False)

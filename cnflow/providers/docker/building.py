@@ -10,6 +10,7 @@ from cnflow.capsule import default_cache_dir
 from cnflow.errors import ImageNotFoundError
 from cnflow.images.builder import ImageBuilder, Progress
 from cnflow.providers.docker.client.builds import Builds
+from cnflow.providers.docker.dialect import DOCKER
 from cnflow.providers.docker.pulling import Pull, pull
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class DockerBuildEngine(Builds):
 
     def can_buildkit(self) -> bool:
         """Return True for Docker; Podman builds by its API alone."""
-        return self._engine.dialect.engine == "docker"
+        return self._engine.dialect is DOCKER
 
     def image_id(self, image: str) -> str:
         """Return the id of a local image; empty if there is none of this name."""

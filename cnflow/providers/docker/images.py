@@ -15,7 +15,7 @@ import json
 import logging
 import platform
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,25 +35,24 @@ from cnflow.capsule import (
     tag_of,
 )
 from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
+from cnflow.capsule.survey import Survey, parse_survey
 from cnflow.errors import BlockRejectedError, ConfigurationError, ImageNotFoundError
-from cnflow.providers.docker import refusals
+from cnflow.model.image_options import REPLACED
+from cnflow.providers.docker import entrypoint, refusals
 from cnflow.providers.docker.delivery import CapsuleDelivery
 from cnflow.providers.docker.pulling import Pull, pull, with_tag
 from cnflow.providers.docker.refusals import Answer
 from cnflow.providers.docker.requests import (
-    DELIVERED,
     DELIVERED_ROOT,
     IMAGE_USER,
-    UNSEEN,
-    files_archive,
-    mount_of,
     probe_arguments,
     with_room_for_files,
 )
+from cnflow.providers.docker.single_run import run_to_its_end, run_with_capsule
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cnflow.capsule import Kind
     from cnflow.config import DockerProvider
@@ -75,6 +74,9 @@ class Found:
     kind: Kind
     settings: DockerProvider
     """Those of the provider, with the options of the image in their place."""
+
+    survey: Survey = field(default_factory=Survey)
+    """Other content of the image."""
 
     @property
     def holds_capsule(self) -> bool:
@@ -115,8 +117,12 @@ def find_image(
     kind = kind_of(probe, f"image {name!r}", carrying_kind())
     if kind.carries_python and not runs_workers(probe):
         logger.warning("%s", refusals.runs_on_carried(name, probe, kind, prober.path))
-    found = Found(image_id, probe, kind, settings)
-    return found if found.holds_capsule else replace(found, kind=available_kind(kind, cache))
+    found = Found(image_id, probe, kind, settings, prober.survey)
+    if not found.holds_capsule:
+        found = replace(found, kind=available_kind(kind, cache))
+    if image.entrypoint != REPLACED:
+        prober.check_entrypoint(image, found)
+    return found
 
 
 def _resolve(engine: Engine, image: Image, settings: DockerProvider) -> str:
@@ -178,6 +184,8 @@ class Prober:
         self._user = user
         self._capsules = capsules
         self._config = engine.image_config(image_id)
+        self.survey = Survey()
+        """Set by `probe`."""
 
     def probe(self, cache: Path) -> Probe:
         """Return the probe of the image, cached for this image and all settings that could change it.
@@ -186,23 +194,29 @@ class Prober:
             ImageUnusableError: no interpreter starts; names the cause.
             BlockRejectedError: the engine refuses a container, whatever it runs.
         """
-        attempts = [self._arguments(python) for python in _PYTHONS]
+        attempts = [self.arguments(python) for python in _PYTHONS]
         key = hashlib.sha256(json.dumps(attempts, sort_keys=True, default=str).encode()).hexdigest()[:24]
         cached = cache / "probes" / f"{key}.json"
         with contextlib.suppress(OSError):
-            probe = parse_probe(cached.read_text(encoding="utf-8"))
+            text = cached.read_text(encoding="utf-8")
+            probe = parse_probe(text)
             if probe is not None and not (probe.is_carried and probe.version != platform.python_version()):
+                self.survey = parse_survey(text) or Survey()
                 return probe
         answers = []
         for python, arguments in zip(_PYTHONS, attempts, strict=True):
-            output, code = _run(self._engine, arguments)
+            try:
+                output, code, _ = run_to_its_end(self._engine, arguments)
+            except BlockRejectedError as error:
+                raise refusals.refused_container(self._image, "the probe of its Python", error) from error
             if (probe := parse_probe(output)) is not None:
-                _store(cached, probe)
+                self.survey = parse_survey(output) or Survey()
+                _store(cached, probe, self.survey)
                 return probe
             answers.append(Answer(python, output.strip(), code))
         if refusals.lacks_python(answers):
             probe = self._probe_carried(answers)
-            _store(cached, probe)
+            _store(cached, probe, self.survey)
             return probe
         self._refuse_loader_variables(answers)
         raise refusals.no_start(self._image, answers, self.path, self._memory_limit())
@@ -210,17 +224,19 @@ class Prober:
     def _probe_carried(self, answers: Sequence[Answer]) -> Probe:
         """Probe with the interpreter that a capsule carries: the image's own capsule, or one that is brought there."""
         kind = carried_kind(self._engine.image_machine(self._image_id), f"image {self._image!r}", carrying_kind())
-        output, _ = _run(self._engine, self._arguments(f"{MARKED_ROOT}/{CARRIED_PYTHON}"))
+        output, *_ = run_to_its_end(self._engine, self.arguments(f"{MARKED_ROOT}/{CARRIED_PYTHON}"))
         own = parse_probe(output)
         if own is not None and own.capsule == tag_of(kind):
+            self.survey = _without_python(parse_survey(output))
             return replace(own, is_carried=True)
         self._capsules.prepare(kind, self._engine.info())
-        arguments = with_room_for_files(self._arguments(f"{DELIVERED_ROOT}/{CARRIED_PYTHON}"))
-        output, code = run_with_capsule(self._engine, arguments, self._capsules, kind)
+        arguments = with_room_for_files(self.arguments(f"{DELIVERED_ROOT}/{CARRIED_PYTHON}"))
+        output, code, _ = run_with_capsule(self._engine, arguments, self._capsules, kind)
         probe = parse_probe(output)
         if probe is None:
             answers = [*answers, Answer("the carried Python", output.strip(), code)]
             raise refusals.no_start(self._image, answers, self.path, self._memory_limit())
+        self.survey = _without_python(parse_survey(output))
         return replace(probe, is_carried=True)
 
     @property
@@ -228,10 +244,28 @@ class Prober:
         """PATH of its containers; empty if it is not set."""
         return self._variables().get("PATH", "")
 
-    def _arguments(self, python: str, **variables: str) -> dict[str, Any]:
+    def arguments(self, python: str, **variables: str) -> dict[str, Any]:
+        """Return the arguments of a container in which the interpreter *python* runs the probe."""
         if self._user.name and self._config.get("User"):
             variables[PROBED_USER] = str(self._config["User"])
         return probe_arguments(self._image_id, python, self._settings, self._user, variables)
+
+    def check_entrypoint(self, image: Image, found: Found) -> None:
+        """See that the entrypoint which *image* keeps, or has, executes its arguments.
+
+        Raises:
+            ImageUnusableError: it does not.
+        """
+        arguments = with_room_for_files(entrypoint.arguments_for(image, self.arguments(found.probe.executable)))
+        try:
+            if found.probe.is_carried and not found.holds_capsule:
+                self._capsules.prepare(found.kind, self._engine.info())
+                ended = run_with_capsule(self._engine, arguments, self._capsules, found.kind, entrypoint.PATIENCE)
+            else:
+                ended = run_to_its_end(self._engine, arguments, seconds=entrypoint.PATIENCE)
+        except BlockRejectedError as error:
+            raise entrypoint.not_started(image, error) from error
+        entrypoint.check(image, ended)
 
     def _variables(self) -> dict[str, str]:
         """Return the variables of the image, and those that the settings add."""
@@ -249,64 +283,19 @@ class Prober:
         variables = self._variables()
         suspects = [name for name in variables if name.startswith("LD_") and variables[name]]
         for answer in answers if suspects else ():
-            output, _ = _run(self._engine, self._arguments(answer.python, **dict.fromkeys(suspects, "")))
+            output, *_ = run_to_its_end(self._engine, self.arguments(answer.python, **dict.fromkeys(suspects, "")))
             if parse_probe(output) is not None:
                 raise refusals.broken_environment(self._image, answer.words, suspects)
 
 
-def _store(file: Path, probe: Probe) -> None:
+def _without_python(survey: Survey | None) -> Survey:
+    """Return *survey* without the carried interpreter, which is not of the image."""
+    return Survey() if survey is None else replace(survey, pythons=(), packages={})
+
+
+def _store(file: Path, probe: Probe, survey: Survey) -> None:
     with contextlib.suppress(OSError):  # then the image is probed again next time
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
-            draft.write(probe.to_json())
+            draft.write(f"{probe.to_json()}\n{survey.to_json()}\n")
         Path(draft.name).replace(file)
-
-
-def run_with_capsule(
-    engine: Engine, arguments: dict[str, Any], capsules: CapsuleDelivery, kind: Kind
-) -> tuple[str, int | None]:
-    """Run a container with the capsule for *kind* in it, as `_run` does."""
-    folder = capsules.folder_to_mount(kind)
-    if folder:
-        mounts = [*(arguments.get("mounts") or ()), mount_of(folder, f"{DELIVERED_ROOT}:ro")]
-        try:
-            return _run(engine, {**arguments, "mounts": mounts})
-        except BlockRejectedError as error:
-            if not capsules.on_refused(error, folder):
-                raise
-
-    def put(container: str) -> None:
-        root = DELIVERED if arguments.get("read_only") else "/"
-        engine.unpack(container, root, files_archive({}, UNSEEN, root))
-        with capsules.tar(kind).open("rb") as tar:
-            engine.unpack(container, DELIVERED_ROOT, tar)
-
-    return _run(engine, arguments, put)
-
-
-def _run(
-    engine: Engine, arguments: dict[str, Any], put: Callable[[str], None] = lambda _: None
-) -> tuple[str, int | None]:
-    """Run a container to its end; return its output, or the engine's refusal to start it, and its exit code.
-
-    Args:
-        engine: that runs it.
-        arguments: of its creation.
-        put: called with the container's id before it starts, to put files into it.
-    """
-    container = engine.create(arguments)
-    with engine.remove_on_failure(container):
-        put(container)
-        try:
-            attached = engine.attach(container)
-        except BlockRejectedError as error:
-            engine.remove(container)
-            return str(error), None
-        try:
-            engine.start(container)
-            return b"".join(attached.output()).decode(errors="replace"), attached.exit_code()
-        except BlockRejectedError as error:
-            engine.remove(container)
-            return str(error), None
-        finally:
-            attached.close()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.addresses import LOOPBACK, addresses_of_this_machine, is_own
 from cnflow.capsule import MARKED_ROOT, Kind, capsule_folder, capsule_tar
+from cnflow.capsule.survey import ImageConfig, ImageReport, findings
 from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError
 from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import last_lines
@@ -123,6 +124,9 @@ class DockerBackend:
         if not found.holds_capsule:
             self._capsules.prepare(found.kind, self._info())
         self._images[image.key] = found
+        for finding in findings(found.survey, ImageConfig(), image):
+            if finding.verdict is Verdict.BAD:
+                logger.warning("%s: %s. %s", finding.about, finding.found, finding.advice)
         return found.id
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
@@ -204,6 +208,19 @@ class DockerBackend:
             self._connected.close()
             self._connected = None
 
+    def report_on(self, image: Image) -> ImageReport:
+        """Find, pull by the policy, and probe *image*; return all that is known of it.
+
+        Raises:
+            ImageNotFoundError, ImageUnusableError, BlockError: as `prepare`.
+        """
+        settings = self._settings.for_image(image)
+        engine = self._engine()
+        found = find_image(engine, image, self._cache_dir, choose_user(settings, self._info()))
+        config = ImageConfig.of(engine.image_config(found.id), engine.image_machine(found.id))
+        notes = tuple(findings(found.survey, config, image))
+        return ImageReport(str(image), found.id, config, found.probe, found.kind.slug, found.survey, notes)
+
     def unpack_capsule(self, image: Image, directory: Path) -> None:
         """Write the capsule that *image* needs into *directory*, with the marker by which a provider knows it.
 
@@ -250,8 +267,7 @@ class DockerBackend:
     def _remove_abandoned(self) -> None:
         """Remove containers that a driver created and was killed before it could start; others remove themselves."""
         engine = self._engine()
-        listed = engine.containers(label=RUN_LABEL)
-        created = [one for one in listed if STATES.get(one["State"]) is BlockState.PENDING]
+        created = engine.containers(label=RUN_LABEL, status="created")
         for container in find_abandoned(created, seconds_of(str(engine.info()["SystemTime"]))) if created else ():
             engine.remove(container)
 
@@ -272,7 +288,9 @@ class DockerBackend:
                     raise
             return self._start(request, found, "")
         except BlockRejectedError as error:
-            return Refused.by(with_advice(error, found.settings.folders_to_mount(request.shared_folders)))
+            return Refused.by(
+                with_advice(error, found.settings.folders_to_mount(request.shared_folders), str(request.image))
+            )
         except BlockError as error:  # the engine stopped answering in the midst of it
             return Refused(Refusal.UNKNOWN, str(error), error)
 
@@ -321,7 +339,7 @@ class DockerBackend:
             own = engine.containers(label=labels)
             if any(STATES.get(one["State"]) is BlockState.RUNNING for one in own):
                 raise BlockError(str(refusal)) from refusal
-            leftovers = [one for one in own if STATES.get(one["State"]) is BlockState.PENDING]
+            leftovers = [one for one in own if one["State"] == "created"]
             if not leftovers:
                 raise
         for leftover in leftovers:  # of an earlier submission that got no answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.capsule import no_python
@@ -40,11 +41,48 @@ class Answer(NamedTuple):
         return f"{self.python}: {self.words[-_QUOTED:] or f'exited with code {self.code}, in silence'}"
 
 
-def with_advice(refusal: BlockRejectedError, mounted: Sequence[str]) -> BlockRejectedError:
-    """Return the refusal of a container, with advice if it is about one of the *mounted* folders of the script."""
+# Words of Docker 20.10 to 28 and of Podman 4 and 5, and what the user can do; the first that fits counts.
+_ADVICE: tuple[tuple[str, str], ...] = (
+    (
+        r"bind source path does not exist|statfs .*no such file",
+        "That path of a mount is not on the engine's machine: make it there, or correct mounts=.",
+    ),
+    (r"unable to find (user|group)|no matching entries in", "Name a user that the image has, or numbers: user='1000'."),
+    (r"could not select device driver|nvidia", "Install the NVIDIA container toolkit there, or leave out gpus=."),
+    (
+        r"network \S+ not found|unable to find network",
+        "Make that network (docker network create), or correct network=.",
+    ),
+    (r"range of cpus", "Ask for no more cpus= than the engine's machine has."),
+    (r"rlimit|ulimit", "Correct ulimits=: limits above the engine's own need a privileged engine."),
+    (r"memory limit|out of memory", "Correct memory=."),
+    (r"too many open files", "Raise the limit of open files: ulimits={'nofile': 1024}."),
+    (
+        r"resource temporarily unavailable|can't start new thread|fork: retry|cannot fork|cannot allocate memory",
+        "Raise the limit of processes: a larger pids=, or ulimits={'nproc': ...}.",
+    ),
+)
+
+
+def advice_for(words: str) -> str:
+    """Return what the user can do about a container that an engine refused, or that failed, in *words*; or nothing."""
+    return next((advice for pattern, advice in _ADVICE if re.search(pattern, words, re.IGNORECASE)), "")
+
+
+def refused_container(image: str, step: str, refusal: BlockRejectedError) -> BlockRejectedError:
+    """Return *refusal* of a container of *image*, with its name, the step that needed it, and advice."""
+    words = str(refusal)
+    if repr(image) in words:
+        return refusal
+    advice = advice_for(words)
+    return BlockRejectedError(f"Image {image!r}: {step} failed: {words}" + (f"\n{advice}" if advice else ""))
+
+
+def with_advice(refusal: BlockRejectedError, mounted: Sequence[str], image: str) -> BlockRejectedError:
+    """Return the refusal of a block of *image*, with advice, also on the *mounted* folders of the script."""
     words = str(refusal)
     if not any(folder in words for folder in mounted):
-        return refusal
+        return refused_container(image, "starting a block", refusal)
     return BlockRejectedError(
         f"{words}\nThe folders of the script and of its run are mounted into containers at their own paths. If the "
         "engine does not see them, as where the script runs in a container itself, set "
@@ -84,10 +122,13 @@ def no_start(image: str, answers: Sequence[Answer], path: str, memory_limit: str
             f"The Python of image {image!r} was killed when it started, most likely for want of memory: it had "
             f"{limit}. {ENOUGH_MEMORY}"
         )
+    advice = advice_for(words)
+    if advice and any(answer.code is not None for answer in answers):
+        return ImageUnusableError(f"The Python of image {image!r} does not start: {words}\n{advice}")
     if "exec format error" in words:
         return ImageUnusableError(
             f"Image {image!r} is for another architecture than its engine's machine: {words}\nBuild or pull it for "
-            "that one (DockerProvider(create={'platform': ...}) pulls it for another)."
+            "that one: Image(..., platform='linux/amd64') pulls it for another than the engine chooses."
         )
     if all(answer.code is None for answer in answers):
         if "permission denied" in first:
@@ -98,7 +139,8 @@ def no_start(image: str, answers: Sequence[Answer], path: str, memory_limit: str
             )
         if not any(lack in first for lack in _NOT_FOUND):
             return BlockRejectedError(
-                f"The engine starts no container of image {image!r} with these settings of DockerProvider: {first}"
+                f"The engine starts no container of image {image!r} with these options: {first}"
+                + (f"\n{advice}" if advice else "")
             )
     where = f" (in its PATH, {path})" if path else ""
     return no_python(f"image {image!r}", f"{words}{where}")
@@ -113,6 +155,8 @@ def broken_environment(image: str, words: str, suspects: Sequence[str]) -> Image
         suspects: names of the variables; empty where it needs more than one of them to be gone.
     """
     quoted = words[-_QUOTED:]
+    if advice := advice_for(words):
+        return ImageUnusableError(f"The Python of image {image!r} cannot start what a worker needs: {quoted}\n{advice}")
     if not suspects:
         return ImageUnusableError(
             f"The Python of image {image!r} starts only if it ignores its environment: {quoted}\nCorrect the ENV of "

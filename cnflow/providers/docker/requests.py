@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import CARRIED_PYTHON, PROBE_OPTIONS, Probe, runs_workers
+from cnflow.capsule.survey import SURVEY_SCRIPT
 from cnflow.config.mounts import targets_of
 from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.model.image_options import KEPT
@@ -108,7 +109,7 @@ def create_arguments(
     ours: dict[str, Any] = {
         "image": image_id or request.image.reference,
         "name": request.name,
-        **_entrypoint(request.image, command.argv),
+        **entrypoint_options(request.image, command.argv),
         "labels": {
             RUN_LABEL: request.run,
             EXECUTOR_LABEL: request.executor,
@@ -215,7 +216,7 @@ def probe_arguments(
     ours: dict[str, Any] = {
         "image": image_id,
         "entrypoint": [python],
-        "command": list(PROBE_OPTIONS),
+        "command": probe_options(),
         "labels": {"cnflow.probe": image_id},
         "environment": {**settings.environment, **variables},
         "auto_remove": True,
@@ -225,6 +226,11 @@ def probe_arguments(
         "network_mode": "none",
     }
     return _overlaid(ours, {name: value for name, value in settings.create.items() if name not in _NOT_FOR_PROBE})
+
+
+def probe_options() -> list[str]:
+    """Return the options with which an interpreter reports what it is, and what else is in its image."""
+    return [*PROBE_OPTIONS[:-1], PROBE_OPTIONS[-1] + SURVEY_SCRIPT]
 
 
 def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/", *, is_mounted: bool = False) -> bytes:
@@ -252,7 +258,7 @@ def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/", *, 
     return archive.getvalue()
 
 
-def _entrypoint(image: Image, argv: Sequence[str]) -> dict[str, list[str]]:
+def entrypoint_options(image: Image, argv: Sequence[str]) -> dict[str, list[str]]:
     """Return the options that make a container of *image* run *argv*, directly or by an entrypoint that it keeps."""
     if image.entrypoint == KEPT:
         return {"command": list(argv)}

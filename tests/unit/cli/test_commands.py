@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 import cnflow
-from cnflow import cli
 from cnflow.cli import checks
 from cnflow.cli.app import app
 from cnflow.cli.dependencies import Installed, Requirement
@@ -16,24 +15,10 @@ from cnflow.config import load_config
 from cnflow.config.engines import find_engine
 from cnflow.errors import BlockError, MissingExtraError
 from cnflow.model.finding import Verdict
-from cnflow.providers.docker.dialect import dialect_of
+from cnflow.providers.docker.dialect import DOCKER
 from cnflow.providers.docker.provider import DockerBackend
 
 DOCS = Path(__file__).parents[3] / "docs"
-
-
-@pytest.fixture
-def run_cnflow(monkeypatch, capsys):
-    """Function that runs `cnflow` as its entry point does; returns exit code, stdout and stderr."""
-
-    def run(*args):
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["cnflow", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -43,7 +28,7 @@ def engine(monkeypatch):
     class Engine:
         is_local = True
         version = "28.2"
-        dialect = dialect_of({})
+        dialect = DOCKER
         address = find_engine("unix:///run/engine.sock", None)
 
         def info(self):
@@ -264,7 +249,15 @@ def test_capsule_build_refuses_other_pythons(run_cnflow, tmp_path, python):
 
 def test_command_line_page_lists_all_commands_and_options():
     page = (DOCS / "reference/command-line.md").read_text(encoding="utf-8")
-    for command in (["run"], ["perf"], ["doctor"], ["config", "show"], ["capsule", "unpack"], ["capsule", "build"]):
+    for command in (
+        ["run"],
+        ["perf"],
+        ["doctor"],
+        ["config", "show"],
+        ["capsule", "unpack"],
+        ["capsule", "build"],
+        ["image", "check"],
+    ):
         assert f"## cnflow {' '.join(command)}" in page
         shown = CliRunner().invoke(app, [*command, "--help"], env={"TERMINAL_WIDTH": "200"}).output
         options = set(re.findall(r"(?<![\w-])--[a-z-]+", shown)) - {"--help"}

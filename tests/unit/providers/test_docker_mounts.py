@@ -144,8 +144,10 @@ def test_cause_of_a_python_that_does_not_start_is_named(words, code, kind, said)
 
 def test_refusal_about_a_folder_of_the_script_has_advice():
     refusal = BlockRejectedError("bind source path does not exist: /home/ann/x")
-    assert "mount_folders=False" in str(refusals.with_advice(refusal, ["/home/ann/x"]))
-    assert refusals.with_advice(refusal, ["/home/bob"]) is refusal
+    assert "mount_folders=False" in str(refusals.with_advice(refusal, ["/home/ann/x"], "app1:0.1"))
+    other = str(refusals.with_advice(refusal, ["/home/bob"], "app1:0.1"))
+    assert other.startswith("Image 'app1:0.1': starting a block failed: ")
+    assert other.endswith("make it there, or correct mounts=.")
 
 
 def test_environment_that_no_single_variable_breaks_is_named_as_a_whole():
