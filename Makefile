@@ -82,6 +82,10 @@ base-image: ## Make cnflow-base from Debian packages, for where no registry can 
 suites: ## Make cnflow-base:trixie and cnflow-base:sid, images with Debian's newer Pythons, for tests (a minute each)
 	@for suite in trixie sid; do SUITE=$$suite images/base-image.sh || exit 1; done
 
+.PHONY: wheels
+wheels: ## Record which wheels the package index has for each kind of capsule (tests/data/wheels.json)
+	@.venv/bin/python .ci/wheels.py
+
 .PHONY: launchers
 launchers: ## Compile the program that starts a carried interpreter, after a change of it (apt-get install gcc-aarch64-linux-gnu)
 	@cnflow/capsule/launchers/build.sh

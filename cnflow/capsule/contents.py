@@ -35,7 +35,10 @@ CAPSULE_PARTS = (
     "wire",
     "worker",
 )
-"""Modules and folders of the package ``cnflow`` that run in a block, or beside one; written for Python 3.9."""
+"""Modules and folders of the package ``cnflow`` that run in a block, or beside one.
+
+Written for Python 3.9, and for 3.8 what workers import: their Python may be another than the manager's (`kinds`).
+"""
 
 _LEFT_OUT = frozenset({"tests", "test", "__pycache__"})
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".pxi", ".c", ".h", ".pyx")

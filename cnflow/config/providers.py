@@ -114,7 +114,7 @@ class LocalProvider(ProviderSettings):
     max_nodes: ClassVar[int | None] = 1
     kind: Literal["local"] = "local"
     python: PathText | None = None
-    """Path of the interpreter that runs the workers: Python 3.9 or newer with nothing installed; None is this one."""
+    """Path of the interpreter that runs the workers: Python 3.8 or newer with nothing installed; None is this one."""
 
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables added to the workers' environment."""

@@ -1,4 +1,4 @@
-"""Manager, worker and interchange run on each Python from 3.9, the driver on each from 3.10."""
+"""Workers run on each Python from 3.8, manager and interchange from 3.9, the driver from 3.10."""
 
 import json
 import math
@@ -12,9 +12,10 @@ import pytest
 
 import cnflow
 from cnflow import Config, bash_app, python_app
-from cnflow.capsule import Kind, capsule_folder
+from cnflow.capsule import Kind, capsule_folder, carrying_kind
 from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider
+from tests.unit.test_shape import reached_from
 
 pytestmark = pytest.mark.pythons
 REPOSITORY = Path(__file__).parents[2]
@@ -35,8 +36,8 @@ def shell():
     return "exit 3"
 
 
-@pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
-def test_manager_and_worker_run_on_python(minor, pythons, tmp_path):
+@pytest.mark.parametrize("minor", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"])
+def test_workers_run_on_python(minor, pythons, tmp_path):
     provider = LocalProvider(python=pythons[minor])
     config = Config(executors=[HighThroughputExecutor(provider=provider, max_workers=2)], run_dir=str(tmp_path))
     with cnflow.load(config):
@@ -83,6 +84,31 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.parametrize("minor", ["3.8", "3.9", "3.13"])
+def test_all_that_workers_import_is_imported_by_python(minor, pythons, capsule_cache):
+    """Also what a worker imports for few tasks alone, such as staging; without ZeroMQ and msgspec."""
+    root = capsule_folder(carrying_kind(), capsule_cache)
+    names = sorted(reached_from("cnflow.worker"))
+    script = f"""
+import importlib, importlib.machinery, sys
+sys.path[:] = [entry for entry in sys.path if "site-packages" not in entry]
+class FromRoot:
+    @staticmethod
+    def find_spec(name, *_):
+        if name in ("cnflow", "cloudpickle"):
+            return importlib.machinery.PathFinder.find_spec(name, [{str(root)!r}])
+sys.meta_path.insert(0, FromRoot)
+for name in {names!r}:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+assert not {{"zmq", "msgspec"}} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [pythons[minor], "-I", "-W", "error", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
 def test_driver_runs_on_python(minor, pythons, tmp_path):
@@ -102,3 +128,11 @@ def _venv(python, folder):
     own = folder / "bin" / "python"
     subprocess.run([own, "-m", "pip", "install", "-q", REPOSITORY], check=True)
     return own
+
+
+@pytest.mark.parametrize("kind", [Kind("3.14", "aarch64", "musl"), Kind("3.12", "aarch64", "glibc")])
+def test_capsule_for_another_machine_or_c_library_is_downloaded(kind, capsule_cache):
+    folder = capsule_folder(kind, capsule_cache)
+    [extension] = folder.glob("msgspec/_core*.so")
+    assert f"-{kind.machine}-linux-{'musl' if kind.libc == 'musl' else 'gnu'}" in extension.name
+    assert (folder / "cnflow" / "manager" / "__main__.py").exists()

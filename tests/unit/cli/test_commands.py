@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -237,6 +238,28 @@ def test_capsule_build_takes_the_python_and_the_folder(run_cnflow, tmp_path, mon
     assert (code, shown) == (0, f"The capsule for Python 3.9 is in {tmp_path / 'new'}.\n")
     assert [kind.python for kind in kinds] == ["3.9"]
     assert (tmp_path / "new" / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "slug"),
+    [
+        (["3.14", "--libc", "musl", "--machine", "aarch64"], "cp314-aarch64-musl"),
+        (["carried"], f"cp3{sys.version_info[1]}-{os.uname().machine}-glibc-carried"),
+    ],
+)
+def test_capsule_build_takes_another_machine_and_c_library_and_carries_its_own_python(
+    run_cnflow, tmp_path, monkeypatch, arguments, slug
+):
+    kinds = []
+    monkeypatch.setattr("cnflow.cli.engine.capsule_folder", lambda kind: kinds.append(kind) or tmp_path)
+    code, shown, _ = run_cnflow("capsule", "build", *arguments, tmp_path.with_name("new"))
+    assert (code, [kind.slug for kind in kinds]) == (0, [slug]), shown
+
+
+def test_capsule_build_refuses_to_carry_its_python_to_another_architecture(run_cnflow, tmp_path):
+    code, _, error = run_cnflow("capsule", "build", "carried", tmp_path, "--machine", "riscv64")
+    assert code != 0
+    assert "not for riscv64" in error
 
 
 @pytest.mark.parametrize("python", ["3.8", "2.7", "3.99", "python3.9", "3.9.1"])
