@@ -88,6 +88,8 @@ class Finisher:
             record = self._records.pop(task)
             future = record.future
             future._ended, future._executor = now, record.executor  # noqa: SLF001 - public names would hide a result's
+            if record.failures:
+                future._failures = len(record.failures)  # noqa: SLF001 - the same
             if self._cancelled:
                 self._cancelled.discard(task)
             if self._finished is not None:

@@ -75,6 +75,7 @@ class OutcomeRecorder:
                 continue
             if outcome.error is None and record.memo_key is None and record.app.kind is not AppKind.JOIN:
                 record.value = outcome.value  # as `record_attempt` does; nearly all come here
+                record.keep_place(outcome)
                 ends.append(AttemptEnd(outcome.id, AttemptResult.DONE))
             elif record.app.kind is not AppKind.JOIN or outcome.error is not None:
                 if self._handler is not None and outcome.error is not None and is_driver_thread():

@@ -74,7 +74,8 @@ def record_attempt(outcome: Outcome, record: TaskRecord, handler: RetryHandler |
             with its error.
         closed: the run ends.
     """
-    task, record.value, error, words = outcome
+    task, record.value, error, words, *_ = outcome
+    record.keep_place(outcome)
     if error is None:
         return AttemptEnd(task, AttemptResult.DONE)
     if closed and isinstance(error, CancelledError) and not record.cancelling:

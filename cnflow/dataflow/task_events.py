@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cnflow.dataflow import state_log
+from cnflow.dataflow.futures.origin import origin_of
 from cnflow.model.events import TaskEvent
 from cnflow.model.task import TaskState
 from cnflow.text import describe_safely
@@ -35,7 +38,8 @@ def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId,
         return
     for settlement in effects.settlements:
         is_failure = settlement.state in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
-        emit(_event(settlement.record, settlement.state, _reason_of(settlement) if is_failure else ""))
+        reason = _reason_of(settlement) if is_failure else ""
+        emit(msgspec.structs.replace(_event(settlement.record, settlement.state, reason), **_place_of(settlement)))
     for task in effects.launch:
         record = records.get(task)
         if record is not None:
@@ -47,6 +51,13 @@ def _reason_of(settlement: Settlement) -> str:
     if settlement.state is TaskState.FAILED and settlement.record.failures:
         return settlement.record.failures[-1]
     return describe_safely(settlement.value)
+
+
+def _place_of(settlement: Settlement) -> dict[str, str | float]:
+    origin = origin_of(settlement.future)
+    place = origin.place
+    times = {"started": origin.started or 0.0, "ended": origin.ended or 0.0}
+    return {"block": place.block, "manager": place.manager, "host": place.host, **times}
 
 
 def _event(record: TaskRecord, state: TaskState, reason: str = "") -> TaskEvent:

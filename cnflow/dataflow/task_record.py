@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.dataflow.memo import CodeId
     from cnflow.ids import TaskId
-    from cnflow.model.task import AppFunction, Kept
+    from cnflow.model.task import AppFunction, Kept, Outcome
 
 
 FIELDS = (
@@ -118,6 +118,11 @@ class TaskRecord:
         self.kept: Kept | None = None
         self.version: Any = None
         self.code: CodeId | None = None
+
+    def keep_place(self, outcome: Outcome) -> None:
+        """Keep where and when *outcome* was made, for `AppFuture.provenance`."""
+        future = self.future  # public names would hide a result's
+        future._place, future._stopped, future._seconds = outcome.place, outcome.ended, outcome.seconds  # noqa: SLF001
 
     @property
     def id(self) -> TaskId:

@@ -23,6 +23,7 @@ from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.driver_link import DriverLink
 from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
+from cnflow.interchange.manager_numbers import ManagerNumbers
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
 from cnflow.model.manager_settings import PROTOCOL
@@ -34,6 +35,7 @@ from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Events, Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.parcels import attach_frames, detach_frames
 from cnflow.wire.sent_functions import functions_in_batches
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Loop:
         """Connections to managers that listen; None before the first one."""
 
         self._events = EventRelay()
+        self._numbers = ManagerNumbers(settings.restarts)
 
     def run(self) -> None:
         """Run until the driver sends `Stop` or is gone; then stop the managers."""
@@ -138,7 +141,7 @@ class Loop:
         """Handle all messages of the driver; return whether the run goes on."""
         for message, attached in self._driver.receive(ready, now):
             if isinstance(message, msg.Work):
-                tasks = msg.attach_frames(message.tasks, attached)
+                tasks = attach_frames(message.tasks, attached)
                 self._bulk.on_tasks(tasks)
                 if message.forgets:
                     self._state.forget_functions()
@@ -146,7 +149,7 @@ class Loop:
                 self._perform(actions)
             elif isinstance(message, msg.Resubmit):
                 assert isinstance(self._state, RecoveringInterchange)  # the driver sends this after a restart only
-                tasks = msg.attach_frames(message.tasks, attached)
+                tasks = attach_frames(message.tasks, attached)
                 self._bulk.on_tasks(tasks)
                 if message.forgets:
                     self._state.forget_functions()
@@ -206,7 +209,8 @@ class Loop:
         self, manager: ManagerId, message: msg.FromManager, attached: Sequence[Any], now: Seconds
     ) -> list[on.Action]:
         if isinstance(message, msg.Done):
-            results = msg.attach_frames(message.results, attached)
+            self._numbers.write(manager, message.results)
+            results = attach_frames(message.results, attached)
             actions = self._state.on_results(manager, message.window, results, now)
             unsent = on.blobs_not_sent(results, actions)
             return [*actions, *self._report_unreleased(manager, unsent)] if unsent else actions
@@ -237,7 +241,7 @@ class Loop:
                 self._send_work(action)
             elif isinstance(action, on.SendResults):
                 for batch in in_batches(action.results):
-                    heads, attached = msg.detach_frames(batch)
+                    heads, attached = detach_frames(batch)
                     self._driver.send(msg.Results(heads), attached)
             elif isinstance(action, on.REPORTS):
                 self._report(action)
@@ -257,7 +261,7 @@ class Loop:
             self._managers.send(work.manager, msg.Work(some, [], forgets=forgets))
             forgets = False
         for batch in in_batches(work.tasks):
-            heads, attached = msg.detach_frames(batch)
+            heads, attached = detach_frames(batch)
             self._managers.send(work.manager, msg.Work(functions, heads, forgets=forgets), attached)
             functions, forgets = [], False
 
@@ -271,7 +275,7 @@ class Loop:
         elif isinstance(report, on.ReportManagerUp):
             logger.info("manager %s up: %s", report.manager.hex(), report.info)
             self._managers.on_manager_up(report.manager)
-            self._driver.send(msg.ManagerUp(report.manager, report.info))
+            self._driver.send(msg.ManagerUp(report.manager, report.info, self._numbers.of(report.manager)))
         else:
             manager, reason, lost = report
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))

@@ -34,6 +34,7 @@ from cnflow.manager.registration import find_endpoint, remove_deserted_folder
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.parcels import detach_frames
 from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.session import Session, SessionError, new_identity
 
@@ -186,7 +187,7 @@ class InterchangeLink:
                 done.window = 0  # so that no task is sent before all results have arrived; the window follows
                 self._put(self._session.send([msg.encode(done), *attached]), now)
         for parcel in unfetched:
-            heads, frames = msg.detach_frames([parcel])
+            heads, frames = detach_frames([parcel])
             self.send(msg.Done(0, heads), frames, now)
 
     def receive(self, ready: dict[Any, int], handle: Handler, now: Seconds) -> None:

@@ -23,6 +23,7 @@ import logging
 import math
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from cnflow.ids import WorkerRank
@@ -51,6 +52,7 @@ from cnflow.wire.blob_frames import in_batches
 from cnflow.wire.bulk import Release, Unreleased
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Holding, TaskQuery, TaskReport
+from cnflow.wire.parcels import attach_frames, detach_frames
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
@@ -215,7 +217,7 @@ class Loop:
     def _on_work(self, work: msg.Work, attached: Sequence[Any]) -> None:
         if work.forgets:
             self._state.forget_functions()
-        self._state.on_work(work.functions, msg.attach_frames(work.tasks, attached))
+        self._state.on_work(work.functions, attach_frames(work.tasks, attached))
 
     def _register_again(self, now: Seconds, *, is_adoption: bool) -> None:
         """Register again with an interchange that does not know this manager: it was restarted, or is another's."""
@@ -261,7 +263,7 @@ class Loop:
             self._state.on_worker_ready(rank)
         if records:
             max_bytes = self._settings.largest_result
-            self._state.on_results(rank, [decode_result(record, max_bytes) for record in records], now)
+            self._state.on_results(rank, [decode_result(record, max_bytes) for record in records], now, time.time())
             if self._state.is_idle(rank):
                 worker.clear_tail()
         if exitcode is not None:
@@ -343,7 +345,7 @@ class Loop:
         self._window = window
         parcels = [self._bulk.results.offer(parcel, now) for parcel in results]
         for batch in in_batches(parcels):
-            heads, attached = msg.detach_frames(batch)
+            heads, attached = detach_frames(batch)
             self._link.send(msg.Done(window, heads), attached, now)
         if self._state.ended is not None:
             self._state.ended.on_sent(self._link.sent, parcels)

@@ -14,6 +14,7 @@ from cnflow.ids import BlockId
 from cnflow.manager.errors import ManagerStartError
 from cnflow.manager.node import hardware
 from cnflow.model.manager_settings import PROTOCOL
+from cnflow.model.packages import digest_of_packages, installed_packages
 from cnflow.units import GIB, Seconds
 from cnflow.wire.manager_messages import ManagerInfo, Node
 from cnflow.wire.serialization import MINOR
@@ -110,6 +111,7 @@ def manager_info(settings: ManagerSettings, workers: int, life: float, left: flo
         node,
         node_rank(os.environ),
         settings.nodes,
+        "" if settings.image else digest_of_packages(installed_packages()),
     )
 
 

@@ -240,8 +240,10 @@ class Manager:
         self._start_attempts.on_ready(rank)
         self._workers[rank].is_ready = True
 
-    def on_results(self, rank: WorkerRank, results: Iterable[ResultParcel], now: Seconds) -> None:
-        """Accept results of a worker, in the order in which its tasks were written.
+    def on_results(
+        self, rank: WorkerRank, results: Iterable[ResultParcel], now: Seconds, unix_time: float = 0.0
+    ) -> None:
+        """Accept results of a worker, in the order in which its tasks were written; *unix_time* is that of their end.
 
         A result out of this order comes from a process that a task forked, and is dropped.
         """
@@ -253,7 +255,7 @@ class Manager:
             if self.ended is not None:
                 self.ended.add(tasks[0])
             task = tasks.popleft()[0]
-            parcel[0].attempt = task.attempt  # workers know ids only
+            parcel[0].attempt, parcel[0].ended = task.attempt, unix_time  # workers know ids only
             if parcel[0].kind != ResultKind.CANCELLED:  # the length of a stopped task is no measure
                 self._prefetch.record(parcel[0].seconds)
             if worker.cancelled:

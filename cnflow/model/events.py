@@ -37,6 +37,15 @@ class TaskEvent(Event, tag="task"):
     reason: str = ""
     """Text of the error of a failed task."""
 
+    block: str = ""
+    manager: str = ""
+    """Place that ran the task, once it is final; empty for one that ran in the driver, or not at all."""
+
+    host: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    """Unix times of the last attempt, by the clock of its node."""
+
 
 class WorkerEvent(Event, tag="worker"):
     """Something happened in a worker, as seen on its node."""
@@ -80,6 +89,18 @@ class ManagerEvent(Event, tag="manager"):
     state: str
     workers: int = 0
     reason: str = ""
+    image: str = ""
+    """Reference, as the user wrote it; empty outside of images."""
+
+    digest: str = ""
+    """``REPOSITORY@sha256:...`` by which a registry has the image; empty for one that was never in a registry."""
+
+    image_id: str = ""
+    python: str = ""
+    """Version of the Python that runs tasks."""
+
+    packages: str = ""
+    """Digest of the names and versions of its packages."""
 
 
 class InterchangeEvent(Event, tag="interchange"):

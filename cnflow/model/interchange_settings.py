@@ -43,6 +43,9 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_restart: bool = False
     """True if this interchange replaces one that was killed, of this driver or of one before."""
 
+    restarts: int = 0
+    """Interchanges of this driver before this one."""
+
     is_adoption: bool = False
     """True if managers of another driver are awaited: they report the content of their tasks, too."""
 

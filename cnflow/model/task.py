@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnflow.ids import TaskId
+    from cnflow.model.provenance import Place
     from cnflow.model.resources import Resources
 
 Stream = Union[str, "os.PathLike[str]", Tuple[str, str]]
@@ -180,6 +181,15 @@ class Outcome(NamedTuple):
     error: Optional[BaseException] = None
     words: str = ""
     """Class and text of a user's error, made where the task ran: its ``__str__`` is the user's code."""
+
+    place: Optional[Place] = None
+    """Place that ran it; None where that is not known."""
+
+    ended: float = 0.0
+    """Unix time of the end, by the clock of the place; 0 where it is not known."""
+
+    seconds: float = 0.0
+    """Run time of the function."""
 
 
 def title_of(task: int, name: str) -> str:

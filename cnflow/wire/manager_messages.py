@@ -74,6 +74,9 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     nodes: NonNegativeInt = 1
     """Nodes of the block, each of which has a manager."""
 
+    packages: str = ""
+    """Digest of the packages of its Python (`cnflow.model.packages`); empty in an image, whose probe has it."""
+
 
 class ManagerStatus(msgspec.Struct, array_like=True, frozen=True):
     """State of one manager at one moment, as recorded by the interchange."""

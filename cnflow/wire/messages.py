@@ -58,7 +58,7 @@ Each change to a message here needs a new `cnflow.model.manager_settings.PROTOCO
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 
 import msgspec
@@ -152,6 +152,12 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     """`Task.attempt`, so that the end of an earlier attempt is never taken for that of a later one."""
     blobs: tuple[Offer, ...] = ()
     """Large parts, which travel apart (`cnflow.wire.bulk`)."""
+
+    ended: Duration = 0.0
+    """Unix time of the end, by the clock of the manager; 0 where no worker ended it."""
+
+    manager: Natural = 0
+    """`ManagerUp.number` of the manager, as the interchange sets it; 0 where none ran it."""
 
 
 # Driver -> interchange -> manager
@@ -274,6 +280,8 @@ class ManagerUp(Message):
 
     id: ManagerId
     info: ManagerInfo
+    number: Natural = 0
+    """Short for `id` in results; above 0, and none of an interchange before."""
 
 
 class ManagerDown(Message):
@@ -367,33 +375,3 @@ def result_parcel(task: TaskId, kind: int, seconds: float, python: str, parts: S
 def payload_parts(head: Task | Result, frames: Frames) -> list[Any]:
     """Body and buffers of a parcel, whether they travelled in the head or as frames."""
     return list(frames) if frames else [head.body]
-
-
-def detach_frames(parcels: Iterable[tuple[Any, Frames]]) -> tuple[list[Any], list[Any]]:
-    """Split parcels into their heads and the frames of all, in one order."""
-    heads: list[Any] = []
-    attached: list[Any] = []
-    for head, frames in parcels:
-        heads.append(head)
-        if frames:
-            attached.extend(frames)
-    return heads, attached
-
-
-def attach_frames(heads: Iterable[Any], attached: Sequence[Any]) -> list[tuple[Any, Frames]]:
-    """Join heads and frames to parcels: the reverse of `detach_frames`.
-
-    Raises:
-        ValueError: the heads name more or fewer frames than arrived.
-    """
-    if not attached:
-        parcels = [(head, NO_FRAMES) for head in heads]
-        taken = sum(head.frames for head, _ in parcels)
-    else:
-        parcels, taken = [], 0
-        for head in heads:
-            parcels.append((head, attached[taken : taken + head.frames] if head.frames else NO_FRAMES))
-            taken += head.frames
-    if taken != len(attached):
-        raise ValueError(f"The heads of the message name {taken} frames, but {len(attached)} arrived.")
-    return parcels

@@ -15,6 +15,7 @@ with atheris.instrument_imports(include=["cnflow"]):
     from cnflow.manager.state import Manager
     from cnflow.wire import manager_messages
     from cnflow.wire import messages as msg
+    from cnflow.wire.parcels import attach_frames
 
 
 def fuzz_interchange(data, attached):
@@ -26,7 +27,7 @@ def fuzz_interchange(data, attached):
             state.on_registered(b"a", message.info, 1, message.held, message.stopping)
         elif isinstance(message, msg.Done):
             state.on_registered(b"a", manager_messages.ManagerInfo(5, "", "", "", "0", "", 1, 1), 1)
-            state.on_results(b"a", message.window, msg.attach_frames(message.results, attached), 2)
+            state.on_results(b"a", message.window, attach_frames(message.results, attached), 2)
         state.dispatch(10)
         state.on_tick(20)
 
@@ -37,7 +38,7 @@ def fuzz_manager(data, attached):
     state.on_start()
     state.on_worker_ready(0)
     if isinstance(message, msg.Work):
-        state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
+        state.on_work(message.functions, attach_frames(message.tasks, attached))
     state.dispatch(1)
     if isinstance(message, msg.Cancel):
         state.on_cancel(message.tasks, 1)

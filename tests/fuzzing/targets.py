@@ -22,6 +22,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
 from cnflow.wire.bulk import with_bulk_suffix
 from cnflow.wire.keys import KeyPair, Keyring
+from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.session import Session, identity_of, new_identity
 from cnflow.wire.session_stream import SessionStream
@@ -169,7 +170,7 @@ class Interchange(Target):
             for head, *attached in self.driver.receive():
                 message = msg.decode_to_driver(head)
                 if isinstance(message, msg.Results):
-                    if number in {parcel[0].id for parcel in msg.attach_frames(message.results, attached)}:
+                    if number in {parcel[0].id for parcel in attach_frames(message.results, attached)}:
                         return
                 elif isinstance(message, msg.ManagerDown) and number in message.lost:
                     self.driver.send(work)

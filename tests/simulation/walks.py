@@ -34,6 +34,7 @@ from cnflow.interchange import manager_record
 from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.loop import Loop
 from cnflow.interchange.manager_link import ManagerLink
+from cnflow.interchange.manager_numbers import ManagerNumbers
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
 from cnflow.manager.actions import SendFunction, SendTask
@@ -45,6 +46,7 @@ from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
+from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind as Kind
 from cnflow.wire.sent_functions import SentFunctions
 from cnflow.wire.session import Session, new_identity
@@ -121,6 +123,7 @@ class SimulatedLoop(Loop):
         self.link._router = self.router = MemoryRouter(nodes)
         self._bulk = BulkLink(folder, self.link, self.line)
         self._dials = None
+        self._numbers = ManagerNumbers(0)
 
     @property
     def state(self) -> Interchange:
@@ -137,10 +140,10 @@ class SimulatedLoop(Loop):
         if isinstance(message, (msg.Work, msg.Resubmit)) and message.forgets:
             self._state.forget_functions()
         if isinstance(message, msg.Work):
-            tasks = msg.attach_frames(message.tasks, attached)
+            tasks = attach_frames(message.tasks, attached)
             self._perform(self._state.on_submitted(message.functions, tasks, may_have_needs=message.may_have_needs))
         elif isinstance(message, msg.Resubmit):
-            tasks = msg.attach_frames(message.tasks, attached)
+            tasks = attach_frames(message.tasks, attached)
             self._perform(self._state.on_resubmitted(message.functions, tasks, is_last=message.is_last))
         else:
             self._handle_order(message, now)
@@ -227,7 +230,7 @@ class SimulatedNode:
             if message.forgets:
                 self.state.forget_functions()
                 self.world.counts["functions forgotten"] += 1
-            self.state.on_work(message.functions, msg.attach_frames(message.tasks, attached))
+            self.state.on_work(message.functions, attach_frames(message.tasks, attached))
         elif isinstance(message, msg.Cancel):
             self.state.on_cancel(message.tasks, self.world.now)
         elif isinstance(message, msg.Drain):

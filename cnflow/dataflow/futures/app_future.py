@@ -24,6 +24,7 @@ from cnflow.dataflow.futures import shared_lock
 from cnflow.dataflow.futures.awaiting import bridge_to
 from cnflow.dataflow.futures.callbacks import CallbacksApart
 from cnflow.dataflow.futures.details import TaskDetails
+from cnflow.dataflow.futures.origin import provenance_of
 from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.futures.data_future import DataFuture
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
+    from cnflow.model.provenance import Place, Provenance
     from cnflow.model.task import AppFunction
 
     R = TypeVar("R", default=Any)
@@ -108,6 +110,12 @@ class AppFuture(CallbacksApart, Future[R]):
     _ended = 0.0
     _executor = ""
     """Time at which the task was final, and the label of its executor; set by the task graph."""
+
+    _place: Place | None = None
+    _stopped = _seconds = 0.0
+    _failures = 0
+    _cached = False
+    """Place, end and run time of the last attempt, number of failed ones, and whether the result was remembered."""
 
     def __init__(self, tid: TaskId, app: AppFunction, owner: FutureOwner) -> None:
         self._waiters: list[Any] = []
@@ -195,6 +203,11 @@ class AppFuture(CallbacksApart, Future[R]):
     def task_record(self) -> TaskRecord:
         """Record of the task, as in ``dfk.tasks``; that of a final task holds no more than its future and its app."""
         return self._owner.record_of(self, self._app)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where and when the task ran, and in which image and Python; see `cnflow.Provenance`."""
+        return provenance_of(self)
 
     def set_cancelled(self) -> None:
         """Settle this future as cancelled; for the task graph, as `set_result` and `set_exception` are."""
@@ -296,6 +309,11 @@ class LiftedFuture(AppFuture):
     def task_record(self) -> TaskRecord:
         """Record of the task."""
         return self._whole.task_record
+
+    @property
+    def provenance(self) -> Provenance:
+        """That of the whole result."""
+        return self._whole.provenance
 
     def _details(self) -> TaskDetails:
         app = f"{self.name}{self._path}"

@@ -17,6 +17,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from cnflow.dataflow.code_at_call import has_run_the_code_of_its_call
+from cnflow.dataflow.futures.origin import give_origin, origin_of
 from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults, pickle_result
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.interfaces import Executor
+    from cnflow.model.provenance import Origin
     from cnflow.model.task import TaskToRun
 
 
@@ -95,6 +97,7 @@ class ResultCache:
             found, record.value = self._results.find(key)
             if found:
                 record.memo_key = None
+                give_origin(record.future, self._results.origin_of(key))
                 return CacheDecision.KNOWN
             with self._lock:
                 if key in self._results:
@@ -112,18 +115,20 @@ class ResultCache:
 
     def save(self, records: Iterable[TaskRecord]) -> None:
         """Store the results of tasks that have a key and are done. Called before they are settled."""
-        made: list[tuple[bytes, bytes, TaskRecord]] = []
+        made: list[tuple[bytes, bytes, TaskRecord, Origin]] = []
         for record in records:
             assert record.memo_key is not None  # the caller checks
             if not has_run_the_code_of_its_call(record):
                 continue
             pickled = pickle_result(record.value)
             if pickled is not None:
-                made.append((record.memo_key, pickled, record))
+                made.append((record.memo_key, pickled, record, origin_of(record.future)))
         if self._checkpointer is not None and made:
-            self._checkpointer.record_all((key, pickled, record.app.name) for key, pickled, record in made)
-        for key, pickled, record in made:
-            self._results.store(key, record.value, pickled)
+            self._checkpointer.record_all(
+                (key, pickled, record.app.name, origin) for key, pickled, record, origin in made
+            )
+        for key, pickled, record, origin in made:
+            self._results.store(key, record.value, pickled, origin)
 
     def on_settled(self, task: TaskId, record: TaskRecord) -> list[TaskId]:
         """Return the tasks that waited for *task*, which has a key and is final."""
@@ -143,7 +148,7 @@ class ResultCache:
             if self._checkpointer is None and self._checkpointer_on_demand is not None:
                 made = self._checkpointer_on_demand()
                 self._checkpointer = made  # before the results are listed: one that comes meanwhile may be there twice
-                made.record_all((key, pickled, "") for key, pickled in self._results.pickled())
+                made.record_all((key, pickled, "", origin) for key, pickled, origin in self._results.pickled())
         return None if self._checkpointer is None else self._checkpointer.checkpoint()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDERS
 from cnflow.dataflow.memo.store import APPLICATION_ID, LAYOUT
 from cnflow.errors import BadCheckpoint
+from cnflow.model.provenance import Origin, Place
 
 if TYPE_CHECKING:
     import os
@@ -21,6 +23,11 @@ logger = logging.getLogger(__name__)
 
 _OPEN_FILES = 8
 """Connections that stay open; each takes up to three file descriptors, and there may be many runs."""
+
+_ORIGIN_QUERY = """
+SELECT places.place, started, ended, attempts FROM origins JOIN places ON places.id = origins.place
+WHERE key = ? ORDER BY time DESC, origins.rowid DESC LIMIT 1
+"""
 
 _SQLITE = b"SQLite format 3\x00"  # https://sqlite.org/fileformat.html#the_database_header
 _HEADER = 100
@@ -69,6 +76,19 @@ class CheckpointReader:
             return None
         return row[0] if row else None
 
+    def origin_of(self, key: bytes) -> Origin | None:
+        """Where and when the latest entry for *key* was made; None if that is not known."""
+        if key not in self._places:
+            return None
+        _, number = self._places[key]
+        try:
+            with self._lock:
+                row = self._connection(number).execute(_ORIGIN_QUERY, (key,)).fetchone()
+            return None if row is None else origin_from(*row)
+        except (sqlite3.Error, BadCheckpoint, ValueError, TypeError) as error:  # as of a file of cnflow 0.1
+            logger.debug("The origin of a result in %s cannot be read: %s", self._files[number], error)
+            return None
+
     def close(self) -> None:
         """Close the files; `find` returns None from now on."""
         with self._lock:
@@ -92,6 +112,16 @@ class CheckpointReader:
         while len(self._open) > _OPEN_FILES:
             self._open.pop(next(iter(self._open))).close()
         return connection
+
+
+def origin_from(place: str, started: float | None, ended: float | None, attempts: int) -> Origin:
+    """Return the origin of a row; *place* is JSON. A field that this version does not know is left out.
+
+    Raises:
+        ValueError, TypeError: the row is malformed.
+    """
+    fields = {name: str(value) for name, value in json.loads(place).items() if name in Place._fields}
+    return Origin(Place(**fields), started, ended, attempts)
 
 
 def _is_unwritten(path: Path) -> bool:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from cnflow.model.provenance import Origin
+
 logger = logging.getLogger(__name__)
 
 DEFAULT_PERIOD = "00:30:00"
@@ -95,14 +97,15 @@ class Checkpointer:
         """Record one result; see `record_all`."""
         self.record_all([(key, value, app)])
 
-    def record_all(self, results: Iterable[tuple[bytes, bytes, str]]) -> None:
-        """Hold *results*, each a key, a pickled value and an app's name; in mode task_exit write them before returning.
+    def record_all(self, results: Iterable[tuple[bytes, bytes, str] | tuple[bytes, bytes, str, Origin | None]]) -> None:
+        """Hold *results*; in mode task_exit write them before returning.
 
-        The caller sets the futures afterwards, so that a result the user has seen is in the file.
+        Each is a key, a pickled value, an app's name, and where it was made if that is known. The caller sets the
+        futures afterwards, so that a result the user has seen is in the file.
         """
         moment = self._now()
         with self._lock:
-            self._pending.extend(Entry(key, value, app, moment) for key, value, app in results)
+            self._pending.extend(Entry(*result[:3], moment, *result[3:]) for result in results)
         if self.mode is Mode.TASK_EXIT:
             self._write_or_log()
 

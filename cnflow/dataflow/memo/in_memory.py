@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cnflow.ids import TaskId
+    from cnflow.model.provenance import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ class Lookup(Protocol):
     def find(self, key: bytes) -> bytes | None:
         """Return the pickled value for *key*; None if there is none."""
 
+    def origin_of(self, key: bytes) -> Origin | None:
+        """Return where and when the value for *key* was made; None if that is not known."""
+
 
 class InMemoryResults:
     """Results of this run by key, then those of earlier runs. Safe from any thread, without a lock."""
@@ -34,6 +38,7 @@ class InMemoryResults:
         self._atoms: dict[bytes, Any] = {}
         self._pickles: dict[bytes, bytes] = {}
         self._unusable: set[bytes] = set()
+        self._origins: dict[bytes, Origin] = {}
 
     def find(self, key: bytes) -> tuple[bool, Any]:
         """Return whether *key* has a value, and the value: a fresh copy, unless it is of a type that cannot be changed.
@@ -57,18 +62,27 @@ class InMemoryResults:
             self._pickles.pop(key, None)
             return False, None
 
-    def store(self, key: bytes, value: object, pickled: bytes) -> None:
-        """Store *value*, whose pickle is *pickled*."""
+    def origin_of(self, key: bytes) -> Origin | None:
+        """Return where and when the value for *key* was made; None if that is not known."""
+        if key in self or self._earlier is None:
+            return self._origins.get(key)
+        return self._earlier.origin_of(key)
+
+    def store(self, key: bytes, value: object, pickled: bytes, origin: Origin | None = None) -> None:
+        """Store *value*, whose pickle is *pickled*, and which was made at *origin*."""
+        if origin is not None:
+            self._origins[key] = origin
         if type(value) in _ATOMS:
             self._atoms[key] = value
         else:
             self._pickles[key] = pickled
 
-    def pickled(self) -> Iterator[tuple[bytes, bytes]]:
-        """Results of this run, each with its key."""
-        yield from list(self._pickles.items())
+    def pickled(self) -> Iterator[tuple[bytes, bytes, Origin | None]]:
+        """Results of this run, each with its key and where it was made."""
+        for key, pickled in list(self._pickles.items()):
+            yield key, pickled, self._origins.get(key)
         for key, value in list(self._atoms.items()):
-            yield key, serialization.dump_in_band(value)
+            yield key, serialization.dump_in_band(value), self._origins.get(key)
 
     def __contains__(self, key: bytes) -> bool:
         """Return True for a result of this run; of earlier ones, only `find` can tell."""

@@ -11,6 +11,7 @@ first moment, since it is made under another name.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import threading
@@ -21,6 +22,8 @@ from cnflow.errors import BadCheckpoint
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from cnflow.model.provenance import Origin
 
 APPLICATION_ID = 0x636E666C
 """"cnfl", in the file's header (https://sqlite.org/fileformat.html#application_id)."""
@@ -34,6 +37,15 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {LAYOUT};
 CREATE TABLE entries (key BLOB NOT NULL, value BLOB NOT NULL, app TEXT NOT NULL, time REAL NOT NULL);
 CREATE INDEX entries_by_key ON entries (key, time);
+"""
+
+# Apart from the entries, so that each version of cnflow reads these. A run has few places, and many results of each.
+_ORIGINS = """
+CREATE TABLE IF NOT EXISTS places (id INTEGER PRIMARY KEY, place TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS origins (
+    key BLOB NOT NULL, time REAL NOT NULL, place INTEGER NOT NULL, started REAL, ended REAL, attempts INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS origins_by_key ON origins (key, time);
 """
 _PATIENCE = 30.0
 """Seconds that a write waits for another process that has locked the file, as a backup may."""
@@ -51,6 +63,9 @@ class Entry(NamedTuple):
 
     time: float
     """Unix time of the end of the task; of two entries with one key the later counts."""
+
+    origin: Origin | None = None
+    """Where and when the task ran, where that is known."""
 
 
 class CheckpointStore:
@@ -76,8 +91,22 @@ class CheckpointStore:
         Raises:
             sqlite3.Error: none of them was written.
         """
+        entries = list(entries)
         with self._lock, self._connection:
-            self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", entries)
+            self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", (entry[:4] for entry in entries))
+            self._append_origins([(entry, entry.origin) for entry in entries if entry.origin is not None])
+
+    def _append_origins(self, entries: list[tuple[Entry, Origin]]) -> None:
+        if not entries:
+            return
+        texts = {origin.place: json.dumps(origin.place._asdict()) for _, origin in entries}
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO places (place) VALUES (?)", ((text,) for text in texts.values())
+        )
+        rows = ((entry.key, entry.time, texts[origin.place], *origin[1:]) for entry, origin in entries)
+        self._connection.executemany(
+            "INSERT INTO origins VALUES (?, ?, (SELECT id FROM places WHERE place = ?), ?, ?, ?)", rows
+        )
 
     def close(self) -> None:
         """Close the file without a log, so that it can be read in a read-only folder. Closing again does nothing."""
@@ -97,6 +126,7 @@ def _open(path: Path) -> sqlite3.Connection:
         # On a file system without shared memory SQLite keeps a rollback journal, as safe and slower.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_ORIGINS)
     except BaseException:
         connection.close()
         raise
@@ -114,5 +144,5 @@ def _make(path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     unfinished.unlink(missing_ok=True)  # left by a killed process that had the same id
     with contextlib.closing(sqlite3.connect(unfinished)) as connection:
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + _ORIGINS)
     unfinished.replace(path)

@@ -30,6 +30,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
 from cnflow.wire.dial_messages import DialFailed
 from cnflow.wire.manager_messages import Events, ManagerHolds, StatusReport, TaskReport
+from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ class HighThroughputBackend:
     def on_message(self, message: msg.ToDriver, attached: list[Any]) -> None:
         """Handle a message of the interchange."""
         if isinstance(message, msg.Results):
-            parcels = msg.attach_frames(message.results, attached)
+            parcels = attach_frames(message.results, attached)
             self.on_results(parcels if self._adopted is None else self._adopted.renamed(parcels))
         elif isinstance(message, Unreleased) and self._adopted is not None:
             pass  # a result that no task waits for yet may serve the next one: its blobs stay until the run ends
@@ -260,7 +261,7 @@ class HighThroughputBackend:
                     self._adopted.on_held(manager, tasks)
             case msg.ManagerUp(manager, info):
                 self._demand.on_node(info)
-                if self._managers.on_connected(manager, info) and controller is not None:
+                if self._managers.on_connected(manager, info, message.number) and controller is not None:
                     controller.on_manager_connected(info.block, info.slots)
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
@@ -287,7 +288,7 @@ class HighThroughputBackend:
             self._bulk.on_unwanted(result for result, _ in parcels if id(result) not in wanted)
             self._report_ended(self._bulk.on_results(ours))
         else:
-            self._report_held(outcome_of(*parcel, self._title) for parcel in ours)
+            self._report_held(outcome_of(*parcel, self._title, self._managers.places) for parcel in ours)
 
     def replace_held(self, task: TaskId, held: HeldTask, again: HeldTask, sent: SerializedTask) -> bool:
         """Send *task*, which was *held*, *again*; False if it is not wanted any more."""
@@ -300,7 +301,7 @@ class HighThroughputBackend:
 
     def _report_ended(self, ended: Ended) -> None:
         """Report the results of which all parts are here, or some will never be."""
-        outcomes = [outcome_of(*parcel, self._title) for parcel in ended.parcels]
+        outcomes = [outcome_of(*parcel, self._title, self._managers.places) for parcel in ended.parcels]
         for task, _, source, why in ended.failures:
             outcomes.append(self._outcome_of_lost(task, f"manager {source.hex()}", f"its result did not arrive: {why}"))
         self._report_held(outcomes)

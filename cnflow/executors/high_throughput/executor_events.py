@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cnflow.blocks.block import FINAL, Stage
+from cnflow.executors.high_throughput.places import Places
 from cnflow.model.events import BlockEvent, DroppedEvents, InterchangeEvent, ManagerEvent, WorkerEvent
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import Events
@@ -24,10 +25,12 @@ class ExecutorEvents:
     Args:
         label: of the executor.
         emit: takes each event; None: the run has no sink, and nothing is made.
+        places: describe managers.
     """
 
-    def __init__(self, label: str, emit: Emit | None) -> None:
+    def __init__(self, label: str, emit: Emit | None, places: Places | None = None) -> None:
         self._label = label
+        self._places = Places("", label) if places is None else places
         self.is_on = emit is not None
         self._emit = emit if emit is not None else _drop
         self._managers: dict[ManagerId, ManagerInfo] = {}
@@ -74,15 +77,21 @@ class ExecutorEvents:
         self._emit(event)
 
     def _on_manager(self, manager: ManagerId, info: ManagerInfo, state: str, reason: str = "") -> None:
+        place = self._places.place_of(manager, info)
         event = ManagerEvent(
             time=time.time(),
             executor=self._label,
-            block=info.block,
-            manager=manager.hex(),
-            host=info.host,
+            block=place.block,
+            manager=place.manager,
+            host=place.host,
             state=state,
             workers=info.slots,
             reason=reason,
+            image=place.image,
+            digest=place.digest,
+            image_id=place.image_id,
+            python=place.python,
+            packages=place.packages,
         )
         self._emit(event)
 

@@ -21,6 +21,7 @@ from cnflow.executors.high_throughput.interchange_host import Here, Through
 from cnflow.executors.high_throughput.interchange_life import InterchangeLife
 from cnflow.executors.high_throughput.introspection import Introspection
 from cnflow.executors.high_throughput.managers import ConnectedManagers
+from cnflow.executors.high_throughput.places import Places
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.executors.high_throughput.serialization import TaskSerializer
 from cnflow.executors.high_throughput.task_queue import TaskQueue
@@ -56,9 +57,10 @@ def make_backend(
     life = InterchangeLife(Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold), host.grace)
     client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())
     client.bulk.set_largest_result(settings.max_result_size)
-    managers = ConnectedManagers(client.ask)
+    places = Places(run.run, settings.label)
+    managers = ConnectedManagers(client.ask, places)
     make_provider = make_provider or functools.partial(backend_of(settings.provider), settings.provider)
-    events = ExecutorEvents(settings.label, run.emit)
+    events = ExecutorEvents(settings.label, run.emit, places)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers, events)
     client.bulk.name_by_digest(is_wanted=run.adoptable_for > 0 or provisioner.adopted_tasks is not None)
     introspection = Introspection(settings, client, managers, provisioner)

@@ -134,7 +134,8 @@ class InterchangeClient:
         else:
             settings = self._make_settings(self.folder, self.port)
             is_restart = settings.is_restart or bool(self._life.restarts)
-            self._connection.start(msgspec.structs.replace(settings, is_restart=is_restart))
+            restarts = self._life.restarts
+            self._connection.start(msgspec.structs.replace(settings, is_restart=is_restart, restarts=restarts))
             self._is_local = not self._host.grace and settings.manager_endpoint.startswith("ipc://")
             with self._write_lock:
                 self._queue.on_new_interchange()

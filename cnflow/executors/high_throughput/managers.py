@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from typing import TYPE_CHECKING
 
+from cnflow.executors.high_throughput.places import Places
 from cnflow.ids import BlockId, ManagerId, TaskId
 from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, TaskReport
 
@@ -42,13 +43,15 @@ class ConnectedManagers:
 
     Args:
         ask: sends a question; returns False if there is no interchange to answer it.
+        places: takes what their tasks have in common.
 
     Attributes:
         is_closed: no manager is listed and no question answered any more.
     """
 
-    def __init__(self, ask: Callable[[Question], bool]) -> None:
+    def __init__(self, ask: Callable[[Question], bool], places: Places | None = None) -> None:
         self._ask = ask
+        self.places = Places("", "") if places is None else places
         self._managers: dict[ManagerId, ManagerInfo] = {}
         self._admitted: dict[str, str] = {}
         """Blocks that are not over, and the public key of each; empty where connections are not encrypted."""
@@ -74,9 +77,10 @@ class ConnectedManagers:
         self.adopted: dict[ManagerId, BlockId] = {}
         """Managers of a killed driver that have not registered yet."""
 
-    def on_connected(self, manager: ManagerId, info: ManagerInfo) -> bool:
+    def on_connected(self, manager: ManagerId, info: ManagerInfo, number: int = 0) -> bool:
         """Add a manager that registered; return False for one that only came back to a restarted interchange."""
         is_new = manager not in self._managers
+        self.places.add(number, manager, info)
         self._managers[manager] = info
         self._blocks[info.block] = None
         if is_new and self.adopted.pop(manager, None) is None and self.ledger is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import (
@@ -26,9 +27,10 @@ from cnflow.wire.pipe import Part, ResultKind
 from cnflow.wire.unloadable import place_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.ids import TaskId
+    from cnflow.model.provenance import Place
 
 
 class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the user's traceback, as its heading
@@ -40,15 +42,39 @@ class TaskTraceback(Exception):  # noqa: N818 - Python prints the name above the
         return f"\n{self.args[0]}"
 
 
+NO_PLACES: Mapping[int, Place] = MappingProxyType({})
+"""Where nothing is known of managers."""
+
 _LOADABLE = frozenset({"", serialization.MINOR})
 """Minor versions whose results can be loaded in the driver."""
 
 
-def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
-    """Outcome of the task of *result*; *title* returns the name of a task for messages."""
+def outcome_of(
+    result: Result, frames: Frames, title: Callable[[TaskId], str], places: Mapping[int, Place] = NO_PLACES
+) -> Outcome:
+    """Outcome of the task of *result*.
+
+    Args:
+        result: of an attempt.
+        frames: its large parts.
+        title: returns the name of a task for messages.
+        places: of managers, by their numbers.
+    """
     number = result.id
     if result.kind == ResultKind.VALUE and not frames and result.python in _LOADABLE:  # nearly always
-        return _value(number, result.body, (), title)
+        try:
+            value = serialization.load(result.body)
+        except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way, and end no thread of the driver
+            outcome = _unloadable(number, error, title, result.body, ())
+        else:
+            return Outcome(number, value, None, "", places.get(result.manager), result.ended, result.seconds)
+    else:
+        outcome = _outcome_of(result, frames, title)
+    return outcome._replace(place=places.get(result.manager), ended=result.ended, seconds=result.seconds)
+
+
+def _outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:
+    number = result.id
     body, *buffers = (
         bytearray(getattr(part, "buffer", part)) if frames else part for part in payload_parts(result, frames)
     )
@@ -70,14 +96,20 @@ def outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -
 def _value(number: TaskId, body: Part, buffers: Sequence[Any], title: Callable[[TaskId], str]) -> Outcome:
     try:
         return Outcome(number, serialization.load(body, buffers))
-    except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way, and end no thread of the driver
-        wrapped = SerializationError(
-            f"The result of {title(number)} cannot be loaded in the driver: {describe_error(error)}"
-            f"{f' ({place})' if (place := place_in(body, buffers, ('result',))) else ''}. "
-            "Return plain values (lists, numbers, bytes), or install the package in the driver too.",
-        )
-        wrapped.__cause__ = error
-        return Outcome(number, None, wrapped)
+    except BaseException as error:  # noqa: BLE001 - the same
+        return _unloadable(number, error, title, body, buffers)
+
+
+def _unloadable(
+    number: TaskId, error: BaseException, title: Callable[[TaskId], str], body: Part, buffers: Sequence[Any]
+) -> Outcome:
+    wrapped = SerializationError(
+        f"The result of {title(number)} cannot be loaded in the driver: {describe_error(error)}"
+        f"{f' ({place})' if (place := place_in(body, buffers, ('result',))) else ''}. "
+        "Return plain values (lists, numbers, bytes), or install the package in the driver too.",
+    )
+    wrapped.__cause__ = error
+    return Outcome(number, None, wrapped)
 
 
 def _error(kind: int, body: Part, task: str) -> BaseException:

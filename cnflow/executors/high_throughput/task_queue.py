@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cnflow.executors.high_throughput.own_modules.registry import records_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import BULK_FROM
+from cnflow.wire.parcels import detach_frames
 from cnflow.wire.sent_functions import OF_INTERCHANGE, SentFunctions, size_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class TaskQueue:
         if not leaving:
             return []
         functions, forgets = self._functions_of(leaving)
-        heads, attached = msg.detach_frames(parcel for _, parcel in leaving)
+        heads, attached = detach_frames(parcel for _, parcel in leaving)
         return [msg.encode(msg.Work(functions, heads, self._serializer.has_needs, forgets)), *attached]
 
     def _leaving(self) -> Iterator[SerializedTask]:
@@ -98,7 +99,7 @@ class TaskQueue:
             following = self._batch(unfinished)
             is_last = not following
             functions, forgets = self._functions_of(batch)
-            heads, attached = msg.detach_frames(parcel for _, parcel in batch)
+            heads, attached = detach_frames(parcel for _, parcel in batch)
             yield [msg.encode(msg.Resubmit(functions, heads, is_last, forgets)), *attached]
             batch = following
 

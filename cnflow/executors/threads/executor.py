@@ -22,6 +22,7 @@ from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError, R
 from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
 from cnflow.model.image import NO_IMAGE
+from cnflow.model.provenance import driver_place
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
 from cnflow.tasks import inside
@@ -61,8 +62,9 @@ class ThreadPoolBackend:
 
     image = NO_IMAGE
 
-    def __init__(self, settings: ThreadPoolExecutor, _run: RunContext | None = None) -> None:
+    def __init__(self, settings: ThreadPoolExecutor, run: RunContext | None = None) -> None:
         self.label = settings.label
+        self._place = driver_place("" if run is None else run.run, self.label)
         self.argument_use = ArgumentUse.COPIED if settings.copy_arguments else ArgumentUse.SHARED
         self.digest: Future[str] = Future()
         self.digest.set_result("")
@@ -171,11 +173,13 @@ class ThreadPoolBackend:
                 self._runs[task.id] = run
                 if task.id in self._cancelled:
                     run.stop(CancelledError())
-                outcome = Outcome(task.id, self._value(task, run))
+                value = self._value(task, run)
+                outcome = Outcome(task.id, value, None, "", self._place, time.time(), time.monotonic() - run.since)
             except BaseException as error:  # noqa: BLE001 - SystemExit ends the task, not the thread
                 # A stopped task may raise anything on its way out; the cause of the stop counts.
                 failure, words = _failure(error)  # here, where it can be stopped: both run the user's code
-                outcome = Outcome(task.id, None, run.reason or failure, words)
+                lasted = time.monotonic() - run.since
+                outcome = Outcome(task.id, None, run.reason or failure, words, self._place, time.time(), lasted)
             run.close()
         except Stopped:  # raised between the end of the task and `close`
             run.close()

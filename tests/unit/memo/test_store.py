@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pickle
 import sqlite3
@@ -6,8 +7,10 @@ import threading
 import pytest
 
 from cnflow.dataflow.memo import Checkpointer, CheckpointReader, CheckpointStore, Entry
-from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
+from cnflow.dataflow.memo import store as store_module
+from cnflow.dataflow.memo.checkpoint_paths import FILE, get_all_checkpoints, get_last_checkpoint
 from cnflow.errors import BadCheckpoint
+from cnflow.model.provenance import Origin, Place
 from cnflow.units import seconds_of_period
 
 
@@ -273,3 +276,37 @@ def test_period_is_hours_minutes_and_seconds_or_seconds(period, seconds):
 def test_malformed_period_is_refused(period):
     with pytest.raises(ValueError, match="HH:MM:SS"):
         seconds_of_period(period)
+
+
+def test_an_entry_keeps_its_origin_and_places_are_written_once(tmp_path):
+    place = Place("run7", "htex", "app1:0.1", host="n1", manager="ab")
+    store = CheckpointStore(tmp_path / FILE)
+    store.append([Entry(key(n), b"v", "app", 1.0, Origin(place, 10.0, 12.0, 2)) for n in range(3)])
+    store.append([Entry(key(3), b"v", "app", 1.0), Entry(key(4), b"v", "app", 1.0, Origin(place, None, None, 1))])
+    (places,) = store._connection.execute("SELECT count(*) FROM places").fetchone()
+    store.close()
+    reader = CheckpointReader([tmp_path])
+    assert places == 1
+    assert reader.origin_of(key(1)) == Origin(place, 10.0, 12.0, 2)
+    assert reader.origin_of(key(4)) == Origin(place, None, None, 1)
+    assert reader.origin_of(key(3)) is None
+    assert reader.origin_of(key(9)) is None
+    reader.close()
+
+
+def test_a_checkpoint_without_origins_as_of_0_1_is_read_and_continued(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as old:
+        old.executescript(store_module._SCHEMA)
+        old.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (key(1), b"old", "app", 1.0))
+        old.commit()
+    reader = CheckpointReader([tmp_path])
+    assert reader.find(key(1)) == b"old"
+    assert reader.origin_of(key(1)) is None
+    reader.close()
+    origin = Origin(Place("run8", "htex"), 1.0, 2.0, 1)
+    store = CheckpointStore(tmp_path / FILE)
+    store.append([Entry(key(2), b"new", "app", 2.0, origin)])
+    store.close()
+    reader = CheckpointReader([tmp_path])
+    assert (reader.find(key(1)), reader.origin_of(key(2))) == (b"old", origin)
+    reader.close()

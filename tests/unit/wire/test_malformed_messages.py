@@ -15,6 +15,7 @@ from cnflow.manager.state import Manager
 from cnflow.wire import manager_messages
 from cnflow.wire import messages as msg
 from cnflow.wire.failure_bodies import enforce_size_limit
+from cnflow.wire.parcels import attach_frames, detach_frames
 from cnflow.wire.pipe import ResultKind
 
 DECODERS = [msg.decode_to_interchange, msg.decode_from_manager, msg.decode_to_manager, msg.decode_to_driver]
@@ -58,13 +59,13 @@ def test_driver_can_decode_all_results_that_the_interchange_forwards(data, attac
         state.dispatch(0)
         try:
             done = msg.decode_from_manager(data)
-            actions = state.on_results(b"a", done.window, msg.attach_frames(done.results, attached), 1)
+            actions = state.on_results(b"a", done.window, attach_frames(done.results, attached), 1)
         except msg.MALFORMED:
             continue
         for action in actions:
-            heads, frames = msg.detach_frames(action.results)
+            heads, frames = detach_frames(action.results)
             forwarded = msg.decode_to_driver(msg.encode(msg.Results(heads)))
-            assert len(msg.attach_frames(forwarded.results, frames)) == len(heads) <= 2
+            assert len(attach_frames(forwarded.results, frames)) == len(heads) <= 2
         assert len(state.dispatch(1)) <= 1
 
 
@@ -72,7 +73,7 @@ def test_negative_frame_count_is_malformed_although_the_sum_is_right():
     for counts, attached in (((-1, 2), [b"x"]), ((-1, 1), [])):
         heads = [[n, 1, b"", 0.0, "", count] for n, count in enumerate(counts)]
         with pytest.raises(msg.MALFORMED):
-            msg.attach_frames(msg.decode_from_manager(msgspec.msgpack.encode(["Done", 2, heads])).results, attached)
+            attach_frames(msg.decode_from_manager(msgspec.msgpack.encode(["Done", 2, heads])).results, attached)
 
 
 def test_task_without_its_function_is_malformed():
