@@ -57,6 +57,11 @@ test: venv ## Run every test that this machine can run; builds the images where 
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
 	.venv/bin/pytest -n $(WORKERS) --dist loadgroup tests
 
+.PHONY: podman
+podman: venv ## Run all tests of containers on Podman instead of Docker (after tests/services/podman/up)
+	CNFLOW_TEST_ENGINE=podman .venv/bin/pytest -n $(WORKERS) --dist loadgroup \
+	  -m "podman or rootless or (docker and not engines and not dockerd)" tests/services tests/contracts
+
 .PHONY: conformance
 conformance: venv ## Run the public tests of the released Parsl on cnflow (ARGS="--only threads tests/test_bash_apps")
 	.venv/bin/python tests/conformance/run.py $(ARGS)

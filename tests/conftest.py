@@ -5,6 +5,7 @@ import gc
 import http.server
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -74,7 +75,14 @@ while True:
 """
 
 
-_TAKE_TURNS = {"dockerd": "root", "root": "root", "docker": "docker", "podman": "podman", "registry": "docker"}
+_TAKE_TURNS = {
+    "dockerd": "root",
+    "root": "root",
+    "docker": "docker",
+    "podman": "podman",
+    "rootless": "podman",
+    "registry": "docker",
+}
 """Marker -> group whose tests run one after the other, in one process of pytest-xdist."""
 
 
@@ -121,6 +129,9 @@ def _no_docker():
     return why
 
 
+DOCKER = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+"""Address of the engine that has the images of the tests."""
+
 PODMAN = f"unix://{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/cnflow/services/podman.sock"
 """Address of the service that tests/services/podman/up starts."""
 
@@ -135,6 +146,33 @@ def _no_podman():
         docker.DockerClient(base_url=PODMAN, timeout=10).close()
     except docker.errors.DockerException as error:
         return f"Podman does not respond ({error}). Run: tests/services/podman/up"
+    finally:
+        gc.collect()  # the SDK leaves its socket open after it found no engine
+    return ""
+
+
+ROOTLESS_USER = "cnflow-rootless"
+"""User that tests/services/rootless/up makes."""
+
+
+def rootless_socket():
+    """Address of the service that tests/services/rootless/up starts; empty if its user is not there."""
+    try:
+        return f"unix:///run/user/{pwd.getpwnam(ROOTLESS_USER).pw_uid}/podman/podman.sock"
+    except KeyError:
+        return ""
+
+
+@cache
+def _no_rootless():
+    if why := _no_root() or _no_docker():
+        return why
+    import docker
+
+    try:
+        docker.DockerClient(base_url=rootless_socket() or "unix:///nowhere", timeout=10).close()
+    except docker.errors.DockerException as error:
+        return f"No Podman of a user without rights responds ({error}). Run: tests/services/rootless/up"
     finally:
         gc.collect()  # the SDK leaves its socket open after it found no engine
     return ""
@@ -224,6 +262,7 @@ _MISSING = {
     "pythons": _no_pythons,
     "registry": _no_registry,
     "root": _no_root,
+    "rootless": _no_rootless,
     "sshd": _no_sshd,
     "suites": _no_suites,
 }
@@ -250,8 +289,8 @@ def pythons():
 
 @pytest.fixture(scope="session", autouse=True)
 def engine_name(request):
-    """``podman`` where a test with the marker ``engines`` runs on that one, else ``docker``."""
-    return getattr(request, "param", "docker")
+    """``podman`` where a test with the marker ``engines`` runs on that one, else ``docker``; see ``make podman``."""
+    return getattr(request, "param", os.environ.get("CNFLOW_TEST_ENGINE", "docker"))
 
 
 @pytest.fixture(autouse=True)
@@ -273,27 +312,28 @@ def engine(engine_name):
 @pytest.fixture(scope="session")
 def has_image(engine, engine_name):
     """Loads an image into the engine of the test from Docker's, if it lacks it: ``has_image(name) -> name``."""
+    return lambda name: load_image(engine, name) if engine_name == "podman" else name
+
+
+def load_image(engine, name):
+    """Load the image *name* from the Docker engine into another *engine* that lacks it; return the name."""
     import docker
 
-    def load(name):
-        if engine_name == "podman":
-            source = docker.from_env()
-            image = source.images.get(name)
-            if image.id not in {each.id for each in engine.images.list()}:
-                engine.images.load(image.save(named=name))
-            source.close()
-        return name
-
-    return load
+    source = docker.DockerClient(base_url=DOCKER)
+    image = source.images.get(name)
+    if image.id not in {each.id for each in engine.images.list()}:
+        engine.images.load(image.save(named=name))
+    source.close()
+    return name
 
 
 @pytest.fixture(scope="session")
-def image_base(has_image):
-    """Name of an image with Python, best the driver's own minor, that needs no registry."""
+def base_name():
+    """Name of an image of the Docker engine with Python, best the driver's own minor, that needs no registry."""
     import docker
 
     wanted = [os.environ.get("CNFLOW_TEST_IMAGE", ""), f"python:{OWN_MINOR}-slim", f"cnflow-base:{OWN_MINOR}"]
-    client = docker.from_env()
+    client = docker.DockerClient(base_url=DOCKER)
     there = [tag.removeprefix("localhost/") for image in client.images.list() for tag in image.tags]
     client.close()
     found = next((tag for tag in wanted if tag in there), None) or next(
@@ -301,7 +341,13 @@ def image_base(has_image):
     )
     if found is None:
         _skip_or_fail("docker", "The engine has no image with Python. Run: make base-image")
-    return has_image(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def image_base(base_name, has_image):
+    """Name of an image with Python, best the driver's own minor, that needs no registry."""
+    return has_image(base_name)
 
 
 @pytest.fixture(scope="session")

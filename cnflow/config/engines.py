@@ -69,7 +69,20 @@ def find_engine(
             return EngineAddress(_as_sdk_takes_it(url), _VARIABLES[name], expected)
     usual = [(name, path) for name in names for path in usual_sockets(name, known)]
     name, path = next(((name, path) for name, path in usual if is_there(path)), usual[0])
-    return EngineAddress(f"unix://{path}", f"the usual socket of {name.title()}", name)
+    return EngineAddress(f"unix://{path}", _usual(name), name)
+
+
+def find_other(
+    address: EngineAddress,
+    variables: Mapping[str, str] | None = None,
+    is_there: Callable[[str], bool] = os.path.exists,
+) -> EngineAddress | None:
+    """Return an engine of this machine with a socket that is there, besides the one at *address*; None if none is."""
+    known = os.environ if variables is None else variables
+    names: tuple[EngineName, ...] = ("docker", "podman")
+    sockets = [(name, f"unix://{path}") for name in names for path in usual_sockets(name, known) if is_there(path)]
+    others = (EngineAddress(url, _usual(name), name) for name, url in sockets if url != address.url)
+    return next(others, None)
 
 
 def usual_sockets(engine: EngineName, variables: Mapping[str, str], uid: int | None = None) -> tuple[str, ...]:
@@ -88,6 +101,10 @@ def usual_sockets(engine: EngineName, variables: Mapping[str, str], uid: int | N
         return ("/var/run/docker.sock", f"{own}/docker.sock")
     sockets = (f"{own}/podman/podman.sock", "/run/podman/podman.sock")
     return sockets if user else sockets[::-1]
+
+
+def _usual(engine: EngineName) -> str:
+    return f"the usual socket of {engine.title()}"
 
 
 def _as_sdk_takes_it(url: str) -> str:

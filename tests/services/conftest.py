@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import pwd
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from cnflow.config import DockerProvider
 from cnflow.model.image import Image
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
+from tests.conftest import ROOTLESS_USER, load_image, rootless_socket
 from tests.services.registries import Proxy, Registries
 
 
@@ -60,3 +63,25 @@ def once_for_all():
             return make()
 
     return call
+
+
+@dataclass
+class Rootless:
+    """Podman's service of a user without rights."""
+
+    uid: int
+    socket: str
+    image: str
+    """Name of an image with Python."""
+
+
+@pytest.fixture(scope="module")
+def rootless(base_name):
+    """The service that tests/services/rootless/up starts, with an image; use with the marker ``rootless``."""
+    import docker
+
+    socket = rootless_socket()
+    client = docker.DockerClient(base_url=socket, timeout=120)
+    image = load_image(client, base_name)
+    client.close()
+    return Rootless(pwd.getpwnam(ROOTLESS_USER).pw_uid, socket, image)

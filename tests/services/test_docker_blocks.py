@@ -20,7 +20,7 @@ from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.docker.requests import DELIVERED_ROOT, create_arguments, node_command
 from cnflow.testing.contracts.provider import submit_one
 
-pytestmark = pytest.mark.docker
+pytestmark = pytest.mark.engines
 
 
 @pytest.fixture

@@ -19,6 +19,11 @@ def is_desktop(info: Mapping[str, Any]) -> bool:
     return "Docker Desktop" in str(info.get("OperatingSystem", ""))
 
 
+def has_no_gateway(network: str) -> bool:
+    """Return True for a mode that is no network of the engine: the machine's own, another container's, or a user's."""
+    return network in {"host", "pasta", "slirp4netns"} or ":" in network
+
+
 def reachable_hosts(gateways: Sequence[str], others: Sequence[str], *, local: bool | None) -> list[str]:
     """Return the addresses to offer, likeliest first.
 

@@ -48,7 +48,7 @@ from cnflow.providers.docker.requests import (
     refuse_unfit,
 )
 from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
-from cnflow.providers.docker.users import choose_user
+from cnflow.providers.docker.users import choose_user, is_rootless
 from cnflow.providers.docker.watch import EngineWatch
 from cnflow.text import did_you_mean
 
@@ -110,9 +110,14 @@ class DockerBackend:
         network = self._settings.network or "bridge"
         if network == "host" and engine.is_local:
             return [LOOPBACK]
-        gateways = [] if network == "host" or ":" in network else self._gateways(network)
+        gateways = [] if networking.has_no_gateway(network) else self._gateways(network)
+        addresses = addresses_of_this_machine()
+        if is_rootless(self._info()):  # its bridges are in a namespace of their own, and hide addresses like theirs
+            return networking.reachable_hosts(
+                (), [one for one in addresses if one not in gateways], local=engine.is_local
+            )
         own = [gateway for gateway in gateways if is_own(gateway)]
-        return networking.reachable_hosts(own, addresses_of_this_machine(), local=engine.is_local)
+        return networking.reachable_hosts(own, addresses, local=engine.is_local)
 
     def prepare(self, image: Image) -> str:
         """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""

@@ -36,6 +36,12 @@ class ContainerUser(NamedTuple):
         return {**options, "group_add": list(self.groups)} if self.groups else options
 
 
+def is_rootless(info: Mapping[str, Any]) -> bool:
+    """Return True if a user without rights runs the engine of this description."""
+    # Podman 4.3 has a field of its own: https://docs.podman.io/en/v4.3/_static/api.html#tag/system-(compat)
+    return _ROOTLESS in (info.get("SecurityOptions") or ()) or bool(info.get("Rootless"))
+
+
 def choose_user(settings: DockerProvider, info: Mapping[str, Any]) -> ContainerUser:
     """Return the user of the containers of *settings*.
 
@@ -49,7 +55,7 @@ def choose_user(settings: DockerProvider, info: Mapping[str, Any]) -> ContainerU
         return ContainerUser(can_enter=named.partition(":")[0] in {"root", "0", str(own)})
     if not settings.shares_folders:
         return ContainerUser()
-    if _ROOTLESS in (info.get("SecurityOptions") or ()):
+    if is_rootless(info):
         return ContainerUser("0:0", can_enter=True)
     groups = () if "group_add" in settings.create else tuple(sorted({str(group) for group in os.getgroups()}))
     return ContainerUser(f"{own}:{own_group}", tuple(each for each in groups if each != str(own_group)), can_enter=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from cnflow.config import DockerProvider
-from cnflow.config.engines import find_engine, usual_sockets
+from cnflow.config.engines import find_engine, find_other, usual_sockets
 from cnflow.errors import ConfigurationError
 
 DOCKER, PODMAN, ROOTLESS = "/var/run/docker.sock", "/run/podman/podman.sock", "/run/user/7/podman/podman.sock"
@@ -64,3 +64,11 @@ def test_folders_are_mounted_where_the_engine_of_container_host_is_behind_a_sock
     monkeypatch.setenv("CONTAINER_HOST", "ssh://me@big/run/podman/podman.sock")
     assert not DockerProvider().shares_folders
     assert not DockerProvider(engine="podman").shares_folders
+
+
+def test_another_engine_of_this_machine_is_found_for_advice():
+    asked = find("tcp://h:1")
+    variables = {"XDG_RUNTIME_DIR": "/run/user/7"}
+    other = find_other(asked, variables, {ROOTLESS}.__contains__)
+    assert (other.url, other.engine) == (f"unix://{ROOTLESS}", "podman")
+    assert find_other(other, variables, {ROOTLESS}.__contains__) is None

@@ -77,8 +77,10 @@ def test_innermost_folder_of_a_path_counts():
 def test_user_is_the_scripts_where_its_folders_are_mounted():
     assert choose_user(DockerProvider(), {}).name == OWN
     assert choose_user(DockerProvider(mount_folders=False), {}).options() == {}
-    rootless = {"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}
-    assert choose_user(DockerProvider(), rootless).options() == {"user": "0:0"}
+    docker = {"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}
+    podman = {"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": True}
+    for rootless in (docker, podman):
+        assert choose_user(DockerProvider(), rootless).options() == {"user": "0:0"}
     named = choose_user(DockerProvider(user="4321"), {})
     assert (named.options(), named.can_enter) == ({}, False)
     assert choose_user(DockerProvider(user="root"), {}).can_enter

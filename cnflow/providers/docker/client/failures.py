@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import docker.errors
 import requests.exceptions
 
+from cnflow.config.engines import find_other
 from cnflow.errors import BlockError
 
 if TYPE_CHECKING:
@@ -43,8 +44,13 @@ def answering(address: EngineAddress, noun: str = "") -> Iterator[None]:
         raise BlockError(
             f"The {noun or address.noun} at {address.url} ({address.source}) does not answer: {words_of(error)}\n"
             f"Start it (e.g. {start}), see that this user may use it ({may_use}), or name another in {variable} or "
-            f"DockerProvider(host).",
+            f"DockerProvider(host).{_other_engine(address)}",
         ) from error
+
+
+def _other_engine(address: EngineAddress) -> str:
+    other = find_other(address)
+    return f" There is a {other.noun} at {other.url}: DockerProvider(engine={other.engine!r})." if other else ""
 
 
 def words_of(error: BaseException) -> str:
