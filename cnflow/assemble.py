@@ -35,6 +35,7 @@ from cnflow.interfaces import RunContext
 from cnflow.ledger import RunLedger, new_driver
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.monitoring.hub import EventHub
+from cnflow.run_logs.stream import LogStream
 
 if TYPE_CHECKING:
     import os
@@ -102,9 +103,13 @@ def make_current(dfk: DataFlowKernel) -> None:
 def start(dfk: DataFlowKernel) -> None:
     """Start the log, the statistics and the executors of a new run; a failure leaves nothing behind."""
     try:
-        end_of_log = logs.start(dfk.config.initialize_logging, dfk.run_dir)
+        end_of_log = logs.start(dfk.config.initialize_logging, dfk.run_dir, dfk.config.log_size)
         dfk.on_cleanup(usage_tracking.begin(dfk.config, dfk.task_counts))
         dfk.on_cleanup(end_of_log)
+        if dfk.config.stream_logs:
+            stream = LogStream(dfk.run_dir)
+            dfk.on_cleanup(stream.close)
+            stream.start()
         logger.info("cnflow %s runs in %s", __version__, dfk.run_dir)
         dfk.start()
     except BaseException:
@@ -176,6 +181,7 @@ def new_graph(
         max_idletime=config.max_idletime,
         ledger=ledger,
         adoptable_for=config.adoptable_for,
+        log_size=config.log_size or 0,
         folder=current_folder(),
         emit=emit,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from cnflow.log_rotation import OLDER
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,13 +28,20 @@ def last_lines(path: Path, lines: int, *, longest: int = 2**24) -> bytes:
         lines: to return at most.
         longest: bytes that are read at most; an earlier part of a line is cut off.
     """
+    content = _last_bytes(path, longest).strip()
+    if content.count(b"\n") < lines - 1 and len(content) < longest:  # rotated a moment ago
+        older = _last_bytes(path.with_name(path.name + OLDER), longest - len(content))
+        content = (older + content).strip()
+    return b"\n".join(content.splitlines()[-lines:])
+
+
+def _last_bytes(path: Path, longest: int) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - longest))
-            content = file.read().strip()
+            return file.read()
     except OSError:
         return b""
-    return b"\n".join(content.splitlines()[-lines:])
 
 
 def quoted_tail(path: Path) -> str:

@@ -56,8 +56,13 @@ def set_file_logger(
     return _attach(name, level, _with_format(logging.FileHandler(path, encoding="utf-8"), format_string))
 
 
-def start(destination: LogConfig | bool, run_dir: Path) -> Callable[[], None]:  # noqa: FBT001 - the value of Config.initialize_logging
+def start(destination: LogConfig | bool, run_dir: Path, size: int | None = None) -> Callable[[], None]:  # noqa: FBT001 - the value of Config.initialize_logging
     """Write a run's log to *destination*, of which True is `FileLogging` and False none.
+
+    Args:
+        destination: value of `Config.initialize_logging`.
+        run_dir: folder of the run.
+        size: bytes of a log file, and its older part, of a destination that has no size of its own; None is no limit.
 
     Returns:
         A function that ends it.
@@ -66,6 +71,8 @@ def start(destination: LogConfig | bool, run_dir: Path) -> Callable[[], None]:  
         OSError: its file cannot be opened.
     """
     config = destination if isinstance(destination, LogConfig) else FileLogging() if destination else NoopLogging()
+    if isinstance(config, (FileLogging, JSONLogging)) and config.size is None:
+        config = config.model_copy(update={"size": size})
     handler = config.handler(run_dir)
     return _do_nothing if handler is None else _attach(config.logger, config.level, handler)
 

@@ -4,6 +4,7 @@
 
     loop, logger ── write ──> queue, bounded in bytes ──> thread ── os.write ──> descriptor: a pipe, a file
                                  └── full: dropped and counted; the count is written once there is room
+                                                        a file is rotated at its limit: `cnflow.log_rotation`
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import logging
 import os
 import threading
 from collections import deque
+
+from cnflow.log_rotation import RotatedFile
 
 MOST_BYTES = 4 * 2**20
 """Bytes that may wait: minutes of an ordinary log."""
@@ -27,10 +30,12 @@ class OutputQueue:
     Args:
         descriptor: written to; stays open.
         most: bytes that may wait.
+        limit: bytes of a file and its older part, if the descriptor is of a file; 0 is no limit.
     """
 
-    def __init__(self, descriptor: int, most: int = MOST_BYTES) -> None:
+    def __init__(self, descriptor: int, most: int = MOST_BYTES, limit: int = 0) -> None:
         self._descriptor = descriptor
+        self._file = RotatedFile(descriptor, limit)
         self._most = most
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
@@ -43,6 +48,10 @@ class OutputQueue:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write_chunks, name="cnflow-output", daemon=True)
         self._thread.start()
+
+    def set_limit(self, limit: int) -> None:
+        """Rotate the file from now on so that both of its parts have *limit* bytes at most."""
+        self._file.limit = limit
 
     def write(self, data: bytes) -> None:
         """Queue *data*, or drop it as a whole if too much waits."""
@@ -74,7 +83,9 @@ class OutputQueue:
         while data := self._next_chunk():
             with contextlib.suppress(OSError):  # no space: later lines may have some; no reader: nobody misses them
                 while data:
-                    data = data[os.write(self._descriptor, data) :]
+                    count = os.write(self._descriptor, data)
+                    data = data[count:]
+                    self._file.on_written(count)
 
     def _next_chunk(self) -> bytes:
         """Wait for a chunk and remove it from the queue; empty once the queue is closed."""

@@ -24,6 +24,7 @@ CAPSULE_PARTS = (
     "errors",
     "ids.py",
     "interchange",
+    "log_rotation.py",
     "manager",
     "model",
     "open_files.py",

@@ -12,7 +12,7 @@ from cnflow.config.base import Settings
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logging import LogConfig
 from cnflow.config.paths import PathText
-from cnflow.config.quantities import Duration
+from cnflow.config.quantities import Bytes, Duration
 from cnflow.config.registry import EXECUTORS, LOGS, SINKS
 from cnflow.config.sinks import SinkSettings
 from cnflow.config.tables import at, misplaced, one_table, refuse_table
@@ -139,6 +139,16 @@ class Config(Settings):
     initialize_logging: bool | _AnyLogConfig = False
     """Destination of the run's log. True is `FileLogging`: from INFO on, to ``cnflow.log`` in the run's folder; False
     writes none."""
+
+    log_size: Bytes | None = Field(default=100_000_000, ge=1_000_000)
+    """Bytes of each log of the run (of a block, an interchange, the driver), a text with a unit, such as ``"1GB"``. A
+    log is kept in two parts: at half of this size, ``NAME`` becomes ``NAME.1`` in place of the part before. None is no
+    limit."""
+
+    stream_logs: bool = False
+    """Write what tasks print in blocks to the driver's stderr, with app and task: ``predict[12] | text``. Lines of a
+    task keep their order. What comes faster than it can be shown is left out and counted; `cnflow logs` shows it. Tasks
+    in threads print to the driver's own stdout anyway."""
 
     sinks: list[_AnySink] = Field(default_factory=list)
     """Recorders of the run's events: changes of tasks, blocks, managers and workers. Without one, none are made."""

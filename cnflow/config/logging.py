@@ -8,9 +8,10 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from cnflow.config.base import Settings
+from cnflow.config.quantities import Bytes
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -55,16 +56,27 @@ class LogConfig(Settings, ABC):
         """
 
 
+def _rotated(path: Path, size: int | None) -> logging.Handler:
+    """Return a handler that appends to a file of *size* bytes with its older part; None is no limit."""
+    from logging.handlers import RotatingFileHandler  # noqa: PLC0415 - imports a server
+
+    return RotatingFileHandler(path, encoding="utf-8", maxBytes=(size or 0) // 2, backupCount=1)
+
+
 class FileLogging(LogConfig):
     """Lines of text in ``cnflow.log`` in the run's folder."""
 
     kind: Literal["file"] = "file"
+    size: Bytes | None = Field(default=None, ge=0)
+    """Bytes of the file and its older part, ``cnflow.log.1``; a text with a unit, such as ``"10MB"``. 0 is no limit;
+    None is `Config.log_size`."""
+
     format_string: str = FORMAT
     """Format of a line, as `logging.Formatter` takes it."""
 
     def handler(self, run_dir: Path) -> logging.Handler:
         """See `LogConfig.handler`."""
-        made = logging.FileHandler(run_dir / "cnflow.log", encoding="utf-8")
+        made = _rotated(run_dir / "cnflow.log", self.size)
         made.setFormatter(logging.Formatter(self.format_string, datefmt=DATES))
         return made
 
@@ -73,10 +85,12 @@ class JSONLogging(LogConfig):
     """One JSON object per line in ``cnflow.jsonl`` in the run's folder, for programs to read."""
 
     kind: Literal["json"] = "json"
+    size: Bytes | None = Field(default=None, ge=0)
+    """Bytes of the file and its older part, ``cnflow.jsonl.1``, as for `FileLogging`."""
 
     def handler(self, run_dir: Path) -> logging.Handler:
         """See `LogConfig.handler`."""
-        made = logging.FileHandler(run_dir / "cnflow.jsonl", encoding="utf-8")
+        made = _rotated(run_dir / "cnflow.jsonl", self.size)
         made.setFormatter(JSONLines())
         return made
 

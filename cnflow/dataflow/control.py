@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import UnknownNameError
+from cnflow.ids import TaskId
 from cnflow.interfaces.introspection import Introspectable
+from cnflow.model.task import title_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +28,21 @@ def answer_query(dfk: DataFlowKernel, query: Mapping[str, Any]) -> dict[str, Any
         return {"blocks": block_rows(dfk.executors)}
     if name == "explain":
         return {"lines": dfk.explain(int(query["task"])).splitlines()}
-    raise UnknownNameError("question", str(name), ["blocks", "explain"])
+    if name == "task":
+        return task_row(dfk, int(query["task"]))
+    raise UnknownNameError("question", str(name), ["blocks", "explain", "task"])
+
+
+def task_row(dfk: DataFlowKernel, task: int) -> dict[str, Any]:
+    """Return what `cnflow logs` needs of a task."""
+    record = dfk.tasks.get(TaskId(task))
+    executor = dfk.executors.get(record.executor) if record is not None else None
+    return {
+        "exists": dfk.has_task(task),
+        "is_final": record is None or record.future.done(),
+        "title": title_of(task, record.app.name) if record is not None else f"Task {task}",
+        "runs_in_driver": record is not None and not isinstance(executor, Introspectable),
+    }
 
 
 def block_rows(executors: Mapping[str, Executor]) -> list[dict[str, Any]]:

@@ -142,6 +142,10 @@ class DataFlowKernel:
         """Records of the tasks that are not final, by id; with ``Config(garbage_collect=False)`` of all."""
         return self._tasks
 
+    def has_task(self, task: int) -> bool:
+        """Return whether a task of this id was submitted."""
+        return self._graph.first_task <= task < self._graph.next_task
+
     def task_counts(self) -> Mapping[TaskState, int]:
         """Return the number of tasks in each state. Safe from any thread."""
         return self._graph.counts()

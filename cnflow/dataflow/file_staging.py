@@ -33,6 +33,7 @@ from cnflow.interfaces import Staging
 from cnflow.model.file import File
 from cnflow.model.task import AppFunction, AppKind
 from cnflow.model.visible_files import enclosing_folder
+from cnflow.run_logs import task_files
 from cnflow.staging import Direction, staging_for
 from cnflow.tasks.shell import Command
 
@@ -136,7 +137,7 @@ class DataManager:
         app = self._app(app, stage_in.function)
         if not self._may_stage_out(label, call):
             kwargs = _place_outputs(kwargs, call)
-            return self._graph.add_task(app, args, kwargs, options, call, executor=label).future
+            return self._remember_streams(self._graph.add_task(app, args, kwargs, options, call, executor=label))
         gate: Future[Any] = Future()
         record = self._graph.add_task(app, args, kwargs, options, call, executor=label, after=(gate,))
         try:
@@ -146,7 +147,15 @@ class DataManager:
             raise
         finally:
             gate.set_result(None)
-        return record.future
+        return self._remember_streams(record)
+
+    def _remember_streams(self, record: TaskRecord) -> AppFuture:
+        """Write down the files of a task's streams, for `cnflow logs`; return its future."""
+        future = record.future
+        if future.stdout is not None or future.stderr is not None:
+            folder = record.call_options.folder
+            task_files.record(self._graph.run_dir, future.tid, record.app.name, folder, future.stdout, future.stderr)
+        return future
 
     def stagings(self, executor: str) -> Sequence[Staging] | None:
         """Return the stagings in the settings of *executor*."""

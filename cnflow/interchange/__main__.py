@@ -43,7 +43,7 @@ def _run(settings: InterchangeSettings, end: socket.socket, wake: int = -1) -> N
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     raise_open_file_limit()  # a descriptor for each manager
-    log = start_logging(sys.stderr.fileno())
+    log = start_logging(sys.stderr.fileno(), settings.log_size)
     try:
         loop = Loop(settings, end, wake, SystemClock())
     except OSError as error:

@@ -7,9 +7,9 @@ import logging
 from cnflow.output_queue import OutputHandler, OutputQueue
 
 
-def start_logging(descriptor: int) -> OutputHandler:
-    """Make the root logger write to *descriptor*; the caller closes the handler at the end."""
-    handler = OutputHandler(OutputQueue(descriptor))
+def start_logging(descriptor: int, limit: int) -> OutputHandler:
+    """Make the root logger write to *descriptor*, a file of *limit* bytes; the caller closes the handler at the end."""
+    handler = OutputHandler(OutputQueue(descriptor, limit=limit))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)

@@ -55,6 +55,9 @@ class RunContext(NamedTuple):
     adoptable_for: float = 0.0
     """Seconds; value of `Config.adoptable_for`."""
 
+    log_size: int = 0
+    """Bytes; value of `Config.log_size`, with 0 for None."""
+
     folder: str = ""
     """The driver's folder when the run was loaded, in which workers start; empty if it was removed."""
 

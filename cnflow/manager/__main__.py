@@ -62,6 +62,7 @@ def _run(output: OutputQueue) -> int:
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
+    output.set_limit(settings.log_size)
     try:
         check_folders(settings)
         deliver_secrets(settings)

@@ -254,7 +254,6 @@ class Loop:
             self._follow_shutdown(now)
             if rank not in self._workers:
                 return
-        worker.forward_output()
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
         if self._events is not None:
             records = self._events.on_records(rank, records, self._state)
@@ -269,6 +268,7 @@ class Loop:
         if exitcode is not None:
             self._on_worker_exit(worker, exitcode)
         else:
+            worker.forward_output()  # after the results: unmarked output is of the task that runs now
             self._unregister_closed_ends(worker)
 
     def _unregister_closed_ends(self, worker: WorkerProcess) -> None:
@@ -324,6 +324,7 @@ class Loop:
             self._apply(self._state.on_start_failed(rank, str(error), self._clock.now()))
             return
         self._workers[rank] = worker
+        worker.running = lambda: self._state.running(rank)
         for source in worker.descriptors:
             self._by_source[source] = worker
             self._poller.register(source, sockets.READABLE)

@@ -140,8 +140,7 @@ class Manager:
 
     def identities(self) -> dict[TaskId, HeldTask]:
         """Content of the tasks of `held`, and of those in `ended`."""
-        ended = self.ended or EndedTasks()
-        return ended.identities(self._parcels(), self._functions)
+        return (self.ended or EndedTasks()).identities(self._parcels(), self._functions)
 
     def _parcels(self) -> list[TaskParcel]:
         return [
@@ -170,6 +169,11 @@ class Manager:
     def is_idle(self, rank: WorkerRank) -> bool:
         """True if this worker has no task."""
         return not self._workers[rank].tasks
+
+    def running(self, rank: WorkerRank) -> Optional[tuple[TaskId, str]]:
+        """Id and app of the task that this worker runs; None if it has none."""
+        tasks = self._workers[rank].tasks
+        return (tasks[0][0].id, self._functions[tasks[0][0].function].name) if tasks else None
 
     def visible_accelerators(self, rank: WorkerRank) -> Sequence[int]:
         """Numbers of the accelerators that this worker sees; empty where the node has none."""

@@ -70,6 +70,9 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_threshold: float = 120.0
     """Seconds of silence after which a manager is lost."""
 
+    log_size: int = 0
+    """Bytes of its log and the older part of that; 0 is no limit."""
+
     grace: float = 0.0
     """Seconds without a connection to the driver after which the interchange ends, where it can be made again; see
     `cnflow.interchange.relay`."""

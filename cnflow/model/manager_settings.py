@@ -125,6 +125,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     sends_events: bool = False
     """Collect events of the workers and send them once a second; the run has sinks."""
 
+    log_size: int = 0
+    """Bytes of the block's log and its older part, where the manager writes to a file itself; 0 is no limit."""
+
     @property
     def longest_silence(self) -> float:
         """Seconds without a message from the interchange after which the manager ends itself."""

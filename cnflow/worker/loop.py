@@ -43,6 +43,7 @@ from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
 from cnflow.worker.beginning import Beginning
 from cnflow.worker.interruption import Guard
 from cnflow.worker.main_module import enter, main_of
+from cnflow.worker.output import TaskOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,10 +95,11 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
     inside.enter_worker()
     guard = Guard(stops)
     _remove_leftovers(sandbox)
+    output = TaskOutput()
     with socket.socket(fileno=descriptor) as manager:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
-        runner = _Runner(guard, CallContext(guard, sandbox))
+        runner = _Runner(guard, CallContext(guard, sandbox), output)
         sends_events = False
         for record in _read_records(manager):
             if record.type == ToWorker.FUNCTION:
@@ -112,6 +114,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 result = runner.run(record)
                 if os.getpid() != own_pid:
                     os._exit(0)  # a child that the task forked, and that returned: its parent sends the result
+                output.end()
                 _write(manager, result)
 
 
@@ -130,7 +133,8 @@ def _receive(manager: socket.socket) -> bytes:
 
 
 class _Runner:
-    def __init__(self, guard: Guard, context: CallContext) -> None:
+    def __init__(self, guard: Guard, context: CallContext, output: TaskOutput) -> None:
+        self._output = output
         self._guard = guard
         self._context = context
         self._functions: dict[bytes, _Function] = {}
@@ -158,6 +162,9 @@ class _Runner:
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
         seconds = 0.0
+        self._output.begin(record.id, function.name)
+        if function.kind != PYTHON:
+            self._output.announce()  # a command prints by itself
         started = time.perf_counter()
         try:
             try:

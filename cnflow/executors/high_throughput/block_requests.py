@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from cnflow.model.image_parts import SECRETS_FOLDER
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.visible_files import enclosing_folder
+from cnflow.run_logs.files import BLOCKS_ELSEWHERE
 from cnflow.tasks.script_arguments import sendable
 from cnflow.tasks.slots import slot_count
 from cnflow.units import GIB
@@ -55,6 +57,8 @@ def block_log_folder(settings: HighThroughputExecutor, log_dir: Path) -> Path:
     if settings.block_log_dir is not None:
         folder = Path(settings.block_log_dir).absolute() / log_dir.parent.name / log_dir.name
         folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a file system without links: `cnflow logs` does not find them then
+            (log_dir / BLOCKS_ELSEWHERE).symlink_to(folder)
     return folder
 
 
@@ -74,6 +78,9 @@ class BlockContext(NamedTuple):
 
     sends_events: bool = False
     """Managers collect events, since the run has sinks."""
+
+    log_size: int = 0
+    """Bytes of a block's log; 0 is no limit."""
 
     folder: str = ""
     """The driver's folder when the run was loaded."""
@@ -148,6 +155,7 @@ class BlockContext(NamedTuple):
             secret_files=self._secrets("file"),
             secret_variables=self._secrets("environment"),
             sends_events=self.sends_events,
+            log_size=self.log_size,
         )
 
 

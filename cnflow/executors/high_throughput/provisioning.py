@@ -18,6 +18,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
@@ -283,7 +285,9 @@ class BlockProvisioner:
         managers.are_adoptable = self._run.adoptable_for > 0
         try:
             client.start(
-                lambda folder, port: interchange_settings(settings, folder, hosts, keys, port, managers),
+                lambda folder, port: msgspec.structs.replace(
+                    interchange_settings(settings, folder, hosts, keys, port, managers), log_size=self._run.log_size
+                ),
                 self._owner,
                 place,
             )
@@ -311,6 +315,7 @@ class BlockProvisioner:
             endpoint,
             run.adoptable_for,
             self.events.is_on,
+            run.log_size,
             run.folder,
             secrets=self._secrets,
         )

@@ -4,7 +4,8 @@
 
     Popen ──> socket: functions and tasks in, results out      write, flush, read_records
               stop pipe + SIGUSR1: numbers of tasks to stop    stop_task
-              output pipe: stdout and stderr, to our stderr    forward_output; its last lines explain a crash
+              output pipe: stdout and stderr, to our stderr    forward_output, each line with its task
+                                                               (`output`); its last lines explain a crash
               pidfd: readable when the process ends            exitcode
     close_input ──> an idle worker ends by itself; signal_session ends a busy one with all that its task started
 """
@@ -22,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from cnflow.manager.workers.output import WorkerOutput
 from cnflow.wire.pipe import Reader, Record, pack_stop
 from cnflow.wire.stream import SendBuffer
 
@@ -56,7 +58,10 @@ class WorkerProcess:
         environment: all variables of the process.
         working_dir: folder in which it starts; None is the manager's own.
         sandbox: prefix of the paths of its sandboxes.
-        write_output: called with what it prints; must not block.
+        write_output: called with the lines that it prints, and their tasks; must not block.
+
+    Attributes:
+        running: returns the id and the app of the task that runs, as the manager knows it; None before its loop runs.
 
     Raises:
         OutOfProcessesError: a limit of the node is reached.
@@ -74,6 +79,8 @@ class WorkerProcess:
         self.rank = rank
         self._sandbox = sandbox
         self._write_output = write_output
+        self.running: Optional[Callable[[], Optional[tuple[int, str]]]] = None
+        self._lines = WorkerOutput(rank, lambda: self.running and self.running())
         python = python or sys.executable
         with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
             ours, output, self._stops = self._start(python, environment, working_dir, on_failure, theirs)
@@ -180,12 +187,17 @@ class WorkerProcess:
         return found
 
     def forward_output(self) -> None:
-        """Pass on new output, and keep its last 8 KiB."""
+        """Pass on new output, of a flood a part that is enough for this round; keep its last 8 KiB."""
+        room = _MOST_AT_ONCE
         try:
-            while not self.output_closed and (data := os.read(self.output, _CHUNK)):
-                self._write_output(data)
-                self._tail = (self._tail + data)[-_TAIL_BYTES:]
-            self.output_closed = True
+            while room > 0 and not self.output_closed:
+                data = os.read(self.output, _CHUNK)
+                plain, lines = self._lines.feed(data) if data else (b"", self._lines.flush())
+                self.output_closed = not data
+                room -= len(data)
+                if lines:
+                    self._write_output(lines)
+                self._tail = (self._tail + plain)[-_TAIL_BYTES:]
         except BlockingIOError:
             return
 
@@ -208,7 +220,9 @@ class WorkerProcess:
         self.socket.close()
 
     def close(self) -> None:
-        """Close all descriptors."""
+        """Close all descriptors; output that has no end of a line is one now."""
+        if not self.output_closed and (lines := self._lines.flush()):
+            self._write_output(lines)
         self.socket.close()
         os.close(self._stops)
         os.close(self.output)

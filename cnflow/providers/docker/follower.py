@@ -12,6 +12,8 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
+from cnflow.log_rotation import RotatedFile
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,10 +26,14 @@ class Follower:
     Args:
         attached: to the container; closed by this thread.
         log_file: file that the output is appended to.
+        limit: bytes of the file and its older part; 0 is no limit.
         memory_limit: of the container, as the user wrote it; None without a limit.
     """
 
-    def __init__(self, attached: Attached, log_file: Path, memory_limit: str | int | None = None) -> None:
+    def __init__(
+        self, attached: Attached, log_file: Path, limit: int = 0, memory_limit: str | int | None = None
+    ) -> None:
+        self._limit = limit
         self.log_file = log_file
         self.memory_limit = memory_limit
         self.exit_code: int | None = None
@@ -49,9 +55,11 @@ class Follower:
     def _follow(self) -> None:
         try:
             with self.log_file.open("ab", buffering=0) as log:
+                rotated = RotatedFile(log.fileno(), self._limit, str(self.log_file))
                 for chunk in self._attached.output():
                     with contextlib.suppress(OSError):  # a full disk loses the log, not the exit code
                         log.write(chunk)
+                        rotated.on_written(len(chunk))
             self.exit_code = self._attached.exit_code()
         finally:
             self._attached.close()

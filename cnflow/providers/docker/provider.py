@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import time
@@ -317,6 +318,9 @@ class DockerBackend:
                 with self._capsules.tar(image.kind).open("rb") as tar:
                     engine.unpack(container, DELIVERED_ROOT, tar)
             attached = engine.attach(container, has_terminal=bool(settings.create.get("tty")))
+            follow = functools.partial(
+                Follower, attached, request.log_file, request.manager.log_size, settings.memory_limit
+            )
             native = NativeId(container)
             try:
                 engine.start(container)
@@ -324,9 +328,9 @@ class DockerBackend:
                 attached.close()
                 raise
             except BaseException:  # it may run: then `find` lists it, and its output is followed as any other's
-                self._followers[native] = Follower(attached, request.log_file, settings.memory_limit)
+                self._followers[native] = follow()
                 raise
-        self._followers[native] = Follower(attached, request.log_file, settings.memory_limit)
+        self._followers[native] = follow()
         return native
 
     def _create(self, request: BlockRequest, arguments: Mapping[str, Any]) -> str:
