@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,11 @@ def show_logs(what: str, place: Path, *, follow: bool, last: int, write: Write) 
         for line in _list_of(run):
             write(line)
     elif what.isdigit():
-        _show_task(_TaskLog(run, int(what)), follow=follow, last=last, write=write)
+        with contextlib.closing(_TaskLog(run, int(what))) as of_task:
+            _show_task(of_task, follow=follow, last=last, write=write)
     else:
-        _show(_Log(run, what), follow=follow, last=last, write=write)
+        with contextlib.closing(_Log(run, what)) as log:
+            _show(log, follow=follow, last=last, write=write)
 
 
 def _find_run(place: Path) -> Path:
@@ -123,6 +126,11 @@ class _Log:
         """Return whether no line will come any more."""
         return not _state_of(self.run)
 
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
 
 class _TaskLog:
     """Lines of one task in all logs, and the files of its streams."""
@@ -155,6 +163,11 @@ class _TaskLog:
         """Return whether no line will come any more."""
         state = _state_of(self.run, self.task)
         return not state or bool(state["is_final"])
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (*self._logs.values(), *self._streams.values()):
+            file.close()
 
 
 def _show_task(log: _TaskLog, *, follow: bool, last: int, write: Write) -> None:

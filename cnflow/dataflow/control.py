@@ -36,12 +36,11 @@ def answer_query(dfk: DataFlowKernel, query: Mapping[str, Any]) -> dict[str, Any
 def task_row(dfk: DataFlowKernel, task: int) -> dict[str, Any]:
     """Return what `cnflow logs` needs of a task."""
     record = dfk.tasks.get(TaskId(task))
-    executor = dfk.executors.get(record.executor) if record is not None else None
     return {
         "exists": dfk.has_task(task),
         "is_final": record is None or record.future.done(),
         "title": title_of(task, record.app.name) if record is not None else f"Task {task}",
-        "runs_in_driver": record is not None and not isinstance(executor, Introspectable),
+        "runs_in_driver": record is not None and record.version is None,  # of an executor that pickles nothing
     }
 
 

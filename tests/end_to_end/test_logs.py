@@ -162,13 +162,12 @@ def test_command_follows_a_task_until_it_ends(tmp_path):
         command = [sys.executable, "-m", "cnflow.cli", "logs", "0", "--follow", "--run", dfk.run_dir]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as follower:
             assert follower.stdout.readline() == "wait[0] | begins\n"
-            assert logs(dfk.run_dir, "1") == [
-                "Task 1 (in_thread) runs in the driver: what it prints is among the script's own output."
-            ]
+            of_thread = logs(dfk.run_dir, "1")
             go.touch()
             task.result(60)
             other.result(60)
             assert follower.stdout.readlines() == ["wait[0] | ends\n"]
+    assert of_thread == ["Task 1 (in_thread) runs in the driver: what it prints is among the script's own output."]
 
 
 @pytest.mark.parametrize("size", ["10kB", 0])
