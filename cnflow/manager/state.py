@@ -172,8 +172,7 @@ class Manager:
 
     def running(self, rank: WorkerRank) -> Optional[tuple[TaskId, str]]:
         """Id and app of the task that this worker runs; None if it has none."""
-        tasks = self._workers[rank].tasks
-        return (tasks[0][0].id, self._functions[tasks[0][0].function].name) if tasks else None
+        return self._workers[rank].running(self._functions)
 
     def visible_accelerators(self, rank: WorkerRank) -> Sequence[int]:
         """Numbers of the accelerators that this worker sees; empty where the node has none."""
@@ -322,8 +321,7 @@ class Manager:
         if self._is_ending:
             self._workers[rank] = Worker()
             return []
-        is_useless = not worker.tasks_sent and not worker.is_restarted
-        if is_useless and self._start_attempts.on_died(is_ready=worker.is_ready):
+        if not (worker.tasks_sent or worker.is_restarted) and self._start_attempts.on_died(is_ready=worker.is_ready):
             return [Quit(f"workers die as they start, exit code {exitcode}: {stderr_tail.strip() or 'no output'}")]
         return [self._start(rank)]
 

@@ -9,8 +9,10 @@ from cnflow.units import Seconds
 from cnflow.wire.sent_functions import OF_WORKER, SentFunctions
 
 if TYPE_CHECKING:
-    from cnflow.ids import TaskId
-    from cnflow.wire.messages import Task, TaskParcel
+    from collections.abc import Mapping
+
+    from cnflow.ids import FunctionId, TaskId
+    from cnflow.wire.messages import Function, Task, TaskParcel
 
 
 class Worker:
@@ -36,6 +38,10 @@ class Worker:
         self.task_started_at = Seconds(0.0)
         self.cancelled: set[tuple[TaskId, int]] = set()  # ids and attempts of its tasks that it was ordered to stop
         self.overdue_task: Optional[Task] = None  # task that did not stop, and for which it was killed
+
+    def running(self, functions: Mapping[FunctionId, Function]) -> Optional[tuple[TaskId, str]]:
+        """Id and app of the task that it runs; None if it has none."""
+        return (self.tasks[0][0].id, functions[self.tasks[0][0].function].name) if self.tasks else None
 
     def is_cancelled(self, task: Task) -> bool:
         """True if the worker was ordered to stop this attempt of the task."""
