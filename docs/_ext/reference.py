@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import itertools
 import re
 import types
 import typing
@@ -44,6 +46,22 @@ class SettingsList(SphinxDirective):
         return [*_paragraphs(inspect.getdoc(settings) or ""), nodes.definition_list("", *options)]
 
 
+class FieldsList(SphinxDirective):
+    """``{cnflow-fields} module:Class``: the annotated attributes of a value class, with the docstring under each."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the first paragraph of the class's docstring, then each field with its type and meaning."""
+        cls: type = _load(self.arguments[0])
+        hints, written = typing.get_type_hints(cls), _docstrings_of_fields(cls)
+        items = []
+        for name, meaning in written.items():
+            term = nodes.term("", "", nodes.literal("", name), *_inline(f": {_words(hints[name])}"))
+            items.append(nodes.definition_list_item("", term, nodes.definition("", *_paragraphs(meaning))))
+        return [*_paragraphs(inspect.getdoc(cls) or "")[:1], nodes.definition_list("", *items)]
+
+
 class ErrorsTable(SphinxDirective):
     """``{cnflow-errors}``: every class of cnflow.errors with the first paragraph of its docstring."""
 
@@ -57,6 +75,7 @@ class ErrorsTable(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives with Sphinx."""
     app.add_directive("cnflow-settings", SettingsList)
+    app.add_directive("cnflow-fields", FieldsList)
     app.add_directive("cnflow-errors", ErrorsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -64,6 +83,18 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def _load(target: str) -> type[Settings]:
     module, _, name = target.partition(":")
     found: type[Settings] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _docstrings_of_fields(cls: type) -> dict[str, str]:
+    """Name and docstring of each attribute that *cls* annotates, in the order of the source."""
+    (tree,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for statement, following in itertools.pairwise([*tree.body, ast.Pass()]):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            is_documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+            found[statement.target.id] = inspect.cleandoc(str(following.value.value)) if is_documented else ""  # type: ignore[attr-defined]
     return found
 
 

@@ -194,6 +194,17 @@ def test_image_name_is_the_key_where_there_is_no_digest(make_dfk, in_image, app)
     assert not dfk.submit(app, (1, 2), {}, CACHED).done()
 
 
+def test_options_of_an_image_that_can_change_results_are_part_of_the_key(make_dfk, in_image, app):
+    dfk = make_dfk()
+    in_image.digest = digest_future("sha256:1")
+    dfk.submit(app, (1, 2), {}, CACHED)
+    in_image.run()
+    in_image.image = Image("app:1", memory="1g", cpus=1, secrets=["TOKEN"])
+    assert dfk.submit(app, (1, 2), {}, CACHED).result(0) == 3
+    in_image.image = Image("app:1", environment={"MODEL": "large"})
+    assert not dfk.submit(app, (1, 2), {}, CACHED).done()
+
+
 def test_end_of_the_run_fails_tasks_that_wait_for_a_digest(make_dfk, in_image, app):
     dfk = make_dfk()
     future = dfk.submit(app, (1, 2), {}, CACHED)

@@ -1,5 +1,7 @@
 import copy
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -183,6 +185,15 @@ def test_secrets_are_read_from_variable_file_text_and_function(monkeypatch, tmp_
 def test_secret_that_cannot_be_read_names_image_secret_and_source(source, words):
     with pytest.raises(ConfigurationError, match=f"Image 'a': secret 's': {words}"):
         Image("a", secrets={"s": source}).read_secrets()
+
+
+def test_image_can_be_named_where_only_workers_are_installed():
+    script = (
+        "import sys\nsys.modules.update(dict.fromkeys(('pydantic', 'msgspec', 'zmq', 'docker')))\n"
+        "import cnflow\nprint(cnflow.Image('a', memory='1k', mounts=[cnflow.Mount('b', '/b')]).memory)"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (shown.stdout, shown.stderr) == ("1024\n", "")
 
 
 def test_public_names_are_those_of_the_model():
