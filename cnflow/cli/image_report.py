@@ -62,7 +62,8 @@ def _rows(report: ImageReport) -> Iterator[tuple[str, str]]:
     yield "system", survey.system or _NONE
     yield "architecture", config.architecture or probe.machine
     yield "C library", probe.libc or "unknown"
-    yield "Python of workers", f"{probe.version}  {probe.executable or _NONE}"
+    own = "brought by cnflow, as the image has none" if probe.is_carried else probe.executable or _NONE
+    yield "Python of workers", f"{probe.version}  {own}"
     for number, found in enumerate(each for each in survey.pythons if each.path != probe.executable):
         name = "" if found.implementation == "CPython" else f"  {found.implementation}"
         yield "" if number else "other Pythons", f"{found.version}  {found.path}{name}"

@@ -12,8 +12,10 @@ import threading
 import pytest
 
 from cnflow.config import DockerProvider
-from cnflow.errors import ImageNotFoundError, ImagePullError
+from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImagePullError, ImageUnusableError
+from cnflow.model.image import Image
 from cnflow.providers.docker.client import Engine
+from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.docker.pulling import Pull, pull
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
@@ -123,6 +125,23 @@ def test_a_registry_with_a_password_is_used_with_those_of_docker_login(registrie
         capture_output=True,
     )
     assert pull_image(name) == []
+
+
+def test_credentials_of_an_image_are_read_when_it_is_pulled(registries, engine, monkeypatch, tmp_path, capsule_cache):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    name = registries.name(registries.password)
+    registries.publish(name, auth_config=registries.login)
+    image = Image(name, credentials=(registries.login["username"], "env:CNFLOW_TEST_PASSWORD"))
+    backend = DockerBackend(DockerProvider(), cache_dir=capsule_cache)
+    try:
+        with pytest.raises(BlockRejectedError, match=f"Image '{name}': credentials: password: the driver has no var"):
+            backend.prepare(image)
+        monkeypatch.setenv("CNFLOW_TEST_PASSWORD", registries.login["password"])
+        with contextlib.suppress(ImageUnusableError):  # nothing but a file is in it
+            backend.prepare(image)
+    finally:
+        backend.close()
+    assert engine.images.get(name)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,11 @@ def test_check_prints_an_aligned_table_and_what_will_not_work(run_cnflow):
     assert next(line for line in lines if line.startswith("packages")).endswith("and 2 more (--json)")
     assert lines[-2:] == ["bad: its limit of open files is 8.", "Raise it."]
     assert "look-for-this" not in shown
+
+
+def test_python_that_is_not_of_the_image_is_named_as_such():
+    report = replace(REPORT, probe=replace(REPORT.probe, is_carried=True), survey=Survey())
+    assert "Python of workers  3.11.2  brought by cnflow, as the image has none" in image_report.table(report)
 
 
 def test_check_prints_everything_as_json_without_secrets(run_cnflow):
