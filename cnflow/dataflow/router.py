@@ -15,7 +15,6 @@ image are never in the way of another app, nor do they help one.
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.errors import ConfigurationError, UnknownNameError
@@ -157,7 +156,7 @@ class Router:
             for each in self._executors.values():
                 if each.template == template.label and each.image == image:
                     return each.label
-            label = self._free_label(f"{template.label}-{re.sub(r'[^A-Za-z0-9._-]+', '-', str(image))}")
+            label = self._free_label(f"{template.label}-{image.name_for_files()}")
             self._clone(template.label, image, label)
             self._executors[label] = template._replace(
                 label=label, image=image, can_clone=False, template=template.label

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets as random_texts
 import sys
 from collections.abc import Mapping
@@ -267,6 +268,20 @@ class Image:
         given = self._given()
         counting = {name: _plain(name, given[name]) for name in _CHANGE_RESULTS if name in given}
         return json.dumps(counting, sort_keys=True, default=repr) if counting else ""
+
+    def name_for_files(self) -> str:
+        """Return a text of letters, digits, ``.``, ``_`` and ``-`` that is the same for equal images in any process.
+
+        Where a secret is a text or a function, it is the same in this process alone.
+        """
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.reference)
+        if self.is_plain:
+            return name
+        try:
+            described = json.dumps(self.plain(), sort_keys=True, default=repr)
+        except ConfigurationError:
+            described = self.key
+        return f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
 
     def read_secrets(self) -> dict[str, str]:
         """Return the texts of the secrets by name, read from their sources on this machine.

@@ -181,3 +181,34 @@ def test_entrypoint_is_replaced_kept_or_given(build):
     assert entered.options(image=name)().result(120) == "no"
     assert entered.options(image=Image(name, entrypoint="keep"))().result(120) == "yes"
     assert entered.options(image=Image(other, entrypoint=["/enter"]))().result(120) == "yes"
+
+
+@pytest.fixture
+def network(engine):
+    made = engine.networks.create(f"cnflow-test-{uuid.uuid4().hex[:8]}")
+    yield made
+    made.remove()
+
+
+def test_containers_are_in_the_network_of_the_image(template, engine, image_base, network):
+    label = uuid.uuid4().hex
+    image = Image(image_base, network=network.name, extras={"docker": {"labels": {"cnflow.test": label}}})
+    assert entered.options(image=image)().result(120) == "no"
+    (block,) = engine.containers.list(filters={"label": f"cnflow.test={label}"})
+    assert list(block.attrs["NetworkSettings"]["Networks"]) == [network.name]
+    template.cleanup()
+
+
+@pytest.mark.usefixtures("template")
+def test_image_that_may_not_be_pulled_is_not_found():
+    error = entered.options(image=Image("cnflow-test-no-such:1", pull="never"))().exception(120)
+    assert isinstance(error, cnflow.errors.ImageNotFoundError)
+    assert "It was not pulled, since pull='never'" in str(error)
+
+
+@pytest.mark.usefixtures("template")
+def test_image_for_another_platform_than_the_one_asked_for_is_refused(image_base):
+    error = entered.options(image=Image(image_base, platform="linux/s390x"))().exception(120)
+    assert isinstance(error, cnflow.errors.BlockError)
+    assert f"Image '{image_base}'" in str(error)
+    assert "platform" in str(error)

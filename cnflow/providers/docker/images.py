@@ -136,7 +136,7 @@ def _resolve(engine: Engine, image: Image, settings: DockerProvider) -> str:
         return here
     near = did_you_mean(with_tag(name), engine.image_names())
     raise ImageNotFoundError(
-        f"Image {name!r} was not found.{near} It was not pulled, since DockerProvider(pull='never').\nBuild it, pull "
+        f"Image {name!r} was not found.{near} It was not pulled, since pull='never'.\nBuild it, pull "
         "it, or correct its name."
     )
 

@@ -156,14 +156,15 @@ def test_images_with_other_options_get_executors_of_their_own():
     labels = [
         routes.route(image, "all") for image in (small, large, Image("app1:0.1"), Image("app1:0.1", memory=2**30))
     ]
-    assert labels == ["docker-app1-0.1", "docker-app1-0.1-2", "docker-app1-0.1-3", "docker-app1-0.1"]
+    assert labels == [f"docker-{image.name_for_files()}" for image in (small, large, Image("app1:0.1"), small)]
+    assert len(set(labels)) == 3
     assert [image for _, image, _ in made] == [small, large, "app1:0.1"]
 
 
 def test_plain_name_of_an_image_means_the_configured_executor_with_its_options():
     own = APP1._replace(image=Image("app1:0.1", memory="1g"))
     assert router(TEMPLATE, own)[0].route(Image("app1:0.1"), "all") == "one"
-    assert router(TEMPLATE, own)[0].route(Image("app1:0.1", memory="2g"), "all") == "docker-app1-0.1"
+    assert router(TEMPLATE, own)[0].route(Image("app1:0.1", memory="2g"), "all").startswith("docker-app1-0.1-")
 
 
 def test_refusal_names_the_options_in_which_executors_of_the_image_differ():

@@ -75,6 +75,13 @@ def test_replace_keeps_what_it_does_not_name():
     assert (changed.reference, changed.memory, changed.user) == ("app2:0.1", 8 * 2**30, "1000:1000")
 
 
+def test_name_for_files_is_the_same_in_any_process_and_tells_options_apart():
+    assert Image("a/b:1").name_for_files() == "a-b-1"
+    assert Image("a", memory="1g").name_for_files() == "a-b5d9df4a"
+    assert Image("a", memory="2g").name_for_files() != Image("a", memory="1g").name_for_files()
+    assert Image("a", secrets={"s": Secret(value="x")}).name_for_files().startswith("a-")
+
+
 def test_only_options_that_change_results_are_in_their_description():
     assert Image("a").result_settings() == ""
     limits = Image("a", memory="1g", cpus=1, pids=9, ulimits={"core": 0}, secrets=["S"], network="n", pull="never")
