@@ -26,6 +26,7 @@ _FAILED = re.compile(r"#(?P<vertex>\d+) ERROR: (?P<why>.*)")
 _OVERALL = re.compile(r"(ERROR: )?(error: )?failed to solve(?: with frontend \S+)?: (?P<why>.*)")
 _NOISE = re.compile(r"#\d+ (sha256:|DONE|CACHED|transferring|exporting|writing|naming|\d+\.\d+ )|#\d+ \.\.\.$|-{3,}$")
 _OURS = re.compile(r"(LABEL cnflow|FROM sha256:|ENTRYPOINT \[|CMD \[)")
+_CLASSIC_NOISE = (" ---> ", "Removing intermediate container ")
 _KEPT = 30
 """Lines of the current step that an error may quote."""
 
@@ -86,7 +87,7 @@ class BuildLog:
         """The last lines of the step that failed."""
         if self._vertices:
             return list(self._vertices[self._failed][1]) if self._failed in self._vertices else []
-        return [line for line in self._lines if not line.startswith(" ---> ")]
+        return [line for line in self._lines if not line.startswith(_CLASSIC_NOISE)]
 
     def begin(self, instruction: str) -> str:
         """Begin a step; return its words, which are empty for an instruction that is not the user's."""

@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import tempfile
 import time
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
 BUILDER_VARIABLE = "CNFLOW_BUILDER"
 """Variable with ``buildkit`` or ``classic``, to choose the builder by hand."""
 
@@ -74,6 +77,7 @@ class ImageBuilder:
         folder: for locks and logs; made if missing.
         progress: told what happens; None logs the steps.
         environment: of the driver.
+        log: file for the builder's output; None is one in *folder*.
     """
 
     def __init__(
@@ -81,12 +85,15 @@ class ImageBuilder:
         engine: BuildEngine,
         folder: Path,
         progress: Progress | None = None,
+        *,
         environment: Mapping[str, str] = os.environ,
+        log: Path | None = None,
     ) -> None:
         self._engine = engine
         self._folder = folder
         self._progress = progress or Progress(lambda words: logger.info("%s", words))
         self._environment = environment
+        self._log = log
 
     def build(self, recipe: ImageRecipe, platform: str = "", pull: str | None = None) -> str:
         """Return the name of the image that *recipe* gives; build it if the engine does not have it.
@@ -114,17 +121,15 @@ class ImageBuilder:
             self._build(plan, name, fingerprint, platform, values)
         return name
 
-    def log_of(self, name: str) -> Path:
-        """Return the path of the log of the last build of *name*."""
-        return self._folder / f"{_file_name(name)}.log"
-
     def _build(self, plan: Plan, name: str, fingerprint: str, platform: str, values: Mapping[str, bytes]) -> None:
         command = self._buildkit()
         if command is None and plan.needs_buildkit:
             why = "it uses an instruction that only BuildKit has, such as RUN --mount"
             raise build_failure(name, "", f"{why}, and requires BuildKit, which was not found.", ())
         begun = time.monotonic()
-        with self.log_of(name).open("w", encoding="utf-8", buffering=1) as log:
+        path = self._log or self._folder / f"{_file_name(name)}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", buffering=1) as log:
             attempt = Attempt(plan, name, fingerprint, platform, values, self._arguments(plan), log, self._progress)
             self._progress.on_step(f"building image {name} with {'BuildKit' if command else 'the classic builder'}")
             if command is not None:
@@ -239,7 +244,7 @@ class Attempt:
 
     def on_line(self, line: str) -> None:
         """Take a line of the builder's output."""
-        line = hide_secrets(line, self.values.values())
+        line = hide_secrets(_COLOURS.sub("", line), self.values.values())
         self.file.write(f"{line}\n")
         self.progress.on_line(line)
         if step := self._read.feed(line):

@@ -58,6 +58,15 @@ def own_images(listed: Sequence[OwnImage]) -> list[OwnImage]:
     return sorted((image for image in listed if image.own_names), key=lambda image: -image.created)
 
 
+def leftover_steps(listed: Sequence[OwnImage]) -> list[OwnImage]:
+    """Return images between two steps that no built image is on top of: those of builds that failed.
+
+    Args:
+        listed: images with `STEP_LABEL`.
+    """
+    return [image for image in listed if not image.names and not image.users]
+
+
 def choose_to_remove(listed: Sequence[OwnImage], now: float, older_than: float = 0.0) -> list[OwnImage]:
     """Return own images that nothing uses.
 

@@ -4,12 +4,13 @@ from cnflow.interfaces.channel import Channel
 from cnflow.interfaces.executor import Executor, Report, RunContext
 from cnflow.interfaces.introspection import Introspectable
 from cnflow.interfaces.launcher import Launcher
-from cnflow.interfaces.provider import Provider
+from cnflow.interfaces.provider import BuildsImages, Provider
 from cnflow.interfaces.runtime import Runtime
 from cnflow.interfaces.sink import Sink
 from cnflow.interfaces.staging import DataManager, Staging
 
 __all__ = [
+    "BuildsImages",
     "Channel",
     "DataManager",
     "Executor",

@@ -21,10 +21,11 @@ Third parties: run both parts of the contract, `cnflow.testing.contracts.provide
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from cnflow.ids import BlockId, NativeId, RunId
     from cnflow.model.block import BlockRequest, BlockStatus, Refused
@@ -33,6 +34,23 @@ if TYPE_CHECKING:
 
 Stop = Callable[[], None]
 """Ends a `Provider.watch`; may be called once, from any thread."""
+
+
+@runtime_checkable
+class BuildsImages(Protocol):
+    """A provider whose system builds images, too."""
+
+    def build(self, image: Image, log: Path) -> None:
+        """Build *image*, which has a recipe, unless the system has what the recipe gives. Called before `prepare`.
+
+        Args:
+            image: what is built.
+            log: file for the builder's output; made only if something is built.
+
+        Raises:
+            ImageBuildError: it cannot be built; the message has the step, its last lines, and the user's next step.
+            BlockError: the provider's system does not answer.
+        """
 
 
 class Provider(Protocol):

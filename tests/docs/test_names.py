@@ -35,6 +35,9 @@ NAME = re.compile(r"(?<![\w/.-])cnflow(?:\.[a-z_]\w*)+(?:\.[A-Z]\w*)?", re.ASCII
 MADE = {"benchmarks/.venv-peers", "docs/_build", "examples/.venv-digits"}
 """Paths that a target of the Makefile makes."""
 
+IMAGES = {"cnflow/NAME", "cnflow/train"}
+"""Names of images, which have the form of paths."""
+
 LOG_FIELDS = {"cnflow.done", "cnflow.mine", "cnflow.task_id", "cnflow.task_state"}
 FILES_OF_A_RUN = {"cnflow.log", "cnflow.jsonl"}
 GROUPS = {seam.group for seam in registry.ALL}
@@ -50,7 +53,7 @@ def mentions(pattern: re.Pattern[str], besides: set[str]) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize(("page", "path"), mentions(PATH, MADE))
+@pytest.mark.parametrize(("page", "path"), mentions(PATH, MADE | IMAGES))
 def test_path_on_a_page_exists(page, path):
     assert (ROOT / path).exists() or (page.parent / path).exists()
 

@@ -1,10 +1,10 @@
-"""``cnflow image``: looks at images."""
+"""``cnflow image``: looks at images; builds them from recipes, lists and removes those."""
 
 from typing import Annotated
 
 import typer
 
-image = typer.Typer(help="Handle images.", no_args_is_help=True)
+image = typer.Typer(help="Handle images: look at them, build them from recipes.", no_args_is_help=True)
 
 
 @image.callback()
@@ -34,3 +34,55 @@ def check(
             typer.secho(f"{finding.verdict.value}: {finding.found}.", fg=output.colour_of(finding.verdict))
             typer.echo(finding.advice)
     raise typer.Exit(1 if image_report.is_bad(report) else 0)
+
+
+@image.command()
+def build(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE[:NAME]",
+            help="Python file with images or apps, of which NAME is one; a configuration; or a Dockerfile.",
+        ),
+    ],
+) -> None:
+    """Build the images with recipes in FILE, unless the engine has them, and print their names."""
+    from cnflow.cli.images import build_images
+
+    for name in build_images(target):
+        typer.echo(name)
+
+
+@image.command("ls")
+def list_() -> None:
+    """List the images that cnflow built."""
+    from cnflow.cli.images import list_images
+
+    typer.echo(list_images() or "No image here was built by cnflow.")
+
+
+@image.command()
+def prune(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Remove only images of this name, such as cnflow/train.")
+    ] = "",
+    *,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="Keep younger images; such as 12h or 7d.")
+    ] = "0s",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
+    ] = False,
+) -> None:
+    """Remove the images that cnflow built and that nothing uses; no others."""
+    from cnflow.cli.images import prune_images
+
+    removed, refused = prune_images(name, older_than, dry_run=dry_run)
+    for each in removed:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {each}")
+    for line in refused:
+        typer.echo(f"not removed: {line}", err=True)
+    if not removed and not refused:
+        typer.echo("Nothing to remove.")
+    if refused:
+        raise typer.Exit(1)

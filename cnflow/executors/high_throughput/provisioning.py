@@ -46,6 +46,7 @@ from cnflow.executors.high_throughput.ways import (
     manager_endpoint,
     refuse_other_way,
 )
+from cnflow.interfaces import BuildsImages
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
 
@@ -203,6 +204,9 @@ class BlockProvisioner:
     def _provide(self, provider: Provider) -> None:
         settings = self._settings
         self._secrets = settings.image.read_secrets()
+        if settings.image.recipe is not None and isinstance(provider, BuildsImages):
+            with naming(provider, "build"):
+                provider.build(settings.image, self.log_dir / "image-build.log")
         with naming(provider, "prepare"):
             digest = provider.prepare(settings.image)
         self._set_digest(digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from cnflow.capsule import default_cache_dir
 from cnflow.errors import ImageNotFoundError
 from cnflow.images.builder import ImageBuilder, Progress
 from cnflow.providers.docker.client.builds import Builds
-from cnflow.providers.docker.dialect import DOCKER
+from cnflow.providers.docker.images import login_of
 from cnflow.providers.docker.pulling import Pull, pull
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DockerBuildEngine(Builds):
 
     def can_buildkit(self) -> bool:
         """Return True for Docker; Podman builds by its API alone."""
-        return self._engine.dialect is DOCKER
+        return self._engine.dialect.engine == "docker"
 
     def image_id(self, image: str) -> str:
         """Return the id of a local image; empty if there is none of this name."""
@@ -71,9 +72,16 @@ def build_image(
     image: Image,
     cache: Path | None = None,
     progress: Progress | None = None,
-    login: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> str:
     """Return the name of the image that the recipe of *image* gives; build it if the engine does not have it.
+
+    Args:
+        engine: that builds and has it.
+        image: has a recipe.
+        cache: folder of cnflow's cache; None is the default one.
+        progress: told what happens; None logs it, and prints steps on stderr.
+        log: file for the builder's output; None is one in the cache.
 
     Raises:
         ImageBuildError: it cannot be built; names the step, its last lines, and what to do.
@@ -81,11 +89,13 @@ def build_image(
     """
     assert image.recipe is not None
     folder = (cache or default_cache_dir()) / "builds"
-    builder = ImageBuilder(DockerBuildEngine(engine, login), folder, progress or Progress(announce))
+    builder = ImageBuilder(DockerBuildEngine(engine, login_of(image)), folder, progress or Progress(announce), log=log)
     return builder.build(image.recipe, image.platform, image.pull or engine.settings.pull)
 
 
 def announce(words: str) -> None:
     """Log *words*, and print them for the user, whose script waits for what takes minutes."""
     logger.info("%s", words)
-    print(f"cnflow: {words}", file=sys.stderr, flush=True)  # noqa: T201 - as the report at the end of a run
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full or closed
+        sys.stderr.write(f"cnflow: {words}\n")
+        sys.stderr.flush()

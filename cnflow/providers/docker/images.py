@@ -107,7 +107,7 @@ def find_image(
     if image.recipe is not None:
         from cnflow.providers.docker.building import build_image  # noqa: PLC0415 - imports the SDK, an extra
 
-        name = build_image(engine, image, cache, login=_login(image))
+        name = build_image(engine, image, cache)
     image_id = _resolve(engine, image, settings) if image.recipe is None else engine.image_id(name)
     capsules = capsules or CapsuleDelivery(cache, tar=capsule_tar, folder=capsule_folder, may_mount=False)
     prober = Prober(engine, name, image_id, settings, user, capsules)
@@ -130,7 +130,7 @@ def _resolve(engine: Engine, image: Image, settings: DockerProvider) -> str:
     name = image.reference
     here = "" if settings.pull == "always" else engine.image_id(name)
     if not here and settings.pull != "never":
-        pull(engine, Pull(name, settings.create.get("platform"), _login(image)))
+        pull(engine, Pull(name, settings.create.get("platform"), login_of(image)))
         here = engine.image_id(name)
     if here:
         return here
@@ -141,7 +141,7 @@ def _resolve(engine: Engine, image: Image, settings: DockerProvider) -> str:
     )
 
 
-def _login(image: Image) -> dict[str, str] | None:
+def login_of(image: Image) -> dict[str, str] | None:
     """Return user and password for the registry; None leaves them to the file that ``docker login`` writes.
 
     Raises:

@@ -120,6 +120,13 @@ class DockerBackend:
         own = [gateway for gateway in gateways if is_own(gateway)]
         return networking.reachable_hosts(own, addresses, local=engine.is_local)
 
+    def build(self, image: Image, log: Path) -> None:
+        """Build *image*, which has a recipe, unless the engine has what the recipe gives."""
+        engine = self._engine()
+        from cnflow.providers.docker.building import build_image  # noqa: PLC0415 - imports the SDK, an extra
+
+        build_image(engine, image, self._cache_dir, log=log)
+
     def prepare(self, image: Image) -> str:
         """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""
         settings = self._settings.for_image(image)

@@ -100,6 +100,7 @@ class Builds:
             self._api.start(container)
             getattr(socket, "_sock", socket).sendall(sent)
         finally:
+            socket._response.close()  # noqa: SLF001 - the SDK keeps it there, with the connection
             socket.close()
         for line in _lines(self._api.logs(container, stream=True, follow=True)):
             on_line(line)
