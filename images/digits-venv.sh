@@ -9,7 +9,7 @@ predict=$PWD/images/examples/digits-predict
 if [ "$venv/made" -nt "$train/requirements.txt" ] && [ "$venv/made" -nt "$predict/requirements.txt" ]; then exit; fi
 
 rm -rf "$venv"
-driver=${VENV:-.venv}/bin/python # a function cannot be sent to another minor
+driver=${VENV:-.venv}/bin/python # one Python for script and workers, as without an image
 .ci/venv "$venv" "$driver" --requirement "$train/requirements.txt" --requirement "$predict/requirements.txt"
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 printf '%s\n' "$train" "$predict" >"$site/digits.pth"

@@ -78,9 +78,10 @@ class StagingError(CnflowError):
 
 
 class PythonMismatchError(CnflowError):
-    """Code was pickled by another minor version of Python than the one that would run it; the task was not run.
+    """Code cannot cross from one minor version of Python to another one.
 
-    Use an image with the driver's Python, or the reverse.
+    It has no source that is certain, or the other Python does not understand it. The message names the function or the
+    value, and what to do; or use an image with the driver's Python.
     """
 
 

@@ -7,10 +7,11 @@ that no process on the way copies them.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import io
 import pickle
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 
 from cnflow.model import source_code
 from cnflow.wire import moved_names
@@ -149,9 +150,17 @@ def _code_pickler() -> Any:  # noqa: ANN401 - as above
 def _names_of_pickler(cloudpickle: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     from dataclasses import MISSING  # noqa: PLC0415 - cloudpickle has imported it
 
+    table = _Reducers(cloudpickle.Pickler.dispatch_table.maps[0])
     # There is one such object in a process: a field of a dataclass whose default is another one has a default.
-    table = cloudpickle.Pickler.dispatch_table.new_child({type(MISSING): lambda _: "MISSING"})
+    table[type(MISSING)] = lambda _: "MISSING"
     return {"is_by_name": staticmethod(is_by_name), "dispatch_table": table}
+
+
+class _Reducers(Dict[Any, Any]):
+    """Cloudpickle's reducers, then those of `copyreg`; a look costs half of that into cloudpickle's own two tables."""
+
+    def __missing__(self, kind: type) -> Any:  # noqa: ANN401 - a function
+        return copyreg.dispatch_table[kind]
 
 
 def dump_in_band(value: object, class_id: Optional[ClassId] = None, rules: Optional[Rules] = None) -> bytes:

@@ -29,6 +29,11 @@ class _StandIn:
     def __call__(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - as above
         return self
 
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
     def __setstate__(self, _: object) -> None: ...
     def append(self, _: object) -> None:
         """Take an item of a list."""
@@ -75,6 +80,15 @@ def place_in(body: Part, buffers: Sequence[Part], names: Sequence[str], *, has_f
         if found is not None:
             return f"{name}{found[0]}, {found[1]}"
     return ""
+
+
+def name_place(error: Exception, body: Part, buffers: Sequence[Part], names: Sequence[str]) -> None:
+    """Add to the message of *error*, which was raised while a value was loaded, the place in the value."""
+    place = place_in(body, buffers, names)
+    if place:
+        error.args = (f"{error} (it is needed by {place})",)
+        if isinstance(error, ImportError):
+            error.msg = error.args[0]
 
 
 def _stand_in_in(value: Any, depth: int) -> Optional[tuple[str, str]]:  # noqa: ANN401 - a user's value

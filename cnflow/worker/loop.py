@@ -205,6 +205,10 @@ def _load_arguments(name: str, body: Part, buffers: list[Any]) -> tuple[Any, ...
     try:
         return serialization.load(body, buffers)  # type: ignore[no-any-return]  # as the driver has made it
     except Exception as error:
+        if isinstance(error, (ImportError, AttributeError)):
+            from cnflow.wire.unloadable import name_place
+
+            name_place(error, body, buffers, ("args", "kwargs"))
         if sys.version_info >= (3, 11):  # the traceback may have no line of the user's code
             error.add_note(f"Raised in the worker while the arguments of {name} were unpickled.")
         raise

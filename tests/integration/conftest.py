@@ -1,6 +1,8 @@
 """Executors without a DataFlowKernel: a test submits tasks and reads the outcomes."""
 
 import contextlib
+import fcntl
+import subprocess
 import threading
 import uuid
 from pathlib import Path
@@ -82,3 +84,23 @@ def is_running():
             return False
 
     return look
+
+
+@pytest.fixture(scope="session")
+def driver_python(pythons, tmp_path_factory):
+    """Function that returns an interpreter of a minor version in which cnflow is installed; shared by all processes."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if shared.name.startswith("popen-") else shared  # the processes of pytest-xdist
+
+    def python_of(minor):
+        folder = shared / f"driver-{minor}"
+        with Path(f"{folder}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "made").exists():
+                subprocess.run([pythons[minor], "-m", "venv", folder], check=True)
+                install = [folder / "bin" / "python", "-m", "pip", "install", "-q", Path(__file__).parents[2]]
+                subprocess.run(install, check=True)
+                (folder / "made").touch()
+        return folder / "bin" / "python"
+
+    return python_of

@@ -111,8 +111,8 @@ assert not {{"zmq", "msgspec"}} & sys.modules.keys()
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
-def test_driver_runs_on_python(minor, pythons, tmp_path):
-    python = _venv(pythons[minor], tmp_path / "venv")
+def test_driver_runs_on_python(minor, driver_python, tmp_path):
+    python = driver_python(minor)
     script = tmp_path / "script.py"
     script.write_text(DRIVER)
     done = subprocess.run([python, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -121,13 +121,6 @@ def test_driver_runs_on_python(minor, pythons, tmp_path):
     assert got[0] == minor
     assert got[1::2] == [6, 6]
     assert all("Root cause: ValueError: boom" in line for line in got[2::2])
-
-
-def _venv(python, folder):
-    subprocess.run([python, "-m", "venv", folder], check=True)
-    own = folder / "bin" / "python"
-    subprocess.run([own, "-m", "pip", "install", "-q", REPOSITORY], check=True)
-    return own
 
 
 @pytest.mark.parametrize("kind", [Kind("3.14", "aarch64", "musl"), Kind("3.12", "aarch64", "glibc")])
