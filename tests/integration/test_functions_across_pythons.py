@@ -128,3 +128,52 @@ def test_large_arguments_reach_workers_of_another_python(pythons, tmp_path):
     names = script_with(tmp_path, "def size(values):\n    return [len(values), values[0], sum(values[-9:])]\n")
     (got,) = run(pythons, tmp_path, OLDEST, (names["size"], content))
     assert got == [len(content), content[0], sum(content[-9:])]
+
+
+NOTEBOOK = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+
+def cell(text):
+    done = shell.run_cell(text, store_history=True, silent=True)
+    done.raise_error()
+    return done.result
+
+cell(f"PYTHON, FOLDER = {sys.argv[1]!r}, {sys.argv[2]!r}")
+cell('''import dataclasses, math
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor
+from cnflow.providers import LocalProvider''')
+cell('''import os
+RATE = 3
+def helper(x):
+    return math.floor(x * RATE) + len(os.sep)
+@python_app
+def first(x):
+    return helper(x)
+first''')
+cell('''@dataclasses.dataclass
+class Point:
+    x: int = 1
+    def moved(self):
+        return Point(self.x + 1)
+@python_app
+def second(point):
+    return point.moved()
+third = python_app(lambda x: x * RATE)''')
+cell('''executor = HighThroughputExecutor(provider=LocalProvider(python=PYTHON), max_workers=1)
+run = cnflow.load(Config(executors=[executor], run_dir=FOLDER))''')
+print(cell("[first(2).result(60), second(Point(4)).result(60) == Point(5), third(2).result(60)]"))
+cell("def helper(x): return 'new'")
+print(cell("first(2).result(60)"))
+cell("run.cleanup()")
+"""
+
+
+def test_cells_of_a_notebook_run_on_another_python(pythons, tmp_path):
+    pytest.importorskip("IPython")
+    command = [sys.executable, "-c", NOTEBOOK, pythons[OLDEST], tmp_path]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "[7, True, 6]\nnew\n", done.stderr

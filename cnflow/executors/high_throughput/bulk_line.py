@@ -72,8 +72,8 @@ class BulkLine:
         function, parcel = task
         return (function, self._arguments.pack(parcel)) if parcel[1] else task
 
-    def whole(self, parcel: TaskParcel) -> TaskParcel:
-        """Return a parcel that was packed with its large arguments in their places again."""
+    def whole(self, parcel: TaskParcel) -> TaskParcel | None:
+        """Return a parcel that was packed with its large arguments in their places again; None if it is reported."""
         return self._arguments.unpack(parcel)
 
     def is_arriving(self, task: TaskId) -> bool:

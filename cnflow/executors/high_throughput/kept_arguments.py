@@ -99,13 +99,14 @@ class KeptArguments:
         task.frames = len(rest)
         return task, rest
 
-    def unpack(self, parcel: TaskParcel) -> TaskParcel:
-        """Return *parcel*, which `pack` has returned and which is not released, with its large frames."""
+    def unpack(self, parcel: TaskParcel) -> TaskParcel | None:
+        """Return *parcel*, which `pack` has returned, with its large frames; None if they are released."""
         task, frames = parcel
         if not task.blobs:
             return parcel
-        blobs = [(offer, self._kept[offer.blob[:KEY_SIZE]].content) for offer in task.blobs]
-        return task, with_blobs(frames, blobs)
+        kept = [self._kept.get(offer.blob[:KEY_SIZE]) for offer in task.blobs]
+        blobs = [(offer, each.content) for offer, each in zip(task.blobs, kept, strict=True) if each is not None]
+        return (task, with_blobs(frames, blobs)) if len(blobs) == len(kept) else None
 
     def release(self, attempts: Iterable[tuple[TaskId, int]]) -> list[BlobId]:
         """Drop the blobs to which only these *attempts*, which are reported, referred; return their names."""

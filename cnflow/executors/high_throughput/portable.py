@@ -88,10 +88,17 @@ def portable_arguments(payload: Payload) -> Payload:
     """
     if not payload.python:
         return payload
-    value, ids = _loaded(payload.body, payload.buffers)
+    try:
+        value, ids = _loaded(payload.body, payload.buffers)
+    except BaseException as error:  # a user's type may fail in any way
+        if is_ctrl_c(error):
+            raise
+        raise NotPortableError(f"its arguments cannot be loaded in the driver: {_words(error)}.") from error
     try:
         return _dumped(value, ids)
-    except Exception as error:
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         args, kwargs = value[:2]
         named = [*((f"args[{n}]", part) for n, part in enumerate(args)), *kwargs.items()]
         place = next((name + found for name, part in named if (found := _place_in(part, ids)) is not None), "")

@@ -63,10 +63,13 @@ class Refusals:
                 others.append(parcel)
                 continue
             try:
-                again, sent = self._portable(present, result)
+                made = self._portable(present, result)
             except CnflowError as error:
                 outcomes.append(Outcome(result.id, None, error))
                 continue
+            if made is None:
+                continue
+            again, sent = made
             if owner.replace_held(result.id, present, again, sent):
                 self._bulk.release([(result.id, present.attempt)])
             else:
@@ -74,11 +77,14 @@ class Refusals:
                 outcomes.append(Outcome(result.id, None, CancelledError()))
         return others, outcomes
 
-    def _portable(self, held: HeldTask, result: Result) -> tuple[HeldTask, SerializedTask]:
-        """Return a task without bytecode: what to keep of it, and what to send."""
+    def _portable(self, held: HeldTask, result: Result) -> tuple[HeldTask, SerializedTask] | None:
+        """Return a task without bytecode: what to keep of it, and what to send. None if it was reported just now."""
         self._serializer.has_other_pythons = True
         function, parcel = held.serialized(self._serializer)
-        task, frames = self._bulk.whole(parcel)
+        whole = self._bulk.whole(parcel)
+        if whole is None:
+            return None
+        task, frames = whole
         body, *buffers = payload_parts(task, frames)
         try:
             function = portable_function(function)
