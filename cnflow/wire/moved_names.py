@@ -29,7 +29,7 @@ class Unpickler(pickle.Unpickler):
         """Return what has that name, here or at its other place."""
         try:
             return super().find_class(module, name)
-        except (ImportError, AttributeError):
+        except (ImportError, AttributeError, DeprecationWarning):
             for old, new in _PLACES.items():
                 if module == old or module.startswith(f"{old}."):
                     import_module(new)

@@ -85,7 +85,7 @@ def load(body: Part, buffers: Sequence[Part] = ()) -> Any:  # noqa: ANN401 - the
     """Unpickle a value. *buffers* back the loaded arrays: pass writable buffers for writable arrays."""
     try:
         return pickle.loads(body, buffers=buffers)
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, DeprecationWarning):  # the last by NumPy 2, where warnings are errors
         if not moved_names.has_any(body):
             raise
         return moved_names.Unpickler(io.BytesIO(body), buffers=buffers).load()

@@ -136,9 +136,7 @@ from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 
 def cell(text):
-    done = shell.run_cell(text, store_history=True, silent=True)
-    done.raise_error()
-    return done.result
+    shell.run_cell(text, store_history=True).raise_error()
 
 cell(f"PYTHON, FOLDER = {sys.argv[1]!r}, {sys.argv[2]!r}")
 cell('''import dataclasses, math
@@ -152,8 +150,7 @@ def helper(x):
     return math.floor(x * RATE) + len(os.sep)
 @python_app
 def first(x):
-    return helper(x)
-first''')
+    return helper(x)''')
 cell('''@dataclasses.dataclass
 class Point:
     x: int = 1
@@ -165,9 +162,9 @@ def second(point):
 third = python_app(lambda x: x * RATE)''')
 cell('''executor = HighThroughputExecutor(provider=LocalProvider(python=PYTHON), max_workers=1)
 run = cnflow.load(Config(executors=[executor], run_dir=FOLDER))''')
-print(cell("[first(2).result(60), second(Point(4)).result(60) == Point(5), third(2).result(60)]"))
+cell("print([first(2).result(60), second(Point(4)).result(60) == Point(5), third(2).result(60)])")
 cell("def helper(x): return 'new'")
-print(cell("first(2).result(60)"))
+cell("print(first(2).result(60))")
 cell("run.cleanup()")
 """
 
