@@ -81,7 +81,10 @@ def set_enumeration(cls: Any, state: tuple[tuple[Function, Any], dict[str, dict[
 
 def cached(function: Function, maxsize: Optional[int], typed: bool) -> Function:  # noqa: FBT001 - named in pickles
     """Return *function* with a `functools.lru_cache` of its own."""
-    return functools.lru_cache(maxsize, typed)(function)
+    made: Any = functools.lru_cache(maxsize, typed)(function)
+    if not hasattr(made, "cache_parameters"):  # Python 3.8
+        made.cache_parameters = lambda: {"maxsize": maxsize, "typed": typed}
+    return made  # type: ignore[no-any-return]
 
 
 def dispatching(function: Function) -> Function:

@@ -166,7 +166,9 @@ class _Bare(NamedTuple):
 
 def _reduce_lru_cache(wrapper: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type of C
     parameters = wrapper.cache_parameters()
-    return pickle_hooks.cached, (wrapper.__wrapped__, parameters["maxsize"], parameters["typed"]), vars(wrapper)
+    # That function is of the standard library, and made together with the wrapper.
+    state = {name: value for name, value in vars(wrapper).items() if name != "cache_parameters"}
+    return pickle_hooks.cached, (wrapper.__wrapped__, parameters["maxsize"], parameters["typed"]), state
 
 
 def _reduce_dispatcher(dispatcher: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a function with attributes

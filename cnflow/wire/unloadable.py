@@ -5,6 +5,7 @@ The value is loaded once more, with stand-ins for what is not here and for all b
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 from typing import TYPE_CHECKING, Any, Optional
@@ -50,6 +51,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - pickle's own signature
         if self.has_foreign_code and (module.startswith("cloudpickle") or module == "cnflow.model.pickle_hooks"):
             return type(f"{module}.{name}", (_StandIn,), {"name": "a function or class of the script"})
+        if name == "_builtin_type":  # by which cloudpickle names types of `types`
+            return functools.partial(self.find_class, "types")
         try:
             return super().find_class(module, name)
         except Exception:  # noqa: BLE001 - an import may fail in any way

@@ -19,14 +19,14 @@ pytestmark = pytest.mark.pythons
 REPOSITORY = Path(__file__).parents[2]
 BATTERY = REPOSITORY / "tests" / "data" / "pythons" / "battery.py"
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
-OLDEST = f"{kinds.OLDEST[0]}.{kinds.OLDEST[1]}"
+OLDEST = f"{kinds.OLDEST_WORKER[0]}.{kinds.OLDEST_WORKER[1]}"
 """Of workers."""
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
 def test_functions_and_values_of_many_kinds_run_on_every_python(minor, pythons, driver_python, tmp_path):
-    others = [other for other in pythons if tuple(map(int, other.split("."))) >= kinds.OLDEST]
+    others = [other for other in pythons if tuple(map(int, other.split("."))) >= kinds.OLDEST_WORKER]
     workers = [f"{other}={pythons[other]}" for other in others]
     command = [driver_python(minor), "-W", "error", BATTERY, tmp_path, *workers]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

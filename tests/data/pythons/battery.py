@@ -356,7 +356,6 @@ VALUES = [
     collections.defaultdict(list, a=[1]),
     collections.deque([1, 2], maxlen=3), types.SimpleNamespace(a=1), functools.partial(int, base=2),
     ipaddress.ip_network("10.0.0.0/8"), ValueError("x", 1), KeyError("k"), int, len, math.sin, typing.Optional[int],
-    list[int],
     Point(3, 4), [Version(1, 2)], Slotted(1), Color.RED, Level.LOW, Mode.RW, Pair(1), Old(2), Square(2),
     own_shapes.Box(1, 2), Planet.EARTH, os.stat_result(range(10)), collections.ChainMap({"a": 1}), b"x" * 2_000_000,
 ]  # fmt: skip
