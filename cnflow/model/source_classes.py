@@ -66,7 +66,8 @@ def define(cls: type, state: dict[str, Any]) -> None:
 
 def _make_dataclass(cls: type, parameters: dict[str, bool], fields: list[dict[str, Any]]) -> None:
     """Let `dataclasses.dataclass` of this Python write the methods of *cls*."""
-    slots = {name: value for name, value in vars(cls).items() if type(value).__name__ == "member_descriptor"}
+    # Members of slots, and values that were set after the class was made: the fields take their places for a moment.
+    present = {field["name"]: vars(cls)[field["name"]] for field in fields if field["name"] in vars(cls)}
     cls.__annotations__ = {}
     for options in fields:
         options = dict(options)  # noqa: PLW2901 - the pickle's own
@@ -88,8 +89,8 @@ def _make_dataclass(cls: type, parameters: dict[str, bool], fields: list[dict[st
         made: Any = dataclasses.field(**options)
         setattr(cls, name, made)
     dataclasses.dataclass(**parameters)(cls)
-    for name, member in slots.items():
-        setattr(cls, name, member)
+    for name, value in present.items():
+        setattr(cls, name, value)
 
 
 def union(args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - a type

@@ -325,6 +325,11 @@ def _added_to_enum(cls: enum.EnumMeta, attributes: dict[str, Any]) -> dict[str, 
             f"The enumeration {cls.__qualname__} makes its members by a __new__ of its own, which cannot be sent to "
             "another minor version of Python. Define it in a module of your own, which is imported there."
         )
+    if getattr(cls, "_boundary_", None) is not getattr(cls.__bases__[-1], "_boundary_", None):
+        raise SerializationError(
+            f"The enumeration {cls.__qualname__} has a boundary of its own, which cannot be sent to another minor "
+            "version of Python. Define it in a module of your own, which is imported there."
+        )
     members = {*cls.__members__}
     return {key: value for key, value in attributes.items() if key not in members and _is_added(key, value)}
 

@@ -215,6 +215,17 @@ class Square(Base):
     __hash__ = None
 
 
+@dataclasses.dataclass
+class Changed:
+    a: int = 1
+
+    def __eq__(self, other):
+        return "mine"
+
+
+Changed.a = 5
+Changed.later = lambda self: self.a
+
 T = typing.TypeVar("T")
 
 
@@ -261,7 +272,7 @@ def use_classes(square, point):
         hash(Version(1)) == hash(Version(1)),
         repr(Point3(1, 2, z=3)), Point3(1).z, dataclasses.replace(point, x=9, extra=5).x,
         [f.name for f in dataclasses.fields(Point3)],
-        Stack().push(1).items, Slotted(1).b,
+        Stack().push(1).items, Slotted(1).b, Changed.a, Changed().a, Changed() == 1, Changed(7).later(),
     ]  # fmt: skip
 
 

@@ -75,6 +75,13 @@ def test_a_function_whose_values_cannot_cross_is_refused_in_words(script):
         portable.portable_function(sent(names["f"]))
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="boundaries are new in Python 3.11")
+def test_an_enumeration_with_a_boundary_of_its_own_is_refused_in_words(script):
+    names = script("import enum\nclass M(enum.Flag, boundary=enum.KEEP):\n    A = 1\ndef f():\n    return M(9)\n")
+    with pytest.raises(NotPortableError, match="The enumeration M has a boundary of its own"):
+        portable.portable_function(sent(names["f"]))
+
+
 def make_class(kind):
     """A class that is pickled by value."""
     kind.__module__ = "__main__"
