@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 factorial = python_app(math.factorial)
 version = python_app(platform.python_version)
 
+REPOSITORY = Path(__file__).parents[2]
 MINORS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"]
 TEST_FOLDERS = {"test", "tests", "site-packages", "idlelib", "__pycache__", "ensurepip", "lib2to3"}
 
@@ -215,3 +216,78 @@ def test_image_without_python_for_another_architecture_is_refused(image, monkeyp
     with pytest.raises(ImageUnusableError, match=r"is for \w+, not for aarch64"):
         provider.prepare(Image(image({"hello": b"hi"})))
     provider.close()
+
+
+CARRY = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from cnflow.capsule.interpreter import copy_interpreter
+folder = pathlib.Path(sys.argv[2])
+(folder / "packages").mkdir(parents=True)
+copy_interpreter(folder, folder / "packages")
+"""
+
+USE = """
+import asyncio, bz2, ctypes, hashlib, lzma, multiprocessing, pwd, ssl, sys, zlib
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(abs, [-3]) == [3]
+    print(sys.executable, "%d.%d" % sys.version_info[:2])
+"""
+
+
+@pytest.mark.pythons
+@pytest.mark.parametrize("minor", ["3.10", "3.12", "3.13"])
+def test_interpreter_of_each_driver_runs_in_an_image_with_nothing(engine, image, pythons, minor, tmp_path):
+    command = [pythons[minor], "-B", "-c", CARRY, REPOSITORY, tmp_path / "capsule"]
+    subprocess.run(command, check=True)
+    (tmp_path / "capsule" / "use.py").write_text(USE)
+    said = engine.containers.run(
+        image({"hello": b"hi"}),
+        [f"/any/where/{CARRIED_PYTHON}", "-I", "/any/where/use.py"],
+        volumes={str(tmp_path / "capsule"): {"bind": "/any/where", "mode": "ro"}},
+        network_mode="none",
+        remove=True,
+    )
+    assert said.decode() == f"/any/where/{CARRIED_PYTHON} {minor}\n"
+
+
+@pytest.mark.suites
+def test_interpreter_of_debian_sid_runs_in_an_image_with_nothing(engine, image, tmp_path):
+    volumes = {str(REPOSITORY): {"bind": "/src", "mode": "ro"}, str(tmp_path): {"bind": "/out", "mode": "rw"}}
+    engine.containers.run(
+        "cnflow-base:sid", ["python3", "-B", "-c", CARRY, "/src", "/out/capsule"], volumes=volumes, remove=True
+    )
+    volumes = {str(tmp_path / "capsule"): {"bind": "/any/where", "mode": "ro"}}
+    command = [f"/any/where/{CARRIED_PYTHON}", "-c", "import ssl, sys; print(sys.version.split()[0])"]
+    said = engine.containers.run(image({"hello": b"hi"}), command, volumes=volumes, remove=True)
+    assert said.decode().startswith("3.14.")
+
+
+DRIVER = """
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+@python_app
+def add(a, b):
+    return a + b
+
+if __name__ == "__main__":
+    for executor in (ThreadPoolExecutor(), HighThroughputExecutor(max_workers=1)):
+        with cnflow.load(Config(executors=[executor])):
+            print(add(add(1, 2), b=3).result(60))
+"""
+
+
+@pytest.mark.suites
+@pytest.mark.timeout(600)  # it installs cnflow, from the package index
+def test_driver_runs_on_python_3_14(engine, tmp_path):
+    (tmp_path / "script.py").write_text(DRIVER)
+    line = (
+        "cp -r /src/cnflow /src/pyproject.toml /src/README.md /src/LICENSE /tmp && cd /tmp && python3 -m venv v "
+        "&& v/bin/pip install -q --no-compile /tmp >&2 && exec v/bin/python -W error /out/script.py"
+    )
+    volumes = {str(REPOSITORY): {"bind": "/src", "mode": "ro"}, str(tmp_path): {"bind": "/out", "mode": "ro"}}
+    said = engine.containers.run("cnflow-base:sid", ["sh", "-c", line], volumes=volumes, remove=True)
+    assert said.decode().split() == ["6", "6"]
