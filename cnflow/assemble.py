@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from cnflow import __version__, exit_calls, logs, usage_tracking
 from cnflow.adopted_run import adopt_ledger
 from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
+from cnflow.config.image_lock import read_lock
 from cnflow.config.registry import backend_of
 from cnflow.config.selection import select_config
 from cnflow.config.tables import at
@@ -30,6 +31,7 @@ from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDER
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError
+from cnflow.executors.image_pins import RECORD, ImagePins
 from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
 from cnflow.ledger import RunLedger, new_driver
@@ -184,6 +186,7 @@ def new_graph(
         log_size=config.log_size or 0,
         folder=current_folder(),
         emit=emit,
+        images=_image_pins(config, run_dir),
     )
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
@@ -260,6 +263,19 @@ def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
         except OSError as error:
             raise ConfigurationError(f"The sink {settings!r} cannot be used: {error}.") from error
     return EventHub(sinks) if sinks else None
+
+
+def _image_pins(config: Config, run_dir: Path) -> ImagePins:
+    """Make what resolves the images of a run.
+
+    Raises:
+        ConfigurationError: the lock file cannot be read, or is missing where the run is locked.
+    """
+    file = Path(config.lock_file)
+    lock = read_lock(file)
+    if lock is None and config.locked:
+        raise ConfigurationError(f"locked=True, and there is no {file}. Run: cnflow lock")
+    return ImagePins(run_dir / RECORD, lock, str(file), is_locked=config.locked)
 
 
 def _result_cache(config: Config, run_dir: Path, *, is_adopted: bool) -> ResultCache:

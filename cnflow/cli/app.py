@@ -12,6 +12,7 @@ from cnflow.cli.commands.config import config
 from cnflow.cli.commands.doctor import doctor
 from cnflow.cli.commands.explain import explain
 from cnflow.cli.commands.image import image
+from cnflow.cli.commands.lock import lock
 from cnflow.cli.commands.logs import logs
 from cnflow.cli.commands.perf import perf
 from cnflow.cli.commands.run import RunCommand, run
@@ -32,6 +33,7 @@ app.command()(blocks)
 app.command()(explain)
 app.command()(logs)
 app.command()(clean)
+app.command()(lock)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 app.add_typer(image, name="image")

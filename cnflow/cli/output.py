@@ -15,6 +15,8 @@ from cnflow.model.finding import Finding, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cnflow.cli.lock_report import Resolved
+
 _STYLES = {Verdict.GOOD: "green", Verdict.ABSENT: "yellow", Verdict.BAD: "bold red"}
 
 
@@ -65,3 +67,13 @@ def findings_table(findings: Sequence[Finding]) -> Table:
             words.append(f"\n{finding.advice}", style="dim")
         table.add_row(finding.about, Text(finding.verdict.value, style=_STYLES[finding.verdict]), words)
     return table
+
+
+def locked_table(resolved: Sequence[Resolved]) -> str:
+    """Format images as they are now, one in a line, with what is locked below one that has moved."""
+    lines = []
+    for now, before, change in resolved:
+        lines.append(f"{change.value:6}{now.reference}  {now.name}")
+        if before is not None and change.value == "moved":
+            lines.append(f"      locked is {before.name}, of {before.locked}")
+    return "\n".join(lines)

@@ -123,6 +123,13 @@ class Config(Settings):
     ignore_images: bool = False
     """Run every app on the bare node whatever its image, such as on a machine without a container engine."""
 
+    locked: bool = False
+    """Run the images that `lock_file` has, by their content, and no others: a tag that has moved since runs what it was
+    then, and an image that is not in the file is refused. ``cnflow lock`` writes the file."""
+
+    lock_file: PathText = "cnflow.lock"
+    """File of locked images. Where it is there and `locked` is False, an image that has moved since is warned of."""
+
     exit_mode: Literal["wait", "cleanup", "skip"] = "wait"
     """Effect of the end of ``with cnflow.load(...):``. ``wait``: wait for all tasks and end the run; when the block
     raised, end it at once. ``cleanup``: end it at once in either case. ``skip``: nothing; call ``cleanup()``.

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import join_apps
+from cnflow.dataflow.explain_origin import line_on
 from cnflow.dataflow.futures.app_future import AppFuture, title_of_future
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.retry import error_of
@@ -51,7 +52,9 @@ def _explain(task: TaskId, graph: TaskGraph) -> list[str]:
         return [f"There is no task {task}: {so_far}."]
     record, state = graph.records.get(task), graph.state_of(task)
     if record is None or state is None:
-        return [_explain_final(task, graph)]
+        future = graph.failed_future(task) or getattr(graph.finished.get(task), "future", None)
+        line = "" if future is None or not future.done() else line_on(future.provenance)
+        return [_explain_final(task, graph), *([line] if line else [])]
     title = title_of(task, record.app.name)
     if state is TaskState.LAUNCHED:
         first, *more = _explain_launched(task, record, graph)

@@ -39,6 +39,7 @@ CnflowError
 │   └── BlockRejectedError        permanent; nothing was started
 │       ├── ImageNotFoundError    build, pull or correct the image
 │       │   └── ImagePullError    look at its registry: it refused, failed, or was not reached
+│       ├── ImageLockError        run cnflow lock: the lock file has another image, or none of this name
 │       ├── ImageUnusableError    use an image with a supported Python
 │       └── ImageBuildError       correct the step of the recipe that failed
 └── CapsuleError                  the capsule for this kind of image could not be made
@@ -78,6 +79,7 @@ from cnflow.errors.infrastructure import (
     CapsuleError,
     ExecutorClosedError,
     ImageBuildError,
+    ImageLockError,
     ImageNotFoundError,
     ImagePullError,
     ImageUnusableError,
@@ -114,6 +116,7 @@ __all__ = [
     "DependencyError",
     "ExecutorClosedError",
     "ImageBuildError",
+    "ImageLockError",
     "ImageNotFoundError",
     "ImagePullError",
     "ImageUnusableError",

@@ -105,6 +105,10 @@ class ImagePullError(ImageNotFoundError):
     """The registry refused the image, failed, or was not reached; read the engine's words and the advice below."""
 
 
+class ImageLockError(BlockRejectedError):
+    """The lock file has another image or none of this name, and the run is locked; run ``cnflow lock``."""
+
+
 class ImageUnusableError(BlockRejectedError):
     """The image has no Python, or one that is not supported; use an image with a supported Python."""
 

@@ -28,10 +28,23 @@ if TYPE_CHECKING:
     from cnflow.interfaces.staging import Staging
     from cnflow.ledger import RunLedger
     from cnflow.model.image import Image
+    from cnflow.model.image_identity import ImageIdentity
     from cnflow.model.status import ExecutorStatus
 
 Report = Callable[[Sequence[Outcome]], None]
 """Called with the outcomes of many tasks at once, from any thread; returns soon and never raises."""
+
+
+class ImageResolver(Protocol):
+    """Makes a reference to an image the same image for all executors of a run."""
+
+    def resolve(self, image: Image, prepare: Callable[[Image], str]) -> tuple[Image, ImageIdentity]:
+        """Have *image* prepared by *prepare*, a provider's; return what it was prepared with, and what it is.
+
+        Raises:
+            ImageLockError: the run is locked, and this is not the locked image.
+            BlockError: as *prepare* raises.
+        """
 
 
 class RunContext(NamedTuple):
@@ -63,6 +76,9 @@ class RunContext(NamedTuple):
 
     emit: Emit | None = None
     """Takes the events of the executor for the run's sinks; None where there is no sink."""
+
+    images: ImageResolver | None = None
+    """Resolves references to images; None takes each as it is written."""
 
 
 class Executor(Protocol):

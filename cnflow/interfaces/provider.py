@@ -78,7 +78,8 @@ class Provider(Protocol):
                 win over those of the provider's settings. One that the system does not have must be refused.
 
         Returns:
-            The image's digest, or an empty string on the bare node.
+            The image's digest or id, which stands for its content, or an empty string on the bare node. It may be an
+            `cnflow.model.image_identity.ImageIdentity`, a text that has what else is known of the image.
 
         Raises:
             ImageNotFoundError, ImageUnusableError: no manager can run in *image*; the message has the user's next step.

@@ -39,7 +39,7 @@ IMAGES = {"cnflow/NAME", "cnflow/train"}
 """Names of images, which have the form of paths."""
 
 LOG_FIELDS = {"cnflow.done", "cnflow.mine", "cnflow.task_id", "cnflow.task_state"}
-FILES_OF_A_RUN = {"cnflow.log", "cnflow.jsonl"}
+FILES_OF_A_RUN = {"cnflow.log", "cnflow.jsonl", "cnflow.lock"}
 GROUPS = {seam.group for seam in registry.ALL}
 """Groups of entry points; some have no module of their name."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.ids import BlockId, RunId
     from cnflow.interfaces import RunContext
+    from cnflow.model.image import Image
     from cnflow.model.visible_files import VisibleFiles
     from cnflow.wire.keys import Keyring
 
@@ -88,6 +89,9 @@ class BlockContext(NamedTuple):
     secrets: Mapping[str, str] = {}
     """Texts of the image's secrets by name."""
 
+    image: Image | None = None
+    """The image by what its provider was asked to prepare, such as a digest; None is that of `settings`."""
+
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
         settings, provider = self.settings, self.settings.provider
@@ -95,7 +99,7 @@ class BlockContext(NamedTuple):
             self.run,
             settings.label,
             block,
-            settings.image,
+            settings.image if self.image is None else self.image,
             self._manager(block),
             self.log_dir / f"block-{block}.log",
             nodes=provider.nodes_per_block,

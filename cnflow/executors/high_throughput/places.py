@@ -8,6 +8,7 @@ from cnflow.model.provenance import Place
 
 if TYPE_CHECKING:
     from cnflow.ids import ManagerId
+    from cnflow.model.image_identity import ImageIdentity
     from cnflow.wire.manager_messages import ManagerInfo
 
 
@@ -27,6 +28,10 @@ class Places(dict[int, Place]):
         self._run = run
         self._executor = executor
         self.image_id = self.digest = self.packages = ""
+
+    def on_prepared(self, image: ImageIdentity) -> None:
+        """Keep what is known of the executor's image, before managers register."""
+        self.image_id, self.digest, self.packages = str(image), image.facts.digest, image.facts.packages
 
     def add(self, number: int, manager: ManagerId, info: ManagerInfo) -> None:
         """Add a manager that has registered."""

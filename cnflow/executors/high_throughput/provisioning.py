@@ -46,6 +46,7 @@ from cnflow.executors.high_throughput.ways import (
     manager_endpoint,
     refuse_other_way,
 )
+from cnflow.executors.image_pins import ImagePins
 from cnflow.interfaces import BuildsImages
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
@@ -208,10 +209,12 @@ class BlockProvisioner:
             with naming(provider, "build"):
                 provider.build(settings.image, self.log_dir / "image-build.log")
         with naming(provider, "prepare"):
-            digest = provider.prepare(settings.image)
-        self._set_digest(digest)
-        if digest:
-            logger.info("executor %s runs image %s, digest %s", settings.label, settings.image, digest)
+            self._image, identity = (self._run.images or ImagePins()).resolve(settings.image, provider.prepare)
+        self._managers.places.on_prepared(identity)
+        self._set_digest(str(identity))
+        if identity:
+            name = identity.facts.digest or "none in a registry"
+            logger.info("executor %s runs image %s, id %s, digest %s", settings.label, settings.image, identity, name)
         left = take_over(self._run, settings.label, provider)
         if left is not None and left.endpoint is not None:
             refuse_other_way(settings.label, settings.way, left.endpoint.endpoint)
@@ -322,6 +325,7 @@ class BlockProvisioner:
             run.log_size,
             run.folder,
             secrets=self._secrets,
+            image=self._image,
         )
         blocks = make_blocks(
             settings.label,

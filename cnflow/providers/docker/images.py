@@ -37,9 +37,11 @@ from cnflow.capsule import (
 from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
 from cnflow.capsule.survey import Survey, parse_survey
 from cnflow.errors import BlockRejectedError, ConfigurationError, ImageNotFoundError
+from cnflow.model.image_identity import NO_FACTS, ImageFacts
 from cnflow.model.image_options import REPLACED
 from cnflow.providers.docker import entrypoint, refusals
 from cnflow.providers.docker.delivery import CapsuleDelivery
+from cnflow.providers.docker.identity import facts_of
 from cnflow.providers.docker.pulling import Pull, pull, with_tag
 from cnflow.providers.docker.refusals import Answer
 from cnflow.providers.docker.requests import (
@@ -77,6 +79,9 @@ class Found:
 
     survey: Survey = field(default_factory=Survey)
     """Other content of the image."""
+
+    facts: ImageFacts = NO_FACTS
+    """Names of it in registries, platform, and digest of its packages."""
 
     @property
     def holds_capsule(self) -> bool:
@@ -117,7 +122,8 @@ def find_image(
     kind = kind_of(probe, f"image {name!r}", carrying_kind())
     if kind.carries_python and not runs_workers(probe):
         logger.warning("%s", refusals.runs_on_carried(name, probe, kind, prober.path))
-    found = Found(image_id, probe, kind, settings, prober.survey)
+    facts = facts_of(name, engine.inspect_image(image_id), probe, prober.survey.packages)
+    found = Found(image_id, probe, kind, settings, prober.survey, facts)
     if not found.holds_capsule:
         found = replace(found, kind=available_kind(kind, cache))
     if image.entrypoint != REPLACED:

@@ -27,6 +27,7 @@ from cnflow.ids import BlockId, NativeId
 from cnflow.log_tail import last_lines
 from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.model.finding import Finding, Verdict
+from cnflow.model.image_identity import ImageIdentity
 from cnflow.model.traits import CapsuleVia
 from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers.docker import networking
@@ -127,8 +128,8 @@ class DockerBackend:
 
         build_image(engine, image, self._cache_dir, log=log)
 
-    def prepare(self, image: Image) -> str:
-        """Find, pull by the policy, and probe *image*, and have its capsule ready; return the image's id."""
+    def prepare(self, image: Image) -> ImageIdentity:
+        """Find, pull by the policy, and probe *image*, and have its capsule ready; return an `ImageIdentity`."""
         settings = self._settings.for_image(image)
         refuse_unfit(image, settings.nodes_per_block, settings)
         self._remove_abandoned()
@@ -140,7 +141,7 @@ class DockerBackend:
         for finding in findings(found.survey, ImageConfig(), image):
             if finding.verdict is Verdict.BAD:
                 logger.warning("%s: %s. %s", finding.about, finding.found, finding.advice)
-        return found.id
+        return ImageIdentity(found.id, found.facts)
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
         """Create a container for each request, deliver capsule and settings into it, follow it, and start it.

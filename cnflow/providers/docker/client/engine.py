@@ -119,11 +119,16 @@ class Engine:
             except docker.errors.NotFound:
                 return ""
 
+    def inspect_image(self, image_id: str) -> Mapping[str, Any]:
+        """Return the description of a local image."""
+        with self.rejecting(f"describe image {image_id!r}"):
+            attributes: Mapping[str, Any] = self.sdk.images.get(image_id).attrs
+            return attributes
+
     def image_config(self, image_id: str) -> Mapping[str, Any]:
         """Return the configuration of a local image: user, variables, working directory."""
-        with self.rejecting(f"describe image {image_id!r}"):
-            config: Mapping[str, Any] = self.sdk.images.get(image_id).attrs.get("Config") or {}
-            return config
+        config: Mapping[str, Any] = self.inspect_image(image_id).get("Config") or {}
+        return config
 
     def image_machine(self, image_id: str) -> str:
         """Return the architecture of a local image, as a kernel names it."""
