@@ -184,6 +184,7 @@ def new_graph(
         ledger=ledger,
         adoptable_for=config.adoptable_for,
         log_size=config.log_size or 0,
+        local_packages=tuple(config.local_packages),
         folder=current_folder(),
         emit=emit,
         images=_image_pins(config, run_dir),

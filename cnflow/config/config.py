@@ -147,6 +147,11 @@ class Config(Settings):
     """Destination of the run's log. True is `FileLogging`: from INFO on, to ``cnflow.log`` in the run's folder; False
     writes none."""
 
+    local_packages: list[str] = Field(default_factory=list)
+    """Packages of this machine that go along to every block, before versions that an image has: names of installed
+    packages, as for pip or as in an import, and paths of folders and modules (``"./shop"``). All their files are sent,
+    once to each node, and again after a change and a reload."""
+
     log_size: Bytes | None = Field(default=100_000_000, ge=1_000_000)
     """Bytes of each log of the run (of a block, an interchange, the driver), a text with a unit, such as ``"1GB"``. A
     log is kept in two parts: at half of this size, ``NAME`` becomes ``NAME.1`` in place of the part before. None is no

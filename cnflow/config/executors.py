@@ -191,6 +191,9 @@ class HighThroughputExecutor(ExecutorSettings):
     heartbeat_threshold: Duration = Field(default=120.0, gt=0)
     """Seconds of silence after which a manager is lost, or a manager whose interchange is lost ends itself."""
 
+    local_packages: list[str] = Field(default_factory=list)
+    """Packages that go along to this executor's blocks, besides those of `Config.local_packages`."""
+
     block_log_dir: PathText | None = None
     """Folder for the logs of blocks, in ``RUN/LABEL`` under it; None is the run's folder, beside the log of the
     interchange."""

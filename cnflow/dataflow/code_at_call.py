@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,9 @@ def _keep_id(record: TaskRecord, executor: Executor) -> None:
         version = record.version
         apart = version.function_apart() if _has_copy(record) else None
         record.code = id_of_code(record.app, record.ignore_for_cache, runs_here=version is None, apart=apart)
+        if packages := getattr(version, "packages_id", b""):
+            content = hashlib.blake2b(record.code.content + packages, digest_size=32).digest()
+            record.code = record.code._replace(content=content)
         if version is None:
             return
         keep_function(record, executor)

@@ -71,6 +71,9 @@ class RunContext(NamedTuple):
     log_size: int = 0
     """Bytes; value of `Config.log_size`, with 0 for None."""
 
+    local_packages: tuple[str, ...] = ()
+    """Value of `Config.local_packages`."""
+
     folder: str = ""
     """The driver's folder when the run was loaded, in which workers start; empty if it was removed."""
 

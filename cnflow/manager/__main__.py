@@ -70,7 +70,10 @@ def _run(output: OutputQueue) -> int:
         factory.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start
 
-        return Loop(settings, factory, SystemClock()).run()
+        try:
+            return Loop(settings, factory, SystemClock()).run()
+        finally:
+            factory.close()
     except ManagerStartError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the cause and the remedy
         return 3

@@ -26,6 +26,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from cnflow.tasks import local_packages
 from cnflow.tasks.driver_names import stand_ins_while_importing
 from cnflow.tasks.plain_instances import is_plain_instance
 
@@ -70,7 +71,8 @@ _codes: dict[str, CodeType] = {}
 
 def receive(identity: bytes, body: bytes) -> None:
     """Keep a record until a function needs it."""
-    _records[identity] = pickle.loads(body)
+    kind, content = pickle.loads(body)
+    _records[identity] = (kind, local_packages.receive(*content) if kind == local_packages.PACKAGES else content)
 
 
 def forget() -> None:
@@ -92,8 +94,13 @@ def activate(records: bytes) -> int:
 
 
 def _use(records: Sequence[tuple[bytes, str, Any]]) -> None:
-    sources = {content[0]: (identity, ModuleSource(*content)) for identity, kind, content in records if kind == SOURCE}
-    values = {content[0]: content[1] for _, kind, content in records if kind == VALUES}
+    if local_packages.use(next((content for _, kind, content in records if kind == local_packages.PACKAGES), None)):
+        _drop_all()
+    own = [
+        record for record in records if record[1] != local_packages.PACKAGES and not local_packages.has(record[2][0])
+    ]
+    sources = {content[0]: (identity, ModuleSource(*content)) for identity, kind, content in own if kind == SOURCE}
+    values = {content[0]: content[1] for _, kind, content in own if kind == VALUES}
     if any(
         (name in _modules and _modules[name][0] != source[0]) or _values.get(name, {}).keys() - values.get(name, {})
         for name, source in sources.items()
@@ -279,8 +286,8 @@ def globals_of(module: str) -> dict[str, Any]:
 
 def code_at(module: str, name: str, line: int) -> CodeType:
     """Return the code of *name* at *line* of an own module: compiled here, whichever Python this is."""
-    importlib.import_module(module)
-    for code in codes_in(_codes[module]):
+    loader: Any = importlib.import_module(module).__spec__.loader  # type: ignore[union-attr]  # an import has one
+    for code in codes_in(_codes[module] if module in _codes else loader.get_code(module)):
         if code.co_name == name and code.co_firstlineno == line:
             return code
     raise AttributeError(f"{module} has no function {name!r} at line {line}.")

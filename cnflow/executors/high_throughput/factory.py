@@ -20,6 +20,7 @@ from cnflow.executors.high_throughput.interchange_client import InterchangeClien
 from cnflow.executors.high_throughput.interchange_host import Here, Through
 from cnflow.executors.high_throughput.interchange_life import InterchangeLife
 from cnflow.executors.high_throughput.introspection import Introspection
+from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
 from cnflow.executors.high_throughput.managers import ConnectedManagers
 from cnflow.executors.high_throughput.places import Places
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
@@ -52,7 +53,8 @@ def make_backend(
     """
     settings = settings.model_copy(update={"provider": settings.provider.for_image(settings.image)})
     log_file = run.run_dir / settings.label / "interchange.log"
-    serializer = TaskSerializer()
+    given = [*run.local_packages, *settings.local_packages]
+    serializer = TaskSerializer(LocalPackages(given) if given else None)
     host = _make_host(settings, log_file)
     life = InterchangeLife(Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold), host.grace)
     client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())

@@ -7,9 +7,11 @@ import os
 import re
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from cnflow.errors import SerializationError
 from cnflow.executors.high_throughput.function_versions import version_of
+from cnflow.executors.high_throughput.local_packages.overlay import PackagedVersion
 from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.executors.high_throughput.portable import portable_if_possible
@@ -21,8 +23,11 @@ from cnflow.wire import serialization
 from cnflow.wire.messages import task_parcel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnflow.executors.high_throughput.function_versions import FunctionVersion
-    from cnflow.model.task import RunOptions, TaskToRun
+    from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
+    from cnflow.model.task import AppFunction, RunOptions, TaskToRun
     from cnflow.wire.code_pickler import ClassId
     from cnflow.wire.messages import Function, TaskParcel
     from cnflow.wire.serialization import Payload
@@ -31,15 +36,27 @@ if TYPE_CHECKING:
 class TaskSerializer:
     """Serializes the tasks of one executor. Safe from any thread: a race can only serialize a function twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, packages: LocalPackages | None = None) -> None:
+        self._packages = packages
+        self._packaged: WeakKeyDictionary[AppFunction, PackagedVersion] = WeakKeyDictionary()
         self.has_needs = False
         """A task so far had `resources`."""
 
         self.has_other_pythons = False
         """A worker so far has refused bytecode of the driver's Python: code is sent as source where it can be."""
 
-    version_of = staticmethod(version_of)
-    """Returns the function of an app as it is now, for `TaskToRun.version`."""
+        self.version_of: Callable[[AppFunction], FunctionVersion] = (
+            version_of if packages is None else self._version_with_packages
+        )
+        """Returns the function of an app as it is now, for `TaskToRun.version`."""
+
+    def _version_with_packages(self, app: AppFunction) -> FunctionVersion:
+        assert self._packages is not None  # else this is not used
+        version, overlay = version_of(app), self._packages.current()
+        before = self._packaged.get(app)
+        if before is None or before.version is not version or before.overlay is not overlay:
+            before = self._packaged[app] = PackagedVersion(version, overlay)
+        return before  # type: ignore[return-value]  # it has the attributes of one
 
     def serialize(self, task: TaskToRun, attempt: int = 0) -> tuple[Function, TaskParcel]:
         """Return the function of *task*, and the parcel of its arguments and options for *attempt*.
@@ -63,13 +80,19 @@ class TaskSerializer:
         elif not task.args and not task.kwargs:
             if self.has_other_pythons:
                 function = portable_if_possible(function, serialization.NO_ARGUMENTS)[0]
+            function = self._with_packages(function, version)
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
         payload, modules = _packed_arguments(task, options, version.class_id)
         if modules:
             function = version.function_with(modules) or function
         if self.has_other_pythons:
             function, payload = portable_if_possible(function, payload)
+        function = self._with_packages(function, version)
         return function, task_parcel(task.id, function.id, payload, walltime, needs, attempt)
+
+    def _with_packages(self, function: Function, version: FunctionVersion) -> Function:
+        overlay = getattr(version, "overlay", None) if self._packages is not None else None
+        return function if overlay is None else overlay.with_function(function)
 
 
 def _packed_arguments(task: TaskToRun, options: tuple[Any, ...], class_id: ClassId) -> tuple[Payload, frozenset[str]]:

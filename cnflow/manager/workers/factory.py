@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -15,6 +16,7 @@ from cnflow.manager.node.pinning import accelerator_variables, assign_cores, cor
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
 from cnflow.open_files import set_open_file_limit
 from cnflow.tasks import script_arguments
+from cnflow.tasks.local_packages import FOLDER_VARIABLE
 from cnflow.tasks.slots import slot_count
 
 if TYPE_CHECKING:
@@ -55,7 +57,12 @@ class WorkerFactory:
         self._open_files = open_files
         self._cores = assign_cores(settings.cpu_affinity, self.slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
+        self._packages = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-packages")
         self._early: dict[WorkerRank, WorkerProcess] = {}
+
+    def close(self) -> None:
+        """Remove what workers have unpacked, once they have ended."""
+        shutil.rmtree(self._packages, ignore_errors=True)
 
     def start_early(self) -> None:
         """Start the first worker of each rank, while the manager still imports its own modules.
@@ -85,6 +92,7 @@ class WorkerFactory:
             **identity_variables(os.environ, self._settings.image),
             "CNFLOW_WORKER_EXECUTOR": self._settings.executor,
             "CNFLOW_WORKER_IMAGE": self._settings.image,
+            FOLDER_VARIABLE: self._packages,
             script_arguments.VARIABLE: script_arguments.encode(self._settings.argv),
             **worker_variables(rank, self.slots, self.manager_id, self._settings.block),
             **core_variables(cores),
