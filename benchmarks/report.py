@@ -41,6 +41,8 @@ COLUMNS = (
     Column("fan.per_s", "fan|tasks/s", more_is_better=True),
     Column("bash.per_s", "bash|/s", more_is_better=True),
     Column("memory.bytes", "KB each|waiting", more_is_better=False, scale=1e-3, places=2),
+    Column("fresh.each_s", "fresh|s each", more_is_better=False, places=2),
+    Column("fresh.per_s", "fresh|/s", more_is_better=True, places=2),
     Column("stop.s", "stop|s", more_is_better=False, places=2),
 )
 _MORE_IS_BETTER = {column.key for column in COLUMNS if column.more_is_better}

@@ -40,6 +40,7 @@ class Sizes(NamedTuple):
     megabytes: int = 64
     arrays: int = 16
     memory: int = 100_000
+    fresh: int = 10
     budget: float = 4.0
     """Approximate seconds of one work; `memory` gets ten times as much."""
 
@@ -161,6 +162,17 @@ def memory(system: System, sizes: Sizes) -> Figures:
     return {"bytes": (after - before) / n, "n": n, "collect_s": seconds}
 
 
+def fresh(system: System, sizes: Sizes) -> Figures:
+    """No-ops with a container of their own: one after the other, and at once."""
+    app = system.fresh(functions.noop)
+    if app is None:
+        raise NotApplicableError("no container for each task")
+    system.results([app()])  # starts what is kept ready
+    n = sizes.fresh
+    each = _measure(lambda: [system.results([app()]) for _ in range(n)]) / n
+    return {"each_s": each, "per_s": n / _measure(lambda: system.results([app() for _ in range(n)])), "n": n}
+
+
 def _resident_at_rest() -> int:
     """Resident bytes once they no longer grow: a thread may still be sending tasks."""
     last = 0
@@ -206,5 +218,6 @@ WORKS = {
     "arrays": Work(arrays),
     "bash": Work(bash),
     "memory": Work(memory, 300.0),
+    "fresh": Work(fresh, 300.0),
 }
 """Works by name. ``first`` (start to first result) and ``stop`` are measured with every start by `child`."""

@@ -230,13 +230,18 @@ class RunExecutors:
         if self._config.ignore_images:
             copied = copied.without_images()
         self._settings[copied.label] = copied
-        route = RoutableExecutor(copied.label, copied.image, copied.runs_images, copied.is_cloneable)
+        route = RoutableExecutor(
+            copied.label, copied.image, copied.runs_images, copied.is_cloneable, fresh=copied.is_fresh
+        )
         is_template = copied.runs_images and not copied.image
         return NewExecutor(route, None if is_template else self._live(copied))
 
-    def clone(self, template: str, image: Image, label: str) -> Executor:
-        """Make an executor labelled *label* that runs *image*, otherwise with the settings of *template*."""
-        return self._live(self._settings[template].model_copy(update={"image": image, "label": label}, deep=True))
+    def clone(self, template: str, image: Image, label: str, *, fresh: bool = False) -> Executor:
+        """See `cnflow.dataflow.executor_factory.ExecutorFactory`."""
+        settings = self._settings[template].model_copy(deep=True)
+        if fresh and not settings.is_fresh:
+            settings = settings.for_fresh_tasks()
+        return self._live(settings.model_copy(update={"image": image, "label": label}))
 
     def make_joiner(self) -> Executor:
         """Make the executor for the functions of join apps."""

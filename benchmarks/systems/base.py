@@ -44,6 +44,11 @@ class System(abc.ABC):
         del command
         return None
 
+    def fresh(self, function: Callable[..., Any]) -> Submit | None:
+        """Prepare a function that gets a container of its own for each task; return None if the system has none."""
+        del function
+        return None
+
     def bash_itself(self) -> Submit | None:
         """Prepare bash itself as the command, for the floor, whose `bash` is run by ``/bin/sh``."""
         return None

@@ -75,6 +75,9 @@ class Docker(_Cnflow):
         done = subprocess.run([docker, "image", "inspect", IMAGE], check=False, capture_output=True, text=True)
         return "" if done.returncode == 0 else f"docker image inspect {IMAGE}: {done.stderr.strip()}"
 
+    def fresh(self, function: Callable[..., Any]) -> Submit:
+        return cnflow.python_app(fresh=True)(function)
+
     def settings(self) -> ExecutorSettings:
         from cnflow.providers import DockerProvider
 

@@ -89,6 +89,7 @@ def python_app(
     *,
     executors: str | Sequence[str] = "all",
     image: ImageLike = "",
+    fresh: bool = False,
     cache: bool = False,
     ignore_for_cache: Sequence[str] = (),
     retries: float | None = None,
@@ -107,10 +108,11 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
         function: the task's work. Its body imports what it needs; arguments and result must be picklable. One that
             returns a coroutine (``async def``) is run in an event loop of the task's own.
         **options: ``executors``, label or labels of the executors that may run it, or ``"all"``; ``image``, container
-            image that it runs in, its name or a `cnflow.Image`; ``cache``, reuse the result of an earlier call of this
-            run with the same code, arguments and image; ``ignore_for_cache``, parameters that do not matter for that;
-            ``retries``, budget of retries of each task instead of the Config's; ``walltime``, ``resources``, ``env``
-            and ``sandbox`` as in a call; ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
+            image that it runs in, its name or a `cnflow.Image`; ``fresh``, give each task a container of its own, which
+            ends with it; ``cache``, reuse the result of an earlier call of this run with the same code, arguments and
+            image; ``ignore_for_cache``, parameters that do not matter for that; ``retries``, budget of retries of each
+            task instead of the Config's; ``walltime``, ``resources``, ``env`` and ``sandbox`` as in a call;
+            ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
 
     Raises:
         ConfigurationError: an option is unknown (the message names the nearest), or of the wrong type.
@@ -127,6 +129,7 @@ def bash_app(
     *,
     executors: str | Sequence[str] = "all",
     image: ImageLike = "",
+    fresh: bool = False,
     cache: bool = False,
     ignore_for_cache: Sequence[str] = (),
     retries: float | None = None,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         data_flow_kernel: DataFlowKernel | None
         env: dict[str, str] | None
         executors: str | Sequence[str]
+        fresh: bool
         ignore_for_cache: Sequence[str]
         image: ImageLike
         label: str
@@ -41,8 +42,8 @@ _JOIN_OPTIONS = ("cache", "data_flow_kernel", "ignore_for_cache", "retries")
 _KEYWORDS = ("env", "resources", "sandbox", "walltime")
 _OPTIONS = {
     AppKind.JOIN: _JOIN_OPTIONS,
-    AppKind.PYTHON: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "image"),
-    AppKind.BASH: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "image", "pipefail"),
+    AppKind.PYTHON: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "fresh", "image"),
+    AppKind.BASH: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "fresh", "image", "pipefail"),
 }
 _OF_CALLS = frozenset({*_KEYWORDS, "label", "pipefail"})
 """Options that every call has which does not set them itself."""
@@ -98,9 +99,9 @@ def _check_types(where: str, options: dict[str, Any]) -> None:
         raise ConfigurationError(f"{where}(executors=...) must be a label or a list of labels, not {executors!r}.")
     if "image" in options:
         options["image"] = _image(where, options["image"])
-    cache = options.get("cache", False)
-    if not isinstance(cache, bool):
-        raise ConfigurationError(f"{where}(cache=...) must be True or False, not {cache!r}.")
+    for name in ("cache", "fresh"):
+        if not isinstance(options.get(name, False), bool):
+            raise ConfigurationError(f"{where}({name}=...) must be True or False, not {options[name]!r}.")
     if options.get("resources") is not None:
         options["resources"] = Resources.of(options["resources"])
     retries = options.get("retries")

@@ -49,6 +49,12 @@ class BlockDrained(NamedTuple):
     block: BlockId
 
 
+class BlockEmptied(NamedTuple):
+    """All managers of the block have left by their own decision."""
+
+    block: BlockId
+
+
 class IdleTimes(NamedTuple):
     """Seconds for which each block has held no task, by block id."""
 
@@ -110,7 +116,15 @@ class Watching(NamedTuple):
 
 ProviderEvent = Requested | Submitted | Listed | Reported | Cancelled | LogRead | Watching
 Event = (
-    TasksAdded | ProviderChanged | RunEnded | ManagerConnected | ManagerLost | BlockDrained | IdleTimes | ProviderEvent
+    TasksAdded
+    | ProviderChanged
+    | RunEnded
+    | ManagerConnected
+    | ManagerLost
+    | BlockDrained
+    | BlockEmptied
+    | IdleTimes
+    | ProviderEvent
 )
 
 Put = "Callable[[Event], None]"

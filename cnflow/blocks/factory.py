@@ -22,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def make_blocks(
-    label: str, settings: ProviderSettings, scaling: Scaling, *, slots_per_node: int, chance: random.Random
+    label: str,
+    settings: ProviderSettings,
+    scaling: Scaling,
+    *,
+    slots_per_node: int,
+    chance: random.Random,
+    is_single_use: bool = False,
 ) -> Blocks:
     """Return the state of an executor without blocks.
 
@@ -32,6 +38,7 @@ def make_blocks(
         scaling: rule by which the blocks follow the tasks.
         slots_per_node: expected of a node until the first manager has connected.
         chance: spreads the delays after failures.
+        is_single_use: a block ends by itself after its task.
     """
     traits = settings.traits()
     limits = Limits(
@@ -42,6 +49,7 @@ def make_blocks(
         settings.parallelism,
         Seconds(scaling.max_idletime),
         settings.warm_blocks,
+        is_single_use,
     )
     return Blocks(
         label,

@@ -25,6 +25,7 @@ from cnflow.blocks.actions import Action, Forget, GiveUp, OrderDrain, Remove, Re
 from cnflow.blocks.end_of_run import EndOfRun
 from cnflow.blocks.events import (
     BlockDrained,
+    BlockEmptied,
     Cancelled,
     Event,
     IdleTimes,
@@ -140,6 +141,10 @@ class BlockController:
         """Queue the event that no manager of *block* is left that holds a task or will be given one."""
         self._inbox.put(BlockDrained(BlockId(block)))
 
+    def on_emptied(self, block: str) -> None:
+        """Queue the event that all managers of *block* have left by their own decision."""
+        self._inbox.put(BlockEmptied(BlockId(block)))
+
     def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
         """Queue the time for which each block has held no task."""
         self._inbox.put(IdleTimes(seconds))
@@ -237,6 +242,8 @@ class BlockController:
                 self._blocks.on_manager_lost(block, slots, now)
             case BlockDrained(block):
                 self._carry_out(self._blocks.on_drained(block, now))
+            case BlockEmptied(block):
+                self._carry_out(self._blocks.on_emptied(block, now))
             case IdleTimes(seconds):
                 self._blocks.on_idle_times(seconds)
             case ProviderChanged():

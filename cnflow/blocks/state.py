@@ -26,7 +26,10 @@ Life of a block, with the method that each event calls and the actions that it r
                                   RUNNING ── decide, on_connection_timeout ──> DRAINING    OrderDrain
                                      │                                            │ on_drained
                                      │ on_status(ENDED, FAILED, GONE)             ▼
-                                     └──────────> final: ReportEnd, Remove      final: Remove
+                                     ├──────────> final: ReportEnd, Remove      final: Remove
+                                     │
+                                     └ on_emptied: its managers took all the tasks that they take, and left
+                                                  final: Remove                 only where blocks are of single use
 """
 
 from __future__ import annotations
@@ -293,18 +296,29 @@ class Blocks:
         known = self._blocks.get(block)
         if known is None or known.stage is not Stage.DRAINING:
             return []
-        self._end(known, Stage.MISSING if known.is_late else Stage.ENDED)
-        if known.native is None:  # its managers leave by themselves; the rest is removed once it is listed
-            self.submissions.lost.add(known, now)
-            return []
-        return [Remove(block, known.native), Forget(block)]
+        return self._remove(known, Stage.MISSING if known.is_late else Stage.ENDED, now)
+
+    def on_emptied(self, block: BlockId, now: Seconds) -> list[Action]:
+        """Remove *block* of single use, whose managers have left by themselves."""
+        known = self._blocks.get(block)
+        if known is None or not self._limits.is_single_use:
+            return []  # the provider reports its end
+        self._backoff.on_used()
+        return self._remove(known, Stage.ENDED, now)
 
     # Parts of these
+
+    def _remove(self, block: Block, stage: Stage, now: Seconds) -> list[Action]:
+        self._end(block, stage)
+        if block.native is None:  # its managers leave by themselves; the rest is removed once it is listed
+            self.submissions.lost.add(block, now)
+            return []
+        return [Remove(block.id, block.native), Forget(block.id)]
 
     def _on_ended(self, block: Block, status: BlockStatus, now: Seconds) -> list[Action]:
         native = block.native
         assert native is not None
-        was_draining = block.stage is Stage.DRAINING
+        was_draining = block.stage is Stage.DRAINING or self._is_spent(block, status)
         self._end(block, block.final_stage(status.state))
         reason = f"Block {block.id} ({short_native(native)}) of executor {self.label!r} ended. {status.message}"
         actions: list[Action] = [
@@ -325,10 +339,15 @@ class Blocks:
             self._backoff.on_early_death(now)
         return actions
 
+    def _is_spent(self, block: Block, status: BlockStatus) -> bool:
+        """Return True if *block* has had its task; an end of its own that comes before `on_emptied`."""
+        return self._limits.is_single_use and block.connected_at is not None and status.exit_code == 0
+
     def _was_useless(self, block: Block, status: BlockStatus) -> bool:
         """Return True if *block* was connected and ran no task, though some waited; a preemption may explain it."""
         waited = self._demand.slots > self._blocks.slots and self._demand.finished == block.finished_before
-        was_idle = block.was_idle or status.exit_code == NO_WORKER_STARTS
+        # One of single use may get its task, and end by it, between two looks at idle times.
+        was_idle = (block.was_idle and not self._limits.is_single_use) or status.exit_code == NO_WORKER_STARTS
         return waited and was_idle and block.is_unproven and status.cause is not EndCause.PREEMPTED
 
     def _end(self, block: Block, stage: Stage) -> None:

@@ -31,6 +31,8 @@ class Limits(NamedTuple):
     parallelism: float
     max_idletime: Seconds
     warm_blocks: int = 0
+    is_single_use: bool = False
+    """Each block takes one task, and ends by itself after it."""
 
 
 class BlockView(NamedTuple):

@@ -65,6 +65,11 @@ class ExecutorSettings(Settings):
     """Folder under which copies of files go, in ``staged/``; None is the run's folder."""
 
     @property
+    def is_fresh(self) -> bool:
+        """Each task runs in a block of its own."""
+        return False
+
+    @property
     def runs_images(self) -> bool:
         """Workers run in containers: without an image the executor is the template of executors for images."""
         return False
@@ -77,6 +82,17 @@ class ExecutorSettings(Settings):
     def without_images(self) -> Self:
         """The same executor on the bare node."""
         return self.model_copy(update={"image": NO_IMAGE})
+
+    def for_fresh_tasks(self) -> Self:
+        """The same executor, which runs each task in a block of its own.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        raise ConfigurationError(
+            f"fresh=True is asked for, and executor {self.label!r} cannot run each task in a container or process of "
+            "its own. Add a HighThroughputExecutor, and name it by executors=[...] if need be."
+        )
 
     @field_validator("storage_access", mode="before")
     @classmethod
@@ -142,6 +158,10 @@ class HighThroughputExecutor(ExecutorSettings):
     """Cores that each worker is pinned to: ``none``, ``block`` (neighbours: 0 and 1, then 2 and 3), ``block-reverse``
     (the last ones first), ``alternating`` (0 and 2, then 1 and 3), or a list for each worker of a node, such as
     ``list:0,1:2-3``. OpenMP gets the same cores."""
+
+    fresh: bool = False
+    """Give each task a block of its own, which ends with it: a container, or a process on the bare node. A block has
+    one worker then, however many cores it has; ``warm_blocks`` of the provider keeps the next ones ready."""
 
     prefetch: int | None = Field(default=None, ge=0)
     """Tasks that a manager may hold beyond those that run; None adapts: many while tasks are short, none while long."""
@@ -210,9 +230,22 @@ class HighThroughputExecutor(ExecutorSettings):
         return self.provider.traits().runs_images
 
     @property
+    def is_fresh(self) -> bool:
+        """As `fresh`."""
+        return self.fresh
+
+    @property
     def is_cloneable(self) -> bool:
         """Always: the image is that of the blocks."""
         return True
+
+    def for_fresh_tasks(self) -> Self:
+        """The same executor with a block for each task, and one that is kept ready; none starts before a task."""
+        provider = self.provider
+        warm = max(1, provider.warm_blocks)
+        most = provider.max_blocks + warm - provider.warm_blocks
+        blocks = {"init_blocks": 0, "min_blocks": 0, "warm_blocks": warm, "max_blocks": most}
+        return self.model_copy(update={"fresh": True, "provider": provider.model_copy(update=blocks)})
 
     def without_images(self) -> Self:
         """The same executor; as many blocks of plain processes on this machine in place of containers."""
@@ -292,6 +325,14 @@ class HighThroughputExecutor(ExecutorSettings):
             raise ValueError(
                 f"walltime={walltime:g} of the provider leaves no time for a task: a manager and its workers take "
                 f"about {_START:g} s to start; set a longer one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_fresh_task_has_one_node(self) -> HighThroughputExecutor:
+        if self.fresh and self.provider.nodes_per_block != 1:
+            raise ValueError(
+                f"fresh=True gives each task a block of one node; nodes_per_block={self.provider.nodes_per_block}"
             )
         return self
 

@@ -70,6 +70,9 @@ class AppOptions:
     image: Image = NO_IMAGE
     """Container image that it runs in, with its settings; an empty one is the bare node."""
 
+    fresh: bool = False
+    """Each of its tasks runs in a container of its own, which ends with the task."""
+
     cache: bool = False
     """Reuse the result of an earlier call with the same code, arguments and image."""
 

@@ -38,8 +38,14 @@ class ExecutorFactory(Protocol):
             ConfigurationError: *settings* cannot work on this machine.
         """
 
-    def clone(self, template: str, image: Image, label: str) -> Executor:
-        """Make an executor labelled *label* that runs *image*, otherwise with the settings of the one of *template*."""
+    def clone(self, template: str, image: Image, label: str, *, fresh: bool = False) -> Executor:
+        """Make an executor labelled *label* that runs *image*, otherwise with the settings of the one of *template*.
+
+        With *fresh* it runs each task in a block of its own.
+
+        Raises:
+            ConfigurationError: that one cannot.
+        """
 
     def make_joiner(self) -> Executor:
         """Make the executor for the functions of join apps."""

@@ -74,7 +74,7 @@ class LiveExecutors:
             ConfigurationError: no executor can run the task.
         """
         if app.kind is not AppKind.JOIN:
-            return self._router.route(options.image, options.executors)
+            return self._router.route(options.image, options.executors, fresh=options.fresh)
         if join_apps.LABEL not in self.by_label:
             with self._lock:
                 if join_apps.LABEL not in self.by_label:
@@ -105,8 +105,8 @@ class LiveExecutors:
         with self._lock:
             self._is_closed = True
 
-    def _add_clone(self, template: str, image: Image, label: str) -> None:
-        self._start(self._factory.clone(template, image, label))
+    def _add_clone(self, template: str, image: Image, label: str, *, fresh: bool) -> None:
+        self._start(self._factory.clone(template, image, label, fresh=fresh))
 
     def _start(self, executor: Executor) -> None:
         self._check_open(executor.label)

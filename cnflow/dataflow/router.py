@@ -6,7 +6,8 @@
             │
             ├─labels of executors=...; that of a template stands for the executors made from it, too
             ├─image:    configured executors of that image ──none──> the one made from the first template for it
-            └─no image: executors on the bare node ──none──> configured executors with an image ──none──> refused
+            ├─no image: executors on the bare node ──none──> configured executors with an image ──none──> refused
+            └─fresh:    of these, those with a block for each task ──none──> one made from the first of these
 
 The choice depends on the configuration, the image and the labels alone, not on the calls before: executors made for an
 image are never in the way of another app, nor do they help one.
@@ -15,14 +16,14 @@ image are never in the way of another app, nor do they help one.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.model.image import NO_IMAGE
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cnflow.model.image import Image
 
@@ -41,6 +42,16 @@ class RoutableExecutor(NamedTuple):
     template: str = ""
     """Label of the executor that it was made from; tasks for that one may run here."""
 
+    fresh: bool = False
+    """Each task gets a block of its own."""
+
+
+class Clone(Protocol):
+    """Makes and starts an executor from another one's settings."""
+
+    def __call__(self, template: str, image: Image, label: str, *, fresh: bool) -> None:
+        """Make one labelled *label* from the settings of *template*."""
+
 
 class Router:
     """Chooses executors. Remembers its choices: another task with the same image and executors costs one look-up.
@@ -49,7 +60,7 @@ class Router:
 
     Args:
         executors: the configured executors, in order.
-        clone: makes and starts an executor: clone(template's label, image, new label). Called with the lock.
+        clone: makes and starts an executor: clone(template's label, image, new label, fresh=...). Called with the lock.
         lock: held while executors are made and started.
         ignore_images: run everything on the bare node.
     """
@@ -57,7 +68,7 @@ class Router:
     def __init__(
         self,
         executors: Sequence[RoutableExecutor],
-        clone: Callable[[str, Image, str], None],
+        clone: Clone,
         lock: threading.RLock,
         *,
         ignore_images: bool = False,
@@ -66,7 +77,7 @@ class Router:
         self._clone = clone
         self._lock = lock
         self._ignore_images = ignore_images
-        self._choices: dict[tuple[str, str | tuple[str, ...]], itertools.cycle[str]] = {}
+        self._choices: dict[tuple[str, str | tuple[str, ...], bool], itertools.cycle[str]] = {}
 
     @property
     def executors(self) -> Mapping[str, RoutableExecutor]:
@@ -78,10 +89,10 @@ class Router:
         self._executors[executor.label] = executor
         self._choices = {}  # not emptied: another thread may be about to add a choice that it made before
 
-    def route(self, image: Image, executors: str | Sequence[str]) -> str:
+    def route(self, image: Image, executors: str | Sequence[str], *, fresh: bool = False) -> str:
         """Label of the executor for a task that wants *image* (or none) and one of *executors* (or ``"all"``).
 
-        Several that fit take turns.
+        Several that fit take turns. With *fresh* it runs each task in a block of its own.
 
         Raises:
             UnknownNameError: no executor has such a label.
@@ -90,11 +101,11 @@ class Router:
         wanted = executors if isinstance(executors, str) else tuple(executors)
         if self._ignore_images:
             image = NO_IMAGE
-        key = (image.key, wanted)
+        key = (image.key, wanted, fresh)
         choices = self._choices
         choice = choices.get(key)
         if choice is None:
-            choice = choices.setdefault(key, itertools.cycle(self._candidates(image, wanted)))
+            choice = choices.setdefault(key, itertools.cycle(self._candidates(image, wanted, fresh=fresh)))
         return next(choice)
 
     def rule(self, label: str) -> str:
@@ -104,28 +115,36 @@ class Router:
             return ""
         name = f"Executor {label!r}"
         if executor.template:
-            return (
-                f"{name} was made from {executor.template!r} for image {str(executor.image)!r}, and takes apps with "
-                "that image alone."
-            )
+            what = [f"image {str(executor.image)!r}"] if executor.image else []
+            what += ["fresh=True"] if executor.fresh else []
+            return f"{name} was made from {executor.template!r} for {' and '.join(what)}, and takes such apps alone."
         if not executor.image:
             return f"{name} has no image: it takes apps without one."
         also = "" if self._bare(list(self._executors.values())) else ", and apps without one, as no executor is without"
         return f"{name} has image {str(executor.image)!r}: it takes apps with that image{also}."
 
-    def _candidates(self, image: Image, wanted: str | tuple[str, ...]) -> list[str]:
+    def _candidates(self, image: Image, wanted: str | tuple[str, ...], *, fresh: bool) -> list[str]:
         executors = self._select(wanted)
         if not image:
-            return self._bare(executors) or self._only_images(executors)
+            fit = self._bare(executors) or self._only_images(executors)
+            return self._fresh(fit) if fresh else fit
         named = (wanted,) if isinstance(wanted, str) else wanted
-        fit = [each for each in executors if _runs(each, image)]
-        return [each.label for each in fit if not each.template or each.label in named] or [
-            self._made_for(image, executors)
-        ]
+        fit = [each.label for each in executors if _runs(each, image) and (not each.template or each.label in named)]
+        if not fit:
+            return [self._made_from(_first_template(image, executors), image, fresh=fresh)]
+        return self._fresh(fit) if fresh else fit
+
+    def _fresh(self, labels: Sequence[str]) -> list[str]:
+        """Return those of *labels* with a block for each task; if there is none, that of one made from the first."""
+        fit = [self._executors[label] for label in labels]
+        fit.sort(key=lambda each: not each.can_clone)
+        has_own = [each.label for each in fit if each.fresh]
+        return has_own or [self._made_from(fit[0], fit[0].image, fresh=True)]
 
     @staticmethod
     def _bare(executors: Sequence[RoutableExecutor]) -> list[str]:
-        return [executor.label for executor in executors if not executor.image and not executor.needs_image]
+        fit = [executor for executor in executors if not executor.image and not executor.needs_image]
+        return [executor.label for executor in fit if not executor.template]
 
     def _select(self, wanted: str | tuple[str, ...]) -> list[RoutableExecutor]:
         if wanted == "all":
@@ -149,17 +168,19 @@ class Router:
             "add a ThreadPoolExecutor or a HighThroughputExecutor(provider=LocalProvider()).",
         )
 
-    def _made_for(self, image: Image, executors: Sequence[RoutableExecutor]) -> str:
-        """Return the label of the executor that is made from the first template for *image*; make it if need be."""
-        template = _first_template(image, executors)
+    def _made_from(self, template: RoutableExecutor, image: Image, *, fresh: bool) -> str:
+        """Return the label of the executor that is made from *template* for *image*; make it if need be."""
+        fresh = fresh or template.fresh
         with self._lock:
             for each in self._executors.values():
-                if each.template == template.label and each.image == image:
+                if (each.template, each.image, each.fresh) == (template.label, image, fresh):
                     return each.label
-            label = self._free_label(f"{template.label}-{image.name_for_files()}")
-            self._clone(template.label, image, label)
+            own = [] if image == template.image else [image.name_for_files()]
+            more = ["fresh"] if fresh and not template.fresh else []
+            label = self._free_label("-".join([template.label, *own, *more]))
+            self._clone(template.label, image, label, fresh=fresh)
             self._executors[label] = template._replace(
-                label=label, image=image, can_clone=False, template=template.label
+                label=label, image=image, can_clone=False, template=template.label, fresh=fresh
             )
         return label
 

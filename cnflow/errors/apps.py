@@ -69,7 +69,10 @@ class BashExitFailure(AppFailedError):  # noqa: N818 - a public name of Parsl
     Attributes:
         exitcode: as `subprocess.Popen.returncode`; negative is a signal.
         retries: as a script for Parsl passes it; cnflow raises the error of the last attempt with 0.
+        hint: meaning of the exit code, and what to do, where it has one: 125, 126, 127 and SIGKILL.
     """
+
+    hint = ""
 
     def __init__(
         self, app_name: str, exitcode: int, command: str = "", stderr_tail: str = "", retries: int | None = 0
@@ -91,7 +94,8 @@ class BashExitFailure(AppFailedError):  # noqa: N818 - a public name of Parsl
             return f"{self.app_name} (exit code {self.exitcode})"
         how = f"exited with code {self.exitcode}" if self.exitcode >= 0 else f"was killed by signal {-self.exitcode}"
         output = indent_under("The last lines of its stderr:", self.stderr_tail)
-        return f"bash_app {self.app_name} {how}. Its command was:\n    {shortened(self.command)}{output}"
+        hint = f" {self.hint}" if self.hint else ""
+        return f"bash_app {self.app_name} {how}.{hint} Its command was:\n    {shortened(self.command)}{output}"
 
 
 AppFailure = BashExitFailure

@@ -72,11 +72,13 @@ def run_as_child() -> None:
     """Run an interchange whose stdin is a socket to its driver."""
     import msgspec  # noqa: PLC0415 - not before ROOT is importable
 
+    import cnflow.interchange.loop  # noqa: F401, PLC0415 - the settings may be yet to come
     from cnflow.model.interchange_settings import InterchangeSettings  # noqa: PLC0415 - the same
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     end = socket.socket(fileno=os.dup(sys.stdin.fileno()))
-    _run(msgspec.json.decode(_read_line(end), type=InterchangeSettings), end)
+    if line := _read_line(end):  # else the driver needs none after all
+        _run(msgspec.json.decode(line, type=InterchangeSettings), end)
 
 
 def _read_line(end: socket.socket) -> bytes:

@@ -36,7 +36,7 @@ from cnflow.manager.interchange_link import InterchangeLink
 from cnflow.manager.node import hardware
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
-from cnflow.manager.registration import manager_info, worker_minor
+from cnflow.manager.registration import manager_info, place_of, worker_minor
 from cnflow.manager.shutdown import Stage
 from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
@@ -85,14 +85,11 @@ class Loop:
         self._settings = settings
         self._clock = clock
         self._factory = factory
-        image = f"image {settings.image}, " if settings.image else ""
-        where = f"{image}host {socket.gethostname()}, block {settings.block}"
-        accelerators = len(settings.available_accelerators)
         incomplete = IncompleteTasks(BlobCache(cache_limit(hardware.memory_bytes())))
-        minor, prefetch = worker_minor(settings), Prefetch(settings.prefetch)
-        self._state = Manager(factory.slots, prefetch, minor, where, accelerators, incomplete)
-        if settings.adoptable_for:
-            self._state.ended = EndedTasks()
+        self._prefetch = Prefetch(settings.prefetch, settings.max_tasks)
+        minor, accelerators = worker_minor(settings), len(settings.available_accelerators)
+        self._state = Manager(factory.slots, self._prefetch, minor, place_of(settings), accelerators, incomplete)
+        self._state.ended = EndedTasks() if settings.adoptable_for else None
         self._workers: dict[WorkerRank, WorkerProcess] = {}
         self._by_source: dict[Any, WorkerProcess] = {}
         self._oom = OomWatch()
@@ -197,7 +194,7 @@ class Loop:
 
     def _on_message(self, message: msg.ToManager, attached: Sequence[Any], now: Seconds) -> None:
         if isinstance(message, msg.Work):
-            self._on_work(message, attached)
+            self._on_work(message, attached, now)
         elif isinstance(message, msg.Cancel):
             self._apply(self._state.on_cancel(message.tasks, now))
         elif isinstance(message, msg.Drain):
@@ -214,10 +211,13 @@ class Loop:
         elif isinstance(message, (msg.Refused, msg.Stop)):
             self._is_running = False
 
-    def _on_work(self, work: msg.Work, attached: Sequence[Any]) -> None:
+    def _on_work(self, work: msg.Work, attached: Sequence[Any], now: Seconds) -> None:
         if work.forgets:
             self._state.forget_functions()
         self._state.on_work(work.functions, attach_frames(work.tasks, attached))
+        if self._prefetch.is_exhausted and not self._state.is_draining:
+            self._send_draining(now)  # before the result, so that no task follows it
+            self._state.on_drain()
 
     def _register_again(self, now: Seconds, *, is_adoption: bool) -> None:
         """Register again with an interchange that does not know this manager: it was restarted, or is another's."""

@@ -1,7 +1,7 @@
-"""Decides how many tasks a manager and its workers hold in advance. No I/O.
+"""Decides how many tasks a manager and its workers hold in advance, and how many it takes in all. No I/O.
 
-Many while tasks are short, so that no worker waits for the network; none while tasks are long, so that no task waits
-behind a long one.
+Many in advance while tasks are short, so that no worker waits for the network; none while tasks are long, so that no
+task waits behind a long one. One in all where each task gets a block of its own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,23 @@ class Prefetch:
 
     Args:
         prefetch: tasks to hold in advance, as the user set it; None adapts to the length of tasks.
+        max_tasks: tasks to take in all; None takes any number.
     """
 
-    def __init__(self, prefetch: Optional[int]) -> None:
+    def __init__(self, prefetch: Optional[int], max_tasks: Optional[int] = None) -> None:
         self._fixed = prefetch
+        self._left = max_tasks
         self._mean: Optional[float] = None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """True once `max_tasks` were taken."""
+        return self._left is not None and self._left <= 0
+
+    def on_taken(self) -> None:
+        """Count a task that was taken."""
+        if self._left is not None:
+            self._left -= 1
 
     def record(self, seconds: float) -> None:
         """Add the length of a task to the moving average. A longer one weighs 0.5, a shorter one 0.05."""

@@ -115,6 +115,12 @@ def manager_info(settings: ManagerSettings, workers: int, life: float, left: flo
     )
 
 
+def place_of(settings: ManagerSettings) -> str:
+    """Return the place of this manager, for messages: image, host and block."""
+    image = f"image {settings.image}, " if settings.image else ""
+    return f"{image}host {socket.gethostname()}, block {settings.block}"
+
+
 def remove_deserted_folder(endpoint: str) -> None:
     """Remove the folder of the interchange's socket file unless somebody listens there."""
     path = endpoint[len("ipc://") :] if endpoint.startswith("ipc://") else ""

@@ -221,11 +221,11 @@ class Manager:
             ValueError: the function of a task was never sent; the tasks before it are queued.
         """
         self._functions.update((function.id, function) for function in functions)
-        if self._is_ending:
-            self._results += [own_results.return_result(task, self._where) for task, _ in tasks]
-            return
         for parcel in tasks:
-            self._admit(parcel)
+            if self._is_ending or self._prefetch.is_exhausted:
+                self._results.append(own_results.return_result(parcel[0], self._where))
+            else:
+                self._admit(parcel)
 
     def forget_functions(self) -> None:
         """Forget the functions of which there is no task; the interchange sends them again with their next task."""
@@ -383,8 +383,8 @@ class Manager:
         function = self._functions[task.function]
         python = task.python or function.python
         if python in {"", self._python}:
-            whole = self._incomplete.hold(parcel) if task.blobs else parcel
-            if whole is not None:
+            self._prefetch.on_taken()
+            if (whole := self._incomplete.hold(parcel) if task.blobs else parcel) is not None:
                 self._queue.append(whole)
             return
         self._results.append(own_results.refusal_result(task, python, self._python, self._where))

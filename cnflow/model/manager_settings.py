@@ -77,6 +77,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     prefetch: Optional[int] = None
     """Tasks that may wait in a manager besides those that run; None adapts to the length of tasks."""
 
+    max_tasks: Optional[int] = None
+    """Tasks that the manager takes in all; it drains after the last. None takes any number."""
+
     heartbeat_period: float = 30.0
     """Seconds."""
 

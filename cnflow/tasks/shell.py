@@ -30,6 +30,7 @@ from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from cnflow.errors import AppBadFormatting, BashAppNoReturn, BashExitFailure
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.exit_codes import explain_exit_code
 from cnflow.tasks.sandbox import sandbox
 from cnflow.tasks.shell_process import start_in_shell
 from cnflow.tasks.stopping import end_group
@@ -169,7 +170,9 @@ def _run_line(command: object, call: Call, context: CallContext) -> None:
         if kept:
             copy_to_own_stderr(kept)
         if code:
-            raise BashExitFailure(call.name, code, command, _stderr_tail(stderr, kept))
+            failure = BashExitFailure(call.name, code, command, _stderr_tail(stderr, kept))
+            failure.hint = explain_exit_code(code, os.environ.get("CNFLOW_WORKER_IMAGE", ""))
+            raise failure
 
 
 def _check_characters(command: str, name: str) -> None:

@@ -8,8 +8,9 @@ In place of sockets there are channels that deliver late, break, and lose what w
            <── i2d ──                                                     <── up ────
 
 A walk takes random steps: tasks and cancellations, nodes that start, drain, end or die, broken connections, time, and
-the end of the interchange with whatever was in its channels. Then all that can happen happens, and each task must have
-ended once. What must hold at each step is checked in `World.check`, `Driver` and `Node`.
+the end of the interchange with whatever was in its channels. In some walks each manager takes one task in
+all. Then all that can happen happens, and each task must have ended once. What must hold at each step is checked in
+`World.check`, `Driver` and `Node`.
 
 Run ``python tests/simulation/walks.py --walks 5000`` for many.
 """
@@ -164,7 +165,11 @@ class SimulatedNode:
     def __init__(self, world: World, name: bytes, block: str, rank: int, nodes: int) -> None:
         self.world, self.name, self.block = world, name, block
         self.rank, self.nodes = rank, nodes
-        self.state = Manager(SLOTS, Prefetch(0), "3.11", "host")
+        self.slots = 1 if world.is_single_use else SLOTS
+        self.prefetch = Prefetch(0, 1 if world.is_single_use else None)
+        self.state = Manager(self.slots, self.prefetch, "3.11", "host")
+        self.started = 0
+        """Tasks that were written to workers."""
         self.is_alive, self.is_connected, self.awaits_drain = True, True, False
         self.is_leaving = self.has_left = self.is_self_draining = False
         self.up: list[list[Any]] = []
@@ -183,7 +188,7 @@ class SimulatedNode:
         left = self.world.life - (self.world.now - self.born)
         node = Node(cores=CORES, worker_cores=1.0, life=self.world.life, left=max(0.0, left))
         info = ManagerInfo(
-            PROTOCOL, "0", "3.11", "h", self.block, "", SLOTS, 1, "", node, node_rank=self.rank, nodes=self.nodes
+            PROTOCOL, "0", "3.11", "h", self.block, "", self.slots, 1, "", node, node_rank=self.rank, nodes=self.nodes
         )
         return msg.Register(info, held, self.state.stopping())
 
@@ -231,6 +236,10 @@ class SimulatedNode:
                 self.state.forget_functions()
                 self.world.counts["functions forgotten"] += 1
             self.state.on_work(message.functions, attach_frames(message.tasks, attached))
+            if self.prefetch.is_exhausted and not self.state.is_draining:
+                self.is_self_draining = True
+                self._send_draining()
+                self.state.on_drain()
         elif isinstance(message, msg.Cancel):
             self.state.on_cancel(message.tasks, self.world.now)
         elif isinstance(message, msg.Drain):
@@ -286,6 +295,8 @@ class SimulatedNode:
                     self.at_workers[action.rank].add(function.id)
             elif isinstance(action, SendTask):
                 task = action.task[0]
+                self.started += 1
+                assert not self.world.is_single_use or self.started == 1, f"{self.name!r} runs a second task"
                 assert task.function in self.at_workers[action.rank], f"a worker lacks the function of task {task.id}"
         self._send_results()
         if self.state.is_drained and not self.awaits_drain and not self.is_leaving and not self.kept:
@@ -498,10 +509,14 @@ class World:
         folder: for socket files that are closed at once.
         restarts: kills of the interchange at the most.
         life: seconds that a block lives; infinite for ever.
+        is_single_use: each manager takes one task in all.
     """
 
-    def __init__(self, seed: int, folder: str, restarts: int = 3, life: float = math.inf) -> None:
+    def __init__(
+        self, seed: int, folder: str, restarts: int = 3, life: float = math.inf, *, is_single_use: bool = False
+    ) -> None:
         self.rng = random.Random(seed)
+        self.is_single_use = is_single_use
         self.folder, self.restarts_left, self.life = folder, restarts, life
         self.now = 0.0
         self.nodes: dict[bytes, SimulatedNode] = {}
@@ -712,7 +727,7 @@ class World:
             for node in self.nodes.values():
                 if not node.is_alive and node.name in self.driver.managers and self.is_dead(node.block):
                     self.driver.forget(node.block)
-            if turn > 30 and not any(node.is_alive for node in self.nodes.values()):
+            if (turn > 30 or self.is_single_use) and not any(node.is_alive for node in self.nodes.values()):
                 block = str(len(self.blocks))
                 self.blocks[block] = 1
                 self.driver.admit(block)
@@ -751,7 +766,8 @@ class World:
 def walk(seed: int, folder: str, steps: int = 150) -> collections.Counter[str]:
     """Take one walk, and return what happened."""
     with small_tables():
-        world = World(seed, folder, restarts=seed % 5, life=math.inf if seed % 3 else 400.0)
+        life = math.inf if seed % 3 else 400.0
+        world = World(seed, folder, restarts=seed % 5, life=life, is_single_use=seed % 4 == 3)
         world.run(steps)
     return world.counts
 

@@ -144,7 +144,8 @@ class BlockContext(NamedTuple):
             mem_per_worker=settings.mem_per_worker,
             available_accelerators=accelerators(settings),
             cpu_affinity=settings.cpu_affinity,
-            prefetch=settings.prefetch,
+            prefetch=0 if settings.fresh else settings.prefetch,
+            max_tasks=1 if settings.fresh else None,
             heartbeat_period=settings.heartbeat_period,
             heartbeat_threshold=settings.heartbeat_threshold,
             adoptable_for=self.adoptable_for,
@@ -259,6 +260,8 @@ def accelerators(settings: HighThroughputExecutor) -> tuple[str, ...]:
 
 
 def _most_workers(settings: HighThroughputExecutor) -> int | None:
+    if settings.fresh:
+        return 1
     limits = [limit for limit in (settings.max_workers, len(accelerators(settings)) or None) if limit is not None]
     return min(limits, default=None)
 

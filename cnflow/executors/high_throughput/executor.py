@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
+from cnflow.executors.high_throughput import block_news
 from cnflow.executors.high_throughput.adopted_tasks import take_back
 from cnflow.executors.high_throughput.demand import TaskDemand
 from cnflow.executors.high_throughput.held_tasks import hold, holds, of_present_attempts
@@ -265,16 +266,15 @@ class HighThroughputBackend:
                     controller.on_manager_connected(info.block, info.slots)
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
-            case msg.Drained(block) if controller is not None:
-                controller.on_drained(block)
-            case msg.IdleTimes(seconds) if controller is not None:
-                controller.on_idle_times(seconds)
+            case msg.Drained() | msg.BlockEmpty() | msg.IdleTimes():
+                if controller is not None:
+                    block_news.pass_on(message, controller)
             case DialFailed():
                 self._provisioner.way.on_dial_failed(message)
             case StatusReport() | TaskReport():
                 self._managers.on_answer(message)
-            case msg.Bound() | msg.Heartbeat() | msg.BlockEmpty() | msg.Drained() | msg.IdleTimes() | Events():
-                pass  # for the client, for sinks; the end of an empty block is the provider's to report
+            case msg.Bound() | msg.Heartbeat() | Events():
+                pass  # for the client, for sinks
 
     def on_results(self, parcels: Iterable[ResultParcel]) -> None:
         """Report the results of present attempts once all their parts are here, and drop all others."""
@@ -323,7 +323,7 @@ class HighThroughputBackend:
             self._adopted.on_manager_lost(lost.id)
         if info is None:
             return
-        where = f"manager {lost.id.hex()} on {info.host}, block {info.block}"
+        where = f"manager {lost.id.hex()} on {info.host}, block {info.block}{info.image and f', image {info.image}'}"
         held = [task for task, attempt in lost.lost.items() if holds(self._held, task, attempt)]
         held += [failure.task for failure in self._bulk.on_manager_lost(lost.id, lost.reason)]
         self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in held)

@@ -101,6 +101,12 @@ class InterchangeClient:
         self._is_bound = threading.Event()
         """Managers can connect; also set where they never will, so that nothing waits for that."""
 
+    def prepare(self) -> None:
+        """Start a process that imports its modules already, unless the client is stopped; `start` is to follow."""
+        with self._start_lock, contextlib.suppress(OSError):  # then `start` tries, and reports it
+            if not self._is_stopping:
+                self._host.prepare()
+
     def start(
         self,
         make_settings: Callable[[str, int], InterchangeSettings],
@@ -201,6 +207,7 @@ class InterchangeClient:
             self._wake()
             if self._thread is not threading.current_thread():
                 self._thread.join()
+        self._host.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
         if self.folder:

@@ -2,7 +2,8 @@
 
 ::
 
-    Here      ── START ──> child process, stdin is a socket ──> ends with the driver
+    Here      ── prepare ──> child process, which imports its modules while the provider is asked for an address
+              ── START ───> gets its settings; stdin is a socket ──> ends with the driver
 
     Through   ── START ──> command (ssh ...) ──> relay ──> interchange, detached
               x the command ends, or hangs                 │ lives on, for its grace
@@ -41,6 +42,16 @@ class InterchangeHost(Protocol):
     name: str
     log_file: Path
 
+    def prepare(self) -> None:
+        """Start what can be started without settings, which come with `start`.
+
+        Raises:
+            OSError: nothing was started.
+        """
+
+    def close(self) -> None:
+        """End what was prepared and is not needed."""
+
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """Start a new interchange; kill the one of the session *replaces* before, if that is not empty.
 
@@ -68,14 +79,38 @@ class Here:
     def __init__(self, log_file: Path) -> None:
         self.grace = Seconds(0.0)
         self.log_file = log_file
+        self._prepared: InterchangeProcess | None = None
+
+    def prepare(self) -> None:
+        """See `InterchangeHost`."""
+        self._prepared = self._run(None)
+
+    def close(self) -> None:
+        """See `InterchangeHost`."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.stream.close()
+            prepared.stop()
 
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """See `InterchangeHost`; the one before has ended."""
         del replaces
+        line = msgspec.json.encode(settings)
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            try:
+                prepared.configure(line)
+            except OSError:  # it has ended; the next one reports why
+                prepared.stop()
+            else:
+                return prepared
+        return self._run(line)
+
+    def _run(self, first_line: bytes | None) -> InterchangeProcess:
         # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
         environment = {**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"}
         argv = [sys.executable, "-m", "cnflow.interchange"]
-        return InterchangeProcess(argv, msgspec.json.encode(settings), self.log_file, environment=environment)
+        return InterchangeProcess(argv, first_line, self.log_file, environment=environment)
 
     def attach(self, session: str) -> InterchangeProcess:
         """See `InterchangeHost`."""
@@ -97,6 +132,12 @@ class Through:
         self.grace = grace
         self._argv = argv
         self.log_file = log_file
+
+    def prepare(self) -> None:
+        """See `InterchangeHost`; nothing."""
+
+    def close(self) -> None:
+        """See `InterchangeHost`; nothing."""
 
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """See `InterchangeHost`."""

@@ -33,7 +33,8 @@ class InterchangeProcess:
 
     Args:
         argv: command line.
-        first_line: written to its stdin, a socket, since it may hold keys; messages follow.
+        first_line: written to its stdin, a socket, since it may hold keys; messages follow. None leaves it to
+            `configure`.
         log_file: its stderr is appended here.
         is_relay: its stdout is the same socket, and brings a greeting before messages.
         environment: its variables; None for those of the driver.
@@ -51,7 +52,7 @@ class InterchangeProcess:
     def __init__(
         self,
         argv: Sequence[str],
-        first_line: bytes,
+        first_line: bytes | None,
         log_file: Path,
         *,
         is_relay: bool = False,
@@ -83,6 +84,11 @@ class InterchangeProcess:
             self.death = os.pidfd_open(self._process.pid)
         self.pid = self._process.pid
         self.stream = Stream(ours)
+        if first_line is not None:
+            self.configure(first_line)
+
+    def configure(self, first_line: bytes) -> None:
+        """Write the first line to a process that was started without it."""
         self.stream.send_line(first_line)
 
     def read_greeting(self) -> str | None:

@@ -181,6 +181,7 @@ class BlockProvisioner:
 
     def _serve(self) -> None:
         try:
+            self._client.prepare()
             with naming(self._settings.provider, "backend"):
                 provider = self._make_provider()
             try:
@@ -333,6 +334,7 @@ class BlockProvisioner:
             Scaling(self._run.strategy, self._run.max_idletime),
             slots_per_node=expected_slots(settings),
             chance=random.Random(),  # noqa: S311 - spreads delays, keeps no secret
+            is_single_use=settings.fresh,
         )
         if self.events.is_on:
             blocks.watch(self.events.on_block)

@@ -33,7 +33,8 @@ class OomWatch:
         limit = memory_limit(self._root)
         if limit is None:
             return "out of memory (OOM): the kernel killed it, since the machine had none left"
-        return f"out of memory (OOM): the kernel killed it, since its block may use {limit / _MEBIBYTE:.0f} MiB"
+        most = f"{limit / _MEBIBYTE:.0f} MiB"
+        return f"out of memory (OOM): the kernel killed it, since its block may use {most}; set a larger memory="
 
     def _count(self) -> int:
         try:

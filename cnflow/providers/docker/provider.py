@@ -50,6 +50,7 @@ from cnflow.providers.docker.requests import (
     refuse_unfit,
 )
 from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
+from cnflow.providers.docker.side_by_side import side_by_side
 from cnflow.providers.docker.users import choose_user, is_rootless
 from cnflow.providers.docker.watch import EngineWatch
 from cnflow.text import did_you_mean
@@ -148,7 +149,7 @@ class DockerBackend:
 
         A container whose start is refused is removed.
         """
-        return {request.block: self._submit(request) for request in requests}
+        return side_by_side(self._submit, requests)
 
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
         """Find containers that run by their labels."""

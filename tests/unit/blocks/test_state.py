@@ -28,8 +28,8 @@ PENDING, RUNNING, ENDED, FAILED, GONE = (
 AT_ONCE = Traits().submit_at_once
 
 
-def make_blocks(strategy="simple", first=0, low=0, high=4, slots=1, status_lag=0.0, warm=0):  # noqa: PLR0913, PLR0917
-    limits = Limits(first, low, high, 1, 1.0, 120.0, warm)
+def make_blocks(strategy="simple", first=0, low=0, high=4, slots=1, status_lag=0.0, warm=0, *, single=False):  # noqa: PLR0913, PLR0917
+    limits = Limits(first, low, high, 1, 1.0, 120.0, warm, single)
     return Blocks(
         "htex",
         limits,
@@ -87,6 +87,65 @@ class Driver:
 
 def gave_up(actions):
     return [action.reason for action in actions if isinstance(action, GiveUp)]
+
+
+class TestBlocksOfSingleUse:
+    def test_a_block_whose_manager_has_left_is_removed_and_replaced_at_once(self):
+        driver = Driver(single=True, high=2)
+        assert driver.running(5) == ["0", "1"]
+        driver.finished += 1
+        assert driver.blocks.on_emptied("0", driver.now) == [Remove("0", "native-0"), Forget("0")]
+        driver.decide(4)
+        assert driver.submit() == ["2"]
+
+    def test_any_number_of_blocks_that_end_after_their_task_is_no_failure(self):
+        driver = Driver(single=True, high=1)
+        for number in range(30):
+            assert driver.running(5) == [str(number)]
+            driver.blocks.on_idle_times({str(number): 1.0})
+            driver.finished += number % 2
+            if number % 3:
+                assert driver.blocks.on_emptied(str(number), driver.now)
+            else:  # its interchange was killed before it could report that
+                assert gave_up(driver.report(str(number), ENDED, exit_code=0)) == []
+            driver.now += 1.0
+
+    def test_an_end_by_itself_after_the_task_is_expected(self):
+        driver = Driver(single=True)
+        driver.running(1)
+        ends = [a for a in driver.report("0", ENDED, exit_code=0) if isinstance(a, ReportEnd)]
+        assert [end.is_unexpected for end in ends] == [False]
+
+    def test_tasks_that_kill_their_containers_do_not_end_the_executor(self):
+        driver = Driver(single=True, high=1)
+        for number in range(20):
+            assert driver.running(30 - number) == [str(number)]
+            driver.blocks.on_idle_times({str(number): 1.0})
+            assert gave_up(driver.report(str(number), FAILED, exit_code=137)) == []
+            driver.now += 60.0
+
+    def test_blocks_that_never_connect_end_the_executor_as_any_others_do(self):
+        driver = Driver(single=True, high=1)
+        reasons = []
+        for number in range(LIMIT_BEFORE_USE):
+            driver.decide(1)
+            assert driver.submit() == [str(number)]
+            driver.report(str(number), RUNNING)
+            reasons += gave_up(driver.fail(str(number)))
+            driver.now += 60.0
+        assert len(reasons) == 1
+
+    def test_a_warm_block_is_ready_while_another_has_a_task(self):
+        driver = Driver(single=True, high=3, warm=1)
+        assert driver.running(1) == ["0", "1"]
+        driver.decide(2)
+        assert driver.submit() == ["2"]
+
+    def test_the_report_of_an_empty_block_of_many_tasks_changes_nothing(self):
+        driver = Driver()
+        driver.running(1)
+        assert driver.blocks.on_emptied("0", driver.now) == []
+        assert driver.blocks.stage("0") is Stage.RUNNING
 
 
 class TestGrowing:
@@ -659,10 +718,14 @@ class TestLifeOfABlock:
 class BlocksUnderAnyEvents(RuleBasedStateMachine):
     """A provider and an interchange that do anything at any time."""
 
+    is_single_use = False
+
     def __init__(self):
         super().__init__()
         self.high, self.low = 3, 1
-        self.blocks = make_blocks(strategy="htex_auto_scale", first=2, low=self.low, high=self.high, warm=1)
+        self.blocks = make_blocks(
+            strategy="htex_auto_scale", first=2, low=self.low, high=self.high, warm=1, single=self.is_single_use
+        )
         self.now = 0.0
         self.tasks = 0
         self.at_provider = {}
@@ -736,6 +799,17 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
             self.managers[block] -= 1
             self.blocks.on_manager_lost(block, 2, self.now)
 
+    @rule(data=st.data())
+    def all_managers_of_a_block_leave_by_themselves(self, data):
+        if connected := sorted(block for block, count in self.managers.items() if count):
+            block = data.draw(st.sampled_from(connected))
+            for _ in range(self.managers.pop(block)):
+                self.blocks.on_manager_lost(block, 2, self.now)
+            if self.is_single_use:
+                self.may_be_removed.add(block)
+                self.was_drained.add(block)
+            self.do(self.blocks.on_emptied(block, self.now))
+
     @rule()
     def drained_blocks_are_told_of(self):
         for block in sorted(self.told_to_drain - self.was_drained):
@@ -779,3 +853,13 @@ class BlocksUnderAnyEvents(RuleBasedStateMachine):
 
 BlocksUnderAnyEvents.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestBlocksUnderAnyEvents = BlocksUnderAnyEvents.TestCase
+
+
+class BlocksOfSingleUseUnderAnyEvents(BlocksUnderAnyEvents):
+    """The same, for blocks that end by themselves after their task."""
+
+    is_single_use = True
+
+
+BlocksOfSingleUseUnderAnyEvents.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestBlocksOfSingleUseUnderAnyEvents = BlocksOfSingleUseUnderAnyEvents.TestCase

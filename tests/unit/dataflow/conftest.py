@@ -93,7 +93,7 @@ class Factory:
     def make_joiner(self):
         return Joiner()
 
-    def clone(self, template, image, label):
+    def clone(self, template, image, label, *, fresh=False):
         self.made.append(Clone(label, self.on_start))
         return self.made[-1]
 

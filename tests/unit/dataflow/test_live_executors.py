@@ -36,7 +36,7 @@ class FakeFactory:
         route = RoutableExecutor(label, NO_IMAGE, needs_image=is_template, can_clone=is_template)
         return NewExecutor(route, None if is_template else FakeExecutor(label))
 
-    def clone(self, template, image, label):
+    def clone(self, template, image, label, *, fresh=False):
         self.clones.append((template, image))
         return FakeExecutor(label)
 

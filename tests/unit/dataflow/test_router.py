@@ -16,7 +16,11 @@ APP1 = RoutableExecutor("one", Image("app1:0.1"), needs_image=True, can_clone=Tr
 
 def router(*places, ignore_images=False):
     made = []
-    return Router(places, lambda *cloned: made.append(cloned), threading.RLock(), ignore_images=ignore_images), made
+
+    def clone(*cloned, fresh):
+        made.append((*cloned, "fresh") if fresh else cloned)
+
+    return Router(places, clone, threading.RLock(), ignore_images=ignore_images), made
 
 
 def test_task_with_image_goes_to_the_executor_of_that_image():
@@ -170,3 +174,56 @@ def test_plain_name_of_an_image_means_the_configured_executor_with_its_options()
 def test_refusal_names_the_options_in_which_executors_of_the_image_differ():
     with pytest.raises(ConfigurationError, match=r"with its options \(executor 'one' has another memory\)"):
         router(APP1)[0].route(Image("app1:0.1", memory="1g"), "all")
+
+
+class TestFreshTasks:
+    def test_executor_of_a_container_for_each_task_is_made_from_the_template(self):
+        routes, made = router(LOCAL, TEMPLATE)
+        label = routes.route(Image("app1:0.1"), "all", fresh=True)
+        assert routes.route(Image("app1:0.1"), "all", fresh=True) == label == "docker-app1-0.1-fresh"
+        assert made == [("docker", Image("app1:0.1"), label, "fresh")]
+        assert routes.rule(label) == (
+            "Executor 'docker-app1-0.1-fresh' was made from 'docker' for image 'app1:0.1' and fresh=True, and takes "
+            "such apps alone."
+        )
+
+    def test_apps_with_and_without_it_have_executors_of_their_own(self):
+        routes, made = router(TEMPLATE)
+        labels = [routes.route(Image("app1:0.1"), "all", fresh=fresh) for fresh in (False, True, False, True)]
+        assert labels == ["docker-app1-0.1", "docker-app1-0.1-fresh"] * 2
+        assert len(made) == 2
+
+    def test_configured_executor_of_the_image_serves_as_its_template(self):
+        routes, made = router(APP1, TEMPLATE)
+        assert routes.route(Image("app1:0.1"), "all", fresh=True) == "one-fresh"
+        assert made == [("one", Image("app1:0.1"), "one-fresh", "fresh")]
+
+    def test_configured_executor_with_fresh_blocks_takes_them(self):
+        routes, made = router(APP1, APP1._replace(label="own", fresh=True))
+        assert [routes.route(Image("app1:0.1"), "all", fresh=True) for _ in range(2)] == ["own", "own"]
+        assert [routes.route(Image("app1:0.1"), "all") for _ in range(2)] == ["one", "own"]
+        assert made == []
+
+    def test_app_without_an_image_gets_that_of_the_executor_it_would_run_on(self):
+        routes, made = router(APP1)
+        assert routes.route(NO_IMAGE, "all", fresh=True) == "one-fresh"
+        assert made == [("one", Image("app1:0.1"), "one-fresh", "fresh")]
+
+    def test_bare_node_gives_a_fresh_process_and_threads_come_last(self):
+        routes, made = router(THREADS, LOCAL)
+        assert routes.route(NO_IMAGE, "all", fresh=True) == "local-fresh"
+        assert [routes.route(NO_IMAGE, "all") for _ in range(2)] == ["threads", "local"]
+        assert [label for label, *_ in made] == ["local"]
+
+    def test_executors_of_fresh_tasks_are_not_in_the_way_of_other_apps(self):
+        routes, _ = router(LOCAL, TEMPLATE)
+        routes.route(NO_IMAGE, "all", fresh=True)
+        routes.route(Image("app1:0.1"), "all", fresh=True)
+        assert [routes.route(NO_IMAGE, "all") for _ in range(2)] == ["local", "local"]
+        assert routes.route(NO_IMAGE, "local") == "local"
+
+    def test_template_with_fresh_blocks_has_one_executor_for_each_image(self):
+        routes, made = router(TEMPLATE._replace(fresh=True))
+        labels = {routes.route(Image("app1:0.1"), "all", fresh=fresh) for fresh in (True, False)}
+        assert labels == {"docker-app1-0.1"}
+        assert len(made) == 1
