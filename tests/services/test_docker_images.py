@@ -81,7 +81,7 @@ def test_an_image_whose_python_fails_is_reported_in_its_own_words(blocks, engine
 def test_an_image_that_was_not_found_is_reported_with_the_engines_words_and_the_nearest_name(
     blocks, engine, name, image_base
 ):
-    engine.images.get(image_base).tag(name)
+    engine.images.get(image_base).tag(*name.split(":"))
     with pytest.raises(ImageNotFoundError) as caught:
         blocks().prepare(Image(name.replace(":1", ":2")))
     assert f"Did you mean '{name}'" in str(caught.value)
@@ -94,7 +94,7 @@ def test_a_policy_of_never_pulling_is_named_in_the_error(blocks):
 
 
 def test_a_policy_of_always_pulling_does_not_use_what_is_here(blocks, engine, name, image_base):
-    engine.images.get(image_base).tag(name)
+    engine.images.get(image_base).tag(*name.split(":"))
     with pytest.raises(ImageNotFoundError, match="Pulling it failed"):
         blocks(pull="always").prepare(Image(name))
     assert blocks(pull="missing").prepare(Image(name)) == blocks(pull="never").prepare(Image(name))

@@ -282,7 +282,8 @@ class DockerBackend:
     def _remove_abandoned(self) -> None:
         """Remove containers that a driver created and was killed before it could start; others remove themselves."""
         engine = self._engine()
-        created = engine.containers(label=RUN_LABEL, status="created")
+        listed = engine.containers(label=RUN_LABEL)
+        created = [one for one in listed if STATES.get(one["State"]) is BlockState.PENDING]
         for container in find_abandoned(created, seconds_of(str(engine.info()["SystemTime"]))) if created else ():
             engine.remove(container)
 
@@ -357,7 +358,7 @@ class DockerBackend:
             own = engine.containers(label=labels)
             if any(STATES.get(one["State"]) is BlockState.RUNNING for one in own):
                 raise BlockError(str(refusal)) from refusal
-            leftovers = [one for one in own if one["State"] == "created"]
+            leftovers = [one for one in own if STATES.get(one["State"]) is BlockState.PENDING]
             if not leftovers:
                 raise
         for leftover in leftovers:  # of an earlier submission that got no answer

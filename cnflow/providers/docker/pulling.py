@@ -191,7 +191,8 @@ def _advice(cause: Cause, wanted: Pull) -> str:
         Cause.UNREACHABLE: "See that the engine's machine can reach it (network, proxy), or load the image there.",
         Cause.UNAVAILABLE: "Try later, or look at the log of the registry.",
         Cause.UNTRUSTED: f"Put the certificate of its authority into /etc/docker/certs.d/{registry}/ca.crt on the "
-        "engine's machine, or list it under insecure-registries of the engine's daemon.json.",
+        "engine's machine, or list it under insecure-registries of its daemon.json (Podman: with insecure = true "
+        "in registries.conf).",
         Cause.DAMAGED: "Something between it and the engine changes what it sends, or its storage is damaged: pull it "
         "once more, push the image again, or ask who runs it.",
         Cause.PLATFORM: f"Asked for was {platform}. Build the image for it, or name another platform=.",

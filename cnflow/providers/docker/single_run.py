@@ -92,7 +92,11 @@ def run_to_its_end(
     timer.daemon = True
     with engine.remove_on_failure(container):
         put(container)
-        attached = engine.attach(container)
+        try:
+            attached = engine.attach(container)
+        except BlockRejectedError as error:  # Podman prepares the container here, and finds what is wrong
+            engine.remove(container)
+            return Ended(str(error), None)
         try:
             engine.start(container)
             if seconds is not None:

@@ -16,7 +16,7 @@ from cnflow.config import load_config
 from cnflow.config.engines import find_engine
 from cnflow.errors import BlockError, MissingExtraError
 from cnflow.model.finding import Verdict
-from cnflow.providers.docker.dialect import DOCKER
+from cnflow.providers.docker.dialect import dialect_of
 from cnflow.providers.docker.provider import DockerBackend
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -29,7 +29,7 @@ def engine(monkeypatch):
     class Engine:
         is_local = True
         version = "28.2"
-        dialect = DOCKER
+        dialect = dialect_of({})
         address = find_engine("unix:///run/engine.sock", None)
 
         def info(self):

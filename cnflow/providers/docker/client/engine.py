@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,9 +24,10 @@ import requests.exceptions
 
 from cnflow.addresses import is_loopback
 from cnflow.errors import BlockRejectedError
-from cnflow.providers.docker.client.failures import answering, words_of
+from cnflow.providers.docker.client.failures import answering, is_gone, words_of
+from cnflow.providers.docker.client.mounts import MountSources
 from cnflow.providers.docker.client.streams import END_EVENTS, Attached, Events
-from cnflow.providers.docker.dialect import dialect_of
+from cnflow.providers.docker.dialect import adapt, bind_sources, dialect_of, short_name
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ _KNOWN = frozenset(
     {*sdk.RUN_CREATE_KWARGS, *sdk.RUN_HOST_CONFIG_KWARGS, "network", "networking_config", "ports", "volumes"},
 )
 _CONFLICT = 409
+_PAUSES = (0.1, 0.3, 0.0)
+"""Seconds before a removal that failed is tried again: Podman's fails where the container ends at that moment."""
 
 
 class Engine:
@@ -67,6 +71,7 @@ class Engine:
         """The engine's version."""
 
         self.dialect = dialect_of(version)
+        self._sources = MountSources(self.sdk)
         if self.address.engine not in {None, self.dialect.engine}:
             self.sdk.close()
             raise BlockRejectedError(
@@ -137,9 +142,10 @@ class Engine:
             return {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture)
 
     def image_names(self) -> list[str]:
-        """Return the names of all local images."""
+        """Return the names of all local images, as they may be written."""
         with self.rejecting("list its images"):
-            return sorted(name for image in self.sdk.api.images() for name in image.get("RepoTags") or [])
+            tags = [str(name) for image in self.sdk.api.images() for name in image.get("RepoTags") or []]
+        return sorted(map(short_name, tags))
 
     def pull(self, image: str, platform: str | None, credentials: Mapping[str, str] | None = None) -> str:
         """Pull an image; return the engine's words if that failed, else an empty string.
@@ -162,19 +168,12 @@ class Engine:
         Raises:
             BlockRejectedError: the engine or its SDK refuses; nothing was created.
         """
-        try:
-            with self.rejecting("create a container"):
-                return str(self.sdk.containers.create(**arguments).id)
-        except TypeError as error:  # raised by the SDK for an option that it does not know
-            unknown = sorted(arguments.keys() - _KNOWN)
-            if not unknown:
-                raise BlockRejectedError(f"The Docker SDK refuses an option: {error}") from error
-            near = did_you_mean(unknown[0], _KNOWN)
-            raise BlockRejectedError(
-                f"DockerProvider: create: containers.create has no option {unknown[0]!r}.{near}"
-            ) from error
-        except (docker.errors.InvalidArgument, docker.errors.InvalidVersion, ValueError) as error:
-            raise BlockRejectedError(f"The Docker SDK refuses an option: {error}") from error
+        mounts = bind_sources(arguments) if self.dialect.makes_mount_sources and self.is_local else []
+        self._sources.refuse_missing(mounts)
+        container = self._create(adapt(arguments, self.dialect))
+        with self.remove_on_failure(container), self.rejecting("describe a folder of a container"):
+            self._sources.refuse_others(container, mounts)
+        return container
 
     def unpack(self, container: str, folder: str, tar: bytes | IO[bytes]) -> None:
         """Unpack *tar* in *folder* of a container."""
@@ -197,7 +196,9 @@ class Engine:
         with self.rejecting("read a container's output"):
             try:
                 return bytes(self.sdk.api.logs(container, tail=lines))
-            except docker.errors.NotFound:
+            except docker.errors.APIError as error:
+                if not is_gone(error):
+                    raise
                 return b""
 
     def terminate(self, container: str) -> None:
@@ -227,8 +228,9 @@ class Engine:
         with self.rejecting("report the end of a container"):
             try:
                 self.sdk.api.wait(container, timeout=math.ceil(seconds), condition="removed")
-            except docker.errors.NotFound:
-                return True
+            except docker.errors.APIError as error:
+                if not is_gone(error):
+                    raise
             except (requests.exceptions.Timeout, requests.exceptions.ConnectionError):
                 return False  # urllib3 raises either for a timeout while reading
         return True
@@ -244,14 +246,35 @@ class Engine:
             filters = {"type": "container", "event": list(END_EVENTS)}
             return Events(self.sdk.events(decode=True, filters=filters), label)
 
-    def _remove(self, container: str) -> None:
+    def _create(self, arguments: Mapping[str, Any]) -> str:
         try:
-            self.sdk.api.remove_container(container, force=True, v=True)
-        except docker.errors.NotFound:
-            return
-        except docker.errors.APIError as error:
-            if error.status_code != _CONFLICT:  # "removal of container ... is already in progress"
-                raise
+            with self.rejecting("create a container"):
+                return str(self.sdk.containers.create(**arguments).id)
+        except TypeError as error:  # raised by the SDK for an option that it does not know
+            unknown = sorted(arguments.keys() - _KNOWN)
+            if not unknown:
+                raise BlockRejectedError(f"The Docker SDK refuses an option: {error}") from error
+            near = did_you_mean(unknown[0], _KNOWN)
+            raise BlockRejectedError(
+                f"DockerProvider: create: containers.create has no option {unknown[0]!r}.{near}"
+            ) from error
+        except (docker.errors.InvalidArgument, docker.errors.InvalidVersion, ValueError) as error:
+            raise BlockRejectedError(f"The Docker SDK refuses an option: {error}") from error
+
+    def _remove(self, container: str) -> None:
+        for pause in _PAUSES:
+            try:
+                self.sdk.api.remove_container(container, force=True, v=True)
+            except docker.errors.APIError as error:
+                if (
+                    is_gone(error) or error.status_code == _CONFLICT
+                ):  # "removal of container ... is already in progress"
+                    return
+                if not pause:
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
     @contextlib.contextmanager
     def rejecting(self, what: str) -> Iterator[None]:

@@ -59,6 +59,11 @@ def words_of(error: BaseException) -> str:
     return str(explanation or error)
 
 
+def is_gone(error: docker.errors.APIError) -> bool:
+    """Return True if there is no such container; Podman has another status for one that goes at that moment."""
+    return isinstance(error, docker.errors.NotFound) or "no such container" in words_of(error).lower()
+
+
 def _close_sockets_of(error: BaseException | None) -> None:
     """Close the socket that the SDK leaves open when no engine answers: only its dead frames still hold it."""
     while error is not None:

@@ -123,7 +123,6 @@ def _post(client: docker.DockerClient, container: str, what: str, options: dict[
     response = client.api.post(url, params=options, stream=True, timeout=None)
     try:
         response.raise_for_status()
-    except requests.HTTPError:
-        response.close()
-        raise
+    except requests.HTTPError as error:  # Podman prepares a container when it is attached to, and finds what is wrong
+        raise docker.errors.create_api_error_from_http_exception(error) from error
     return response
