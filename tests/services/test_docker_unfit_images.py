@@ -110,7 +110,6 @@ def test_entrypoint_that_does_not_start_is_named(image_base, backend):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"mounts": ["/no/such/folder:/data"]}, ("the probe of its Python failed", "/no/such/folder", "make it there")),
         ({"user": "nobody-here"}, ("unable to find user nobody-here", "user='1000'")),
         ({"network": "no-such-network"}, ("has no network 'no-such-network'",)),
         ({"gpus": 1}, ("NVIDIA container toolkit",)),
@@ -125,6 +124,17 @@ def test_option_that_cannot_work_is_named_with_what_to_do(image_base, options, w
     assert isinstance(error, BlockError)
     assert [word for word in words if word not in str(error)] == []
     assert f"'{image_base}'" in str(error) or "network" in options
+
+
+@pytest.mark.usefixtures("template")
+def test_mount_whose_folder_is_missing_is_named_with_what_to_do(image_base, tmp_path_factory):
+    missing = tmp_path_factory.mktemp("elsewhere") / "missing"
+    error = add.options(image=Image(image_base, mounts=[f"{missing}:/data"]))(1, 2).exception(150)
+    assert isinstance(error, BlockError)
+    assert f"Image '{image_base}': the probe of its Python failed: " in str(error)
+    assert f"bind source path does not exist: {missing}" in str(error)
+    assert "make it there" in str(error)
+    assert not missing.exists()
 
 
 def test_image_for_another_architecture_is_named(import_files, backend):
