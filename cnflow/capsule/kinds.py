@@ -87,10 +87,14 @@ def kind_of(probe: Probe, where: str, driver: Kind | None = None) -> Kind:
     Raises:
         ImageUnusableError: no capsule fits it; the message names what was found and what is supported.
     """
-    if (fitting := fitting_kind(probe)) is not None:
+    fitting = fitting_kind(probe)
+    # pyzmq's wheel for musl crashed a CPython 3.11 built on Debian's musl 1.2.3: carried where that can be.
+    if fitting is not None and fitting.libc != "musl":
         return fitting
     if driver is not None and driver.machine == probe.machine:
         return replace(driver, carries_python=True)
+    if fitting is not None:
+        return fitting
     raise ImageUnusableError(
         f"{where[:1].upper()}{where[1:]} has {probe}, which is not supported. {_cannot_carry(probe.machine, driver)}"
     )
