@@ -4,12 +4,13 @@ import importlib
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
 import cnflow
 from cnflow import Config, predict_app, python_app
-from cnflow.errors import ConfigurationError
+from cnflow.errors import ConfigurationError, SerializationError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.executors.high_throughput.local_packages.find import find_packages
 from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
@@ -91,6 +92,51 @@ def test_reloaded_package_is_new_at_the_next_call_with_its_data(project, config,
         assert app().result(60)[:2] == (1, "apples 2"), "edited, and not reloaded"
         importlib.reload(imported)
         assert python_app(imported.prices)().result(60)[:2] == (20, "apples 3")
+
+
+def test_change_of_data_alone_is_sent_without_a_reload(project, config, imported):
+    app = python_app(imported.prices)
+    with cnflow.load(config(project)):
+        assert app().result(60)[:2] == (1, "apples 2")
+        (project / "src/shop_here/prices.txt").write_text("apples 30")
+        time.sleep(1.1)
+        assert app().result(60)[:2] == (1, "apples 30")
+
+
+def test_edit_of_a_package_that_is_not_imported_here_is_sent_at_the_next_call(project, config):
+    app = predict_app(module="shop_here")
+    with cnflow.load(config(project)):
+        for version in (1, 20, 300):
+            (project / "src/shop_here/__init__.py").write_text(INIT.replace("VERSION = 1", f"VERSION = {version}"))
+            time.sleep(0.2)
+            assert app([1]).result(60) == [version]
+
+
+def test_reload_of_a_module_that_was_imported_during_the_run_is_seen(project, imported):
+    module = project / "src/shop_here/late.py"
+    module.write_text("NUMBER = 1")
+    packages = LocalPackages([str(project)])
+    late = importlib.import_module("shop_here.late")
+    packages._next_look = 0.0
+    before = packages.current().record.id
+    module.write_text("NUMBER = 22")
+    packages._next_look = 0.0
+    assert packages.current().record.id == before, "edited, and not reloaded"
+    importlib.reload(late)
+    assert packages.current().record.id != before
+
+
+def test_compiled_module_that_appears_during_the_run_fails_each_call_until_it_is_gone(project):
+    packages = LocalPackages([str(project)])
+    compiled = project / "src/shop_here/fast.so"
+    compiled.write_text("")
+    packages._next_look = 0.0
+    for _ in range(3):
+        with pytest.raises(SerializationError, match="has a compiled module"):
+            packages.current()
+    compiled.unlink()
+    packages._next_look = 0.0
+    assert packages.current()
 
 
 def test_cache_key_has_the_content_of_the_packages(project, config):

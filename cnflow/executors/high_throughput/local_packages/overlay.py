@@ -2,9 +2,10 @@
 
 ::
 
-    current(), before each call ──> a module of the packages was reloaded?         yes: the files are read again
-                                    none is imported here, and a second has passed?  files of other times or sizes: too
-                                    └── no: the content before, whatever lies on the disk
+    current(), before each call ──> a module of the packages was reloaded?          yes: the files are read again
+                                    files were added, removed, or have other times or sizes?
+                                    ├── and none of them is of a module that is imported here: they are read again
+                                    └── else: the content before, until that module is reloaded
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ LARGEST = 64 * 2**20
 """Bytes of all files. They travel in one piece, once to each node."""
 
 _PERIOD = 1.0
-"""Seconds between two looks at the times of files of packages that the driver has not imported."""
+"""Most seconds between two looks at the times of files."""
+
+_COST = 20
+"""Time between two looks, in times of what a look takes: all of them take at most 5 % of a loop that calls."""
 
 _MOST_FUNCTIONS = 1_000
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
@@ -96,10 +100,11 @@ class LocalPackages:
     def __init__(self, given: Sequence[str]) -> None:
         self._given = list(given)
         self._lock = threading.Lock()
-        self._looked_at = time.monotonic()
+        self._next_look = 0.0
+        self._problem: ConfigurationError | None = None
         self._found = find_packages(self._given)
-        self._specs: list[tuple[str, object]] = []
-        self._signature: list[tuple[str, int, int]] = []
+        self._specs: dict[str, object] = {}
+        self._signature: set[tuple[str, int, int]] = set()
         self._overlay = self._read()
 
     def current(self) -> Overlay:
@@ -108,26 +113,41 @@ class LocalPackages:
         Raises:
             SerializationError: they were changed, and cannot be sent as they are.
         """
-        if any(_spec_of(name) is not spec for name, spec in self._specs) or (
-            not self._specs and time.monotonic() - self._looked_at >= _PERIOD
-        ):
+        if time.monotonic() >= self._next_look or self._is_reloaded():
             with self._lock:
                 self._look_again()
+        if self._problem is not None:
+            raise SerializationError(str(self._problem)) from self._problem
         return self._overlay
 
+    def _is_reloaded(self) -> bool:
+        return any(_spec_of(name) is not spec for name, spec in self._specs.items())
+
     def _look_again(self) -> None:
-        self._looked_at = time.monotonic()
+        begun = time.monotonic()
+        has_new_files = self._has_new_files()
+        looked = time.monotonic()
+        self._next_look = looked + min(_PERIOD, _COST * (looked - begun))
         try:
-            if self._specs or self._loaded() or _signature_of(self._found) != self._signature:
+            if self._is_reloaded() or has_new_files:
                 overlay = self._read()
                 if overlay.record.id != self._overlay.record.id:
                     self._overlay = overlay
+            self._problem = None
         except ConfigurationError as error:
-            raise SerializationError(str(error)) from error
+            self._problem = error
 
-    def _loaded(self) -> list[tuple[str, object]]:
+    def _has_new_files(self) -> bool:
+        """Return whether files have changed, and none of them is of a module that is imported here as it was before."""
+        changed = {path for path, *_ in _signature_of(self._found) ^ self._signature}
+        known = {os.path.realpath(getattr(spec, "origin", None) or "") for spec in self._specs.values()}
+        if not changed and not self._is_reloaded():
+            self._specs = self._loaded()  # with those that were imported meanwhile: their reloads count from now on
+        return bool(changed) and not any(os.path.realpath(path) in known for path in changed)
+
+    def _loaded(self) -> dict[str, object]:
         names = {one.name for one in self._found}
-        return [(name, _spec_of(name)) for name in list(sys.modules) if name.partition(".")[0] in names]
+        return {name: _spec_of(name) for name in list(sys.modules) if name.partition(".")[0] in names}
 
     def _read(self) -> Overlay:
         specs, signature = self._loaded(), _signature_of(self._found)  # first: a change meanwhile is seen next time
@@ -184,13 +204,14 @@ def _content_of(one: Found) -> Iterator[tuple[str, bytes]]:
     yield from one.metadata
 
 
-def _signature_of(found: Sequence[Found]) -> list[tuple[str, int, int]]:
-    signature = []
+def _signature_of(found: Sequence[Found]) -> set[tuple[str, int, int]]:
+    """Return path, time and size of each file."""
+    signature = set()
     for one in found:
-        for name, path in _files_of(one):
+        for _, path in _files_of(one):
             try:
                 status = path.stat()
             except OSError:
                 continue
-            signature.append((name, status.st_mtime_ns, status.st_size))
+            signature.add((str(path), status.st_mtime_ns, status.st_size))
     return signature
