@@ -19,6 +19,11 @@ EXTRAS = {extra for extra in requirements_by_extra(metadata.requires("cnflow")) 
 DEVELOPMENT = {"all", "dev", "docs", "test"}
 
 
+def _is_of_class(assignment):
+    """True for a value of the class itself; a field of a dataclass may have one of the names, too."""
+    return assignment.value and ast.unparse(assignment.annotation).startswith("ClassVar")
+
+
 def extras_and_modules(tree):
     """Pairs of an extra and a module of it, as a part of the source names them."""
     for node in ast.walk(tree):
@@ -26,7 +31,7 @@ def extras_and_modules(tree):
             values = {
                 each.target.id: ast.literal_eval(each.value)
                 for each in node.body
-                if isinstance(each, ast.AnnAssign) and each.target.id in {"extra", "packages"} and each.value
+                if isinstance(each, ast.AnnAssign) and each.target.id in {"extra", "packages"} and _is_of_class(each)
             }
             yield from ((values.get("extra", ""), module) for module in values.get("packages", ()))
             if values.get("extra") and not values.get("packages"):
