@@ -242,7 +242,7 @@ def parse_survey(output: str) -> Survey | None:
 
 def findings(survey: Survey, config: ImageConfig, image: Image) -> list[Finding]:
     """Return what of *image* will not work, or not as the user may expect, with what to do; none if all is well."""
-    name = f"image {image.reference!r}"
+    name = f"image {image.name!r}"
     found: list[Finding] = []
     if not survey.shell:
         words = "it has no shell: bash apps run only commands that are one program with plain arguments"
@@ -275,7 +275,7 @@ def _user(survey: Survey, config: ImageConfig, image: Image) -> str:
 
 
 def _example(image: Image, name: str, value: object) -> str:
-    return f"Image({image.reference!r}, {name}={value!r})"
+    return f"Image({image.name!r}, {name}={value!r})"
 
 
 def _words(value: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ def _prepare_pinned(
 ) -> tuple[Image, ImageIdentity]:
     """Have *image* prepared by its id, which the engine may have under whatever name, else by its digest."""
     if identity:
-        by_id = image.replace(reference=identity, pull="never")
+        by_id = image.pinned(identity, "never")
         with contextlib.suppress(ImageNotFoundError):
             return by_id, ImageIdentity(prepare(by_id))
     name = digest or identity
@@ -163,7 +163,7 @@ def _prepare_pinned(
             f"Image {image.reference!r} is {name} {where}, which the engine does not have, and which was never in a "
             "registry. Load it there (docker save, docker load), or push it to a registry and lock it again."
         )
-    by_digest = image.replace(reference=digest, pull="never" if image.pull == "never" else "missing")
+    by_digest = image.pinned(digest, "never" if image.pull == "never" else "missing")
     try:
         return by_digest, ImageIdentity(prepare(by_digest))
     except ImageNotFoundError as error:

@@ -87,16 +87,28 @@ def compile_step(step: recipe.RecipeStep, number: int, copied_file: str = "") ->
     Args:
         step: of a recipe.
         number: its place there.
-        copied_file: name in the image of the one file that it copies; empty where it copies a folder, or nothing.
+        copied_file: name in the context of the one file that it copies; empty where it copies a folder, or nothing.
     """
     secrets = step.named_secrets
     names = tuple(secrets)
     variables = tuple(name for name, secret in secrets.items() if recipe.variable_of(name, secret))
     before, command = _before_and_command(step, f"{COPIED}/{number}", names)
     if isinstance(step, recipe.CopyLocal):
-        folder = step.to.rpartition("/")[0] if copied_file else step.to.rstrip("/")
-        before = (f"COPY {json.dumps([f'{COPIED}/{number}/', f'{folder}/'])}",)
+        before = (_copy_of(f"{COPIED}/{number}/", step.to, copied_file),)
     return Compiled(title_of(step), before, command, names, variables)
+
+
+def is_plain_name(name: str) -> bool:
+    """Return True if COPY takes a file's *name* as it is, and for no pattern."""
+    return re.fullmatch(r"[\w.@+=-]+", name, re.ASCII) is not None
+
+
+def _copy_of(folder: str, to: str, file: str) -> str:
+    """Return COPY of one *file*, which goes into *to* if that is a folder in the image; or of all in *folder*."""
+    if is_plain_name(file):
+        return f"COPY {json.dumps([folder + file, to])}"
+    target = to.rpartition("/")[0] if file else to.rstrip("/")
+    return f"COPY {json.dumps([folder, f'{target}/'])}"
 
 
 def title_of(step: recipe.RecipeStep) -> str:

@@ -24,6 +24,7 @@ from cnflow.images.dockerfile import (
     Compiled,
     bases_of,
     compile_step,
+    is_plain_name,
     logical_lines,
     needs_buildkit,
     with_final_stage,
@@ -91,7 +92,7 @@ class Plan:
         parts = {
             "version": _VERSION,
             "start": self.start,
-            "steps": [[*step.before, step.command, *step.secrets] for step in self.steps],
+            "steps": [[*step.before, step.shell if step.command else "", *step.secrets] for step in self.steps],
             "args": self.recipe.args,
             "target": self.recipe.target,
             "files": self.files,
@@ -161,7 +162,7 @@ def _copies(step: recipes.RecipeStep) -> bool:
 
 
 def _files_of(step: recipes.RecipeStep, folder: str) -> tuple[list[Entry], str]:
-    """Return what a step copies, below *folder* of the context; and the name of a single file in the image."""
+    """Return what a step copies, below *folder* of the context; and the name of a single file there."""
     match step:
         case recipes.Requirements():
             return requirements_entries(_path(step.requirements), folder), ""
@@ -171,7 +172,8 @@ def _files_of(step: recipes.RecipeStep, folder: str) -> tuple[list[Entry], str]:
             source = _path(step.copy_local)
             if source.is_dir():
                 return collect(source, ignored_in(source), f"{folder}/"), ""
-            name = source.name if step.to.endswith("/") else step.to.rpartition("/")[2]
+            stays = step.to.endswith("/") or is_plain_name(source.name)
+            name = source.name if stays else step.to.rpartition("/")[2]
             return [one_file(source, f"{folder}/{name}")], name
         case _:
             return [], ""

@@ -70,7 +70,7 @@ class Image:
         ConfigurationError: an option is unknown (the message names the nearest), or of the wrong type.
     """
 
-    __slots__ = (*FIELDS, "is_plain", "key")
+    __slots__ = (*FIELDS, "is_plain", "key", "name")
 
     reference: str
     """Name with tag, or with ``@sha256:...``, as the engine takes it; empty is no image: the bare node."""
@@ -139,6 +139,9 @@ class Image:
     key: str
     """Text that is equal for equal images of one process; the reference where nothing else was given."""
 
+    name: str
+    """Reference as the user wrote it, for messages, also where `reference` is the id or digest that it stands for."""
+
     def __init__(self, reference: str = "", **options: Unpack[ImageOptions]) -> None:
         given: Mapping[str, Any] = known_fields("An image", options, FIELDS) if options else options
         values = {"reference": reference, **given}
@@ -156,6 +159,7 @@ class Image:
             object.__setattr__(self, name, parsed)
         changed = self._given() if given else {}
         is_plain = not changed.keys() - {"reference"}
+        object.__setattr__(self, "name", self.reference)
         if self.reference == "" and not is_plain:
             raise ConfigurationError("An image needs a reference, such as Image('app1:0.1', memory='4g').")
         object.__setattr__(self, "is_plain", is_plain)
@@ -250,6 +254,12 @@ class Image:
         own = given.pop("reference", "")
         return Image(own if reference is None else reference, **given)
 
+    def pinned(self, content: str, pull: Literal["missing", "never"]) -> Image:
+        """Return the image by *content*, its id or digest, under the `name` that it has."""
+        made = self.replace(content, pull=pull)
+        object.__setattr__(made, "name", self.name)
+        return made
+
     __replace__ = replace  # `copy.replace` of Python 3.13
 
     def plain(self) -> Union[str, dict[str, Any]]:
@@ -292,7 +302,7 @@ class Image:
         try:
             return {name: secret.read(f"secret {name!r}") for name, secret in self.secrets.items()}
         except ConfigurationError as error:
-            raise ConfigurationError(f"Image {self.reference!r}: {error}") from error
+            raise ConfigurationError(f"Image {self.name!r}: {error}") from error
 
     def differences(self, other: Image) -> list[str]:
         """Return the names of the options in which two images differ."""

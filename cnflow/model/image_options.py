@@ -124,9 +124,18 @@ def _ulimits(where: str, value: Any) -> Mapping[str, tuple[int, int]]:  # noqa: 
     return MappingProxyType(limits)
 
 
+_RUNTIMES = ("docker", "kubernetes", "apptainer")
+"""Runtimes whose names are checked for slips; a provider of somebody else's may have another."""
+
+
 def _extras(where: str, value: Any) -> Mapping[str, Mapping[str, Any]]:  # noqa: ANN401
     if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
         raise _wrong(where, "a dict of runtimes and their options, such as {'docker': {'read_only': True}}", value)
+    for name in value:
+        if name == "podman":
+            raise ConfigurationError(f"{where}: Podman takes those of 'docker': write them under this name.")
+        if name not in _RUNTIMES and (near := did_you_mean(str(name), _RUNTIMES)):
+            raise ConfigurationError(f"{where}: {name!r} is no runtime.{near}")
     return MappingProxyType({str(name): MappingProxyType(dict(each)) for name, each in value.items()})
 
 

@@ -30,7 +30,7 @@ DELIVERIES = ("file", "environment")
 SECRETS_FOLDER = "/run/secrets"
 """Folder in the container of the secrets that are files; in memory."""
 
-_SHORT_MOUNT = re.compile(r"(?P<source>.+?):(?P<target>/.*?)(?::(?P<mode>ro|rw))?")
+_SHORT_MOUNT = re.compile(r"(?P<source>.+?):(?P<target>/[^:]*)(?::(?P<mode>ro|rw))?")
 _PATH_OF_A_BIND = re.compile(r"[/~.$\\]|[A-Za-z]:")
 
 
@@ -203,7 +203,7 @@ class Secret:
         return text
 
 
-_ELSE = "Use another source: 'env:NAME', 'file:PATH', or a Secret(...)."
+_ELSE = "use another source: 'env:NAME', 'file:PATH', or a Secret(...)."
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ class CopyLocal(RecipeStep):
     """The file or folder."""
 
     to: str
-    """Absolute path in the image. A file goes under this name, or into this folder if it ends with ``/``."""
+    """Absolute path in the image. A file goes under this name, or into this folder if it ends with ``/`` or
+    is there."""
 
 
 @dataclass(frozen=True)

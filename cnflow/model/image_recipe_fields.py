@@ -56,6 +56,16 @@ def _texts(where: str, value: Any) -> dict[str, str]:  # noqa: ANN401 - checked 
     return {str(name): str(each) for name, each in value.items()}
 
 
+def _variables(where: str, value: Any) -> dict[str, str]:  # noqa: ANN401 - checked here
+    variables = _texts(where, value)
+    if broken := next((name for name, each in variables.items() if set("\n\r\0") & set(each)), ""):
+        raise ConfigurationError(
+            f"{where}: the value of {broken!r} has several lines, which an image cannot keep. Write a file by run() or "
+            "copy_local(), or set it for containers: Image(environment=...)."
+        )
+    return variables
+
+
 def _secrets(where: str, value: Any) -> dict[str, Secret]:  # noqa: ANN401 - checked here
     if isinstance(value, (str, list, tuple)):  # variables of the driver
         value = {name: f"env:{name}" for name in _words(where, value)}
@@ -94,7 +104,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "context_limit": _size,
     "copy_local": _not_empty,
     "dockerfile": _text,
-    "env": _texts,
+    "env": _variables,
     "extras": _words,
     "groups": _words,
     "name": _name,

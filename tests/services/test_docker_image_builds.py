@@ -122,6 +122,14 @@ def test_secret_reaches_its_step_and_no_layer(build, builder, engine, engine_nam
 
 
 @both_builders
+def test_file_goes_into_a_folder_that_the_image_has(build, builder, engine, name, image_base, tmp_path):
+    (tmp_path / "own.txt").write_text("own\n")
+    image = Image.python("3.11", base=image_base, name=name).run("mkdir /opt/app && echo theirs >/opt/app/kept.txt")
+    built = build(image.copy_local(str(tmp_path / "own.txt"), "/opt/app"))
+    assert output_of(engine, built, "cat /opt/app/own.txt /opt/app/kept.txt").split() == ["own", "theirs"]
+
+
+@both_builders
 def test_failed_step_is_quoted_and_leaves_no_image(build, builder, engine, name, image_base):
     image = Image.python("3.11", base=image_base, name=name).run("echo first").run("echo broken wheel >&2; exit 3")
     with pytest.raises(ImageBuildError, match=r"failed at step 2 of 2, run\('echo broken") as caught:
@@ -230,7 +238,7 @@ def test_interrupted_build_leaves_no_image(builder, engine, name, image_base, tm
 
 
 def test_prune_removes_own_images_that_nothing_uses_and_no_others(build, connected, engine, name, image_base):
-    first, second = (build(Image.python("3.11", base=image_base, name=name).run(f"echo {n}")) for n in "12")
+    first, second = (build(Image.python("3.11", base=image_base, name=name).run(f"echo {n} {name}")) for n in "12")
     mine = f"test-own-{name}:1"
     engine.images.build(fileobj=io.BytesIO(f"FROM {first}\nENV A=1\n".encode()), tag=mine, rm=True)
     container = engine.containers.create(second)

@@ -70,4 +70,4 @@ def not_started(image: Image, error: BlockError) -> ImageUnusableError:
 
 def _about(image: Image) -> str:
     which = "The ENTRYPOINT" if image.entrypoint == KEPT else f"The entrypoint {list(image.entrypoint)}"
-    return f"{which} of image {image.reference!r}"
+    return f"{which} of image {image.name!r}"

@@ -108,7 +108,7 @@ def find_image(
         BlockRejectedError: the engine starts no container of it with these settings.
         BlockError: the engine does not answer.
     """
-    settings, name = engine.settings.for_image(image), image.reference
+    settings, name = engine.settings.for_image(image), image.name
     if image.recipe is not None:
         from cnflow.providers.docker.building import build_image  # noqa: PLC0415 - imports the SDK, an extra
 
@@ -158,7 +158,7 @@ def login_of(image: Image) -> dict[str, str] | None:
     try:
         password = image.credentials.password.read("password")
     except ConfigurationError as error:
-        raise BlockRejectedError(f"Image {image.reference!r}: credentials: {error}") from error
+        raise BlockRejectedError(f"Image {image.name!r}: credentials: {error}") from error
     return {"username": image.credentials.user, "password": password}
 
 

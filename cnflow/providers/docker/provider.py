@@ -305,7 +305,7 @@ class DockerBackend:
             return self._start(request, found, "")
         except BlockRejectedError as error:
             return Refused.by(
-                with_advice(error, found.settings.folders_to_mount(request.shared_folders), str(request.image))
+                with_advice(error, found.settings.folders_to_mount(request.shared_folders), request.image.name)
             )
         except BlockError as error:  # the engine stopped answering in the midst of it
             return Refused(Refusal.UNKNOWN, str(error), error)

@@ -54,7 +54,12 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "Make that network (docker network create), or correct network=.",
     ),
     (r"range of cpus", "Ask for no more cpus= than the engine's machine has."),
+    (r"wrong rlimit|invalid ulimit", "Correct the name in ulimits=: one of setrlimit(2), such as 'nofile'."),
     (r"rlimit|ulimit", "Correct ulimits=: limits above the engine's own need a privileged engine."),
+    (
+        r"does not match the specified platform",
+        "Pull it for that platform, or build it there; or leave out platform=.",
+    ),
     (r"memory limit|out of memory", "Correct memory=."),
     (r"too many open files", "Raise the limit of open files: ulimits={'nofile': 1024}."),
     (

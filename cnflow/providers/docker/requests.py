@@ -114,7 +114,7 @@ def create_arguments(
             RUN_LABEL: request.run,
             EXECUTOR_LABEL: request.executor,
             BLOCK_LABEL: request.block,
-            IMAGE_LABEL: request.image.reference,
+            IMAGE_LABEL: request.image.name,
         },
         "environment": {**_shares(settings), **settings.environment, **command.environment},
         "init": True,

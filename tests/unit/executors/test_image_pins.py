@@ -53,6 +53,7 @@ def test_a_tag_that_moves_in_a_run_stays_what_it_was():
     used, second = pins.resolve(Image("app:1", memory="1g"), engine.prepare)
     assert (str(first), str(second), used.reference) == (OLD, OLD, OLD)
     assert used.memory == 2**30
+    assert used.name == "app:1", "errors say what the user wrote"
     assert second.facts.digest == OLD_DIGEST
 
 

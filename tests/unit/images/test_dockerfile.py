@@ -41,8 +41,16 @@ def test_requirements_are_quoted_for_the_shell():
 
 def test_single_file_is_copied_under_its_name_in_the_image_and_a_folder_by_its_content():
     image = Image("base").copy_local("m.py", "/opt/a b/m2.py").copy_local("src", "/opt/src")
-    assert compiled(image, n1="m2.py").splitlines()[1:] == [
-        'COPY [".cnflow-copied/1/", "/opt/a b/"]',
+    assert compiled(image, n1="m.py").splitlines()[1:] == [
+        'COPY [".cnflow-copied/1/m.py", "/opt/a b/m2.py"]',
+        'COPY [".cnflow-copied/2/", "/opt/src/"]',
+    ]
+
+
+def test_file_whose_name_is_a_pattern_is_copied_with_its_folder():
+    image = Image("base").copy_local("m[1].py", "/opt/a/m2.py").copy_local("src", "/opt/src")
+    assert compiled(image, n1="m2[1].py").splitlines()[1:] == [
+        'COPY [".cnflow-copied/1/", "/opt/a/"]',
         'COPY [".cnflow-copied/2/", "/opt/src/"]',
     ]
 

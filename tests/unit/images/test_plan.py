@@ -53,6 +53,11 @@ def test_value_of_a_secret_is_no_part_of_the_name(folder, monkeypatch):
     assert tag(image) == first
 
 
+def test_way_of_a_secret_is_part_of_the_name(folder):
+    names = {tag(Image("base:1").run("make", secrets={"TOKEN": source})) for source in ("env:TOKEN", "file:token")}
+    assert len(names) == 2
+
+
 def test_base_of_a_python_is_given_named_by_the_environment_or_slim():
     def base_of(image, environment):
         return make_plan(image.recipe, environment).bases

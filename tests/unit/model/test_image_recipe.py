@@ -68,6 +68,7 @@ def test_table_and_python_give_equal_images():
         ({"base": "a", "steps": [{"pip_install": []}]}, "must name one at least"),
         ({"base": "a", "steps": [{"copy_local": "a", "to": "opt"}]}, "absolute path in the image"),
         ({"base": "a", "steps": [{"env": {"1A": "x"}}]}, "a table of variables"),
+        ({"base": "a", "steps": [{"env": {"A": "x\ny"}}]}, "'A' has several lines"),
         ({"base": "a", "steps": [{"run": "a", "secrets": {"a b": "env:A"}}]}, "no name of a secret"),
         ({"base": "a", "context_limit": "much"}, "context_limit"),
     ],
