@@ -22,16 +22,28 @@ if TYPE_CHECKING:
 BLOCKS_ELSEWHERE = "block-logs"
 """Name of a link in an executor's folder to the folder of its blocks' logs, where the user wants them elsewhere."""
 
+_BEGIN, _END = "block-", ".log"
+
 _PART = 2**20
 """Bytes that are read at once."""
 
 
 def block_logs(run_dir: Path) -> dict[str, Path]:
     """Return the logs of blocks in a run's folder, by name: ``htex/0``; those of one executor in order."""
-    found = [*run_dir.glob("*/block-*.log"), *run_dir.glob(f"*/{BLOCKS_ELSEWHERE}/block-*.log")]
-    named = {(path.relative_to(run_dir).parts[0], path.stem.removeprefix("block-")): path for path in found}
+    named: dict[tuple[str, str], Path] = {}
+    for folder in (*run_dir.glob("*/"), *run_dir.glob(f"*/{BLOCKS_ELSEWHERE}/")):
+        label = folder.relative_to(run_dir).parts[0]
+        names = [name for name in _names_in(folder) if name.startswith(_BEGIN) and name.endswith(_END)]
+        named.update({(label, name[len(_BEGIN) : -len(_END)]): folder / name for name in names})
     keys = sorted(named, key=lambda key: (key[0], int(key[1]) if key[1].isdigit() else -1, key[1]))
     return {"/".join(key): named[key] for key in keys}
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Return the names of files; none if the folder is gone, or is no folder."""
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)  # noqa: PTH208 - of thousands of files, several times a second
+    return []
 
 
 def interchange_logs(run_dir: Path) -> dict[str, Path]:
@@ -40,27 +52,26 @@ def interchange_logs(run_dir: Path) -> dict[str, Path]:
 
 
 class GrowingFile:
-    """Lines of a file, as they come.
+    """Lines of a file, as they come. The file is open only while it grows: a run may have thousands of logs.
 
     Args:
         path: of the file, which need not exist yet.
-        from_end: leave out what is there already.
     """
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
+        self._at: tuple[int, int] | None = None
+        """Inode and position of the file that was closed when it had no more."""
+
         self._partial = b""
-        if from_end:
-            self._open(path)
-            if self._file is not None:
-                self._file.seek(0, os.SEEK_END)
-        else:
-            self._open(path.with_name(path.name + OLDER))
+        self._open(path.with_name(path.name + OLDER))
 
     def new_lines(self, most: int = _PART) -> list[bytes]:
         """Return whole lines that were written since the last call, without their ends; about *most* bytes of them."""
         data = self._read(most)
+        if self._file is not None and len(data) < most and not self._is_replaced():
+            self._rest()
         if not data:
             return []
         *lines, self._partial = (self._partial + data).split(b"\n")
@@ -76,10 +87,20 @@ class GrowingFile:
     def backlog(self) -> int:
         """Return the bytes of this file that were not read."""
         if self._file is None:
-            self._open(self.path)
+            self._reopen()
         if self._file is None:
             return 0
         return max(0, os.fstat(self._file.fileno()).st_size - self._file.tell())
+
+    def has_news(self) -> bool:
+        """Return True unless the file was read to its end, and has not grown nor been replaced since."""
+        if self._file is not None:
+            return True
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return (now.st_ino, now.st_size) != self._at
 
     def skip(self, left: int) -> int:
         """Leave out all but the last *left* bytes, to the end of a line; return how many."""
@@ -97,6 +118,10 @@ class GrowingFile:
             self._file = None
 
     def _read(self, most: int) -> bytes:
+        if self._file is None:
+            if not self.has_news():
+                return b""
+            self._reopen()
         if self._file is not None:
             data = self._file.read(most)
             if data or not self._is_replaced():
@@ -106,6 +131,24 @@ class GrowingFile:
                 return data
         self._open(self.path)
         return b"" if self._file is None else self._file.read(most)
+
+    def _rest(self) -> None:
+        """Close the file, which has no more for now, and keep the place."""
+        assert self._file is not None  # the caller has read it
+        self._at = os.fstat(self._file.fileno()).st_ino, self._file.tell()
+        self.close()
+
+    def _reopen(self) -> None:
+        """Open the file where it was left, wherever its name leads to by now; else the newest one."""
+        if self._at is not None:
+            inode, position = self._at
+            for path in (self.path, self.path.with_name(self.path.name + OLDER)):
+                self._open(path)
+                now = os.fstat(self._file.fileno()) if self._file is not None else None
+                if self._file is not None and now is not None and now.st_ino == inode and now.st_size >= position:
+                    self._file.seek(position)
+                    return
+        self._open(self.path)
 
     def _is_replaced(self) -> bool:
         assert self._file is not None  # the caller has read it

@@ -73,6 +73,8 @@ class LogStream:
                 self._files[name] = GrowingFile(path)
         shown = False
         for name, file in self._files.items():
+            if not file.has_news():
+                continue
             skipped = file.skip(min(_KEPT, self._most_behind)) if file.backlog() > self._most_behind else 0
             if skipped:
                 self._write(f"(block {name}: {skipped} bytes of output are not shown; they are in {file.path})\n")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from cnflow.run_logs.lines import lines_of_tasks, task_of
@@ -70,3 +72,24 @@ def test_stream_shows_the_last_lines_before_it_ends(stream, log, shown):
     log.write_bytes(b"a[1] | last\n")
     stream.close()
     assert shown == ["a[1] | last\n"]
+
+
+def test_stream_of_many_logs_holds_none_of_them_open(stream, log, shown):
+    for number in range(50):
+        log.with_name(f"block-{number}.log").write_bytes(b"a[%d] | x\n" % number)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    stream.show_new()
+    assert len(shown) == 50
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_stream_goes_on_where_it_was_after_a_log_was_rotated(stream, log, shown):
+    log.write_bytes(b"a[1] | one\n")
+    stream.show_new()
+    with log.open("ab") as file:
+        file.write(b"a[1] | two\n")
+    log.rename(log.with_name("block-0.log.1"))
+    log.write_bytes(b"a[1] | three\n")
+    while stream.show_new():
+        pass
+    assert "".join(shown) == "a[1] | one\na[1] | two\na[1] | three\n"
