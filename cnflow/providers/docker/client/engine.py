@@ -74,10 +74,10 @@ class Engine:
         self._sources = MountSources(self.sdk)
         if self.address.engine not in {None, self.dialect.engine}:
             self.sdk.close()
+            otherwise = f"leave out engine={settings.engine!r}" if settings.engine else f"unset {self.address.source}"
             raise BlockRejectedError(
                 f"The engine at {self.address.url} ({self.address.source}) is a {self.dialect.noun}, and a "
-                f"{self.address.noun} was asked for. Name that one's address in DockerProvider(host), or leave out "
-                f"engine={self.address.engine!r}."
+                f"{self.address.noun} was asked for. Name that one's address in DockerProvider(host), or {otherwise}."
             )
 
     # The engine itself

@@ -23,6 +23,9 @@ _STARTS = {
     "podman": "systemctl --user start podman.socket, or podman system service --time=0 unix://...",
 }
 
+_MALFORMED = "Invalid bind address"
+"""With these words the SDK refuses an address: https://github.com/docker/docker-py, docker/utils/utils.py."""
+
 
 @contextlib.contextmanager
 def answering(address: EngineAddress, noun: str = "") -> Iterator[None]:
@@ -38,19 +41,37 @@ def answering(address: EngineAddress, noun: str = "") -> Iterator[None]:
         raise
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         _close_sockets_of(error)
-        start = _STARTS[address.engine or "docker"]
-        variable = "CONTAINER_HOST" if address.engine == "podman" else "DOCKER_HOST"
-        may_use = "its socket belongs to the user who started it" if address.engine == "podman" else "group docker"
         raise BlockError(
             f"The {noun or address.noun} at {address.url} ({address.source}) does not answer: {words_of(error)}\n"
-            f"Start it (e.g. {start}), see that this user may use it ({may_use}), or name another in {variable} or "
-            f"DockerProvider(host).{_other_engine(address)}",
+            f"{_remedy(address, words_of(error))}{_other_engine(address)}",
         ) from error
+
+
+def _remedy(address: EngineAddress, words: str) -> str:
+    variable = "CONTAINER_HOST" if address.engine == "podman" else "DOCKER_HOST"
+    if words.startswith(_MALFORMED):
+        place = address.source if address.source == variable else "DockerProvider(host)"
+        tunnel = (
+            " For a socket behind ssh, forward it: ssh -nNT -L /tmp/engine.sock:/run/podman/podman.sock USER@HOST, and "
+            "name unix:///tmp/engine.sock."
+        )
+        return (
+            f"Correct {place}: an address is such as unix:///run/podman/podman.sock, tcp://HOST:2375, or for Docker "
+            f"ssh://USER@HOST.{tunnel if address.url.startswith('ssh://') else ''}"
+        )
+    start = _STARTS[address.engine or "docker"]
+    may_use = "its socket belongs to the user who started it" if address.engine == "podman" else "group docker"
+    return (
+        f"Start it (e.g. {start}), see that this user may use it ({may_use}), or name another in {variable} or "
+        "DockerProvider(host)."
+    )
 
 
 def _other_engine(address: EngineAddress) -> str:
     other = find_other(address)
-    return f" There is a {other.noun} at {other.url}: DockerProvider(engine={other.engine!r})." if other else ""
+    if other is None:
+        return ""  # host= counts before variables, which count before the usual sockets
+    return f" There is a {other.noun} at {other.url}: DockerProvider(engine={other.engine!r}, host={other.url!r})."
 
 
 def words_of(error: BaseException) -> str:
