@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import io
 import linecache
 import sys
 import threading
@@ -87,26 +88,31 @@ def _name_of(code: CodeType) -> str:
 
 
 def _piece_in(text: str, code: CodeType) -> Piece | None:
-    """Return the smallest statement outside of functions and classes that has the line of *code*."""
+    """Return the smallest statement outside of functions and classes that has the line of *code* and compiles alone."""
     try:
         tree = _parsed(text)
     except (SyntaxError, ValueError):
         return None
-    lines = text.splitlines(keepends=True)
-    statement, first, last = None, 0, 0
+    statements: list[tuple[int, int]] = []
     body: list[ast.stmt] = tree.body
     while body:
         inner = next(
             (each for each in body if _first_line(each) <= code.co_firstlineno <= (each.end_lineno or 0)), None
         )
-        if inner is None or _first_line(inner) == first:
+        if inner is None or (statements and _first_line(inner) == statements[-1][0]):
             break
-        statement, first, last = inner, _first_line(inner), inner.end_lineno or 0
-        body = [*_statements_in(statement)]
-    if statement is None:
-        return None
-    features = features_of(code)
-    return Piece(code.co_filename, first, "".join(lines[first - 1 : last]), features, sys.flags.optimize, MINOR)
+        statements.append((_first_line(inner), inner.end_lineno or 0))
+        body = [*_statements_in(inner)]
+    lines = io.StringIO(text, newline=None).readlines()  # str.splitlines would end lines at form feeds, too
+    for first, last in reversed(statements):
+        source = "".join(lines[first - 1 : last])
+        piece = Piece(code.co_filename, first, source, features_of(code), sys.flags.optimize, MINOR)
+        try:
+            piece.compile()
+        except SyntaxError:  # what stands behind "else:" or "elif" on one line
+            continue
+        return piece
+    return None
 
 
 @functools.lru_cache(maxsize=16)

@@ -42,6 +42,9 @@ def compiled_again(function):
         "class A:\n    @staticmethod\n    def f(x):\n        return x\nf = A.f\n",
         "from __future__ import annotations\ndef f(x: Undefined) -> int:\n    return x\n",
         "match 1:\n    case 1:\n        def f(x):\n            return x\n",
+        "a = 'left\\x0cright'\n\x0c\ndef f(x):\n    return x, 'z\u2028\x85'\n".replace("\\x0c", "\x0c"),
+        "if not __name__:\n    pass\nelif 1: f = lambda x: x\n",
+        "if not __name__:\n    pass\nelse: f = lambda x: x\n",
     ],
 )
 def test_a_function_has_the_source_that_compiles_to_its_code(script, text):
