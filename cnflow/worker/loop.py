@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import sys
 import time
@@ -209,8 +210,11 @@ def _load_arguments(name: str, body: Part, buffers: list[Any]) -> tuple[Any, ...
             from cnflow.wire.unloadable import name_place
 
             name_place(error, body, buffers, ("args", "kwargs"))
+        note = f"Raised in the worker while the arguments of {name} were unpickled."
         if sys.version_info >= (3, 11):  # the traceback may have no line of the user's code
-            error.add_note(f"Raised in the worker while the arguments of {name} were unpickled.")
+            error.add_note(note)
+        elif type(error) in {TypeError, ValueError, pickle.UnpicklingError}:  # whose argument is their message
+            error.args = (f"{error}. {note}",)
         raise
 
 

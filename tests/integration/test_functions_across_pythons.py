@@ -92,6 +92,12 @@ def test_a_value_whose_class_is_not_in_the_workers_python_is_named(pythons, tmp_
         assert error == (1, {"when": [zone]})
 
 
+def test_arguments_that_cannot_be_unpickled_are_told_where_errors_have_no_notes(pythons, tmp_path):
+    (error,) = run(pythons, tmp_path, OLDEST, (echo, int | str))
+    assert type(error) is TypeError
+    assert str(error).endswith("'type'. Raised in the worker while the arguments of echo were unpickled.")
+
+
 def test_syntax_that_the_workers_python_does_not_know_is_told_with_both_versions(pythons, tmp_path):
     text = "def kind(x):\n    match x:\n        case 1:\n            return 'one'\n"
     (error,) = run(pythons, tmp_path, OLDEST, (script_with(tmp_path, text)["kind"], 1))
