@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.config.providers import DockerProvider
 from cnflow.config.registry import backend_of
+from cnflow.errors import ConfigurationError
 from cnflow.model.finding import Verdict
 from cnflow.model.image import Image
 from cnflow.providers._shared.secrets import redact
@@ -28,6 +29,8 @@ def report_on(reference: str) -> ImageReport:
         MissingExtraError: the Docker SDK is not installed.
         BlockError: the image was not found, or no worker can run in it.
     """
+    if not reference.strip():
+        raise ConfigurationError("No image is named. Name one, such as app1:0.1.")
     settings = DockerProvider()
     provider = backend_of(settings)(settings)
     try:

@@ -14,6 +14,7 @@ from cnflow.config.registry import backend_of
 from cnflow.errors import ConfigurationError
 from cnflow.model.image import Image
 from cnflow.model.image_identity import ImageIdentity
+from cnflow.model.image_recipe import RECIPE_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,6 +59,11 @@ def sources_of(config: Config | None, names: Sequence[str]) -> Sources:
     provider = containers[0].provider if containers else DockerProvider()
     notes: list[str] = []
     for name in names:
+        if RECIPE_TAG in name:
+            notes.append(
+                f"{name} is built from a recipe and is left out: lock it by --config FILE, which has the recipe."
+            )
+            continue
         references = _images_of_script(name, notes) if name.endswith(".py") else [name]
         found += [(Image(reference), provider) for reference in references]
     return Sources(found, notes)

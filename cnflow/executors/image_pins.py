@@ -143,9 +143,10 @@ class ImagePins:
     def _not_listed(self, image: Image) -> ImageLockError:
         known = self._lock.references
         listed = f" Known: {', '.join(known)}." if known else ""
+        command = image.reference if image.recipe is None else "--config FILE, which has an executor with this recipe"
         return ImageLockError(
             f"Image {image.reference!r} is not in {self._lock_file}, and Config(locked=True) runs nothing else."
-            f"{did_you_mean(image.reference, known)}{listed} Run: cnflow lock {image.reference}"
+            f"{did_you_mean(image.reference, known)}{listed} Run: cnflow lock {command}"
         )
 
 

@@ -147,7 +147,7 @@ class Image:
         values = {"reference": reference, **given}
         if given.get("recipe") is not None:
             values["recipe"] = recipe = ImageRecipe.of(given["recipe"])
-            if reference and ":recipe-" not in reference:
+            if reference and recipes.RECIPE_TAG not in reference:
                 raise ConfigurationError(
                     f"Image {reference!r}: an image with a recipe is named by it: leave the name out."
                 )

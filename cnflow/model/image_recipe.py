@@ -29,6 +29,9 @@ from cnflow.text import did_you_mean
 REPOSITORY = "cnflow"
 """First part of the name of each image that cnflow builds."""
 
+RECIPE_TAG = ":recipe-"
+"""Begin of the tag of an image's reference before it is built."""
+
 CONTEXT_LIMIT = 2**30
 
 Secrets = Mapping[str, Secret]
@@ -287,7 +290,7 @@ class ImageRecipe:
     def reference(self) -> str:
         """Name of the image before it is built: its tag stands for the recipe alone, without the content of files."""
         described = json.dumps(_described(self), sort_keys=True)
-        return f"{self.image_name}:recipe-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+        return f"{self.image_name}{RECIPE_TAG}{hashlib.sha256(described.encode()).hexdigest()[:12]}"
 
     def _name_of_start(self) -> str:
         if self.dockerfile:

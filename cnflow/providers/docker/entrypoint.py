@@ -55,7 +55,7 @@ def check(image: Image, ended: Ended) -> None:
         return
     printed = ended.output.strip()[:_QUOTED] or "nothing"
     if ended.code is None and not ended.was_ended:
-        raise ImageUnusableError(f"{_about(image)} cannot be started: {printed}\n{_ADVICE}")
+        raise ImageUnusableError(_no_start(image, printed))
     end = f"was ended after {PATIENCE:g} s" if ended.was_ended else f"exited with code {ended.code}"
     raise ImageUnusableError(
         f"{_about(image)} swallows the command that it gets as its arguments: it did not run it, and {end}. It "
@@ -65,7 +65,13 @@ def check(image: Image, ended: Ended) -> None:
 
 def not_started(image: Image, error: BlockError) -> ImageUnusableError:
     """Return the error of an entrypoint whose container the engine refused."""
-    return ImageUnusableError(f"{_about(image)} cannot be started: {error}\n{_ADVICE}")
+    return ImageUnusableError(_no_start(image, str(error)))
+
+
+def _no_start(image: Image, words: str) -> str:
+    is_missing = any(lack in words for lack in ("executable file not found", "no such file or directory"))
+    advice = "Name a program that the image has, by its path, or one in its PATH." if is_missing else _ADVICE
+    return f"{_about(image)} cannot be started: {words}\n{advice}"
 
 
 def _about(image: Image) -> str:

@@ -2,7 +2,11 @@
 
 import pytest
 
+from cnflow import Image
+from cnflow.cli.image_report import report_on
+from cnflow.cli.lock_report import sources_of
 from cnflow.cli.named_images import images_in
+from cnflow.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,14 @@ def test_images_are_found_where_they_are_written(source, references):
 )
 def test_a_computed_image_is_reported_by_its_line(source):
     assert images_in(source) == ([], [source.count("\n") + 1])
+
+
+def test_lock_without_names_leaves_out_images_of_recipes_which_no_registry_has():
+    sources = sources_of(None, [str(Image("app1:0.1").run("make")), "app2:0.1"])
+    assert [str(image) for image, _ in sources.images] == ["app2:0.1"]
+    assert "lock it by --config FILE" in sources.notes[0]
+
+
+def test_image_check_without_a_name_says_so():
+    with pytest.raises(ConfigurationError, match="No image is named"):
+        report_on(" ")

@@ -164,6 +164,12 @@ def test_an_image_that_is_not_in_the_lock_is_refused_in_a_locked_run():
     assert engine.asked == []
 
 
+def test_an_image_with_a_recipe_that_is_not_in_the_lock_names_what_can_lock_it():
+    image, pins = Image("app:1").run("make"), ImagePins(None, LOCK, "cnflow.lock", is_locked=True)
+    with pytest.raises(ImageLockError, match="Run: cnflow lock --config FILE"):
+        pins.resolve(image, lambda _: ImageIdentity(*new()))
+
+
 def test_a_reference_by_digest_needs_no_lock():
     engine, pins = Engine(), ImagePins(None, LOCK, "cnflow.lock", is_locked=True)
     engine.registry = {NEW_DIGEST: ImageIdentity(*new())}
