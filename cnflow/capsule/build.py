@@ -6,6 +6,7 @@ driver that is killed leaves no partial entry.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from cnflow.capsule.kinds import Kind
 
 logger = logging.getLogger(__name__)
+
+_WHOLE: set[Path] = set()
+"""Entries of the cache that had all of their files when this process looked."""
 
 
 def default_cache_dir() -> Path:
@@ -114,7 +118,7 @@ def available_kind(kind: Kind, cache_dir: Path | None = None) -> Kind:
 
 def _make_once(target: Path, fill: Callable[[Path], None]) -> Path:
     """Return the folder *target*; if it does not exist, let *fill* write its content to a new folder of that name."""
-    if target.is_dir():
+    if target.is_dir() and not _has_lost_files(target):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,11 +131,46 @@ def _make_once(target: Path, fill: Callable[[Path], None]) -> Path:
             except OSError:
                 if not target.is_dir():  # another process was faster, and made the same folder
                     raise
+            else:
+                _count_of(target).write_text(str(_number_of_files(target)), encoding="utf-8")
     except OSError as error:
         raise CapsuleError(
             f"The capsule cannot be written to the cache: {error}. Make that folder writable, or set XDG_CACHE_HOME.",
         ) from error
     return target
+
+
+def _has_lost_files(folder: Path) -> bool:
+    """Return True if files were removed from *folder*, as those do who clean up old files; then move it out of the way.
+
+    Looks once in each process.
+    """
+    if folder in _WHOLE:
+        return False
+    try:
+        number = int(_count_of(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # not known: the folder is new, or of an earlier version
+    if _number_of_files(folder) >= number:
+        _WHOLE.add(folder)
+        return False
+    logger.warning(
+        "%s has lost files, and is made again. Keep it from being cleaned up, or set XDG_CACHE_HOME.", folder
+    )
+    with (
+        contextlib.suppress(OSError),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as trash,
+    ):
+        folder.rename(Path(trash) / "damaged")
+    return True
+
+
+def _count_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.count")
+
+
+def _number_of_files(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def _link(source: str, target: str) -> None:

@@ -73,3 +73,18 @@ def test_cache_folder_follows_xdg_cache_home(monkeypatch, tmp_path):
     assert build.default_cache_dir() == tmp_path / "cnflow"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert build.default_cache_dir().parts[-2:] == (".cache", "cnflow")
+
+
+def test_entry_that_has_lost_files_is_made_again(tmp_path, monkeypatch):
+    target = tmp_path / "entry"
+
+    def fill(draft):
+        for name in ("one", "two"):
+            (draft / name).write_text(name)
+
+    build._make_once(target, fill)
+    (target / "two").unlink()
+    monkeypatch.setattr(build, "_WHOLE", set())
+    build._make_once(target, fill)
+    assert sorted(path.name for path in target.iterdir()) == ["one", "two"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["entry", "entry.count"]
