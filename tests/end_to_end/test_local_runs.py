@@ -128,6 +128,7 @@ class TestProcesses:
             "CNFLOW_WORKER_COUNT",
             "CNFLOW_WORKER_EXECUTOR",
             "CNFLOW_WORKER_IMAGE",
+            "CNFLOW_WORKER_PACKAGES",
             "CNFLOW_WORKER_POOL_ID",
             "CNFLOW_WORKER_RANK",
         ]
