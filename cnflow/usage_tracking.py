@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow import __version__
 from cnflow.addresses import host_and_port
 from cnflow.config import Settings
+from cnflow.model.image import Image
 from cnflow.model.task import TaskState
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ def components(value: object) -> list[Any]:
     """
     if isinstance(value, list | tuple):
         return [name for part in value for name in components(part)]
+    if isinstance(value, Image) and not value:
+        return []  # no image
     name = next((cls.__qualname__ for cls in type(value).__mro__ if cls.__module__.startswith("cnflow.")), None)
     if name is None:
         return []

@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def next_event(events: queue.SimpleQueue[T], seconds: float | None) -> T:
+    """Take the next of *events*; wait for it for *seconds* at most, or without end.
+
+    Python 3.10 waits for ever if a time of 0 is over when it looks a second time, which it does after an event was
+    taken that had been put before. It does not look a second time at a queue that it has just found empty.
+
+    Raises:
+        queue.Empty: none came in time.
+    """
+    try:
+        return events.get_nowait()
+    except queue.Empty:
+        if seconds is not None and seconds <= 0:
+            raise
+    return events.get(timeout=seconds)
+
+
 class Inbox(Generic[T]):
     """Queue of events. `put` is safe from any thread."""
 
@@ -47,7 +64,7 @@ class Inbox(Generic[T]):
             TimeoutError: none came in time.
         """
         try:
-            return self._queue.get(timeout=max(0.0, seconds))
+            return next_event(self._queue, seconds)
         except queue.Empty:
             raise TimeoutError from None
 

@@ -19,6 +19,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from cnflow.blocks.inbox import next_event
 from cnflow.executors.high_throughput.adoption import Adoption
 from cnflow.wire.messages import Cancel
 from cnflow.wire.serialization import unite_classes
@@ -155,7 +156,7 @@ class AdoptedTasks:
         clock = self._clock.now
         while True:
             try:
-                item = self._changed.get(timeout=None if deadline is None else max(0.0, deadline - clock()))
+                item = next_event(self._changed, None if deadline is None else deadline - clock())
             except queue.Empty:
                 logger.warning("executor %s: not all managers of the killed driver came back in time", self._label)
                 with self._lock:

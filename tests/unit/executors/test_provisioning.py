@@ -19,7 +19,8 @@ def provision(tmp_path):
         settings = HighThroughputExecutor(provider=FakeProviderSettings())
         run = RunContext("r", tmp_path, "simple", 120.0)
         errors = []
-        made = BlockProvisioner(settings, make_provider, run, None, None, ExecutorEvents(settings.label, None))
+        client = SimpleNamespace(prepare=lambda: None)  # the process of an interchange
+        made = BlockProvisioner(settings, make_provider, run, client, None, ExecutorEvents(settings.label, None))
         made.start(SimpleNamespace(on_failure=errors.append))
         return made, errors
 
