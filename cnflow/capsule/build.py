@@ -83,6 +83,7 @@ def capsule_tar(kind: Kind, cache_dir: Path | None = None) -> Path:
     def fill(target: Path) -> None:
         with tarfile.open(target / "tar", "w") as archive:
             archive.add(folder, arcname=".", filter=_anonymous)
+        os.truncate(target / "tar", archive.offset)  # nothing after the end mark, where Podman stops reading
 
     return _make_once(folder.with_name(f"{folder.name}.tar.d"), fill) / "tar"
 

@@ -195,7 +195,7 @@ def test_carried_python_is_copied_where_the_engine_is_not_of_this_machine(found_
 def test_image_that_contains_a_carrying_capsule_needs_no_delivery(image, engine, tmp_path, capsule_cache):
     provider = DockerBackend(DockerProvider(), cache_dir=capsule_cache)
     try:
-        provider.unpack_capsule(image({"hello": b"hi"}), tmp_path / "capsule")
+        provider.unpack_capsule(Image(image({"hello": b"hi"})), tmp_path / "capsule")
         files = {
             f"{MARKED_ROOT[1:]}/{path.relative_to(tmp_path / 'capsule')}": path.read_bytes()
             for path in (tmp_path / "capsule").rglob("*")

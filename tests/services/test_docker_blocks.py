@@ -89,7 +89,7 @@ def test_a_cancelled_block_is_removed(start, engine):
 
 def test_a_block_that_ends_by_itself_is_removed_by_the_engine(start, engine, until):
     _, block, _ = start(environment={"FAKE_MANAGER": "exit"})
-    until(lambda: block not in [one.id for one in engine.containers.list(all=True, ignore_removed=True)])
+    until(lambda: block not in [one["Id"] for one in engine.api.containers(all=True)])
 
 
 def test_no_key_is_in_the_arguments_the_environment_or_what_the_engine_shows(start, engine):

@@ -89,7 +89,7 @@ def test_an_image_that_was_not_found_is_reported_with_the_engines_words_and_the_
 
 
 def test_a_policy_of_never_pulling_is_named_in_the_error(blocks):
-    with pytest.raises(ImageNotFoundError, match="not pulled, since DockerProvider"):
+    with pytest.raises(ImageNotFoundError, match="not pulled, since pull='never'"):
         blocks(pull="never").prepare(Image("cnflow-no-such-image:1"))
 
 

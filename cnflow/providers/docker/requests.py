@@ -255,7 +255,8 @@ def files_archive(files: Mapping[str, bytes], probe: Probe, root: str = "/", *, 
             file = _set_owner(_member(name, root, 0o600, tarfile.REGTYPE), probe)
             file.size = len(content)
             tar.addfile(file, io.BytesIO(content))
-    return archive.getvalue()
+    # Without what fills the last record after the end mark: Podman stops reading there, and may call the rest an error.
+    return archive.getvalue()[: tar.offset]
 
 
 def entrypoint_options(image: Image, argv: Sequence[str]) -> dict[str, list[str]]:
