@@ -62,6 +62,10 @@ podman: venv ## Run all tests of containers on Podman instead of Docker (after t
 	CNFLOW_TEST_ENGINE=podman .venv/bin/pytest -n $(WORKERS) --dist loadgroup \
 	  -m "podman or rootless or (docker and not engines and not dockerd)" tests/services tests/contracts
 
+.PHONY: test-again
+test-again: venv ## Run the tests that failed in the last `make test` once more, one by one
+	.venv/bin/pytest --last-failed --last-failed-no-failures none --maxfail 1 tests
+
 .PHONY: conformance
 conformance: venv ## Run the public tests of the released Parsl on cnflow (ARGS="--only threads tests/test_bash_apps")
 	.venv/bin/python tests/conformance/run.py $(ARGS)
