@@ -329,10 +329,15 @@ class HighThroughputExecutor(ExecutorSettings):
         return self
 
     @model_validator(mode="after")
-    def _a_fresh_task_has_one_node(self) -> HighThroughputExecutor:
+    def _a_fresh_task_has_a_block_for_itself(self) -> HighThroughputExecutor:
         if self.fresh and self.provider.nodes_per_block != 1:
             raise ValueError(
                 f"fresh=True gives each task a block of one node; nodes_per_block={self.provider.nodes_per_block}"
+            )
+        if self.fresh and (self.max_workers or 1) != 1:
+            raise ValueError(
+                f"fresh=True gives each task a block, and a block one worker, not max_workers={self.max_workers}; the "
+                "provider's max_blocks limits how many run at once"
             )
         return self
 

@@ -1,9 +1,11 @@
 """Fixtures shared by the tests of services."""
 
 import fcntl
+import io
 import os
 import pwd
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,3 +87,19 @@ def rootless(base_name):
     image = load_image(client, base_name)
     client.close()
     return Rootless(pwd.getpwnam(ROOTLESS_USER).pw_uid, socket, image)
+
+
+@pytest.fixture
+def build(engine, image_base):
+    """Builds an image on the base image, without a registry."""
+    names = []
+
+    def make(*lines):
+        names.append(f"cnflow-test-{uuid.uuid4().hex[:8]}:1")
+        dockerfile = "\n".join([f"FROM {image_base}", *lines])
+        engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=names[-1], rm=True)
+        return names[-1]
+
+    yield make
+    for name in names:
+        engine.images.remove(name, force=True)

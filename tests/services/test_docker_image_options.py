@@ -1,6 +1,5 @@
 """Options of an `Image` in real containers, seen from inside and in what the engine shows of them."""
 
-import io
 import json
 import os
 import uuid
@@ -146,22 +145,6 @@ def test_missing_secret_is_the_error_of_the_task_and_names_image_and_source(imag
     error = look.options(image=image)([]).exception(120)
     assert isinstance(error, cnflow.errors.ConfigurationError)
     assert f"Image '{image_base}': secret 'CNFLOW_TEST_NOT_SET': the driver has no variable" in str(error)
-
-
-@pytest.fixture
-def build(engine, image_base):
-    """Builds an image on the base image, without a registry."""
-    names = []
-
-    def make(*lines):
-        names.append(f"cnflow-test-{uuid.uuid4().hex[:8]}:1")
-        dockerfile = "\n".join([f"FROM {image_base}", *lines])
-        engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=names[-1], rm=True)
-        return names[-1]
-
-    yield make
-    for name in names:
-        engine.images.remove(name, force=True)
 
 
 ENTRYPOINT = """RUN printf '#!/bin/sh\\nexport FROM_ENTRYPOINT=yes\\nexec "$@"\\n' > /enter && chmod 755 /enter"""

@@ -1,8 +1,6 @@
 """Images and settings under which containers start otherwise than usual: runs work, or errors name the cause."""
 
-import io
 import os
-import uuid
 
 import pytest
 
@@ -30,22 +28,6 @@ def run(tmp_path, monkeypatch):
             return future.exception(150) or future.result()
 
     return outcome
-
-
-@pytest.fixture
-def build(engine, image_base):
-    """Builds an image on the base image, without a registry."""
-    names = []
-
-    def make(*lines):
-        names.append(f"cnflow-test-{uuid.uuid4().hex[:8]}:1")
-        dockerfile = "\n".join([f"FROM {image_base}", *lines])
-        engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=names[-1], rm=True)
-        return names[-1]
-
-    yield make
-    for name in names:
-        engine.images.remove(name, force=True)
 
 
 @python_app

@@ -18,22 +18,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def build(engine, image_base):
-    """Builds an image on the base image, without a registry."""
-    names = []
-
-    def make(*lines):
-        names.append(f"cnflow-test-{uuid.uuid4().hex[:8]}:1")
-        dockerfile = "\n".join([f"FROM {image_base}", *lines])
-        engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=names[-1], rm=True)
-        return names[-1]
-
-    yield make
-    for name in names:
-        engine.images.remove(name, force=True)
-
-
-@pytest.fixture
 def import_files(engine):
     """Makes an image of nothing but files."""
     names = []

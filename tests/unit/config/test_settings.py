@@ -198,3 +198,14 @@ def test_walltime_is_seconds_or_has_colons(given, seconds):
 def test_wrong_walltime_is_refused(given):
     with pytest.raises(ConfigurationError, match="walltime"):
         LocalProvider(walltime=given)
+
+
+def test_fresh_executor_with_several_workers_in_a_block_is_refused():
+    with pytest.raises(ConfigurationError, match=r"a block one worker, not max_workers=4; the provider's max_blocks"):
+        HighThroughputExecutor(fresh=True, max_workers=4)
+    assert HighThroughputExecutor(fresh=True, max_workers=1).fresh
+
+
+def test_template_of_several_workers_makes_fresh_executors():
+    template = HighThroughputExecutor(provider=DockerProvider(), max_workers=4)
+    assert template.for_fresh_tasks().copied().fresh
