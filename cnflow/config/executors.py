@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.config.base import Settings
-from cnflow.config.image import AnyImage
+from cnflow.config.image import IMAGE_DEFAULT, AnyImage
 from cnflow.config.paths import PathText, expand_path, has_shell_marks
 from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
 from cnflow.config.quantities import Bytes, Duration, Gibibytes
@@ -53,7 +53,7 @@ class ExecutorSettings(Settings):
     label: str = Field(pattern=LABEL)
     """Name by which apps choose it (``executors=["label"]``); unique within a Config; names its log folder."""
 
-    image: AnyImage = NO_IMAGE
+    image: AnyImage = IMAGE_DEFAULT
     """Container image that its tasks run in: its name, or an `Image` (a table in a file) with further options; empty
     runs them on the bare node, or makes it a template for images."""
 

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 _DEPTH = 6
 
 
-class _StandIn:
+class _StandInType(type):
+    """Type of the stand-ins: an attribute of a class that is not here, such as a class method that unpickles, is it."""
+
+    def __getattr__(cls, name: str) -> Any:  # noqa: ANN401 - as pickles want it
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+
+class _StandIn(metaclass=_StandInType):
     """Stands for a class or function that is not here, for its calls and for their results."""
 
     name = ""
@@ -60,7 +69,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def place_in(body: Part, buffers: Sequence[Part], names: Sequence[str], *, has_foreign_code: bool = False) -> str:
-    """Return the place in a value of what cannot be loaded, and its class: ``args[0]['when'], a zoneinfo.ZoneInfo``.
+    """Return the place in a value of what cannot be loaded, and its class: ``args[0]['when'], zoneinfo.ZoneInfo``.
 
     Args:
         body: the pickle.
@@ -75,7 +84,7 @@ def place_in(body: Part, buffers: Sequence[Part], names: Sequence[str], *, has_f
         unpickler = _Unpickler(io.BytesIO(body), buffers=buffers)
         unpickler.has_foreign_code = has_foreign_code
         value = unpickler.load()
-    except Exception:  # noqa: BLE001 - the stand-ins do not do for this value
+    except BaseException:  # noqa: BLE001 - the stand-ins do not do for this value, or its type ends the program
         return ""
     parts = zip(names, value) if len(names) > 1 else ((names[0], value),)
     for name, part in parts:

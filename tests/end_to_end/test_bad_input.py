@@ -343,7 +343,7 @@ class TestRefusedCall:
     def test_option_of_the_wrong_type_is_refused_with_the_type_it_must_have(self):
         with pytest.raises(ConfigurationError, match=r"executors=...\) must be a label or a list of labels, not \[5\]"):
             python_app(executors=[5])
-        with pytest.raises(ConfigurationError, match=r"image=...\) must be the name of an image, not 5"):
+        with pytest.raises(ConfigurationError, match=r"image must be an Image, the name of one, or a table, not 5"):
             python_app(image=5)
         for retries in ("2", -1, True):
             with pytest.raises(ConfigurationError, match=r"retries=...\) must be a number from 0 on, not"):

@@ -87,7 +87,7 @@ def test_a_value_whose_class_is_not_in_the_workers_python_is_named(pythons, tmp_
     (error,) = run(pythons, tmp_path, OLDEST, (echo, 1, {"when": [zone]}))
     if OLDEST == "3.8":
         assert isinstance(error, ModuleNotFoundError)
-        assert "args[1]['when'][0], a zoneinfo.ZoneInfo" in str(error)
+        assert "args[1]['when'][0], zoneinfo.ZoneInfo" in str(error)
     else:
         assert error == (1, {"when": [zone]})
 

@@ -33,6 +33,40 @@ def test_an_attribute_of_an_instance_is_named():
     assert place_in(body, (), ("result",)) == "result[0].part, fraktions.Fraction"
 
 
+class Rebuilt:
+    """Value that a class method of its own unpickles, as zoneinfo.ZoneInfo is one."""
+
+    @classmethod
+    def of(cls):
+        return cls()
+
+    def __reduce__(self):
+        return Rebuilt.of, ()
+
+
+def test_a_value_that_a_class_method_unpickles_is_named():
+    own = __name__.encode()
+    body = without_module({"when": [Rebuilt()]}, own, own[:-1] + b"_")
+    assert place_in(body, (), ("result",)) == f"result['when'][0], {own[:-1].decode()}_.Rebuilt"
+
+
+class Ending:
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __reduce__(self):
+        return _end, (self.kind,)
+
+
+def _end(kind):
+    raise kind
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_value_that_ends_the_program_has_no_place(kind):
+    assert place_in(pickle.dumps([Ending(kind)]), (), ("result",)) == ""
+
+
 def test_a_value_that_can_be_loaded_has_no_such_place():
     assert place_in(pickle.dumps([1, {2: 3}]), (), ("result",)) == ""
 
