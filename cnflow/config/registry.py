@@ -41,9 +41,12 @@ from cnflow.errors import ConfigurationError, MissingExtraError, UnknownNameErro
 
 if TYPE_CHECKING:
     from cnflow.config.base import Settings
+    from cnflow.config.channels import ChannelSettings
     from cnflow.config.executors import ExecutorSettings
+    from cnflow.config.launchers import LauncherSettings
     from cnflow.config.logging import LogConfig
     from cnflow.config.providers import ProviderSettings
+    from cnflow.config.runtimes import RuntimeSettings
     from cnflow.config.sinks import SinkSettings
     from cnflow.interfaces.staging import Staging
 
@@ -201,14 +204,35 @@ LOGS: Registry[LogConfig] = Registry(
 )
 """A log configuration is its own live half."""
 
-LAUNCHERS: Registry[Settings] = Registry("launcher", "cnflow.launchers", "cnflow.config.base:Settings", {})
-"""Settings with the methods of `cnflow.interfaces.Launcher`. Reserved: no built-in provider asks for one yet."""
+LAUNCHERS: Registry[LauncherSettings] = Registry(
+    "launcher",
+    "cnflow.launchers",
+    "cnflow.config.launchers:LauncherSettings",
+    {
+        "simple": "cnflow.config.launchers:SimpleLauncher",
+        "srun": "cnflow.config.launchers:SrunLauncher",
+    },
+)
+"""A launcher is its own settings, and its own live half."""
 
-CHANNELS: Registry[Settings] = Registry("channel", "cnflow.channels", "cnflow.config.base:Settings", {})
-"""Settings of a `cnflow.interfaces.Channel`. Reserved in the same way."""
+CHANNELS: Registry[ChannelSettings] = Registry(
+    "channel",
+    "cnflow.channels",
+    "cnflow.config.channels:ChannelSettings",
+    {"local": "cnflow.config.channels:LocalChannel"},
+)
+"""Settings of a `cnflow.interfaces.Channel`."""
 
-RUNTIMES: Registry[Settings] = Registry("runtime", "cnflow.runtimes", "cnflow.config.base:Settings", {})
-"""Settings with the methods of `cnflow.interfaces.Runtime`. Reserved in the same way."""
+RUNTIMES: Registry[RuntimeSettings] = Registry(
+    "runtime",
+    "cnflow.runtimes",
+    "cnflow.config.runtimes:RuntimeSettings",
+    {
+        "auto": "cnflow.config.runtimes:AutoRuntime",
+        "none": "cnflow.config.runtimes:NoRuntime",
+    },
+)
+"""A runtime is its own settings, and its own live half."""
 
 SINKS: Registry[SinkSettings] = Registry(
     "sink",

@@ -35,6 +35,7 @@ CnflowError
 ├── StagingError                  look at the file's URL, its server or its archive
 ├── PythonMismatchError           use an image with the driver's Python, or the reverse
 ├── BlockError                    look at the provider: it could not start or keep a block
+│   ├── ChannelError              a machine cannot be reached; its name and the next step are in the message
 │   ├── ProviderBusyError         temporary; nothing was started
 │   └── BlockRejectedError        permanent; nothing was started
 │       ├── ImageNotFoundError    build, pull or correct the image
@@ -77,6 +78,7 @@ from cnflow.errors.infrastructure import (
     BlockError,
     BlockRejectedError,
     CapsuleError,
+    ChannelError,
     ExecutorClosedError,
     ImageBuildError,
     ImageLockError,
@@ -111,6 +113,7 @@ __all__ = [
     "BlockError",
     "BlockRejectedError",
     "CapsuleError",
+    "ChannelError",
     "CnflowError",
     "ConfigurationError",
     "DependencyError",

@@ -89,6 +89,13 @@ class BlockError(CnflowError):
     """A provider could not start a block or keep it running; read the provider's own message, which is quoted."""
 
 
+class ChannelError(BlockError):
+    """A machine cannot be reached through its channel, or a file on it not be read or written; nothing else is known.
+
+    Correct the channel's options, or try the command that the message quotes by hand.
+    """
+
+
 class ProviderBusyError(BlockError):
     """The provider has no capacity, or does not answer; temporary, nothing was started. Try again later."""
 

@@ -1,7 +1,5 @@
 """Seam between a block of several nodes and the command that starts a manager on each of them; pure.
 
-Reserved: no built-in provider starts blocks of several nodes yet.
-
 ::
 
     one node:    python .../manager settings

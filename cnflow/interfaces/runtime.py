@@ -1,7 +1,5 @@
 """Seam between the command of a manager and the container that it runs in; pure.
 
-Reserved: no built-in provider calls it yet.
-
 ::
 
     NodeCommand(argv, environment, files, mounts) ──wrap(.., "app:1")──> NodeCommand(["apptainer", "exec", ...], ...)
@@ -15,14 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from cnflow.model.image import Image
     from cnflow.model.node_command import NodeCommand
+    from cnflow.model.site_image import SiteImage
 
 
 class Runtime(Protocol):
     """Wraps the command of a manager so that it runs in a container."""
 
-    def wrap(self, command: NodeCommand, image: Image) -> NodeCommand:
+    def wrap(self, command: NodeCommand, image: SiteImage) -> NodeCommand:
         """The command that starts *image* with the mounts and the environment of *command* and runs its argv there.
 
         Raises:

@@ -14,7 +14,7 @@ import pytest
 import cnflow
 from cnflow.capsule import CAPSULE_PARTS
 from cnflow.config import Settings
-from cnflow.config.registry import ALL, LOGS, backend_of
+from cnflow.config.registry import ALL, LAUNCHERS, LOGS, RUNTIMES, backend_of
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cnflow"
@@ -106,7 +106,7 @@ def test_built_in_backend_has_its_kind_a_live_half_and_an_extra_of_the_package(r
         extras = set(metadata.metadata("cnflow").get_all("Provides-Extra") or [])
         assert settings.model_fields["kind"].default == kind
         assert settings.extra in {"", *extras}
-        assert registry is LOGS or callable(backend_of(settings()))
+        assert registry in {LOGS, LAUNCHERS, RUNTIMES} or callable(backend_of(settings()))
 
 
 def test_extra_all_holds_every_extra_but_those_for_builders():

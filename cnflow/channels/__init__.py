@@ -1,0 +1,8 @@
+"""Channels: how commands reach the machine on which they run.
+
+The classes are settings; their live halves are imported on use.
+"""
+
+from cnflow.config.channels import ChannelSettings, LocalChannel
+
+__all__ = ["ChannelSettings", "LocalChannel"]

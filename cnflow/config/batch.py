@@ -1,0 +1,89 @@
+"""Settings that the providers of all batch schedulers share: a block is a job of one or more nodes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from cnflow.config.channels import AnyChannel, LocalChannel
+from cnflow.config.launchers import AnyLauncher, SimpleLauncher
+from cnflow.config.providers import ProviderSettings
+from cnflow.config.quantities import Duration
+from cnflow.config.runtimes import AnyRuntime, AutoRuntime
+from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
+from cnflow.units import Seconds
+
+
+class SiteSettings(ProviderSettings):
+    """Options of every provider whose blocks run at a site: machines that are reached by a channel."""
+
+    channel: AnyChannel = Field(default_factory=LocalChannel)
+    """Way to the machine on which the site's commands run: this one, or a login node by ``SSHChannel(...)``."""
+
+    site_dir: str = "~/.cnflow"
+    """Folder on a file system that the login node and all nodes share. cnflow keeps its own code, settings of blocks
+    and their output there; ``~`` and variables are the site's."""
+
+    image_cache_dir: str | None = None
+    """Folder at the site for images; None is ``images`` in `site_dir`."""
+
+    runtime: AnyRuntime = Field(default_factory=AutoRuntime)
+    """How an image becomes a container on a node: settings such as ``ApptainerRuntime()``, or a kind; ``"auto"`` takes
+    the first runtime that the node has."""
+
+    python: str | None = None
+    """Interpreter at the site that runs workers on the bare node; None is the driver's own where the channel is local,
+    else the site's ``python3`` if it is one of 3.8 or newer, else one that cnflow carries along."""
+
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables added to the workers' environment."""
+
+    worker_init: str = ""
+    """Shell commands that run on the first node before the workers, such as ``module load``."""
+
+    cmd_timeout: Duration = Field(default=60.0, gt=0)
+    """Seconds within which a command at the site must answer."""
+
+    def traits(self) -> Traits:
+        """Traits of blocks at a site."""
+        return Traits(
+            runs_images=self.runtime.kind != "none",
+            delivery=Delivery.SHARED_FILE,
+            capsule=CapsuleVia.SHARED_DIR,
+            logs=LogsVia.ON_REQUEST,
+        )
+
+
+class BatchSettings(SiteSettings):
+    """Options of every batch scheduler."""
+
+    backend: ClassVar[str] = "cnflow.providers.batch.provider:BatchBackend"
+    dialect: ClassVar[str] = ""
+    """``module:object`` of the `cnflow.providers.batch.dialect.Dialect`."""
+
+    launcher: AnyLauncher = Field(default_factory=SimpleLauncher)
+    """Starts a manager on each node of a job."""
+
+    scheduler_options: str = ""
+    """Lines for the head of the submit script, as they are: ``#SBATCH --mem=4G``."""
+
+    poll_period: Duration = Field(default=10.0, ge=1.0)
+    """Seconds between two queries of the scheduler. Sites throttle users who ask more often than every 10 to 30 s."""
+
+    notice: Duration = Field(default=30.0, ge=0)
+    """Seconds before the end of its walltime at which a job is told to end, where the scheduler can tell it."""
+
+    def traits(self) -> Traits:
+        """Traits of jobs."""
+        return (
+            super()
+            .traits()
+            ._replace(
+                nodes=NodesVia.LAUNCHER,
+                poll_period=Seconds(self.poll_period),
+                status_lag=Seconds(60.0),
+                submits_per_second=10.0,
+                submit_at_once=100,
+            )
+        )
