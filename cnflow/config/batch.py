@@ -74,6 +74,11 @@ class BatchSettings(SiteSettings):
     notice: Duration = Field(default=30.0, ge=0)
     """Seconds before the end of its walltime at which a job is told to end, where the scheduler can tell it."""
 
+    @property
+    def has_shared_files(self) -> bool:
+        """True if nodes see `site_dir`; False if the scheduler has to bring `JobRequest.files` to each of them."""
+        return True
+
     def traits(self) -> Traits:
         """Traits of jobs."""
         return (

@@ -45,6 +45,13 @@ class JobRequest:
     size: int = 1
     """Elements of the array, numbered from 0; 1 is no array."""
 
+    files: tuple[str, ...] = ()
+    """Absolute paths at the site of files and folders that the job needs, where `BatchSettings.has_shared_files` is
+    False: the scheduler brings them to the node, and the job finds them in its first folder, by their last names."""
+
+    element_files: tuple[str, ...] = ()
+    """The same, of files that each element has for itself: ``PATH.0`` for the first, also where there is no array."""
+
 
 class Dialect(Protocol):
     """One scheduler. Pure: no I/O, no state.
