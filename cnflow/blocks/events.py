@@ -34,6 +34,10 @@ class ManagerConnected(NamedTuple):
 
     block: BlockId
     slots: int
+    rank: int = 0
+    """Number of its node in the block."""
+
+    host: str = ""
 
 
 class ManagerLost(NamedTuple):

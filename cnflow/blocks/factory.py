@@ -45,7 +45,7 @@ def make_blocks(
         settings.init_blocks,
         settings.min_blocks,
         settings.max_blocks,
-        settings.nodes_per_block,
+        settings.managers_per_block(),
         settings.parallelism,
         Seconds(scaling.max_idletime),
         settings.warm_blocks,

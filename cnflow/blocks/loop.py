@@ -129,9 +129,9 @@ class BlockController:
         """Return a report on each block."""
         return self._blocks.reports(self._clock.now())
 
-    def on_manager_connected(self, block: str, slots: int) -> None:
-        """Queue the event that a manager of *block* registered."""
-        self._inbox.put(ManagerConnected(BlockId(block), slots))
+    def on_manager_connected(self, block: str, slots: int, rank: int = 0, host: str = "") -> None:
+        """Queue the event that a manager of *block* registered: that of node number *rank*, which is *host*."""
+        self._inbox.put(ManagerConnected(BlockId(block), slots, rank, host))
 
     def on_manager_lost(self, block: str, slots: int) -> None:
         """Queue the event that a manager of *block* is gone."""
@@ -236,8 +236,8 @@ class BlockController:
         now = self._clock.now()
         self._provider.on_event(event)
         match event:
-            case ManagerConnected(block, slots):
-                self._blocks.on_manager_connected(block, slots, now)
+            case ManagerConnected(block, slots, rank, host):
+                self._blocks.on_manager_connected(block, slots, now, rank, host)
             case ManagerLost(block, slots):
                 self._blocks.on_manager_lost(block, slots, now)
             case BlockDrained(block):
@@ -324,6 +324,7 @@ class BlockController:
             return
         self._carry_out(self._blocks.submissions.on_overdue(self._blocks.tasks, now))
         self._carry_out(self._blocks.repeat_drains(now))
+        self._carry_out(self._blocks.nodes.late(now))
         if self._blocks.wants_idle_times:
             self._callbacks.request_idle_times()
 

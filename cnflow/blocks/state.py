@@ -41,6 +41,7 @@ from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Patience, Stage
 from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.health import Health
+from cnflow.blocks.nodes import Nodes
 from cnflow.blocks.report import Delay, no_block_is_allowed, ran_no_task, report_of
 from cnflow.blocks.strategy import (
     BlockView,
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
 
     from cnflow.ids import NativeId
     from cnflow.model.status import BlockReport
-
 
 _REPEAT_AFTER = Seconds(30.0)
 
@@ -104,6 +104,7 @@ class Blocks:
         self.submissions = Submissions(label, self._blocks, backoff, self._health, patience)
         """Takes the events of blocks that have no native id yet."""
 
+        self.nodes = Nodes(label, limits.nodes_per_block, patience.startup, self._blocks.hosts)
         self._next = 0
         self._is_first = True
         self._demand = Demand(0, -1, 0, 0)
@@ -187,6 +188,7 @@ class Blocks:
             block = Block(block_id, requested_at=now)
             block.on_accepted(native, now)
             self._blocks.put(block)
+            self.nodes.on_adopted(block_id)
 
     def decide(self, demand: Demand, now: Seconds) -> list[Action]:
         """Let the strategy start and drain blocks."""
@@ -246,6 +248,8 @@ class Blocks:
             return self._on_ended(known, status, now)
         known.message, known.reported_at, known.last_status = status.message, now, status
         known.on_alive(status.state, now)
+        if known.stage is Stage.RUNNING:
+            self.nodes.on_running(block, now)
         self._blocks.put(known)
         return []
 
@@ -271,8 +275,8 @@ class Blocks:
             elif idle is not None:
                 block.was_idle = True
 
-    def on_manager_connected(self, block: BlockId, slots: int, now: Seconds) -> None:
-        """Count a manager of *block* that registered, and learn from it how many slots a node has."""
+    def on_manager_connected(self, block: BlockId, slots: int, now: Seconds, rank: int = 0, host: str = "") -> None:
+        """Count a manager that registered, of node *rank* of *block*, and learn from it how many slots a node has."""
         known = self._blocks.get(block) or self.submissions.adopt(block, now)
         if known is None:
             return
@@ -281,6 +285,8 @@ class Blocks:
         if known.connected_at is None:
             known.finished_before = self._demand.finished
         known.on_manager_connected(slots, now)
+        if known.is_active:
+            self.nodes.on_connected(block, rank, host, now)
         self._blocks.put(known)
         self._slots_per_node = max(1, self._blocks.slots // self._blocks.managers)
 
@@ -289,6 +295,7 @@ class Blocks:
         known = self._blocks.get(block)
         if known is not None and known.managers:
             known.on_manager_lost(slots, now)
+            self.nodes.on_lost(block)
             self._blocks.put(known)
 
     def on_drained(self, block: BlockId, now: Seconds) -> list[Action]:
@@ -352,6 +359,7 @@ class Blocks:
 
     def _end(self, block: Block, stage: Stage) -> None:
         self._blocks.remove(block)
+        self.nodes.on_over(block.id)
         block.become(stage)
 
     @property
@@ -368,9 +376,8 @@ class Blocks:
         slots = self._slots_per_node * self._limits.nodes_per_block
         views = BlockViews(self._blocks.active, view)
         is_idle_known = bool(idle) or quiet > 0
-        return Situation(
-            self.tasks, quiet, views, slots, self._is_first, self._limits, self._demand.slots, is_idle_known
-        )
+        lost, wanted = self.nodes.gone * self._slots_per_node, self._demand.slots
+        return Situation(self.tasks, quiet, views, slots, self._is_first, self._limits, wanted, is_idle_known, lost)
 
     def _request(self, count: int, now: Seconds) -> None:
         for _ in range(min(count, self._most - len(self._blocks))):
@@ -387,6 +394,7 @@ class Blocks:
             self._end(block, Stage.ENDED)
             return []
         block.become(Stage.DRAINING)
+        self.nodes.on_over(block.id)
         block.drain_ordered_at = now
         self._blocks.put(block)
         return [OrderDrain(block.id)]

@@ -99,6 +99,9 @@ class Situation(NamedTuple):
     is_idle_known: bool = True
     """False promises that `BlockView.idle_for` is 0 for each block, so that a strategy need not look."""
 
+    slots_lost: int = 0
+    """Slots that blocks of several nodes have no more, or never had, since some of their nodes are gone."""
+
 
 class Start(NamedTuple):
     """Request so many more blocks; beyond `Limits.max_blocks` the number is cut."""
@@ -163,7 +166,8 @@ def fixed_number(limits: Limits) -> int:
 def _target(situation: Situation) -> int:
     first = situation.limits.init_blocks if situation.is_first else 0
     slots = situation.tasks if situation.slots_wanted is None else situation.slots_wanted
-    return max(first, blocks_for(slots, situation.slots_per_block, situation.limits))
+    wanted = max(first, blocks_for(slots, situation.slots_per_block, situation.limits))
+    return min(wanted + situation.slots_lost // situation.slots_per_block, max(wanted, situation.limits.max_blocks))
 
 
 def _grow_to(wanted: int, situation: Situation) -> list[Change]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cnflow.blocks.block import Block, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from cnflow.ids import BlockId, NativeId
 
@@ -69,6 +69,11 @@ class BlockTable:
     def owner(self, native: NativeId) -> BlockId | None:
         """Return the block that the provider has under *native*."""
         return self._owners.get(native)
+
+    def hosts(self, block: BlockId) -> Sequence[str]:
+        """Return the hosts of a block, as far as its provider's system has named them."""
+        known = self._blocks.get(block)
+        return known.last_status.hosts if known is not None and known.last_status is not None else ()
 
     def put(self, block: Block) -> None:
         """Add *block*, or follow a change of it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,10 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from cnflow.config.base import Settings
 from cnflow.config.docker_image import options_for
 from cnflow.config.engines import EngineAddress, EngineName, find_engine
+from cnflow.config.launchers import AnyLauncher, SingleNodeLauncher
 from cnflow.config.mounts import mountable, targets_of
 from cnflow.config.paths import PathText, expand_path
 from cnflow.config.quantities import Duration, MemorySize
-from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
+from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
 from cnflow.model.visible_files import VisibleFiles
 from cnflow.tasks.control_groups import usable_cores
 from cnflow.units import Seconds
@@ -57,7 +57,8 @@ class ProviderSettings(Settings):
     """Ratio of wanted slots to waiting and running tasks: 1 asks for a slot per task, 0 for the fewest blocks."""
 
     startup_timeout: Duration = Field(default=300.0, gt=0)
-    """Seconds that a running block has until its manager connects; after that it is ended and counts as failed."""
+    """Seconds that a running block has until its first manager connects; after that it is ended and counts as failed.
+    Nodes of it that have not connected by then are named in a warning, and the others go on."""
 
     walltime: Annotated[Duration, Field(gt=0)] | None = None
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None
@@ -66,6 +67,10 @@ class ProviderSettings(Settings):
     def traits(self) -> Traits:
         """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""
         return Traits()
+
+    def managers_per_block(self) -> int:
+        """Managers that a block has once all its nodes have come; a provider with a launcher asks that."""
+        return self.nodes_per_block
 
     def for_image(self, image: Image) -> Self:  # noqa: ARG002 - for subclasses
         """These settings where blocks run *image*: its options in place of those of the same meaning. Pure.
@@ -108,10 +113,13 @@ class ProviderSettings(Settings):
 
 
 class LocalProvider(ProviderSettings):
-    """Blocks are plain processes on this machine, no container around them."""
+    """Blocks are plain processes on this machine, no container around them.
+
+    With `nodes_per_block`, the launcher starts a manager for each node: by default side by side on this machine; on the
+    nodes of a batch job in which the script runs, by a launcher such as ``SrunLauncher()``.
+    """
 
     backend: ClassVar[str] = "cnflow.providers.local.provider:LocalBackend"
-    max_nodes: ClassVar[int | None] = 1
     kind: Literal["local"] = "local"
     python: PathText | None = None
     """Path of the interpreter that runs the workers: Python 3.8 or newer with nothing installed; None is this one."""
@@ -122,17 +130,21 @@ class LocalProvider(ProviderSettings):
     worker_init: str = ""
     """Shell commands that run before the workers, in the same shell, such as ``module load`` or ``source``."""
 
-    wrap_command: Callable[[str], str] | None = Field(default=None, exclude=True)
-    """Called with the command line of a block's manager, quoted for a shell; returns the line that bash runs in its
-    place, such as one with a wrapper program. Not part of a configuration file."""
+    launcher: AnyLauncher = Field(default_factory=SingleNodeLauncher)
+    """Starts a manager on each node of a block: settings, a kind such as ``"srun"``, or a function."""
 
     def traits(self) -> Traits:
         """Traits of processes on this machine."""
         return Traits(
             logs=LogsVia.SHARED_FILE,
+            nodes=NodesVia.LAUNCHER,
             poll_period=Seconds(0.2),
             cores=usable_cores(),
         )
+
+    def managers_per_block(self) -> int:
+        """Those that the launcher starts."""
+        return self.launcher.managers(self.nodes_per_block)
 
 
 # Options with a size: `create_host_config` in https://docker-py.readthedocs.io/en/stable/api.html

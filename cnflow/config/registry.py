@@ -209,8 +209,16 @@ LAUNCHERS: Registry[LauncherSettings] = Registry(
     "cnflow.launchers",
     "cnflow.config.launchers:LauncherSettings",
     {
+        "aprun": "cnflow.config.launchers:AprunLauncher",
+        "gnu_parallel": "cnflow.config.launchers:GnuParallelLauncher",
+        "jsrun": "cnflow.config.launchers:JsrunLauncher",
+        "mpiexec": "cnflow.config.launchers:MpiExecLauncher",
+        "mpirun": "cnflow.config.launchers:MpiRunLauncher",
         "simple": "cnflow.config.launchers:SimpleLauncher",
+        "single_node": "cnflow.config.launchers:SingleNodeLauncher",
         "srun": "cnflow.config.launchers:SrunLauncher",
+        "srun_mpi": "cnflow.config.launchers:SrunMPILauncher",
+        "wrapped": "cnflow.config.launchers:WrappedLauncher",
     },
 )
 """A launcher is its own settings, and its own live half."""

@@ -657,7 +657,6 @@ REPLACED = {
     "from libsubmit.providers import SlurmProvider": "cnflow does not have it yet",
     "from libsubmit.channels import SSHChannel": "start cnflow on the machine of the scheduler",
     "from parsl.channels import SSHInteractiveLoginChannel": "start cnflow on the machine of the scheduler",
-    "from parsl.launchers import SrunLauncher": "blocks span one node",
     "from parsl.executors import ExtremeScaleExecutor": "use HighThroughputExecutor",
     "from parsl.executors import WorkQueueExecutor": "use HighThroughputExecutor",
     "from parsl.executors.swift_t import TurbineExecutor": "Parsl itself has removed it",

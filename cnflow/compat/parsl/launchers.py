@@ -1,48 +1,102 @@
-"""Parsl's launchers for blocks of one node: callables that make the command line of a block."""
+"""Parsl's launchers: cnflow's with Parsl's parameters, which scripts also pass by position.
+
+Any callable with the parameters command, tasks_per_node and nodes_per_block is a launcher, too. tasks_per_node is 1: a
+manager starts the workers of its node.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar
 
 from cnflow.compat.parsl.errors import BadLauncher
-from cnflow.config.base import Settings
+from cnflow.compat.parsl.options import ParslSettings
+from cnflow.config import launchers
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class Launcher(Settings):
-    """Base of the launchers. The two of this module leave the command as it is: one manager starts all workers."""
-
-    debug: bool = True
-
-    def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int) -> str:  # noqa: ARG002 - Parsl's
-        """Return the line that runs *command* on the nodes of a block."""
-        return command
+_DEBUG = ("debug",)
+"""Prints of the script in Parsl."""
 
 
-class SimpleLauncher(Launcher):
-    """Runs the command as it is."""
+class SimpleLauncher(ParslSettings, launchers.SimpleLauncher):
+    """`cnflow.config.launchers.SimpleLauncher` with Parsl's parameters."""
+
+    WITHOUT_EFFECT: ClassVar = _DEBUG
 
 
-class SingleNodeLauncher(Launcher):
-    """Runs as many copies of the command as the node has tasks; cnflow asks for one, since a manager starts workers."""
+class SingleNodeLauncher(ParslSettings, launchers.SingleNodeLauncher):
+    """`cnflow.config.launchers.SingleNodeLauncher` with Parsl's parameters."""
 
-    fail_on_any: bool = False
-
-    def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int) -> str:
-        """Return lines that run the copies at the same time and wait for all."""
-        copies = max(1, tasks_per_node * nodes_per_block)
-        return command if copies == 1 else "\n".join([f"( {command} ) &"] * copies + ["wait"])
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "fail_on_any")
+    WITHOUT_EFFECT: ClassVar = ("debug", "fail_on_any")
 
 
-def check_launcher(launcher: object) -> Callable[[str, int, int], str]:
-    """Return *launcher*.
+class SrunLauncher(ParslSettings, launchers.SrunLauncher):
+    """`cnflow.config.launchers.SrunLauncher` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+
+class SrunMPILauncher(ParslSettings, launchers.SrunMPILauncher):
+    """`cnflow.config.launchers.SrunMPILauncher` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+
+class AprunLauncher(ParslSettings, launchers.AprunLauncher):
+    """`cnflow.config.launchers.AprunLauncher` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+
+class JsrunLauncher(ParslSettings, launchers.JsrunLauncher):
+    """`cnflow.config.launchers.JsrunLauncher` with Parsl's parameters; *overrides* may set cores and GPUs."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+    def model_post_init(self, _: Any, /) -> None:  # noqa: ANN401 - pydantic's
+        """Leave out those of cnflow's options that *overrides* has."""
+        for field, options in (("cpus", ("-c", "--cpu_per_rs")), ("gpus", ("-g", "--gpu_per_rs"))):
+            if any(word.startswith(options) for word in self.overrides):
+                setattr(self, field, "")
+
+
+class GnuParallelLauncher(ParslSettings, launchers.GnuParallelLauncher):
+    """`cnflow.config.launchers.GnuParallelLauncher` with Parsl's parameters."""
+
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+
+class MpiExecLauncher(ParslSettings, launchers.MpiExecLauncher):
+    """`cnflow.config.launchers.MpiExecLauncher` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "bind_cmd", "overrides")
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+
+class MpiRunLauncher(ParslSettings, launchers.MpiRunLauncher):
+    """`cnflow.config.launchers.MpiRunLauncher` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "bash_location", "bind_cmd", "overrides")
+    WITHOUT_EFFECT: ClassVar = ("debug", "bash_location")
+
+
+class WrappedLauncher(ParslSettings, launchers.WrappedLauncher):
+    """`cnflow.config.launchers.WrappedLauncher` with Parsl's parameters."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("prepend", "debug")
+    WITHOUT_EFFECT: ClassVar = _DEBUG
+
+
+def check_launcher(launcher: object) -> object:
+    """Return *launcher*; None stands for the default.
 
     Raises:
         BadLauncher: it cannot be called.
     """
-    if not callable(launcher):
+    if launcher is not None and not callable(launcher):
         raise BadLauncher(
             f"launcher={launcher!r} cannot be called. A launcher takes (command, tasks_per_node, nodes_per_block) and "
             "returns a command line."

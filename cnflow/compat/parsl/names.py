@@ -21,7 +21,19 @@ def _from(home: str, *names: str, **renamed: str) -> dict[str, str]:
 _DECORATORS = _from(f"{_OURS}.apps", "python_app", "bash_app", "join_app", "App")
 _EXECUTORS = _from(f"{_OURS}.executors", "HighThroughputExecutor", "ThreadPoolExecutor")
 _IPP = _from(f"{_OURS}.executors", "IPyParallelExecutor")
-_LAUNCHERS = _from(f"{_OURS}.launchers", "SimpleLauncher", "SingleNodeLauncher")
+_LAUNCHERS = _from(
+    f"{_OURS}.launchers",
+    "AprunLauncher",
+    "GnuParallelLauncher",
+    "JsrunLauncher",
+    "MpiExecLauncher",
+    "MpiRunLauncher",
+    "SimpleLauncher",
+    "SingleNodeLauncher",
+    "SrunLauncher",
+    "SrunMPILauncher",
+    "WrappedLauncher",
+)
 _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
 _CONFIG = _from(f"{_OURS}.config", "Config")
 _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
@@ -202,7 +214,6 @@ _CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts
 
 _NOT_COVERED: Mapping[str, str] = {
     "libsubmit.channels": f"{_GONE}; start cnflow on the machine of the scheduler",
-    "libsubmit.launchers": f"{_NOT_YET}: blocks span one node",
     "libsubmit.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
     "parsl.app.app_factory": _INSIDE,
     "parsl.benchmark": "run 'cnflow perf' instead",
@@ -239,7 +250,6 @@ _NOT_COVERED: Mapping[str, str] = {
     "parsl.executors.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
     "parsl.WorkQueueExecutor": "cnflow has no executor on Work Queue; use HighThroughputExecutor",
     "parsl.jobs": _INTERNAL,
-    "parsl.launchers": f"{_NOT_YET}: blocks span one node",
     "parsl.logconfigs.base": "a log configuration of your own is a subclass of cnflow.logs.LogConfig",
     "parsl.monitoring": f"{_NOT_YET}; leave monitoring= out of the Config",
     "parsl.MonitoringHub": f"{_NOT_YET}; leave monitoring= out of the Config",

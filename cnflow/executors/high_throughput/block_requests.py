@@ -137,7 +137,7 @@ class BlockContext(NamedTuple):
             secret_key=own.secret if own else "",
             executor=settings.label,
             block=block,
-            nodes=settings.provider.nodes_per_block,
+            nodes=settings.provider.managers_per_block(),
             image=str(settings.image),
             max_workers=_most_workers(settings),
             cores_per_worker=settings.cores_per_worker,

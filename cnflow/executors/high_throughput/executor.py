@@ -24,6 +24,7 @@ from cnflow.executors.high_throughput.adopted_tasks import take_back
 from cnflow.executors.high_throughput.demand import TaskDemand
 from cnflow.executors.high_throughput.held_tasks import hold, holds, of_present_attempts
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
+from cnflow.executors.high_throughput.places import words_on
 from cnflow.executors.high_throughput.refusals import Refusals
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
@@ -263,7 +264,7 @@ class HighThroughputBackend:
             case msg.ManagerUp(manager, info):
                 self._demand.on_node(info)
                 if self._managers.on_connected(manager, info, message.number) and controller is not None:
-                    controller.on_manager_connected(info.block, info.slots)
+                    controller.on_manager_connected(info.block, info.slots, info.node_rank, info.host)
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
             case msg.Drained() | msg.BlockEmpty() | msg.IdleTimes():
@@ -323,10 +324,9 @@ class HighThroughputBackend:
             self._adopted.on_manager_lost(lost.id)
         if info is None:
             return
-        where = f"manager {lost.id.hex()} on {info.host}, block {info.block}{info.image and f', image {info.image}'}"
         held = [task for task, attempt in lost.lost.items() if holds(self._held, task, attempt)]
         held += [failure.task for failure in self._bulk.on_manager_lost(lost.id, lost.reason)]
-        self._report_held(self._outcome_of_lost(task, where, lost.reason) for task in held)
+        self._report_held(self._outcome_of_lost(task, words_on(lost.id, info), lost.reason) for task in held)
         if controller is not None:
             controller.on_manager_lost(info.block, info.slots)
 

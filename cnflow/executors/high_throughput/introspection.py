@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from cnflow.model.status import ExecutorStatus
 from cnflow.wire.manager_messages import Hold
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.managers import ConnectedManagers
@@ -79,7 +80,9 @@ class Introspection:
         if report is None:
             return self._block_reports()
         tasks: dict[str, int] = {}
-        came = Counter(str(info.block) for info in managers.values())
+        came: dict[str, list[int]] = {}
+        for manager in managers.values():
+            came.setdefault(str(manager.block), []).append(manager.node_rank)
         expected = {str(info.block): info.nodes for info in managers.values()}
         for now in report.managers:
             info = managers.get(ManagerId(now.id))
@@ -89,7 +92,7 @@ class Introspection:
             replace(
                 block,
                 tasks=tasks.get(block.block, 0),
-                message=_with_nodes(block.message, came[block.block], expected.get(block.block, 0)),
+                message=_with_nodes(block.message, came.get(block.block, []), expected.get(block.block, 0)),
             )
             for block in self._block_reports()
         ]
@@ -105,9 +108,12 @@ class Introspection:
         return controller.reports() if controller is not None else []
 
 
-def _with_nodes(message: str, came: int, expected: int) -> str:
-    """*message* about a block, after the number of nodes if some of those that are *expected* are not connected."""
-    return f"{came} of {expected} nodes are connected. {message}".rstrip() if came < expected else message
+def _with_nodes(message: str, came: Collection[int], expected: int) -> str:
+    """*message* about a block, after the numbers of those nodes of the *expected* ones that are not connected."""
+    if len(came) >= expected:
+        return message
+    missing = [str(rank) for rank in range(expected) if rank not in came]
+    return f"{len(came)} of {expected} nodes are connected. Not connected: {', '.join(missing)}. {message}".rstrip()
 
 
 def _as_dict(now: ManagerStatus, info: ManagerInfo) -> dict[str, Any]:

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from cnflow.wire.manager_messages import ManagerInfo
 
 
+def words_on(manager: ManagerId, info: ManagerInfo) -> str:
+    """Return the name of *manager* in a message: with its host, its block, its node there if that has several."""
+    node = f" (node {info.node_rank} of {info.nodes})" if info.nodes > 1 else ""
+    return f"manager {manager.hex()} on {info.host}, block {info.block}{node}{info.image and f', image {info.image}'}"
+
+
 class Places(dict[int, Place]):
     """Place of each manager by its number (`ManagerUp.number`); kept after its end, since results may come later.
 

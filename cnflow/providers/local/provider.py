@@ -4,7 +4,7 @@
 
     submit ──> settings file (0600) ──> bash -c 'worker_init; exec ...' ──> manager ──> workers
                     │                        └── all carry CNFLOW_BLOCK=RUN/EXECUTOR/BLOCK, found again by it
-                    └── removed by the manager once read, else with the block
+                    └── removed by the manager once read; with the block, if the launcher starts several managers
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cnflow.capsule import (
     runs_workers,
     too_old,
 )
-from cnflow.errors import BlockError, BlockRejectedError
+from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError
 from cnflow.ids import NativeId
 from cnflow.log_tail import last_lines
 from cnflow.model.block import BlockState, BlockStatus, Refused
@@ -108,9 +108,9 @@ class LocalBackend:
         """See that the interpreter starts and has a capsule.
 
         Raises:
-            BlockRejectedError: an image or several nodes are asked for, or the interpreter does not start.
+            BlockRejectedError: an image is asked for, or the interpreter does not start.
         """
-        refuse_unfit(image, self._settings.nodes_per_block)
+        refuse_unfit(image)
         self._find_code()
         return ""
 
@@ -152,12 +152,12 @@ class LocalBackend:
 
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """Command line and added variables of the manager; ``CAPSULE`` and ``SETTINGS`` stand for paths."""
-        refuse_unfit(request.image, self._settings.nodes_per_block)
+        refuse_unfit(request.image)
         python = self._settings.python
         root = Path(_UNSEEN_CAPSULE) if python else self._root or driver_root()
         command = self._command(request, _Code(root, python or sys.executable), "SETTINGS")
         return {
-            "argv": block_argv(self._settings, command.argv),
+            "argv": block_argv(self._settings, command.argv, request.nodes),
             "environment": redact({**self._settings.environment, **command.environment}),
         }
 
@@ -180,15 +180,15 @@ class LocalBackend:
     def _submit(self, request: BlockRequest) -> NativeId | Refused:
         files: list[Path] = []
         try:
-            refuse_unfit(request.image, request.nodes)
+            refuse_unfit(request.image)
             settings_file = f"{tempfile.gettempdir()}/cnflow-manager-{uuid.uuid4().hex}.json"
             command = self._command(request, self._find_code(), settings_file)
             for name, content in command.files.items():
                 files.append(Path(name))
                 write_private(files[-1], content)
-            argv = block_argv(self._settings, command.argv)
+            argv = block_argv(self._settings, command.argv, request.nodes)
             child = Child(argv, self._environment(command), request.log_file, request.folder)
-        except (OSError, BlockError) as error:
+        except (OSError, BlockError, ConfigurationError) as error:
             for file in files:
                 file.unlink(missing_ok=True)
             if isinstance(error, BlockError):
@@ -208,6 +208,7 @@ class LocalBackend:
             root=str(code.root),
             settings_file=settings_file,
             is_isolated=self._settings.python is not None,
+            is_shared=request.nodes > 1,
         )
         return replace(command, environment={**command.environment, process_sessions.MARK: mark_of(request)})
 

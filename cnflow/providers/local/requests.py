@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,27 +19,26 @@ if TYPE_CHECKING:
     from cnflow.model.image import Image
 
 
-def refuse_unfit(image: Image, nodes: int) -> None:
+def refuse_unfit(image: Image) -> None:
     """Refuse what no process on this machine can be.
 
     Raises:
-        BlockRejectedError: an image or several nodes are asked for.
+        BlockRejectedError: an image is asked for.
     """
     if image:
         raise BlockRejectedError(
             f"LocalProvider starts processes on this machine and cannot run image {str(image)!r}. Use DockerProvider, "
             f"or Config(ignore_images=True) to run every app on the bare node.",
         )
-    if nodes != 1:
-        raise BlockRejectedError(f"nodes_per_block={nodes}: LocalProvider has one node, this machine.")
 
 
-def block_argv(settings: LocalProvider, argv: Sequence[str]) -> list[str]:
-    """Return the arguments of a block's first process: *argv* after ``worker_init``, in the user's wrapper."""
-    if settings.wrap_command is None:
-        return in_shell(settings.worker_init, argv)
-    line = settings.wrap_command(shlex.join(argv))
-    return ["bash", "-c", f"{settings.worker_init}\n{line}"]
+def block_argv(settings: LocalProvider, argv: Sequence[str], nodes: int) -> list[str]:
+    """Return the arguments of a block's first process: *argv* on each of *nodes* nodes, after ``worker_init``.
+
+    Raises:
+        ConfigurationError: the launcher cannot start so many.
+    """
+    return in_shell(settings.worker_init, settings.launcher.wrap(argv, nodes))
 
 
 def in_shell(commands: str, argv: Sequence[str]) -> list[str]:

@@ -15,9 +15,10 @@ from cnflow.text import describe_exit
 
 def test_command_of_a_block_runs_after_worker_init_in_the_users_wrapper():
     argv = ["python3", "-m", "manager", "a b"]
-    assert block_argv(LocalProvider(), argv) == argv
-    wrapped = LocalProvider(worker_init="module load x", wrap_command=lambda line: f"nice {line}")
-    assert block_argv(wrapped, argv) == ["bash", "-c", "module load x\nnice python3 -m manager 'a b'"]
+    assert block_argv(LocalProvider(), argv, 1) == argv
+    wrapped = LocalProvider(worker_init="module load x", launcher=lambda line, _, nodes: f"nice -n {nodes} {line}")
+    start = ["bash", "-c", "nice -n 2 python3 -m manager 'a b'"]
+    assert block_argv(wrapped, argv, 2) == ["bash", "-c", 'module load x\nexec "$@"', "bash", *start]
 
 
 def test_an_image_is_refused_with_a_provider_to_use_instead():
@@ -25,10 +26,9 @@ def test_an_image_is_refused_with_a_provider_to_use_instead():
         LocalBackend(LocalProvider()).prepare(Image("app1:0.1"))
 
 
-@pytest.mark.parametrize("provider", [LocalProvider, DockerProvider])
-def test_several_nodes_are_refused_when_they_are_written(provider):
-    with pytest.raises(ConfigurationError, match=f"(?s)nodes_per_block.*2: a block of {provider.__name__} has 1 node"):
-        provider(nodes_per_block=2)
+def test_several_nodes_are_refused_when_they_are_written():
+    with pytest.raises(ConfigurationError, match=r"(?s)nodes_per_block.*2: a block of DockerProvider has 1 node"):
+        DockerProvider(nodes_per_block=2)
 
 
 def test_workers_find_modules_beside_the_script_before_the_users_own_path():
