@@ -79,6 +79,10 @@ class BatchSettings(SiteSettings):
         """True if nodes see `site_dir`; False if the scheduler has to bring `JobRequest.files` to each of them."""
         return True
 
+    def managers_per_block(self) -> int:
+        """Those that the launcher starts."""
+        return self.launcher.managers(self.nodes_per_block)
+
     def traits(self) -> Traits:
         """Traits of jobs."""
         return (
