@@ -40,10 +40,11 @@ class JobRequest:
     """POSIX sh for the first node; its element is ``$CNFLOW_ARRAY_INDEX``, which is set from `index_variable`."""
 
     output: str
-    """Path of the job's stdout and stderr at the site, without index; a dialect adds its mark of the element."""
+    """Absolute path of the job's stdout and stderr at the site. In an array a dialect appends ``.`` and the scheduler's
+    mark of the element, so that element 0 prints to ``OUTPUT.0``, or ``OUTPUT.1`` where `Dialect.first_index` is 1."""
 
     size: int = 1
-    """Elements of the array, numbered from 0; 1 is no array."""
+    """Elements of the array; 1 is no array."""
 
     files: tuple[str, ...] = ()
     """Absolute paths at the site of files and folders that the job needs, where `BatchSettings.has_shared_files` is
@@ -61,12 +62,14 @@ class Dialect(Protocol):
         programs: that must be found at the site; the first is the one that submits.
         has_arrays: one submission can ask for several jobs.
         index_variable: variable with the number of the element in its job; empty without arrays.
+        first_index: number of the first element in the scheduler's own count: 0 or 1.
     """
 
     name: str
     programs: Sequence[str]
     has_arrays: bool
     index_variable: str
+    first_index: int
 
     def refuse(self, settings: BatchSettings) -> None:
         """Check what the scheduler cannot do.
@@ -82,11 +85,14 @@ class Dialect(Protocol):
         """Command that submits the script at *path*."""
 
     def job_ids_of(self, output: Completed, size: int) -> list[NativeId]:
-        """Native ids of the elements of a submission that succeeded.
+        """Native ids of the *size* elements of a submission that succeeded, in order.
 
         Raises:
             ValueError: the output has none.
         """
+
+    def element_of(self, native: NativeId) -> int:
+        """Number of an element in its array, counted from 0; 0 for a job that is no array."""
 
     def refusal_of(self, output: Completed) -> Refused:
         """Answer to a submission that failed: is it busy, or wrong for good? With the user's next step."""

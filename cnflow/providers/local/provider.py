@@ -39,9 +39,10 @@ from cnflow.providers._shared import process_sessions
 from cnflow.providers._shared.block_end import block_end
 from cnflow.providers._shared.exit_status import status_of_exit
 from cnflow.providers._shared.manager_command import manager_command
+from cnflow.providers._shared.python_path import python_path
 from cnflow.providers._shared.secrets import redact
 from cnflow.providers.local.client import Child, probe, write_private
-from cnflow.providers.local.requests import block_argv, block_of, mark_of, mark_prefix, python_path, refuse_unfit
+from cnflow.providers.local.requests import block_argv, block_of, mark_of, mark_prefix, refuse_unfit
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:

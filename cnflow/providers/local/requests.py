@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow.errors import BlockRejectedError
 from cnflow.ids import BlockId
-from cnflow.libraries import holds_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,17 +47,6 @@ def in_shell(commands: str, argv: Sequence[str]) -> list[str]:
     if not commands.strip():
         return list(argv)
     return ["bash", "-c", f'{commands}\nexec "$@"', "bash", *argv]
-
-
-def python_path(search: Sequence[str], before: str) -> str:
-    """Return a PYTHONPATH with which a worker finds the user's modules: beside the script, and in folders added.
-
-    Args:
-        search: like `sys.path`; an empty entry is the current folder, as in an interactive session.
-        before: PYTHONPATH so far.
-    """
-    own = [str(Path(entry).absolute()) for entry in search if not holds_libraries(Path(entry))]
-    return os.pathsep.join(dict.fromkeys(part for part in (*own, before) if part))
 
 
 def mark_of(request: BlockRequest) -> str:

@@ -1,0 +1,77 @@
+"""Jobs of blocks: which blocks share a job array, and how a job is called. No I/O.
+
+::
+
+    requests of blocks 4, 5, 6, 9 ──jobs_of──> array cnflow-RUN-EXECUTOR-4.6, job cnflow-RUN-EXECUTOR-9
+    name, element 1               ──block_in─> block 5
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.ids import BlockId
+from cnflow.model.block import block_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.ids import RunId
+    from cnflow.model.block import BlockRequest
+
+_BLOCKS = re.compile(r"(?P<first>\d+)(\.(?P<last>\d+))?", re.ASCII)
+
+
+class Job(NamedTuple):
+    """A job, or an array of jobs whose blocks have consecutive numbers."""
+
+    requests: tuple[BlockRequest, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the job, which all elements of an array share."""
+        first, last = self.requests[0], self.requests[-1]
+        return first.name if first is last else f"{first.name}.{last.block}"
+
+    @property
+    def first(self) -> BlockRequest:
+        """Request of the first element."""
+        return self.requests[0]
+
+
+def jobs_of(requests: Sequence[BlockRequest], *, has_arrays: bool, longest: int = 1000) -> list[Job]:
+    """Group *requests* so that each group is one submission.
+
+    Args:
+        requests: in order of their blocks.
+        has_arrays: the scheduler has job arrays.
+        longest: elements of an array; Slurm's default of MaxArraySize is 1001.
+    """
+    jobs: list[list[BlockRequest]] = []
+    for request in requests:
+        if has_arrays and jobs and len(jobs[-1]) < longest and _follows(jobs[-1][-1], request):
+            jobs[-1].append(request)
+        else:
+            jobs.append([request])
+    return [Job(tuple(job)) for job in jobs]
+
+
+def _follows(before: BlockRequest, request: BlockRequest) -> bool:
+    """Return whether *request* differs from the one *before* by the next number of a block alone."""
+
+    def others(each: BlockRequest) -> tuple[object, ...]:
+        return each.run, each.executor, each.image, each.nodes, each.walltime, each.folder, each.shared_folders
+
+    if before.command or request.command or others(before) != others(request):
+        return False
+    return request.block.isdigit() and before.block.isdigit() and int(request.block) == int(before.block) + 1
+
+
+def block_in(name: str, element: int, run: RunId, executor: str) -> BlockId | None:
+    """Return the block of an *element* of the job *name*; None for a job of another run or executor."""
+    prefix = block_name(run, executor, "")
+    blocks = _BLOCKS.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
+    if blocks is None:
+        return None
+    return BlockId(str(int(blocks["first"]) + element)) if blocks["last"] else BlockId(blocks["first"])
