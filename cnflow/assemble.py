@@ -231,9 +231,14 @@ class RunExecutors:
             copied = copied.without_images()
         self._settings[copied.label] = copied
         route = RoutableExecutor(
-            copied.label, copied.image, copied.runs_images, copied.is_cloneable, fresh=copied.is_fresh
+            copied.label,
+            copied.image,
+            copied.needs_image,
+            copied.is_cloneable,
+            fresh=copied.is_fresh,
+            takes_images=copied.runs_images,
         )
-        is_template = copied.runs_images and not copied.image
+        is_template = copied.needs_image and not copied.image
         return NewExecutor(route, None if is_template else self._live(copied))
 
     def clone(self, template: str, image: Image, label: str, *, fresh: bool = False) -> Executor:

@@ -38,7 +38,7 @@ def _preview(executor: ExecutorSettings) -> Mapping[str, object] | None:
     if not isinstance(executor, HighThroughputExecutor):
         return None
     settings = executor.provider
-    image = executor.image or Image(IMAGE if settings.traits().runs_images else "")
+    image = executor.image or Image(IMAGE if executor.needs_image else "")
     block = BlockId("0")
     manager = ManagerSettings(hosts=(), endpoint="", executor=executor.label, block=block, image=str(image))
     request = BlockRequest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -12,7 +12,11 @@ from cnflow.config.providers import ProviderSettings
 from cnflow.config.quantities import Duration
 from cnflow.config.runtimes import AnyRuntime, AutoRuntime
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
+from cnflow.model.visible_files import VisibleFiles
 from cnflow.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SiteSettings(ProviderSettings):
@@ -49,10 +53,17 @@ class SiteSettings(ProviderSettings):
         """Traits of blocks at a site."""
         return Traits(
             runs_images=self.runtime.kind != "none",
+            runs_bare=True,
             delivery=Delivery.SHARED_FILE,
             capsule=CapsuleVia.SHARED_DIR,
-            logs=LogsVia.ON_REQUEST,
+            logs=LogsVia.SHARED_FILE if self.channel.kind == "local" else LogsVia.ON_REQUEST,
         )
+
+    def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:
+        """None where the script runs at the site; else none of its files, and what the site's own paths name."""
+        if self.channel.kind == "local":
+            return super().visible_files(folders)
+        return VisibleFiles((), ("/",), "The script runs elsewhere: name files of the site by their paths there.")
 
 
 class BatchSettings(SiteSettings):

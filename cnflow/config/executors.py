@@ -75,6 +75,11 @@ class ExecutorSettings(Settings):
         return False
 
     @property
+    def needs_image(self) -> bool:
+        """Without an image it starts nothing: it only is the template of executors for images."""
+        return self.runs_images
+
+    @property
     def is_cloneable(self) -> bool:
         """An executor for another image can be made by setting `image` in a copy of the settings."""
         return False
@@ -226,8 +231,14 @@ class HighThroughputExecutor(ExecutorSettings):
 
     @property
     def runs_images(self) -> bool:
-        """Blocks are containers."""
+        """Blocks are containers, or can be."""
         return self.provider.traits().runs_images
+
+    @property
+    def needs_image(self) -> bool:
+        """Blocks are containers alone."""
+        traits = self.provider.traits()
+        return traits.runs_images and not traits.runs_bare
 
     @property
     def is_fresh(self) -> bool:
@@ -287,7 +298,7 @@ class HighThroughputExecutor(ExecutorSettings):
     @model_validator(mode="after")
     def _working_dir_is_expanded(self) -> HighThroughputExecutor:
         if self.working_dir is not None and has_shell_marks(self.working_dir):
-            if self.runs_images:
+            if self.needs_image or self.image:
                 raise ValueError(
                     f"working_dir={self.working_dir!r} is a folder of the container, whose home folder and variables "
                     "are not known here; write its path"

@@ -273,7 +273,8 @@ class DockerProvider(ProviderSettings):
 
 
 def without_images(provider: ProviderSettings) -> ProviderSettings:
-    """*provider* itself if it runs no images; else as many blocks of plain processes on this machine."""
-    if not provider.traits().runs_images:
+    """*provider* itself if it runs on bare nodes; else as many blocks of plain processes on this machine."""
+    traits = provider.traits()
+    if traits.runs_bare or not traits.runs_images:
         return provider
     return LocalProvider(**{name: getattr(provider, name) for name in ProviderSettings.model_fields if name != "kind"})

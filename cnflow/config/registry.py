@@ -164,6 +164,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
     {
         "local": "cnflow.config.providers:LocalProvider",
         "docker": "cnflow.config.providers:DockerProvider",
+        "slurm": "cnflow.config.slurm:SlurmProvider",
     },
 )
 

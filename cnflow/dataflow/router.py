@@ -45,6 +45,14 @@ class RoutableExecutor(NamedTuple):
     fresh: bool = False
     """Each task gets a block of its own."""
 
+    takes_images: bool = False
+    """An executor for an image can be made from it, though it runs tasks on the bare node itself."""
+
+    @property
+    def starts_containers(self) -> bool:
+        """Blocks are containers where there is an image."""
+        return self.needs_image or self.takes_images
+
 
 class Clone(Protocol):
     """Makes and starts an executor from another one's settings."""
@@ -213,7 +221,7 @@ def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> Rout
     """
     # A provider of containers goes before one of plain processes, which can only report that it has none.
     templates = [executor for executor in executors if executor.can_clone and not executor.image]
-    templates.sort(key=lambda executor: not executor.needs_image)
+    templates.sort(key=lambda executor: not executor.starts_containers)
     if not templates:
         images = sorted({str(executor.image) for executor in executors if executor.image and not executor.template})
         raise ConfigurationError(
@@ -222,7 +230,7 @@ def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> Rout
             "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
             "Config(ignore_images=True) to run on the bare node.",
         )
-    if not templates[0].needs_image:
+    if not templates[0].starts_containers:
         raise ConfigurationError(
             f"Image {str(image)!r} is wanted, but executor {templates[0].label!r} starts plain processes, not "
             "containers. Give it a provider such as DockerProvider(), or set Config(ignore_images=True).",

@@ -2,7 +2,7 @@
 
 The driver needs them before the first block exists::
 
-    settings ──traits()──> Traits ──> assemble         does an executor need an image? (runs_images)
+    settings ──traits()──> Traits ──> assemble         does an executor need an image? (runs_images, runs_bare)
                                  ├──> block requests   how many workers has a node? (cores)
                                  └──> block controller how often to ask, how fast to submit (poll_period, ...)
 """
@@ -80,6 +80,9 @@ class Traits(NamedTuple):
 
     runs_images: bool = False
     """Blocks are containers; False for processes on the bare node. `Provider.submit` refuses the other kind."""
+
+    runs_bare: bool = False
+    """Without an image blocks are the bare node, though `runs_images` is true: as jobs of a batch system."""
 
     delivery: Delivery = Delivery.SHARED_FILE
     """Way of the keys; part of the seam for coming backends, which the driver does not read yet."""

@@ -4,6 +4,7 @@
 """
 
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
+from cnflow.config.slurm import SlurmProvider
 from cnflow.providers._shared.manager_command import manager_command
 
-__all__ = ["DockerProvider", "LocalProvider", "ProviderSettings", "manager_command"]
+__all__ = ["DockerProvider", "LocalProvider", "ProviderSettings", "SlurmProvider", "manager_command"]

@@ -1,0 +1,125 @@
+"""Files of jobs in the folder of cnflow at a site.
+
+::
+
+    SITE_DIR/runs/RUN/EXECUTOR/   NAME.sh   NAME.settings.0 (keys; removed with the job)   NAME.out, in arrays NAME.out.0
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.errors import ChannelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cnflow.ids import NativeId, RunId
+    from cnflow.providers.batch.jobs import Job
+    from cnflow.sites.folder import SiteFolder
+
+_UNPACK = 'umask 077; mkdir -p -- "$1" && cd -- "$1" && tar -xf -'
+
+
+class JobPaths(NamedTuple):
+    """Paths of one element of a job, relative to the site's folder."""
+
+    run: RunId
+    executor: str
+    name: str
+    element: int
+    is_array: bool
+
+    @classmethod
+    def of(cls, run: RunId, executor: str, name: str, element: int) -> JobPaths:
+        """Paths of a job that is known by its name."""
+        return cls(run, executor, name, element, is_array=re.search(r"\d\.\d+$", name) is not None)
+
+    @property
+    def settings(self) -> str:
+        """The manager's settings, which hold keys."""
+        return f"{folder_of(self.run, self.executor)}/{self.name}.settings.{self.element}"
+
+    def output(self, first_index: int) -> str:
+        """Standard output and error."""
+        mark = f".{self.element + first_index}" if self.is_array else ""
+        return f"{folder_of(self.run, self.executor)}/{self.name}.out{mark}"
+
+
+def folder_of(run: RunId, executor: str) -> str:
+    """Return the folder of an executor's jobs, relative to the site's folder."""
+    label = re.sub(r"[^a-zA-Z0-9_.-]+", "-", executor)
+    return f"runs/{run}/{label}"
+
+
+class JobFiles:
+    """Sends files of jobs, and removes them; safe from any thread.
+
+    Args:
+        site: at which they are.
+    """
+
+    def __init__(self, site: SiteFolder) -> None:
+        self._site = site
+        self._paths: dict[NativeId, JobPaths] = {}
+        self._with_settings: set[NativeId] = set()
+        self._lock = threading.Lock()
+
+    def add(self, native: NativeId, paths: JobPaths) -> None:
+        """Remember the paths of a job."""
+        with self._lock:
+            if native not in self._paths:
+                self._paths[native] = paths
+                self._with_settings.add(native)
+
+    def paths_of(self, native: NativeId) -> JobPaths | None:
+        """Return the paths of a job; None if it was neither submitted nor found here."""
+        return self._paths.get(native)
+
+    def send(self, job: Job, script: str, files: Mapping[str, bytes]) -> str:
+        """Write the files of a submission in one call; return the path of its script.
+
+        Raises:
+            ChannelError: they were not written.
+        """
+        folder = self._site.path_of(folder_of(job.first.run, job.first.executor))
+        name = f"{job.name}.sh"
+        archive = _tar({**files, name: script.encode()})
+        done = self._site.channel.run(["sh", "-c", _UNPACK, "sh", folder], stdin=archive)
+        if done.exit_code:
+            words = done.stderr.strip() or f"exit code {done.exit_code}"
+            raise ChannelError(
+                f"Files of jobs cannot be written to {folder} on {self._site.channel.name}: {words}\nFree space there, "
+                "or set site_dir of the provider to a folder with room that all nodes share."
+            )
+        return f"{folder}/{name}"
+
+    def remove_settings(self, native: NativeId) -> None:
+        """Remove the keys of a job that is over; once."""
+        with self._lock:
+            if native not in self._with_settings:
+                return
+            self._with_settings.remove(native)
+        self._site.remove(self._paths[native].settings)
+
+    def remove(self, job: Job) -> None:
+        """Remove all files of a job that was refused."""
+        folder = folder_of(job.first.run, job.first.executor)
+        self._site.remove(f"{folder}/{job.name}.sh")
+        for element in range(len(job.requests)):
+            self._site.remove(f"{folder}/{job.name}.settings.{element}")
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    """Return an archive of *files*, readable by their owner alone."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o600
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,274 @@
+"""Provider of blocks that are jobs of a batch scheduler; the scheduler itself is behind a `Dialect`.
+
+::
+
+    submit ── tar ──> SITE_DIR/runs/RUN/EXECUTOR/   NAME.settings.0 (0600), NAME.sh, later NAME.out
+           ── sbatch NAME.sh ──> ids                one submission for blocks of consecutive numbers
+    status ── squeue ──> states                     jobs that ended, once: ── sacct ──> cause, exit code
+    find   ── squeue ──> names ──> blocks
+    cancel ── scancel ──> asked until no job is listed any more, 10 s at most
+
+All commands run through the channel of the settings. No file of a site is kept in memory, but the names of its jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from cnflow.addresses import addresses_of_this_machine
+from cnflow.config.registry import backend_of, load
+from cnflow.errors import BlockError, BlockRejectedError, ChannelError
+from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
+from cnflow.model.finding import Finding, Verdict
+from cnflow.providers.batch.ended import EndedJobs
+from cnflow.providers.batch.files import JobFiles, JobPaths
+from cnflow.providers.batch.jobs import block_in, jobs_of
+from cnflow.providers.batch.requests import job_request, preview_of
+from cnflow.sites.folder import SiteFolder
+from cnflow.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from cnflow.config.batch import BatchSettings
+    from cnflow.ids import BlockId, NativeId, RunId
+    from cnflow.interfaces.channel import Channel, Completed
+    from cnflow.interfaces.provider import Stop
+    from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
+    from cnflow.providers.batch.dialect import Dialect
+    from cnflow.providers.batch.jobs import Job
+
+T = TypeVar("T")
+
+_NOT_FOUND = 127
+_LOOKS = (0.2, 0.4, 0.8, 1.5, 2.5, 4.0)
+"""Seconds between the looks at jobs that were cancelled."""
+
+
+class BatchBackend:
+    """Submits jobs. A native id is that of the scheduler, with the element of an array.
+
+    Args:
+        settings: what the user wrote.
+        channel: to the site; None makes the one of the settings.
+        pause: called to wait; a test waits by other means.
+    """
+
+    def __init__(
+        self,
+        settings: BatchSettings,
+        *,
+        channel: Channel | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._dialect: Dialect = load(settings.dialect, f"The provider {settings.kind!r}")
+        self._dialect.refuse(settings)
+        self._channel: Channel = channel or backend_of(settings.channel)(settings.channel)
+        self._timeout = Seconds(settings.cmd_timeout)
+        self._site = SiteFolder(self._channel, settings.site_dir, timeout=self._timeout)
+        self._files = JobFiles(self._site)
+        self._ended = EndedJobs(self._dialect.name)
+        self._pause = pause
+
+    def endpoint_hosts(self) -> Collection[str]:
+        """Addresses of this machine, which nodes must be able to reach."""
+        return addresses_of_this_machine()
+
+    def prepare(self, image: Image) -> str:
+        """See that the site can be reached and has the scheduler, and bring cnflow's code there.
+
+        Raises:
+            BlockRejectedError: its commands are not found, or *image* cannot run.
+        """
+        self._refuse_image(image)
+        self._channel.open()
+        found = {posixpath.basename(path) for path in self._site.facts(self._dialect.programs).found}
+        if self._dialect.programs[0] not in found:
+            raise BlockRejectedError(self._no_program(self._dialect.programs[0]))
+        self._site.bare_node(self._settings.python)
+        return ""
+
+    def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
+        """Submit jobs, and arrays of jobs for blocks of consecutive numbers."""
+        answers: dict[BlockId, NativeId | Refused] = {}
+        for job in jobs_of(requests, has_arrays=self._dialect.has_arrays):
+            answer = self._submit(job)
+            natives = [answer] * len(job.requests) if isinstance(answer, Refused) else answer
+            answers.update(zip([request.block for request in job.requests], natives, strict=True))
+        return answers
+
+    def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
+        """Find jobs by their names."""
+        dialect = self._dialect
+        names = self._ask(dialect.find_command(self._settings), dialect.found_in)
+        found: dict[BlockId, NativeId] = {}
+        for native, name in names.items():
+            element = dialect.element_of(native)
+            block = block_in(name, element, run, executor)
+            if block is not None:
+                found[block] = native
+                self._files.add(native, JobPaths.of(run, executor, name, element))
+        return found
+
+    def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
+        """Ask for all jobs at once, and then the accounting for those that have ended since."""
+        if not blocks:
+            return {}
+        dialect, settings, asked = self._dialect, self._settings, list(blocks)
+        listed = self._ask(dialect.status_command(settings, asked), dialect.states_of)
+        wanted = self._ended.to_ask(asked, listed)
+        accounts: Mapping[NativeId, BlockStatus] | None = None
+        if wanted and (command := dialect.ended_command(settings, wanted)) is not None:
+            with contextlib.suppress(ChannelError):  # the queue has answered, which is enough
+                accounts = dialect.ends_of(self._run(command))
+        statuses = self._ended.statuses(asked, listed, accounts, time.monotonic())
+        for native, status in statuses.items():
+            if status.state.is_final:
+                self._files.remove_settings(native)
+        return statuses
+
+    def watch(self, changed: Callable[[], None]) -> Stop | None:  # noqa: ARG002 - part of the seam
+        """Return None: schedulers are polled."""
+        return None
+
+    def cancel(self, blocks: Collection[NativeId]) -> Mapping[NativeId, str]:
+        """Cancel jobs, and look until the scheduler lists none of them as living."""
+        if not blocks:
+            return {}
+        asked = list(blocks)
+        done = self._run(self._dialect.cancel_command(self._settings, asked))
+        refused = dict(self._dialect.not_cancelled(done, asked))
+        left = self._wait_for_ends([native for native in asked if native not in refused])
+        for native in asked:
+            if native not in left:
+                self._files.remove_settings(native)
+        return refused | dict.fromkeys(left, f"{self._dialect.name} still lists it")
+
+    def logs(self, block: NativeId, node: int, last: int) -> bytes:  # noqa: ARG002 - all nodes print to one file
+        """Read the output of the job, at the site."""
+        paths = self._files.paths_of(block)
+        if paths is None:
+            return b""
+        path = self._site.path_of(paths.output(self._dialect.first_index))
+        done = self._run(["tail", "-n", str(last), path])
+        return done.stdout.strip().encode() if done.exit_code == 0 else b""
+
+    def preview(self, request: BlockRequest) -> Mapping[str, object]:
+        """The submit script and the command that submits it; folders of the site are shown as ``SITE_DIR``."""
+        self._refuse_image(request.image)
+        return preview_of(self._settings, self._dialect, request)
+
+    def check(self) -> Sequence[Finding]:
+        """Check that the site is reached, has the scheduler's commands, and that the scheduler answers."""
+        about = f"{self._dialect.name} on {self._channel.name}"
+        try:
+            self._channel.open()
+            found = {posixpath.basename(path) for path in self._site.facts(self._dialect.programs).found}
+            if missing := [name for name in self._dialect.programs if name not in found]:
+                return [Finding(about, Verdict.BAD, self._no_program(missing[0]))]
+            jobs = self._ask(self._dialect.find_command(self._settings), self._dialect.found_in)
+        except BlockError as error:
+            words, _, advice = str(error).partition("\n")
+            return [Finding(about, Verdict.BAD, words, advice)]
+        return [Finding(about, Verdict.GOOD, f"answers; you have {len(jobs)} jobs")]
+
+    def close(self) -> None:
+        """Close the channel; jobs run on."""
+        self._channel.close()
+
+    def _submit(self, job: Job) -> list[NativeId] | Refused:
+        """Return the native ids of the elements of *job*, or why there are none."""
+        dialect = self._dialect
+        try:
+            for request in job.requests:
+                self._refuse_image(request.image)
+            request, files = job_request(self._settings, dialect, self._site, job)
+            script = dialect.submit_script(self._settings, request)
+            path = self._files.send(job, script, files)
+        except BlockError as error:
+            return Refused.by(error)
+        try:
+            done = self._run(dialect.submit_command(self._settings, path))
+        except ChannelError as error:
+            return Refused(Refusal.UNKNOWN, str(error), error)
+        if done.exit_code:
+            self._files.remove(job)
+            return self._refusal(done)
+        return self._accepted(job, done)
+
+    def _accepted(self, job: Job, done: Completed) -> list[NativeId] | Refused:
+        try:
+            natives = self._dialect.job_ids_of(done, len(job.requests))
+        except ValueError as error:
+            return Refused(Refusal.UNKNOWN, str(error))
+        for element, (native, request) in enumerate(zip(natives, job.requests, strict=True)):
+            paths = JobPaths(request.run, request.executor, job.name, element, is_array=len(natives) > 1)
+            self._files.add(native, paths)
+            if self._channel.is_local:
+                _link(request.log_file, self._site.path_of(paths.output(self._dialect.first_index)))
+        return natives
+
+    def _refusal(self, done: Completed) -> Refused:
+        if done.exit_code == _NOT_FOUND:
+            return Refused.by(BlockRejectedError(self._no_program(self._dialect.programs[0])))
+        refused = self._dialect.refusal_of(done)
+        if refused.kind is Refusal.FOR_GOOD and refused.error is None:
+            return Refused.by(BlockRejectedError(refused.words))
+        return refused
+
+    def _wait_for_ends(self, natives: list[NativeId]) -> list[NativeId]:
+        """Return those of *natives* that are listed as living after some seconds."""
+        dialect, left = self._dialect, natives
+        for seconds in (0.0, *_LOOKS):
+            if not left:
+                break
+            self._pause(seconds)
+            listed = self._ask(dialect.status_command(self._settings, left), dialect.states_of)
+            left = [native for native in left if native in listed and not listed[native].state.is_final]
+        return left
+
+    def _run(self, argv: Sequence[str]) -> Completed:
+        return self._channel.run(argv, timeout=self._timeout)
+
+    def _ask(
+        self, argv: Sequence[str], parse: Callable[[Completed], Mapping[NativeId, T] | None]
+    ) -> Mapping[NativeId, T]:
+        """Run a query.
+
+        Raises:
+            BlockError: the scheduler did not answer.
+        """
+        done = self._run(argv)
+        answer = parse(done)
+        if answer is None:
+            said = done.stderr.strip() or done.stdout.strip() or f"{argv[0]} exited with code {done.exit_code}"
+            raise BlockError(f"{self._dialect.name} on {self._channel.name} does not answer: {said}")
+        return answer
+
+    def _refuse_image(self, image: Image) -> None:
+        if image:
+            raise BlockRejectedError(f"image {str(image)!r}: {type(self._settings).__name__} runs no images yet.")
+
+    def _no_program(self, name: str) -> str:
+        advice = (
+            "Run the script on a login node of the cluster, or reach one by channel=SSHChannel('login.site.org')"
+            if self._channel.is_local
+            else "Name a login node of the cluster as the channel's host"
+        )
+        return (
+            f"The command {name} of {self._dialect.name} is not found on {self._channel.name}.\n{advice}; if a module "
+            "or a profile defines it, load that first."
+        )
+
+
+def _link(log_file: Path, target: str) -> None:
+    """Make the block's log file a link to the output of its job, which this machine sees."""
+    with contextlib.suppress(OSError):  # a file system without links: `cnflow logs` asks the provider then
+        log_file.unlink(missing_ok=True)
+        log_file.symlink_to(target)

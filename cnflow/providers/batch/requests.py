@@ -1,0 +1,120 @@
+"""Makes what is sent for a job from the requests for its blocks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnflow.providers._shared.manager_command import manager_command
+from cnflow.providers._shared.python_path import python_path
+from cnflow.providers._shared.secrets import redact
+from cnflow.providers.batch.dialect import JobRequest
+from cnflow.providers.batch.files import folder_of
+from cnflow.providers.batch.jobs import Job
+from cnflow.providers.batch.script import ELEMENT, Body, render
+from cnflow.sites.folder import BareNode
+from cnflow.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cnflow.config.batch import BatchSettings
+    from cnflow.model.block import BlockRequest
+    from cnflow.model.node_command import NodeCommand
+    from cnflow.providers.batch.dialect import Dialect
+    from cnflow.sites.folder import SiteFolder
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a job needs to know of its site."""
+
+    folder: str
+    """Absolute path of the site's folder."""
+
+    node: BareNode
+    is_local: bool
+    """The site is this machine, or shares its files."""
+
+
+def job_request(
+    settings: BatchSettings, dialect: Dialect, site: SiteFolder, job: Job
+) -> tuple[JobRequest, dict[str, bytes]]:
+    """Return the request for *job*, and its files by their names in its folder.
+
+    Raises:
+        BlockError: the site cannot be reached, or cannot run workers.
+    """
+    place = Place(site.facts().folder, site.bare_node(settings.python), site.channel.is_local)
+    return make_request(settings, dialect, place, job)
+
+
+def make_request(
+    settings: BatchSettings, dialect: Dialect, place: Place, job: Job
+) -> tuple[JobRequest, dict[str, bytes]]:
+    """As `job_request`; pure but for the search path of this Python."""
+    first = job.first
+    folder = f"{place.folder}/{folder_of(first.run, first.executor)}"
+    marked = f"{folder}/{job.name}.settings.{ELEMENT}"
+    files: dict[str, bytes] = {}
+    copies: dict[str, str] = {}
+    for element, request in enumerate(job.requests):
+        command = request.command or _manager(request, place, marked)
+        for number, (path, content) in enumerate(command.files.items()):
+            name = f"{job.name}.settings.{element}" + (f".{number}" if number else "")
+            files[name] = content
+            source = marked + (f".{number}" if number else "")
+            if path != source:
+                copies[source] = path
+    walltime = None if first.walltime is None else Seconds(first.walltime)
+    is_array = len(job.requests) > 1
+    body = Body(
+        argv=settings.launcher.wrap(command.argv, first.nodes),
+        index_variable=dialect.index_variable if is_array else "",
+        first_index=dialect.first_index,
+        walltime=walltime,
+        environment=_environment(settings, place, command),
+        folder=first.folder if place.is_local else "",
+        worker_init=settings.worker_init,
+        copies=copies,
+    )
+    output = f"{folder}/{job.name}.out"
+    return JobRequest(job.name, first.nodes, walltime, render(body), output, len(job.requests)), files
+
+
+def preview_of(settings: BatchSettings, dialect: Dialect, request: BlockRequest) -> Mapping[str, object]:
+    """Return what `submit` would send, without keys and other secrets; no site is asked."""
+    hidden = settings.model_copy(update={"environment": redact(settings.environment)})
+    place = Place("SITE_DIR", BareNode(settings.python or sys.executable, "CAPSULE"), is_local=True)
+    job = Job((request,))
+    made, _ = make_request(hidden, dialect, place, job)
+    path = f"SITE_DIR/{folder_of(request.run, request.executor)}/{job.name}.sh"
+    return {
+        "command": list(dialect.submit_command(settings, path)),
+        "script": dialect.submit_script(settings, made).splitlines(),
+    }
+
+
+def _manager(request: BlockRequest, place: Place, settings_file: str) -> NodeCommand:
+    """Return the command of the manager; its settings stay where they are: a job may start a second time."""
+    manager, node = request.manager, place.node
+    if node.worker is not None:
+        manager = manager.with_worker_python(node.worker.executable, node.worker.version)
+    return manager_command(
+        manager,
+        python=node.python,
+        root=node.root,
+        settings_file=settings_file,
+        is_isolated=not node.is_own,
+        is_shared=True,
+    )
+
+
+def _environment(settings: BatchSettings, place: Place, command: NodeCommand) -> dict[str, str]:
+    environment = {**settings.environment, **command.environment}
+    if place.node.is_own:
+        before = environment.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = python_path(sys.path, before)
+    return environment
