@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -221,6 +222,23 @@ def _no_sshd():
 
 
 @cache
+def _no_slurm(name="slurm"):
+    conf = slurm_conf(name)
+    advice = f"Run: sudo tests/services/{name}/up"
+    if not conf.is_file():
+        return f"No Slurm was started: there is no {conf}. {advice}"
+    asked = ["timeout", "20", "sinfo", "--noheader"]
+    done = subprocess.run(asked, env={**os.environ, "SLURM_CONF": str(conf)}, capture_output=True, check=False)
+    return "" if done.returncode == 0 else f"Slurm does not respond: {done.stderr.decode().strip()}. {advice}"
+
+
+def slurm_conf(name):
+    """Configuration of the Slurm that tests/services/NAME/up starts."""
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache_home / "cnflow" / "services" / name / "slurm.conf"
+
+
+@cache
 def _no_suites():
     if why := _no_docker():
         return why
@@ -263,6 +281,8 @@ _MISSING = {
     "registry": _no_registry,
     "root": _no_root,
     "rootless": _no_rootless,
+    "slurm": _no_slurm,
+    "slurm_accounting": lambda: _no_slurm("slurm_accounting"),
     "sshd": _no_sshd,
     "suites": _no_suites,
 }

@@ -6,8 +6,8 @@ from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, Th
 from cnflow.config.files import load_config
 from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
-from cnflow.config.slurm import SlurmProvider
 from cnflow.config.sinks import JsonLinesSink, SinkSettings
+from cnflow.config.slurm import SlurmProvider
 from cnflow.config.ways import DialIn, Listen, Tunnel
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 ::
 
-    SITE_DIR/runs/RUN/EXECUTOR/   NAME.sh   NAME.settings.0 (keys; removed with the job)   NAME.out, in arrays NAME.out.0
+    SITE_DIR/runs/RUN/EXECUTOR/   NAME.sh, NAME.settings.0 (keys; removed with the job), NAME.out or NAME.out.0
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def _follows(before: BlockRequest, request: BlockRequest) -> bool:
 
 def block_in(name: str, element: int, run: RunId, executor: str) -> BlockId | None:
     """Return the block of an *element* of the job *name*; None for a job of another run or executor."""
-    prefix = block_name(run, executor, "")
+    prefix = block_name(run, executor, BlockId(""))
     blocks = _BLOCKS.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
     if blocks is None:
         return None

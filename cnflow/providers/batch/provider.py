@@ -16,13 +16,12 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from cnflow.addresses import addresses_of_this_machine
 from cnflow.config.registry import backend_of, load
 from cnflow.errors import BlockError, BlockRejectedError, ChannelError
-from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
+from cnflow.model.block import BlockStatus, Refusal, Refused
 from cnflow.model.finding import Finding, Verdict
 from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.files import JobFiles, JobPaths
@@ -33,6 +32,7 @@ from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from cnflow.config.batch import BatchSettings
     from cnflow.ids import BlockId, NativeId, RunId
@@ -186,8 +186,7 @@ class BatchBackend:
         """Return the native ids of the elements of *job*, or why there are none."""
         dialect = self._dialect
         try:
-            for request in job.requests:
-                self._refuse_image(request.image)
+            self._refuse_image(job.first.image)
             request, files = job_request(self._settings, dialect, self._site, job)
             script = dialect.submit_script(self._settings, request)
             path = self._files.send(job, script, files)

@@ -72,7 +72,7 @@ def render(body: Body) -> str:
     """Return the text of *body*."""
     return "".join(
         [
-            "umask 077\n",
+            f"umask 077\nunset {BLOCK_ENDS_AT}\n",
             _index(body),
             BLOCK_END_SCRIPT,
             _own_end(body.walltime),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
-from cnflow.config.slurm import SlurmProvider
 from cnflow.errors import ConfigurationError
 from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cnflow.config.batch import BatchSettings
+    from cnflow.config.slurm import SlurmProvider
     from cnflow.interfaces.channel import Completed
     from cnflow.providers.batch.dialect import JobRequest
 
@@ -77,7 +77,8 @@ exit 0
 # SLURM_JOB_END_TIME is there since 23.02; before, the queue tells the end.
 _BLOCK_END = """\
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null)" +%s 2>/dev/null)
+  end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null | head -n 1)
+  case $end in [0-9]*) SLURM_JOB_END_TIME=$(date -d "$end" +%s 2>/dev/null);; esac
 fi"""
 
 

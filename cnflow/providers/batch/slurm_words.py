@@ -44,8 +44,10 @@ REFUSALS: Sequence[tuple[str, Refusal, str]] = (
     (
         r"node count|node configuration|more processors|cpu count|memory specification|generic resource|gres|gpu",
         Refusal.FOR_GOOD,
-        "No node of the partition has what the job asks for: 'sinfo -N -l' shows what they have. Correct "
-        "nodes_per_block, cores_per_node, mem_per_node, gpus_per_node or gres of the provider.",
+        (
+            "No node of the partition has what the job asks for: 'sinfo -N -l' shows what they have. Correct "
+            "nodes_per_block, cores_per_node, mem_per_node, gpus_per_node or gres of the provider."
+        ),
     ),
     (
         r"QOS|policy|Assoc",

@@ -335,7 +335,7 @@ class ProviderContract:
         new = make_provider({})
         assert state_of(new, block) is BlockState.RUNNING
         assert new.cancel([block]) == {}
-        wait_until(lambda: state_of(new, block) is BlockState.GONE)
+        wait_until(lambda: is_over(new, block))
         new.close()
         first.close()
 

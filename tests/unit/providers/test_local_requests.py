@@ -8,8 +8,8 @@ from cnflow.log_tail import tail
 from cnflow.model.block import BlockState, EndCause
 from cnflow.model.image import Image
 from cnflow.providers._shared.exit_status import status_of_exit
-from cnflow.providers.local.provider import LocalBackend
 from cnflow.providers._shared.python_path import python_path
+from cnflow.providers.local.provider import LocalBackend
 from cnflow.providers.local.requests import block_argv
 from cnflow.text import describe_exit
 
