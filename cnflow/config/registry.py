@@ -237,8 +237,15 @@ RUNTIMES: Registry[RuntimeSettings] = Registry(
     "cnflow.runtimes",
     "cnflow.config.runtimes:RuntimeSettings",
     {
+        "apptainer": "cnflow.runtimes.apptainer:ApptainerRuntime",
         "auto": "cnflow.config.runtimes:AutoRuntime",
+        "charliecloud": "cnflow.runtimes.charliecloud:CharliecloudRuntime",
+        "docker": "cnflow.runtimes.engines:DockerRuntime",
         "none": "cnflow.config.runtimes:NoRuntime",
+        "podman": "cnflow.runtimes.engines:PodmanRuntime",
+        "podman_hpc": "cnflow.runtimes.engines:PodmanHPCRuntime",
+        "shifter": "cnflow.runtimes.shifter:ShifterRuntime",
+        "singularity": "cnflow.runtimes.apptainer:SingularityRuntime",
     },
 )
 """A runtime is its own settings, and its own live half."""

@@ -1,7 +1,8 @@
-"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE [--unlink]``: the command that starts a manager on a node.
+"""``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE [OPTIONS]``: the command that starts a manager on a node.
 
 SETTINGS_FILE may be ``-`` for the standard input. With ``--unlink`` the file, which holds keys, is removed once it is
-read; without, it stays for the managers of a block's other nodes.
+read; without, it stays for the managers of a block's other nodes. ``--worker-python=VERSION:PATH`` is an interpreter for
+the workers, where only the node can tell which one its image has.
 
 Started by its path, not by its name, since in a container no cnflow is installed; ROOT is a capsule there.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cnflow.output_queue import OutputQueue
 
+_WORKER_PYTHON = "--worker-python="
 _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -62,6 +64,9 @@ def _run(output: OutputQueue) -> int:
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
+    for worker in (each for each in sys.argv[2:] if each.startswith(_WORKER_PYTHON)):
+        version, _, executable = worker[len(_WORKER_PYTHON) :].partition(":")
+        settings = settings.with_worker_python(executable, version)
     output.set_limit(settings.log_size)
     try:
         check_folders(settings)

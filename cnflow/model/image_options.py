@@ -124,7 +124,7 @@ def _ulimits(where: str, value: Any) -> Mapping[str, tuple[int, int]]:  # noqa: 
     return MappingProxyType(limits)
 
 
-_RUNTIMES = ("docker", "kubernetes", "apptainer")
+_RUNTIMES = ("docker", "kubernetes", "apptainer", "singularity", "charliecloud", "shifter", "podman_hpc")
 """Runtimes whose names are checked for slips; a provider of somebody else's may have another."""
 
 
