@@ -272,8 +272,18 @@ def _no_registry():
     return ""
 
 
+def _no_apptainer():
+    return "" if shutil.which("apptainer") else "No Apptainer. Run: tests/services/apptainer/up"
+
+
+def _no_charliecloud():
+    return "" if shutil.which("ch-run", path=_SYSTEM_PATH) else "No ch-run. Run: tests/services/charliecloud/up"
+
+
 _MISSING = {
+    "apptainer": _no_apptainer,
     "cc": _no_cc,
+    "charliecloud": _no_charliecloud,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "podman": _no_podman,

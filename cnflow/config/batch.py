@@ -18,6 +18,10 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Self
+
+    from cnflow.model.image import Image
+
 
 class SiteSettings(ProviderSettings):
     """Options of every provider whose blocks run at a site: machines that are reached by a channel."""
@@ -64,6 +68,11 @@ class SiteSettings(ProviderSettings):
         if self.channel.kind == "local":
             return super().visible_files(folders)
         return VisibleFiles((), ("/",), "The script runs elsewhere: name files of the site by their paths there.")
+
+    def for_image(self, image: Image) -> Self:
+        """A copy whose runtime has the options of *image*, which win."""
+        runtime = self.runtime.for_image(image) if image else self.runtime
+        return self if runtime is self.runtime else self.model_copy(update={"runtime": runtime})
 
 
 class BatchSettings(SiteSettings):

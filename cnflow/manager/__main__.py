@@ -1,8 +1,8 @@
 """``python ROOT/cnflow/manager/__main__.py SETTINGS_FILE [OPTIONS]``: the command that starts a manager on a node.
 
 SETTINGS_FILE may be ``-`` for the standard input. With ``--unlink`` the file, which holds keys, is removed once it is
-read; without, it stays for the managers of a block's other nodes. ``--worker-python=VERSION:PATH`` is an interpreter for
-the workers, where only the node can tell which one its image has.
+read; without, it stays for the managers of a block's other nodes. ``--worker-python=VERSION:PATH`` is an interpreter
+for the workers, where only the node can tell which one its image has.
 
 Started by its path, not by its name, since in a container no cnflow is installed; ROOT is a capsule there.
 """

@@ -23,7 +23,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNSET = f"""\
 export USER="${{USER:-$(id -un)}}"
 for name in $(env | sed -n 's/^\\([A-Za-z_][A-Za-z0-9_]*\\)=.*/\\1/p'); do
-    case " $names HOME USER LOGNAME TMPDIR " in *" $name "*) ;; *) unset "$name" ;; esac
+    case " $names HOME USER LOGNAME TMPDIR PWD " in *" $name "*) ;; *) unset "$name" ;; esac
 done
 export PATH={_PATH}
 """

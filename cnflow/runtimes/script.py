@@ -58,7 +58,7 @@ class Bind(NamedTuple):
 
 
 def on_node(path: str) -> str:
-    """Return *path* in double quotes, with ``~`` at its beginning, ``$NAME`` and ``${NAME}`` left to the node's shell."""
+    """Return *path* in double quotes; ``~`` at its start, ``$NAME`` and ``${NAME}`` are left to the node's shell."""
     home, rest = ('"$HOME"', path[1:]) if path == "~" or path.startswith("~/") else ("", path)
     parts = re.split(r"(\$\{\w+\}|\$[A-Za-z_]\w*)", rest)
     quoted = "".join(part if place % 2 else re.sub(r'([\\"`$])', r"\\\1", part) for place, part in enumerate(parts))
@@ -149,12 +149,12 @@ def shared_memory(runtime: ContainerRuntime) -> str:
     wanted = -(-runtime.shared_memory // 1024)
     return (
         "room=$(df -Pk /dev/shm | awk 'NR == 2 {print $4}')\n"
-        f'[ "${{room:-0}}" -ge {wanted} ] || fail {NO_MEMORY} "$(uname -n) has ${{room:-0}} KiB free in /dev/shm, and the '
-        f'image asks for shared_memory of {wanted} KiB. Ask the scheduler for more memory, or for less shared_memory."\n'
+        f'[ "${{room:-0}}" -ge {wanted} ] || fail {NO_MEMORY} "$(uname -n) has ${{room:-0}} KiB free in /dev/shm, and '
+        f'the image asks for shared_memory of {wanted} KiB. Ask the scheduler for more memory, or for less of it."\n'
     )
 
 
-SECRETS = 'secrets=$(mktemp -d /dev/shm/cnflow-secrets.XXXXXX) || fail 73 "$(uname -n) has no room for secrets in /dev/shm."\n'
+SECRETS = 'secrets=$(mktemp -d /dev/shm/cnflow.XXXXXX) || fail 73 "$(uname -n) has no room for secrets in /dev/shm."\n'
 """Makes the folder in memory that becomes `SECRETS_FOLDER`."""
 
 

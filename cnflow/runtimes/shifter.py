@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _UNSET = """\
 unset SHIFTER SHIFTER_IMAGE SHIFTER_IMAGETYPE SHIFTER_VOLUME
 for name in $(env | sed -n 's/^\\([A-Za-z_][A-Za-z0-9_]*\\)=.*/\\1/p'); do
-    case " $names HOME USER LOGNAME TMPDIR PATH " in *" $name "*) ;; *) unset "$name" ;; esac
+    case " $names HOME USER LOGNAME TMPDIR PATH PWD " in *" $name "*) ;; *) unset "$name" ;; esac
 done
 """
 

@@ -15,7 +15,7 @@ from cnflow.config import DockerProvider
 from cnflow.model.image import Image
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
-from tests.conftest import ROOTLESS_USER, load_image, rootless_socket
+from tests.conftest import PODMAN, ROOTLESS_USER, load_image, rootless_socket
 from tests.services.registries import Proxy, Registries
 
 
@@ -103,3 +103,11 @@ def build(engine, image_base):
     yield make
     for name in names:
         engine.images.remove(name, force=True)
+
+
+@pytest.fixture
+def podman_configuration(monkeypatch):
+    """Podman's program runs with the configuration that tests/services/podman/up writes, where it has."""
+    configuration = Path(PODMAN.removeprefix("unix://")).with_name("podman.conf")
+    if configuration.is_file():
+        monkeypatch.setenv("CONTAINERS_CONF", str(configuration))
