@@ -1,6 +1,7 @@
 """Real containers of each runtime, in which real managers run tasks; no scheduler takes part."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_task_in_a_container_sees_its_image_variables_mounts_and_secrets(
         ["/mnt/data/file", "/run/secrets/KEY"],
     ).result()
     assert seen["python"].startswith(python_of(image_base))
-    assert not seen["executable"].startswith(os.path.expanduser("~"))
+    assert not seen["executable"].startswith(str(Path.home()))
     assert seen["variables"] == {
         "ODD": ODD,
         "MY_OWN": "passed by name",
