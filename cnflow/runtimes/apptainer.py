@@ -37,6 +37,30 @@ _NO_EVAL = 'if "$program" exec --help 2>/dev/null | grep -q -e --no-eval; then s
 _EXPORT = 'for name in $names; do eval "export $prefix$name=\\"\\$$name\\""; done\n'
 
 
+# Head of a SIF: magic at byte 32, code of the architecture at 45, offset and size of its data at 112 (little-endian);
+# https://github.com/apptainer/sif/blob/main/pkg/sif/sif.go (SIF 01). What Apptainer itself prints names no file.
+_CHECK = """\
+if [ -f "$image" ]; then
+    again="Remove that file: the next run brings the image again."
+    case $(od -An -c -j32 -N9 "$image" | tr -d ' \\n') in
+        SIF_MAGIC) ;;
+        *) fail 66 "$image is no SIF, or is damaged. $again" ;;
+    esac
+    size=$(wc -c <"$image")
+    whole=$(od -An -tu8 -j112 -N16 "$image" | awk '{print $1 + $2}')
+    [ "$size" -ge "$whole" ] || fail 66 "$image is incomplete: it has $size of $whole bytes. $again"
+    case $(uname -m)/$(od -An -c -j45 -N2 "$image" | tr -d ' \\n') in
+        x86_64/0[1345689] | x86_64/1[0-9]) wrong=1 ;;
+        aarch64/0[1235689] | aarch64/1[0-9]) wrong=1 ;;
+        *) wrong= ;;
+    esac
+    [ -z "$wrong" ] || fail 66 "$image is for another architecture than $(uname -m), that of $(uname -n). Name an" \
+        "image for it, such as Image(..., platform='linux/amd64'), or ask for other nodes."
+fi
+echo "cnflow: $program starts $image on $(uname -n)" >&2
+"""
+
+
 class ApptainerRuntime(ContainerRuntime):
     """Runs images by Apptainer or Singularity, which need no rights and no service on a node."""
 
@@ -67,6 +91,7 @@ class ApptainerRuntime(ContainerRuntime):
                 script.find_program(self.program, self.programs, self.noun),
                 _VERSION,
                 script.find_image(image),
+                _CHECK,
                 script.shared_memory(self),
                 script.variables(self, command),
                 _EXPORT,
