@@ -162,6 +162,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
     "cnflow.providers",
     "cnflow.config.providers:ProviderSettings",
     {
+        "ad_hoc": "cnflow.config.ad_hoc:AdHocProvider",
         "local": "cnflow.config.providers:LocalProvider",
         "docker": "cnflow.config.providers:DockerProvider",
         "slurm": "cnflow.config.slurm:SlurmProvider",

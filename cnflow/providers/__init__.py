@@ -3,8 +3,9 @@
 `manager_command` is for the provider of another package: it returns the command that starts a manager on a node.
 """
 
+from cnflow.config.ad_hoc import AdHocProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.providers._shared.manager_command import manager_command
 
-__all__ = ["DockerProvider", "LocalProvider", "ProviderSettings", "SlurmProvider", "manager_command"]
+__all__ = ["AdHocProvider", "DockerProvider", "LocalProvider", "ProviderSettings", "SlurmProvider", "manager_command"]

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -33,7 +34,7 @@ from cnflow.model.traits import LogsVia, Traits
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cnflow.clock import Clock
     from cnflow.ids import BlockId, RunId

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
+from cnflow.channels import LocalChannel
 from cnflow.config import DockerProvider, LocalProvider
 from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, EndCause
 from cnflow.model.node_command import NodeCommand
+from cnflow.providers import AdHocProvider
+from cnflow.providers.ad_hoc.provider import AdHocBackend
 from cnflow.providers.docker.provider import DockerBackend
 from cnflow.providers.local.provider import LocalBackend
 from cnflow.testing import FakeProvider, FakeProviderSettings, FakeSystem, FaultyProvider, Script
@@ -71,6 +74,33 @@ class TestLocalProvider(ProviderContract, ProviderDataContract, ManagerContract)
     @pytest.fixture
     def make_provider(self, fake_root):
         return lambda environment: LocalBackend(LocalProvider(environment=environment), root=fake_root)
+
+
+class OtherHost(LocalChannel):
+    """This machine under another name."""
+
+    number: int = 0
+
+
+class TestAdHocProvider(ProviderContract, ProviderDataContract):
+    """Hosts are this machine; tests/services has real ones."""
+
+    refused_image = pytest.fixture(lambda _: "app1:0.1")
+    unknown_block = pytest.fixture(lambda _: NativeId("this machine:run/cnflow-run-htex-7"))
+    submit_limit = pytest.fixture(lambda _: 20.0)
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        hosts = [OtherHost(number=number) for number in range(3)]
+        return AdHocProvider(hosts=hosts, site_dir=str(tmp_path / "site"))
+
+    @pytest.fixture
+    def traits(self, settings):
+        return settings.traits()
+
+    @pytest.fixture
+    def make_provider(self, settings):
+        return lambda environment: AdHocBackend(settings.model_copy(update={"environment": dict(environment)}))
 
 
 @pytest.mark.engines

@@ -35,6 +35,7 @@ _LAUNCHERS = _from(
     "WrappedLauncher",
 )
 _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
+_AD_HOC = _from(f"{_OURS}.ad_hoc", "AdHocProvider")
 _CONFIG = _from(f"{_OURS}.config", "Config")
 _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
 _LOADER = _from(f"{_OURS}.runs", "DataFlowKernelLoader")
@@ -187,7 +188,9 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
-    "parsl.providers": _LOCAL,
+    "parsl.providers": {**_LOCAL, **_AD_HOC},
+    "parsl.providers.ad_hoc": {},
+    "parsl.providers.ad_hoc.ad_hoc": _AD_HOC,
     "parsl.providers.error": _PROVIDER_ERRORS,
     "parsl.providers.errors": _PROVIDER_ERRORS,
     "parsl.providers.local": {},

@@ -1,0 +1,1 @@
+"""Provider of blocks on hosts that are reached by channels, without a scheduler."""
