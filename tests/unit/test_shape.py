@@ -106,7 +106,7 @@ def test_built_in_backend_has_its_kind_a_live_half_and_an_extra_of_the_package(r
         extras = set(metadata.metadata("cnflow").get_all("Provides-Extra") or [])
         assert settings.model_fields["kind"].default == kind
         assert settings.extra in {"", *extras}
-        assert registry in {LOGS, LAUNCHERS, RUNTIMES} or callable(backend_of(settings()))
+        assert registry in {LOGS, LAUNCHERS, RUNTIMES} or callable(backend_of(settings.model_construct()))
 
 
 def test_extra_all_holds_every_extra_but_those_for_builders():
