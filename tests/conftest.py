@@ -239,6 +239,15 @@ def slurm_conf(name):
 
 
 @cache
+def _no_htcondor():
+    if why := _no_docker():
+        return why
+    asked = ["docker", "exec", "cnflow-htcondor", "timeout", "20", "condor_status", "-af", "Name"]
+    done = subprocess.run(asked, capture_output=True, check=False)
+    return "" if done.stdout.strip() else "No HTCondor pool answers. Run: tests/services/htcondor/up"
+
+
+@cache
 def _no_suites():
     if why := _no_docker():
         return why
@@ -286,6 +295,7 @@ _MISSING = {
     "charliecloud": _no_charliecloud,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
+    "htcondor": _no_htcondor,
     "podman": _no_podman,
     "pythons": _no_pythons,
     "registry": _no_registry,

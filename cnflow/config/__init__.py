@@ -1,16 +1,21 @@
 """Settings that the user writes: pydantic models, documented by field; typos are refused with the nearest name."""
 
 from cnflow.config.base import Settings
+from cnflow.config.cobalt import CobaltProvider
+from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.files import load_config
 from cnflow.config.image import Credentials, Image, Mount, Secret
+from cnflow.config.lsf import LSFProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.sinks import JsonLinesSink, SinkSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.config.ways import DialIn, Listen, Tunnel
 
 __all__ = [
+    "CobaltProvider",
+    "CondorProvider",
     "Config",
     "Credentials",
     "DialIn",
@@ -19,6 +24,7 @@ __all__ = [
     "HighThroughputExecutor",
     "Image",
     "JsonLinesSink",
+    "LSFProvider",
     "Listen",
     "LocalProvider",
     "Mount",

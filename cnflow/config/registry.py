@@ -163,7 +163,10 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
     "cnflow.config.providers:ProviderSettings",
     {
         "ad_hoc": "cnflow.config.ad_hoc:AdHocProvider",
+        "cobalt": "cnflow.config.cobalt:CobaltProvider",
+        "condor": "cnflow.config.condor:CondorProvider",
         "local": "cnflow.config.providers:LocalProvider",
+        "lsf": "cnflow.config.lsf:LSFProvider",
         "docker": "cnflow.config.providers:DockerProvider",
         "slurm": "cnflow.config.slurm:SlurmProvider",
     },

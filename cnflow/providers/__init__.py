@@ -4,8 +4,21 @@
 """
 
 from cnflow.config.ad_hoc import AdHocProvider
+from cnflow.config.cobalt import CobaltProvider
+from cnflow.config.condor import CondorProvider
+from cnflow.config.lsf import LSFProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.providers._shared.manager_command import manager_command
 
-__all__ = ["AdHocProvider", "DockerProvider", "LocalProvider", "ProviderSettings", "SlurmProvider", "manager_command"]
+__all__ = [
+    "AdHocProvider",
+    "CobaltProvider",
+    "CondorProvider",
+    "DockerProvider",
+    "LSFProvider",
+    "LocalProvider",
+    "ProviderSettings",
+    "SlurmProvider",
+    "manager_command",
+]

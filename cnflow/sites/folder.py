@@ -158,32 +158,41 @@ class SiteFolder:
             )
         return found
 
-    def bare_node(self, python: str | None = None) -> BareNode:
+    def bare_node(self, python: str | None = None, *, carries: bool = False) -> BareNode:
         """What runs workers on the bare node; what it needs of cnflow is sent.
 
         Args:
             python: of the settings; None is the driver's own where the channel is local, else the site's ``python3``
                 if workers can run on it, else one that cnflow carries along.
+            carries: nodes share neither files nor programs with the site's login node: without *python*, the driver's
+                own is carried along, if it can be.
 
         Raises:
             BlockRejectedError: *python* does not start.
             ImageUnusableError: *python* is too old, or nothing can be carried to this site.
             ChannelError: the site cannot be reached, or its folder not be written.
         """
-        if python is None and self.channel.is_local:
+        if python is None and carries:
+            own = carrying_kind()
+            if own is not None and own.machine == self.facts().machine:
+                return self._carried(f"the site {self.channel.name}")
+        elif python is None and self.channel.is_local:
             return BareNode(sys.executable, str(driver_root()), is_own=True)
         where = f"the interpreter {python} of {self.channel.name}" if python else f"the site {self.channel.name}"
         found = self.probe(python) if python else self.facts().python
         if python and found is not None and not runs_workers(found):
             raise too_old(where, found)
         if found is None or not runs_workers(found):
-            root = self.capsule(carried_kind(self.facts().machine, where, carrying_kind()))
-            return BareNode(f"{root}/{CARRIED_PYTHON}", root)
+            return self._carried(where)
         kind = available_kind(kind_of(found, where, carrying_kind()), self._cache_dir)
         root = self.capsule(kind)
         if kind.carries_python:
             return BareNode(f"{root}/{CARRIED_PYTHON}", root, found)
         return BareNode(found.executable, root)
+
+    def _carried(self, where: str) -> BareNode:
+        root = self.capsule(carried_kind(self.facts().machine, where, carrying_kind()))
+        return BareNode(f"{root}/{CARRIED_PYTHON}", root)
 
     def _has(self, folder: str, tag: str) -> bool:
         done = self._run(scripts.UNPACK, folder, tag, "")

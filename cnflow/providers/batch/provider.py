@@ -91,7 +91,7 @@ class BatchBackend:
         found = {posixpath.basename(path) for path in self._site.facts(self._dialect.programs).found}
         if self._dialect.programs[0] not in found:
             raise BlockRejectedError(self._no_program(self._dialect.programs[0]))
-        self._site.bare_node(self._settings.python)
+        self._site.bare_node(self._settings.python, carries=not self._settings.has_shared_files)
         return ""
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from cnflow.providers._shared.secrets import redact
 from cnflow.providers.batch.dialect import JobRequest
 from cnflow.providers.batch.files import folder_of
 from cnflow.providers.batch.jobs import Job
-from cnflow.providers.batch.script import ELEMENT, Body, render
+from cnflow.providers.batch.script import ELEMENT, FOLDER, Body, render
 from cnflow.sites.folder import BareNode
 from cnflow.units import Seconds
 
@@ -47,7 +48,8 @@ def job_request(
     Raises:
         BlockError: the site cannot be reached, or cannot run workers.
     """
-    place = Place(site.facts().folder, site.bare_node(settings.python), site.channel.is_local)
+    node = site.bare_node(settings.python, carries=not settings.has_shared_files)
+    place = Place(site.facts().folder, node, site.channel.is_local)
     return make_request(settings, dialect, place, job)
 
 
@@ -57,11 +59,12 @@ def make_request(
     """As `job_request`; pure but for the search path of this Python."""
     first = job.first
     folder = f"{place.folder}/{folder_of(first.run, first.executor)}"
-    marked = f"{folder}/{job.name}.settings.{ELEMENT}"
+    marked = f"{folder if settings.has_shared_files else FOLDER}/{job.name}.settings.{ELEMENT}"
+    near = _brought(place.node)
     files: dict[str, bytes] = {}
     copies: dict[str, str] = {}
     for element, request in enumerate(job.requests):
-        command = request.command or _manager(request, place, marked)
+        command = request.command or _manager(request, place.node if settings.has_shared_files else near, marked)
         for number, (path, content) in enumerate(command.files.items()):
             name = f"{job.name}.settings.{element}" + (f".{number}" if number else "")
             files[name] = content
@@ -76,12 +79,21 @@ def make_request(
         first_index=dialect.first_index,
         walltime=walltime,
         environment=_environment(settings, place, command),
-        folder=first.folder if place.is_local else "",
+        folder=first.folder if place.is_local and settings.has_shared_files else "",
         worker_init=settings.worker_init,
         copies=copies,
     )
-    output = f"{folder}/{job.name}.out"
-    return JobRequest(job.name, first.nodes, walltime, render(body), output, len(job.requests)), files
+    made = JobRequest(
+        job.name,
+        first.nodes,
+        walltime,
+        render(body),
+        output=f"{folder}/{job.name}.out",
+        size=len(job.requests),
+        files=() if settings.has_shared_files or first.command else (place.node.root,),
+        element_files=() if settings.has_shared_files or not files else (f"{folder}/{job.name}.settings",),
+    )
+    return made, files
 
 
 def preview_of(settings: BatchSettings, dialect: Dialect, request: BlockRequest) -> Mapping[str, object]:
@@ -97,9 +109,16 @@ def preview_of(settings: BatchSettings, dialect: Dialect, request: BlockRequest)
     }
 
 
-def _manager(request: BlockRequest, place: Place, settings_file: str) -> NodeCommand:
+def _brought(node: BareNode) -> BareNode:
+    """Return *node* where the scheduler has brought its code to the first folder of the job."""
+    root = f"{FOLDER}/{posixpath.basename(node.root)}"
+    is_inside = node.python.startswith(f"{node.root}/")
+    return node._replace(python=f"{root}{node.python[len(node.root) :]}" if is_inside else node.python, root=root)
+
+
+def _manager(request: BlockRequest, node: BareNode, settings_file: str) -> NodeCommand:
     """Return the command of the manager; its settings stay where they are: a job may start a second time."""
-    manager, node = request.manager, place.node
+    manager = request.manager
     if node.worker is not None:
         manager = manager.with_worker_python(node.worker.executable, node.worker.version)
     return manager_command(

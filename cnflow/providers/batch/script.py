@@ -10,6 +10,7 @@ The manager takes the place of the shell, so that the scheduler's notice (SIGTER
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 ELEMENT = "@CNFLOW-ELEMENT@"
 """Stands in the arguments of a command for the element of the array, from 0; 0 where there is no array."""
+
+FOLDER = "@CNFLOW-FOLDER@"
+"""Stands in the arguments of a command for the folder in which the job starts, to which files were brought."""
 
 _MODULES = """\
 if ! command -v module >/dev/null 2>&1; then
@@ -44,13 +48,15 @@ fi' ERR
 """
 """Ends the block where worker_init names a command that the node does not have, unless the user handles that."""
 
+_MARKS = {ELEMENT: '"$CNFLOW_ARRAY_INDEX"', FOLDER: '"$CNFLOW_FOLDER"'}
+
 
 @dataclass(frozen=True)
 class Body:
     """Parts of a job's body."""
 
     argv: Sequence[str]
-    """Command for all nodes: wrapped by the launcher; may hold `ELEMENT`."""
+    """Command for all nodes: wrapped by the launcher; may hold `ELEMENT` and `FOLDER`."""
 
     index_variable: str = ""
     """See `cnflow.providers.batch.dialect.Dialect`; empty where there is no array."""
@@ -65,14 +71,14 @@ class Body:
 
     worker_init: str = ""
     copies: Mapping[str, str] = field(default_factory=dict)
-    """Path of a file at the site -> path on the node; both may hold `ELEMENT`."""
+    """Path of a file at the site -> path on the node; both may hold `ELEMENT` and `FOLDER`."""
 
 
 def render(body: Body) -> str:
     """Return the text of *body*."""
     return "".join(
         [
-            f"umask 077\nunset {BLOCK_ENDS_AT}\n",
+            f"umask 077\nCNFLOW_FOLDER=$PWD\nunset {BLOCK_ENDS_AT}\n",
             _index(body),
             BLOCK_END_SCRIPT,
             _own_end(body.walltime),
@@ -85,9 +91,9 @@ def render(body: Body) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return *word* for a shell; `ELEMENT` becomes the number of the element."""
-    parts = word.split(ELEMENT)
-    return '"$CNFLOW_ARRAY_INDEX"'.join(shlex.quote(part) if part or len(parts) == 1 else "" for part in parts)
+    """Return *word* for a shell; `ELEMENT` becomes the number of the element, `FOLDER` the first folder."""
+    parts = re.split(f"({ELEMENT}|{FOLDER})", word)
+    return "".join(_MARKS.get(part) or shlex.quote(part) for part in parts if part or len(parts) == 1)
 
 
 def _index(body: Body) -> str:

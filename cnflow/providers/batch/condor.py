@@ -1,0 +1,359 @@
+"""The dialect of HTCondor; pure.
+
+::
+
+    sh SCRIPT ──on the submit machine──> condor_submit, with the description in the script   executable = SCRIPT
+    SCRIPT run ──in a slot─────────────> the job's body
+
+One file is both, since a job's description and its program are two texts to HTCondor, and one script to cnflow.
+
+A job is evicted (its slot is needed by others) by a signal, and waits again. It is never started a second time: its
+block has ended, and its tasks run in others. `_FATE` has the schedd remove it, so that no job is left behind.
+
+Manual: https://htcondor.readthedocs.io/en/23.0/man-pages/condor_submit.html; tested with HTCondor 23.9.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, cast
+
+from cnflow.errors import ConfigurationError
+from cnflow.ids import NativeId
+from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal
+from cnflow.providers.batch.ends import end_status
+from cnflow.providers.batch.refusals import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cnflow.config.batch import BatchSettings
+    from cnflow.config.condor import CondorProvider
+    from cnflow.interfaces.channel import Completed
+    from cnflow.model.block import Refused
+    from cnflow.providers.batch.dialect import JobRequest
+
+_RUN = "run"
+"""Argument by which the script is the job and not its submission."""
+
+_END = "CNFLOW_DESCRIPTION"
+_NAME = "CnflowName"
+"""Attribute of a job by which its block is found again."""
+
+_INDEX = "CNFLOW_CONDOR_PROCESS"
+_MIB = 1 << 20
+_KIB = 1 << 10
+
+# https://htcondor.readthedocs.io/en/23.0/classad-attributes/job-classad-attributes.html: JobStatus, HoldReasonCode
+_IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _TRANSFERS, _SUSPENDED = range(1, 8)
+_LIVES = {
+    _IDLE: BlockState.PENDING,
+    _RUNNING: BlockState.RUNNING,
+    _TRANSFERS: BlockState.RUNNING,
+    _SUSPENDED: BlockState.RUNNING,
+}
+_BY_USER = 1
+_HOLD_CAUSES = {34: EndCause.OOM, 46: EndCause.WALLTIME, 47: EndCause.WALLTIME}
+
+_STATUS = ("JobStatus", "NumJobStarts", "HoldReasonCode", "HoldReason", "LastRejMatchReason", "RemoteHost")
+_ENDS = (
+    "JobStatus",
+    "ExitCode",
+    "ExitSignal",
+    "LastJobStatus",
+    "NumJobStarts",
+    "LastHoldReasonCode",
+    "LastHoldReason",
+    "LastRemoteHost",
+    "RemoveReason",
+)
+_UNDEFINED = "undefined"
+_REQUIREMENTS = re.compile(r"\s*requirements\s*=(.*)", re.IGNORECASE)
+
+# Words of condor_submit 23 and of the schedd, what they mean, and what the user can do; the first that fits counts.
+_REFUSALS: tuple[tuple[str, Refusal, str], ...] = (
+    (
+        r"MAX_JOBS_(SUBMITTED|PER_OWNER|PER_SUBMISSION)|exceed.* jobs",
+        Refusal.BUSY,
+        "The queue takes no more jobs of this user now; another try follows.",
+    ),
+    (
+        r"(can't|failed to|cannot) (connect|locate|find address)|unknown host|not running",
+        Refusal.FAILED,
+        "Is the condor_schedd running? Try condor_q there, or name the queue by schedd= and pool=.",
+    ),
+    (r"root", Refusal.FOR_GOOD, "HTCondor takes no jobs of root: submit as a user."),
+    (
+        r"(parse error|syntax error|expression).*",
+        Refusal.FOR_GOOD,
+        "Correct requirements= or scheduler_options= of CondorProvider.",
+    ),
+    (
+        r"no such file|can't open|does not exist|is not accessible",
+        Refusal.FOR_GOOD,
+        "Correct transfer_input_files= of CondorProvider: these paths are the submit machine's.",
+    ),
+    (r"ERROR|requirement", Refusal.FOR_GOOD, "Correct the options of CondorProvider, or its scheduler_options."),
+)
+
+
+class _Condor:
+    """HTCondor. Native ids are ``CLUSTER.PROCESS``."""
+
+    name = "HTCondor"
+    programs: Sequence[str] = ("condor_submit", "condor_q", "condor_history", "condor_rm")
+    has_arrays = True
+    index_variable = _INDEX
+    first_index = 0
+
+    def refuse(self, settings: BatchSettings) -> None:
+        """Refuse names that the description's own syntax would take apart."""
+        for path in _condor(settings).transfer_input_files:
+            if "," in path or "\n" in path:
+                raise ConfigurationError(
+                    f"transfer_input_files of CondorProvider has {path!r}, and HTCondor separates files by commas. "
+                    "Give one path in each element of the list, and rename a file whose name has a comma."
+                )
+        if f"\n{_END}\n" in f"\n{settings.scheduler_options}\n":
+            raise ConfigurationError(f"scheduler_options may not have the line {_END!r}, which ends the description.")
+
+    def submit_script(self, settings: BatchSettings, request: JobRequest) -> str:
+        """A script that submits itself, and is the job's program in the slot."""
+        description = "\n".join(_description(_condor(settings), request))
+        where = "".join(f" {word}" for word in _where(settings))
+        return (
+            "#!/bin/sh\n"
+            f'if [ "${{1-}}" != {_RUN} ]; then\n'
+            f"exec condor_submit -terse{where} -append \"executable = $0\" - <<'{_END}'\n"
+            f"{description}\n"
+            f"{_END}\n"
+            "fi\n"
+            "exec 2>&1\n"
+            'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" HOME="${HOME:-$PWD}"\n'  # a slot may set neither
+            f"{request.body}"
+        )
+
+    def submit_command(self, settings: BatchSettings, path: str) -> list[str]:  # noqa: ARG002 - part of the seam
+        """Run the script, which submits itself."""
+        return ["sh", path]
+
+    def job_ids_of(self, output: Completed, size: int) -> list[NativeId]:
+        """From ``CLUSTER.FIRST - CLUSTER.LAST``, the output of ``condor_submit -terse``."""
+        found = re.search(r"^(\d+)\.(\d+)(?: - \1\.(\d+))?\s*$", output.stdout, re.MULTILINE | re.ASCII)
+        if found is None:
+            raise ValueError(f"condor_submit printed no id: {output.stdout.strip()!r}")
+        cluster, first = found[1], int(found[2])
+        return [NativeId(f"{cluster}.{first + element}") for element in range(size)]
+
+    def element_of(self, native: NativeId) -> int:
+        """The process in its cluster."""
+        return int(native.partition(".")[2] or 0)
+
+    def refusal_of(self, output: Completed) -> Refused:
+        """By condor_submit's words."""
+        return refusal(self.name, "condor_submit", output, _REFUSALS)
+
+    def status_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str]:
+        """``condor_q`` for the ids, a line of tabs for each."""
+        return ["condor_q", *_where(settings), *ids, "-af:jt", *_STATUS]
+
+    def states_of(self, output: Completed) -> Mapping[NativeId, BlockStatus] | None:
+        """States; None if the queue did not answer, which condor_q reports by its exit code."""
+        if output.exit_code != 0:
+            return None
+        return {native: _state_of(row) for native, row in _rows(output.stdout, _STATUS)}
+
+    def ended_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str] | None:
+        """``condor_history``, which reads backwards and stops once it has found them all."""
+        return ["condor_history", *_where(settings), *ids, "-limit", str(len(ids)), "-af:jt", *_ENDS]
+
+    def ends_of(self, output: Completed) -> Mapping[NativeId, BlockStatus] | None:
+        """Ends, with their causes."""
+        if output.exit_code != 0:
+            return None
+        return {native: _end_of(row) for native, row in _rows(output.stdout, _ENDS)}
+
+    def find_command(self, settings: BatchSettings) -> list[str]:
+        """Jobs of this user in the queue that cnflow named."""
+        living = f"{_NAME} =!= undefined && JobStatus != {_REMOVED} && JobStatus != {_COMPLETED}"
+        return ["condor_q", *_where(settings), "-constraint", living, "-af:jt", _NAME]
+
+    def found_in(self, output: Completed) -> Mapping[NativeId, str] | None:
+        """Names by id."""
+        if output.exit_code != 0:
+            return None
+        return {native: row[_NAME] for native, row in _rows(output.stdout, (_NAME,))}
+
+    def cancel_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str]:
+        """``condor_rm``; the job gets SIGTERM first."""
+        return ["condor_rm", *_where(settings), *ids]
+
+    def not_cancelled(self, output: Completed, ids: Sequence[NativeId]) -> Mapping[NativeId, str]:
+        """All but those that condor_rm names as marked, or as not found any more."""
+        words = f"{output.stdout}\n{output.stderr}"
+        confirmed = set(re.findall(r"Job (\d+\.\d+) (?:marked for removal|not found|already)", words))
+        if "There are no jobs in the queue" in words:
+            return {}
+        reason = output.stderr.strip() or f"condor_rm ended with code {output.exit_code}"
+        return {native: reason for native in ids if native not in confirmed}
+
+    def expected_start_command(
+        self,
+        settings: BatchSettings,  # noqa: ARG002 - part of the seam
+        ids: Sequence[NativeId],  # noqa: ARG002
+    ) -> list[str] | None:
+        """None: HTCondor tells no time."""
+        return None
+
+    def expected_starts_of(self, output: Completed) -> Mapping[NativeId, str]:  # noqa: ARG002 - part of the seam
+        """None are told."""
+        return {}
+
+
+DIALECT = _Condor()
+
+
+def _condor(settings: BatchSettings) -> CondorProvider:
+    return cast("CondorProvider", settings)
+
+
+def _where(settings: BatchSettings) -> list[str]:
+    condor = _condor(settings)
+    return [
+        *(["-pool", condor.pool] if condor.pool else []),
+        *(["-name", condor.schedd] if condor.schedd else []),
+    ]
+
+
+def _description(settings: CondorProvider, request: JobRequest) -> Iterator[str]:
+    """Lines of the submit description."""
+    yield f"arguments = {_RUN}"
+    yield f"batch_name = {request.name}"
+    yield f'My.{_NAME} = "{request.name}"'
+    yield f"output = {request.output}{'.$(Process)' if request.size > 1 else ''}"
+    yield "stream_output = True"  # the output of a job that runs can be read
+    yield f'environment = "{_INDEX}=$(Process)"'
+    yield from _transfers(settings, request)
+    yield from _resources(settings)
+    raw, own = _taken_apart(settings.scheduler_options)
+    yield f"requirements = {_requirements([settings.requirements, *own])}"
+    yield f"periodic_remove = {_fate(request.walltime)}"
+    if settings.notice:
+        yield f"job_max_vacate_time = {round(settings.notice)}"  # between SIGTERM and SIGKILL
+    if settings.project:
+        yield f'My.ProjectName = "{settings.project}"'
+    if settings.accounting_group:
+        yield f"accounting_group = {settings.accounting_group}"
+    yield from raw
+    yield f"queue {request.size}"
+
+
+def _transfers(settings: CondorProvider, request: JobRequest) -> Iterator[str]:
+    brought = [*request.files, *(f"{path}.$(Process)" for path in request.element_files)]
+    files = [*brought, *settings.transfer_input_files]
+    yield f"should_transfer_files = {'IF_NEEDED' if settings.has_shared_files else 'YES'}"
+    yield "when_to_transfer_output = ON_EXIT"
+    yield 'transfer_output_files = ""'  # else all that tasks left in the slot's folder is sent back
+    if files:
+        yield f"transfer_input_files = {', '.join(files)}"
+
+
+def _resources(settings: CondorProvider) -> Iterator[str]:
+    if settings.cores_per_slot is not None:
+        yield f"request_cpus = {settings.cores_per_slot}"
+    if settings.mem_per_slot is not None:
+        yield f"request_memory = {-(-settings.mem_per_slot // _MIB)}"
+    if settings.disk_per_slot is not None:
+        yield f"request_disk = {-(-settings.disk_per_slot // _KIB)}"
+    if settings.gpus_per_slot is not None:
+        yield f"request_gpus = {settings.gpus_per_slot}"
+
+
+def _taken_apart(options: str) -> tuple[list[str], list[str]]:
+    """Lines of `scheduler_options`, and the requirements among them, which would take the place of cnflow's."""
+    lines = [line for line in options.splitlines() if line.strip()]
+    found = [_REQUIREMENTS.fullmatch(line) for line in lines]
+    return [line for line, own in zip(lines, found, strict=True) if own is None], [own[1] for own in found if own]
+
+
+def _requirements(own: Sequence[str]) -> str:
+    """Requirements of the user, and that the job never ran."""
+    first = "(MY.NumJobStarts =?= undefined || MY.NumJobStarts == 0)"
+    return " && ".join([*(f"({each.strip()})" for each in own if each.strip()), first])
+
+
+def _fate(walltime: float | None) -> str:
+    """When the schedd removes the job: it was evicted, is held for a fault, or ran for its walltime."""
+    evicted = f"(JobStatus == {_IDLE} && NumJobStarts > 0)"
+    held = f"(JobStatus == {_HELD} && HoldReasonCode =!= {_BY_USER})"
+    late = f"(JobStatus == {_RUNNING} && time() - EnteredCurrentStatus > {round(walltime)})" if walltime else ""
+    return " || ".join(filter(None, (evicted, held, late)))
+
+
+def _rows(text: str, fields: Sequence[str]) -> Iterator[tuple[NativeId, dict[str, str]]]:
+    """Rows of the output of ``-af:jt``: the id, then the values; one that is undefined is missing."""
+    for line in text.splitlines():
+        native, *values = line.split("\t")
+        if re.fullmatch(r"\d+\.\d+", native, re.ASCII) and len(values) == len(fields):
+            known = zip(fields, (value.strip() for value in values), strict=True)
+            yield NativeId(native), {field: value for field, value in known if value != _UNDEFINED}
+
+
+def _state_of(row: Mapping[str, str]) -> BlockStatus:
+    status = _number(row, "JobStatus")
+    if status == _HELD:
+        return _held(row)
+    if status == _IDLE and (_number(row, "NumJobStarts") or 0) > 0:
+        return _evicted(row)
+    state = _LIVES.get(status or 0)
+    if state is None:
+        return BlockStatus(BlockState.UNKNOWN, "HTCondor: it ends")  # its history follows
+    if state is BlockState.PENDING:
+        reason = row.get("LastRejMatchReason", "") or "no machine was looked for yet"
+        return BlockStatus(state, f"waits in HTCondor's queue: {reason}")
+    host = row.get("RemoteHost", "").rpartition("@")[2]
+    return BlockStatus(state, hosts=(host,) if host else ())
+
+
+def _held(row: Mapping[str, str]) -> BlockStatus:
+    code, reason = _number(row, "HoldReasonCode"), row.get("HoldReason", "")
+    if code == _BY_USER:
+        return BlockStatus(BlockState.PENDING, f"waits in HTCondor's queue: held {reason}; 'condor_release' lets it go")
+    return _hold_end(code, reason)
+
+
+def _hold_end(code: int | None, reason: str) -> BlockStatus:
+    """End of a job that HTCondor holds for a fault, for which `_fate` has it removed."""
+    cause = _HOLD_CAUSES.get(code or 0, EndCause.OTHER)
+    return end_status(f"HTCondor: held: {reason or 'it gives no reason'}", cause=cause)
+
+
+def _evicted(row: Mapping[str, str]) -> BlockStatus:
+    host = row.get("LastRemoteHost", "").rpartition("@")[2]
+    return end_status(f"HTCondor: evicted{f' from {host}' if host else ''}", cause=EndCause.PREEMPTED)
+
+
+def _end_of(row: Mapping[str, str]) -> BlockStatus:
+    if _number(row, "JobStatus") != _COMPLETED:
+        return _removal_of(row)
+    signal, code = _number(row, "ExitSignal"), _number(row, "ExitCode")
+    return end_status("", exit_code=code if signal is None else -signal)
+
+
+def _removal_of(row: Mapping[str, str]) -> BlockStatus:
+    """End of a job that was removed: by `_fate`, by a person, or by a rule of the pool."""
+    reason, before = row.get("RemoveReason", ""), _number(row, "LastJobStatus")
+    if "via condor_rm" in reason:
+        return end_status(f"HTCondor: removed {reason}", cause=EndCause.USER)
+    if before == _HELD:
+        return _hold_end(_number(row, "LastHoldReasonCode"), row.get("LastHoldReason", ""))
+    if "PeriodicRemove expression" not in reason:
+        return end_status(f"HTCondor: removed: {reason}", cause=EndCause.OTHER)
+    if before == _IDLE:
+        return _evicted(row)
+    return end_status("HTCondor: removed", cause=EndCause.WALLTIME)
+
+
+def _number(row: Mapping[str, str], name: str) -> int | None:
+    text = row.get(name, "")
+    return int(text) if text.lstrip("-").isdigit() else None

@@ -1,0 +1,34 @@
+"""The contract of providers on real HTCondor, whose pool shares no file with the driver."""
+
+import pytest
+
+from cnflow.config import CondorProvider
+from cnflow.ids import NativeId
+from cnflow.providers.batch.provider import BatchBackend
+from cnflow.testing.contracts.provider import ProviderContract
+from cnflow.testing.contracts.provider_data import ProviderDataContract
+from tests.services.docker_channel import ContainerChannel
+
+POOL = ContainerChannel(container="cnflow-htcondor", user="user", folder="/home/user")
+
+
+@pytest.mark.htcondor
+class TestCondor(ProviderContract, ProviderDataContract):
+    """A block is a job in a slot of the pool's only machine."""
+
+    refused_image = pytest.fixture(lambda _: "app1:0.1")
+    unknown_block = pytest.fixture(lambda _: NativeId("999999.0"))
+    submit_limit = pytest.fixture(lambda _: 30.0)
+    patience = pytest.fixture(lambda _: 120.0)
+
+    @pytest.fixture
+    def settings(self):
+        return CondorProvider(channel=POOL, site_dir="~/site", runtime="none", walltime=600, notice=3)
+
+    @pytest.fixture
+    def traits(self, settings):
+        return settings.traits()
+
+    @pytest.fixture
+    def make_provider(self, settings):
+        return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
