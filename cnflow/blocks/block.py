@@ -212,8 +212,18 @@ class Block:
         """Follow the provider's report of a state that is not final."""
         if self.stage is Stage.PENDING and state is not BlockState.UNKNOWN:
             self.is_queued = state is BlockState.PENDING
+        elif self.stage is Stage.RUNNING and not self.managers and state is not BlockState.UNKNOWN:
+            self._follow_requeue(state, now)
         if state is BlockState.RUNNING and self.stage is Stage.PENDING:
             self.become(Stage.RUNNING)
+            self.without_manager_since = now
+
+    def _follow_requeue(self, state: BlockState, now: Seconds) -> None:
+        """Keep a block that its system has put back into the queue, and expect a manager once it runs again."""
+        self.is_queued = state is BlockState.PENDING
+        if self.is_queued:
+            self.without_manager_since = None
+        elif self.without_manager_since is None:
             self.without_manager_since = now
 
     def on_unreported(self, now: Seconds, patience: Seconds) -> bool:

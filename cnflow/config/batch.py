@@ -92,7 +92,8 @@ class BatchSettings(SiteSettings):
     """Seconds between two queries of the scheduler. Sites throttle users who ask more often than every 10 to 30 s."""
 
     notice: Duration = Field(default=30.0, ge=0)
-    """Seconds before the end of its walltime at which a job is told to end, where the scheduler can tell it."""
+    """Seconds before its end at which a job is told, where the scheduler can tell it: it accepts no more tasks then.
+    0 gives no notice."""
 
     @property
     def has_shared_files(self) -> bool:

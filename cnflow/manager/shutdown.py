@@ -2,7 +2,7 @@
 
 ::
 
-    WORKING ──drain_period is over──> DRAINING: accepts no more tasks, finishes those it has
+    WORKING ──drain_period, or notice──> DRAINING: accepts no more tasks, finishes those it has
        │                                 │
        └──signal, or the block's end is near──> ENDING: returns tasks that were not started; running ones have the grace
                                                   │     period
@@ -84,6 +84,11 @@ class Shutdown:
         """Enter ENDING; on a second signal, CUT."""
         self._cut_at = now if self.stage >= Stage.ENDING else min(self._cut_at, now + self._grace)
         self._end_at = min(self._end_at, now)
+        self.on_tick(now)
+
+    def on_notice(self, now: Seconds) -> None:
+        """Enter DRAINING: the block will end soon."""
+        self._drain_at = min(self._drain_at, now)
         self.on_tick(now)
 
     def on_tick(self, now: Seconds) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class ShutdownWatch:
     """Reports each stage of a shutdown once.
 
-    SIGTERM asks for an orderly end, a second one or SIGINT for an immediate one.
+    SIGTERM asks for an orderly end, a second one or SIGINT for an immediate one. SIGUSR1 is a batch system's notice
+    that the block will end: no more tasks are accepted.
 
     Attributes:
         stage: the last one that `poll` returned.
@@ -45,6 +46,7 @@ class ShutdownWatch:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _: self._signals.append(received))
+        signal.signal(signal.SIGUSR1, lambda received, _: self._signals.append(received))
         return self._wake
 
     def poll(self, now: Seconds) -> Optional[Stage]:
@@ -54,8 +56,12 @@ class ShutdownWatch:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 64)  # before the list is taken: an unread byte wakes the loop again
         signals, self._signals = self._signals, []
-        for _ in range(len(signals) + (signal.SIGINT in signals)):  # SIGINT counts twice: an immediate end
-            self._shutdown.on_signal(now)
+        for number in signals:
+            if number == signal.SIGUSR1:
+                self._shutdown.on_notice(now)
+                continue
+            for _ in range(2 if number == signal.SIGINT else 1):  # an immediate end
+                self._shutdown.on_signal(now)
         self._shutdown.on_tick(now)
         self.next_step_at = self._shutdown.next_step_at
         before, self.stage = self.stage, self._shutdown.stage

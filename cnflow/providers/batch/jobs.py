@@ -63,7 +63,9 @@ def _follows(before: BlockRequest, request: BlockRequest) -> bool:
     def others(each: BlockRequest) -> tuple[object, ...]:
         return each.run, each.executor, each.image, each.nodes, each.walltime, each.folder, each.shared_folders
 
-    if before.command or request.command or others(before) != others(request):
+    if before.command != request.command or others(before) != others(request):
+        return False
+    if request.command is not None and request.command.files:
         return False
     return request.block.isdigit() and before.block.isdigit() and int(request.block) == int(before.block) + 1
 

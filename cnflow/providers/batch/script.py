@@ -78,7 +78,8 @@ def render(body: Body) -> str:
     """Return the text of *body*."""
     return "".join(
         [
-            f"umask 077\nCNFLOW_FOLDER=$PWD\nunset {BLOCK_ENDS_AT}\n",
+            # A notice may come before the manager is there.
+            f"umask 077\nCNFLOW_FOLDER=$PWD\nunset {BLOCK_ENDS_AT}\ntrap '' USR1\n",
             _index(body),
             BLOCK_END_SCRIPT,
             _own_end(body.walltime),

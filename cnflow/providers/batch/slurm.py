@@ -62,6 +62,8 @@ _SUBMITTED = re.compile(r"^(\d+)(;\S+)?$", re.MULTILINE)
 _FIELD = re.compile(r"(\w+)=(\S*)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _NO_JOB = "Invalid job id"
+_SHORTEST_WITH_NOTICE = 10
+"""Notices that a job lasts at least: a shorter one would accept no task for most of its time."""
 
 # sacct is without an answer where no accounting is set up, and for some seconds after a job's end. The controller keeps
 # ended jobs for MinJobAge, 300 s by default.
@@ -104,7 +106,6 @@ class SlurmDialect:
         """Script for ``sbatch``; see https://slurm.schedmd.com/sbatch.html (Slurm 25.05)."""
         own = _own(settings)
         is_array = request.size > 1
-        signalled = "" if settings.launcher.kind.startswith("srun") else "B:"
         options = {
             "job-name": request.name,
             "output": f"{request.output}.%a" if is_array else request.output,
@@ -114,7 +115,7 @@ class SlurmDialect:
             "ntasks-per-node": 1,
             "time": None if request.walltime is None else _minutes(request.walltime),
             "array": f"0-{request.size - 1}" if is_array else None,
-            "signal": f"{signalled}TERM@{settings.notice:.0f}" if settings.notice else None,
+            "signal": _notice(settings, request),
             "partition": own.partition,
             "account": own.account,
             "qos": own.qos,
@@ -231,6 +232,17 @@ def _squeue(settings: BatchSettings, states: str = "all") -> list[str]:
 def _jobs(ids: Sequence[NativeId]) -> list[str]:
     """Numbers of the jobs and arrays of *ids*."""
     return list(dict.fromkeys(native.partition("_")[0] for native in ids))
+
+
+def _notice(settings: BatchSettings, request: JobRequest) -> str | None:
+    """Return the option for a signal before the job's end or preemption, at which its manager accepts no more tasks.
+
+    Slurm may send it a minute early. To a step it would go to all processes, and so to those of the tasks.
+    """
+    is_short = request.walltime is not None and request.walltime < _SHORTEST_WITH_NOTICE * settings.notice
+    if not settings.notice or is_short or request.nodes > 1:
+        return None
+    return f"B:USR1@{settings.notice:.0f}"
 
 
 def _minutes(walltime: float) -> str:
