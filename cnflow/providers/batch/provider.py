@@ -146,7 +146,7 @@ class BatchBackend:
         refused = dict(self._dialect.not_cancelled(done, asked))
         left = self._wait_for_ends([native for native in asked if native not in refused])
         for native in asked:
-            if native not in left:
+            if native not in left and native not in refused:
                 self._files.remove_settings(native)
         return refused | dict.fromkeys(left, f"{self._dialect.name} still lists it")
 
