@@ -197,6 +197,36 @@ def _no_pythons():
     return f"No interpreter for Python {', '.join(missing)}. Run: pyenv install {' '.join(missing)}" if missing else ""
 
 
+SERVICES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnflow" / "services"
+"""Folder of what the services in tests/services keep."""
+
+GRID_ENGINE = {"SGE_ROOT": "/var/lib/gridengine", "SGE_CELL": "default"}
+"""Variables of the Grid Engine that tests/services/gridengine/up starts."""
+
+TORQUE = {
+    "PATH": f"{SERVICES / 'torque' / 'usr' / 'bin'}:{os.environ.get('PATH', '')}",
+    "SLURM_CONF": str(SERVICES / "slurm" / "slurm.conf"),
+}
+"""Variables of the commands that tests/services/torque/up makes."""
+
+
+@cache
+def _no_gridengine():
+    return _no_answer("qconf -sq short.q", GRID_ENGINE, "Grid Engine", "gridengine")
+
+
+@cache
+def _no_torque():
+    return _no_answer(str(SERVICES / "torque" / "usr" / "bin" / "qstat") + " -Q", TORQUE, "Torque's qstat", "torque")
+
+
+def _no_answer(command, variables, what, service):
+    asked = ["sh", "-c", f"exec timeout 20 {command}"]
+    done = subprocess.run(asked, env={**os.environ, **variables}, capture_output=True, check=False)
+    words = done.stderr.decode().strip()
+    return f"{what} does not respond ({words}). Run: tests/services/{service}/up" if done.returncode else ""
+
+
 def _no_root():
     if sys.platform != "linux" or os.geteuid() != 0:
         return "Namespaces, mounts and control groups are made by root on Linux alone. Run: sudo .venv/bin/pytest"
@@ -295,6 +325,7 @@ _MISSING = {
     "charliecloud": _no_charliecloud,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
+    "gridengine": _no_gridengine,
     "htcondor": _no_htcondor,
     "podman": _no_podman,
     "pythons": _no_pythons,
@@ -305,6 +336,7 @@ _MISSING = {
     "slurm_accounting": lambda: _no_slurm("slurm_accounting"),
     "sshd": _no_sshd,
     "suites": _no_suites,
+    "torque": _no_torque,
 }
 """Marker -> function that returns the reason why this machine cannot run such tests; empty if it can."""
 
