@@ -6,8 +6,10 @@ from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.files import load_config
+from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.lsf import LSFProvider
+from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.sinks import JsonLinesSink, SinkSettings
 from cnflow.config.slurm import SlurmProvider
@@ -21,6 +23,7 @@ __all__ = [
     "DialIn",
     "DockerProvider",
     "ExecutorSettings",
+    "GridEngineProvider",
     "HighThroughputExecutor",
     "Image",
     "JsonLinesSink",
@@ -28,12 +31,14 @@ __all__ = [
     "Listen",
     "LocalProvider",
     "Mount",
+    "PBSProProvider",
     "ProviderSettings",
     "Secret",
     "Settings",
     "SinkSettings",
     "SlurmProvider",
     "ThreadPoolExecutor",
+    "TorqueProvider",
     "Tunnel",
     "load_config",
 ]

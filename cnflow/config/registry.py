@@ -168,7 +168,10 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "local": "cnflow.config.providers:LocalProvider",
         "lsf": "cnflow.config.lsf:LSFProvider",
         "docker": "cnflow.config.providers:DockerProvider",
+        "gridengine": "cnflow.config.gridengine:GridEngineProvider",
+        "pbspro": "cnflow.config.pbs:PBSProProvider",
         "slurm": "cnflow.config.slurm:SlurmProvider",
+        "torque": "cnflow.config.pbs:TorqueProvider",
     },
 )
 

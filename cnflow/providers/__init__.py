@@ -6,7 +6,9 @@
 from cnflow.config.ad_hoc import AdHocProvider
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
+from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.lsf import LSFProvider
+from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.providers._shared.manager_command import manager_command
@@ -16,9 +18,12 @@ __all__ = [
     "CobaltProvider",
     "CondorProvider",
     "DockerProvider",
+    "GridEngineProvider",
     "LSFProvider",
     "LocalProvider",
+    "PBSProProvider",
     "ProviderSettings",
     "SlurmProvider",
+    "TorqueProvider",
     "manager_command",
 ]

@@ -1,0 +1,52 @@
+"""Settings of the providers for PBS Professional and OpenPBS, and for Torque."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from cnflow.config.batch import BatchSettings
+
+
+class PBSSettings(BatchSettings):
+    """Options that the schedulers of the PBS family share."""
+
+    queue: str | None = None
+    """Queue; None is the site's default."""
+
+    account: str | None = None
+    """Account that is charged; None is the user's default."""
+
+    cpus_per_node: Annotated[int, Field(ge=1)] = 1
+    """CPUs to ask for on each node."""
+
+    gpus_per_node: Annotated[int, Field(ge=1)] | None = None
+    """GPUs to ask for on each node."""
+
+    exclusive: bool = False
+    """Ask for nodes that run no other job."""
+
+
+class PBSProProvider(PBSSettings):
+    """Blocks are jobs of PBS Professional or OpenPBS."""
+
+    dialect: ClassVar[str] = "cnflow.providers.batch.pbspro:PBS_PRO"
+    kind: Literal["pbspro"] = "pbspro"
+    project: str | None = None
+    """Project by which the site sorts its accounts (``-P``); None is the user's default."""
+
+    select_options: str = ""
+    """Further resources of each node, as in a chunk of ``-l select``: ``"mem=64gb:ngpus=1"``."""
+
+
+class TorqueProvider(PBSSettings):
+    """Blocks are jobs of Torque, or of a scheduler with its commands."""
+
+    dialect: ClassVar[str] = "cnflow.providers.batch.torque:TORQUE"
+    kind: Literal["torque"] = "torque"
+    node_properties: str = ""
+    """Properties that nodes must have, with colons between them: ``"bigmem:gpu"``."""
+
+    qos: str | None = None
+    """Quality of service, of sites with Moab or Maui."""

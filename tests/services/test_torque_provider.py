@@ -1,0 +1,38 @@
+"""The contract of providers on Debian's Torque commands, which drive a real Slurm."""
+
+import pytest
+
+from cnflow.config import TorqueProvider
+from cnflow.ids import NativeId
+from cnflow.providers.batch.provider import BatchBackend
+from cnflow.testing.contracts.provider import ProviderContract
+from cnflow.testing.contracts.provider_data import ProviderDataContract
+from tests.conftest import TORQUE
+
+pytestmark = pytest.mark.torque
+
+
+@pytest.fixture(autouse=True)
+def _site(monkeypatch):
+    for name, value in TORQUE.items():
+        monkeypatch.setenv(name, value)
+
+
+class TestTorque(ProviderContract, ProviderDataContract):
+    """A block is a job of one CPU."""
+
+    refused_image = pytest.fixture(lambda _: "app1:0.1")
+    unknown_block = pytest.fixture(lambda _: NativeId("999999"))
+    submit_limit = pytest.fixture(lambda _: 20.0)
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return TorqueProvider(site_dir=str(tmp_path / "site"), runtime="none", walltime=600)
+
+    @pytest.fixture
+    def traits(self, settings):
+        return settings.traits()
+
+    @pytest.fixture
+    def make_provider(self, settings):
+        return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
