@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cnflow.config.batch import BatchSettings
+from cnflow.config.several_nodes import started_by_mpiexec
 
 
 class PBSSettings(BatchSettings):
@@ -26,6 +27,11 @@ class PBSSettings(BatchSettings):
 
     exclusive: bool = False
     """Ask for nodes that run no other job."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_nodes_start_by_mpiexec(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the user passed
+        return started_by_mpiexec(data)
 
 
 class PBSProProvider(PBSSettings):

@@ -1,5 +1,6 @@
-"""The contract of providers on PBS Professional's stand-in, which really runs the jobs."""
+"""The contracts of providers and of dialects on PBS Professional's stand-in, which really runs the jobs."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cnflow.config import PBSProProvider
 from cnflow.ids import NativeId
 from cnflow.providers.batch.provider import BatchBackend
+from cnflow.testing.contracts.batch import BatchContract
 from cnflow.testing.contracts.provider import ProviderContract
 from cnflow.testing.contracts.provider_data import ProviderDataContract
 from tests.standins import pbspro
@@ -42,3 +44,23 @@ class TestPBSPro(ProviderContract, ProviderDataContract):
     @pytest.fixture
     def make_provider(self, settings):
         return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
+
+
+class TestJobsOfPBSPro(BatchContract):
+    held = pytest.fixture(lambda _: "#PBS -h")
+    unknown_job = pytest.fixture(lambda _: NativeId("999999.standin"))
+    nodes = pytest.fixture(lambda _: 1)
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return PBSProProvider(site_dir=str(tmp_path / "site"), runtime="none")
+
+    @pytest.fixture
+    def scheduler_down(self, standin):
+        @contextlib.contextmanager
+        def down():
+            standin.stop_answering()
+            yield
+            standin.answer_again()
+
+        return down

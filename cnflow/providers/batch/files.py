@@ -2,7 +2,8 @@
 
 ::
 
-    SITE_DIR/runs/RUN/EXECUTOR/   NAME.sh, NAME.settings.0 (keys; removed with the job), NAME.out or NAME.out.0
+    SITE_DIR/runs/RUN/EXECUTOR/   NAME.sh, NAME.settings.0 (keys; removed with the job), NAME.out or NAME.out.0,
+                                  NAME.out.code: its exit code, from schedulers that keep no accounts
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.errors import ChannelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from cnflow.ids import NativeId, RunId
     from cnflow.providers.batch.jobs import Job
     from cnflow.sites.folder import SiteFolder
 
+CODE = ".code"
+"""Appended to the path of a job's output: the file with its exit code, see `cnflow.providers.batch.supervised`."""
+
+_CODES = 'for file; do if [ -r "$file" ]; then cat -- "$file"; else echo; fi; done'
 _UNPACK = 'umask 077; mkdir -p -- "$1" && cd -- "$1" && tar -xf -'
 
 
@@ -97,6 +102,19 @@ class JobFiles:
                 "or set site_dir of the provider to a folder with room that all nodes share."
             )
         return f"{folder}/{name}"
+
+    def exit_codes(self, natives: Collection[NativeId], first_index: int) -> dict[NativeId, int]:
+        """Return the exit codes that jobs recorded themselves.
+
+        Raises:
+            ChannelError: the site cannot be reached.
+        """
+        known = {native: paths for native in natives if (paths := self._paths.get(native))}
+        if not known:
+            return {}
+        files = [self._site.path_of(paths.output(first_index)) + CODE for paths in known.values()]
+        lines = self._site.channel.run(["sh", "-c", _CODES, "sh", *files]).stdout.splitlines()
+        return {native: int(line) for native, line in zip(known, lines, strict=False) if line.isdigit()}
 
     def remove_settings(self, native: NativeId) -> None:
         """Remove the keys of a job that is over; once."""

@@ -22,6 +22,7 @@ from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.refusals import Words, refusal
+from cnflow.providers.batch.supervised import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -122,7 +123,8 @@ class GridEngineDialect:
         lines = [f"#$ {option} {value}" for option, value in options if value is not None]
         lines += ["#$ -notify"] if settings.notice else []
         lines += [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
-        body = _notified(request.body) if settings.notice else request.body
+        # SIGUSR2 comes a while before SIGKILL, SIGUSR1 before SIGSTOP: qsub(1), -notify.
+        body = supervised(request.body, notices=("USR1", "USR2")) if settings.notice else request.body
         return "\n".join(["#!/bin/sh", *lines, body])
 
     def submit_command(self, settings: BatchSettings, path: str) -> list[str]:
@@ -224,24 +226,6 @@ def _jobs(ids: Iterable[NativeId]) -> list[str]:
 
 def _quoted(path: str) -> str:
     return f'"{path}"' if shlex.quote(path.replace("$TASK_ID", "")) != path.replace("$TASK_ID", "") else path
-
-
-def _notified(body: str) -> str:
-    """*body* with Grid Engine's notice made a SIGTERM.
-
-    SIGUSR2 comes a while before SIGKILL, SIGUSR1 before SIGSTOP (qsub(1), ``-notify``), to all processes of the job.
-    """
-    return f"""\
-(
-trap '' USR1 USR2
-{body.rstrip()}
-) &
-cnflow_body=$!
-trap 'kill -TERM $cnflow_body' USR1 USR2 TERM
-wait $cnflow_body; cnflow_code=$?
-while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
-exit $cnflow_code
-"""
 
 
 def _rows(text: str) -> dict[NativeId, dict[str, str]] | None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from cnflow.ids import NativeId
 from cnflow.model.block import Refusal
 from cnflow.providers.batch import qstat
+from cnflow.providers.batch.files import CODE
 from cnflow.providers.batch.refusals import Words, refusal
+from cnflow.providers.batch.supervised import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +142,7 @@ def _names(line: str, native: NativeId) -> bool:
 
 
 def script(settings: PBSSettings, request: JobRequest, resources: Sequence[str], others: Sequence[str]) -> str:
-    """Script for ``qsub``, which writes its output itself.
+    """Script for ``qsub``, which writes its output and its exit code itself: a site may keep no history.
 
     Args:
         settings: of the provider.
@@ -161,8 +163,9 @@ def script(settings: PBSSettings, request: JobRequest, resources: Sequence[str],
     ]
     lines = [f"#PBS {option}" for option in options]
     lines += [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
-    element = '."$PBS_ARRAY_INDEX"' if request.size > 1 else ""
-    return "\n".join(["#!/bin/sh", *lines, f"exec >>{shlex.quote(request.output)}{element} 2>&1", request.body])
+    output = shlex.quote(request.output) + ('."$PBS_ARRAY_INDEX"' if request.size > 1 else "")
+    body = supervised(request.body, record=f"{output}{CODE}")
+    return "\n".join(["#!/bin/sh", *lines, f"exec >>{output} 2>&1", body])
 
 
 def find_script(listing: str) -> list[str]:

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, TypeVar
 from cnflow.addresses import addresses_of_this_machine
 from cnflow.config.registry import backend_of, load
 from cnflow.errors import BlockError, BlockRejectedError, ChannelError
-from cnflow.model.block import BlockStatus, Refusal, Refused
+from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.model.finding import Finding, Verdict
 from cnflow.providers.batch.ended import EndedJobs
+from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths
 from cnflow.providers.batch.jobs import block_in, jobs_of
 from cnflow.providers.batch.requests import job_request, preview_of
@@ -128,6 +129,7 @@ class BatchBackend:
             with contextlib.suppress(ChannelError):  # the queue has answered, which is enough
                 accounts = dialect.ends_of(self._run(command))
         statuses = self._ended.statuses(asked, listed, accounts, time.monotonic())
+        statuses |= self._recorded_ends(statuses)
         for native, status in statuses.items():
             if status.state.is_final:
                 self._files.remove_settings(native)
@@ -231,6 +233,15 @@ class BatchBackend:
             listed = self._ask(dialect.status_command(self._settings, left), dialect.states_of)
             left = [native for native in left if native in listed and not listed[native].state.is_final]
         return left
+
+    def _recorded_ends(self, statuses: Mapping[NativeId, BlockStatus]) -> dict[NativeId, BlockStatus]:
+        """Return the ends of jobs that the scheduler has forgotten, where they recorded their exit codes themselves."""
+        gone = [native for native, status in statuses.items() if status.state is BlockState.GONE]
+        try:
+            codes = self._files.exit_codes(gone, self._dialect.first_index)
+        except ChannelError:  # that they are gone is known
+            return {}
+        return {native: end_status("", exit_code=code) for native, code in codes.items()}
 
     def _run(self, argv: Sequence[str]) -> Completed:
         return self._channel.run(argv, timeout=self._timeout)

@@ -73,7 +73,7 @@ def living(job: Job) -> BlockStatus | None:
     if state in _FINAL:
         return None
     if state in _PENDING:
-        return _waiting(state, comment)
+        return _waiting(state, comment, job.get("queue", ""))
     if state in _RUNNING:
         return BlockStatus(
             BlockState.RUNNING, f"suspended. {comment}".strip() if state in "SU" else "", hosts=hosts_of(job)
@@ -81,9 +81,9 @@ def living(job: Job) -> BlockStatus | None:
     return BlockStatus(BlockState.UNKNOWN, f"state {state!r}")
 
 
-def _waiting(state: str, comment: str) -> BlockStatus:
+def _waiting(state: str, comment: str, queue: str) -> BlockStatus:
     if state != "H":
-        return BlockStatus(BlockState.PENDING, comment)
+        return BlockStatus(BlockState.PENDING, comment or f"waits in the queue {queue}, no reason is given")
     if "too many failed attempts" in comment:
         return BlockStatus(BlockState.FAILED, f"PBS could not start the job: {comment}", EndCause.OTHER)
     return BlockStatus(BlockState.PENDING, f"held; `qrls` releases it. {comment}".rstrip())

@@ -65,7 +65,7 @@ trap '' USR1 USR2
 exec manager
 ) &
 cnflow_body=$!
-trap 'kill -TERM $cnflow_body' USR1 USR2 TERM
+trap 'kill -TERM $cnflow_body 2>/dev/null' USR1 USR2 TERM
 wait $cnflow_body; cnflow_code=$?
 while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
 exit $cnflow_code

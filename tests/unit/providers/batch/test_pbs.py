@@ -49,7 +49,15 @@ def test_script_for_pbs_professional():
 #PBS -J 0-2
 #PBS -l filesystems=home
 exec >>'/my site/o'."$PBS_ARRAY_INDEX" 2>&1
+(
 exec manager
+) &
+cnflow_body=$!
+trap 'kill -TERM $cnflow_body 2>/dev/null' TERM
+wait $cnflow_body; cnflow_code=$?
+while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+echo "$cnflow_code" >'/my site/o'."$PBS_ARRAY_INDEX".code
+exit $cnflow_code
 """)
 
 
@@ -66,7 +74,15 @@ def test_script_for_torque():
 #PBS -l qos=high
 #PBS -n
 exec >>/s/o 2>&1
+(
 exec manager
+) &
+cnflow_body=$!
+trap 'kill -TERM $cnflow_body 2>/dev/null' TERM
+wait $cnflow_body; cnflow_code=$?
+while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+echo "$cnflow_code" >/s/o.code
+exit $cnflow_code
 """)
 
 
