@@ -37,12 +37,13 @@ from cnflow.capsule import (
 from cnflow.capsule.probe import IMAGE_USER as PROBED_USER
 from cnflow.capsule.survey import Survey, parse_survey
 from cnflow.errors import BlockRejectedError, ConfigurationError, ImageNotFoundError
+from cnflow.images.references import with_tag
 from cnflow.model.image_identity import NO_FACTS, ImageFacts
 from cnflow.model.image_options import REPLACED
 from cnflow.providers.docker import entrypoint, refusals
 from cnflow.providers.docker.delivery import CapsuleDelivery
 from cnflow.providers.docker.identity import facts_of
-from cnflow.providers.docker.pulling import Pull, pull, with_tag
+from cnflow.providers.docker.pulling import Pull, pull
 from cnflow.providers.docker.refusals import Answer
 from cnflow.providers.docker.requests import (
     DELIVERED_ROOT,

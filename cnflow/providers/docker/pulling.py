@@ -13,13 +13,14 @@ else the waits double.
 
 from __future__ import annotations
 
-import enum
 import logging
 import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.errors import ImageNotFoundError, ImagePullError
+from cnflow.images.pull_causes import Cause, cause_of
+from cnflow.images.references import registry_of, with_tag
 from cnflow.text import did_you_mean
 from cnflow.units import Seconds
 
@@ -36,41 +37,6 @@ _LONGEST_WAIT = Seconds(60.0)
 _SHOWN = 600
 """Characters of an engine's words that an error quotes."""
 
-
-class Cause(enum.Enum):
-    """Cause of a pull that failed; the value states it, with the registry's name in it."""
-
-    ABSENT = "the registry {registry} has no image of this name"
-    UNAUTHORISED = "the registry {registry} wants other credentials, or has no such image"
-    RATE_LIMIT = "the registry {registry} limits how often it is asked"
-    UNREACHABLE = "the registry {registry} was not reached"
-    UNKNOWN_HOST = "there is no machine {registry}"
-    UNAVAILABLE = "the registry {registry} failed"
-    UNTRUSTED = "the engine does not trust the certificate of the registry {registry}"
-    DAMAGED = "what the registry {registry} sent is not what its digest says"
-    PLATFORM = "the registry {registry} does not have it for this platform"
-    DISK_FULL = "the engine's disk is full"
-    OTHER = "the engine refused"
-
-
-# Words of Docker 20.10 to 28, and of Podman 4 and 5 behind its API. The first that fits counts. Codes of registries:
-# https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
-_WORDS: tuple[tuple[str, Cause], ...] = (
-    (r"toomanyrequests|too many requests|status(?: code)?:? 429|rate limit", Cause.RATE_LIMIT),
-    (r"no space left on device|disk quota exceeded", Cause.DISK_FULL),
-    (r"verification failed for digest|digest did not match|unexpected commit digest|wrong diff id", Cause.DAMAGED),
-    (
-        r"no matching manifest|no image found in (manifest list|image index)|does not match the specified",
-        Cause.PLATFORM,
-    ),
-    (r"x509:|certificate|server gave http response to https", Cause.UNTRUSTED),
-    (r"no basic auth|unauthorized|authentication required|denied|invalid username|forbidden", Cause.UNAUTHORISED),
-    (r"manifest unknown|name unknown|not found: does not exist|repository .* not found", Cause.ABSENT),
-    (r"no such host|name or service not known", Cause.UNKNOWN_HOST),
-    (r"connection refused|timeout|timed out|deadline exceeded|unreachable|reset by peer|\beof\b", Cause.UNREACHABLE),
-    (r"no route to host|failure in name resolution|server misbehaving", Cause.UNREACHABLE),
-    (r"status(?: code)?:? 50[0234]|internal server error|bad gateway|unavailable", Cause.UNAVAILABLE),
-)
 
 _WAITS: Mapping[Cause, tuple[float, ...]] = {
     Cause.RATE_LIMIT: (2.0, 4.0, 8.0, 16.0),
@@ -132,30 +98,10 @@ class Patience:
         return seconds if seconds <= _LONGEST_WAIT else None
 
 
-def cause_of(words: str, image: str) -> Cause:
-    """Cause of a pull of *image* that failed with these *words* of an engine, which may name the image."""
-    name = image.partition("@")[0]
-    head, _, last = name.rpartition("/")
-    repository = f"{head}/{last.partition(':')[0]}" if head else last.partition(":")[0]
-    about = words.replace(name, "").replace(repository, "").lower()
-    return next((cause for pattern, cause in _WORDS if re.search(pattern, about)), Cause.OTHER)
-
-
 def retry_after(words: str) -> float | None:
     """Seconds that a registry's *words* ask to wait; None if they do not say."""
     found = _RETRY_AFTER.search(words)
     return None if found is None else float(found[1]) * _UNITS[(found[2] or "").lower()]
-
-
-def registry_of(image: str) -> str:
-    """Host of the registry of *image*, by the rule of all engines: a first part with a dot or a port, or localhost."""
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
-
-
-def with_tag(image: str) -> str:
-    """Return *image* with its tag, which is ``latest`` where it names neither tag nor digest."""
-    return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
 
 
 def error_of(wanted: Pull, words: str, local: list[str], attempts: int = 1) -> ImageNotFoundError:

@@ -3,7 +3,9 @@
 import pytest
 
 from cnflow.errors import ImageNotFoundError, ImagePullError
-from cnflow.providers.docker.pulling import Cause, Patience, Pull, cause_of, error_of, registry_of, retry_after
+from cnflow.images.pull_causes import Cause, cause_of
+from cnflow.images.references import registry_of
+from cnflow.providers.docker.pulling import Patience, Pull, error_of, retry_after
 
 _SEEN = [
     ("toomanyrequests: You have reached your pull rate limit.", Cause.RATE_LIMIT),
