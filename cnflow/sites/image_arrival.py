@@ -124,7 +124,9 @@ class Arrival:
             known = known._replace(id=entry.id, digest=entry.reference)
             named = self._source._replace(name=entry.reference)
             chosen = ways.pulled_there(self._place, named, entry.id, login, is_http=entry.is_http)
-        refusal = failures.nowhere(self._image.name, f"{self._place.channel.name} has no program that pulls it.")
+        refusal: BlockError = failures.nowhere(
+            self._image.name, f"{self._place.channel.name} has no program that pulls it."
+        )
         try:
             if chosen:
                 return self._try(known, chosen)

@@ -18,14 +18,16 @@ _CACHE = "Remove images there that are not needed, or set image_cache_dir= to a 
 
 # Words of strerror(3) in the output of sh, cp, tar, Apptainer and Podman.
 _FULL = re.compile(r"no space left|disk quota exceeded|quota exceeded|file too large", re.IGNORECASE)
-_MAY_PASS = frozenset({Cause.UNREACHABLE, Cause.UNKNOWN_HOST, Cause.UNAVAILABLE, Cause.RATE_LIMIT, Cause.UNTRUSTED})
+_FOR_GOOD = frozenset({Cause.ABSENT, Cause.PLATFORM, Cause.DISK_FULL})
+"""Causes for which an image cannot come from the driver, either."""
+
 _DAMAGED = re.compile(r"squashfs|superblock|corrupt|unexpected eof|invalid (?:tar|checksum|header)", re.IGNORECASE)
 _FOREIGN = re.compile(r"architecture|exec format error", re.IGNORECASE)
 
 
 def is_for_the_driver(error: BringError, image: str) -> bool:
-    """True if the site cannot reach the registry, or must not, so that the driver is to try."""
-    return error.why == "make" and cause_of(error.words, image) in {*_MAY_PASS, Cause.UNAUTHORISED}
+    """True if the driver may do better: the site cannot reach the registry, or must not, or its program fails."""
+    return error.why == "make" and cause_of(error.words, image) not in _FOR_GOOD
 
 
 def error_of(error: BringError, image: str, site: str, folder: str) -> BlockError:

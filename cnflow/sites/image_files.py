@@ -105,8 +105,9 @@ def _read_archive(path: Path) -> ImageFile:
             config = _json_in(tar, config_name)
             names = set(tar.getnames())
     except (tarfile.TarError, KeyError, ValueError, EOFError, gzip.BadGzipFile, zlib.error, TypeError) as error:
+        words = str(error).partition("\n")[0].rstrip(":.")
         raise ImageUnusableError(
-            f"{path} is no whole Docker archive: {error}. Write it by: docker save NAME -o {path.name}"
+            f"{path} is no whole Docker archive: {words}. Write it by: docker save NAME -o {path.name}"
         ) from error
     missing = [layer for layer in entry["Layers"] if layer not in names]
     if missing:

@@ -16,7 +16,7 @@ import shlex
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from cnflow.errors import BlockRejectedError, ConfigurationError, ImageUnusableError
 from cnflow.model.site_image import ImageForm
@@ -219,4 +219,5 @@ def _for_sending(place: Place, archive: Path, folder: Path) -> Upload:
 
 
 def _opened(path: Path, *, packed: bool) -> AbstractContextManager[IO[bytes]]:
-    return gzip.open(path, "wb", compresslevel=1) if packed else path.open("wb")
+    opened = gzip.open(path, "wb", compresslevel=1) if packed else path.open("wb")
+    return cast("IO[bytes]", opened)
