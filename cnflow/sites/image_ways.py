@@ -218,6 +218,7 @@ def _for_sending(place: Place, archive: Path, folder: Path) -> Upload:
     return Upload(target, ".tar.gz")
 
 
-def _opened(path: Path, *, packed: bool) -> AbstractContextManager[IO[bytes]]:
-    opened = gzip.open(path, "wb", compresslevel=1) if packed else path.open("wb")
-    return cast("IO[bytes]", opened)
+@contextlib.contextmanager
+def _opened(path: Path, *, packed: bool) -> Iterator[IO[bytes]]:
+    with path.open("wb") as file, contextlib.ExitStack() as stack:
+        yield cast("IO[bytes]", stack.enter_context(gzip.GzipFile("", "wb", 1, file))) if packed else file

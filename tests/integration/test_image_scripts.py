@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,10 @@ def wanted(tmp_path, make, **options):
     return Wanted(f"'{tmp_path}/a cache'", options.pop("name", "image.sif"), make, **options)
 
 
+def names_in(folder):
+    return [path.name for path in folder.iterdir()]
+
+
 def bring(channel, want, supply=None, login=None):
     lines = []
     return ImageTransfer(channel, lines.append, supply, login).run(want), lines
@@ -52,12 +57,12 @@ def supply(tmp_path, content=b"content"):
 
 
 def test_image_is_made_once_and_found_afterwards(channel, tmp_path):
-    made, lines = bring(channel, wanted(tmp_path, 'watched sh -c "echo building; echo x >\\"$0\\"" "$part"\n'))
+    made, lines = bring(channel, wanted(tmp_path, 'build() { echo building; echo x >"$part"; }\nwatched build\n'))
     assert (made.name, made.is_new, lines) == ("image.sif", True, ["building"])
     assert made.path == f"{tmp_path}/a cache/image.sif"
     again, lines = bring(channel, wanted(tmp_path, "fail make\n"))
     assert (again.path, again.is_new, lines) == (made.path, False, [])
-    assert os.listdir(tmp_path / "a cache") == ["image.sif"]
+    assert names_in(tmp_path / "a cache") == ["image.sif"]
 
 
 def test_file_of_the_driver_is_read_in_place_or_sent_over_a_network(channel, tmp_path):
@@ -68,23 +73,20 @@ def test_file_of_the_driver_is_read_in_place_or_sent_over_a_network(channel, tmp
         made, lines = bring(
             channel, wanted(tmp_path, make, name=f"far-{far}"), lambda content=content: supply(tmp_path, content)
         )
-        with open(made.path, "rb") as file:
-            assert file.read() == content
+        assert Path(made.path).read_bytes() == content
         assert bool(lines) == far
 
 
 def test_facts_that_were_kept_come_with_the_image(channel, tmp_path):
     made, _ = bring(channel, wanted(tmp_path, ': >"$part"\n'))
-    with open(f"{made.path}.facts", "w") as file:
-        file.write('{"id": "sha256:1"}\n')
+    Path(f"{made.path}.facts").write_text('{"id": "sha256:1"}\n')
     assert bring(channel, wanted(tmp_path, "fail make\n"))[0].facts == {"id": "sha256:1"}
 
 
 def test_password_reaches_the_script_by_its_stdin(channel, tmp_path):
-    make = 'login\necho "$user $password" >"$part"\n'
+    make = 'login\nprintf "%s %s" "$user" "$password" >"$part"\n'
     made, lines = bring(channel, wanted(tmp_path, make), login=("me", 'p w\\n"$x'))
-    with open(made.path) as file:
-        assert file.read() == 'me p w\\n"$x\n'
+    assert Path(made.path).read_text() == 'me p w\\n"$x'
     assert lines == []
 
 
@@ -100,7 +102,7 @@ def test_many_at_once_make_it_once(channel, tmp_path):
         thread.join()
     assert sorted(made.is_new for made, _ in results) == [False] * 5 + [True]
     assert (tmp_path / "count").read_text() == "made\n"
-    assert os.listdir(tmp_path / "a cache") == ["image.sif"]
+    assert names_in(tmp_path / "a cache") == ["image.sif"]
 
 
 def test_lock_of_one_who_died_is_taken_over(tmp_path):
@@ -111,7 +113,7 @@ def test_lock_of_one_who_died_is_taken_over(tmp_path):
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     kinds = [report.kind for line in done.stdout.splitlines() if (report := parse_report(line))]
     assert kinds == ["folder", "wait", "taken", "done"]
-    assert os.listdir(cache) == ["image.sif"]
+    assert names_in(cache) == ["image.sif"]
 
 
 def test_lock_of_one_who_lives_is_not_taken_over(tmp_path):
@@ -139,7 +141,7 @@ def test_script_that_is_ended_leaves_no_lock(channel, tmp_path):
     process.wait(30)
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
-    assert os.listdir(tmp_path / "a cache") == ["started"]
+    assert names_in(tmp_path / "a cache") == ["started"]
 
 
 def test_connection_that_breaks_in_the_midst_leaves_nothing(channel, tmp_path):
@@ -154,7 +156,7 @@ def test_connection_that_breaks_in_the_midst_leaves_nothing(channel, tmp_path):
     process.wait(30)
     process.stdout.close()
     process.stderr.close()
-    assert os.listdir(tmp_path / "a cache") == []
+    assert names_in(tmp_path / "a cache") == []
 
 
 def test_failure_has_the_words_of_what_failed(channel, tmp_path):
@@ -162,7 +164,7 @@ def test_failure_has_the_words_of_what_failed(channel, tmp_path):
     with pytest.raises(BringError) as raised:
         bring(channel, wanted(tmp_path, make))
     assert (raised.value.why, raised.value.words) == ("make", "first\nFATAL: no space left on device")
-    assert os.listdir(tmp_path / "a cache") == []
+    assert names_in(tmp_path / "a cache") == []
 
 
 def test_no_room_for_what_is_sent_is_told_before_it_is_sent(channel, tmp_path):
@@ -204,9 +206,7 @@ def test_file_of_the_site_is_named_by_its_bytes_whatever_it_is_called(tmp_path):
     cache = f"'{tmp_path}/cache'"
 
     def look():
-        done = subprocess.run(
-            ["sh", "-c", look_script(cache, f'"{path}"')], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(["sh", "-c", look_script(cache, f'"{path}"')], capture_output=True, text=True, check=True)
         return parse_look(done.stdout)
 
     found = look()

@@ -3,8 +3,8 @@
 import pytest
 
 from cnflow.capsule import Probe
-from cnflow.model.packages import digest_of_packages
 from cnflow.images.references import registry_digest
+from cnflow.model.packages import digest_of_packages
 from cnflow.providers.docker.identity import facts_of
 
 A, B = "@sha256:" + "a" * 64, "@sha256:" + "b" * 64

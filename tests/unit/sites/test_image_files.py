@@ -29,7 +29,7 @@ def test_compressed_archive_is_the_same_image(tmp_path):
 def test_archive_without_a_layer_is_refused(tmp_path):
     path = tmp_path / "app.tar"
     path.write_bytes(archive_of({"a": b"1"}, {"b": b"2"}, left_out=["1/layer.tar"])[0])
-    with pytest.raises(ImageUnusableError, match="is cut: its layer 1/layer.tar is missing"):
+    with pytest.raises(ImageUnusableError, match=r"is cut: its layer 1/layer\.tar is missing"):
         read_image_file(path)
 
 
@@ -37,7 +37,7 @@ def test_archive_without_a_layer_is_refused(tmp_path):
 def test_file_that_is_no_archive_is_refused(content, tmp_path):
     path = tmp_path / "app.tar"
     path.write_bytes(content)
-    with pytest.raises(ImageUnusableError, match="is no whole Docker archive: .* docker save NAME -o app.tar"):
+    with pytest.raises(ImageUnusableError, match=r"is no whole Docker archive: .* docker save NAME -o app\.tar"):
         read_image_file(path)
 
 

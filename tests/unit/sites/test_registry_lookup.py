@@ -75,7 +75,7 @@ def test_image_for_other_platforms_alone_is_not_found():
 
 
 def test_token_is_asked_for_with_user_and_password():
-    registry = Registry({"https://ghcr.io/v2/app/manifests/1": MANIFEST}, token="t0k3n")  # noqa: S106 - made up
+    registry = Registry({"https://ghcr.io/v2/app/manifests/1": MANIFEST}, token="t0k3n")
     assert look_up("ghcr.io/app:1", "amd64", ("me", "pw"), registry).id == CONFIG
     url, basic = registry.asked[1]
     assert url == "https://auth/token?service=registry&scope=repository%3Aapp%3Apull"
