@@ -155,7 +155,8 @@ class ImageTransfer:
             self._facts = parse_facts_line(report.words)
         elif report.kind == ">":
             self._lines.append(report.words)
-            self._progress(report.words)
+            if not report.words.endswith("/part"):  # a path that nobody needs
+                self._progress(report.words)
         elif report.kind == "wait":
             self._progress(f"another run ({report.words}) brings it there")
         elif report.kind == "taken":

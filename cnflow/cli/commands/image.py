@@ -1,10 +1,13 @@
-"""``cnflow image``: looks at images; builds them from recipes, lists and removes those."""
+"""``cnflow image``: looks at images; builds them from recipes, lists and removes those; brings them to sites."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-image = typer.Typer(help="Handle images: look at them, build them from recipes.", no_args_is_help=True)
+image = typer.Typer(
+    help="Handle images: look at them, build them from recipes, bring them to clusters.", no_args_is_help=True
+)
 
 
 @image.callback()
@@ -51,6 +54,32 @@ def build(
 
     for name in build_images(target):
         typer.echo(name)
+
+
+@image.command()
+def push(
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="Image of this machine's engine or of a registry, SIF or Docker archive, as apps name it.",
+        ),
+    ],
+    *,
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration with the sites.")],
+    label: Annotated[
+        str, typer.Option("--executor", metavar="LABEL", help="Only for the site of this executor.", show_default=False)
+    ] = "",
+) -> None:
+    """Bring IMAGE to the sites of a configuration, ahead of a run, and look at its Python there."""
+    from rich.console import Console
+
+    from cnflow.cli.pushed_images import push_images, shown_on, targets_of
+    from cnflow.config.files import load_config
+
+    progress = shown_on(Console(stderr=True, highlight=False))
+    for pushed in push_images(targets_of(load_config(config), reference, label), progress):
+        typer.echo(pushed.line)
 
 
 @image.command("ls")
