@@ -23,6 +23,7 @@ from cnflow.config.registry import backend_of, load
 from cnflow.errors import BlockError, BlockRejectedError, ChannelError
 from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.model.finding import Finding, Verdict
+from cnflow.providers.batch.containers import SiteContainers
 from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths
@@ -73,6 +74,7 @@ class BatchBackend:
         self._channel: Channel = channel or backend_of(settings.channel)(settings.channel)
         self._timeout = Seconds(settings.cmd_timeout)
         self._site = SiteFolder(self._channel, settings.site_dir, timeout=self._timeout)
+        self._containers = SiteContainers(settings, self._site)
         self._files = JobFiles(self._site)
         self._ended = EndedJobs(self._dialect.name)
         self._pause = pause
@@ -82,16 +84,17 @@ class BatchBackend:
         return addresses_of_this_machine()
 
     def prepare(self, image: Image) -> str:
-        """See that the site can be reached and has the scheduler, and bring cnflow's code there.
+        """See that the site can be reached and has the scheduler, and bring cnflow's code and *image* there.
 
         Raises:
             BlockRejectedError: its commands are not found, or *image* cannot run.
         """
-        self._refuse_image(image)
         self._channel.open()
         found = {posixpath.basename(path) for path in self._site.facts(self._dialect.programs).found}
         if self._dialect.programs[0] not in found:
             raise BlockRejectedError(self._no_program(self._dialect.programs[0]))
+        if image:
+            return self._containers.prepare(image)
         self._site.bare_node(self._settings.python, carries=not self._settings.has_shared_files)
         return ""
 
@@ -163,7 +166,6 @@ class BatchBackend:
 
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
         """The submit script and the command that submits it; folders of the site are shown as ``SITE_DIR``."""
-        self._refuse_image(request.image)
         return preview_of(self._settings, self._dialect, request)
 
     def check(self) -> Sequence[Finding]:
@@ -188,8 +190,7 @@ class BatchBackend:
         """Return the native ids of the elements of *job*, or why there are none."""
         dialect = self._dialect
         try:
-            self._refuse_image(job.first.image)
-            request, files = job_request(self._settings, dialect, self._site, job)
+            request, files = job_request(self._settings, dialect, self._site, self._containers, job)
             script = dialect.submit_script(self._settings, request)
             path = self._files.send(job, script, files)
         except BlockError as error:
@@ -260,10 +261,6 @@ class BatchBackend:
             said = done.stderr.strip() or done.stdout.strip() or f"{argv[0]} exited with code {done.exit_code}"
             raise BlockError(f"{self._dialect.name} on {self._channel.name} does not answer: {said}")
         return answer
-
-    def _refuse_image(self, image: Image) -> None:
-        if image:
-            raise BlockRejectedError(f"image {str(image)!r}: {type(self._settings).__name__} runs no images yet.")
 
     def _no_program(self, name: str) -> str:
         advice = (
