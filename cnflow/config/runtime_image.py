@@ -63,14 +63,14 @@ def options_for(
     _refuse(image, noun, honoured)
     environment = {**own.environment, **_shares(image), **image.environment}
     mounts = {**own.mounts, **_mounts(image, noun, honoured)}
-    added = [*own.options, *(each for name in honoured for each in honoured[name]), *_extras(image, kind, noun)]
+    options = [*(each for name in honoured for each in honoured[name]), *_extras(image, kind, noun)]
     changed: dict[str, Any] = {}
     if environment != own.environment:
         changed["environment"] = environment
     if mounts != own.mounts:
         changed["mounts"] = mounts
-    if added != list(own.options):
-        changed["options"] = added
+    if options and list(own.options[-len(options) :]) != options:  # else they are those of this image already
+        changed["options"] = [*own.options, *options]
     if image.working_dir:
         changed["working_dir"] = image.working_dir
     if image.shared_memory is not None and "shared_memory" not in honoured:

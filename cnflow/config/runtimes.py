@@ -84,6 +84,13 @@ class NoRuntime(RuntimeSettings):
 
     kind: Literal["none"] = "none"
 
+    def for_image(self, image: Image) -> RuntimeSettings:
+        """Refuse *image*."""
+        raise ConfigurationError(
+            f"image {image.name!r}: runtime='none' runs no images. Set runtime='auto', or the one of the site, such as "
+            "runtime='apptainer'."
+        )
+
     def wrap(self, command: NodeCommand, image: SiteImage) -> NodeCommand:  # noqa: ARG002 - part of the seam
         """The command itself."""
         return command

@@ -4,7 +4,9 @@ import pytest
 
 import cnflow
 from cnflow import Config, Image, python_app
+from cnflow.errors import BlockError, ConfigurationError
 from cnflow.executors import HighThroughputExecutor
+from cnflow.launchers import SrunLauncher
 from cnflow.providers import SlurmProvider
 from cnflow.runtimes import ApptainerRuntime, CharliecloudRuntime, PodmanRuntime
 from tests.conftest import slurm_conf
@@ -69,3 +71,48 @@ def test_job_runs_tasks_in_an_image_of_the_drivers_engine(run, tmp_path, image_b
     assert seen["variables"]["SLURM_JOB_ID"].isdigit()
     assert seen["files"] == {"/mnt/data/file": "from outside"}
     assert seen["folder"] == str(tmp_path)
+
+
+def node():
+    import os
+    import time
+
+    time.sleep(0.5)
+    return os.environ["SLURMD_NODENAME"], os.environ["SLURM_JOB_ID"], bool(os.environ.get("APPTAINER_CONTAINER"))
+
+
+@pytest.mark.apptainer
+def test_each_node_of_a_job_has_a_container(run, image_base, until):
+    run(Image(image_base), "apptainer", nodes_per_block=2, launcher=SrunLauncher())
+    task = python_app(node)
+    seen = set()
+    until(lambda: seen.update(future.result() for future in [task() for _ in range(4)]) or len(seen) == 2, 120)
+    assert len({job for _, job, _ in seen}) == 1
+    assert {inside for _, _, inside in seen} == {True}
+
+
+@pytest.mark.apptainer
+def test_elements_of_an_array_have_containers_of_their_own(run, image_base, until):
+    run(Image(image_base), "auto", init_blocks=3, max_blocks=3)
+    task = python_app(node)
+    seen = set()
+    until(lambda: seen.update(future.result() for future in [task() for _ in range(6)]) or len(seen) == 3, 120)
+    assert {inside for _, _, inside in seen} == {True}
+
+
+def test_node_without_a_runtime_fails_the_tasks_with_words(run, image_base):
+    run(Image(image_base), ApptainerRuntime(program="no_such"))
+    with pytest.raises(BlockError, match=r"has no no_such, and so cannot start a container of Apptainer") as caught:
+        python_app(node)().result()
+    assert "worker_init" in str(caught.value)
+
+
+def test_runtime_that_runs_no_images_refuses_one_before_anything_is_submitted(run, image_base):
+    with pytest.raises(ConfigurationError, match="runtime='none' runs no images"):
+        run(Image(image_base), "none")
+
+
+@pytest.mark.apptainer
+def test_option_that_the_runtime_does_not_have_is_refused_before_anything_is_submitted(run, image_base):
+    with pytest.raises(ConfigurationError, match="Apptainer has no user"):
+        run(Image(image_base, user="app"), "apptainer")

@@ -23,7 +23,7 @@ from cnflow.config.registry import backend_of, load
 from cnflow.errors import BlockError, BlockRejectedError, ChannelError
 from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.model.finding import Finding, Verdict
-from cnflow.providers.batch.containers import SiteContainers
+from cnflow.providers._shared.site_containers import SiteContainers
 from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths

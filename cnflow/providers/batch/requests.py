@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cnflow.providers._shared.manager_command import manager_command
 from cnflow.providers._shared.python_path import python_path
 from cnflow.providers._shared.secrets import redact
-from cnflow.providers.batch.containers import Container, shown_container
+from cnflow.providers._shared.site_containers import Container, shown_container
 from cnflow.providers.batch.dialect import JobRequest
 from cnflow.providers.batch.files import folder_of
 from cnflow.providers.batch.jobs import Job
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cnflow.config.batch import BatchSettings
     from cnflow.model.block import BlockRequest
     from cnflow.model.node_command import NodeCommand
-    from cnflow.providers.batch.containers import SiteContainers
+    from cnflow.providers._shared.site_containers import SiteContainers
     from cnflow.providers.batch.dialect import Dialect
     from cnflow.sites.folder import SiteFolder
 

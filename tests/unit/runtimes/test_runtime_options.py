@@ -77,7 +77,9 @@ def test_engine_gets_options_of_an_image_as_its_own(runtime):
         memory="1k",
         mounts=["models:/models", {"kind": "tmpfs", "target": "/fast", "size": "1k"}],
     )
-    assert runtime().for_image(image).options == [
+    made = runtime().for_image(image)
+    assert made.for_image(image) == made
+    assert made.options == [
         "--mount=type=volume,source=models,target=/models,readonly",
         "--mount=type=tmpfs,target=/fast,tmpfs-size=1024",
         "--user=1:2",

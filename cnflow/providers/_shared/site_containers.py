@@ -96,22 +96,14 @@ class SiteContainers:
             BlockRejectedError, ImageNotFoundError, ImageUnusableError: no manager can run in it.
             ChannelError, CapsuleError: see `SiteImages.fetch` and `SiteFolder.capsule`.
         """
-        fetched = self._fetch(image)
+        fetched = self._images.fetch(image)
         self._capsules(fetched)
         return fetched.identity
 
     def container(self, image: Image) -> Container:
         """Return what the containers of *image* are started from; what `prepare` has brought is not brought again."""
-        fetched = self._fetch(image)
+        fetched = self._images.fetch(image)
         return Container(fetched.runtime, fetched.image, self._capsules(fetched), fetched.probe)
-
-    def _fetch(self, image: Image) -> FetchedImage:
-        if self._settings.runtime.kind == "none":
-            raise BlockRejectedError(
-                f"image {image.name!r}: the provider's runtime='none' runs no images. Set runtime='auto', or the one "
-                "of the site, such as runtime='apptainer'."
-            )
-        return self._images.fetch(image)
 
     def _capsules(self, fetched: FetchedImage) -> dict[Kind, str]:
         where = f"image {fetched.image.reference!r}"
