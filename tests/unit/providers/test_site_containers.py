@@ -54,9 +54,8 @@ def test_elements_of_an_array_find_their_settings_in_the_container(request_for, 
     requests = tuple(request_for("app:1", block) for block in ("4", "5"))
     place = Place("/site", Container(ApptainerRuntime(), IMAGE, {OWN: "/site/c"}, probe), is_local=True)
     request, files = make_request(SlurmProvider(environment={"A": "S3CRET b"}), SLURM, place, Job(requests))
-    assert (
-        sorted(name.rpartition("settings.")[2] for name in files) == ["0", "1"] if probe else ["0", "0.1", "1", "1.1"]
-    )
+    ends = ["0", "1"] if probe else ["0", "0.1", "1", "1.1"]
+    assert sorted(name.rpartition("settings.")[2] for name in files) == ends
     assert '.settings.\'"$CNFLOW_ARRAY_INDEX"' in request.body
     assert "CNFLOW-ELEMENT" not in request.body
     assert request.body.count("S3CRET") == 1, "it is exported by the script, which others cannot read"
