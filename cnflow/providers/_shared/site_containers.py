@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,14 +46,32 @@ class Container:
     probe: Probe | None = None
     """Of the image's interpreter; None if nobody has looked at it."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths at the site of what each job needs, where the scheduler has to bring it."""
+        return (*self.capsules.values(), *([self.image.path] if self.image.path else []))
+
+    def moved(self, folder: str) -> Container:
+        """Return the container where all of `files` were brought to *folder*."""
+        capsules = {kind: f"{folder}/{posixpath.basename(path)}" for kind, path in self.capsules.items()}
+        path = f"{folder}/{posixpath.basename(self.image.path)}" if self.image.path else ""
+        return replace(self, capsules=capsules, image=self.image._replace(path=path))
+
     def command(
-        self, request: BlockRequest, settings_file: str, environment: Mapping[str, str], *, shares_files: bool
+        self,
+        request: BlockRequest,
+        settings_file: str,
+        script: str,
+        environment: Mapping[str, str],
+        *,
+        shares_files: bool,
     ) -> NodeCommand:
         """Return the command of a manager in a container.
 
         Args:
             request: for its block.
             settings_file: path at the site.
+            script: path at the site of the script that starts a manager where nobody has looked at the image.
             environment: variables of the provider's settings, which enter the container.
             shares_files: nodes see the files of this machine.
 
@@ -62,7 +81,7 @@ class Container:
         command = request.command or image_command(
             request.manager,
             settings_file=settings_file,
-            script=f"{settings_file}.1",
+            script=script,
             capsules=self.capsules,
             probe=self.probe,
             folders=[each for each in request.shared_folders if each] if shares_files else (),

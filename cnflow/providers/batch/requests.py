@@ -143,7 +143,8 @@ def _command(
     if isinstance(node, BareNode):
         return request.command or _manager(request, node, settings_file)
     shares_files = place.is_local and settings.has_shared_files
-    return node.command(request, settings_file, settings.environment, shares_files=shares_files)
+    script = settings_file.replace(".settings.", ".settings-1.")
+    return node.command(request, settings_file, script, settings.environment, shares_files=shares_files)
 
 
 def _manager(request: BlockRequest, node: BareNode, settings_file: str) -> NodeCommand:

@@ -54,8 +54,8 @@ def test_elements_of_an_array_find_their_settings_in_the_container(request_for, 
     requests = tuple(request_for("app:1", block) for block in ("4", "5"))
     place = Place("/site", Container(ApptainerRuntime(), IMAGE, {OWN: "/site/c"}, probe), is_local=True)
     request, files = make_request(SlurmProvider(environment={"A": "S3CRET b"}), SLURM, place, Job(requests))
-    ends = ["0", "1"] if probe else ["0", "0.1", "1", "1.1"]
-    assert sorted(name.rpartition("settings.")[2] for name in files) == ends
+    ends = [".0", ".1"] if probe else ["-1.0", "-1.1", ".0", ".1"]
+    assert sorted(name.rpartition("settings")[2] for name in files) == ends
     assert '.settings.\'"$CNFLOW_ARRAY_INDEX"' in request.body
     assert "CNFLOW-ELEMENT" not in request.body
     assert request.body.count("S3CRET") == 1, "it is exported by the script, which others cannot read"
@@ -65,13 +65,15 @@ def test_elements_of_an_array_find_their_settings_in_the_container(request_for, 
 def test_files_of_another_machine_are_not_mounted(request_for):
     request = replace(request_for("app:1"), shared_folders=("/home/me/run", ""))
     container = Container(ApptainerRuntime(), IMAGE, {OWN: "/s/c"}, PYTHON)
-    made = [container.command(request, "/s/run/7", {}, shares_files=shares) for shares in (True, False)]
+    made = [container.command(request, "/s/run/7", "/s/run/7.sh", {}, shares_files=shares) for shares in (True, False)]
     assert ["/home/me/run" in each.argv[2] for each in made] == [True, False]
 
 
 def test_command_of_the_users_own_runs_in_the_container(request_for):
     request = replace(request_for("app:1"), command=NodeCommand(("my", "command"), {"B": "c"}))
-    made = Container(ApptainerRuntime(), IMAGE, {}).command(request, "/s/run/7", {"A": "b"}, shares_files=True)
+    made = Container(ApptainerRuntime(), IMAGE, {}).command(
+        request, "/s/run/7", "/s/run/7.sh", {"A": "b"}, shares_files=True
+    )
     assert made.argv[2].endswith('"$image" my command\n')
     assert made.environment == {"A": "b", "B": "c"}
 
@@ -79,7 +81,7 @@ def test_command_of_the_users_own_runs_in_the_container(request_for):
 def test_what_the_runtime_cannot_do_is_a_block_that_is_refused(request_for):
     container = Container(ApptainerRuntime(mounts={"/a,b": "/c"}), IMAGE, {OWN: "/s/c"}, PYTHON)
     with pytest.raises(BlockRejectedError, match="comma"):
-        container.command(request_for("app:1"), "/s/run/7", {}, shares_files=True)
+        container.command(request_for("app:1"), "/s/run/7", "/s/run/7.sh", {}, shares_files=True)
 
 
 def test_preview_of_a_job_shows_its_container_without_asking_a_site(request_for):
