@@ -83,6 +83,7 @@ _TAKE_TURNS = {
     "podman": "podman",
     "rootless": "podman",
     "registry": "docker",
+    "htcondor": "htcondor",
 }
 """Marker -> group whose tests run one after the other, in one process of pytest-xdist."""
 

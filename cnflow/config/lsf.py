@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cnflow.config.batch import BatchSettings
+from cnflow.config.launchers import JsrunLauncher
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from cnflow.model.traits import Traits
 
 
 class LSFProvider(BatchSettings):
-    """Blocks are jobs of IBM Spectrum LSF 10.1 or newer."""
+    """Blocks are jobs of IBM Spectrum LSF 10.1 or newer, on whole nodes or on cores of them.
+
+    For several nodes that are asked for as a whole, `launcher` is ``JsrunLauncher()`` where none is set.
+    """
 
     dialect: ClassVar[str] = "cnflow.providers.batch.lsf:DIALECT"
     kind: Literal["lsf"] = "lsf"
@@ -38,6 +44,13 @@ class LSFProvider(BatchSettings):
 
     gpus_per_node: Annotated[int, Field(ge=1)] | None = None
     """GPUs of each node (``-gpu num=``), where the site does not give all of a node's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_nodes_start_by_jsrun(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the user passed
+        if isinstance(data, dict) and "launcher" not in data and data.get("nodes_per_block", 1) != 1:
+            return {**data, "launcher": JsrunLauncher()} if data.get("request_by_nodes", True) else data
+        return data
 
     def traits(self) -> Traits:
         """Traits of jobs of LSF."""

@@ -1,5 +1,6 @@
-"""The contract of providers on Cobalt's stand-in, which really runs the jobs."""
+"""The contracts of providers and of dialects on Cobalt's stand-in, which really runs the jobs."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cnflow.config import CobaltProvider
 from cnflow.ids import NativeId
 from cnflow.providers.batch.provider import BatchBackend
+from cnflow.testing.contracts.batch import BatchContract
 from cnflow.testing.contracts.provider import ProviderContract
 from cnflow.testing.contracts.provider_data import ProviderDataContract
 from tests.standins import cobalt
@@ -18,7 +20,8 @@ from tests.standins.scheduler import Standin
 def standin(monkeypatch):
     """The stand-in, whose commands come first in PATH."""
     with tempfile.TemporaryDirectory(prefix="cnflow-cobalt-") as folder:
-        started = Standin(Path(folder) / "s", Path(cobalt.__file__), ["qsub", "qstat", "qdel"])
+        programs = ["qsub", "qstat", "qdel", "aprun"]
+        started = Standin(Path(folder) / "s", Path(cobalt.__file__), programs, minute=3.0)
         monkeypatch.setenv("PATH", str(started.bin), prepend=":")
         yield started
         started.close()
@@ -33,7 +36,7 @@ class TestCobalt(ProviderContract, ProviderDataContract):
 
     @pytest.fixture
     def settings(self, tmp_path):
-        return CobaltProvider(site_dir=str(tmp_path / "site"), runtime="none", walltime=600)
+        return CobaltProvider(site_dir=str(tmp_path / "site"), runtime="none", walltime=6000)
 
     @pytest.fixture
     def traits(self, settings):
@@ -42,3 +45,24 @@ class TestCobalt(ProviderContract, ProviderDataContract):
     @pytest.fixture
     def make_provider(self, settings):
         return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
+
+
+class TestJobsOfCobalt(BatchContract):
+    """A minute of the stand-in is 3 s long."""
+
+    held = pytest.fixture(lambda _: "#COBALT -h")
+    unknown_job = pytest.fixture(lambda _: NativeId("999999"))
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return CobaltProvider(site_dir=str(tmp_path / "site"), runtime="none")
+
+    @pytest.fixture
+    def scheduler_down(self, standin):
+        @contextlib.contextmanager
+        def down():
+            standin.stop_answering()
+            yield
+            standin.answer_again()
+
+        return down

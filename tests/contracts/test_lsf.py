@@ -1,5 +1,11 @@
-"""The contract of providers on LSF's stand-in, which really runs the jobs."""
+"""The contracts of providers and of dialects on LSF's stand-in, which really runs the jobs."""
 
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -7,7 +13,10 @@ import pytest
 
 from cnflow.config import LSFProvider
 from cnflow.ids import NativeId
+from cnflow.providers.batch.dialect import JobRequest
+from cnflow.providers.batch.lsf import DIALECT
 from cnflow.providers.batch.provider import BatchBackend
+from cnflow.testing.contracts.batch import BatchContract
 from cnflow.testing.contracts.provider import ProviderContract
 from cnflow.testing.contracts.provider_data import ProviderDataContract
 from tests.standins import lsf
@@ -18,7 +27,8 @@ from tests.standins.scheduler import Standin
 def standin(monkeypatch):
     """The stand-in, whose commands come first in PATH."""
     with tempfile.TemporaryDirectory(prefix="cnflow-lsf-") as folder:
-        started = Standin(Path(folder) / "s", Path(lsf.__file__), ["bsub", "bjobs", "bkill", "bhist"])
+        programs = ["bsub", "bjobs", "bkill", "bhist", "jsrun"]
+        started = Standin(Path(folder) / "s", Path(lsf.__file__), programs, minute=3.0)
         monkeypatch.setenv("PATH", str(started.bin), prepend=":")
         yield started
         started.close()
@@ -33,7 +43,7 @@ class TestLSF(ProviderContract, ProviderDataContract):
 
     @pytest.fixture
     def settings(self, tmp_path):
-        return LSFProvider(site_dir=str(tmp_path / "site"), runtime="none", walltime=600)
+        return LSFProvider(site_dir=str(tmp_path / "site"), runtime="none", walltime=6000)
 
     @pytest.fixture
     def traits(self, settings):
@@ -42,3 +52,52 @@ class TestLSF(ProviderContract, ProviderDataContract):
     @pytest.fixture
     def make_provider(self, settings):
         return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
+
+
+SIGNALS = """\
+import signal, sys
+def note(number, _):
+    print(signal.Signals(number).name, flush=True)
+    if number == signal.SIGTERM:
+        sys.exit(3)
+for number in (signal.SIGUSR1, signal.SIGTERM):
+    signal.signal(number, note)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_limit_of_the_job_is_told_to_the_manager_twice(tmp_path):
+    """LSF's SIGUSR2 to all processes becomes SIGUSR1 and then SIGTERM for the body, whose exit code is the job's."""
+    body = f"exec {shlex.join([sys.executable, '-c', SIGNALS])}\n"
+    script = tmp_path / "script"
+    script.write_text(DIALECT.submit_script(LSFProvider(), JobRequest("n", 1, 600.0, body, "/o")))
+    with subprocess.Popen(["sh", str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True) as job:
+        assert job.stdout.readline() == "ready\n"
+        os.killpg(job.pid, signal.SIGUSR2)
+        assert job.stdout.readline() == "SIGUSR1\n"
+        os.killpg(job.pid, signal.SIGUSR2)
+        assert job.stdout.readline() == "SIGTERM\n"
+        assert job.wait(60) == 3
+
+
+class TestJobsOfLSF(BatchContract):
+    """A minute of the stand-in is 3 s long."""
+
+    held = pytest.fixture(lambda _: "#BSUB -H")
+    unknown_job = pytest.fixture(lambda _: NativeId("999999"))
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return LSFProvider(site_dir=str(tmp_path / "site"), runtime="none")
+
+    @pytest.fixture
+    def scheduler_down(self, standin):
+        @contextlib.contextmanager
+        def down():
+            standin.stop_answering()
+            yield
+            standin.answer_again()
+
+        return down

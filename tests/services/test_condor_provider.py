@@ -1,10 +1,14 @@
-"""The contract of providers on real HTCondor, whose pool shares no file with the driver."""
+"""The contracts of providers and of dialects on real HTCondor, whose pool shares no file with the driver."""
+
+import contextlib
+import subprocess
 
 import pytest
 
 from cnflow.config import CondorProvider
 from cnflow.ids import NativeId
 from cnflow.providers.batch.provider import BatchBackend
+from cnflow.testing.contracts.batch import BatchContract
 from cnflow.testing.contracts.provider import ProviderContract
 from cnflow.testing.contracts.provider_data import ProviderDataContract
 from tests.services.docker_channel import ContainerChannel
@@ -32,3 +36,32 @@ class TestCondor(ProviderContract, ProviderDataContract):
     @pytest.fixture
     def make_provider(self, settings):
         return lambda environment: BatchBackend(settings.model_copy(update={"environment": dict(environment)}))
+
+
+@pytest.mark.htcondor
+class TestJobsOfCondor(BatchContract):
+    held = pytest.fixture(lambda _: "hold = True")
+    unknown_job = pytest.fixture(lambda _: NativeId("999999.0"))
+    nodes = pytest.fixture(lambda _: 1)
+    patience = pytest.fixture(lambda _: 120.0)
+
+    @pytest.fixture
+    def settings(self):
+        return CondorProvider(channel=POOL, site_dir="~/site", runtime="none", notice=3, cmd_timeout=20)
+
+    @pytest.fixture
+    def scheduler_down(self):
+        def signal(name):
+            order = f'[ "$(cat $each/comm)" != condor_schedd ] || kill -{name} "${{each#/proc/}}"'
+            script = f"for each in /proc/[0-9]*; do {order}; done 2>/dev/null"
+            subprocess.run(["docker", "exec", POOL.container, "sh", "-c", script], check=True)
+
+        @contextlib.contextmanager
+        def down():
+            signal("STOP")
+            try:
+                yield
+            finally:
+                signal("CONT")
+
+        return down

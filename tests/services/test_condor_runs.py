@@ -1,4 +1,4 @@
-"""Whole runs in a real HTCondor pool that shares no file with the driver: results, evictions, jobs that cannot start."""
+"""Whole runs in a real HTCondor pool that shares no file with the driver: results, evictions, jobs not started."""
 
 import subprocess
 import time

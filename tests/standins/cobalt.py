@@ -10,6 +10,7 @@ import argparse
 import os
 import pwd
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ from scheduler import (  # type: ignore[import-not-found]
 
 def main(spool: Path, program: str, arguments: list[str]) -> int:
     """Run *program*; return its exit code."""
-    commands = {"qsub": qsub, "qstat": qstat, "qdel": qdel}
+    commands = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "aprun": aprun}
     try:
         return commands[program](spool, arguments)
     except SchedulerDownError:
@@ -44,20 +45,10 @@ def qsub(spool: Path, arguments: list[str]) -> int:
     text = script.read_text()
     asked = options([*directives(text), *arguments[:-1]])
     config = ask(spool, "list")["config"]
-    if not os.access(script, os.X_OK):
-        return complain(f"command {script} is not executable")
-    if asked.n is None or asked.t is None:
-        return complain("Not all required arguments provided: time,nodecount needed")
-    queue, walltime = asked.q or "workq", 60.0 * int(asked.t)
-    if queue not in config["queues"]:
-        return complain(f"queue '{queue}' does not exist")
-    limit = config["queues"][queue]
-    if limit is not None and walltime > limit:
-        return complain(f"The walltime is greater than the max walltime of {limit // 60} minutes of queue '{queue}'")
-    if asked.A and asked.A not in config["accounts"]:
-        return complain(f"Filter clusterbank-account failed: {asked.A} is not a valid project")
-    if int(asked.n) > config["nodes"]:
-        return complain("node count out of realistic range")
+    why = refusal(script, asked, config)
+    if why:
+        return complain(why)
+    queue, walltime = asked.q or "workq", config.get("minute", 60.0) * int(asked.t)
     print(f'Job routed to queue "{queue}".', file=sys.stderr)
     number = ask(
         spool,
@@ -83,6 +74,26 @@ def qsub(spool: Path, arguments: list[str]) -> int:
     return 0
 
 
+def refusal(script: Path, asked: argparse.Namespace, config: dict) -> str:
+    """Why the queue manager, or a filter of the site, does not take the job; empty if it does."""
+    queue = asked.q or "workq"
+    limit = config["queues"].get(queue)
+    for is_wrong, words in (
+        (not os.access(script, os.X_OK), f"command {script} is not executable"),
+        (asked.n is None or asked.t is None, "Not all required arguments provided: time,nodecount needed"),
+        (queue not in config["queues"], f"queue '{queue}' does not exist"),
+        (limit is not None and 60 * int(asked.t) > limit, f"The walltime is above the limit of queue '{queue}'"),
+        (
+            asked.A not in {None, *config["accounts"]},
+            f"Filter clusterbank-account failed: {asked.A} is not a valid project",
+        ),
+        (int(asked.n) > config["nodes"], "node count out of realistic range"),
+    ):
+        if is_wrong:
+            return words
+    return ""
+
+
 def qstat(spool: Path, arguments: list[str]) -> int:
     """Print a table: ``qstat --header FIELD:... [-u USER] [ID ...]``; jobs that ended are not in it."""
     parser = argparse.ArgumentParser("qstat", add_help=False)
@@ -99,10 +110,10 @@ def qstat(spool: Path, arguments: list[str]) -> int:
     fields = asked.header.split(":")
     rows = [[described(job)[field] for field in fields] for job in found if asked.u in {None, job.owner}]
     widths = [max(len(row[column]) for row in [fields, *rows]) for column in range(len(fields))]
-    print("  ".join(name.ljust(width) for name, width in zip(fields, widths)))
+    print("  ".join(name.ljust(width) for name, width in zip(fields, widths, strict=True)))
     print("=" * (sum(widths) + 2 * len(widths) - 2))
     for row in rows:
-        print("  ".join(value.ljust(width) for value, width in zip(row, widths)))
+        print("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)))
     return 0
 
 
@@ -119,6 +130,16 @@ def qdel(spool: Path, arguments: list[str]) -> int:
         for name in deleted:
             print(f"{name}   {pwd.getpwuid(os.getuid()).pw_name}")
     return 0
+
+
+def aprun(spool: Path, arguments: list[str]) -> int:
+    """Run a command as often as asked for: ``aprun -n COPIES [OPTION VALUE ...] COMMAND ...``."""
+    copies, words = 1, list(arguments)
+    while words[0].startswith("-"):
+        option, value = words.pop(0), words.pop(0)
+        copies = int(value) if option == "-n" else copies
+    started = [subprocess.Popen(words) for _ in range(copies)]
+    return max(each.wait() for each in started)
 
 
 def described(job: Job) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Commands of IBM Spectrum LSF on the stand-in scheduler: bsub, bjobs, bkill, bhist.
 
 Formats and messages: "IBM Spectrum LSF 10.1 Command Reference": bsub, bjobs (-o), bkill, bhist (-l), and bacct's
-"Termination reasons". A job that runs out of time gets SIGTERM of the core, where LSF sends SIGUSR2 first; the notice of
-``-wt`` is not given.
+"Termination reasons". A job that runs out of time gets SIGTERM of the core, where LSF sends SIGUSR2 first; a notice
+(``-wt``) is not given.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import subprocess
 import sys
 import textwrap
 import time
@@ -37,7 +38,7 @@ REASONS = {
 
 def main(spool: Path, program: str, arguments: list[str]) -> int:
     """Run *program*; return its exit code."""
-    commands = {"bsub": bsub, "bjobs": bjobs, "bkill": bkill, "bhist": bhist}
+    commands = {"bsub": bsub, "bjobs": bjobs, "bkill": bkill, "bhist": bhist, "jsrun": jsrun}
     try:
         return commands[program](spool, arguments)
     except SchedulerDownError:
@@ -50,7 +51,7 @@ def bsub(spool: Path, arguments: list[str]) -> int:
     asked = options([*directives(text), *arguments])
     config = ask(spool, "list")["config"]
     queue = asked.q or "workq"
-    walltime = None if asked.W is None else 60.0 * int(asked.W)
+    walltime = None if asked.W is None else config.get("minute", 60.0) * int(asked.W)
     if queue not in config["queues"]:
         return complain(f"{queue}: No such queue. Job not submitted.")
     limit = config["queues"][queue]
@@ -145,6 +146,16 @@ def bhist(spool: Path, arguments: list[str]) -> int:
         print("\n".join(wrapped(line) for line in [f"{head}, Command <#!/bin/sh>", *events]))
         print("\nSummary of time in seconds spent in various states\n  PEND     PSUSP    RUN      USUSP    SSUSP\n")
     return 0 if found else complain("No matching job found", 255)
+
+
+def jsrun(spool: Path, arguments: list[str]) -> int:
+    """Run a command as often as there are resource sets: ``jsrun -n SETS [OPTION VALUE ...] COMMAND ...``."""
+    sets, words = 1, list(arguments)
+    while words[0].startswith("-"):
+        option, value = words.pop(0), words.pop(0)
+        sets = int(value) if option == "-n" else sets
+    started = [subprocess.Popen(words) for _ in range(sets)]
+    return max(each.wait() for each in started)
 
 
 def ended(job: Job) -> list[str]:

@@ -52,7 +52,7 @@ _LIVES = {
     _TRANSFERS: BlockState.RUNNING,
     _SUSPENDED: BlockState.RUNNING,
 }
-_BY_USER = 1
+_BY_USER = (1, 15)  # condor_hold, and "hold = True" in the description
 _HOLD_CAUSES = {34: EndCause.OOM, 46: EndCause.WALLTIME, 47: EndCause.WALLTIME}
 
 _STATUS = ("JobStatus", "NumJobStarts", "HoldReasonCode", "HoldReason", "LastRejMatchReason", "RemoteHost")
@@ -285,7 +285,8 @@ def _requirements(own: Sequence[str]) -> str:
 def _fate(walltime: float | None) -> str:
     """When the schedd removes the job: it was evicted, is held for a fault, or ran for its walltime."""
     evicted = f"(JobStatus == {_IDLE} && NumJobStarts > 0)"
-    held = f"(JobStatus == {_HELD} && HoldReasonCode =!= {_BY_USER})"
+    faulty = " && ".join(f"HoldReasonCode =!= {code}" for code in _BY_USER)
+    held = f"(JobStatus == {_HELD} && {faulty})"
     late = f"(JobStatus == {_RUNNING} && time() - EnteredCurrentStatus > {round(walltime)})" if walltime else ""
     return " || ".join(filter(None, (evicted, held, late)))
 
@@ -317,8 +318,10 @@ def _state_of(row: Mapping[str, str]) -> BlockStatus:
 
 def _held(row: Mapping[str, str]) -> BlockStatus:
     code, reason = _number(row, "HoldReasonCode"), row.get("HoldReason", "")
-    if code == _BY_USER:
-        return BlockStatus(BlockState.PENDING, f"waits in HTCondor's queue: held {reason}; 'condor_release' lets it go")
+    if code in _BY_USER:
+        return BlockStatus(
+            BlockState.PENDING, f"waits in HTCondor's queue: held, {reason}; 'condor_release' lets it go"
+        )
     return _hold_end(code, reason)
 
 

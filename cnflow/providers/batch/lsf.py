@@ -7,8 +7,9 @@
     bhist -l 123          "Job <123>, ... Exited with exit code 3."      after that
     bkill 123             "Job <123> is being terminated"
 
-Near its limit a job gets SIGUSR2 (``-wa``; at the limit LSF's own signal is the same), which all of its processes get.
-So the job's shell lets what it starts ignore SIGUSR2, and passes SIGTERM to the manager, which ends in order.
+Before its limit a job gets SIGUSR2 (``-wt``, ``-wa``), and at the limit once more, in all of its processes. So the
+job's shell lets what it starts ignore SIGUSR2, and passes SIGUSR1 to the manager, which then accepts no more tasks, and
+SIGTERM the second time.
 
 Manual: https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command
 """
@@ -113,19 +114,24 @@ _REFUSALS: tuple[tuple[str, Refusal, str], ...] = (
     ),
 )
 
-# SIGUSR2 is LSF's at the limit: https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-lsbqueues (RUNLIMIT)
-_HEAD = """\
-CNFLOW_NOTICE() { kill -TERM "$CNFLOW_CHILD" 2>/dev/null; }
+_SHORTEST_WITH_NOTICE = 10
+"""Notices that a job lasts at least: a shorter one would accept no task for most of its time."""
+
+# LSF's own signal at the limit is SIGUSR2, too, and is followed by SIGKILL after JOB_TERMINATE_INTERVAL:
+# https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=lsbqueues-runlimit
+_SUPERVISED = """\
 (
 trap '' USR2
-"""
-_TAIL = """\
+{body}
 ) &
-CNFLOW_CHILD=$!
-trap CNFLOW_NOTICE USR2 TERM INT
-wait "$CNFLOW_CHILD"; code=$?
-while [ $code -gt 128 ] && kill -0 "$CNFLOW_CHILD" 2>/dev/null; do wait "$CNFLOW_CHILD"; code=$?; done
-exit $code
+cnflow_body=$!
+cnflow_signals='{signals}'
+cnflow_on_notice() {{ kill -"${{cnflow_signals%% *}}" $cnflow_body 2>/dev/null; cnflow_signals=TERM; }}
+trap cnflow_on_notice USR2
+trap : INT TERM
+wait $cnflow_body; cnflow_code=$?
+while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+exit $cnflow_code
 """
 
 
@@ -151,7 +157,9 @@ class _LSF:
         """Script for ``bsub``, which reads it from its standard input."""
         lines = [f"#BSUB {line}" for line in _options(_own(settings), request)]
         raw = [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
-        return "\n".join(["#!/bin/sh", *lines, *raw, f"{_HEAD}{request.body.rstrip()}", _TAIL])
+        signals = "USR1 TERM" if _gives_notice(settings, request) else "TERM"
+        body = _SUPERVISED.format(body=request.body.rstrip(), signals=signals)
+        return "\n".join(["#!/bin/sh", *lines, *raw, body])
 
     def submit_command(self, settings: BatchSettings, path: str) -> list[str]:  # noqa: ARG002 - part of the seam
         """``bsub < SCRIPT``: given as an argument, bsub would not read its ``#BSUB`` lines."""
@@ -249,8 +257,8 @@ def _options(settings: LSFProvider, request: JobRequest) -> Iterator[str]:
         yield f'-gpu "num={settings.gpus_per_node}"'
     if request.walltime is not None:
         yield f"-W {_minutes(request.walltime)}"
-        if settings.notice:
-            yield f"-wt {min(_minutes(settings.notice), max(1, _minutes(request.walltime) - 1))}"
+        if _gives_notice(settings, request):
+            yield f"-wt {_minutes(settings.notice)}"
             yield "-wa USR2"
     for option, value in (
         ("-q", settings.queue),
@@ -260,6 +268,16 @@ def _options(settings: LSFProvider, request: JobRequest) -> Iterator[str]:
     ):
         if value is not None:
             yield f"{option} {value}"
+
+
+def _gives_notice(settings: BatchSettings, request: JobRequest) -> bool:
+    """True if the manager is told some time before the job's end, to accept no more tasks then.
+
+    It is the job's only process that can be told: a launcher for several nodes would be ended by SIGUSR1.
+    """
+    if not settings.notice or request.walltime is None or request.nodes > 1:
+        return False
+    return request.walltime >= _SHORTEST_WITH_NOTICE * max(60.0, settings.notice)
 
 
 def _minutes(seconds: float) -> int:

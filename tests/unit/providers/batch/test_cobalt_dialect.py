@@ -50,6 +50,11 @@ def test_script_has_its_options_in_lines():
     )
 
 
+def test_several_nodes_start_by_aprun():
+    assert CobaltProvider(nodes_per_block=2).launcher.kind == "aprun"
+    assert CobaltProvider(nodes_per_block=2, launcher={"kind": "simple"}).launcher.kind == "simple"
+
+
 def test_job_without_an_end_is_refused():
     with pytest.raises(ConfigurationError, match="takes no job without one"):
         DIALECT.refuse(CobaltProvider(walltime=None))

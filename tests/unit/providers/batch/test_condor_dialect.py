@@ -35,7 +35,8 @@ def test_script_submits_itself_and_is_the_job():
         "when_to_transfer_output = ON_EXIT\n"
         'transfer_output_files = ""\n'
         "requirements = (MY.NumJobStarts =?= undefined || MY.NumJobStarts == 0)\n"
-        "periodic_remove = (JobStatus == 1 && NumJobStarts > 0) || (JobStatus == 5 && HoldReasonCode =!= 1)\n"
+        "periodic_remove = (JobStatus == 1 && NumJobStarts > 0) || "
+        "(JobStatus == 5 && HoldReasonCode =!= 1 && HoldReasonCode =!= 15)\n"
         "job_max_vacate_time = 30\n"
         "queue 1\n"
         "CNFLOW_DESCRIPTION\n"

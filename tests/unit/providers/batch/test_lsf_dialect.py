@@ -28,13 +28,30 @@ def test_whole_nodes_are_asked_for():
         "#BSUB -nnodes 2",
         '#BSUB -gpu "num=6"',
         "#BSUB -W 11",
-        "#BSUB -wt 1",
-        "#BSUB -wa USR2",
         "#BSUB -q batch",
         "#BSUB -P PRJ1",
         "#BSUB -G g",
         "#BSUB -app a",
     ]
+
+
+def test_notice_is_asked_for_where_one_manager_gets_it():
+    notice = ["#BSUB -wt 1", "#BSUB -wa USR2"]
+    assert notice == head(LSFProvider(), JobRequest("n", 1, 600.0, "", "/o"))[-2:]
+    for settings, request in (
+        (LSFProvider(notice=0), JobRequest("n", 1, 600.0, "", "/o")),
+        (LSFProvider(), JobRequest("n", 1, 599.0, "", "/o")),
+        (LSFProvider(), JobRequest("n", 2, 600.0, "", "/o")),
+        (LSFProvider(), JobRequest("n", 1, None, "", "/o")),
+    ):
+        assert "-wa" not in " ".join(head(settings, request))
+
+
+def test_whole_nodes_start_by_jsrun():
+    assert LSFProvider(nodes_per_block=2).launcher.kind == "jsrun"
+    assert LSFProvider(nodes_per_block=2, launcher={"kind": "mpiexec"}).launcher.kind == "mpiexec"
+    assert LSFProvider(nodes_per_block=2, request_by_nodes=False, cores_per_node=4).launcher.kind == "simple"
+    assert LSFProvider().launcher.kind == "simple"
 
 
 def test_cores_are_asked_for_where_there_is_no_nnodes():
