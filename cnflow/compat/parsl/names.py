@@ -35,6 +35,9 @@ _LAUNCHERS = _from(
     "WrappedLauncher",
 )
 _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
+_CONDOR = _from(f"{_OURS}.batch_providers", "CondorProvider")
+_LSF = _from(f"{_OURS}.batch_providers", "LSFProvider")
+_COBALT = _from(f"{_OURS}.batch_providers", "CobaltProvider")
 _AD_HOC = _from(f"{_OURS}.ad_hoc", "AdHocProvider")
 _CONFIG = _from(f"{_OURS}.config", "Config")
 _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
@@ -188,13 +191,19 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
-    "parsl.providers": {**_LOCAL, **_AD_HOC},
+    "parsl.providers": {**_LOCAL, **_AD_HOC, **_CONDOR, **_LSF, **_COBALT},
     "parsl.providers.ad_hoc": {},
     "parsl.providers.ad_hoc.ad_hoc": _AD_HOC,
+    "parsl.providers.cobalt": {},
+    "parsl.providers.cobalt.cobalt": _COBALT,
+    "parsl.providers.condor": {},
+    "parsl.providers.condor.condor": _CONDOR,
     "parsl.providers.error": _PROVIDER_ERRORS,
     "parsl.providers.errors": _PROVIDER_ERRORS,
     "parsl.providers.local": {},
     "parsl.providers.local.local": _LOCAL,
+    "parsl.providers.lsf": {},
+    "parsl.providers.lsf.lsf": _LSF,
     "parsl.serialize": {},
     "parsl.serialize.errors": _from("cnflow.errors", "SerializationError", DeserializationError="SerializationError"),
     "parsl.tests": {},

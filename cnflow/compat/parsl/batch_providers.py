@@ -1,0 +1,88 @@
+"""Parsl's providers of batch schedulers: cnflow's with Parsl's parameters.
+
+::
+
+    CondorProvider(mem_per_slot=2.0, ...) ──translate──> mem_per_slot=2147483648     GB in Parsl, bytes in cnflow
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cnflow.compat.parsl.launchers import check_launcher
+from cnflow.compat.parsl.options import ParslSettings
+from cnflow.compat.parsl.providers import LocalChannel
+from cnflow.config import cobalt, condor, lsf
+from cnflow.units import GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+class ParslBatchSettings(ParslSettings):
+    """Parameters that these providers share in Parsl; None and an empty text stand for defaults, as there."""
+
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("move_files", "cmd_chunk_size", "bsub_redirection")
+    LABEL: ClassVar[str] = ""
+
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslSettings.translate`; ``max_blocks`` is at least ``init_blocks``, as in Parsl's effect."""
+        translated = super().translate(given)
+        check_launcher(translated.get("launcher"))
+        if isinstance(translated.get("channel"), LocalChannel):
+            del translated["channel"]
+        most, first = translated.get("max_blocks"), translated.get("init_blocks", 1)
+        if isinstance(most, int) and isinstance(first, int):
+            translated["max_blocks"] = max(most, first)
+        return {name: value for name, value in translated.items() if value is not None and value != ""}
+
+    @property
+    def label(self) -> str:
+        """Parsl's name of this kind of provider."""
+        return self.LABEL
+
+
+class CondorProvider(ParslBatchSettings, condor.CondorProvider):
+    """`cnflow.config.CondorProvider` with Parsl's parameters."""
+
+    LABEL: ClassVar[str] = "condor"
+
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate Parsl's GB, which are GiB."""
+        translated = super().translate(given)
+        memory = translated.get("mem_per_slot")
+        if isinstance(memory, int | float):
+            translated["mem_per_slot"] = int(memory * GIB)
+        return translated
+
+
+class LSFProvider(ParslBatchSettings, lsf.LSFProvider):
+    """`cnflow.config.LSFProvider` with Parsl's parameters."""
+
+    LABEL: ClassVar[str] = "LSF"
+
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate the cores of a block to cores of its nodes, or to nodes."""
+        translated = super().translate(given)
+        cores = translated.pop("cores_per_block", None)
+        if cores is not None and not translated.get("request_by_nodes", True):
+            if "cores_per_node" in translated:
+                translated["nodes_per_block"] = math.ceil(cores / translated["cores_per_node"])
+            else:
+                translated["cores_per_node"] = math.ceil(cores / translated.get("nodes_per_block", 1))
+        return translated
+
+
+class CobaltProvider(ParslBatchSettings, cobalt.CobaltProvider):
+    """`cnflow.config.CobaltProvider` with Parsl's parameters."""
+
+    LABEL: ClassVar[str] = "cobalt"
+
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslBatchSettings.translate`; no block is started before there is a task, as in Parsl."""
+        return {"init_blocks": 0, **super().translate(given)}
