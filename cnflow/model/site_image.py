@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+NODE_IMAGE = "CNFLOW_NODE_IMAGE"
+"""Variable of a job with the path of the node's own copy of an image file, if the node has one."""
+
 
 class ImageForm(enum.Enum):
     """Form in which a runtime takes an image."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.image_parts import SECRETS_FOLDER
+from cnflow.model.site_image import NODE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +82,7 @@ def find_image(image: SiteImage) -> str:
     """Return the part that sees that the node has the file or folder of *image*, and sets ``$image``."""
     name = shlex.quote(image.reference)
     return (
-        f"image={shlex.quote(image.path)}\n"
+        f"image=${{{NODE_IMAGE}:-{shlex.quote(image.path)}}}\n"
         f'[ -r "$image" ] || fail {NO_IMAGE} "$(uname -n) has no $image, which is the image" {name}". Set '
         'image_cache_dir to a folder on a file system that login node and nodes share."\n'
     )

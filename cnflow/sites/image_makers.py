@@ -83,10 +83,8 @@ FROM_FILE = 'receive\ncp -- "$upload" "$part" || fail write "$part"\n'
 FROM_ROOT_TAR = """\
 receive
 mkdir -- "$part" || fail write "$part"
-case $upload in *.gz) unzip="gzip -dc" ;; *) unzip=cat ;; esac
-$unzip "$upload" | tar -xf - --no-same-owner -C "$part" || fail unpack
+tar -xf "$upload" --no-same-owner -C "$part" || fail unpack
 chmod u+rwx "$part"; mkdir -p "$part/dev" "$part/proc" "$part/sys" "$part/tmp" "$part/etc"
-[ -z "${suffix:-}" ] || rm -f -- "$upload"
 """
 """Unpacks the driver's tar of a root file system."""
 

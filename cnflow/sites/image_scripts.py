@@ -97,13 +97,25 @@ login() {{
 receive() {{
   tell send
   read -r how size suffix || fail cut
-  if [ "$how" = file ]; then IFS= read -r upload || fail cut; return; fi
+  unpack=cat
+  case $suffix in *.gz) unpack='gzip -dc' ;; esac
+  if [ "$how" = file ]; then
+    IFS= read -r upload || fail cut
+    [ "$unpack" = cat ] && return
+    $unpack "$upload" >"$work/upload.tar" || fail write "$work"
+    upload=$work/upload.tar
+    return
+  fi
   [ "$how" = bytes ] || fail cut
-  upload=$work/upload$suffix
+  upload=$work/upload.tar
   free=$(df -Pk "$cache" | awk 'NR == 2 {{ print $4 }}')
   [ "$free" -ge $((size / 512)) ] 2>/dev/null || fail space "$cache" "$free" "$size"
-  cat >"$upload" || fail write "$upload"
-  [ "$(wc -c <"$upload" | tr -d ' ')" = "$size" ] || fail cut
+  if [ "$unpack" = cat ]; then
+    cat >"$upload" || fail write "$upload"
+    [ "$(wc -c <"$upload" | tr -d ' ')" = "$size" ] || fail cut
+  else
+    $unpack >"$upload" || fail cut
+  fi
 }}
 watched() {{
   {{ "$@" 2>&1 </dev/null; echo $? >"$work/code"; }} | while IFS= read -r line; do tell "> $line"; done

@@ -170,7 +170,7 @@ def made_of_archive_there(place: Place, path: str, digest: str) -> list[Way]:
     """An archive that the site has."""
     if place.form is ImageForm.FOLDER:
         return []
-    own = f"receive() {{ upload={shlex.quote(path)}; suffix=; }}\n"
+    own = f"receive() {{ upload={shlex.quote(path)}; }}\n"
     return [Way(_wanted(place, digest, own + _from_archive(place, path), ""), place.form)]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnflow.model.site_image import ImageForm
+from cnflow.model.site_image import NODE_IMAGE, ImageForm
 from cnflow.sites.scripts import expression_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ keep() {{
   [ -f "$copy" ]
 }}
 if keep; then
+  export {variable}="$copy"
   for word do
     shift
     [ "$word" = "$shared" ] && word=$copy
@@ -61,7 +62,9 @@ exec "$@"
 
 
 def with_node_copy(command: NodeCommand, image: SiteImage, folder: str) -> NodeCommand:
-    """The command that copies *image* to the node and then runs *command*, which has its path as one of its words.
+    """The command that copies *image* to the node and then runs *command*.
+
+    The copy's path takes the place of the image's among the words of *command*, and is in the variable `NODE_IMAGE`.
 
     Args:
         command: of a runtime, for one node.
@@ -73,5 +76,5 @@ def with_node_copy(command: NodeCommand, image: SiteImage, folder: str) -> NodeC
     """
     if not folder or image.form not in {ImageForm.SIF, ImageForm.ARCHIVE}:
         return command
-    script = _SCRIPT.format(folder=expression_of(folder))
+    script = _SCRIPT.format(folder=expression_of(folder), variable=NODE_IMAGE)
     return replace(command, argv=("sh", "-c", script, "cnflow", image.path, *command.argv))
