@@ -252,6 +252,21 @@ def _no_sshd():
     return f"No {' and '.join(lacking)}. Run: tests/services/sshd/up" if lacking else ""
 
 
+def _no_parallel():
+    return "" if shutil.which("parallel") else "No GNU parallel. Run: tests/services/parallel/up"
+
+
+def mpi_folder():
+    """Folder of the programs of the MPI that tests/services/mpi/up installs."""
+    return slurm_conf("mpi").parent / "bin"
+
+
+def _no_mpi():
+    return (
+        "" if (mpi_folder() / "mpiexec").is_file() else "No MPICH was installed for tests. Run: tests/services/mpi/up"
+    )
+
+
 @cache
 def _no_slurm(name="slurm"):
     conf = slurm_conf(name)
@@ -328,6 +343,8 @@ _MISSING = {
     "dockerd": _no_dockerd,
     "gridengine": _no_gridengine,
     "htcondor": _no_htcondor,
+    "mpi": _no_mpi,
+    "parallel": _no_parallel,
     "podman": _no_podman,
     "pythons": _no_pythons,
     "registry": _no_registry,

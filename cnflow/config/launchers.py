@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
@@ -36,6 +36,9 @@ Words = Annotated[list[str], BeforeValidator(_words)]
 class LauncherSettings(Settings):
     """Options of every launcher; the class is its own live half, since `wrap` is pure."""
 
+    is_elsewhere: ClassVar[bool] = True
+    """Managers of a block of several nodes may run on other machines than the first one."""
+
     kind: str
 
     def managers(self, nodes: int) -> int:
@@ -62,6 +65,7 @@ class SimpleLauncher(LauncherSettings):
     With several nodes, tasks reach the others themselves, such as by ``srun`` or ``mpiexec``.
     """
 
+    is_elsewhere: ClassVar[bool] = False
     kind: Literal["simple"] = "simple"
 
     def managers(self, nodes: int) -> int:  # noqa: ARG002 - part of the seam
@@ -83,6 +87,7 @@ class SingleNodeLauncher(LauncherSettings):
     So a block of several nodes can be tried on one machine. Set `max_workers` to divide its cores.
     """
 
+    is_elsewhere: ClassVar[bool] = False
     kind: Literal["single_node"] = "single_node"
 
     def wrap(self, argv: Sequence[str], nodes: int) -> list[str]:
@@ -249,6 +254,7 @@ class MpiRunLauncher(_MpiLauncher):
 class WrappedLauncher(LauncherSettings):
     """Puts words before the command, on the job's first node, such as ``prepend="numactl --interleave=all"``."""
 
+    is_elsewhere: ClassVar[bool] = False
     kind: Literal["wrapped"] = "wrapped"
     prepend: Words
     """The words: a list, or one line. The program that they name must run the other arguments, and end with them."""

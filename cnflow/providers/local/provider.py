@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnflow.addresses import addresses_of_this_machine
 from cnflow.capsule import (
     CARRIED_PYTHON,
     available_kind,
@@ -102,8 +103,10 @@ class LocalBackend:
         """Blocks that `cancel` is ending in another thread: they are not reaped before their sessions are killed."""
 
     def endpoint_hosts(self) -> Collection[str]:
-        """No addresses: a socket file will do."""
-        return ()
+        """No addresses: a socket file will do, unless a launcher starts managers on other machines."""
+        settings = self._settings
+        is_here = settings.nodes_per_block == 1 or not settings.launcher.is_elsewhere
+        return () if is_here else addresses_of_this_machine()
 
     def prepare(self, image: Image) -> str:
         """See that the interpreter starts and has a capsule.
