@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from cnflow.config.channels import AnyChannel, LocalChannel
+from cnflow.config.interchange_place import SiteAddress
 from cnflow.config.launchers import AnyLauncher, SimpleLauncher
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.quantities import Duration
@@ -52,6 +53,10 @@ class SiteSettings(ProviderSettings):
 
     cmd_timeout: Duration = Field(default=60.0, gt=0)
     """Seconds within which a command at the site must answer."""
+
+    def site(self) -> SiteAddress:
+        """The machine of `channel`."""
+        return SiteAddress(self.channel, self.site_dir)
 
     def traits(self) -> Traits:
         """Traits of blocks at a site."""

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, SerializeAsAny, field
 
 from cnflow.config.base import Settings
 from cnflow.config.image import IMAGE_DEFAULT, AnyImage
+from cnflow.config.interchange_place import InterchangePlace, check_interchange
 from cnflow.config.paths import PathText, expand_path, has_shell_marks
 from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
 from cnflow.config.quantities import Bytes, Duration, Gibibytes
@@ -185,6 +186,15 @@ class HighThroughputExecutor(ExecutorSettings):
     way: AnyWay = Field(default_factory=DialIn)
     """Who connects to whom: ``DialIn()``, ``Listen()`` or ``Tunnel(address=...)``; see the page "Networks"."""
 
+    interchange: InterchangePlace = "auto"
+    """Machine of the interchange, which passes tasks to the managers: ``driver`` (this one), or ``site`` (that of the
+    provider's channel, such as a login node, so that nodes need not reach this one). ``auto`` is ``site`` where the
+    channel leads to another machine. See the page "From your laptop"."""
+
+    detached_timeout: Duration = Field(default=3600.0, gt=0)
+    """Seconds that an interchange at a site, with its managers, goes on without this driver, whose connection may break
+    or whose machine may sleep meanwhile; then they end. Also how long the driver tries to connect again."""
+
     interchange_command: list[str] = Field(default_factory=list)
     """Command that starts the interchange on another machine, such as ``["ssh", "login1", "python3
     capsule/cnflow/interchange/__main__.py --attach"]``; empty runs it beside the driver. Its stdin and stdout carry the
@@ -316,6 +326,11 @@ class HighThroughputExecutor(ExecutorSettings):
                 "interchange_command needs address: the one at which managers reach the machine that the command "
                 "connects with"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_interchange_has_a_place(self) -> HighThroughputExecutor:
+        check_interchange(self)
         return self
 
     @model_validator(mode="after")

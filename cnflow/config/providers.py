@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from cnflow.config.interchange_place import SiteAddress
     from cnflow.model.image import Image
 
 
@@ -71,6 +72,10 @@ class ProviderSettings(Settings):
     def managers_per_block(self) -> int:
         """Managers that a block has once all its nodes have come; a provider with a launcher asks that."""
         return self.nodes_per_block
+
+    def site(self) -> SiteAddress | None:
+        """Site of the blocks, where the interchange can run; None: they are reached in another way. Pure."""
+        return None
 
     def for_image(self, image: Image) -> Self:  # noqa: ARG002 - for subclasses
         """These settings where blocks run *image*: its options in place of those of the same meaning. Pure.

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cnflow import python_app
-from cnflow.executors.high_throughput.provisioning import BlockProvisioner
+from cnflow.executors.high_throughput.interchange_start import InterchangeStarter
 from cnflow.providers import LocalProvider
 from tests.namespaces import Node
 from tests.tunnel import Tunnel
@@ -23,14 +23,14 @@ PERIOD, THRESHOLD = 1.0, 6.0
 @pytest.fixture
 def tunnels(monkeypatch):
     """Tunnels through which the managers of the runs of a test connect, in the order of the runs."""
-    made, start = [], BlockProvisioner._start_interchange
+    made, start = [], InterchangeStarter.start
 
-    def start_behind_tunnel(self, hosts, keys):
-        start(self, hosts, keys)
+    def start_behind_tunnel(self, hosts, keys, owner):
+        start(self, hosts, keys, owner)
         made.append(Tunnel(self._client.port))
         return f"tcp://{{host}}:{made[-1].port}"
 
-    monkeypatch.setattr(BlockProvisioner, "_start_interchange", start_behind_tunnel)
+    monkeypatch.setattr(InterchangeStarter, "start", start_behind_tunnel)
     yield made
     for tunnel in made:
         tunnel.close()

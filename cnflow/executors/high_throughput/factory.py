@@ -13,7 +13,9 @@ import functools
 from typing import TYPE_CHECKING
 
 from cnflow.clock import SystemClock
+from cnflow.config.interchange_place import interchange_site
 from cnflow.config.registry import backend_of
+from cnflow.errors import ConfigurationError
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
 from cnflow.executors.high_throughput.executor_events import ExecutorEvents
 from cnflow.executors.high_throughput.interchange_client import InterchangeClient
@@ -49,9 +51,10 @@ def make_backend(
 
     Raises:
         MissingExtraError: the packages of its provider are not installed.
-        ConfigurationError: the provider's settings name no live half.
+        ConfigurationError: the provider's settings name no live half, or blocks of a site are to be adoptable.
     """
     settings = settings.model_copy(update={"provider": settings.provider.for_image(settings.image)})
+    _refuse_adoption(settings, run)
     log_file = run.run_dir / settings.label / "interchange.log"
     given = [*run.local_packages, *settings.local_packages]
     serializer = TaskSerializer(LocalPackages(given) if given else None)
@@ -70,6 +73,19 @@ def make_backend(
 
 
 def _make_host(settings: HighThroughputExecutor, log_file: Path) -> InterchangeHost:
-    if not settings.interchange_command:
-        return Here(log_file)
-    return Through(settings.interchange_command, Seconds(settings.interchange_grace), log_file)
+    if settings.interchange_command:
+        return Through(settings.interchange_command, Seconds(settings.interchange_grace), log_file)
+    if (site := interchange_site(settings)) is not None:
+        from cnflow.executors.high_throughput.interchange_site import AtSite  # noqa: PLC0415 - sites are rare
+
+        return AtSite(site, Seconds(settings.detached_timeout), log_file)
+    return Here(log_file)
+
+
+def _refuse_adoption(settings: HighThroughputExecutor, run: RunContext) -> None:
+    if run.adoptable_for and interchange_site(settings) is not None:
+        raise ConfigurationError(
+            f"adoptable_for= leaves the blocks of executor {settings.label!r} to another driver, which finds those of "
+            "an interchange on its own machine, and this interchange runs at the site. Leave out adoptable_for; the "
+            'executor has detached_timeout=. Or set interchange="driver"'
+        )

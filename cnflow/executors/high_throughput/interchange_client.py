@@ -63,12 +63,13 @@ class InterchangeClient:
 
     Attributes:
         bulk: large arguments and results, which travel in pieces between the other messages.
+        host: starts the interchange.
     """
 
     def __init__(
         self, label: str, host: InterchangeHost, life: InterchangeLife, queue: TaskQueue, clock: Clock
     ) -> None:
-        self._host = host
+        self.host = host
         self._life = life
         self._queue = queue
         self._clock = clock
@@ -105,7 +106,7 @@ class InterchangeClient:
         """Start a process that imports its modules already, unless the client is stopped; `start` is to follow."""
         with self._start_lock, contextlib.suppress(OSError):  # then `start` tries, and reports it
             if not self._is_stopping:
-                self._host.prepare()
+                self.host.prepare()
 
     def start(
         self,
@@ -142,7 +143,7 @@ class InterchangeClient:
             is_restart = settings.is_restart or bool(self._life.restarts)
             restarts = self._life.restarts
             self._connection.start(msgspec.structs.replace(settings, is_restart=is_restart, restarts=restarts))
-            self._is_local = not self._host.grace and settings.manager_endpoint.startswith("ipc://")
+            self._is_local = not self.host.grace and settings.manager_endpoint.startswith("ipc://")
             with self._write_lock:
                 self._queue.on_new_interchange()
             self._must_resend = bool(self._life.restarts)
@@ -207,7 +208,7 @@ class InterchangeClient:
             self._wake()
             if self._thread is not threading.current_thread():
                 self._thread.join()
-        self._host.close()
+        self.host.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
         if self.folder:
@@ -300,20 +301,20 @@ class InterchangeClient:
         if order is not None:
             self._perform(order, now)
         elif life.is_attaching:
-            logger.warning("%s %s; connecting again in %.1f s", self._host.name, self._how, life.due - now)
+            logger.warning("%s %s; connecting again in %.1f s", self.host.name, self._how, life.due - now)
         elif not self._is_stopping:
-            logger.error("the interchange %s; see %s", self._how, self._host.log_file)
+            logger.error("the interchange %s; see %s", self._how, self.host.log_file)
 
     def _perform(self, order: Order | None, now: Seconds) -> None:
         if order is Order.HEARTBEAT:
             self._connection.heartbeat()
         elif order is Order.KILL:
-            logger.error("%s is silent and is killed; see %s", self._host.name, self._host.log_file)
+            logger.error("%s is silent and is killed; see %s", self.host.name, self.host.log_file)
             self._connection.kill()
         elif order is Order.GIVE_UP:
             restarts = self._life.restarts
             again = f", after {restarts} restarts" if restarts else ""
-            self._on_lost(f"it {self._how}{again}; see {self._host.log_file}")
+            self._on_lost(f"it {self._how}{again}; see {self.host.log_file}")
         elif order is not None:
             self._try_to_launch(order, now)
 
@@ -322,7 +323,7 @@ class InterchangeClient:
             self._launch(order)
         except OSError as error:  # no process, no descriptor: the cause may pass
             self._how = f"could not be started: {error}"
-            logger.exception("%s could not be started", self._host.name)
+            logger.exception("%s could not be started", self.host.name)
             self._perform(self._life.on_ended(now, is_gone=order is Order.START), now)
             return
         if order is Order.START:
@@ -347,7 +348,7 @@ class InterchangeClient:
                 connection.flush()
             self._handle(connection.poll(wait))
         if may_live:
-            logger.warning("the interchange elsewhere was not stopped; it ends after %.0f s", self._host.grace)
+            logger.warning("the interchange elsewhere was not stopped; it ends after %.0f s", self.host.grace)
 
     def _on_lost(self, how: str) -> None:
         self.is_lost = True  # before the event: a thread that starts blocks looks here after it

@@ -1,4 +1,4 @@
-"""Places where an interchange runs: beside the driver, or elsewhere, through a command.
+"""Places where an interchange runs: beside the driver, or elsewhere, through a command; `interchange_site` has a third.
 
 ::
 
@@ -23,9 +23,10 @@ from cnflow.model.interchange_settings import RelayRequest
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from cnflow.interfaces import Provider
     from cnflow.model.interchange_settings import InterchangeSettings
 
 
@@ -49,8 +50,18 @@ class InterchangeHost(Protocol):
             OSError: nothing was started.
         """
 
+    def connect(self, provider: Provider) -> None:
+        """Reach the machine of the interchange, before the first `start`; called in the provisioner's thread.
+
+        Raises:
+            BlockError: it is not reached.
+        """
+
+    def addresses(self, provider: Provider) -> Collection[str]:
+        """Addresses of that machine that blocks of *provider* could reach; empty when a local socket file will do."""
+
     def close(self) -> None:
-        """End what was prepared and is not needed."""
+        """End what was prepared and is not needed, and connections that are the host's own."""
 
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """Start a new interchange; kill the one of the session *replaces* before, if that is not empty.
@@ -84,6 +95,13 @@ class Here:
     def prepare(self) -> None:
         """See `InterchangeHost`."""
         self._prepared = self._run(None)
+
+    def connect(self, provider: Provider) -> None:
+        """Nothing: it is this machine."""
+
+    def addresses(self, provider: Provider) -> Collection[str]:
+        """See `InterchangeHost`."""
+        return provider.endpoint_hosts()
 
     def close(self) -> None:
         """See `InterchangeHost`."""
@@ -136,6 +154,14 @@ class Through:
     def prepare(self) -> None:
         """See `InterchangeHost`; nothing."""
 
+    def connect(self, provider: Provider) -> None:
+        """See `InterchangeHost`; nothing: each command connects by itself."""
+
+    def addresses(self, provider: Provider) -> Collection[str]:
+        """Nothing is known; settings with a command have an address."""
+        del provider
+        return ()
+
     def close(self) -> None:
         """See `InterchangeHost`; nothing."""
 
@@ -148,7 +174,16 @@ class Through:
         return self._run(RelayRequest(session=session))
 
     def _run(self, request: RelayRequest) -> InterchangeProcess:
-        return InterchangeProcess(self._argv, msgspec.json.encode(request), self.log_file, is_relay=True)
+        return run_relay(self._argv, request, self.log_file)
+
+
+def run_relay(argv: Sequence[str], request: RelayRequest, log_file: Path) -> InterchangeProcess:
+    """Start the command *argv*, which reaches a relay, and send that its first line.
+
+    Raises:
+        OSError: the command cannot be started.
+    """
+    return InterchangeProcess(argv, msgspec.json.encode(request), log_file, is_relay=True)
 
 
 def _python_path() -> str:

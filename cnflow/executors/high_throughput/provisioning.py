@@ -18,41 +18,30 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
-from cnflow.errors import CnflowError, InterchangeLostError
+from cnflow.errors import CnflowError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     FilePlaces,
     ManagerEndpoint,
     block_log_folder,
     expected_slots,
-    interchange_settings,
     short_life,
 )
 from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
+from cnflow.executors.high_throughput.interchange_start import InterchangeStarter
 from cnflow.executors.high_throughput.live_way import LiveWay
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
-from cnflow.executors.high_throughput.ways import (
-    address_folder,
-    adopted_place,
-    folder_of,
-    hosts_to_bind,
-    is_encrypted,
-    manager_endpoint,
-    refuse_other_way,
-)
+from cnflow.executors.high_throughput.ways import adopted_place, folder_of, refuse_other_way
 from cnflow.executors.image_pins import ImagePins
 from cnflow.interfaces import BuildsImages
 from cnflow.wire import messages as msg
-from cnflow.wire.keys import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.blocks import Demand
     from cnflow.config import HighThroughputExecutor
@@ -64,11 +53,9 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Provider, RunContext
     from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
+    from cnflow.wire.keys import Keyring
 
 logger = logging.getLogger(__name__)
-
-_BIND_TIMEOUT = 30.0
-"""Seconds from the start of an interchange to its open port."""
 
 _LONGEST_END = 40.0
 """Seconds that the end of a run waits for one provider, beyond its search for blocks and its repeated cancels."""
@@ -130,6 +117,7 @@ class BlockProvisioner:
 
         self.places = FilePlaces.of(settings, run)
         self.way = LiveWay(settings, self.log_dir, client, managers)
+        self._starter = InterchangeStarter(settings, run, client, managers, self.way, self.log_dir)
 
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
@@ -219,7 +207,9 @@ class BlockProvisioner:
         left = take_over(self._run, settings.label, provider)
         if left is not None and left.endpoint is not None:
             refuse_other_way(settings.label, settings.way, left.endpoint.endpoint)
-        endpoint = (left.endpoint if left is not None else None) or self._start_new_interchange(provider)
+        endpoint = left.endpoint if left is not None else None
+        if endpoint is None and not self._is_closing.is_set():
+            endpoint = self._starter.start_new(provider, self._owner)
         if endpoint is None or self._is_ending:
             return
         keeps_keys = self._run.adoptable_for > 0
@@ -228,7 +218,7 @@ class BlockProvisioner:
             self.way.use_folder(folder_of(endpoint.endpoint))
             controller = self.controller = self._make_controller(provider, endpoint, ledger)
             if left is not None:  # not before the controller is there: managers reconnect at once
-                self._adopt(left, controller)
+                self._adopt(left, controller, provider)
             # An end that comes after this look finds the controller, and stops it.
             if not self._is_ending:
                 controller.run()
@@ -236,18 +226,6 @@ class BlockProvisioner:
     @property
     def _is_ending(self) -> bool:
         return self._is_closing.is_set() or self._client.is_lost
-
-    def _start_new_interchange(self, provider: Provider) -> ManagerEndpoint | None:
-        """Start an interchange at an address of this machine; None if the run has ended meanwhile."""
-        settings = self._settings
-        with naming(provider, "endpoint_hosts"):
-            hosts = hosts_to_bind(settings, provider.endpoint_hosts)
-        keys = Keyring() if is_encrypted(settings, hosts) else None
-        if self._is_closing.is_set():
-            return None
-        url = self._start_interchange(hosts, keys)
-        folder = address_folder(settings.way, self.log_dir, self._run.run, settings.label)
-        return ManagerEndpoint(*manager_endpoint(settings.way, hosts, url, self._client.port, folder), keys)
 
     def _close_provider(self, provider: Provider) -> None:
         """Close the provider once no call of it is out; a call that hangs is not waited for.
@@ -265,7 +243,7 @@ class BlockProvisioner:
             return
         self.controller.close(close)
 
-    def _adopt(self, left: Takeover, controller: BlockController) -> None:
+    def _adopt(self, left: Takeover, controller: BlockController, provider: Provider) -> None:
         """Give the controller the blocks of a killed driver, and start an interchange where their managers search."""
         keys = left.endpoint.keys.public_keys() if left.endpoint and left.endpoint.keys else {}
         for block in left.natives:
@@ -275,41 +253,10 @@ class BlockProvisioner:
         controller.adopt(left.natives, left.entry.next_block)
         if left.endpoint is not None:
             hosts, place = adopted_place(self._settings, left.endpoint.hosts, left.place)
-            self._start_interchange(hosts, left.endpoint.keys, place)
+            self._starter.connect(provider)
+            self._starter.start(hosts, left.endpoint.keys, self._owner, place)
         if self.adopted_tasks is not None:
             self.adopted_tasks.on_bound(left.managers)
-
-    def _start_interchange(
-        self, hosts: Collection[str | None], keys: Keyring | None, place: tuple[str, int] | None = None
-    ) -> str:
-        """Start it and return the endpoint for managers, which holds ``{host}`` where there are *hosts*.
-
-        Args:
-            hosts: its addresses; empty for a socket file.
-            keys: of the run.
-            place: folder of its socket files and port, for one that follows that of another driver.
-        """
-        settings, managers, client = self._settings, self._managers, self._client
-        managers.are_adoptable = self._run.adoptable_for > 0
-        try:
-            client.start(
-                lambda folder, port: msgspec.structs.replace(
-                    interchange_settings(settings, folder, hosts, keys, port, managers), log_size=self._run.log_size
-                ),
-                self._owner,
-                place,
-            )
-        except OSError as error:
-            raise _not_started(settings, error) from error
-        if not hosts:
-            return f"ipc://{client.folder}/managers"  # known before it is bound: managers may start at once
-        if not client.wait_until_bound(_BIND_TIMEOUT):
-            raise InterchangeLostError(
-                f"The interchange of executor {settings.label!r} opened no port within {_BIND_TIMEOUT:.0f} s; see "
-                f"{self.log_dir / 'interchange.log'}."
-            )
-        self.way.use_port(client.port)
-        return f"tcp://{{host}}:{client.port}"
 
     def _make_controller(
         self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
@@ -373,13 +320,3 @@ class BlockProvisioner:
     def _set_digest(self, digest: str) -> None:
         if not self.digest.done():  # the provisioner's thread sets it first; the end of a run sets it after that only
             self.digest.set_result(digest)
-
-
-def _not_started(settings: HighThroughputExecutor, error: OSError) -> InterchangeLostError:
-    label, command = settings.label, settings.interchange_command
-    if not command:
-        return InterchangeLostError(f"The interchange of executor {label!r} cannot be started: {error}.")
-    return InterchangeLostError(
-        f"The interchange of executor {label!r} cannot be started: {command[0]!r}, the first word of "
-        f"interchange_command, cannot be run here ({error.strerror}). Install that program, or write its full path."
-    )

@@ -42,11 +42,14 @@ def hosts_to_bind(
     return list(way.addresses or ([settings.address] if settings.address else ask_provider()))
 
 
-def is_encrypted(settings: HighThroughputExecutor, hosts: Collection[str | None]) -> bool:
-    """Return whether connections are encrypted: where others than this machine's processes may reach one end."""
+def is_encrypted(settings: HighThroughputExecutor, hosts: Collection[str | None], *, is_at_site: bool = False) -> bool:
+    """Return whether connections are encrypted: where others than this machine's processes may reach one end.
+
+    Always at a site: other users of a login node reach its loopback.
+    """
     if settings.encrypted is not None:
         return settings.encrypted
-    return not isinstance(settings.way, DialIn) or any(not is_loopback(host or "") for host in hosts)
+    return is_at_site or not isinstance(settings.way, DialIn) or any(not is_loopback(host or "") for host in hosts)
 
 
 def manager_endpoint(
