@@ -195,6 +195,10 @@ class HighThroughputExecutor(ExecutorSettings):
     """Seconds that an interchange at a site, with its managers, goes on without this driver, whose connection may break
     or whose machine may sleep meanwhile; then they end. Also how long the driver tries to connect again."""
 
+    detached_storage: Bytes = Field(default=2**33, ge=2**26)
+    """Bytes, 8 GiB: results that an interchange at a site keeps in ``site_dir`` of the provider while this driver is
+    away; beyond that it starts no more tasks. What fits in 64 MiB stays in its memory."""
+
     interchange_command: list[str] = Field(default_factory=list)
     """Command that starts the interchange on another machine, such as ``["ssh", "login1", "python3
     capsule/cnflow/interchange/__main__.py --attach"]``; empty runs it beside the driver. Its stdin and stdout carry the

@@ -12,7 +12,9 @@
 
     driver ──> SessionStream ──> receive ──> decoded: Work, Resubmit, orders, Stop ──> loop
     driver <── SessionStream <── send <── Bound, Results, ManagerUp, reports           <── loop
-                                   └── the socket is full: polled until it is writable, then the rest is sent
+                 │         ^       └── the socket is full: polled until it is writable, then the rest is sent
+                 │         └────────── Spool: messages that its session has no room for, while the driver is away
+                 └── keeps what the driver has not acknowledged
 
 A driver that is silent is judged by ticks of this process, each after a look at its socket: an interchange that was
 stopped itself, for however long, has missed no more than one.
@@ -22,8 +24,10 @@ from __future__ import annotations
 
 import logging
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from cnflow.interchange.spool import Spool
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
@@ -64,7 +68,11 @@ class DriverLink:
         """Moment at which the driver counts as ended, unless it connects before."""
 
         self._listener: Optional[socket.socket] = None
+        self._spool: Optional[Spool] = None
+        """Messages behind those of the session; only for a driver that may be away."""
+
         if self._grace:
+            self._spool = Spool(Path(settings.spool or f"{settings.folder}/spool"), settings.most_spooled)
             self._listener = end
             end.setblocking(False)
             poller.register(end.fileno(), sockets.READABLE)
@@ -74,13 +82,16 @@ class DriverLink:
 
     @property
     def last_sent(self) -> int:
-        """Number of the last message to the driver."""
-        return self._line.session.sent
+        """Number of the last message to the driver, which it has or will have."""
+        return self._line.session.sent + (len(self._spool) if self._spool is not None else 0)
 
     @property
     def last_delivered(self) -> int:
-        """Number up to which the driver has all messages: what they carry need not be kept by anybody else."""
-        return self._line.session.delivered
+        """Number up to which the driver has all messages: what they carry need not be kept by anybody else.
+
+        That of the last one if messages wait on disk: the memory of managers is not for results of hours.
+        """
+        return self.last_sent if self._spool else self._line.session.delivered
 
     @property
     def is_local(self) -> bool:
@@ -95,12 +106,12 @@ class DriverLink:
     @property
     def is_full(self) -> bool:
         """So much is on its way to the driver that no more tasks should be dispatched."""
-        return self._line.session.is_full
+        return self._line.session.is_full and (self._spool is None or self._spool.is_full)
 
     @property
     def is_idle(self) -> bool:
         """Nothing is on its way to the driver that its socket did not take."""
-        return not self._is_slow and not self.is_full
+        return not self._is_slow and not self._line.session.is_full
 
     def is_over(self, now: Seconds) -> bool:
         """Return whether the driver has ended."""
@@ -119,10 +130,7 @@ class DriverLink:
             return
         if self._is_slow:
             self._line.flush()
-        for head, *attached in self._line.receive():
-            message = msg.decode_to_interchange(head)
-            if not isinstance(message, msg.Heartbeat):
-                yield message, attached
+        yield from self._read()
         self._watch()
         stream = self._line.stream
         if stream is not None and stream.has_received:
@@ -131,10 +139,26 @@ class DriverLink:
         if stream is not None and stream.is_closed:
             self._on_closed("the connection to the driver was closed", now)
 
+    def _read(self) -> Iterator[tuple[msg.ToInterchange, list[Any]]]:
+        for head, *attached in self._line.receive():
+            message = msg.decode_to_interchange(head)
+            if not isinstance(message, msg.Heartbeat):
+                yield message, attached
+        self._send_spooled()
+
     def send(self, message: msg.ToDriver, attached: Sequence[Any] = ()) -> None:
         """Send *message*, as far as the socket takes it now; it is kept until the driver has it."""
-        self._line.send([msg.encode(message), *attached])
+        frames = [msg.encode(message), *attached]
+        if self._spool is not None and (self._spool or self._line.session.is_full):
+            self._spool.put(frames)
+            return
+        self._line.send(frames)
         self._watch()
+
+    def _send_spooled(self) -> None:
+        """Send what waits on disk, as far as the driver has acknowledged what was sent before."""
+        while self._spool and not self._line.session.is_full:
+            self._line.send(self._spool.take())
 
     def request_acknowledgement(self) -> None:
         """Ask the driver to acknowledge now what it has; `delivered` follows."""
@@ -166,6 +190,8 @@ class DriverLink:
     def close(self) -> None:
         """Close all sockets; what is not sent is dropped."""
         self._disconnect()
+        if self._spool is not None:
+            self._spool.close()
         if self._listener is not None:
             self._listener.close()
 

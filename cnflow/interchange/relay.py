@@ -62,7 +62,7 @@ def attach(folder: str = "") -> int:
     """Serve one connection of the driver: stdin and stdout; return the exit code of the process."""
     try:
         request = json.loads(_read_line(sys.stdin.fileno()))
-        base = _private_folder(Path(folder) if folder else Path(tempfile.gettempdir(), f"cnflow-{os.getuid()}"))
+        base = _private_folder(Path(folder) if folder else _usual_folder())
         session = str(request["session"])
         if request.get("replaces"):
             _kill(base, str(request["replaces"]))
@@ -91,6 +91,12 @@ def _read_line(descriptor: int) -> bytes:
             raise RelayError("the driver left before it had sent its request")
         line += byte
     return bytes(line)
+
+
+def _usual_folder() -> Path:
+    """Folder of the user's on a local disk, the same for all logins: TMPDIR may have the number of one, or be long."""
+    place = "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else tempfile.gettempdir()  # noqa: S108 - a private one in it
+    return Path(place, f"cnflow-{os.getuid()}")
 
 
 def _private_folder(path: Path) -> Path:

@@ -73,6 +73,13 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_size: int = 0
     """Bytes of its log and the older part of that; 0 is no limit."""
 
+    spool: str = ""
+    """Folder for results that wait for a driver that is away, made and removed by the interchange; empty is one in
+    `folder`."""
+
+    most_spooled: int = 0
+    """Bytes of results that wait on disk for a driver that is away, before no more tasks are started."""
+
     grace: float = 0.0
     """Seconds without a connection to the driver after which the interchange ends, where it can be made again; see
     `cnflow.interchange.relay`."""

@@ -216,6 +216,7 @@ def interchange_settings(
         is_adoptable=managers.are_adoptable,
         departed={manager.hex(): block for manager, block in managers.departed().items()},
         sure_after=blocks_to_see(settings),
+        most_spooled=settings.detached_storage,
         heartbeat_period=settings.heartbeat_period,
         heartbeat_threshold=settings.heartbeat_threshold,
     )

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import shutil
 import threading
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,10 @@ import msgspec
 from cnflow.executors.high_throughput.bulk_line import BulkLine
 from cnflow.executors.high_throughput.interchange_connection import InterchangeConnection
 from cnflow.executors.high_throughput.interchange_life import Order
+from cnflow.executors.high_throughput.interchange_outage import Outage
 from cnflow.executors.high_throughput.interchange_process import STOP_TIMEOUT, make_socket_folder
 from cnflow.executors.high_throughput.orders import Orders
+from cnflow.executors.high_throughput.wake_pipe import WakePipe
 from cnflow.wire import messages as msg
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class InterchangeClient:
     Attributes:
         bulk: large arguments and results, which travel in pieces between the other messages.
         host: starts the interchange.
+        outage: of the connection with one elsewhere.
     """
 
     def __init__(
@@ -79,10 +81,11 @@ class InterchangeClient:
         self.bulk = BulkLine(self.order, clock.now)
         self._must_resend = False
         """A restarted interchange has yet to be sent the unfinished tasks, before anything else."""
-        self._wake_read, self._wake_write = os.pipe()
-        self._connection = InterchangeConnection(host, self._wake_read, self._write_lock)
+        self._pipe = WakePipe()
+        self._connection = InterchangeConnection(host, self._pipe.descriptor, self._write_lock)
         self._how = ""
         """End of the process before."""
+        self.outage = Outage(host, clock.now)
         self._is_asleep = False
         self._is_stopping = False
         self._is_up = False
@@ -205,23 +208,18 @@ class InterchangeClient:
             self._is_stopping = True
         self._is_bound.set()
         if self._thread.ident is not None:
-            self._wake()
+            self._pipe.wake()
             if self._thread is not threading.current_thread():
                 self._thread.join()
         self.host.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        self._pipe.close()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wake_if_asleep(self) -> None:
         if self._is_asleep:
             self._is_asleep = False
-            self._wake()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # stopped, and closed, in this moment
-            os.write(self._wake_write, b"x")
+            self._pipe.wake()
 
     def _try_to_send_now(self) -> bool:
         """Write all queued tasks; False if some are left, for the client's thread."""
@@ -264,8 +262,8 @@ class InterchangeClient:
         self._finish()
 
     def _handle(self, ready: dict[int, int]) -> None:
-        if self._wake_read in ready:
-            os.read(self._wake_read, 4096)
+        if self._pipe.descriptor in ready:
+            self._pipe.clear()
         if self._connection.has_news(ready):
             self._read()
         if self._connection.has_ended(ready):
@@ -284,6 +282,7 @@ class InterchangeClient:
                 self._events.on_message(message, attached)
         if connection.is_greeted and not was_greeted:
             life.on_greeted()
+            self.outage.on_connected()
             self.bulk.on_new_line(is_local=self._is_local)
         if connection.has_received():
             life.on_message()
@@ -301,7 +300,7 @@ class InterchangeClient:
         if order is not None:
             self._perform(order, now)
         elif life.is_attaching:
-            logger.warning("%s %s; connecting again in %.1f s", self.host.name, self._how, life.due - now)
+            self.outage.on_lost(self._how, life.due)
         elif not self._is_stopping:
             logger.error("the interchange %s; see %s", self._how, self.host.log_file)
 

@@ -41,7 +41,7 @@ _SHORTEST_SILENCE = Seconds(2.0)
 _RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each of the restarts within the window: the first at once, later ones may outlast their cause."""
 
-_ATTACH_DELAYS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+_ATTACH_DELAYS = (0.0, 0.1, 0.5, 1.0, 2.0, *12 * (5.0,), 15.0)
 """Seconds before each attempt to make a lost connection again; the last for all further ones."""
 
 

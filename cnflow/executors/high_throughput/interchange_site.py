@@ -15,6 +15,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import msgspec
+
 from cnflow.addresses import LOOPBACK
 from cnflow.config.registry import backend_of
 from cnflow.errors import ChannelError
@@ -89,6 +91,8 @@ class AtSite:
 
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """See `InterchangeHost`."""
+        spool = posixpath.join(self._connected().facts().folder, "spool", settings.session)
+        settings = msgspec.structs.replace(settings, spool=spool)
         return self._run(RelayRequest(session=settings.session, replaces=replaces, settings=settings))
 
     def attach(self, session: str) -> InterchangeProcess:

@@ -99,6 +99,8 @@ class Introspection:
 
     def explain_task(self, task: TaskId) -> list[str]:
         """Sentences on a task that the executor has; see `cnflow.interfaces.Introspectable`."""
+        if outage := self._client.outage.describe():
+            return [outage]
         report = self._managers.report(task)
         running = self._managers.task_on(report.holder, task) if report and report.holder else None
         return why_waiting(self._label, report, running, self._managers.managers(), self._block_reports())

@@ -146,7 +146,7 @@ def test_connection_that_cannot_be_made_for_the_grace_loses_the_interchange(else
             elsewhere.on_launched(now)
             now += 1
     assert order is Order.GIVE_UP
-    assert GRACE < now - 10 < GRACE + 10
+    assert GRACE < now - 10 < GRACE + 20
 
 
 def test_interchange_elsewhere_that_is_gone_is_started_anew(elsewhere):

@@ -4,12 +4,13 @@ import socket
 
 import pytest
 
+from cnflow.ids import ManagerId
 from cnflow.interchange import relay
 from cnflow.interchange.driver_link import DriverLink
 from cnflow.model import interchange_settings
 from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.wire import messages as msg
-from cnflow.wire import sockets
+from cnflow.wire import session, sockets
 from cnflow.wire.session_stream import SessionStream
 from cnflow.wire.stream import Stream
 
@@ -17,10 +18,11 @@ SESSION = b"a driver"
 PERIOD, THRESHOLD, GRACE = 2.0, 8.0, 50.0
 
 
-def settings(grace=GRACE):
+def settings(grace=GRACE, folder=""):
     return InterchangeSettings(
         session=SESSION.hex(),
-        folder="",
+        folder=folder,
+        most_spooled=10_000,
         manager_endpoint="",
         heartbeat_period=PERIOD,
         heartbeat_threshold=THRESHOLD,
@@ -59,7 +61,7 @@ def link(poller, tmp_path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "driver"))
     listener.listen()
-    made = DriverLink(settings(), listener, poller, 0.0)
+    made = DriverLink(settings(folder=str(tmp_path)), listener, poller, 0.0)
     yield made
     made.close()
 
@@ -194,3 +196,32 @@ def test_relay_refuses_a_folder_that_others_may_enter(tmp_path):
     with pytest.raises(relay.RelayError, match="only the user can enter"):
         relay._private_folder(folder)
     assert relay._private_folder(tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_messages_for_a_driver_that_is_away_wait_on_disk_beyond_a_limit(
+    link, poller, driver, connect, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(session, "MAX_KEPT", 1000)
+    sent = [msg.ManagerDown(ManagerId(bytes([n])), "x" * 200, {}) for n in range(40)]
+    for message in sent:
+        assert not link.is_full
+        link.send(message)
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+    assert link.last_sent == link.last_delivered == 40, "managers need not keep what is on disk"
+    connect()
+    received = []
+    for step in range(40):
+        turn(link, poller, float(step))
+        received += [message for message in answers(driver) if not isinstance(message, msg.Heartbeat)]
+        driver.send_unnumbered([msg.encode(msg.Heartbeat())])
+    assert received == sent
+    assert not (tmp_path / "spool").exists()
+
+
+def test_link_is_full_when_its_disk_is(link, monkeypatch):
+    monkeypatch.setattr(session, "MAX_KEPT", 1000)
+    number = 0
+    while not link.is_full:
+        link.send(msg.ManagerDown(ManagerId(b"m"), "x" * 200, {}))
+        number += 1
+    assert 45 < number < 60
