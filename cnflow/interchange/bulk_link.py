@@ -17,13 +17,15 @@ from __future__ import annotations
 import logging
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from cnflow.ids import ManagerId
 from cnflow.interchange.blob_store import BlobStore
 from cnflow.interchange.bulk_relay import BulkRelay, ToManager
+from cnflow.interchange.large_results import INTERCHANGE, LargeResults
+from cnflow.units import Seconds
 from cnflow.wire import messages as msg
-from cnflow.wire.bulk import Chunk, Release, decode_bulk, with_bulk_suffix
+from cnflow.wire.bulk import Chunk, Release, Want, decode_bulk, with_bulk_suffix
 from cnflow.wire.bulk_window import MOST
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from cnflow.interchange.driver_link import DriverLink
     from cnflow.interchange.manager_link import ManagerLink
-    from cnflow.units import Seconds
+    from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.wire.bulk import BulkMessage
 
 logger = logging.getLogger(__name__)
@@ -47,15 +49,24 @@ class BulkLink:
     """Binds the relay to the sockets; the module has a picture.
 
     Args:
-        folder: private one of this interchange.
+        settings: of the interchange.
         managers: connections to the managers; this link takes over what concerns blobs.
         driver: connection to the driver.
+
+    Attributes:
+        results: those whose large parts are fetched while the driver is away.
     """
 
-    def __init__(self, folder: str, managers: ManagerLink, driver: DriverLink) -> None:
+    def __init__(self, settings: InterchangeSettings, managers: ManagerLink, driver: DriverLink) -> None:
         self._managers = managers
         self._driver = driver
-        self._store = BlobStore(Path(folder) / "blobs")
+        self._store = BlobStore(Path(settings.folder) / "blobs")
+        spool = Path(settings.spool or settings.folder) / "results"
+        store = BlobStore(spool, most_in_memory=0)
+        self.results = LargeResults(store, spool, settings.most_spooled, self._send_about_result)
+        self._now = Seconds(0.0)
+        """Moment of the present turn of the loop."""
+
         self._relay = BulkRelay(self._store, self._send_to_manager, is_local=driver.is_local)
         self._queued: dict[ManagerId, deque[tuple[Any, int]]] = {}
         """Chunks that ZeroMQ may still have: what tracks each, and its bytes."""
@@ -68,7 +79,9 @@ class BulkLink:
         """Moment at which to call `flush` and `on_tick`, if that is before *other*."""
         if self._has_more:
             return now
-        return other if self._relay.is_idle else min(other, self._relay.next_deadline)
+        if self._relay.is_idle and self.results.is_idle:
+            return other
+        return min(other, self._relay.next_deadline, self.results.next_deadline)
 
     def on_tasks(self, tasks: Iterable[msg.TaskParcel]) -> None:
         """Note the blobs of *tasks*."""
@@ -76,6 +89,9 @@ class BulkLink:
 
     def on_released(self, release: Release) -> None:
         """Drop blobs that no unfinished task needs, here and at their manager."""
+        if release.source == INTERCHANGE:
+            self.results.release(release.blobs)
+            return
         self._relay.on_released(release.source, release.blobs)
         if release.source:
             self._managers.send(ManagerId(release.source), release)
@@ -83,10 +99,15 @@ class BulkLink:
     def on_manager_gone(self, manager: ManagerId) -> None:
         """Forget what concerns *manager*."""
         self._queued.pop(manager, None)
+        self.results.on_manager_gone(manager)
         self._relay.on_manager_gone(manager)
 
     def on_driver_message(self, message: BulkMessage, attached: Sequence[Any], now: Seconds) -> None:
         """Handle a message of the driver about a blob."""
+        if isinstance(message, Want) and message.source == INTERCHANGE:
+            if (gone := self.results.on_want(message)) is not None:
+                self._driver.send_unnumbered(gone)
+            return
         self._relay.on_driver_message(message, attached[0] if attached else None, now)
 
     def flush(self, now: Seconds) -> None:
@@ -94,19 +115,23 @@ class BulkLink:
         if self._connections != self._driver.connections:
             self._connections = self._driver.connections
             self._relay.on_new_driver_line()
-        if self._relay.is_idle:  # nearly always, and each turn comes here
+            self.results.on_new_driver_line()
+        self._now = now
+        if self._relay.is_idle and self.results.is_idle:  # nearly always, and each turn comes here
             self._has_more = False
             return
         if now >= self._relay.next_deadline:
             self._relay.on_tick(now)
         self._has_more = False
+        self.results.ask(now)
         for _ in range(_MOST_MESSAGES):
             if not self._driver.has_room:
                 return
-            to_driver = self._relay.next_for_driver(now)
+            to_driver = self._relay.next_for_driver(now) or self.results.next_for_driver()
             if to_driver is None:
                 return
-            self._driver.send_unnumbered(to_driver.message, () if to_driver.data is None else (to_driver.data,))
+            message, data = to_driver
+            self._driver.send_unnumbered(message, () if data is None else (data,))
         self._has_more = True
 
     def close(self) -> None:
@@ -114,6 +139,7 @@ class BulkLink:
         if len(self._relay):
             logger.info("%d blobs were left at the end", len(self._relay))
         self._store.clear()
+        self.results.close()
 
     def _on_manager_message(self, manager: ManagerId, frames: Sequence[Any]) -> None:
         """Handle a message that came over the second connection of a manager.
@@ -125,7 +151,15 @@ class BulkLink:
         message = decode_bulk(head)
         if isinstance(message, Chunk) != bool(attached) or len(attached) > 1:
             raise ValueError(f"{len(attached)} frames after a {type(message).__name__}")
-        self._relay.on_manager_message(manager, message, attached[0] if attached else None)
+        data = attached[0] if attached else None
+        if not self.results.on_manager_message(manager, message, data, self._now):
+            self._relay.on_manager_message(manager, message, data)
+
+    def _send_about_result(self, manager: ManagerId, message: Union[BulkMessage, Release]) -> None:
+        if isinstance(message, Release):
+            self._managers.send(manager, message)
+        else:
+            self._send_to_manager(ToManager(manager, message))
 
     def _send_to_manager(self, to: ToManager) -> None:
         head = msg.encode(to.message)

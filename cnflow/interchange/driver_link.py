@@ -99,6 +99,11 @@ class DriverLink:
         return self._listener is None
 
     @property
+    def is_away(self) -> bool:
+        """The driver is not connected, and may connect again."""
+        return self._line.stream is None and self._listener is not None
+
+    @property
     def has_room(self) -> bool:
         """Nothing waits to be sent: a chunk of a blob may go, and control messages wait for no more than that."""
         return self._line.stream is not None and not self._line.has_unsent

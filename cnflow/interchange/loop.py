@@ -77,7 +77,7 @@ class Loop:
         for source in [*self._managers.sources, *([wake] if wake >= 0 else [])]:
             self._poller.register(source, sockets.READABLE)
         self._driver = DriverLink(settings, end, self._poller, self._clock.now())
-        self._bulk = BulkLink(settings.folder, self._managers, self._driver)
+        self._bulk = BulkLink(settings, self._managers, self._driver)
         self._driver.send(msg.Bound(self._managers.port))
         self._settings = settings
         self._dials: Optional[DialLink] = None
@@ -105,6 +105,7 @@ class Loop:
             if not self._state.is_putting_off and self._managers.on_forwarded(self._driver.last_sent):
                 self._driver.request_acknowledgement()
             is_running = self._read_driver(ready, now) and self._wake not in ready
+            self._send_held_results()
             if not self._driver.is_full:
                 self._perform(self._state.dispatch(now))
             if self._events and self._driver.is_idle:
@@ -240,9 +241,7 @@ class Loop:
             if isinstance(action, on.SendWork):
                 self._send_work(action)
             elif isinstance(action, on.SendResults):
-                for batch in in_batches(action.results):
-                    heads, attached = detach_frames(batch)
-                    self._driver.send(msg.Results(heads), attached)
+                self._send_results(self._bulk.results.hold(action.results) if self._driver.is_away else action.results)
             elif isinstance(action, on.REPORTS):
                 self._report(action)
             elif isinstance(action, on.SendRegisterAgain):
@@ -253,6 +252,19 @@ class Loop:
                 self._managers.on_manager_gone(action.manager)
             else:
                 self._managers.send(action.manager, _message_for(action))
+
+    def _send_results(self, results: list[msg.ResultParcel]) -> None:
+        for batch in in_batches(results):
+            heads, attached = detach_frames(batch)
+            self._driver.send(msg.Results(heads), attached)
+
+    def _send_held_results(self) -> None:
+        """Send the results whose large parts are here, or are the driver's own concern again."""
+        held = self._bulk.results
+        if held.is_holding and not self._driver.is_away:
+            held.on_driver_back()
+        if ready := held.take_ready():
+            self._send_results(ready)
 
     def _send_work(self, work: on.SendWork) -> None:
         *before, functions = functions_in_batches(work.functions)
@@ -281,6 +293,7 @@ class Loop:
             logger.warning("manager %s down (%s) with %d tasks", manager.hex(), reason, len(lost))
             self._managers.on_manager_gone(manager)
             self._bulk.on_manager_gone(manager)
+            self._send_held_results()  # before the news of the loss
             if self._dials is not None:
                 self._dials.on_manager_gone(manager)
             self._driver.send(msg.ManagerDown(manager, reason, lost))

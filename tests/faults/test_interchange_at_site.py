@@ -7,15 +7,34 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
+import cnflow
+from cnflow.channels.local import LocalBackend
 from cnflow.config.channels import LocalChannel
 from cnflow.config.interchange_place import SiteAddress
 from cnflow.providers import LocalProvider
 
 pytestmark = pytest.mark.timeout(180)
+
+
+class GateBackend(LocalBackend):
+    """Commands fail while the file `gate` is there."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self._gate = settings.gate
+
+    def command(self, argv):
+        return ["sh", "-c", f'test ! -e "{self._gate}" || exit 255; exec "$@"', "sh", *argv]
+
+
+class GateChannel(LocalChannel):
+    backend: ClassVar[type] = GateBackend
+    kind: Literal["gate"] = "gate"
+    gate: str
 
 
 class SiteProvider(LocalProvider):
@@ -25,7 +44,7 @@ class SiteProvider(LocalProvider):
     site_dir: str
 
     def site(self):
-        return SiteAddress(LocalChannel(), self.site_dir)
+        return SiteAddress(GateChannel(gate=f"{self.site_dir}.gate"), self.site_dir)
 
 
 class Site:
@@ -33,6 +52,7 @@ class Site:
 
     def __init__(self, folder, processes):
         self.folder = folder
+        self.home = folder.with_name("site")
         self._processes = processes
 
     def relays(self):
@@ -57,6 +77,21 @@ class Site:
         """Kill the connection, as that of a laptop that sleeps ends."""
         for pid in self.relays():
             os.kill(pid, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def unreachable(self):
+        """Cut the connection, and let none be made."""
+        gate = self.home.with_name("site.gate")
+        gate.touch()
+        self.cut()
+        try:
+            yield
+        finally:
+            gate.unlink()
+
+    def kept(self):
+        """Contents of the files of results that wait for the driver."""
+        return [file.read_bytes() for file in self.home.glob("spool/*/results/*")]
 
 
 @pytest.fixture
@@ -108,6 +143,43 @@ def test_cut_connection_is_made_again_and_no_task_runs_twice(load_at_site, site,
         assert [future.result(60)[0] for future in futures] == list(range(1, 60))
         assert site.interchanges() == before
     assert ledger.runs() == dict.fromkeys(range(60), 1)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["block lives", "block ends"])
+def test_large_result_waits_for_a_driver_that_is_away(load_at_site, site, processes, until, is_killed):
+    size = 20_000_000
+
+    @cnflow.python_app
+    def large(seconds):
+        import os
+        import time
+
+        time.sleep(seconds)
+        return os.getppid(), b"x" * size
+
+    with load_at_site(heartbeat_period=1, heartbeat_threshold=4):
+        manager, _ = large(0).result(60)
+        future = large(1)
+        time.sleep(0.3)
+        with site.unreachable():
+            until(lambda: any(b"x" in content[-100:] for content in site.kept()), 30)
+            if is_killed:
+                processes.kill(manager)
+                until(lambda: not processes.is_running(manager))
+            assert not future.done()
+        assert future.result(60) == (manager, b"x" * size)
+        until(lambda: not site.kept(), 10)
+
+
+def test_task_that_waits_for_a_broken_connection_is_explained(load_at_site, site, ledger, until):
+    with load_at_site() as dfk:
+        ledger.app(0, 0).result(60)
+        future = ledger.app(1, 3)
+        with site.unreachable():
+            until(lambda: "has been broken for" in dfk.explain(future.tid), 10)
+            assert "on this machine" in dfk.explain(future.tid)
+        assert future.result(60)[0] == 1
+        assert "broken" not in dfk.explain(future.tid)
 
 
 SCRIPT = """\

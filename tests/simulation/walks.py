@@ -98,7 +98,7 @@ class MemoryRouter:
 class DriverLine:
     """The interchange's end of the line to the driver."""
 
-    is_full, is_local, connections = False, True, 0
+    is_full, is_local, is_away, connections = False, True, False, 0
 
     def __init__(self) -> None:
         self.last_sent = self.delivered = 0
@@ -116,13 +116,12 @@ class SimulatedLoop(Loop):
         self._state = state
         self._driver = self.line = DriverLine()
         endpoint = f"ipc://{folder}/{time.monotonic_ns()}"
-        self._managers = self.link = ManagerLink(
-            InterchangeSettings(session="00" * 8, folder=folder, manager_endpoint=endpoint)
-        )
+        settings = InterchangeSettings(session="00" * 8, folder=folder, manager_endpoint=endpoint)
+        self._managers = self.link = ManagerLink(settings)
         self.link._router.close(0)
         self.link._context.term()
         self.link._router = self.router = MemoryRouter(nodes)
-        self._bulk = BulkLink(folder, self.link, self.line)
+        self._bulk = BulkLink(settings, self.link, self.line)
         self._dials = None
         self._numbers = ManagerNumbers(0)
 

@@ -217,7 +217,7 @@ class InterchangeConnection:
         try:
             word = process.read_greeting()
         except ConnectionError as error:
-            logger.warning("%s", error)
+            logger.debug("%s", error)  # its end is reported, and may be one of many attempts
             process.kill()
             self._watch(self._stream, 0)
             return False

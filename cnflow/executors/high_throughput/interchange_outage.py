@@ -49,7 +49,7 @@ class Outage:
         if not self._how:
             self._began, self._reminded, self._attempts, self._how = now, now, 0, how
             left = f"Its tasks go on for {duration(self._host.grace)} at the most, and results wait there."
-            logger.warning("%s %s; connecting again in %.1f s. %s", self._host.name, how, due - now, left)
+            logger.warning("%s %s; connecting again in %.1f s. %s", self._host.name, how, max(0.0, due - now), left)
             return
         self._attempts, self._how = self._attempts + 1, how
         if now - self._reminded >= _REMINDER:

@@ -1,0 +1,125 @@
+"""Stories of large results whose driver is away."""
+
+import errno
+
+import pytest
+
+from cnflow.interchange.blob_store import BlobStore
+from cnflow.interchange.large_results import INTERCHANGE, LargeResults
+from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Want
+from cnflow.wire.messages import Result
+
+MANAGER = b"m1"
+SIZE = 300_000
+CONTENT = bytes(range(256)) * (SIZE // 256 + 1)
+
+
+class World:
+    def __init__(self, folder):
+        self.sent = []
+        self.store = BlobStore(folder, most_in_memory=0)
+        self.results = LargeResults(
+            self.store, folder, 10 * SIZE, lambda manager, message: self.sent.append((manager, message))
+        )
+        self.now = 0.0
+
+    def parcel(self, task=1, blob=b"00000001", parts=1, size=SIZE):
+        offers = tuple(Offer(blob + bytes([part]), size, part, MANAGER) for part in range(parts))
+        return Result(task, 0, b"", blobs=offers), [b"small"]
+
+    def answer(self, most=10**6):
+        """The manager answers what is wanted, until nothing more is."""
+        for _ in range(most):
+            self.results.ask(self.now)
+            if not self.sent or isinstance(self.sent[0][1], Release):
+                return
+            manager, want = self.sent.pop(0)
+            data = CONTENT[want.offset : want.offset + want.length]
+            self.results.on_manager_message(manager, Chunk(want.blob, MANAGER, want.offset), data, self.now)
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / "results")
+
+
+def test_large_parts_are_fetched_and_the_result_offers_them_itself(world):
+    assert world.results.hold([world.parcel(parts=2)]) == []
+    assert world.results.take_ready() == []
+    world.answer()
+    (result, frames) = world.results.take_ready()[0]
+    assert [(offer.source, offer.size, offer.position) for offer in result.blobs] == [
+        (INTERCHANGE, SIZE, 0),
+        (INTERCHANGE, SIZE, 1),
+    ]
+    assert frames == [b"small"]
+    assert world.sent == [(MANAGER, Release(MANAGER, [b"00000001\0", b"00000001\1"]))]
+    for offer in result.blobs:
+        assert world.results.on_want(Want(offer.blob, INTERCHANGE, 1000, 500)) is None
+        message, data = world.results.next_for_driver()
+        assert (message, bytes(data)) == (Chunk(offer.blob, INTERCHANGE, 1000), CONTENT[1000:1500])
+    world.results.release([offer.blob for offer in result.blobs])
+    assert len(world.store) == 0
+    assert world.results.is_idle
+
+
+def test_small_results_pass(world):
+    small = (Result(1, 0, b"body"), [])
+    assert world.results.hold([small]) == [small]
+
+
+def test_result_of_a_manager_that_is_lost_goes_on_as_it_was(world):
+    parcel = world.parcel()
+    world.results.hold([parcel])
+    world.answer(most=1)
+    world.results.on_manager_gone(b"another")
+    assert world.results.take_ready() == []
+    world.results.on_manager_gone(MANAGER)
+    assert world.results.take_ready() == [parcel]
+    assert len(world.store) == 0
+
+
+def test_driver_that_is_back_wants_the_rest_itself(world):
+    parcel = world.parcel()
+    world.results.hold([parcel])
+    world.answer(most=1)
+    world.results.on_driver_back()
+    assert world.results.take_ready() == [parcel]
+    assert not world.results.is_holding
+    (manager, want) = (MANAGER, Want(b"00000001\0", MANAGER, 0, 10))
+    assert not world.results.on_manager_message(manager, Chunk(want.blob, MANAGER, 0), b"x" * 10, 0.0)
+
+
+def test_result_that_finds_no_room_stays_with_its_manager(world, monkeypatch, caplog):
+    large = world.parcel(size=11 * SIZE)
+    assert world.results.hold([large]) == [large]
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(world.store, "open", fail)
+    assert world.results.hold([world.parcel()]) == [world.parcel()]
+    assert "No space left on device" in caplog.text
+    assert not world.results.is_holding
+
+
+def test_manager_that_has_a_part_no_more_ends_the_wait(world):
+    parcel = world.parcel()
+    world.results.hold([parcel])
+    world.results.ask(0.0)
+    assert world.results.on_manager_message(MANAGER, Gone(b"00000001\0", MANAGER, "dropped"), None, 0.0)
+    assert world.results.take_ready() == [parcel]
+
+
+def test_offers_that_no_manager_makes_are_left_to_the_driver(world):
+    result, frames = world.parcel(parts=2)
+    result.blobs = (result.blobs[0], result.blobs[0])
+    assert world.results.hold([(result, frames)]) == [(result, frames)]
+    world.results.hold([world.parcel(task=1)])
+    again = world.parcel(task=2)
+    assert world.results.hold([again]) == [again]
+
+
+def test_part_of_an_interchange_that_was_replaced_is_gone(world):
+    gone = world.results.on_want(Want(b"7", INTERCHANGE, 0, 10))
+    assert gone == Gone(b"7", INTERCHANGE, "the interchange that kept it was replaced")
