@@ -72,7 +72,9 @@ def attach(folder: str = "") -> int:
         end = _connect(base, session)
         if end is None:
             _greet(GONE)
-            sys.stderr.write(_tail(base, session))
+            sys.stderr.write(
+                f"cnflow: the interchange is not, or no longer, on {socket.gethostname()}.\n{_tail(base, session)}"
+            )
             return 0
         _greet(STARTED if settings is not None else ATTACHED)
         _copy(end)

@@ -294,7 +294,8 @@ class InterchangeClient:
         connection, life = self._connection, self._life
         with self._write_lock:
             self._is_up = False
-        self._how = connection.on_ended()
+        how = connection.on_ended()
+        self._how = "was gone when its machine was reached again" if connection.is_gone else how
         now = self._clock.now()
         order = None if self._is_stopping else life.on_ended(now, is_gone=connection.is_gone)
         if order is not None:
