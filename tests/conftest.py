@@ -248,7 +248,9 @@ _SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def _no_sshd():
-    lacking = [name for name in ("ssh", "sshd") if shutil.which(name, path=_SYSTEM_PATH) is None]
+    lacking = [
+        name for name in ("ssh", "sshd", "tcsh", "bsd-csh", "fish") if shutil.which(name, path=_SYSTEM_PATH) is None
+    ]
     return f"No {' and '.join(lacking)}. Run: tests/services/sshd/up" if lacking else ""
 
 

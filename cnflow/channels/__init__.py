@@ -3,6 +3,12 @@
 The classes are settings; their live halves are imported on use.
 """
 
-from cnflow.config.channels import ChannelSettings, LocalChannel
+from cnflow.config.channels import (
+    ChannelSettings,
+    LocalChannel,
+    OAuthSSHChannel,
+    SSHChannel,
+    SSHInteractiveLoginChannel,
+)
 
-__all__ = ["ChannelSettings", "LocalChannel"]
+__all__ = ["ChannelSettings", "LocalChannel", "OAuthSSHChannel", "SSHChannel", "SSHInteractiveLoginChannel"]

@@ -59,6 +59,7 @@ class LocalBackend:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             try:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+                    os.fchmod(file.fileno(), mode)
                     file.write(content)
                 part.replace(target)
             except BaseException:

@@ -235,7 +235,12 @@ CHANNELS: Registry[ChannelSettings] = Registry(
     "channel",
     "cnflow.channels",
     "cnflow.config.channels:ChannelSettings",
-    {"local": "cnflow.config.channels:LocalChannel"},
+    {
+        "local": "cnflow.config.channels:LocalChannel",
+        "ssh": "cnflow.config.channels:SSHChannel",
+        "ssh_interactive": "cnflow.config.channels:SSHInteractiveLoginChannel",
+        "ssh_oauth": "cnflow.config.channels:OAuthSSHChannel",
+    },
 )
 """Settings of a `cnflow.interfaces.Channel`."""
 
