@@ -134,7 +134,10 @@ def ask_on_terminal(question: str) -> str:
         return input(question)
     if "ipykernel" not in sys.modules and not _has_terminal():
         raise _nobody(question)
-    return getpass.getpass(question)
+    try:
+        return getpass.getpass(question)
+    except NotImplementedError:  # a notebook that is run without its user
+        raise _nobody(question) from None
 
 
 def function_of(value: Callable[..., Any] | str | None, option: str) -> Callable[..., Any] | None:

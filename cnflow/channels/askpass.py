@@ -47,12 +47,12 @@ class Askpass:
 
     def __init__(self, folder: Path) -> None:
         self._program = folder / "askpass"
-        address = folder / "ask"
-        command = shlex.join([sys.executable, "-I", "-c", HELPER, str(address)])
+        self._address = folder / "ask"
+        command = shlex.join([sys.executable, "-I", "-c", HELPER, str(self._address)])
         self._program.write_text(f'#!/bin/sh\nexec {command} "$1"\n', encoding="utf-8")
         self._program.chmod(0o700)
         self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(address))
+        self.listener.bind(str(self._address))
         self.listener.listen()
 
     def environment(self) -> Mapping[str, str]:
@@ -69,6 +69,7 @@ class Askpass:
     def close(self) -> None:
         """Stop listening."""
         self.listener.close()
+        self._address.unlink(missing_ok=True)
 
 
 class Question:
