@@ -158,10 +158,7 @@ with cnflow.load(Config(executors=[executor], run_dir="runinfo", retries=0)):
 
 
 def test_address_that_nodes_do_not_reach_is_told_with_what_was_tried(laptop, settings):
-    unreachable = {
-        "way": {"kind": "dial_in", "addresses": [laptop.address, "login9.invalid"]},
-        "address_probe_timeout": 2,
-    }
+    way = {"kind": "dial_in", "addresses": [laptop.address, "login9.invalid"]}
     with laptop.start(FAILING, {**settings, "way": way, "address_probe_timeout": 2}) as driver:
         error = json.loads(driver.stdout.readline())
     assert f"the interchange answers at none of {laptop.address}, login9.invalid, port " in error
