@@ -30,6 +30,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class ChannelSettings(Settings):
     """Options of every channel; `backend` is called with the settings and returns a `cnflow.interfaces.Channel`."""
 
+    asks_user: ClassVar[bool] = False
+    """The first login may ask the user, and is made within `load`, before the script goes on."""
+
     kind: str
 
 
@@ -121,6 +124,7 @@ class SSHInteractiveLoginChannel(SSHSettings):
     """
 
     backend: ClassVar[str] = "cnflow.channels.ssh:interactive_backend"
+    asks_user: ClassVar[bool] = True
     kind: Literal["ssh_interactive"] = "ssh_interactive"
     prompt: Callable[[str], str] | str | None = None
     """Function that gets ssh's question and returns the answer, or ``"module:function"``; None asks on the terminal or

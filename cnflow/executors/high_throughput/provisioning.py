@@ -34,6 +34,7 @@ from cnflow.executors.high_throughput.interchange_events import InterchangeEvent
 from cnflow.executors.high_throughput.interchange_start import InterchangeStarter
 from cnflow.executors.high_throughput.live_way import LiveWay
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
+from cnflow.executors.high_throughput.site_login import SiteLogin
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
 from cnflow.executors.high_throughput.ways import adopted_place, folder_of, refuse_other_way
 from cnflow.executors.image_pins import ImagePins
@@ -117,16 +118,22 @@ class BlockProvisioner:
 
         self.places = FilePlaces.of(settings, run)
         self.way = LiveWay(settings, self.log_dir, client, managers)
+        self._login = SiteLogin(settings.provider)
         self._starter = InterchangeStarter(settings, run, client, managers, self.way, self.log_dir)
 
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
 
     def start(self, owner: Owner) -> None:
-        """Begin, in the provisioner's thread."""
+        """Begin, in the provisioner's thread; a login that asks the user comes first, in this one.
+
+        Raises:
+            ChannelError: that login fails.
+        """
         if warning := short_life(self._settings):
             logger.warning("%s", warning)
         self._owner = owner
+        self._login.begin()
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self.thread.start()
 
@@ -177,6 +184,7 @@ class BlockProvisioner:
             finally:
                 self.way.close()
                 self._close_provider(provider)
+                self._login.close()
         except ProviderFaultError as error:
             logger.exception("the provider of executor %s failed", self._settings.label)
             self._owner.on_failure(error)
