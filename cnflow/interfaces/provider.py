@@ -53,6 +53,18 @@ class BuildsImages(Protocol):
         """
 
 
+@runtime_checkable
+class ListsAllBlocks(Protocol):
+    """A provider whose system lists the blocks of all runs of this user, also of runs whose folders are gone."""
+
+    def find_all(self) -> Mapping[NativeId, str]:
+        """Names of all blocks of this user that have not ended, as in `BlockRequest.name`.
+
+        Raises:
+            BlockError: the provider's system does not answer.
+        """
+
+
 class Provider(Protocol):
     """Starts and stops blocks. Every call may block; a call that hangs delays calls of its own kind only.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
 
+_NAME = re.compile(r"(?P<head>cnflow-.+-)(?P<first>\d+)(\.(?P<last>\d+))?", re.ASCII)
 _BLOCKS = re.compile(r"(?P<first>\d+)(\.(?P<last>\d+))?", re.ASCII)
 
 
@@ -77,3 +78,11 @@ def block_in(name: str, element: int, run: RunId, executor: str) -> BlockId | No
     if blocks is None:
         return None
     return BlockId(str(int(blocks["first"]) + element)) if blocks["last"] else BlockId(blocks["first"])
+
+
+def element_name(name: str, element: int) -> str:
+    """Return the name of the block of an *element* of the job *name*; empty for a job that is no block."""
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        return ""
+    return f"{parts['head']}{int(parts['first']) + element}" if parts["last"] else name

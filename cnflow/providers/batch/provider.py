@@ -27,7 +27,7 @@ from cnflow.providers._shared.site_containers import SiteContainers
 from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths
-from cnflow.providers.batch.jobs import block_in, jobs_of
+from cnflow.providers.batch.jobs import block_in, element_name, jobs_of
 from cnflow.providers.batch.requests import job_request, preview_of
 from cnflow.sites.folder import SiteFolder
 from cnflow.units import Seconds
@@ -119,6 +119,13 @@ class BatchBackend:
                 found[block] = native
                 self._files.add(native, JobPaths.of(run, executor, name, element))
         return found
+
+    def find_all(self) -> Mapping[NativeId, str]:
+        """Find the jobs of this user whose names are those of blocks, with the block of an array's element."""
+        dialect = self._dialect
+        names = self._ask(dialect.find_command(self._settings), dialect.found_in)
+        whole = {native: element_name(name, dialect.element_of(native)) for native, name in names.items()}
+        return {native: name for native, name in whole.items() if name}
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
         """Ask for all jobs at once, and then the accounting for those that have ended since."""

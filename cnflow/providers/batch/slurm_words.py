@@ -20,12 +20,12 @@ REFUSALS: Sequence[tuple[str, Refusal, str]] = (
         Refusal.BUSY,
         "It is asked again later; set a lower max_blocks of the provider if the limit is one of the site.",
     ),
-    (r"partition", Refusal.FOR_GOOD, _PARTITIONS),
     (
         r"invalid account|account/partition",
         Refusal.FOR_GOOD,
         "Correct SlurmProvider(account=...): 'sacctmgr show associations user=$USER' lists yours.",
     ),
+    (r"partition", Refusal.FOR_GOOD, _PARTITIONS),
     (
         r"invalid qos|qos specification",
         Refusal.FOR_GOOD,
