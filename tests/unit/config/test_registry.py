@@ -34,7 +34,7 @@ def test_kind_of_an_installed_package_is_found(install):
 
 def test_misspelt_kind_is_answered_with_that_of_an_installed_package(install):
     install("coop", {"cnflow.providers": "pigeons = coop:Pigeons"}, SETTINGS)
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: docker, local, pigeons"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: .*local.*, pigeons, "):
         PROVIDERS.parse({"kind": "pidgeons"})
 
 
@@ -87,7 +87,7 @@ def test_package_with_a_built_in_kind_changes_neither_that_kind_nor_others(insta
     install("coop", {"cnflow.providers": "docker = coop:Pigeons\npigeons = coop:Pigeons"}, SETTINGS)
     assert PROVIDERS.find("docker") is DockerProvider
     assert PROVIDERS.find("pigeons").__name__ == "Pigeons"
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: docker, local, pigeons"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'pigeons'\? Known: .*local.*, pigeons, "):
         PROVIDERS.find("pidgeons")
     (clash,) = PROVIDERS.clashes()
     assert str(clash) == (
