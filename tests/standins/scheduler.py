@@ -205,14 +205,15 @@ class Scheduler:
 def serve(spool: Path) -> None:
     """Run until the process that started this one is gone, or SIGTERM."""
     scheduler, parent = Scheduler(spool), os.getppid()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     with socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as selector:
         server.bind(str(spool / "starting"))
         server.listen(64)
         (spool / "starting").rename(spool / "socket")
         selector.register(server, selectors.EVENT_READ)
         try:
-            while os.getppid() == parent:
+            while not stopped and os.getppid() == parent:
                 scheduler.turn()
                 if selector.select(0.05):
                     _answer(scheduler, server)

@@ -38,6 +38,7 @@ _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
 _CONDOR = _from(f"{_OURS}.batch_providers", "CondorProvider")
 _LSF = _from(f"{_OURS}.batch_providers", "LSFProvider")
 _COBALT = _from(f"{_OURS}.batch_providers", "CobaltProvider")
+_SCHEDULERS = _from(f"{_OURS}.schedulers", "GridEngineProvider", "PBSProProvider", "TorqueProvider")
 _AD_HOC = _from(f"{_OURS}.ad_hoc", "AdHocProvider")
 _CONFIG = _from(f"{_OURS}.config", "Config")
 _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
@@ -140,7 +141,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "libsubmit": {},
     "libsubmit.channels": _LOCAL_CHANNEL,
     "libsubmit.launchers": _LAUNCHERS,
-    "libsubmit.providers": {**_LOCAL, **_from(f"{_OURS}.providers", Local="LocalProvider")},
+    "libsubmit.providers": {**_LOCAL, **_SCHEDULERS, **_from(f"{_OURS}.providers", Local="LocalProvider")},
     "libsubmit.providers.local": {},
     "libsubmit.providers.local.local": {**_LOCAL, **_from(f"{_OURS}.providers", Local="LocalProvider")},
     "parsl.channels": _LOCAL_CHANNEL,
@@ -191,7 +192,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
-    "parsl.providers": {**_LOCAL, **_AD_HOC, **_CONDOR, **_LSF, **_COBALT},
+    "parsl.providers": {**_LOCAL, **_AD_HOC, **_CONDOR, **_LSF, **_COBALT, **_SCHEDULERS},
     "parsl.providers.ad_hoc": {},
     "parsl.providers.ad_hoc.ad_hoc": _AD_HOC,
     "parsl.providers.cobalt": {},
@@ -200,10 +201,16 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.providers.condor.condor": _CONDOR,
     "parsl.providers.error": _PROVIDER_ERRORS,
     "parsl.providers.errors": _PROVIDER_ERRORS,
+    "parsl.providers.grid_engine": {},
+    "parsl.providers.grid_engine.grid_engine": _from(f"{_OURS}.schedulers", "GridEngineProvider"),
     "parsl.providers.local": {},
     "parsl.providers.local.local": _LOCAL,
     "parsl.providers.lsf": {},
     "parsl.providers.lsf.lsf": _LSF,
+    "parsl.providers.pbspro": {},
+    "parsl.providers.pbspro.pbspro": _from(f"{_OURS}.schedulers", "PBSProProvider"),
+    "parsl.providers.torque": {},
+    "parsl.providers.torque.torque": _from(f"{_OURS}.schedulers", "TorqueProvider"),
     "parsl.serialize": {},
     "parsl.serialize.errors": _from("cnflow.errors", "SerializationError", DeserializationError="SerializationError"),
     "parsl.tests": {},

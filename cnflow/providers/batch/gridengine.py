@@ -94,7 +94,7 @@ class GridEngineDialect:
         """Refuse several slots without the parallel environment that gives them."""
         own = _own(settings)
         slots = own.nodes_per_block * own.slots_per_node
-        if slots > 1 and own.parallel_environment is None:
+        if slots > 1 and own.parallel_environment is None and not re.search(r"\s-pe\s", own.scheduler_options):
             raise ConfigurationError(
                 f"Grid Engine gives {slots} slots through a parallel environment alone. Set "
                 "GridEngineProvider(parallel_environment=...) to one that `qconf -spl` lists."
