@@ -39,11 +39,11 @@ def jobs(project):
 
 @pytest.fixture
 def config(tmp_path, project):
-    def make(retries=0, **options):
+    def make(retries=0, image=None, **options):
         given = {"channel": POOL, "site_dir": "~/runs", "walltime": 600, "notice": 3, "poll_period": 1, **options}
-        provider = CondorProvider(project=project, runtime="none", **given)
+        provider = CondorProvider(project=project, **{"runtime": "none", **given})
         timing = {"heartbeat_period": 0.5, "heartbeat_threshold": 10}
-        executor = HighThroughputExecutor(label="pool", provider=provider, max_workers=1, **timing)
+        executor = HighThroughputExecutor(label="pool", provider=provider, image=image, max_workers=1, **timing)
         return Config(executors=[executor], run_dir=str(tmp_path / "runinfo"), retries=retries)
 
     return make
@@ -55,6 +55,14 @@ def slot():
     import socket
 
     return os.environ["_CONDOR_SLOT"], os.environ["_CONDOR_SCRATCH_DIR"], socket.gethostname()
+
+
+@python_app
+def system():
+    import os
+    from pathlib import Path
+
+    return Path("/etc/os-release").read_text(), os.environ["_CONDOR_SLOT"]
 
 
 @python_app
@@ -92,6 +100,14 @@ def test_files_of_the_user_are_brought_too(config):
     with cnflow.load(config(transfer_input_files=[f"/home/user/{name}"])):
         assert word_of(name).result().strip() == "from afar"
     in_pool("sh", "-c", f"rm ~/{name}")
+
+
+def test_image_of_the_driver_is_brought_to_slots_that_have_none(config, image_base, jobs):
+    with cnflow.load(config(image=image_base, runtime="charliecloud", cmd_timeout=240)):
+        release, slot = system().result()
+    assert "bookworm" in release  # the pool's machine is a trixie
+    assert slot.startswith("slot")
+    assert jobs() == []
 
 
 def test_task_of_an_evicted_job_runs_elsewhere_and_uses_no_retry(config, jobs, until):

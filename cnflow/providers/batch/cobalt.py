@@ -119,9 +119,7 @@ class _Cobalt:
         """Script for ``qsub``, with options in lines of ``#COBALT``."""
         lines = [f"#COBALT {line}" for line in _options(_own(settings), request)]
         raw = [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
-        # As SLURM_JOB_END_TIME is for Slurm.
-        end = 'CNFLOW_BLOCK_ENDS_AT="${CNFLOW_BLOCK_ENDS_AT:-${COBALT_ENDTIME:-}}"'
-        return "\n".join(["#!/bin/sh", *lines, *raw, end, request.body])
+        return "\n".join(["#!/bin/sh", *lines, *raw, request.body])
 
     def submit_command(self, settings: BatchSettings, path: str) -> list[str]:  # noqa: ARG002 - part of the seam
         """Cobalt takes scripts that can be executed only."""

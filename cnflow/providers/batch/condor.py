@@ -15,7 +15,9 @@ Manual: https://htcondor.readthedocs.io/en/23.0/man-pages/condor_submit.html; te
 
 from __future__ import annotations
 
+import posixpath
 import re
+import shlex
 from typing import TYPE_CHECKING, cast
 
 from cnflow.errors import ConfigurationError
@@ -67,6 +69,9 @@ _ENDS = (
     "LastRemoteHost",
     "RemoveReason",
 )
+_LOGIN = 'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" HOME="${HOME:-$PWD}" USER="${USER:-$(id -un)}"'
+"""Variables of a login, which slots do not set."""
+
 _UNDEFINED = "undefined"
 _REQUIREMENTS = re.compile(r"\s*requirements\s*=(.*)", re.IGNORECASE)
 
@@ -119,17 +124,23 @@ class _Condor:
 
     def submit_script(self, settings: BatchSettings, request: JobRequest) -> str:
         """A script that submits itself, and is the job's program in the slot."""
-        description = "\n".join(_description(_condor(settings), request))
-        where = "".join(f" {word}" for word in _where(settings))
+        own = _condor(settings)
+        description = "\n".join(_description(own, request))
+        submit = ["condor_submit", "-terse", *_where(settings), "-append", '"executable = $0"']
+        own_files = [*(f"{path}.$(Process)" for path in request.element_files), *own.transfer_input_files]
+        if request.files or own_files:
+            submit += ["-append", '"transfer_input_files = $brought"']
         return (
             "#!/bin/sh\n"
             f'if [ "${{1-}}" != {_RUN} ]; then\n'
-            f"exec condor_submit -terse{where} -append \"executable = $0\" - <<'{_END}'\n"
+            f"{_packing(request.files, own_files)}"
+            f"exec {' '.join(submit)} - <<'{_END}'\n"
             f"{description}\n"
             f"{_END}\n"
             "fi\n"
             "exec 2>&1\n"
-            'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" HOME="${HOME:-$PWD}"\n'  # a slot may set neither
+            f"{_LOGIN}\n"
+            f"{_unpacking(request.files)}"
             f"{request.body}"
         )
 
@@ -233,7 +244,9 @@ def _description(settings: CondorProvider, request: JobRequest) -> Iterator[str]
     yield f"output = {request.output}{'.$(Process)' if request.size > 1 else ''}"
     yield "stream_output = True"  # the output of a job that runs can be read
     yield f'environment = "{_INDEX}=$(Process)"'
-    yield from _transfers(settings, request)
+    yield f"should_transfer_files = {'IF_NEEDED' if settings.has_shared_files else 'YES'}"
+    yield "when_to_transfer_output = ON_EXIT"
+    yield 'transfer_output_files = ""'  # else all that tasks left in the slot's folder is sent back
     yield from _resources(settings)
     raw, own = _taken_apart(settings.scheduler_options)
     yield f"requirements = {_requirements([settings.requirements, *own])}"
@@ -248,14 +261,35 @@ def _description(settings: CondorProvider, request: JobRequest) -> Iterator[str]
     yield f"queue {request.size}"
 
 
-def _transfers(settings: CondorProvider, request: JobRequest) -> Iterator[str]:
-    brought = [*request.files, *(f"{path}.$(Process)" for path in request.element_files)]
-    files = [*brought, *settings.transfer_input_files]
-    yield f"should_transfer_files = {'IF_NEEDED' if settings.has_shared_files else 'YES'}"
-    yield "when_to_transfer_output = ON_EXIT"
-    yield 'transfer_output_files = ""'  # else all that tasks left in the slot's folder is sent back
-    if files:
-        yield f"transfer_input_files = {', '.join(files)}"
+def _packing(files: Sequence[str], others: Sequence[str]) -> str:
+    """Shell that sets ``brought``: *others*, and *files*, of which it packs folders, once.
+
+    HTCondor sends a folder file by file, and follows its links, of which a root file system has some that lead nowhere.
+    """
+    listed = f"brought={shlex.quote(', '.join(others))}\n" if files or others else ""
+    if not files:
+        return listed
+    return f"""\
+umask 077
+{listed}for each in {shlex.join(files)}; do
+  if [ -d "$each" ]; then
+    [ -f "$each.tar" ] || {{ tar -cf "$each.tar.$$" -C "$each" . && mv "$each.tar.$$" "$each.tar"; }} || exit 1
+    each=$each.tar
+  fi
+  brought="$each${{brought:+, $brought}}"
+done
+"""
+
+
+def _unpacking(files: Sequence[str]) -> str:
+    """Shell that unpacks in the slot what `_packing` packed."""
+    if not files:
+        return ""
+    return f"""\
+for each in {shlex.join(map(posixpath.basename, files))}; do
+  [ ! -f "$each.tar" ] || {{ mkdir "$each" && tar -xf "$each.tar" -C "$each" && rm "$each.tar"; }} || exit 1
+done
+"""
 
 
 def _resources(settings: CondorProvider) -> Iterator[str]:

@@ -45,7 +45,6 @@ def test_script_has_its_options_in_lines():
         "#COBALT -A PRJ\n"
         "#COBALT --attrs mcdram=flat\n"
         "#COBALT -M me\n"
-        'CNFLOW_BLOCK_ENDS_AT="${CNFLOW_BLOCK_ENDS_AT:-${COBALT_ENDTIME:-}}"\n'
         "echo body\n"
     )
 

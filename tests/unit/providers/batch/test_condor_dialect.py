@@ -42,7 +42,7 @@ def test_script_submits_itself_and_is_the_job():
         "CNFLOW_DESCRIPTION\n"
         "fi\n"
         "exec 2>&1\n"
-        'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" HOME="${HOME:-$PWD}"\n'
+        'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" HOME="${HOME:-$PWD}" USER="${USER:-$(id -un)}"\n'
         "echo body\n"
     )
     assert DIALECT.submit_command(CondorProvider(), "/s") == ["sh", "/s"]
@@ -65,7 +65,7 @@ def test_options_stand_in_the_description():
     lines = DIALECT.submit_script(settings, request).splitlines()
     for line in (
         "output = /o.$(Process)",
-        "transfer_input_files = data.csv, osdf:///ospool/x",
+        "brought='data.csv, osdf:///ospool/x'",
         "request_cpus = 4",
         "request_memory = 1908",
         "request_disk = 1048576",
@@ -82,11 +82,29 @@ def test_options_stand_in_the_description():
     assert settings.traits().cores == 4.0
 
 
-def test_files_are_brought_to_the_slot():
+def test_files_are_brought_to_the_slot_and_folders_are_packed():
     request = replace(REQUEST, files=("/s/capsules/TAG",), element_files=("/s/n.settings",), size=2)
     script = DIALECT.submit_script(CondorProvider(transfer_input_files=["data"]), request)
     assert "should_transfer_files = YES" in script
-    assert "transfer_input_files = /s/capsules/TAG, /s/n.settings.$(Process), data\n" in script
+    assert (
+        "umask 077\n"
+        "brought='/s/n.settings.$(Process), data'\n"
+        "for each in /s/capsules/TAG; do\n"
+        '  if [ -d "$each" ]; then\n'
+        '    [ -f "$each.tar" ] || '
+        '{ tar -cf "$each.tar.$$" -C "$each" . && mv "$each.tar.$$" "$each.tar"; } || exit 1\n'
+        "    each=$each.tar\n"
+        "  fi\n"
+        '  brought="$each${brought:+, $brought}"\n'
+        "done\n"
+        'exec condor_submit -terse -append "executable = $0" -append "transfer_input_files = $brought" - <<'
+    ) in script
+    assert (
+        "for each in TAG; do\n"
+        '  [ ! -f "$each.tar" ] || { mkdir "$each" && tar -xf "$each.tar" -C "$each" && rm "$each.tar"; } || exit 1\n'
+        "done\n"
+        "echo body\n"
+    ) in script
 
 
 def test_nothing_is_brought_where_files_are_shared():
