@@ -232,3 +232,45 @@ def test_an_end_without_a_reason_is_no_end(tmp_path):
         os.environ["PATH"] = path
     assert provider.status([NativeId("999999")])[NativeId("999999")].state is BlockState.GONE
     assert not list(Path(tmp_path / "site").glob("runs/*"))
+
+
+FOR_PARSL = """\
+import parsl
+from parsl import bash_app, python_app
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.launchers import SrunLauncher
+from parsl.providers import SlurmProvider
+
+provider = SlurmProvider(
+    "debug",
+    nodes_per_block=2,
+    init_blocks=1,
+    max_blocks=1,
+    walltime="00:10:00",
+    worker_init="export GREETING=hello",
+    launcher=SrunLauncher(),
+    exclusive=False,
+)
+parsl.load(Config(executors=[HighThroughputExecutor(label="htex", max_workers=1, provider=provider)]))
+
+
+@python_app
+def greet():
+    import os
+
+    return os.environ["GREETING"], os.environ["SLURMD_NODENAME"]
+
+
+print(*greet().result())
+"""
+
+
+def test_a_script_written_for_parsl_runs_on_two_nodes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "for_parsl.py").write_text(FOR_PARSL)
+    program = Path(sys.executable).with_name("cnflow")
+    arguments = [program, "run", "--parsl", "for_parsl.py"]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("hello n")

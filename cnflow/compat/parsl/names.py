@@ -38,7 +38,7 @@ _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
 _CONDOR = _from(f"{_OURS}.batch_providers", "CondorProvider")
 _LSF = _from(f"{_OURS}.batch_providers", "LSFProvider")
 _COBALT = _from(f"{_OURS}.batch_providers", "CobaltProvider")
-_SCHEDULERS = _from(f"{_OURS}.schedulers", "GridEngineProvider", "PBSProProvider", "TorqueProvider")
+_SCHEDULERS = _from(f"{_OURS}.schedulers", "GridEngineProvider", "PBSProProvider", "SlurmProvider", "TorqueProvider")
 _AD_HOC = _from(f"{_OURS}.ad_hoc", "AdHocProvider")
 _CONFIG = _from(f"{_OURS}.config", "Config")
 _RUNS = _from(f"{_OURS}.runs", "DataFlowKernel")
@@ -209,6 +209,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.providers.lsf.lsf": _LSF,
     "parsl.providers.pbspro": {},
     "parsl.providers.pbspro.pbspro": _from(f"{_OURS}.schedulers", "PBSProProvider"),
+    "parsl.providers.slurm": {},
+    "parsl.providers.slurm.slurm": _from(f"{_OURS}.schedulers", "SlurmProvider"),
     "parsl.providers.torque": {},
     "parsl.providers.torque.torque": _from(f"{_OURS}.schedulers", "TorqueProvider"),
     "parsl.serialize": {},

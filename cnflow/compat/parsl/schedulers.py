@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher, check_launcher
 from cnflow.compat.parsl.options import ParslSettings
-from cnflow.config import gridengine, pbs
+from cnflow.config import gridengine, pbs, slurm
 from cnflow.config.channels import ChannelSettings
 
 if TYPE_CHECKING:
@@ -36,6 +36,43 @@ class ParslScheduler(ParslSettings):
         if isinstance(most, int) and isinstance(first, int):
             translated["max_blocks"] = max(most, first)
         return translated
+
+
+class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
+    """`cnflow.config.SlurmProvider` with Parsl's parameters; memory is in GiB."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = (
+        "partition",
+        "channel",
+        "nodes_per_block",
+        "cores_per_node",
+        "mem_per_node",
+        "init_blocks",
+        "min_blocks",
+        "max_blocks",
+        "parallelism",
+        "walltime",
+        "scheduler_options",
+        "worker_init",
+        "cmd_timeout",
+        "exclusive",
+    )
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 10, "walltime": "00:10:00"}
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("move_files", "script_dir", "regex_job_id", "status_batch_size")
+
+    @classmethod
+    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Translate as `ParslScheduler.translate`."""
+        translated = super().translate(given)
+        memory = translated.get("mem_per_node")
+        if isinstance(memory, (int, float)):
+            translated["mem_per_node"] = int(memory * 2**30)
+        return translated
+
+    @property
+    def label(self) -> str:
+        """Parsl's name of this kind of provider."""
+        return "slurm"
 
 
 class TorqueProvider(ParslScheduler, pbs.TorqueProvider):

@@ -65,3 +65,28 @@ def test_parallel_environment_may_be_a_line_for_the_scheduler():
     from parsl.providers import GridEngineProvider
 
     GRID_ENGINE.refuse(GridEngineProvider(nodes_per_block=4, scheduler_options="#$ -pe mpi 16"))
+
+
+def test_configuration_of_midway_in_parsls_documentation():
+    from parsl.launchers import SrunLauncher
+    from parsl.providers import SlurmProvider
+
+    provider = SlurmProvider(
+        "broadwl",
+        launcher=SrunLauncher(),
+        scheduler_options="",
+        worker_init="source activate base",
+        init_blocks=1,
+        max_blocks=1,
+        min_blocks=0,
+        nodes_per_block=1,
+        parallelism=1,
+        walltime="00:30:00",
+        mem_per_node=4,
+        move_files=True,
+    )
+    assert (provider.label, provider.partition, provider.walltime) == ("slurm", "broadwl", 1800.0)
+    assert provider.mem_per_node == 4 * 2**30
+    assert isinstance(provider.launcher, launchers.SrunLauncher)
+    assert SlurmProvider("debug").walltime == 600.0
+    assert SlurmProvider("debug").max_blocks == 10
