@@ -35,7 +35,13 @@ class SiteSettings(ProviderSettings):
     and their output there; ``~`` and variables are the site's."""
 
     image_cache_dir: str | None = None
-    """Folder at the site for images; None is ``images`` in `site_dir`."""
+    """Folder at the site for images, which several users may share; None is ``images`` in `site_dir`. ``~`` and
+    variables are those of the login node."""
+
+    node_image_dir: str = ""
+    """Folder on each node, such as ``/tmp/cnflow-images`` or ``$TMPDIR``, to which its first job copies an image that
+    is one file (a SIF, an archive), so that its containers read it from there; empty reads it from
+    `image_cache_dir`. A node without room there does that, too."""
 
     runtime: AnyRuntime = Field(default_factory=AutoRuntime)
     """How an image becomes a container on a node: settings such as ``ApptainerRuntime()``, or a kind; ``"auto"`` takes

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnflow.model.site_image import NODE_IMAGE, ImageForm
-from cnflow.sites.scripts import expression_of
+from cnflow.runtimes.script import on_node
 
 if TYPE_CHECKING:
     from cnflow.model.node_command import NodeCommand
@@ -70,11 +70,8 @@ def with_node_copy(command: NodeCommand, image: SiteImage, folder: str) -> NodeC
         command: of a runtime, for one node.
         image: a file or folder at the site; only a SIF or an archive is copied.
         folder: on the node, such as ``/tmp/cnflow-images``; ``~`` and variables are the node's. Empty copies nothing.
-
-    Raises:
-        ConfigurationError: *folder* cannot be one.
     """
     if not folder or image.form not in {ImageForm.SIF, ImageForm.ARCHIVE}:
         return command
-    script = _SCRIPT.format(folder=expression_of(folder), variable=NODE_IMAGE)
+    script = _SCRIPT.format(folder=on_node(folder), variable=NODE_IMAGE)
     return replace(command, argv=("sh", "-c", script, "cnflow", image.path, *command.argv))

@@ -1,5 +1,7 @@
 """Images under a real Slurm, in which nothing is installed: managers and workers run in containers on its nodes."""
 
+from pathlib import Path
+
 import pytest
 
 import cnflow
@@ -98,6 +100,19 @@ def test_elements_of_an_array_have_containers_of_their_own(run, image_base, unti
     seen = set()
     until(lambda: seen.update(future.result() for future in [task() for _ in range(6)]) or len(seen) == 3, 120)
     assert {inside for _, _, inside in seen} == {True}
+
+
+@pytest.mark.apptainer
+def test_node_runs_its_own_copy_and_the_record_of_the_run_has_the_digest(run, engine, image_base, tmp_path):
+    loaded = run(Image(image_base), "apptainer", node_image_dir=str(tmp_path / "node images"))
+    future = python_app(surroundings)(["APPTAINER_CONTAINER"])
+    container = future.result()["variables"]["APPTAINER_CONTAINER"]
+    identity = engine.images.get(image_base).id
+    assert container == str(tmp_path / "node images" / f"{identity.removeprefix('sha256:')}.sif")
+    provenance = future.provenance
+    assert (provenance.image, provenance.image_id) == (image_base, identity)
+    assert provenance.packages
+    assert f'id = "{identity}"' in (Path(loaded.run_dir) / "images.lock").read_text()
 
 
 def test_node_without_a_runtime_fails_the_tasks_with_words(run, image_base):

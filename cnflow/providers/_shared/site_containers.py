@@ -18,6 +18,7 @@ from cnflow.errors import BlockRejectedError, ConfigurationError
 from cnflow.model.site_image import SiteImage
 from cnflow.providers._shared.image_command import image_command
 from cnflow.sites.courier import SiteImages
+from cnflow.sites.node_copy import with_node_copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,9 @@ class Container:
     probe: Probe | None = None
     """Of the image's interpreter; None if nobody has looked at it."""
 
+    node_dir: str = ""
+    """Folder on each node to which the image's file is copied; empty copies none."""
+
     @property
     def files(self) -> tuple[str, ...]:
         """Paths at the site of what each job needs, where the scheduler has to bring it."""
@@ -55,7 +59,7 @@ class Container:
         """Return the container where all of `files` were brought to *folder*."""
         capsules = {kind: f"{folder}/{posixpath.basename(path)}" for kind, path in self.capsules.items()}
         path = f"{folder}/{posixpath.basename(self.image.path)}" if self.image.path else ""
-        return replace(self, capsules=capsules, image=self.image._replace(path=path))
+        return replace(self, capsules=capsules, image=self.image._replace(path=path), node_dir="")
 
     def command(
         self,
@@ -88,7 +92,7 @@ class Container:
         )
         command = replace(command, environment={**environment, **command.environment})
         try:
-            return self.runtime.wrap(command, self.image)
+            return with_node_copy(self.runtime.wrap(command, self.image), self.image, self.node_dir)
         except ConfigurationError as error:
             raise BlockRejectedError(str(error)) from error
 
@@ -122,7 +126,8 @@ class SiteContainers:
     def container(self, image: Image) -> Container:
         """Return what the containers of *image* are started from; what `prepare` has brought is not brought again."""
         fetched = self._images.fetch(image)
-        return Container(fetched.runtime, fetched.image, self._capsules(fetched), fetched.probe)
+        capsules = self._capsules(fetched)
+        return Container(fetched.runtime, fetched.image, capsules, fetched.probe, self._settings.node_image_dir)
 
     def _capsules(self, fetched: FetchedImage) -> dict[Kind, str]:
         where = f"image {fetched.image.reference!r}"
@@ -147,4 +152,4 @@ def shown_container(settings: SiteSettings, image: Image) -> Container:
     runtime = settings.runtime.at(()).for_image(image)
     shown = SiteImage(image.name, runtime.form, "SITE_DIR/images/IMAGE")
     kind = carrying_kind()
-    return Container(runtime, shown, {kind: "SITE_DIR/capsules/CAPSULE"} if kind else {})
+    return Container(runtime, shown, {kind: "SITE_DIR/capsules/CAPSULE"} if kind else {}, None, settings.node_image_dir)
