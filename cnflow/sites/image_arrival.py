@@ -17,6 +17,7 @@ from cnflow.sites.image_probe import KnownImage
 from cnflow.sites.image_scripts import look_script, parse_look
 from cnflow.sites.image_sources import SourceKind, parse_source
 from cnflow.sites.image_transfer import BringError, ImageTransfer, parse_facts_line
+from cnflow.sites.registry_lookup import parse_name
 from cnflow.sites.scripts import expression_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Arrival:
         return self._through(known, [*chosen, *ways.sent_by_engine(self._place, self._engines, found)])
 
     def _artifact(self) -> Arrived:
-        chosen = ways.pulled_there(self._place, self._source, "", ways.login_of(self._image))
+        is_http = self._source.scheme == "oras" and parse_name(self._source.name).may_be_http
+        chosen = ways.pulled_there(self._place, self._source, "", ways.login_of(self._image), is_http=is_http)
         if not chosen:
             raise BlockRejectedError(
                 f"Image {self._image.name!r} is for Apptainer, which is not in the PATH of {self._place.channel.name}."

@@ -16,6 +16,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.model.site_image import ImageForm
+from cnflow.sites.image_sources import SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,9 @@ def from_registry(
     if form is ImageForm.SIF:
         http = "export APPTAINER_NOHTTPS=1 SINGULARITY_NOHTTPS=1\n" if is_http else ""
         login = _APPTAINER_LOGIN if has_login else ""
-        pull = f'watched "$program" "$@" "$part" {shlex.quote(source.url)} || fail make\n'
+        # `build` would unpack a SIF, and pack it again.
+        verb = "set -- pull --force\n" if source.kind is SourceKind.ARTIFACT else ""
+        pull = f'{verb}watched "$program" "$@" "$part" {shlex.quote(source.url)} || fail make\n'
         return f"{start}{login}{_APPTAINER}{http}{pull}"
     if form is ImageForm.ARCHIVE:
         return start + _engine_pull(builder, name, has_login=has_login, is_http=is_http)
