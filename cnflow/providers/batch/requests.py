@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cnflow.capsule import CARRIED_PYTHON
 from cnflow.providers._shared.manager_command import manager_command
 from cnflow.providers._shared.python_path import python_path
 from cnflow.providers._shared.secrets import redact
@@ -115,7 +116,8 @@ def _without_element(folder: str, files: Mapping[str, bytes]) -> list[str]:
 def preview_of(settings: BatchSettings, dialect: Dialect, request: BlockRequest) -> Mapping[str, object]:
     """Return what `submit` would send, without keys and other secrets; no site is asked."""
     hidden = settings.model_copy(update={"environment": redact(settings.environment)})
-    bare = BareNode(settings.python or sys.executable, "CAPSULE")
+    own = sys.executable if settings.has_shared_files else f"CAPSULE/{CARRIED_PYTHON}"
+    bare = BareNode(settings.python or own, "CAPSULE")
     node = shown_container(hidden, request.image) if request.image else bare
     place = Place("SITE_DIR", node, is_local=True)
     job = Job((request,))
