@@ -92,6 +92,7 @@ BAD = {
     "resource": ({"resources": {"nope": 1}}, "qconf -sc"),
     "walltime above the limit": ({"queue": "short.q", "walltime": 3600}, "walltime"),
     "a line that is no option": ({"scheduler_options": "#$ -nope"}, "nope"),
+    "a working folder that is not there": ({"scheduler_options": "#$ -wd /nonexistent"}, "could not start the job"),
     "a command that is not there": ({"worker_init": "echo begins\nno-such-command --x"}, "no-such-command"),
 }
 

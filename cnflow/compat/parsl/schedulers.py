@@ -1,41 +1,36 @@
-"""Parsl's providers for batch schedulers: cnflow's with Parsl's parameters and defaults."""
+"""Parsl's providers for Grid Engine, PBS Professional and Torque: cnflow's with Parsl's parameters and defaults."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+<<<<<<< HEAD
 from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher, check_launcher
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.config import gridengine, pbs, slurm
 from cnflow.config.channels import ChannelSettings
+=======
+from cnflow.compat.parsl.batch_providers import ParslBatchSettings
+from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher
+from cnflow.config import gridengine, pbs
+>>>>>>> 0d5f2ac (Pages for Grid Engine, PBS and Torque; a job that Grid Engine cannot start is told with the node's own error)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 
-class ParslScheduler(ParslSettings):
-    """Mixin for the provider of a scheduler."""
+class ParslScheduler(ParslBatchSettings):
+    """Base of these providers; defaults are Parsl's where cnflow has others."""
 
     DEFAULTS: ClassVar[Mapping[str, Any]] = {}
-    """Parsl's defaults where cnflow has others."""
-
     LAUNCHER: ClassVar[Callable[[], object]] = SingleNodeLauncher
-    """Makes Parsl's default of the launcher."""
-
-    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("move_files", "script_dir")
+    """Makes the default of the launcher."""
 
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Translate as `ParslSettings.translate`; ``max_blocks`` is at least ``init_blocks``, as in Parsl's effect."""
-        translated = {**cls.DEFAULTS, **super().translate(given)}
-        if check_launcher(translated.get("launcher")) is None:
-            translated["launcher"] = cls.LAUNCHER()
-        if not isinstance(translated.get("channel"), ChannelSettings):
-            translated.pop("channel", None)  # that of this machine
-        most, first = translated.get("max_blocks"), translated.get("init_blocks", 1)
-        if isinstance(most, int) and isinstance(first, int):
-            translated["max_blocks"] = max(most, first)
-        return translated
+        """Translate as `ParslBatchSettings.translate`, with Parsl's defaults."""
+        set_by_user = {name: value for name, value in given.items() if value is not None}
+        return super().translate({"launcher": cls.LAUNCHER(), **cls.DEFAULTS, **set_by_user})
 
 
 class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
@@ -78,6 +73,7 @@ class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
 class TorqueProvider(ParslScheduler, pbs.TorqueProvider):
     """`cnflow.config.TorqueProvider` with Parsl's parameters."""
 
+    LABEL: ClassVar[str] = "torque"
     POSITIONAL: ClassVar[tuple[str, ...]] = (
         "channel",
         "account",
@@ -96,15 +92,11 @@ class TorqueProvider(ParslScheduler, pbs.TorqueProvider):
     DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 1, "walltime": "00:20:00", "cmd_timeout": 120}
     LAUNCHER: ClassVar[Callable[[], object]] = AprunLauncher
 
-    @property
-    def label(self) -> str:
-        """Parsl's name of this kind of provider."""
-        return "torque"
-
 
 class PBSProProvider(ParslScheduler, pbs.PBSProProvider):
     """`cnflow.config.PBSProProvider` with Parsl's parameters."""
 
+    LABEL: ClassVar[str] = "pbspro"
     POSITIONAL: ClassVar[tuple[str, ...]] = (
         "channel",
         "account",
@@ -124,15 +116,11 @@ class PBSProProvider(ParslScheduler, pbs.PBSProProvider):
     )
     DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 1, "walltime": "00:20:00", "cmd_timeout": 120}
 
-    @property
-    def label(self) -> str:
-        """Parsl's name of this kind of provider."""
-        return "pbspro"
-
 
 class GridEngineProvider(ParslScheduler, gridengine.GridEngineProvider):
     """`cnflow.config.GridEngineProvider` with Parsl's parameters."""
 
+    LABEL: ClassVar[str] = "grid_engine"
     POSITIONAL: ClassVar[tuple[str, ...]] = (
         "channel",
         "nodes_per_block",
@@ -148,8 +136,3 @@ class GridEngineProvider(ParslScheduler, gridengine.GridEngineProvider):
         "queue",
     )
     DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 10, "walltime": "00:10:00"}
-
-    @property
-    def label(self) -> str:
-        """Parsl's name of this kind of provider."""
-        return "grid_engine"

@@ -51,11 +51,15 @@ exit 0
 _ENDS = """\
 for id; do echo "asked $id"; done
 qstat -s prsz -u "$(id -un)" 2>/dev/null | awk '$1 ~ /^[0-9]+$/ {print "listed " $1}'
-for id; do echo "${id%%.*}"; done | sort -u | while read -r job; do qacct -j "$job" 2>/dev/null; done
+for id; do echo "${id%%.*}"; done | sort -u | while read -r job; do
+  qstat -j "$job" 2>/dev/null | sed -n "s/^error reason[^:]*: */reason $job /p"
+  qacct -j "$job" 2>/dev/null
+done
 exit 0
 """
 _ASKED = re.compile(r"^asked (\S+)$", re.MULTILINE)
 _LISTED = re.compile(r"^listed (\d+)$", re.MULTILINE)
+_REASON = re.compile(r"^reason (\d+) (?:[\d/]+ [\d:]+ )?(?:\[[\d:]+\]: )?(.*)$", re.MULTILINE)
 
 # Codes of "failed": sge_status(5), "Job accounting".
 _ENFORCED = {37, 43, 44}
@@ -63,11 +67,15 @@ _ENFORCED = {37, 43, 44}
 
 _RESCHEDULED = {24, 25}
 
+_STARTED = 29
+"""Codes below it are failures before the job's first command."""
+
 _SILENT = re.compile(r"commlib error|unable to (send|contact)|can't get answer|cannot connect", re.IGNORECASE)
 
 _REFUSALS: Words = (
     (r"only \d+ jobs are allowed|job rejected due to|exceeds? .*limit.*jobs", Refusal.BUSY, ""),
     (_SILENT.pattern, Refusal.FAILED, "Grid Engine's qmaster does not answer; another attempt follows."),
+    (r"SGE_ROOT", Refusal.FOR_GOOD, "Load the site's settings first: . $SGE_ROOT/default/common/settings.sh"),
     (r"unknown queue", Refusal.FOR_GOOD, "Set queue to one that `qconf -sql` lists."),
     (r"project .* does not exist", Refusal.FOR_GOOD, "Set project to one that `qconf -sprjl` lists."),
     (r"parallel environment", Refusal.FOR_GOOD, "Set parallel_environment to one that `qconf -spl` lists."),
@@ -171,7 +179,9 @@ class GridEngineDialect:
         listed = set(_LISTED.findall(output.stdout))
         asked = map(NativeId, _ASKED.findall(output.stdout))
         found = {native: unknown for native in asked if native.partition(".")[0] in listed}
-        return found | {native: _end(record) for native, record in _records(output.stdout)}
+        why = dict(_REASON.findall(output.stdout))
+        ends = _records(output.stdout)
+        return found | {native: _end(record, why.get(native.partition(".")[0], "")) for native, record in ends}
 
     def find_command(self, settings: BatchSettings) -> list[str]:
         """All jobs of the user."""
@@ -282,11 +292,14 @@ def _records(text: str) -> Iterator[tuple[NativeId, dict[str, str]]]:
             yield NativeId(number if task == "undefined" else f"{number}.{task}"), record
 
 
-def _end(record: Mapping[str, str]) -> BlockStatus:
+def _end(record: Mapping[str, str], why: str) -> BlockStatus:
     failed, _, meaning = record.get("failed", "0").partition(":")
     code = int(re.sub(r"\D.*", "", record.get("exit_status", "0")) or 0)
-    words = f"Grid Engine: {meaning.strip()}" if meaning.strip() else ""
     number = int(re.sub(r"\D", "", failed) or 0)
+    if number and number < _STARTED and number not in _RESCHEDULED:
+        words = f"Grid Engine could not start the job on {record.get('hostname')}: {why or meaning.strip()}"
+        return BlockStatus(BlockState.FAILED, words, EndCause.OTHER, code)
+    words = f"Grid Engine: {meaning.strip()}" if meaning.strip() else ""
     cause = None
     if number in _ENFORCED:
         cause = EndCause.WALLTIME if _ran_out(record) else EndCause.OOM

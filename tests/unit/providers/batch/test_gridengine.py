@@ -186,18 +186,23 @@ def account(number, failed, status, more="", task="undefined"):
 
 
 def test_ends_have_cause_and_exit_code():
-    text = "asked 2\nasked 9.1\nasked 99\nlisted 9\n" + "".join(
-        [
-            account(2, "0    ", "0                   "),
-            account(3, "0    ", "7                   "),
-            account(15, "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit", "137                  (Killed)")
-            + "category     -l h_rt=3\n",
-            account(19, "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit", "137", "category     -l h_rt=3600\n"),
-            account(16, "100 : assumedly after job", "137                  (Killed)", task="2"),
-            account(17, "26  : opening input/output file", "0"),
-            account(20, "25  : rescheduling", "0"),
-            account(21, "100 : assumedly after job", "137", "deleted_by   ann\n"),
-        ]
+    text = (
+        "asked 2\nasked 9.1\nasked 99\nlisted 9\nreason 17 11/26/2026 04:19:56 [0:10857]: error: can't chdir to /no\n"
+        + "".join(
+            [
+                account(2, "0    ", "0                   "),
+                account(3, "0    ", "7                   "),
+                account(15, "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit", "137                  (Killed)")
+                + "category     -l h_rt=3\n",
+                account(
+                    19, "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit", "137", "category     -l h_rt=3600\n"
+                ),
+                account(16, "100 : assumedly after job", "137                  (Killed)", task="2"),
+                account(17, "26  : opening input/output file", "0"),
+                account(20, "25  : rescheduling", "0"),
+                account(21, "100 : assumedly after job", "137", "deleted_by   ann\n"),
+            ]
+        )
     )
     ends = GRID_ENGINE.ends_of(printed(text))
     assert {native: (end.state, end.cause, end.exit_code) for native, end in ends.items()} == snapshot(
@@ -214,6 +219,7 @@ def test_ends_have_cause_and_exit_code():
         }
     )
     assert "assumedly after job" in ends["16.2"].message
+    assert ends["17"].message == "Grid Engine could not start the job on vm: error: can't chdir to /no"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +236,7 @@ def test_ends_have_cause_and_exit_code():
             Refusal.FAILED,
             "does not answer",
         ),
+        ("SGE_ROOT directory /nowhere doesn't exist", Refusal.FOR_GOOD, "settings.sh"),
         ("who knows", Refusal.FAILED, "who knows"),
     ],
 )
