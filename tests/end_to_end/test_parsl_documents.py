@@ -651,9 +651,9 @@ RUNS["guide: a script that never waits"] = (
 )
 
 REPLACED = {
-    "from parsl.providers import SlurmProvider": "cnflow does not have it yet",
+    "from parsl.providers import GoogleCloudProvider": "cnflow does not have it yet",
     "from parsl.providers import AWSProvider": "cnflow does not have it yet",
-    "from libsubmit.providers import SlurmProvider": "cnflow does not have it yet",
+    "from libsubmit.providers import AWSProvider": "cnflow does not have it yet",
     "from libsubmit.channels import SSHChannel": "start cnflow on the machine of the scheduler",
     "from parsl.channels import SSHInteractiveLoginChannel": "start cnflow on the machine of the scheduler",
     "from parsl.executors import ExtremeScaleExecutor": "use HighThroughputExecutor",

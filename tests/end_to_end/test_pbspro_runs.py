@@ -93,6 +93,7 @@ BAD = {
     "queue": ({"queue": "nope"}, "qstat -Q"),
     "account": ({"account": "nope"}, "Set account"),
     "walltime above the limit": ({"queue": "short", "walltime": 3600}, "walltime"),
+    "more nodes than there are": ({"nodes_per_block": 40, "launcher": {"kind": "simple"}}, "can never run"),
     "a command that is not there": ({"worker_init": "echo begins\nno-such-command --x"}, "no-such-command"),
 }
 

@@ -182,7 +182,8 @@ def comment_on(job: Job) -> str:
     """The scheduler's remark."""
     if job.state == QUEUED:
         asked = job.nodes * job.cpus
-        return f"Not Running: Insufficient amount of resource: ncpus (R: {asked} A: 0 T: 256)" if job.reason else ""
+        why = "Can Never Run" if job.never else "Not Running"
+        return f"{why}: Insufficient amount of resource: ncpus (R: {asked} A: 0 T: 256)" if job.reason else ""
     if job.started is None:
         return "Job held by the user" if job.state == HELD else "Not Running: deleted by the user and terminated"
     at = time.strftime("%a %b %d at %H:%M", time.localtime(job.started))

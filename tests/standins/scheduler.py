@@ -59,6 +59,9 @@ class Job:
     owner: str = ""
     state: str = QUEUED
     reason: str = ""
+    never: bool = False
+    """No node, or no number of them, has what the job asks for."""
+
     end: str = ""
     """How it ended: finished, walltime, cancelled, failed (its output could not be opened)."""
 
@@ -138,6 +141,7 @@ class Scheduler:
         fitting = [host for host, slots in self.free.items() if slots >= job.cpus][: job.nodes]
         if len(fitting) < job.nodes:
             job.reason = "Not enough free nodes"
+            job.never = job.nodes > len(self.free) or job.cpus > self.config["slots"]
             return
         hostfile = self.spool / f"{job.number}.{job.index}.hosts"
         hostfile.write_text("".join(f"{host}\n" for host in fitting))

@@ -1,22 +1,15 @@
-"""Parsl's providers for Grid Engine, PBS Professional and Torque: cnflow's with Parsl's parameters and defaults."""
+"""Parsl's providers for Slurm, Grid Engine, PBS Professional and Torque: with Parsl's parameters and defaults."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-<<<<<<< HEAD
-from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher, check_launcher
-from cnflow.compat.parsl.options import ParslSettings
-from cnflow.config import gridengine, pbs, slurm
-from cnflow.config.channels import ChannelSettings
-=======
 from cnflow.compat.parsl.batch_providers import ParslBatchSettings
 from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher
-from cnflow.config import gridengine, pbs
->>>>>>> 0d5f2ac (Pages for Grid Engine, PBS and Torque; a job that Grid Engine cannot start is told with the node's own error)
+from cnflow.config import gridengine, pbs, slurm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 
 class ParslScheduler(ParslBatchSettings):
@@ -36,6 +29,7 @@ class ParslScheduler(ParslBatchSettings):
 class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
     """`cnflow.config.SlurmProvider` with Parsl's parameters; memory is in GiB."""
 
+    LABEL: ClassVar[str] = "slurm"
     POSITIONAL: ClassVar[tuple[str, ...]] = (
         "partition",
         "channel",
@@ -63,11 +57,6 @@ class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
         if isinstance(memory, (int, float)):
             translated["mem_per_node"] = int(memory * 2**30)
         return translated
-
-    @property
-    def label(self) -> str:
-        """Parsl's name of this kind of provider."""
-        return "slurm"
 
 
 class TorqueProvider(ParslScheduler, pbs.TorqueProvider):

@@ -73,7 +73,7 @@ def living(job: Job) -> BlockStatus | None:
     if state in _FINAL:
         return None
     if state in _PENDING:
-        return _waiting(state, comment, job.get("queue", ""))
+        return _waiting(state, comment, job)
     if state in _RUNNING:
         return BlockStatus(
             BlockState.RUNNING, f"suspended. {comment}".strip() if state in "SU" else "", hosts=hosts_of(job)
@@ -81,9 +81,15 @@ def living(job: Job) -> BlockStatus | None:
     return BlockStatus(BlockState.UNKNOWN, f"state {state!r}")
 
 
-def _waiting(state: str, comment: str, queue: str) -> BlockStatus:
+def _waiting(state: str, comment: str, job: Job) -> BlockStatus:
+    start = job.get("estimated.start_time", "")
+    expected = f"; expected to start at {start}" if start else ""
+    if comment.startswith("Can Never Run"):
+        words = f"PBS can never run the job: {comment}. Ask for less, or for nodes that the site has."
+        return BlockStatus(BlockState.FAILED, words, EndCause.OTHER)
     if state != "H":
-        return BlockStatus(BlockState.PENDING, comment or f"waits in the queue {queue}, no reason is given")
+        reason = comment or f"waits in the queue {job.get('queue', '')}, no reason is given"
+        return BlockStatus(BlockState.PENDING, f"{reason}{expected}")
     if "too many failed attempts" in comment:
         return BlockStatus(BlockState.FAILED, f"PBS could not start the job: {comment}", EndCause.OTHER)
     return BlockStatus(BlockState.PENDING, f"held; `qrls` releases it. {comment}".rstrip())

@@ -110,7 +110,7 @@ Job Id: 12.pbs01
     comment = Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T:\
  8
 \t)
-    estimated.start_time = Thu Nov 26 05:00:00 2026
+    estimated.start_time = 05:00
 
 Job Id: 13.pbs01
     Job_Name = cnflow-r-htex-2
@@ -139,7 +139,7 @@ def test_states_have_the_reasons_of_the_scheduler():
             "11.pbs01": (BlockState.RUNNING, ""),
             "12.pbs01": (
                 BlockState.PENDING,
-                "Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 8)",
+                "Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 8); expected to start at 05:00",
             ),
             "13.pbs01": (
                 BlockState.FAILED,
@@ -150,7 +150,14 @@ def test_states_have_the_reasons_of_the_scheduler():
         }
     )
     assert states["11.pbs01"].hosts == ("n1", "n2")
-    assert PBS_PRO.expected_starts_of(printed(LISTING)) == {"12.pbs01": "Thu Nov 26 05:00:00 2026"}
+    assert PBS_PRO.expected_starts_of(printed(LISTING)) == {"12.pbs01": "05:00"}
+
+
+def test_a_job_that_can_never_run_has_failed():
+    comment = "Can Never Run: Insufficient amount of resource: ncpus (R: 400 A: 256 T: 256)"
+    listed = printed(f"Job Id: 12.pbs01\n    job_state = Q\n    comment = {comment}\n")
+    status = PBS_PRO.states_of(listed)["12.pbs01"]
+    assert (status.state, comment in status.message) == (BlockState.FAILED, True)
 
 
 def test_found_jobs_are_those_of_the_user_that_can_run():
