@@ -157,7 +157,7 @@ class Arrival:
                 f"Image {name!r} is a SIF, which Apptainer alone runs. Name the Docker image that it was made of."
             )
         if place.channel.is_local and not str(here.resolve()).startswith(_OF_ONE_NODE):
-            return self._site_file(str(here.absolute()))
+            return self._site_file(str(here.resolve()))
         return self._through(known, ways.sent_sif(place, file))
 
     def _site_file(self, path: str) -> Arrived:

@@ -41,9 +41,10 @@ def error_of(error: BringError, image: str, site: str, folder: str) -> BlockErro
     """
     words = error.words[-_SHOWN:].strip() or "no further words"
     where = f"Image {image!r} cannot be brought to {site}"
-    if error.why == "make" and not _FULL.search(error.words):
+    is_full = _FULL.search(error.words) is not None
+    if error.why == "make" and not is_full:
         return _not_made(where, words, error.words, image)
-    if error.why in {"cut", "lost"}:
+    if error.why in {"cut", "lost"} and not is_full:
         return ChannelError(
             f"{where}: the connection ended in the midst of it: {words}\nThe next block tries it again."
         )

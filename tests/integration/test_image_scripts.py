@@ -215,3 +215,27 @@ def test_file_of_the_site_is_named_by_its_bytes_whatever_it_is_called(tmp_path):
     assert look() == found
     path.unlink()
     assert look().kind == "absent"
+
+
+@pytest.mark.root
+def test_users_share_a_cache(tmp_path):
+    """What one has made another takes, and a lock that another one's death left is no obstacle."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    cache = tmp_path / "a cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+
+    def run(make, user, **options):
+        argv = ["sh", "-c", bring_script(wanted(tmp_path, make, **options), patience=2)]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, user=user, group=user, cwd="/"
+        )
+        reports = [report for line in done.stdout.splitlines() if (report := parse_report(line))]
+        return reports[-1].kind
+
+    assert run('echo x >"$part"\n', 65534) == "done"
+    assert run("fail make\n", 1234) == "have"
+    (cache / ".other.sif.lock").write_text("elsewhere-1 1\n")
+    assert run('echo x >"$part"\n', 1234, name="other.sif") == "done"
+    assert sorted(names_in(cache)) == ["image.sif", "other.sif"]

@@ -1,7 +1,9 @@
 """Images are brought to a site: this machine's engines, registries and files in; SIFs, folders and archives out."""
 
+import hashlib
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -43,10 +45,12 @@ def far_site(tmp_path):
 
 @pytest.fixture
 def sif(engine, image_base, tmp_path):
-    """A SIF of the image, which all tests of this machine share."""
-    made = tmp_path / "shared.sif"
-    made.symlink_to(site_image(engine, image_base, ImageForm.SIF).path)
-    return made
+    """A SIF of the image, made once for all tests."""
+    return Path(shutil.copyfile(site_image(engine, image_base, ImageForm.SIF).path, tmp_path / "app.sif"))
+
+
+def tmp_name(path):
+    return f"cnflow-test-{path.parent.name}".replace("_", "-").lower()
 
 
 def fetch(site, image, runtime=None, cache=None):
@@ -149,6 +153,18 @@ def test_password_of_a_registry_is_used_at_the_site(site, registries, engine, im
     assert fetched.identity.facts.digest
     with pytest.raises(ImageNotFoundError, match="wants other credentials"):
         fetch(site, name.replace(":1", ":2"))
+
+
+@pytest.mark.apptainer
+@pytest.mark.registry
+def test_sif_of_a_registry_is_pulled_as_it_is_and_kept_by_its_name(site, registries, sif):
+    name = f"oras://{registries.plain}/{tmp_name(sif)}:1"
+    subprocess.run(["apptainer", "push", "--no-https", sif, name], check=True, capture_output=True)
+    fetched, _ = fetch(site, name)
+    assert fetched.identity == f"sha256:{hashlib.sha256(sif.read_bytes()).hexdigest()}"
+    assert fetched.probe is not None
+    assert fetch(site, name)[0].is_new is False
+    assert fetch(site, Image(name, pull="always"))[0].image == fetched.image
 
 
 @pytest.mark.apptainer
@@ -287,3 +303,21 @@ def test_node_without_room_runs_the_image_from_where_it_is(far_site, sif):
     done = subprocess.run(copying.argv, capture_output=True, text=True, check=True)
     assert done.stdout == "runs\n"
     assert "the node's folder /proc/no-folder cannot be made" in done.stderr
+
+
+@pytest.mark.apptainer
+def test_image_push_brings_it_to_each_site_of_a_configuration_once(sif, tmp_path):
+    config = tmp_path / "cluster.toml"
+    lines = []
+    for label, folder in (("a", "one"), ("b", "one"), ("c", "two")):
+        provider = f'provider = {{ kind = "slurm", site_dir = "{tmp_path}/{folder}" }}'
+        lines += ["[[executors]]", 'kind = "high_throughput"', f'label = "{label}"', provider]
+    config.write_text("\n".join(lines) + "\n")
+    argv = [sys.executable, "-m", "cnflow.cli", "image", "push", str(sif), "--config", str(config)]
+    for words in ("brought", "was there"):
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        shown = done.stdout.splitlines()
+        assert [line.startswith(f"this machine: {words}: {tmp_path}/") for line in shown] == [True, True]
+    failed = subprocess.run([*argv, "--executor", "d"], capture_output=True, text=True, check=False)
+    assert failed.returncode != 0
+    assert "No executor is labelled 'd'" in failed.stderr
