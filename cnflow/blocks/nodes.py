@@ -6,11 +6,11 @@
                       │
                       └── after the start-up time: one warning that names the nodes which did not come, and the block
                           goes on with the others
-    on_lost ──> `gone`: nodes that a block with others has no more; the strategy asks for blocks in their place
-    on_over ──> forgotten
+    on_lost ──> `gone`: the strategy asks for blocks in the place of lost nodes, also while a provider that does not
+                answer leaves it open whether the block lives
+    on_over ──> forgotten, at the latest when the provider reports the block's end
 
-A node is known by its number, which the launcher gives to its manager. Blocks of one node are not looked at: those have
-a manager or none, which `state` follows.
+A node is known by its number, which the launcher gives to its manager.
 """
 
 from __future__ import annotations
@@ -62,27 +62,23 @@ class Nodes:
         self._awaited: dict[BlockId, _Block] = {}
         self._counted: dict[BlockId, int] = {}
         self.gone = 0
-        """Nodes that blocks lost, or that never came, while other nodes of those blocks are connected."""
+        """Nodes that blocks have lost, or that never came though others of their block did."""
 
     def on_running(self, block: BlockId, now: Seconds) -> None:
         """Await all nodes of *block* from *now* on, if that was not begun before."""
-        known = self._get(block)
-        if known is not None and known.since is None:
+        known = self._blocks.setdefault(block, _Block())
+        if known.since is None:
             known.since = now
             self._awaited[block] = known
 
     def on_adopted(self, block: BlockId) -> None:
         """Expect nothing of a block of another driver: its nodes may have come and gone."""
-        known = self._get(block)
-        if known is not None:
-            known.since = Seconds(0.0)
+        self._blocks.setdefault(block, _Block()).since = Seconds(0.0)
 
     def on_connected(self, block: BlockId, rank: int, host: str, now: Seconds) -> None:
         """Count a node that has come. Where the launcher gives no numbers, all of them come as number 0."""
-        known = self._get(block)
-        if known is None:
-            return
         self.on_running(block, now)
+        known = self._blocks[block]
         if rank in known.hosts or rank >= self.per_block:
             rank = next((free for free in range(self.per_block) if free not in known.hosts), rank)
         known.hosts[rank] = host
@@ -130,9 +126,6 @@ class Nodes:
 
     def _count(self, block: BlockId, known: _Block) -> None:
         expected = self.per_block if known.is_overdue else min(self.per_block, len(known.hosts))
-        gone = max(0, expected - known.connected) if known.connected else 0
+        gone = max(0, expected - known.connected)
         self.gone += gone - self._counted.pop(block, 0)
         self._counted[block] = gone
-
-    def _get(self, block: BlockId) -> _Block | None:
-        return None if self.per_block == 1 else self._blocks.setdefault(block, _Block())

@@ -96,15 +96,11 @@ class AdHocBackend:
     ) -> None:
         self._settings = settings
         self._timeout = Seconds(settings.cmd_timeout)
-        self._sites: dict[str, SiteFolder] = {}
-        for host in settings.hosts:
-            channel: Channel = backend_of(host)(host)
-            name = channel.name.replace(":", "_")
-            same = sum(known.partition("#")[0] == name for known in self._sites)
-            site = SiteFolder(channel, settings.site_dir, cache_dir=cache_dir, timeout=self._timeout)
-            self._sites[f"{name}#{same + 1}" if same else name] = site
+        self._cache_dir = cache_dir
+        self._sites = self._make_sites()
         self._hosts = Hosts(list(self._sites), settings.retry_after, lambda: Seconds(now()))
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def endpoint_hosts(self) -> Collection[str]:
         """Addresses of this machine, which hosts must be able to reach."""
@@ -173,6 +169,8 @@ class AdHocBackend:
                 unconfirmed[native.id] = f"{native.host} does not answer"
             else:
                 unconfirmed[native.id] = f"processes of it on {native.host} do not end"
+        if self._is_closed:
+            self.close()
         return unconfirmed
 
     def logs(self, block: NativeId, node: int, last: int) -> bytes:  # noqa: ARG002 - a block has one node
@@ -202,11 +200,24 @@ class AdHocBackend:
         return findings
 
     def close(self) -> None:
-        """Close the channels; blocks live on."""
+        """Close the channels; blocks live on. A later call connects again."""
+        self._is_closed = True
         for site in self._sites.values():
             site.channel.close()
+        self._sites = self._make_sites()
 
     # Parts of these
+
+    def _make_sites(self) -> dict[str, SiteFolder]:
+        """Hosts by name; none is connected to. Two of one name, such as two ports of one machine, get a number."""
+        sites: dict[str, SiteFolder] = {}
+        for host in self._settings.hosts:
+            channel: Channel = backend_of(host)(host)
+            name = channel.name.replace(":", "_")
+            same = sum(known.partition("#")[0] == name for known in sites)
+            site = SiteFolder(channel, self._settings.site_dir, cache_dir=self._cache_dir, timeout=self._timeout)
+            sites[f"{name}#{same + 1}" if same else name] = site
+        return sites
 
     def _on_all(self, call: Callable[[str], T]) -> dict[str, T]:
         return dict(zip(self._sites, _at_once(call, self._sites), strict=True))

@@ -64,7 +64,7 @@ def test_block_without_any_node_is_not_short_of_nodes_it_is_late_as_a_whole():
     assert this.gone == 0
     this.on_connected("0", 0, "a", 70.0)
     this.on_lost("0")
-    assert this.gone == 0
+    assert this.gone == 1
 
 
 def test_lost_nodes_of_a_block_that_is_over_do_not_count():
@@ -87,12 +87,16 @@ def test_nothing_is_expected_of_an_adopted_block():
     assert this.gone == 0
 
 
-def test_blocks_of_one_node_are_left_alone():
+def test_block_of_one_node_that_lost_it_is_replaced_before_its_provider_reports_its_end():
     this = nodes(1)
     this.on_running("0", 0.0)
+    assert this.late(1000.0) == []
     this.on_connected("0", 0, "a", 0.0)
+    assert this.gone == 0
     this.on_lost("0")
     assert this.late(1000.0) == []
+    assert this.gone == 1
+    this.on_over("0")
     assert this.gone == 0
 
 
