@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from cnflow.channels.local import LocalBackend
 from cnflow.config import SlurmProvider
+from cnflow.config.channels import LocalChannel
 from cnflow.ids import NativeId
+from cnflow.model.node_command import NodeCommand
+from cnflow.model.traits import LogsVia
 from cnflow.providers.batch.provider import BatchBackend
 from cnflow.testing.contracts.batch import BatchContract
 from cnflow.testing.contracts.provider import ProviderContract
@@ -86,3 +90,35 @@ class TestJobsOfSlurmWithAccounting(SlurmBatchContract):
     @pytest.fixture(autouse=True)
     def _site(self, monkeypatch):
         monkeypatch.setenv("SLURM_CONF", str(slurm_conf("slurm_accounting")))
+
+
+class Elsewhere(LocalBackend):
+    """Stands for a login node: its commands run here, and its files are not those of the script."""
+
+    name = "login.site.example"
+    is_local = False
+
+
+@pytest.mark.slurm
+class TestSlurmOfALoginNode(SlurmContract):
+    @pytest.fixture(autouse=True)
+    def _site(self, monkeypatch):
+        monkeypatch.setenv("SLURM_CONF", str(slurm_conf("slurm")))
+
+    @pytest.fixture
+    def traits(self, settings):
+        return settings.traits()._replace(logs=LogsVia.ON_REQUEST)
+
+    @pytest.fixture
+    def make_provider(self, settings):
+        return lambda environment: BatchBackend(
+            settings.model_copy(update={"environment": dict(environment)}), channel=Elsewhere(LocalChannel())
+        )
+
+    def test_output_and_keys_of_a_job_that_is_over(self, make_provider, make_request, wait_until, tmp_path):
+        provider, request = make_provider({}), make_request(command=NodeCommand(("echo", "good \N{SNOWMAN} bye")))
+        native = provider.submit([request])[request.block]
+        wait_until(lambda: provider.status([native])[native].state.is_final)
+        assert request.log_file.read_text() == "good \N{SNOWMAN} bye\n"
+        assert not list((tmp_path / "site").rglob("*.settings.*"))
+        provider.close()

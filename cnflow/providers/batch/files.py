@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import io
+import logging
 import re
 import tarfile
 import threading
@@ -17,7 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.errors import ChannelError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from cnflow.ids import NativeId, RunId
     from cnflow.providers.batch.jobs import Job
@@ -27,6 +31,10 @@ CODE = ".code"
 """Appended to the path of a job's output: the file with its exit code, see `cnflow.providers.batch.supervised`."""
 
 _CODES = 'for file; do if [ -r "$file" ]; then cat -- "$file"; else echo; fi; done'
+logger = logging.getLogger(__name__)
+
+# The last part of each file, a line for each.
+_LOGS = 'for f; do tail -c 1000000 -- "$f" 2>/dev/null | base64 | tr -d "\\n"; echo; done'
 _UNPACK = 'umask 077; mkdir -p -- "$1" && cd -- "$1" && tar -xf -'
 
 
@@ -71,12 +79,15 @@ class JobFiles:
     def __init__(self, site: SiteFolder) -> None:
         self._site = site
         self._paths: dict[NativeId, JobPaths] = {}
+        self._log_files: dict[NativeId, Path] = {}
         self._with_settings: set[NativeId] = set()
         self._lock = threading.Lock()
 
-    def add(self, native: NativeId, paths: JobPaths) -> None:
-        """Remember the paths of a job."""
+    def add(self, native: NativeId, paths: JobPaths, log_file: Path | None = None) -> None:
+        """Remember the paths of a job; *log_file* gets its output on this machine once it is over."""
         with self._lock:
+            if log_file is not None:
+                self._log_files[native] = log_file
             if native not in self._paths:
                 self._paths[native] = paths
                 self._with_settings.add(native)
@@ -116,20 +127,44 @@ class JobFiles:
         lines = self._site.channel.run(["sh", "-c", _CODES, "sh", *files]).stdout.splitlines()
         return {native: int(line) for native, line in zip(known, lines, strict=False) if line.isdigit()}
 
-    def remove_settings(self, native: NativeId) -> None:
-        """Remove the keys of a job that is over; once."""
+    def on_over(self, natives: Collection[NativeId], first_index: int) -> None:
+        """Remove the keys of jobs that are over, and copy their output to this machine unless it sees the site's files.
+
+        A site that cannot be reached is asked again with the next jobs that are over.
+        """
         with self._lock:
-            if native not in self._with_settings:
-                return
-            self._with_settings.remove(native)
-        self._site.remove(self._paths[native].settings)
+            over = [native for native in natives if native in self._with_settings]
+            self._with_settings.difference_update(over)
+        if not over:
+            return
+        settings = [self._site.path_of(self._paths[native].settings) for native in over]
+        try:
+            self._copy_logs(over, first_index)
+            self._site.channel.run(["rm", "-f", "--", *settings])
+        except ChannelError as error:
+            logger.warning("files of jobs that are over stay at the site for now: %s", error)
+            with self._lock:
+                self._with_settings.update(over)
 
     def remove(self, job: Job) -> None:
-        """Remove all files of a job that was refused."""
-        folder = folder_of(job.first.run, job.first.executor)
-        self._site.remove(f"{folder}/{job.name}.sh")
-        for element in range(len(job.requests)):
-            self._site.remove(f"{folder}/{job.name}.settings.{element}")
+        """Remove all files of a job that was refused.
+
+        Raises:
+            ChannelError: the site cannot be reached.
+        """
+        folder = self._site.path_of(folder_of(job.first.run, job.first.executor))
+        settings = [f"{folder}/{job.name}.settings.{element}" for element in range(len(job.requests))]
+        self._site.channel.run(["rm", "-f", "--", f"{folder}/{job.name}.sh", *settings])
+
+    def _copy_logs(self, natives: Sequence[NativeId], first_index: int) -> None:
+        wanted = [native for native in natives if native in self._log_files]
+        if not wanted:
+            return
+        outputs = [self._site.path_of(self._paths[native].output(first_index)) for native in wanted]
+        lines = self._site.channel.run(["sh", "-c", _LOGS, "sh", *outputs]).stdout.splitlines()
+        for native, line in zip(wanted, lines, strict=False):
+            with contextlib.suppress(ValueError, OSError):  # no base64 at the site; a full disk here
+                self._log_files[native].write_bytes(base64.b64decode(line, validate=True))
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:

@@ -140,9 +140,8 @@ class BatchBackend:
                 accounts = dialect.ends_of(self._run(command))
         statuses = self._ended.statuses(asked, listed, accounts, time.monotonic())
         statuses |= self._recorded_ends(statuses)
-        for native, status in statuses.items():
-            if status.state.is_final:
-                self._files.remove_settings(native)
+        over = [native for native, status in statuses.items() if status.state.is_final]
+        self._files.on_over(over, dialect.first_index)
         return statuses
 
     def watch(self, changed: Callable[[], None]) -> Stop | None:  # noqa: ARG002 - part of the seam
@@ -157,9 +156,8 @@ class BatchBackend:
         done = self._run(self._dialect.cancel_command(self._settings, asked))
         refused = dict(self._dialect.not_cancelled(done, asked))
         left = self._wait_for_ends([native for native in asked if native not in refused])
-        for native in asked:
-            if native not in left and native not in refused:
-                self._files.remove_settings(native)
+        over = [native for native in asked if native not in left and native not in refused]
+        self._files.on_over(over, self._dialect.first_index)
         return refused | dict.fromkeys(left, f"{self._dialect.name} still lists it")
 
     def logs(self, block: NativeId, node: int, last: int) -> bytes:  # noqa: ARG002 - all nodes print to one file
@@ -207,7 +205,8 @@ class BatchBackend:
         except ChannelError as error:
             return Refused(Refusal.UNKNOWN, str(error), error)
         if done.exit_code:
-            self._files.remove(job)
+            with contextlib.suppress(ChannelError):  # the refusal is known
+                self._files.remove(job)
             return self._refusal(done)
         return self._accepted(job, done)
 
@@ -218,7 +217,7 @@ class BatchBackend:
             return Refused(Refusal.UNKNOWN, str(error))
         for element, (native, request) in enumerate(zip(natives, job.requests, strict=True)):
             paths = JobPaths(request.run, request.executor, job.name, element, is_array=len(natives) > 1)
-            self._files.add(native, paths)
+            self._files.add(native, paths, None if self._channel.is_local else request.log_file)
             if self._channel.is_local:
                 _link(request.log_file, self._site.path_of(paths.output(self._dialect.first_index)))
         return natives
