@@ -39,11 +39,11 @@ def jobs(project):
 
 @pytest.fixture
 def config(tmp_path, project):
-    def make(retries=0, image=None, **options):
+    def make(retries=0, image=None, interchange="auto", **options):
         given = {"channel": POOL, "site_dir": "~/runs", "walltime": 600, "notice": 3, "poll_period": 1, **options}
         provider = CondorProvider(project=project, **{"runtime": "none", **given})
-        timing = {"heartbeat_period": 0.5, "heartbeat_threshold": 10}
-        executor = HighThroughputExecutor(label="pool", provider=provider, image=image, max_workers=1, **timing)
+        shared = {"image": image, "interchange": interchange, "heartbeat_period": 0.5, "heartbeat_threshold": 10}
+        executor = HighThroughputExecutor(label="pool", provider=provider, max_workers=1, **shared)
         return Config(executors=[executor], run_dir=str(tmp_path / "runinfo"), retries=retries)
 
     return make
@@ -107,6 +107,14 @@ def test_image_of_the_driver_is_brought_to_slots_that_have_none(config, image_ba
         release, slot = system().result()
     assert "bookworm" in release  # the pool's machine is a trixie
     assert slot.startswith("slot")
+    assert jobs() == []
+
+
+def test_interchange_runs_on_the_submit_machine(config, jobs):
+    commands = 'for each in /proc/[0-9]*; do tr "\\0" " " <$each/cmdline; echo; done 2>/dev/null | grep interchange'
+    with cnflow.load(config(interchange="site")):
+        assert slot().result()[0].startswith("slot")
+        assert "cnflow/interchange" in in_pool("sh", "-c", commands)
     assert jobs() == []
 
 

@@ -7,7 +7,8 @@
     cat .../12345.cobaltlog        "Info: task completed normally with an exit code of 0; ..."
     qdel 12345                     "      Deleted Jobs" and a table
 
-Cobalt keeps no accounts that a user can read. Each job has a log, beside its output, whose last lines tell its end.
+Cobalt keeps no accounts that a user can read. Each job has a log, beside its output, whose last lines tell its end; it
+records its exit code itself, too, in case that the site writes no such logs.
 
 Source: https://github.com/ido/cobalt (man/POSIX, src/clients/POSIX, src/lib/Components/cqm.py).
 """
@@ -23,7 +24,9 @@ from cnflow.errors import ConfigurationError
 from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal
 from cnflow.providers.batch.ends import end_status
+from cnflow.providers.batch.files import CODE
 from cnflow.providers.batch.refusals import refusal
+from cnflow.providers.batch.supervised import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -119,7 +122,8 @@ class _Cobalt:
         """Script for ``qsub``, with options in lines of ``#COBALT``."""
         lines = [f"#COBALT {line}" for line in _options(_own(settings), request)]
         raw = [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
-        return "\n".join(["#!/bin/sh", *lines, *raw, request.body])
+        body = supervised(request.body, record=f"{shlex.quote(request.output)}{CODE}")
+        return "\n".join(["#!/bin/sh", *lines, *raw, body])
 
     def submit_command(self, settings: BatchSettings, path: str) -> list[str]:  # noqa: ARG002 - part of the seam
         """Cobalt takes scripts that can be executed only."""

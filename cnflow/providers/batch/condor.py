@@ -87,7 +87,11 @@ _REFUSALS: tuple[tuple[str, Refusal, str], ...] = (
         Refusal.FAILED,
         "Is the condor_schedd running? Try condor_q there, or name the queue by schedd= and pool=.",
     ),
-    (r"root", Refusal.FOR_GOOD, "HTCondor takes no jobs of root: submit as a user."),
+    (
+        r"cannot allocate a cluster id|\broot\b",
+        Refusal.FOR_GOOD,
+        "The queue takes no job of this user; HTCondor takes none of root. Submit as another user.",
+    ),
     (
         r"(parse error|syntax error|expression).*",
         Refusal.FOR_GOOD,

@@ -232,7 +232,8 @@ def test_job_that_is_gone_counts_as_cancelled():
             Refusal.BUSY,
             "another try follows",
         ),
-        ("ERROR: Submitting jobs as user/group 0 (root) is not allowed", Refusal.FOR_GOOD, "as a user"),
+        ("ERROR: Submitting jobs as user/group 0 (root) is not allowed", Refusal.FOR_GOOD, "as another user"),
+        ("ERROR: Cannot allocate a cluster id", Refusal.FOR_GOOD, "none of root"),
     ],
 )
 def test_refusal_comes_with_the_next_step(words, kind, advice):
