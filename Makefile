@@ -115,6 +115,10 @@ bench-short: venv ## The same with the floor and Python's pool alone, in a minut
 scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted", or --decisions for its state alone)
 	@.venv/bin/python -m benchmarks.scale $(ARGS)
 
+.PHONY: bench-sites
+bench-sites: venv ## Measure runs through ssh and Slurm, which tests/services/{slurm,sshd}/up start (ARGS="--image F.sif --tasks N")
+	@.venv/bin/python -m benchmarks.sites $(ARGS)
+
 .PHONY: slow-line
 slow-line: venv ## Send an argument of MB=2000 over a line of 10 MB/s, and measure small tasks meanwhile, as root
 	CNFLOW_SLOW_LINE_MB=$(or $(MB),2000) .venv/bin/pytest -s tests/faults/test_slow_line.py -k small_tasks

@@ -2,9 +2,9 @@
 
 ::
 
-    connect ──> channel opened ── facts, capsule ──> interpreter and code at the site; addresses for managers
-    start ────> channel.command(python .../interchange/__main__.py --attach) ──> relay ──> interchange, detached
-    attach ───> the same command, over the channel's connection or a new one ──> relay ──> │
+    prepare, connect ──> channel opened ── facts, capsule ──> interpreter and code at the site; addresses for managers
+    start ─────────────> channel.command(python .../interchange/__main__.py --attach) ──> relay ──> interchange
+    attach ────────────> the same command, over the channel's connection or a new one ──> relay ──> │  detached
 
 Channels of equal settings share one login, so that the provider's and this one ask the user once. Settings with their
 keys pass the stream; no file at the site holds them. The interchange ends `grace` seconds after it
@@ -22,7 +22,7 @@ import msgspec
 
 from cnflow.addresses import LOOPBACK
 from cnflow.config.registry import backend_of
-from cnflow.errors import ChannelError
+from cnflow.errors import ChannelError, CnflowError
 from cnflow.executors.high_throughput.interchange_host import run_relay
 from cnflow.model.interchange_settings import RelayRequest
 from cnflow.sites.folder import SiteFolder
@@ -58,18 +58,38 @@ class AtSite:
         self.name = f"the connection with the interchange on {channel.name}"
         self._site = SiteFolder(channel, address.folder)
         self._argv: list[str] = []
+        self._reaching: threading.Thread | None = None
         self._opening: threading.Thread | None = None
+        self._error: CnflowError | None = None
+        """Why the site was not reached."""
 
     def prepare(self) -> None:
-        """Nothing: the site is reached by `connect`, which may take long."""
+        """Begin to reach the site, while the provider prepares its image there."""
+        self._reaching = threading.Thread(target=self._reach, name="cnflow-reach-site", daemon=True)
+        self._reaching.start()
 
     def connect(self, provider: Provider) -> None:
-        """Log in, and send the interchange's code if the site does not have it."""
+        """Wait until the user is logged in, and the site has the interchange's code."""
         del provider
-        self._channel.open()
-        node = self._site.bare_node()
-        main = posixpath.join(node.root, "cnflow/interchange/__main__.py")
-        self._argv = [node.python, "-s", main, "--attach"]
+        if self._reaching is None:
+            self.prepare()
+        assert self._reaching is not None
+        self._reaching.join()
+        if self._error is not None:
+            raise self._error
+
+    def _reach(self) -> None:
+        try:
+            self._channel.open()
+            node = self._site.bare_node()
+        except CnflowError as error:
+            self._error = error
+        except BaseException as error:  # a channel may be any code
+            logger.exception("the site of the interchange cannot be reached")
+            self._error = ChannelError(f"The site cannot be reached: {type(error).__name__}: {error}")
+        else:
+            main = posixpath.join(node.root, "cnflow/interchange/__main__.py")
+            self._argv = [node.python, "-s", main, "--attach"]
 
     def addresses(self, provider: Provider) -> Collection[str]:
         """Addresses of the site's machine; loopback if it has no other."""

@@ -1,0 +1,1 @@
+"""Figures of runs on a cluster: a real Slurm and a real sshd on this machine."""
