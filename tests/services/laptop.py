@@ -5,11 +5,13 @@
     laptop, in a namespace: script, ssh ── port of sshd, nothing else ──> login node: sshd, Slurm, interchange, nodes
 """
 
+import contextlib
 import getpass
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.namespaces import Node
 from tests.services.sshd_server import Sshd
@@ -23,12 +25,14 @@ class Laptop:
 
     Attributes:
         address: of the laptop, which accepts no connection.
+        site: folder for ``site_dir``.
     """
 
     def __init__(self, folder):
         self._node = Node(folder)
         self.address = self._node.far_address
         self.sshd = Sshd(folder / "sshd", settings=f"UsePAM no\nListenAddress {self._node.address}\n")
+        self.site = folder / "site"
         self.folder = folder / "laptop"
         self.folder.mkdir()
         only = ["-p", "tcp", "-d", self._node.address, "--dport", str(self.sshd.port)]
@@ -53,9 +57,25 @@ class Laptop:
         """Start a script, with *settings* as its argument; its output is piped."""
         file = self.folder / "script.py"
         file.write_text(script)
-        argv = ["ip", "netns", "exec", self._node.name, sys.executable, str(file), json.dumps(settings)]
+        return self.run([sys.executable, str(file), json.dumps(settings)])
+
+    def run(self, argv, stderr=None):
+        """Start a command; its output is piped."""
+        inside = ["ip", "netns", "exec", self._node.name, *argv]
         variables = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "TMPDIR": "/tmp"}
-        return subprocess.Popen(argv, cwd=self.folder, env=variables, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            inside, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+
+    def interchanges(self):
+        """Processes of interchanges that were started from the site's folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode().split("\0")
+                if "--listen" in words and any(word.startswith(str(self.site)) for word in words):
+                    found.append(int(entry.name))
+        return found
 
     def cut(self):
         """Kill what serves the connections at the login node."""

@@ -1,6 +1,5 @@
 """A script on a laptop that has only ssh to a login node, whose tasks run in jobs of Slurm there."""
 
-import contextlib
 import json
 import re
 import socket
@@ -57,7 +56,7 @@ def settings(laptop, tmp_path):
     provider = {
         "kind": "slurm",
         "channel": laptop.channel(SLURM_CONF=str(slurm_conf("slurm"))),
-        "site_dir": str(tmp_path / "site"),
+        "site_dir": str(laptop.site),
         "exclusive": False,
         "walltime": 600,
         "environment": {"RUNS": str(tmp_path / "runs")},
@@ -109,24 +108,13 @@ def is_running(process):
         return False
 
 
-def interchanges(site_dir):
-    """Processes of interchanges that were started from the folder of a site, or are connected with it."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().decode().split("\0")
-            if "--listen" in words and any(word.startswith(str(site_dir)) for word in words):
-                found.append(int(entry.name))
-    return found
-
-
 def test_killed_laptop_leaves_no_interchange_and_no_job_after_the_timeout(laptop, settings, tmp_path, until):
     with laptop.start(SCRIPT, {**settings, "detached_timeout": 5}) as driver:
         _, manager, job = json.loads(driver.stdout.readline())
         assert jobs_of(job)
-        assert interchanges(tmp_path / "site")
+        assert laptop.interchanges()
         driver.kill()
-    until(lambda: not interchanges(tmp_path / "site"), 60)
+    until(lambda: not laptop.interchanges(), 60)
     until(lambda: not is_running(manager), 60)
     until(lambda: not jobs_of(job), 60)
 
@@ -136,8 +124,8 @@ def test_end_of_a_run_leaves_nothing_but_code_at_the_site(laptop, settings, tmp_
         _, manager, job = json.loads(driver.stdout.readline())
         driver.communicate(timeout=120)
     assert driver.returncode == 0
-    until(lambda: not interchanges(tmp_path / "site") and not is_running(manager) and not jobs_of(job), 60)
-    left = {str(file.relative_to(tmp_path / "site")) for file in (tmp_path / "site").rglob("*") if file.is_file()}
+    until(lambda: not laptop.interchanges() and not is_running(manager) and not jobs_of(job), 60)
+    left = {str(file.relative_tolaptop.site) for file in laptop.site.rglob("*") if file.is_file()}
     assert not [name for name in left if name.startswith("spool") or re.match("runs/.*settings", name)]
 
 

@@ -59,7 +59,8 @@ def make_backend(
     given = [*run.local_packages, *settings.local_packages]
     serializer = TaskSerializer(LocalPackages(given) if given else None)
     host = _make_host(settings, log_file)
-    life = InterchangeLife(Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold), host.grace)
+    period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
+    life = InterchangeLife(period, threshold, host.grace, was_reached=host.reaches_first)
     client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())
     client.bulk.set_largest_result(settings.max_result_size)
     places = Places(run.run, settings.label)

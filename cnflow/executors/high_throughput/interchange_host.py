@@ -37,8 +37,10 @@ class InterchangeHost(Protocol):
         grace: seconds that an interchange lives without its driver; 0 if it ends with its connection.
         name: of what is started, as messages name it.
         log_file: of the interchange, or of the command that connects with it.
+        reaches_first: `connect` has reached its machine before the first `start`.
     """
 
+    reaches_first: bool
     grace: Seconds
     name: str
     log_file: Path
@@ -86,6 +88,7 @@ class Here:
     """
 
     name = "the interchange"
+    reaches_first = False
 
     def __init__(self, log_file: Path) -> None:
         self.grace = Seconds(0.0)
@@ -145,6 +148,7 @@ class Through:
     """
 
     name = "the command of the interchange"
+    reaches_first = False
 
     def __init__(self, argv: Sequence[str], grace: Seconds, log_file: Path) -> None:
         self.grace = grace

@@ -11,8 +11,8 @@
       │  └───────────────┤
       │ ATTACH, back-off │  only the connection ended (an interchange elsewhere, with a grace)
       └──────────────────┘
-                         └── GIVE_UP: before it was ever up; after `MOST_RESTARTS` in `RESTART_WINDOW`; connection
-                             not made again for the grace
+                         └── GIVE_UP: before it was ever up, unless its machine was reached before (`was_reached`);
+                             after `MOST_RESTARTS` in `RESTART_WINDOW`; connection not made again for the grace
 
 Silence is counted in ticks of this process, each after a look at the socket: a driver that was stopped itself (SIGSTOP,
 the lid of a laptop) has missed no more than one. Managers, which get no message of a frozen interchange either, end
@@ -71,6 +71,7 @@ class InterchangeLife:
         period: of heartbeats.
         threshold: of managers' silence.
         grace: seconds that an interchange elsewhere lives without its driver; 0 if it ends with its connection.
+        was_reached: its machine was reached before the first start, whose failure may be that of a connection.
 
     Attributes:
         due: moment of the next `on_tick`.
@@ -78,11 +79,19 @@ class InterchangeLife:
         is_up: messages pass.
     """
 
-    def __init__(self, period: Seconds, threshold: Seconds, grace: Seconds = Seconds(0.0)) -> None:  # noqa: B008 - a float
+    def __init__(
+        self,
+        period: Seconds,
+        threshold: Seconds,
+        grace: Seconds = Seconds(0.0),  # noqa: B008 - a float
+        *,
+        was_reached: bool = False,
+    ) -> None:
         self._period = period
         self._tick = Seconds(min(period / 2, threshold / 16))
         self._threshold = threshold
         self._grace = grace
+        self._was_reached = was_reached
         self.due = Seconds(math.inf)
         self.restarts = 0
         self.is_up = False
@@ -142,7 +151,7 @@ class InterchangeLife:
         self.is_up = False
         self._is_waiting = True
         if was_first:  # the cause would stop the next one, too
-            return self._give_up()
+            return self._restart(now) if self._was_reached else self._give_up()
         if self._grace and not is_gone and self._silences < 2:  # noqa: PLR2004 - the connection, then the interchange
             return self._attach(now)
         return self._restart(now)

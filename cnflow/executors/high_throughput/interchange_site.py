@@ -50,6 +50,8 @@ class AtSite:
         log_file: stderr of the channel's command is appended here.
     """
 
+    reaches_first = True
+
     def __init__(self, address: SiteAddress, grace: Seconds, log_file: Path) -> None:
         self.grace = grace
         self.log_file = log_file

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
-from cnflow.errors import CnflowError
+from cnflow.errors import ChannelError, CnflowError
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     FilePlaces,
@@ -54,9 +54,17 @@ if TYPE_CHECKING:
     from cnflow.interfaces import Provider, RunContext
     from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
+    from cnflow.model.image import Image
+    from cnflow.model.image_identity import ImageIdentity
     from cnflow.wire.keys import Keyring
 
 logger = logging.getLogger(__name__)
+
+_PREPARATIONS = 3
+"""Attempts to prepare an image through a channel whose connection breaks."""
+
+_PREPARE_AGAIN_AFTER = 2.0
+"""Seconds between them."""
 
 _LONGEST_END = 40.0
 """Seconds that the end of a run waits for one provider, beyond its search for blocks and its repeated cancels."""
@@ -205,8 +213,7 @@ class BlockProvisioner:
         if settings.image.recipe is not None and isinstance(provider, BuildsImages):
             with naming(provider, "build"):
                 provider.build(settings.image, self.log_dir / "image-build.log")
-        with naming(provider, "prepare"):
-            self._image, identity = (self._run.images or ImagePins()).resolve(settings.image, provider.prepare)
+        self._image, identity = self._prepare(provider)
         self._managers.places.on_prepared(identity)
         self._set_digest(str(identity))
         if identity:
@@ -230,6 +237,19 @@ class BlockProvisioner:
             # An end that comes after this look finds the controller, and stops it.
             if not self._is_ending:
                 controller.run()
+
+    def _prepare(self, provider: Provider) -> tuple[Image, ImageIdentity]:
+        """Have the image prepared; again if the connection to the site breaks meanwhile, as while an image is sent."""
+        images, image = self._run.images or ImagePins(), self._settings.image
+        for attempt in range(1, _PREPARATIONS + 1):
+            try:
+                with naming(provider, "prepare"):
+                    return images.resolve(image, provider.prepare)
+            except ChannelError as error:
+                if attempt == _PREPARATIONS or self._is_closing.wait(_PREPARE_AGAIN_AFTER):
+                    raise
+                logger.warning("executor %s prepares its image again: %s", self._settings.label, error)
+        raise AssertionError("the last attempt returns or raises")
 
     @property
     def _is_ending(self) -> bool:

@@ -183,3 +183,16 @@ def test_first_connection_that_fails_is_not_tried_again():
     life = InterchangeLife(PERIOD, THRESHOLD, GRACE)
     life.on_launched(0.0)
     assert life.on_ended(1.0, is_gone=False) is Order.GIVE_UP
+
+
+def test_first_start_on_a_machine_that_was_reached_is_tried_again():
+    life = InterchangeLife(PERIOD, THRESHOLD, GRACE, was_reached=True)
+    life.on_launched(0.0)
+    assert life.on_ended(1.0, is_gone=False) is None
+    assert life.on_tick(life.due) is Order.START
+    life.on_launched(life.due)
+    assert life.on_ended(2.0, is_gone=False) is None
+    assert life.on_tick(life.due) is Order.ATTACH, "it may have been started before its connection broke"
+    life.on_launched(life.due)
+    assert life.on_ended(3.0, is_gone=True) is None
+    assert life.on_tick(life.due) is Order.START
