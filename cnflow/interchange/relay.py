@@ -50,6 +50,9 @@ _MOST_WAITING = 4 * _CHUNK
 
 _KILL_TIMEOUT = 5.0
 _TAIL = 4096
+_LOG_LIFE = 14 * 24 * 3600
+"""Seconds after its last line for which a log is kept."""
+
 _PEER = struct.Struct("3i")
 """Process, user and group; SO_PEERCRED in unix(7)."""
 
@@ -112,6 +115,7 @@ def _private_folder(path: Path) -> Path:
 
 def _start(base: Path, session: str, settings: Any) -> None:  # noqa: ANN401 - JSON, which the interchange checks
     """Start an interchange that outlives this process, and wait until it listens."""
+    _remove_old_logs(base)
     folder = base / session
     folder.mkdir(mode=0o700)
     main = Path(__file__).resolve().with_name("__main__.py")
@@ -136,6 +140,15 @@ def _start(base: Path, session: str, settings: Any) -> None:  # noqa: ANN401 - J
     if not listens:
         shutil.rmtree(folder, ignore_errors=True)
         raise RelayError(f"it ended with code {daemon.wait()}.\n{_tail(base, session)}")
+
+
+def _remove_old_logs(base: Path) -> None:
+    """Remove the logs of interchanges that nobody looks at any more."""
+    before = time.time() - _LOG_LIFE
+    for log in base.glob("*.log"):
+        with contextlib.suppress(OSError):  # another relay was faster
+            if log.stat().st_mtime < before:
+                log.unlink()
 
 
 def _connect(base: Path, session: str) -> Optional[socket.socket]:

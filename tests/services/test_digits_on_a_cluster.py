@@ -38,8 +38,14 @@ def _images(engine):
             pytest.skip(f"no image {name}; run: make images")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Folder of the site's images, which the first test brings there: half a gigabyte."""
+    return tmp_path_factory.mktemp("images")
+
+
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path, cache, monkeypatch):
     """Writes the demo's configuration for a channel; returns its path."""
     monkeypatch.setenv("SLURM_CONF", str(slurm_conf("slurm")))
 
@@ -47,6 +53,7 @@ def write(tmp_path, monkeypatch):
         cluster = SlurmProvider(
             channel=channel,
             site_dir=str(tmp_path / "site"),
+            image_cache_dir=str(cache),
             exclusive=False,
             walltime=900,
             nodes_per_block=2,

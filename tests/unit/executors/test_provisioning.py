@@ -4,11 +4,12 @@ from types import SimpleNamespace
 import pytest
 
 from cnflow.config import HighThroughputExecutor
+from cnflow.errors import ChannelError
 from cnflow.executors.high_throughput import provisioning
 from cnflow.executors.high_throughput.executor_events import ExecutorEvents
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.interfaces import RunContext
-from cnflow.testing import FakeProviderSettings
+from cnflow.testing import FakeProvider, FakeProviderSettings
 
 
 @pytest.fixture
@@ -25,6 +26,23 @@ def provision(tmp_path):
         return made, errors
 
     return make
+
+
+def test_image_is_prepared_again_when_the_connection_to_the_site_breaks(provision, monkeypatch, caplog):
+    monkeypatch.setattr(provisioning, "_PREPARE_AGAIN_AFTER", 0.0)
+    attempts = []
+
+    class Provider(FakeProvider):
+        def prepare(self, image):
+            attempts.append(image)
+            raise ChannelError("login1 ended the connection.")
+
+    made, errors = provision(lambda: Provider(FakeProviderSettings()))
+    made.join()
+    (error,) = errors
+    assert str(error) == "login1 ended the connection."
+    assert len(attempts) == 3
+    assert caplog.text.count("prepares its image again: login1 ended the connection.") == 2
 
 
 def test_the_end_of_a_run_does_not_wait_for_ever_for_a_provider(provision, monkeypatch, caplog):
