@@ -53,7 +53,7 @@ from cnflow.wire.sent_functions import SentFunctions
 from cnflow.wire.session import Session, new_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cnflow.executors.high_throughput.incomplete_results import Ended
 
@@ -453,6 +453,9 @@ class Driver:
         elif isinstance(message, msg.Drained):
             assert message.block in self.world.drained_blocks, "nobody ordered that"
             self.world.on_drained(message.block)
+        elif isinstance(message, msg.BlockEmpty):
+            self.counts["blocks emptied"] += 1
+            self.world.check_empty(message.block)
         elif isinstance(message, Unreleased):
             self._on_ended(self.bulk.on_message(message, []))
         elif isinstance(message, msg.Results):
@@ -470,6 +473,8 @@ class Driver:
         lost += [failure.task for failure in self.bulk.on_manager_lost(message.id, message.reason)]
         is_orderly = message.reason == LEAVING
         assert not (lost and is_orderly), f"{node.name!r} left in good order, and {lost} are lost"
+        self.world.check_lost(node, message.lost)
+        self.counts["lost with others in the block"] += bool(lost) and len(self.world.others_of(node)) > 0
         for task in lost:
             self.counts["lost with a manager"] += 1
             self._end_attempt(task)
@@ -541,6 +546,26 @@ class World:
                 node.die()
         self.driver.forget(block)
 
+    # What the driver may be told of blocks of several nodes
+
+    def others_of(self, node: SimulatedNode) -> list[SimulatedNode]:
+        return [other for other in self.nodes.values() if other.block == node.block and other is not node]
+
+    def check_lost(self, node: SimulatedNode, lost: Mapping[int, int]) -> None:
+        """The loss of a node is that of its own attempts: no other node of its block has one of them."""
+        if self.counts["kills"]:
+            return  # a new interchange may have given a task to another node under the same attempt
+        for other in self.others_of(node):
+            both = {task for task, attempt in other.state.held().items() if lost.get(task) == attempt}
+            assert not (other.is_alive and both), f"{both} are lost with {node.name!r}, and {other.name!r} has them"
+
+    def check_empty(self, block: str) -> None:
+        """A block is empty once the managers of all its nodes have come, and left by their own decision."""
+        here = [node for node in self.nodes.values() if node.block == block]
+        assert len(here) == self.blocks[block], f"only {len(here)} of {self.blocks[block]} nodes of {block} have come"
+        registered = [node.name for node in here if node.name in self.loop.state.managers()]
+        assert not registered, f"{registered} of the empty block {block} are here"
+
     # Steps
 
     def run(self, steps: int) -> None:
@@ -586,7 +611,7 @@ class World:
             block = self.rng.choice(open_blocks)
         else:
             block = str(len(self.blocks))
-            self.blocks[block] = self.rng.choice([1, 1, 2, 3])
+            self.blocks[block] = self.rng.choice([1, 1, 2, 3, 4])
             self.driver.admit(block)
         self.add_node(block)
 

@@ -72,7 +72,16 @@ class Walk:
         if block not in {report.block for report in self.it.controller.reports()}:
             self.adopted.add(block)
         self.managers[block] = self.managers.get(block, 0) + 1
-        self.it.controller.on_manager_connected(block, 1)
+        self.it.controller.on_manager_connected(block, 1, self.managers[block] - 1, native)
+
+    def check_nodes(self, nodes):
+        """Nodes that are gone are those of blocks which still count, and no more than these have."""
+        blocks = self.it.controller._blocks
+        assert blocks.nodes._counted.keys() <= set(blocks._blocks.active)
+        assert blocks.nodes.gone == sum(blocks.nodes._counted.values())
+        assert all(0 <= gone <= nodes for gone in blocks.nodes._counted.values())
+        for block, known in blocks.nodes._blocks.items():
+            assert known.connected == blocks._blocks.get(block).managers
 
     def leave(self, native, block):
         if self.managers.get(block):
@@ -119,13 +128,19 @@ def warned():
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(STEPS, min_size=5, max_size=80), lag=st.sampled_from([0.0, 30.0]))
-def test_no_block_is_left_or_submitted_twice_whatever_the_system_does(turns, warned, steps, lag):
-    walk = Walk(turns(max_blocks=MOST, status_lag=lag, max_idletime=30.0, startup_timeout=100.0))
+@given(
+    steps=st.lists(STEPS, min_size=5, max_size=80),
+    lag=st.sampled_from([0.0, 30.0]),
+    nodes=st.sampled_from([1, 1, 2, 4]),
+)
+def test_no_block_is_left_or_submitted_twice_whatever_the_system_does(turns, warned, steps, lag, nodes):
+    options = {"max_blocks": MOST, "status_lag": lag, "max_idletime": 30.0, "startup_timeout": 100.0}
+    walk = Walk(turns(nodes_per_block=nodes, **options))
     this = walk.it
     for what, value in steps:
         walk.step(what, value)
         assert len(this.controller.reports()) <= MOST + len(walk.adopted)
+        walk.check_nodes(nodes)
     assert len(set(this.submitted())) == len(this.submitted())
     warnings = warned()
     begin = this.clock.now()
