@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.config.providers import DockerProvider
-from cnflow.config.registry import backend_of
 from cnflow.errors import BlockRejectedError, ImageNotFoundError
 from cnflow.images.references import registry_digest
 from cnflow.model.site_image import ImageForm, SiteImage
@@ -17,7 +15,8 @@ from cnflow.sites.image_probe import KnownImage
 from cnflow.sites.image_scripts import look_script, parse_look
 from cnflow.sites.image_sources import SourceKind, parse_source
 from cnflow.sites.image_transfer import BringError, ImageTransfer, parse_facts_line
-from cnflow.sites.registry_lookup import parse_name
+from cnflow.sites.own_builds import id_of_built
+from cnflow.sites.registry_lookup import parse_name, reaches
 from cnflow.sites.scripts import expression_of
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Arrival:
         if kind is SourceKind.ARTIFACT:
             return self._artifact()
         if self._image.recipe is not None:
-            self._build()
+            name = id_of_built(self._image)
         is_asked_here = kind is SourceKind.ENGINE or (kind is SourceKind.NAME and self._image.pull != "always")
         found = self._engines.find(name) if is_asked_here else None
         if found is not None:
@@ -90,14 +89,6 @@ class Arrival:
         if kind is SourceKind.ENGINE or self._image.pull == "never":
             raise failures.nowhere(self._image.name, "No engine of this machine has it, and it is not to be pulled.")
         return self._registry()
-
-    def _build(self) -> None:
-        settings = DockerProvider()
-        provider = backend_of(settings)(settings)
-        try:
-            provider.build(self._image, Path(f"{self._image.name_for_files()}.build.log"))
-        finally:
-            provider.close()
 
     def _engine_image(self, found: EngineImage) -> Arrived:
         self._refuse_foreign(found.architecture)
@@ -125,7 +116,10 @@ class Arrival:
         else:
             known = known._replace(id=entry.id, digest=entry.reference)
             named = self._source._replace(name=entry.reference)
+            is_far = not self._place.channel.is_local
             chosen = ways.pulled_there(self._place, named, entry.id, login, is_http=entry.is_http)
+            if is_far and not reaches(self._place.channel, entry.reference):  # programs wait for minutes
+                chosen = []
         refusal: BlockError = failures.nowhere(
             self._image.name, f"{self._place.channel.name} has no program that pulls it."
         )

@@ -72,6 +72,7 @@ acquire() {{
         mv -- "$lock" "$lock.$me" 2>/dev/null
         if [ "$(cat "$lock.$me" 2>/dev/null)" != "$seen" ]; then ln -- "$lock.$me" "$lock" 2>/dev/null; fi
         rm -f -- "$lock.$me"; silent=0
+        case ${{now%% *}} in */* | '') ;; *) rm -rf -- "$cache/.${{name:-$pointer}}.${{now%% *}}" 2>/dev/null ;; esac
         continue
       fi
     else

@@ -205,8 +205,10 @@ _REACHES = 'command -v curl >/dev/null || exit 0; curl --silent --output /dev/nu
 
 def reaches(channel: Channel, reference: str) -> bool:
     """Return whether a site reaches the registry of *reference*; a site without ``curl`` is taken to."""
-    url = f"https://{parse_name(reference).api}/v2/"
-    return channel.run(["sh", "-c", _REACHES, "cnflow", url]).exit_code == 0
+    name = parse_name(reference)
+    schemes = ("https", "http") if name.may_be_http else ("https",)
+    urls = [f"{scheme}://{name.api}/v2/" for scheme in schemes]
+    return any(channel.run(["sh", "-c", _REACHES, "cnflow", url]).exit_code == 0 for url in urls)
 
 
 def _parse_reply(content: bytes) -> Reply:

@@ -109,6 +109,7 @@ def test_lock_of_one_who_died_is_taken_over(tmp_path):
     cache = tmp_path / "a cache"
     cache.mkdir()
     (cache / ".image.sif.lock").write_text("elsewhere-77 5\n")
+    (cache / ".image.sif.elsewhere-77").mkdir()
     script = bring_script(wanted(tmp_path, 'echo x >"$part"\n'), patience=2)
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     kinds = [report.kind for line in done.stdout.splitlines() if (report := parse_report(line))]

@@ -30,6 +30,7 @@ from cnflow.providers.batch.files import JobFiles, JobPaths
 from cnflow.providers.batch.jobs import block_in, element_name, jobs_of
 from cnflow.providers.batch.requests import job_request, preview_of
 from cnflow.sites.folder import SiteFolder
+from cnflow.sites.own_builds import build_here
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -82,6 +83,10 @@ class BatchBackend:
     def endpoint_hosts(self) -> Collection[str]:
         """Addresses of this machine, which nodes must be able to reach."""
         return addresses_of_this_machine()
+
+    def build(self, image: Image, log: Path) -> None:
+        """Build *image*, which has a recipe, by the engine of this machine, from where it is sent."""
+        build_here(image, log)
 
     def prepare(self, image: Image) -> str:
         """See that the site can be reached and has the scheduler, and bring cnflow's code and *image* there.
