@@ -79,7 +79,7 @@ class EngineRuntime(ContainerRuntime):
         argv = [*(self.entrypoint if isinstance(self.entrypoint, list) else ()), *command.argv]
         kept = self.entrypoint == "keep"
         words = [
-            '"$program" run --rm --init --security-opt label=disable',
+            '"$program" run --rm --init --name "$container" --security-opt label=disable',
             f"--network={shlex.quote(self.network)}",
             *(["--ipc=host"] if self.shared_memory is None else [f"--shm-size={self.shared_memory}"]),
             f"--user={self._user()}",
@@ -103,6 +103,7 @@ class EngineRuntime(ContainerRuntime):
                 'for name in $names; do set -- "$@" --env "$name"; done\n',
                 _HOME if self.home else "",
                 self._folder(command),
+                _GUARD,
                 script.start(words),
             )
         )
@@ -142,6 +143,21 @@ _HOME = """\
 if [ -d "$HOME" ]; then
     set -- "$@" --mount "type=bind,source=$HOME,target=$HOME" --env HOME --env PYTHONNOUSERSITE=1
 fi
+"""
+
+
+# A container is no child of its job: it lives on if the program is killed. A scheduler that cancels a job signals all
+# of its processes, also those by which the program would pass the signal on.
+_GUARD = """\
+container=cnflow-$(uname -n)-$$
+(
+    exec </dev/null >/dev/null 2>&1 # whoever reads the output of the job waits for no guard
+    ending=
+    trap 'ending=1' TERM INT HUP
+    while [ -z "$ending" ] && kill -0 $$; do sleep 1 & wait $!; done
+    "$program" stop -t 10 "$container"
+    "$program" rm -f "$container"
+) &
 """
 
 

@@ -1,5 +1,7 @@
 """Images under a real Slurm, in which nothing is installed: managers and workers run in containers on its nodes."""
 
+import contextlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,43 @@ def test_runtime_that_runs_no_images_refuses_one_before_anything_is_submitted(ru
 def test_option_that_the_runtime_does_not_have_is_refused_before_anything_is_submitted(run, image_base):
     with pytest.raises(ConfigurationError, match="Apptainer has no user"):
         run(Image(image_base, user="app"), "apptainer")
+
+
+def stay(file):
+    import os
+    import time
+    from pathlib import Path
+
+    Path(file).write_text(os.environ["SLURM_JOB_ID"])
+    time.sleep(600)
+
+
+def block_of_this_run(tmp_path):
+    """Processes on this machine of a manager in a container of this test."""
+    return [line for line in _command_lines() if str(tmp_path) in line and "/manager/__main__.py" in line]
+
+
+def _command_lines():
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        pytest.param("apptainer", marks=pytest.mark.apptainer),
+        pytest.param("charliecloud", marks=pytest.mark.charliecloud),
+        pytest.param("podman", marks=pytest.mark.podman),
+        "docker",
+    ],
+)
+def test_job_that_is_cancelled_leaves_no_container(run, image_base, tmp_path, until, runtime):
+    run(Image(image_base), runtime)
+    python_app(stay)(str(tmp_path / "job"))
+    until((tmp_path / "job").exists, 120)
+    assert block_of_this_run(tmp_path)
+    job = until((tmp_path / "job").read_text)
+    first = block_of_this_run(tmp_path)
+    subprocess.run(["scancel", job], check=True)
+    until(lambda: not set(first) & set(block_of_this_run(tmp_path)), 60)
