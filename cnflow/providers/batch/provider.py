@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cnflow.addresses import addresses_of_this_machine
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_FOUND = 127
+_STARTS_PERIOD = 60.0
 _LOOKS = (0.2, 0.4, 0.8, 1.5, 2.5, 4.0)
 """Seconds between the looks at jobs that were cancelled."""
 
@@ -78,6 +80,8 @@ class BatchBackend:
         self._containers = SiteContainers(settings, self._site)
         self._files = JobFiles(self._site)
         self._ended = EndedJobs(self._dialect.name)
+        self._starts: Mapping[NativeId, str] = {}
+        self._next_starts = 0.0
         self._pause = pause
 
     def endpoint_hosts(self) -> Collection[str]:
@@ -147,7 +151,7 @@ class BatchBackend:
         statuses |= self._recorded_ends(statuses)
         over = [native for native, status in statuses.items() if status.state.is_final]
         self._files.on_over(over, dialect.first_index)
-        return statuses
+        return statuses | self._expected_starts(statuses, time.monotonic())
 
     def watch(self, changed: Callable[[], None]) -> Stop | None:  # noqa: ARG002 - part of the seam
         """Return None: schedulers are polled."""
@@ -246,6 +250,18 @@ class BatchBackend:
             left = [native for native in left if native in listed and not listed[native].state.is_final]
         return left
 
+    def _expected_starts(self, statuses: Mapping[NativeId, BlockStatus], now: float) -> dict[NativeId, BlockStatus]:
+        """Return waiting jobs with the times at which they are expected to start; these are asked for once a minute."""
+        waiting = [native for native, status in statuses.items() if status.state is BlockState.PENDING]
+        if waiting and now >= self._next_starts:
+            command = self._dialect.expected_start_command(self._settings, waiting)
+            self._next_starts = now + _STARTS_PERIOD
+            if command is not None:
+                with contextlib.suppress(ChannelError):  # the states are known
+                    self._starts = self._dialect.expected_starts_of(self._run(command))
+        told = [native for native in waiting if native in self._starts]
+        return {native: _with_start(statuses[native], self._starts[native]) for native in told}
+
     def _recorded_ends(self, statuses: Mapping[NativeId, BlockStatus]) -> dict[NativeId, BlockStatus]:
         """Return the ends of jobs that the scheduler has forgotten, where they recorded their exit codes themselves."""
         gone = [native for native, status in statuses.items() if status.state is BlockState.GONE]
@@ -283,6 +299,10 @@ class BatchBackend:
             f"The command {name} of {self._dialect.name} is not found on {self._channel.name}.\n{advice}; if a module "
             "or a profile defines it, load that first."
         )
+
+
+def _with_start(status: BlockStatus, start: str) -> BlockStatus:
+    return replace(status, message=f"{status.message}; expected to start at {start}")
 
 
 def _link(log_file: Path, target: str) -> None:

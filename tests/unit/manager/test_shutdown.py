@@ -95,3 +95,11 @@ def test_whole_life_stays_the_same_while_what_is_left_shrinks():
     assert (shutdown.life, shutdown.seconds_left(100)) == (3598, 3598)
     shutdown.on_signal(1000)
     assert (shutdown.life, shutdown.seconds_left(1000)) == (3598, 8)
+
+
+def test_a_notice_lets_a_manager_drain():
+    shutdown = Shutdown(0.0, 8.0, None, 600.0)
+    shutdown.on_notice(100.0)
+    assert shutdown.stage is Stage.DRAINING
+    shutdown.on_tick(599.0)
+    assert shutdown.stage is Stage.CUT
