@@ -264,9 +264,8 @@ def mpi_folder():
 
 
 def _no_mpi():
-    return (
-        "" if (mpi_folder() / "mpiexec").is_file() else "No MPICH was installed for tests. Run: tests/services/mpi/up"
-    )
+    there = (mpi_folder() / "mpiexec").is_file() and shutil.which("mpirun.openmpi")
+    return "" if there else "No MPICH and Open MPI were installed for tests. Run: tests/services/mpi/up"
 
 
 @cache

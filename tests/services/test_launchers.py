@@ -1,4 +1,4 @@
-"""Blocks of two nodes, which are network namespaces: by MPICH over a program like ssh, by GNU parallel over sshd.
+"""Blocks of two nodes, which are network namespaces: by two MPIs over a program like ssh, by GNU parallel over sshd.
 
 The nodes share this machine's files, as those of a cluster share a home folder, and reach the driver by TCP alone.
 """
@@ -133,6 +133,14 @@ def test_mpi_starts_a_manager_in_each_namespace(launcher, load, hydra, until, tm
 @pytest.mark.mpi
 def test_node_that_an_mpi_started_is_lost_alone(load, hydra, nodes, until):
     with load(MpiExecLauncher(program=str(mpi_folder() / "mpiexec"), **hydra)) as dfk:
+        loses_the_tasks_of_one_node_alone(dfk, nodes[1], until)
+
+
+@pytest.mark.mpi
+def test_node_that_open_mpi_started_is_lost_alone(load, hydra, nodes, until):
+    agent = hydra["overrides"][hydra["overrides"].index("-launcher-exec") + 1]
+    options = ["--allow-run-as-root", "--mca", "plm", "rsh", "--mca", "plm_rsh_agent", agent]
+    with load(MpiRunLauncher(program="mpirun.openmpi", hostfile=hydra["hostfile"], overrides=options)) as dfk:
         loses_the_tasks_of_one_node_alone(dfk, nodes[1], until)
 
 
