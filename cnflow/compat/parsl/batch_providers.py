@@ -1,4 +1,4 @@
-"""Parsl's providers of batch schedulers: cnflow's with Parsl's parameters.
+"""Parsl's providers for HTCondor, LSF and Cobalt, and the base of all of batch schedulers: with Parsl's parameters.
 
 ::
 
@@ -10,26 +10,33 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cnflow.compat.parsl.launchers import check_launcher
+from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher, check_launcher
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.compat.parsl.providers import LocalChannel
 from cnflow.config import cobalt, condor, lsf
 from cnflow.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 
 class ParslBatchSettings(ParslSettings):
     """Parameters that these providers share in Parsl; None and an empty text stand for defaults, as there."""
 
-    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("move_files", "cmd_chunk_size", "bsub_redirection")
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("move_files", "script_dir", "cmd_chunk_size", "bsub_redirection")
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {}
+    """Parsl's defaults where cnflow has others."""
+
+    LAUNCHER: ClassVar[Callable[[], object]] = SingleNodeLauncher
+    """Makes the default of the launcher."""
+
     LABEL: ClassVar[str] = ""
 
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Translate as `ParslSettings.translate`; ``max_blocks`` is at least ``init_blocks``, as in Parsl's effect."""
-        translated = super().translate(given)
+        set_by_user = {name: value for name, value in given.items() if value is not None}
+        translated = super().translate({"launcher": cls.LAUNCHER(), **cls.DEFAULTS, **set_by_user})
         check_launcher(translated.get("launcher"))
         if isinstance(translated.get("channel"), LocalChannel):
             del translated["channel"]
@@ -48,6 +55,26 @@ class CondorProvider(ParslBatchSettings, condor.CondorProvider):
     """`cnflow.config.CondorProvider` with Parsl's parameters."""
 
     LABEL: ClassVar[str] = "condor"
+    POSITIONAL: ClassVar[tuple[str, ...]] = (
+        "channel",
+        "nodes_per_block",
+        "cores_per_slot",
+        "mem_per_slot",
+        "init_blocks",
+        "min_blocks",
+        "max_blocks",
+        "parallelism",
+        "environment",
+        "project",
+        "scheduler_options",
+        "transfer_input_files",
+        "walltime",
+        "worker_init",
+        "launcher",
+        "requirements",
+        "cmd_timeout",
+    )
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 10, "walltime": "00:10:00"}
 
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +90,7 @@ class LSFProvider(ParslBatchSettings, lsf.LSFProvider):
     """`cnflow.config.LSFProvider` with Parsl's parameters."""
 
     LABEL: ClassVar[str] = "LSF"
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 10, "walltime": "00:10:00", "cmd_timeout": 120}
 
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +109,20 @@ class CobaltProvider(ParslBatchSettings, cobalt.CobaltProvider):
     """`cnflow.config.CobaltProvider` with Parsl's parameters."""
 
     LABEL: ClassVar[str] = "cobalt"
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Translate as `ParslBatchSettings.translate`; no block is started before there is a task, as in Parsl."""
-        return {"init_blocks": 0, **super().translate(given)}
+    POSITIONAL: ClassVar[tuple[str, ...]] = (
+        "channel",
+        "nodes_per_block",
+        "init_blocks",
+        "min_blocks",
+        "max_blocks",
+        "parallelism",
+        "walltime",
+        "account",
+        "queue",
+        "scheduler_options",
+        "worker_init",
+        "launcher",
+        "cmd_timeout",
+    )
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"init_blocks": 0, "max_blocks": 10, "walltime": "00:10:00"}
+    LAUNCHER: ClassVar[Callable[[], object]] = AprunLauncher

@@ -5,28 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnflow.compat.parsl.batch_providers import ParslBatchSettings
-from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher
+from cnflow.compat.parsl.launchers import AprunLauncher
 from cnflow.config import gridengine, pbs, slurm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 
-class ParslScheduler(ParslBatchSettings):
-    """Base of these providers; defaults are Parsl's where cnflow has others."""
-
-    DEFAULTS: ClassVar[Mapping[str, Any]] = {}
-    LAUNCHER: ClassVar[Callable[[], object]] = SingleNodeLauncher
-    """Makes the default of the launcher."""
-
-    @classmethod
-    def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Translate as `ParslBatchSettings.translate`, with Parsl's defaults."""
-        set_by_user = {name: value for name, value in given.items() if value is not None}
-        return super().translate({"launcher": cls.LAUNCHER(), **cls.DEFAULTS, **set_by_user})
-
-
-class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
+class SlurmProvider(ParslBatchSettings, slurm.SlurmProvider):
     """`cnflow.config.SlurmProvider` with Parsl's parameters; memory is in GiB."""
 
     LABEL: ClassVar[str] = "slurm"
@@ -51,7 +37,7 @@ class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
 
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Translate as `ParslScheduler.translate`."""
+        """Translate as `ParslBatchSettings.translate`."""
         translated = super().translate(given)
         memory = translated.get("mem_per_node")
         if isinstance(memory, (int, float)):
@@ -59,7 +45,7 @@ class SlurmProvider(ParslScheduler, slurm.SlurmProvider):
         return translated
 
 
-class TorqueProvider(ParslScheduler, pbs.TorqueProvider):
+class TorqueProvider(ParslBatchSettings, pbs.TorqueProvider):
     """`cnflow.config.TorqueProvider` with Parsl's parameters."""
 
     LABEL: ClassVar[str] = "torque"
@@ -82,7 +68,7 @@ class TorqueProvider(ParslScheduler, pbs.TorqueProvider):
     LAUNCHER: ClassVar[Callable[[], object]] = AprunLauncher
 
 
-class PBSProProvider(ParslScheduler, pbs.PBSProProvider):
+class PBSProProvider(ParslBatchSettings, pbs.PBSProProvider):
     """`cnflow.config.PBSProProvider` with Parsl's parameters."""
 
     LABEL: ClassVar[str] = "pbspro"
@@ -106,7 +92,7 @@ class PBSProProvider(ParslScheduler, pbs.PBSProProvider):
     DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 1, "walltime": "00:20:00", "cmd_timeout": 120}
 
 
-class GridEngineProvider(ParslScheduler, gridengine.GridEngineProvider):
+class GridEngineProvider(ParslBatchSettings, gridengine.GridEngineProvider):
     """`cnflow.config.GridEngineProvider` with Parsl's parameters."""
 
     LABEL: ClassVar[str] = "grid_engine"

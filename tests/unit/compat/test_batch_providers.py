@@ -78,6 +78,14 @@ def test_cobalt_of_theta():
     assert provider.launcher.overrides == ["-d", "64"]
 
 
+def test_defaults_and_positions_are_parsls():
+    condor = CondorProvider(LocalChannel(), 1, 2, 1.0)
+    assert (condor.max_blocks, condor.walltime, condor.cores_per_slot) == (10, 600.0, 2)
+    cobalt = CobaltProvider(None, 2)
+    assert (cobalt.init_blocks, cobalt.max_blocks, cobalt.launcher.kind) == (0, 10, "aprun")
+    assert LSFProvider(nodes_per_block=2).launcher.kind == "single_node"
+
+
 @pytest.mark.parametrize("cls", [CobaltProvider, CondorProvider, LSFProvider])
 def test_each_is_a_provider_that_a_file_can_name(cls):
     made = cls()
