@@ -108,6 +108,14 @@ def test_bad_input_is_told_with_what_to_do_and_leaves_no_job(run, standin, case,
     until(lambda: left(standin) == [], timeout=30.0)
 
 
+def test_the_reason_for_waiting_is_explained(run, standin, until):
+    with cnflow.load(run(scheduler_options="#PBS -h")) as dfk:
+        future = job()
+        until(lambda: "qrls" in dfk.explain(future.tid), timeout=100.0)
+        future.cancel()
+    until(lambda: left(standin) == [], timeout=30.0)
+
+
 def test_a_cancelled_job_is_noticed_and_its_task_runs_elsewhere(run, standin, tmp_path, until):
     """PBS sends SIGTERM before it kills: the manager returns its task, which uses no retry."""
     with cnflow.load(run(config={"retries": 0}, executor={"grace_period": 1})):

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 import cnflow
-from cnflow import python_app
+from cnflow import Image, python_app
 from cnflow.config import Config, HighThroughputExecutor
 from cnflow.errors import CnflowError
 from cnflow.providers import GridEngineProvider
@@ -104,6 +104,36 @@ def test_bad_input_is_told_with_what_to_do_and_leaves_no_job(run, name, case, un
         error = job().exception(timeout=200)
     assert isinstance(error, CnflowError)
     assert words in str(error)
+    until(lambda: jobs(name) == [], timeout=30.0)
+
+
+@python_app
+def container():
+    import os
+    import sys
+
+    return os.environ.get("APPTAINER_CONTAINER"), sys.executable, os.environ["JOB_ID"]
+
+
+@pytest.mark.docker
+@pytest.mark.apptainer
+def test_elements_of_an_array_run_tasks_in_containers(run, name, image_base, until):
+    config = run(executor={"image": Image(image_base)}, runtime="apptainer", init_blocks=2, max_blocks=2)
+    with cnflow.load(config) as dfk:
+        until(lambda: dfk.executors[name].connected_workers == 2, timeout=200.0)
+        image, python, number = container().result()
+        assert image.endswith(".sif")
+        assert python == "/usr/bin/python3"
+        assert jobs(name) == [number, number]
+    until(lambda: jobs(name) == [], timeout=30.0)
+
+
+def test_the_reason_for_waiting_is_explained(run, name, until):
+    options = {"verify": False, "resources": {"mem_free": "900G"}}
+    with cnflow.load(run(**options)) as dfk:
+        future = job()
+        until(lambda: "mem_free=900G" in dfk.explain(future.tid), timeout=100.0)
+        future.cancel()
     until(lambda: jobs(name) == [], timeout=30.0)
 
 

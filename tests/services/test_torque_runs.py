@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cnflow
-from cnflow import python_app
+from cnflow import Image, python_app
 from cnflow.config import Config, HighThroughputExecutor
 from cnflow.errors import CnflowError
 from cnflow.providers import TorqueProvider
@@ -34,9 +34,9 @@ def name():
 def run(tmp_path, name):
     """Makes the Config of a run with one executor: ``run(executor={...}, **options of the provider)``."""
 
-    def make(**options):
+    def make(*, image=None, **options):
         provider = TorqueProvider(site_dir=str(tmp_path / "site"), poll_period=1, walltime=900, **options)
-        htex = HighThroughputExecutor(label=name, max_workers=1, provider=provider)
+        htex = HighThroughputExecutor(label=name, max_workers=1, provider=provider, image=image)
         return Config(executors=[htex], run_dir=str(tmp_path / "runinfo"))
 
     return make
@@ -69,6 +69,24 @@ def test_nodes_are_asked_for(run, name):
     with cnflow.load(run(nodes_per_block=2, cpus_per_node=2, launcher={"kind": "simple"})):
         assert node().result().startswith("n")
         assert jobs(name)[0].split("|")[2] == "2"
+
+
+@python_app
+def container():
+    import os
+    import sys
+
+    return os.environ.get("APPTAINER_CONTAINER"), sys.executable
+
+
+@pytest.mark.docker
+@pytest.mark.apptainer
+def test_tasks_run_in_containers(run, name, image_base, until):
+    with cnflow.load(run(image=Image(image_base), runtime="apptainer")):
+        image, python = container().result(timeout=200)
+        assert image.endswith(".sif")
+        assert python == "/usr/bin/python3"
+    until(lambda: jobs(name) == [], timeout=30.0)
 
 
 BAD = {
