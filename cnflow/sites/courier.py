@@ -89,6 +89,11 @@ class SiteImages:
         self._fetched: dict[str, FetchedImage] = {}
         self._references: dict[str, Image] = {}
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Programs that `fetch` looks for: who asks the site for others, too, asks once for all."""
+        return _PROGRAMS
+
     def fetch(self, image: Image, progress: Progress | None = None) -> FetchedImage:
         """Have *image* at the site, and its Python probed.
 

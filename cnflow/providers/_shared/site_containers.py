@@ -112,6 +112,11 @@ class SiteContainers:
         self._cache_dir = cache_dir
         self._images = SiteImages(site, settings.runtime, settings.image_cache_dir)
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """See `SiteImages`."""
+        return self._images.programs
+
     def prepare(self, image: Image) -> ImageIdentity:
         """Have *image* at the site, with the code that a manager in it needs.
 

@@ -99,7 +99,8 @@ class BatchBackend:
             BlockRejectedError: its commands are not found, or *image* cannot run.
         """
         self._channel.open()
-        found = {posixpath.basename(path) for path in self._site.facts(self._dialect.programs).found}
+        programs = (*self._dialect.programs, *(self._containers.programs if image else ()))
+        found = {posixpath.basename(path) for path in self._site.facts(programs).found}
         if self._dialect.programs[0] not in found:
             raise BlockRejectedError(self._no_program(self._dialect.programs[0]))
         if image:
