@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.errors import AppFailedError, BlockError, CnflowError, ConfigurationError
+from cnflow.errors import AppFailedError, BlockError, ChannelError, CnflowError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -60,7 +60,7 @@ class BadLauncher(ConfigurationError, TypeError):  # noqa: N818 - Parsl's name
 
 
 class ChannelRequired(BlockError):  # noqa: N818 - Parsl's name
-    """A provider needs a channel. Never raised: cnflow has no channels."""
+    """A provider needs a channel. Never raised: the default is this machine."""
 
 
 class SchedulerMissingArgs(BlockError):  # noqa: N818 - Parsl's name
@@ -77,10 +77,6 @@ class OptionalModuleMissing(BlockError):  # noqa: N818 - Parsl's name
 
     def __str__(self) -> str:
         return f"The modules {', '.join(self.module_names)} are not installed: {self.reason}"
-
-
-class ChannelError(CnflowError):
-    """Base of the errors of Parsl's channels. None is raised: cnflow has no channels."""
 
 
 class BadHostKeyException(ChannelError):  # noqa: N818 - Parsl's name

@@ -86,7 +86,11 @@ _CHANNEL_ERRORS = {
     **_from(f"{_OURS}.errors", "AuthException", "BadHostKeyException", "BadPermsScriptPath", "BadScriptPath"),
     **_from(f"{_OURS}.errors", "ChannelError", "FileCopyException", "FileExists", "SSHException"),
 }
-_LOCAL_CHANNEL = _from(f"{_OURS}.providers", "LocalChannel")
+_LOCAL_CHANNEL = _from(f"{_OURS}.channels", "LocalChannel")
+_CHANNELS = {
+    **_LOCAL_CHANNEL,
+    **_from(f"{_OURS}.channels", "OAuthSSHChannel", "SSHChannel", "SSHInteractiveLoginChannel"),
+}
 _STATES = _from(f"{_OURS}.states", "FINAL_FAILURE_STATES", "FINAL_STATES", "States")
 _MEMO = {**_from(f"{_OURS}.memo", "BasicMemoizer", "Memoizer"), **_from("cnflow.dataflow.memo", "id_for_memo")}
 _NOOP = _from("cnflow.staging", "NoOpFileStaging")
@@ -139,13 +143,21 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.app.futures": _DATA_FUTURE,
     "parsl.app.python": _from(f"{_OURS}.apps", "PythonApp"),
     "libsubmit": {},
-    "libsubmit.channels": _LOCAL_CHANNEL,
+    "libsubmit.channels": _CHANNELS,
     "libsubmit.launchers": _LAUNCHERS,
     "libsubmit.providers": {**_LOCAL, **_SCHEDULERS, **_from(f"{_OURS}.providers", Local="LocalProvider")},
     "libsubmit.providers.local": {},
     "libsubmit.providers.local.local": {**_LOCAL, **_from(f"{_OURS}.providers", Local="LocalProvider")},
-    "parsl.channels": _LOCAL_CHANNEL,
+    "parsl.channels": _CHANNELS,
     "parsl.channels.errors": _CHANNEL_ERRORS,
+    "parsl.channels.local": {},
+    "parsl.channels.local.local": _LOCAL_CHANNEL,
+    "parsl.channels.oauth_ssh": {},
+    "parsl.channels.oauth_ssh.oauth_ssh": _from(f"{_OURS}.channels", "OAuthSSHChannel"),
+    "parsl.channels.ssh": {},
+    "parsl.channels.ssh.ssh": _from(f"{_OURS}.channels", "SSHChannel"),
+    "parsl.channels.ssh_il": {},
+    "parsl.channels.ssh_il.ssh_il": _from(f"{_OURS}.channels", "SSHInteractiveLoginChannel"),
     "parsl.concurrent": _POOL,
     "parsl.config": _CONFIG,
     "parsl.configs": {},
@@ -230,15 +242,16 @@ _INTERNAL = "it is internal to Parsl, and cnflow works differently inside"
 _GONE = "Parsl itself has removed it"
 _INSIDE = "it is an inside of Parsl that scripts need not touch: use dfk.explain(), dfk.tasks and the futures"
 _PROVIDER = "a provider of your own implements cnflow.interfaces.Provider; see the page 'Write a backend'"
+_CHANNEL = "a channel of your own implements cnflow.interfaces.Channel"
 _SITE = "cnflow has no settings for single sites; write a Config of your own"
 _CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts containers"
 
 _NOT_COVERED: Mapping[str, str] = {
-    "libsubmit.channels": f"{_GONE}; start cnflow on the machine of the scheduler",
+    "libsubmit.channels": _CHANNEL,
     "libsubmit.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
     "parsl.app.app_factory": _INSIDE,
     "parsl.benchmark": "run 'cnflow perf' instead",
-    "parsl.channels": f"{_GONE}; start cnflow on the machine of the scheduler",
+    "parsl.channels": _CHANNEL,
     "parsl.configs": _SITE,
     "parsl.curvezmq": _INTERNAL,
     "parsl.data_provider.globus": _NOT_YET,

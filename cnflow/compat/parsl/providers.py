@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from cnflow.compat.parsl.launchers import check_launcher
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.config import providers
-from cnflow.config.base import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-
-class LocalChannel(Settings):
-    """Runs commands on this machine. Without effect: cnflow's providers always do."""
-
-    userhome: str = "."
-    envs: dict[str, str] = Field(default_factory=dict)
-    script_dir: str | None = None
 
 
 class LocalProvider(ParslSettings, providers.LocalProvider):
