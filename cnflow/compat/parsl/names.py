@@ -243,7 +243,7 @@ _GONE = "Parsl itself has removed it"
 _INSIDE = "it is an inside of Parsl that scripts need not touch: use dfk.explain(), dfk.tasks and the futures"
 _PROVIDER = "a provider of your own implements cnflow.interfaces.Provider; see the page 'Write a backend'"
 _CHANNEL = "a channel of your own implements cnflow.interfaces.Channel"
-_SITE = "cnflow has no settings for single sites; write a Config of your own"
+_SITE = "cnflow.configs has a function per site, such as cnflow.configs.frontera('ACCOUNT')"
 _CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts containers"
 
 _NOT_COVERED: Mapping[str, str] = {

@@ -2,6 +2,7 @@
 
 import pytest
 
+import cnflow.compat.parsl  # noqa: F401 - makes parsl importable
 from cnflow.channels import SSHChannel
 from cnflow.channels.ssh import SSHBackend
 from cnflow.channels.ssh_command import by_hand
