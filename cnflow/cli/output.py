@@ -55,6 +55,19 @@ def show_findings(findings: Sequence[Finding], *, works: bool) -> None:
     console.print(Text(summary, style="green" if works else "bold red"))
 
 
+def show_checks(found: Mapping[str, Sequence[Finding]]) -> None:
+    """Print a table of findings for each executor."""
+    console = Console(highlight=False)
+    for label, findings in found.items():
+        console.print(Text(f"executor {label}", style="bold"))
+        console.print(findings_table(findings))
+
+
+def rows_of(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """Findings as JSON has them."""
+    return [{**vars(finding), "verdict": finding.verdict.value} for finding in findings]
+
+
 def findings_table(findings: Sequence[Finding]) -> Table:
     """Build a table with a row for each finding; advice is in a second line of the row."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cnflow.model.block import BlockRequest, BlockStatus, Refused
     from cnflow.model.finding import Finding
     from cnflow.model.image import Image
+    from cnflow.units import Seconds
 
 Stop = Callable[[], None]
 """Ends a `Provider.watch`; may be called once, from any thread."""
@@ -62,6 +63,23 @@ class ListsAllBlocks(Protocol):
 
         Raises:
             BlockError: the provider's system does not answer.
+        """
+
+
+@runtime_checkable
+class ProbesNodes(Protocol):
+    """A provider that can look at its site from a node."""
+
+    def probe_node(
+        self, addresses: Sequence[str], ports: tuple[int, int], programs: Sequence[str], timeout: Seconds
+    ) -> Sequence[Finding]:
+        """Run a short job that looks whether nodes reach the machine of the interchange, and have programs.
+
+        Args:
+            addresses: of that machine; empty are those of the site's login node.
+            ports: first and last port on which the interchange may listen; 0 and 0 is any.
+            programs: names of those that nodes may need.
+            timeout: seconds until the job is given up and cancelled.
         """
 
 

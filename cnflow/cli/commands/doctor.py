@@ -18,8 +18,7 @@ def doctor(
     findings = checks.examine()
     works = checks.local_runs_work(findings)
     if as_json:
-        rows = [{**vars(finding), "verdict": finding.verdict.value} for finding in findings]
-        typer.echo(output.as_json({"local_runs_work": works, "findings": rows}))
+        typer.echo(output.as_json({"local_runs_work": works, "findings": output.rows_of(findings)}))
     else:
         output.show_findings(findings, works=works)
     raise typer.Exit(0 if works else 1)

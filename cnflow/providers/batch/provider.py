@@ -29,6 +29,7 @@ from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths
 from cnflow.providers.batch.jobs import block_in, element_name, jobs_of
+from cnflow.providers.batch.queues import QUEUES, problem_with
 from cnflow.providers.batch.requests import job_request, preview_of
 from cnflow.sites.folder import SiteFolder
 from cnflow.sites.own_builds import build_here
@@ -195,11 +196,27 @@ class BatchBackend:
         except BlockError as error:
             words, _, advice = str(error).partition("\n")
             return [Finding(about, Verdict.BAD, words, advice)]
-        return [Finding(about, Verdict.GOOD, f"answers; you have {len(jobs)} jobs")]
+        return [Finding(about, Verdict.GOOD, f"answers; you have {len(jobs)} jobs"), *self._check_queue(about)]
+
+    def probe_node(
+        self, addresses: Sequence[str], ports: tuple[int, int], programs: Sequence[str], timeout: Seconds
+    ) -> Sequence[Finding]:
+        """See `cnflow.interfaces.provider.ProbesNodes`."""
+        from cnflow.providers.batch.probe_job import Probe, ProbeJob  # noqa: PLC0415 - no run needs it
+
+        probe = Probe(addresses or self._site.facts().addresses, ports, programs, timeout)
+        return ProbeJob(self._settings, self._dialect, self._site, self._pause).run(probe)
 
     def close(self) -> None:
         """Close the channel; jobs run on."""
         self._channel.close()
+
+    def _check_queue(self, about: str) -> list[Finding]:
+        if self._settings.kind not in QUEUES:
+            return []
+        done = self._run(QUEUES[self._settings.kind].command(self._settings))
+        problem, _, advice = problem_with(self._settings, done).partition("\n")
+        return [Finding(about, Verdict.BAD, problem, advice)] if problem else []
 
     def _submit(self, job: Job) -> list[NativeId] | Refused:
         """Return the native ids of the elements of *job*, or why there are none."""
