@@ -104,10 +104,9 @@ def _differs(field: FieldInfo, inherited: FieldInfo | None) -> bool:
 
 def _meaning(settings: type[Settings], name: str) -> str:
     """The docstring under the option, in the class or in the nearest base that has one."""
-    descriptions = [
-        base.model_fields[name].description for base in settings.__mro__ if name in getattr(base, "model_fields", ())
-    ]
-    return next(filter(None, descriptions), KIND if name == "kind" else "")
+    bases = [base for base in settings.__mro__ if name in vars(base).get("__annotations__", ())]
+    meanings = (_docstrings_of_fields(base).get(name) for base in bases)
+    return next(filter(None, meanings), KIND if name == "kind" else "")
 
 
 def _option(name: str, field: FieldInfo, meaning: str) -> nodes.definition_list_item:
