@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cnflow.compat.parsl.channels import LocalChannel
 from cnflow.compat.parsl.launchers import AprunLauncher, SingleNodeLauncher, check_launcher
 from cnflow.compat.parsl.options import ParslSettings
-from cnflow.compat.parsl.providers import LocalChannel
 from cnflow.config import cobalt, condor, lsf
 from cnflow.units import GIB
 
