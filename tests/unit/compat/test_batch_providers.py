@@ -3,8 +3,8 @@
 import pytest
 
 from cnflow.compat.parsl.batch_providers import CobaltProvider, CondorProvider, LSFProvider
+from cnflow.compat.parsl.channels import LocalChannel
 from cnflow.compat.parsl.launchers import AprunLauncher, JsrunLauncher, SingleNodeLauncher
-from cnflow.compat.parsl.providers import LocalChannel
 from cnflow.config.registry import PROVIDERS
 
 
