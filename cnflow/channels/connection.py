@@ -67,6 +67,7 @@ class Connection:
         self._folder: Path | None = None
         self._login: subprocess.Popen[bytes] | None = None
         self._is_users = False
+        self._is_closed = False
         self._was_connected = False
         self._failure: Failure | None = None
         self._failures = 0
@@ -84,6 +85,8 @@ class Connection:
             ChannelError: the login failed, or failed a moment ago.
         """
         with self._lock:
+            if self._is_closed:
+                raise ChannelError(f"The channel to {ssh_command.destination(self._settings)} was closed meanwhile.")
             if self._lives():
                 return self.socket
             self._end()
@@ -99,12 +102,13 @@ class Connection:
     def drop(self, socket: str) -> None:
         """Give up the connection at *socket*, over which a session found nothing to talk to."""
         with self._lock:
-            if socket == self.socket:
+            if not self._is_closed and socket == self.socket:
                 self._end()
 
     def close(self) -> None:
         """End the connection, unless it is the user's own."""
         with self._lock:
+            self._is_closed = True
             self._end()
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)

@@ -69,9 +69,10 @@ class SSHBackend:
     ) -> None:
         self.name = ssh_command.destination(settings)
         self._settings = settings
-        limit = login_timeout or Seconds(settings.connect_timeout)
-        self._shared = _SHARED.borrow(settings, answers or NoAnswers(), limit)
-        self._is_open = True
+        self._answers = answers or NoAnswers()
+        self._login_timeout = login_timeout or Seconds(settings.connect_timeout)
+        self._lock = threading.Lock()
+        self._borrowed: _Shared | None = None
 
     def open(self) -> None:
         """Connect."""
@@ -111,9 +112,18 @@ class SSHBackend:
 
     def close(self) -> None:
         """Leave the connection, which ends with the last that has it."""
-        if self._is_open:
-            self._is_open = False
-            _SHARED.give_back(self._shared)
+        with self._lock:
+            borrowed, self._borrowed = self._borrowed, None
+        if borrowed is not None:
+            _SHARED.give_back(borrowed)
+
+    @property
+    def _shared(self) -> _Shared:
+        """The connection, from the first use to `close`; a use after that begins anew."""
+        with self._lock:
+            if self._borrowed is None:
+                self._borrowed = _SHARED.borrow(self._settings, self._answers, self._login_timeout)
+            return self._borrowed
 
     def _session(self, argv: Sequence[str], socket: str) -> list[str]:
         script = plain_script(argv, setup=self._settings.setup, environment=self._settings.environment)
@@ -127,10 +137,10 @@ class SSHBackend:
         """
         mark = f"cnflow-{secrets.token_hex(8)}"
         script = marked_script(argv, mark, setup=self._settings.setup, environment=self._settings.environment)
-        pauses, is_again = iter(_PAUSES), False
+        pauses, is_again, shared = iter(_PAUSES), False, self._shared
         while True:
-            socket = self._shared.connection.ensure()
-            with self._shared.sessions:
+            socket = shared.connection.ensure()
+            with shared.sessions:
                 done = self._exchange(argv[0], socket, header(script) + stdin, timeout)
             output = unmarked(done.stdout, done.stderr, mark)
             if output.exit_code is not None:
@@ -140,10 +150,10 @@ class SSHBackend:
                 pause = next(pauses, None)
                 if pause is None:
                     raise ChannelError(ssh_failures.no_room(self._settings, words))
-                self._shared.pause.wait(pause)
+                shared.pause.wait(pause)
             elif not output.has_started and ssh_failures.is_unsent(words) and not is_again:
                 is_again = True
-                self._shared.connection.drop(socket)
+                shared.connection.drop(socket)
             elif not output.has_started and done.returncode != 255:  # noqa: PLR2004 - ssh's own failures
                 text = output.stdout.decode(errors="replace")
                 failure = ssh_failures.login_failure(self._settings, words, text, exit_code=done.returncode)

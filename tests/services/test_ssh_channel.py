@@ -281,3 +281,13 @@ def test_site_over_ssh_has_facts_files_and_a_capsule_that_runs(sshd, channel_to,
     assert Path(site.put(b"key", "runs/1/settings")).read_bytes() == b"key"
     carried = site.capsule(carrying_kind())
     assert site.channel.run([f"{carried}/{CARRIED_PYTHON}", "-I", "-c", "print(2)"]).stdout == "2\n"
+
+
+def test_channel_that_was_closed_connects_anew(sshd, channel_to, until):
+    server = sshd()
+    channel = channel_to(server.settings())
+    assert channel.run(["echo", "1"]).stdout == "1\n"
+    channel.close()
+    until(lambda: not server.connections())
+    assert channel.run(["echo", "2"]).stdout == "2\n"
+    assert server.logins() == 2
