@@ -17,6 +17,7 @@ from cnflow.ids import NativeId
 from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
 from cnflow.providers.batch import slurm_words as words
 from cnflow.providers.batch.ends import end_status
+from cnflow.providers.batch.host_lists import expand
 from cnflow.units import bytes_in
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def _status(
     if living is None:
         return NativeId(native), BlockStatus(BlockState.UNKNOWN, f"Slurm: {state}")
     if living is not BlockState.PENDING:
-        return NativeId(native), BlockStatus(living, hosts=(hosts,) if hosts else ())
+        return NativeId(native), BlockStatus(living, hosts=expand(hosts))
     if advice := words.NEVER_STARTS.get(reason):
         message = f"Slurm will not start it: {reason}. {advice}"
         return NativeId(native), BlockStatus(BlockState.FAILED, message, EndCause.OTHER)
