@@ -97,7 +97,7 @@ class AdHocBackend:
         self._settings = settings
         self._timeout = Seconds(settings.cmd_timeout)
         self._cache_dir = cache_dir
-        self._sites = self._make_sites()
+        self._made: dict[str, SiteFolder] | None = None
         self._hosts = Hosts(list(self._sites), settings.retry_after, lambda: Seconds(now()))
         self._lock = threading.Lock()
         self._is_closed = False
@@ -202,11 +202,18 @@ class AdHocBackend:
     def close(self) -> None:
         """Close the channels; blocks live on. A later call connects again."""
         self._is_closed = True
-        for site in self._sites.values():
+        made, self._made = self._made or {}, None
+        for site in made.values():
             site.channel.close()
-        self._sites = self._make_sites()
 
     # Parts of these
+
+    @property
+    def _sites(self) -> dict[str, SiteFolder]:
+        """Hosts by name, made when asked for: channels of equal settings share a login until all are closed."""
+        if self._made is None:
+            self._made = self._make_sites()
+        return self._made
 
     def _make_sites(self) -> dict[str, SiteFolder]:
         """Hosts by name; none is connected to. Two of one name, such as two ports of one machine, get a number."""
