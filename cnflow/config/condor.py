@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from cnflow.config.batch import BatchSettings
 from cnflow.config.quantities import Bytes
 from cnflow.model.traits import CapsuleVia, Delivery, Traits
+from cnflow.model.visible_files import VisibleFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class CondorProvider(BatchSettings):
@@ -67,6 +71,16 @@ class CondorProvider(BatchSettings):
     def has_shared_files(self) -> bool:
         """What `shared_files` says."""
         return self.shared_files
+
+    def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:
+        """None of this machine's where the pool shares none; CVMFS is the same everywhere."""
+        if self.shared_files:
+            return super().visible_files(folders)
+        advice = (
+            "Slots of the pool see no file of another machine: return results, fetch inputs from a URL, or bring them "
+            "by CondorProvider(transfer_input_files=[...]). Set shared_files=True if the whole pool shares them."
+        )
+        return VisibleFiles((), ("/cvmfs",), advice)
 
     def traits(self) -> Traits:
         """Traits of jobs in a pool."""

@@ -7,9 +7,9 @@ import uuid
 import pytest
 
 import cnflow
-from cnflow import Config, python_app
+from cnflow import Config, bash_app, python_app
 from cnflow.config import CondorProvider, HighThroughputExecutor
-from cnflow.errors import BlockError, BlockRejectedError
+from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError
 from tests.services.docker_channel import ContainerChannel
 
 pytestmark = [pytest.mark.htcondor, pytest.mark.timeout(300)]
@@ -100,6 +100,15 @@ def test_files_of_the_user_are_brought_too(config):
     with cnflow.load(config(transfer_input_files=[f"/home/user/{name}"])):
         assert word_of(name).result().strip() == "from afar"
     in_pool("sh", "-c", f"rm ~/{name}")
+
+
+def test_file_of_the_driver_is_refused_with_the_next_step(config, tmp_path):
+    @bash_app
+    def shout(stdout):
+        return "echo loud"
+
+    with cnflow.load(config(init_blocks=0)), pytest.raises(ConfigurationError, match="transfer_input_files"):
+        shout(stdout=str(tmp_path / "out"))
 
 
 def test_image_of_the_driver_is_brought_to_slots_that_have_none(config, image_base, jobs):
