@@ -4,12 +4,13 @@ import pytest
 
 from cnflow.capsule import CARRIED_PYTHON, Kind, Probe
 from cnflow.capsule.start import START_SCRIPT
-from cnflow.config import SlurmProvider
+from cnflow.config import CondorProvider, SlurmProvider
 from cnflow.errors import BlockRejectedError
 from cnflow.model.node_command import NodeCommand
 from cnflow.model.site_image import ImageForm, SiteImage
 from cnflow.providers._shared.image_command import image_command
 from cnflow.providers._shared.site_containers import Container
+from cnflow.providers.batch.condor import DIALECT as CONDOR
 from cnflow.providers.batch.jobs import Job
 from cnflow.providers.batch.requests import Place, make_request, preview_of
 from cnflow.providers.batch.slurm import SLURM
@@ -89,3 +90,15 @@ def test_preview_of_a_job_shows_its_container_without_asking_a_site(request_for)
     text = "\n".join(shown["script"])
     assert "SITE_DIR/images/IMAGE" in text
     assert "S3CRET" not in text
+
+
+def test_where_nodes_share_no_files_the_scheduler_brings_image_and_code(request_for):
+    container = Container(ApptainerRuntime(), IMAGE, {OWN: "/site/capsules/tag"})
+    place = Place("/site", container, is_local=True)
+    request, files = make_request(CondorProvider(), CONDOR, place, Job((request_for("app:1"),)))
+    assert request.files == ("/site/capsules/tag", "/site/images/x.sif")
+    assert [path.rpartition(".")[2] for path in request.element_files] == ["settings", "settings-1"]
+    assert len(files) == 2
+    assert '"$CNFLOW_FOLDER"\'/x.sif' in request.body
+    assert "/site/images" not in request.body, "nodes do not have it"
+    assert container.moved("/job").capsules == {OWN: "/job/tag"}
