@@ -43,10 +43,13 @@ def run(tmp_path, monkeypatch):
     def load(runtime, found, image):
         provider = provider_of(tmp_path, runtime=runtime, site_image=found)
         executor = HighThroughputExecutor(label="site", provider=provider, image=image, max_workers=1)
-        return cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs")))
+        loaded.append(cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))))
 
+    loaded = []
     yield load
-    cnflow.clear()
+    for each in loaded:
+        each.cleanup()  # while the variables are set
+        cnflow.clear()
 
 
 def surroundings(names, files):
