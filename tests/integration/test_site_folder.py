@@ -123,3 +123,17 @@ def test_python_that_does_not_start_is_refused_with_advice(site, tmp_path):
     old.chmod(0o755)
     with pytest.raises(ImageUnusableError, match="too old"):
         site.bare_node(str(old))
+
+
+@pytest.mark.root
+def test_full_file_system_is_an_error_with_advice_and_nothing_of_the_capsule_is_left(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small], check=True)
+    try:
+        site = SiteFolder(Elsewhere(LocalChannel()), str(small / "site"))
+        with pytest.raises(ChannelError, match=r"(?s)cannot be unpacked to .*No space left on device.*site_dir="):
+            site.capsule(carrying_kind())
+        assert list((small / "site/capsules").iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -23,5 +23,5 @@ def channel(tmp_path_factory):
 class TestSlurmOverSsh(SlurmContract):
     @pytest.fixture
     def settings(self, channel, tmp_path_factory):
-        site = str(tmp_path_factory.getbasetemp() / "site-over-ssh")  # one for all tests: cnflow's code is sent once
+        site = str(tmp_path_factory.getbasetemp() / "a site's 50%")  # one for all tests: cnflow's code is sent once
         return SlurmProvider(channel=channel, site_dir=site, exclusive=False, runtime="none", walltime=600)

@@ -109,7 +109,7 @@ class SlurmDialect:
         is_array = request.size > 1
         options = {
             "job-name": request.name,
-            "output": f"{request.output}.%a" if is_array else request.output,
+            "output": _quoted(request.output) + (".%a" if is_array else ""),
             "open-mode": "append",
             "comment": "cnflow",
             "nodes": request.nodes,
@@ -213,6 +213,12 @@ class SlurmDialect:
         """None."""
         del output
         return {}
+
+
+def _quoted(path: str) -> str:
+    """*path* in a line of a script, with its blanks; a percent sign would begin a pattern, as ``%a`` does."""
+    path = path.replace("%", "%%")
+    return path if re.fullmatch(r"[\w@%+=:,./-]*", path) else '"' + re.sub(r'(["\\])', r"\\\1", path) + '"'
 
 
 def _own(settings: BatchSettings) -> SlurmProvider:

@@ -197,6 +197,15 @@ def test_site_takes_an_image_other_options_and_a_login_from_elsewhere(name):
     assert made(name).executors[0].provider.channel == LocalChannel()
 
 
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [("perlmutter", "podman-hpc"), ("polaris", "apptainer"), ("expanse", "singularity"), ("delta", "apptainer")],
+)
+def test_image_runs_by_the_runtime_of_the_site(name, program):
+    (request,) = preview_requests(made(name, image="docker://ghcr.io/ada/app:1")).values()
+    assert program in "\n".join(request["script"])
+
+
 def test_login_with_a_second_factor_asks_and_one_with_a_key_does_not():
     assert isinstance(made("frontera", login="ada").executors[0].provider.channel, SSHInteractiveLoginChannel)
     assert isinstance(made("anvil", login="ada").executors[0].provider.channel, SSHChannel)
