@@ -8,8 +8,8 @@ import pytest
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import HighThroughputExecutor, SlurmProvider
-from cnflow.launchers import SrunMPILauncher
-from tests.conftest import slurm_conf
+from cnflow.launchers import MpiExecLauncher, MpiRunLauncher, SrunMPILauncher
+from tests.conftest import mpi_folder, slurm_conf
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
 
@@ -60,6 +60,23 @@ def test_each_node_of_a_job_has_a_manager(nodes, options, load, until):
         assert sorted(info.node_rank for info in managers_of(dfk)) == [*range(nodes)]
         (report,) = dfk.executors["htex"].block_reports()
         assert (report.nodes, report.workers) == (nodes, nodes)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        MpiExecLauncher(program=str(mpi_folder() / "mpiexec")),
+        MpiRunLauncher(program="mpirun.openmpi", overrides="--allow-run-as-root"),
+    ],
+    ids=["MPICH", "Open MPI"],
+)
+def test_mpi_starts_managers_through_slurm(launcher, load, until):
+    with load(2, launcher=launcher) as dfk:
+        until(lambda: len(managers_of(dfk)) == 2, 200)
+        places = {task.result(100) for task in [node(1) for _ in range(8)]}
+        assert len({name for name, _, _ in places}) == 2
+        assert {variable for *_, variable in places} == {"a  b"}
 
 
 def test_loss_of_a_node_is_that_of_its_task_alone_and_the_job_goes_on(load, until):
