@@ -131,6 +131,7 @@ class SlurmDialect:
         lines += ["#SBATCH --exclusive"] if own.exclusive else []
         # The driver asks for another block, where a job that waits again would be taken for one that does not start.
         lines.append("#SBATCH --no-requeue")
+        lines += ["#SBATCH --no-kill"] if request.nodes > 1 else []  # the failure of a node is that of its tasks alone
         lines += [settings.scheduler_options.strip("\n")] if settings.scheduler_options.strip() else []
         return "\n".join(["#!/bin/sh", *lines, _BLOCK_END, request.body])
 

@@ -46,6 +46,7 @@ SUBMITTED = {
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 srun
 """,
     "bridges": """\
@@ -56,6 +57,7 @@ srun
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 srun
 """,
     "cc_in2p3": """\
@@ -67,6 +69,7 @@ srun
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=3072M
 #SBATCH --no-requeue
+#SBATCH --no-kill
 srun
 """,
     "delta": """\
@@ -80,6 +83,7 @@ srun
 #SBATCH --mem=61440M
 #SBATCH --gpus-per-node=1
 #SBATCH --no-requeue
+#SBATCH --no-kill
 srun
 """,
     "expanse": """\
@@ -90,6 +94,7 @@ srun
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 module load singularitypro
 srun
 """,
@@ -101,6 +106,7 @@ srun
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 module load tacc-apptainer
 srun
 """,
@@ -120,6 +126,7 @@ mpiexec
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 module load singularity
 srun
 """,
@@ -141,6 +148,7 @@ simple
 #SBATCH --gpus-per-node=4
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 srun
 """,
     "polaris": """\
@@ -159,6 +167,7 @@ mpiexec
 #SBATCH --ntasks-per-node=1
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 srun
 """,
     "stampede": """\
@@ -169,6 +178,7 @@ srun
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
+#SBATCH --no-kill
 module load tacc-apptainer
 srun
 """,
