@@ -1,7 +1,9 @@
 """A script on a laptop that has only ssh to a login node, whose tasks run in jobs of Slurm there."""
 
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -119,13 +121,28 @@ def test_killed_laptop_leaves_no_interchange_and_no_job_after_the_timeout(laptop
     until(lambda: not jobs_of(job), 60)
 
 
+def test_laptop_that_sleeps_for_longer_than_the_timeout_starts_anew_when_it_wakes(laptop, settings, until):
+    settings["provider"]["poll_period"] = 1
+    with laptop.start(SCRIPT, {**settings, "detached_timeout": 4}) as driver:
+        _, manager, job = json.loads(driver.stdout.readline())
+        assert driver.stdout.readline() == "submitted\n"
+        os.kill(driver.pid, signal.SIGSTOP)
+        laptop.cut()
+        until(lambda: not laptop.interchanges() and not is_running(manager), 60)
+        os.kill(driver.pid, signal.SIGCONT)
+        results = json.loads(driver.stdout.readline())
+        assert [number for number, *_ in results] == list(range(40))
+        assert {each for _, _, each in results} != {job}, "some ran in another job"
+    assert driver.returncode == 0
+
+
 def test_end_of_a_run_leaves_nothing_but_code_at_the_site(laptop, settings, tmp_path, until):
     with laptop.start(SCRIPT, settings) as driver:
         _, manager, job = json.loads(driver.stdout.readline())
         driver.communicate(timeout=120)
     assert driver.returncode == 0
     until(lambda: not laptop.interchanges() and not is_running(manager) and not jobs_of(job), 60)
-    left = {str(file.relative_tolaptop.site) for file in laptop.site.rglob("*") if file.is_file()}
+    left = {str(file.relative_to(laptop.site)) for file in laptop.site.rglob("*") if file.is_file()}
     assert not [name for name in left if name.startswith("spool") or re.match("runs/.*settings", name)]
 
 
