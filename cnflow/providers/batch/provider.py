@@ -28,7 +28,7 @@ from cnflow.providers._shared.site_containers import SiteContainers
 from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths
-from cnflow.providers.batch.jobs import block_in, element_name, jobs_of
+from cnflow.providers.batch.jobs import Job, block_in, element_name, jobs_of
 from cnflow.providers.batch.queues import QUEUES, problem_with
 from cnflow.providers.batch.requests import job_request, preview_of
 from cnflow.sites.folder import SiteFolder
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from cnflow.model.block import BlockRequest
     from cnflow.model.image import Image
     from cnflow.providers.batch.dialect import Dialect
-    from cnflow.providers.batch.jobs import Job
 
 T = TypeVar("T")
 
@@ -113,9 +112,7 @@ class BatchBackend:
         """Submit jobs, and arrays of jobs for blocks of consecutive numbers."""
         answers: dict[BlockId, NativeId | Refused] = {}
         for job in jobs_of(requests, has_arrays=self._dialect.has_arrays):
-            answer = self._submit(job)
-            natives = [answer] * len(job.requests) if isinstance(answer, Refused) else answer
-            answers.update(zip([request.block for request in job.requests], natives, strict=True))
+            answers.update(zip([request.block for request in job.requests], self._submit_in_parts(job), strict=True))
         return answers
 
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
@@ -217,6 +214,19 @@ class BatchBackend:
         done = self._run(QUEUES[self._settings.kind].command(self._settings))
         problem, _, advice = problem_with(self._settings, done).partition("\n")
         return [Finding(about, Verdict.BAD, problem, advice)] if problem else []
+
+    def _submit_in_parts(self, job: Job) -> list[NativeId | Refused]:
+        """Return the answer for each element of *job*; an array that exceeds a limit is halved until a part fits."""
+        answer = self._submit(job)
+        if not isinstance(answer, Refused):
+            return list(answer)
+        half = len(job.requests) // 2
+        if half and answer.kind is Refusal.BUSY:
+            first = self._submit_in_parts(Job(job.requests[:half]))
+            if not any(isinstance(each, Refused) for each in first):
+                return [*first, *self._submit_in_parts(Job(job.requests[half:]))]
+            return [*first, *[answer] * (len(job.requests) - half)]
+        return [answer] * len(job.requests)
 
     def _submit(self, job: Job) -> list[NativeId] | Refused:
         """Return the native ids of the elements of *job*, or why there are none."""

@@ -1,13 +1,18 @@
 """The driver of batch schedulers, on a channel whose answers the test gives."""
 
+import itertools
+
 import pytest
 
 from cnflow.blocks.block import Block, Stage
 from cnflow.config import SlurmProvider
 from cnflow.errors import BlockError, ChannelError
-from cnflow.ids import NativeId
+from cnflow.ids import BlockId, NativeId
 from cnflow.interfaces.channel import Completed
-from cnflow.model.block import BlockState, EndCause
+from cnflow.model.block import BlockRequest, BlockState, EndCause, Refusal, Refused
+from cnflow.model.image import NO_IMAGE
+from cnflow.model.manager_settings import ManagerSettings
+from cnflow.model.node_command import NodeCommand
 from cnflow.providers.batch.provider import BatchBackend
 from cnflow.providers.batch.slurm import SlurmDialect
 
@@ -29,6 +34,8 @@ class Told:
     def run(self, argv, *, stdin=b"", timeout=None):
         self.commands.append(list(argv))
         answer = self.answers.get("accounts" if "sacct" in " ".join(argv) else argv[0], Completed(0, "", ""))
+        if callable(answer):
+            return answer(argv)
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, Completed) else Completed(0, answer, "")
@@ -84,6 +91,37 @@ def test_expected_starts_are_asked_for_once_a_minute_and_told(monkeypatch):
     messages = [provider.status([ONE])[ONE].message for _ in range(3)]
     assert all(message.endswith("; expected to start at noon") for message in messages)
     assert channel.commands.count(["starts"]) == 1
+
+
+FACTS = "folder /site\nhome /home/ada\nuser ada\nhost login\nmachine x86_64\n"
+
+
+@pytest.mark.parametrize(("limit", "accepted"), [(0, 0), (1, 1), (3, 3), (5, 5), (7, 7)])
+def test_an_array_above_a_limit_is_submitted_in_parts(limit, accepted, tmp_path):
+    numbers, room = itertools.count(1), limit
+
+    def sbatch(argv):
+        nonlocal room
+        first, _, last = argv[-1].rpartition("-")[2].removesuffix(".sh").partition(".")
+        size = int(last or first) - int(first) + 1
+        if size > room:
+            return Completed(1, "", "sbatch: error: QOSMaxSubmitJobPerUserLimit")
+        room -= size
+        return Completed(0, f"{next(numbers)}\n", "")
+
+    provider, _ = backend(sbatch=sbatch, sh=FACTS)
+    command = NodeCommand(("true",))
+    requests = [request_of(str(number), command, tmp_path) for number in range(7)]
+    answers = provider.submit(requests)
+    natives = [answer for answer in answers.values() if not isinstance(answer, Refused)]
+    assert len(set(natives)) == len(natives) == accepted
+    assert all(answer.kind is Refusal.BUSY for answer in answers.values() if isinstance(answer, Refused))
+
+
+def request_of(block, command, folder):
+    manager = ManagerSettings(hosts=(), endpoint="", executor="htex", block=block)
+    log_file = folder / f"block-{block}.log"
+    return BlockRequest("run", "htex", BlockId(block), NO_IMAGE, manager, log_file, command=command)
 
 
 def test_all_blocks_of_the_user_are_found_by_their_names():
