@@ -133,11 +133,12 @@ def sent_by_engine(place: Place, engines: OwnEngines, image: EngineImage) -> lis
             saved = Path(folder) / "image.tar"
             with saved.open("wb") as file:
                 engines.save(image, file)
-            found = read_image_file(saved, ImageForm.ARCHIVE)
-            if found.digest != image.id and image.program.endswith("docker") and "@" not in image.name:
+            read_image_file(saved, ImageForm.ARCHIVE)
+            now = engines.find(image.name)
+            if now is not None and now.id != image.id:
                 raise ImageUnusableError(
-                    f"Image {image.name!r} was {image.id} and is {found.digest} now: it was built again in the midst "
-                    "of it. Run the script again."
+                    f"Image {image.name!r} was {image.id} and is {now.id} now: it was built again in the midst of it. "
+                    "Run the script again."
                 )
             yield _for_sending(place, saved, Path(folder))
 

@@ -10,6 +10,7 @@ The variables of the image go to ``ch/environment``, which Charliecloud reads, a
 
 from __future__ import annotations
 
+import copy
 import io
 import tarfile
 from typing import IO, TYPE_CHECKING
@@ -93,7 +94,7 @@ class _RootWriter:
             if target in self._taken or self._is_below(target):  # the link's content is that of this layer
                 content = layer.extractfile(member)
                 size = layer.getmember(member.linkname).size
-                member = member.replace(deep=False)
+                member = copy.copy(member)
                 member.type, member.linkname, member.size = tarfile.REGTYPE, "", size
             else:
                 member.linkname = target
