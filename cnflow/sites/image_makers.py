@@ -131,7 +131,8 @@ def from_registry(
         return f"{start}{login}{_APPTAINER}{http}{pull}"
     if form is ImageForm.ARCHIVE:
         return start + _engine_pull(builder, name, has_login=has_login, is_http=is_http)
-    return "" if has_login else start + _other_pull(form, builder, source.name, is_http=is_http)
+    pull = "" if has_login else _other_pull(form, builder, source.name, is_http=is_http)
+    return pull and start + pull
 
 
 def _other_pull(form: ImageForm, builder: Builder, name: str, *, is_http: bool) -> str:
@@ -139,10 +140,13 @@ def _other_pull(form: ImageForm, builder: Builder, name: str, *, is_http: bool) 
     if form is ImageForm.REFERENCE:
         wanted = shlex.quote(f"docker:{name}") if builder.name == "shifterimg" else quoted
         return f'watched "$program" pull {wanted} || fail make\n: >"$part"\n'
-    http = " --tls-no-verify" if is_http else ""
+    if is_http:  # ch-image speaks HTTPS alone
+        return ""
+    # ch-image wants USER, which logins without a terminal may not set.
     return (
-        f'watched "$program" -s "$work/storage"{http} pull {quoted} || fail make\n'
-        f'watched "${{program%/*}}/ch-convert" -s "$work/storage" -i ch-image -o dir {quoted} "$part" || fail make\n'
+        'export USER="${USER:-$(id -un)}" CH_IMAGE_STORAGE="$work/storage"\n'
+        f'watched "$program" pull {quoted} || fail make\n'
+        f'watched "${{program%/*}}/ch-convert" -i ch-image -o dir {quoted} "$part" || fail make\n'
     )
 
 

@@ -61,7 +61,7 @@ def test_pull_is_correct_shell_whatever_the_name(form, name, has_login, is_http)
         ["sh", "-n", "-c", text], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     assert done.stderr == ""
-    if has_login and form in {ImageForm.FOLDER, ImageForm.REFERENCE}:
+    if (has_login and form in {ImageForm.FOLDER, ImageForm.REFERENCE}) or (is_http and form is ImageForm.FOLDER):
         assert text == ""
 
 
