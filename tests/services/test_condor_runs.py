@@ -128,7 +128,7 @@ def test_interchange_runs_on_the_submit_machine(config, jobs):
 
 
 def test_task_of_an_evicted_job_runs_elsewhere_and_uses_no_retry(config, jobs, until):
-    mark = f"/tmp/cnflow-{uuid.uuid4().hex}"
+    mark = f"/home/user/mark-{uuid.uuid4().hex}"  # a job has a /tmp of its own
     with cnflow.load(config(retries=0)):
         waiting = nap_until_there(mark)
         until(lambda: in_pool("sh", "-c", f"ls {mark}.* 2>/dev/null || true"), timeout=90)
