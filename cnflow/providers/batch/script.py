@@ -79,12 +79,16 @@ def render(body: Body) -> str:
     return "".join(
         [
             # A notice may come before the manager is there.
-            f"umask 077\nCNFLOW_FOLDER=$PWD\nunset {BLOCK_ENDS_AT}\ntrap '' USR1\n",
+            f"CNFLOW_FOLDER=$PWD\nunset {BLOCK_ENDS_AT}\ntrap '' USR1\n",
             _index(body),
             BLOCK_END_SCRIPT,
             _own_end(body.walltime),
             *(f"export {name}={shlex.quote(value)}\n" for name, value in body.environment.items()),
-            *(f"cp {quoted(source)} {quoted(target)} || exit 1\n" for source, target in body.copies.items()),
+            # The umask of the script would be that of tasks.
+            *(
+                f"(umask 077; cp {quoted(source)} {quoted(target)}) || exit 1\n"
+                for source, target in body.copies.items()
+            ),
             f"cd {shlex.quote(body.folder)} 2>/dev/null || cd\n" if body.folder else "",
             _start(body.argv, body.worker_init),
         ]
