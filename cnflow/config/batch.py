@@ -99,6 +99,10 @@ class BatchSettings(SiteSettings):
     scheduler_options: str = ""
     """Lines for the head of the submit script, as they are: ``#SBATCH --mem=4G``."""
 
+    job_arrays: bool = True
+    """Blocks that are asked for at once are one job array, where the scheduler has such; False submits a job for each,
+    for sites that refuse arrays."""
+
     poll_period: Duration = Field(default=10.0, ge=1.0)
     """Seconds between two queries of the scheduler. Sites throttle users who ask more often than every 10 to 30 s."""
 

@@ -12,7 +12,12 @@ from cnflow.configs._site import Site
 if TYPE_CHECKING:
     from cnflow.config.providers import ProviderSettings
 
-# https://doc.cc.in2p3.fr/en/Computing/job-types/job-generic.html: Slurm, which has replaced Grid Engine
+# https://doc.cc.in2p3.fr/en/Computing/computing-introduction.html: Slurm, which has replaced Grid Engine.
+# https://doc.cc.in2p3.fr/fr/Computing/slurm/configuration.html: accounts; htc is the default partition.
+# https://doc.cc.in2p3.fr/en/Computing/slurm/environment.html: a job declares the storage that it uses, by -L.
+# https://doc.cc.in2p3.fr/en/Daily-usage/access/kerberos.html: a password, or a Kerberos ticket. The host, and the
+# storage "sps": scripts of users on GitHub. Read in November 2026 in stored copies; not tried.
+# Not confirmed: Apptainer on the nodes, and 3 GB for a core.
 _CC_IN2P3 = Site(
     "cc_in2p3",
     "cca.in2p3.fr",
@@ -28,12 +33,18 @@ def cc_in2p3(
     account: str,
     *,
     partition: str = "htc",
+    storage: str = "sps",
     image: str = "",
     login: str | None = None,
     **options: Any,  # noqa: ANN401 - of the provider
 ) -> Config:
-    """Computing Centre of IN2P3: a core of a shared node per block; images by Apptainer."""
-    return _CC_IN2P3.config({"account": account, "partition": partition, **options}, image, login)
+    """Computing Centre of IN2P3: a core of a shared node per block, whose tasks use *storage*; images by Apptainer.
+
+    Without a Kerberos ticket a login needs ``channel=SSHInteractiveLoginChannel(...)``.
+    """
+    lines = [f"#SBATCH --licenses={storage}" if storage else "", options.pop("scheduler_options", "")]
+    given = {"account": account, "partition": partition, "scheduler_options": "\n".join(filter(None, lines)), **options}
+    return _CC_IN2P3.config(given, image, login)
 
 
 def slurm_in_5_lines(partition: str | None = None, *, image: str = "", **options: Any) -> Config:  # noqa: ANN401 - of the provider

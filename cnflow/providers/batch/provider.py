@@ -111,7 +111,7 @@ class BatchBackend:
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
         """Submit jobs, and arrays of jobs for blocks of consecutive numbers."""
         answers: dict[BlockId, NativeId | Refused] = {}
-        for job in jobs_of(requests, has_arrays=self._dialect.has_arrays):
+        for job in jobs_of(requests, has_arrays=self._dialect.has_arrays and self._settings.job_arrays):
             answers.update(zip([request.block for request in job.requests], self._submit_in_parts(job), strict=True))
         return answers
 

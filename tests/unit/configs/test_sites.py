@@ -23,7 +23,7 @@ def submitted(config):
         directive = re.match(
             r"#(SBATCH|PBS|BSUB) (?!.*(cnflow|--open-mode|--signal|-S /bin/sh|-[rm] n|-rn|-w[ta] ))", line
         )
-        own = re.match(r"(module (use|load)|request_|requirements|\+|universe)", line)
+        own = re.match(r"(module (use|load)|request_|requirements|My\.ProjectName|\+|universe)", line)
         if directive or own:
             lines.append(line)
     return "\n".join([*lines, config.executors[0].provider.launcher.kind])
@@ -70,6 +70,7 @@ srun
 #SBATCH --mem=3072M
 #SBATCH --no-requeue
 #SBATCH --no-kill
+#SBATCH --licenses=sps
 srun
 """,
     "delta": """\
@@ -102,7 +103,7 @@ srun
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --time=00:30:00
-#SBATCH --partition=normal
+#SBATCH --partition=small
 #SBATCH --account=ACCOUNT
 #SBATCH --exclusive
 #SBATCH --no-requeue
@@ -116,7 +117,8 @@ srun
 #PBS -l walltime=00:30:00
 #PBS -q compute
 #PBS -A ACCOUNT
-mpiexec
+module load gcc openmpi
+mpirun
 """,
     "midway": """\
 #SBATCH --nodes=2
@@ -135,7 +137,7 @@ request_cpus = 1
 request_memory = 1908
 request_disk = 3906250
 requirements = (HAS_SINGULARITY == True) && (MY.NumJobStarts =?= undefined || MY.NumJobStarts == 0)
-+ProjectName = "ACCOUNT"
+My.ProjectName = "ACCOUNT"
 simple
 """,
     "perlmutter": """\
@@ -159,7 +161,9 @@ srun
 #PBS -A ACCOUNT
 #PBS -l filesystems=home:eagle
 module use /soft/modulefiles
-module load spack-pe-base apptainer
+module load spack-pe-base/0.8.1
+module use /soft/spack/testing/0.8.1/modulefiles
+module load apptainer/main e2fsprogs
 mpiexec
 """,
     "slurm_in_5_lines": """\
@@ -217,13 +221,45 @@ def test_image_runs_by_the_runtime_of_the_site(name, program):
 
 
 def test_login_with_a_second_factor_asks_and_one_with_a_key_does_not():
-    assert isinstance(made("frontera", login="ada").executors[0].provider.channel, SSHInteractiveLoginChannel)
+    for name in ("frontera", "improv", "expanse", "osg"):
+        assert isinstance(made(name, login="ada").executors[0].provider.channel, SSHInteractiveLoginChannel)
     assert isinstance(made("anvil", login="ada").executors[0].provider.channel, SSHChannel)
 
 
 def test_partition_without_gpus_asks_for_none():
     assert "gpus" not in submitted(made("perlmutter", constraint="cpu"))
     assert "--gpus-per-node=4" in submitted(made("expanse", partition="gpu"))
+
+
+def test_queue_of_frontera_fits_the_nodes_of_a_block():
+    assert "--partition=normal" in submitted(made("frontera", nodes_per_block=3))
+    assert "--partition=flex" in submitted(made("frontera", partition="flex"))
+
+
+def test_site_without_job_arrays_is_asked_for_none():
+    assert not made("frontera").executors[0].provider.job_arrays
+    assert made("stampede").executors[0].provider.job_arrays
+
+
+def test_image_on_polaris_starts_with_fakeroot():
+    (request,) = preview_requests(made("polaris", image="docker://ghcr.io/ada/app:1")).values()
+    assert "--fakeroot" in "\n".join(request["script"])
+
+
+def test_access_point_of_the_pool_is_the_users_own():
+    assert made("osg", login="ada").executors[0].provider.channel.host == "ap41.uw.osg-htc.org"
+    assert (
+        made("osg", login="ada", access_point="ap40.uw.osg-htc.org")
+        .executors[0]
+        .provider.channel.host.startswith("ap40")
+    )
+
+
+def test_storage_is_declared_unless_there_is_none():
+    assert "licenses" not in submitted(made("cc_in2p3", storage=""))
+    assert "#SBATCH --licenses=sps\n#SBATCH --mail-type=END" in submitted(
+        made("cc_in2p3", scheduler_options="#SBATCH --mail-type=END")
+    )
 
 
 def test_lines_of_the_user_come_after_those_of_the_site():

@@ -118,6 +118,15 @@ def test_an_array_above_a_limit_is_submitted_in_parts(limit, accepted, tmp_path)
     assert all(answer.kind is Refusal.BUSY for answer in answers.values() if isinstance(answer, Refused))
 
 
+def test_a_site_that_refuses_arrays_gets_a_job_for_each_block(tmp_path):
+    channel = Told(
+        sbatch=lambda argv: Completed(0, argv[-1].rpartition("-")[2].removesuffix(".sh") + "\n", ""), sh=FACTS
+    )
+    provider = BatchBackend(SlurmProvider(job_arrays=False), channel=channel, pause=lambda _: None)
+    answers = provider.submit([request_of(block, NodeCommand(("true",)), tmp_path) for block in ("4", "5")])
+    assert answers == {"4": "4", "5": "5"}
+
+
 def request_of(block, command, folder):
     manager = ManagerSettings(hosts=(), endpoint="", executor="htex", block=block)
     log_file = folder / f"block-{block}.log"
