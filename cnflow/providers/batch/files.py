@@ -12,12 +12,14 @@ import base64
 import contextlib
 import io
 import logging
+import math
 import re
 import tarfile
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.errors import ChannelError
+from cnflow.errors import BlockError, ChannelError
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -81,7 +83,16 @@ class JobFiles:
         self._paths: dict[NativeId, JobPaths] = {}
         self._log_files: dict[NativeId, Path] = {}
         self._with_settings: set[NativeId] = set()
+        self._submitted: dict[NativeId, Seconds] = {}
         self._lock = threading.Lock()
+
+    def on_submitted(self, native: NativeId, now: Seconds) -> None:
+        """Note that a job was accepted, which its scheduler may not list yet."""
+        self._submitted[native] = now
+
+    def may_be_unlisted(self, native: NativeId, now: Seconds, lag: Seconds) -> bool:
+        """Return whether a job that is not listed may have been accepted so lately, within *lag*, that it will be."""
+        return now - self._submitted.get(native, Seconds(-math.inf)) < lag
 
     def add(self, native: NativeId, paths: JobPaths, log_file: Path | None = None) -> None:
         """Remember the paths of a job; *log_file* gets its output on this machine once it is over."""
@@ -100,7 +111,8 @@ class JobFiles:
         """Write the files of a submission in one call; return the path of its script.
 
         Raises:
-            ChannelError: they were not written.
+            ChannelError: the site cannot be reached.
+            BlockError: they were not written.
         """
         folder = self._site.path_of(folder_of(job.first.run, job.first.executor))
         name = f"{job.name}.sh"
@@ -108,7 +120,7 @@ class JobFiles:
         done = self._site.channel.run(["sh", "-c", _UNPACK, "sh", folder], stdin=archive)
         if done.exit_code:
             words = done.stderr.strip() or f"exit code {done.exit_code}"
-            raise ChannelError(
+            raise BlockError(
                 f"Files of jobs cannot be written to {folder} on {self._site.channel.name}: {words}\nFree space there, "
                 "or set site_dir of the provider to a folder with room that all nodes share."
             )

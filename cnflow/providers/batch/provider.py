@@ -62,6 +62,7 @@ class BatchBackend:
         settings: what the user wrote.
         channel: to the site; None makes the one of the settings.
         pause: called to wait; a test waits by other means.
+        now: gives the time.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class BatchBackend:
         *,
         channel: Channel | None = None,
         pause: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._dialect: Dialect = load(settings.dialect, f"The provider {settings.kind!r}")
@@ -83,6 +85,7 @@ class BatchBackend:
         self._starts: Mapping[NativeId, str] = {}
         self._next_starts = 0.0
         self._pause = pause
+        self._now = now
 
     def endpoint_hosts(self) -> Collection[str]:
         """Addresses of this machine, which nodes must be able to reach."""
@@ -146,11 +149,11 @@ class BatchBackend:
         if wanted and (command := dialect.ended_command(settings, wanted)) is not None:
             with contextlib.suppress(ChannelError):  # the queue has answered, which is enough
                 accounts = dialect.ends_of(self._run(command))
-        statuses = self._ended.statuses(asked, listed, accounts, time.monotonic())
+        now = Seconds(self._now())
+        statuses = self._ended.statuses(asked, listed, accounts, now)
         statuses |= self._recorded_ends(statuses)
-        over = [native for native, status in statuses.items() if status.state.is_final]
-        self._files.on_over(over, dialect.first_index)
-        return statuses | self._expected_starts(statuses, time.monotonic())
+        self._files.on_over([each for each in asked if self._is_over(each, statuses, now)], dialect.first_index)
+        return statuses | self._expected_starts(statuses, now)
 
     def watch(self, changed: Callable[[], None]) -> Stop | None:  # noqa: ARG002 - part of the seam
         """Return None: schedulers are polled."""
@@ -221,7 +224,7 @@ class BatchBackend:
         if not isinstance(answer, Refused):
             return list(answer)
         half = len(job.requests) // 2
-        if half and answer.kind is Refusal.BUSY:
+        if half and answer.kind is Refusal.BUSY and not isinstance(answer.error, ChannelError):
             first = self._submit_in_parts(Job(job.requests[:half]))
             if not any(isinstance(each, Refused) for each in first):
                 return [*first, *self._submit_in_parts(Job(job.requests[half:]))]
@@ -235,6 +238,8 @@ class BatchBackend:
             request, files = job_request(self._settings, dialect, self._site, self._containers, job)
             script = dialect.submit_script(self._settings, request)
             path = self._files.send(job, script, files)
+        except ChannelError as error:  # nothing was started, and nothing is wrong with the block
+            return Refused(Refusal.BUSY, str(error), error)
         except BlockError as error:
             return Refused.by(error)
         try:
@@ -254,10 +259,18 @@ class BatchBackend:
             return Refused(Refusal.UNKNOWN, str(error))
         for element, (native, request) in enumerate(zip(natives, job.requests, strict=True)):
             paths = JobPaths(request.run, request.executor, job.name, element, is_array=len(natives) > 1)
+            self._files.on_submitted(native, Seconds(self._now()))
             self._files.add(native, paths, None if self._channel.is_local else request.log_file)
             if self._channel.is_local:
                 _link(request.log_file, self._site.path_of(paths.output(self._dialect.first_index)))
         return natives
+
+    def _is_over(self, native: NativeId, statuses: Mapping[NativeId, BlockStatus], now: Seconds) -> bool:
+        """Return whether a job needs its keys no more: one that is not listed yet may start."""
+        state = statuses[native].state if native in statuses else BlockState.UNKNOWN
+        if state is BlockState.GONE:
+            return not self._files.may_be_unlisted(native, now, self._settings.traits().status_lag)
+        return state.is_final
 
     def _refusal(self, done: Completed) -> Refused:
         if done.exit_code == _NOT_FOUND:

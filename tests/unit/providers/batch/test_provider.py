@@ -35,7 +35,7 @@ class Told:
         self.commands.append(list(argv))
         answer = self.answers.get("accounts" if "sacct" in " ".join(argv) else argv[0], Completed(0, "", ""))
         if callable(answer):
-            return answer(argv)
+            answer = answer(argv)
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, Completed) else Completed(0, answer, "")
@@ -44,9 +44,9 @@ class Told:
         pass
 
 
-def backend(**answers):
+def backend(*, now=lambda: 0.0, **answers):
     channel = Told(**answers)
-    return BatchBackend(SlurmProvider(), channel=channel, pause=lambda _: None), channel
+    return BatchBackend(SlurmProvider(), channel=channel, pause=lambda _: None, now=now), channel
 
 
 def test_an_empty_question_asks_nobody():
@@ -125,6 +125,45 @@ def test_a_site_that_refuses_arrays_gets_a_job_for_each_block(tmp_path):
     provider = BatchBackend(SlurmProvider(job_arrays=False), channel=channel, pause=lambda _: None)
     answers = provider.submit([request_of(block, NodeCommand(("true",)), tmp_path) for block in ("4", "5")])
     assert answers == {"4": "4", "5": "5"}
+
+
+@pytest.fixture
+def requests(tmp_path):
+    return [request_of(str(number), NodeCommand(("true",), files={}), tmp_path) for number in range(4)]
+
+
+def test_a_job_that_is_not_listed_yet_keeps_its_keys(requests):
+    times = iter([0.0, 59.0, 60.0])
+    unlisted = Completed(1, "", "Invalid job id specified")
+    provider, channel = backend(now=lambda: next(times), sbatch="1\n", sh=FACTS, squeue=unlisted)
+    provider.submit(requests[:1])
+    states = []
+    removals = []
+    for _ in range(2):
+        states.append(provider.status([ONE])[ONE].state)
+        removals.append([command for command in channel.commands if command[0] == "rm"])
+    assert states == [BlockState.GONE] * 2
+    assert removals == [[], [["rm", "-f", "--", "/site/runs/run/htex/cnflow-run-htex-0.settings.0"]]]
+
+
+def test_a_site_that_is_not_reached_is_busy_and_is_asked_once(requests):
+    provider, channel = backend(sh=lambda argv: FACTS if "tar -xf -" not in argv[2] else lost())
+
+    def lost():
+        raise ChannelError("login.site.example ended the connection.")
+
+    answers = provider.submit(requests)
+    assert {answer.kind for answer in answers.values()} == {Refusal.BUSY}
+    assert {answer.words for answer in answers.values()} == {"login.site.example ended the connection."}
+    assert sum("tar -xf -" in command[2] for command in channel.commands) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_a_failure(requests):
+    full = Completed(2, "", "tar: Cannot write: Disk quota exceeded")
+    provider, _ = backend(sh=lambda argv: Completed(0, FACTS, "") if "tar -xf -" not in argv[2] else full)
+    answer = provider.submit(requests[:1])["0"]
+    assert answer.kind is Refusal.FAILED
+    assert "/site/runs/run/htex on login.site.example: tar: Cannot write: Disk quota exceeded" in answer.words
 
 
 def request_of(block, command, folder):
