@@ -106,6 +106,9 @@ class Polling:
         self._failed_finds = 0
         """Number of searches in a row that failed."""
 
+        self._silent_since: Seconds | None = None
+        """Time of the first query without an answer; None if the last one was answered."""
+
         self._next_poll = self._last_poll = clock.now()
         self._is_changed = False
         """The provider's watch reported a change while a query was out."""
@@ -137,7 +140,7 @@ class Polling:
             label = self._blocks.label
             logger.warning("the provider of executor %s has not reported on blocks for %.0f s", label, now - since)
             self._blocks.submissions.is_provider_silent = True
-        for block in self._blocks.late_blocks(now):
+        for block in self._blocks.late_blocks(now) if self._silent_since is None else ():
             self._end_late(block, now)
         return True
 
@@ -186,7 +189,11 @@ class Polling:
             raise error
         if error is not None:
             logger.warning("the provider does not answer; blocks are left as they are: %s", error)
+            self._silent_since = now if self._silent_since is None else self._silent_since
         else:
+            if self._silent_since is not None:
+                self._blocks.submissions.on_silence(Seconds(now - self._silent_since))
+                self._silent_since = None
             for block, native in event.asked.items():
                 self._on_status(block, native, event.statuses.get(native), event.asked_at)
         find_error, submissions = self._find_error, self._blocks.submissions

@@ -123,6 +123,15 @@ class Submissions:
             self._backoff.on_busy(now)
         return [*actions, *self._health.on_refused(refusals, now)]
 
+    def on_silence(self, seconds: Seconds) -> None:
+        """Let *seconds* without an answer of the provider not count as the time that managers had to connect.
+
+        A broken connection to a site is the way to its scheduler and to its interchange alike.
+        """
+        for block in self._table.lonely.values():
+            if block.without_manager_since is not None:
+                block.without_manager_since = Seconds(block.without_manager_since + seconds)
+
     def on_overdue(self, tasks: int, now: Seconds) -> list[Action]:
         """Look for the blocks of a call that does not return; give up if *tasks* wait and nothing else can come."""
         seconds = Seconds(now - self._out_since)

@@ -297,6 +297,26 @@ def test_a_block_whose_manager_does_not_connect_is_replaced_and_reported_with_it
     assert this.submitted() == ["0", "1"]
 
 
+@pytest.mark.parametrize("connects", [True, False])
+def test_silence_of_the_provider_is_no_time_that_a_manager_had_to_connect(turns, caplog, connects):
+    this = turns(startup_timeout=60.0, max_blocks=1)
+    this.want(1)
+    for _ in range(3):
+        this.turn(after=10)
+    this.system.is_silent = True
+    for _ in range(20):
+        this.turn(after=10)
+    this.system.is_silent = False
+    for _ in range(2):
+        this.turn(after=10)
+    assert "no manager of it was connected" not in caplog.text
+    if connects:
+        this.controller.on_manager_connected("0", 1)
+    for _ in range(9):
+        this.turn(after=10)
+    assert this.submitted() == (["0"] if connects else ["0", "1"])
+
+
 @pytest.mark.parametrize("answer", [None, 7, ""])
 def test_an_answer_of_another_type_than_promised_counts_as_no_answer(turns, answer):
     this = turns(max_blocks=1)
