@@ -77,6 +77,10 @@ class AtSite:
             self.prepare()
         assert self._reaching is not None
         self._reaching.join()
+        if isinstance(self._error, ChannelError):  # the provider has reached it since: the connection was broken
+            logger.warning("the site of the interchange is reached again: %s", self._error)
+            self._error = None
+            self._reach()
         if self._error is not None:
             raise self._error
 

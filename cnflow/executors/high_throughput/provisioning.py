@@ -192,7 +192,6 @@ class BlockProvisioner:
             finally:
                 self.way.close()
                 self._close_provider(provider)
-                self._login.close()
         except ProviderFaultError as error:
             logger.exception("the provider of executor %s failed", self._settings.label)
             self._owner.on_failure(error)
@@ -205,6 +204,7 @@ class BlockProvisioner:
             logger.exception("executor %s failed", label)
             self._owner.on_failure(CnflowError(f"Executor {label!r} failed: {type(error).__name__}: {error}"))
         finally:
+            self._login.close()
             self._set_digest("")
 
     def _provide(self, provider: Provider) -> None:

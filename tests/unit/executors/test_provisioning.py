@@ -62,11 +62,15 @@ def test_the_end_of_a_run_does_not_wait_for_ever_for_a_provider(provision, monke
     made.join()
 
 
-def test_an_error_of_a_provider_that_cannot_be_made_names_it(provision):
+def test_an_error_of_a_provider_that_cannot_be_made_names_it_and_leaves_no_login(provision, monkeypatch):
+    logins = []
+    monkeypatch.setattr(provisioning.SiteLogin, "close", lambda _: logins.append("closed"))
+
     def fail():
         raise RuntimeError("no spool today")
 
     made, errors = provision(fail)
     made.join()
+    assert logins == ["closed"]
     (error,) = errors
     assert "FakeProviderSettings.backend raised RuntimeError: no spool today" in str(error)
