@@ -106,10 +106,11 @@ def pytest_generate_tests(metafunc):
 def pytest_runtest_setup(item):
     for name, missing in _MISSING.items():
         if item.get_closest_marker(name) and (why := missing()):
-            _skip_or_fail(name, why)
+            skip_or_fail(name, why)
 
 
-def _skip_or_fail(name, why):
+def skip_or_fail(name, why):
+    """Skip the test, which needs *name*; fail it where CNFLOW_REQUIRE names that."""
     required = os.environ.get("CNFLOW_REQUIRE", "").split(",")
     (pytest.fail if name in required else pytest.skip)(why)
 
@@ -431,7 +432,7 @@ def base_name():
         (tag for tag in there if re.match(r"cnflow-base:|python:3\.\d+-slim", tag)), None
     )
     if found is None:
-        _skip_or_fail("docker", "The engine has no image with Python. Run: make base-image")
+        skip_or_fail("docker", "The engine has no image with Python. Run: make base-image")
     return found
 
 

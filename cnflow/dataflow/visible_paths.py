@@ -2,9 +2,9 @@
 
 ::
 
-    stdout=, stderr=, outputs=  ──in no folder that containers see──> refused at the call
+    stdout=, stderr=, outputs=  ──in no folder that tasks see──> refused at the call
     File arguments, inputs=     ──the same, and they are here, or a task makes them──> refused
-                                ──they are not here──> taken for files of the image
+                                ──they are not here──> taken for files of the image, or of the node
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class VisiblePaths(NamedTuple):
     """The driver's folder at the call."""
 
     def check_output(self, name: str, file: Any) -> None:  # noqa: ANN401 - a user's value, checked where it is opened
-        """Refuse *file*, a text, a path or a `File`, if what a task writes there ends with the container.
+        """Refuse *file*, a text, a path or a `File`, if what a task writes there is lost with its container or node.
 
-        Devices, such as ``/dev/null``, are the container's own.
+        Devices, such as ``/dev/null``, are those of the container or node.
 
         Raises:
             ConfigurationError: names the file and what to do.
@@ -80,7 +80,7 @@ class VisiblePaths(NamedTuple):
 
     def _error(self, name: str, path: str, why: str, effect: str) -> ConfigurationError:
         return ConfigurationError(
-            f"{self.app}({name}={path!r}): containers of executor {self.executor!r} do not see {why}; {effect}. "
+            f"{self.app}({name}={path!r}): tasks of executor {self.executor!r} do not see {why}; {effect}. "
             f"Of this machine they see {self.visible}. {self.visible.advice}"
         )
 

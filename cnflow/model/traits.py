@@ -79,22 +79,23 @@ class Traits(NamedTuple):
     """Traits of all blocks of one provider, as its settings decide them."""
 
     runs_images: bool = False
-    """Blocks are containers; False for processes on the bare node. `Provider.submit` refuses the other kind."""
+    """Blocks are containers, or can be; False for processes on the bare node alone. What blocks cannot be is refused by
+    `Provider.submit`."""
 
     runs_bare: bool = False
     """Without an image blocks are the bare node, though `runs_images` is true: as jobs of a batch system."""
 
     delivery: Delivery = Delivery.SHARED_FILE
-    """Way of the keys; part of the seam for coming backends, which the driver does not read yet."""
+    """Way of the keys; tells readers how the provider works, the driver does not read it."""
 
     capsule: CapsuleVia = CapsuleVia.SHARED_DIR
-    """Way of cnflow's code; not read yet either."""
+    """Way of cnflow's code; not read by the driver either."""
 
     logs: LogsVia = LogsVia.ON_REQUEST
-    """Way of the output of blocks; read by the provider contract, not by the driver yet."""
+    """Way of the output of blocks; read by the provider contract, not by the driver."""
 
     nodes: NodesVia = NodesVia.ONE
-    """Number of nodes and their managers; part of the seam for coming backends, which the driver does not read yet."""
+    """Number of nodes and their managers; read by the provider contract, not by the driver."""
 
     poll_period: Seconds = Seconds(1.0)
     """Between two calls of `Provider.status` while blocks live; no more often than its system should be asked.

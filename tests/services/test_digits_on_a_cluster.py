@@ -15,7 +15,7 @@ from cnflow.config.dump import to_toml
 from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider, SlurmProvider
 from cnflow.runtimes import ApptainerRuntime
-from tests.conftest import slurm_conf
+from tests.conftest import skip_or_fail, slurm_conf
 from tests.services.laptop import Laptop
 
 pytestmark = [
@@ -35,7 +35,7 @@ def _images(engine):
     """The demo's images, and the queue of the tests."""
     for name in IMAGES:
         if not engine.images.list(name):
-            pytest.skip(f"no image {name}; run: make images")
+            skip_or_fail("docker", f"No image {name}. Run: make images")
 
 
 @pytest.fixture(scope="module")
