@@ -87,7 +87,7 @@ class BlockStatus:
     """Of the block's first process; negative, or above 128, is a signal."""
 
     hosts: tuple[str, ...] = ()
-    """Names of the nodes, the first node first; for coming backends of several nodes, not read by the driver yet."""
+    """Names of the nodes, the first node first; those that never came are named by them."""
 
     ends_at: Optional[float] = None
     """Seconds since 1970 at which the provider's system will end the block; None without such a limit.

@@ -2,7 +2,7 @@
 
 ::
 
-    free ── take ──> busy ── release ──> free
+    free ── take ──> busy ── release ──> free             no answer: busy until on_looked does not find the block
               │        └─── on_failed ──> left alone for `retry_after`, twice as long after each further failure
               └── on_failed (it does not answer, has no room) ───────────┘       on_worked: the count begins again
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from cnflow.units import Seconds
 
@@ -33,6 +33,7 @@ class Hosts:
         self._retry_after = retry_after
         self._now = now
         self._busy: dict[str, str] = {}
+        self._unanswered: dict[str, str] = {}
         self._failures: dict[str, int] = {}
         self._until: dict[str, float] = {}
         self._words: dict[str, str] = {}
@@ -55,6 +56,16 @@ class Hosts:
         """Free *host*, if it is that of *block*."""
         if self._busy.get(host) == block:
             del self._busy[host]
+
+    def on_unanswered(self, host: str, block: str) -> None:
+        """Note that the start of *block* on *host* got no answer: it has the host until `on_looked`."""
+        self._unanswered[host] = block
+
+    def on_looked(self, host: str, living: Collection[str]) -> None:
+        """Free *host*, if it has a block whose start got no answer, and which is not among its *living* ones."""
+        block = self._unanswered.pop(host, None)
+        if block is not None and block not in living:
+            self.release(host, block)
 
     def on_worked(self, host: str) -> None:
         """Forget the failures of *host*."""

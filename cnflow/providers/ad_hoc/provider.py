@@ -134,6 +134,8 @@ class AdHocBackend:
 
         found: dict[BlockId, NativeId] = {}
         for host, names in self._on_all(look).items():
+            with self._lock:
+                self._hosts.on_looked(host, names)
             for name in names:
                 block = BlockId(name.removeprefix(prefix))
                 if block.isdigit():  # another executor's label may begin with that of this one
@@ -284,6 +286,8 @@ class AdHocBackend:
         try:
             output = self._run(host, scripts.START, folder, request.name, str(least), prefix)
         except ChannelError as error:  # it may have started
+            with self._lock:
+                self._hosts.on_unanswered(host, request.name)
             return Refused(Refusal.UNKNOWN, str(error), error)
         word, _, rest = output.strip().rpartition("\n")[2].partition(" ")
         if word == "started":

@@ -1,16 +1,24 @@
 """Hosts of a list: which one gets the next block, what a host runs, and settings that contradict each other."""
 
 import subprocess
+from dataclasses import replace
+from typing import ClassVar, Literal
 
 import pytest
 
 from cnflow.channels import LocalChannel
 from cnflow.config.ad_hoc import AdHocProvider
-from cnflow.errors import ConfigurationError
-from cnflow.model.block import BlockState, EndCause
+from cnflow.config.channels import ChannelSettings
+from cnflow.errors import ChannelError, ConfigurationError
+from cnflow.ids import BlockId
+from cnflow.interfaces.channel import Completed
+from cnflow.model.block import BlockRequest, BlockState, EndCause, Refusal
+from cnflow.model.image import NO_IMAGE
+from cnflow.model.manager_settings import ManagerSettings
+from cnflow.model.node_command import NodeCommand
 from cnflow.providers.ad_hoc import scripts
 from cnflow.providers.ad_hoc.hosts import Hosts
-from cnflow.providers.ad_hoc.provider import _Native, _status_of
+from cnflow.providers.ad_hoc.provider import AdHocBackend, _Native, _status_of
 
 
 class Clock:
@@ -70,6 +78,48 @@ def test_all_hosts_are_bad_only_while_none_has_a_block(hosts):
     assert hosts.are_all_bad
     hosts.hold("b", "0")
     assert not hosts.are_all_bad
+
+
+class SilentHost:
+    """A host whose answer to the start of a block is lost; `lives` are the names of the blocks that did start."""
+
+    name, is_local, lives = "n1", True, ""
+
+    def __init__(self, settings):
+        pass
+
+    def run(self, argv, *, stdin=b"", timeout=None):
+        script = " ".join(argv)
+        if scripts.START in script:
+            raise ChannelError("n1 ended the connection.")
+        if scripts.FIND in script:
+            return Completed(0, self.lives, "")
+        return Completed(0, "folder /site\nhome /home/ada\nuser ada\nhost n1\nmachine x86_64\n", "")
+
+    def put(self, content, path, mode=0o600):
+        pass
+
+    def close(self):
+        pass
+
+
+class SilentChannel(ChannelSettings):
+    backend: ClassVar[type] = SilentHost
+    kind: Literal["silent"] = "silent"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_host_that_did_not_answer_is_free_again_once_it_shows_that_nothing_runs(monkeypatch, tmp_path, started):
+    monkeypatch.setattr(SilentHost, "lives", "cnflow-run-htex-0\n" if started else "")
+    provider = AdHocBackend(AdHocProvider(hosts=[SilentChannel()]))
+    command = NodeCommand(("true",))
+    manager = ManagerSettings(hosts=(), endpoint="", executor="htex", block="0")
+    first = BlockRequest("run", "htex", BlockId("0"), NO_IMAGE, manager, tmp_path / "0.log", command=command)
+    second = replace(first, block=BlockId("1"))
+    assert provider.submit([first])["0"].kind is Refusal.UNKNOWN
+    assert provider.submit([second])["1"].kind is Refusal.BUSY
+    assert provider.find("run", "htex") == ({"0": "n1:run/cnflow-run-htex-0"} if started else {})
+    assert provider.submit([second])["1"].kind is (Refusal.BUSY if started else Refusal.UNKNOWN)
 
 
 def test_native_id_holds_host_run_and_name():
