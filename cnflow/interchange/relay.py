@@ -67,9 +67,10 @@ def attach(folder: str = "") -> int:
         request = json.loads(_read_line(sys.stdin.fileno()))
         base = _private_folder(Path(folder) if folder else _usual_folder())
         session = str(request["session"])
+        settings = request.get("settings")
         if request.get("replaces"):
             _kill(base, str(request["replaces"]))
-        settings = request.get("settings")
+            _remove_spool(settings, str(request["replaces"]))
         if settings is not None:
             _start(base, session, settings)
         end = _connect(base, session)
@@ -174,6 +175,13 @@ def _kill(base: Path, session: str) -> None:
             raise RelayError(f"the interchange before, process {process}, does not end")
         time.sleep(0.01)  # no event tells the end of a process that is no child, on each system
     shutil.rmtree(base / session, ignore_errors=True)
+
+
+def _remove_spool(settings: Any, session: str) -> None:  # noqa: ANN401 - JSON
+    """Remove what the interchange of *session*, which was killed or lost, kept for the driver: its tasks run again."""
+    spool = settings.get("spool") if settings else None
+    if spool and session.isalnum():
+        shutil.rmtree(Path(spool).with_name(session), ignore_errors=True)
 
 
 def _greet(word: str) -> None:

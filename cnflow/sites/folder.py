@@ -125,10 +125,6 @@ class SiteFolder:
         """See `Site`."""
         self._sh(scripts.REMOVE, f"{path} cannot be removed", self.path_of(path))
 
-    def make_folders(self, *paths: str) -> None:
-        """Make folders in the site's folder (0700), with those above; *paths* as in `put`."""
-        self._sh(scripts.MAKE_FOLDERS, f"{paths[0]} cannot be made", *map(self.path_of, paths))
-
     def path_of(self, path: str) -> str:
         """Absolute path of *path*, which is relative to the site's folder, or absolute and in it.
 

@@ -23,7 +23,6 @@ _INNER_NETWORKS = ("docker", "br-", "virbr", "cni", "podman", "lxc", "veth")
 REMOVE = 'rm -rf -- "$1"'
 """Removes the file or folder ``$1``."""
 
-MAKE_FOLDERS = 'umask 077 && mkdir -p -- "$@"'
 
 UNPACK = """\
 umask 077

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, cast
 
 from cnflow.errors import ConfigurationError
 from cnflow.ids import NativeId
-from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
+from cnflow.model.block import BlockState, BlockStatus, EndCause, Refused
 from cnflow.providers.batch import slurm_words as words
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.host_lists import expand
+from cnflow.providers.batch.refusals import refusal
 from cnflow.units import bytes_in
 
 if TYPE_CHECKING:
@@ -152,11 +153,7 @@ class SlurmDialect:
 
     def refusal_of(self, output: Completed) -> Refused:
         """See `slurm_words.REFUSALS`."""
-        said = output.stderr.strip() or output.stdout.strip() or f"sbatch exited with code {output.exit_code}"
-        for pattern, kind, advice in words.REFUSALS:
-            if re.search(pattern, said, re.IGNORECASE):
-                return Refused(kind, f"Slurm refused the job: {said}\n{advice}")
-        return Refused(Refusal.FAILED, f"Slurm did not accept the job: {said}")
+        return refusal(self.name, "sbatch", output, words.REFUSALS)
 
     def status_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str]:
         """See https://slurm.schedmd.com/squeue.html (Slurm 25.05)."""

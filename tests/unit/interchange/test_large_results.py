@@ -1,6 +1,7 @@
 """Stories of large results whose driver is away."""
 
 import errno
+import random
 
 import pytest
 
@@ -11,6 +12,9 @@ from cnflow.wire.messages import Result
 
 MANAGER = b"m1"
 SIZE = 300_000
+SMALL = 1000
+"""Bytes of the parts of a walk."""
+
 CONTENT = bytes(range(256)) * (SIZE // 256 + 1)
 
 
@@ -123,3 +127,50 @@ def test_offers_that_no_manager_makes_are_left_to_the_driver(world):
 def test_part_of_an_interchange_that_was_replaced_is_gone(world):
     gone = world.results.on_want(Want(b"7", INTERCHANGE, 0, 10))
     assert gone == Gone(b"7", INTERCHANGE, "the interchange that kept it was replaced")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_each_result_comes_out_once_whatever_happens(world, seed):
+    chance = random.Random(seed)
+    results, expected, came, wanted, names = world.results, [], [], [], iter(range(1000))
+
+    def come(number):
+        parts = chance.randint(1, 3)
+        parcel = world.parcel(number, b"%08d" % next(names), parts, SMALL)
+        if chance.random() < 0.2:
+            parcel = world.parcel(number, b"%08d" % next(names), parts, 11 * SIZE)
+        expected.append(number)
+        came.extend(results.hold([parcel]))
+
+    def answer():
+        results.ask(world.now)
+        wanted.extend(message for _, message in world.sent if isinstance(message, Want))
+        world.sent.clear()
+        if wanted:
+            want = wanted.pop(chance.randrange(len(wanted)))
+            if chance.random() < 0.1:
+                results.on_manager_message(MANAGER, Gone(want.blob, MANAGER, "dropped"), None, world.now)
+            else:
+                data = CONTENT[want.offset : want.offset + want.length]
+                results.on_manager_message(MANAGER, Chunk(want.blob, MANAGER, want.offset), data, world.now)
+
+    def wait():
+        world.now += chance.choice([1.0, 100.0])
+
+    rare = {0: lambda: results.on_manager_gone(MANAGER), 1: results.on_driver_back, 2: results.on_new_driver_line}
+    for number in range(60):
+        step = chance.randrange(20)
+        rare.get(step, wait if step < 5 else answer if step < 15 else lambda number=number: come(number))()
+        if chance.random() < 0.5:
+            came.extend(results.take_ready())
+    results.on_driver_back()
+    came.extend(results.take_ready())
+    assert sorted(result.id for result, _ in came) == expected
+    kept = [offer for result, _ in came for offer in result.blobs if offer.source == INTERCHANGE]
+    assert len(world.store) == len(kept)
+    for offer in kept:
+        assert results.on_want(Want(offer.blob, INTERCHANGE, 0, SMALL)) is None
+        assert bytes(results.next_for_driver()[1]) == CONTENT[:SMALL]
+    results.release([offer.blob for offer in kept])
+    assert len(world.store) == 0
+    assert results.is_idle
