@@ -1,5 +1,6 @@
 """Settings that the user writes: pydantic models, documented by field; typos are refused with the nearest name."""
 
+from cnflow.config.ad_hoc import AdHocProvider
 from cnflow.config.base import Settings
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
@@ -16,6 +17,7 @@ from cnflow.config.slurm import SlurmProvider
 from cnflow.config.ways import DialIn, Listen, Tunnel
 
 __all__ = [
+    "AdHocProvider",
     "CobaltProvider",
     "CondorProvider",
     "Config",

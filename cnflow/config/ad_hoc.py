@@ -11,6 +11,7 @@ from cnflow.config.launchers import AnyLauncher, SimpleLauncher
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.quantities import Duration
 from cnflow.config.registry import CHANNELS
+from cnflow.config.variables import Variables
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, Traits
 from cnflow.units import Seconds
 
@@ -45,7 +46,7 @@ class AdHocProvider(ProviderSettings):
     """Interpreter on the hosts that runs workers; None is the driver's own where a channel is local, else a host's
     ``python3`` if it is one of 3.8 or newer, else one that cnflow carries along."""
 
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: Variables = Field(default_factory=dict)
     """Variables added to the workers' environment."""
 
     worker_init: str = ""

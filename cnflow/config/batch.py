@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cnflow.config.channels import AnyChannel, LocalChannel
 from cnflow.config.interchange_place import SiteAddress
@@ -12,6 +13,7 @@ from cnflow.config.launchers import AnyLauncher, SimpleLauncher
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.quantities import Duration
 from cnflow.config.runtimes import AnyRuntime, AutoRuntime
+from cnflow.config.variables import Variables
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
 from cnflow.model.visible_files import VisibleFiles
 from cnflow.units import Seconds
@@ -51,7 +53,7 @@ class SiteSettings(ProviderSettings):
     """Interpreter at the site that runs workers on the bare node; None is the driver's own where the channel is local,
     else the site's ``python3`` if it is one of 3.8 or newer, else one that cnflow carries along."""
 
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: Variables = Field(default_factory=dict)
     """Variables added to the workers' environment."""
 
     worker_init: str = ""
@@ -93,6 +95,9 @@ class BatchSettings(SiteSettings):
     dialect: ClassVar[str] = ""
     """``module:object`` of the `cnflow.providers.batch.dialect.Dialect`."""
 
+    directive: ClassVar[str] = ""
+    """Begins the scheduler's lines in a script, such as ``#SBATCH``; empty: its lines begin with no such word."""
+
     launcher: AnyLauncher = Field(default_factory=SimpleLauncher)
     """Starts a manager on each node of a job."""
 
@@ -109,6 +114,17 @@ class BatchSettings(SiteSettings):
     notice: Duration = Field(default=30.0, ge=0)
     """Seconds before its end at which a job is told, where the scheduler can tell it: it accepts no more tasks then.
     0 gives no notice."""
+
+    @field_validator("scheduler_options")
+    @classmethod
+    def _options_begin_with_the_directive(cls, value: str) -> str:
+        """Refuse what the scheduler would take for a comment or a command of the script, and so not see."""
+        word = cls.directive.lstrip("#")
+        for line in value.splitlines() if word else ():
+            if not line.startswith(cls.directive) and re.match(rf"\s*(-|#?\s*{re.escape(word)}(?!\w))", line):
+                option = line.strip().lstrip("#").strip().removeprefix(word).strip()
+                raise ValueError(f"{line!r}: the scheduler reads no such line. Write '{cls.directive} {option}'")
+        return value
 
     @property
     def has_shared_files(self) -> bool:

@@ -20,11 +20,10 @@ from cnflow.config.base import Settings
 from cnflow.config.paths import PathText
 from cnflow.config.quantities import Duration
 from cnflow.config.registry import CHANNELS
+from cnflow.config.variables import Variables
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ChannelSettings(Settings):
@@ -67,7 +66,7 @@ class SSHSettings(ChannelSettings):
     program: str = "ssh"
     """Name or path of OpenSSH's client."""
 
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: Variables = Field(default_factory=dict)
     """Variables added to those of each command."""
 
     setup: str = ""
@@ -95,14 +94,6 @@ class SSHSettings(ChannelSettings):
         """Refuse what ssh would take for an option, or for several words."""
         if value is not None and (not value or value.startswith("-") or re.search(r"\s", value)):
             raise ValueError(f"must be one word that does not begin with '-', not {value!r}")
-        return value
-
-    @field_validator("environment")
-    @classmethod
-    def _check_names(cls, value: dict[str, str]) -> dict[str, str]:
-        wrong = [name for name in value if not _NAME.fullmatch(name)]
-        if wrong:
-            raise ValueError(f"{wrong[0]!r} is no name of a variable")
         return value
 
 

@@ -21,6 +21,7 @@ class CobaltProvider(BatchSettings):
     """
 
     dialect: ClassVar[str] = "cnflow.providers.batch.cobalt:DIALECT"
+    directive: ClassVar[str] = "#COBALT"
     kind: Literal["cobalt"] = "cobalt"
     walltime: Annotated[Duration, Field(gt=0)] | None = 600.0
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; Cobalt takes no job without."""

@@ -14,6 +14,7 @@ class GridEngineProvider(BatchSettings):
     """Blocks are jobs of Grid Engine: Sun's, Son of, Open, Univa's and Altair's."""
 
     dialect: ClassVar[str] = "cnflow.providers.batch.gridengine:GRID_ENGINE"
+    directive: ClassVar[str] = "#$"
     kind: Literal["gridengine"] = "gridengine"
     queue: str | None = None
     """Queue, or several with commas between them; None leaves the choice to the scheduler."""

@@ -22,6 +22,7 @@ class LSFProvider(BatchSettings):
     """
 
     dialect: ClassVar[str] = "cnflow.providers.batch.lsf:DIALECT"
+    directive: ClassVar[str] = "#BSUB"
     kind: Literal["lsf"] = "lsf"
     queue: str | None = None
     """Queue; None is the site's default."""

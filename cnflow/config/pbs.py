@@ -13,6 +13,7 @@ from cnflow.config.several_nodes import started_by_mpiexec
 class PBSSettings(BatchSettings):
     """Options that the schedulers of the PBS family share."""
 
+    directive: ClassVar[str] = "#PBS"
     queue: str | None = None
     """Queue; None is the site's default."""
 

@@ -20,6 +20,7 @@ class SlurmProvider(BatchSettings):
     """Blocks are jobs of Slurm: each has one or more nodes, on which workers run in a container or on the bare node."""
 
     dialect: ClassVar[str] = "cnflow.providers.batch.slurm:SLURM"
+    directive: ClassVar[str] = "#SBATCH"
     kind: Literal["slurm"] = "slurm"
     partition: str | None = None
     """Partition, or several with commas between them; None is the site's default."""
