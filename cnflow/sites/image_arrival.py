@@ -159,7 +159,8 @@ class Arrival:
         found = parse_look(place.channel.run(["sh", "-c", look_script(place.cache, expression_of(path))]).stdout)
         if found is None or not found.path:
             what = "cannot be read" if found is not None and found.kind == "unreadable" else "is not there, either"
-            raise failures.nowhere(name, f"There is no such file on this machine; on {place.channel.name} it {what}.")
+            there = "" if place.channel.is_local else f"; on {place.channel.name} it {what}"
+            raise failures.nowhere(name, f"There is no file {path!r} that can be read on this machine{there}.")
         form = {"sif": ImageForm.SIF, "folder": ImageForm.FOLDER}.get(found.kind, ImageForm.ARCHIVE)
         known = KnownImage(found.digest)
         if form is ImageForm.ARCHIVE and form not in place.forms:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.ids import BlockId
+from cnflow.ids import BlockId, RunId
 from cnflow.model.block import block_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
 
 _NAME = re.compile(r"(?P<head>cnflow-.+-)(?P<first>\d+)(\.(?P<last>\d+))?", re.ASCII)
+_RUN = re.compile(r"cnflow-(?P<run>[0-9a-f]{12})-(?P<executor>.+)-\d+(\.\d+)?", re.ASCII)
 _BLOCKS = re.compile(r"(?P<first>\d+)(\.(?P<last>\d+))?", re.ASCII)
 
 
@@ -78,6 +78,12 @@ def block_in(name: str, element: int, run: RunId, executor: str) -> BlockId | No
     if blocks is None:
         return None
     return BlockId(str(int(blocks["first"]) + element)) if blocks["last"] else BlockId(blocks["first"])
+
+
+def run_and_executor(name: str) -> tuple[RunId, str] | None:
+    """Return the run of the job *name*, and its executor; None for a job that is no block of a run."""
+    parts = _RUN.fullmatch(name)
+    return None if parts is None else (RunId(parts["run"]), parts["executor"])
 
 
 def element_name(name: str, element: int) -> str:

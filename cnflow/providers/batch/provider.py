@@ -28,7 +28,7 @@ from cnflow.providers._shared.site_containers import SiteContainers
 from cnflow.providers.batch.ended import EndedJobs
 from cnflow.providers.batch.ends import end_status
 from cnflow.providers.batch.files import JobFiles, JobPaths
-from cnflow.providers.batch.jobs import Job, block_in, element_name, jobs_of
+from cnflow.providers.batch.jobs import Job, block_in, element_name, jobs_of, run_and_executor
 from cnflow.providers.batch.queues import QUEUES, problem_with
 from cnflow.providers.batch.requests import job_request, preview_of
 from cnflow.sites.folder import SiteFolder
@@ -136,6 +136,9 @@ class BatchBackend:
         dialect = self._dialect
         names = self._ask(dialect.find_command(self._settings), dialect.found_in)
         whole = {native: element_name(name, dialect.element_of(native)) for native, name in names.items()}
+        for native, name in names.items():
+            if of_run := run_and_executor(name):
+                self._files.add(native, JobPaths.of(*of_run, name, dialect.element_of(native)))
         return {native: name for native, name in whole.items() if name}
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:

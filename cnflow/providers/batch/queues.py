@@ -60,7 +60,8 @@ def problem_with(settings: BatchSettings, done: Completed) -> str:
             return f"There is no {noun} {base!r}.{did_you_mean(base, listed)} There are: {', '.join(sorted(listed))}."
         queue = listed[base]
         if not queue.is_open:
-            return f"The {noun} {base!r} takes or starts no jobs now.\nChoose another one: {', '.join(sorted(listed))}."
+            others = ", ".join(sorted(each for each, other in listed.items() if other.is_open)) or "none is open"
+            return f"The {noun} {base!r} takes or starts no jobs now.\nChoose another one: {others}."
         if queue.longest is not None and settings.walltime is not None and settings.walltime > queue.longest:
             return (
                 f"walltime is {duration(settings.walltime)}, and the {noun} {base!r} allows only "

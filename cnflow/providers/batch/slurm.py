@@ -96,7 +96,7 @@ class SlurmDialect:
     first_index = 0
 
     def refuse(self, settings: BatchSettings) -> None:
-        """Refuse nodes that are shared and whose size nobody says."""
+        """Refuse several clusters."""
         own = _own(settings)
         if own.clusters and "," in own.clusters:
             raise ConfigurationError(

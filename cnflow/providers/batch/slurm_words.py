@@ -16,7 +16,7 @@ REFUSALS: Sequence[tuple[str, Refusal, str]] = (
     (r"timed out|zero bytes were transmitted", Refusal.UNKNOWN, "The controller did not answer in time."),
     (r"unable to contact slurm controller", Refusal.FAILED, "The controller does not answer; it is asked again later."),
     (
-        r"MaxSubmit|temporarily unable|resource temporarily unavailable|too many jobs|job array task limit",
+        r"MaxSubmit|GrpSubmit|temporarily unable|resource temporarily unavailable|too many jobs|job array task limit",
         Refusal.BUSY,
         "It is asked again later; set a lower max_blocks of the provider if the limit is one of the site.",
     ),

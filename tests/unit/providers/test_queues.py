@@ -55,5 +55,10 @@ def test_queue_that_is_missing_closed_or_too_short_is_named(settings, output, pr
     assert problem_with(settings, Completed(1, output, "down")) == ""
 
 
+def test_queues_that_are_closed_are_not_proposed():
+    problem = problem_with(SlurmProvider(partition="closed"), Completed(0, SINFO, ""))
+    assert problem.endswith("Choose another one: debug, long, short.")
+
+
 def test_command_asks_the_clusters_of_the_settings():
     assert "--clusters=big" in QUEUES["slurm"].command(SlurmProvider(clusters="big"))

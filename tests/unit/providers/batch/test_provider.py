@@ -178,6 +178,15 @@ def test_all_blocks_of_the_user_are_found_by_their_names():
     assert provider.find_all() == {"7_1": "cnflow-run-htex-5"}
 
 
+def test_keys_of_a_cancelled_job_of_any_run_are_removed():
+    name = "cnflow-0123456789ab-my-executor-4.6"
+    listed = iter([f"7_1|RUNNING|None|N/A|n1|{name}", f"7_1|CANCELLED|None|N/A|n1|{name}"])
+    provider, channel = backend(squeue=lambda _: Completed(0, next(listed), ""), sh=FACTS)
+    provider.cancel(list(provider.find_all()))
+    path = f"/site/runs/0123456789ab/my-executor/{name}.settings.1"
+    assert ["rm", "-f", "--", path] in channel.commands
+
+
 def test_a_block_that_is_put_back_into_the_queue_has_all_its_time_again():
     block = Block("0", native=ONE)
     block.become(Stage.PENDING)

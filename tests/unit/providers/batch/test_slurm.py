@@ -170,6 +170,11 @@ REFUSALS = [
         Refusal.BUSY,
         "max_blocks",
     ),
+    (
+        "AssocGrpSubmitJobsLimit\nBatch job submission failed: Job violates accounting/QOS policy (job submit limit)",
+        Refusal.BUSY,
+        "max_blocks",
+    ),
     ("Batch job submission failed: Socket timed out on send/recv operation", Refusal.UNKNOWN, "in time"),
     ("Batch job submission failed: Unable to contact slurm controller (connect failure)", Refusal.FAILED, "again"),
     ("Name a project\nBatch job submission failed: Unspecified error", Refusal.FOR_GOOD, "A rule of the site"),
