@@ -107,7 +107,7 @@ def test_image_for_which_there_is_no_capsule_is_told(start, programs, words):
     assert "Use an image such as python:3.11-slim" in error
 
 
-@pytest.mark.skipif(shutil.which("busybox") is None, reason="no busybox")
+@pytest.mark.skipif(shutil.which("busybox") is None, reason="No busybox. Run: apt-get install busybox")
 def test_script_is_for_busybox_too(start, tmp_path):
     shell = tmp_path / "sh"
     shell.symlink_to(shutil.which("busybox"))
