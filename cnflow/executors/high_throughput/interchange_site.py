@@ -62,6 +62,7 @@ class AtSite:
         self._argv: list[str] = []
         self._reaching: threading.Thread | None = None
         self._opening: threading.Thread | None = None
+        self._is_closed = False
         self._error: CnflowError | None = None
         """Why the site was not reached."""
 
@@ -96,6 +97,7 @@ class AtSite:
         else:
             main = posixpath.join(node.root, "cnflow/interchange/__main__.py")
             self._argv = [node.python, "-s", main, "--attach"]
+        self._leave_if_closed()
 
     def addresses(self, provider: Provider) -> Collection[str]:
         """Addresses of the site's machine; loopback if it has no other."""
@@ -104,6 +106,7 @@ class AtSite:
 
     def close(self) -> None:
         """Leave the channel."""
+        self._is_closed = True
         self._channel.close()
 
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
@@ -124,6 +127,12 @@ class AtSite:
             self._channel.open()
         except ChannelError as error:
             logger.debug("%s", error)  # the command that attaches fails, too, and its end is reported
+        self._leave_if_closed()
+
+    def _leave_if_closed(self) -> None:
+        """Leave the channel that this thread has used after `close`, which began anew for it."""
+        if self._is_closed:
+            self._channel.close()
 
     def _run(self, request: RelayRequest) -> InterchangeProcess:
         try:

@@ -30,7 +30,11 @@ class SiteLogin:
         """
         if self._site is not None and self._site.channel.asks_user:
             self._channel = backend_of(self._site.channel)(self._site.channel)
-            self._channel.open()
+            try:
+                self._channel.open()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Leave the connection to the others that share it."""

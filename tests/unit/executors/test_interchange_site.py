@@ -1,3 +1,4 @@
+import threading
 from typing import ClassVar, Literal
 
 import pytest
@@ -15,16 +16,20 @@ class Channel:
     name = "login1"
     is_local = True
     breaks: ClassVar[list[str]] = []
+    opens: ClassVar[threading.Event] = threading.Event()
+    events: ClassVar[list[str]] = []
 
     def __init__(self, settings):
         pass
 
     def open(self):
+        self.opens.wait(60)
+        self.events.append("open")
         if self.breaks:
             raise ChannelError(self.breaks.pop())
 
     def close(self):
-        pass
+        self.events.append("close")
 
 
 class BreakingChannel(ChannelSettings):
@@ -33,14 +38,27 @@ class BreakingChannel(ChannelSettings):
 
 
 @pytest.fixture
-def connect(tmp_path, monkeypatch):
+def make(tmp_path, monkeypatch):
+    """Makes the host of an interchange at a site, and begins to reach it."""
+    monkeypatch.setattr(Channel, "opens", threading.Event())
+    monkeypatch.setattr(Channel, "events", [])
+
+    def call():
+        host = AtSite(SiteAddress(BreakingChannel(), str(tmp_path)), 60.0, tmp_path / "log")
+        host.prepare()
+        return host
+
+    return call
+
+
+@pytest.fixture
+def connect(make, monkeypatch):
     """Connects with a site whose connection breaks so often, while the provider prepares its image."""
 
     def call(breaks):
         monkeypatch.setattr(Channel, "breaks", ["login1 ended the connection."] * breaks)
-        host = AtSite(SiteAddress(BreakingChannel(), str(tmp_path)), 60.0, tmp_path / "log")
-        host.prepare()
-        host.connect(FakeProvider(FakeProviderSettings()))
+        Channel.opens.set()
+        make().connect(FakeProvider(FakeProviderSettings()))
 
     return call
 
@@ -53,3 +71,11 @@ def test_site_is_reached_again_after_its_connection_broke(connect):
 def test_site_that_is_not_reached_again_is_an_error(connect):
     with pytest.raises(ChannelError, match="login1 ended the connection"):
         connect(2)
+
+
+def test_connection_that_is_made_after_the_end_is_left(make):
+    host = make()
+    host.close()
+    Channel.opens.set()
+    host._reaching.join(60)
+    assert Channel.events == ["close", "open", "close"]

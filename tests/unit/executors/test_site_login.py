@@ -72,3 +72,4 @@ def test_other_logins_are_left_to_the_provider(events):
 def test_login_that_is_refused_is_an_error(events):
     with pytest.raises(ChannelError, match="login1 refuses the user"):
         SiteLogin(SiteProvider(channel=AskingChannel(refuses=True))).begin()
+    assert events == ["close"]
