@@ -188,7 +188,7 @@ class DataManager:
             check.check_output("outputs", file)
         for name, stream in (("stdout", call.stdout), ("stderr", call.stderr)):
             if stream == AUTO_LOGNAME and self._graph.config.std_autopath is None:
-                check.check_output(name, self._run_dir)
+                check.check_own(name, str(self._run_dir))
             else:
                 check.check_output(name, stream[0] if isinstance(stream, tuple) and stream else stream)
 

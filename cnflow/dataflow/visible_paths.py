@@ -2,6 +2,7 @@
 
 ::
 
+    AUTO_LOGNAME                ──the run's folder is not seen under its own path──> refused
     stdout=, stderr=, outputs=  ──in no folder that tasks see──> refused at the call
     File arguments, inputs=     ──the same, and they are here, or a task makes them──> refused
                                 ──they are not here──> taken for files of the image, or of the node
@@ -50,6 +51,17 @@ class VisiblePaths(NamedTuple):
             return
         path = absolute_path(path, self.folder)
         if why := self._invisible(path):
+            raise self._error(name, path, why, "it would be lost with them")
+
+    def check_own(self, name: str, folder: str) -> None:
+        """Refuse *folder*, a folder of this machine that cnflow chose, if tasks see another one or none at its path.
+
+        Raises:
+            ConfigurationError: names the folder and what to do.
+        """
+        path = os.path.normpath(folder)
+        is_own = enclosing_folder(path, (*self.visible.own, *self.visible.others)) in self.visible.own
+        if why := self._invisible(path) or ("" if is_own else path):
             raise self._error(name, path, why, "it would be lost with them")
 
     def check_input(self, file: File, *, is_made: bool) -> None:

@@ -1,4 +1,4 @@
-"""Files that the tasks of an executor and the driver both see, where these are not all. No I/O.
+"""Files that the tasks of an executor and the driver both see, where these are not all of this machine's. No I/O.
 
 ::
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class VisibleFiles(NamedTuple):
-    """Folders, by their absolute paths in the containers."""
+    """Folders, by their absolute paths in the containers, or on the nodes."""
 
     own: tuple[str, ...] = ()
     """Folders of the driver's machine, under their own paths."""
@@ -29,7 +29,8 @@ class VisibleFiles(NamedTuple):
     """Sentence on how to make another folder visible."""
 
     def __str__(self) -> str:
-        return ", ".join((*self.own, *self.others)) or "none of its folders"
+        others = (folder for folder in self.others if folder != "/")  # all of another machine, and none of this one's
+        return ", ".join((*self.own, *others)) or "none of its folders"
 
 
 def enclosing_folder(path: str, folders: Iterable[str]) -> str:
