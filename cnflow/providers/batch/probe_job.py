@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import time
@@ -187,7 +188,12 @@ class ProbeJob:
         if done.exit_code:
             raise BlockError(self._dialect.refusal_of(done).words)
         (native,) = self._dialect.job_ids_of(done, 1)
-        output, last = self._wait(native, f"{folder}/{name}.out", probe)
+        try:
+            output, last = self._wait(native, f"{folder}/{name}.out", probe)
+        except BaseException:  # also Ctrl-C: no job is left in the queue
+            with contextlib.suppress(ChannelError):
+                self._command(self._dialect.cancel_command(self._settings, [native]))
+            raise
         if _LAST in output:
             return findings_in(output, probe)
         raise BlockError(f"It printed no end: {last}. {output.strip()[-800:]}")
@@ -219,7 +225,6 @@ class ProbeJob:
                     self._pause(2.0)  # its output may come a moment later: shared file systems are slow
                     return self._command(["cat", path]).stdout, last
             if time.monotonic() > deadline:
-                self._command(self._dialect.cancel_command(self._settings, [native]))
                 raise BlockError(
                     f"It did not end within {duration(probe.timeout)}, and was cancelled: {last}.\nThe queue may be "
                     "long: try another partition or queue, or a shorter walltime=."
