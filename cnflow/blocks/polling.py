@@ -211,7 +211,7 @@ class Polling:
         elif not status.state.is_final or "\n" in status.message:  # a message of several lines quotes a log already
             self._carry_out(self._blocks.on_status(block, status, now))
         else:
-            words = status.message or status.state.value
+            words = status.message or ("It exited with code 0." if status.exit_code == 0 else status.state.value)
             self._read_log(block, lambda log: self._on_end(block, replace(status, message=words + log)), now)
 
     def on_log(self, block: BlockId, text: str) -> None:

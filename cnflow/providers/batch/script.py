@@ -48,6 +48,12 @@ fi' ERR
 """
 """Ends the block where worker_init names a command that the node does not have, unless the user handles that."""
 
+_EARLY_END = """\
+trap 'code=$?; [ $code = 127 ] || echo "cnflow: worker_init ended with code $code on $(hostname), before the workers \
+were started; the block ends." >&2' EXIT
+"""
+"""Says where the block ended, if worker_init exits."""
+
 _MARKS = {ELEMENT: '"$CNFLOW_ARRAY_INDEX"', FOLDER: '"$CNFLOW_FOLDER"'}
 
 
@@ -119,5 +125,5 @@ def _start(argv: Sequence[str], worker_init: str) -> str:
     if not worker_init.strip():
         return f"exec {words}\n"
     modules = _MODULES if "module" in worker_init else ""
-    script = f'{modules}{_GUARD}{worker_init}\ntrap - ERR\nexec "$@"'
+    script = f'{modules}{_GUARD}{_EARLY_END}{worker_init}\ntrap - ERR EXIT\nexec "$@"'
     return f"exec bash -c {shlex.quote(script)} bash {words}\n"

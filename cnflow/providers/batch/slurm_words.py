@@ -98,6 +98,7 @@ _MEANING: Mapping[str, str] = {
     "BeginTime": "its begin time is not reached",
     "JobHeldUser": "it is held; 'scontrol release' lets it go",
     "JobHeldAdmin": "the site holds it",
+    "PartitionConfig": "no node of the partition has what it asks for, now or ever; compare it with 'sinfo -N -l'",
     "PartitionDown": "its partition is closed",
     "PartitionInactive": "its partition is closed",
     "Reservation": "its reservation has not begun",
