@@ -371,6 +371,20 @@ class TestBadBlocks:
         assert driver.blocks.late_blocks(301.0) == []
         assert driver.blocks.on_drained("0", driver.now) == [Remove("0", "native-0"), Forget("0")]
 
+    def test_a_block_that_is_put_back_into_the_queue_is_kept_and_works_again(self):
+        driver = Driver(high=1)
+        driver.running(1)
+        driver.blocks.on_manager_lost("0", 1, driver.now)
+        driver.report("0", PENDING)
+        assert driver.decide(1, after=1000.0) == []
+        assert driver.submit() == []
+        assert driver.blocks.late_blocks(driver.now) == []
+        driver.report("0", RUNNING)
+        assert driver.blocks.late_blocks(driver.now + 299.0) == []
+        assert driver.blocks.late_blocks(driver.now + 300.0) == ["0"]
+        driver.connect("0")
+        assert driver.blocks.late_blocks(1e6) == []
+
     def test_a_block_that_waits_in_the_queue_is_never_late(self):
         driver = Driver(high=1)
         driver.decide(1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cnflow.errors import BlockRejectedError
-from cnflow.model.block import BlockState, EndCause, Refusal, Refused
+from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal, Refused
 
 MOST = 3
 NUMBER = st.integers(0, 9)
@@ -20,6 +20,7 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["is_silent", "is_deaf", "is_unlistable"]), st.booleans()),
     st.tuples(st.sampled_from(["hold", "release"]), st.sampled_from(["submit", "query", "cancel", "logs"])),
     st.tuples(st.sampled_from(["start_late", "connect", "connect", "leave", "end", "preempt", "vanish"]), NUMBER),
+    st.tuples(st.sampled_from(["put_back", "run_again"]), NUMBER),
 )
 
 
@@ -93,6 +94,15 @@ class Walk:
 
     def preempt(self, native, block):
         self.it.system.end(native, BlockState.FAILED, cause=EndCause.PREEMPTED)
+
+    def put_back(self, native, block):
+        """Its system puts the job back into the queue, without its managers."""
+        while self.managers.get(block):
+            self.leave(native, block)
+        self.it.system.blocks[native].status = BlockStatus(BlockState.PENDING, "requeued")
+
+    def run_again(self, native, block):
+        self.it.system.blocks[native].status = BlockStatus(BlockState.RUNNING)
 
     def vanish(self, native, block):
         self.it.system.end(native, BlockState.GONE)
