@@ -85,8 +85,7 @@ class Connection:
             ChannelError: the login failed, or failed a moment ago.
         """
         with self._lock:
-            if self._is_closed:
-                raise ChannelError(f"The channel to {ssh_command.destination(self._settings)} was closed meanwhile.")
+            self._refuse_closed()
             if self._lives():
                 return self.socket
             self._end()
@@ -105,14 +104,35 @@ class Connection:
             if not self._is_closed and socket == self.socket:
                 self._end()
 
+    def doubt(self, socket: str) -> None:
+        """Give up the connection at *socket* if its ssh does not answer; a session over it has taken too long."""
+        argv = ssh_command.check_command(self._settings, socket)
+        try:
+            subprocess.run(argv, capture_output=True, timeout=_CHECK, check=False, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            self.drop(socket)
+
     def close(self) -> None:
-        """End the connection, unless it is the user's own."""
+        """End the connection, unless it is the user's own; a login that is being made ends at once."""
+        self.abandon()
         with self._lock:
-            self._is_closed = True
             self._end()
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
+
+    def abandon(self) -> None:
+        """Begin to end the connection, and remove its files; waits for nobody that uses it."""
+        self._is_closed = True
+        login, folder = self._login, self._folder
+        if login is not None and login.poll() is None:
+            login.terminate()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _refuse_closed(self) -> None:
+        if self._is_closed:
+            raise ChannelError(f"The channel to {ssh_command.destination(self._settings)} was closed meanwhile.")
 
     def _lives(self) -> bool:
         return self._is_users or (self._login is not None and self._login.poll() is None)
@@ -161,7 +181,9 @@ class Connection:
             return ssh_failures.missing_program(self._settings, error)
         else:
             try:
+                self._refuse_closed()
                 output = self._wait_for_mark(self._login, log, askpass)
+                self._refuse_closed()
             except BaseException:
                 self._end()
                 raise

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import atexit
 import posixpath
 import secrets
 import subprocess
@@ -170,6 +171,7 @@ class SSHBackend:
                 command, input=stdin, capture_output=True, timeout=timeout, check=False, start_new_session=True
             )
         except subprocess.TimeoutExpired:
+            self._shared.connection.doubt(socket)
             raise ChannelError(f"{name} did not end within {timeout:g} s on {self.name}.") from None
         except OSError as error:
             raise ChannelError(ssh_failures.missing_program(self._settings, error).message) from error
@@ -228,8 +230,14 @@ class _SharedConnections:
         shared.pause.set()
         shared.connection.close()
 
+    def abandon(self) -> None:
+        """End what threads of the background still have when the interpreter ends."""
+        for shared in list(self._shared.values()):
+            shared.connection.abandon()
+
 
 _SHARED = _SharedConnections()
+atexit.register(_SHARED.abandon)
 
 
 def _safe(path: str) -> str:

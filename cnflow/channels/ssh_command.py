@@ -12,6 +12,7 @@ come first.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def by_hand(settings: SSHSettings, socket: str = "") -> str:
     """Command line with which the user logs in by hand; with *socket* it makes the connection that cnflow uses."""
     master = ["-M", "-N", "-f", "-S", socket] if socket else []
     jump = ["-J", settings.jump] if settings.jump else []
-    return " ".join([settings.program, *settings.options, *master, *jump, *_target(settings)])
+    return shlex.join([settings.program, *settings.options, *master, *jump, *_target(settings)])
 
 
 def _beginning(settings: SSHSettings, socket: str) -> list[str]:

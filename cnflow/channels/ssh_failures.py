@@ -61,6 +61,11 @@ _CASES = (
         "{host} has ended the login after several wrong keys.",
         "Name the right one by key_file=, and add options=['-o', 'IdentitiesOnly=yes'].",
     ),
+    _Case(
+        r"Identity file .* not accessible|no such identity",
+        "The private key for {host} is not there.",
+        "Correct key_file=.",
+    ),
     _Case(r"Permission denied", "{host} has refused the login.", "{login_advice}"),
     _Case(
         r"Could not resolve hostname",
@@ -85,11 +90,6 @@ _CASES = (
         r"|[Cc]annot specify|too long for Unix domain socket",
         "ssh refuses its options for {host}.",
         "Correct ~/.ssh/config or the channel's options=; program= must be OpenSSH's ssh.",
-    ),
-    _Case(
-        r"Identity file .* not accessible|no such identity",
-        "The private key for {host} is not there.",
-        "Correct key_file=.",
     ),
     _Case(
         r"(?i)password (?:has )?expired|must change your password|account (?:has )?expired",

@@ -50,6 +50,9 @@ _CAPSULES = "capsules"
 _ASK_AGAIN = 3
 """Exit code of `scripts.UNPACK`: the folder is not there."""
 
+_SENDS: dict[tuple[str, str, str], threading.Lock] = {}
+"""Held while a capsule is sent, by machine, folder and tag: interchange and provider need the same one at once."""
+
 
 class BareNode(NamedTuple):
     """What runs a manager and its workers on a bare node of a site."""
@@ -110,8 +113,9 @@ class SiteFolder:
         folder = f"{self.facts().folder}/{_CAPSULES}"
         with self._capsule_lock:
             if tag not in self._capsules:
-                if not self._has(folder, tag):
-                    self._send(folder, tag, kind)
+                with _SENDS.setdefault((self.channel.name, folder, tag), threading.Lock()):
+                    if not self._has(folder, tag):
+                        self._send(folder, tag, kind)
                 self._capsules[tag] = f"{folder}/{tag}"
             return self._capsules[tag]
 

@@ -17,14 +17,23 @@ from cnflow.sites.folder import SiteFolder
 
 
 class Elsewhere(LocalBackend):
-    """This machine, taken for another one."""
+    """This machine, taken for another one; *name* is the driver's, if there are several."""
 
     is_local = False
+
+    def __init__(self, name="this machine"):
+        super().__init__(LocalChannel())
+        self.name = name
+        self.sent = 0
+
+    def run(self, argv, *, stdin=b"", timeout=None):
+        self.sent += len(stdin)
+        return super().run(argv, stdin=stdin, timeout=timeout)
 
 
 @pytest.fixture
 def site(tmp_path):
-    return SiteFolder(Elsewhere(LocalChannel()), str(tmp_path / "it's a site"))
+    return SiteFolder(Elsewhere(), str(tmp_path / "it's a site"))
 
 
 def test_facts_are_those_of_the_machine_and_the_folder_is_private(site, tmp_path):
@@ -94,12 +103,21 @@ def test_capsule_that_has_lost_files_is_sent_again(site):
 
 
 def test_capsule_sent_by_several_drivers_at_once_is_whole(site):
-    sites = [SiteFolder(site.channel, site.facts().folder) for _ in range(4)]
+    sites = [SiteFolder(Elsewhere(f"driver {number}"), site.facts().folder) for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
         roots = set(pool.map(lambda one: one.capsule(carrying_kind()), sites))
     (root,) = map(Path, roots)
     assert (root / CARRIED_PYTHON).is_file()
     assert not list(root.glob(".*"))
+
+
+def test_capsule_that_parts_of_a_driver_need_at_once_is_sent_once(site, tmp_path):
+    SiteFolder(site.channel, str(tmp_path / "alone")).capsule(carrying_kind())
+    alone = site.channel.sent
+    sites = [SiteFolder(site.channel, site.facts().folder) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda one: one.capsule(carrying_kind()), sites))
+    assert site.channel.sent == 2 * alone
 
 
 def test_bare_node_runs_the_drivers_python_here_and_the_sites_elsewhere(site, tmp_path):
@@ -131,7 +149,7 @@ def test_full_file_system_is_an_error_with_advice_and_nothing_of_the_capsule_is_
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small], check=True)
     try:
-        site = SiteFolder(Elsewhere(LocalChannel()), str(small / "site"))
+        site = SiteFolder(Elsewhere(), str(small / "site"))
         with pytest.raises(ChannelError, match=r"(?s)cannot be unpacked to .*No space left on device.*site_dir="):
             site.capsule(carrying_kind())
         assert list((small / "site/capsules").iterdir()) == []

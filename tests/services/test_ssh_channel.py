@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -291,3 +292,48 @@ def test_channel_that_was_closed_connects_anew(sshd, channel_to, until):
     until(lambda: not server.connections())
     assert channel.run(["echo", "2"]).stdout == "2\n"
     assert server.logins() == 2
+
+
+def test_login_that_does_not_end_is_given_up_when_its_channel_is_closed(sshd, channel_to, until):
+    server = sshd(force_command="sleep 1000")
+    channel = channel_to(server.settings(connect_timeout=60))
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(channel.open)
+        until(server.logins)
+        channel.close()
+        with pytest.raises(ChannelError, match="was closed meanwhile"):
+            opening.result(30)
+
+
+def test_connection_whose_ssh_hangs_is_replaced(sshd, channel_to):
+    server = sshd()
+    channel = channel_to(server.settings())
+    channel.open()
+    stopped = channel._shared.connection._login.pid
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(ChannelError, match="did not end within 1 s"):
+        channel.run(["echo", "1"], timeout=1)
+    assert channel.run(["echo", "2"]).stdout == "2\n"
+    assert server.logins() == 2
+
+
+STRAY = """\
+import sys, threading
+from cnflow.channels import SSHChannel
+from cnflow.channels.ssh import SSHBackend
+
+channel = SSHBackend(SSHChannel.model_validate_json(sys.argv[1]))
+channel.close()
+threading.Thread(target=channel.run, args=(["sleep", "1000"],), daemon=True).start()
+while not channel._shared.connection._was_connected:
+    pass
+print(channel._shared.connection.socket)
+"""
+
+
+def test_thread_that_still_uses_a_channel_at_the_end_leaves_no_connection_and_no_file(sshd, until):
+    server = sshd()
+    argv = [sys.executable, "-c", STRAY, server.settings().model_dump_json()]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60)
+    assert not Path(done.stdout.strip()).parent.exists()
+    until(lambda: not server.connections())

@@ -248,7 +248,7 @@ class BlockProvisioner:
             except ChannelError as error:
                 if attempt == _PREPARATIONS or self._is_closing.wait(_PREPARE_AGAIN_AFTER):
                     raise
-                logger.warning("executor %s prepares its image again: %s", self._settings.label, error)
+                logger.warning("executor %s tries its site again: %s", self._settings.label, error)
         raise AssertionError("the last attempt returns or raises")
 
     @property

@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 # The last part of each file, a line for each.
 _LOGS = 'for f; do tail -c 1000000 -- "$f" 2>/dev/null | base64 | tr -d "\\n"; echo; done'
-_UNPACK = 'umask 077; mkdir -p -- "$1" && cd -- "$1" && tar -xf -'
+_UNPACK = 'umask 077; mkdir -p -- "$1" && cd -- "$1" && tar -xmf -'
+"""With times of now: file systems for scratch data remove files by their age."""
 
 
 class JobPaths(NamedTuple):

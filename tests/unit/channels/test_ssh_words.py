@@ -24,6 +24,7 @@ def test_session_makes_no_login_of_its_own_unless_it_may():
     assert "-J" not in session_command(FULL, "/s", "REMOTE")
     assert "ProxyCommand=false" not in session_command(FULL, "/s", "REMOTE", may_connect=True)
     assert check_command(PLAIN, "/s") == ["ssh", "-S", "/s", "-O", "check", "login.site.org"]
+    assert by_hand(SSHChannel(host="x", key_file="/my keys/k")) == "ssh -i '/my keys/k' x"
     assert by_hand(FULL, "/s") == "ssh -o A=b -M -N -f -S /s -J gate -p 2222 -i /k ada@login"
 
 
@@ -40,6 +41,11 @@ def test_session_makes_no_login_of_its_own_unless_it_may():
         ("ada@x: Permission denied (publickey).", "refused the login. Add the key to the agent", True),
         ("x: Permission denied (publickey,keyboard-interactive).", "use SSHInteractiveLoginChannel", True),
         ("Received disconnect: Too many authentication failures", "IdentitiesOnly", True),
+        (
+            "Warning: Identity file /k not accessible: No such file\nx: Permission denied (a).",
+            "key_file",
+            True,
+        ),
         (
             "Permissions 0644 for 'k' are too open.\nWARNING: UNPROTECTED PRIVATE KEY FILE!\nPermission denied",
             "chmod",

@@ -42,7 +42,7 @@ def test_image_is_prepared_again_when_the_connection_to_the_site_breaks(provisio
     (error,) = errors
     assert str(error) == "login1 ended the connection."
     assert len(attempts) == 3
-    assert caplog.text.count("prepares its image again: login1 ended the connection.") == 2
+    assert caplog.text.count("tries its site again: login1 ended the connection.") == 2
 
 
 def test_the_end_of_a_run_does_not_wait_for_ever_for_a_provider(provision, monkeypatch, caplog):
