@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnflow.compat.parsl.channels import LocalChannel
@@ -32,6 +33,9 @@ class ParslBatchSettings(ParslSettings):
 
     LABEL: ClassVar[str] = ""
 
+    directive: ClassVar[str]
+    """See `cnflow.config.batch.BatchSettings`."""
+
     @classmethod
     def translate(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Translate as `ParslSettings.translate`; ``max_blocks`` is at least ``init_blocks``, as in Parsl's effect."""
@@ -40,6 +44,8 @@ class ParslBatchSettings(ParslSettings):
         check_launcher(translated.get("launcher"))
         if isinstance(translated.get("channel"), LocalChannel):
             del translated["channel"]
+        if isinstance(lines := translated.get("scheduler_options"), str) and cls.directive:
+            translated["scheduler_options"] = re.sub(rf"(?m)^[ \t]+(?={re.escape(cls.directive)})", "", lines)
         most, first = translated.get("max_blocks"), translated.get("init_blocks", 1)
         if isinstance(most, int) and isinstance(first, int):
             translated["max_blocks"] = max(most, first)

@@ -31,6 +31,8 @@ class SlurmProvider(ParslBatchSettings, slurm.SlurmProvider):
         "worker_init",
         "cmd_timeout",
         "exclusive",
+        "move_files",
+        "launcher",
     )
     DEFAULTS: ClassVar[Mapping[str, Any]] = {"max_blocks": 10, "walltime": "00:10:00"}
     WITHOUT_EFFECT: ClassVar[Collection[str]] = ("move_files", "script_dir", "regex_job_id", "status_batch_size")

@@ -335,7 +335,7 @@ class BatchBackend:
 
     def _no_program(self, name: str) -> str:
         advice = (
-            "Run the script on a login node of the cluster, or reach one by channel=SSHChannel('login.site.org')"
+            "Run the script on a login node of the cluster, or reach one by channel=SSHChannel(host='login.site.org')"
             if self._channel.is_local
             else "Name a login node of the cluster as the channel's host"
         )

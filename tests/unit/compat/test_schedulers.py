@@ -90,3 +90,17 @@ def test_configuration_of_midway_in_parsls_documentation():
     assert isinstance(provider.launcher, launchers.SrunLauncher)
     assert SlurmProvider("debug").walltime == 600.0
     assert SlurmProvider("debug").max_blocks == 10
+
+
+def test_all_parameters_of_slurm_by_position():
+    from parsl.channels import LocalChannel
+    from parsl.launchers import SrunLauncher
+    from parsl.providers import SlurmProvider
+
+    options = "\n    #SBATCH --mem=4G\n    #SBATCH --exclude=n1\n"
+    provider = SlurmProvider(
+        "debug", LocalChannel(), 2, 4, 8, 1, 0, 3, 0.5, "00:20:00", options, "", 10, False, True, SrunLauncher()
+    )
+    assert (provider.nodes_per_block, provider.max_blocks, provider.exclusive) == (2, 3, False)
+    assert isinstance(provider.launcher, launchers.SrunLauncher)
+    assert provider.scheduler_options.split("\n") == ["", "#SBATCH --mem=4G", "#SBATCH --exclude=n1", ""]
