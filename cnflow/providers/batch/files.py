@@ -150,10 +150,12 @@ class JobFiles:
             self._with_settings.difference_update(over)
         if not over:
             return
-        settings = [self._site.path_of(self._paths[native].settings) for native in over]
         try:
-            self._copy_logs(over, first_index)
-            self._site.channel.run(["rm", "-f", "--", *settings])
+            try:
+                self._bring_in(over, first_index)
+            except ChannelError as error:  # a connection that broke is made again; after the last jobs there is no next
+                logger.debug("files of jobs that are over are asked for again: %s", error)
+                self._bring_in(over, first_index)
         except ChannelError as error:
             logger.warning("files of jobs that are over stay at the site for now: %s", error)
             with self._lock:
@@ -168,6 +170,11 @@ class JobFiles:
         folder = self._site.path_of(folder_of(job.first.run, job.first.executor))
         settings = [f"{folder}/{job.name}.settings.{element}" for element in range(len(job.requests))]
         self._site.channel.run(["rm", "-f", "--", f"{folder}/{job.name}.sh", *settings])
+
+    def _bring_in(self, over: Sequence[NativeId], first_index: int) -> None:
+        settings = [self._site.path_of(self._paths[native].settings) for native in over]
+        self._copy_logs(over, first_index)
+        self._site.channel.run(["rm", "-f", "--", *settings])
 
     def _copy_logs(self, natives: Sequence[NativeId], first_index: int) -> None:
         wanted = [native for native in natives if native in self._log_files]
