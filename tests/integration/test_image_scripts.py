@@ -221,7 +221,7 @@ def test_file_of_the_site_is_named_by_its_bytes_whatever_it_is_called(tmp_path):
 @pytest.mark.root
 def test_users_share_a_cache(tmp_path):
     """What one has made another takes, and a lock that another one's death left is no obstacle."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
     cache = tmp_path / "a cache"
     cache.mkdir()

@@ -47,7 +47,7 @@ class TestJobsOfCondor(BatchContract):
 
     @pytest.fixture
     def settings(self):
-        return CondorProvider(channel=POOL, site_dir="~/site", runtime="none", notice=3, cmd_timeout=20)
+        return CondorProvider(channel=POOL, site_dir="~/site", runtime="none", notice=3, cmd_timeout=60)
 
     @pytest.fixture
     def scheduler_down(self):

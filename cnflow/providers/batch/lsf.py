@@ -119,6 +119,7 @@ _SHORTEST_WITH_NOTICE = 10
 
 # LSF's own signal at the limit is SIGUSR2, too, and is followed by SIGKILL after JOB_TERMINATE_INTERVAL:
 # https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=lsbqueues-runlimit
+# The last wait: a signal may end the one before in the moment in which the body ends. 127: that one had its exit code.
 _SUPERVISED = """\
 (
 trap '' USR2
@@ -131,6 +132,8 @@ trap cnflow_on_notice USR2
 trap : INT TERM
 wait $cnflow_body; cnflow_code=$?
 while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+wait $cnflow_body 2>/dev/null; cnflow_last=$?
+[ $cnflow_last = 127 ] || cnflow_code=$cnflow_last
 exit $cnflow_code
 """
 

@@ -24,6 +24,7 @@ def supervised(body: str, *, notices: Sequence[str] = (), record: str = "") -> s
             processes of the job: the body ignores them.
         record: word of the shell, for the path of a file that gets the exit code; empty records none.
     """
+    # The last wait: a signal may end the one before in the moment in which the body ends. 127: that one had its code.
     ignored = f"trap '' {' '.join(notices)}\n" if notices else ""
     signals = " ".join([*notices, "TERM"])
     recorded = f'echo "$cnflow_code" >{record}\n' if record else ""
@@ -35,5 +36,7 @@ cnflow_body=$!
 trap 'kill -TERM $cnflow_body 2>/dev/null' {signals}
 wait $cnflow_body; cnflow_code=$?
 while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+wait $cnflow_body 2>/dev/null; cnflow_last=$?
+[ $cnflow_last = 127 ] || cnflow_code=$cnflow_last
 {recorded}exit $cnflow_code
 """

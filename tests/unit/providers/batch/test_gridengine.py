@@ -68,6 +68,8 @@ cnflow_body=$!
 trap 'kill -TERM $cnflow_body 2>/dev/null' USR1 USR2 TERM
 wait $cnflow_body; cnflow_code=$?
 while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+wait $cnflow_body 2>/dev/null; cnflow_last=$?
+[ $cnflow_last = 127 ] || cnflow_code=$cnflow_last
 exit $cnflow_code
 """)
 

@@ -56,6 +56,8 @@ cnflow_body=$!
 trap 'kill -TERM $cnflow_body 2>/dev/null' TERM
 wait $cnflow_body; cnflow_code=$?
 while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+wait $cnflow_body 2>/dev/null; cnflow_last=$?
+[ $cnflow_last = 127 ] || cnflow_code=$cnflow_last
 echo "$cnflow_code" >'/my site/o'."$PBS_ARRAY_INDEX".code
 exit $cnflow_code
 """)
@@ -81,6 +83,8 @@ cnflow_body=$!
 trap 'kill -TERM $cnflow_body 2>/dev/null' TERM
 wait $cnflow_body; cnflow_code=$?
 while kill -0 $cnflow_body 2>/dev/null; do wait $cnflow_body; cnflow_code=$?; done
+wait $cnflow_body 2>/dev/null; cnflow_last=$?
+[ $cnflow_last = 127 ] || cnflow_code=$cnflow_last
 echo "$cnflow_code" >/s/o.code
 exit $cnflow_code
 """)
