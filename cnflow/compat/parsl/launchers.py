@@ -6,11 +6,14 @@ manager starts the workers of its node.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnflow.compat.parsl.errors import BadLauncher
 from cnflow.compat.parsl.options import ParslSettings
 from cnflow.config import launchers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _DEBUG = ("debug",)
 """Prints of the script in Parsl."""
@@ -19,42 +22,42 @@ _DEBUG = ("debug",)
 class SimpleLauncher(ParslSettings, launchers.SimpleLauncher):
     """`cnflow.config.launchers.SimpleLauncher` with Parsl's parameters."""
 
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 class SingleNodeLauncher(ParslSettings, launchers.SingleNodeLauncher):
     """`cnflow.config.launchers.SingleNodeLauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "fail_on_any")
-    WITHOUT_EFFECT: ClassVar = ("debug", "fail_on_any")
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("debug", "fail_on_any")
 
 
 class SrunLauncher(ParslSettings, launchers.SrunLauncher):
     """`cnflow.config.launchers.SrunLauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 class SrunMPILauncher(ParslSettings, launchers.SrunMPILauncher):
     """`cnflow.config.launchers.SrunMPILauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 class AprunLauncher(ParslSettings, launchers.AprunLauncher):
     """`cnflow.config.launchers.AprunLauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 class JsrunLauncher(ParslSettings, launchers.JsrunLauncher):
     """`cnflow.config.launchers.JsrunLauncher` with Parsl's parameters; *overrides* may set cores and GPUs."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "overrides")
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
     def model_post_init(self, _: Any, /) -> None:  # noqa: ANN401 - pydantic's
         """Leave out those of cnflow's options that *overrides* has."""
@@ -66,28 +69,28 @@ class JsrunLauncher(ParslSettings, launchers.JsrunLauncher):
 class GnuParallelLauncher(ParslSettings, launchers.GnuParallelLauncher):
     """`cnflow.config.launchers.GnuParallelLauncher` with Parsl's parameters."""
 
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 class MpiExecLauncher(ParslSettings, launchers.MpiExecLauncher):
     """`cnflow.config.launchers.MpiExecLauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "bind_cmd", "overrides")
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 class MpiRunLauncher(ParslSettings, launchers.MpiRunLauncher):
     """`cnflow.config.launchers.MpiRunLauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("debug", "bash_location", "bind_cmd", "overrides")
-    WITHOUT_EFFECT: ClassVar = ("debug", "bash_location")
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = ("debug", "bash_location")
 
 
 class WrappedLauncher(ParslSettings, launchers.WrappedLauncher):
     """`cnflow.config.launchers.WrappedLauncher` with Parsl's parameters."""
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("prepend", "debug")
-    WITHOUT_EFFECT: ClassVar = _DEBUG
+    WITHOUT_EFFECT: ClassVar[Collection[str]] = _DEBUG
 
 
 def check_launcher(launcher: object) -> object:
