@@ -1,7 +1,7 @@
 # The front door: `make` lists what can be done here. Each target does the set-up that it needs.
 PYTHON ?= python3
 BASE ?=
-WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))# processes of pytest: tests mostly wait, for processes and containers
+WORKERS ?= $(shell echo $$(($$(nproc) * 2)))# processes of pytest: tests mostly wait, for processes and containers
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE# tests and benchmarks start thousands of processes: each would compile all that it imports
