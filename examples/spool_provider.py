@@ -120,7 +120,10 @@ class SpoolBackend:
         """Running jobs whose file ``block`` names *run* and *executor*."""
         found = {}
         for file in self._spool.glob("*/block"):
-            *owner, block = file.read_text().split("/")
+            try:
+                *owner, block = file.read_text().split("/")
+            except FileNotFoundError:  # `cancel`, in another thread, has removed the job since
+                continue
             if owner == [run, executor] and self._state(file.parent).state is BlockState.RUNNING:
                 found[BlockId(block)] = NativeId(file.parent.name)
         return found
@@ -202,9 +205,12 @@ class SpoolBackend:
             return BlockStatus(BlockState.GONE)
         if lives(job):
             return BlockStatus(BlockState.RUNNING)
-        if not (job / "exit").exists():
+        try:
+            code = int((job / "exit").read_text())
+        except FileNotFoundError:
+            if not job.exists():  # removed meanwhile
+                return BlockStatus(BlockState.GONE)
             return BlockStatus(BlockState.FAILED, "the job was killed", EndCause.OTHER)
-        code = int((job / "exit").read_text())
         if code == 0:
             return BlockStatus(BlockState.ENDED, exit_code=0)
         return BlockStatus(BlockState.FAILED, f"the job ended with exit code {code}", EndCause.OTHER, code)

@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import time
 
 import pytest
 
@@ -63,5 +64,9 @@ class TestJobsOfCondor(BatchContract):
                 yield
             finally:
                 signal("CONT")
+                # It reads first, each for up to 20 s, from the clients that gave up meanwhile.
+                asked = ["docker", "exec", POOL.container, "timeout", "200", "condor_q", "-allusers"]
+                while subprocess.run(asked, capture_output=True, check=False).returncode:
+                    time.sleep(1)
 
         return down

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -359,7 +360,17 @@ def refusal(provider, request):
 
 
 def _ours(engine):
-    found = engine.containers.list(all=True, ignore_removed=True, filters={"label": "cnflow.run"})
+    from docker.errors import APIError
+
+    mine = {"label": "cnflow.run"}
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            found = engine.containers.list(all=True, ignore_removed=True, filters=mine)
+            break
+        except APIError:  # of Podman, for a container that another test is removing
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
     return [container for container in found if container.labels["cnflow.run"].startswith(f"test-{os.getpid()}-")]
 
 

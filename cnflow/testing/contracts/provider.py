@@ -220,7 +220,7 @@ class ProviderContract:
         assert seconds < submit_limit + 10 * (submitted - asked)
 
     def test_a_batch_is_answered_by_block(
-        self, provider: Provider, make_request: MakeRequest, unknown_block: NativeId
+        self, provider: Provider, make_request: MakeRequest, unknown_block: NativeId, wait_until: WaitUntil
     ) -> None:
         """`submit` starts each request of a batch, `status` and `cancel` take them together."""
         requests = [make_request(str(number)) for number in range(3)]
@@ -232,7 +232,7 @@ class ProviderContract:
             assert set(provider.status([*natives, unknown_block])) <= {*natives, unknown_block}
         finally:
             assert provider.cancel(natives) == {}
-        assert all(is_over(provider, native) for native in natives)
+        wait_until(lambda: all(is_over(provider, native) for native in natives))
 
     def test_an_empty_batch_has_no_answers(self, provider: Provider) -> None:
         """All calls that take several blocks take none."""
