@@ -1,0 +1,1 @@
+"""Blocks that are Jobs of a Kubernetes cluster."""
