@@ -30,7 +30,12 @@ _AnyExecutor = Annotated[SerializeAsAny[ExecutorSettings], BeforeValidator(EXECU
 STRATEGIES = ("none", "simple", "htex_auto_scale")
 
 
-def _strategy(value: object) -> object:
+def parse_strategy(value: object) -> object:
+    """Check the name of a strategy; None is ``none``, and a function is taken as it is.
+
+    Raises:
+        ValueError: no strategy has that name.
+    """
     if value is None:
         return "none"
     if isinstance(value, str) and value not in STRATEGIES:
@@ -106,7 +111,7 @@ class Config(Settings):
     configuration file."""
 
     strategy: Annotated[
-        Literal["none", "simple", "htex_auto_scale"] | Callable[[Any], Any], BeforeValidator(_strategy)
+        Literal["none", "simple", "htex_auto_scale"] | Callable[[Any], Any], BeforeValidator(parse_strategy)
     ] = "simple"
     """Rule by which the number of blocks follows the tasks. ``simple``: more blocks with more tasks, fewer once there
     was no task for `max_idletime`. ``htex_auto_scale``: also fewer while there are tasks, where blocks are idle.

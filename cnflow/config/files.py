@@ -8,8 +8,9 @@ import runpy
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from cnflow.config.base import Settings
 from cnflow.config.config import Config
 from cnflow.config.paths import path_argument
 from cnflow.errors import ConfigurationError, MissingExtraError
@@ -18,6 +19,8 @@ from cnflow.text import did_you_mean
 if TYPE_CHECKING:
     import os
     from pathlib import Path
+
+T = TypeVar("T", bound=Settings)
 
 VARIABLE = "config"
 """Name of the variable that a Python file sets to its Config."""
@@ -37,6 +40,11 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         ConfigurationError: the file cannot be read, or its content is no Config; the message begins with the path.
         MissingExtraError: its format needs an extra.
     """
+    return read_settings(path, Config)
+
+
+def read_settings(path: str | os.PathLike[str], model: type[T]) -> T:
+    """Read settings of *model* in the way of `load_config`, whose errors it has."""
     file = path_argument(path, "path")
     read = _READERS.get(file.suffix)
     if read is None:
@@ -45,8 +53,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
             f"{did_you_mean(file.suffix, _READERS)} Known: {', '.join(_READERS)}.",
         )
     try:
-        found = read(file)
-        return found if isinstance(found, Config) else _from_table(found)
+        found = read(file, model)
+        return found if isinstance(found, model) else _from_table(found, model)
     except MissingExtraError:
         raise
     except ConfigurationError as error:
@@ -55,13 +63,14 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         raise ConfigurationError(f"{file}: {error.strerror or error}") from error
 
 
-def _from_table(found: object) -> Config:
+def _from_table(found: object, model: type[T]) -> T:
     if not isinstance(found, Mapping):
-        raise ConfigurationError(f"holds a {type(found).__name__}; expected a table with the options of Config.")
-    return Config(**{str(name): value for name, value in found.items()})
+        name = model.__name__
+        raise ConfigurationError(f"holds a {type(found).__name__}; expected a table with the options of {name}.")
+    return model(**{str(name): value for name, value in found.items()})
 
 
-def _read_python(path: Path) -> Config:
+def _read_python(path: Path, model: type[T]) -> T:
     """Run the file; its own exception becomes a message that names the line."""
     path.stat()  # fails for an absent file, as opposed to a file that opens an absent one
     try:
@@ -76,8 +85,9 @@ def _read_python(path: Path) -> Config:
         own = [name for name in names if not name.startswith("__")]
         raise ConfigurationError(f"sets no variable {VARIABLE!r}.{did_you_mean(VARIABLE, own)}")
     found = names[VARIABLE]
-    if not isinstance(found, Config):
-        raise ConfigurationError(f"its variable {VARIABLE!r} is a {type(found).__name__}, not a Config.")
+    if not isinstance(found, model):
+        what = f"{type(found).__name__}, not a {model.__name__}"
+        raise ConfigurationError(f"its variable {VARIABLE!r} is a {what}.")
     return found
 
 
@@ -87,17 +97,17 @@ def _line_of(error: BaseException, path: Path) -> str:
     return f"line {lines[-1]}: " if lines else ""
 
 
-def _read_json(path: Path) -> object:
+def _read_json(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - of the table below
     return _parse(json.loads, path)
 
 
-def _read_toml(path: Path) -> object:
+def _read_toml(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - of the table below
     # The same parser: before 3.11 it was a package of its own.
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     return _parse(toml.loads, path)
 
 
-def _read_yaml(path: Path) -> object:
+def _read_yaml(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - of the table below
     try:
         import yaml  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
@@ -116,7 +126,7 @@ def _parse(parse: Callable[[str], object], path: Path) -> object:
         raise ConfigurationError(str(error)) from error
 
 
-_READERS: Mapping[str, Callable[[Path], object]] = {
+_READERS: Mapping[str, Callable[[Path, type[Settings]], object]] = {
     ".py": _read_python,
     ".toml": _read_toml,
     ".json": _read_json,
