@@ -18,7 +18,7 @@ _MEMORY_UNITS = {
     "": 1,
     "b": 1,
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
-    **{f"{letter}{end}": 1024**power for power, letter in enumerate("kmgt", 1) for end in ("", "ib")},
+    **{f"{letter}{end}": 1024**power for power, letter in enumerate("kmgt", 1) for end in ("", "i", "ib")},
 }
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
@@ -28,8 +28,9 @@ def bytes_in(size: object) -> int:
     """Return the bytes in *size*: a number of bytes, or a text such as ``"4GB"``, ``"512MiB"`` or ``"2g"``.
 
     The one rule for memory everywhere: ``kB``, ``MB``, ``GB``, ``TB`` are powers of 1000; ``KiB``, ``MiB``, ``GiB``,
-    ``TiB``, and the bare letters ``k``, ``m``, ``g``, ``t`` of Docker and of batch systems, are powers of 1024. Upper
-    and lower case mean the same; a part of a byte counts as one.
+    ``TiB``, their short forms ``Ki``, ``Mi``, ``Gi``, ``Ti`` of Kubernetes, and the bare letters ``k``, ``m``, ``g``,
+    ``t`` of Docker and of batch systems, are powers of 1024. Upper and lower case mean the same; a part of a byte
+    counts as one.
 
     Raises:
         ValueError: *size* is neither, or not above 0; the message says what is.

@@ -9,6 +9,7 @@ from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, Th
 from cnflow.config.files import load_config
 from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.image import Credentials, Image, Mount, Secret
+from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.lsf import LSFProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
@@ -29,6 +30,7 @@ __all__ = [
     "HighThroughputExecutor",
     "Image",
     "JsonLinesSink",
+    "KubernetesProvider",
     "LSFProvider",
     "Listen",
     "LocalProvider",

@@ -310,6 +310,12 @@ class HighThroughputExecutor(ExecutorSettings):
         return ports_in_order(ports)
 
     @model_validator(mode="after")
+    def _image_is_the_providers(self) -> HighThroughputExecutor:
+        if not self.image:  # an assignment would be checked anew, without end
+            self.__dict__["image"] = self.provider.default_image
+        return self
+
+    @model_validator(mode="after")
     def _working_dir_is_expanded(self) -> HighThroughputExecutor:
         if self.working_dir is not None and has_shell_marks(self.working_dir):
             if self.needs_image or self.image:

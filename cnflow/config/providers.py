@@ -14,6 +14,7 @@ from cnflow.config.launchers import AnyLauncher, SingleNodeLauncher
 from cnflow.config.mounts import mountable, targets_of
 from cnflow.config.paths import PathText, expand_path
 from cnflow.config.quantities import Duration, MemorySize
+from cnflow.model.image import NO_IMAGE
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
 from cnflow.model.visible_files import VisibleFiles
 from cnflow.tasks.control_groups import usable_cores
@@ -64,6 +65,11 @@ class ProviderSettings(Settings):
     walltime: Annotated[Duration, Field(gt=0)] | None = None
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None
     sets no end; the block's own scheduler may."""
+
+    @property
+    def default_image(self) -> Image:
+        """Image of an executor of this provider that names none; the bare node for none."""
+        return NO_IMAGE
 
     def traits(self) -> Traits:
         """Traits of all blocks started with these settings; no SDK is imported and no system is asked."""

@@ -74,6 +74,9 @@ class NodesVia(enum.Enum):
     LAUNCHER = "launcher"
     """A launcher in the block starts a manager on each node."""
 
+    PODS = "pods"
+    """Each node is a pod of the block, which starts its own manager."""
+
 
 class Traits(NamedTuple):
     """Traits of all blocks of one provider, as its settings decide them."""

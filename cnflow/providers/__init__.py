@@ -7,6 +7,7 @@ from cnflow.config.ad_hoc import AdHocProvider
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
 from cnflow.config.gridengine import GridEngineProvider
+from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.lsf import LSFProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
@@ -19,6 +20,7 @@ __all__ = [
     "CondorProvider",
     "DockerProvider",
     "GridEngineProvider",
+    "KubernetesProvider",
     "LSFProvider",
     "LocalProvider",
     "PBSProProvider",
