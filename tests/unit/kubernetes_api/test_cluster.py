@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.released.wait(30)
         self.close_connection = True
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _any
+    do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815 - names of the base class
 
     def log_message(self, *parts):
         pass
