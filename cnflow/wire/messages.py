@@ -48,6 +48,7 @@ Message                 From -> to                Sent
 `Stop`                  driver -> interchange ->  at the end of the run
                         manager
 `Bound`                 interchange -> driver     first of all, when managers can connect
+`PoolReport`            interchange -> owner      when the queues of a pool's clients have changed
 `ManagerUp`             interchange -> driver     when a manager has registered
 `ManagerDown`           interchange -> driver     when a manager is lost or has left
 `Results`               interchange -> driver     when tasks end
@@ -80,6 +81,7 @@ from cnflow.wire.manager_messages import (
     TaskQuery,
     TaskReport,
 )
+from cnflow.wire.pool_messages import PoolReport
 from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
@@ -273,6 +275,8 @@ class Bound(Message):
     """Managers can connect now; *port* is 0 for a socket file."""
 
     port: int
+    clients_port: Natural = 0
+    """Port for clients, of an interchange that serves several; 0 for a socket file, and where there is none."""
 
 
 class ManagerUp(Message):
@@ -328,7 +332,7 @@ FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Ev
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
 ToDriver = Union[
     Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, BlockEmpty, IdleTimes, StatusReport, TaskReport, Results,
-    Unreleased, Want, Chunk, Gone, Events, DialFailed,
+    Unreleased, Want, Chunk, Gone, Events, DialFailed, PoolReport,
 ]  # fmt: skip
 
 Frames = Sequence[Any]
