@@ -1,4 +1,4 @@
-"""Control messages that describe managers and nodes, and queries about them; `messages` has the table of all."""
+"""Control messages that describe managers, nodes and clients, and queries about them; `messages` has the table."""
 
 from __future__ import annotations
 
@@ -192,3 +192,51 @@ class Events(Message):
 
     lost: NonNegativeInt = 0
     """Events before these that the interchange had no room for."""
+
+
+# Interchange of several clients -> its owner
+class ClientStatus(msgspec.Struct, array_like=True, frozen=True):
+    """State of one session of a client at one moment."""
+
+    name: str
+    """That of the client's key; a client may have several sessions."""
+
+    session: str
+    """Its identity, as hexadecimal digits."""
+
+    is_connected: bool
+    weight: float
+    queued: NonNegativeInt
+    """Tasks that no manager has."""
+
+    running: NonNegativeInt
+    """Tasks that were sent to a manager."""
+
+    ended: NonNegativeInt
+    """Results that were sent to the client, or wait for it."""
+
+    idle: Duration
+    """Seconds since its last message."""
+
+
+class QueuedNeeds(msgspec.Struct, array_like=True, frozen=True):
+    """Number of unfinished tasks with the same needs."""
+
+    unfinished: NonNegativeInt
+    queued: NonNegativeInt
+    """Those of them that no manager has."""
+
+    needs: Needs
+    """Their priority does not count here. Tasks without needs have those of one worker."""
+
+
+class PoolReport(Message):
+    """State of the queues: sent when it has changed, at most once in `PoolInterchangeSettings.report_period`."""
+
+    clients: list[ClientStatus]
+    needs: list[QueuedNeeds]
+    ended: NonNegativeInt
+    """Tasks that have ended since the interchange started."""
+
+    managers: NonNegativeInt
+    """Registered managers."""

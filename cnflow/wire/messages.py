@@ -76,12 +76,12 @@ from cnflow.wire.manager_messages import (
     ManagerHolds,
     ManagerInfo,
     Needs,
+    PoolReport,
     StatusQuery,
     StatusReport,
     TaskQuery,
     TaskReport,
 )
-from cnflow.wire.pool_messages import PoolReport
 from cnflow.wire.serialization import OUT_OF_BAND, Payload
 
 if TYPE_CHECKING:
