@@ -28,6 +28,7 @@ from cnflow.kubernetes_api.credentials import ClusterAddress, Credentials, load_
 from cnflow.kubernetes_api.errors import NOT_FOUND, TOO_MANY, UNAUTHORIZED, ClusterError, api_error
 from cnflow.kubernetes_api.rate_limit import RateLimit
 from cnflow.kubernetes_api.watch_stream import WatchStream
+from cnflow.kubernetes_api.websocket import StreamAddress
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -113,6 +114,20 @@ class Cluster:
     def credentials(self) -> Credentials:
         """For connections that are no plain requests: those of exec and port-forward."""
         return self._credentials
+
+    def stream_address(self) -> StreamAddress:
+        """Address and credentials for a `cnflow.kubernetes_api.websocket`, with a token that is valid now."""
+        known = self._credentials.configuration
+        return StreamAddress(
+            self.server,
+            self._authorization(),
+            ca_file=known.ssl_ca_cert,
+            cert_file=known.cert_file,
+            key_file=known.key_file,
+            is_verified=bool(known.verify_ssl),
+            server_name=known.tls_server_name,
+            proxy=known.proxy,
+        )
 
     def request(
         self,

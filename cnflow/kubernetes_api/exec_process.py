@@ -9,8 +9,9 @@
                                      ends <──── │ 3 <── exit code
 
 Started by its path, ``python -I ROOT/cnflow/kubernetes_api/exec_process.py DESCRIPTOR``, since only the standard
-library is needed: it is there in 60 ms. The request comes through a pipe, since it holds credentials, and perhaps later,
-once there is a pod. A connection that carries nothing is asked by pings, which also keep a proxy from closing it.
+library is needed: it is there in 60 ms. The request comes through a pipe, since it holds credentials, and perhaps
+later, once there is a pod. A connection that carries nothing is asked by pings, which also keep a proxy from closing
+it.
 """
 
 from __future__ import annotations
