@@ -184,13 +184,13 @@ class KubernetesProvider(ProviderSettings):
     """Seconds from SIGTERM to SIGKILL for a pod that is evicted or deleted; None is 20 s more than the executor's
     `grace_period`, within which its tasks may end."""
 
-    capsule_claim: str | None = None
-    """PersistentVolumeClaim that holds cnflow's code, which ``cnflow capsule`` has written there; None brings the code
-    as ConfigMaps, unless the image has it."""
+    lease_duration: Annotated[Duration, Field(ge=30)] = 300.0
+    """Seconds without a sign of the driver after which the cluster itself removes all that belongs to the run: Jobs,
+    pods, Secrets and the rest. A run that may be taken over (`adoptable_for`) has at least that long."""
 
-    unpack_image: str | None = None
-    """Image with a shell and ``tar`` that unpacks cnflow's code for images that have neither Python nor these, such as
-    ``busybox:1``."""
+    capsule_claim: str | None = None
+    """PersistentVolumeClaim into which the first pod unpacks cnflow's code, and which all share; None unpacks it in
+    each pod, unless the image has it."""
 
     cmd_timeout: Duration = Field(default=30.0, gt=0)
     """Seconds within which the cluster must answer a request."""

@@ -21,6 +21,11 @@ SETTINGS_KEY = "settings"
 SETTINGS_FILE = f"{SETTINGS_FOLDER}/{SETTINGS_KEY}"
 
 
+def file_key(number: int) -> str:
+    """Return the key of the Secret that holds file *number* of a request's command; see `requests.secret_content`."""
+    return f"file-{number}"
+
+
 class PodParts(NamedTuple):
     """What a pod gets besides what the user's settings and the request say."""
 
@@ -44,3 +49,9 @@ class PodParts(NamedTuple):
 
     environment: Mapping[str, str] = {}
     """Variables of the main container that the capsule needs."""
+
+    uid: int | None = None
+    """Number of the user that the image starts as, where it was looked at; decides who may read the Secret."""
+
+    pull_secrets: Sequence[str] = ()
+    """Names of Secrets that were made for the image's own credentials; see `requests.credentials_content`."""
