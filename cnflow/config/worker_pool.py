@@ -34,6 +34,9 @@ class Deployment(Settings):
     secret: str = Field(min_length=1)
     """Name of an existing Secret whose entry ``settings`` the pods' managers read."""
 
+    scales: bool = True
+    """Change its number of pods with the tasks; False leaves that alone."""
+
     cores: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """CPUs of a pod, from which its workers are expected until the first one has connected."""
 
@@ -75,6 +78,9 @@ class WorkerPool(HighThroughputExecutor):
     managers_port: Port | None = None
     """TCP port for managers; None takes any free one, as ``worker_port_range`` allows."""
 
+    max_idletime: Annotated[Duration, Field(ge=0.0)] | None = None
+    """Seconds without a task after which a block, or a pod, of this pool is not needed; None is that of the server."""
+
     deployment: Deployment | None = None
     """Deployment of a Kubernetes cluster that is scaled instead of a provider's blocks."""
 
@@ -94,13 +100,16 @@ class Release(Settings):
     name: str = Field(min_length=1)
     """Name of the release's objects, such as ``RELEASE-cnflow``; begins the names of its clients' Secrets."""
 
+    namespace: str | None = None
+    """Namespace of its objects; None is that of the server's pod."""
+
     keys_secret: str = Field(min_length=1)
     """Secret with the server's own keys, which it draws at its first start."""
 
-    clients_secret: str = Field(min_length=1)
-    """Secret with an entry ``NAME.key`` for each client: its public key; ``cnflow pool key`` adds one."""
+    clients_config_map: str = Field(min_length=1)
+    """ConfigMap with an entry ``NAME.key`` for each client: its public key; ``cnflow pool key`` adds one."""
 
-    config_map: str = Field(min_length=1)
+    pools_config_map: str = Field(min_length=1)
     """ConfigMap whose entry ``pool.json`` clients read: ports, images and public keys of the pools."""
 
 

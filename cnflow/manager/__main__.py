@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import pathlib
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ def _run(output: OutputQueue) -> int:
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     settings = ManagerSettings.from_json(_settings_bytes(sys.argv[1], unlink="--unlink" in sys.argv[2:]))
+    settings = settings.for_host(socket.gethostname())
     for worker in (each for each in sys.argv[2:] if each.startswith(_WORKER_PYTHON)):
         version, _, executable = worker[len(_WORKER_PYTHON) :].partition(":")
         settings = settings.with_worker_python(executable, version)

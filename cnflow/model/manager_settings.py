@@ -55,6 +55,8 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     executor: str
     block: str
+    """Empty where all blocks share these settings, as the pods of a Deployment do: then that of the host's name."""
+
     nodes: int = 1
     """Nodes of the block, on each of which a manager is started."""
 
@@ -139,6 +141,10 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def with_worker_python(self, executable: str, version: str) -> ManagerSettings:
         """Return these settings for workers that another interpreter runs than the manager."""
         return msgspec.structs.replace(self, worker_python=executable, worker_version=version)
+
+    def for_host(self, host: str) -> ManagerSettings:
+        """Return these settings for a manager on *host*, which names a block that has no name."""
+        return self if self.block else msgspec.structs.replace(self, block=host)
 
     def to_json(self) -> bytes:
         """Content of the settings file."""

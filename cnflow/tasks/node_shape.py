@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from cnflow.wire.manager_messages import Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from cnflow.model.resources import Resources
     from cnflow.wire.manager_messages import Node
@@ -107,20 +107,27 @@ def needs_of(resources: Resources) -> Needs:
 
 
 def slots_needed(tasks: Mapping[Optional[Resources], int], shape: NodeShape) -> int:
-    """Slots that *tasks* need on nodes of *shape* to run all at the same time.
-
-    A task with half of a node's memory counts for half of its slots, though it takes one worker. A task that fits no
-    such node counts for a whole one: a further block may have larger nodes, and the interchange fails the task once
-    it is sure that none has.
+    """Slots that *tasks* need on nodes of *shape* to run all at the same time, as `slots_of_needs` counts them.
 
     Args:
         tasks: number of tasks with each of the distinct resources; None for tasks without any.
         shape: of every node, as far as is known.
     """
+    needs = [(None if resources is None else needs_of(resources), count) for resources, count in tasks.items()]
+    return slots_of_needs(needs, shape)
+
+
+def slots_of_needs(tasks: Iterable[tuple[Optional[Needs], int]], shape: NodeShape) -> int:
+    """Slots that *tasks*, each kind of needs with its number, take on nodes of *shape* to run all at the same time.
+
+    A task with half of a node's memory counts for half of its slots, though it takes one worker. A task that fits no
+    such node counts for a whole one: a further block may have larger nodes, and the interchange fails the task once
+    it is sure that none has.
+    """
     slots = Fraction(0)
-    for resources, count in tasks.items():
-        if resources is None:
+    for needs, count in tasks:
+        if needs is None:
             slots += count
         elif count:
-            slots += Fraction(count * shape.total.workers, shape.tasks_per_node(needs_of(resources)) or 1)
+            slots += Fraction(count * shape.total.workers, shape.tasks_per_node(needs) or 1)
     return math.ceil(slots)

@@ -23,7 +23,7 @@ from cnflow.model.interchange_settings import RelayRequest
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from cnflow.interfaces import Provider
@@ -85,14 +85,23 @@ class Here:
 
     Args:
         log_file: of the interchange.
+        arguments: of its command line.
+        encode: makes its first line.
     """
 
     name = "the interchange"
     reaches_first = False
 
-    def __init__(self, log_file: Path) -> None:
+    def __init__(
+        self,
+        log_file: Path,
+        arguments: Sequence[str] = (),
+        encode: Callable[[InterchangeSettings], bytes] = msgspec.json.encode,
+    ) -> None:
         self.grace = Seconds(0.0)
         self.log_file = log_file
+        self._arguments = arguments
+        self._encode = encode
         self._prepared: InterchangeProcess | None = None
 
     def prepare(self) -> None:
@@ -116,7 +125,7 @@ class Here:
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """See `InterchangeHost`; the one before has ended."""
         del replaces
-        line = msgspec.json.encode(settings)
+        line = self._encode(settings)
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
             try:
@@ -130,7 +139,7 @@ class Here:
     def _run(self, first_line: bytes | None) -> InterchangeProcess:
         # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
         environment = {**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"}
-        argv = [sys.executable, "-m", "cnflow.interchange"]
+        argv = [sys.executable, "-m", "cnflow.interchange", *self._arguments]
         return InterchangeProcess(argv, first_line, self.log_file, environment=environment)
 
     def attach(self, session: str) -> InterchangeProcess:
