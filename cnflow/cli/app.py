@@ -15,6 +15,7 @@ from cnflow.cli.commands.image import image
 from cnflow.cli.commands.lock import lock
 from cnflow.cli.commands.logs import logs
 from cnflow.cli.commands.perf import perf
+from cnflow.cli.commands.pool import pool
 from cnflow.cli.commands.run import RunCommand, run
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command()(lock)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 app.add_typer(image, name="image")
+app.add_typer(pool, name="pool")
 
 
 def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer passes the value by position

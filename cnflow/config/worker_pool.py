@@ -11,7 +11,6 @@ from cnflow.config.base import Settings
 from cnflow.config.config import parse_strategy
 from cnflow.config.executors import LABEL, HighThroughputExecutor
 from cnflow.config.files import read_settings
-from cnflow.config.paths import PathText
 from cnflow.config.quantities import Bytes, Duration
 from cnflow.config.tables import refuse_table
 
@@ -139,10 +138,6 @@ class PoolServer(Settings):
 
     http_port: Port | None = None
     """TCP port for ``/healthz``, ``/readyz`` and ``/metrics``; None opens none."""
-
-    keys: PathText | None = None
-    """Folder with the public keys of clients, a file ``NAME.key`` for each; None is ``clients`` in the folder of the
-    server."""
 
     release: Release | None = None
     """Release of the Helm chart that the server belongs to; None for one that was started by hand."""

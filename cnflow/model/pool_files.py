@@ -17,9 +17,6 @@ VERSION = 1
 DIRECTORY_FILE = "pool.json"
 """Name of the list of pools, in the folder of a server and in the ConfigMap of a release."""
 
-PUBLIC_KEY_SUFFIX = ".key"
-"""Files of public keys in the folder of a server's clients: NAME.key."""
-
 
 class PoolAddress(msgspec.Struct, frozen=True, kw_only=True):
     """One pool, as a driver reaches it."""

@@ -2,9 +2,8 @@
 
 ::
 
-    PoolReport ──> on_report ──┬──> tasks, submissions, ends ────────────┐
-                               └──> number of tasks by needs ──┐         ├──> of() ──> Demand ──> strategy
-    a manager connects ──> on_node ──> shape of a node ────────┴─ slots ─┘
+    PoolReport ──> on_report ──> number of tasks by needs ──┬──> current ──> Demand ──> strategy
+    a manager connects ──> on_node ──> shape of a node ─────┘
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from cnflow.tasks.node_shape import NodeShape, slots_of_needs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.wire.manager_messages import ManagerInfo, Needs
+    from cnflow.wire.manager_messages import ManagerInfo
+    from cnflow.wire.pool_messages import PoolReport, QueuedNeeds
 
 
 class PoolDemand:
@@ -29,24 +29,25 @@ class PoolDemand:
 
     def __init__(self, shape: NodeShape) -> None:
         self._shape = shape
-        self._tasks = self._submitted = self._finished = 0
-        self._needs: Sequence[tuple[Needs | None, int]] = ()
+        self._ended = 0
+        self._needs: Sequence[QueuedNeeds] = ()
 
     def on_node(self, info: ManagerInfo) -> None:
         """Learn the shape of a node from a manager that connected."""
         self._shape = NodeShape.of(info.slots, info.node)
 
-    def on_report(self, tasks: int, submitted: int, finished: int, needs: Sequence[tuple[Needs | None, int]]) -> None:
-        """Take the numbers of a report: unfinished *tasks*, totals, and the unfinished ones with *needs*."""
-        self._tasks, self._submitted, self._finished, self._needs = tasks, submitted, finished, needs
+    def on_report(self, report: PoolReport) -> None:
+        """Take the numbers of a report."""
+        self._ended, self._needs = report.ended, report.needs
 
     @property
     def tasks(self) -> int:
         """Unfinished tasks."""
-        return self._tasks
+        return sum(each.unfinished for each in self._needs)
 
     def current(self) -> Demand:
         """Return the present demand."""
-        needy = sum(count for _, count in self._needs)
-        slots = max(0, self._tasks - needy) + slots_of_needs(self._needs, self._shape)
-        return Demand(self._tasks, self._submitted, self._finished, slots)
+        needs, ended = self._needs, self._ended
+        tasks = sum(each.unfinished for each in needs)
+        slots = slots_of_needs(((each.needs, each.unfinished) for each in needs), self._shape)
+        return Demand(tasks, ended + tasks, ended, slots)

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import socket
 from typing import TYPE_CHECKING
 
@@ -23,12 +25,12 @@ from cnflow.model.pool_files import DIRECTORY_FILE, PoolAddress, PoolDirectory
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from typing import Any
 
     from cnflow.config.worker_pool import PoolServer
 
-DEFAULT_FOLDER = "cnflow-pool"
+_LOCK = "lock"
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - compared with, not bound to
 
 
@@ -57,6 +59,31 @@ class ServerFolder:
             self.clients.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"The folder {self.path} of the pool cannot be made: {error}.") from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of a server within the block.
+
+        Raises:
+            ConfigurationError: another process holds it.
+        """
+        with (self.path / _LOCK).open("w") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"A pool server runs in {self.path} already. See 'cnflow pool status {self.path}', or name another "
+                    "folder."
+                ) from error
+            yield
+
+    def is_free(self) -> bool:
+        """Return whether no server runs here."""
+        try:
+            with self.locked():
+                return True
+        except ConfigurationError:
+            return False
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         """Ask the server that runs here; None if none does."""

@@ -14,7 +14,8 @@ import re
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError
-from cnflow.model.pool_files import PUBLIC_KEY_SUFFIX, ClientKey
+from cnflow.model.pool_files import ClientKey
+from cnflow.model.pool_settings import KEY_SUFFIX
 from cnflow.wire.keys import KeyPair
 from cnflow.wire.sockets import new_key_pair
 
@@ -53,7 +54,7 @@ def issue(clients: Path, name: str, server_key: str, pools: Sequence[PoolAddress
         ConfigurationError: the name cannot be used, or has a key.
     """
     check_name(name)
-    file = clients / f"{name}{PUBLIC_KEY_SUFFIX}"
+    file = clients / f"{name}{KEY_SUFFIX}"
     key = new_client_key(name, server_key, pools)
     clients.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -81,7 +82,7 @@ def revoke(clients: Path, name: str) -> None:
     """
     check_name(name)
     try:
-        (clients / f"{name}{PUBLIC_KEY_SUFFIX}").unlink()
+        (clients / f"{name}{KEY_SUFFIX}").unlink()
     except FileNotFoundError:
         names = ", ".join(sorted(public_keys(clients))) or "none"
         raise ConfigurationError(f"No client is called {name!r}. Clients with a key: {names}.") from None
@@ -91,8 +92,8 @@ def public_keys(clients: Path) -> dict[str, str]:
     """Public keys by the names of their clients."""
     if not clients.is_dir():
         return {}
-    files = sorted(clients.glob(f"*{PUBLIC_KEY_SUFFIX}"))
-    return {file.name.removesuffix(PUBLIC_KEY_SUFFIX): file.read_text(encoding="ascii").strip() for file in files}
+    files = sorted(clients.glob(f"*{KEY_SUFFIX}"))
+    return {file.name.removesuffix(KEY_SUFFIX): file.read_text(encoding="ascii").strip() for file in files}
 
 
 def check_name(name: str) -> None:

@@ -19,24 +19,24 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from cnflow.errors import CnflowError
-from cnflow.executors.high_throughput.block_requests import expected_slots
 from cnflow.executors.high_throughput.demand import expected_shape
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import StatusReport, TaskReport
 from cnflow.wire.pool_messages import PoolReport
 from cnflow.worker_pool.demand import PoolDemand
+from cnflow.worker_pool.status import PoolSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cnflow.blocks import Demand
     from cnflow.config.worker_pool import WorkerPool
+    from cnflow.errors import CnflowError
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
-    from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
     from cnflow.executors.high_throughput.managers import ConnectedManagers
+    from cnflow.executors.high_throughput.provisioning import Owner
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.model.status import BlockReport
     from cnflow.wire.manager_messages import ManagerInfo
@@ -44,20 +44,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class PoolOwner(InterchangeEvents, Protocol):
-    """Pool that blocks are for; called from their threads."""
-
-    def demand(self) -> Demand:
-        """Tasks of all clients, and what they need."""
-
-    def on_failure(self, error: CnflowError) -> None:
-        """Note that the pool cannot go on."""
-
-
 class PoolBlocks(Protocol):
-    """Blocks of one pool, and the interchange that is started with them. Events come from the client's thread."""
+    """Blocks of one pool, and the interchange that is started with them. Events come from the client's thread.
 
-    def start(self, owner: PoolOwner) -> None:
+    Attributes:
+        expected_slots: workers of a block, until the first one has connected.
+    """
+
+    expected_slots: int
+
+    def start(self, owner: Owner) -> None:
         """Begin to start interchange and blocks, in a thread."""
 
     def on_manager_up(self, info: ManagerInfo) -> None:
@@ -74,6 +70,9 @@ class PoolBlocks(Protocol):
 
     def reports(self) -> list[BlockReport]:
         """Return a report on each block."""
+
+    def on_failure(self) -> None:
+        """End the blocks without waiting: the pool cannot go on."""
 
     def close(self) -> None:
         """Begin nothing more; the interchange is stopped after this."""
@@ -103,7 +102,7 @@ class LivePool:
         self.settings = settings
         self.label = settings.label
         self._client, self._managers, self._blocks, self._log_dir = parts
-        self._demand = PoolDemand(expected_shape(settings))
+        self._demand = PoolDemand(expected_shape(settings, parts.blocks.expected_slots))
         self._lock = threading.Lock()
         self._is_closing = False
         self.error: CnflowError | None = None
@@ -116,11 +115,6 @@ class LivePool:
     def is_ready(self) -> bool:
         """Drivers can connect."""
         return self.report is not None and self.error is None and not self._client.is_lost
-
-    @property
-    def expected_slots(self) -> int:
-        """Workers of a block, until the first one has connected."""
-        return expected_slots(self.settings)
 
     def start(self) -> None:
         """Begin to start interchange and blocks."""
@@ -137,13 +131,16 @@ class LivePool:
         self._client.stop()
         self._blocks.stop()
 
-    def managers(self) -> Sequence[ManagerInfo]:
-        """Connected managers."""
-        return list(self._managers.managers().values())
-
-    def block_reports(self) -> list[BlockReport]:
-        """Return a report on each block."""
-        return self._blocks.reports()
+    def snapshot(self) -> PoolSnapshot:
+        """Return what its parts know at this moment; safe from any thread."""
+        return PoolSnapshot(
+            self.report,
+            self._demand.current(),
+            list(self._managers.managers().values()),
+            self._blocks.reports(),
+            self.is_ready,
+            "" if self.error is None else str(self.error),
+        )
 
     # Events, from the client's thread and those of the blocks
 
@@ -175,8 +172,8 @@ class LivePool:
 
     def _on_report(self, report: PoolReport) -> None:
         self.report = report
-        self._demand.on_report(report.tasks, report.submitted, report.finished, report.needs)
-        self._blocks.on_demand(report.tasks)
+        self._demand.on_report(report)
+        self._blocks.on_demand(self._demand.tasks)
 
     def on_interchange_lost(self, how: str) -> None:
         """Note that the interchange is not started again."""
@@ -187,6 +184,7 @@ class LivePool:
         if not self._is_closing:
             logger.error("pool %s cannot go on: %s", self.label, error)
             self.error = error
+            self._blocks.on_failure()
 
     def unfinished(self) -> Iterator[SerializedTask]:
         """Give nothing to an interchange that was restarted: drivers send it their tasks themselves."""

@@ -42,16 +42,7 @@ class TaskDemand:
     """
 
     def __init__(self, settings: HighThroughputExecutor) -> None:
-        slots = expected_slots(settings)
-        cores = settings.provider.traits().cores or slots * settings.cores_per_worker
-        node = Node(
-            cores=cores,
-            memory=_PLENTY,
-            accelerators=len(accelerators(settings)),
-            worker_cores=settings.cores_per_worker,
-            worker_memory=round((settings.mem_per_worker or 0.0) * GIB),
-        )
-        self._shape = NodeShape.of(slots, node)
+        self._shape = expected_shape(settings, expected_slots(settings))
         self._resources: dict[TaskId, Resources] = {}
         """Resources by task, of tasks that have any."""
 
@@ -88,3 +79,15 @@ class TaskDemand:
         if self._counts:
             slots += slots_needed(self._counts, self._shape)
         return Demand(tasks, activity, finished, slots)
+
+
+def expected_shape(settings: HighThroughputExecutor, slots: int) -> NodeShape:
+    """Return the shape of a node with *slots* workers, as far as *settings* say."""
+    node = Node(
+        cores=settings.provider.traits().cores or slots * settings.cores_per_worker,
+        memory=_PLENTY,
+        accelerators=len(accelerators(settings)),
+        worker_cores=settings.cores_per_worker,
+        worker_memory=round((settings.mem_per_worker or 0.0) * GIB),
+    )
+    return NodeShape.of(slots, node)

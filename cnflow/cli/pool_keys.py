@@ -1,0 +1,63 @@
+"""Issues and revokes the keys of a pool server's clients, in its folder or in a Kubernetes release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnflow.errors import ConfigurationError
+from cnflow.worker_pool import keys
+from cnflow.worker_pool.folder import ServerFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnflow.model.pool_files import PoolDirectory
+
+_KUBERNETES = "kubernetes://"
+
+
+def issue(name: str, address: str) -> bytes:
+    """Issue a key for the client *name*; return the content of its file.
+
+    Raises:
+        ConfigurationError: no pool server has its files there, or the client has a key.
+    """
+    folder = ServerFolder(address)
+    directory = _directory(folder)
+    return keys.issue(folder.clients, name, directory.pools[0].server_key, directory.pools).to_json()
+
+
+def revoke(name: str, address: str) -> None:
+    """Revoke the key of the client *name*.
+
+    Raises:
+        ConfigurationError: no pool server has its files there, or the client has no key.
+    """
+    folder = ServerFolder(address)
+    _directory(folder)
+    keys.revoke(folder.clients, name)
+
+
+def write(text: bytes, file: Path) -> Path:
+    """Write the content of a key to *file*, for its user alone, and return its absolute path.
+
+    Raises:
+        ConfigurationError: *file* exists, or cannot be written.
+    """
+    if file.exists():
+        raise ConfigurationError(f"{file} exists. Name another file by --output.")
+    try:
+        keys.write_private(file, text + b"\n")
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}.") from error
+    return file.absolute()
+
+
+def _directory(folder: ServerFolder) -> PoolDirectory:
+    directory = folder.read_directory()
+    if not directory.pools:
+        raise ConfigurationError(
+            f"No pool server was started in {folder.path}. Start one by 'cnflow pool start {folder.path}', or name its "
+            "folder."
+        )
+    return directory
