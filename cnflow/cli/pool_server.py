@@ -112,7 +112,7 @@ def stop(path: Path, seconds: float) -> None:
             return
         time.sleep(_LOOK)
     raise ConfigurationError(
-        f"The pool server {pid} has not ended after {seconds:g} s, since its blocks are being removed. See {folder.log}."
+        f"The pool server {pid} has not ended after {seconds:g} s, since it removes its blocks. See {folder.log}."
     )
 
 

@@ -16,8 +16,7 @@ from cnflow.tasks.node_shape import NodeShape, slots_of_needs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.wire.manager_messages import ManagerInfo
-    from cnflow.wire.pool_messages import PoolReport, QueuedNeeds
+    from cnflow.wire.manager_messages import ManagerInfo, PoolReport, QueuedNeeds
 
 
 class PoolDemand:

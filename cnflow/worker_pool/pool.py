@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from cnflow.executors.high_throughput.demand import expected_shape
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.wire import messages as msg
-from cnflow.wire.manager_messages import StatusReport, TaskReport
-from cnflow.wire.pool_messages import PoolReport
+from cnflow.wire.manager_messages import PoolReport, StatusReport, TaskReport
 from cnflow.worker_pool.demand import PoolDemand
 from cnflow.worker_pool.status import PoolSnapshot
 
@@ -114,7 +113,7 @@ class LivePool:
     @property
     def is_ready(self) -> bool:
         """Drivers can connect."""
-        return self.report is not None and self.error is None and not self._client.is_lost
+        return self.error is None and not self._client.is_lost and self._client.wait_until_bound(0.0)
 
     def start(self) -> None:
         """Begin to start interchange and blocks."""

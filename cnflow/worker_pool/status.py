@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from cnflow.model.pool_files import PoolAddress
     from cnflow.model.status import BlockReport
-    from cnflow.wire.manager_messages import ManagerInfo
-    from cnflow.wire.pool_messages import ClientStatus, PoolReport
+    from cnflow.wire.manager_messages import ClientStatus, ManagerInfo, PoolReport
 
 STATES = ("requested", "pending", "running", "draining")
 """Of blocks, in their order; each has a metric, also while no block has it."""
