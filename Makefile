@@ -99,6 +99,10 @@ wheels: ## Record which wheels the package index has for each kind of capsule (t
 launchers: ## Compile the program that starts a carried interpreter, after a change of it (apt-get install gcc-aarch64-linux-gnu)
 	@cnflow/capsule/launchers/build.sh
 
+.PHONY: chart
+chart: venv ## Write what follows from helm/cnflow/values.yaml and its comments: README, schema's descriptions, names
+	@.venv/bin/python .ci/chart.py
+
 .PHONY: images
 images: venv ## Build all images (BASE=python:3.12-slim chooses what they are built on)
 	@images/build.sh $(BASE)
@@ -133,5 +137,5 @@ docs: venv ## Build the documentation into docs/_build
 
 .PHONY: clean
 clean: ## Remove all that make made here, .venv too; images stay in the engine
-	rm -rf .venv .venv-conformance .venv-demo .venv-lowest .venv-newest examples/.venv-digits images/worker/capsule docs/_build dist runinfo
+	rm -rf .venv .venv-conformance .venv-demo .venv-lowest .venv-newest examples/.venv-digits images/worker/capsule images/cnflow/wheels docs/_build dist runinfo
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -47,8 +47,14 @@ for folder in examples/digits-train examples/digits-predict examples/app1 exampl
 done
 for pid in "${building[@]}"; do wait "$pid"; done
 
-wanted cnflow-worker || exit 0
-trap 'rm -rf worker/capsule' EXIT # it is other people's code: no tool that looks at the sources need see it
-rm -rf worker/capsule
-"$venv/bin/cnflow" capsule unpack "$base" worker/capsule >/dev/null
-build "cnflow-worker:$inside" worker
+trap 'rm -rf worker/capsule cnflow/wheels' EXIT # made from other sources: no tool that looks at these need see them
+rm -rf worker/capsule cnflow/wheels
+if wanted cnflow-worker; then
+  "$venv/bin/cnflow" capsule unpack "$base" worker/capsule >/dev/null
+  build "cnflow-worker:$inside" worker
+fi
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' ../pyproject.toml)
+if wanted "cnflow:$version"; then
+  "$venv/bin/python" cnflow/wheel.py
+  build "cnflow:$version" cnflow
+fi
