@@ -50,9 +50,13 @@ cnflow.org/release: {{ include "cnflow.fullname" . }}
 {{- define "cnflow.pools" -}}
 {{- $pools := dict -}}
 {{- range $name, $own := .Values.pools -}}
-{{- $pool := merge (deepCopy (default dict $own)) (omit $.Values.poolDefaults "resources" "strategy") -}}
-{{- range $field := list "resources" "strategy" -}}
-{{- if not (hasKey $pool $field) -}}{{- $_ := set $pool $field (get $.Values.poolDefaults $field) -}}{{- end -}}
+{{- $pool := deepCopy $.Values.poolDefaults -}}
+{{- range $field, $value := $own -}}
+{{- if has $field (list "autoscaling" "podDisruptionBudget") -}}
+{{- range $inner, $each := $value -}}{{- $_ := set (get $pool $field) $inner $each -}}{{- end -}}
+{{- else -}}
+{{- $_ := set $pool $field $value -}}{{/* `merge` of the templates would take false and 0 for no value. */}}
+{{- end -}}
 {{- end -}}
 {{- $_ := set $pools $name $pool -}}
 {{- end -}}

@@ -1,0 +1,50 @@
+"""Commands of helm on the chart helm/cnflow, for tests."""
+
+import functools
+import os
+import subprocess
+from pathlib import Path
+
+import yaml
+
+CHART = Path(__file__).parents[2] / "helm" / "cnflow"
+HELM = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnflow" / "services" / "helm" / "bin" / "helm"
+)
+
+
+class HelmError(Exception):
+    """A command of helm failed; the text is what it printed."""
+
+
+def helm(*arguments, values=None, kubeconfig=None, timeout=120):
+    """Run helm with *values* and return what it printed."""
+    given = ["--values", "-"] if values is not None else []
+    environment = {**os.environ, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})}
+    done = subprocess.run(
+        [HELM, *arguments, *given],
+        input=yaml.safe_dump(values or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=timeout,
+    )
+    if done.returncode:
+        raise HelmError(done.stderr.strip() or done.stdout.strip())
+    return done.stdout
+
+
+def render(values, release="demo", namespace="team"):
+    """Return the objects that the chart makes of *values*, by kind and name."""
+    text = helm("template", release, CHART, "--namespace", namespace, values=values)
+    objects = [each for each in yaml.safe_load_all(text) if each]
+    found = {(each["kind"], each["metadata"]["name"]): each for each in objects}
+    assert len(found) == len(objects), "two objects have one name"
+    return found
+
+
+@functools.cache
+def render_digits():
+    """Return the objects of one pool with defaults."""
+    return render({"pools": {"digits": {"image": "digits:0.1"}}})
