@@ -15,7 +15,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from cnflow.units import bytes_in
 
@@ -80,5 +80,5 @@ Cpus = Annotated[float | str, BeforeValidator(_check_cpus)]
 Memory = Annotated[int | str, BeforeValidator(_check_memory)]
 """Type of an amount of memory, kept as it was written: bytes, or a number with a unit: ``"4Gi"``, ``"4GB"``."""
 
-Amount = Annotated[int | str, Field(union_mode="left_to_right")]
+Amount = int | str
 """Type of an amount of any resource, which is passed on as it is."""

@@ -38,6 +38,7 @@ _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
 _CONDOR = _from(f"{_OURS}.batch_providers", "CondorProvider")
 _LSF = _from(f"{_OURS}.batch_providers", "LSFProvider")
 _COBALT = _from(f"{_OURS}.batch_providers", "CobaltProvider")
+_KUBERNETES = _from(f"{_OURS}.kubernetes", "KubernetesProvider")
 _SCHEDULERS = _from(f"{_OURS}.schedulers", "GridEngineProvider", "PBSProProvider", "SlurmProvider", "TorqueProvider")
 _AD_HOC = _from(f"{_OURS}.ad_hoc", "AdHocProvider")
 _CONFIG = _from(f"{_OURS}.config", "Config")
@@ -162,6 +163,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.config": _CONFIG,
     "parsl.configs": {},
     "parsl.configs.htex_local": _from(f"{_OURS}.configs", config="htex_local"),
+    "parsl.configs.kubernetes": _from(f"{_OURS}.configs", config="kubernetes"),
     "parsl.configs.local_threads": _from(f"{_OURS}.configs", config="local_threads"),
     "parsl.data_provider": {},
     "parsl.data_provider.data_manager": {**_from(f"{_OURS}.staging", "default_staging"), **_NOOP, **_STAGING},
@@ -204,7 +206,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
-    "parsl.providers": {**_LOCAL, **_AD_HOC, **_CONDOR, **_LSF, **_COBALT, **_SCHEDULERS},
+    "parsl.providers": {**_LOCAL, **_AD_HOC, **_CONDOR, **_LSF, **_COBALT, **_KUBERNETES, **_SCHEDULERS},
     "parsl.providers.ad_hoc": {},
     "parsl.providers.ad_hoc.ad_hoc": _AD_HOC,
     "parsl.providers.cobalt": {},
@@ -215,6 +217,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.providers.errors": _PROVIDER_ERRORS,
     "parsl.providers.grid_engine": {},
     "parsl.providers.grid_engine.grid_engine": _from(f"{_OURS}.schedulers", "GridEngineProvider"),
+    "parsl.providers.kubernetes": {},
+    "parsl.providers.kubernetes.kube": _KUBERNETES,
     "parsl.providers.local": {},
     "parsl.providers.local.local": _LOCAL,
     "parsl.providers.lsf": {},
