@@ -3,8 +3,8 @@
 ::
 
     interchange_command ──> on the machine that the command reaches
-    interchange="site" ───> at the site of the provider, by its channel
-    "auto" ───────────────> at the site, if its channel leads to another machine
+    interchange="site" ───> at the site of the provider: by its channel, or among the blocks of a cluster
+    "auto" ───────────────> at the site, if its channel leads to another machine, or this one is outside of the cluster
     "driver", and else ───> beside the driver
 """
 
@@ -34,7 +34,17 @@ class SiteAddress(NamedTuple):
         return isinstance(self.channel, LocalChannel)
 
 
-def interchange_site(settings: HighThroughputExecutor) -> SiteAddress | None:
+class ClusterSite(NamedTuple):
+    """Cluster whose provider runs the interchange itself; see `cnflow.interfaces.HostsInterchange`."""
+
+    is_local: bool
+    """This driver runs in the cluster, where blocks reach it."""
+
+
+Site = SiteAddress | ClusterSite
+
+
+def interchange_site(settings: HighThroughputExecutor) -> Site | None:
     """Return the site at which the interchange runs; None for one beside the driver, or behind a command."""
     if settings.interchange == "driver" or settings.interchange_command:
         return None
@@ -55,10 +65,10 @@ def check_interchange(settings: HighThroughputExecutor) -> None:
     if settings.interchange == "site" and settings.provider.site() is None:
         raise ValueError(
             f'interchange="site" needs a provider whose blocks are reached by a channel, such as '
-            f"SlurmProvider(channel=SSHChannel(...)), not {type(settings.provider).__name__}"
+            f"SlurmProvider(channel=SSHChannel(...)), or KubernetesProvider, not {type(settings.provider).__name__}"
         )
     site, way = interchange_site(settings), settings.way
-    if site is None or site.is_local:
+    if site is None or (isinstance(site, SiteAddress) and site.is_local):
         return
     if isinstance(way, Listen):
         raise ValueError(  # noqa: TRY004 - pydantic wants ValueError

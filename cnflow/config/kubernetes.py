@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from cnflow.config.image import IMAGE_DEFAULT, AnyImage
+from cnflow.config.interchange_place import ClusterSite
 from cnflow.config.kubernetes_image import GPU, options_for
 from cnflow.config.kubernetes_quantities import Amount, Cpus, Memory, cpus_of
 from cnflow.config.kubernetes_volumes import AnySource, AnyVolume, Toleration
 from cnflow.config.paths import PathText
+from cnflow.config.pod_account import uses_account
 from cnflow.config.providers import ProviderSettings, PullPolicy
 from cnflow.config.quantities import Duration
 from cnflow.config.variables import Variables
@@ -297,6 +299,10 @@ class KubernetesProvider(ProviderSettings):
             submits_per_second=50.0,
             cores=None if cores is None else cpus_of(cores),
         )
+
+    def site(self) -> ClusterSite:
+        """The cluster, in which the interchange runs unless this driver does."""
+        return ClusterSite(is_local=uses_account(self.kubeconfig, self.context))
 
     def for_image(self, image: Image) -> Self:
         """The same with the options of *image*.

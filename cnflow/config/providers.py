@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from cnflow.config.interchange_place import SiteAddress
+    from cnflow.config.interchange_place import Site
     from cnflow.model.image import Image
 
 
@@ -79,7 +79,7 @@ class ProviderSettings(Settings):
         """Managers that a block has once all its nodes have come; a provider with a launcher asks that."""
         return self.nodes_per_block
 
-    def site(self) -> SiteAddress | None:
+    def site(self) -> Site | None:
         """Site of the blocks, where the interchange can run; None: they are reached in another way. Pure."""
         return None
 

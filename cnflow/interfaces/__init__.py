@@ -2,6 +2,12 @@
 
 from cnflow.interfaces.channel import Channel
 from cnflow.interfaces.executor import Executor, Report, RunContext
+from cnflow.interfaces.interchange_place import (
+    HostsInterchange,
+    InheritedCommand,
+    InterchangeRequest,
+    PlacedInterchange,
+)
 from cnflow.interfaces.introspection import Introspectable
 from cnflow.interfaces.launcher import Launcher
 from cnflow.interfaces.provider import BuildsImages, Provider
@@ -14,8 +20,12 @@ __all__ = [
     "Channel",
     "DataManager",
     "Executor",
+    "HostsInterchange",
+    "InheritedCommand",
+    "InterchangeRequest",
     "Introspectable",
     "Launcher",
+    "PlacedInterchange",
     "Provider",
     "Report",
     "RunContext",

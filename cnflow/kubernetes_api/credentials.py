@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kubernetes import client, config
 from kubernetes.config.exec_provider import ExecProvider
-from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 from kubernetes.config.kube_config import ConfigNode
 
+from cnflow.config.pod_account import ACCOUNT_FOLDER, uses_account
 from cnflow.kubernetes_api.errors import ClusterRejectedError
 from cnflow.text import did_you_mean
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _USUAL = "~/.kube/config"
 _VARIABLE = "KUBECONFIG"
-_NAMESPACE_FILE = Path(SERVICE_TOKEN_FILENAME).with_name("namespace")
+_NAMESPACE_FILE = ACCOUNT_FOLDER / "namespace"
 
 
 class ClusterAddress(NamedTuple):
@@ -63,13 +63,9 @@ def load_credentials(address: ClusterAddress, variables: Mapping[str, str] | Non
     """
     known = os.environ if variables is None else variables
     configured = address.kubeconfig or known.get(_VARIABLE, "")
-    if not configured and not address.context and _is_in_pod(known):
+    if uses_account(address.kubeconfig, address.context, known):
         return _of_service_account(address)
     return _of_kubeconfig(address, configured or _USUAL, "kubeconfig=" if address.kubeconfig else f"${_VARIABLE}")
-
-
-def _is_in_pod(variables: Mapping[str, str]) -> bool:
-    return bool(variables.get(SERVICE_HOST_ENV_NAME)) and Path(SERVICE_TOKEN_FILENAME).is_file()
 
 
 def _of_service_account(address: ClusterAddress) -> Credentials:

@@ -13,11 +13,12 @@ import functools
 from typing import TYPE_CHECKING
 
 from cnflow.clock import SystemClock
-from cnflow.config.interchange_place import interchange_site
+from cnflow.config.interchange_place import ClusterSite, interchange_site
 from cnflow.config.registry import backend_of
 from cnflow.errors import ConfigurationError
 from cnflow.executors.high_throughput.executor import HighThroughputBackend
 from cnflow.executors.high_throughput.executor_events import ExecutorEvents
+from cnflow.executors.high_throughput.interchange_among_blocks import AmongBlocks
 from cnflow.executors.high_throughput.interchange_client import InterchangeClient
 from cnflow.executors.high_throughput.interchange_host import Here, Through
 from cnflow.executors.high_throughput.interchange_life import InterchangeLife
@@ -28,6 +29,7 @@ from cnflow.executors.high_throughput.places import Places
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.executors.high_throughput.serialization import TaskSerializer
 from cnflow.executors.high_throughput.task_queue import TaskQueue
+from cnflow.interfaces import InterchangeRequest
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def make_backend(
     log_file = run.run_dir / settings.label / "interchange.log"
     given = [*run.local_packages, *settings.local_packages]
     serializer = TaskSerializer(LocalPackages(given) if given else None)
-    host = _make_host(settings, log_file)
+    host = _make_host(settings, run, log_file)
     period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
     life = InterchangeLife(period, threshold, host.grace, was_reached=host.reaches_first)
     client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())
@@ -73,10 +75,15 @@ def make_backend(
     return HighThroughputBackend(settings, serializer, client, managers, provisioner, introspection)
 
 
-def _make_host(settings: HighThroughputExecutor, log_file: Path) -> InterchangeHost:
+def _make_host(settings: HighThroughputExecutor, run: RunContext, log_file: Path) -> InterchangeHost:
     if settings.interchange_command:
         return Through(settings.interchange_command, Seconds(settings.interchange_grace), log_file)
-    if (site := interchange_site(settings)) is not None:
+    site = interchange_site(settings)
+    if isinstance(site, ClusterSite):
+        grace = Seconds(settings.detached_timeout)
+        request = InterchangeRequest(run.run, settings.label, settings.image, settings.worker_port_range, grace)
+        return AmongBlocks(request, log_file)
+    if site is not None:
         from cnflow.executors.high_throughput.interchange_site import AtSite  # noqa: PLC0415 - sites are rare
 
         return AtSite(site, Seconds(settings.detached_timeout), log_file)

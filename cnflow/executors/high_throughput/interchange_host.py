@@ -1,4 +1,6 @@
-"""Places where an interchange runs: beside the driver, or elsewhere, through a command; `interchange_site` has a third.
+"""Places where an interchange runs: beside the driver, or elsewhere, through a command.
+
+Two more are in `interchange_site` and `interchange_among_blocks`.
 
 ::
 
@@ -190,13 +192,21 @@ class Through:
         return run_relay(self._argv, request, self.log_file)
 
 
-def run_relay(argv: Sequence[str], request: RelayRequest, log_file: Path) -> InterchangeProcess:
+def run_relay(
+    argv: Sequence[str], request: RelayRequest, log_file: Path, given: Sequence[int] = ()
+) -> InterchangeProcess:
     """Start the command *argv*, which reaches a relay, and send that its first line.
+
+    Args:
+        argv: command line.
+        request: first line.
+        log_file: stderr of the command is appended here.
+        given: descriptors that it inherits.
 
     Raises:
         OSError: the command cannot be started.
     """
-    return InterchangeProcess(argv, msgspec.json.encode(request), log_file, is_relay=True)
+    return InterchangeProcess(argv, msgspec.json.encode(request), log_file, is_relay=True, given=given)
 
 
 def _python_path() -> str:

@@ -38,6 +38,7 @@ class InterchangeProcess:
         log_file: its stderr is appended here.
         is_relay: its stdout is the same socket, and brings a greeting before messages.
         environment: its variables; None for those of the driver.
+        given: descriptors that it inherits under the same numbers.
 
     Attributes:
         pid: process id.
@@ -57,6 +58,7 @@ class InterchangeProcess:
         *,
         is_relay: bool = False,
         environment: Mapping[str, str] | None = None,
+        given: Sequence[int] = (),
     ) -> None:
         self.awaits_greeting = is_relay
         self.death, inherited = _open_death_descriptors()
@@ -69,7 +71,7 @@ class InterchangeProcess:
                     stdout=theirs.fileno() if is_relay else log.fileno(),
                     stderr=log,
                     start_new_session=True,
-                    pass_fds=inherited,
+                    pass_fds=[*inherited, *given],
                     env=environment,
                 )
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnflow.config.interchange_place import SiteAddress
 from cnflow.config.registry import backend_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class SiteLogin:
     """
 
     def __init__(self, provider: ProviderSettings) -> None:
-        self._site = provider.site()
+        site = provider.site()
+        self._channel_settings = site.channel if isinstance(site, SiteAddress) else None
         self._channel: Channel | None = None
 
     def begin(self) -> None:
@@ -28,8 +30,9 @@ class SiteLogin:
         Raises:
             ChannelError: the machine cannot be reached, or refuses the user.
         """
-        if self._site is not None and self._site.channel.asks_user:
-            self._channel = backend_of(self._site.channel)(self._site.channel)
+        settings = self._channel_settings
+        if settings is not None and settings.asks_user:
+            self._channel = backend_of(settings)(settings)
             try:
                 self._channel.open()
             except BaseException:
