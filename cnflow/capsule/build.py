@@ -69,7 +69,7 @@ def capsule_folder(kind: Kind, cache_dir: Path | None = None) -> Path:
             _compile(folder)
         _open_to_readers(folder)
 
-    return _make_once(cache / "capsules" / tag_of(kind), fill)
+    return make_once(cache / "capsules" / tag_of(kind), fill)
 
 
 def capsule_tar(kind: Kind, cache_dir: Path | None = None) -> Path:
@@ -82,22 +82,22 @@ def capsule_tar(kind: Kind, cache_dir: Path | None = None) -> Path:
 
     def fill(target: Path) -> None:
         with tarfile.open(target / "tar", "w") as archive:
-            archive.add(folder, arcname=".", filter=_anonymous)
+            archive.add(folder, arcname=".", filter=anonymous)
         os.truncate(target / "tar", archive.offset)  # nothing after the end mark, where Podman stops reading
 
-    return _make_once(folder.with_name(f"{folder.name}.tar.d"), fill) / "tar"
+    return make_once(folder.with_name(f"{folder.name}.tar.d"), fill) / "tar"
 
 
 def _packages(kind: Kind, cache: Path) -> Path:
     kind = replace(kind, carries_python=False)
     folder = cache / "packages" / packages_tag(kind, driver_requirements())
-    return _make_once(folder, lambda draft: collect(kind, draft))
+    return make_once(folder, lambda draft: collect(kind, draft))
 
 
 def _interpreter(kind: Kind, cache: Path) -> Path:
     packages = _packages(kind, cache)
     folder = cache / "interpreters" / f"{kind.slug}-{digest([interpreter_tag().encode(), packages.name.encode()])}"
-    return _make_once(folder, lambda draft: copy_interpreter(draft, packages))
+    return make_once(folder, lambda draft: copy_interpreter(draft, packages))
 
 
 def available_kind(kind: Kind, cache_dir: Path | None = None) -> Kind:
@@ -117,7 +117,7 @@ def available_kind(kind: Kind, cache_dir: Path | None = None) -> Kind:
     return kind
 
 
-def _make_once(target: Path, fill: Callable[[Path], None]) -> Path:
+def make_once(target: Path, fill: Callable[[Path], None]) -> Path:
     """Return the folder *target*; if it does not exist, let *fill* write its content to a new folder of that name."""
     if target.is_dir() and not _has_lost_files(target):
         return target
@@ -206,7 +206,8 @@ def _is_program(path: Path) -> bool:
     return path.suffix == ".so" or bool(path.stat().st_mode & stat.S_IXUSR)
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return *member* owned by root, readable by everybody, without times."""
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     member.mode = 0o755 if member.isdir() or member.mode & stat.S_IXUSR else 0o644

@@ -82,9 +82,9 @@ def test_entry_that_has_lost_files_is_made_again(tmp_path, monkeypatch):
         for name in ("one", "two"):
             (draft / name).write_text(name)
 
-    build._make_once(target, fill)
+    build.make_once(target, fill)
     (target / "two").unlink()
     monkeypatch.setattr(build, "_WHOLE", set())
-    build._make_once(target, fill)
+    build.make_once(target, fill)
     assert sorted(path.name for path in target.iterdir()) == ["one", "two"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["entry", "entry.count"]
