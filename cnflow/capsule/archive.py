@@ -15,14 +15,15 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow.capsule.build import anonymous, capsule_folder, make_once
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cnflow.capsule.kinds import Kind
+
+_LAUNCHERS = Path(__file__).parent / "launchers"
 
 PART_PREFIX = "part-"
 """Start of the file names of parts, which sort in their order."""
@@ -79,18 +80,26 @@ def capsule_archive(kind: Kind, cache_dir: Path | None = None) -> Path:
     folder = capsule_folder(kind, cache_dir)
 
     def fill(target: Path) -> None:
-        (target / "archive").write_bytes(gzip.compress(ustar(folder), _LEVEL, mtime=0))
+        (target / "archive").write_bytes(compressed(folder))
 
     return make_once(folder.with_name(f"{folder.name}.gz.d"), fill) / "archive"
 
 
-def ustar(folder: Path) -> bytes:
-    """Return the files of *folder* as a tar in the oldest format with long names, sorted, owned by root."""
+def unpacker(machine: str) -> bytes:
+    """Return the static program that does what `UNPACK_SCRIPT` does, in images without a Python that could.
+
+    Args:
+        machine: architecture, as the kernel names it; one that a capsule can carry an interpreter for.
+    """
+    return (_LAUNCHERS / f"unpack-{machine}").read_bytes()
+
+
+def compressed(folder: Path) -> bytes:
+    """Return the files of *folder* as a compressed tar, in the oldest format with long names; the same each time."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        archive.add(folder, arcname=".", filter=anonymous)
-        end = archive.offset
-    return buffer.getvalue()[: end + tarfile.BLOCKSIZE * 2]
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.add(folder, arcname=".", filter=anonymous)
+    return gzip.compress(buffer.getvalue(), _LEVEL, mtime=0)
 
 
 def cut(archive: bytes, limit: int) -> dict[str, bytes]:
@@ -109,4 +118,3 @@ def unpack_argv(python: str, parts: str, root: str, command: tuple[str, ...]) ->
         command: executed by its path.
     """
     return (python, "-I", "-c", UNPACK_SCRIPT, parts, root, *command)
-

@@ -8,58 +8,15 @@
  * `make launchers` compiles it for each architecture.
  */
 
-#define BUFFER 4096
-#define NOT_FOUND 127
+#include "calls.h"
 
-#if defined(__x86_64__)
-enum { READLINK = 89, EXECVE = 59, WRITE = 1, EXIT = 60 };
-static long call(long number, long a, long b, long c, long d) {
-    register long r10 __asm__("r10") = d;
-    long result;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
-    return result;
-}
-static long read_link(const char *path, char *buffer, long size) {
-    return call(READLINK, (long)path, (long)buffer, size, 0);
-}
-__asm__(".globl _start\n_start:\n  mov %rsp, %rdi\n  and $-16, %rsp\n  call launch\n");
-#elif defined(__aarch64__)
-enum { READLINKAT = 78, EXECVE = 221, WRITE = 64, EXIT = 93, AT_FDCWD = -100 };
-static long call(long number, long a, long b, long c, long d) {
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
-    return x0;
-}
-static long read_link(const char *path, char *buffer, long size) {
-    return call(READLINKAT, AT_FDCWD, (long)path, (long)buffer, size);
-}
-__asm__(".globl _start\n_start:\n  mov x0, sp\n  bl launch\n");
-#else
-#error "no launcher for this architecture"
-#endif
+#define BUFFER 4096
 
 static char own[BUFFER + 32], loader[BUFFER + 32], libraries[BUFFER + 32], real[BUFFER + 32];
-
-static long length_of(const char *text) {
-    long length = 0;
-    while (text[length]) length++;
-    return length;
-}
 
 static int has_slash(const char *text) {
     while (*text && *text != '/') text++;
     return *text;
-}
-
-static void fail(const char *words, const char *about) {
-    call(WRITE, 2, (long)words, length_of(words), 0);
-    call(WRITE, 2, (long)about, length_of(about), 0);
-    call(WRITE, 2, (long)"\n", 1, 0);
-    call(EXIT, NOT_FOUND, 0, 0, 0);
 }
 
 /* Writes the first *length* characters of the own path and *name* to *path*. */
@@ -73,7 +30,7 @@ void launch(long *stack) {
     char **arguments = (char **)(stack + 1);
     char **variables = arguments + count + 1;
 
-    long length = read_link("/proc/self/exe", own, BUFFER);
+    long length = call(READLINKAT, AT_FDCWD, (long)"/proc/self/exe", (long)own, BUFFER);
     if (length <= 0 || length >= BUFFER) { /* no /proc here: the path by which this was started */
         length = count > 0 ? length_of(arguments[0]) : 0;
         if (length == 0 || length >= BUFFER) fail("cannot find the carried Python: no /proc", "");

@@ -91,9 +91,7 @@ class PodCode:
         return unpack_argv(python, PARTS_FOLDER, self.root, argv)
 
 
-def parts_for(
-    request: BlockRequest, code: PodCode, probe: Probe, *, owner: Mapping[str, Any], secret: str
-) -> PodParts:
+def parts_for(request: BlockRequest, code: PodCode, probe: Probe, *, owner: Mapping[str, Any], secret: str) -> PodParts:
     """Return the parts of a block's pods that start its manager.
 
     Args:
@@ -109,7 +107,8 @@ def parts_for(
             owner, secret, volumes, mounts, command=request.command.argv, environment=request.command.environment
         )
     python = probe.executable or "python3"
-    interpreter, options = python, ()
+    interpreter = python
+    options: tuple[str, ...] = ()
     if code.kind.carries_python:
         interpreter = f"{code.root}/{CARRIED_PYTHON}"
         if runs_workers(probe):
@@ -139,9 +138,7 @@ def _file_volumes(secret: str, files: Mapping[str, bytes]) -> tuple[Sequence[dic
     if not files:
         return (), ()
     keys = {path: _file_key(number) for number, path in enumerate(files)}
-    mounts = [
-        {"name": _FILES, "mountPath": path, "subPath": key, "readOnly": True} for path, key in keys.items()
-    ]
+    mounts = [{"name": _FILES, "mountPath": path, "subPath": key, "readOnly": True} for path, key in keys.items()]
     items = [{"key": key, "path": key} for key in keys.values()]
     return [{"name": _FILES, "secret": {"secretName": secret, "items": items}}], mounts
 
