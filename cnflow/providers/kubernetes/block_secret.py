@@ -23,6 +23,7 @@ def secret_for(
     *,
     owner: Mapping[str, Any],
     labels: Mapping[str, str],
+    kind: str = "Opaque",
 ) -> dict[str, Any]:
     """Return the Secret *name*.
 
@@ -31,12 +32,13 @@ def secret_for(
         entries: content by key.
         owner: reference to the object of the run.
         labels: of the block.
+        kind: the Secret's type.
     """
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "labels": dict(labels), "ownerReferences": [dict(owner)]},
-        "type": "Opaque",
+        "type": kind,
         "immutable": True,
         "data": {key: base64.b64encode(content).decode() for key, content in entries.items()},
     }

@@ -26,12 +26,12 @@ from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError
 from cnflow.providers.kubernetes.names import MANAGED_BY, MANAGER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cnflow.kubernetes_api.cluster import Cluster
 
 _LIMIT = 1_000_000
-"""Bytes of a part. The API server takes 1 MiB of data in a ConfigMap, names included."""
+"""Bytes of a part. The API server takes 1 MiB of data in a ConfigMap."""
 
 CAPSULE_LABEL = "cnflow.org/capsule"
 
@@ -85,11 +85,18 @@ class ConfigMaps:
     Args:
         cluster: that has them.
         namespace: of the pods.
+        patched: lays the user's changes over a ConfigMap.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str,
+        patched: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda made: made,
+    ) -> None:
         self._cluster = cluster
         self._namespace = namespace
+        self._patched = patched
         self._lock = threading.Lock()
         self._ensured: dict[tuple[str, str], dict[str, str]] = {}
 
@@ -105,7 +112,8 @@ class ConfigMaps:
             if key not in self._ensured:
                 names = code.names()
                 for part, name in names.items():
-                    self._ensure(config_map_for(name, part, code.parts[part], code.tag, owner))
+                    made = config_map_for(name, part, code.parts[part], code.tag, owner)
+                    self._ensure(self._patched(made))
                 self._ensured[key] = names
             return self._ensured[key]
 

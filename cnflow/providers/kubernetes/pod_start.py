@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.capsule import CARRIED_PYTHON, MARKED_ROOT, runs_workers
 from cnflow.capsule.archive import unpack_argv
-from cnflow.providers._shared.manager_command import manager_command
-from cnflow.providers.kubernetes.parts import SETTINGS_FILE, SETTINGS_KEY, PodParts
+from cnflow.providers.kubernetes.parts import SETTINGS_FILE, PodParts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from cnflow.capsule import Kind, Probe
     from cnflow.model.block import BlockRequest
@@ -34,7 +33,6 @@ CAPSULE_FOLDER = f"{OWN_FOLDER}/capsule"
 UNPACKER = "unpack"
 """File name, among the parts, of the static program that unpacks them."""
 
-_FILES = "cnflow-files"
 _PROGRAM_MODE = 0o555
 
 
@@ -77,13 +75,22 @@ class PodCode:
             {"name": "cnflow-capsule", "mountPath": CAPSULE_FOLDER},
         ]
 
-    def start(self, python: str, argv: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the command that has the code in `root`, and then executes *argv*.
+    def python(self, probe: Probe) -> str:
+        """Return the path in the container of the interpreter that runs cnflow."""
+        return f"{self.root}/{CARRIED_PYTHON}" if self.kind.carries_python else probe.executable or "python3"
+
+    def command(self, probe: Probe, module: str, *arguments: str) -> tuple[str, ...]:
+        """Return the command that has the code in `root`, and then runs one of its modules by its path.
 
         Args:
-            python: the image's interpreter; not used where the code carries its own.
-            argv: of the manager.
+            probe: of the image's interpreter.
+            module: such as ``manager``: of the package of that name in ``cnflow``, its ``__main__``; or a path such as
+                ``interchange/keeper.py``.
+            arguments: of the module.
         """
+        python = self.python(probe)
+        path = module if module.endswith(".py") else f"{module}/__main__.py"
+        argv = (python, "-I", f"{self.root}/cnflow/{path}", *arguments)
         if not self.config_maps:
             return argv
         if self.kind.carries_python:
@@ -92,59 +99,35 @@ class PodCode:
 
 
 def parts_for(request: BlockRequest, code: PodCode, probe: Probe, *, owner: Mapping[str, Any], secret: str) -> PodParts:
-    """Return the parts of a block's pods that start its manager.
+    """Return the parts of a block's pods that start its manager; a request with a command gets that one started.
 
     Args:
-        request: for the block; if it has a command, this runs instead of a manager.
+        request: for the block.
         code: cnflow's own.
         probe: of the image's interpreter.
         owner: reference to the object of the run.
-        secret: name of the block's Secret, with the content of `secret_entries`.
+        secret: name of the block's Secret.
     """
     if request.command is not None:
-        volumes, mounts = _file_volumes(secret, request.command.files)
-        return PodParts(
-            owner, secret, volumes, mounts, command=request.command.argv, environment=request.command.environment
-        )
-    python = probe.executable or "python3"
-    interpreter = python
-    options: tuple[str, ...] = ()
-    if code.kind.carries_python:
-        interpreter = f"{code.root}/{CARRIED_PYTHON}"
-        if runs_workers(probe):
-            options = (f"--worker-python={probe.version}:{probe.executable}",)
-    command = manager_command(
-        request.manager, python=interpreter, root=code.root, settings_file=SETTINGS_FILE, is_shared=True
-    )
+        return PodParts(owner, secret, command=request.command.argv, uid=probe.uid)
+    workers = code.kind.carries_python and runs_workers(probe)
+    options = (f"--worker-python={probe.version}:{probe.executable}",) if workers else ()
+    return code_parts(code, probe, ("manager", SETTINGS_FILE, *options), owner=owner, secret=secret)
+
+
+def code_parts(
+    code: PodCode, probe: Probe, command: tuple[str, ...], *, owner: Mapping[str, Any], secret: str
+) -> PodParts:
+    """Return the parts of a pod that runs a module of cnflow; *command* is that of `PodCode.command`."""
     return PodParts(
         owner,
         secret,
         code.volumes(),
         code.mounts(),
-        command=code.start(python, (*command.argv, *options)),
+        command=code.command(probe, *command),
         environment={"PYTHONUSERBASE": probe.user_base} if probe.user_base else {},
+        uid=None if probe.is_carried else probe.uid,
     )
-
-
-def secret_entries(request: BlockRequest) -> dict[str, bytes]:
-    """Return the content of the block's Secret: the manager's settings, or else files of its command, by key."""
-    files = request.command.files if request.command is not None else {}
-    entries = {_file_key(number): content for number, content in enumerate(files.values())}
-    return {SETTINGS_KEY: request.manager.to_json(), **entries}
-
-
-def _file_volumes(secret: str, files: Mapping[str, bytes]) -> tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]]:
-    """Return the volumes and mounts that put *files* of a command to their paths."""
-    if not files:
-        return (), ()
-    keys = {path: _file_key(number) for number, path in enumerate(files)}
-    mounts = [{"name": _FILES, "mountPath": path, "subPath": key, "readOnly": True} for path, key in keys.items()]
-    items = [{"key": key, "path": key} for key in keys.values()]
-    return [{"name": _FILES, "secret": {"secretName": secret, "items": items}}], mounts
-
-
-def _file_key(number: int) -> str:
-    return f"file-{number}"
 
 
 def _item(part: str) -> dict[str, Any]:

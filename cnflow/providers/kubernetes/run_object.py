@@ -29,17 +29,15 @@ from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError, ClusterE
 from cnflow.providers.kubernetes.block_secret import owner_of
 from cnflow.providers.kubernetes.names import NAME, object_name, run_labels, selector
 from cnflow.text import duration
-from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cnflow.ids import RunId
     from cnflow.kubernetes_api.cluster import Cluster
+    from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_LEASE = Seconds(300.0)
 
 RENEWED = "cnflow.org/renewed"
 """Annotation that changes with each renewal: the API server notes the time of the change."""
@@ -139,9 +137,9 @@ class RunObject:
         cluster: Cluster,
         namespace: str,
         run: RunId,
-        *,
-        lease: Seconds = DEFAULT_LEASE,
+        lease: Seconds,
         user: str = "",
+        *,
         clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
     ) -> None:
         self._cluster = cluster

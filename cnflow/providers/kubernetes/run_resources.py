@@ -23,9 +23,10 @@ from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError, ClusterError
 from cnflow.providers.kubernetes.block_secret import owner_of, owner_patch, secret_for
 from cnflow.providers.kubernetes.config_maps import STRATEGIC_PATCH, Code, ConfigMaps
-from cnflow.providers.kubernetes.names import block_labels, object_name
-from cnflow.providers.kubernetes.pod_start import UNPACKER, PodCode, parts_for, secret_entries
-from cnflow.providers.kubernetes.run_object import DEFAULT_LEASE, RunObject
+from cnflow.providers.kubernetes.names import block_labels, object_name, user_label
+from cnflow.providers.kubernetes.pod_start import UNPACKER, PodCode, parts_for
+from cnflow.providers.kubernetes.requests import credentials_content, patched, secret_content
+from cnflow.providers.kubernetes.run_object import RunObject
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cnflow.capsule import Kind, Probe
+    from cnflow.config.kubernetes import KubernetesProvider
     from cnflow.ids import RunId
     from cnflow.kubernetes_api.cluster import Cluster
     from cnflow.model.block import BlockRequest
@@ -56,30 +58,21 @@ class RunResources:
 
     Args:
         cluster: that has them.
-        namespace: of all of them.
-        lease: seconds without a driver after which the cluster deletes all of a run.
-        claim: PersistentVolumeClaim for unpacked code; empty for none.
+        settings: of the provider.
         cache_dir: where capsules are kept; None decides by `cnflow.capsule.default_cache_dir`.
-        user: value of the label of the driver's user.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        namespace: str,
-        *,
-        lease: Seconds = DEFAULT_LEASE,
-        claim: str = "",
+        settings: KubernetesProvider,
         cache_dir: Path | None = None,
-        user: str = "",
     ) -> None:
         self._cluster = cluster
-        self._namespace = namespace
-        self._lease = lease
-        self._claim = claim
+        self._namespace = cluster.namespace
+        self._settings = settings
         self._cache_dir = cache_dir
-        self._user = user
-        self._maps = ConfigMaps(cluster, namespace)
+        self._maps = ConfigMaps(cluster, cluster.namespace, lambda made: patched(made, settings))
         self._lock = threading.Lock()
         self._codes: dict[Kind, Code] = {}
         self._objects: dict[RunId, RunObject] = {}
@@ -93,7 +86,7 @@ class RunResources:
         """
         with self._lock:
             if run not in self._objects:
-                self._objects[run] = acquire(self._cluster, self._namespace, run, lease=self._lease, user=self._user)
+                self._objects[run] = acquire(self._cluster, run, Seconds(self._settings.lease_duration))
             shared = self._objects[run]
         return shared.ensure(Seconds(adoptable_for))
 
@@ -107,7 +100,7 @@ class RunResources:
         if image.holds_code:
             return PodCode(image.kind, image.probe.capsule)
         code = self._code_of(image.kind)
-        return PodCode(image.kind, code.tag, self._maps.ensure(code, owner), self._claim)
+        return PodCode(image.kind, code.tag, self._maps.ensure(code, owner), self._settings.capsule_claim or "")
 
     def prepare_block(self, request: BlockRequest, image: ImageStart) -> PodParts:
         """Have all that the pods of a block mount, so that no kubelet waits for it.
@@ -117,16 +110,13 @@ class RunResources:
         """
         owner = self.owner(request.run, request.manager.adoptable_for)
         parts = parts_for(request, self.code(image, owner), image.probe, owner=owner, secret=object_name(request.name))
-        labels = block_labels(request.run, request.executor, request.block, self._user)
-        secret = secret_for(parts.secret, secret_entries(request), owner=owner, labels=labels)
-        try:
-            self._cluster.request("POST", paths.secrets(self._namespace), body=secret)
-        except ApiError as error:
-            if error.status != CONFLICT:
-                raise
-            self.discard(parts)  # of an earlier submission that got no answer
-            self._cluster.request("POST", paths.secrets(self._namespace), body=secret)
-        return parts
+        self._make_secret(request, owner, parts.secret, secret_content(request))
+        if request.image.credentials is None:
+            return parts
+        login = f"{parts.secret}-login"
+        content = credentials_content(request.image)
+        self._make_secret(request, owner, login, content, kind="kubernetes.io/dockerconfigjson")
+        return parts._replace(pull_secrets=(login,))
 
     def hand_over(self, parts: PodParts, job: Mapping[str, Any]) -> None:
         """Let the Secret of a block end with its *job*, as the API server has returned it.
@@ -134,11 +124,12 @@ class RunResources:
         Until then, and if the cluster does not answer now, it ends with the run.
         """
         patch = owner_patch(parts.owner, owner_of(job))
-        path = paths.secrets(self._namespace, parts.secret)
-        try:
-            self._cluster.request("PATCH", path, body=patch, content_type=STRATEGIC_PATCH)
-        except ClusterError as error:
-            logger.debug("Secret %s lives as long as its run: %s", parts.secret, error)
+        for name in (parts.secret, *parts.pull_secrets):
+            path = paths.secrets(self._namespace, name)
+            try:
+                self._cluster.request("PATCH", path, body=patch, content_type=STRATEGIC_PATCH)
+            except ClusterError as error:
+                logger.debug("Secret %s lives as long as its run: %s", name, error)
 
     def discard(self, parts: PodParts) -> None:
         """Delete the Secret of a block whose Job was refused; one that is gone is no error.
@@ -146,11 +137,8 @@ class RunResources:
         Raises:
             ClusterError: the cluster does not answer.
         """
-        try:
-            self._cluster.request("DELETE", paths.secrets(self._namespace, parts.secret))
-        except ApiError as error:
-            if error.status != NOT_FOUND:
-                raise
+        for name in (parts.secret, *parts.pull_secrets):
+            self._delete_secret(name)
 
     def on_code_missing(self) -> None:
         """Look for the ConfigMaps anew at the next block: a pod waits for one that is not there."""
@@ -161,7 +149,32 @@ class RunResources:
         with self._lock:
             objects, self._objects = self._objects, {}
         for run in objects:
-            release(self._cluster, self._namespace, run)
+            release(self._cluster, run)
+
+    def _make_secret(
+        self,
+        request: BlockRequest,
+        owner: Mapping[str, Any],
+        name: str,
+        content: Mapping[str, bytes],
+        kind: str = "Opaque",
+    ) -> None:
+        labels = block_labels(request.run, request.executor, request.block, user_label())
+        secret = patched(secret_for(name, content, owner=owner, labels=labels, kind=kind), self._settings)
+        try:
+            self._cluster.request("POST", paths.secrets(self._namespace), body=secret)
+        except ApiError as error:
+            if error.status != CONFLICT:
+                raise
+            self._delete_secret(name)  # of an earlier submission that got no answer
+            self._cluster.request("POST", paths.secrets(self._namespace), body=secret)
+
+    def _delete_secret(self, name: str) -> None:
+        try:
+            self._cluster.request("DELETE", paths.secrets(self._namespace, name))
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
 
     def _code_of(self, kind: Kind) -> Code:
         with self._lock:
@@ -178,18 +191,18 @@ _SHARED: dict[tuple[str, str, str], tuple[RunObject, int]] = {}
 _SHARED_LOCK = threading.Lock()
 
 
-def acquire(cluster: Cluster, namespace: str, run: RunId, *, lease: Seconds, user: str) -> RunObject:
+def acquire(cluster: Cluster, run: RunId, lease: Seconds) -> RunObject:
     """Return the object of *run*, which providers of one process share; each calls `release`."""
-    key = (cluster.server, namespace, str(run))
+    key = (cluster.server, cluster.namespace, str(run))
     with _SHARED_LOCK:
-        shared, users = _SHARED.get(key) or (RunObject(cluster, namespace, run, lease=lease, user=user), 0)
+        shared, users = _SHARED.get(key) or (RunObject(cluster, cluster.namespace, run, lease, user_label()), 0)
         _SHARED[key] = (shared, users + 1)
         return shared
 
 
-def release(cluster: Cluster, namespace: str, run: RunId) -> None:
+def release(cluster: Cluster, run: RunId) -> None:
     """Give up the object of *run*; the last provider deletes it, if nothing of the run is left but what it owns."""
-    key = (cluster.server, namespace, str(run))
+    key = (cluster.server, cluster.namespace, str(run))
     with _SHARED_LOCK:
         shared, users = _SHARED[key]
         if users > 1:
@@ -201,4 +214,4 @@ def release(cluster: Cluster, namespace: str, run: RunId) -> None:
         if not shared.is_needed():
             shared.delete()
     except ClusterError as error:
-        logger.warning("what is left of run %s in namespace %s ends by itself: %s", run, namespace, error)
+        logger.warning("what is left of run %s in namespace %s ends by itself: %s", run, cluster.namespace, error)

@@ -10,7 +10,8 @@ from cnflow.model.node_command import NodeCommand
 from cnflow.providers.kubernetes.block_secret import owner_of, owner_patch, secret_for
 from cnflow.providers.kubernetes.config_maps import Code, config_map_for
 from cnflow.providers.kubernetes.parts import SETTINGS_FILE
-from cnflow.providers.kubernetes.pod_start import PodCode, parts_for, secret_entries
+from cnflow.providers.kubernetes.pod_start import PodCode, parts_for
+from cnflow.providers.kubernetes.requests import secret_content
 
 OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "cnflow-r-run", "uid": "u1"}
 FITTING = Probe("3.11.2", "CPython", "x86_64", "glibc 2.36", "/usr/bin/python3")
@@ -81,18 +82,23 @@ def test_pods_share_what_they_unpack_in_a_claim(tmp_path):
     assert made.volumes[1] == {"name": "cnflow-capsule", "persistentVolumeClaim": {"claimName": "code"}}
 
 
-def test_a_command_runs_instead_of_a_manager_with_its_files_from_the_secret(tmp_path):
-    command = NodeCommand(("sleep", "9"), {"A": "1"}, {"/etc/app/key": b"k"})
-    made = parts(tmp_path, PodCode(KIND, "tag", MAPS), FITTING, command)
-    assert (made.command, made.environment) == (("sleep", "9"), {"A": "1"})
-    assert made.mounts == [{"name": "cnflow-files", "mountPath": "/etc/app/key", "subPath": "file-0", "readOnly": True}]
-    assert secret_entries(request(tmp_path, command))["file-0"] == b"k"
+def test_a_command_runs_instead_of_a_manager_and_needs_no_code(tmp_path):
+    made = parts(tmp_path, PodCode(KIND, "tag", MAPS), FITTING, NodeCommand(("sleep", "9")))
+    assert (made.command, made.volumes) == (("sleep", "9"), ())
+
+
+def test_another_module_runs_from_the_same_code():
+    code = PodCode(CARRIED, "tag", MAPS)
+    root = "/.cnflow/capsule/tag"
+    assert code.python(NONE) == f"{root}/python/bin/python3"
+    command = code.command(NONE, "interchange/keeper.py", "--port=1")
+    assert command[-4:] == (code.python(NONE), "-I", f"{root}/cnflow/interchange/keeper.py", "--port=1")
 
 
 def test_no_key_is_outside_of_the_secret(tmp_path):
     made = parts(tmp_path, PodCode(KIND, "tag", MAPS), FITTING)
     assert "secret_key" not in repr(made)
-    secret = secret_for("s", secret_entries(request(tmp_path)), owner=OWNER, labels={"a": "b"})
+    secret = secret_for("s", secret_content(request(tmp_path)), owner=OWNER, labels={"a": "b"})
     assert b'"secret_key":"key"' in base64.b64decode(secret["data"]["settings"])
     assert secret["metadata"] == {"name": "s", "labels": {"a": "b"}, "ownerReferences": [OWNER]}
 

@@ -50,7 +50,7 @@ def clock():
 
 @pytest.fixture
 def run_object(server, clock):
-    made = RunObject(server, "ns", RunId("r1"), lease=300.0, clock=lambda: clock[0])
+    made = RunObject(server, "ns", RunId("r1"), 300.0, clock=lambda: clock[0])
     yield made
     made.stop()
 
