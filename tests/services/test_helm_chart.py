@@ -184,7 +184,7 @@ def test_names_follow_the_release_and_stay_short():
         ({"xyz": 1}, "The chart has no value 'xyz'. Known: fullnameOverride, "),
         (
             {},
-            "The release has no pool. Set pools.NAME.image to the image that its tasks run in, such as --set pools.main",
+            "The release has no pool. Set pools.NAME.image to the image that its tasks run in",
         ),
         ({"pools": {"a": {}}}, "The pool 'a' has no image. Set pools.a.image to the image that its tasks run in."),
         (
