@@ -26,6 +26,7 @@ from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
 from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
+from tests.services.kubernetes_cluster import HELM, shared_cluster
 from tests.services.registries import gateway_of, read_places
 
 # Where this was started in the background, Ctrl-C is ignored, and would be by every driver that a test starts.
@@ -333,6 +334,21 @@ def _no_apptainer():
     return "" if shutil.which("apptainer") else "No Apptainer. Run: tests/services/apptainer/up"
 
 
+@cache
+def _no_kubernetes():
+    advice = "Run: sudo tests/services/kubernetes/up"
+    try:
+        cluster = shared_cluster()
+    except FileNotFoundError:
+        return f"No Kubernetes was started. {advice}"
+    answer = cluster.kubectl("get", "--raw", "/readyz", "--request-timeout=20s", check=False).strip()
+    return "" if answer == "ok" else f"Kubernetes does not respond ({answer}). {advice}"
+
+
+def _no_helm():
+    return "" if HELM.is_file() else "No helm was installed. Run: tests/services/helm/up"
+
+
 def _no_charliecloud():
     return "" if shutil.which("ch-run", path=_SYSTEM_PATH) else "No ch-run. Run: tests/services/charliecloud/up"
 
@@ -344,7 +360,9 @@ _MISSING = {
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "gridengine": _no_gridengine,
+    "helm": _no_helm,
     "htcondor": _no_htcondor,
+    "kubernetes": _no_kubernetes,
     "mpi": _no_mpi,
     "parallel": _no_parallel,
     "podman": _no_podman,
@@ -440,6 +458,25 @@ def base_name():
 def image_base(base_name, has_image):
     """Name of an image with Python, best the driver's own minor, that needs no registry."""
     return has_image(base_name)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The Kubernetes cluster that all tests share; use with the marker ``kubernetes``."""
+    return shared_cluster()
+
+
+@pytest.fixture
+def namespace(cluster):
+    """Name of a fresh namespace of the cluster, removed after the test."""
+    with cluster.namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def pod_image(cluster, base_name):
+    """Name of an image with Python, best the driver's own minor, that the nodes of the cluster have."""
+    return cluster.load_image(base_name)
 
 
 @pytest.fixture(scope="session")
