@@ -25,7 +25,14 @@ import urllib3
 from kubernetes.client.rest import RESTClientObject
 
 from cnflow.kubernetes_api.credentials import ClusterAddress, Credentials, load_credentials
-from cnflow.kubernetes_api.errors import NOT_FOUND, TOO_MANY, UNAUTHORIZED, ClusterError, api_error
+from cnflow.kubernetes_api.errors import (
+    NOT_FOUND,
+    TOO_MANY,
+    UNAUTHORIZED,
+    ClusterError,
+    ClusterRejectedError,
+    api_error,
+)
 from cnflow.kubernetes_api.rate_limit import RateLimit
 from cnflow.kubernetes_api.watch_stream import WatchStream
 from cnflow.kubernetes_api.websocket import StreamAddress
@@ -314,6 +321,11 @@ class Cluster:
 
     def _no_answer(self, error: Exception) -> ClusterError:
         cause = getattr(error, "reason", None) or error
+        if "certificate" in str(cause).lower():
+            return ClusterRejectedError(
+                f"The server at {self.server} does not show the certificate that {self.source} expects: {cause}\nFetch "
+                "the kubeconfig anew from your cluster; a proxy in between may also show its own certificate."
+            )
         return ClusterError(
             f"The API server at {self.server} ({self.source}) does not answer: {cause}\n"
             "See whether `kubectl get pods` works from here: a VPN, a proxy or a firewall may be in between."

@@ -30,6 +30,7 @@ from cnflow.model.finding import Finding, Verdict
 from cnflow.model.image_identity import ImageIdentity
 from cnflow.model.traits import CapsuleVia
 from cnflow.providers._shared.exit_status import status_of_exit
+from cnflow.providers._shared.side_by_side import side_by_side
 from cnflow.providers.docker import networking
 from cnflow.providers.docker.delivery import CapsuleDelivery
 from cnflow.providers.docker.follower import Follower
@@ -50,7 +51,6 @@ from cnflow.providers.docker.requests import (
     refuse_unfit,
 )
 from cnflow.providers.docker.responses import KILLED, STATES, cause_of, find_abandoned, seconds_of, status_of_listed
-from cnflow.providers.docker.side_by_side import side_by_side
 from cnflow.providers.docker.users import choose_user, is_rootless
 from cnflow.providers.docker.watch import EngineWatch
 from cnflow.text import did_you_mean

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cnflow.providers.docker.side_by_side import side_by_side
+from cnflow.providers._shared.side_by_side import side_by_side
 
 
 def requests(*blocks):

@@ -1,4 +1,4 @@
-"""Starts several containers at a time: an engine takes a quarter of a second and more for each.
+"""Submits several blocks at a time: a container engine takes a quarter of a second and more for each.
 
 Threads of its own, since those of `concurrent.futures` take no work once the script has come to its end, while tasks
 may still need blocks.
@@ -19,7 +19,7 @@ _AT_ONCE = 4
 
 
 def side_by_side(
-    submit: Callable[[BlockRequest], NativeId | Refused], requests: Sequence[BlockRequest]
+    submit: Callable[[BlockRequest], NativeId | Refused], requests: Sequence[BlockRequest], at_once: int = _AT_ONCE
 ) -> Mapping[BlockId, NativeId | Refused]:
     """Call *submit* for each of *requests*, for a few at a time, and return its answers.
 
@@ -36,7 +36,7 @@ def side_by_side(
         except BaseException as error:  # noqa: BLE001 - for the caller's thread
             errors.append(error)
 
-    number = min(_AT_ONCE, len(requests))
+    number = min(at_once, len(requests))
     others = [threading.Thread(target=start, args=(requests[n::number],), daemon=True) for n in range(1, number)]
     for thread in others:
         thread.start()
