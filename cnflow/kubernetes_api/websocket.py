@@ -34,6 +34,9 @@ STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 EXEC_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 """Version 5 is of Kubernetes 1.30; before, a command's stdin ends with the whole connection."""
 
+SUCCESS = b'{"status": "Success"}'
+"""Status of a command that ended with exit code 0."""
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CHUNK = 256 * 1024
 _SWITCHING = 101
