@@ -22,5 +22,5 @@ def test_newest_ready_pod_is_chosen():
 
 
 def test_no_ready_pod_is_an_error_with_the_next_step():
-    with pytest.raises(ClusterError, match="a=b is ready, of 1. See: kubectl get pods -l a=b"):
+    with pytest.raises(ClusterError, match=r"a=b is ready, of 1\. See: kubectl get pods -l a=b"):
         choose_pod([pod("starting", "2026-01-01T00:00:09Z", ready="False")], "a=b")
