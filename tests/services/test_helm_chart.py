@@ -24,7 +24,7 @@ def refusal(values, release="demo"):
     return str(caught.value)
 
 
-def server_of(objects, name="demo-cnflow"):
+def server_of(objects, name="demo"):
     return json.loads(objects["ConfigMap", f"{name}-server"]["data"]["server.json"])
 
 
@@ -51,13 +51,11 @@ def test_objects_of_a_release_are_those_of_the_snapshot(name, values):
     assert rendered == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("values", [{}, DIGITS, ALL], ids=["no-pool", "digits", "all"])
+@pytest.mark.parametrize("values", [DIGITS, ALL], ids=["digits", "all"])
 def test_server_accepts_the_settings_that_the_chart_writes(values):
-    written = server_of(render(values))
-    assert len(written["pools"]) == len(values.get("pools", {}))
-    if values:
-        server = PoolServer.model_validate(written)
-        assert server.release.name == "demo-cnflow"
+    server = PoolServer.model_validate(server_of(render(values)))
+    assert {pool.label for pool in server.pools} == set(values["pools"])
+    assert (server.release.name, server.release.namespace) == ("demo", "team")
 
 
 def test_settings_of_a_pool_name_the_objects_of_the_chart():
@@ -69,14 +67,14 @@ def test_settings_of_a_pool_name_the_objects_of_the_chart():
         ("Deployment", pool.deployment.name),
         ("Secret", pool.deployment.secret),
         ("Secret", release.keys_secret),
-        ("Secret", release.clients_secret),
-        ("ConfigMap", release.config_map),
+        ("ConfigMap", release.clients_config_map),
+        ("ConfigMap", release.pools_config_map),
         ("Service", pool.address.partition(".")[0]),
     ):
         assert (kind, name) in objects
-    ports = objects["Service", "demo-cnflow-digits"]["spec"]["ports"]
+    ports = objects["Service", "demo-digits"]["spec"]["ports"]
     assert [port["targetPort"] for port in ports] == [pool.managers_port, pool.clients_port]
-    assert pool.address == "demo-cnflow-digits.team.svc"
+    assert pool.address == "demo-digits.team.svc"
 
 
 def test_ports_of_a_pool_stay_when_others_come():
@@ -92,17 +90,17 @@ def test_two_pools_with_one_port_are_refused_with_a_free_one():
 
 
 def test_chart_leaves_the_number_of_pods_to_the_server_where_it_scales():
-    scaled = render(DIGITS)["Deployment", "demo-cnflow-digits"]
+    scaled = render(DIGITS)["Deployment", "demo-digits"]
     fixed = render({"pools": {"digits": {"image": "d:1", "replicas": 3, "autoscaling": {"enabled": False}}}})
     assert "replicas" not in scaled["spec"]
-    assert fixed["Deployment", "demo-cnflow-digits"]["spec"]["replicas"] == 3
+    assert fixed["Deployment", "demo-digits"]["spec"]["replicas"] == 3
     deployment = PoolServer.model_validate(server_of(fixed)).pools[0].deployment
     assert (deployment.min_replicas, deployment.init_replicas, deployment.max_replicas) == (3, 3, 3)
 
 
 def test_pods_of_a_pool_do_not_change_with_the_version_or_with_other_pools():
-    one = render(DIGITS)["Deployment", "demo-cnflow-digits"]["spec"]["template"]
-    two = render({"pools": {**DIGITS["pools"], "other": {"image": "o:1"}}})["Deployment", "demo-cnflow-digits"]["spec"][
+    one = render(DIGITS)["Deployment", "demo-digits"]["spec"]["template"]
+    two = render({"pools": {**DIGITS["pools"], "other": {"image": "o:1"}}})["Deployment", "demo-digits"]["spec"][
         "template"
     ]
     assert one == two
@@ -112,7 +110,7 @@ def test_pods_of_a_pool_do_not_change_with_the_version_or_with_other_pools():
 def test_resources_of_a_pool_replace_those_of_the_defaults():
     values = {"pools": {"digits": {"image": "d:1", "resources": {"limits": {"cpu": "1500m"}}, "gpus": 2}}}
     objects = render(values)
-    resources = container_of(objects["Deployment", "demo-cnflow-digits"])["resources"]
+    resources = container_of(objects["Deployment", "demo-digits"])["resources"]
     assert resources == {"limits": {"cpu": "1500m", "nvidia.com/gpu": 2}}
     pool = PoolServer.model_validate(server_of(objects)).pools[0]
     assert pool.deployment.cores == 1.5
@@ -140,32 +138,32 @@ def test_every_pod_is_one_of_the_restricted_level_of_pod_security(values):
 
 
 def test_server_may_read_no_secret_but_those_of_the_release():
-    rules = render(ALL)["Role", "demo-cnflow-server"]["rules"]
+    rules = render(ALL)["Role", "demo-server"]["rules"]
     secrets = [rule for rule in rules if "secrets" in rule["resources"]]
-    assert all(name.startswith("demo-cnflow-") for rule in secrets for name in rule["resourceNames"])
+    assert all(name.startswith("demo-") for rule in secrets for name in rule["resourceNames"])
     assert {verb for rule in secrets for verb in rule["verbs"]} == {"get", "patch"}
     assert not [rule for rule in rules if "*" in rule["resources"] + rule["verbs"] + rule["apiGroups"]]
     assert not [kind for kind, _ in render(ALL) if kind.startswith("Cluster")]
 
 
 def test_pods_of_a_pool_have_no_token_of_a_service_account():
-    pod = render(DIGITS)["Deployment", "demo-cnflow-digits"]["spec"]["template"]["spec"]
+    pod = render(DIGITS)["Deployment", "demo-digits"]["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
 
 
 def test_image_without_a_shell_is_started_by_the_python_that_cnflow_brings():
     values = {"pools": {"bare": {"image": "bare:1", "shell": False}}}
-    assert container_of(render(values)["Deployment", "demo-cnflow-bare"])["command"][0].startswith("/cnflow/carried/")
+    assert container_of(render(values)["Deployment", "demo-bare"])["command"][0].startswith("/cnflow/carried/")
 
 
 def test_image_of_cnflow_can_be_named_by_its_digest():
     digest = "sha256:" + 64 * "0"
     values = {**DIGITS, "image": {"repository": "r.example.org/cnflow", "digest": digest}}
-    assert container_of(render(values)["Deployment", "demo-cnflow-server"])["image"] == f"r.example.org/cnflow@{digest}"
+    assert container_of(render(values)["Deployment", "demo-server"])["image"] == f"r.example.org/cnflow@{digest}"
 
 
 def test_names_follow_the_release_and_stay_short():
-    assert ("Deployment", "cnflow-prod-server") in render({}, release="cnflow-prod")
+    assert ("Deployment", "other-server") in render({**DIGITS, "fullnameOverride": "other"})
     long = render(DIGITS, release=53 * "x")
     assert max(len(name) for _, name in long) <= 63
 
@@ -184,6 +182,10 @@ def test_names_follow_the_release_and_stay_short():
         ({"hub": {"persistence": {"siez": "1Gi"}}}, "hub.persistence has no value 'siez'. Did you mean 'size'?"),
         ({"networkpolicy": {}}, "The chart has no value 'networkpolicy'. Did you mean 'networkPolicy'?"),
         ({"xyz": 1}, "The chart has no value 'xyz'. Known: fullnameOverride, "),
+        (
+            {},
+            "The release has no pool. Set pools.NAME.image to the image that its tasks run in",
+        ),
         ({"pools": {"a": {}}}, "The pool 'a' has no image. Set pools.a.image to the image that its tasks run in."),
         (
             {"pools": {"a": {"image": "a:1", "autoscaling": {"minReplicas": 5}}}},

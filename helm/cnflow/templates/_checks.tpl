@@ -19,6 +19,9 @@
 {{- include "cnflow.checkNames" (dict "path" $section "value" $value "names" $names) -}}
 {{- end -}}
 {{- end -}}
+{{- if not .Values.pools -}}
+{{- fail "\n\nThe release has no pool. Set pools.NAME.image to the image that its tasks run in, such as --set pools.main.image=python:3.11-slim." -}}
+{{- end -}}
 {{- range $name, $pool := include "cnflow.pools" . | fromJson -}}
 {{- if not $pool.image -}}
 {{- fail (printf "\n\nThe pool '%s' has no image. Set pools.%s.image to the image that its tasks run in." $name $name) -}}

@@ -1,15 +1,13 @@
 {{/* Names, labels and parts that several templates share. */}}
 
-{{/* Name of the release's objects, and beginning of all others: 40 characters, so that a pool's name can follow. */}}
+{{/* Begins the names of all objects, and is what drivers call the pools by: 40 characters, so that a pool's name can follow. */}}
 {{- define "cnflow.fullname" -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- $default := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $default .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Release.Name .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Labels by which selectors find pods; they must not change between versions of the chart. */}}
 {{- define "cnflow.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 

@@ -21,9 +21,10 @@
   "max_idletime" .Values.server.idleTime
   "release" (dict
     "name" $full
+    "namespace" .Release.Namespace
     "keys_secret" (printf "%s-keys" $full)
-    "clients_secret" (printf "%s-clients" $full)
-    "config_map" (printf "%s-pools" $full))
+    "clients_config_map" (printf "%s-clients" $full)
+    "pools_config_map" (printf "%s-pools" $full))
   | toJson -}}
 {{- end -}}
 
@@ -55,6 +56,7 @@
   "cores_per_worker" .pool.coresPerWorker
   "mem_per_worker" .pool.memPerWorker
   "available_accelerators" (int .pool.gpus)
+  "max_idletime" $scaling.idleTime
   "prefetch" .pool.prefetch
   "grace_period" (max 0 (sub (int .pool.drainPeriod) 10))
   "heartbeat_period" .root.Values.server.heartbeatPeriod
