@@ -54,14 +54,15 @@ def make_blocks(
     return Blocks(
         label,
         limits,
-        _strategy_of(scaling.strategy, label),
+        strategy_of(scaling.strategy, label),
         slots_per_node=slots_per_node,
         backoff=Backoff(chance, traits),
         patience=Patience(Seconds(settings.startup_timeout), traits.status_lag),
     )
 
 
-def _strategy_of(choice: str | Strategy | None, label: str) -> Strategy:
+def strategy_of(choice: str | Strategy | None, label: str) -> Strategy:
+    """Return the strategy of that name, or the user's own, whose errors are logged; *label* is of the executor."""
     if choice is None or isinstance(choice, str):
         return STRATEGIES[choice or "none"]
     own = choice

@@ -102,11 +102,16 @@ def check_name(name: str) -> None:
     Raises:
         ConfigurationError: it cannot be used.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ConfigurationError(
             f"A client cannot be called {name!r}: use lower-case letters, digits, '-' and '.', such as 'alice' or "
             "'team-a', 63 at the most."
         )
+
+
+def is_name(name: str) -> bool:
+    """Return whether a client can be called *name*."""
+    return _NAME.fullmatch(name) is not None
 
 
 def write_private(file: Path, content: bytes) -> None:

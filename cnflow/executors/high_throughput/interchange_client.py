@@ -101,6 +101,7 @@ class InterchangeClient:
 
         self.is_lost = False
         """The interchange died and is not started again."""
+        self.leaves_managers = False  # True: `stop` leaves the managers to another interchange
 
         self._is_bound = threading.Event()
         """Managers can connect; also set where they never will, so that nothing waits for that."""
@@ -143,13 +144,13 @@ class InterchangeClient:
             self._connection.attach()
         else:
             settings = self._make_settings(self.folder, self.port)
-            is_restart = settings.is_restart or bool(self._life.restarts)
             restarts = self._life.restarts
-            self._connection.start(msgspec.structs.replace(settings, is_restart=is_restart, restarts=restarts))
+            again = settings.is_restart or restarts > 0
+            self._connection.start(msgspec.structs.replace(settings, is_restart=again, restarts=restarts))
             self._is_local = not self.host.grace and settings.manager_endpoint.startswith("ipc://")
             with self._write_lock:
                 self._queue.on_new_interchange()
-            self._must_resend = bool(self._life.restarts)
+            self._must_resend = restarts > 0
         self.bulk.on_new_line(is_local=self._is_local)
         self._life.on_launched(self._clock.now())
 
@@ -259,7 +260,8 @@ class InterchangeClient:
                 self._perform(life.on_tick(now), now)
             elif not ready:
                 connection.acknowledge()
-        self._finish()
+        if not self.leaves_managers:
+            self._finish()
 
     def _handle(self, ready: dict[int, int]) -> None:
         if self._pipe.descriptor in ready:
@@ -312,8 +314,7 @@ class InterchangeClient:
             logger.error("%s is silent and is killed; see %s", self.host.name, self.host.log_file)
             self._connection.kill()
         elif order is Order.GIVE_UP:
-            restarts = self._life.restarts
-            again = f", after {restarts} restarts" if restarts else ""
+            again = f", after {self._life.restarts} restarts" if self._life.restarts else ""
             self._on_lost(f"it {self._how}{again}; see {self.host.log_file}")
         elif order is not None:
             self._try_to_launch(order, now)
