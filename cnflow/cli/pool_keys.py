@@ -21,21 +21,32 @@ def issue(name: str, address: str) -> bytes:
 
     Raises:
         ConfigurationError: no pool server has its files there, or the client has a key.
+        BlockError: the API server of the cluster refuses, or does not answer.
     """
+    if is_release(address):
+        from cnflow.worker_pool.deployments import client_secrets  # the client of Kubernetes is slow to import
+
+        return client_secrets.issue(address, name).to_json()
     folder = ServerFolder(address)
     directory = _directory(folder)
     return keys.issue(folder.clients, name, directory.pools[0].server_key, directory.pools).to_json()
 
 
 def revoke(name: str, address: str) -> None:
-    """Revoke the key of the client *name*.
+    """Revoke the key of the client *name*; raises as `issue`."""
+    if is_release(address):
+        from cnflow.worker_pool.deployments import client_secrets  # as above
 
-    Raises:
-        ConfigurationError: no pool server has its files there, or the client has no key.
-    """
+        client_secrets.revoke(address, name)
+        return
     folder = ServerFolder(address)
     _directory(folder)
     keys.revoke(folder.clients, name)
+
+
+def is_release(address: str) -> bool:
+    """Return whether *address* is a Helm release in a cluster, not a folder."""
+    return address.startswith(_KUBERNETES)
 
 
 def write(text: bytes, file: Path) -> Path:

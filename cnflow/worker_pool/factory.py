@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnflow.config.worker_pool import WorkerPool
     from cnflow.interfaces import RunContext
     from cnflow.model.interchange_settings import InterchangeSettings
+    from cnflow.worker_pool.deployments.release import ReleaseObjects
 
 REPORT_PERIOD = 0.25
 """Seconds between two reports of an interchange, so that a pool begins to grow within that."""
@@ -87,6 +88,27 @@ def make_pool(settings: WorkerPool, run: RunContext, clients: ClientsEnd) -> Liv
     events = ExecutorEvents(settings.label, run.emit, places)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers, events)
     return LivePool(settings, PoolParts(client, managers, ProviderBlocks(settings, provisioner), log_dir))
+
+
+def make_deployment_pool(
+    settings: WorkerPool, run: RunContext, clients: ClientsEnd, objects: ReleaseObjects
+) -> LivePool:
+    """Make the pool of *settings*, not started, whose blocks are the pods of a Deployment.
+
+    Raises:
+        BlockError: the API server refuses, or does not answer.
+        ConfigurationError: an object of the release does not exist.
+    """
+    from cnflow.worker_pool.deployments.blocks import DeploymentBlocks  # noqa: PLC0415 - the client of Kubernetes
+
+    assert settings.managers_port is not None
+    settings = settings.model_copy(update={"worker_port_range": (settings.managers_port, settings.managers_port)})
+    log_dir = run.run_dir / settings.label
+    managers_key = objects.manager_keys(settings.label).public
+    client = make_client(settings, log_dir / "interchange.log", clients, managers_key)
+    managers = ConnectedManagers(client.ask, Places(run.run, settings.label))
+    blocks = DeploymentBlocks(settings, run, objects, client, managers)
+    return LivePool(settings, PoolParts(client, managers, blocks, log_dir))
 
 
 def make_client(settings: WorkerPool, log_file: Path, clients: ClientsEnd, managers_key: str = "") -> InterchangeClient:

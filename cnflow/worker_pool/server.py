@@ -26,7 +26,7 @@ from cnflow.interfaces import RunContext
 from cnflow.ledger import RunLedger, new_driver
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.model.pool_files import PoolDirectory
-from cnflow.worker_pool.factory import ClientsEnd, make_pool
+from cnflow.worker_pool.factory import ClientsEnd, make_deployment_pool, make_pool
 from cnflow.worker_pool.folder import pool_addresses
 from cnflow.worker_pool.keeper import PoolKeeper
 from cnflow.worker_pool.keys import server_keys
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cnflow.config.worker_pool import PoolServer, WorkerPool
     from cnflow.model.pool_files import PoolAddress
     from cnflow.wire.keys import KeyPair
+    from cnflow.worker_pool.deployments.release import ClientKeysMirror, ReleaseObjects
     from cnflow.worker_pool.folder import ServerFolder
     from cnflow.worker_pool.pool import LivePool
     from cnflow.worker_pool.status import PoolStatus
@@ -56,13 +57,15 @@ class Server:
     def __init__(self, settings: PoolServer, folder: ServerFolder) -> None:
         self._settings = settings
         self._folder = folder
-        keys = server_keys(folder.path)
+        self._release = _connect_release(settings)
+        keys = server_keys(folder.path) if self._release is None else self._release.server_keys()
         addresses = pool_addresses(settings, keys.public, folder.read_directory())
         self._keepers = [
             self._keeper(pool, address, keys) for pool, address in zip(settings.pools, addresses, strict=True)
         ]
         self._control = ControlServer(folder.path, self._reply)
         self._http: ProbeServer | None = None
+        self._mirror: ClientKeysMirror | None = None
         self._ending = threading.Event()
 
     def start(self) -> None:
@@ -75,7 +78,12 @@ class Server:
             self._http = ProbeServer(self._settings.http_listen, self._settings.http_port, self.statuses)
             self._http.start()
         addresses = tuple(keeper.address for keeper in self._keepers)
-        self._folder.write_directory(PoolDirectory(pools=addresses))
+        directory = PoolDirectory(pools=addresses)
+        self._folder.write_directory(directory)
+        if self._release is not None:
+            self._mirror = self._release.mirror_client_keys(self._folder.clients)
+            self._mirror.start()
+            self._release.write_directory(directory)
         self._control.open()
         for keeper in self._keepers:
             keeper.start()
@@ -94,8 +102,9 @@ class Server:
             keeper.order_end()
         for keeper in self._keepers:
             keeper.join()
-        if self._http is not None:
-            self._http.close()
+        for part in (self._http, self._mirror):
+            if part is not None:
+                part.close()
         self._control.close()
 
     def statuses(self) -> list[PoolStatus]:
@@ -123,9 +132,28 @@ class Server:
         )
 
         def make() -> LivePool:
-            return make_pool(pool, _new_run(settings, pool, folder), clients)
+            run = _new_run(settings, pool, folder)
+            if pool.deployment is None:
+                return make_pool(pool, run, clients)
+            assert self._release is not None  # the settings see to that
+            return make_deployment_pool(
+                pool, run._replace(adoptable_for=settings.client_timeout), clients, self._release
+            )
 
         return PoolKeeper(address, make)
+
+
+def _connect_release(settings: PoolServer) -> ReleaseObjects | None:
+    """Connect with the cluster of the release; None for a server without one.
+
+    Raises:
+        ClusterRejectedError: there is no cluster.
+    """
+    if settings.release is None:
+        return None
+    from cnflow.worker_pool.deployments.release import ReleaseObjects  # noqa: PLC0415 - the client of Kubernetes
+
+    return ReleaseObjects.connect(settings.release)
 
 
 def _new_run(settings: PoolServer, pool: WorkerPool, folder: ServerFolder) -> RunContext:

@@ -87,7 +87,7 @@ def key(
     ] = "",
     revoke: Annotated[bool, typer.Option("--revoke", help="Refuse this key from now on instead.")] = False,
 ) -> None:
-    """Issue the key of a driver, in NAME.json unless --output says otherwise, or revoke it."""
+    """Issue the key of a driver, or revoke it: in NAME.json, in a Secret of a release, or where --output says."""
     from cnflow.cli import pool_keys
 
     if revoke:
@@ -97,6 +97,9 @@ def key(
     text = pool_keys.issue(name, pool_address)
     if output == "-":
         typer.echo(text.decode())
+        return
+    if pool_keys.is_release(pool_address) and not output:
+        typer.echo(f"the Secret with the key of {name} is in the namespace of the release")
         return
     written = pool_keys.write(text, Path(output or f"{name}.json"))
     typer.echo(f"{written}: give it to one driver, as ExistingPool(..., key={str(written)!r})")

@@ -23,7 +23,6 @@ import msgspec
 
 from cnflow.blocks.factory import strategy_of
 from cnflow.blocks.strategy import Limits
-from cnflow.config.worker_pool import WorkerPool
 from cnflow.errors import BlockError, CnflowError, InterchangeLostError
 from cnflow.executors.high_throughput.block_requests import BlockContext, ManagerEndpoint, interchange_settings
 from cnflow.ids import BlockId
@@ -49,7 +48,7 @@ from cnflow.worker_pool.deployments.scaling import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cnflow.config.worker_pool import Deployment
+    from cnflow.config.worker_pool import Deployment, WorkerPool
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.managers import ConnectedManagers
     from cnflow.executors.high_throughput.provisioning import Owner

@@ -119,6 +119,10 @@ class ReleaseObjects:
             if entry.endswith(KEY_SUFFIX) and is_name(entry.removesuffix(KEY_SUFFIX))
         }
 
+    def mirror_client_keys(self, folder: Path) -> ClientKeysMirror:
+        """Make what keeps *folder* like the ConfigMap of clients' keys; not started."""
+        return ClientKeysMirror(self, folder)
+
     def _require(self, path: str, kind: str) -> Any:  # noqa: ANN401 - JSON
         found = self.cluster.get(path)
         if found is None:
