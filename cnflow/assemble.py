@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cnflow import __version__, exit_calls, logs, usage_tracking
 from cnflow.adopted_run import adopt_ledger
-from cnflow.config import Config, ExecutorSettings, ThreadPoolExecutor
+from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.image_lock import read_lock
 from cnflow.config.registry import backend_of
 from cnflow.config.selection import select_config
@@ -31,6 +31,7 @@ from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDER
 from cnflow.dataflow.router import RoutableExecutor
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError
+from cnflow.executors.high_throughput.standing_pools import bind_to_pool
 from cnflow.executors.image_pins import RECORD, ImagePins
 from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
@@ -230,6 +231,9 @@ class RunExecutors:
         if self._config.ignore_images:
             copied = copied.without_images()
         self._settings[copied.label] = copied
+        images: frozenset[str] | None = None
+        if isinstance(copied, HighThroughputExecutor):
+            copied, images = bind_to_pool(copied)
         route = RoutableExecutor(
             copied.label,
             copied.image,
@@ -237,6 +241,7 @@ class RunExecutors:
             copied.is_cloneable,
             fresh=copied.is_fresh,
             takes_images=copied.runs_images,
+            images=images,
         )
         is_template = copied.needs_image and not copied.image
         return NewExecutor(route, None if is_template else self._live(copied))

@@ -6,6 +6,7 @@ from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.files import load_config
 from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.image import Credentials, Image, Mount, Secret
@@ -26,6 +27,7 @@ __all__ = [
     "DialIn",
     "DockerProvider",
     "ExecutorSettings",
+    "ExistingPool",
     "GridEngineProvider",
     "HighThroughputExecutor",
     "Image",

@@ -267,6 +267,10 @@ class HighThroughputExecutor(ExecutorSettings):
     def for_fresh_tasks(self) -> Self:
         """The same executor with a block for each task, and one that is kept ready; none starts before a task."""
         provider = self.provider
+        try:
+            provider.refuse_options({"fresh"})
+        except ValueError as error:
+            raise ConfigurationError(f"Executor {self.label!r}: {error}.") from None
         warm = max(1, provider.warm_blocks)
         most = provider.max_blocks + warm - provider.warm_blocks
         blocks = {"init_blocks": 0, "min_blocks": 0, "warm_blocks": warm, "max_blocks": most}
@@ -313,6 +317,11 @@ class HighThroughputExecutor(ExecutorSettings):
     def _image_is_the_providers(self) -> HighThroughputExecutor:
         if not self.image:  # an assignment would be checked anew, without end
             self.__dict__["image"] = self.provider.default_image
+        return self
+
+    @model_validator(mode="after")
+    def _options_fit_the_provider(self) -> HighThroughputExecutor:
+        self.provider.refuse_options(self.model_fields_set)
         return self
 
     @model_validator(mode="after")

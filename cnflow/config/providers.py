@@ -21,7 +21,7 @@ from cnflow.tasks.control_groups import usable_cores
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from typing_extensions import Self
 
@@ -82,6 +82,13 @@ class ProviderSettings(Settings):
     def site(self) -> Site | None:
         """Site of the blocks, where the interchange can run; None: they are reached in another way. Pure."""
         return None
+
+    def refuse_options(self, given: Collection[str]) -> None:
+        """Refuse options of an executor, *given* by the user, that mean nothing with this provider.
+
+        Raises:
+            ValueError: names one, and what to do.
+        """
 
     def for_image(self, image: Image) -> Self:  # noqa: ARG002 - for subclasses
         """These settings where blocks run *image*: its options in place of those of the same meaning. Pure.

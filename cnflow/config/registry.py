@@ -168,6 +168,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "local": "cnflow.config.providers:LocalProvider",
         "lsf": "cnflow.config.lsf:LSFProvider",
         "docker": "cnflow.config.providers:DockerProvider",
+        "existing_pool": "cnflow.config.existing_pool:ExistingPool",
         "gridengine": "cnflow.config.gridengine:GridEngineProvider",
         "pbspro": "cnflow.config.pbs:PBSProProvider",
         "slurm": "cnflow.config.slurm:SlurmProvider",

@@ -48,6 +48,13 @@ class RoutableExecutor(NamedTuple):
     takes_images: bool = False
     """An executor for an image can be made from it, though it runs tasks on the bare node itself."""
 
+    images: frozenset[str] | None = None
+    """References of the images that executors made from it can run, as those of a standing pool; None: any."""
+
+    def can_run(self, image: Image) -> bool:
+        """Return whether an executor for *image* can be made from it."""
+        return self.images is None or (image.is_plain and image.reference in self.images)
+
     @property
     def starts_containers(self) -> bool:
         """Blocks are containers where there is an image."""
@@ -219,11 +226,13 @@ def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> Rout
     Raises:
         ConfigurationError: none of them starts containers.
     """
-    # A provider of containers goes before one of plain processes, which can only report that it has none.
-    templates = [executor for executor in executors if executor.can_clone and not executor.image]
-    templates.sort(key=lambda executor: not executor.starts_containers)
+    # Pools that have the image go first, then providers of containers, then one of plain processes, which can only
+    # report that it has none.
+    templates = [each for each in executors if each.can_clone and not each.image and each.can_run(image)]
+    templates.sort(key=lambda executor: (executor.images is None, not executor.starts_containers))
     if not templates:
-        images = sorted({str(executor.image) for executor in executors if executor.image and not executor.template})
+        own = {str(executor.image) for executor in executors if executor.image and not executor.template}
+        images = sorted(own.union(*(executor.images or () for executor in executors)))
         raise ConfigurationError(
             f"No executor runs image {str(image)!r}{_as_wanted(image, executors)} (images here: "
             f"{', '.join(images) or 'none'}) and none without an "

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cnflow.model.block import BlockRequest, BlockStatus, Refused
     from cnflow.model.finding import Finding
     from cnflow.model.image import Image
+    from cnflow.model.pool_files import PoolAddress
+    from cnflow.model.pool_settings import ClientRequest
     from cnflow.units import Seconds
 
 Stop = Callable[[], None]
@@ -63,6 +65,25 @@ class ListsAllBlocks(Protocol):
 
         Raises:
             BlockError: the provider's system does not answer.
+        """
+
+
+@runtime_checkable
+class OffersPool(Protocol):
+    """A provider whose workers exist already, behind an interchange that serves several drivers; starts no blocks."""
+
+    def pools(self) -> Sequence[PoolAddress]:
+        """Pools of the server.
+
+        Raises:
+            BlockError: the server is not reached.
+        """
+
+    def access(self, image: Image) -> ClientRequest:
+        """Way to the pool that runs *image*, with the keys of this driver; without a session.
+
+        Raises:
+            BlockError: the server is not reached, or has no such pool.
         """
 
 

@@ -6,6 +6,7 @@
 from cnflow.config.ad_hoc import AdHocProvider
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
+from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.lsf import LSFProvider
@@ -19,6 +20,7 @@ __all__ = [
     "CobaltProvider",
     "CondorProvider",
     "DockerProvider",
+    "ExistingPool",
     "GridEngineProvider",
     "KubernetesProvider",
     "LSFProvider",

@@ -13,6 +13,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from cnflow.clock import SystemClock
+from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.interchange_place import ClusterSite, interchange_site
 from cnflow.config.registry import backend_of
 from cnflow.errors import ConfigurationError
@@ -26,6 +27,7 @@ from cnflow.executors.high_throughput.introspection import Introspection
 from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
 from cnflow.executors.high_throughput.managers import ConnectedManagers
 from cnflow.executors.high_throughput.places import Places
+from cnflow.executors.high_throughput.pool_host import PoolHost
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.executors.high_throughput.serialization import TaskSerializer
 from cnflow.executors.high_throughput.task_queue import TaskQueue
@@ -76,6 +78,9 @@ def make_backend(
 
 
 def _make_host(settings: HighThroughputExecutor, run: RunContext, log_file: Path) -> InterchangeHost:
+    if isinstance(settings.provider, ExistingPool):
+        grace = Seconds(settings.detached_timeout)
+        return PoolHost(settings.provider.address, settings.image, grace, log_file)
     if settings.interchange_command:
         return Through(settings.interchange_command, Seconds(settings.interchange_grace), log_file)
     site = interchange_site(settings)
@@ -91,6 +96,11 @@ def _make_host(settings: HighThroughputExecutor, run: RunContext, log_file: Path
 
 
 def _refuse_adoption(settings: HighThroughputExecutor, run: RunContext) -> None:
+    if run.adoptable_for and isinstance(settings.provider, ExistingPool):
+        raise ConfigurationError(
+            f"adoptable_for= leaves the blocks of executor {settings.label!r} to another driver, and they are those of "
+            "a pool, which has them in any case. Leave out adoptable_for"
+        )
     if run.adoptable_for and interchange_site(settings) is not None:
         raise ConfigurationError(
             f"adoptable_for= leaves the blocks of executor {settings.label!r} to another driver, which finds those of "

@@ -140,7 +140,7 @@ class Here:
 
     def _run(self, first_line: bytes | None) -> InterchangeProcess:
         # The second one keeps the current folder's modules from going first; Python 3.10 does not know it.
-        environment = {**os.environ, "PYTHONPATH": _python_path(), "PYTHONSAFEPATH": "1"}
+        environment = {**os.environ, "PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"}
         argv = [sys.executable, "-m", "cnflow.interchange", *self._arguments]
         return InterchangeProcess(argv, first_line, self.log_file, environment=environment)
 
@@ -209,6 +209,6 @@ def run_relay(
     return InterchangeProcess(argv, msgspec.json.encode(request), log_file, is_relay=True, given=given)
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """PYTHONPATH of the interchange: the driver's, but the script's folder last: its modules may have any name."""
     return os.pathsep.join(entry for entry in [*sys.path[1:], *sys.path[:1]] if entry)

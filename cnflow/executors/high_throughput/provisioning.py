@@ -38,7 +38,8 @@ from cnflow.executors.high_throughput.site_login import SiteLogin
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
 from cnflow.executors.high_throughput.ways import adopted_place, folder_of, refuse_other_way
 from cnflow.executors.image_pins import ImagePins
-from cnflow.interfaces import BuildsImages
+from cnflow.interfaces import BuildsImages, OffersPool
+from cnflow.model.image_identity import ImageIdentity
 from cnflow.wire import messages as msg
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from cnflow.ledger import ExecutorLedger
     from cnflow.model.block import BlockRequest
     from cnflow.model.image import Image
-    from cnflow.model.image_identity import ImageIdentity
     from cnflow.wire.keys import Keyring
 
 logger = logging.getLogger(__name__)
@@ -227,6 +227,9 @@ class BlockProvisioner:
             endpoint = self._starter.start_new(provider, self._owner)
         if endpoint is None or self._is_ending:
             return
+        if isinstance(provider, OffersPool):  # its own server has the blocks
+            self._is_closing.wait()
+            return
         keeps_keys = self._run.adoptable_for > 0
         with open_executor_ledger(self._run.ledger, settings, endpoint, left, keeps_keys=keeps_keys) as ledger:
             self._managers.ledger = ledger if self._run.adoptable_for else None
@@ -241,6 +244,9 @@ class BlockProvisioner:
     def _prepare(self, provider: Provider) -> tuple[Image, ImageIdentity]:
         """Have the image prepared; again if the connection to the site breaks meanwhile, as while an image is sent."""
         images, image = self._run.images or ImagePins(), self._settings.image
+        if isinstance(provider, OffersPool):  # of the image's content nothing is known here
+            with naming(provider, "prepare"):
+                return image, ImageIdentity(provider.prepare(image))
         for attempt in range(1, _PREPARATIONS + 1):
             try:
                 with naming(provider, "prepare"):

@@ -227,3 +227,28 @@ class TestFreshTasks:
         labels = {routes.route(Image("app1:0.1"), "all", fresh=fresh) for fresh in (True, False)}
         assert labels == {"docker-app1-0.1"}
         assert len(made) == 1
+
+
+POOLS = RoutableExecutor(
+    "shared", NO_IMAGE, needs_image=True, can_clone=True, images=frozenset({"app1:0.1", "app3:0.1"})
+)
+
+
+def test_image_of_a_standing_pool_goes_there_before_any_template():
+    routes, made = router(TEMPLATE, POOLS)
+    assert routes.route(Image("app1:0.1"), "all") == "shared-app1-0.1"
+    assert made == [("shared", Image("app1:0.1"), "shared-app1-0.1")]
+
+
+def test_image_without_a_standing_pool_goes_to_a_template():
+    routes, _ = router(POOLS, TEMPLATE)
+    assert routes.route(Image("app2:0.1"), "all") == "docker-app2-0.1"
+    assert routes.route(Image("app1:0.1", memory="1g"), "all").startswith("docker-app1-0.1-")
+
+
+def test_image_without_a_standing_pool_is_refused_with_those_that_there_are():
+    routes, _ = router(POOLS)
+    with pytest.raises(
+        ConfigurationError, match=r"No executor runs image 'app2:0.1' \(images here: app1:0.1, app3:0.1\)"
+    ):
+        routes.route(Image("app2:0.1"), "all")

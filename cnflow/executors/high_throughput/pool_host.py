@@ -1,0 +1,98 @@
+"""Interchange of a standing pool, which serves several drivers: connected with, never started or ended by this one.
+
+::
+
+    connect ──> provider.access ──> endpoint, keys, tunnel; read again for each connection: a server may have moved
+    start ────> bridge ──> the pool begins a session, in the place of the one before
+    attach ───> bridge ──> │ the pool goes on with it; "gone": it has forgotten it, and `start` follows
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cnflow.blocks.provider_calls import naming
+from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError
+from cnflow.executors.high_throughput.interchange_host import python_path
+from cnflow.executors.high_throughput.interchange_process import InterchangeProcess
+from cnflow.interfaces import OffersPool
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from cnflow.interfaces import Provider
+    from cnflow.model.image import Image
+    from cnflow.model.interchange_settings import InterchangeSettings
+    from cnflow.model.pool_settings import ClientRequest
+    from cnflow.units import Seconds
+
+
+class PoolHost:
+    """See `cnflow.executors.high_throughput.interchange_host.InterchangeHost`.
+
+    Args:
+        address: of the pool server, for messages.
+        image: of the executor.
+        grace: seconds for which a lost connection is made again.
+        log_file: stderr of the bridge is appended here.
+    """
+
+    reaches_first = True
+
+    def __init__(self, address: str, image: Image, grace: Seconds, log_file: Path) -> None:
+        self.grace = grace
+        self.log_file = log_file
+        self.name = f"the connection with the pool at {address}"
+        self._image = image
+        self._pool: OffersPool | None = None
+
+    def prepare(self) -> None:
+        """See `InterchangeHost`; nothing: the provider comes with `connect`."""
+
+    def connect(self, provider: Provider) -> None:
+        """Read the way to the pool.
+
+        Raises:
+            BlockError: the server of the pool is not reached, or has none for the image.
+        """
+        if not isinstance(provider, OffersPool):
+            raise BlockRejectedError(f"{type(provider).__name__} offers no pool, as its settings promise.")
+        with naming(provider, "access"):
+            provider.access(self._image)
+        self._pool = provider
+
+    def addresses(self, provider: Provider) -> Collection[str]:
+        """None: managers of the pool know it already."""
+        del provider
+        return ()
+
+    def close(self) -> None:
+        """See `InterchangeHost`; nothing."""
+
+    def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
+        """See `InterchangeHost`: begin a session."""
+        request = msgspec.structs.replace(self._access(), session=settings.session, is_new=True, replaces=replaces)
+        return self._run(request)
+
+    def attach(self, session: str) -> InterchangeProcess:
+        """See `InterchangeHost`: go on with a session."""
+        return self._run(msgspec.structs.replace(self._access(), session=session))
+
+    def _access(self) -> ClientRequest:
+        if self._pool is None:
+            raise ConnectionError("the pool was not reached yet")
+        try:
+            return self._pool.access(self._image)
+        except (BlockError, ConfigurationError) as error:
+            raise ConnectionError(str(error)) from error
+
+    def _run(self, request: ClientRequest) -> InterchangeProcess:
+        environment = {**os.environ, "PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"}
+        argv = [sys.executable, "-m", "cnflow.interchange.client_bridge"]
+        line = msgspec.json.encode(request)
+        return InterchangeProcess(argv, line, self.log_file, is_relay=True, environment=environment)

@@ -1,0 +1,1 @@
+"""Workers of standing pools, which others have started."""
