@@ -21,7 +21,7 @@ def secret_for(
     name: str,
     entries: Mapping[str, bytes],
     *,
-    owner: Mapping[str, Any],
+    owner: Mapping[str, Any] | None = None,
     labels: Mapping[str, str],
     kind: str = "Opaque",
 ) -> dict[str, Any]:
@@ -30,14 +30,15 @@ def secret_for(
     Args:
         name: of the block's Job, too.
         entries: content by key.
-        owner: reference to the object of the run.
+        owner: reference to the object of the run; None for a Secret that gets an owner later.
         labels: of the block.
         kind: the Secret's type.
     """
+    owned = {} if owner is None else {"ownerReferences": [dict(owner)]}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "labels": dict(labels), "ownerReferences": [dict(owner)]},
+        "metadata": {"name": name, "labels": dict(labels), **owned},
         "type": kind,
         "immutable": True,
         "data": {key: base64.b64encode(content).decode() for key, content in entries.items()},

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cnflow.capsule import tag_of
 from cnflow.capsule.archive import capsule_archive, unpacker
@@ -34,23 +34,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from cnflow.capsule import Kind, Probe
+    from cnflow.capsule import Kind
     from cnflow.config.kubernetes import KubernetesProvider
     from cnflow.ids import RunId
     from cnflow.kubernetes_api.cluster import Cluster
     from cnflow.model.block import BlockRequest
     from cnflow.providers.kubernetes.parts import PodParts
+    from cnflow.providers.kubernetes.probe import PreparedImage
 
 logger = logging.getLogger(__name__)
-
-
-class ImageStart(NamedTuple):
-    """How managers start in an image: what `cnflow.providers.kubernetes.probe` finds out."""
-
-    probe: Probe
-    kind: Kind
-    holds_code: bool = False
-    """The image has cnflow's code itself, in the version of the driver."""
 
 
 class RunResources:
@@ -90,7 +82,7 @@ class RunResources:
             shared = self._objects[run]
         return shared.ensure(Seconds(adoptable_for))
 
-    def code(self, image: ImageStart, owner: Mapping[str, Any]) -> PodCode:
+    def code(self, image: PreparedImage, owner: Mapping[str, Any]) -> PodCode:
         """Have cnflow's code for *image* in the namespace, as long as *owner* lives.
 
         Raises:
@@ -102,7 +94,7 @@ class RunResources:
         code = self._code_of(image.kind)
         return PodCode(image.kind, code.tag, self._maps.ensure(code, owner), self._settings.capsule_claim or "")
 
-    def prepare_block(self, request: BlockRequest, image: ImageStart) -> PodParts:
+    def prepare_block(self, request: BlockRequest, image: PreparedImage) -> PodParts:
         """Have all that the pods of a block mount, so that no kubelet waits for it.
 
         Raises:
