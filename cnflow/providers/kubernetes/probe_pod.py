@@ -101,7 +101,7 @@ def attempts_of(pod: Mapping[str, Any]) -> dict[str, Attempt | None]:
             found[status["name"]] = Attempt(status["name"], int(ended["exitCode"]), str(ended.get("message", "")))
         elif waiting.get("reason") in _CREATION_FAILED and _NOT_FOUND.search(str(waiting.get("message"))):
             found[status["name"]] = Attempt(status["name"], min(_NOT_EXECUTED), str(waiting["message"]))
-        elif state.get("running"):
+        elif "running" in state:
             found[status["name"]] = None
     return found
 

@@ -145,5 +145,5 @@ def test_a_python_that_does_not_start_is_quoted():
 def test_a_python_that_needs_another_environment_is_refused_with_the_variable():
     refuse_broken_environment("app:1", PROBE)
     broken = Probe("3.11.2", "CPython", "x86_64", "", "", trouble="no module enum", suspects=("PYTHONHOME",))
-    with pytest.raises(ImageUnusableError, match=r"with the PYTHONHOME .*environment=\{'PYTHONHOME': ''\}"):
+    with pytest.raises(ImageUnusableError, match=r"(?s)with the PYTHONHOME .*environment=\{'PYTHONHOME': ''\}"):
         refuse_broken_environment("app:1", broken)
