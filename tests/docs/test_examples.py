@@ -7,6 +7,7 @@ Each block runs in a fresh folder with the files of its page. A comment before a
     <!-- needs: IMAGE -->   needs that container image
     <!-- prints -->         the output of the Python block before it
     <!-- cell -->           a cell of the page's notebook; see test_notebooks.py
+    <!-- cluster -->        runs on a Kubernetes cluster, after the page's earlier ones; see test_cluster_pages.py
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def steps_of(page: Path) -> list[tuple[Block, str | None]]:
     return [
         (block, after.text if after and "prints" in after.notes else None)
         for block, after in zip(blocks, following, strict=True)
-        if block.language in {"python", "console"} and "cell" not in block.notes
+        if block.language in {"python", "console"} and not {"cell", "cluster"} & block.notes.keys()
     ]
 
 
@@ -96,14 +97,14 @@ def test_block_of_a_page_runs(block, printed, folder):
 
 def test_comments_before_blocks_are_known():
     notes = {note for page in PAGES for block in blocks_of(page) for note in block.notes}
-    assert notes <= {"cell", "file", "needs", "prints"}
+    assert notes <= {"cell", "cluster", "file", "needs", "prints"}
 
 
 def test_languages_of_blocks_are_known():
     languages = {block.language for page in PAGES for block in blocks_of(page)}
-    assert languages <= {"python", "console", "text", "toml", "py"}
-    scripts = [block for page in PAGES for block in blocks_of(page) if block.language == "py"]
-    assert all("file" in block.notes for block in scripts)  # which a console block of the page runs
+    assert languages <= {"python", "console", "text", "toml", "py", "yaml"}
+    files = [block for page in PAGES for block in blocks_of(page) if block.language in {"py", "yaml"}]
+    assert all("file" in block.notes for block in files)  # which a console block of the page uses
 
 
 def commands_in(block: Block) -> list[list[str]]:

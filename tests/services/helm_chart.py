@@ -1,11 +1,12 @@
 """Commands of helm on the chart helm/cnflow, for tests."""
 
-import functools
 import os
 import subprocess
 from pathlib import Path
 
 import yaml
+
+from tests.services.kubernetes_cluster import HELM
 
 CHART = Path(__file__).parents[2] / "helm" / "cnflow"
 HELM = (
@@ -42,9 +43,3 @@ def render(values, release="demo", namespace="team"):
     found = {(each["kind"], each["metadata"]["name"]): each for each in objects}
     assert len(found) == len(objects), "two objects have one name"
     return found
-
-
-@functools.cache
-def render_digits():
-    """Return the objects of one pool with defaults."""
-    return render({"pools": {"digits": {"image": "digits:0.1"}}})
