@@ -9,9 +9,6 @@ import yaml
 from tests.services.kubernetes_cluster import HELM
 
 CHART = Path(__file__).parents[2] / "helm" / "cnflow"
-HELM = (
-    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnflow" / "services" / "helm" / "bin" / "helm"
-)
 
 
 class HelmError(Exception):
