@@ -1,7 +1,11 @@
-"""Starts an interchange, in one of three ways.
+"""Starts an interchange, in one of four ways.
 
 ``python -m cnflow.interchange``
     The driver is the parent. Stdin is a socket to it: first a line with the settings, then messages.
+
+``python -m cnflow.interchange --pool``
+    The server of a pool is the parent. Stdin is a socket to it, as to a driver; clients connect to a port. See
+    `cnflow.interchange.pool`.
 
 ``python ROOT/cnflow/interchange/__main__.py --attach [FOLDER]``
     The driver is elsewhere and has started this by a command such as ssh: a relay, see `cnflow.interchange.relay`. ROOT
@@ -21,10 +25,18 @@ import pathlib
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, Union
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnflow.clock import Clock
+    from cnflow.interchange.loop import Loop
+    from cnflow.interchange.pool.loop import PoolLoop
     from cnflow.model.interchange_settings import InterchangeSettings
+
+    _MakeLoop = Callable[[Clock], Union[Loop, PoolLoop]]
+    _Settings = TypeVar("_Settings", bound=InterchangeSettings)
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -35,22 +47,23 @@ def _use_root_only() -> None:
     sys.path[:] = [str(_ROOT), *(entry for entry in sys.path if entry != here)]
 
 
-def _run(settings: InterchangeSettings, end: socket.socket, wake: int = -1) -> None:
-    """Run the interchange until its driver ends."""
+def _run(
+    settings: InterchangeSettings, make_loop: Callable[[Clock], Loop | PoolLoop], *, is_awaited: bool = False
+) -> None:
+    """Run the loop of an interchange until its driver ends; a relay that awaits that is told when it listens."""
     from cnflow.clock import SystemClock  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.interchange.log import start_logging  # noqa: PLC0415 - the same
-    from cnflow.interchange.loop import Loop  # noqa: PLC0415 - the same
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     raise_open_file_limit()  # a descriptor for each manager
     log = start_logging(sys.stderr.fileno(), settings.log_size)
     try:
-        loop = Loop(settings, end, wake, SystemClock())
+        loop = make_loop(SystemClock())
     except OSError as error:
         log.close()
         sys.exit(f"cannot listen: {error}")
     try:
-        if wake >= 0:
+        if is_awaited:
             _report_that_it_listens()
         _spare_collections()
         loop.run()
@@ -70,15 +83,29 @@ def _spare_collections() -> None:
 
 def run_as_child() -> None:
     """Run an interchange whose stdin is a socket to its driver."""
-    import msgspec  # noqa: PLC0415 - not before ROOT is importable
-
-    import cnflow.interchange.loop  # noqa: F401, PLC0415 - the settings may be yet to come
+    from cnflow.interchange.loop import Loop  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.model.interchange_settings import InterchangeSettings  # noqa: PLC0415 - the same
+
+    _run_with_parent(InterchangeSettings, lambda settings, end, clock: Loop(settings, end, -1, clock))
+
+
+def run_as_pool() -> None:
+    """Run an interchange for several clients, whose stdin is a socket to its owner."""
+    from cnflow.interchange.pool.loop import PoolLoop  # noqa: PLC0415 - not before ROOT is importable
+    from cnflow.model.pool_settings import PoolInterchangeSettings  # noqa: PLC0415 - the same
+
+    _run_with_parent(PoolInterchangeSettings, PoolLoop)
+
+
+def _run_with_parent(kind: type[_Settings], make: Callable[[_Settings, socket.socket, Clock], Loop | PoolLoop]) -> None:
+    """Run the loop that *make* returns with the settings from stdin, which may be yet to come."""
+    import msgspec  # noqa: PLC0415 - not before ROOT is importable
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     end = socket.socket(fileno=os.dup(sys.stdin.fileno()))
     if line := _read_line(end):  # else the driver needs none after all
-        _run(msgspec.json.decode(line, type=InterchangeSettings), end)
+        settings = msgspec.json.decode(line, type=kind)
+        _run(settings, lambda clock: make(settings, end, clock))
 
 
 def _read_line(end: socket.socket) -> bytes:
@@ -93,6 +120,7 @@ def run_as_daemon(folder: str) -> None:
     """Run an interchange that listens for relays at a socket in *folder*, which it removes at its end."""
     import msgspec  # noqa: PLC0415 - not before ROOT is importable
 
+    from cnflow.interchange.loop import Loop  # noqa: PLC0415 - the same
     from cnflow.interchange.relay import SOCKET  # noqa: PLC0415 - the same
     from cnflow.model.interchange_settings import InterchangeSettings  # noqa: PLC0415 - the same
 
@@ -106,7 +134,8 @@ def run_as_daemon(folder: str) -> None:
     end = socket.socket(socket.AF_UNIX)
     end.bind(os.path.join(folder, SOCKET))  # noqa: PTH118 - its length counts, not its meaning
     end.listen()
-    _run(msgspec.structs.replace(settings, folder=folder), end, wake.fileno())
+    settings = msgspec.structs.replace(settings, folder=folder)
+    _run(settings, lambda clock: Loop(settings, end, wake.fileno(), clock), is_awaited=True)
 
 
 def _report_that_it_listens() -> None:
@@ -124,6 +153,8 @@ def main() -> None:
         sys.exit(attach(*rest[:1]))
     elif way == "--listen":
         run_as_daemon(rest[0])
+    elif way == "--pool":
+        run_as_pool()
     else:
         run_as_child()
 

@@ -90,10 +90,14 @@ class BlockTable:
 
     def remove(self, block: BlockId) -> None:
         """Keep nothing of *block* and its managers."""
-        record = self._blocks.pop(block, None)
+        self.forget(block)
         self._removed[block] = None
         if len(self._removed) > _MOST_REMOVED:
             del self._removed[next(iter(self._removed))]
+
+    def forget(self, block: BlockId) -> None:
+        """Keep nothing of *block* and its managers, and refuse none that still come; it has to be admitted again."""
+        record = self._blocks.pop(block, None)
         for manager in record.departed if record is not None else ():
             del self._departed[manager]
 

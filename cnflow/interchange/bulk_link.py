@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 from cnflow.ids import ManagerId
 from cnflow.interchange.blob_store import BlobStore
@@ -31,7 +31,6 @@ from cnflow.wire.bulk_window import MOST
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnflow.interchange.driver_link import DriverLink
     from cnflow.interchange.manager_link import ManagerLink
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.wire.bulk import BulkMessage
@@ -45,19 +44,38 @@ _MOST_MESSAGES = 16
 """Messages that one `flush` sends, before control messages have their turn."""
 
 
+class DriverLine(Protocol):
+    """Connection to a driver, as far as blobs are concerned; see `cnflow.interchange.driver_link.DriverLink`."""
+
+    @property
+    def connections(self) -> int:
+        """Number of connections so far."""
+
+    @property
+    def is_local(self) -> bool:
+        """The driver is the parent of this process."""
+
+    @property
+    def has_room(self) -> bool:
+        """Nothing waits to be sent."""
+
+    def send_unnumbered(self, message: BulkMessage, attached: Sequence[Any] = ()) -> None:
+        """Send a message that may be lost with the connection."""
+
+
 class BulkLink:
     """Binds the relay to the sockets; the module has a picture.
 
     Args:
         settings: of the interchange.
-        managers: connections to the managers; this link takes over what concerns blobs.
+        managers: connections to the managers.
         driver: connection to the driver.
 
     Attributes:
         results: those whose large parts are fetched while the driver is away.
     """
 
-    def __init__(self, settings: InterchangeSettings, managers: ManagerLink, driver: DriverLink) -> None:
+    def __init__(self, settings: InterchangeSettings, managers: ManagerLink, driver: DriverLine) -> None:
         self._managers = managers
         self._driver = driver
         self._store = BlobStore(Path(settings.folder) / "blobs")
@@ -73,7 +91,6 @@ class BulkLink:
 
         self._connections = driver.connections
         self._has_more = False
-        managers.handle_bulk = self._on_manager_message
 
     def due(self, other: Seconds, now: Seconds) -> Seconds:
         """Moment at which to call `flush` and `on_tick`, if that is before *other*."""
@@ -134,14 +151,7 @@ class BulkLink:
             self._driver.send_unnumbered(message, () if data is None else (data,))
         self._has_more = True
 
-    def close(self) -> None:
-        """Drop everything."""
-        if len(self._relay):
-            logger.info("%d blobs were left at the end", len(self._relay))
-        self._store.clear()
-        self.results.close()
-
-    def _on_manager_message(self, manager: ManagerId, frames: Sequence[Any]) -> None:
+    def on_manager_message(self, manager: ManagerId, frames: Sequence[Any]) -> None:
         """Handle a message that came over the second connection of a manager.
 
         Raises:
@@ -154,6 +164,13 @@ class BulkLink:
         data = attached[0] if attached else None
         if not self.results.on_manager_message(manager, message, data, self._now):
             self._relay.on_manager_message(manager, message, data)
+
+    def close(self) -> None:
+        """Drop everything."""
+        if len(self._relay):
+            logger.info("%d blobs were left at the end", len(self._relay))
+        self._store.clear()
+        self.results.close()
 
     def _send_about_result(self, manager: ManagerId, message: Union[BulkMessage, Release]) -> None:
         if isinstance(message, Release):

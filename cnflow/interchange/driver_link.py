@@ -25,7 +25,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union, cast
 
 from cnflow.interchange.spool import Spool
 from cnflow.units import Seconds
@@ -35,13 +35,46 @@ from cnflow.wire.session_stream import SessionStream
 from cnflow.wire.stream import Stream
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Mapping, Sequence
 
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.wire.bulk import BulkMessage
+    from cnflow.wire.stream import ByteSocket
 
 logger = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Brings the connections of a driver that comes and goes: a socket that listens, or the like."""
+
+    def fileno(self) -> int:
+        """Descriptor, for the poller."""
+
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - as of a socket
+        """Called with False."""
+
+    def accept(self) -> tuple[ByteSocket, Any]:
+        """Return the next connection, and where it comes from.
+
+        Raises:
+            OSError: there is none.
+        """
+
+    def close(self) -> None:
+        """Bring no more."""
+
+
+class Poller(Protocol):
+    """Those methods of a ZeroMQ poller that a link calls."""
+
+    def register(self, source: Any, events: int, /) -> None:  # noqa: ANN401 - a descriptor or a ZeroMQ socket
+        """Poll *source* for *events*."""
+
+    def modify(self, source: Any, events: int, /) -> None:  # noqa: ANN401 - the same
+        """Poll *source* for other *events*."""
+
+    def unregister(self, source: Any, /) -> None:  # noqa: ANN401 - the same
+        """Poll *source* no more."""
 
 
 class DriverLink:
@@ -49,17 +82,27 @@ class DriverLink:
 
     Args:
         settings: of the interchange.
-        end: socket to the driver; with a grace, a socket that listens for relays.
+        end: socket to the driver; with a grace, a `Listener`, such as a socket that listens for relays.
         poller: the loop's; the link registers its sockets.
         now: the moment.
+        largest: bytes of one frame of a driver that is not trusted; 0 is no limit.
 
     Attributes:
         connections: number of connections so far.
     """
 
-    def __init__(self, settings: InterchangeSettings, end: socket.socket, poller: sockets.Poller, now: Seconds) -> None:
+    def __init__(
+        self,
+        settings: InterchangeSettings,
+        end: Union[ByteSocket, Listener],
+        poller: Poller,
+        now: Seconds,
+        *,
+        largest: int = 0,
+    ) -> None:
         self._line = SessionStream(bytes.fromhex(settings.session))
         self._poller = poller
+        self._largest = largest
         self._is_slow = False
         self._grace = settings.grace
         self._most_ticks = math.ceil(settings.heartbeat_threshold / (settings.heartbeat_period / 2))
@@ -67,18 +110,18 @@ class DriverLink:
         self._over_at = Seconds(math.inf)
         """Moment at which the driver counts as ended, unless it connects before."""
 
-        self._listener: Optional[socket.socket] = None
+        self._listener: Optional[Listener] = None
         self._spool: Optional[Spool] = None
         """Messages behind those of the session; only for a driver that may be away."""
 
         if self._grace:
             self._spool = Spool(Path(settings.spool or f"{settings.folder}/spool"), settings.most_spooled)
-            self._listener = end
-            end.setblocking(False)
-            poller.register(end.fileno(), sockets.READABLE)
+            self._listener = listener = cast("Listener", end)
+            listener.setblocking(False)
+            poller.register(listener.fileno(), sockets.READABLE)
             self._over_at = Seconds(now + self._grace)
         else:
-            self._connect(end)
+            self._connect(cast("ByteSocket", end))
 
     @property
     def last_sent(self) -> int:
@@ -187,6 +230,10 @@ class DriverLink:
             self.acknowledge()
         self._line.has_sent = False
 
+    def excuse_silence(self) -> None:
+        """Count no silence so far: the owner did not call `receive`."""
+        self._silent_ticks = 0
+
     def acknowledge(self) -> None:
         """Send a heartbeat, which acknowledges what was received."""
         self._line.send_unnumbered([msg.encode(msg.Heartbeat())])
@@ -200,7 +247,7 @@ class DriverLink:
         if self._listener is not None:
             self._listener.close()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Listener) -> None:
         """Go on over a new connection, whatever became of the one before."""
         try:
             end, _ = listener.accept()
@@ -212,8 +259,8 @@ class DriverLink:
         self._over_at = Seconds(math.inf)
         logger.info("connected with the driver")
 
-    def _connect(self, end: socket.socket) -> None:
-        self._line.connect(Stream(end))
+    def _connect(self, end: ByteSocket) -> None:
+        self._line.connect(Stream(end, self._largest))
         self.connections += 1
         self._poller.register(self._line.source, sockets.READABLE)
         self._silent_ticks = 0

@@ -25,18 +25,17 @@ from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.manager_numbers import ManagerNumbers
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
+from cnflow.interchange.sending import message_for, send_results, send_work
 from cnflow.interchange.state import Interchange
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.blob_frames import in_batches
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Events, Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
-from cnflow.wire.parcels import attach_frames, detach_frames
-from cnflow.wire.sent_functions import functions_in_batches
+from cnflow.wire.parcels import attach_frames
 
 if TYPE_CHECKING:
     import socket
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.interchange.dial_link import DialLink
     from cnflow.model.interchange_settings import InterchangeSettings
-
-    ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +75,7 @@ class Loop:
             self._poller.register(source, sockets.READABLE)
         self._driver = DriverLink(settings, end, self._poller, self._clock.now())
         self._bulk = BulkLink(settings, self._managers, self._driver)
+        self._managers.handle_bulk = self._bulk.on_manager_message
         self._driver.send(msg.Bound(self._managers.port))
         self._settings = settings
         self._dials: Optional[DialLink] = None
@@ -239,7 +237,7 @@ class Loop:
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:
             if isinstance(action, on.SendWork):
-                self._send_work(action)
+                send_work(self._managers, action)
             elif isinstance(action, on.SendResults):
                 self._send_results(self._bulk.results.hold(action.results) if self._driver.is_away else action.results)
             elif isinstance(action, on.REPORTS):
@@ -251,12 +249,10 @@ class Loop:
                 self._managers.send(action.manager, msg.Refused(action.reason))
                 self._managers.on_manager_gone(action.manager)
             else:
-                self._managers.send(action.manager, _message_for(action))
+                self._managers.send(action.manager, message_for(action))
 
     def _send_results(self, results: list[msg.ResultParcel]) -> None:
-        for batch in in_batches(results):
-            heads, attached = detach_frames(batch)
-            self._driver.send(msg.Results(heads), attached)
+        send_results(self._driver, results)
 
     def _send_held_results(self) -> None:
         """Send the results whose large parts are here, or are the driver's own concern again."""
@@ -265,17 +261,6 @@ class Loop:
             held.on_driver_back()
         if ready := held.take_ready():
             self._send_results(ready)
-
-    def _send_work(self, work: on.SendWork) -> None:
-        *before, functions = functions_in_batches(work.functions)
-        forgets = work.forgets
-        for some in before:
-            self._managers.send(work.manager, msg.Work(some, [], forgets=forgets))
-            forgets = False
-        for batch in in_batches(work.tasks):
-            heads, attached = detach_frames(batch)
-            self._managers.send(work.manager, msg.Work(functions, heads, forgets=forgets), attached)
-            functions, forgets = [], False
 
     def _report(self, report: on.Report) -> None:
         if isinstance(report, on.ReportDrained):
@@ -297,16 +282,6 @@ class Loop:
             if self._dials is not None:
                 self._dials.on_manager_gone(manager)
             self._driver.send(msg.ManagerDown(manager, reason, lost))
-
-
-def _message_for(action: ManagerOrder) -> msg.ToManager:
-    if isinstance(action, on.SendTaskQuery):
-        return action.query
-    if isinstance(action, on.SendCancel):
-        return msg.Cancel(action.tasks)
-    if isinstance(action, on.SendDrain):
-        return msg.Drain(action.block)
-    return msg.Stop() if isinstance(action, on.SendStop) else msg.Heartbeat()
 
 
 def _new_state(settings: InterchangeSettings, now: Seconds) -> Interchange:

@@ -44,7 +44,7 @@ class PoolInterchangeSettings(InterchangeSettings, frozen=True, kw_only=True):
     most_queued: int = 100_000
     """Queued tasks of one client above which nothing more is read from it."""
 
-    report_period: float = 1.0
+    report_period: float = 0.2
     """Seconds between two `PoolReport` while something changes."""
 
 

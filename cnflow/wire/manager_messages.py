@@ -235,8 +235,11 @@ class PoolReport(Message):
 
     clients: list[ClientStatus]
     needs: list[QueuedNeeds]
+    submitted: NonNegativeInt
+    """Tasks that were submitted since the interchange started."""
+
     ended: NonNegativeInt
-    """Tasks that have ended since the interchange started."""
+    """Those of them that have ended."""
 
     managers: NonNegativeInt
     """Registered managers."""

@@ -39,18 +39,15 @@ from zmq.utils import z85
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-
 # Plain integers: each `|` of two of pyzmq's flags makes an object of an enumeration, and takes a microsecond.
-READABLE = int(zmq.POLLIN)
-WRITABLE = int(zmq.POLLOUT)
+READABLE, WRITABLE, BROKEN = int(zmq.POLLIN), int(zmq.POLLOUT), int(zmq.POLLERR)
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
 Poller = zmq.Poller
 """Waits for ZeroMQ sockets and plain file descriptors alike."""
 
-_MONITOR_EVENT = struct.Struct("=Hi")
-"""First frame of a monitor's message: event and value (zmq_socket_monitor(3))."""
+_MONITOR_EVENT = struct.Struct("=Hi")  # first frame of a monitor's message: event and value (zmq_socket_monitor(3))
 
 _COPY_BELOW = 64 * 1024
 """Bytes of a frame; copying a smaller frame costs less than keeping it alive until ZeroMQ has sent it."""
@@ -146,6 +143,7 @@ def bind_router(
     ports: Optional[tuple[int, int]] = None,
     secret_key: str = "",
     largest: int = -1,
+    most_waiting: int = 0,
 ) -> tuple[Socket, int]:
     """Create the interchange's ROUTER; return it with its TCP port (0 for a socket file, and if it does not listen).
 
@@ -156,12 +154,14 @@ def bind_router(
         ports: first and last port to try; None takes any free port.
         secret_key: CURVE key of this server, which an `Authenticator` must serve too; empty for a plain socket.
         largest: bytes of one frame; a peer that sends a larger one over TCP is disconnected. -1 is no limit.
+        most_waiting: messages of one peer that wait to be received, before no more are read from it; 0 is no limit.
 
     Raises:
         OSError: the address does not belong to this machine, or no port is free.
     """
     socket = _new_router(context, INTERCHANGE)
     socket.raw.setsockopt(zmq.IMMEDIATE, 1)  # for `connect`: keep nothing for a connection that is not there
+    socket.raw.setsockopt(zmq.RCVHWM, most_waiting)
     _enable_ipv6(socket, endpoint)
     if secret_key:
         socket.raw.curve_secretkey = secret_key.encode()
@@ -314,11 +314,16 @@ def _enable_ipv6(socket: Socket, endpoint: str) -> None:
 
 
 class ConnectionMonitor:
-    """Reports when a connection of a socket is made and lost; its owner polls `raw` and calls `read`."""
+    """Reports when a connection of a socket is made and lost; its owner polls `raw` and calls `read`.
+
+    `is_refused` once the other end has refused the key of this one.
+    """
 
     def __init__(self, dealer: zmq.Socket[bytes]) -> None:
         self._dealer = dealer
-        self.raw: Any = dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        self.raw: Any = dealer.get_monitor_socket(events)
+        self.is_refused = False
 
     def read(self) -> list[bool]:
         """Return the changes since the last call, in order: True for a connection that is ready, False for its loss."""
@@ -326,13 +331,21 @@ class ConnectionMonitor:
         while self.raw.getsockopt(zmq.EVENTS) & READABLE:
             # Parsed here, because zmq.utils.monitor imports asyncio: 40 ms of a manager's start.
             event, _ = _MONITOR_EVENT.unpack(self.raw.recv_multipart(_NOBLOCK)[0])
-            changes.append(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self.is_refused = True
+            else:
+                changes.append(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
         return changes
 
     def close(self) -> None:
         """Stop monitoring; before the DEALER is closed."""
         self._dealer.disable_monitor()
         self.raw.close(0)
+
+
+def key_owner(frame: Any) -> str:  # noqa: ANN401 - a frame of pyzmq
+    """Owner of the key of the encrypted connection over which *frame* came, as an `Authenticator` knows it."""
+    return str(frame.get("User-Id"))
 
 
 def new_key_pair() -> tuple[str, str]:
@@ -376,10 +389,10 @@ class Authenticator:
     def handle_request(self) -> Optional[str]:
         """Decide the request that is waiting on `raw`; return the address of the peer if it was rejected."""
         version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
-        is_admitted = mechanism == b"CURVE" and credentials[:1] and credentials[0] in self._blocks
-        code, text = (b"200", b"OK") if is_admitted else (b"400", b"key not of this run")
-        self.raw.send_multipart([version, sequence, code, text, b"", b""])
-        return None if is_admitted else address.decode(errors="replace")
+        owners = self._blocks.get(credentials[0], set()) if mechanism == b"CURVE" and credentials[:1] else set()
+        code, text = (b"200", b"OK") if owners else (b"400", b"key not of this run")
+        self.raw.send_multipart([version, sequence, code, text, min(owners, default="").encode(), b""])
+        return None if owners else address.decode(errors="replace")
 
     def close(self) -> None:
         """Close; new connections to the servers of the context are rejected from now on."""

@@ -21,10 +21,9 @@ from __future__ import annotations
 import math
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable, Iterator, Sequence
 
     from cnflow.wire.pipe import Part
@@ -41,6 +40,34 @@ _LARGE = 64 * 1024
 _MAX_CHUNKS = 64
 """Chunks per system call; far below the limit of any system (IOV_MAX)."""
 
+_MAX_FRAMES = 2**20
+"""Frames of a message of an end that is not trusted."""
+
+
+class ByteSocket(Protocol):
+    """Those methods of a non-blocking stream socket that a `Stream` calls."""
+
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - as of a socket
+        """See `socket.socket.setblocking`; called with False."""
+
+    def fileno(self) -> int:
+        """See `socket.socket.fileno`."""
+
+    def recv(self, size: int, /) -> bytes:
+        """See `socket.socket.recv`."""
+
+    def recv_into(self, buffer: Any, /) -> int:  # noqa: ANN401 - any buffer
+        """See `socket.socket.recv_into`."""
+
+    def send(self, data: Part, /) -> int:
+        """See `socket.socket.send`."""
+
+    def sendmsg(self, parts: Sequence[Part], /) -> int:
+        """See `socket.socket.sendmsg`."""
+
+    def close(self) -> None:
+        """See `socket.socket.close`."""
+
 
 class SendBuffer:
     """Chunks that a non-blocking socket has yet to take.
@@ -50,7 +77,7 @@ class SendBuffer:
         most: bytes that one `flush` writes, even if the reader keeps pace: its owner has other work, too.
     """
 
-    def __init__(self, sink: socket.socket, most: float = math.inf) -> None:
+    def __init__(self, sink: ByteSocket, most: float = math.inf) -> None:
         self._socket = sink
         self._most = most
         self.chunks: deque[Part] = deque()
@@ -111,6 +138,7 @@ class Stream:
 
     Args:
         end: connected socket; `close` closes it.
+        largest: bytes of one frame that the other end may send; 0 is no limit.
 
     Attributes:
         raw: the socket, for a poller.
@@ -118,9 +146,10 @@ class Stream:
         has_received: bytes have arrived since the owner last set this to False, perhaps only a part of a message.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: ByteSocket, largest: int = 0) -> None:
         end.setblocking(False)
         self.raw = end
+        self._largest = largest
         self.is_closed = False
         self.has_received = False
         self._unsent = SendBuffer(end)
@@ -168,7 +197,11 @@ class Stream:
         self._unsent.flush()
 
     def receive(self) -> Iterator[list[Any]]:
-        """Yield messages that have arrived: small frames as bytes, large ones as bytearrays. Exhaust the iterator."""
+        """Yield messages that have arrived: small frames as bytes, large ones as bytearrays. Exhaust the iterator.
+
+        Raises:
+            ValueError: a frame is larger than allowed.
+        """
         data = b""
         while True:
             try:
@@ -232,10 +265,15 @@ class Stream:
         if len(self._buffer) < at + _COUNT.size:
             return None
         (count,) = _COUNT.unpack_from(self._buffer, at)
+        if self._largest and count > _MAX_FRAMES:
+            raise ValueError(f"a message of {count} frames")
         start = at + _COUNT.size
         if len(self._buffer) < start + count * _SIZE:
             return None
-        self._sizes.extend(struct.unpack_from(f"<{count}Q", self._buffer, start))
+        sizes = struct.unpack_from(f"<{count}Q", self._buffer, start)
+        if self._largest and max(sizes, default=0) > self._largest:
+            raise ValueError(f"a frame of {max(sizes)} bytes")
+        self._sizes.extend(sizes)
         return int(start + count * _SIZE)
 
     def _read_frame(self, at: int) -> Optional[int]:

@@ -1,0 +1,28 @@
+"""Actions of a pool, beside those of `cnflow.interchange.actions`, which are for managers and the owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+from cnflow.interchange import actions as on
+
+if TYPE_CHECKING:
+    from cnflow.ids import ManagerId
+    from cnflow.interchange.pool.client import ClientId
+
+
+class ForClient(NamedTuple):
+    """Send results or a report to one client, in its own ids."""
+
+    client: ClientId
+    action: Union[on.SendResults, on.ReportManagerUp, on.ReportManagerDown]
+
+
+class ReleaseResults(NamedTuple):
+    """Let a manager drop parts of results that nobody waits for."""
+
+    manager: ManagerId
+    blobs: list[bytes]
+
+
+PoolAction = Union[on.Action, ForClient, ReleaseResults]

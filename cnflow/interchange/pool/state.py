@@ -1,0 +1,316 @@
+"""Decisions of an interchange that serves several clients.
+
+Rule 1: every decision about clients is made here; those about managers and nodes are made by `StandingInterchange`,
+which knows no clients. Rule 2: nothing here waits, reads a clock, logs or touches a socket.
+
+A task of a client is in exactly one place. In the scheduler it has an id of its own, which counts up over all clients
+and interchanges: it is the order of turns, and no manager takes a task of one client, or of before a restart, for that
+of another::
+
+    on_submitted ──> ClientQueue ── a turn, `dispatch` ──> scheduler ── dispatch ──> manager ── route ──> ForClient:
+                         │      room: a free worker, or        │                        │                SendResults
+                         │      less than a window of tasks    │                        │
+                         │      of its kind waits inside       │                        └── lost: ReportManagerDown
+                         ├── on_cancelled ──> ForClient        └── on_cancelled, fits no node ──> route
+                         v
+    on_client_gone: dropped; those that managers have are cancelled, and their results dropped as they come
+
+A client::
+
+    on_client ──> gets turns ──> `is_full`: gets none while its results are not taken ──> on_client_gone
+                      ^                            │
+                      └────────────────────────────┘
+
+The tasks of one client never wait for those of another that fit no node now: each has its own windows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Optional
+
+from cnflow.ids import ManagerId, TaskId
+from cnflow.interchange import actions as on
+from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults
+from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_sound
+from cnflow.interchange.pool.client_queue import kind_of
+from cnflow.interchange.pool.fair_share import FairShare
+from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cnflow.interchange.pool.client_queue import Kind
+    from cnflow.interchange.pool.functions import SharedFunctions
+    from cnflow.interchange.pool.standing import StandingInterchange
+    from cnflow.units import Seconds
+    from cnflow.wire.manager_messages import ManagerInfo, StatusQuery
+    from cnflow.wire.messages import Function, ResultParcel, TaskParcel
+
+_WINDOW = 8
+"""Tasks of one client and kind that wait in the scheduler: enough to see which fit, few enough for turns to count."""
+
+_WINDOW_OF_PLAIN = 64
+NO_TASK = TaskId(-1)
+
+_MOST_NEEDS = 256
+"""Kinds of tasks in a report; those of the others count as tasks without needs."""
+
+
+class PoolInterchange:
+    """State of the pool; the module has its rules.
+
+    Args:
+        scheduler: has those tasks whose turn has come, and the managers.
+        functions: of all clients; the scheduler has its table.
+        first_task: id of the first task, above those of any interchange before.
+
+    Attributes:
+        scheduler: gets the events of managers and the orders of the owner; what it returns goes through `route`.
+        clients: those that are not gone.
+        submitted: number of tasks so far.
+        ended: number of those of them that have ended.
+    """
+
+    def __init__(self, scheduler: StandingInterchange, functions: SharedFunctions, first_task: int) -> None:
+        self.scheduler = scheduler
+        self.clients: dict[ClientId, Client] = {}
+        self.submitted = self.ended = 0
+        self._functions = functions
+        self._next_task = first_task
+        self._next_client = 1
+        self._turn = 0
+        self._tasks: dict[TaskId, ScheduledTask] = {}
+        self._infos: dict[ManagerId, ManagerInfo] = {}
+        self._unfinished: Counter[Optional[Kind]] = Counter()
+        self._running: Counter[Optional[Kind]] = Counter()
+
+    # Clients
+
+    def on_client(self, session: str, name: str, weight: float, now: Seconds) -> tuple[Client, list[PoolAction]]:
+        """Begin to serve a session of the client *name*; return its record, and reports of the managers for it."""
+        client = ClientId(self._next_client)
+        self._next_client += 1
+        record = self.clients[client] = Client(client, session, name, weight, now)
+        return record, [ForClient(client, on.ReportManagerUp(manager, info)) for manager, info in self._infos.items()]
+
+    def on_client_gone(self, client: ClientId, now: Seconds) -> list[PoolAction]:
+        """Forget a client, and its tasks: it has ended, or did not come back."""
+        record = self.clients.pop(client, None)
+        if record is None:
+            return []
+        self._functions.on_client_gone(client)
+        for task, _ in record.queue:
+            self._on_ended(kind_of(task))
+        attempts = {number: self._tasks[number].attempt for number in record.scheduled.values()}
+        return self.route(self.scheduler.on_cancelled(attempts, now)) if attempts else []
+
+    def on_submitted(
+        self, client: ClientId, functions: Sequence[Function], tasks: Sequence[TaskParcel], *, forgets: bool = False
+    ) -> None:
+        """Queue *tasks*; *functions* are those that the client did not send before.
+
+        Raises:
+            ValueError: a task has a function that was not sent, or needs that are no numbers; nothing was queued.
+        """
+        record = self.clients[client]
+        if forgets:
+            queued = {task.function for task, _ in record.queue}
+            scheduled = {self._tasks[number].function for number in record.scheduled.values()}
+            self._functions.forget(client, queued | scheduled)
+        known = self._functions.of(client)
+        sent = {function.id for function in functions}
+        for function in functions:
+            if not (sent | known).issuperset(function.modules):
+                raise ValueError(f"function {function.name} without its modules")
+        for task, _ in tasks:
+            if task.function not in known and task.function not in sent:
+                raise ValueError(f"task {task.id} of a function that was not sent")
+            if not is_sound(task):
+                raise ValueError(f"task {task.id} with needs that are no numbers")
+        self._functions.on_received(client, functions)
+        for parcel in tasks:
+            self._unfinished[kind_of(parcel[0])] += 1
+            if (replaced := record.queue.add(parcel)) is not None:
+                self._on_ended(kind_of(replaced[0]))
+        self.submitted += len(tasks)
+
+    def on_cancelled(self, client: ClientId, attempts: Mapping[TaskId, int], now: Seconds) -> list[PoolAction]:
+        """Cancel *attempts* of tasks of *client*. Those that are not here have ended, and were reported."""
+        record = self.clients[client]
+        results = []
+        for task, _ in record.queue.remove(attempts):
+            self._on_ended(kind_of(task))
+            record.ended += 1
+            results.append(on.cancel_result(task))
+        scheduled = {record.scheduled[task]: attempt for task, attempt in attempts.items() if task in record.scheduled}
+        actions: list[PoolAction] = [ForClient(client, on.SendResults(results))] if results else []
+        return [*actions, *self.route(self.scheduler.on_cancelled(scheduled, now))] if scheduled else actions
+
+    # Turns
+
+    def dispatch(self, now: Seconds) -> list[PoolAction]:
+        """Give the clients turns, and send tasks to managers that can take them. Due after each round of events."""
+        actions = self.route(self.scheduler.dispatch(now))
+        while parcels := self._take_turns():
+            unfit = self.scheduler.on_submitted((), parcels, may_have_needs=True)
+            actions += self.route(unfit)
+            actions += self.route(self.scheduler.dispatch(now))
+        return actions
+
+    def _take_turns(self) -> list[TaskParcel]:
+        """Take tasks out of the queues, in order of turns, as far as there is room for them."""
+        share = FairShare((each for each in self.clients.values() if len(each.queue) and not each.is_full), self._turn)
+        room = self.scheduler.room
+        parcels: list[TaskParcel] = []
+        while (client := share.next()) is not None:
+            is_by_resources = self.scheduler.is_by_resources
+            chosen = client.queue.first(lambda kind: self._room(client, kind, room, is_by_resources) > 0)  # noqa: B023
+            if chosen is None:
+                share.on_out(client)
+                continue
+            (kind,) = chosen
+            count = share.most(self._room(client, kind, room, is_by_resources)) if kind is None else 1
+            taken = client.queue.take(kind, count)
+            if kind is None:
+                room -= len(taken)
+            share.on_given(client, sum(self._schedule(client, parcel, kind) for parcel in taken))
+            parcels += taken
+            if not len(client.queue):
+                share.on_out(client)
+        self._turn = share.turn
+        return parcels
+
+    def _room(self, client: Client, kind: Optional[Kind], room: int, is_by_resources: bool) -> int:  # noqa: FBT001
+        if kind is not None:
+            return _WINDOW - client.inside[kind]
+        return _WINDOW_OF_PLAIN - client.inside[None] if is_by_resources else room
+
+    def _schedule(self, client: Client, parcel: TaskParcel, line: Optional[Kind]) -> float:
+        """Give a task the next id; return what it takes of the client's share."""
+        task = parcel[0]
+        number = TaskId(self._next_task)
+        self._next_task += 1
+        scheduled = self._tasks[number] = ScheduledTask(client, task, line)
+        client.scheduled[task.id] = number
+        client.inside[line] += 1
+        task.id = number
+        if task.needs is not None:
+            task.needs = Needs(task.needs.cores, task.needs.memory, task.needs.accelerators)
+        return scheduled.cost
+
+    # What the scheduler decides
+
+    def route(self, actions: Iterable[on.Action]) -> list[PoolAction]:
+        """Return *actions* of the scheduler with results and losses as their clients know them.
+
+        What is left is for managers, or news for the owner, which has no tasks.
+        """
+        routed: list[PoolAction] = []
+        for action in actions:
+            if isinstance(action, on.SendResults):
+                routed += self._route_results(action.results)
+            elif isinstance(action, on.SendWork):
+                self._on_sent(action.tasks)
+                routed.append(action)
+            elif isinstance(action, on.ReportManagerUp):
+                self._infos[action.manager] = action.info
+                routed += [action, *(ForClient(client, action) for client in self.clients)]
+            elif isinstance(action, on.ReportManagerDown):
+                routed += self._route_loss(action)
+            else:
+                routed.append(action)
+        return routed
+
+    def _on_sent(self, tasks: Iterable[TaskParcel]) -> None:
+        for task, _ in tasks:
+            scheduled = self._tasks[task.id]
+            client = scheduled.client
+            scheduled.is_running = True
+            client.inside[scheduled.line] -= 1
+            client.running += 1
+            client.load += scheduled.cost
+            self._running[scheduled.kind] += 1
+
+    def _route_results(self, results: Iterable[ResultParcel]) -> list[PoolAction]:
+        by_client: dict[ClientId, list[ResultParcel]] = {}
+        actions: list[PoolAction] = []
+        for parcel in results:
+            result = parcel[0]
+            scheduled = self._pop(result.id)
+            if scheduled is not None and scheduled.client.id in self.clients:
+                result.id = scheduled.id
+                scheduled.client.ended += 1
+                by_client.setdefault(scheduled.client.id, []).append(parcel)
+            else:
+                actions += [ReleaseResults(ManagerId(offer.source), [offer.blob]) for offer in result.blobs]
+        return [*actions, *(ForClient(client, on.SendResults(parcels)) for client, parcels in by_client.items())]
+
+    def _route_loss(self, down: on.ReportManagerDown) -> list[PoolAction]:
+        self._infos.pop(down.manager, None)
+        lost: dict[ClientId, dict[TaskId, int]] = {client: {} for client in self.clients}
+        for number, attempt in down.lost.items():
+            scheduled = self._pop(number)
+            if scheduled is not None and scheduled.client.id in lost:
+                scheduled.client.ended += 1
+                lost[scheduled.client.id][scheduled.id] = attempt
+        reports = [ForClient(client, down._replace(lost=tasks)) for client, tasks in lost.items()]
+        return [down._replace(lost={}), *reports]
+
+    def _pop(self, number: TaskId) -> Optional[ScheduledTask]:
+        """Remove a task that has ended; None if nobody knows it."""
+        scheduled = self._tasks.pop(number, None)
+        if scheduled is None:
+            return None
+        client = scheduled.client
+        if client.scheduled.get(scheduled.id) == number:
+            del client.scheduled[scheduled.id]
+        if scheduled.is_running:
+            client.running -= 1
+            client.load = client.load - scheduled.cost if client.running else 0.0
+            self._running[scheduled.kind] -= 1
+            if not self._running[scheduled.kind]:
+                del self._running[scheduled.kind]
+        else:
+            client.inside[scheduled.line] -= 1
+        self._on_ended(scheduled.kind)
+        return scheduled
+
+    def _on_ended(self, kind: Optional[Kind]) -> None:
+        self.ended += 1
+        self._unfinished[kind] -= 1
+        if not self._unfinished[kind]:
+            del self._unfinished[kind]
+
+    # Questions
+
+    def counts(self) -> tuple[int, ...]:
+        """Figures of which one is another whenever a report would be."""
+        clients = self.clients.values()
+        running = sum(client.running for client in clients), sum(client.is_connected for client in clients)
+        return self.submitted, self.ended, self._next_client, len(clients), len(self._infos), *running
+
+    def report(self, now: Seconds) -> PoolReport:
+        """State of the clients and their queues."""
+        counts = self._unfinished.most_common()
+        shown, others = counts[:_MOST_NEEDS], counts[_MOST_NEEDS:]
+        needs = [QueuedNeeds(count, count - self._running[kind], Needs(*(kind or ()))) for kind, count in shown]
+        if others:
+            running = sum(self._running[kind] for kind, _ in others)
+            unfinished = sum(count for _, count in others)
+            needs.append(QueuedNeeds(unfinished, unfinished - running, Needs()))
+        clients = [client.status(now) for client in self.clients.values()]
+        return PoolReport(clients, needs, self.submitted, self.ended, len(self._infos))
+
+    def status_report(self, client: ClientId, query: StatusQuery, now: Seconds) -> StatusReport:
+        """Reply to a `StatusQuery` of *client*: the state of all managers, and the place of its task."""
+        record = self.clients[client]
+        number = record.scheduled.get(query.task)
+        if number is not None:
+            return self.scheduler.status_report(query.number, number, now)
+        report = self.scheduler.status_report(query.number, NO_TASK, now)
+        return StatusReport(report.number, report.managers, report.holder, record.queue.position(query.task))
+
+    def number_of(self, client: ClientId, task: TaskId) -> TaskId:
+        """Id that managers know a task of *client* by; `NO_TASK` if none has it."""
+        return self.clients[client].scheduled.get(task, NO_TASK)
