@@ -85,6 +85,7 @@ class InterchangeProcess:
         if not inherited:
             self.death = os.pidfd_open(self._process.pid)
         self.pid = self._process.pid
+        self._socket = ours
         self.stream = Stream(ours)
         if first_line is not None:
             self.configure(first_line)
@@ -99,7 +100,7 @@ class InterchangeProcess:
         Raises:
             ConnectionError: the relay has ended, or something else writes to its stdout.
         """
-        while (line := _read_line(self.stream.raw)) is not None:
+        while (line := _read_line(self._socket)) is not None:
             if line.startswith(GREETING):
                 self.awaits_greeting = False
                 return line[len(GREETING) :].decode(errors="replace")
