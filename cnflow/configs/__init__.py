@@ -6,7 +6,7 @@
     perlmutter("m1234", image="ghcr.io/ada/app:1", login="ada")   from a laptop: the user's name at the site
 """
 
-from cnflow.configs.elsewhere import cc_in2p3, laptop, slurm_in_5_lines
+from cnflow.configs.elsewhere import cc_in2p3, kubernetes, laptop, slurm_in_5_lines
 from cnflow.configs.us import (
     anvil,
     bridges,
@@ -30,6 +30,7 @@ __all__ = [
     "expanse",
     "frontera",
     "improv",
+    "kubernetes",
     "laptop",
     "midway",
     "osg",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.config.config import Config
 from cnflow.config.executors import HighThroughputExecutor
+from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.providers import DockerProvider, LocalProvider
 from cnflow.configs._site import Site
 
@@ -57,3 +58,10 @@ def laptop(image: str = "", **options: Any) -> Config:  # noqa: ANN401 - of the 
     provider: ProviderSettings = DockerProvider(**options) if image else LocalProvider(**options)
     chosen: dict[str, Any] = {"image": image} if image else {}
     return Config(executors=[HighThroughputExecutor(label="laptop", provider=provider, **chosen)])
+
+
+def kubernetes(image: str, namespace: str | None = None, **options: Any) -> Config:  # noqa: ANN401 - of the provider
+    """Any Kubernetes cluster: that of the kubeconfig, or of the pod in which the script runs, and its *namespace*."""
+    provider = KubernetesProvider(namespace=namespace, **options)
+    chosen: dict[str, Any] = {"image": image} if image else {}
+    return Config(executors=[HighThroughputExecutor(label="kubernetes", provider=provider, **chosen)])

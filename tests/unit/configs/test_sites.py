@@ -12,7 +12,7 @@ from cnflow.config import DockerProvider, LocalProvider
 from cnflow.config.channels import SSHSettings
 from cnflow.model.image import Image
 
-SITES = {name: getattr(configs, name) for name in configs.__all__ if name != "laptop"}
+SITES = {name: getattr(configs, name) for name in configs.__all__ if name not in {"kubernetes", "laptop"}}
 
 
 def submitted(config):
@@ -265,6 +265,11 @@ def test_storage_is_declared_unless_there_is_none():
 def test_lines_of_the_user_come_after_those_of_the_site():
     lines = submitted(made("polaris", scheduler_options="#PBS -l place=excl"))
     assert "#PBS -l filesystems=home:eagle\n#PBS -l place=excl" in lines
+
+
+def test_kubernetes_runs_containers_in_the_namespace():
+    (executor,) = configs.kubernetes("app:1", "science", max_cpu=2).executors
+    assert (str(executor.image), executor.provider.namespace, executor.provider.max_cpu) == ("app:1", "science", 2)
 
 
 def test_laptop_runs_processes_or_containers():
