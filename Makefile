@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE# tests and benchmarks start thousands of proces
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: venv
 venv: .venv/made ## Make .venv with cnflow, its extras and tools (PYTHON=python3.12 chooses the interpreter)
@@ -56,6 +56,10 @@ prose: venv ## Count docstrings that open with a pronoun and functions named by 
 test: venv ## Run every test that this machine can run; builds the images where a Docker engine is
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
 	.venv/bin/pytest -n $(WORKERS) --dist loadgroup tests
+
+.PHONY: test-kubernetes
+test-kubernetes: venv ## Run the tests of the cluster that tests/services/kubernetes/up starts
+	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "kubernetes or helm" tests
 
 .PHONY: podman
 podman: venv ## Run all tests of containers on Podman instead of Docker (after tests/services/podman/up)
@@ -122,6 +126,10 @@ scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARG
 .PHONY: bench-sites
 bench-sites: venv ## Measure runs through ssh and Slurm, which tests/services/{slurm,sshd}/up start (ARGS="--image F.sif --tasks N")
 	@.venv/bin/python -m benchmarks.sites $(ARGS)
+
+.PHONY: bench-kubernetes
+bench-kubernetes: venv ## Measure runs in pods beside bare pods, and through the API server (ARGS="--only first --tasks N")
+	@.venv/bin/python -m benchmarks.kubernetes $(ARGS)
 
 .PHONY: slow-line
 slow-line: venv ## Send an argument of MB=2000 over a line of 10 MB/s, and measure small tasks meanwhile, as root
