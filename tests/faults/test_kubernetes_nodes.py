@@ -1,0 +1,142 @@
+"""Faults of nodes and of the API server, on a cluster of their own: no task is lost, no object is left."""
+
+import signal
+import time
+
+import pytest
+
+from tests.faults.kubernetes_run import PodRun, kill_containers
+from tests.services.kubernetes_cluster import SERVICES, own_cluster, wait_until
+
+pytestmark = [
+    pytest.mark.kubernetes,
+    pytest.mark.root,
+    pytest.mark.timeout(400),
+    pytest.mark.xdist_group("a cluster of its own"),
+]
+
+QUICK = {
+    "API_ARGUMENTS": "--default-not-ready-toleration-seconds=5 --default-unreachable-toleration-seconds=5 "
+    "--etcd-compaction-interval=5s",
+    "CONTROLLER_ARGUMENTS": "--node-monitor-grace-period=10s --node-monitor-period=2s",
+    "KUBELET_SETTINGS": "nodeLeaseDurationSeconds: 8",
+}
+"""A lost node is noticed within ten seconds, and the history of objects is as short as it gets."""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with own_cluster(SERVICES / "kubernetes" / "own", 9, **QUICK) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def image(cluster, base_name):
+    return cluster.load_image(base_name)
+
+
+@pytest.fixture
+def namespace(cluster):
+    with cluster.namespace() as name:
+        yield name
+
+
+@pytest.fixture
+def run_in_pods(cluster, namespace, image, tmp_path):
+    return lambda **options: PodRun(cluster, namespace, image, tmp_path, **options)
+
+
+def node_of(run, pod):
+    return run.cluster.get("pods", pod, namespace=run.namespace)[0]["spec"]["nodeName"]
+
+
+def test_drained_node_loses_no_task_and_uses_no_retry(run_in_pods, cluster):
+    with run_in_pods(init_blocks=4, max_blocks=4, termination_grace=20, executor={"grace_period": 15}) as run:
+        futures = run.submit(150)
+        run.wait_for_tasks(8)
+        drained = node_of(run, run.pods()[0])
+        try:
+            cluster.kubectl("drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
+            run.check(futures)
+            assert drained not in {node_of(run, pod) for pod in run.pods()}
+            assert set(run.ran().values()) == {1}
+        finally:
+            cluster.kubectl("uncordon", drained)
+    run.expect_nothing_left()
+
+
+def test_tasks_of_a_lost_node_run_on_the_other(run_in_pods, cluster):
+    with run_in_pods(init_blocks=4, max_blocks=4) as run:
+        futures = run.submit(200)
+        run.wait_for_tasks(8)
+        wait_until(lambda: "node2" in {node_of(run, pod) for pod in run.pods()})
+        lost = [pod for pod in cluster.get("pods", namespace=run.namespace) if pod["spec"].get("nodeName") == "node2"]
+        cluster.stop("node2-kubelet")
+        try:
+            for pod in lost:
+                kill_containers(pod, signal.SIGKILL)
+            run.check(futures)
+            wait_until(
+                lambda: any(
+                    condition["type"] == "Ready" and condition["status"] == "Unknown"
+                    for condition in cluster.get("nodes", "node2")[0]["status"]["conditions"]
+                )
+            )
+            run.check(run.submit(20))
+        finally:
+            cluster.start("node2-kubelet")
+    run.expect_nothing_left(120)
+
+
+def test_restarted_api_server_loses_no_task(run_in_pods, cluster):
+    with run_in_pods() as run:
+        futures = run.submit(100)
+        run.wait_for_tasks(4)
+        cluster.stop("apiserver")
+        before = len(run.ran())
+        time.sleep(8)  # past a compaction: the version of the watch is gone, and the answer is 410
+        assert len(run.ran()) > before  # pods and interchange need no API server
+        cluster.start("apiserver")
+        pods = run.pods()
+        run.kubectl("delete", "pod", *pods, "--wait=false")  # seen by the watch that was made anew
+        run.check(futures)
+        run.check(run.submit(20))
+        assert not set(pods) & set(run.pods())
+    run.expect_nothing_left()
+
+
+def test_blocks_that_are_asked_for_without_an_api_server_come_later(run_in_pods, cluster):
+    with run_in_pods(init_blocks=0, max_blocks=2) as run:
+        cluster.stop("apiserver")
+        futures = run.submit(10)
+        time.sleep(5)
+        assert not any(future.done() for future in futures)
+        cluster.start("apiserver")
+        run.check(futures)
+    run.expect_nothing_left()
+
+
+def test_watches_outlive_the_history_of_the_cluster(run_in_pods, cluster):
+    with run_in_pods() as run:
+        run.check(run.submit(4))
+        for number in range(3):  # versions move on, and their history is thrown away every five seconds
+            cluster.kubectl("annotate", "namespace", run.namespace, f"cnflow.test/{number}=x")
+            time.sleep(4)
+        pods = run.pods()
+        run.kubectl("delete", "pod", *pods, "--wait=false")
+        run.check(run.submit(30))
+        wait_until(lambda: run.pods() and not set(pods) & set(run.pods()))
+    run.expect_nothing_left()
+
+
+def test_restarted_controllers_and_scheduler_leave_blocks_alone(run_in_pods, cluster):
+    with run_in_pods() as run:
+        futures = run.submit(60)
+        run.wait_for_tasks(4)
+        pods = run.pods()
+        cluster.stop("controller-manager", "scheduler")
+        cluster.start("controller-manager", "scheduler")
+        run.check(futures)
+        assert set(pods) == set(run.pods())
+        assert set(run.ran().values()) == {1}
+    run.expect_nothing_left()
