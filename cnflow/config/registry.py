@@ -170,6 +170,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "docker": "cnflow.config.providers:DockerProvider",
         "existing_pool": "cnflow.config.existing_pool:ExistingPool",
         "gridengine": "cnflow.config.gridengine:GridEngineProvider",
+        "kubernetes": "cnflow.config.kubernetes:KubernetesProvider",
         "pbspro": "cnflow.config.pbs:PBSProProvider",
         "slurm": "cnflow.config.slurm:SlurmProvider",
         "torque": "cnflow.config.pbs:TorqueProvider",

@@ -44,7 +44,8 @@ SECRET_VARIABLES = {"DB_PASSWORD": PASSWORD, "API_TOKEN": PASSWORD}
 LINES = [f"line {number}" for number in range(1, 21)]
 
 SHOW_FILE = (
-    'ls -ln "$1"; id -u; od -An -v -tx1 "$1" | tr -d " \\n"; rm "$1"; echo; env; echo end; while :; do sleep 0.1; done'
+    'ls -ln "$1"; id -u; od -An -v -tx1 "$1" | tr -d " \\n"; rm -f "$1" 2>/dev/null; echo; env; echo end; '
+    "while :; do sleep 0.1; done"
 )
 """Script that prints mode and owner of a file, its user, the content in hexadecimal digits, and its variables."""
 

@@ -1,0 +1,67 @@
+"""Findings of `cnflow doctor` about a cluster: its version, namespace, and the rights of the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnflow.errors import BlockError, MissingExtraError
+from cnflow.kubernetes_api import paths
+from cnflow.model.finding import Finding, Verdict
+from cnflow.providers.kubernetes import access
+from cnflow.providers.kubernetes.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnflow.config.kubernetes import KubernetesProvider
+    from cnflow.kubernetes_api.cluster import Cluster
+
+ABOUT = "Kubernetes"
+
+
+def check_cluster(settings: KubernetesProvider) -> Sequence[Finding]:
+    """Return what works of the cluster that *settings* name; one that does not answer is a finding, too."""
+    try:
+        cluster = connect(settings)
+    except MissingExtraError:
+        found = "not known: the package kubernetes, the connection to a cluster, is not installed"
+        return [Finding(ABOUT, Verdict.ABSENT, found, "Run: pip install 'cnflow[kubernetes]'")]
+    except BlockError as error:
+        return [_of_error(error)]
+    try:
+        return _examine(cluster, settings)
+    except BlockError as error:
+        return [_of_error(error)]
+    finally:
+        cluster.close()
+
+
+def role_for(settings: KubernetesProvider) -> str:
+    """Return the Role that a driver with *settings* needs, and its binding, as YAML; asks no cluster.
+
+    Raises:
+        MissingExtraError: the client is not installed.
+        BlockRejectedError: the settings lead to no cluster.
+    """
+    cluster = connect(settings)
+    rights = access.needed_rights(settings, is_inside=cluster.is_inside)
+    return access.role_manifest(cluster.namespace, rights)
+
+
+def _examine(cluster: Cluster, settings: KubernetesProvider) -> list[Finding]:
+    version = cluster.request("GET", paths.VERSION)["gitVersion"]
+    findings = [Finding(ABOUT, Verdict.GOOD, f"{version} answers at {cluster.server} ({cluster.source})")]
+    access.refuse_missing_namespace(cluster)
+    missing = access.find_missing(cluster, access.needed_rights(settings, is_inside=cluster.is_inside))
+    needed = [right for right in missing if not right.is_optional]
+    about = f"{ABOUT}, namespace {cluster.namespace}"
+    if needed:
+        found, _, advice = access.missing_words(cluster, needed).partition("\n")
+        return [*findings, Finding(about, Verdict.ABSENT, found, advice)]
+    without = "".join(f"; not {right.purpose} ({right.resource})" for right in missing)
+    return [*findings, Finding(about, Verdict.GOOD, f"this user may run blocks there{without}")]
+
+
+def _of_error(error: BlockError) -> Finding:
+    found, _, advice = str(error).partition("\n")
+    return Finding(ABOUT, Verdict.ABSENT, found, advice)

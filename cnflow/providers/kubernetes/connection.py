@@ -1,0 +1,94 @@
+"""A connected cluster and all that works with it, made when it is first needed.
+
+::
+
+    Connection.open(settings) ──> Cluster ──┬── BlockWatch, Warnings   what blocks do
+                                            ├── Removal                their end
+                                            ├── RunResources           capsule, Secrets, the run's object
+                                            └── ImageProber            digest of an image, its Python
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cnflow.errors import BlockRejectedError, MissingExtraError
+from cnflow.providers.kubernetes import access
+from cnflow.providers.kubernetes.block_watch import BlockWatch, Warnings
+from cnflow.providers.kubernetes.probe import ImageProber
+from cnflow.providers.kubernetes.removal import Removal
+from cnflow.providers.kubernetes.run_resources import RunResources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cnflow.clock import Clock
+    from cnflow.config.kubernetes import KubernetesProvider
+    from cnflow.kubernetes_api.cluster import Cluster
+
+
+def connect(settings: KubernetesProvider) -> Cluster:
+    """Return the cluster that *settings* name; nothing is sent.
+
+    Raises:
+        MissingExtraError: the client is not installed.
+        BlockRejectedError: the settings lead to no cluster.
+    """
+    try:
+        from cnflow.kubernetes_api.cluster import Cluster, ClusterAddress  # noqa: PLC0415 - imports the SDK, an extra
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("cnflow"):
+            raise
+        raise MissingExtraError("The provider 'kubernetes'", "kubernetes") from error
+    return Cluster.connect(ClusterAddress(settings.kubeconfig, settings.context, settings.namespace))
+
+
+class Connection:
+    """A cluster with its collaborators.
+
+    Args:
+        settings: what the user wrote.
+        cache_dir: where capsules and probes are kept.
+        clock: source of time.
+        changed: called, from a thread, when a block may have another status.
+    """
+
+    def __init__(
+        self, settings: KubernetesProvider, *, cache_dir: Path | None, clock: Clock, changed: Callable[[], None]
+    ) -> None:
+        self.cluster = connect(settings)
+        self.namespace = self.cluster.namespace
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._is_checked = False
+        is_bare = settings.workload == "pod"
+        self.watch = BlockWatch(self.cluster, self.namespace, is_bare=is_bare, changed=changed)
+        self.warnings = Warnings(self.cluster, self.namespace, clock)
+        self.removal = Removal(self.cluster, self.namespace, is_bare=is_bare, watch=self.watch)
+        self.resources = RunResources(self.cluster, settings, cache_dir)
+        self.prober = ImageProber(self.cluster, settings, self.warnings.about, cache_dir)
+
+    def check_once(self) -> None:
+        """See once that the namespace exists, and that the user has all rights in it.
+
+        Raises:
+            BlockRejectedError: the namespace or a right is missing; the message has the one rule to add.
+            BlockError: the cluster does not answer.
+        """
+        with self._lock:
+            if self._is_checked:
+                return
+            access.refuse_missing_namespace(self.cluster)
+            rights = access.needed_rights(self._settings, is_inside=self.cluster.is_inside)
+            missing = access.find_missing(self.cluster, [right for right in rights if not right.is_optional])
+            if missing:
+                raise BlockRejectedError(access.missing_words(self.cluster, missing))
+            self._is_checked = True
+
+    def close(self) -> None:
+        """End all threads, and close the connections; blocks live on."""
+        self.watch.stop()
+        self.resources.close()
+        self.cluster.close()
