@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from cnflow.config.kubernetes import KubernetesProvider
     from cnflow.interfaces import InterchangeRequest
     from cnflow.kubernetes_api.cluster import Cluster
-    from cnflow.providers.kubernetes.run_resources import ImageStart, RunResources
+    from cnflow.providers.kubernetes.probe import PreparedImage
+    from cnflow.providers.kubernetes.run_resources import RunResources
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class ClusterInterchange:
         self,
         request: InterchangeRequest,
         settings: KubernetesProvider,
-        image: ImageStart,
+        image: PreparedImage,
         *,
         cluster: Cluster,
         namespace: str,
@@ -163,9 +164,9 @@ class ClusterInterchange:
                 owner = self._resources.owner(self._request.run, self._request.grace)
                 self._ensure_address(owner)
                 code = self._resources.code(self._image, owner)
-                self._argv = pure.relay_argv(self._image, code)
+                self._argv = pure.relay_argv(self._image.probe, code)
                 self._number += 1
-                arguments = (self._request, self._settings, self._image, code, owner, self._number)
+                arguments = (self._request, self._settings, self._image.probe, code, owner, self._number)
                 self._make(paths.pods, pure.pod_of(*arguments))
                 self.name = f"pod {self._pod_name} of the cluster"
             self._wait_until_running()

@@ -30,10 +30,10 @@ from cnflow.units import bytes_in
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from cnflow.capsule import Probe
     from cnflow.config.kubernetes import KubernetesProvider
     from cnflow.interfaces import InterchangeRequest
     from cnflow.providers.kubernetes.pod_start import PodCode
-    from cnflow.providers.kubernetes.run_resources import ImageStart
 
 ROLE, INTERCHANGE_ROLE = "cnflow.org/role", "interchange"
 """Label that tells the interchange's pod from those of blocks."""
@@ -67,16 +67,16 @@ def labels_of(request: InterchangeRequest) -> dict[str, str]:
     return {**run_labels(request.run, request.executor, user_label()), ROLE: INTERCHANGE_ROLE}
 
 
-def relay_argv(image: ImageStart, code: PodCode) -> list[str]:
+def relay_argv(probe: Probe, code: PodCode) -> list[str]:
     """Return the command that connects with the interchange, or starts it."""
     main = f"{code.root}/cnflow/interchange/__main__.py"
-    return [code.python(image.probe), "-I", main, "--attach", f"{FOLDER}/run"]
+    return [code.python(probe), "-I", main, "--attach", f"{FOLDER}/run"]
 
 
 def pod_of(
     request: InterchangeRequest,
     settings: KubernetesProvider,
-    image: ImageStart,
+    probe: Probe,
     code: PodCode,
     owner: Mapping[str, Any],
     number: int,
@@ -87,7 +87,7 @@ def pod_of(
         ConfigurationError: a patch of the settings does not fit.
     """
     keeper = ("interchange/keeper.py", f"{request.grace:.0f}")
-    parts = code_parts(code, image.probe, keeper, owner=owner, secret="")
+    parts = code_parts(code, probe, keeper, owner=owner, secret="")
     parts = parts._replace(
         volumes=[*parts.volumes, {"name": "cnflow-interchange", "emptyDir": {}}],
         mounts=[*parts.mounts, {"name": "cnflow-interchange", "mountPath": FOLDER}],

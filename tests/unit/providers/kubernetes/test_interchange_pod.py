@@ -10,18 +10,16 @@ from cnflow.model.image import Image
 from cnflow.providers.kubernetes import interchange_pod as made
 from cnflow.providers.kubernetes.names import BLOCK
 from cnflow.providers.kubernetes.pod_start import PodCode
-from cnflow.providers.kubernetes.run_resources import ImageStart
 from cnflow.units import Seconds
 
 OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "cnflow-3fa1-run", "uid": "u"}
 REQUEST = InterchangeRequest(RunId("3fa1"), "train", Image("app:1"), None, Seconds(3600.0))
 PROBE = Probe("3.11.2", "CPython", "x86_64", "glibc 2.36", "/usr/bin/python3")
-IMAGE = ImageStart(PROBE, Kind("3.11", "x86_64", "glibc"))
-CODE = PodCode(IMAGE.kind, "tag", {"part-00": "code-00"})
+CODE = PodCode(Kind("3.11", "x86_64", "glibc"), "tag", {"part-00": "code-00"})
 
 
 def pod_of(request=REQUEST, number=1, **settings):
-    return made.pod_of(request, KubernetesProvider(**settings), IMAGE, CODE, OWNER, number)
+    return made.pod_of(request, KubernetesProvider(**settings), PROBE, CODE, OWNER, number)
 
 
 def selects(selector, labels):
@@ -40,7 +38,7 @@ def test_pod_runs_the_keeper_in_the_image_of_the_executor():
 
 
 def test_relay_runs_on_the_python_that_runs_the_keeper():
-    argv = made.relay_argv(IMAGE, CODE)
+    argv = made.relay_argv(PROBE, CODE)
     main = "/.cnflow/capsule/tag/cnflow/interchange/__main__.py"
     assert argv == [PROBE.executable, "-I", main, "--attach", "/.cnflow/interchange/run"]
 
