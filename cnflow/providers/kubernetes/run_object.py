@@ -9,6 +9,8 @@
         ├── run ends: DELETE ──────────────────────────────────────────> the garbage collector deletes all of them
         └── driver is gone: Job controller fails it by its deadline, TTL controller deletes it ──> the same
 
+    ConfigMap of that name, where the user may not make Jobs: owns as much, without a deadline; for `cnflow clean`
+
 No pod, no right and no program of cnflow is needed for that: the controllers that run Jobs do it. Pods end by SIGTERM.
 See docs/decisions/0057. The driver measures the Job's age by a clock that goes on while a laptop sleeps.
 """
@@ -64,9 +66,13 @@ def run_object_name(run: RunId) -> str:
     return object_name(f"cnflow-{run}-run")
 
 
+def config_map_for_run(run: RunId, user: str = "") -> dict[str, Any]:
+    """Return the ConfigMap that owns all of *run* where Jobs may not be made; pure."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(run, user)}
+
+
 def job_for_run(run: RunId, lease: float, user: str = "") -> dict[str, Any]:
     """Return the Job that owns all of *run*, and ends *lease* seconds from now; pure."""
-    labels = {**run_labels(run, user=user), ROLE: RUN_ROLE}
     container = {
         "name": "none",
         "image": "cnflow.invalid/none",
@@ -75,7 +81,7 @@ def job_for_run(run: RunId, lease: float, user: str = "") -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": run_object_name(run), "labels": labels, "annotations": {NAME: f"cnflow-{run}"}},
+        "metadata": _metadata(run, user),
         "spec": {
             "parallelism": 0,
             "backoffLimit": 0,
@@ -93,12 +99,17 @@ def job_for_run(run: RunId, lease: float, user: str = "") -> dict[str, Any]:
     }
 
 
-def renewal(age: float, lease: float, mark: str) -> dict[str, Any]:
-    """Return the merge patch that moves the end of a Job of that *age* to *lease* seconds from now; pure."""
-    return {
-        "metadata": {"annotations": {RENEWED: mark}},
-        "spec": {"activeDeadlineSeconds": math.ceil(age + lease)},
-    }
+def renewal(kind: str, age: float, lease: float, mark: str) -> dict[str, Any]:
+    """Return the merge patch that moves the end of a Job of that *age* to *lease* seconds from now; pure.
+
+    Args:
+        kind: of the object; one other than a Job has no end.
+        age: seconds since it was made.
+        lease: seconds from now on.
+        mark: any text that is new.
+    """
+    deadline = {"spec": {"activeDeadlineSeconds": math.ceil(age + lease)}} if kind == "Job" else {}
+    return {"metadata": {"annotations": {RENEWED: mark}}, **deadline}
 
 
 def age_at_change(job: Mapping[str, Any]) -> float:
@@ -124,26 +135,26 @@ class RunObject:
     """The object of one run in one namespace. Safe from any thread; `acquire` makes it.
 
     Args:
-        cluster: that has it.
-        namespace: of all of the run's objects.
+        cluster: that has it, in its namespace.
         run: id of the run.
         lease: seconds without the driver after which the cluster deletes all.
         user: value of the label of the driver's user.
+        is_bare: the user may not make Jobs.
         clock: seconds from any fixed moment, also while the machine sleeps.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        namespace: str,
         run: RunId,
         lease: Seconds,
         user: str = "",
         *,
+        is_bare: bool = False,
         clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK),
     ) -> None:
         self._cluster = cluster
-        self._namespace = namespace
+        self._namespace = namespace = cluster.namespace
         self._run = run
         self._lease = lease
         self._user = user
@@ -153,7 +164,10 @@ class RunObject:
         self._owner: dict[str, str] | None = None
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self._path = paths.jobs(namespace, run_object_name(run))
+        self._kind = "ConfigMap" if is_bare else "Job"
+        self._list = paths.config_maps(namespace) if is_bare else paths.jobs(namespace)
+        self._name = f"{self._kind} {run_object_name(run)!r} in namespace {namespace!r}"
+        self._path = f"{self._list}/{run_object_name(run)}"
 
     def ensure(self, lease: Seconds | None = None) -> Mapping[str, str]:
         """Have the object, and renew it from now on; return the reference by which it owns others.
@@ -195,9 +209,9 @@ class RunObject:
             if is_gone:
                 self._owner = None
                 logger.warning(
-                    "the cluster has ended all blocks of run %s in namespace %s: the object of the run, Job %s, was "
-                    "deleted by hand or was not renewed for %s. New blocks are asked for as they are needed.",
-                    *(self._run, self._namespace, run_object_name(self._run), duration(self._lease)),
+                    "the cluster has ended all blocks of run %s: the object of the run, %s, was deleted by hand or was "
+                    "not renewed for %s. New blocks are asked for as they are needed.",
+                    *(self._run, self._name, duration(self._lease)),
                 )
 
     def stop(self) -> None:
@@ -234,11 +248,12 @@ class RunObject:
 
     def _make(self) -> dict[str, str]:
         deadline = self._clock() + _REMOVAL
-        body = job_for_run(self._run, self._lease, self._user)
+        bare = config_map_for_run(self._run, self._user)
+        body = job_for_run(self._run, self._lease, self._user) if self._kind == "Job" else bare
         while True:
             self._made_at = self._clock()
             try:
-                return owner_of(self._cluster.request("POST", paths.jobs(self._namespace), body=body))
+                return owner_of(self._cluster.request("POST", self._list, body=body))
             except ApiError as error:
                 if error.status != CONFLICT:
                     raise
@@ -246,8 +261,8 @@ class RunObject:
                 return adopted
             if self._clock() > deadline:
                 raise BlockError(
-                    f"Job {run_object_name(self._run)!r} in namespace {self._namespace!r}, the object of this run, is "
-                    "still being deleted. See what holds it: kubectl describe job, finalizers."
+                    f"{self._name}, the object of this run, is still being deleted. See which finalizer holds it: "
+                    f"kubectl get -o yaml -n {self._namespace} {self._kind} {run_object_name(self._run)}"
                 )
             time.sleep(_PAUSE)
 
@@ -269,7 +284,7 @@ class RunObject:
         return None if is_over(job) else owner_of(job)
 
     def _patch(self, age: float) -> Mapping[str, Any]:
-        body = renewal(age, self._lease, secrets.token_hex(8))
+        body = renewal(self._kind, age, self._lease, secrets.token_hex(8))
         job: Mapping[str, Any] = self._cluster.request("PATCH", self._path, body=body, content_type=_MERGE_PATCH)
         return job
 
@@ -282,6 +297,11 @@ class RunObject:
             except ClusterError as error:
                 pause = self._lease / _RENEWALS / 5
                 logger.warning("the object of run %s was not renewed, and will be again: %s", self._run, error)
+
+
+def _metadata(run: RunId, user: str) -> dict[str, Any]:
+    labels = {**run_labels(run, user=user), ROLE: RUN_ROLE}
+    return {"name": run_object_name(run), "labels": labels, "annotations": {NAME: f"cnflow-{run}"}}
 
 
 def _unix(text: str) -> float:

@@ -78,7 +78,7 @@ class RunResources:
         """
         with self._lock:
             if run not in self._objects:
-                self._objects[run] = acquire(self._cluster, run, Seconds(self._settings.lease_duration))
+                self._objects[run] = acquire(self._cluster, run, self._settings)
             shared = self._objects[run]
         return shared.ensure(Seconds(adoptable_for))
 
@@ -183,11 +183,15 @@ _SHARED: dict[tuple[str, str, str], tuple[RunObject, int]] = {}
 _SHARED_LOCK = threading.Lock()
 
 
-def acquire(cluster: Cluster, run: RunId, lease: Seconds) -> RunObject:
+def acquire(cluster: Cluster, run: RunId, settings: KubernetesProvider) -> RunObject:
     """Return the object of *run*, which providers of one process share; each calls `release`."""
     key = (cluster.server, cluster.namespace, str(run))
     with _SHARED_LOCK:
-        shared, users = _SHARED.get(key) or (RunObject(cluster, cluster.namespace, run, lease, user_label()), 0)
+        if key not in _SHARED:
+            lease, is_bare = Seconds(settings.lease_duration), settings.workload == "pod"
+            made = RunObject(cluster, run, lease, user_label(), is_bare=is_bare)
+            _SHARED[key] = (made, 0)
+        shared, users = _SHARED[key]
         _SHARED[key] = (shared, users + 1)
         return shared
 

@@ -11,6 +11,7 @@ class Server:
     """One Job, as the API server keeps it."""
 
     server = "https://one"
+    namespace = "ns"
 
     def __init__(self):
         self.job = None
@@ -50,7 +51,7 @@ def clock():
 
 @pytest.fixture
 def run_object(server, clock):
-    made = RunObject(server, "ns", RunId("r1"), 300.0, clock=lambda: clock[0])
+    made = RunObject(server, RunId("r1"), 300.0, clock=lambda: clock[0])
     yield made
     made.stop()
 
@@ -64,7 +65,8 @@ def test_the_object_of_a_run_is_a_job_that_has_no_pod_and_removes_itself():
 
 
 def test_a_renewal_moves_the_deadline_to_a_lease_from_now():
-    assert renewal(100.2, 300.0, "m")["spec"] == {"activeDeadlineSeconds": 401}
+    assert renewal("Job", 100.2, 300.0, "m")["spec"] == {"activeDeadlineSeconds": 401}
+    assert "spec" not in renewal("ConfigMap", 100.2, 300.0, "m")
 
 
 def test_the_age_is_that_by_the_clock_of_the_server():
@@ -128,3 +130,12 @@ def test_deleting_an_object_that_is_gone_is_no_error(run_object, server):
     run_object.delete()
     run_object.renew()
     assert server.made == 1
+
+
+def test_a_config_map_owns_a_run_whose_user_may_not_make_jobs(server):
+    made = RunObject(server, RunId("r1"), 300.0, is_bare=True)
+    assert made.ensure() == {"apiVersion": "v1", "kind": "ConfigMap", "name": "cnflow-r1-run", "uid": "u1"}
+    made.renew()
+    assert server.deadlines == [], "it has none"
+    made.delete()
+    assert server.job is None
