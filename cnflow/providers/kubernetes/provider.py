@@ -30,6 +30,7 @@ from cnflow.providers._shared.side_by_side import side_by_side
 from cnflow.providers.kubernetes import access
 from cnflow.providers.kubernetes.checks import check_cluster
 from cnflow.providers.kubernetes.connection import Connection
+from cnflow.providers.kubernetes.interchange_place import ClusterInterchange
 from cnflow.providers.kubernetes.names import (
     BLOCK,
     MANAGED_BY,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.config.kubernetes import KubernetesProvider
     from cnflow.ids import RunId
+    from cnflow.interfaces import InterchangeRequest, PlacedInterchange
     from cnflow.interfaces.provider import Stop
     from cnflow.model.block import BlockRequest
     from cnflow.model.finding import Finding
@@ -99,6 +101,20 @@ class KubernetesBackend:
         prepared = connection.prober.prepare(image)
         self._images[image.key] = prepared
         return prepared.identity
+
+    def place_interchange(self, request: InterchangeRequest) -> PlacedInterchange:
+        """Have a pod for the interchange of an executor, whose driver is outside of the cluster."""
+        connection = self._connection()
+        place = ClusterInterchange(
+            request,
+            self._settings,
+            self._images[request.image.key],
+            cluster=connection.cluster,
+            namespace=connection.namespace,
+            resources=connection.resources,
+        )
+        place.place()
+        return place
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
         """Create Secret and Job of each request, some at a time; a Job that is refused leaves no Secret."""
