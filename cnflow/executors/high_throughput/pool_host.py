@@ -42,7 +42,8 @@ class PoolHost:
         log_file: stderr of the bridge is appended here.
     """
 
-    reaches_first = False  # a key that is refused stays so: the first failure ends the executor, with the words of the bridge
+    reaches_first = False
+    """A key that is refused stays so: the first failure ends the executor, with the words of the bridge."""
 
     def __init__(self, address: str, image: Image, grace: Seconds, log_file: Path) -> None:
         self.grace = grace
