@@ -1,0 +1,200 @@
+"""A release of the Helm chart on the real cluster: drivers share its pools, which scale, are upgraded and removed."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import cnflow
+from cnflow import python_app
+from cnflow.config import Config, ExistingPool, HighThroughputExecutor
+from cnflow.errors import CnflowError
+from tests.namespaces import Node, run
+from tests.services.helm_chart import CHART, HelmError, helm
+from tests.services.kubernetes_cluster import wait_until
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.helm, pytest.mark.docker, pytest.mark.timeout(300)]
+
+SERVER_IMAGE = f"cnflow:{cnflow.__version__}"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "512Mi"}}
+
+
+class Release:
+    """The release `pools` in a namespace of its own, and the keys of its drivers."""
+
+    name = "pools"
+
+    def __init__(self, cluster, namespace, folder):
+        self.cluster = cluster
+        self.namespace = namespace
+        self.folder = folder
+        self.address = f"kubernetes://{namespace}/{self.name}"
+
+    def helm(self, *arguments, values=None):
+        given = ["--namespace", self.namespace]
+        return helm(*arguments, *given, values=values, kubeconfig=self.cluster.kubeconfig, timeout=240)
+
+    def install(self, order="install", **pools):
+        values = {
+            "server": {"idleTime": 3, "heartbeatPeriod": 2, "heartbeatThreshold": 20},
+            "poolDefaults": {"resources": SMALL, "drainPeriod": 60},
+            "pools": pools,
+        }
+        return self.helm(order, self.name, CHART, "--wait", "--timeout", "120s", values=values)
+
+    def key(self, client):
+        """File of a new key for *client*, issued as a user does."""
+        file = self.folder / f"{client}.json"
+        command = [sys.executable, "-m", "cnflow.cli", "pool", "key", client, self.address, "--output", str(file)]
+        environment = {**os.environ, "KUBECONFIG": self.cluster.kubeconfig}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return file
+
+    def config(self, client="alice", **options):
+        key = self.folder / f"{client}.json"
+        key = key if key.exists() else self.key(client)
+        pool = ExistingPool(self.address, key=str(key), kubeconfig=self.cluster.kubeconfig, **options)
+        return Config(
+            executors=[HighThroughputExecutor(label="pool", provider=pool)], run_dir=str(self.folder / "runs")
+        )
+
+    def pods(self, pool):
+        """Names of the pods of *pool* that are not being deleted, with their images."""
+        found = self.cluster.get("pods", "-l", f"cnflow.org/pool={pool}", namespace=self.namespace)
+        return {
+            pod["metadata"]["name"]: pod["spec"]["containers"][0]["image"]
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def kubectl(self, *arguments):
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments)
+
+
+@pytest.fixture
+def release(cluster, tmp_path, pod_image):
+    cluster.load_image(SERVER_IMAGE)
+    with cluster.namespace(**RESTRICTED) as namespace:
+        yield Release(cluster, namespace, tmp_path)
+
+
+@python_app
+def where(seconds=0.0):
+    import socket
+    import time
+
+    time.sleep(seconds)
+    return socket.gethostname()
+
+
+@python_app
+def minor(seconds=0.0):
+    import sys
+    import time
+
+    time.sleep(seconds)
+    return "%d.%d" % sys.version_info[:2]
+
+
+def test_pool_grows_from_nothing_with_its_tasks_and_goes_back_to_nothing(release, pod_image):
+    release.install(main={"image": pod_image, "autoscaling": {"minReplicas": 0, "maxReplicas": 2}})
+    wait_until(lambda: not release.pods("main"))
+    with cnflow.load(release.config()):
+        hosts = {future.result() for future in [where(1.0) for _ in range(12)]}
+    assert len(hosts) == 2
+    assert all(host.startswith("pools-main-") for host in hosts)
+    wait_until(lambda: not release.pods("main"))
+
+
+def test_uninstalled_release_leaves_nothing(release, pod_image):
+    release.install(main={"image": pod_image, "autoscaling": {"minReplicas": 1}})
+    with cnflow.load(release.config()):
+        assert where().result().startswith("pools-main-")
+    release.helm("uninstall", release.name, "--wait")
+    wait_until(lambda: not release.cluster.objects(release.namespace))
+
+
+def test_upgrade_with_a_new_image_drains_the_old_managers_and_loses_no_task(release, pod_image, cluster):
+    new = cluster.load_image("cnflow-base:3.13")
+    scaling = {"minReplicas": 2, "maxReplicas": 2}
+    release.install(main={"image": pod_image, "autoscaling": scaling})
+    old_pods = wait_until(lambda: len(release.pods("main")) == 2 and release.pods("main"))
+    with cnflow.load(release.config()):
+        futures = [minor(0.5) for _ in range(60)]
+        wait_until(lambda: sum(future.done() for future in futures) >= 4)
+        release.install("upgrade", main={"image": new, "autoscaling": scaling})
+        results = [future.result() for future in futures]
+        after = minor().result()
+    assert len(results) == 60
+    assert set(results) == {"3.11", "3.13"}
+    assert after == "3.13"
+    assert set(release.pods("main").values()) == {new}
+    assert not set(old_pods) & set(release.pods("main"))
+    release.helm("rollback", release.name, "1", "--wait")
+    wait_until(lambda: set(release.pods("main").values()) == {pod_image})
+    with cnflow.load(release.config()):
+        assert minor().result() == "3.11"
+
+
+def test_server_that_is_replaced_loses_no_task(release, pod_image):
+    release.install(main={"image": pod_image, "autoscaling": {"minReplicas": 1, "maxReplicas": 1}})
+    with cnflow.load(release.config()):
+        futures = [where(0.5) for _ in range(20)]
+        wait_until(lambda: sum(future.done() for future in futures) >= 3)
+        pods = release.pods("main")
+        release.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=server", "--wait=false")
+        results = [future.result() for future in futures]
+    assert len(results) == 20
+    assert set(release.pods("main")) == set(pods), "the pods of the pool stay"
+
+
+def test_image_without_python_or_shell_runs_tasks(release):
+    release.install(bare={"image": "localhost/busybox:1", "shell": False, "autoscaling": {"minReplicas": 1}})
+    with cnflow.load(release.config()):
+        assert minor().result() == "3.11"
+
+
+def test_image_of_an_app_chooses_the_pool(release, pod_image, cluster):
+    other = cluster.load_image("cnflow-base:3.13")
+    release.install(
+        first={"image": pod_image, "autoscaling": {"minReplicas": 1}},
+        second={"image": other, "autoscaling": {"minReplicas": 1}},
+    )
+    in_first, in_second = (python_app(where.__wrapped__, image=image) for image in (pod_image, other))
+    with cnflow.load(release.config()):
+        assert in_first().result().startswith("pools-first-")
+        assert in_second().result().startswith("pools-second-")
+
+
+def test_driver_without_a_valid_key_is_refused(release, pod_image):
+    release.install(main={"image": pod_image})
+    config = release.config("mallory")
+    command = [sys.executable, "-m", "cnflow.cli", "pool", "key", "mallory", release.address, "--revoke"]
+    subprocess.run(command, env={**os.environ, "KUBECONFIG": release.cluster.kubeconfig}, check=True, timeout=60)
+    time.sleep(3)
+    with pytest.raises(CnflowError, match="key"), cnflow.load(config):
+        where().result()
+
+
+def test_metrics_of_the_server_count_the_tasks_that_wait(release, pod_image):
+    release.install(main={"image": pod_image, "replicas": 0, "autoscaling": {"enabled": False}})
+    with cnflow.load(release.config()):
+        futures = [where() for _ in range(7)]
+        path = f"/api/v1/namespaces/{release.namespace}/services/{release.name}-server:http/proxy/metrics"
+        wait_until(lambda: 'pool="main"} 7' in release.cluster.kubectl("get", "--raw", path))
+        release.install("upgrade", main={"image": pod_image, "replicas": 1, "autoscaling": {"enabled": False}})
+        assert len([future.result() for future in futures]) == 7
+
+
+def test_typo_in_the_values_is_refused_before_anything_changes(release, pod_image):
+    with pytest.raises(HelmError, match="Did you mean 'replicas'"):
+        release.install(main={"image": pod_image, "replica": 2})
+    assert not release.cluster.objects(release.namespace)
