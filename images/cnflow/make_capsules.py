@@ -1,4 +1,4 @@
-"""Fills the folder that pods of pools copy: capsules, each named by its kind, and the script that chooses one."""
+"""Fills the folder that pods of pools copy: a capsule that carries its Python, and the script that starts managers."""
 
 import shutil
 import sys
@@ -10,12 +10,12 @@ from cnflow.capsule.start import START_SCRIPT
 
 
 def main(folder: Path) -> None:
-    """Write the capsule for this Python, and the one that carries it into images with another, or with none."""
+    """Write the capsule that carries this Python; in images that have such a Python, that one runs its packages."""
     own = carrying_kind()
     carried = carried_kind(own.machine if own else "this machine", "an image", own)
-    for kind in (replace(carried, carries_python=False), carried):
-        shutil.copytree(capsule_folder(kind), folder / kind.slug)
-    (folder / "carried").symlink_to(carried.slug)
+    shutil.copytree(capsule_folder(carried), folder / carried.slug)
+    for name in ("carried", replace(carried, carries_python=False).slug):
+        (folder / name).symlink_to(carried.slug)
     (folder / "start.sh").write_text(START_SCRIPT, encoding="utf-8")
 
 

@@ -1,21 +1,16 @@
 """A release of the Helm chart on the real cluster: drivers share its pools, which scale, are upgraded and removed."""
 
-import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
-import yaml
 
 import cnflow
 from cnflow import python_app
 from cnflow.config import Config, ExistingPool, HighThroughputExecutor
 from cnflow.errors import CnflowError
-from tests.namespaces import Node, run
 from tests.services.helm_chart import CHART, HelmError, helm
 from tests.services.kubernetes_cluster import wait_until
 
@@ -49,19 +44,17 @@ class Release:
         }
         return self.helm(order, self.name, CHART, "--wait", "--timeout", "120s", values=values)
 
-    def key(self, client):
-        """File of a new key for *client*, issued as a user does."""
-        file = self.folder / f"{client}.json"
-        command = [sys.executable, "-m", "cnflow.cli", "pool", "key", client, self.address, "--output", str(file)]
+    def key(self, client, *options):
+        """Issue a key for *client*, as a user does: it is a Secret of the release."""
+        command = [sys.executable, "-m", "cnflow.cli", "pool", "key", client, self.address, *options]
         environment = {**os.environ, "KUBECONFIG": self.cluster.kubeconfig}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        return file
 
-    def config(self, client="alice", **options):
-        key = self.folder / f"{client}.json"
-        key = key if key.exists() else self.key(client)
-        pool = ExistingPool(self.address, key=str(key), kubeconfig=self.cluster.kubeconfig, **options)
+    def config(self, client="alice"):
+        if not self.cluster.get("secret", f"{self.name}-client-{client}", namespace=self.namespace):
+            self.key(client)
+        pool = ExistingPool(self.address, client=client, kubeconfig=self.cluster.kubeconfig)
         return Config(
             executors=[HighThroughputExecutor(label="pool", provider=pool)], run_dir=str(self.folder / "runs")
         )
@@ -176,10 +169,14 @@ def test_image_of_an_app_chooses_the_pool(release, pod_image, cluster):
 
 def test_driver_without_a_valid_key_is_refused(release, pod_image):
     release.install(main={"image": pod_image})
-    config = release.config("mallory")
-    command = [sys.executable, "-m", "cnflow.cli", "pool", "key", "mallory", release.address, "--revoke"]
-    subprocess.run(command, env={**os.environ, "KUBECONFIG": release.cluster.kubeconfig}, check=True, timeout=60)
-    time.sleep(3)
+    release.key("mallory", "--output", str(release.folder / "mallory.json"))
+    release.key("mallory", "--revoke")
+    key = str(release.folder / "mallory.json")
+    pool = ExistingPool(release.address, key=key, kubeconfig=release.cluster.kubeconfig)
+    config = Config(
+        executors=[HighThroughputExecutor(label="pool", provider=pool)], run_dir=str(release.folder / "runs")
+    )
+    time.sleep(3)  # until the server has read the keys again
     with pytest.raises(CnflowError, match="key"), cnflow.load(config):
         where().result()
 
@@ -189,7 +186,7 @@ def test_metrics_of_the_server_count_the_tasks_that_wait(release, pod_image):
     with cnflow.load(release.config()):
         futures = [where() for _ in range(7)]
         path = f"/api/v1/namespaces/{release.namespace}/services/{release.name}-server:http/proxy/metrics"
-        wait_until(lambda: 'pool="main"} 7' in release.cluster.kubectl("get", "--raw", path))
+        wait_until(lambda: 'tasks{pool="main",state="queued"} 7' in release.cluster.kubectl("get", "--raw", path))
         release.install("upgrade", main={"image": pod_image, "replicas": 1, "autoscaling": {"enabled": False}})
         assert len([future.result() for future in futures]) == 7
 
