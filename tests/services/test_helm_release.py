@@ -94,7 +94,7 @@ def minor(seconds=0.0):
     import time
 
     time.sleep(seconds)
-    return "%d.%d" % sys.version_info[:2]
+    return ".".join(map(str, sys.version_info[:2]))
 
 
 def test_pool_grows_from_nothing_with_its_tasks_and_goes_back_to_nothing(release, pod_image):
