@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.config import HighThroughputExecutor
 from cnflow.config.registry import backend_of
 from cnflow.errors import ConfigurationError
-from cnflow.interfaces.provider import ListsAllBlocks
+from cnflow.interfaces.provider import ListsAllBlocks, RemovesRuns
 from cnflow.text import align_columns
 
 if TYPE_CHECKING:
@@ -64,6 +64,20 @@ def cancel_blocks(config: Config, chosen: set[NativeId]) -> dict[NativeId, str]:
     for _, provider, names in _providers(config):
         left.update(provider.cancel([native for native in names if native in chosen]))
     return left
+
+
+def remove_orphans(config: Config) -> list[str]:
+    """Remove what runs of this user have left at the systems of *config* besides blocks; return names of it.
+
+    Raises:
+        ConfigurationError: as `list_blocks`.
+        BlockError: a system does not answer.
+    """
+    removed: list[str] = []
+    for _, provider, _ in _providers(config):
+        if isinstance(provider, RemovesRuns):
+            removed += provider.remove_orphans()
+    return removed
 
 
 def table(found: list[Found]) -> str:

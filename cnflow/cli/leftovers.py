@@ -19,6 +19,7 @@ from cnflow.blocks.provider_calls import ProviderCalls
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
 from cnflow.config.registry import PROVIDERS, backend_of
 from cnflow.errors import CnflowError, ConfigurationError
+from cnflow.interfaces.provider import RemovesRuns
 from cnflow.ledger import ExecutorLedger, RunLedger, new_driver, open_ledger
 from cnflow.model.manager_settings import PROTOCOL
 
@@ -82,6 +83,8 @@ def _clean(ledger: RunLedger, run: RunId, label: str, entry: ExecutorEntry) -> C
         part.on_never_started(missing)
         natives = {*found.values(), *entry.natives.values()}  # a provider may list blocks that the ledger lacks
         left = _cancel(calls, natives)
+        if not left and isinstance(provider, RemovesRuns):
+            provider.remove_run(run)
     finally:
         provider.close()
     if left:

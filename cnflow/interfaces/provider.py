@@ -88,6 +88,25 @@ class OffersPool(Protocol):
 
 
 @runtime_checkable
+class RemovesRuns(Protocol):
+    """A provider whose system has more of a run than its blocks: what they share, keys, an object that owns all."""
+
+    def remove_run(self, run: RunId) -> None:
+        """Remove all that the system has of *run*, whose driver is gone.
+
+        Raises:
+            BlockError: the provider's system does not answer.
+        """
+
+    def remove_orphans(self) -> Sequence[str]:
+        """Remove what runs of this user have left whose drivers are gone; return names of it, for the user.
+
+        Raises:
+            BlockError: the provider's system does not answer.
+        """
+
+
+@runtime_checkable
 class ProbesNodes(Protocol):
     """A provider that can look at its site from a node."""
 

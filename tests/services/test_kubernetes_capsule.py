@@ -9,6 +9,7 @@ import sys
 import tarfile
 import textwrap
 import time
+import unittest.mock
 import uuid
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from cnflow.model.block import BlockRequest
 from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.providers.kubernetes.probe import ImageProber
+from cnflow.providers.kubernetes.provider import KubernetesBackend
 from cnflow.providers.kubernetes.requests import workload_for
 from cnflow.providers.kubernetes.run_object import RunObject
 from cnflow.providers.kubernetes.run_resources import RunResources
@@ -173,10 +175,14 @@ def test_image_that_has_the_code_gets_no_config_map(site, cluster):
     assert not [name for kind, name in cluster.objects(site.namespace) if kind == "ConfigMap"]
 
 
+def owners_of(found):
+    return [owner["name"] for each in found for owner in each["metadata"].get("ownerReferences", ())]
+
+
 def test_keys_are_in_a_secret_that_ends_with_the_block(site, cluster, pod_image):
     parts, made = site.start(pod_image)
-    (secret,) = cluster.get("secret", parts.secret, namespace=site.namespace)
-    assert [owner["name"] for owner in secret["metadata"]["ownerReferences"]] == [made["metadata"]["name"]]
+    block = made["metadata"]["name"]
+    wait_until(lambda: owners_of(cluster.get("secret", parts.secret, namespace=site.namespace)) == [block])
     cluster.kubectl("delete", "job", made["metadata"]["name"], "--namespace", site.namespace)
     wait_until(lambda: not cluster.get("secret", parts.secret, namespace=site.namespace))
     assert site.run in {
@@ -340,3 +346,25 @@ def test_credentials_of_an_image_are_in_a_secret_that_ends_with_the_block(site, 
     assert "hunter2" not in jobs
     secrets = {name for kind, name in cluster.objects(site.namespace) if kind == "Secret"}
     assert secrets == {parts.secret, *parts.pull_secrets}, "that of the probe is gone"
+
+
+def test_orphans_are_found_by_their_labels_and_removed_with_all_that_they_own(cluster, namespace, pod_image):
+    site = Site(cluster, namespace, workload="pod")
+    _, made = site.start(pod_image)
+    site.log_of(made)
+    backend = KubernetesBackend(site.settings)
+    assert backend.remove_orphans() == [], "its driver lives"
+    with unittest.mock.patch("time.time", return_value=time.time() + 3600.0):
+        assert backend.remove_orphans() == [f"ConfigMap cnflow-{site.run}-run"]
+    wait_until(lambda: not cluster.objects(namespace))
+    backend.close()
+    site.close()
+
+
+def test_run_whose_driver_is_known_to_be_gone_is_removed_at_once(site, cluster, pod_image):
+    site.start(pod_image)
+    backend = KubernetesBackend(site.settings)
+    backend.remove_run(site.run)
+    backend.remove_run(site.run)
+    wait_until(lambda: not cluster.objects(site.namespace))
+    backend.close()

@@ -48,6 +48,7 @@ def _cancel_all(file: Path, *, is_confirmed: bool) -> int:
     found = blocks_at_sites.list_blocks(config)
     typer.echo(blocks_at_sites.table(found))
     if not found:
+        _print_removed(blocks_at_sites.remove_orphans(config))
         return 0
     if not is_confirmed:
         typer.confirm("Cancel all of them? Tasks of runs that still go on are started again elsewhere.", abort=True)
@@ -55,4 +56,10 @@ def _cancel_all(file: Path, *, is_confirmed: bool) -> int:
     for native, reason in left.items():
         typer.echo(f"the end of {native} was not confirmed: {reason}; run this again")
     typer.echo(f"{len(found) - len(left)} blocks were cancelled")
+    _print_removed(blocks_at_sites.remove_orphans(config))
     return 1 if left else 0
+
+
+def _print_removed(removed: list[str]) -> None:
+    if removed:
+        typer.echo(f"left by runs whose drivers are gone, and removed: {', '.join(removed)}")

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _LIMIT = 1_000_000
 """Bytes of a part. The API server takes 1 MiB of data in a ConfigMap."""
 
+CODE_NAME = "cnflow-code-"
+"""Start of the names."""
+
 CAPSULE_LABEL = "cnflow.org/capsule"
 
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -60,7 +63,7 @@ class Code(NamedTuple):
         digest = hashlib.sha256()
         for content in self.parts.values():
             digest.update(content)
-        stem = f"cnflow-code-{self.tag.lower().replace('_', '-')}-{digest.hexdigest()[:8]}"
+        stem = f"{CODE_NAME}{self.tag.lower().replace('_', '-')}-{digest.hexdigest()[:8]}"
         return {part: f"{stem}-{number:02}" for number, part in enumerate(self.parts)}
 
 

@@ -52,7 +52,6 @@ from cnflow.model.node_command import NodeCommand
 from cnflow.model.packages import digest_of_packages
 from cnflow.providers.kubernetes.block_secret import owner_of, secret_for
 from cnflow.providers.kubernetes.config_maps import STRATEGIC_PATCH
-from cnflow.providers.kubernetes.names import MANAGED_BY, MANAGER
 from cnflow.providers.kubernetes.parts import PodParts
 from cnflow.providers.kubernetes.probe_pod import (
     PLACEHOLDER,
@@ -62,6 +61,7 @@ from cnflow.providers.kubernetes.probe_pod import (
     attempts_of,
     image_id_of,
     judge,
+    probe_labels,
     probe_workload,
     refuse_broken_environment,
 )
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = Seconds(900.0)
+PATIENCE = Seconds(900.0)
 """Covers an autoscaler's new node, and the pull of a large image."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.3
@@ -131,7 +131,7 @@ class ImageProber:
         settings: KubernetesProvider,
         warnings: Warnings = lambda _: (),
         cache_dir: Path | None = None,
-        patience: Seconds = _PATIENCE,
+        patience: Seconds = PATIENCE,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -266,7 +266,7 @@ class ImageProber:
 
     def _make_login(self, name: str, image: Image) -> None:
         content = credentials_content(image)
-        made = secret_for(name, content, labels={MANAGED_BY: MANAGER}, kind="kubernetes.io/dockerconfigjson")
+        made = secret_for(name, content, labels={**probe_labels(), PROBE: name}, kind="kubernetes.io/dockerconfigjson")
         self._cluster.request("POST", paths.secrets(self._cluster.namespace), body=made)
 
     def _cache_file(self, request: BlockRequest) -> Path:

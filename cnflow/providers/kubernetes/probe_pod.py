@@ -22,7 +22,7 @@ from cnflow.capsule import parse_probe
 from cnflow.capsule.kinds import no_python
 from cnflow.capsule.survey import Survey, parse_survey
 from cnflow.errors import ImageUnusableError
-from cnflow.providers.kubernetes.names import MANAGED_BY, MANAGER
+from cnflow.providers.kubernetes.names import MANAGED_BY, MANAGER, USER, user_label
 from cnflow.providers.kubernetes.pod import CONTAINER
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def probe_workload(block: Mapping[str, Any], name: str, patience: float) -> dict
         patience: seconds after which the cluster ends it.
     """
     made = copy.deepcopy(dict(block))
-    labels = {MANAGED_BY: MANAGER, PROBE: name}
+    labels = {**probe_labels(), PROBE: name}
     made["metadata"] = {"name": name, "labels": labels, "annotations": made["metadata"].get("annotations", {})}
     if made["kind"] == "Pod":
         _change_pod(made["spec"])
@@ -87,6 +87,11 @@ def probe_workload(block: Mapping[str, Any], name: str, patience: float) -> dict
         "template": template,
     }
     return made
+
+
+def probe_labels() -> dict[str, str]:
+    """Return the labels of all probes of this user, besides `PROBE`."""
+    return {MANAGED_BY: MANAGER, USER: user_label()}
 
 
 def attempts_of(pod: Mapping[str, Any]) -> dict[str, Attempt | None]:

@@ -29,6 +29,7 @@ from cnflow.model.block import BlockState, BlockStatus, Refusal, Refused
 from cnflow.providers._shared.side_by_side import side_by_side
 from cnflow.providers.kubernetes import access
 from cnflow.providers.kubernetes.checks import check_cluster
+from cnflow.providers.kubernetes.config_maps import CODE_NAME
 from cnflow.providers.kubernetes.connection import Connection
 from cnflow.providers.kubernetes.interchange_place import ClusterInterchange
 from cnflow.providers.kubernetes.names import (
@@ -41,6 +42,7 @@ from cnflow.providers.kubernetes.names import (
     selector,
     user_label,
 )
+from cnflow.providers.kubernetes.orphans import Orphans
 from cnflow.providers.kubernetes.pod_report import main_container
 from cnflow.providers.kubernetes.requests import preview_of, refuse_unfit, workload_for
 from cnflow.providers.kubernetes.status import Judged, Waits, is_over, judge_block, rank_of
@@ -135,6 +137,14 @@ class KubernetesBackend:
         """Find Jobs of all runs of this user in the namespace."""
         listed = self._list_blocks(f"{MANAGED_BY}={MANAGER},{USER}={user_label()},{BLOCK}")
         return {NativeId(one["metadata"]["name"]): one["metadata"]["annotations"].get(NAME, "") for one in listed}
+
+    def remove_run(self, run: RunId) -> None:
+        """Delete the object of *run*, and with it all that it owns."""
+        Orphans(self._connection().cluster, self._settings.lease_duration).remove_run(run)
+
+    def remove_orphans(self) -> Sequence[str]:
+        """Delete objects of runs that nobody renews, and probes that nobody has deleted."""
+        return Orphans(self._connection().cluster, self._settings.lease_duration).remove_orphans()
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
         """Judge *blocks* by what is watched; those that are not are asked for."""
@@ -240,6 +250,8 @@ class KubernetesBackend:
             objects = [*([found.job] if found.job else ()), *found.pods]
             events = self._connection().warnings.about(objects)
             judged = judge_block(block, found._replace(events=events), self._waits, now=now, wall=wall)
+        if judged.status.state is BlockState.FAILED and CODE_NAME in judged.status.message:
+            self._connection().resources.on_code_missing()
         return self._with_last_lines(judged)
 
     def _with_last_lines(self, judged: Judged) -> BlockStatus:

@@ -22,7 +22,6 @@ import math
 import secrets
 import threading
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import BlockError
@@ -30,6 +29,7 @@ from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError, ClusterError
 from cnflow.providers.kubernetes.block_secret import owner_of
 from cnflow.providers.kubernetes.names import NAME, object_name, run_labels, selector
+from cnflow.providers.kubernetes.pod_report import seconds_of
 from cnflow.text import duration
 
 if TYPE_CHECKING:
@@ -117,10 +117,14 @@ def age_at_change(job: Mapping[str, Any]) -> float:
 
     A PATCH that changes a field is noted with its time: *job* is its answer.
     """
-    metadata = job["metadata"]
+    return max(0.0, changed_at(job) - seconds_of(job["metadata"]["creationTimestamp"]))
+
+
+def changed_at(made: Mapping[str, Any]) -> float:
+    """Return the time of the last change of an object, in seconds since 1970 by the clock of the API server; pure."""
+    metadata = made["metadata"]
     times = [entry["time"] for entry in metadata.get("managedFields", ()) if entry.get("time")]
-    created = metadata["creationTimestamp"]
-    return max(0.0, _unix(max(times, default=created)) - _unix(created))
+    return seconds_of(max(times, default=metadata["creationTimestamp"]))
 
 
 def is_over(job: Mapping[str, Any]) -> bool:
@@ -302,7 +306,3 @@ class RunObject:
 def _metadata(run: RunId, user: str) -> dict[str, Any]:
     labels = {**run_labels(run, user=user), ROLE: RUN_ROLE}
     return {"name": run_object_name(run), "labels": labels, "annotations": {NAME: f"cnflow-{run}"}}
-
-
-def _unix(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()  # Python 3.10 reads no Z

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from cnflow.capsule import tag_of
@@ -68,6 +69,8 @@ class RunResources:
         self._lock = threading.Lock()
         self._codes: dict[Kind, Code] = {}
         self._objects: dict[RunId, RunObject] = {}
+        self._owners: ThreadPoolExecutor | None = None
+        """One thread, so that it takes little of the requests that the cluster allows from new blocks."""
 
     def owner(self, run: RunId, adoptable_for: float = 0.0) -> Mapping[str, str]:
         """Have the object of *run*; return the reference by which it owns others.
@@ -111,17 +114,14 @@ class RunResources:
         return parts._replace(pull_secrets=(login,))
 
     def hand_over(self, parts: PodParts, job: Mapping[str, Any]) -> None:
-        """Let the Secret of a block end with its *job*, as the API server has returned it.
+        """Let the Secret of a block end with its *job*, as the API server has returned it; done in the background.
 
         Until then, and if the cluster does not answer now, it ends with the run.
         """
-        patch = owner_patch(parts.owner, owner_of(job))
-        for name in (parts.secret, *parts.pull_secrets):
-            path = paths.secrets(self._namespace, name)
-            try:
-                self._cluster.request("PATCH", path, body=patch, content_type=STRATEGIC_PATCH)
-            except ClusterError as error:
-                logger.debug("Secret %s lives as long as its run: %s", name, error)
+        with self._lock:
+            if self._owners is None:
+                self._owners = ThreadPoolExecutor(1, "cnflow-secrets")
+            self._owners.submit(self._hand_over, parts, owner_patch(parts.owner, owner_of(job)))
 
     def discard(self, parts: PodParts) -> None:
         """Delete the Secret of a block whose Job was refused; one that is gone is no error.
@@ -140,8 +140,19 @@ class RunResources:
         """Give up the objects of the runs."""
         with self._lock:
             objects, self._objects = self._objects, {}
+            owners, self._owners = self._owners, None
+        if owners is not None:
+            owners.shutdown(wait=True, cancel_futures=True)
         for run in objects:
             release(self._cluster, run)
+
+    def _hand_over(self, parts: PodParts, patch: Mapping[str, Any]) -> None:
+        for name in (parts.secret, *parts.pull_secrets):
+            path = paths.secrets(self._namespace, name)
+            try:
+                self._cluster.request("PATCH", path, body=patch, content_type=STRATEGIC_PATCH)
+            except ClusterError as error:
+                logger.debug("Secret %s lives as long as its run: %s", name, error)
 
     def _make_secret(
         self,
