@@ -17,6 +17,7 @@ end of a socket to which ZeroMQ connects here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -46,9 +47,16 @@ _CHUNK = 2**18
 _LINGER = 1.0
 """Seconds for the last message to leave."""
 
+_NEW_KEY, _PAUSE = 4.0, 0.5
+"""Seconds for which a key that is refused is tried again, and between two tries: it may have been issued just now."""
+
 
 class BridgeError(Exception):
     """The pool cannot be reached, or refuses this client; the message goes to stderr."""
+
+
+class KeyRefusedError(BridgeError):
+    """The pool does not know the key of this client."""
 
 
 class Tunnel:
@@ -160,7 +168,8 @@ class Bridge:
 
     def close(self) -> None:
         """Tell the pool that the connection ends, and close."""
-        self._pipe.close()
+        with contextlib.suppress(BridgeError):
+            self._pipe.close()
         self._monitor.close()
         self._dealer.close(_LINGER)
         self._context.term()
@@ -200,7 +209,9 @@ class Bridge:
                 raise BridgeError("the connection with the pool has broken")
             self._is_connected = self._is_connected or is_ready
         if self._monitor.is_refused:
-            raise BridgeError("the pool refuses the key of this client: it was never issued there, or was withdrawn")
+            raise KeyRefusedError(
+                "the pool refuses the key of this client: it was never issued there, or was withdrawn"
+            )
         if self._tunnel is not None and (how := self._tunnel.how_ended()):
             raise BridgeError(f"the connection with the pool has broken{how}")
 
@@ -259,7 +270,10 @@ class Bridge:
         return True
 
     def _send(self, head: bytes, content: bytes) -> None:
-        self._dealer.send([head, content])
+        try:
+            self._dealer.send([head, content])
+        except sockets.SendError as error:  # ZeroMQ has given the connection up
+            raise BridgeError("the connection with the pool has broken") from error
 
 
 def _read_line(descriptor: int) -> bytes:
@@ -275,22 +289,39 @@ def _read_line(descriptor: int) -> bytes:
 
 def main() -> int:
     """Serve one connection of the driver: stdin and stdout; return the exit code of the process."""
-    tunnel: Optional[Tunnel] = None
-    bridge: Optional[Bridge] = None
     try:
         request = msgspec.json.decode(_read_line(sys.stdin.fileno()), type=ClientRequest)
-        tunnel = Tunnel(request.pipe) if request.pipe else None
-        bridge = Bridge(request, tunnel)
-        bridge.run()
+        until = time.monotonic() + _NEW_KEY
+        while True:
+            try:
+                _serve(request)
+            except KeyRefusedError:  # ZeroMQ gives up a connection whose key is refused
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return 0
     except (BridgeError, OSError, ValueError) as error:
         sys.stderr.write(f"cnflow: {error}\n")
         return 1
-    finally:
-        if bridge is not None:
+
+
+def _serve(request: ClientRequest) -> None:
+    """Connect with the pool, and serve the driver until either side closes.
+
+    Raises:
+        BridgeError: the pool is not reached, refuses the key, or the connection to it has broken.
+    """
+    tunnel = Tunnel(request.pipe) if request.pipe else None
+    try:
+        bridge = Bridge(request, tunnel)
+        try:
+            bridge.run()
+        finally:
             bridge.close()
+    finally:
         if tunnel is not None:
             tunnel.close()
-    return 0
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ READABLE, WRITABLE, BROKEN = int(zmq.POLLIN), int(zmq.POLLOUT), int(zmq.POLLERR)
 _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
+SendError = zmq.ZMQError
 Poller = zmq.Poller
 """Waits for ZeroMQ sockets and plain file descriptors alike."""
 
