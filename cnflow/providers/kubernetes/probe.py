@@ -245,12 +245,16 @@ class ImageProber:
         ended = attempts_of(pod)
         attempts: list[Attempt] = []
         for python in PYTHONS:
-            if (attempt := ended.get(python)) is None:
+            if python not in ended:
                 return None
-            if not attempt.words:
-                attempt = attempt._replace(words=self._log(pod, python))
-            attempts.append(attempt)
-            if parse_probe(attempt.words) is not None:
+            # The kubelet reports an end up to a second late: what has printed its probe need not have ended.
+            attempt = ended[python]
+            words = attempt.words if attempt is not None and attempt.words else self._log(pod, python)
+            is_found = parse_probe(words) is not None
+            if attempt is None and not is_found:
+                return None
+            attempts.append(Attempt(python, 0 if attempt is None else attempt.code, words))
+            if is_found:
                 break
         found = judge(image.name, attempts, keeps_entrypoint=image.entrypoint != REPLACED)
         return _Probed(image_id_of(pod), *(found or (None, Survey())))

@@ -10,6 +10,7 @@ from cnflow.model.block import BlockRequest
 from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.node_command import NodeCommand
+from cnflow.providers.kubernetes.names import user_label
 from cnflow.providers.kubernetes.parts import PodParts
 from cnflow.providers.kubernetes.probe_pod import (
     PLACEHOLDER,
@@ -57,6 +58,7 @@ def test_a_probe_counts_as_no_block_of_any_run():
     assert labels == {
         "app.kubernetes.io/managed-by": "cnflow",
         "cnflow.org/probe": "cnflow-probe-1",
+        "cnflow.org/user": user_label(),
         "team": "a",
     }
 
