@@ -1,8 +1,9 @@
-"""A laptop: a network namespace from which only the sshd of a login node is reached, which is this machine.
+"""A laptop: a network namespace from which one port of one machine is reached, and which nobody reaches.
 
 ::
 
-    laptop, in a namespace: script, ssh ── port of sshd, nothing else ──> login node: sshd, Slurm, interchange, nodes
+    laptop, in a namespace: script, ssh ── port of sshd ──────────> login node, this machine: sshd, Slurm, interchange
+    laptop, in a namespace: script ─────── port of API server ────> cluster: interchange's pod, blocks
 """
 
 import contextlib
@@ -16,35 +17,124 @@ from pathlib import Path
 from tests.namespaces import Node
 from tests.services.sshd_server import Sshd
 
+SCRIPT = """\
+import json, sys
+import cnflow
+from cnflow import Config, python_app
+from cnflow.executors import HighThroughputExecutor
 
-class Laptop:
-    """The namespace, with keys for the login node.
+@python_app
+def work(number, seconds):
+    import os, socket, time
+    time.sleep(seconds)
+    with open(os.environ["RUNS"], "a") as file:
+        file.write(f"{number}\\n")
+    return number, os.getppid(), os.environ.get("SLURM_JOB_ID") or socket.gethostname()
+
+executor = HighThroughputExecutor(**json.loads(sys.argv[1]))
+with cnflow.load(Config(executors=[executor], run_dir="runinfo")):
+    print(json.dumps(work(-1, 0).result()), flush=True)
+    futures = [work(n, 0.2) for n in range(40)]
+    print("submitted", flush=True)
+    print(json.dumps([future.result() for future in futures]), flush=True)
+    sys.stdin.readline()
+"""
+"""Runs 41 tasks of 0.2 s, each of which adds its number to the file RUNS; gives number, manager, job or pod of each."""
+
+
+class IsolatedLaptop:
+    """The namespace.
+
+    Args:
+        folder: of the laptop's own files.
+        address: that the laptop reaches; None is this machine's.
+        port: of that address.
+
+    Attributes:
+        address: of the laptop, which accepts no connection.
+        gateway: address of this machine.
+    """
+
+    def __init__(self, folder, address=None, port=None):
+        self.node = Node(folder)
+        self.gateway, self.address = self.node.address, self.node.far_address
+        self.folder = folder / "laptop"
+        self.folder.mkdir()
+        if address is not None:
+            self.node.inside("ip", "route", "add", "default", "via", self.gateway)
+            self.allow_only(address, port)
+
+    def allow_only(self, address, port):
+        """Let connections to that port through, and no others."""
+        only = ["-p", "tcp", "-d", address, "--dport", str(port)]
+        for rule in (["-o", "lo", "-j", "ACCEPT"], [*only, "-j", "ACCEPT"], ["-j", "REJECT"]):
+            self.node.inside("iptables", "-A", "OUTPUT", *rule)
+        self.node.inside("iptables", "-A", "INPUT", "-p", "tcp", "--syn", "!", "-i", "lo", "-j", "DROP")
+
+    def start(self, script, settings, **variables):
+        """Start a script, with *settings* as its argument; its output is piped."""
+        file = self.folder / "script.py"
+        file.write_text(script)
+        return self.run([sys.executable, str(file), json.dumps(settings)], **variables)
+
+    def run(self, argv, stderr=None, **variables):
+        """Start a command; its output is piped."""
+        inside = ["ip", "netns", "exec", self.node.name, *argv]
+        usual = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "TMPDIR": "/tmp"}
+        return subprocess.Popen(
+            inside, cwd=self.folder, env={**usual, **variables}, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+
+    def sleep(self):
+        """Let no packet through; neither end hears of it."""
+        self.node.cut()
+
+    def wake(self):
+        """End a `sleep`."""
+        self.node.reconnect()
+
+    def can_reach(self, port, address=None):
+        """Return whether a process of the laptop can connect with *port* of this machine, or of *address*."""
+        code = f"import socket; socket.create_connection(({address or self.gateway!r}, {port}), 5)"
+        argv = ["ip", "netns", "exec", self.node.name, sys.executable, "-c", code]
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        return subprocess.run(argv, check=False, capture_output=True, env={**os.environ, "PATH": path}).returncode == 0
+
+    def commands_in_pods(self):
+        """Processes of the laptop that are connected with a pod."""
+        found = []
+        for process in self.node.pids():
+            with contextlib.suppress(OSError):
+                if b"exec_process.py" in Path(f"/proc/{process}/cmdline").read_bytes():
+                    found.append(process)
+        return found
+
+    def close(self):
+        """Remove the namespace."""
+        self.node.remove()
+
+
+class Laptop(IsolatedLaptop):
+    """A laptop with keys for a login node, which is this machine.
 
     Args:
         folder: of the sshd, its keys, and the laptop's own files.
 
     Attributes:
-        address: of the laptop, which accepts no connection.
         site: folder for ``site_dir``.
     """
 
     def __init__(self, folder):
-        self._node = Node(folder)
-        self.address = self._node.far_address
-        self.sshd = Sshd(folder / "sshd", settings=f"UsePAM no\nListenAddress {self._node.address}\n")
+        super().__init__(folder)
+        self.sshd = Sshd(folder / "sshd", settings=f"UsePAM no\nListenAddress {self.gateway}\n")
         self.site = folder / "site"
-        self.folder = folder / "laptop"
-        self.folder.mkdir()
-        only = ["-p", "tcp", "-d", self._node.address, "--dport", str(self.sshd.port)]
-        for rule in (["-o", "lo", "-j", "ACCEPT"], [*only, "-j", "ACCEPT"], ["-j", "REJECT"]):
-            self._node.inside("iptables", "-A", "OUTPUT", *rule)
-        self._node.inside("iptables", "-A", "INPUT", "-p", "tcp", "--syn", "!", "-i", "lo", "-j", "DROP")
+        self.allow_only(self.gateway, self.sshd.port)
 
     def channel(self, **environment):
         """Options of an `SSHChannel` to the login node."""
         return {
             "kind": "ssh",
-            "host": self._node.address,
+            "host": self.gateway,
             "user": getpass.getuser(),
             "port": self.sshd.port,
             "key_file": str(self.sshd.folder / "user"),
@@ -52,20 +142,6 @@ class Laptop:
             "environment": environment,
             "keep_alive": 2,
         }
-
-    def start(self, script, settings):
-        """Start a script, with *settings* as its argument; its output is piped."""
-        file = self.folder / "script.py"
-        file.write_text(script)
-        return self.run([sys.executable, str(file), json.dumps(settings)])
-
-    def run(self, argv, stderr=None):
-        """Start a command; its output is piped."""
-        inside = ["ip", "netns", "exec", self._node.name, *argv]
-        variables = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "TMPDIR": "/tmp"}
-        return subprocess.Popen(
-            inside, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
 
     def interchanges(self):
         """Processes of interchanges that were started from the site's folder."""
@@ -81,22 +157,7 @@ class Laptop:
         """Kill what serves the connections at the login node."""
         self.sshd.cut()
 
-    def sleep(self):
-        """Let no packet through; neither end hears of it."""
-        self._node.cut()
-
-    def wake(self):
-        """End a `sleep`."""
-        self._node.reconnect()
-
-    def can_reach(self, port):
-        """Return whether a process of the laptop can connect with *port* of the login node."""
-        code = f"import socket; socket.create_connection(({self._node.address!r}, {port}), 5)"
-        argv = ["ip", "netns", "exec", self._node.name, sys.executable, "-c", code]
-        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-        return subprocess.run(argv, check=False, capture_output=True, env={**os.environ, "PATH": path}).returncode == 0
-
     def close(self):
         """Remove namespace and sshd."""
         self.sshd.stop()
-        self._node.remove()
+        super().close()

@@ -12,32 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import slurm_conf
-from tests.services.laptop import Laptop
+from tests.services.laptop import SCRIPT, Laptop
 
 pytestmark = [pytest.mark.slurm, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
-
-SCRIPT = """\
-import json, sys
-import cnflow
-from cnflow import Config, python_app
-from cnflow.executors import HighThroughputExecutor
-
-@python_app
-def work(number, seconds):
-    import os, time
-    time.sleep(seconds)
-    with open(os.environ["RUNS"], "a") as file:
-        file.write(f"{number}\\n")
-    return number, os.getppid(), os.environ.get("SLURM_JOB_ID")
-
-executor = HighThroughputExecutor(**json.loads(sys.argv[1]))
-with cnflow.load(Config(executors=[executor], run_dir="runinfo")):
-    print(json.dumps(work(-1, 0).result()), flush=True)
-    futures = [work(n, 0.2) for n in range(40)]
-    print("submitted", flush=True)
-    print(json.dumps([future.result() for future in futures]), flush=True)
-    sys.stdin.readline()
-"""
 
 
 @pytest.fixture(autouse=True)
