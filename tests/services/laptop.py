@@ -34,12 +34,12 @@ def work(number, seconds):
 executor = HighThroughputExecutor(**json.loads(sys.argv[1]))
 with cnflow.load(Config(executors=[executor], run_dir="runinfo")):
     print(json.dumps(work(-1, 0).result()), flush=True)
-    futures = [work(n, 0.2) for n in range(40)]
+    futures = [work(n, float(sys.argv[2])) for n in range(40)]
     print("submitted", flush=True)
     print(json.dumps([future.result() for future in futures]), flush=True)
     sys.stdin.readline()
 """
-"""Runs 41 tasks of 0.2 s, each of which adds its number to the file RUNS; gives number, manager, job or pod of each."""
+"""Runs 41 tasks, each of which adds its number to the file RUNS; gives number, manager, job or pod of each."""
 
 
 class IsolatedLaptop:
@@ -71,11 +71,11 @@ class IsolatedLaptop:
             self.node.inside("iptables", "-A", "OUTPUT", *rule)
         self.node.inside("iptables", "-A", "INPUT", "-p", "tcp", "--syn", "!", "-i", "lo", "-j", "DROP")
 
-    def start(self, script, settings, **variables):
-        """Start a script, with *settings* as its argument; its output is piped."""
+    def start(self, script, settings, seconds=0.2, **variables):
+        """Start a script, with *settings* and the *seconds* of a task as its arguments; its output is piped."""
         file = self.folder / "script.py"
         file.write_text(script)
-        return self.run([sys.executable, str(file), json.dumps(settings)], **variables)
+        return self.run([sys.executable, str(file), json.dumps(settings), str(seconds)], **variables)
 
     def run(self, argv, stderr=None, **variables):
         """Start a command; its output is piped."""

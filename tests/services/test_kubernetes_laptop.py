@@ -110,7 +110,7 @@ def test_laptop_that_sleeps_for_longer_than_the_timeout_starts_anew_when_it_wake
     laptop, settings, cluster, namespace, until
 ):
     settings["provider"]["lease_duration"] = 30
-    with laptop.start(SCRIPT, {**settings, "detached_timeout": 5}) as driver:
+    with laptop.start(SCRIPT, {**settings, "detached_timeout": 5}, seconds=1) as driver:
         _, _, pod = json.loads(driver.stdout.readline())
         assert driver.stdout.readline() == "submitted\n"
         for process in laptop.node.pids():

@@ -23,6 +23,7 @@ from cnflow.model.block import BlockRequest
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.providers.kubernetes.block_secret import secret_for
 from cnflow.providers.kubernetes.names import BLOCK, NAME, object_name, run_labels, user_label
+from cnflow.providers.kubernetes.pod import literal, pull_policy
 from cnflow.providers.kubernetes.pod_start import code_parts
 from cnflow.providers.kubernetes.requests import credentials_content, patched, pod_for
 from cnflow.units import bytes_in
@@ -86,9 +87,11 @@ def pod_of(
     Raises:
         ConfigurationError: a patch of the settings does not fit.
     """
-    keeper = ("interchange/keeper.py", f"{request.grace:.0f}")
-    parts = code_parts(code, probe, keeper, owner=owner, secret="")
+    keeper = f"{code.root}/cnflow/interchange/keeper.py"
+    parts = code_parts(code, probe, ("interchange/keeper.py",), owner=owner, secret="")
     parts = parts._replace(
+        init_containers=_unpacking(request, settings, probe, code),
+        command=(code.python(probe), "-I", keeper, f"{request.grace:.0f}"),
         volumes=[*parts.volumes, {"name": "cnflow-interchange", "emptyDir": {}}],
         mounts=[*parts.mounts, {"name": "cnflow-interchange", "mountPath": FOLDER}],
         pull_secrets=[login_name(request)] if request.image.credentials is not None else [],
@@ -180,6 +183,16 @@ def is_over(pod: Mapping[str, Any] | None) -> bool:
     if pod is None or pod["metadata"].get("deletionTimestamp"):
         return True
     return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+
+def _unpacking(
+    request: InterchangeRequest, settings: KubernetesProvider, probe: Probe, code: PodCode
+) -> list[dict[str, Any]]:
+    """Return the init container that unpacks the code, so that it is there once a relay can be started."""
+    command = [literal(word) for word in code.unpack(probe)]
+    container = {"name": "cnflow-code", "image": request.image.reference, "command": command}
+    policy = pull_policy(settings.for_image(request.image))
+    return [{**container, **policy, "volumeMounts": code.mounts()}] if command else []
 
 
 def _for_interchange(settings: KubernetesProvider) -> KubernetesProvider:

@@ -88,6 +88,11 @@ def pod_spec(request: BlockRequest, settings: KubernetesProvider, parts: PodPart
     )
 
 
+def pull_policy(settings: KubernetesProvider) -> dict[str, str]:
+    """Return the option of a container by which its image is pulled."""
+    return {} if settings.pull is None else {"imagePullPolicy": _PULL[settings.pull]}
+
+
 def literal(text: str) -> str:
     """Return *text* so that Kubernetes passes it on as it is: it replaces ``$(NAME)``, and makes one ``$`` of two."""
     return text.replace("$", "$$") if "$(" in text or "$$" in text else text
@@ -102,7 +107,7 @@ def _main_container(
         {
             "name": CONTAINER,
             "image": image.reference,
-            "imagePullPolicy": _PULL.get(settings.pull or ""),
+            **pull_policy(settings),
             **_entrypoint(image.entrypoint, [literal(word) for word in _with_init(settings.worker_init, argv)]),
             "workingDir": _working_dir(request, settings),
             "env": _environment(request, settings, parts),

@@ -91,11 +91,16 @@ class PodCode:
         python = self.python(probe)
         path = module if module.endswith(".py") else f"{module}/__main__.py"
         argv = (python, "-I", f"{self.root}/cnflow/{path}", *arguments)
-        if not self.config_maps:
-            return argv
+        return self._unpacked_before(argv) if self.config_maps else argv
+
+    def unpack(self, probe: Probe) -> tuple[str, ...]:
+        """Return the command of an init container that has the code in `root`; empty where the image has it."""
+        return self._unpacked_before((self.python(probe), "-I", "-c", "")) if self.config_maps else ()
+
+    def _unpacked_before(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         if self.kind.carries_python:
             return (f"{PARTS_FOLDER}/{UNPACKER}", PARTS_FOLDER, self.root, *argv)
-        return unpack_argv(python, PARTS_FOLDER, self.root, argv)
+        return unpack_argv(argv[0], PARTS_FOLDER, self.root, argv)
 
 
 def parts_for(request: BlockRequest, code: PodCode, probe: Probe, *, owner: Mapping[str, Any], secret: str) -> PodParts:

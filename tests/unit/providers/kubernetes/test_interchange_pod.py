@@ -30,11 +30,28 @@ def test_pod_runs_the_keeper_in_the_image_of_the_executor():
     pod = pod_of()
     container = pod["spec"]["containers"][0]
     assert container["image"] == "app:1"
-    assert container["command"][-2:] == ["/.cnflow/capsule/tag/cnflow/interchange/keeper.py", "3600"]
+    keeper = "/.cnflow/capsule/tag/cnflow/interchange/keeper.py"
+    assert container["command"] == [PROBE.executable, "-I", keeper, "3600"]
     assert {"name": "cnflow-interchange", "mountPath": "/.cnflow/interchange"} in container["volumeMounts"]
     assert pod["metadata"]["ownerReferences"] == [OWNER]
     assert pod["metadata"]["name"] == "cnflow-3fa1-train-interchange-1"
     assert pod["spec"]["restartPolicy"] == "Never"
+
+
+def test_code_is_unpacked_before_a_relay_can_be_started():
+    (unpacking,) = pod_of(pull="never", user_id=1000)["spec"]["initContainers"]
+    assert unpacking["command"][:3] == [PROBE.executable, "-I", "-c"]
+    assert unpacking["command"][-4:] == [PROBE.executable, "-I", "-c", ""]
+    assert unpacking["imagePullPolicy"] == "Never"
+    assert unpacking["securityContext"]["allowPrivilegeEscalation"] is False
+    assert {each["mountPath"] for each in unpacking["volumeMounts"]} == {"/.cnflow/parts", "/.cnflow/capsule"}
+
+
+def test_image_with_the_code_is_not_unpacked():
+    code = PodCode(CODE.kind, "tag")
+    pod = made.pod_of(REQUEST, KubernetesProvider(), PROBE, code, OWNER, 1)
+    assert "initContainers" not in pod["spec"]
+    assert pod["spec"]["containers"][0]["command"][2] == f"{code.root}/cnflow/interchange/keeper.py"
 
 
 def test_relay_runs_on_the_python_that_runs_the_keeper():
@@ -63,7 +80,7 @@ def test_options_of_workers_are_not_those_of_the_interchange():
     )
     container = pod["spec"]["containers"][0]
     assert container["resources"] == {"requests": {"cpu": "250m", "memory": "250Mi"}}
-    assert "initContainers" not in pod["spec"]
+    assert [each["name"] for each in pod["spec"]["initContainers"]] == ["cnflow-code"]
     assert {each["mountPath"] for each in container["volumeMounts"]} == {
         "/.cnflow/parts",
         "/.cnflow/capsule",
