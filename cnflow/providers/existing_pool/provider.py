@@ -40,6 +40,8 @@ class ExistingPoolBackend:
 
     def __init__(self, settings: ExistingPool) -> None:
         self._settings = settings
+        self._chosen: dict[Image, str] = {}
+        """Pool by the image that it was chosen for; it stays that one when an upgrade gives it another image."""
 
     # A pool
 
@@ -51,11 +53,14 @@ class ExistingPoolBackend:
         """Return the way to the pool for *image*; its session is yet to be filled in."""
         settings = self._settings
         found = read_access(settings)
-        pool = choose_pool(found.pools, image, settings.pool, settings.address)
+        chosen = self._chosen.get(image)
+        same = [pool for pool in found.pools if pool.name == chosen]
+        pool = same[0] if same else choose_pool(found.pools, image, settings.pool, settings.address)
         if pool is None:
             raise BlockRejectedError(
                 f"The server at {settings.address} has several pools; choose one by pool= or image=."
             )
+        self._chosen[image] = pool.name
         place = {"host": pool.host, "port": pool.clients_port}
         host = f"[{pool.host}]" if ":" in pool.host else pool.host
         return ClientRequest(

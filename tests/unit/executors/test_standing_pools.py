@@ -3,10 +3,11 @@
 import os
 import stat
 
+import msgspec
 import pytest
 
 from cnflow.config import ExistingPool, HighThroughputExecutor, LocalProvider
-from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError
+from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError, ImageNotFoundError
 from cnflow.executors.high_throughput.standing_pools import bind_to_pool
 from cnflow.model.image import NO_IMAGE, Image
 from cnflow.model.pool_files import ClientKey, PoolAddress, PoolDirectory
@@ -126,3 +127,12 @@ def test_key_that_cannot_be_used_is_named(tmp_path, content, words):
 def test_key_is_needed_without_a_cluster():
     with pytest.raises(ConfigurationError, match=r"ExistingPool\('tcp://a:1'\) needs key=, the file that"):
         read_access(ExistingPool("tcp://a:1"))
+
+
+def test_pool_of_a_driver_stays_its_pool_when_an_upgrade_gives_it_another_image(tmp_path, make_key):
+    backend = ExistingPoolBackend(ExistingPool("tcp://pool.lab:5002", key=make_key(TRAIN, PREDICT), pool="train"))
+    assert backend.access(Image("train:1")).server_key == TRAIN.server_key
+    make_key(PoolAddress(**{**msgspec.structs.asdict(TRAIN), "image": "train:2"}), PREDICT)
+    assert backend.access(Image("train:1")).server_key == TRAIN.server_key
+    with pytest.raises(ImageNotFoundError, match="Did you mean 'train:2'"):
+        backend.access(Image("train:3"))
