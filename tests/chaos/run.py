@@ -5,6 +5,7 @@ Usage: ``python tests/chaos/run.py --minutes 5 --seed 7 --image cnflow-base:3.11
 """
 
 import argparse
+import contextlib
 import os
 import random
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from faults import FAULTS
 from network_faults import NETWORK_FAULTS
+from pod_faults import POD_FAULTS
+from pods import pods_of_an_own_cluster
 from soak import NODE_CLOCK, Plan, Soak
 from table import as_text, replace_table
 
@@ -31,7 +34,12 @@ def main() -> int:
         run_with_clocks(folder, seed)
     print(f"{tasks} tasks over {seconds:.0f} s, a fault every second, seed {seed}, in {folder}", flush=True)
     faults = [*FAULTS, *NETWORK_FAULTS] if options.network else FAULTS
-    report = Soak(Plan(tasks, seconds, seed, folder, faults, image=options.image, has_nodes=options.network)).run()
+    plan = Plan(tasks, seconds, seed, folder, faults, image=options.image, has_nodes=options.network)
+    with contextlib.ExitStack() as stack:
+        if options.pods:
+            pods = stack.enter_context(pods_of_an_own_cluster(folder, options.pods))
+            plan = plan._replace(pods=pods, faults=[*faults, *POD_FAULTS])
+        report = Soak(plan).run()
     print(as_text(report))
     if options.markdown:
         page = Path(options.markdown)
@@ -57,6 +65,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, help=f"number of tasks (default: {PER_MINUTE} per minute)")
     parser.add_argument("--seed", type=int, help="seed of tasks and faults (default: random)")
     parser.add_argument("--image", default="", help="image of containers for some of the tasks")
+    parser.add_argument("--pods", default="", metavar="IMAGE", help="image of pods of a new cluster; needs root")
     parser.add_argument("--network", action="store_true", help="nodes on networks of their own; needs root and cc")
     parser.add_argument("--folder", help="folder of ledger and logs (default: a new one)")
     parser.add_argument("--markdown", metavar="PAGE", help="page in which to replace the table")

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from faults import Fault
 from faulty_provider import FaultyLocalProvider
+from pods import Pods
 from world import LABEL, Ledger, World, children, wait_until
 
 import cnflow
@@ -68,6 +69,9 @@ class Plan(NamedTuple):
 
     has_nodes: bool = False
     """Some of the tasks run on nodes on networks of their own, which needs root."""
+
+    pods: Pods | None = None
+    """Namespace of a cluster for some of the tasks."""
 
 
 class Strike(NamedTuple):
@@ -183,7 +187,7 @@ class Soak:
         self._nodes = [Node(plan.folder) for _ in range(NODES)] if plan.has_nodes else []
         for node in self._nodes[-1:]:
             node.refuse_new_connections()
-        self._world = World(self._ledger, THRESHOLD, self._label, self._nodes, clocks())
+        self._world = World(self._ledger, THRESHOLD, self._label, self._nodes, clocks(), plan.pods)
         self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
         """Tasks that are not done."""
 
@@ -204,6 +208,8 @@ class Soak:
                 apps[label] = make_app(str(self._ledger.path), label)
             if self._plan.image:
                 apps["boxes"] = make_app("/shared/ledger", "boxes")
+            if self._plan.pods:
+                apps["pods"] = make_app("/shared/ledger", "pods")
             for app in apps.values():
                 app(-1, "short", 0, b"").result(90)  # blocks have started before the first fault
             over = threading.Event()
@@ -221,6 +227,9 @@ class Soak:
             node.remove()
         wait_until(lambda: not set(children(os.getpid())) - before and not self._world.containers(), 15)
         left = sorted(set(children(os.getpid())) - before) + [0 for _ in self._world.containers()]
+        if self._plan.pods:
+            wait_until(lambda: not self._plan.pods.left(), 60)
+            left += [0 for _ in self._plan.pods.left()]
         return self._report(left, time.monotonic() - begin)
 
     def _config(self) -> Config:
@@ -235,6 +244,12 @@ class Soak:
             create = {"labels": {LABEL: self._label}}
             boxes = DockerProvider(init_blocks=2, max_blocks=2, mounts=mounts, create=create)
             executors.append(HighThroughputExecutor(label="boxes", image=self._plan.image, provider=boxes, **timing))
+        if self._plan.pods:
+            provider = self._plan.pods.provider(self._ledger.path.parent)
+            address = self._plan.pods.cluster.host
+            executors.append(
+                HighThroughputExecutor(label="pods", provider=provider, address=address, **self._pod_timing)
+            )
         return Config(
             executors=executors,
             run_dir=str(self._plan.folder / "runinfo"),
@@ -243,6 +258,12 @@ class Soak:
             retry_handler=lambda error, _: 2000 if isinstance(error, ValueError) else 1,
             initialize_logging=True,
         )
+
+    @property
+    def _pod_timing(self) -> dict:
+        """Options of the executor of pods, whose interchange is beside the driver, where faults strike at it."""
+        period = {"heartbeat_period": THRESHOLD / 5, "heartbeat_threshold": 2 * THRESHOLD}
+        return {"interchange": "driver", "max_workers": 1, "cores_per_worker": 0.05, **period}
 
     @property
     def _far_labels(self) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # as where run.py is started
 from network_faults import NETWORK_FAULTS
+from pod_faults import POD_FAULTS
 
 HERE = Path(__file__).parent
 SECONDS = 30
@@ -40,3 +41,13 @@ def test_tasks_on_nodes_of_their_own_survive_faults_of_networks_clocks_and_limit
     done = soak(tmp_path, "--tasks", "2000", "--network")
     assert done.returncode == 0, done.stdout + done.stderr
     assert any(fault.name in done.stdout for fault in NETWORK_FAULTS), "the network was never struck"
+
+
+@pytest.mark.kubernetes
+@pytest.mark.root
+@pytest.mark.timeout(400)
+@pytest.mark.xdist_group("a cluster of its own")
+def test_tasks_in_pods_survive_a_fault_each_second(tmp_path, base_name):
+    done = soak(tmp_path, "--tasks", "600", "--pods", base_name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(fault.name in done.stdout for fault in POD_FAULTS), "no pod was struck"

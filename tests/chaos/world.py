@@ -8,9 +8,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.namespaces import Node
+
+if TYPE_CHECKING:
+    from pods import Pods
 
 LABEL = "cnflow.chaos"
 HERE = socket.gethostname()
@@ -75,6 +78,7 @@ class World:
         label: label of this run's containers; empty if it has none.
         nodes: on networks of their own.
         clocks: files with the shift of the wall clock of the driver's side ("driver") and of the nodes ("node").
+        pods: namespace with the pods of blocks.
 
     Attributes:
         suspended: managers that were suspended for longer than the threshold.
@@ -87,11 +91,13 @@ class World:
         label: str = "",
         nodes: Sequence[Node] = (),
         clocks: Mapping[str, Path] | None = None,
+        pods: "Pods | None" = None,
     ) -> None:
         self.ledger = ledger
         self.threshold = threshold
         self.nodes = nodes
         self.clocks = clocks or {}
+        self.pods = pods
         self.pid = os.getpid()
         self._label = label
         self._timers: list[threading.Timer] = []

@@ -8,6 +8,7 @@
        └── check(results) ── every result is right, nothing is left
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.config import KubernetesProvider
 from cnflow.executors import HighThroughputExecutor
+from cnflow.providers.kubernetes.access import needed_rights, role_manifest
 from tests.services.kubernetes_cluster import wait_until
 
 LEDGER = "/ledger"
@@ -147,3 +149,19 @@ def kill_containers(pod, number):
     for pid in containers_of(pod):
         if Path(f"/proc/{pid}/comm").read_text().strip() != "pause":
             os.kill(pid, number)
+
+
+def kubeconfig_of_account(cluster, namespace, folder):
+    """A kubeconfig with the token of a service account that has the rights of `role_manifest` alone, and that Role."""
+    settings = KubernetesProvider(namespace=namespace)
+    role = role_manifest(namespace, needed_rights(settings, is_inside=True))
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "cnflow", "namespace": namespace}}
+    cluster.apply(account)
+    cluster.kubectl("apply", "-f", "-", text=role)
+    token = cluster.kubectl("create", "token", "cnflow", "--namespace", namespace).strip()
+    known = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
+    known["users"] = [{"name": "driver", "user": {"token": token}}]
+    known["contexts"][0]["context"]["user"] = "driver"
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(known))
+    return str(file), role

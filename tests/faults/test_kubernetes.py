@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import cnflow
-from cnflow.providers.kubernetes.access import needed_rights, role_manifest
-from tests.faults.kubernetes_run import PodRun, expect_nothing_left, kill_containers
+from tests.faults.kubernetes_run import PodRun, expect_nothing_left, kill_containers, kubeconfig_of_account
 from tests.services.kubernetes_cluster import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
@@ -88,22 +86,6 @@ def test_full_quota_is_quoted_and_tasks_run_in_the_blocks_that_fit(run_in_pods, 
         run.check(futures)
     assert "exceeded quota" in caplog.text
     run.expect_nothing_left()
-
-
-def kubeconfig_of_account(cluster, namespace, folder):
-    """A kubeconfig with the token of a service account that has the rights of `role_manifest` alone, and that Role."""
-    settings = cnflow.config.KubernetesProvider(namespace=namespace)
-    role = role_manifest(namespace, needed_rights(settings, is_inside=True))
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "cnflow", "namespace": namespace}}
-    cluster.apply(account)
-    cluster.kubectl("apply", "-f", "-", text=role)
-    token = cluster.kubectl("create", "token", "cnflow", "--namespace", namespace).strip()
-    known = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
-    known["users"] = [{"name": "driver", "user": {"token": token}}]
-    known["contexts"][0]["context"]["user"] = "driver"
-    file = folder / "kubeconfig"
-    file.write_text(json.dumps(known))
-    return str(file), role
 
 
 def test_rights_that_are_revoked_meanwhile_stop_new_blocks_and_no_task(run_in_pods, cluster, namespace, tmp_path):
