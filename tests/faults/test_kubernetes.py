@@ -74,17 +74,17 @@ def test_deleted_job_is_replaced(run_in_pods):
     run.expect_nothing_left()
 
 
-def test_full_quota_is_quoted_and_tasks_run_in_the_blocks_that_fit(run_in_pods, cluster, namespace, caplog):
+def test_full_quota_is_quoted_and_tasks_run_in_the_blocks_that_fit(run_in_pods, cluster, namespace):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": namespace}}
     cluster.apply({**quota, "spec": {"hard": {"pods": "1"}}})
     with run_in_pods(init_blocks=2, max_blocks=2) as run:
         futures = run.submit(20)
         run.check(futures)
         assert len(run.pods()) == 1
+        wait_until(lambda: "exceeded quota" in str(run.dfk.executors["pods"].block_reports()))
         cluster.kubectl("delete", "resourcequota", "small", "--namespace", namespace)
         futures = run.submit(60)
         run.check(futures)
-    assert "exceeded quota" in caplog.text
     run.expect_nothing_left()
 
 
@@ -203,7 +203,7 @@ def slow_image(cluster, pod_image, tmp_path):
     host = f"{cluster.host}:{server.server_port}"
     place = cluster.folder / "certs.d" / host / "hosts.toml"
     place.parent.mkdir()
-    place.write_text(f'server = "http://{host}"\n')
+    place.write_text(f'server = "http://{host}"\n[host."http://{host}"]\ncapabilities = ["pull", "resolve"]\n')
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"{host}/slow-{os.getpid()}:1"
