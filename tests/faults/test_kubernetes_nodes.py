@@ -1,5 +1,6 @@
 """Faults of nodes and of the API server, on a cluster of their own: no task is lost, no object is left."""
 
+import contextlib
 import signal
 import time
 
@@ -88,15 +89,23 @@ def test_tasks_of_a_lost_node_run_on_the_other(run_in_pods, cluster):
     run.expect_nothing_left(120)
 
 
+@contextlib.contextmanager
+def no_api_server(cluster):
+    cluster.stop("apiserver")
+    try:
+        yield
+    finally:
+        cluster.start("apiserver")
+
+
 def test_restarted_api_server_loses_no_task(run_in_pods, cluster):
     with run_in_pods() as run:
-        futures = run.submit(100)
+        futures = run.submit(150)
         run.wait_for_tasks(4)
-        cluster.stop("apiserver")
-        before = len(run.ran())
-        time.sleep(8)  # past a compaction: the version of the watch is gone, and the answer is 410
-        assert len(run.ran()) > before  # pods and interchange need no API server
-        cluster.start("apiserver")
+        with no_api_server(cluster):
+            before = len(run.ran())
+            time.sleep(8)  # past a compaction: the version of the watch is gone, and the answer is 410
+            assert len(run.ran()) > before  # pods and interchange need no API server
         pods = run.pods()
         run.kubectl("delete", "pod", *pods, "--wait=false")  # seen by the watch that was made anew
         run.check(futures)
@@ -105,13 +114,16 @@ def test_restarted_api_server_loses_no_task(run_in_pods, cluster):
     run.expect_nothing_left()
 
 
-def test_blocks_that_are_asked_for_without_an_api_server_come_later(run_in_pods, cluster):
-    with run_in_pods(init_blocks=0, max_blocks=2) as run:
-        cluster.stop("apiserver")
-        futures = run.submit(10)
-        time.sleep(5)
-        assert not any(future.done() for future in futures)
-        cluster.start("apiserver")
+def test_pods_that_die_without_an_api_server_are_replaced_afterwards(run_in_pods, cluster):
+    with run_in_pods() as run:
+        futures = run.submit(200)
+        run.wait_for_tasks(4)
+        pods = cluster.get("pods", "-l", "cnflow.org/block", namespace=run.namespace)
+        with no_api_server(cluster):
+            for pod in pods:
+                kill_containers(pod, signal.SIGKILL)
+            time.sleep(5)
+            assert not all(future.done() for future in futures)
         run.check(futures)
     run.expect_nothing_left()
 
