@@ -17,7 +17,7 @@ from cnflow.wire.pipe import ResultKind
 from cnflow.wire.session import Session, new_identity
 from cnflow.wire.session_stream import SessionStream
 
-WAIT = 20.0
+WAIT = 10.0
 FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"code")
 
 

@@ -202,7 +202,6 @@ class ClientPort:
             if owner == name:
                 self._send(sender, head_of(pipes.CLOSE), reason.encode())
                 pipe.end(reason)
-                del self._pipes[sender]
 
     def _send(self, sender: bytes, head: bytes, content: bytes) -> None:
         if head[0] == pipes.CLOSE:

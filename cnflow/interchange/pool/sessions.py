@@ -117,6 +117,9 @@ class ClientSessions:
                     yield from self._handle(session, message, attached, now)
         except _MALFORMED as error:
             end = f"it sends what no driver sends: {error}"
+        except Exception:  # whatever it was: the others are served on
+            logger.exception("client %s cannot be served", session.record.name)
+            end = "a fault of the pool"
         if end or session.link.is_over(now):
             yield from self._forget(session, end or "it did not connect again", now)
 
