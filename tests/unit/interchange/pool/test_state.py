@@ -398,7 +398,7 @@ class AnyClients(RuleBasedStateMachine):
     @invariant()
     def no_worker_is_idle_while_a_plain_task_waits(self):
         free = [m for m in self.world.managers.values() if not m.stopping and len(m.tasks) < m.slots]
-        admitted = [m for m in free if m.name in self.world.pool._infos]
+        admitted = [m for m in free if m.name in self.world.pool._infos and not any(t.needs for t in m.tasks.values())]
         waiting = [
             task for client in self.clients if not client.is_full for task, _ in client.queue if task.needs is None
         ]
