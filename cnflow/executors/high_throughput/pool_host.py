@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from cnflow.model.interchange_settings import InterchangeSettings
     from cnflow.model.pool_settings import ClientRequest
     from cnflow.units import Seconds
+
+logger = logging.getLogger(__name__)
+
+_PAUSES = (0.5, 2.0, 5.0)
+"""Seconds between attempts to reach the server of a pool for the first time."""
 
 
 class PoolHost:
@@ -51,6 +58,8 @@ class PoolHost:
         self.name = f"the connection with the pool at {address}"
         self._image = image
         self._pool: OffersPool | None = None
+        self._first: ClientRequest | None = None
+        """Way that `connect` has found, for the first session."""
 
     def prepare(self) -> None:
         """See `InterchangeHost`; nothing: the provider comes with `connect`."""
@@ -63,8 +72,19 @@ class PoolHost:
         """
         if not isinstance(provider, OffersPool):
             raise BlockRejectedError(f"{type(provider).__name__} offers no pool, as its settings promise.")
-        with naming(provider, "access"):
-            provider.access(self._image)
+        for pause in (*_PAUSES, None):
+            try:
+                with naming(provider, "access"):
+                    self._first = provider.access(self._image)
+            except BlockRejectedError:
+                raise
+            except BlockError as error:
+                if pause is None:
+                    raise
+                logger.warning("the pool is asked again: %s", error)
+                time.sleep(pause)
+            else:
+                break
         self._pool = provider
 
     def addresses(self, provider: Provider) -> Collection[str]:
@@ -77,8 +97,9 @@ class PoolHost:
 
     def start(self, settings: InterchangeSettings, replaces: str) -> InterchangeProcess:
         """See `InterchangeHost`: begin a session."""
-        request = msgspec.structs.replace(self._access(), session=settings.session, is_new=True, replaces=replaces)
-        return self._run(request)
+        first, self._first = self._first, None
+        access = first or self._access()
+        return self._run(msgspec.structs.replace(access, session=settings.session, is_new=True, replaces=replaces))
 
     def attach(self, session: str) -> InterchangeProcess:
         """See `InterchangeHost`: go on with a session."""
