@@ -72,7 +72,7 @@ class PoolLoop:
     """
 
     def __init__(self, settings: PoolInterchangeSettings, end: socket.socket, clock: Clock) -> None:
-        self._settings = settings
+        self._settings, self._is_orphaned = settings, False
         self._clock = clock
         now = clock.now()
         functions = SharedFunctions()
@@ -92,7 +92,7 @@ class PoolLoop:
         self._next_report = now
 
     def run(self) -> None:
-        """Run until the owner sends `Stop` or is gone; then stop the managers."""
+        """Run until the owner sends `Stop` or is gone; then stop the managers, unless another one adopts them."""
         now = self._clock.now()
         period = Seconds(self._settings.heartbeat_period)
         next_tick, lateness = Seconds(now + self._state.scheduler.tick_period), Lateness(now, period)
@@ -131,7 +131,8 @@ class PoolLoop:
         return is_running
 
     def _shut_down(self) -> None:
-        self._perform_of_scheduler(self._state.scheduler.on_stop())
+        if not self._is_orphaned:
+            self._perform_of_scheduler(self._state.scheduler.on_stop())
         self._clients.close()
         self._managers.close()
         self._owner.close()
@@ -146,8 +147,10 @@ class PoolLoop:
                 return False
             self._handle_order(message, now)
         if self._owner.is_over(now):
+            self._is_orphaned = self._settings.is_adoptable
+            fate = "left to another interchange" if self._is_orphaned else "stopped"
             logger.info(
-                "the owner of the pool has ended; %d managers are stopped", len(self._state.scheduler.managers())
+                "the owner of the pool has ended; %d managers are %s", len(self._state.scheduler.managers()), fate
             )
             return False
         return True

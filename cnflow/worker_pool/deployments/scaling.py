@@ -192,14 +192,18 @@ class DeploymentScale:
         return actions + self._hold_limits(len(blocks), actions, now)
 
     def _blocks(self) -> Sequence[BlockView]:
-        """Pods that exist and stay, then those that were asked for."""
+        """Pods that exist and stay, then those that were asked for.
+
+        A rollout has more pods than there should be for a while: the oldest ones go by themselves.
+        """
         existing = [pod for pod in self.pods.values() if not pod.is_ending and pod.name not in self.draining]
+        leaving = sum(pod not in self._drained and self._stays(pod) for pod in self.draining)
+        wanted = max(0, self.replicas - leaving)
         views = [
             BlockView(BlockId(pod.name), self.workers.get(pod.name, 0), Seconds(self._idle.get(BlockId(pod.name), 0.0)))
-            for pod in existing
+            for pod in existing[max(0, len(existing) - wanted) :]
         ]
-        leaving = [pod for pod in self.draining if pod not in self._drained and self._stays(pod)]
-        absent = self.replicas - len(existing) - len(leaving)
+        absent = wanted - len(views)
         return [*views, *(BlockView(BlockId(f"{_ABSENT}{number}"), 0, Seconds(0.0)) for number in range(absent))]
 
     def _idle_for(self, demand: Demand, now: Seconds) -> Seconds:

@@ -135,6 +135,15 @@ def test_number_of_pods_beyond_the_limit_that_another_hand_has_set_is_taken_back
     assert actions == [MarkFirst("b"), OrderDrain("b")]
 
 
+def test_pods_beyond_the_number_during_a_rollout_are_left_to_the_deployment():
+    state = scale(most=2)
+    running(state, "old-1", "old-2")
+    state.on_pods(Pod(pod, is_ending=False) for pod in ("old-1", "old-2", "new-1"))
+    assert state.decide(demand(9), Seconds(0)) == []
+    state.on_idle_times({"old-1": 60.0, "old-2": 0.0})
+    assert state.decide(demand(4), Seconds(1)) == []
+
+
 class DeploymentMachine(RuleBasedStateMachine):
     """A Deployment controller that removes whichever pod it likes, and managers that come and go."""
 
