@@ -1,4 +1,4 @@
-"""A pool server whose blocks are the pods of a Deployment of a real cluster; the chart's own tests install it by helm."""
+"""A pool server whose blocks are the pods of a Deployment of a real cluster; the tests of the chart install one."""
 
 import contextlib
 import json
