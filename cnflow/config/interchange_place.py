@@ -5,6 +5,7 @@
     interchange_command ──> on the machine that the command reaches
     interchange="site" ───> at the site of the provider: by its channel, or among the blocks of a cluster
     "auto" ───────────────> at the site, if its channel leads to another machine, or this one is outside of the cluster
+                           and no address= or way= says how pods reach it
     "driver", and else ───> beside the driver
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cnflow.config.channels import LocalChannel
-from cnflow.config.ways import Listen, Tunnel
+from cnflow.config.ways import DialIn, Listen, Tunnel
 
 if TYPE_CHECKING:
     from cnflow.config.channels import ChannelSettings
@@ -49,7 +50,14 @@ def interchange_site(settings: HighThroughputExecutor) -> Site | None:
     if settings.interchange == "driver" or settings.interchange_command:
         return None
     site = settings.provider.site()
+    if isinstance(site, ClusterSite) and settings.interchange == "auto" and _has_own_way(settings):
+        return None
     return site if site is not None and (settings.interchange == "site" or not site.is_local) else None
+
+
+def _has_own_way(settings: HighThroughputExecutor) -> bool:
+    """Return whether the user has said how blocks reach this machine; an interchange in the cluster has its address."""
+    return bool(settings.address) or not isinstance(settings.way, DialIn) or bool(settings.way.addresses)
 
 
 def check_interchange(settings: HighThroughputExecutor) -> None:
@@ -70,6 +78,11 @@ def check_interchange(settings: HighThroughputExecutor) -> None:
     site, way = interchange_site(settings), settings.way
     if site is None or (isinstance(site, SiteAddress) and site.is_local):
         return
+    if isinstance(site, ClusterSite) and _has_own_way(settings):
+        raise ValueError(
+            'address= and way= lead to this machine, and interchange="site" runs the interchange in the cluster, where '
+            'blocks find it by themselves; leave them out, or set interchange="driver"'
+        )
     if isinstance(way, Listen):
         raise ValueError(  # noqa: TRY004 - pydantic wants ValueError
             "way=Listen() needs a folder that this machine and the nodes share, and the interchange runs at the site; "

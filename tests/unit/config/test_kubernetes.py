@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnflow.config import HighThroughputExecutor, KubernetesProvider
+from cnflow.config import DialIn, HighThroughputExecutor, KubernetesProvider
+from cnflow.config.interchange_place import interchange_site
 from cnflow.config.kubernetes_quantities import cpu_quantity, cpus_of, memory_quantity
 from cnflow.errors import ConfigurationError
 from cnflow.model.image import Image
@@ -116,3 +117,12 @@ def test_volumes_that_outlive_pods_are_where_files_may_lie():
     assert visible.own == ()
     assert visible.others == ("/data", "/srv")
     assert "volumes=['pvc:CLAIM:/data']" in visible.advice
+
+
+def test_interchange_is_beside_a_driver_whose_address_is_given(tmp_path):
+    provider = KubernetesProvider(kubeconfig=str(tmp_path / "config"))
+    assert interchange_site(HighThroughputExecutor(provider=provider)) is not None
+    assert interchange_site(HighThroughputExecutor(provider=provider, address="10.0.0.1")) is None
+    assert interchange_site(HighThroughputExecutor(provider=provider, way=DialIn(addresses=["10.0.0.1"]))) is None
+    with pytest.raises(ConfigurationError, match="address= and way= lead to this machine, and interchange="):
+        HighThroughputExecutor(provider=provider, address="10.0.0.1", interchange="site")
