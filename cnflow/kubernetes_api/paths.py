@@ -57,6 +57,7 @@ roles = _namespaced("/apis/rbac.authorization.k8s.io/v1", "roles")
 role_bindings = _namespaced("/apis/rbac.authorization.k8s.io/v1", "rolebindings")
 
 SELF_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 VERSION = "/version"
 
 

@@ -8,6 +8,12 @@ import typer
 def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Print the Role that cnflow needs in a namespace, for kubectl apply.")
+    ] = False,
+    namespace: Annotated[
+        str | None, typer.Option(help="Namespace of that Role; by default the one of the kubeconfig.")
+    ] = None,
 ) -> None:
     """Check what works on this machine, what does not, and what to do about it.
 
@@ -15,6 +21,12 @@ def doctor(
     """
     from cnflow.cli import checks, output
 
+    if kubernetes:
+        from cnflow.config import KubernetesProvider
+        from cnflow.providers.kubernetes.checks import role_for
+
+        typer.echo(role_for(KubernetesProvider(namespace=namespace)), nl=False)
+        return
     findings = checks.examine()
     works = checks.local_runs_work(findings)
     if as_json:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _CANNOT = re.compile(r' cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"')
 
 
+_ACCOUNT = "system:serviceaccount:"
+
+
 class Right(NamedTuple):
     """Verbs on one resource of the namespace."""
 
@@ -157,6 +160,14 @@ def role_manifest(namespace: str, rights: Sequence[Right], subject: Mapping[str,
         "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: cnflow}\n"
         f"subjects:\n- {json.dumps(subject or of_account)}\n"
     )
+
+
+def subject_of(user: str) -> dict[str, Any] | None:
+    """Return the entry of a RoleBinding for the *user* as the cluster names it; None for an empty name."""
+    if user.startswith(_ACCOUNT):
+        namespace, _, name = user.removeprefix(_ACCOUNT).partition(":")
+        return {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    return {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"} if user else None
 
 
 def _may(cluster: Cluster, right: Right, verb: str) -> bool:

@@ -9,6 +9,7 @@ from cnflow.kubernetes_api import paths
 from cnflow.model.finding import Finding, Verdict
 from cnflow.providers.kubernetes import access
 from cnflow.providers.kubernetes.connection import connect
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from cnflow.kubernetes_api.cluster import Cluster
 
 ABOUT = "Kubernetes"
+_TIMEOUT = Seconds(4.0)
+"""A doctor does not wait longer for a cluster behind a VPN."""
 
 
 def check_cluster(settings: KubernetesProvider) -> Sequence[Finding]:
@@ -37,19 +40,33 @@ def check_cluster(settings: KubernetesProvider) -> Sequence[Finding]:
 
 
 def role_for(settings: KubernetesProvider) -> str:
-    """Return the Role that a driver with *settings* needs, and its binding, as YAML; asks no cluster.
+    """Return the Role that a driver with *settings* needs, and its binding to this user, as YAML.
 
     Raises:
         MissingExtraError: the client is not installed.
         BlockRejectedError: the settings lead to no cluster.
     """
     cluster = connect(settings)
+    try:
+        user = _user_of(cluster)
+    finally:
+        cluster.close()
     rights = access.needed_rights(settings, is_inside=cluster.is_inside)
-    return access.role_manifest(cluster.namespace, rights)
+    return access.role_manifest(cluster.namespace, rights, access.subject_of(user))
+
+
+def _user_of(cluster: Cluster) -> str:
+    """Return the name that the cluster has for this user; empty if it does not say, or does not answer."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = cluster.request("POST", paths.SELF_REVIEWS, body=review, timeout=_TIMEOUT)
+    except BlockError:  # one of a server before 1.28, too
+        return ""
+    return str(answer["status"]["userInfo"].get("username", ""))
 
 
 def _examine(cluster: Cluster, settings: KubernetesProvider) -> list[Finding]:
-    version = cluster.request("GET", paths.VERSION)["gitVersion"]
+    version = cluster.request("GET", paths.VERSION, timeout=_TIMEOUT)["gitVersion"]
     findings = [Finding(ABOUT, Verdict.GOOD, f"{version} answers at {cluster.server} ({cluster.source})")]
     access.refuse_missing_namespace(cluster)
     missing = access.find_missing(cluster, access.needed_rights(settings, is_inside=cluster.is_inside))

@@ -99,3 +99,14 @@ def test_role_is_valid_yaml_with_each_right_once():
     assert sorted(given) == sorted({(right.group, right.resource) for right in rights})
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "cnflow", "namespace": "team"}]
+
+
+def test_role_is_bound_to_the_user_as_the_cluster_names_it():
+    account = {"kind": "ServiceAccount", "name": "cnflow", "namespace": "team"}
+    assert access.subject_of("system:serviceaccount:team:cnflow") == account
+    assert access.subject_of("jo@example.org") == {
+        "kind": "User",
+        "name": "jo@example.org",
+        "apiGroup": "rbac.authorization.k8s.io",
+    }
+    assert access.subject_of("") is None
