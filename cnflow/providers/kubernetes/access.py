@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _CANNOT = re.compile(r' cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"')
 
 
+_JOB_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "watch")
 _ACCOUNT = "system:serviceaccount:"
 
 
@@ -58,8 +59,8 @@ def needed_rights(settings: KubernetesProvider, *, is_inside: bool) -> list[Righ
     bare = settings.workload == "pod"
     makes_pods = ("create",) if bare or not is_inside else ()
     rights = [
-        Right("batch", "jobs", ("create", "delete", "get", "list", "patch", "watch"), "blocks and the run's object"),
-        Right("", "pods", (*makes_pods, "delete", "get", "list", "watch"), "the pods of blocks"),
+        Right("batch", "jobs", _JOB_VERBS, "blocks and the run's object"),
+        Right("", "pods", (*makes_pods, "delete", "deletecollection", "get", "list", "watch"), "the pods of blocks"),
         Right("", "secrets", ("create", "delete", "patch"), "keys of blocks"),
         Right("", "configmaps", ("create", "delete", "get", "list", "patch"), "cnflow's own code"),
         Right("", "pods/log", ("get",), "the last lines of a block that failed", is_optional=True),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.errors import ApiError, ClusterError
 from cnflow.kubernetes_api.reflector import Reflector
-from cnflow.providers.kubernetes.names import BLOCK, RUN
+from cnflow.providers.kubernetes.names import BLOCK, EXECUTOR, MANAGED_BY, RUN, selector
 from cnflow.providers.kubernetes.status import BlockObjects
 from cnflow.units import Seconds
 
@@ -36,6 +36,7 @@ JOB_NAME = "job-name"
 
 _FIRST_LIST = Seconds(10.0)
 _WARNINGS_PERIOD = Seconds(2.0)
+_BLOCKS_IN_A_QUERY = 500
 _NAMES_IN_A_QUERY = 80
 """Names of blocks in one selector; servers take URLs of 8 KiB and more."""
 
@@ -58,15 +59,14 @@ class BlockWatch:
         self._lock = threading.Lock()
         self._reflectors: dict[str, Reflector] = {}
 
-    def follow(self, selector: str) -> None:
-        """Watch the blocks that *selector* chooses; only the first call has an effect."""
-        selector = f"{selector},{BLOCK}"
+    def follow(self, chosen: str) -> None:
+        """Watch the blocks that the selector *chosen* chooses; only the first call has an effect."""
         with self._lock:
             if self._reflectors:
                 return
             lists = {"pods": paths.pods} if self._is_bare else {"jobs": paths.jobs, "pods": paths.pods}
             self._reflectors = {
-                kind: Reflector(self._cluster, path(self._namespace), selector, self._changed)
+                kind: Reflector(self._cluster, path(self._namespace), f"{chosen},{BLOCK}", self._changed)
                 for kind, path in lists.items()
             }
 
@@ -82,6 +82,29 @@ class BlockWatch:
         found = self._assemble(names, known.get("jobs", {}), known.get("pods", {}).values())
         missing = [name for name in names if name not in found]
         return {**found, **self._ask_for(missing)}
+
+    def selectors(self, names: Collection[str]) -> tuple[list[str], list[str]]:
+        """Return selectors that choose *names* and nothing else, each many of them, and the names that need one each.
+
+        Raises:
+            ClusterError: the server does not answer.
+        """
+        together: dict[str, list[str]] = {}
+        others = []
+        for name, block in self.objects(names).items():
+            workload = block.job or (block.pods[0] if block.pods and self._is_bare else None)
+            if workload is None:
+                others.append(name)
+                continue
+            labels = workload["metadata"]["labels"]
+            shared = selector({label: labels[label] for label in (MANAGED_BY, RUN, EXECUTOR)})
+            together.setdefault(shared, []).append(labels[BLOCK])
+        chunks = [
+            f"{shared},{BLOCK} in ({','.join(blocks[start : start + _BLOCKS_IN_A_QUERY])})"
+            for shared, blocks in together.items()
+            for start in range(0, len(blocks), _BLOCKS_IN_A_QUERY)
+        ]
+        return chunks, others
 
     def pods_of(self, names: Collection[str]) -> list[Mapping[str, Any]]:
         """Return the pods of *names*, by asking the server.

@@ -55,35 +55,39 @@ class Removal:
 
     def end(self, names: Collection[str]) -> dict[str, str]:
         """End *names*, and return those whose end is not confirmed, each with the reason."""
-        unconfirmed: dict[str, str] = {}
         pods: set[str] = set()
+        unconfirmed: dict[str, str] = {}
         try:
-            self._delete_pods(self._watch.pods_of(names), _GRACE, pods)
-            for name in () if self._is_bare else names:
-                self._delete(paths.jobs(self._namespace, name), propagationPolicy="Background")
-            unconfirmed = self._await_end(names, pods)
+            selectors, others = self._watch.selectors(names)
+            self._delete_pods(selectors, others, _GRACE)
+            for chosen in () if self._is_bare else selectors:
+                self._delete(paths.jobs(self._namespace), chosen, propagationPolicy="Background")
+            unconfirmed = self._await_end(selectors, others, pods)
         except BlockError as error:
             unconfirmed = dict.fromkeys(names, str(error))
         self._watch.forget([name for name in names if name not in unconfirmed], pods)
         return unconfirmed
 
-    def _await_end(self, names: Collection[str], seen: set[str]) -> dict[str, str]:
-        """Wait until no pod of *names* is left; return those that have one in spite of all.
+    def _await_end(self, selectors: Collection[str], others: Collection[str], seen: set[str]) -> dict[str, str]:
+        """Wait until no pod is left; return the blocks that have one in spite of all.
 
         Args:
-            names: of blocks that were deleted.
+            selectors: choose blocks that were deleted.
+            others: names of further ones.
             seen: gets the names of their pods.
         """
-        left = self._wait_for_pods(names, seen, _GRACE + _PATIENCE)
+        left = self._wait_for_pods(selectors, others, seen, _GRACE + _PATIENCE)
         if left:
-            self._delete_pods(left, 0, seen)
-            left = self._wait_for_pods(names, seen, _PATIENCE)
-        still = {str(pod["metadata"]["labels"].get(JOB_NAME, pod["metadata"]["name"])) for pod in left}
-        return {name: "its pod is still being deleted" for name in names if name in still}
+            self._delete_pods(selectors, others, 0)
+            left = self._wait_for_pods(selectors, others, seen, _PATIENCE)
+        names = {str(pod["metadata"]["labels"].get(JOB_NAME, pod["metadata"]["name"])) for pod in left}
+        return dict.fromkeys(names, "its pod is still being deleted")
 
-    def _wait_for_pods(self, names: Collection[str], seen: set[str], seconds: float) -> list[Mapping[str, Any]]:
+    def _wait_for_pods(
+        self, selectors: Collection[str], others: Collection[str], seen: set[str], seconds: float
+    ) -> list[Mapping[str, Any]]:
         deadline, pause = time.monotonic() + seconds, _PAUSE
-        while left := self._watch.pods_of(names):
+        while left := self._pods_of(selectors, others):
             seen |= {str(pod["metadata"]["name"]) for pod in left}
             if time.monotonic() > deadline:
                 break
@@ -91,17 +95,21 @@ class Removal:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return left
 
-    def _delete_pods(self, pods: Collection[Mapping[str, Any]], grace: int, seen: set[str]) -> None:
-        for pod in pods:
-            name = str(pod["metadata"]["name"])
-            seen.add(name)
-            self._delete(paths.pods(self._namespace, name), gracePeriodSeconds=grace)
+    def _pods_of(self, selectors: Collection[str], others: Collection[str]) -> list[Mapping[str, Any]]:
+        listed = (self._cluster.list_all(paths.pods(self._namespace), chosen).items for chosen in selectors)
+        return [*(pod for items in listed for pod in items), *self._watch.pods_of(others)]
 
-    def _delete(self, path: str, **options: object) -> None:
-        """Delete an object; one that is gone is no error."""
+    def _delete_pods(self, selectors: Collection[str], others: Collection[str], grace: int) -> None:
+        for chosen in selectors:
+            self._delete(paths.pods(self._namespace), chosen, gracePeriodSeconds=grace)
+        for pod in self._watch.pods_of(others):
+            self._delete(paths.pods(self._namespace, pod["metadata"]["name"]), gracePeriodSeconds=grace)
+
+    def _delete(self, path: str, chosen: str = "", **options: object) -> None:
+        """Delete an object, or those of a list that the selector *chosen* chooses; one that is gone is no error."""
         body = {"kind": "DeleteOptions", "apiVersion": "v1", **options}
         try:
-            self._cluster.request("DELETE", path, body=body)
+            self._cluster.request("DELETE", path, body=body, query={"labelSelector": chosen} if chosen else {})
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
