@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cnflow.errors import BlockRejectedError, MissingExtraError
 from cnflow.providers.kubernetes import access
 from cnflow.providers.kubernetes.block_watch import BlockWatch, Warnings
+from cnflow.providers.kubernetes.node_room import NodeRoom
 from cnflow.providers.kubernetes.probe import ImageProber
 from cnflow.providers.kubernetes.removal import Removal
 from cnflow.providers.kubernetes.run_resources import RunResources
@@ -66,6 +67,7 @@ class Connection:
         is_bare = settings.workload == "pod"
         self.watch = BlockWatch(self.cluster, self.namespace, is_bare=is_bare, changed=changed)
         self.warnings = Warnings(self.cluster, self.namespace, clock)
+        self.room = NodeRoom(self.cluster, clock)
         self.removal = Removal(self.cluster, self.namespace, is_bare=is_bare, watch=self.watch)
         self.resources = RunResources(self.cluster, settings, cache_dir)
         self.prober = ImageProber(self.cluster, settings, self.warnings.about, cache_dir)

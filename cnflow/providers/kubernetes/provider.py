@@ -45,7 +45,7 @@ from cnflow.providers.kubernetes.names import (
 from cnflow.providers.kubernetes.orphans import Orphans
 from cnflow.providers.kubernetes.pod_report import main_container
 from cnflow.providers.kubernetes.requests import preview_of, refuse_unfit, workload_for
-from cnflow.providers.kubernetes.status import Judged, Waits, is_over, judge_block, rank_of
+from cnflow.providers.kubernetes.status import UNSCHEDULABLE, Judged, Waits, is_over, judge_block, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -249,7 +249,8 @@ class KubernetesBackend:
         if judged.status.state is BlockState.PENDING:
             objects = [*([found.job] if found.job else ()), *found.pods]
             events = self._connection().warnings.about(objects)
-            judged = judge_block(block, found._replace(events=events), self._waits, now=now, wall=wall)
+            lack = self._connection().room.lack_of(found.pods[0]) if UNSCHEDULABLE in judged.status.message else ""
+            judged = judge_block(block, found._replace(events=events, lack=lack), self._waits, now=now, wall=wall)
         if judged.status.state is BlockState.FAILED and CODE_NAME in judged.status.message:
             self._connection().resources.on_code_missing()
         return self._with_last_lines(judged)

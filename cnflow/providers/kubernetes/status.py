@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.model.block import BlockState, BlockStatus, EndCause
 from cnflow.providers.kubernetes.pod_report import PodReport, report_on
-from cnflow.providers.kubernetes.waiting import judge_wait
+from cnflow.providers.kubernetes.waiting import SOON, Wait, judge_wait
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 """Label and annotation of the pods of an indexed Job."""
+
+
+UNSCHEDULABLE = "Unschedulable"
+_TOO_LARGE = Wait(SOON, advice="Ask for less in KubernetesProvider (init_cpu, init_mem, gpus), or add a larger node.")
 
 
 class BlockObjects(NamedTuple):
@@ -39,6 +43,9 @@ class BlockObjects(NamedTuple):
 
     is_bare: bool = False
     """The block is a pod without a Job."""
+
+    lack: str = ""
+    """Why no node of the cluster could hold the pods; empty if one could, or that is not known."""
 
 
 class Judged(NamedTuple):
@@ -111,6 +118,8 @@ def _of_pods(name: str, block: BlockObjects, reports: Sequence[PodReport], waits
     failed = next((report for report in reports if report.state is BlockState.FAILED), None)
     waiting = next((report for report in living if report.message), None)
     if waiting is not None and failed is None:
+        if block.lack and waiting.reason == UNSCHEDULABLE:
+            waiting = waiting._replace(message=f"{waiting.message}\n{_capital(block.lack)}.", wait=_TOO_LARGE)
         return _waited(name, waiting, waits, now)
     is_finished = block.is_bare or (
         block.job is not None and (len(reports) >= _pods_of(block.job) or is_over(block.job))
@@ -134,6 +143,10 @@ def _waited(name: str, report: PodReport, waits: Waits, now: Seconds) -> Judged:
         return Judged(BlockStatus(BlockState.PENDING, report.message))
     message = f"{report.message}\n{report.wait.advice}" if report.wait.advice else report.message
     return Judged(BlockStatus(BlockState.FAILED, message, report.wait.cause), (report.pod, report.log_of))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _kind_of(reason: str) -> str:
