@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+_DELETED = 1000
+
+
 class ObjectStore:
     """Objects by name. Not for several threads: the caller has a lock."""
 
     def __init__(self) -> None:
         self._objects: dict[str, Mapping[str, Any]] = {}
+        self._deleted: dict[str, Mapping[str, Any]] = {}
         self.version = ""
         """Resource version up to which all changes are known; empty before the first list, and when it is too old."""
 
@@ -33,6 +37,10 @@ class ObjectStore:
     def must_list(self) -> bool:
         """True if the list must be read before a watch can go on."""
         return not self.version
+
+    def deleted(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the last states of objects that were deleted lately, by name: they tell why."""
+        return dict(self._deleted)
 
     def objects(self) -> Mapping[str, Mapping[str, Any]]:
         """Return a copy of all objects, by name."""
@@ -58,6 +66,9 @@ class ObjectStore:
             return False
         name = str(changed["metadata"]["name"])
         if kind == "DELETED":
+            self._deleted[name] = changed
+            if len(self._deleted) > _DELETED:
+                del self._deleted[next(iter(self._deleted))]
             return self._objects.pop(name, None) is not None
         known = self._objects.get(name)
         self._objects[name] = changed
@@ -70,6 +81,7 @@ class ObjectStore:
     def forget(self, name: str) -> None:
         """Remove an object of which the caller knows that it is gone, before the event comes."""
         self._objects.pop(name, None)
+        self._deleted.pop(name, None)
 
 
 def _version(one: Mapping[str, Any]) -> str:

@@ -72,6 +72,11 @@ class Reflector:
                 raise ClusterError(f"The API server at {self._cluster.server} has not listed {self._path} yet.")
             return self._store.objects()
 
+    def deleted(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the last states of objects that were deleted lately, by name."""
+        with self._lock:
+            return self._store.deleted()
+
     def forget(self, name: str) -> None:
         """Remove an object of which the caller knows that it is gone, before the event comes."""
         with self._lock:

@@ -80,6 +80,9 @@ class BlockWatch:
             reflectors = dict(self._reflectors)
         known = {kind: one.objects(_FIRST_LIST) for kind, one in reflectors.items()}
         found = self._assemble(names, known.get("jobs", {}), known.get("pods", {}).values())
+        if bereft := [name for name, block in found.items() if not block.pods]:
+            last = reflectors["pods"].deleted().values()
+            found |= self._assemble(bereft, known.get("jobs", {}), last)
         missing = [name for name in names if name not in found]
         return {**found, **self._ask_for(missing)}
 

@@ -91,10 +91,8 @@ def report_on(pod: Mapping[str, Any], events: Iterable[Mapping[str, Any]], now: 
     """
     status = pod.get("status") or {}
     phase = status.get("phase", "Pending")
-    if phase == "Succeeded":
-        return _report(pod, BlockState.ENDED, exit_code=0)
     ended = _terminated(pod)
-    if phase == "Failed" or ended is not None:
+    if phase in {"Succeeded", "Failed"} or ended is not None:
         return _ended(pod, ended)
     if _is_overdue(pod, now):
         node = (pod.get("spec") or {}).get("nodeName", "its node")
@@ -137,23 +135,16 @@ def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _ended(pod: Mapping[str, Any], container: Mapping[str, Any] | None) -> PodReport:
-    status = pod["status"]
-    cause, why = _disruption(pod)
-    if status.get("reason"):
-        cause = cause or _POD_REASONS.get(status["reason"])
-        why = f"{status['reason']}: {status.get('message') or why}"
-        if str(status["reason"]).startswith("OutOf"):  # the kubelet had less left than the scheduler counted with
-            cause = EndCause.NODE
+    cause, why = _outside_cause(pod)
+    if container is None and pod["status"].get("phase") == "Succeeded":
+        return _report(pod, BlockState.ENDED, why, cause, exit_code=0)
     if container is None:
         return _report(pod, BlockState.FAILED, why or "it failed", cause or EndCause.OTHER)
     end = container["state"]["terminated"]
     code = int(end["exitCode"])
     if code == 0 and container["name"] == main_container(pod):
-        return _report(pod, BlockState.ENDED, exit_code=0)
+        return _report(pod, BlockState.ENDED, why, cause, exit_code=0)
     words, own_cause = _words_of_end(pod, container)
-    if cause is None and (pod["metadata"].get("deletionTimestamp") or own_cause is EndCause.USER):
-        cause = EndCause.USER
-        why = why or "it was deleted, not by this driver"
     return _report(
         pod,
         BlockState.FAILED,
@@ -162,6 +153,20 @@ def _ended(pod: Mapping[str, Any], container: Mapping[str, Any] | None) -> PodRe
         exit_code=code,
         log_of="" if end.get("reason") == "StartError" else str(container["name"]),
     )
+
+
+def _outside_cause(pod: Mapping[str, Any]) -> tuple[EndCause | None, str]:
+    """Return cause and words of an end that came from outside the pod; nothing for one of its own."""
+    status = pod["status"]
+    cause, why = _disruption(pod)
+    reason = str(status.get("reason") or "")
+    if reason:
+        # OutOfcpu and the like: the kubelet had less left than the scheduler counted with.
+        cause = EndCause.NODE if reason.startswith("OutOf") else cause or _POD_REASONS.get(reason)
+        return cause, f"{reason}: {status.get('message') or why}"
+    if cause is None and pod["metadata"].get("deletionTimestamp"):
+        return EndCause.USER, "it was deleted, not by this driver"
+    return cause, why
 
 
 def _words_of_end(pod: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[str, EndCause]:

@@ -127,7 +127,8 @@ def _of_pods(name: str, block: BlockObjects, reports: Sequence[PodReport], waits
     if living or not is_finished:
         return Judged(BlockStatus(BlockState.PENDING if block.job is not None or block.is_bare else BlockState.RUNNING))
     if failed is None:
-        return Judged(BlockStatus(BlockState.ENDED, exit_code=0))
+        last = reports[-1]
+        return Judged(BlockStatus(BlockState.ENDED, last.message, last.cause, exit_code=0))
     cause = (
         EndCause.WALLTIME if block.job is not None and _failure_of(block.job)[0] == "DeadlineExceeded" else failed.cause
     )

@@ -65,6 +65,14 @@ def test_list_that_shows_what_is_known_is_no_change():
     assert store.on_listed([], "8")
 
 
+def test_last_state_of_a_deleted_object_is_kept_until_it_is_forgotten():
+    store = listed(one("a", "1"))
+    store.on_event({"type": "DELETED", "object": one("a", "6", status="why")})
+    assert store.deleted() == {"a": one("a", "6", status="why")}
+    store.forget("a")
+    assert store.deleted() == {}
+
+
 def test_late_event_of_a_forgotten_object_is_no_change():
     store = listed(one("a", "1"))
     store.forget("a")

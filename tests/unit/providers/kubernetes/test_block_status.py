@@ -267,6 +267,12 @@ def test_disruption_is_no_fault_of_the_block(reason, cause):
     assert f"({reason}: words)" in over.message
 
 
+def test_manager_that_ends_in_time_is_preempted_all_the_same():
+    pod = ended(0, "Completed", "Succeeded", conditions=[disrupted("EvictionByEvictionAPI")])
+    found = status(job_of(), pod)
+    assert (found.state, found.cause, found.exit_code) == (BlockState.ENDED, EndCause.PREEMPTED, 0)
+
+
 def test_eviction_by_the_kubelet_is_quoted():
     pod = pod_of("Failed", reason="Evicted", message="The node was low on resource: memory.")
     found = status(job_of(FAILED_JOB), pod)
