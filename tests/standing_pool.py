@@ -6,17 +6,20 @@ import sys
 
 
 class StandingPool:
-    """A server with one pool of two workers on this machine.
+    """A server.
+
+    Args:
+        folder: of its files.
+        pools: as its configuration has them; by default one of two workers on this machine.
 
     Attributes:
         folder: of the server.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, pools=({"name": "main", "max_workers": 2, "provider": {"kind": "local"}},)):
         self.folder = folder / "pool"
         self._config = folder / "pool.json"
-        provider = {"kind": "local", "max_blocks": 1}
-        self._config.write_text(json.dumps({"pools": [{"name": "main", "max_workers": 2, "provider": provider}]}))
+        self._config.write_text(json.dumps({"pools": list(pools)}))
 
     def __enter__(self):
         self.start()
@@ -52,11 +55,10 @@ class StandingPool:
 
     @property
     def address(self):
-        """For `ExistingPool`."""
-        (pool,) = json.loads((self.folder / "pool.json").read_text())["pools"]
+        """For `ExistingPool`; of a server of several pools, that of the first."""
+        pool = json.loads((self.folder / "pool.json").read_text())["pools"][0]
         return f"tcp://127.0.0.1:{pool['clients_port']}"
 
     def status(self):
-        """State of the pool."""
-        (pool,) = json.loads(self.run("status", str(self.folder), "--json"))["pools"]
-        return pool
+        """State of the first pool."""
+        return json.loads(self.run("status", str(self.folder), "--json"))["pools"][0]

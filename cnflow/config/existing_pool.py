@@ -2,7 +2,7 @@
 
 ::
 
-    tcp://HOST:PORT ─────────────────> its pools are those that the key lists
+    tcp://HOST:PORT ─────────────────> the pool of that port, as the key lists it
     ssh://USER@HOST/FOLDER ──────────> FOLDER/pool.json there; tunnels through that login
     kubernetes://NAMESPACE/RELEASE ──> ConfigMap of the Helm release; tunnels through the API server, unless this
                                        driver runs in the cluster

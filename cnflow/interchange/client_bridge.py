@@ -296,7 +296,8 @@ def main() -> int:
             try:
                 _serve(request)
             except KeyRefusedError:  # ZeroMQ gives up a connection whose key is refused
-                if time.monotonic() > until:
+                if time.monotonic() > until:  # the pool has forgotten the client of a key that was withdrawn
+                    os.write(sys.stdout.fileno(), GREETING + GONE.encode() + b"\n")
                     raise
                 time.sleep(_PAUSE)
             else:

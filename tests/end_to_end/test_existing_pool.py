@@ -102,6 +102,14 @@ def test_withdrawn_key_fails_the_executor_in_words(pool, load):
         process().result()
 
 
+def test_key_that_is_withdrawn_in_the_midst_fails_the_executor_in_words(pool, load):
+    with load(ExistingPool(pool.address, key=pool.key("ann"))):
+        assert after(0, 1).result() == 1
+        pool.revoke("ann")
+        with pytest.raises(InterchangeLostError, match="the pool refuses the key of this client"):
+            after(100, 1).result(timeout=90)
+
+
 def test_pool_that_is_not_there_fails_in_words(pool, load):
     key, address = pool.key("ann"), pool.address
     pool.stop()
