@@ -368,3 +368,29 @@ def test_run_whose_driver_is_known_to_be_gone_is_removed_at_once(site, cluster, 
     backend.remove_run(site.run)
     wait_until(lambda: not cluster.objects(site.namespace))
     backend.close()
+
+
+RUN = """
+    import sys, time
+    import cnflow
+    from cnflow.config import Config, HighThroughputExecutor, KubernetesProvider
+    provider = KubernetesProvider(kubeconfig=sys.argv[1], namespace=sys.argv[2], init_cpu="100m")
+    executor = HighThroughputExecutor(provider=provider, image=sys.argv[3], interchange="driver")
+    cnflow.load(Config(executors=[executor], run_dir=sys.argv[4]))
+    print(cnflow.python_app(lambda: 6 * 7)().result(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_clean_removes_all_of_a_run_whose_driver_was_killed(cluster, namespace, tmp_path):
+    arguments = [cluster.kubeconfig, namespace, BUSYBOX, str(tmp_path)]
+    command = [sys.executable, "-c", textwrap.dedent(RUN), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline().strip() == "42"
+        driver.send_signal(signal.SIGKILL)
+    (run,) = tmp_path.glob("[0-9]*")
+    program = Path(sys.executable).with_name("cnflow")
+    cleaned = subprocess.run([program, "clean", str(run)], capture_output=True, text=True, check=True)
+    assert "nothing is left" in cleaned.stdout
+    wait_until(lambda: not cluster.objects(namespace), 10)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.capsule.archive import cut
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _LIMIT = 1_000_000
 """Bytes of a part. The API server takes 1 MiB of data in a ConfigMap."""
+
+_AT_ONCE = 4
 
 CODE_NAME = "cnflow-code-"
 """Start of the names."""
@@ -114,9 +117,9 @@ class ConfigMaps:
             key = (code.tag, str(owner["uid"]))
             if key not in self._ensured:
                 names = code.names()
-                for part, name in names.items():
-                    made = config_map_for(name, part, code.parts[part], code.tag, owner)
-                    self._ensure(self._patched(made))
+                made = [config_map_for(name, part, code.parts[part], code.tag, owner) for part, name in names.items()]
+                with ThreadPoolExecutor(_AT_ONCE) as threads:
+                    list(threads.map(lambda each: self._ensure(self._patched(each)), made))
                 self._ensured[key] = names
             return self._ensured[key]
 
