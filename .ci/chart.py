@@ -5,6 +5,7 @@
     values.yaml, its comments ──┬──> README.md: the table of values
                                 ├──> values.schema.json: descriptions; its types are written by hand
     values.schema.json ─────────┴──> files/names.json: the known names of each section, for the templates' own check
+    rights of a KubernetesProvider ──> files/driver-role.yaml: rules for the drivers of the hub
 """
 
 import json
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from cnflow.config import KubernetesProvider
+from cnflow.providers.kubernetes.access import needed_rights, rules_of
 
 CHART = Path(__file__).parents[1] / "helm" / "cnflow"
 _KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):(?: |$)")
@@ -114,7 +118,9 @@ def generated() -> dict[Path, str]:
     comments = comments_of(text)
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     readme = (CHART / "README.md").read_text(encoding="utf-8")
+    rights = needed_rights(KubernetesProvider(workload="pod"), is_inside=True)
     return {
+        CHART / "files" / "driver-role.yaml": rules_of(rights).rstrip() + "\n",
         CHART / "README.md": f"{readme.partition(_TABLE)[0]}{_TABLE}\n\n{table_of(yaml.safe_load(text), comments)}",
         CHART / "values.schema.json": json.dumps(described(schema, comments), indent=2) + "\n",
         CHART / "files" / "names.json": json.dumps(names_of(schema), indent=1) + "\n",

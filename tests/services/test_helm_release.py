@@ -1,5 +1,7 @@
 """A release of the Helm chart on the real cluster: drivers share its pools, which scale, are upgraded and removed."""
 
+import collections
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from cnflow.config import Config, ExistingPool, HighThroughputExecutor
 from cnflow.errors import CnflowError
 from tests.services.helm_chart import CHART, HelmError, helm
 from tests.services.kubernetes_cluster import wait_until
+from tests.services.laptop import SCRIPT, IsolatedLaptop
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.helm, pytest.mark.docker, pytest.mark.timeout(300)]
 
@@ -77,6 +80,20 @@ def release(cluster, tmp_path, pod_image):
     cluster.load_image(SERVER_IMAGE)
     with cluster.namespace(**RESTRICTED) as namespace:
         yield Release(cluster, namespace, tmp_path)
+
+
+@pytest.fixture
+def laptops(cluster, tmp_path):
+    """Two machines that reach the API server of the cluster and nothing else."""
+    host, _, port = cluster.server.removeprefix("https://").rpartition(":")
+    made = []
+    for name in ("ann", "bob"):
+        folder = tmp_path / name
+        folder.mkdir()
+        made.append(IsolatedLaptop(folder, host, int(port)))
+    yield made
+    for laptop in made:
+        laptop.close()
 
 
 @python_app
@@ -146,6 +163,33 @@ def test_server_that_is_replaced_loses_no_task(release, pod_image):
         results = [future.result() for future in futures]
     assert len(results) == 20
     assert set(release.pods("main")) == set(pods), "the pods of the pool stay"
+
+
+@pytest.mark.root
+def test_two_drivers_from_outside_share_a_pool_and_the_death_of_one_harms_no_other(release, pod_image, laptops):
+    variables = [{"name": "RUNS", "value": "/work/runs"}]
+    release.install(main={"image": pod_image, "env": variables, "autoscaling": {"minReplicas": 2, "maxReplicas": 2}})
+    drivers = []
+    for client, laptop in zip(("ann", "bob", "eve"), [*laptops, laptops[0]], strict=True):
+        release.key(client)
+        provider = {"kind": "existing_pool", "address": release.address, "client": client}
+        provider["kubeconfig"] = release.cluster.kubeconfig
+        drivers.append(laptop.start(SCRIPT, {"label": "pool", "provider": provider}, 0.5))
+    for driver in drivers:
+        assert json.loads(driver.stdout.readline())[0] == -1
+        assert driver.stdout.readline() == "submitted\n"
+    drivers[2].kill()
+    for driver in drivers[:2]:
+        results = json.loads(driver.stdout.readline())
+        assert [number for number, _, _ in results] == list(range(40))
+        assert {host for _, _, host in results} == set(release.pods("main"))
+    runs = "".join(
+        release.kubectl("exec", pod, "-c", "worker", "--", "cat", "/work/runs") for pod in release.pods("main")
+    )
+    counted = collections.Counter(int(line) for line in runs.split())
+    assert all(2 <= counted[number] <= 3 for number in range(40)), "each task of the two ran once"
+    for driver in drivers:
+        driver.communicate(timeout=60)
 
 
 def test_image_without_python_or_shell_runs_tasks(release):

@@ -32,7 +32,7 @@ def schema():
     return json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["README.md", "values.schema.json", "files/names.json"])
+@pytest.mark.parametrize("name", ["README.md", "values.schema.json", "files/names.json", "files/driver-role.yaml"])
 def test_generated_file_is_up_to_date(generator, name):
     assert generator.generated()[CHART / name] == (CHART / name).read_text(encoding="utf-8"), "run: make chart"
 
