@@ -123,7 +123,7 @@ from tests.services.kubernetes_cluster import Cluster
 folder, namespace, image, path, lease, place = sys.argv[1:]
 options = {"interchange": place}
 if place == "site":
-    options["address"] = None
+    options.update(address=None, detached_timeout=float(lease))
 with PodRun(Cluster(folder), namespace, image, path, lease_duration=float(lease), executor=options) as run:
     futures = run.submit(500, seconds=1)
     run.wait_for_tasks(2)
