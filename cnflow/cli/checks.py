@@ -66,7 +66,14 @@ def package_findings(parts: list[Installed]) -> list[Finding]:
 
 def provider_findings() -> list[Finding]:
     """Findings of every provider that works without options; another installed package's too."""
-    return [finding for kind in PROVIDERS.kinds() for finding in findings_of(kind)]
+    kinds = [kind for kind in PROVIDERS.kinds() if not _needs_options(kind)]
+    return [finding for kind in kinds for finding in findings_of(kind)]
+
+
+def _needs_options(kind: str) -> bool:
+    """Return whether a built-in provider is checked by ``cnflow config check`` alone: it is nothing without a host."""
+    is_built_in = kind in PROVIDERS.built_in
+    return is_built_in and any(field.is_required() for field in PROVIDERS.find(kind).model_fields.values())
 
 
 def findings_of(kind: str) -> list[Finding]:

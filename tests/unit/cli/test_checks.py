@@ -109,3 +109,10 @@ def test_provider_is_closed_after_a_check_and_after_a_preview(install_pigeons, c
     except OSError:
         assert "raise" in check
     assert len(closed) == 2
+
+
+def test_provider_that_is_nothing_without_options_has_no_finding(monkeypatch):
+    monkeypatch.setattr(checks, "findings_of", lambda kind: [kind])
+    kinds = set(checks.provider_findings())
+    assert {"local", "docker", "kubernetes"} <= kinds
+    assert not kinds & {"ad_hoc", "existing_pool"}
