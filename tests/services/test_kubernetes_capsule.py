@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cnflow.capsule import archive
+from cnflow.capsule import MARKED_ROOT, archive, capsule_folder
 from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.errors import BlockRejectedError, ImageNotFoundError, ImageUnusableError
 from cnflow.ids import BlockId, RunId
@@ -162,14 +162,12 @@ def test_pods_share_the_code_that_the_first_has_unpacked_in_a_claim(cluster, nam
         subprocess.run(["rm", "-rf", folder], check=True)
 
 
-def test_image_that_has_the_code_gets_no_config_map(site, cluster):
-    images = subprocess.run(["docker", "image", "inspect", "cnflow-worker:3.11"], capture_output=True, check=False)
-    if images.returncode:
-        pytest.skip("the image cnflow-worker:3.11 is not there. Run: make images")
-    prepared = site.prober.prepare(Image(cluster.load_image("cnflow-worker:3.11")))
-    if not prepared.holds_code:
-        pytest.skip("cnflow-worker:3.11 is of another version. Run: make images")
-    parts, made = site.start("cnflow-worker:3.11")
+def test_image_that_has_the_code_gets_no_config_map(site, cluster, pod_image):
+    kind = site.prober.prepare(Image(pod_image)).kind
+    build = ["docker", "build", "--quiet", "--tag", "cnflow-with-code:1", "--file", "-", str(capsule_folder(kind))]
+    recipe = f"FROM {pod_image}\nCOPY . {MARKED_ROOT}\n"
+    subprocess.run(build, input=recipe, text=True, check=True, capture_output=True)
+    parts, made = site.start(cluster.load_image("cnflow-with-code:1"))
     assert STARTED in site.log_of(made)
     assert not parts.volumes
     assert not [name for kind, name in cluster.objects(site.namespace) if kind == "ConfigMap"]
