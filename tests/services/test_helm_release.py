@@ -39,8 +39,9 @@ class Release:
         given = ["--namespace", self.namespace]
         return helm(*arguments, *given, values=values, kubeconfig=self.cluster.kubeconfig, timeout=240)
 
-    def install(self, order="install", **pools):
+    def install(self, order="install", hub=None, **pools):
         values = {
+            "hub": hub or {},
             "server": {"idleTime": 3, "heartbeatPeriod": 2, "heartbeatThreshold": 20},
             "poolDefaults": {"resources": SMALL, "drainPeriod": 60},
             "pools": pools,
@@ -196,6 +197,40 @@ def test_image_without_python_or_shell_runs_tasks(release):
     release.install(bare={"image": "localhost/busybox:1", "shell": False, "autoscaling": {"minReplicas": 1}})
     with cnflow.load(release.config()):
         assert minor().result() == "3.11"
+
+
+HUB_SCRIPT = """\
+import os, socket
+import cnflow
+from cnflow import Config, python_app
+from cnflow.config import ExistingPool, HighThroughputExecutor, KubernetesProvider
+
+@python_app(executors=["shared"])
+def in_pool():
+    return socket.gethostname()
+
+@python_app(executors=["own"])
+def in_own_pod():
+    return socket.gethostname()
+
+pool = ExistingPool(os.environ["CNFLOW_POOL"], key="/etc/cnflow/client/key.json")
+own = KubernetesProvider(image=IMAGE, run_as_non_root=True, user_id=1000, init_cpu="50m", max_blocks=1)
+executors = [HighThroughputExecutor(label="shared", provider=pool), HighThroughputExecutor(label="own", provider=own)]
+with cnflow.load(Config(executors=executors)):
+    print(in_pool().result(), in_own_pod().result())
+"""
+
+
+def test_driver_in_the_hub_uses_the_pool_and_pods_of_its_own(release, pod_image):
+    main = {"image": pod_image, "autoscaling": {"minReplicas": 1}}
+    release.install(main=main)
+    release.key("hub")
+    release.install("upgrade", hub={"enabled": True, "resources": SMALL}, main=main)
+    script = HUB_SCRIPT.replace("IMAGE", repr(pod_image))
+    printed = release.kubectl("exec", f"deploy/{release.name}-hub", "--", "python", "-c", script).split()
+    assert printed[0].startswith("pools-main-")
+    assert printed[1].startswith("cnflow-")
+    wait_until(lambda: not release.cluster.get("jobs", namespace=release.namespace))
 
 
 def test_image_of_an_app_chooses_the_pool(release, pod_image, cluster):
