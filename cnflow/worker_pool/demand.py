@@ -28,7 +28,7 @@ class PoolDemand:
 
     def __init__(self, shape: NodeShape) -> None:
         self._shape = shape
-        self._ended = 0
+        self._submitted = self._ended = 0
         self._needs: Sequence[QueuedNeeds] = ()
 
     def on_node(self, info: ManagerInfo) -> None:
@@ -37,7 +37,7 @@ class PoolDemand:
 
     def on_report(self, report: PoolReport) -> None:
         """Take the numbers of a report."""
-        self._ended, self._needs = report.ended, report.needs
+        self._submitted, self._ended, self._needs = report.submitted, report.ended, report.needs
 
     @property
     def tasks(self) -> int:
@@ -46,7 +46,7 @@ class PoolDemand:
 
     def current(self) -> Demand:
         """Return the present demand."""
-        needs, ended = self._needs, self._ended
+        needs = self._needs
         tasks = sum(each.unfinished for each in needs)
         slots = slots_of_needs(((each.needs, each.unfinished) for each in needs), self._shape)
-        return Demand(tasks, ended + tasks, ended, slots)
+        return Demand(tasks, self._submitted, self._ended, slots)

@@ -222,7 +222,7 @@ class DeploymentBlocks:
         return ",".join(f"{name}={value}" for name, value in deployment["spec"]["selector"]["matchLabels"].items())
 
     def _scale_until_end(self, reflector: Reflector) -> None:
-        read_at = 0.0
+        read_at = ask_at = 0.0
         while not self._ending.is_set():
             self._take_events()
             now = time.monotonic()
@@ -239,7 +239,8 @@ class DeploymentBlocks:
                 read_at = 0.0  # what was ordered may have been done or not
                 logger.warning("pool %s cannot be scaled: %s", self._settings.label, error)
                 self._ending.wait(_PERIOD)
-            if self._scale.workers:
+            if now >= ask_at and self._scale.workers:
+                ask_at = now + _PERIOD
                 self._client.order(msg.IdleTimesQuery())
 
     def _take_events(self) -> None:

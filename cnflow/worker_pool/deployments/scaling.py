@@ -189,7 +189,9 @@ class DeploymentScale:
                 actions += self._start(change.number, len(blocks))
             elif isinstance(change, Drain):
                 actions += self._drain(change.blocks, now)
-        return actions + self._hold_limits(len(blocks), actions, now)
+        actions += self._hold_limits(len(blocks), actions, now)
+        self._idle = {}  # a pod may have a task by the next decision
+        return actions
 
     def _blocks(self) -> Sequence[BlockView]:
         """Pods that exist and stay, then those that were asked for.

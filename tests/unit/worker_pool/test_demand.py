@@ -8,7 +8,8 @@ SHAPE = NodeShape.of(4, Node(cores=4.0, memory=2**60))
 
 
 def report(*needs, ended=0):
-    return PoolReport([], [QueuedNeeds(unfinished, 0, each) for unfinished, each in needs], ended, 0)
+    submitted = ended + sum(unfinished for unfinished, _ in needs)
+    return PoolReport([], [QueuedNeeds(unfinished, 0, each) for unfinished, each in needs], submitted, ended, 0)
 
 
 def test_pool_without_a_report_demands_nothing():

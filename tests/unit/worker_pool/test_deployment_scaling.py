@@ -79,6 +79,14 @@ def test_pod_that_is_idle_while_others_work_goes_first():
     assert state.decide(demand(3), Seconds(0)) == [MarkFirst("b"), OrderDrain("b")]
 
 
+def test_idle_times_of_an_earlier_decision_end_no_pod_that_may_have_a_task_by_now():
+    state = scale()
+    running(state, "a", "b", "c")
+    state.on_idle_times({"a": 60.0, "b": 60.0, "c": 60.0})
+    assert state.decide(demand(6), Seconds(0)) == []
+    assert state.decide(demand(1), Seconds(0.1)) == []
+
+
 def test_pods_that_do_not_exist_yet_are_given_up_first():
     state = scale(strategy="simple")
     running(state, "a")
