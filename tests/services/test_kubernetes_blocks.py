@@ -200,7 +200,7 @@ def test_block_that_somebody_deletes_is_over(cluster, namespace, submit, what):
 
 def test_deadline_of_a_block_is_its_walltime(submit):
     backend, block = submit(active_deadline=3)
-    status, _ = status_when(backend, block, BlockState.FAILED)
+    status, _ = status_when(backend, block, BlockState.FAILED, BlockState.ENDED)
     assert status.cause is EndCause.WALLTIME
 
 

@@ -126,12 +126,12 @@ def _of_pods(name: str, block: BlockObjects, reports: Sequence[PodReport], waits
     )
     if living or not is_finished:
         return Judged(BlockStatus(BlockState.PENDING if block.job is not None or block.is_bare else BlockState.RUNNING))
+    is_walltime = block.job is not None and _failure_of(block.job)[0] == "DeadlineExceeded"
     if failed is None:
         last = reports[-1]
-        return Judged(BlockStatus(BlockState.ENDED, last.message, last.cause, exit_code=0))
-    cause = (
-        EndCause.WALLTIME if block.job is not None and _failure_of(block.job)[0] == "DeadlineExceeded" else failed.cause
-    )
+        cause = EndCause.WALLTIME if is_walltime else last.cause
+        return Judged(BlockStatus(BlockState.ENDED, last.message, cause, exit_code=0))
+    cause = EndCause.WALLTIME if is_walltime else failed.cause
     status = BlockStatus(BlockState.FAILED, failed.message, cause, failed.exit_code)
     return Judged(status, (failed.pod, failed.log_of))
 

@@ -291,6 +291,8 @@ def test_deadline_of_the_job_is_its_walltime():
     over = ("FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
     assert status(job_of(over), ended(143, deleted="2026-11-26T07:47:57Z")).cause is EndCause.WALLTIME
     assert status(job_of(over)).cause is EndCause.WALLTIME
+    in_time = ended(0, "Completed", "Succeeded", deleted="2026-11-26T07:47:57Z")
+    assert status(job_of(over), in_time).cause is EndCause.WALLTIME
 
 
 def test_pod_of_a_lost_node_is_not_waited_for():
