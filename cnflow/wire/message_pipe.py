@@ -85,8 +85,8 @@ class MessagePipe:
 
     @property
     def is_readable(self) -> bool:
-        """True if `recv` would return bytes, or the end."""
-        return bool(self._chunks) or self._is_ended
+        """True if `recv` would return bytes, or the end; False once this end is closed, when nobody reads any more."""
+        return not self.is_closed and (bool(self._chunks) or self._is_ended)
 
     @property
     def room(self) -> int:

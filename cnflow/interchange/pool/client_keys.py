@@ -51,14 +51,24 @@ class ClientKeys:
         return True
 
     def _look(self) -> dict[str, tuple[int, int, int]]:
-        found = {}
+        """Return what tells a file from others, by client; what was seen last where the folder cannot be listed."""
         try:
-            for path in self._folder.iterdir():
-                if path.name.endswith(KEY_SUFFIX) and not path.name.startswith("."):
-                    status = path.stat()
-                    found[path.name[: -len(KEY_SUFFIX)]] = status.st_mtime_ns, status.st_ino, status.st_size
-        except OSError as error:  # it is not there yet, or a file has just gone
-            logger.debug("the folder of client keys: %s", error)
+            paths = [path for path in self._folder.iterdir() if path.name.endswith(KEY_SUFFIX)]
+        except FileNotFoundError:  # it is not there yet
+            return {}
+        except OSError as error:  # a client whose key seems to be gone would lose its tasks
+            logger.warning("the keys of clients stay as they are, since their folder cannot be listed: %s", error)
+            return self._seen
+        found = {}
+        for path in paths:
+            if path.name.startswith("."):
+                continue
+            try:
+                status = path.stat()
+            except OSError as error:  # it has just gone: the others have not
+                logger.debug("a key of a client: %s", error)
+                continue
+            found[path.name[: -len(KEY_SUFFIX)]] = status.st_mtime_ns, status.st_ino, status.st_size
         return found
 
     def _read_key(self, name: str) -> ClientKey | None:

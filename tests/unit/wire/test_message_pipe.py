@@ -78,6 +78,7 @@ def test_reader_finds_the_end_behind_the_last_bytes():
         wire.far.send(b"too late")
     wire.far.close()
     assert not wire.to_near
+    assert not wire.far.is_readable, "a loop that waits for pipes would find it ready for ever"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,29 @@ def test_keys_of_a_mounted_secret_are_links_that_change_at_once(tmp_path):
     assert keys.keys == {"ann": ClientKey("t" * 40)}
 
 
+def test_key_that_vanishes_while_the_folder_is_read_withdraws_no_other(tmp_path):
+    names = [f"c{number}" for number in range(20)]
+    for name in names:
+        (tmp_path / f"{name}.key").write_text(KEY)
+    keys = ClientKeys(str(tmp_path))
+    assert keys.read()
+    for number in range(20):
+        _link(tmp_path / f"gone{number}.key", "nowhere")
+    keys.read()
+    assert set(keys.keys) == set(names)
+
+
+def test_keys_stay_while_their_folder_cannot_be_listed(tmp_path):
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ann.key").write_text(KEY)
+    keys = ClientKeys(str(tmp_path / "keys"))
+    assert keys.read()
+    (tmp_path / "keys").rename(tmp_path / "moved")
+    (tmp_path / "keys").write_text("no folder")
+    assert not keys.read()
+    assert set(keys.keys) == {"ann"}
+
+
 def _link(path, target):
     path.symlink_to(target)
     return path
