@@ -71,8 +71,9 @@ class PoolKeeper:
         self._ending.set()
 
     def join(self) -> None:
-        """Wait for the end of the pool, which `order_end` began."""
-        self._thread.join()
+        """Wait for the end of the pool, which `order_end` began, if it was started."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def status(self) -> PoolStatus:
         """State of the pool; safe from any thread."""

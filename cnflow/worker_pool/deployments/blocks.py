@@ -266,13 +266,13 @@ class DeploymentBlocks:
             self._scale.on_replicas(int(found["spec"].get("replicas", 0)))
 
     def _perform(self, actions: Iterable[Action]) -> None:
-        """Carry out *actions*.
+        """Carry out *actions*, orders to the interchange first: these do not depend on the API server.
 
         Raises:
             BlockError: the API server refuses, or does not answer.
         """
         label = self._settings.label
-        for action in actions:
+        for action in sorted(actions, key=lambda each: not isinstance(each, (OrderDrain, Forget))):
             match action:
                 case SetReplicas(number):
                     logger.info("pool %s: Deployment %s is to have %d pods", label, self._deployment.name, number)

@@ -160,9 +160,10 @@ class ClientKeysMirror:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, if it was started."""
         self._ending.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def mirror(self) -> None:
         """Write keys that are new or different, and remove those that are gone; raises as `start`."""
@@ -184,6 +185,8 @@ class ClientKeysMirror:
                 self.mirror()
             except (BlockError, ConfigurationError) as error:  # keys stay as they are until the API server answers
                 logger.warning("the keys of clients cannot be read: %s", error)
+            except Exception:  # such as a full disk: a thread that ends would leave revoked keys in force
+                logger.exception("the keys of clients cannot be written to %s", self._folder)
 
 
 def _encoded(content: bytes) -> str:
