@@ -182,8 +182,8 @@ def parse_address(address: str) -> PoolServerAddress:
     host, path = parts.hostname or "", unquote(parts.path)
     if parts.scheme == "tcp" and host and port and path in {"", "/"}:
         return TcpAddress(host, port)
-    if parts.scheme == "ssh" and host and path.strip("/") and not host.startswith("-"):
-        login = f"{parts.username}@{host}" if parts.username else host
+    login = f"{parts.username}@{host}" if parts.username else host
+    if parts.scheme == "ssh" and host and path.strip("/") and not login.startswith("-"):  # which ssh takes for an option
         return SshAddress(login, port, path.removeprefix("/~/"))
     if parts.scheme == "kubernetes" and host and re.fullmatch(r"/[a-z0-9][-a-z0-9.]*", path):
         return ReleaseAddress(host, path[1:])

@@ -41,6 +41,7 @@ def test_address_of_each_kind(address, parsed):
         ("tcp://pool.lab:99999", "the port is no number up to 65535"),
         ("ssh://login", "'ssh://login' is incomplete"),
         ("ssh://-oProxyCommand=x/a", "is incomplete"),
+        ("ssh://-oProxyCommand=x@login/a", "is incomplete"),
         ("kubernetes://science", "'kubernetes://science' is incomplete"),
         ("kubernetes://science/a/b", "is incomplete"),
     ],
