@@ -158,12 +158,18 @@ class Cluster:
 
         Raises:
             ApiError: the server refuses.
-            ClusterError: it does not answer.
+            ClusterError: it does not answer, or something else does.
         """
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
         answer = self._send(method, path, data, query or {}, headers, timeout)
-        return json.loads(answer) if answer else None
+        try:
+            return json.loads(answer) if answer else None
+        except ValueError as error:
+            raise ClusterError(
+                f"What answers at {self.server} ({self.source}) is no API server: {answer[:100]!r}\n"
+                "A proxy in between may want you to sign in: see whether `kubectl get pods` works from here."
+            ) from error
 
     def text(self, path: str, query: Mapping[str, str] | None = None, timeout: Seconds = _TIMEOUT) -> bytes:
         """Return an answer that is no JSON, such as a log.

@@ -104,9 +104,19 @@ class Reflector:
                 if self._stopped.is_set():
                     return
                 logger.debug("%s is not watched: %s", self._path, error)
-                self._on_error(error)
-                self._stopped.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = self._pause_after(error, pause)
+            except Exception as error:  # a thread that ends silently would leave the last state in force for ever
+                logger.exception("%s is not watched", self._path)
+                words = f"{self._path} is not watched: {type(error).__name__}: {error}"
+                pause = self._pause_after(ClusterError(words), pause)
+
+    def _pause_after(self, error: BlockError, pause: float) -> float:
+        """Let readers know *error*, and wait; return the seconds to wait after the next one."""
+        with self._lock:
+            self._error = error
+            self._lock.notify_all()
+        self._stopped.wait(pause)
+        return min(2 * pause, _LONGEST_PAUSE)
 
     def _list(self) -> None:
         found = self._cluster.list_all(self._path, self._selector)
@@ -141,8 +151,3 @@ class Reflector:
                 self._changed()
         if not has_events:  # a proxy that ends it at once, or a broken connection: the next list or watch shows it
             self._stopped.wait(_FIRST_PAUSE)
-
-    def _on_error(self, error: BlockError) -> None:
-        with self._lock:
-            self._error = error
-            self._lock.notify_all()

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_PERIOD = 0.2
+_CLOSED = "The executor ends before its interchange has begun."
 
 
 class ClusterInterchange:
@@ -116,11 +117,12 @@ class ClusterInterchange:
     def close(self) -> None:
         """Delete all; what the cluster does not delete now ends with the run."""
         self._is_closed.set()
-        self._delete(paths.pods(self._namespace, self._pod_name))
-        self._delete(paths.services(self._namespace, pure.interchange_name(self._request)))
-        if self._settings.network_policy:
-            for name in pure.policy_names(self._request):
-                self._delete(paths.network_policies(self._namespace, name))
+        with self._lock:  # a pod that a thread is making would outlive the executor
+            self._delete(paths.pods(self._namespace, self._pod_name))
+            self._delete(paths.services(self._namespace, pure.interchange_name(self._request)))
+            if self._settings.network_policy:
+                for name in pure.policy_names(self._request):
+                    self._delete(paths.network_policies(self._namespace, name))
 
     def _send_request(self, far: int, is_start: bool) -> None:  # noqa: FBT001 - of a thread
         """Find out what the command is to do, and send it that."""
@@ -131,11 +133,11 @@ class ClusterInterchange:
         except BaseException as error:  # the process waits for an answer
             logger.exception("the interchange's pod cannot be reached")
             found = ExecRequest(error=f"{type(error).__name__}: {error}")
-        with os.fdopen(far, "wb") as pipe:
-            try:
-                pipe.write(found.to_json())
-            except BrokenPipeError:
-                logger.debug("the command of the interchange was killed before it got its request")
+        try:
+            with os.fdopen(far, "wb") as pipe:
+                pipe.write(found.to_json())  # leaves the buffer when the pipe is closed
+        except BrokenPipeError:
+            logger.debug("the command of the interchange was killed before it got its request")
 
     def _start_request(self) -> ExecRequest:
         self._ensure_pod()
@@ -157,6 +159,8 @@ class ClusterInterchange:
     def _ensure_pod(self) -> None:
         """Have a pod that runs; one that is over is replaced."""
         with self._lock:
+            if self._is_closed.is_set():
+                raise BlockError(_CLOSED)
             found = self._cluster.get(paths.pods(self._namespace, self._pod_name)) if self._number else None
             if pure.is_over(found):
                 if found is not None:
@@ -204,7 +208,7 @@ class ClusterInterchange:
                     f"The interchange's pod {self._pod_name} does not run after startup_timeout="
                     f"{self._settings.startup_timeout:g} s: {status.message}"
                 )
-        raise BlockError("The executor ends before its interchange has begun.")
+        raise BlockError(_CLOSED)
 
     def _status_of(self, pod: Mapping[str, Any] | None, waits: Waits) -> BlockStatus:
         """Return the state of a pod in the cluster's words, by the same rules as that of a block."""

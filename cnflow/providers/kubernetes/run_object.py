@@ -301,6 +301,9 @@ class RunObject:
             except ClusterError as error:
                 pause = self._lease / _RENEWALS / 5
                 logger.warning("the object of run %s was not renewed, and will be again: %s", self._run, error)
+            except Exception:  # a thread that ends would let the cluster delete all blocks
+                pause = self._lease / _RENEWALS / 5
+                logger.exception("the object of run %s was not renewed, and will be again", self._run)
 
 
 def _metadata(run: RunId, user: str) -> dict[str, Any]:

@@ -124,13 +124,12 @@ class RunResources:
             self._owners.submit(self._hand_over, parts, owner_patch(parts.owner, owner_of(job)))
 
     def discard(self, parts: PodParts) -> None:
-        """Delete the Secret of a block whose Job was refused; one that is gone is no error.
-
-        Raises:
-            ClusterError: the cluster does not answer.
-        """
+        """Delete the Secret of a block whose Job was refused; if the cluster does not answer, it ends with the run."""
         for name in (parts.secret, *parts.pull_secrets):
-            self._delete_secret(name)
+            try:
+                self._delete_secret(name)
+            except ClusterError as error:
+                logger.debug("Secret %s lives as long as its run: %s", name, error)
 
     def on_code_missing(self) -> None:
         """Look for the ConfigMaps anew at the next block: a pod waits for one that is not there."""

@@ -60,7 +60,7 @@ _PULL: Sequence[tuple[str, Wait]] = (
         ),
     ),
     (
-        r"401|403|unauthorized|denied|forbidden|insufficient.scope|authentication required",
+        r"\b(401|403)\b|unauthorized|denied|forbidden|insufficient.scope|authentication required",
         Wait(AT_ONCE, EndCause.IMAGE, _SIGN_IN),
     ),
     (r"no such host", Wait(SOON, EndCause.IMAGE, _NAME_IT)),

@@ -108,6 +108,12 @@ def test_refusal_is_raised_and_a_missing_object_is_none(cluster, server):
     assert cluster.get("/x") is None
 
 
+def test_page_of_a_proxy_is_no_answer(cluster, server):
+    server.answers = [(200, {}, b"<html>Sign in</html>")]
+    with pytest.raises(ClusterError, match="is no API server"):
+        cluster.request("GET", "/x")
+
+
 def test_expired_credentials_are_loaded_anew_once(cluster, server, write):
     server.answers = [status(401), (200, {}, b"{}")]
     write("second")

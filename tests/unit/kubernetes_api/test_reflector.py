@@ -166,3 +166,13 @@ def test_list_that_fails_at_first_is_raised_and_tried_again(cluster, reflector, 
 def test_list_that_never_comes_is_not_waited_for(reflector):
     with pytest.raises(ClusterError, match="has not listed"):
         reflector.objects(Seconds(0.01))
+
+
+def test_fault_of_the_thread_is_raised_and_the_list_is_watched_again(cluster, reflector, changed):
+    cluster.lists.put(KeyError("metadata"))
+    with pytest.raises(ClusterError, match="KeyError: 'metadata'"):
+        reflector.objects(PATIENCE)
+    put_list(cluster, "5", one("a", "1"))
+    put_stream(cluster)
+    assert changed.acquire(timeout=PATIENCE)
+    assert set(reflector.objects(PATIENCE)) == {"a"}

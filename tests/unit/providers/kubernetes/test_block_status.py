@@ -143,6 +143,7 @@ PLATFORM = "no match for platform in manifest: not found"
         ("ErrImagePull", PLATFORM, 0, "architecture"),
         ("ErrImagePull", NO_HOST, 5, "Correct the image's name"),
         ("ErrImagePull", TIMEOUT, 120, "reach the image's registry"),
+        ("ErrImagePull", f"pulling reg/app@sha256:a403b77{'0' * 56}c401: {TIMEOUT}", 120, "reach the image's registry"),
         ("InvalidImageName", "invalid reference format", 0, "Correct"),
         ("ErrImageNeverPull", "not present with pull policy of Never", 0, "pull='never'"),
     ],

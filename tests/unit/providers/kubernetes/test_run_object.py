@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from cnflow.ids import RunId
@@ -139,3 +141,22 @@ def test_a_config_map_owns_a_run_whose_user_may_not_make_jobs(server):
     assert server.deadlines == [], "it has none"
     made.delete()
     assert server.job is None
+
+
+def test_renewal_goes_on_after_a_fault(server):
+    renewed = threading.Semaphore(0)
+    faults = [KeyError("metadata")]
+
+    class Flaky(Server):
+        def request(self, method, path, **options):
+            if method == "PATCH":
+                renewed.release()
+                if faults:
+                    raise faults.pop()
+            return super().request(method, path, **options)
+
+    made = RunObject(Flaky(), RunId("r1"), 0.3)
+    made.ensure()
+    assert renewed.acquire(timeout=10)
+    assert renewed.acquire(timeout=10)
+    made.stop()
