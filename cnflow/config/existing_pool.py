@@ -183,7 +183,7 @@ def parse_address(address: str) -> PoolServerAddress:
     if parts.scheme == "tcp" and host and port and path in {"", "/"}:
         return TcpAddress(host, port)
     login = f"{parts.username}@{host}" if parts.username else host
-    if parts.scheme == "ssh" and host and path.strip("/") and not login.startswith("-"):  # which ssh takes for an option
+    if parts.scheme == "ssh" and host and path.strip("/") and not login.startswith("-"):  # an option of ssh
         return SshAddress(login, port, path.removeprefix("/~/"))
     if parts.scheme == "kubernetes" and host and re.fullmatch(r"/[a-z0-9][-a-z0-9.]*", path):
         return ReleaseAddress(host, path[1:])
