@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError
@@ -9,8 +10,6 @@ from cnflow.worker_pool import keys
 from cnflow.worker_pool.folder import ServerFolder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cnflow.model.pool_files import PoolDirectory
 
 _KUBERNETES = "kubernetes://"
@@ -49,14 +48,26 @@ def is_release(address: str) -> bool:
     return address.startswith(_KUBERNETES)
 
 
+def file_for(name: str, address: str, output: str) -> Path | None:
+    """Return the file for a key of *name* that is yet to be issued; None for none.
+
+    Raises:
+        ConfigurationError: it exists: a key that cannot be written would be issued and lost.
+    """
+    if output == "-" or (is_release(address) and not output):
+        return None
+    file = Path(output or f"{name}.json")
+    if file.exists():
+        raise ConfigurationError(f"{file} exists. Remove it if its key is revoked, or name another file by --output.")
+    return file
+
+
 def write(text: bytes, file: Path) -> Path:
     """Write the content of a key to *file*, for its user alone, and return its absolute path.
 
     Raises:
-        ConfigurationError: *file* exists, or cannot be written.
+        ConfigurationError: *file* cannot be written.
     """
-    if file.exists():
-        raise ConfigurationError(f"{file} exists. Name another file by --output.")
     try:
         keys.write_private(file, text + b"\n")
     except OSError as error:

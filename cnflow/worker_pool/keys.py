@@ -63,7 +63,7 @@ def issue(clients: Path, name: str, server_key: str, pools: Sequence[PoolAddress
     except FileExistsError:
         raise ConfigurationError(
             f"The client {name!r} has a key already. Choose another name, or revoke that key first by "
-            f"'cnflow pool key {name} --revoke'."
+            f"'cnflow pool key {name} {clients.parent} --revoke'."
         ) from None
     return key
 

@@ -94,12 +94,13 @@ def key(
         pool_keys.revoke(name, pool_address)
         typer.echo(f"the key of {name} is revoked")
         return
+    file = pool_keys.file_for(name, pool_address, output)
     text = pool_keys.issue(name, pool_address)
     if output == "-":
         typer.echo(text.decode())
         return
-    if pool_keys.is_release(pool_address) and not output:
+    if file is None:
         typer.echo(f"the Secret with the key of {name} is in the namespace of the release")
         return
-    written = pool_keys.write(text, Path(output or f"{name}.json"))
+    written = pool_keys.write(text, file)
     typer.echo(f"{written}: give it to one driver, as ExistingPool(..., key={str(written)!r})")

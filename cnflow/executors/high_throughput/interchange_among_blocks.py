@@ -19,7 +19,7 @@ import msgspec
 
 from cnflow.blocks.provider_calls import naming
 from cnflow.errors import BlockRejectedError
-from cnflow.executors.high_throughput.interchange_host import run_relay
+from cnflow.executors.high_throughput.interchange_host import HostWords, run_relay
 from cnflow.interfaces import HostsInterchange
 from cnflow.model.interchange_settings import RelayRequest
 
@@ -41,6 +41,7 @@ class AmongBlocks:
     """
 
     reaches_first = True
+    words = HostWords()
 
     def __init__(self, request: InterchangeRequest, log_file: Path) -> None:
         self.grace = request.grace

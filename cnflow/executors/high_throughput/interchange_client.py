@@ -297,7 +297,7 @@ class InterchangeClient:
         with self._write_lock:
             self._is_up = False
         how = connection.on_ended()
-        self._how = "was gone when its machine was reached again" if connection.is_gone else how
+        self._how = self.host.words.gone if connection.is_gone else how
         now = self._clock.now()
         order = None if self._is_stopping else life.on_ended(now, is_gone=connection.is_gone)
         if order is not None:
@@ -328,7 +328,7 @@ class InterchangeClient:
             self._perform(self._life.on_ended(now, is_gone=order is Order.START), now)
             return
         if order is Order.START:
-            logger.warning("the interchange is restarted; its managers keep their tasks")
+            logger.warning("%s", self.host.words.restarted)
 
     def _finish(self) -> None:
         """Order the interchange to end, and wait for that; one elsewhere may have to be connected with again."""

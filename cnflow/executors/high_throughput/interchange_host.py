@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     from cnflow.model.interchange_settings import InterchangeSettings
 
 
+class HostWords(NamedTuple):
+    """Events of an interchange, in the words of messages."""
+
+    gone: str = "was gone when its machine was reached again"
+    """After "it": the session has ended elsewhere."""
+
+    restarted: str = "the interchange is restarted; its managers keep their tasks"
+    detached: str = "Its tasks go on for {grace} at the most, and results wait there."
+
+
 class InterchangeHost(Protocol):
     """Starts interchanges, and connects with them.
 
@@ -40,9 +50,11 @@ class InterchangeHost(Protocol):
         name: of what is started, as messages name it.
         log_file: of the interchange, or of the command that connects with it.
         reaches_first: `connect` has reached its machine before the first `start`.
+        words: for its events.
     """
 
     reaches_first: bool
+    words: HostWords
     grace: Seconds
     name: str
     log_file: Path
@@ -93,6 +105,7 @@ class Here:
 
     name = "the interchange"
     reaches_first = False
+    words = HostWords()
 
     def __init__(
         self,
@@ -160,6 +173,7 @@ class Through:
 
     name = "the command of the interchange"
     reaches_first = False
+    words = HostWords()
 
     def __init__(self, argv: Sequence[str], grace: Seconds, log_file: Path) -> None:
         self.grace = grace

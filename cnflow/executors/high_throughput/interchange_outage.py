@@ -48,7 +48,7 @@ class Outage:
         now = self._now()
         if not self._how:
             self._began, self._reminded, self._attempts, self._how = now, now, 0, how
-            left = f"Its tasks go on for {duration(self._host.grace)} at the most, and results wait there."
+            left = self._host.words.detached.format(grace=duration(self._host.grace))
             logger.warning("%s %s; connecting again in %.1f s. %s", self._host.name, how, max(0.0, due - now), left)
             return
         self._attempts, self._how = self._attempts + 1, how

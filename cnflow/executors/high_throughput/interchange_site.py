@@ -23,7 +23,7 @@ import msgspec
 from cnflow.addresses import LOOPBACK
 from cnflow.config.registry import backend_of
 from cnflow.errors import ChannelError, CnflowError
-from cnflow.executors.high_throughput.interchange_host import run_relay
+from cnflow.executors.high_throughput.interchange_host import HostWords, run_relay
 from cnflow.model.interchange_settings import RelayRequest
 from cnflow.sites.folder import SiteFolder
 
@@ -51,6 +51,7 @@ class AtSite:
     """
 
     reaches_first = True
+    words = HostWords()
 
     def __init__(self, address: SiteAddress, grace: Seconds, log_file: Path) -> None:
         self.grace = grace

@@ -19,7 +19,7 @@ import msgspec
 
 from cnflow.blocks.provider_calls import naming
 from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError
-from cnflow.executors.high_throughput.interchange_host import python_path
+from cnflow.executors.high_throughput.interchange_host import HostWords, python_path
 from cnflow.executors.high_throughput.interchange_process import InterchangeProcess
 from cnflow.interfaces import OffersPool
 
@@ -51,6 +51,12 @@ class PoolHost:
 
     reaches_first = False
     """A key that is refused stays so: the first failure ends the executor, with the words of the bridge."""
+
+    words = HostWords(
+        gone="has forgotten this driver, or refuses its key",
+        restarted="the pool begins a new session; unfinished tasks are sent to it again",
+        detached="The pool keeps this driver's tasks and their results for its client_timeout.",
+    )
 
     def __init__(self, address: str, image: Image, grace: Seconds, log_file: Path) -> None:
         self.grace = grace

@@ -64,13 +64,28 @@ def read_access(settings: ExistingPool) -> PoolAccess:
 
 def _by_tcp(address: TcpAddress, settings: ExistingPool) -> PoolAccess:
     key = _key_of_file(settings)
-    known = [pool for pool in key.pools if pool.clients_port == address.port] or list(key.pools)
-    if not known:
+    if not key.pools:
         raise ConfigurationError(
             f"The key {settings.key} lists no pool; issue another one by 'cnflow pool key NAME' once the pools run."
         )
-    own = [msgspec.structs.replace(pool, host=address.host) for pool in known]
-    return PoolAccess(own, key)
+    found = pools_at_port(key.pools, address.port, settings.pool)
+    if not found:
+        listed = ", ".join(f"{pool.name} ({pool.clients_port})" for pool in key.pools)
+        raise ConfigurationError(
+            f"{settings.address}: the key {settings.key} lists no pool at port {address.port}, but {listed}. Choose "
+            "one of these ports; for a port that is forwarded to a pool, name the pool by pool=."
+        )
+    return PoolAccess([msgspec.structs.replace(pool, host=address.host) for pool in found], key)
+
+
+def pools_at_port(pools: Sequence[PoolAddress], port: int, name: str | None) -> Sequence[PoolAddress]:
+    """Return those of *pools* that *port* leads to; pure.
+
+    A port that no pool has is a way to the pool called *name*, or to the only one: forwarded, or of a later server.
+    """
+    found = [pool for pool in pools if pool.clients_port == port]
+    likely = [] if found else [pool for pool in pools if name is None or pool.name == name]
+    return found or [msgspec.structs.replace(pool, clients_port=port) for pool in likely if len(likely) == 1]
 
 
 def _by_ssh(address: SshAddress, settings: ExistingPool) -> PoolAccess:

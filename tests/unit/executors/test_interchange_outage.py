@@ -1,13 +1,15 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+from cnflow.executors.high_throughput.interchange_host import HostWords
 from cnflow.executors.high_throughput.interchange_outage import Outage
 from cnflow.testing import FakeClock
 
 
 def outage():
     clock = FakeClock()
-    host = SimpleNamespace(name="the connection with login1", grace=3600.0, log_file=Path("run/interchange.log"))
+    log = Path("run/interchange.log")
+    host = SimpleNamespace(name="the connection with login1", grace=3600.0, log_file=log, words=HostWords())
     return Outage(host, clock.now), clock
 
 

@@ -11,7 +11,7 @@ from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError, Im
 from cnflow.executors.high_throughput.standing_pools import bind_to_pool
 from cnflow.model.image import NO_IMAGE, Image
 from cnflow.model.pool_files import ClientKey, PoolAddress, PoolDirectory
-from cnflow.providers.existing_pool.client import read_access
+from cnflow.providers.existing_pool.client import pools_at_port, read_access
 from cnflow.providers.existing_pool.provider import ExistingPoolBackend
 
 TRAIN = PoolAddress(name="train", image="train:1", host="10.0.0.9", clients_port=5002, server_key="t" * 40)
@@ -54,15 +54,17 @@ def test_executor_without_image_uses_the_only_pool(make_key):
     assert bound.images == {"train:1"}
 
 
-def test_executor_without_image_is_a_template_where_there_are_several_pools(make_key):
-    bound = bind_to_pool(executor(make_key(TRAIN, PREDICT), "tcp://pool.lab:9"))
+def test_executor_without_image_is_a_template_where_there_are_several_pools(make_key, ssh):
+    (ssh / "pool.json").write_bytes(PoolDirectory(pools=(TRAIN, PREDICT)).to_json())
+    bound = bind_to_pool(executor(make_key(), f"ssh://login{ssh}"))
     assert bound.settings.image == NO_IMAGE
     assert bound.settings.needs_image
     assert bound.images == {"train:1", "predict:1"}
 
 
-def test_executor_without_image_uses_the_pool_without_one(make_key):
-    bound = bind_to_pool(executor(make_key(TRAIN, BARE), "tcp://pool.lab:9"))
+def test_executor_without_image_uses_the_pool_without_one(make_key, ssh):
+    (ssh / "pool.json").write_bytes(PoolDirectory(pools=(TRAIN, BARE)).to_json())
+    bound = bind_to_pool(executor(make_key(), f"ssh://login{ssh}"))
     assert bound.settings.provider.pool == "main"
     assert not bound.settings.needs_image
 
@@ -122,6 +124,26 @@ def test_key_that_cannot_be_used_is_named(tmp_path, content, words):
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=words):
         read_access(ExistingPool("tcp://a:1", key=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("port", "name", "found"),
+    [(5003, None, "predict"), (9000, "train", "train"), (5003, "train", "predict"), (9000, None, None)],
+)
+def test_port_leads_to_its_pool_or_to_the_one_that_is_named(port, name, found):
+    pools = pools_at_port((TRAIN, PREDICT), port, name)
+    assert [(pool.name, pool.clients_port) for pool in pools] == ([(found, port)] if found else [])
+
+
+def test_port_that_is_forwarded_leads_to_the_only_pool(make_key):
+    request = ExistingPoolBackend(ExistingPool("tcp://localhost:9000", key=make_key(BARE))).access(NO_IMAGE)
+    assert (request.endpoint, request.server_key) == ("tcp://localhost:9000", BARE.server_key)
+
+
+def test_port_of_none_of_several_pools_is_refused_with_theirs(make_key):
+    key = make_key(TRAIN, PREDICT)
+    with pytest.raises(ConfigurationError, match=r"lists no pool at port 5001, but train \(5002\), predict \(5003\)"):
+        read_access(ExistingPool("tcp://pool.lab:5001", key=key))
 
 
 def test_key_is_needed_without_a_cluster():
