@@ -96,6 +96,7 @@ def test_chart_leaves_the_number_of_pods_to_the_server_where_it_scales():
     assert fixed["Deployment", "demo-digits"]["spec"]["replicas"] == 3
     deployment = PoolServer.model_validate(server_of(fixed)).pools[0].deployment
     assert (deployment.min_replicas, deployment.init_replicas, deployment.max_replicas) == (3, 3, 3)
+    assert not deployment.scales, "another controller, or kubectl scale, may change it"
 
 
 def test_pods_of_a_pool_do_not_change_with_the_version_or_with_other_pools():

@@ -46,6 +46,7 @@
   "deployment" (dict
     "name" $name
     "secret" $name
+    "scales" (not $fixed)
     "cores" $cores
     "init_replicas" $least
     "min_replicas" $least
