@@ -52,13 +52,15 @@ def file_for(name: str, address: str, output: str) -> Path | None:
     """Return the file for a key of *name* that is yet to be issued; None for none.
 
     Raises:
-        ConfigurationError: it exists: a key that cannot be written would be issued and lost.
+        ConfigurationError: it exists, or its folder does not: a key that cannot be written would be issued and lost.
     """
     if output == "-" or (is_release(address) and not output):
         return None
     file = Path(output or f"{name}.json")
     if file.exists():
         raise ConfigurationError(f"{file} exists. Remove it if its key is revoked, or name another file by --output.")
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"The folder {file.parent} does not exist. Make it, or name another file by --output.")
     return file
 
 

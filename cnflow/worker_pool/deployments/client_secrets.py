@@ -17,7 +17,7 @@ import msgspec
 from cnflow.errors import ConfigurationError
 from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.cluster import MERGE_PATCH, Cluster, ClusterAddress
-from cnflow.kubernetes_api.errors import NOT_FOUND, ApiError
+from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError
 from cnflow.model.pool_files import DIRECTORY_FILE, ClientKey, PoolDirectory
 from cnflow.model.pool_settings import KEY_SUFFIX
 from cnflow.worker_pool.keys import check_name, new_client_key
@@ -158,8 +158,15 @@ class _Objects:
         return found
 
     def create_secret(self, secret: Mapping[str, Any]) -> None:
-        """Create *secret* in the release's namespace."""
-        self._cluster.request("POST", paths.secrets(self._release.namespace), body=secret)
+        """Create *secret* in the release's namespace, in place of one whose public half was never written."""
+        path = paths.secrets(self._release.namespace)
+        try:
+            self._cluster.request("POST", path, body=secret)
+        except ApiError as error:
+            if error.status != CONFLICT:
+                raise
+            self.delete_secret(secret["metadata"]["name"])
+            self._cluster.request("POST", path, body=secret)
 
     def delete_secret(self, name: str) -> None:
         """Delete a Secret that may be gone."""

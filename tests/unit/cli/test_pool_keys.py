@@ -33,3 +33,10 @@ def test_second_key_is_refused_with_the_command_that_revokes_the_first(folder, r
     assert f"'cnflow pool key ada {folder.path} --revoke'" in " ".join(words.split())
     assert run_cnflow("pool", "key", "ada", str(folder.path), "--revoke")[0] == 0
     assert keys.public_keys(folder.clients) == {}
+
+
+def test_key_whose_file_has_no_folder_is_not_issued(folder, run_cnflow):
+    code, _, words = run_cnflow("pool", "key", "ada", "pool", "--output", "missing/ada.json")
+    assert code == 2
+    assert "The folder missing does not exist." in words
+    assert keys.public_keys(folder.clients) == {}
