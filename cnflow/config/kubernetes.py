@@ -169,7 +169,8 @@ class KubernetesProvider(ProviderSettings):
     """Pods use the network of their node, as fast interconnects may need it."""
 
     network_policy: bool = False
-    """Make a NetworkPolicy by which the pods of the run accept no connection but those of its interchange."""
+    """Make NetworkPolicies by which nobody connects to the blocks of the run, and nobody but them to the pod of its
+    interchange, if it has one."""
 
     workload: Literal["job", "pod"] = "job"
     """Object that a block is: a Job, whose pods the cluster makes and removes; or a bare pod, for clusters that grant

@@ -78,10 +78,12 @@ class Cluster:
     Args:
         address: by which credentials are loaded anew when they expire.
         credentials: for the server.
+        timeout: seconds within which it must answer a request that has no time of its own.
     """
 
-    def __init__(self, address: ClusterAddress, credentials: Credentials) -> None:
+    def __init__(self, address: ClusterAddress, credentials: Credentials, timeout: Seconds = _TIMEOUT) -> None:
         self._address = address
+        self._timeout = timeout
         self._credentials = credentials
         self._pool = _pool_for(credentials)
         self._limit = RateLimit(_RATE, _BURST)
@@ -89,13 +91,13 @@ class Cluster:
         self._streams: set[WatchStream] = set()
 
     @classmethod
-    def connect(cls, address: ClusterAddress) -> Cluster:
-        """Load credentials; nothing is sent.
+    def connect(cls, address: ClusterAddress, timeout: Seconds = _TIMEOUT) -> Cluster:
+        """Load credentials; nothing is sent. Arguments are those of the class.
 
         Raises:
             ClusterRejectedError: *address* leads to no cluster; the message has the user's next step.
         """
-        return cls(address, load_credentials(address))
+        return cls(address, load_credentials(address), timeout)
 
     @property
     def namespace(self) -> str:
@@ -144,7 +146,7 @@ class Cluster:
         body: object = None,
         query: Mapping[str, str] | None = None,
         content_type: str = JSON,
-        timeout: Seconds = _TIMEOUT,
+        timeout: Seconds | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
         """Send a request and return the answer's JSON.
 
@@ -154,7 +156,7 @@ class Cluster:
             body: becomes JSON; None sends none.
             query: parameters of the URL.
             content_type: of the body; kinds of patches differ by it.
-            timeout: seconds for all tries together.
+            timeout: seconds for all tries together; None takes those of the connection.
 
         Raises:
             ApiError: the server refuses.
@@ -162,7 +164,7 @@ class Cluster:
         """
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": JSON} | ({} if body is None else {"Content-Type": content_type})
-        answer = self._send(method, path, data, query or {}, headers, timeout)
+        answer = self._send(method, path, data, query or {}, headers, timeout or self._timeout)
         try:
             return json.loads(answer) if answer else None
         except ValueError as error:
@@ -171,13 +173,13 @@ class Cluster:
                 "A proxy in between may want you to sign in: see whether `kubectl get pods` works from here."
             ) from error
 
-    def text(self, path: str, query: Mapping[str, str] | None = None, timeout: Seconds = _TIMEOUT) -> bytes:
+    def text(self, path: str, query: Mapping[str, str] | None = None, timeout: Seconds | None = None) -> bytes:
         """Return an answer that is no JSON, such as a log.
 
         Raises:
             ApiError, ClusterError: as `request`.
         """
-        return self._send("GET", path, None, query or {}, {"Accept": "*/*"}, timeout)
+        return self._send("GET", path, None, query or {}, {"Accept": "*/*"}, timeout or self._timeout)
 
     def get(self, path: str) -> Any | None:  # noqa: ANN401 - JSON
         """Return an object; None if there is none.

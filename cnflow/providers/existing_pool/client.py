@@ -23,6 +23,7 @@ import msgspec
 from cnflow.config.existing_pool import ReleaseAddress, SshAddress, TcpAddress, parse_address
 from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError, MissingExtraError
 from cnflow.model.pool_files import DIRECTORY_FILE, ClientKey, PoolDirectory
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +127,8 @@ def _by_cluster(address: ReleaseAddress, settings: ExistingPool) -> PoolAccess:
         if str(error.name).startswith("cnflow"):
             raise
         raise MissingExtraError("ExistingPool('kubernetes://...')", "kubernetes") from error
-    cluster = Cluster.connect(ClusterAddress(settings.kubeconfig, settings.context, address.namespace))
+    place = ClusterAddress(settings.kubeconfig, settings.context, address.namespace)
+    cluster = Cluster.connect(place, Seconds(settings.cmd_timeout))
     try:
         published = _config_map(cluster, address)
         name = published["metadata"].get("labels", {}).get("cnflow.org/release", address.release)
@@ -135,8 +137,8 @@ def _by_cluster(address: ReleaseAddress, settings: ExistingPool) -> PoolAccess:
     finally:
         cluster.close()
     selector = f"{_SERVER_LABELS},cnflow.org/release={name}"
-    place = (settings.kubeconfig or "", settings.context or "", address.namespace, selector, "{port}")
-    tunnel = () if cluster.is_inside else (sys.executable, "-m", "cnflow.kubernetes_api.tunnel", *place)
+    words = (settings.kubeconfig or "", settings.context or "", address.namespace, selector, "{port}")
+    tunnel = () if cluster.is_inside else (sys.executable, "-m", "cnflow.kubernetes_api.tunnel", *words)
     return PoolAccess(pools, key, tunnel)
 
 

@@ -20,6 +20,7 @@ from cnflow.providers.kubernetes.node_room import NodeRoom
 from cnflow.providers.kubernetes.probe import ImageProber
 from cnflow.providers.kubernetes.removal import Removal
 from cnflow.providers.kubernetes.run_resources import RunResources
+from cnflow.units import Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,8 @@ def connect(settings: KubernetesProvider) -> Cluster:
         if str(error.name).startswith("cnflow"):
             raise
         raise MissingExtraError("The provider 'kubernetes'", "kubernetes") from error
-    return Cluster.connect(ClusterAddress(settings.kubeconfig, settings.context, settings.namespace))
+    address = ClusterAddress(settings.kubeconfig, settings.context, settings.namespace)
+    return Cluster.connect(address, Seconds(settings.cmd_timeout))
 
 
 class Connection:

@@ -21,6 +21,7 @@ from cnflow.config.kubernetes_quantities import cpus_of
 from cnflow.ids import BlockId
 from cnflow.model.block import BlockRequest
 from cnflow.model.manager_settings import ManagerSettings
+from cnflow.providers.kubernetes.block_policy import policy_name, policy_of_blocks
 from cnflow.providers.kubernetes.block_secret import secret_for
 from cnflow.providers.kubernetes.names import BLOCK, NAME, object_name, run_labels, user_label
 from cnflow.providers.kubernetes.pod import literal, pull_policy
@@ -149,33 +150,26 @@ def policies_of(
     request: InterchangeRequest, settings: KubernetesProvider, owner: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the NetworkPolicies of one executor: its blocks alone reach its interchange, and nobody reaches them."""
-    own = run_labels(request.run, request.executor)
     managers = {
-        "from": [{"podSelector": {"matchLabels": own}}],
+        "from": [{"podSelector": {"matchLabels": run_labels(request.run, request.executor)}}],
         "ports": [{"port": port_of(request), "protocol": "TCP"}],
     }
-    blocks = {"matchLabels": own, "matchExpressions": [{"key": BLOCK, "operator": "Exists"}]}
-    specs = [
-        {"podSelector": {"matchLabels": labels_of(request)}, "policyTypes": ["Ingress"], "ingress": [managers]},
-        {"podSelector": blocks, "policyTypes": ["Ingress"]},
-    ]
-    return [
-        patched(
-            {
-                "apiVersion": "networking.k8s.io/v1",
-                "kind": "NetworkPolicy",
-                "metadata": {**_metadata(request, owner), "name": name},
-                "spec": spec,
-            },
-            settings,
-        )
-        for name, spec in zip(policy_names(request), specs, strict=True)
-    ]
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(request, owner),
+        "spec": {
+            "podSelector": {"matchLabels": labels_of(request)},
+            "policyTypes": ["Ingress"],
+            "ingress": [managers],
+        },
+    }
+    return [patched(policy, settings), policy_of_blocks(request.run, request.executor, settings, owner)]
 
 
 def policy_names(request: InterchangeRequest) -> list[str]:
     """Return the names of the policies: that of the interchange, that of the blocks."""
-    return [interchange_name(request), object_name(f"cnflow-{request.run}-{request.executor}-blocks")]
+    return [interchange_name(request), policy_name(request.run, request.executor)]
 
 
 def is_over(pod: Mapping[str, Any] | None) -> bool:

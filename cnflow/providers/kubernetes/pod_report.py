@@ -179,7 +179,7 @@ def _words_of_end(pod: Mapping[str, Any], container: Mapping[str, Any]) -> tuple
         own = f"its limit of {limit}" if limit else "the memory of its node"
         return (
             f"{who}OOMKilled: it used more memory than {own}. Set a larger max_mem= of KubernetesProvider, or fewer "
-            "workers for each pod (max_workers_per_node)"
+            "workers for each pod (max_workers)"
         ), EndCause.OOM
     if cause is EndCause.IMAGE:
         return f"{who}{reason}: {end.get('message', '')}", cause

@@ -22,6 +22,7 @@ from cnflow.capsule import tag_of
 from cnflow.capsule.archive import capsule_archive, unpacker
 from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError, ClusterError
+from cnflow.providers.kubernetes.block_policy import policy_of_blocks
 from cnflow.providers.kubernetes.block_secret import owner_of, owner_patch, secret_for
 from cnflow.providers.kubernetes.config_maps import STRATEGIC_PATCH, Code, ConfigMaps
 from cnflow.providers.kubernetes.names import block_labels, object_name, user_label
@@ -69,6 +70,9 @@ class RunResources:
         self._lock = threading.Lock()
         self._codes: dict[Kind, Code] = {}
         self._objects: dict[RunId, RunObject] = {}
+        self._policies: set[tuple[str, str]] = set()
+        """NetworkPolicies that are there: uid of the run's object, and executor."""
+
         self._owners: ThreadPoolExecutor | None = None
         """One thread, so that it takes little of the requests that the cluster allows from new blocks."""
 
@@ -104,6 +108,8 @@ class RunResources:
             CapsuleError, BlockRejectedError, BlockError: as `owner` and `code`.
         """
         owner = self.owner(request.run, request.manager.adoptable_for)
+        if self._settings.network_policy:
+            self._ensure_policy(request, owner)
         parts = parts_for(request, self.code(image, owner), image.probe, owner=owner, secret=object_name(request.name))
         self._make_secret(request, owner, parts.secret, secret_content(request))
         if request.image.credentials is None:
@@ -152,6 +158,19 @@ class RunResources:
                 self._cluster.request("PATCH", path, body=patch, content_type=STRATEGIC_PATCH)
             except ClusterError as error:
                 logger.debug("Secret %s lives as long as its run: %s", name, error)
+
+    def _ensure_policy(self, request: BlockRequest, owner: Mapping[str, Any]) -> None:
+        """Have the NetworkPolicy of an executor's blocks, once for each owner; one that is there comes with its pod."""
+        key = (str(owner["uid"]), request.executor)
+        if key in self._policies:
+            return
+        policy = policy_of_blocks(request.run, request.executor, self._settings, owner)
+        try:
+            self._cluster.request("POST", paths.network_policies(self._namespace), body=policy)
+        except ApiError as error:
+            if error.status != CONFLICT:
+                raise
+        self._policies.add(key)
 
     def _make_secret(
         self,

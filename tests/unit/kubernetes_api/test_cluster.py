@@ -108,6 +108,14 @@ def test_refusal_is_raised_and_a_missing_object_is_none(cluster, server):
     assert cluster.get("/x") is None
 
 
+def test_server_has_as_long_for_a_request_as_the_settings_give_it(write, tmp_path, server):
+    server.answers = [status(429, headers={"Retry-After": "1"})]
+    hasty = Cluster.connect(ClusterAddress(str(tmp_path / "config")), Seconds(0.5))
+    with pytest.raises(ApiError):
+        hasty.request("GET", "/x")
+    hasty.close()
+
+
 def test_page_of_a_proxy_is_no_answer(cluster, server):
     server.answers = [(200, {}, b"<html>Sign in</html>")]
     with pytest.raises(ClusterError, match="is no API server"):
