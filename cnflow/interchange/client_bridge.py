@@ -6,7 +6,7 @@ greeting::
     driver                             bridge                                        pool's interchange
       ├── line: ClientRequest ─────────> │ ── CURVE, OPEN ─────────────────────────────> │
       │ <── "started", "attached",       │ <── GREETING ───────────────────────────────  │
-      │     "gone" ───────────────────── │                                               │
+      │     "gone" ───────────────────── │     key refused: "gone", too                  │
       │ <═══ stream, stdin and stdout ═> │ <═══ MessagePipe ═══════════════════════════> │
       x closes: the bridge ends          │     x closes, or the connection breaks: the bridge ends; the driver starts
                                                  another one, and its session goes on

@@ -189,8 +189,7 @@ def test_part_of_a_result_of_another_client_cannot_be_had(pool, manager):
 
 def test_key_that_was_never_issued_is_refused_in_words(pool):
     stranger = pool.driver(sockets.new_key_pair())
-    with pytest.raises(ConnectionError):
-        stranger.greeting()
+    assert stranger.greeting() == "gone", "as after a key was withdrawn: the pool has no session of it"
     wait_for(lambda: "refuses the key of this client" in stranger.bridge_log.read_text())
     assert "Traceback" not in stranger.bridge_log.read_text()
 
@@ -213,6 +212,20 @@ def test_session_of_one_client_is_not_given_to_another(pool):
     with pytest.raises(ConnectionError):
         thief.greeting()
     wait_for(lambda: "the session is one of another client" in thief.bridge_log.read_text())
+
+
+def test_session_for_which_there_is_no_room_is_refused_and_no_other(pool, manager):
+    ann, _ = driver_of(pool, "ann")
+    folder = pool.folder / "run" / "clients"
+    folder.rename(pool.folder / "run" / "moved")
+    folder.write_text("no folder")
+    bob = pool.driver(pool.key("bob"))
+    with pytest.raises(ConnectionError):
+        bob.greeting()
+    wait_for(lambda: "the pool has no room for another session" in bob.bridge_log.read_text())
+    ann.submit(5)
+    wait_for_ends(manager, (ann, 5))
+    assert [client.name for client in pool.report().clients] == ["ann"]
 
 
 def test_pool_that_does_not_answer_is_named_with_what_to_check(pool):

@@ -174,15 +174,27 @@ class ClientSessions:
         if session is None:
             if sum(each.record.name == name for each in self._sessions.values()) >= _MOST_SESSIONS:
                 return "", f"client {name!r} has {_MOST_SESSIONS} sessions: end some of its drivers"
-            session = self._begin(opening.session, name)
+            try:
+                session = self._begin(opening.session, name)
+            except OSError as error:
+                return "", f"the pool has no room for another session: {error.strerror or error}"
         elif session.record.name != name:
             return "", "the session is one of another client"
         session.offer(pipe)
         return STARTED if opening.is_new else ATTACHED, ""
 
     def _begin(self, identity: str, name: str) -> ClientSession:
+        """Begin a session.
+
+        Raises:
+            OSError: its folder cannot be made; nothing is left of it.
+        """
         record, actions = self._state.on_client(identity, name, self.port.keys[name].weight, self._now)
-        session = ClientSession(record, self._settings, self.port.next_number(), self._managers, self._now)
+        try:
+            session = ClientSession(record, self._settings, self.port.next_number(), self._managers, self._now)
+        except OSError:
+            self._state.on_client_gone(record.id, self._now)
+            raise
         self._sessions[record.id] = session
         session.link.send(msg.Bound(0))
         self._later += actions
