@@ -34,7 +34,7 @@ import cnflow
 from cnflow.ids import ManagerId
 from cnflow.model.interchange_settings import GONE, GREETING
 from cnflow.model.manager_settings import PROTOCOL
-from cnflow.model.pool_settings import ClientRequest
+from cnflow.model.pool_settings import PIPE_MAY_STAND_SOON, ClientRequest
 from cnflow.wire import message_pipe as pipes
 from cnflow.wire import sockets
 from cnflow.wire.message_pipe import MessagePipe, head_of
@@ -57,6 +57,10 @@ class BridgeError(Exception):
 
 class KeyRefusedError(BridgeError):
     """The pool does not know the key of this client."""
+
+
+class NotThereError(BridgeError):
+    """The server of the pool is not there now, as while it is replaced; it may be soon."""
 
 
 class Tunnel:
@@ -103,6 +107,11 @@ class Tunnel:
                 self._process = subprocess.Popen(self._argv, stdin=far, stdout=far, start_new_session=True)
             except OSError as error:
                 raise BridgeError(f"{self._argv[0]!r}, the way to the pool, cannot be run: {error.strerror}") from error
+
+    @property
+    def may_stand_soon(self) -> bool:
+        """True if the command has ended because nothing was at its far end."""
+        return self._process is not None and self._process.poll() == PIPE_MAY_STAND_SOON
 
     def how_ended(self) -> str:
         """End of the command, for an error; empty while it runs."""
@@ -213,7 +222,8 @@ class Bridge:
                 "the pool refuses the key of this client: it was never issued there, or was withdrawn"
             )
         if self._tunnel is not None and (how := self._tunnel.how_ended()):
-            raise BridgeError(f"the connection with the pool has broken{how}")
+            is_early = self._tunnel.may_stand_soon and not self._greeting
+            raise (NotThereError if is_early else BridgeError)(f"the connection with the pool has broken{how}")
 
     def _receive(self) -> None:
         """Handle the messages of the pool.
@@ -291,12 +301,16 @@ def main() -> int:
     """Serve one connection of the driver: stdin and stdout; return the exit code of the process."""
     try:
         request = msgspec.json.decode(_read_line(sys.stdin.fileno()), type=ClientRequest)
-        until = time.monotonic() + _NEW_KEY
+        began = time.monotonic()
         while True:
             try:
                 _serve(request)
+            except NotThereError:
+                if time.monotonic() > began + request.timeout:
+                    raise
+                time.sleep(_PAUSE)
             except KeyRefusedError:  # ZeroMQ gives up a connection whose key is refused
-                if time.monotonic() > until:  # the pool has forgotten the client of a key that was withdrawn
+                if time.monotonic() > began + _NEW_KEY:  # the pool has forgotten the client of a key that was withdrawn
                     os.write(sys.stdout.fileno(), GREETING + GONE.encode() + b"\n")
                     raise
                 time.sleep(_PAUSE)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import CnflowError
+from cnflow.errors import BlockRejectedError, CnflowError
 from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.cluster import Cluster, ClusterAddress
 from cnflow.kubernetes_api.errors import ClusterError
 from cnflow.kubernetes_api.exec import open_stream
 from cnflow.kubernetes_api.pump import FAILED, Pump
+from cnflow.model.pool_settings import PIPE_MAY_STAND_SOON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +75,8 @@ def main() -> int:
         run(cluster, selector, int(port))
     except (CnflowError, OSError) as error:
         sys.stderr.write(f"cnflow: the tunnel to {selector}, port {port}: {error}\n")
-        return FAILED
+        is_final = isinstance(error, BlockRejectedError) or not isinstance(error, (ClusterError, OSError))
+        return FAILED if is_final else PIPE_MAY_STAND_SOON
     return 0
 
 

@@ -48,6 +48,11 @@ class PoolInterchangeSettings(InterchangeSettings, frozen=True, kw_only=True):
     """Seconds between two `PoolReport` while something changes."""
 
 
+PIPE_MAY_STAND_SOON = 75
+"""Exit code of a `ClientRequest.pipe` whose far end is not there now, as while a server is replaced (EX_TEMPFAIL,
+sysexits(3head))."""
+
+
 class ClientRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """First line that a driver writes to ``python -m cnflow.interchange.client_bridge``, as JSON.
 

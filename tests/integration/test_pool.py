@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from cnflow.model.pool_settings import PIPE_MAY_STAND_SOON
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Offer, Want
@@ -251,6 +252,26 @@ def test_pipe_that_ends_is_quoted(pool):
     with pytest.raises(ConnectionError):
         driver.greeting()
     wait_for(lambda: "the way to the pool, ended with code 7" in driver.bridge_log.read_text())
+
+
+def test_pipe_whose_far_end_is_not_there_yet_is_tried_again(pool, manager, tmp_path):
+    late = f"import os, sys\nif not os.path.exists({str(tmp_path / 'there')!r}):\n    sys.exit({PIPE_MAY_STAND_SOON})\n"
+    pipe = (sys.executable, "-c", late + RAW_TUNNEL, "127.0.0.1", str(pool.bound.clients_port))
+    driver = pool.driver(pool.key("ann"), pipe=pipe)
+    time.sleep(1)
+    assert driver.process.read_greeting() is None
+    (tmp_path / "there").touch()
+    assert driver.greeting() == "started"
+    driver.submit(3)
+    wait_for_ends(manager, (driver, 3))
+
+
+def test_pipe_whose_far_end_never_comes_is_given_up(pool):
+    never = f"import sys; sys.exit({PIPE_MAY_STAND_SOON})"
+    driver = pool.driver(pool.key("ann"), pipe=(sys.executable, "-c", never), timeout=1.5)
+    with pytest.raises(ConnectionError):
+        driver.greeting()
+    wait_for(lambda: "the way to the pool, ended with code 75" in driver.bridge_log.read_text())
 
 
 def test_owner_sees_demand_and_managers(pool, manager):
