@@ -10,7 +10,7 @@ from cnflow.interfaces.interchange_place import (
 )
 from cnflow.interfaces.introspection import Introspectable
 from cnflow.interfaces.launcher import Launcher
-from cnflow.interfaces.provider import BuildsImages, OffersPool, Provider
+from cnflow.interfaces.provider import BuildsImages, Interruptible, OffersPool, Provider
 from cnflow.interfaces.runtime import Runtime
 from cnflow.interfaces.sink import Sink
 from cnflow.interfaces.staging import DataManager, Staging
@@ -23,6 +23,7 @@ __all__ = [
     "HostsInterchange",
     "InheritedCommand",
     "InterchangeRequest",
+    "Interruptible",
     "Introspectable",
     "Launcher",
     "OffersPool",

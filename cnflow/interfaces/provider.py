@@ -223,3 +223,11 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Close connections and end threads; blocks are left as they are."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A provider whose `prepare` may wait for minutes, such as for a node."""
+
+    def interrupt(self) -> None:
+        """End such waits, now and later, by a `BlockError`, since the run ends; from any thread."""

@@ -29,6 +29,9 @@ _QUOTA = ("exceeded quota", "quota exceeded")
 _ENDING = "because it is being terminated"
 """Words of the admission plugin NamespaceLifecycle on a new object in a namespace that is being deleted."""
 
+_UNKNOWN_FIELD = "strict decoding error"
+"""Words of the API server on a field that it does not know, where it was asked to refuse such."""
+
 _NO_USER = "system:anonymous"
 _SIGN_IN = (
     "The credentials are missing, expired or revoked: sign in again, as your cluster wants it, until "
@@ -76,6 +79,8 @@ class ApiError(ClusterError):
         """The user's next step; empty where the server's sentence names it."""
         if self.status == UNAUTHORIZED or _NO_USER in self.message:
             return _SIGN_IN
+        if _UNKNOWN_FIELD in self.message:
+            return "Correct that field in the provider's patch=, affinity=, init_containers= or sidecars=."
         if self.is_quota:
             return "Ask for less in the provider's settings, for fewer blocks (max_blocks), or for a larger quota."
         return ""

@@ -154,7 +154,7 @@ def kill_containers(pod, number):
 def kubeconfig_of_account(cluster, namespace, folder):
     """A kubeconfig with the token of a service account that has the rights of `role_manifest` alone, and that Role."""
     settings = KubernetesProvider(namespace=namespace)
-    role = role_manifest(namespace, needed_rights(settings, is_inside=False))
+    role = role_manifest(namespace, needed_rights(settings, hosts_interchange=True))
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "cnflow", "namespace": namespace}}
     cluster.apply(account)
     cluster.kubectl("apply", "-f", "-", text=role)

@@ -57,7 +57,7 @@ def accuracy_in(output):
 def make_account(cluster, namespace):
     """Make a service account with the rights that a driver needs, and no others."""
     metadata = {"name": "driver", "namespace": namespace}
-    rights = needed_rights(KubernetesProvider(), is_inside=True)
+    rights = needed_rights(KubernetesProvider(), hosts_interchange=False)
     rules = [
         {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)} for right in rights
     ]

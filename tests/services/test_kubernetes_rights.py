@@ -43,7 +43,7 @@ def give(cluster, namespace, rights):
 
 
 def all_rights(**options):
-    return access.needed_rights(KubernetesProvider(**options), is_inside=False)
+    return access.needed_rights(KubernetesProvider(**options), hosts_interchange=True)
 
 
 def test_the_printed_role_is_enough_for_a_run(cluster, namespace, account, pod_image, tmp_path):
@@ -54,6 +54,29 @@ def test_the_printed_role_is_enough_for_a_run(cluster, namespace, account, pod_i
         assert [double(number).result() for number in range(3)] == [0, 2, 4]
     given = {("ServiceAccount", "cnflow"), ("Role", "cnflow"), ("RoleBinding", "cnflow")}
     wait_until(lambda: cluster.objects(namespace) <= given)
+
+
+def test_bare_pods_and_an_interchange_beside_the_script_need_fewer_rights(
+    cluster, namespace, account, pod_image, tmp_path
+):
+    provider = KubernetesProvider(kubeconfig=account, namespace=namespace, init_cpu="10m", workload="pod")
+    give(cluster, namespace, access.needed_rights(provider, hosts_interchange=False))
+    executor = HighThroughputExecutor(label="k8s", image=pod_image, provider=provider, interchange="driver")
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))):
+        assert double(1).result() == 2
+    given = {("ServiceAccount", "cnflow"), ("Role", "cnflow"), ("RoleBinding", "cnflow")}
+    wait_until(lambda: cluster.objects(namespace) <= given)
+
+
+def test_right_that_the_interchange_in_a_pod_lacks_is_told(cluster, namespace, account, pod_image, tmp_path):
+    provider = KubernetesProvider(kubeconfig=account, namespace=namespace, init_cpu="10m")
+    give(cluster, namespace, access.needed_rights(provider, hosts_interchange=False))
+    executor = HighThroughputExecutor(label="k8s", image=pod_image, provider=provider, interchange="site")
+    config = Config(executors=[executor], run_dir=str(tmp_path / "runs"))
+    with cnflow.load(config), pytest.raises(BlockRejectedError) as refused:
+        double(1).result()
+    assert 'resources: ["pods/exec"]\n  verbs: ["create", "get"]\n' in str(refused.value)
+    assert "jobs" not in str(refused.value)
 
 
 def test_missing_right_is_told_as_the_one_rule_to_add_before_anything_is_made(cluster, namespace, account, pod_image):

@@ -38,7 +38,7 @@ from cnflow.executors.high_throughput.site_login import SiteLogin
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
 from cnflow.executors.high_throughput.ways import adopted_place, folder_of, refuse_other_way
 from cnflow.executors.image_pins import ImagePins
-from cnflow.interfaces import BuildsImages, OffersPool
+from cnflow.interfaces import BuildsImages, Interruptible, OffersPool
 from cnflow.model.image_identity import ImageIdentity
 from cnflow.wire import messages as msg
 
@@ -111,6 +111,7 @@ class BlockProvisioner:
         """Folder of the logs of the interchange and of each block."""
 
         self._is_closing = threading.Event()
+        self._provider: Provider | None = None
         self.thread = threading.Thread(target=self._serve, name=f"cnflow-{settings.label}-blocks", daemon=True)
         """Starts everything, and runs the controller; public so that it is not made to wait for its own end."""
 
@@ -150,6 +151,8 @@ class BlockProvisioner:
         self._is_closing.set()
         if self.controller is not None:
             self.controller.on_run_ending()
+        elif isinstance(self._provider, Interruptible):
+            self._provider.interrupt()
 
     def stop_blocks(self) -> None:
         """Make the controller remove all blocks; does not wait for that."""
@@ -186,7 +189,7 @@ class BlockProvisioner:
         try:
             self._client.prepare()
             with naming(self._settings.provider, "backend"):
-                provider = self._make_provider()
+                provider = self._provider = self._make_provider()
             try:
                 self._provide(provider)
             finally:

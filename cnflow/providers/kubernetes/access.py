@@ -2,8 +2,8 @@
 
 ::
 
-    needed_rights(settings, ...) ──one SelfSubjectAccessReview each──> missing ──> `missing_words`: the one rule to add
-             └── role_manifest: the whole Role, which `cnflow doctor --kubernetes` prints
+    block_rights, interchange_rights ──one SelfSubjectAccessReview each──> missing ──> `missing_words`: the rule to add
+             └── needed_rights, role_manifest: the whole Role, which `cnflow doctor --kubernetes` prints
 
 https://kubernetes.io/docs/reference/access-authn-authz/authorization/
 """
@@ -49,28 +49,48 @@ class Right(NamedTuple):
     """Without it blocks run, with less said about those that fail."""
 
 
-def needed_rights(settings: KubernetesProvider, *, is_inside: bool) -> list[Right]:
+def needed_rights(settings: KubernetesProvider, *, hosts_interchange: bool) -> list[Right]:
     """Return the rights that a driver with *settings* needs.
 
     Args:
         settings: what the user wrote.
-        is_inside: the driver runs in the cluster, so that its interchange needs no pod of its own.
+        hosts_interchange: the interchange runs in a pod of its own, as for a driver outside of the cluster.
     """
-    bare = settings.workload == "pod"
-    makes_pods = ("create",) if bare or not is_inside else ()
-    rights = [
-        Right("batch", "jobs", _JOB_VERBS, "blocks and the run's object"),
+    rights = block_rights(settings)
+    if not hosts_interchange:
+        return rights
+    makes_pods, *others = interchange_rights(settings)
+    merged = [
+        right._replace(verbs=tuple(dict.fromkeys((*makes_pods.verbs, *right.verbs))))
+        if right.resource == makes_pods.resource
+        else right
+        for right in rights
+    ]
+    return [*merged, *others]
+
+
+def block_rights(settings: KubernetesProvider) -> list[Right]:
+    """Return the rights for blocks; without one to Jobs, where blocks are bare pods."""
+    is_bare = settings.workload == "pod"
+    jobs = Right("batch", "jobs", _JOB_VERBS, "blocks and the run's object")
+    makes_pods = ("create",) if is_bare else ()
+    return [
+        *(() if is_bare else (jobs,)),
         Right("", "pods", (*makes_pods, "delete", "deletecollection", "get", "list", "watch"), "the pods of blocks"),
         Right("", "secrets", ("create", "delete", "patch"), "keys of blocks"),
         Right("", "configmaps", ("create", "delete", "get", "list", "patch"), "cnflow's own code"),
         Right("", "pods/log", ("get",), "the last lines of a block that failed", is_optional=True),
         Right("", "events", ("list",), "reasons for which a block waits", is_optional=True),
     ]
-    if not is_inside:
-        rights += [
-            Right("", "pods/exec", ("create", "get"), "the connection with the interchange"),
-            Right("", "services", ("create", "delete", "get"), "the address of the interchange"),
-        ]
+
+
+def interchange_rights(settings: KubernetesProvider) -> list[Right]:
+    """Return the rights for an interchange in a pod of its own, beside those for blocks; that to make its pod first."""
+    rights = [
+        Right("", "pods", ("create",), "the pod of the interchange"),
+        Right("", "pods/exec", ("create", "get"), "the connection with the interchange"),
+        Right("", "services", ("create", "delete", "get"), "the address of the interchange"),
+    ]
     if settings.network_policy:
         rights.append(Right("networking.k8s.io", "networkpolicies", ("create", "delete", "get"), "network_policy=True"))
     return rights

@@ -51,7 +51,7 @@ def role_for(settings: KubernetesProvider) -> str:
         user = _user_of(cluster)
     finally:
         cluster.close()
-    rights = access.needed_rights(settings, is_inside=cluster.is_inside)
+    rights = access.needed_rights(settings, hosts_interchange=not cluster.is_inside)
     return access.role_manifest(cluster.namespace, rights, access.subject_of(user))
 
 
@@ -69,7 +69,7 @@ def _examine(cluster: Cluster, settings: KubernetesProvider) -> list[Finding]:
     version = cluster.request("GET", paths.VERSION, timeout=_TIMEOUT)["gitVersion"]
     findings = [Finding(ABOUT, Verdict.GOOD, f"{version} answers at {cluster.server} ({cluster.source})")]
     access.refuse_missing_namespace(cluster)
-    missing = access.find_missing(cluster, access.needed_rights(settings, is_inside=cluster.is_inside))
+    missing = access.find_missing(cluster, access.needed_rights(settings, hosts_interchange=not cluster.is_inside))
     needed = [right for right in missing if not right.is_optional]
     about = f"{ABOUT}, namespace {cluster.namespace}"
     if needed:

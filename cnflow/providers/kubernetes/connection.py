@@ -23,7 +23,7 @@ from cnflow.providers.kubernetes.run_resources import RunResources
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnflow.clock import Clock
@@ -56,10 +56,17 @@ class Connection:
         cache_dir: where capsules and probes are kept.
         clock: source of time.
         changed: called, from a thread, when a block may have another status.
+        is_ending: set when nobody waits for images any more.
     """
 
     def __init__(
-        self, settings: KubernetesProvider, *, cache_dir: Path | None, clock: Clock, changed: Callable[[], None]
+        self,
+        settings: KubernetesProvider,
+        *,
+        cache_dir: Path | None,
+        clock: Clock,
+        changed: Callable[[], None],
+        is_ending: threading.Event,
     ) -> None:
         self.cluster = connect(settings)
         self.namespace = self.cluster.namespace
@@ -72,10 +79,11 @@ class Connection:
         self.room = NodeRoom(self.cluster, clock)
         self.removal = Removal(self.cluster, self.namespace, is_bare=is_bare, watch=self.watch)
         self.resources = RunResources(self.cluster, settings, cache_dir)
-        self.prober = ImageProber(self.cluster, settings, self.warnings.about, cache_dir)
+        about, lack_of = self.warnings.about, self.room.lack_of
+        self.prober = ImageProber(self.cluster, settings, about, lack_of, cache_dir, is_ending=is_ending)
 
     def check_once(self) -> None:
-        """See once that the namespace exists, and that the user has all rights in it.
+        """See once that the namespace exists, and that the user may have blocks in it.
 
         Raises:
             BlockRejectedError: the namespace or a right is missing; the message has the one rule to add.
@@ -85,11 +93,22 @@ class Connection:
             if self._is_checked:
                 return
             access.refuse_missing_namespace(self.cluster)
-            rights = access.needed_rights(self._settings, is_inside=self.cluster.is_inside)
-            missing = access.find_missing(self.cluster, [right for right in rights if not right.is_optional])
-            if missing:
-                raise BlockRejectedError(access.missing_words(self.cluster, missing))
+            self._refuse_missing(access.block_rights(self._settings))
             self._is_checked = True
+
+    def check_interchange(self) -> None:
+        """See that the user may have an interchange in a pod.
+
+        Raises:
+            BlockRejectedError: a right is missing; the message has the one rule to add.
+            BlockError: the cluster does not answer.
+        """
+        self._refuse_missing(access.interchange_rights(self._settings))
+
+    def _refuse_missing(self, rights: Sequence[access.Right]) -> None:
+        missing = access.find_missing(self.cluster, [right for right in rights if not right.is_optional])
+        if missing:
+            raise BlockRejectedError(access.missing_words(self.cluster, missing))
 
     def close(self) -> None:
         """End all threads, and close the connections; blocks live on."""

@@ -31,6 +31,7 @@ from cnflow.model.block import BlockState, BlockStatus, EndCause
 from cnflow.model.interchange_settings import GONE, GREETING
 from cnflow.providers.kubernetes import interchange_pod as pure
 from cnflow.providers.kubernetes.pod import CONTAINER
+from cnflow.providers.kubernetes.requests import field_validation
 from cnflow.providers.kubernetes.status import BlockObjects, Waits, judge_block
 from cnflow.units import Seconds
 
@@ -56,9 +57,9 @@ class ClusterInterchange:
         request: of the executor.
         settings: of the provider.
         image: that the provider has prepared.
-        cluster: in which it is.
-        namespace: of all objects.
+        cluster: in which it is, in its namespace.
         resources: of the run.
+        is_ending: set when the run ends, and nobody waits for the pod any more.
     """
 
     def __init__(
@@ -68,14 +69,14 @@ class ClusterInterchange:
         image: PreparedImage,
         *,
         cluster: Cluster,
-        namespace: str,
         resources: RunResources,
+        is_ending: threading.Event,
     ) -> None:
         self._request = request
         self._settings = settings
         self._image = image
         self._cluster = cluster
-        self._namespace = namespace
+        self._namespace = cluster.namespace
         self._resources = resources
         self._lock = threading.Lock()
         """Held while a pod is made, and waited for."""
@@ -84,6 +85,7 @@ class ClusterInterchange:
         self._argv: list[str] = []
         """Of the relay."""
 
+        self._is_ending = is_ending
         self._is_closed = threading.Event()
         self.name = f"pod {self._pod_name} of the cluster"
         self.addresses: Collection[str] = ()
@@ -195,7 +197,7 @@ class ClusterInterchange:
 
     def _wait_until_running(self) -> None:
         waits, deadline = Waits(), time.monotonic() + self._settings.startup_timeout
-        while not self._is_closed.wait(_LOOK_PERIOD):
+        while not (self._is_ending.is_set() or self._is_closed.wait(_LOOK_PERIOD)):
             pod = self._cluster.get(paths.pods(self._namespace, self._pod_name))
             status = self._status_of(pod, waits)
             if status.state is BlockState.RUNNING and not pure.is_over(pod):
@@ -224,7 +226,8 @@ class ClusterInterchange:
     def _make(self, path_of: paths.Namespaced, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         """Create an object; return it as the server has it. One that is there is of an earlier try."""
         try:
-            made = self._cluster.request("POST", path_of(self._namespace), body=wanted)
+            query = field_validation(self._settings)
+            made = self._cluster.request("POST", path_of(self._namespace), body=wanted, query=query)
         except ApiError as error:
             if error.status != CONFLICT:
                 raise

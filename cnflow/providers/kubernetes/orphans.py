@@ -50,10 +50,12 @@ class Orphans:
     Args:
         cluster: connected.
         lease: seconds after which an object of a run that is not renewed counts as abandoned.
+        is_bare: the user may have no right to Jobs, and none of the blocks is one.
     """
 
-    def __init__(self, cluster: Cluster, lease: float) -> None:
+    def __init__(self, cluster: Cluster, lease: float, *, is_bare: bool = False) -> None:
         self._cluster = cluster
+        self._is_bare = is_bare
         self._lease = lease
 
     def remove_run(self, run: RunId) -> None:
@@ -62,7 +64,7 @@ class Orphans:
         Raises:
             ClusterError: the cluster does not answer.
         """
-        for path in (paths.jobs, paths.config_maps):
+        for path in (*(() if self._is_bare else (paths.jobs,)), paths.config_maps):
             self._delete(path(self._cluster.namespace, run_object_name(run)))
 
     def remove_orphans(self) -> list[str]:
@@ -75,7 +77,8 @@ class Orphans:
         runs = (selector({**own, ROLE: RUN_ROLE}), max(_LONG, _UNRENEWED * self._lease))
         probes = (f"{selector(own)},{PROBE}", math.ceil(PATIENCE) + _LONG)
         searches = [("ConfigMap", paths.config_maps(space), *runs)]
-        kinds = (("Job", paths.jobs), ("Pod", paths.pods), ("Secret", paths.secrets))
+        jobs = () if self._is_bare else (("Job", paths.jobs),)
+        kinds = (*jobs, ("Pod", paths.pods), ("Secret", paths.secrets))
         searches += [(kind, path(space), *probes) for kind, path in kinds]
         removed = []
         for kind, path, chosen, patience in searches:

@@ -6,7 +6,7 @@
                       │ no
                       ▼
                     Job with a pod of two containers (`probe_pod`) ── image id, exit codes, logs ──> Probe, Survey
-                      │ waits for ever: ErrImagePull, no such Secret, ...                   │ judge
+                      │ waits for ever: ErrImagePull, no such Secret, no node has a GPU     │ judge
                       └────> ImageNotFoundError, BlockRejectedError            kind_of, carried_kind ──> PreparedImage
 
 A pod is asked, not a registry: a node may reach registries and hold images that the driver's machine does not. That
@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import platform
 import secrets
 import tempfile
@@ -44,7 +45,7 @@ from cnflow.errors import BlockError, BlockRejectedError, ImageNotFoundError
 from cnflow.ids import BlockId, RunId
 from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.errors import BAD_REQUEST, NOT_FOUND, ApiError, ClusterError
-from cnflow.model.block import BlockRequest, BlockState, EndCause
+from cnflow.model.block import BlockRequest, BlockState, BlockStatus, EndCause
 from cnflow.model.image_identity import ImageFacts, ImageIdentity, is_by_digest
 from cnflow.model.image_options import REPLACED
 from cnflow.model.manager_settings import ManagerSettings
@@ -65,8 +66,8 @@ from cnflow.providers.kubernetes.probe_pod import (
     probe_workload,
     refuse_broken_environment,
 )
-from cnflow.providers.kubernetes.requests import credentials_content, workload_for
-from cnflow.providers.kubernetes.status import BlockObjects, Waits, judge_block
+from cnflow.providers.kubernetes.requests import credentials_content, field_validation, workload_for
+from cnflow.providers.kubernetes.status import UNSCHEDULABLE, BlockObjects, Waits, judge_block
 from cnflow.text import duration
 from cnflow.units import Seconds
 
@@ -84,6 +85,9 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = Seconds(900.0)
 """Covers an autoscaler's new node, and the pull of a large image."""
+
+_RENEWALS = 3
+"""Within one lease, as those of the run's object."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.3
 _WORD_AFTER = 10.0
@@ -121,8 +125,9 @@ class ImageProber:
         cluster: that has the nodes.
         settings: of the provider.
         warnings: returns the warnings about objects of the cluster.
+        lack_of: returns why no node can ever hold a pod; empty if one could.
         cache_dir: where probes are kept; None decides by `cnflow.capsule.default_cache_dir`.
-        patience: seconds in which a probe must end.
+        is_ending: set when nobody waits for probes any more.
     """
 
     def __init__(
@@ -130,14 +135,17 @@ class ImageProber:
         cluster: Cluster,
         settings: KubernetesProvider,
         warnings: Warnings = lambda _: (),
+        lack_of: Callable[[Mapping[str, Any]], str] = lambda _: "",
         cache_dir: Path | None = None,
-        patience: Seconds = PATIENCE,
+        *,
+        is_ending: threading.Event | None = None,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
         self._warnings = warnings
+        self._lack_of = lack_of
         self._cache_dir = cache_dir
-        self._patience = patience
+        self._is_ending = is_ending or threading.Event()
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
@@ -193,46 +201,72 @@ class ImageProber:
         name = f"cnflow-probe-{secrets.token_hex(5)}"
         login = f"{name}-login" if request.image.credentials is not None else ""
         block = workload_for(request, self._settings, PodParts({}, "", pull_secrets=(login,) if login else ()))
-        workload = probe_workload(block, name, self._patience)
+        workload = probe_workload(block, name, min(PATIENCE, self._settings.lease_duration))
         path = (paths.pods if workload["kind"] == "Pod" else paths.jobs)(self._cluster.namespace)
         if login:
             self._make_login(login, request.image)
-        made = self._cluster.request("POST", path, body=workload)
+        made = self._cluster.request("POST", path, body=workload, query=field_validation(self._settings))
         try:
             if login:
                 owner = {"metadata": {"ownerReferences": [owner_of({**workload, **made})]}}
                 secret = paths.secrets(self._cluster.namespace, login)
                 self._cluster.request("PATCH", secret, body=owner, content_type=STRATEGIC_PATCH)
-            return self._await(request.image, made, name)
+            return self._await(request.image, made, f"{path}/{name}")
         finally:
             with contextlib.suppress(ClusterError):  # then it ends by its deadline, and is removed by its ttl
                 query = {"propagationPolicy": "Background", "gracePeriodSeconds": "0"}
                 self._cluster.request("DELETE", f"{path}/{name}", query=query)
 
-    def _await(self, image: Image, workload: Mapping[str, Any], name: str) -> _Probed:
+    def _await(self, image: Image, workload: Mapping[str, Any], path: str) -> _Probed:
         waits, pause, start = Waits(), _FIRST_PAUSE, time.monotonic()
-        has_word = False
+        name, renewed_at, has_word = path.rpartition("/")[2], start, False
         while True:
             pods = self._cluster.list_all(paths.pods(self._cluster.namespace), f"{PROBE}={name}").items
             if pods and (probed := self._probed(image, pods[0])) is not None:
                 return probed
             now = Seconds(time.monotonic())
-            objects = BlockObjects(
-                None if workload["kind"] == "Pod" else workload, pods, self._warnings_about(pods, now - start, workload)
-            )
-            status = judge_block(name, objects, waits, now=now, wall=time.time()).status
+            status = self._status(name, workload, pods, waits, now=now, waited=now - start)
             if status.state is BlockState.FAILED:
                 raise _refusal(image, status.message, status.cause)
-            if now - start > self._patience:
+            if now - start > PATIENCE:
                 raise BlockError(
-                    f"Image {image.name!r} was not looked at within {duration(self._patience)}, in Job {name}: "
+                    f"Image {image.name!r} was not looked at within {duration(PATIENCE)}, in Job {name}: "
                     f"{status.message or 'no word of its pod'}"
                 )
             if now - start > _WORD_AFTER and not has_word:
                 has_word = True
-                logger.info("image %s is looked at in Job %s, which waits: %s", image.name, name, status.message)
-            time.sleep(pause)
+                logger.warning("image %s is looked at by %s, which waits: %s", image.name, name, status.message)
+            if now - renewed_at > self._settings.lease_duration / _RENEWALS:
+                workload, renewed_at = self._renewed(path, workload, now - start), now
+            if self._is_ending.wait(pause):
+                raise BlockError(f"The run ends before image {image.name!r} was looked at.")
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+    def _status(
+        self,
+        name: str,
+        workload: Mapping[str, Any],
+        pods: Sequence[Mapping[str, Any]],
+        waits: Waits,
+        *,
+        now: Seconds,
+        waited: float,
+    ) -> BlockStatus:
+        """Judge the probe as a block is judged."""
+        job = None if workload["kind"] == "Pod" else workload
+        objects = BlockObjects(job, pods, self._warnings_about(pods, waited, workload), is_bare=job is None)
+        status = judge_block(name, objects, waits, now=now, wall=time.time()).status
+        if UNSCHEDULABLE not in status.message or not (lack := self._lack_of(pods[0])):
+            return status
+        return judge_block(name, objects._replace(lack=lack), waits, now=now, wall=time.time()).status
+
+    def _renewed(self, path: str, workload: Mapping[str, Any], age: float) -> Mapping[str, Any]:
+        """Move the deadline of a Job, which thus ends soon after its driver; that of a pod cannot be moved."""
+        if workload["kind"] == "Pod":
+            return workload
+        deadline = {"spec": {"activeDeadlineSeconds": math.ceil(age + self._settings.lease_duration)}}
+        answer = self._cluster.request("PATCH", path, body=deadline, content_type=STRATEGIC_PATCH)
+        return {**workload, **answer}
 
     def _warnings_about(
         self, pods: Sequence[Mapping[str, Any]], waited: float, workload: Mapping[str, Any]

@@ -44,7 +44,7 @@ from cnflow.providers.kubernetes.names import (
 )
 from cnflow.providers.kubernetes.orphans import Orphans
 from cnflow.providers.kubernetes.pod_report import main_container
-from cnflow.providers.kubernetes.requests import preview_of, refuse_unfit, workload_for
+from cnflow.providers.kubernetes.requests import field_validation, preview_of, refuse_unfit, workload_for
 from cnflow.providers.kubernetes.status import UNSCHEDULABLE, Judged, Waits, is_over, judge_block, rank_of
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class KubernetesBackend:
         self._images: dict[str, PreparedImage] = {}
         self._waits = Waits()
         self._listeners: list[Callable[[], None]] = []
+        self._is_ending = threading.Event()
 
     def endpoint_hosts(self) -> Collection[str]:
         """Offer all addresses of this machine, or of the pod in which the driver runs."""
@@ -107,13 +108,14 @@ class KubernetesBackend:
     def place_interchange(self, request: InterchangeRequest) -> PlacedInterchange:
         """Have a pod for the interchange of an executor, whose driver is outside of the cluster."""
         connection = self._connection()
+        connection.check_interchange()
         place = ClusterInterchange(
             request,
             self._settings,
             self._images[request.image.key],
             cluster=connection.cluster,
-            namespace=connection.namespace,
             resources=connection.resources,
+            is_ending=self._is_ending,
         )
         place.place()
         return place
@@ -140,11 +142,11 @@ class KubernetesBackend:
 
     def remove_run(self, run: RunId) -> None:
         """Delete the object of *run*, and with it all that it owns."""
-        Orphans(self._connection().cluster, self._settings.lease_duration).remove_run(run)
+        self._orphans().remove_run(run)
 
     def remove_orphans(self) -> Sequence[str]:
         """Delete objects of runs that nobody renews, and probes that nobody has deleted."""
-        return Orphans(self._connection().cluster, self._settings.lease_duration).remove_orphans()
+        return self._orphans().remove_orphans()
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
         """Judge *blocks* by what is watched; those that are not are asked for."""
@@ -181,6 +183,10 @@ class KubernetesBackend:
         """Check whether the cluster answers, and what this user may do there."""
         return check_cluster(self._settings)
 
+    def interrupt(self) -> None:
+        """End waits for the probe of an image, and for the pod of an interchange."""
+        self._is_ending.set()
+
     def close(self) -> None:
         """End the watches, and close the connection; blocks live on."""
         with self._lock:
@@ -192,9 +198,17 @@ class KubernetesBackend:
         with self._lock:
             if self._made is None:
                 self._made = Connection(
-                    self._settings, cache_dir=self._cache_dir, clock=self._clock, changed=self._on_changed
+                    self._settings,
+                    cache_dir=self._cache_dir,
+                    clock=self._clock,
+                    changed=self._on_changed,
+                    is_ending=self._is_ending,
                 )
             return self._made
+
+    def _orphans(self) -> Orphans:
+        is_bare = self._settings.workload == "pod"
+        return Orphans(self._connection().cluster, self._settings.lease_duration, is_bare=is_bare)
 
     def _on_changed(self) -> None:
         for listener in tuple(self._listeners):
@@ -222,7 +236,8 @@ class KubernetesBackend:
         try:
             workload = workload_for(request, self._settings, parts)
             path = paths.pods if workload["kind"] == "Pod" else paths.jobs
-            made = connection.cluster.request("POST", path(connection.namespace), body=workload)
+            query = field_validation(self._settings)
+            made = connection.cluster.request("POST", path(connection.namespace), body=workload, query=query)
         except ConfigurationError as error:
             connection.resources.discard(parts)
             return Refused(Refusal.FOR_GOOD, str(error))

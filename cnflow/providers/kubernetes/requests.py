@@ -83,6 +83,15 @@ def pod_for(request: BlockRequest, settings: KubernetesProvider, parts: PodParts
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}
 
 
+def field_validation(settings: KubernetesProvider) -> dict[str, str]:
+    """Return the parameters of a request that has the API server refuse fields that it does not know.
+
+    Only where the user has written fields: those of cnflow may be newer than the server, which then ignores them.
+    """
+    has_fields = settings.patch or settings.affinity or settings.init_containers or settings.sidecars
+    return {"fieldValidation": "Strict"} if has_fields else {}
+
+
 def refuse_unfit(image: Image, nodes: int, settings: KubernetesProvider) -> None:
     """Refuse what no cluster could run.
 

@@ -247,7 +247,8 @@ class RunObject:
         """
         labels = selector(run_labels(self._run))
         others = f"{labels},{ROLE}!={RUN_ROLE}"
-        lists = (self._cluster.list_all(path(self._namespace), others) for path in (paths.jobs, paths.pods))
+        kinds = (paths.jobs, paths.pods) if self._kind == "Job" else (paths.pods,)
+        lists = (self._cluster.list_all(path(self._namespace), others) for path in kinds)
         return any(not is_over(each) for listed in lists for each in listed.items)
 
     def _make(self) -> dict[str, str]:

@@ -63,6 +63,15 @@ _PULL: Sequence[tuple[str, Wait]] = (
         r"\b(401|403)\b|unauthorized|denied|forbidden|insufficient.scope|authentication required",
         Wait(AT_ONCE, EndCause.IMAGE, _SIGN_IN),
     ),
+    (
+        r"dial tcp (127\.\d+\.\d+\.\d+|\[::1\]):\d+: connect: connection refused",
+        Wait(
+            SOON,
+            EndCause.IMAGE,
+            "A name that begins with localhost is looked for on the node itself. Load the image on all nodes, or push "
+            "it to a registry that they reach.",
+        ),
+    ),
     (r"no such host", Wait(SOON, EndCause.IMAGE, _NAME_IT)),
     (
         r"not found|manifest unknown|name unknown|invalid reference|does not exist",

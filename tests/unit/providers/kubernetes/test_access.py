@@ -43,7 +43,7 @@ class AskedCluster:
 
 def test_only_the_missing_verbs_are_reported():
     cluster = AskedCluster(denied={("create", "jobs"), ("get", "pods/log")})
-    missing = access.find_missing(cluster, access.needed_rights(KubernetesProvider(), is_inside=True))
+    missing = access.find_missing(cluster, access.needed_rights(KubernetesProvider(), hosts_interchange=False))
     assert [(right.resource, right.verbs, right.is_optional) for right in missing] == [
         ("jobs", ("create",), False),
         ("pods/log", ("get",), True),
@@ -54,16 +54,33 @@ def test_only_the_missing_verbs_are_reported():
 
 
 def test_driver_in_the_cluster_needs_no_right_to_enter_pods():
-    inside = {right.resource for right in access.needed_rights(KubernetesProvider(), is_inside=True)}
-    outside = {right.resource for right in access.needed_rights(KubernetesProvider(), is_inside=False)}
+    inside = {right.resource for right in access.needed_rights(KubernetesProvider(), hosts_interchange=False)}
+    outside = {right.resource for right in access.needed_rights(KubernetesProvider(), hosts_interchange=True)}
     assert outside - inside == {"pods/exec", "services"}
 
 
 def test_options_ask_for_their_rights():
     settings = KubernetesProvider(workload="pod", network_policy=True)
-    rights = {right.resource: right.verbs for right in access.needed_rights(settings, is_inside=True)}
+    rights = {right.resource: right.verbs for right in access.needed_rights(settings, hosts_interchange=True)}
     assert "create" in rights["pods"]
     assert "networkpolicies" in rights
+
+
+def test_driver_whose_blocks_are_pods_needs_no_right_to_jobs():
+    settings = KubernetesProvider(workload="pod")
+    for hosts in (True, False):
+        rights = access.needed_rights(settings, hosts_interchange=hosts)
+        assert "jobs" not in {right.resource for right in rights}
+
+
+def test_rights_of_blocks_and_interchange_are_those_of_the_role():
+    settings = KubernetesProvider(network_policy=True)
+    parts = [*access.block_rights(settings), *access.interchange_rights(settings)]
+    whole = access.needed_rights(settings, hosts_interchange=True)
+    assert {(one.resource, verb) for one in parts for verb in one.verbs} == {
+        (one.resource, verb) for one in whole for verb in one.verbs
+    }
+    assert len({one.resource for one in whole}) == len(whole)
 
 
 def test_missing_namespace_is_refused_with_the_nearest_name():
@@ -90,7 +107,7 @@ def test_refusal_that_no_rule_can_mend_is_quoted_alone():
 
 
 def test_role_is_valid_yaml_with_each_right_once():
-    rights = [*access.needed_rights(KubernetesProvider(), is_inside=False), Right("", "nodes", ("get",), "")]
+    rights = [*access.needed_rights(KubernetesProvider(), hosts_interchange=True), Right("", "nodes", ("get",), "")]
     role, binding = yaml.safe_load_all(access.role_manifest("team", rights))
     assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "team")
     given = [

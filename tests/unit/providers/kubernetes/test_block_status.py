@@ -131,6 +131,7 @@ NOT_FOUND = 'failed to pull and unpack image "reg/x:1": failed to resolve refere
 DENIED = "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"
 NO_HOST = 'failed to do request: Head "https://no/v2/": dial tcp: lookup no on 10.0.0.53:53: no such host'
 TIMEOUT = 'failed to do request: Head "https://reg/v2/": dial tcp 10.0.0.9:443: i/o timeout'
+OWN_REGISTRY = 'failed to do request: Head "http://localhost/v2/": dial tcp 127.0.0.1:80: connect: connection refused'
 PLATFORM = "no match for platform in manifest: not found"
 
 
@@ -142,6 +143,7 @@ PLATFORM = "no match for platform in manifest: not found"
         ("ErrImagePull", DENIED, 0, "image_pull_secrets"),
         ("ErrImagePull", PLATFORM, 0, "architecture"),
         ("ErrImagePull", NO_HOST, 5, "Correct the image's name"),
+        ("ErrImagePull", OWN_REGISTRY, 5, "localhost"),
         ("ErrImagePull", TIMEOUT, 120, "reach the image's registry"),
         ("ErrImagePull", f"pulling reg/app@sha256:a403b77{'0' * 56}c401: {TIMEOUT}", 120, "reach the image's registry"),
         ("InvalidImageName", "invalid reference format", 0, "Correct"),
