@@ -1,4 +1,4 @@
-"""Probes of images on the real cluster that wait in vain, have fields that the server does not know, lose their driver."""
+"""Probes of images on the real cluster that wait in vain, have unknown fields, or lose their driver."""
 
 import threading
 import time
