@@ -61,7 +61,6 @@ _BOOKMARK_SILENCE = 120.0
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 
 
 class ObjectList(NamedTuple):

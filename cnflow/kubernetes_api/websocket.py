@@ -154,10 +154,6 @@ class WebSocket:
         """
         self.raw.sendall(self.frame(channel, data))
 
-    def close_channel(self, channel: int) -> None:
-        """Send nothing more on *channel*."""
-        self.send(CLOSE, bytes((channel,)))
-
     def receive(self) -> list[tuple[int, bytes]]:
         """Wait for bytes, and return the data of each channel; an empty list if no message is complete.
 

@@ -54,6 +54,9 @@ def test_the_printed_role_is_enough_for_a_run(cluster, namespace, account, pod_i
         assert [double(number).result() for number in range(3)] == [0, 2, 4]
     given = {("ServiceAccount", "cnflow"), ("Role", "cnflow"), ("RoleBinding", "cnflow")}
     wait_until(lambda: cluster.objects(namespace) <= given)
+    backend = KubernetesBackend(provider)
+    assert list(backend.remove_orphans()) == []
+    backend.close()
 
 
 def test_bare_pods_and_an_interchange_beside_the_script_need_fewer_rights(

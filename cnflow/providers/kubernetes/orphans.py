@@ -10,22 +10,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
 from cnflow.kubernetes_api import paths
-from cnflow.kubernetes_api.errors import NOT_FOUND, ApiError
+from cnflow.kubernetes_api.errors import FORBIDDEN, NOT_FOUND, ApiError
 from cnflow.providers.kubernetes.names import MANAGED_BY, MANAGER, USER, selector, user_label
 from cnflow.providers.kubernetes.probe import PATIENCE
 from cnflow.providers.kubernetes.probe_pod import PROBE
 from cnflow.providers.kubernetes.run_object import ROLE, RUN_ROLE, changed_at, run_object_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cnflow.ids import RunId
     from cnflow.kubernetes_api.cluster import Cluster
+
+logger = logging.getLogger(__name__)
 
 _UNRENEWED = 2.0
 """Leases after which an object counts as abandoned: clocks of driver and cluster may differ."""
@@ -82,11 +85,21 @@ class Orphans:
         searches += [(kind, path(space), *probes) for kind, path in kinds]
         removed = []
         for kind, path, chosen, patience in searches:
-            for made in self._cluster.list_all(path, chosen).items:
+            for made in self._found(path, chosen):
                 if is_orphan(made, now, patience):
                     self._delete(f"{path}/{made['metadata']['name']}")
                     removed.append(f"{kind} {made['metadata']['name']}")
         return removed
+
+    def _found(self, path: str, chosen: str) -> Sequence[Mapping[str, Any]]:
+        """Return the objects that *chosen* selects; none of those that this user may not list, such as Secrets."""
+        try:
+            return self._cluster.list_all(path, chosen).items
+        except ApiError as error:
+            if error.status != FORBIDDEN:
+                raise
+            logger.info("not looked for: %s", error)
+            return ()
 
     def _delete(self, path: str) -> None:
         """Delete an object with what it owns; one that is gone is no error."""
