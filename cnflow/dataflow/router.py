@@ -220,6 +220,14 @@ def _as_wanted(image: Image, executors: Sequence[RoutableExecutor]) -> str:
     return f" with its options (executor {near.label!r} has another {', '.join(near.image.differences(image))})"
 
 
+def _way_to_a_template(executors: Sequence[RoutableExecutor]) -> str:
+    """Return how the user gets a template: of the provider that is there, if that starts containers."""
+    near = next((each for each in executors if each.can_clone and each.starts_containers), None)
+    if near is None:
+        return "Add HighThroughputExecutor(provider=DockerProvider())"
+    return f"Add an executor with the provider of {near.label!r} and without image="
+
+
 def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> RoutableExecutor:
     """Return the template for *image* among *executors*.
 
@@ -236,7 +244,7 @@ def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> Rout
         raise ConfigurationError(
             f"No executor runs image {str(image)!r}{_as_wanted(image, executors)} (images here: "
             f"{', '.join(images) or 'none'}) and none without an "
-            "image can serve as its template. Add HighThroughputExecutor(provider=DockerProvider()), or set "
+            f"image can serve as its template. {_way_to_a_template(executors)}, or set "
             "Config(ignore_images=True) to run on the bare node.",
         )
     if not templates[0].starts_containers:

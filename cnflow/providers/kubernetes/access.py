@@ -59,7 +59,7 @@ def needed_rights(settings: KubernetesProvider, *, hosts_interchange: bool) -> l
     rights = block_rights(settings)
     if not hosts_interchange:
         return rights
-    makes_pods, *others = interchange_rights(settings)
+    makes_pods, *others = interchange_rights()
     merged = [
         right._replace(verbs=tuple(dict.fromkeys((*makes_pods.verbs, *right.verbs))))
         if right.resource == makes_pods.resource
@@ -73,9 +73,11 @@ def block_rights(settings: KubernetesProvider) -> list[Right]:
     """Return the rights for blocks; without one to Jobs, where blocks are bare pods."""
     is_bare = settings.workload == "pod"
     jobs = Right("batch", "jobs", _JOB_VERBS, "blocks and the run's object")
+    policies = Right("networking.k8s.io", "networkpolicies", ("create", "delete", "get"), "network_policy=True")
     makes_pods = ("create",) if is_bare else ()
     return [
         *(() if is_bare else (jobs,)),
+        *((policies,) if settings.network_policy else ()),
         Right("", "pods", (*makes_pods, "delete", "deletecollection", "get", "list", "watch"), "the pods of blocks"),
         Right("", "secrets", ("create", "delete", "patch"), "keys of blocks"),
         Right("", "configmaps", ("create", "delete", "get", "list", "patch"), "cnflow's own code"),
@@ -84,16 +86,13 @@ def block_rights(settings: KubernetesProvider) -> list[Right]:
     ]
 
 
-def interchange_rights(settings: KubernetesProvider) -> list[Right]:
+def interchange_rights() -> list[Right]:
     """Return the rights for an interchange in a pod of its own, beside those for blocks; that to make its pod first."""
-    rights = [
+    return [
         Right("", "pods", ("create",), "the pod of the interchange"),
         Right("", "pods/exec", ("create", "get"), "the connection with the interchange"),
         Right("", "services", ("create", "delete", "get"), "the address of the interchange"),
     ]
-    if settings.network_policy:
-        rights.append(Right("networking.k8s.io", "networkpolicies", ("create", "delete", "get"), "network_policy=True"))
-    return rights
 
 
 def find_missing(cluster: Cluster, rights: Iterable[Right]) -> list[Right]:

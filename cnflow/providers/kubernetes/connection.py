@@ -103,7 +103,7 @@ class Connection:
             BlockRejectedError: a right is missing; the message has the one rule to add.
             BlockError: the cluster does not answer.
         """
-        self._refuse_missing(access.interchange_rights(self._settings))
+        self._refuse_missing(access.interchange_rights())
 
     def _refuse_missing(self, rights: Sequence[access.Right]) -> None:
         missing = access.find_missing(self.cluster, [right for right in rights if not right.is_optional])

@@ -90,7 +90,7 @@ def test_task_without_image_is_refused_where_only_a_template_is():
 
 
 def test_image_is_refused_where_no_template_is():
-    with pytest.raises(ConfigurationError, match=r"images here: app1:0.1.*DockerProvider"):
+    with pytest.raises(ConfigurationError, match=r"images here: app1:0.1.*without image="):
         router(THREADS, APP1)[0].route(Image("app2:0.1"), "all")
 
 
@@ -238,6 +238,18 @@ def test_image_of_a_standing_pool_goes_there_before_any_template():
     routes, made = router(TEMPLATE, POOLS)
     assert routes.route(Image("app1:0.1"), "all") == "shared-app1-0.1"
     assert made == [("shared", Image("app1:0.1"), "shared-app1-0.1")]
+
+
+@pytest.mark.parametrize(
+    ("place", "advice"),
+    [
+        (APP1, "Add an executor with the provider of 'one' and without image="),
+        (THREADS, r"Add HighThroughputExecutor\(provider=DockerProvider\(\)\)"),
+    ],
+)
+def test_image_without_a_template_is_refused_with_the_way_to_one(place, advice):
+    with pytest.raises(ConfigurationError, match=advice):
+        router(place)[0].route(Image("app2:0.1"), "all")
 
 
 def test_image_without_a_standing_pool_goes_to_a_template():

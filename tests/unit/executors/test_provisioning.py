@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from cnflow.config import HighThroughputExecutor
-from cnflow.errors import ChannelError
+from cnflow.errors import BlockError, ChannelError
 from cnflow.executors.high_throughput import provisioning
 from cnflow.executors.high_throughput.executor_events import ExecutorEvents
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
@@ -60,6 +60,26 @@ def test_the_end_of_a_run_does_not_wait_for_ever_for_a_provider(provision, monke
     assert "did not finish in time at the end of the run; blocks that may run on: none is known" in caplog.text
     assert made.digest.result(0) == ""
     made.join()
+
+
+def test_the_end_of_a_run_interrupts_a_provider_that_waits_for_an_image(provision, caplog):
+    is_waiting, is_ending = threading.Event(), threading.Event()
+
+    class Provider(FakeProvider):
+        def prepare(self, image):
+            is_waiting.set()
+            assert is_ending.wait(60)
+            raise BlockError("The run ends.")
+
+        def interrupt(self):
+            is_ending.set()
+
+    made, errors = provision(lambda: Provider(FakeProviderSettings()))
+    assert is_waiting.wait(60)
+    made.close()
+    made.join()
+    assert [str(error) for error in errors] == ["The run ends."]
+    assert "did not finish in time" not in caplog.text
 
 
 def test_an_error_of_a_provider_that_cannot_be_made_names_it_and_leaves_no_login(provision, monkeypatch):

@@ -61,7 +61,7 @@ def test_driver_in_the_cluster_needs_no_right_to_enter_pods():
 
 def test_options_ask_for_their_rights():
     settings = KubernetesProvider(workload="pod", network_policy=True)
-    rights = {right.resource: right.verbs for right in access.needed_rights(settings, hosts_interchange=True)}
+    rights = {right.resource: right.verbs for right in access.needed_rights(settings, hosts_interchange=False)}
     assert "create" in rights["pods"]
     assert "networkpolicies" in rights
 
@@ -75,7 +75,7 @@ def test_driver_whose_blocks_are_pods_needs_no_right_to_jobs():
 
 def test_rights_of_blocks_and_interchange_are_those_of_the_role():
     settings = KubernetesProvider(network_policy=True)
-    parts = [*access.block_rights(settings), *access.interchange_rights(settings)]
+    parts = [*access.block_rights(settings), *access.interchange_rights()]
     whole = access.needed_rights(settings, hosts_interchange=True)
     assert {(one.resource, verb) for one in parts for verb in one.verbs} == {
         (one.resource, verb) for one in whole for verb in one.verbs
