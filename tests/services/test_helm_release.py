@@ -12,7 +12,7 @@ import pytest
 import cnflow
 from cnflow import python_app
 from cnflow.config import Config, ExistingPool, HighThroughputExecutor
-from cnflow.errors import CnflowError
+from cnflow.errors import CnflowError, InterchangeLostError
 from tests.services.helm_chart import CHART, HelmError, helm
 from tests.services.kubernetes_cluster import wait_until
 from tests.services.laptop import SCRIPT, IsolatedLaptop
@@ -273,3 +273,13 @@ def test_typo_in_the_values_is_refused_before_anything_changes(release, pod_imag
     with pytest.raises(HelmError, match="Did you mean 'replicas'"):
         release.install(main={"image": pod_image, "replica": 2})
     assert not release.cluster.objects(release.namespace)
+
+
+def test_key_that_is_revoked_in_the_midst_of_a_run_fails_the_executor_in_words(release, pod_image):
+    release.install(main={"image": pod_image, "autoscaling": {"minReplicas": 1, "maxReplicas": 1}})
+    with cnflow.load(release.config()):
+        assert where().result().startswith("pools-main-")
+        future = where(200)
+        release.key("alice", "--revoke")
+        with pytest.raises(InterchangeLostError, match="the pool refuses the key of this client"):
+            future.result(timeout=120)

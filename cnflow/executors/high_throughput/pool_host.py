@@ -67,6 +67,9 @@ class PoolHost:
         self._first: ClientRequest | None = None
         """Way that `connect` has found, for the first session."""
 
+        self._last: ClientRequest | None = None
+        """Way that was found last."""
+
     def prepare(self) -> None:
         """See `InterchangeHost`; nothing: the provider comes with `connect`."""
 
@@ -81,7 +84,7 @@ class PoolHost:
         for pause in (*_PAUSES, None):
             try:
                 with naming(provider, "access"):
-                    self._first = provider.access(self._image)
+                    self._first = self._last = provider.access(self._image)
             except BlockRejectedError:
                 raise
             except BlockError as error:
@@ -115,9 +118,15 @@ class PoolHost:
         if self._pool is None:
             raise ConnectionError("the pool was not reached yet")
         try:
-            return self._pool.access(self._image)
-        except (BlockError, ConfigurationError) as error:
+            self._last = self._pool.access(self._image)
+        except (BlockRejectedError, ConfigurationError) as error:
+            # A key that is withdrawn may have no Secret any more: the pool itself is to refuse it, which ends the run.
+            if self._last is None:
+                raise ConnectionError(str(error)) from error
+            logger.warning("the pool is tried as it was before: %s", error)
+        except BlockError as error:
             raise ConnectionError(str(error)) from error
+        return self._last
 
     def _run(self, request: ClientRequest) -> InterchangeProcess:
         environment = {**os.environ, "PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"}
