@@ -43,6 +43,10 @@ class ResourceVector(NamedTuple):
         """True if this has at least as much of each resource as *other*."""
         return self[0] >= other[0] and self[1] >= other[1] and self[2] >= other[2] and self[3] >= other[3]
 
+    def without(self, other: ResourceVector) -> ResourceVector:
+        """Remainder of each resource beside *other*; not below 0."""
+        return ResourceVector(*(max(0, mine - theirs) for mine, theirs in zip(self, other)))
+
     def count(self, other: ResourceVector) -> int:
         """Number of times that *other* fits in this; not below 0."""
         return max(0, min(mine // theirs for mine, theirs in zip(self, other) if theirs))

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from cnflow.interchange.scheduler.end_order import EndOrder
+from cnflow.tasks.node_shape import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +68,10 @@ class FreeNodes:
     def __iter__(self) -> Iterator[ManagerId]:
         return iter(self._keys)
 
-    def update(self, manager: ManagerId, record: ManagerRecord) -> None:
-        """Put *manager* where it belongs, after its tasks or its window changed."""
-        key = record.capacity.shape, record.capacity.free(record.plain_tasks, record.free_workers)
+    def update(self, manager: ManagerId, record: ManagerRecord, kept: ResourceVector = NOTHING) -> None:
+        """Put *manager* where it belongs, after its tasks, its window or what is *kept* for one task changed."""
+        free = record.capacity.free(record.plain_tasks, record.free_workers)
+        key = record.capacity.shape, free if kept is NOTHING else free.without(kept)
         if self._keys.get(manager) == key:
             return
         self.remove(manager)

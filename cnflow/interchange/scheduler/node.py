@@ -50,9 +50,9 @@ class NodeCapacity:
             total[3] - taken[3] - plain_tasks * share[3],
         )
 
-    def free_slots(self, plain_tasks: int) -> int:
-        """Number of further plain tasks that fit now, beside *plain_tasks* of them."""
-        return self._available(plain_tasks).count(self.shape.worker_share)
+    def free_slots(self, plain_tasks: int, kept: ResourceVector = NOTHING) -> int:
+        """Number of further plain tasks that fit now, beside *plain_tasks* of them and what is *kept* for another."""
+        return self._available(plain_tasks).plus(kept, -1).count(self.shape.worker_share)
 
     def allocate(self, task: TaskId, needs: Needs) -> None:
         """Take the resources of *task*."""

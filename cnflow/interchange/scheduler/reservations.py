@@ -1,6 +1,7 @@
 """Reserves nodes for tasks that wait, so that no stream of smaller tasks starves them. No I/O.
 
-A reserved node takes no other task until the one that it is reserved for fits, or starts elsewhere::
+Until the task that a node is reserved for fits, or starts elsewhere, the node takes only such other tasks as leave it
+its share of all that they use: one that waits for a GPU holds back nothing that needs none, while a worker is spare::
 
     groups in order:   first of those that fit this kind of node ──> one node of this kind
                        any other ───────────────────────────────────> none; smaller tasks pass it
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Optional
 
 from cnflow.ids import TaskId
 from cnflow.interchange.scheduler.end_order import EndOrder
+from cnflow.tasks.node_shape import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from cnflow.interchange.manager_record import ManagerRecord
     from cnflow.interchange.scheduler.deadlines import DeadlineFilter
     from cnflow.interchange.scheduler.task_groups import SortKey, TaskGroup
-    from cnflow.tasks.node_shape import NodeShape
+    from cnflow.tasks.node_shape import NodeShape, ResourceVector
     from cnflow.units import Seconds
 
     _Kind = tuple[int, int, int, int]
@@ -89,6 +91,11 @@ class Reservations:
         group = self._groups.pop(manager, None)
         if group is not None:
             group.reserved.remove(manager)
+
+    def kept(self, manager: ManagerId) -> ResourceVector:
+        """Resources of *manager* that other tasks must leave free, if they use any of them; nothing for most."""
+        group = self._groups.get(manager)
+        return NOTHING if group is None else group.demand.on(self._managers[manager].capacity.shape)
 
     def release(self, group: TaskGroup, keep: int = 0) -> list[ManagerId]:
         """End the reservations for *group* but the first few to *keep*; return the nodes that were reserved."""

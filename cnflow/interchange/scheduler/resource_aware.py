@@ -159,10 +159,12 @@ class ResourceScheduler:
         if self._ever_had_needs:
             self._changed.add(manager)
         self._late.discard(manager)
-        if not record.is_active or manager in self._reservations:
+        if not record.is_active:
             self._slots.remove(manager)
-        elif record.capacity.allocations:
-            self._slots.set_idle(manager, min(record.free_workers, record.capacity.free_slots(record.plain_tasks)))
+        elif record.capacity.allocations or manager in self._reservations:
+            kept = self._reservations.kept(manager)
+            fit = record.capacity.free_slots(record.plain_tasks, kept)
+            self._slots.set_idle(manager, min(record.free_workers - kept.workers, fit))
         else:
             self._slots.update(manager, record.info.slots, record.window, len(record.held))
 
@@ -191,6 +193,7 @@ class ResourceScheduler:
             if record.is_active
             and record.window
             and not record.held
+            and manager not in self._reservations
             and record.ends_at - now < record.info.node.life / 2
         ]
 
@@ -254,8 +257,8 @@ class ResourceScheduler:
             return
         for manager in self._changed:
             record = self._managers.get(manager)
-            if record is not None and record.is_active and manager not in self._reservations:
-                self._free.update(manager, record)
+            if record is not None and record.is_active:
+                self._free.update(manager, record, self._reservations.kept(manager))
             else:
                 self._free.remove(manager)
         self._changed = set()

@@ -130,6 +130,39 @@ def test_small_tasks_run_beside_the_node_reserved_for_a_big_task():
     assert dispatch(state) == {B: [9]}
 
 
+def test_task_that_waits_for_a_gpu_holds_back_no_task_that_needs_none():
+    state = interchange(a=info(4, accelerators=1))
+    gpu, cpu = Needs(accelerators=1), Needs(accelerators=0)
+    submit(state, (0, gpu))
+    assert dispatch(state) == {A: [0]}
+    submit(state, (1, gpu), *((number, cpu) for number in range(2, 9)))
+    assert dispatch(state) == {A: [2, 3]}, "a worker and a core are left for the one that waits"
+    finish(state, A, 2)
+    assert dispatch(state) == {A: [4]}
+    finish(state, A, 0)
+    assert dispatch(state) == {A: [1, 5]}
+
+
+def test_task_that_waits_for_memory_holds_back_no_plain_task_that_uses_none():
+    state = interchange(a=info(4, memory=100))
+    submit(state, (0, Needs(cores=1, memory=80)))
+    assert dispatch(state) == {A: [0]}
+    submit(state, (1, Needs(cores=2, memory=50)), *range(2, 9))
+    assert dispatch(state) == {A: [2]}, "two cores are left for the one that waits"
+    finish(state, A, 2)
+    assert dispatch(state) == {A: [3]}
+    finish(state, A, 0)
+    assert dispatch(state) == {A: [1, 4]}
+
+
+def test_task_that_waits_for_a_gpu_leaves_no_core_to_others_that_it_needs_itself():
+    state = interchange(a=info(4, accelerators=1))
+    submit(state, (0, Needs(accelerators=1)))
+    assert dispatch(state) == {A: [0]}
+    submit(state, (1, Needs(cores=4, accelerators=1)), (2, Needs(accelerators=0)), (3, Needs(cores=0, accelerators=0)))
+    assert dispatch(state) == {A: [3]}, "task 3 takes a worker alone"
+
+
 def test_big_task_does_not_block_nodes_that_it_cannot_use():
     state = interchange(a=info(2), b=info(8))
     submit(state, (0, Needs(cores=8)), (1, Needs(cores=8)), 2)
