@@ -153,3 +153,16 @@ def test_script_of_parsl_runs_in_pods(cluster, namespace, pod_image, tmp_path, m
     finally:
         parsl.dfk().cleanup()
         parsl.clear()
+
+
+def test_interchange_runs_in_a_namespace_that_grants_the_least_rights(cluster, pod_image, tmp_path):
+    with cluster.namespace(**{"pod-security.kubernetes.io/enforce": "restricted"}) as namespace:
+        provider = KubernetesProvider(
+            kubeconfig=cluster.kubeconfig, namespace=namespace, init_cpu="50m", user_id=1000, read_only_root=True
+        )
+        executor = HighThroughputExecutor(provider=provider, image=pod_image, interchange="site", heartbeat_period=2)
+        with cnflow.load(Config(run_dir=str(tmp_path), executors=[executor])):
+            assert look().result()["user"][0] == 1000
+            (pod,) = cluster.get("pods", "-l", "cnflow.org/role=interchange", namespace=namespace)
+            (container,) = pod["spec"]["containers"]
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
