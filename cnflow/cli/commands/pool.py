@@ -10,7 +10,21 @@ pool = typer.Typer(
 )
 
 _DEFAULT = Path("cnflow-pool")
-_Folder = Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder of the pool's server.", show_default=True)]
+
+
+def _is_folder(folder: Path) -> Path:
+    if folder.parts[:1] == ("kubernetes:",):
+        raise typer.BadParameter(
+            "a release of the Helm chart is no folder; ask in its server: kubectl exec deploy/RELEASE-server -- cnflow "
+            "pool status"
+        )
+    return folder
+
+
+_Folder = Annotated[
+    Path,
+    typer.Argument(metavar="[FOLDER]", help="Folder of the pool's server.", show_default=True, callback=_is_folder),
+]
 _ConfigFile = Annotated[
     Path | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""Keys of a pool's drivers, as ``cnflow pool key`` issues and revokes them."""
+"""Commands of ``cnflow pool``: keys of drivers, and addresses that are no folder."""
 
 import pytest
 
@@ -40,3 +40,9 @@ def test_key_whose_file_has_no_folder_is_not_issued(folder, run_cnflow):
     assert code == 2
     assert "The folder missing does not exist." in words
     assert keys.public_keys(folder.clients) == {}
+
+
+def test_release_in_place_of_a_folder_is_refused_with_the_command_for_it(run_cnflow):
+    code, _, words = run_cnflow("pool", "status", "kubernetes://team/demo")
+    assert code == 2
+    assert "kubectl exec deploy/RELEASE-server" in words
