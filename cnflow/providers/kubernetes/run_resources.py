@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.capsule import tag_of
 from cnflow.capsule.archive import capsule_archive, unpacker
+from cnflow.errors import BlockError
 from cnflow.kubernetes_api import paths
 from cnflow.kubernetes_api.errors import CONFLICT, NOT_FOUND, ApiError, ClusterError
 from cnflow.providers.kubernetes.block_policy import policy_of_blocks
@@ -111,13 +112,18 @@ class RunResources:
         if self._settings.network_policy:
             self._ensure_policy(request, owner)
         parts = parts_for(request, self.code(image, owner), image.probe, owner=owner, secret=object_name(request.name))
-        self._make_secret(request, owner, parts.secret, secret_content(request))
         if request.image.credentials is None:
+            self._make_secret(request, owner, parts.secret, secret_content(request))
             return parts
-        login = f"{parts.secret}-login"
         content = credentials_content(request.image)
-        self._make_secret(request, owner, login, content, kind="kubernetes.io/dockerconfigjson")
-        return parts._replace(pull_secrets=(login,))
+        self._make_secret(request, owner, parts.secret, secret_content(request))
+        parts = parts._replace(pull_secrets=(f"{parts.secret}-login",))
+        try:
+            self._make_secret(request, owner, parts.pull_secrets[0], content, kind="kubernetes.io/dockerconfigjson")
+        except BlockError:
+            self.discard(parts)
+            raise
+        return parts
 
     def hand_over(self, parts: PodParts, job: Mapping[str, Any]) -> None:
         """Let the Secret of a block end with its *job*, as the API server has returned it; done in the background.
@@ -148,8 +154,8 @@ class RunResources:
             owners, self._owners = self._owners, None
         if owners is not None:
             owners.shutdown(wait=True, cancel_futures=True)
-        for run in objects:
-            release(self._cluster, run)
+        for run, shared in objects.items():
+            release(run, shared)
 
     def _hand_over(self, parts: PodParts, patch: Mapping[str, Any]) -> None:
         for name in (parts.secret, *parts.pull_secrets):
@@ -225,11 +231,11 @@ def acquire(cluster: Cluster, run: RunId, settings: KubernetesProvider) -> RunOb
         return shared
 
 
-def release(cluster: Cluster, run: RunId) -> None:
-    """Give up the object of *run*; the last provider deletes it, if nothing of the run is left but what it owns."""
-    key = (cluster.server, cluster.namespace, str(run))
+def release(run: RunId, shared: RunObject) -> None:
+    """Give up *shared*, the object of *run*; the last provider deletes it, if nothing is left but what it owns."""
     with _SHARED_LOCK:
-        shared, users = _SHARED[key]
+        # By the object: credentials that were loaded anew may name another address of the server.
+        key, users = next((key, users) for key, (each, users) in _SHARED.items() if each is shared)
         if users > 1:
             _SHARED[key] = (shared, users - 1)
             return
@@ -239,4 +245,4 @@ def release(cluster: Cluster, run: RunId) -> None:
         if not shared.is_needed():
             shared.delete()
     except ClusterError as error:
-        logger.warning("what is left of run %s in namespace %s ends by itself: %s", run, cluster.namespace, error)
+        logger.warning("what is left of run %s in namespace %s ends by itself: %s", run, key[1], error)

@@ -1,5 +1,6 @@
 """Objects that a block needs beside its Job, and what is left where the cluster does not answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,16 @@ class Server:
     def __init__(self):
         self.made = {}
         self.is_down = False
+        self.refused = set()
 
     def request(self, method, path, *, body=None, query=None, content_type="", timeout=None):
         if self.is_down:
             raise ClusterError("no answer")
+        if method == "DELETE":
+            self.made = {key: made for key, made in self.made.items() if key[1] != path.rpartition("/")[2]}
         if method == "POST":
+            if body.get("type") in self.refused:
+                raise ApiError(self.server, 403, "Forbidden", "exceeded quota")
             key = body["kind"], body["metadata"]["name"]
             if key in self.made:
                 raise ApiError(self.server, 409, "AlreadyExists", "exists")
@@ -91,3 +97,19 @@ def test_no_policy_is_made_unasked(server, make):
 def test_secret_of_a_refused_block_may_end_with_the_run(server, make):
     server.is_down = True
     make().discard(PodParts({}, "s"))
+
+
+def test_block_whose_login_is_refused_leaves_no_secret(server, make, monkeypatch):
+    monkeypatch.setenv("PASSWORD", "s3cret")
+    server.refused.add("kubernetes.io/dockerconfigjson")
+    image = Image("app:1", credentials=("ann", "env:PASSWORD"))
+    with pytest.raises(ApiError):
+        make().prepare_block(replace(request("0"), image=image), IMAGE)
+    assert server.of_kind("Secret") == []
+
+
+def test_object_of_a_run_is_given_up_under_the_address_that_the_server_had(server, make):
+    resources = make()
+    resources.prepare_block(request("0"), IMAGE)
+    server.server = "https://another"
+    resources.close()
