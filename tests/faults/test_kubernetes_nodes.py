@@ -12,7 +12,7 @@ from tests.services.kubernetes_cluster import SERVICES, own_cluster, wait_until
 pytestmark = [
     pytest.mark.kubernetes,
     pytest.mark.root,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),  # others may have the cluster before
     pytest.mark.xdist_group("a cluster of its own"),
 ]
 

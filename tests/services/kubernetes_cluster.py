@@ -128,12 +128,18 @@ def shared_cluster():
 
 @contextlib.contextmanager
 def own_cluster(folder, number, **variables):
-    """A cluster of a test's own, for faults that others would notice. Takes about ten seconds, and root."""
-    subprocess.run([str(SCRIPTS / "up"), str(folder), str(number)], env={**os.environ, **variables}, check=True)
-    try:
-        yield Cluster(folder)
-    finally:
-        subprocess.run([str(SCRIPTS / "down"), str(folder)], check=True)
+    """A cluster of a test's own, for faults that others would notice. Takes about ten seconds, and root.
+
+    One process of the tests at a time has it: the others wait.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([str(SCRIPTS / "up"), str(folder), str(number)], env={**os.environ, **variables}, check=True)
+        try:
+            yield Cluster(folder)
+        finally:
+            subprocess.run([str(SCRIPTS / "down"), str(folder)], check=True)
 
 
 def wait_until(condition, timeout=60.0):
