@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from cnflow.config import KubernetesProvider
-from cnflow.providers.kubernetes.access import needed_rights, rules_of
+from cnflow.providers.kubernetes.access import Right, needed_rights, rules_of
 
 CHART = Path(__file__).parents[1] / "helm" / "cnflow"
 _KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):(?: |$)")
@@ -112,13 +112,24 @@ def _resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     return schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
 
 
+def rights_of_drivers() -> list[Right]:
+    """Return the rights for blocks of both kinds, Jobs and bare pods."""
+    jobs = needed_rights(KubernetesProvider(), hosts_interchange=False)
+    pods = {
+        right.resource: right for right in needed_rights(KubernetesProvider(workload="pod"), hosts_interchange=False)
+    }
+    return [
+        right._replace(verbs=tuple(sorted({*right.verbs, *pods.get(right.resource, right).verbs}))) for right in jobs
+    ]
+
+
 def generated() -> dict[Path, str]:
     """Return the content of each generated file."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     comments = comments_of(text)
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     readme = (CHART / "README.md").read_text(encoding="utf-8")
-    rights = needed_rights(KubernetesProvider(workload="pod"), is_inside=True)
+    rights = rights_of_drivers()
     return {
         CHART / "files" / "driver-role.yaml": rules_of(rights).rstrip() + "\n",
         CHART / "README.md": f"{readme.partition(_TABLE)[0]}{_TABLE}\n\n{table_of(yaml.safe_load(text), comments)}",

@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes.client.rest import RESTClientObject
 
-from cnflow.kubernetes_api.credentials import ClusterAddress, Credentials, load_credentials
+from cnflow.kubernetes_api.credentials import ClusterAddress, Credentials, bearer_token, load_credentials
 from cnflow.kubernetes_api.errors import (
     NOT_FOUND,
     TOO_MANY,
@@ -315,7 +315,7 @@ class Cluster:
 
     def _authorization(self) -> dict[str, str]:
         with self._lock:  # the client's hooks that refresh a token are written for one thread
-            token = self._credentials.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            token = bearer_token(self._credentials.configuration)
         return {"Authorization": token} if token else {}
 
     def _reload(self) -> bool:

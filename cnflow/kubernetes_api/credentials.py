@@ -68,6 +68,15 @@ def load_credentials(address: ClusterAddress, variables: Mapping[str, str] | Non
     return _of_kubeconfig(address, configured or _USUAL, "kubeconfig=" if address.kubeconfig else f"${_VARIABLE}")
 
 
+def bearer_token(configuration: client.Configuration) -> str:
+    """Return the content of the header ``Authorization``, a token that is refreshed if need be; empty without one.
+
+    Clients before release 36 take one name, and their kubeconfigs' loader has always stored it as ``authorization``.
+    """
+    names = ("BearerToken", "authorization")
+    return next(filter(None, map(configuration.get_api_key_with_prefix, names)), "")
+
+
 def _of_service_account(address: ClusterAddress) -> Credentials:
     configuration = client.Configuration()
     try:

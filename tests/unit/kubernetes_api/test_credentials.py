@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from cnflow.kubernetes_api.credentials import ClusterAddress, load_credentials
+from cnflow.kubernetes_api.credentials import ClusterAddress, bearer_token, load_credentials
 from cnflow.kubernetes_api.errors import ClusterRejectedError
 
 
@@ -37,7 +37,7 @@ def test_namespace_is_that_of_the_settings_then_of_the_context_then_default(writ
     found = load_credentials(ClusterAddress(write()), {})
     assert (found.namespace, found.is_inside) == ("default", False)
     assert found.configuration.host == "http://config:1"
-    assert found.configuration.get_api_key_with_prefix("BearerToken", alias="authorization") == "Bearer t"
+    assert bearer_token(found.configuration) == "Bearer t"
 
 
 def test_option_wins_over_the_variable(write):
@@ -101,4 +101,4 @@ def test_plugin_gives_a_token(write):
         "interactiveMode": "Never",
     }
     found = load_credentials(ClusterAddress(write(user={"exec": plugin})), {})
-    assert found.configuration.get_api_key_with_prefix("BearerToken", alias="authorization") == "Bearer fresh"
+    assert bearer_token(found.configuration) == "Bearer fresh"
