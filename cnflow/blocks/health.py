@@ -53,10 +53,10 @@ class Health:
         give_up = self._judge(worst.words, at_once=not self._backoff.has_succeeded)
         return [action._replace(error=worst.error) for action in give_up]
 
-    def on_bad_block(self, reason: str, now: Seconds) -> list[GiveUp]:
+    def on_bad_block(self, reason: str, now: Seconds, *, is_for_good: bool = False) -> list[GiveUp]:
         """Follow a block that no manager of ever connected, or a batch of such blocks."""
         self._backoff.on_failed(now)
-        return self._judge(reason)
+        return self._judge(reason, at_once=is_for_good and not self._backoff.has_succeeded)
 
     def on_unused_block(self, reason: str, now: Seconds) -> list[GiveUp]:
         """Follow a block that ended without having run a task, though tasks waited for it."""

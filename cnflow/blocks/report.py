@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.blocks.block import Stage
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from cnflow.blocks.strategy import Strategy
     from cnflow.ids import BlockId
     from cnflow.units import Seconds
+
+
+_NAMES = re.compile(r"[Bb]lock \S+(?: \(([^()]+)\))?")
+"""Id of a block in the words on its end, with its native id if that is known."""
 
 
 class Delay(NamedTuple):
@@ -51,8 +56,14 @@ def no_block_works(failures: Collection[str], number: int) -> str:
     *earlier, last = failures
     if not earlier:
         return last
-    history = "\n".join(f"Before that: {reason}" for reason in reversed(earlier))
-    return f"{last}\n{number} blocks failed one after the other. {history}"
+    told, history = {_kind_of(last)}, [f"{number} blocks failed one after the other."]
+    for reason in reversed(earlier):
+        if (kind := _kind_of(reason)) not in told:
+            told.add(kind)
+            history.append(f"Before that: {reason}")
+    if len(history) == 1:
+        history = [f"{number} blocks failed one after the other, for the same reason."]
+    return "\n".join([last, " ".join(history[:2]), *history[2:]])
 
 
 def no_block_is_allowed(label: str, strategy: Strategy) -> str:
@@ -80,6 +91,15 @@ def submission_hangs(label: str, blocks: Collection[str], seconds: float) -> str
         f"The provider of executor {label!r} has not answered for {seconds:.0f} s to the submission of block {names}, "
         f"and no other block can be asked for meanwhile. Look whether its system is overloaded or cannot be reached."
     )
+
+
+def _kind_of(reason: str) -> str:
+    """Return *reason* without the names of its block, by which the same failure differs from block to block."""
+    found = _NAMES.search(reason)
+    if found is None:
+        return reason
+    rest = reason.replace(found[0], "", 1)
+    return re.sub(rf"\S*{re.escape(found[1])}\S*", "", rest) if found[1] else rest
 
 
 def _one_line(text: str) -> str:

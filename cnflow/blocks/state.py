@@ -341,7 +341,7 @@ class Blocks:
         if status.cause is not None and status.cause.is_regular and block.connected_at is not None:
             return actions
         if block.connected_at is None:
-            return [*actions, *self._health.on_bad_block(reason, now)]
+            return [*actions, *self._health.on_bad_block(reason, now, is_for_good=status.is_for_good)]
         if now - block.connected_at < EARLY:
             self._backoff.on_early_death(now)
         return actions

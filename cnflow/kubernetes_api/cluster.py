@@ -241,8 +241,10 @@ class Cluster:
         """
         self._limit.wait()
         timeout = urllib3.Timeout(connect=_CONNECT, read=silence)
+        credentials = self._credentials
         response = self._answer("GET", path, None, query, {"Accept": "*/*"}, timeout, stream=True)
-        if response.status == UNAUTHORIZED and self._reload():
+        if response.status == UNAUTHORIZED:
+            self._reload(credentials)
             response.close()
             response = self._answer("GET", path, None, query, {"Accept": "*/*"}, timeout, stream=True)
         if response.status >= _OK:
@@ -274,10 +276,12 @@ class Cluster:
             self._limit.wait()
             left = max(1.0, deadline - time.monotonic())
             limits = urllib3.Timeout(connect=min(_CONNECT, left), read=left)
+            credentials = self._credentials
             response = self._answer(method, path, data, query, headers, limits)
             if response.status < _OK:
                 return bytes(response.data)
-            if response.status == UNAUTHORIZED and not reloaded and self._reload():
+            if response.status == UNAUTHORIZED and not reloaded:
+                self._reload(credentials)
                 reloaded = True
                 continue
             pause = _pause_of(response)
@@ -318,13 +322,18 @@ class Cluster:
             token = bearer_token(self._credentials.configuration)
         return {"Authorization": token} if token else {}
 
-    def _reload(self) -> bool:
-        """Load the credentials anew, as a plugin may give others by now; return True if they may be tried."""
+    def _reload(self, refused: Credentials) -> None:
+        """Load the credentials anew, as a plugin may give others by now; once for all threads that sent *refused*.
+
+        Raises:
+            ClusterRejectedError: there are none.
+        """
         with self._lock:
-            old, self._credentials = self._credentials, load_credentials(self._address)
+            if self._credentials is not refused:
+                return
+            self._credentials = load_credentials(self._address)
             self._pool, pool = _pool_for(self._credentials), self._pool
         pool.clear()
-        return old is not self._credentials
 
     def _no_answer(self, error: Exception) -> ClusterError:
         cause = getattr(error, "reason", None) or error

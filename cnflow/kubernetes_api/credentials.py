@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _USUAL = "~/.kube/config"
 _VARIABLE = "KUBECONFIG"
+_CHOOSE = "Choose one: KubernetesProvider(context=...), or kubectl config use-context NAME."
 _NAMESPACE_FILE = ACCOUNT_FOLDER / "namespace"
 
 
@@ -124,12 +125,10 @@ def _find_context(files: str, name: str | None) -> dict[str, Any]:
         return dict(contexts[names.index(wanted)])
     known = f"Known: {', '.join(names) or 'none'}."
     if not wanted:
-        raise ClusterRejectedError(
-            f"The kubeconfig {files} has no current context. {known}\n"
-            "Choose one: KubernetesProvider(context=...), or kubectl config use-context NAME."
-        )
+        raise ClusterRejectedError(f"The kubeconfig {files} has no current context. {known}\n{_CHOOSE}")
     raise ClusterRejectedError(
-        f"The kubeconfig {files} has no context {wanted!r}.{did_you_mean(wanted, names)} {known}"
+        f"The kubeconfig {files} has no context {wanted!r}.{did_you_mean(wanted, names)} {known}\n"
+        + ("Correct KubernetesProvider(context=...)." if name else _CHOOSE)
     )
 
 

@@ -32,6 +32,9 @@ _ENDING = "because it is being terminated"
 _UNKNOWN_FIELD = "strict decoding error"
 """Words of the API server on a field that it does not know, where it was asked to refuse such."""
 
+_FREE_FIELDS = "patch=, affinity=, init_containers= or sidecars="
+"""Settings that are sent as the user wrote them."""
+
 _NO_USER = "system:anonymous"
 _SIGN_IN = (
     "The credentials are missing, expired or revoked: sign in again, as your cluster wants it, until "
@@ -80,7 +83,9 @@ class ApiError(ClusterError):
         if self.status == UNAUTHORIZED or _NO_USER in self.message:
             return _SIGN_IN
         if _UNKNOWN_FIELD in self.message:
-            return "Correct that field in the provider's patch=, affinity=, init_containers= or sidecars=."
+            return f"Correct that field in the provider's {_FREE_FIELDS}."
+        if self.status in {BAD_REQUEST, UNPROCESSABLE}:
+            return f"Correct that value in the provider's settings: its {_FREE_FIELDS}, or the option that gives it."
         if self.is_quota:
             return "Ask for less in the provider's settings, for fewer blocks (max_blocks), or for a larger quota."
         return ""

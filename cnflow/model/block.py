@@ -95,6 +95,9 @@ class BlockStatus:
     For coming backends, not read by the driver yet.
     """
 
+    is_for_good: bool = False
+    """Every block of this kind will fail in the same way; of one that failed."""
+
 
 class Refusal(enum.Enum):
     """Meaning of a refused submission for the next one."""

@@ -13,12 +13,13 @@ that they hold.
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from cnflow.blocks.provider_calls import naming
-from cnflow.errors import BlockRejectedError
+from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.executors.high_throughput.interchange_host import HostWords, run_relay
 from cnflow.interfaces import HostsInterchange
 from cnflow.model.interchange_settings import RelayRequest
@@ -48,7 +49,9 @@ class AmongBlocks:
         self.log_file = log_file
         self.name = "the connection with the interchange in the cluster"
         self._request = request
+        self._lock = threading.Lock()
         self._place: PlacedInterchange | None = None
+        self._is_closed = False
 
     def prepare(self) -> None:
         """See `InterchangeHost`; nothing: the provider comes with `connect`."""
@@ -57,17 +60,18 @@ class AmongBlocks:
         """Have the provider make the interchange's machine.
 
         Raises:
-            BlockError: there is none.
+            BlockError: there is none, or the executor has ended meanwhile; no machine is left then.
         """
         if self._place is not None:
             return
-        if not isinstance(provider, HostsInterchange):
-            raise BlockRejectedError(
-                f"{type(provider).__name__} runs no interchange among its blocks, as its settings promise with site()."
-            )
-        with naming(provider, "place_interchange"):
-            self._place = provider.place_interchange(self._request)
-        self.name = f"the connection with the interchange in {self._place.name}"
+        place = self._make_place(provider)
+        with self._lock:
+            if not self._is_closed:
+                self._place = place
+                self.name = f"the connection with the interchange in {place.name}"
+                return
+        place.close()
+        raise BlockError("The executor ends before its interchange has begun.")
 
     def addresses(self, provider: Provider) -> Collection[str]:
         """Those that stay."""
@@ -75,8 +79,10 @@ class AmongBlocks:
         return self._there.addresses
 
     def close(self) -> None:
-        """Remove the machine."""
-        place, self._place = self._place, None
+        """Remove the machine; one that is being made is removed by the thread that makes it."""
+        with self._lock:
+            self._is_closed = True
+            place, self._place = self._place, None
         if place is not None:
             place.close()
 
@@ -103,3 +109,11 @@ class AmongBlocks:
             return run_relay(argv, request, self.log_file, given=[descriptor])
         finally:
             os.close(descriptor)
+
+    def _make_place(self, provider: Provider) -> PlacedInterchange:
+        if not isinstance(provider, HostsInterchange):
+            raise BlockRejectedError(
+                f"{type(provider).__name__} runs no interchange among its blocks, as its settings promise with site()."
+            )
+        with naming(provider, "place_interchange"):
+            return provider.place_interchange(self._request)

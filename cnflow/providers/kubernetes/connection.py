@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
 from cnflow.errors import BlockRejectedError, MissingExtraError
+from cnflow.kubernetes_api.errors import ApiError, ClusterError
 from cnflow.providers.kubernetes import access
 from cnflow.providers.kubernetes.block_watch import BlockWatch, Warnings
 from cnflow.providers.kubernetes.node_room import NodeRoom
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.config.kubernetes import KubernetesProvider
     from cnflow.kubernetes_api.cluster import Cluster
+
+
+logger = logging.getLogger(__name__)
+
+_FIRST_ATTEMPTS, _PAUSE = 6, 2.0
+"""An API server restarts within ten seconds; later requests are repeated by those who need them."""
 
 
 def connect(settings: KubernetesProvider) -> Cluster:
@@ -71,6 +79,7 @@ class Connection:
         self.cluster = connect(settings)
         self.namespace = self.cluster.namespace
         self._settings = settings
+        self._is_ending = is_ending
         self._lock = threading.Lock()
         self._is_checked = False
         is_bare = settings.workload == "pod"
@@ -92,7 +101,7 @@ class Connection:
         with self._lock:
             if self._is_checked:
                 return
-            access.refuse_missing_namespace(self.cluster)
+            self._await_answer()
             self._refuse_missing(access.block_rights(self._settings))
             self._is_checked = True
 
@@ -104,6 +113,25 @@ class Connection:
             BlockError: the cluster does not answer.
         """
         self._refuse_missing(access.interchange_rights())
+
+    def _await_answer(self) -> None:
+        """Send the first request of all; again for a while where it gets no answer, as while the server restarts.
+
+        Raises:
+            BlockRejectedError: the namespace is missing, or the settings lead to no cluster.
+            BlockError: the cluster does not answer.
+        """
+        for left in reversed(range(_FIRST_ATTEMPTS)):
+            try:
+                access.refuse_missing_namespace(self.cluster)
+            except ClusterError as error:
+                is_refusal = isinstance(error, (ApiError, BlockRejectedError))
+                if is_refusal or not left or self._is_ending.is_set():
+                    raise
+                logger.warning("the cluster is asked again in %g s, %d times at the most: %s", _PAUSE, left, error)
+                self._is_ending.wait(_PAUSE)
+            else:
+                return
 
     def _refuse_missing(self, rights: Sequence[access.Right]) -> None:
         missing = access.find_missing(self.cluster, [right for right in rights if not right.is_optional])

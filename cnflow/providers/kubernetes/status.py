@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.model.block import BlockState, BlockStatus, EndCause
@@ -28,7 +29,11 @@ COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 UNSCHEDULABLE = "Unschedulable"
-_TOO_LARGE = Wait(SOON, advice="Ask for less in KubernetesProvider (init_cpu, init_mem, gpus), or add a larger node.")
+_TOO_LARGE = Wait(
+    SOON,
+    advice="Ask for less in KubernetesProvider (init_cpu, init_mem, gpus), or add a larger node.",
+    is_for_good=True,
+)
 
 
 class BlockObjects(NamedTuple):
@@ -96,8 +101,7 @@ def judge_block(name: str, block: BlockObjects, waits: Waits, *, now: Seconds, w
     judged = _of_pods(name, block, reports, waits, now) if reports else _without_pods(name, block, waits, now)
     if judged.status.state is not BlockState.PENDING:
         waits.forget(name)
-    status = judged.status
-    return judged._replace(status=BlockStatus(status.state, status.message, status.cause, status.exit_code, hosts))
+    return judged._replace(status=replace(judged.status, hosts=hosts))
 
 
 def is_over(workload: Mapping[str, Any]) -> bool:
@@ -143,7 +147,9 @@ def _waited(name: str, report: PodReport, waits: Waits, now: Seconds) -> Judged:
     if patience is None or waited < patience:
         return Judged(BlockStatus(BlockState.PENDING, report.message))
     message = f"{report.message}\n{report.wait.advice}" if report.wait.advice else report.message
-    return Judged(BlockStatus(BlockState.FAILED, message, report.wait.cause), (report.pod, report.log_of))
+    wait = report.wait
+    status = BlockStatus(BlockState.FAILED, message, wait.cause, is_for_good=wait.is_for_good)
+    return Judged(status, (report.pod, report.log_of))
 
 
 def _capital(text: str) -> str:

@@ -38,6 +38,9 @@ class Wait(NamedTuple):
     advice: str = ""
     """The user's next step."""
 
+    is_for_good: bool = False
+    """The next block will wait in the same way."""
+
 
 ENDLESS = Wait(None)
 

@@ -4,7 +4,7 @@ from random import Random
 from cnflow.blocks.backoff import Backoff
 from cnflow.blocks.block import Block, Patience, Stage
 from cnflow.blocks.callbacks import Demand
-from cnflow.blocks.report import Delay, report_of
+from cnflow.blocks.report import Delay, no_block_works, report_of
 from cnflow.blocks.state import Blocks
 from cnflow.blocks.strategy import STRATEGIES, Limits
 from cnflow.model.block import BlockState, BlockStatus
@@ -32,6 +32,34 @@ def test_a_delayed_block_is_reported_with_time_and_reason():
     assert report(wait=4.2, failed="The last lines of its log:\n    a\n    b").message.endswith("of its log: b")
     assert report(silent=True).message == "waits until its provider answers again."
     assert report(wait=-1.0, failed="exited with code 1").message == ""
+
+
+def ended(block, words, native="cnflow-3fa1-htex"):
+    return f"Block {block} ({native}-{block}) of executor 'htex' ended. {words.format(native=f'{native}-{block}')}"
+
+
+def test_failures_for_the_same_reason_are_told_once_with_their_number():
+    failures = [ended(block, "Pod {native}-x: Unschedulable: 0/2 nodes\nAsk for less.") for block in range(3)]
+    assert no_block_works(failures, 5) == (
+        "Block 2 (cnflow-3fa1-htex-2) of executor 'htex' ended. Pod cnflow-3fa1-htex-2-x: Unschedulable: 0/2 nodes\n"
+        "Ask for less.\n5 blocks failed one after the other, for the same reason."
+    )
+    assert no_block_works(["quota", "quota"], 2) == "quota\n2 blocks failed one after the other, for the same reason."
+
+
+def test_failures_for_several_reasons_are_told_once_each_the_last_one_first():
+    failures = [
+        ended(0, "It exited with code 1."),
+        ended(1, "It exited with code 137."),
+        ended(2, "It exited with code 1."),
+    ]
+    assert no_block_works(failures, 3) == (
+        f"{failures[2]}\n3 blocks failed one after the other. Before that: {failures[1]}"
+    )
+    assert no_block_works(["a", "b", "c"], 3) == (
+        "c\n3 blocks failed one after the other. Before that: b\nBefore that: a"
+    )
+    assert no_block_works(["a"], 1) == "a"
 
 
 def test_a_block_that_runs_without_a_manager_is_reported_so():

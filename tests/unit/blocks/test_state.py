@@ -341,6 +341,22 @@ class TestBadBlocks:
             GiveUp("no such image", error),
         ]
 
+    def test_a_block_that_failed_for_good_ends_the_executor_at_once(self):
+        driver = Driver()
+        driver.decide(1)
+        driver.submit()
+        *_, give_up = driver.report("0", FAILED, message="no node is as large", is_for_good=True)
+        assert give_up == GiveUp("Block 0 (native-0) of executor 'htex' ended. no node is as large")
+
+    def test_a_block_that_failed_for_good_is_replaced_where_others_worked(self):
+        driver = Driver(high=2)
+        driver.running(1)
+        driver.fail("0")
+        driver.decide(1, after=3600)
+        assert driver.submit() == ["1"]
+        found = driver.report("1", FAILED, message="no node is as large", is_for_good=True)
+        assert gave_up(found) == []
+
     def test_a_busy_provider_is_asked_again_for_the_same_block(self):
         driver = Driver()
         driver.decide(1)

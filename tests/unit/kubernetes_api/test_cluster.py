@@ -2,12 +2,15 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
 
+from cnflow.kubernetes_api import cluster as cluster_module
 from cnflow.kubernetes_api.cluster import MERGE_PATCH, Cluster, ClusterAddress
+from cnflow.kubernetes_api.credentials import load_credentials
 from cnflow.kubernetes_api.errors import ApiError, ApiRejectedError, ClusterError
 from cnflow.units import Seconds
 
@@ -21,6 +24,7 @@ class Server(ThreadingHTTPServer):
         self.seen = []
         self.answers = []
         self.released = threading.Event()
+        self.gate = lambda: None
         super().__init__(("127.0.0.1", 0), Handler)
 
 
@@ -30,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
     def _any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append((self.command, self.path, self.headers, body))
+        self.server.gate()
         status, headers, answer = self.server.answers.pop(0)
         self.send_response(status)
         for name, value in headers.items():
@@ -130,6 +135,34 @@ def test_expired_credentials_are_loaded_anew_once(cluster, server, write):
     server.answers = [status(401), status(401)]
     with pytest.raises(ApiRejectedError, match="sign in again"):
         cluster.request("GET", "/x")
+
+
+def test_credentials_that_many_threads_find_expired_are_loaded_anew_once(cluster, server, write, monkeypatch):
+    threads = 6
+    server.answers = [*[status(401)] * threads, *[(200, {}, b"{}")] * threads]
+    server.gate = threading.Barrier(threads, timeout=10).wait  # all have sent the old ones when the first is refused
+    loads = []
+
+    def load(address):
+        loads.append(address)
+        return load_credentials(address)
+
+    monkeypatch.setattr(cluster_module, "load_credentials", load)
+    write("second")
+    with ThreadPoolExecutor(threads) as pool:
+        assert [*pool.map(lambda _: cluster.request("GET", "/x"), range(threads))] == [{}] * threads
+    assert len(loads) == 1
+    sent = [headers["Authorization"] for _, _, headers, _ in server.seen]
+    assert sent == ["Bearer first"] * threads + ["Bearer second"] * threads
+
+
+def test_watch_whose_credentials_have_expired_begins_with_others(cluster, server, write):
+    server.answers = [status(401), (200, {}, [b'{"type": "ADDED"}\n'])]
+    write("second")
+    stream = cluster.watch("/x", "7")
+    assert next(iter(stream)) == {"type": "ADDED"}
+    stream.close()
+    assert [headers["Authorization"] for _, _, headers, _ in server.seen] == ["Bearer first", "Bearer second"]
 
 
 def test_request_waits_as_long_as_the_server_asks(cluster, server):

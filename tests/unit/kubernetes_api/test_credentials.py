@@ -59,7 +59,11 @@ def test_missing_kubeconfig_is_named_with_its_source(tmp_path):
 
 def test_unknown_context_is_named_with_the_nearest(write):
     words = refusal(ClusterAddress(write(), "onn"))
-    assert "no context 'onn'. Did you mean 'one'? Known: one." in words
+    assert "no context 'onn'. Did you mean 'one'? Known: one.\nCorrect KubernetesProvider(context=...)." in words
+    words = refusal(ClusterAddress(write(current="onn")))
+    assert (
+        "no context 'onn'. Did you mean 'one'? Known: one.\nChoose one: KubernetesProvider(context=...), or " in words
+    )
 
 
 def test_missing_current_context_is_told(write):

@@ -40,9 +40,9 @@ def test_refusal_has_the_class_of_its_reaction(error, kind):
 
 
 def test_error_quotes_the_server_and_survives_pickling():
-    error = answered(422, "Job.batch is invalid", "Invalid", kind="Job")
+    error = answered(409, "Job.batch exists", "AlreadyExists", kind="Job")
     copy = pickle.loads(pickle.dumps(error))
-    assert str(copy) == str(error) == f"The API server at {SERVER} refuses: Job.batch is invalid (422 Invalid)"
+    assert str(copy) == str(error) == f"The API server at {SERVER} refuses: Job.batch exists (409 AlreadyExists)"
     assert copy.details == {"kind": "Job"}
 
 
@@ -55,6 +55,20 @@ def test_only_a_right_that_rbac_can_give_is_missing():
 def test_expired_credentials_name_the_next_step():
     assert "sign in again" in str(answered(401, "Unauthorized"))
     assert "sign in again" in str(answered(403, 'User "system:anonymous" cannot list resource "pods"'))
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "what"),
+    [
+        (400, 'strict decoding error: unknown field "spec.x"', "field"),
+        (400, 'Job in version "v1" cannot be handled as a Job: json: cannot unmarshal string into Go struct', "value"),
+        (422, 'Job.batch "x" is invalid: spec.parallelism: Invalid value: -1', "value"),
+    ],
+)
+def test_invalid_object_names_the_settings_that_are_sent_as_they_are(status, words, what):
+    error = answered(status, words)
+    assert f"{words} ({status} Some)\nCorrect that {what} in the provider's " in str(error)
+    assert "patch=, affinity=, init_containers= or sidecars=" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,31 @@ REQUEST = InterchangeRequest(RunId("3fa1"), "train", Image("app:1"), None, Secon
 OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "cnflow-3fa1-run", "uid": "u"}
 CODE = PodCode(Kind("3.11", "x86_64", "glibc"), "tag")
 IMAGE = SimpleNamespace(probe=Probe("3.11.2", "CPython", "x86_64", "glibc 2.36", "/usr/bin/python3"))
-RESOURCES = SimpleNamespace(owner=lambda run, grace: OWNER, code=lambda image, owner: CODE)
+
+
+class Resources:
+    """Those of a run: its object and its code; `before` has what a test does at such a moment, once."""
+
+    def __init__(self):
+        self.asked = []
+        self.before = {}
+
+    def owner(self, run, grace):
+        return self._at("owner", OWNER)
+
+    def code(self, image, owner):
+        return self._at("code", CODE)
+
+    def _at(self, moment, answer):
+        self.asked.append(moment)
+        self.before.pop(moment, lambda: None)()
+        return answer
+
+
+def lose_pod(server):
+    """Remove the pod of the interchange, so that the next command makes another one."""
+    (pod,) = [path for path in server.objects if "/pods/" in path]
+    del server.objects[pod]
 
 
 class Server:
@@ -32,6 +56,8 @@ class Server:
     def __init__(self):
         self.objects = {}
         self.stuck = False
+        self.made = []
+        self.before = {}
         self.on_pod = lambda: None
 
     def request(self, method, path, *, body=None, **_):
@@ -39,6 +65,8 @@ class Server:
             if self.objects.pop(path, None) is None:
                 raise ApiError(self.server, 404, "NotFound", "not found")
             return None
+        self.before.pop(body["kind"], lambda: None)()
+        self.made.append((body["kind"], body["metadata"]["name"]))
         made = {**body, "metadata": {**body["metadata"], "uid": "u1"}}
         self.objects[f"{path}/{body['metadata']['name']}"] = made
         if body["kind"] == "Pod":
@@ -61,17 +89,21 @@ def server():
 
 
 @pytest.fixture
-def place(server):
+def resources():
+    return Resources()
+
+
+@pytest.fixture
+def place(server, resources):
     settings = KubernetesProvider()
     return ClusterInterchange(
-        REQUEST, settings, IMAGE, cluster=server, resources=RESOURCES, is_ending=threading.Event()
+        REQUEST, settings, IMAGE, cluster=server, resources=resources, is_ending=threading.Event()
     )
 
 
 def test_pod_that_is_made_while_its_executor_ends_does_not_outlive_it(place, server):
     place.place()
-    (pod,) = [path for path in server.objects if "/pods/" in path]
-    del server.objects[pod]  # another one takes its place, and the executor ends meanwhile
+    lose_pod(server)  # another one takes its place, and the executor ends meanwhile
     server.stuck = True
     closing, is_made = threading.Thread(target=place.close), threading.Event()
 
@@ -88,10 +120,40 @@ def test_pod_that_is_made_while_its_executor_ends_does_not_outlive_it(place, ser
     assert server.objects == {}
 
 
-def test_closed_place_makes_no_pod(place, server):
+@pytest.mark.parametrize("moment", ["owner", "code", "Service", "Pod"])
+def test_place_that_is_closed_while_another_thread_makes_it_leaves_nothing(place, server, resources, moment):
+    place.place()
+    lose_pod(server)
+    closing, is_reached = threading.Thread(target=place.close), threading.Event()
+
+    def close():
+        closing.start()
+        closing.join(0.3)  # without a lock it ends here, before the pod is there
+        is_reached.set()
+
+    resources.before[moment] = server.before[moment] = close
+    descriptor = place.command(is_start=True).descriptor
+    assert is_reached.wait(10)
+    closing.join(10)
+    with os.fdopen(descriptor, "rb") as pipe:
+        assert b"ends before its interchange has begun" in pipe.read()
+    assert server.objects == {}
+
+
+def test_closed_place_makes_nothing(place, server, resources):
     place.close()
     with pytest.raises(BlockError, match="ends before its interchange has begun"):
         place.place()
+    assert (server.made, resources.asked) == ([], [])
+
+
+def test_command_of_a_closed_place_makes_nothing(place, server):
+    place.place()
+    place.close()
+    made = list(server.made)
+    with os.fdopen(place.command(is_start=True).descriptor, "rb") as pipe:
+        assert b"ends before its interchange has begun" in pipe.read()
+    assert server.made == made
     assert server.objects == {}
 
 

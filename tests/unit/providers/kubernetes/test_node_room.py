@@ -95,3 +95,4 @@ def test_block_that_no_node_can_hold_fails_within_seconds():
     status = judge_block("b", block, waits, now=Seconds(5.0), wall=0.0).status
     assert status.state is BlockState.FAILED
     assert "Unschedulable: 2 Insufficient cpu\nNo node has that.\nAsk for less" in status.message
+    assert status.is_for_good, "three of them would wait in vain, too"
