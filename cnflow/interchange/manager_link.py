@@ -35,6 +35,7 @@ from cnflow.interchange.actions import Action, SendRefused, protocol_mismatch
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
+from cnflow.wire.authenticator import Authenticator
 from cnflow.wire.bulk import BULK_SUFFIX, without_bulk_suffix
 from cnflow.wire.peer_limits import MalformedMessageLimit
 from cnflow.wire.session import Session, SessionError, begins_session, identity_of, payload_of
@@ -83,7 +84,7 @@ class ManagerLink:
     def __init__(self, settings: InterchangeSettings) -> None:
         self._malformed, self._rejected = MalformedMessageLimit(), MalformedMessageLimit()
         self._context = sockets.new_context()
-        self._authenticator = sockets.Authenticator(self._context, settings.blocks) if settings.secret_key else None
+        self._authenticator = Authenticator(self._context, settings.blocks) if settings.secret_key else None
         self._router, self.port = sockets.bind_router(
             self._context, settings.manager_endpoint, settings.ports, settings.secret_key, settings.largest_message
         )
@@ -315,7 +316,7 @@ class ManagerLink:
         for frames in session.take_due():
             self._router.send([manager, *frames])
 
-    def _authenticate(self, authenticator: sockets.Authenticator, now: Seconds) -> None:
+    def _authenticate(self, authenticator: Authenticator, now: Seconds) -> None:
         rejected = authenticator.handle_request()
         if rejected is not None and self._rejected.on_malformed(rejected, now):
             logger.warning("rejected a connection from %s: its key is not of this run", rejected)

@@ -43,6 +43,7 @@ from cnflow.manager.state import Manager
 from cnflow.manager.worker_events import WorkerEvents
 from cnflow.manager.workers.codec import decode_result, encode_action
 from cnflow.manager.workers.ending import end_workers
+from cnflow.manager.workers.polled import PolledWorkers
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
 from cnflow.model.manager_settings import NO_WORKER_STARTS
 from cnflow.units import Seconds
@@ -90,11 +91,10 @@ class Loop:
         minor, accelerators = worker_minor(settings), len(settings.available_accelerators)
         self._state = Manager(factory.slots, self._prefetch, minor, place_of(settings), accelerators, incomplete)
         self._state.ended = EndedTasks() if settings.adoptable_for else None
-        self._workers: dict[WorkerRank, WorkerProcess] = {}
-        self._by_source: dict[Any, WorkerProcess] = {}
         self._oom = OomWatch()
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
+        self._workers = PolledWorkers(self._poller)
         self._bulk = BulkLink(factory.manager_id, self._poller, incomplete, Seconds(settings.longest_silence))
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         self._events: Optional[WorkerEvents] = None
@@ -124,7 +124,7 @@ class Loop:
             self._link.send(self._registration({}), (), self._clock.now())
             self._serve()
         finally:
-            end_workers(self._workers.values(), self._is_idle)
+            end_workers(self._workers, self._is_idle)
             self._bulk.log_what_is_left()
             self._link.close(0.0 if self._link.is_all_delivered else _LINGER)
         return self._exitcode
@@ -155,9 +155,8 @@ class Loop:
             self._link.receive(ready, self._on_message, now)
             if self._bulk.receive(ready, now):
                 self._state.on_blobs()
-            for source, events in ready.items():
-                if source in self._by_source:
-                    self._read_worker(self._by_source[source], events, now)
+            for worker, events in self._workers.ready(ready):
+                self._read_worker(worker, events, now)
             if now >= self._state.next_deadline:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
@@ -245,14 +244,12 @@ class Loop:
 
     def _read_worker(self, worker: WorkerProcess, events: int, now: Seconds) -> None:
         rank = WorkerRank(worker.rank)
-        if self._workers.get(rank) is not worker:
-            return  # replaced while this round's events were handled
         if events & sockets.WRITABLE:
-            self._flush(worker)
+            self._workers.flush(worker)
         exitcode = worker.exitcode()
         if exitcode is not None:
             self._follow_shutdown(now)
-            if rank not in self._workers:
+            if not self._workers.has(worker):
                 return
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
         if self._events is not None:
@@ -269,26 +266,16 @@ class Loop:
             self._on_worker_exit(worker, exitcode)
         else:
             worker.forward_output()  # after the results: unmarked output is of the task that runs now
-            self._unregister_closed_ends(worker)
-
-    def _unregister_closed_ends(self, worker: WorkerProcess) -> None:
-        for closed, source in ((worker.socket_closed, worker.socket.fileno()), (worker.output_closed, worker.output)):
-            if closed and source in self._by_source:
-                self._poller.unregister(source)
-                del self._by_source[source]
+            self._workers.unregister_closed_ends(worker)
 
     def _on_worker_exit(self, worker: WorkerProcess, exitcode: int) -> None:
         worker.forward_output()
-        for source in worker.descriptors:
-            if source in self._by_source:
-                self._poller.unregister(source)
-                del self._by_source[source]
+        self._workers.remove(worker)
         worker.close()
         worker.signal_session(signal.SIGKILL)  # processes that its task started and left behind
         rank = WorkerRank(worker.rank)
         cause = self._oom.take_cause() if exitcode == -signal.SIGKILL else ""
         logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")
-        del self._workers[rank]
         if self._events is not None:
             self._events.on_exit(rank, exitcode, cause)
         self._apply(self._state.on_worker_exit(rank, exitcode, worker.tail(), cause))
@@ -314,7 +301,7 @@ class Loop:
                 worker = touched[action.rank] = self._workers[action.rank]
                 worker.write(encode_action(action))
         for worker in touched.values():
-            self._flush(worker)
+            self._workers.flush(worker)
 
     def _start(self, rank: WorkerRank) -> None:
         try:
@@ -323,20 +310,11 @@ class Loop:
             logger.warning("worker %d cannot be started now: %s", rank, error)
             self._apply(self._state.on_start_failed(rank, str(error), self._clock.now()))
             return
-        self._workers[rank] = worker
         worker.running = lambda: self._state.running(rank)
-        for source in worker.descriptors:
-            self._by_source[source] = worker
-            self._poller.register(source, sockets.READABLE)
+        self._workers.add(worker)
         if self._events is not None:
             worker.write(self._events.order)
-            self._flush(worker)
-
-    def _flush(self, worker: WorkerProcess) -> None:
-        worker.flush()
-        events = sockets.READABLE | sockets.WRITABLE if worker.has_unsent else sockets.READABLE
-        if worker.socket.fileno() in self._by_source:
-            self._poller.modify(worker.socket.fileno(), events)
+            self._workers.flush(worker)
 
     def _send_results(self, now: Seconds) -> None:
         is_full = self._link.is_full or self._bulk.results.is_full
@@ -394,7 +372,7 @@ class Loop:
             return
         self._state.on_ending()
         if stage is Stage.CUT:
-            end_workers(self._workers.values(), self._is_idle, 0.5)  # before a task is returned: it runs once at a time
+            end_workers(self._workers, self._is_idle, 0.5)  # before a task is returned: it runs once at a time
             self._workers.clear()
             self._state.on_cut()
             self._end_by = Seconds(self._clock.now() + _LAST_WORDS)

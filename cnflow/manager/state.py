@@ -28,7 +28,6 @@ Life of a task in a manager::
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
@@ -50,8 +49,8 @@ from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.node.accelerators import AcceleratorPool
 from cnflow.manager.workers.exit import Exit
 from cnflow.manager.workers.start_attempts import StartAttempts
+from cnflow.manager.workers.task_deadlines import TaskDeadlines
 from cnflow.manager.workers.worker import Worker
-from cnflow.units import Seconds
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.sent_functions import kept
 
@@ -60,16 +59,12 @@ if TYPE_CHECKING:
 
     from cnflow.ids import FunctionId, TaskId
     from cnflow.manager.prefetch import Prefetch
+    from cnflow.units import Seconds
     from cnflow.wire.manager_messages import HeldTask
     from cnflow.wire.messages import Function, ResultParcel, Task, TaskParcel
 
-GRACE = Seconds(2.0)
-"""Time between the order to stop a task, or its walltime, and the kill of its worker."""
-
 _LEAST_WAITING = 2
 """Tasks that wait for large arguments and do not count as held: tasks behind them run. As many as workers, if more."""
-
-_NEVER = Seconds(math.inf)
 
 
 class Manager:
@@ -106,7 +101,7 @@ class Manager:
         self._reserved: dict[WorkerRank, TaskParcel] = {}
         """Tasks of workers that are restarted to see other accelerators, by rank."""
 
-        self._deadlines: dict[WorkerRank, Seconds] = {}
+        self._deadlines = TaskDeadlines()
         self.ended: Optional[EndedTasks] = None
         """Tasks that have ended, for another driver; None keeps none."""
 
@@ -117,7 +112,7 @@ class Manager:
     @property
     def next_deadline(self) -> Seconds:
         """Time to call `on_tick`; infinite while no running task has a limit and every worker has a process."""
-        return min(self._start_attempts.next_at, *self._deadlines.values(), _NEVER)
+        return min(self._start_attempts.next_at, self._deadlines.next_at)
 
     @property
     def window(self) -> int:
@@ -265,7 +260,7 @@ class Manager:
                 worker.cancelled.discard((task.id, task.attempt))
             self._results.append(parcel)
         self._start_attempts.died_idle = 0
-        self._set_deadline(rank, worker, now)
+        self._deadlines.on_first_task(rank, worker, now)
 
     def on_cancel(self, attempts: Mapping[TaskId, int], now: Seconds) -> list[Action]:
         """Stop *attempts* of tasks. One that is not here has ended, and its result was sent."""
@@ -283,14 +278,13 @@ class Manager:
                     worker.cancelled.add((task.id, task.attempt))
                     actions.append(StopTask(rank, number))
                     if number == first:
-                        self._deadlines[rank] = min(Seconds(now + GRACE), self._deadlines.get(rank, _NEVER))
+                        self._deadlines.on_stop_ordered(rank, now)
         return actions
 
     def on_tick(self, now: Seconds) -> list[Action]:
         """Kill the workers whose task did not stop within its grace; start those again that could not be started."""
-        late = [rank for rank, deadline in self._deadlines.items() if deadline <= now]
+        late = self._deadlines.take_due(now)
         for rank in late:
-            del self._deadlines[rank]
             self._workers[rank].overdue_task = self._workers[rank].tasks[0][0]
         again = self._start_attempts.take_due(now)
         starts = [] if self._is_ending else [self._start(rank) for rank in again]
@@ -313,7 +307,7 @@ class Manager:
             cause: explanation from outside the process, such as lack of memory; empty if there is none.
         """
         worker = self._workers[rank]
-        self._deadlines.pop(rank, None)
+        self._deadlines.remove(rank)
         exit_ = Exit(f"{self._where}, worker {rank}", exitcode, stderr_tail, cause, self._is_ending)
         results, again = exit_.settle(worker, lambda function: self._functions[function].name)
         self._results += results
@@ -359,19 +353,6 @@ class Manager:
             actions.append(RestartWorker(rank))
         return False
 
-    def _set_deadline(self, rank: WorkerRank, worker: Worker, now: Seconds) -> None:
-        """Note that the first task of *worker*, if it has one, starts now; set the time at which to kill it."""
-        worker.task_started_at = now
-        if self._deadlines:
-            self._deadlines.pop(rank, None)
-        if not worker.tasks or worker.overdue_task is not None:
-            return
-        task = worker.tasks[0][0]
-        if worker.is_cancelled(task):
-            self._deadlines[rank] = Seconds(now + GRACE)
-        elif task.walltime:
-            self._deadlines[rank] = Seconds(now + task.walltime + GRACE)
-
     def _start(self, rank: WorkerRank) -> StartWorker:
         self._workers[rank] = Worker()
         return StartWorker(rank)
@@ -396,5 +377,5 @@ class Manager:
         worker.tasks.append(parcel)
         worker.tasks_sent += 1
         if len(worker.tasks) == 1:
-            self._set_deadline(rank, worker, now)
+            self._deadlines.on_first_task(rank, worker, now)
         actions.append(SendTask(rank, parcel))

@@ -37,7 +37,7 @@ import zmq
 from zmq.utils import z85
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 # Plain integers: each `|` of two of pyzmq's flags makes an object of an enumeration, and takes a microsecond.
 READABLE, WRITABLE, BROKEN = int(zmq.POLLIN), int(zmq.POLLOUT), int(zmq.POLLERR)
@@ -45,6 +45,7 @@ _NOBLOCK = int(zmq.NOBLOCK)
 _NOBLOCK_MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
 SendError = zmq.ZMQError
+Context = zmq.Context
 Poller = zmq.Poller
 """Waits for ZeroMQ sockets and plain file descriptors alike."""
 
@@ -65,7 +66,7 @@ INTERCHANGE = b"cnflow-interchange"
 class Socket:
     """DEALER or ROUTER that never drops a message and never blocks: its queues have no limit."""
 
-    def __init__(self, context: zmq.Context[Any], kind: int) -> None:
+    def __init__(self, context: Context[Any], kind: int) -> None:
         self.raw = context.socket(kind)
         self._copied = 2 if kind == zmq.ROUTER else 1
         self.raw.setsockopt(zmq.SNDHWM, 0)
@@ -133,13 +134,13 @@ class Socket:
         self.raw.close(int(linger * 1000))
 
 
-def new_context() -> zmq.Context[Any]:
+def new_context() -> Context[Any]:
     """Context with a single I/O thread, not shared with other users of pyzmq in this process."""
     return zmq.Context(io_threads=1)
 
 
 def bind_router(
-    context: zmq.Context[Any],
+    context: Context[Any],
     endpoint: str,
     ports: Optional[tuple[int, int]] = None,
     secret_key: str = "",
@@ -175,7 +176,7 @@ def bind_router(
     return socket, _bind_to_port(socket, endpoint, ports) if endpoint else 0
 
 
-def _new_router(context: zmq.Context[Any], identity: bytes) -> Socket:
+def _new_router(context: Context[Any], identity: bytes) -> Socket:
     """Router in which a new connection of a peer takes over from the one before."""
     socket = Socket(context, zmq.ROUTER)
     socket.raw.setsockopt(zmq.IDENTITY, identity)
@@ -228,7 +229,7 @@ AnySocket = Union[Socket, ListeningSocket]
 
 
 def listening_router(
-    context: zmq.Context[Any],
+    context: Context[Any],
     endpoint: str,
     ports: Optional[tuple[int, int]],
     identity: bytes,
@@ -258,7 +259,7 @@ def listening_router(
 
 
 def connect_dealer(
-    context: zmq.Context[Any],
+    context: Context[Any],
     endpoint: str,
     identity: bytes = b"",
     curve: Optional[tuple[str, str, str]] = None,
@@ -270,7 +271,7 @@ def connect_dealer(
 
 
 def connect_monitored_dealer(
-    context: zmq.Context[Any],
+    context: Context[Any],
     endpoint: str,
     identity: bytes = b"",
     curve: Optional[tuple[str, str, str]] = None,
@@ -289,9 +290,7 @@ def connect_monitored_dealer(
     return socket, monitor
 
 
-def _new_dealer(
-    context: zmq.Context[Any], endpoint: str, identity: bytes, curve: Optional[tuple[str, str, str]]
-) -> Socket:
+def _new_dealer(context: Context[Any], endpoint: str, identity: bytes, curve: Optional[tuple[str, str, str]]) -> Socket:
     socket = Socket(context, zmq.DEALER)
     _enable_ipv6(socket, endpoint)
     if identity:
@@ -344,57 +343,19 @@ class ConnectionMonitor:
         self.raw.close(0)
 
 
-def key_owner(frame: Any) -> str:  # noqa: ANN401 - a frame of pyzmq
-    """Owner of the key of the encrypted connection over which *frame* came, as an `Authenticator` knows it."""
-    return str(frame.get("User-Id"))
-
-
 def new_key_pair() -> tuple[str, str]:
     """Public and secret CURVE key, as Z85 text."""
     public, secret = zmq.curve_keypair()
     return public.decode(), secret.decode()
 
 
-class Authenticator:
-    """Decides which public keys may connect to the CURVE servers of a context (ZAP, RFC 27).
+def decode_key(key: str) -> bytes:
+    """Bytes of a CURVE key that is given as Z85 text."""
+    return z85.decode(key)
 
-    Needs no thread: its owner polls `raw` and calls `handle_request`.
-    """
 
-    def __init__(self, context: zmq.Context[Any], allowed: Mapping[str, str]) -> None:
-        """Admit the public keys in *allowed*, by block."""
-        self.raw = context.socket(zmq.REP)
-        self.raw.bind("inproc://zeromq.zap.01")
-        self._keys: dict[str, bytes] = {}
-        self._blocks: dict[bytes, set[str]] = {}
-        """Blocks of each key: a connection is decided without a look at all keys."""
-
-        for block, key in allowed.items():
-            self.admit(block, key)
-
-    def admit(self, block: str, key: str) -> None:
-        """Accept connections with *key*, the only one of *block*."""
-        self.revoke(block)
-        self._keys[block] = z85.decode(key)
-        self._blocks.setdefault(self._keys[block], set()).add(block)
-
-    def revoke(self, block: str) -> None:
-        """Reject new connections with the key of *block*."""
-        key = self._keys.pop(block, None)
-        if key is None:
-            return
-        self._blocks[key].discard(block)
-        if not self._blocks[key]:
-            del self._blocks[key]
-
-    def handle_request(self) -> Optional[str]:
-        """Decide the request that is waiting on `raw`; return the address of the peer if it was rejected."""
-        version, sequence, _, address, _, mechanism, *credentials = self.raw.recv_multipart()
-        owners = self._blocks.get(credentials[0], set()) if mechanism == b"CURVE" and credentials[:1] else set()
-        code, text = (b"200", b"OK") if owners else (b"400", b"key not of this run")
-        self.raw.send_multipart([version, sequence, code, text, min(owners, default="").encode(), b""])
-        return None if owners else address.decode(errors="replace")
-
-    def close(self) -> None:
-        """Close; new connections to the servers of the context are rejected from now on."""
-        self.raw.close(0)
+def bind_reply(context: Context[Any], endpoint: str) -> Any:  # noqa: ANN401 - a socket of pyzmq
+    """Create a REP socket of *context* that serves *endpoint*, which is of the same context."""
+    raw = context.socket(zmq.REP)
+    raw.bind(endpoint)
+    return raw

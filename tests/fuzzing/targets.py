@@ -20,6 +20,7 @@ from cnflow.model.interchange_settings import InterchangeSettings
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import serialization, sockets
+from cnflow.wire.authenticator import Authenticator
 from cnflow.wire.bulk import with_bulk_suffix
 from cnflow.wire.keys import KeyPair, Keyring
 from cnflow.wire.parcels import attach_frames
@@ -204,7 +205,7 @@ class Manager(Target):
         super().__init__()
         keys = Keyring() if encrypted else None
         own = keys.block_keys("0") if keys else None
-        self._authenticator = sockets.Authenticator(self.context, keys.public_keys()) if keys else None
+        self._authenticator = Authenticator(self.context, keys.public_keys()) if keys else None
         self.server, port = sockets.bind_router(
             self.context, "tcp://127.0.0.1", secret_key=keys.server.secret if keys else ""
         )

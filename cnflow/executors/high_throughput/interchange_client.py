@@ -1,13 +1,7 @@
-"""Client of the interchange: the one thread that serves its connection, and the ways of messages to it.
+"""Client of the interchange: the one thread that serves its connection.
 
-`interchange_life` decides what becomes of it, `interchange_host` starts it, `interchange_connection` has the stream.
-
-A message has one of two ways to an interchange that is up::
-
-    send(task) ──> TaskQueue ──┬── few tasks under way: the submitting thread writes to the socket itself
-    order(..) ───> orders ─────┴── else the client's thread wakes, and writes all tasks, then the orders
-
-A restarted interchange first gets the orders that still hold, then every unfinished task, then anything new.
+`interchange_life` decides what becomes of it, `interchange_host` starts it, `interchange_connection` has the stream,
+`interchange_sender` what waits to be written to it.
 """
 
 from __future__ import annotations
@@ -17,7 +11,7 @@ import logging
 import math
 import shutil
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,12 +20,13 @@ from cnflow.executors.high_throughput.interchange_connection import InterchangeC
 from cnflow.executors.high_throughput.interchange_life import Order
 from cnflow.executors.high_throughput.interchange_outage import Outage
 from cnflow.executors.high_throughput.interchange_process import STOP_TIMEOUT, make_socket_folder
+from cnflow.executors.high_throughput.interchange_sender import InterchangeSender
 from cnflow.executors.high_throughput.orders import Orders
 from cnflow.executors.high_throughput.wake_pipe import WakePipe
 from cnflow.wire import messages as msg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from cnflow.clock import Clock
     from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
@@ -79,17 +74,14 @@ class InterchangeClient:
         """Held by the thread that takes tasks out of the queue or writes to the socket."""
         self._orders = Orders()
         self.bulk = BulkLine(self.order, clock.now)
-        self._must_resend = False
-        """A restarted interchange has yet to be sent the unfinished tasks, before anything else."""
         self._pipe = WakePipe()
         self._connection = InterchangeConnection(host, self._pipe.descriptor, self._write_lock)
+        self._sender = InterchangeSender(self._connection, queue, self._orders, self.bulk, self._write_lock)
         self._how = ""
         """End of the process before."""
         self.outage = Outage(host, clock.now)
         self._is_asleep = False
         self._is_stopping = False
-        self._is_up = False
-        """Messages pass; an interchange that has sent none cannot be written to."""
         self._start_lock = threading.Lock()
         """Held while the process starts, and while `stop` begins."""
         self._thread = threading.Thread(target=self._serve, name=f"cnflow-{label}-interchange", daemon=True)
@@ -148,9 +140,7 @@ class InterchangeClient:
             again = settings.is_restart or restarts > 0
             self._connection.start(msgspec.structs.replace(settings, is_restart=again, restarts=restarts))
             self._is_local = not self.host.grace and settings.manager_endpoint.startswith("ipc://")
-            with self._write_lock:
-                self._queue.on_new_interchange()
-            self._must_resend = restarts > 0
+            self._sender.on_new_interchange(self._events.unfinished if restarts > 0 else None)
         self.bulk.on_new_line(is_local=self._is_local)
         self._life.on_launched(self._clock.now())
 
@@ -169,7 +159,7 @@ class InterchangeClient:
         *at_once* spares the task the way through the client's thread while that sleeps; it costs a message of its own.
         """
         self._queue.put(task)
-        if self._is_asleep and not (at_once and self._try_to_send_now()):
+        if self._is_asleep and not (at_once and self._sender.try_to_send_now()):
             self._wake_if_asleep()
 
     def clear(self) -> None:
@@ -222,15 +212,6 @@ class InterchangeClient:
             self._is_asleep = False
             self._pipe.wake()
 
-    def _try_to_send_now(self) -> bool:
-        """Write all queued tasks; False if some are left, for the client's thread."""
-        with self._write_lock:
-            connection = self._connection
-            if not self._is_up or self._must_resend or connection.has_unsent or connection.is_full:
-                return False
-            connection.send(self._queue.next_message())
-            return not self._queue and not connection.has_unsent
-
     # The client's thread
 
     def _serve(self) -> None:
@@ -240,15 +221,14 @@ class InterchangeClient:
             logger.exception("the client of the interchange failed")
             self._on_lost(f"its client failed: {type(error).__name__}: {error}")
         finally:
-            with self._write_lock:
-                self._is_up = False
+            self._sender.on_down()
             self._connection.close()
 
     def _run(self) -> None:
         connection, life = self._connection, self._life
         while not self._is_stopping:
             self._is_asleep = True
-            self._flush()
+            self._sender.flush()
             wait = min(life.due, self.bulk.next_deadline) - self._clock.now()
             ready = connection.poll(None if wait == math.inf else max(0.0, wait))
             self._is_asleep = False
@@ -288,14 +268,13 @@ class InterchangeClient:
             self.bulk.on_new_line(is_local=self._is_local)
         if connection.has_received():
             life.on_message()
-        self._is_up = life.is_up and connection.is_open
+        self._sender.is_up = life.is_up and connection.is_open
 
     def _on_ended(self) -> None:
         """Let the machine decide what follows the end of the process."""
         self._read()  # its last messages; all of them are there
         connection, life = self._connection, self._life
-        with self._write_lock:
-            self._is_up = False
+        self._sender.on_down()
         how = connection.on_ended()
         self._how = self.host.words.gone if connection.is_gone else how
         now = self._clock.now()
@@ -336,9 +315,9 @@ class InterchangeClient:
         may_live, attempts = self._life.can_attach, _STOP_ATTEMPTS
         deadline = self._clock.now() + (_STOP_TIMEOUT_ELSEWHERE if may_live else STOP_TIMEOUT)
         while (wait := deadline - self._clock.now()) > 0:
-            if self._is_up and not is_ordered:
+            if self._sender.is_up and not is_ordered:
                 is_ordered = True
-                self._send([msg.encode(msg.Stop())])
+                self._sender.send([msg.encode(msg.Stop())])
             may_live = may_live and not connection.is_gone and not (is_ordered and connection.has_delivered)
             if not connection.is_running:
                 if not may_live or not attempts:
@@ -355,46 +334,3 @@ class InterchangeClient:
         self.is_lost = True  # before the event: a thread that starts blocks looks here after it
         self._events.on_interchange_lost(how)
         self._is_bound.set()
-
-    def _flush(self) -> None:
-        """Send what waits: tasks and orders first, then pieces of blobs, as long as the line has room."""
-        self._flush_control()
-        while self._can_send and not self._connection.has_unsent and (frames := self.bulk.next_message()):
-            with self._write_lock:
-                self._connection.send_unnumbered(frames)
-            if self._queue or self._orders:
-                self._flush_control()
-
-    def _flush_control(self) -> None:
-        connection = self._connection
-        # Nothing for an interchange whose end was read but whose death is yet to be seen: its successor gets it.
-        while (self._queue or self._orders or self._must_resend) and self._can_send:
-            # Taken before the tasks: a task that is cancelled by now has left before its cancellation, or leaves now.
-            standing, orders = self._orders.standing(), self._orders.take()
-            if self._must_resend:
-                self._resend(standing)
-            while self._queue and not connection.is_full:
-                with self._write_lock:
-                    connection.send(self._queue.next_message())
-            for order in orders:
-                self._send([msg.encode(order)])
-        if self._is_up and connection.has_unsent:
-            with self._write_lock:
-                connection.flush()
-
-    @property
-    def _can_send(self) -> bool:
-        """Messages pass, and not too much is on its way: a message that waits here takes no memory twice."""
-        return self._is_up and self._connection.is_open and not self._connection.is_full
-
-    def _resend(self, standing: Iterable[msg.Order]) -> None:
-        """Send a restarted interchange the *standing* orders and the unfinished tasks."""
-        for order in standing:
-            self._send([msg.encode(order)])
-        for frames in self._queue.recovery_messages(self._events.unfinished()):
-            self._send(frames)
-        self._must_resend = False
-
-    def _send(self, frames: list[Any]) -> None:
-        with self._write_lock:
-            self._connection.send(frames)

@@ -24,6 +24,7 @@ from cnflow.interchange.pool.client_keys import ClientKeys
 from cnflow.model.interchange_settings import GONE
 from cnflow.wire import message_pipe as pipes
 from cnflow.wire import sockets
+from cnflow.wire.authenticator import Authenticator, key_owner
 from cnflow.wire.message_pipe import MessagePipe, head_of
 from cnflow.wire.messages import MALFORMED
 from cnflow.wire.peer_limits import MalformedMessageLimit
@@ -71,7 +72,7 @@ class ClientPort:
         self._admit = admit
         self._context = sockets.new_context()
         self._keys = ClientKeys(settings.client_keys)
-        self._authenticator = sockets.Authenticator(self._context, {})
+        self._authenticator = Authenticator(self._context, {})
         self._router, self.port = sockets.bind_router(
             self._context,
             settings.clients_endpoint,
@@ -172,7 +173,7 @@ class ClientPort:
 
     def _open(self, sender: bytes, content: Any) -> Optional[int]:  # noqa: ANN401 - a frame of pyzmq
         """Open a pipe with a bridge, whatever became of one before of its routing id."""
-        name = sockets.key_owner(content)
+        name = key_owner(content)
         opening = msgspec.json.decode(content.bytes, type=Opening)
         pipe = MessagePipe(lambda head, data: self._send(sender, head, data), self.next_number())
         reason = opening.mismatch if name in self._keys.keys else "the key of this client was withdrawn"

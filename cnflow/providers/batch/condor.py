@@ -8,7 +8,7 @@
 One file is both, since a job's description and its program are two texts to HTCondor, and one script to cnflow.
 
 A job is evicted (its slot is needed by others) by a signal, and waits again. It is never started a second time: its
-block has ended, and its tasks run in others. `_FATE` has the schedd remove it, so that no job is left behind.
+block has ended, and its tasks run in others. `removal_rule` has the schedd remove it, so that no job is left behind.
 
 Manual: https://htcondor.readthedocs.io/en/23.0/man-pages/condor_submit.html; tested with HTCondor 23.9.
 """
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, cast
 
 from cnflow.errors import ConfigurationError
 from cnflow.ids import NativeId
-from cnflow.model.block import BlockState, BlockStatus, EndCause, Refusal
-from cnflow.providers.batch.ends import end_status
+from cnflow.model.block import Refusal
+from cnflow.providers.batch.condor_jobs import COMPLETED, ENDS, REMOVED, STATUS, end_of, removal_rule, rows_of, state_of
 from cnflow.providers.batch.refusals import refusal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cnflow.config.batch import BatchSettings
     from cnflow.config.condor import CondorProvider
     from cnflow.interfaces.channel import Completed
-    from cnflow.model.block import Refused
+    from cnflow.model.block import BlockStatus, Refused
     from cnflow.providers.batch.dialect import JobRequest
 
 _RUN = "run"
@@ -46,33 +46,9 @@ _INDEX = "CNFLOW_CONDOR_PROCESS"
 _MIB = 1 << 20
 _KIB = 1 << 10
 
-# https://htcondor.readthedocs.io/en/23.0/classad-attributes/job-classad-attributes.html: JobStatus, HoldReasonCode
-_IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _TRANSFERS, _SUSPENDED = range(1, 8)
-_LIVES = {
-    _IDLE: BlockState.PENDING,
-    _RUNNING: BlockState.RUNNING,
-    _TRANSFERS: BlockState.RUNNING,
-    _SUSPENDED: BlockState.RUNNING,
-}
-_BY_USER = (1, 15)  # condor_hold, and "hold = True" in the description
-_HOLD_CAUSES = {34: EndCause.OOM, 46: EndCause.WALLTIME, 47: EndCause.WALLTIME}
-
-_STATUS = ("JobStatus", "NumJobStarts", "HoldReasonCode", "HoldReason", "LastRejMatchReason", "RemoteHost")
-_ENDS = (
-    "JobStatus",
-    "ExitCode",
-    "ExitSignal",
-    "LastJobStatus",
-    "NumJobStarts",
-    "LastHoldReasonCode",
-    "LastHoldReason",
-    "LastRemoteHost",
-    "RemoveReason",
-)
 _LOGIN = 'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" HOME="${HOME:-$PWD}" USER="${USER:-$(id -un)}"'
 """Variables of a login, which slots do not set."""
 
-_UNDEFINED = "undefined"
 _REQUIREMENTS = re.compile(r"\s*requirements\s*=(.*)", re.IGNORECASE)
 
 # Words of condor_submit 23 and of the schedd, what they mean, and what the user can do; the first that fits counts.
@@ -170,34 +146,34 @@ class _Condor:
 
     def status_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str]:
         """``condor_q`` for the ids, a line of tabs for each."""
-        return ["condor_q", *_where(settings), *ids, "-af:jt", *_STATUS]
+        return ["condor_q", *_where(settings), *ids, "-af:jt", *STATUS]
 
     def states_of(self, output: Completed) -> Mapping[NativeId, BlockStatus] | None:
         """States; None if the queue did not answer, which condor_q reports by its exit code."""
         if output.exit_code != 0:
             return None
-        return {native: _state_of(row) for native, row in _rows(output.stdout, _STATUS)}
+        return {native: state_of(row) for native, row in rows_of(output.stdout, STATUS)}
 
     def ended_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str] | None:
         """``condor_history``, which reads backwards and stops once it has found them all."""
-        return ["condor_history", *_where(settings), *ids, "-limit", str(len(ids)), "-af:jt", *_ENDS]
+        return ["condor_history", *_where(settings), *ids, "-limit", str(len(ids)), "-af:jt", *ENDS]
 
     def ends_of(self, output: Completed) -> Mapping[NativeId, BlockStatus] | None:
         """Ends, with their causes."""
         if output.exit_code != 0:
             return None
-        return {native: _end_of(row) for native, row in _rows(output.stdout, _ENDS)}
+        return {native: end_of(row) for native, row in rows_of(output.stdout, ENDS)}
 
     def find_command(self, settings: BatchSettings) -> list[str]:
         """Jobs of this user in the queue that cnflow named."""
-        living = f"{_NAME} =!= undefined && JobStatus != {_REMOVED} && JobStatus != {_COMPLETED}"
+        living = f"{_NAME} =!= undefined && JobStatus != {REMOVED} && JobStatus != {COMPLETED}"
         return ["condor_q", *_where(settings), "-constraint", living, "-af:jt", _NAME]
 
     def found_in(self, output: Completed) -> Mapping[NativeId, str] | None:
         """Names by id."""
         if output.exit_code != 0:
             return None
-        return {native: row[_NAME] for native, row in _rows(output.stdout, (_NAME,))}
+        return {native: row[_NAME] for native, row in rows_of(output.stdout, (_NAME,))}
 
     def cancel_command(self, settings: BatchSettings, ids: Sequence[NativeId]) -> list[str]:
         """``condor_rm``; the job gets SIGTERM first."""
@@ -254,7 +230,7 @@ def _description(settings: CondorProvider, request: JobRequest) -> Iterator[str]
     yield from _resources(settings)
     raw, own = _taken_apart(settings.scheduler_options)
     yield f"requirements = {_requirements([settings.requirements, *own])}"
-    yield f"periodic_remove = {_fate(request.walltime)}"
+    yield f"periodic_remove = {removal_rule(request.walltime)}"
     if settings.notice:
         yield f"job_max_vacate_time = {round(settings.notice)}"  # between SIGTERM and SIGKILL
     if settings.project:
@@ -318,83 +294,3 @@ def _requirements(own: Sequence[str]) -> str:
     """Requirements of the user, and that the job never ran."""
     first = "(MY.NumJobStarts =?= undefined || MY.NumJobStarts == 0)"
     return " && ".join([*(f"({each.strip()})" for each in own if each.strip()), first])
-
-
-def _fate(walltime: float | None) -> str:
-    """When the schedd removes the job: it was evicted, is held for a fault, or ran for its walltime."""
-    evicted = f"(JobStatus == {_IDLE} && NumJobStarts > 0)"
-    faulty = " && ".join(f"HoldReasonCode =!= {code}" for code in _BY_USER)
-    held = f"(JobStatus == {_HELD} && {faulty})"
-    late = f"(JobStatus == {_RUNNING} && time() - EnteredCurrentStatus > {round(walltime)})" if walltime else ""
-    return " || ".join(filter(None, (evicted, held, late)))
-
-
-def _rows(text: str, fields: Sequence[str]) -> Iterator[tuple[NativeId, dict[str, str]]]:
-    """Rows of the output of ``-af:jt``: the id, then the values; one that is undefined is missing."""
-    for line in text.splitlines():
-        native, *values = line.split("\t")
-        if re.fullmatch(r"\d+\.\d+", native, re.ASCII) and len(values) == len(fields):
-            known = zip(fields, (value.strip() for value in values), strict=True)
-            yield NativeId(native), {field: value for field, value in known if value != _UNDEFINED}
-
-
-def _state_of(row: Mapping[str, str]) -> BlockStatus:
-    status = _number(row, "JobStatus")
-    if status == _HELD:
-        return _held(row)
-    if status == _IDLE and (_number(row, "NumJobStarts") or 0) > 0:
-        return _evicted(row)
-    state = _LIVES.get(status or 0)
-    if state is None:
-        return BlockStatus(BlockState.UNKNOWN, "HTCondor: it ends")  # its history follows
-    if state is BlockState.PENDING:
-        reason = row.get("LastRejMatchReason", "") or "no machine was looked for yet"
-        return BlockStatus(state, f"waits in HTCondor's queue: {reason}")
-    host = row.get("RemoteHost", "").rpartition("@")[2]
-    return BlockStatus(state, hosts=(host,) if host else ())
-
-
-def _held(row: Mapping[str, str]) -> BlockStatus:
-    code, reason = _number(row, "HoldReasonCode"), row.get("HoldReason", "")
-    if code in _BY_USER:
-        return BlockStatus(
-            BlockState.PENDING, f"waits in HTCondor's queue: held, {reason}; 'condor_release' lets it go"
-        )
-    return _hold_end(code, reason)
-
-
-def _hold_end(code: int | None, reason: str) -> BlockStatus:
-    """End of a job that HTCondor holds for a fault, for which `_fate` has it removed."""
-    cause = _HOLD_CAUSES.get(code or 0, EndCause.OTHER)
-    return end_status(f"HTCondor: held: {reason or 'it gives no reason'}", cause=cause)
-
-
-def _evicted(row: Mapping[str, str]) -> BlockStatus:
-    host = row.get("LastRemoteHost", "").rpartition("@")[2]
-    return end_status(f"HTCondor: evicted{f' from {host}' if host else ''}", cause=EndCause.PREEMPTED)
-
-
-def _end_of(row: Mapping[str, str]) -> BlockStatus:
-    if _number(row, "JobStatus") != _COMPLETED:
-        return _removal_of(row)
-    signal, code = _number(row, "ExitSignal"), _number(row, "ExitCode")
-    return end_status("", exit_code=code if signal is None else -signal)
-
-
-def _removal_of(row: Mapping[str, str]) -> BlockStatus:
-    """End of a job that was removed: by `_fate`, by a person, or by a rule of the pool."""
-    reason, before = row.get("RemoveReason", ""), _number(row, "LastJobStatus")
-    if "via condor_rm" in reason:
-        return end_status(f"HTCondor: removed {reason}", cause=EndCause.USER)
-    if before == _HELD:
-        return _hold_end(_number(row, "LastHoldReasonCode"), row.get("LastHoldReason", ""))
-    if "PeriodicRemove expression" not in reason:
-        return end_status(f"HTCondor: removed: {reason}", cause=EndCause.OTHER)
-    if before == _IDLE:
-        return _evicted(row)
-    return end_status("HTCondor: removed", cause=EndCause.WALLTIME)
-
-
-def _number(row: Mapping[str, str], name: str) -> int | None:
-    text = row.get(name, "")
-    return int(text) if text.lstrip("-").isdigit() else None

@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cnflow.manager.prefetch import Prefetch
-from cnflow.manager.state import GRACE, KillWorker, Manager, Quit, SendFunction, SendTask, StartWorker, StopTask
+from cnflow.manager.state import KillWorker, Manager, Quit, SendFunction, SendTask, StartWorker, StopTask
+from cnflow.manager.workers.task_deadlines import GRACE
 from cnflow.wire.failure_bodies import decode_timed_out, decode_worker_lost
 from cnflow.wire.messages import Function, Result, Task
 from cnflow.wire.pipe import ResultKind

@@ -6,7 +6,7 @@ import pytest
 import zmq
 from zmq.utils import z85
 
-from cnflow.wire.sockets import Authenticator
+from cnflow.wire.authenticator import Authenticator
 
 MANY = 50_000
 
