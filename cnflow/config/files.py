@@ -98,13 +98,13 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 
 def _read_json(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - of the table below
-    return _parse(json.loads, path)
+    return _parse(json.loads, path, "JSON")
 
 
 def _read_toml(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - of the table below
     # The same parser: before 3.11 it was a package of its own.
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    return _parse(toml.loads, path)
+    return _parse(toml.loads, path, "TOML")
 
 
 def _read_yaml(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - of the table below
@@ -113,17 +113,17 @@ def _read_yaml(path: Path, model: type[Settings]) -> object:  # noqa: ARG001 - o
     except ModuleNotFoundError as error:
         raise MissingExtraError("A configuration in YAML", "yaml") from error
     try:
-        return _parse(yaml.safe_load, path)
+        return _parse(yaml.safe_load, path, "YAML")
     except yaml.YAMLError as error:
-        raise ConfigurationError(" ".join(str(error).split())) from error
+        raise ConfigurationError(f"it is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _parse(parse: Callable[[str], object], path: Path) -> object:
+def _parse(parse: Callable[[str], object], path: Path, language: str) -> object:
     """Parse the file; the parsers but YAML's raise subclasses of ValueError."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(f"it is no {language}: {error}") from error
 
 
 _READERS: Mapping[str, Callable[[Path, type[Settings]], object]] = {

@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.model.image import NO_IMAGE
+from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
 
     from cnflow.model.image import Image
+
+_ANY_IMAGE = "HighThroughputExecutor(provider=DockerProvider())"
+"""Executor of the advice where none is there that starts containers."""
 
 
 class RoutableExecutor(NamedTuple):
@@ -221,10 +225,13 @@ def _as_wanted(image: Image, executors: Sequence[RoutableExecutor]) -> str:
 
 
 def _way_to_a_template(executors: Sequence[RoutableExecutor]) -> str:
-    """Return how the user gets a template: of the provider that is there, if that starts containers."""
-    near = next((each for each in executors if each.can_clone and each.starts_containers), None)
+    """Return how the user gets a template: of the provider that is there, if that starts containers of any image."""
+    containers = [each for each in executors if each.can_clone and each.starts_containers]
+    near = next((each for each in containers if each.images is None), None)
+    if near is None and containers:
+        return f"Give the server of {containers[0].label!r} a pool of that image, or add {_ANY_IMAGE}"
     if near is None:
-        return "Add HighThroughputExecutor(provider=DockerProvider())"
+        return f"Add {_ANY_IMAGE}"
     return f"Add an executor with the provider of {near.label!r} and without image="
 
 
@@ -244,8 +251,8 @@ def _first_template(image: Image, executors: Sequence[RoutableExecutor]) -> Rout
         raise ConfigurationError(
             f"No executor runs image {str(image)!r}{_as_wanted(image, executors)} (images here: "
             f"{', '.join(images) or 'none'}) and none without an "
-            f"image can serve as its template. {_way_to_a_template(executors)}, or set "
-            "Config(ignore_images=True) to run on the bare node.",
+            f"image can serve as its template.{did_you_mean(str(image), images)} {_way_to_a_template(executors)}, or "
+            "set Config(ignore_images=True) to run on the bare node.",
         )
     if not templates[0].starts_containers:
         raise ConfigurationError(

@@ -32,6 +32,7 @@ import msgspec
 
 import cnflow
 from cnflow.ids import ManagerId
+from cnflow.interchange.first_line import read_first_line
 from cnflow.model.interchange_settings import GONE, GREETING
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.model.pool_settings import PIPE_MAY_STAND_SOON, ClientRequest
@@ -286,21 +287,10 @@ class Bridge:
             raise BridgeError("the connection with the pool has broken") from error
 
 
-def _read_line(descriptor: int) -> bytes:
-    """Read a line and nothing beyond it."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(descriptor, 1)
-        if not byte:
-            raise BridgeError("the driver left before it had sent its request")
-        line += byte
-    return bytes(line)
-
-
 def main() -> int:
     """Serve one connection of the driver: stdin and stdout; return the exit code of the process."""
     try:
-        request = msgspec.json.decode(_read_line(sys.stdin.fileno()), type=ClientRequest)
+        request = msgspec.json.decode(read_first_line(sys.stdin.fileno()), type=ClientRequest)
         began = time.monotonic()
         while True:
             try:

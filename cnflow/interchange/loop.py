@@ -25,7 +25,7 @@ from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.manager_numbers import ManagerNumbers
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
-from cnflow.interchange.sending import message_for, send_results, send_work
+from cnflow.interchange.sending import send_results, send_to_manager
 from cnflow.interchange.state import Interchange
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.units import Seconds
@@ -236,20 +236,12 @@ class Loop:
 
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:
-            if isinstance(action, on.SendWork):
-                send_work(self._managers, action)
-            elif isinstance(action, on.SendResults):
+            if isinstance(action, on.SendResults):
                 self._send_results(self._bulk.results.hold(action.results) if self._driver.is_away else action.results)
             elif isinstance(action, on.REPORTS):
                 self._report(action)
-            elif isinstance(action, on.SendRegisterAgain):
-                self._managers.request_registration(action.manager)
-            elif isinstance(action, on.SendRefused):
-                logger.warning("refused manager %s: %s", action.manager.hex(), action.reason)
-                self._managers.send(action.manager, msg.Refused(action.reason))
-                self._managers.on_manager_gone(action.manager)
             else:
-                self._managers.send(action.manager, message_for(action))
+                send_to_manager(self._managers, action)
 
     def _send_results(self, results: list[msg.ResultParcel]) -> None:
         send_results(self._driver, results)

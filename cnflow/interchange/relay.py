@@ -36,6 +36,8 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
+from cnflow.interchange.first_line import read_first_line
+
 SOCKET = "driver"
 """Name of the socket in the folder of an interchange."""
 
@@ -64,7 +66,7 @@ class RelayError(Exception):
 def attach(folder: str = "") -> int:
     """Serve one connection of the driver: stdin and stdout; return the exit code of the process."""
     try:
-        request = json.loads(_read_line(sys.stdin.fileno()))
+        request = json.loads(read_first_line(sys.stdin.fileno()))
         base = _private_folder(Path(folder) if folder else _usual_folder())
         session = str(request["session"])
         settings = request.get("settings")
@@ -86,17 +88,6 @@ def attach(folder: str = "") -> int:
         sys.stderr.write(f"cnflow: the interchange cannot be reached on {socket.gethostname()}: {error}\n")
         return 1
     return 0
-
-
-def _read_line(descriptor: int) -> bytes:
-    """Read a line and nothing beyond it."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(descriptor, 1)
-        if not byte:
-            raise RelayError("the driver left before it had sent its request")
-        line += byte
-    return bytes(line)
 
 
 def _usual_folder() -> Path:

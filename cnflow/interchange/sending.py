@@ -1,7 +1,8 @@
-"""Turns actions of the state into messages, for the loops of both kinds of interchange."""
+"""Carries out actions of the state by messages, for the loops of both kinds of interchange."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Union
 
 from cnflow.interchange import actions as on
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from cnflow.interchange.manager_link import ManagerLink
 
     ManagerOrder = Union[on.SendCancel, on.SendDrain, on.SendTaskQuery, on.SendHeartbeat, on.SendStop]
+    ManagerAction = Union[on.SendWork, on.SendRegisterAgain, on.SendRefused, ManagerOrder]
+
+logger = logging.getLogger(__name__)
 
 
-def send_work(managers: ManagerLink, work: on.SendWork) -> None:
+def _send_work(managers: ManagerLink, work: on.SendWork) -> None:
     """Send tasks and functions in messages that none of the others waits for long behind."""
     *before, functions = functions_in_batches(work.functions)
     forgets = work.forgets
@@ -37,8 +41,21 @@ def send_results(driver: DriverLink, results: list[msg.ResultParcel]) -> None:
         driver.send(msg.Results(heads), attached)
 
 
-def message_for(action: ManagerOrder) -> msg.ToManager:
-    """Message to the manager of *action*."""
+def send_to_manager(managers: ManagerLink, action: ManagerAction) -> None:
+    """Carry out an *action* of the state that concerns one manager alone."""
+    if isinstance(action, on.SendWork):
+        _send_work(managers, action)
+    elif isinstance(action, on.SendRegisterAgain):
+        managers.request_registration(action.manager)
+    elif isinstance(action, on.SendRefused):
+        logger.warning("refused manager %s: %s", action.manager.hex(), action.reason)
+        managers.send(action.manager, msg.Refused(action.reason))
+        managers.on_manager_gone(action.manager)
+    else:
+        managers.send(action.manager, _message_for(action))
+
+
+def _message_for(action: ManagerOrder) -> msg.ToManager:
     if isinstance(action, on.SendTaskQuery):
         return action.query
     if isinstance(action, on.SendCancel):

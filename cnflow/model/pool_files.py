@@ -9,7 +9,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 VERSION = 1
 """Of the files' format."""
@@ -33,18 +38,17 @@ class PoolAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Public CURVE key of its interchange for clients (Z85)."""
 
 
-class PoolDirectory(msgspec.Struct, frozen=True, kw_only=True):
-    """Content of ``pool.json``."""
+class JsonFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file has; a subclass adds its fields."""
 
     version: int = VERSION
-    pools: tuple[PoolAddress, ...] = ()
 
     def to_json(self) -> bytes:
         """Content of the file."""
         return msgspec.json.format(msgspec.json.encode(self))
 
     @classmethod
-    def from_json(cls, data: bytes) -> PoolDirectory:
+    def from_json(cls, data: bytes) -> Self:
         """Parse the content of the file.
 
         Raises:
@@ -53,10 +57,15 @@ class PoolDirectory(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(data, type=cls)
 
 
-class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
+class PoolDirectory(JsonFile, frozen=True, kw_only=True):
+    """Content of ``pool.json``."""
+
+    pools: tuple[PoolAddress, ...] = ()
+
+
+class ClientKey(JsonFile, frozen=True, kw_only=True):
     """Key of one client. Holds a secret: the file has mode 0600."""
 
-    version: int = VERSION
     name: str
     public: str
     secret: str
@@ -65,16 +74,3 @@ class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
 
     pools: tuple[PoolAddress, ...] = ()
     """Pools of the server when the key was issued, for a client that is given an address alone."""
-
-    def to_json(self) -> bytes:
-        """Content of the file."""
-        return msgspec.json.format(msgspec.json.encode(self))
-
-    @classmethod
-    def from_json(cls, data: bytes) -> ClientKey:
-        """Parse the content of the file.
-
-        Raises:
-            msgspec.MsgspecError: *data* is no such file.
-        """
-        return msgspec.json.decode(data, type=cls)

@@ -54,7 +54,7 @@ class InterchangeSender:
         """Messages pass; an interchange that has sent none cannot be written to."""
 
     def on_new_interchange(self, unfinished: Callable[[], Iterator[SerializedTask]] | None) -> None:
-        """Serve a new interchange, which has no functions; one that follows another gets the *unfinished* tasks first."""
+        """Serve a new interchange, which has no functions; a successor gets the *unfinished* tasks first."""
         with self._write_lock:
             self._queue.on_new_interchange()
             self._unfinished = unfinished

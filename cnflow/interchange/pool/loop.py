@@ -28,7 +28,7 @@ from cnflow.interchange.pool.functions import SharedFunctions
 from cnflow.interchange.pool.sessions import ClientSessions
 from cnflow.interchange.pool.standing import StandingInterchange
 from cnflow.interchange.pool.state import PoolInterchange
-from cnflow.interchange.sending import message_for, send_work
+from cnflow.interchange.sending import send_to_manager
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
@@ -215,25 +215,17 @@ class PoolLoop:
 
     def _perform(self, actions: Iterable[PoolAction]) -> None:
         for action in actions:
-            if isinstance(action, on.SendWork):
-                send_work(self._managers, action)
-            elif isinstance(action, ForClient):
+            if isinstance(action, ForClient):
                 self._clients.perform(action)
             elif isinstance(action, ReleaseResults):
                 self._managers.send(action.manager, Release(action.manager, action.blobs))
             elif isinstance(action, on.ReportUnreleased):
                 self._perform(self._clients.on_unreleased(action))
-            elif isinstance(action, on.SendRegisterAgain):
-                self._managers.request_registration(action.manager)
-            elif isinstance(action, on.SendRefused):
-                logger.warning("refused manager %s: %s", action.manager.hex(), action.reason)
-                self._managers.send(action.manager, msg.Refused(action.reason))
-                self._managers.on_manager_gone(action.manager)
             elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty)):
                 self._tell_owner(action)
             else:
                 assert not isinstance(action, on.SendResults)  # the state has given them to clients
-                self._managers.send(action.manager, message_for(action))
+                send_to_manager(self._managers, action)
 
     def _tell_owner(
         self, report: Union[on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty]

@@ -33,6 +33,7 @@ from cnflow.providers.batch.queues import QUEUES, problem_with
 from cnflow.providers.batch.requests import job_request, preview_of
 from cnflow.sites.folder import SiteFolder
 from cnflow.sites.own_builds import build_here
+from cnflow.text import elide_middle
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ class BatchBackend:
         answer = parse(done)
         if answer is None:
             said = done.stderr.strip() or done.stdout.strip() or f"{argv[0]} exited with code {done.exit_code}"
-            raise BlockError(f"{self._dialect.name} on {self._channel.name} does not answer: {said}")
+            raise BlockError(f"{self._dialect.name} on {self._channel.name} does not answer: {_brief(said)}")
         return answer
 
     def _no_program(self, name: str) -> str:
@@ -343,6 +344,11 @@ class BatchBackend:
             f"The command {name} of {self._dialect.name} is not found on {self._channel.name}.\n{advice}; if a module "
             "or a profile defines it, load that first."
         )
+
+
+def _brief(said: str) -> str:
+    """First and last lines of what a program *said*: another system's of that name lists its options."""
+    return "\n".join(elide_middle(said.splitlines()))
 
 
 def _with_start(status: BlockStatus, start: str) -> BlockStatus:

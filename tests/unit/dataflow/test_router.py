@@ -245,6 +245,10 @@ def test_image_of_a_standing_pool_goes_there_before_any_template():
     [
         (APP1, "Add an executor with the provider of 'one' and without image="),
         (THREADS, r"Add HighThroughputExecutor\(provider=DockerProvider\(\)\)"),
+        (
+            POOLS,
+            r"Give the server of 'shared' a pool of that image, or add HighThroughputExecutor\(provider=",
+        ),
     ],
 )
 def test_image_without_a_template_is_refused_with_the_way_to_one(place, advice):
@@ -264,3 +268,9 @@ def test_image_without_a_standing_pool_is_refused_with_those_that_there_are():
         ConfigurationError, match=r"No executor runs image 'app2:0.1' \(images here: app1:0.1, app3:0.1\)"
     ):
         routes.route(Image("app2:0.1"), "all")
+
+
+def test_misspelt_image_is_refused_with_the_nearest():
+    routes, _ = router(POOLS)
+    with pytest.raises(ConfigurationError, match=r"No executor runs image 'ap1:0.1'.* Did you mean 'app1:0.1'\?"):
+        routes.route(Image("ap1:0.1"), "all")

@@ -68,6 +68,14 @@ def test_a_scheduler_without_an_answer_is_an_error_with_its_words():
         provider.status([ONE])
 
 
+def test_usage_of_a_program_of_another_scheduler_is_quoted_in_part():
+    usage = "\n".join(["usage: squeue [options]", *(f"[-{n}]" for n in range(80)), 'invalid option argument "-o"'])
+    provider, _ = backend(squeue=Completed(1, "", usage))
+    with pytest.raises(BlockError, match=r'(?s)usage: squeue.*76 more.*invalid option argument "-o"$') as caught:
+        provider.status([ONE])
+    assert len(str(caught.value).splitlines()) == 7
+
+
 def test_accounts_that_cannot_be_asked_leave_what_the_queue_says():
     provider, _ = backend(squeue="1|TIMEOUT|TimeLimit|N/A|n1|x\n", accounts=ChannelError("gone"))
     assert provider.status([ONE])[ONE].cause is EndCause.WALLTIME
