@@ -48,8 +48,10 @@ _OK = 400
 _TIMEOUT = Seconds(30.0)
 _CONNECT = 10.0
 _CONNECTIONS = 32
-_RATE, _BURST = 100.0, 600
-"""Twice those of kubectl (`ConfigFlags.ToRESTConfig` in k8s.io/cli-runtime): 500 blocks take 1500 requests."""
+_RATE, _BURST = 200.0, 2000
+"""More than the three requests of each block that a provider submits, at once and in the long run. No more than a few
+are in flight at a time, by which servers measure (priority and fairness); beyond that they answer 429, which is obeyed.
+See https://kubernetes.io/docs/concepts/cluster-administration/flow-control/."""
 
 _PAGE = 500
 _WATCH_PERIOD = 300

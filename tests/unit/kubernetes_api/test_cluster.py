@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
+from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.kubernetes_api import cluster as cluster_module
 from cnflow.kubernetes_api.cluster import MERGE_PATCH, Cluster, ClusterAddress
 from cnflow.kubernetes_api.credentials import load_credentials
@@ -171,6 +172,13 @@ def test_request_waits_as_long_as_the_server_asks(cluster, server):
     server.answers = [status(429, headers={"Retry-After": "3600"})]
     with pytest.raises(ApiError):
         cluster.request("POST", "/x", body={})
+
+
+def test_requests_of_the_blocks_that_a_provider_submits_are_not_held_back(cluster):
+    traits = KubernetesProvider().traits()
+    each = 3  # Secret, Job, and the Secret's new owner
+    assert not any(cluster._limit.reserve() for _ in range(each * traits.submit_at_once))
+    assert cluster._limit._rate >= each * traits.submits_per_second
 
 
 def test_list_is_read_page_by_page(cluster, server):
