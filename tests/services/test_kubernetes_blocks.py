@@ -224,6 +224,80 @@ def test_missing_namespace_is_named_with_the_nearest(backend_of, namespace, pod_
         backend.prepare(Image.of(pod_image))
 
 
+def test_options_of_nodes_classes_and_ends_hold_in_a_running_pod(cluster, namespace, pod_image, submit, tmp_path):
+    name = f"cnflow-{uuid.uuid4().hex[:8]}"  # of the whole cluster
+    common = {"metadata": {"name": name}}
+    cluster.apply(
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 7, **common},
+        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "handler": "runc", **common},
+    )
+    place = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node2"]}
+    required = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [place]}]}
+    }
+    (tmp_path / "shown").write_text("of the node")
+    waits = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    try:
+        _, block = submit(
+            "sh",
+            "-c",
+            "cat /node/shown; touch /node/no || echo; sleep 3",
+            affinity={"nodeAffinity": required},
+            node_selector={"kubernetes.io/hostname": "node2"},
+            priority_class=name,
+            runtime_class=name,
+            termination_grace=7,
+            ttl=5,
+            volumes=[f"host_path:{tmp_path}:/node:ro"],
+            sidecars=[{"name": "beside", "image": pod_image, "command": ["sh", "-c", waits]}],
+        )
+        running = wait_until(lambda: [pod for pod in _pods(cluster, namespace, block) if _is_complete(pod)])
+    finally:
+        cluster.kubectl("delete", "priorityclass,runtimeclass", name)
+    spec = running[0]["spec"]
+    assert (spec["priority"], spec["runtimeClassName"], spec["nodeName"]) == (7, name, "node2")
+    assert (spec["affinity"], spec["terminationGracePeriodSeconds"]) == ({"nodeAffinity": required}, 7)
+    log = cluster.kubectl("logs", running[0]["metadata"]["name"], "--namespace", namespace, "-c", "cnflow")
+    assert "of the node\n" in log
+    assert "Read-only file system" in log
+    wait_until(lambda: not cluster.get("jobs", block, namespace=namespace))  # its `ttl`: nobody has deleted it
+
+
+def _is_complete(pod):
+    """Whether the main container and a sidecar run at the same time."""
+    states = [each for kind in ("containerStatuses", "initContainerStatuses") for each in pod["status"].get(kind, ())]
+    return len(states) == 2 and all("running" in each["state"] for each in states)
+
+
+def test_hundreds_of_blocks_are_submitted_without_a_pause(
+    cluster, namespace, backend_of, pod_image, tmp_path, monkeypatch
+):
+    slept = []
+    monkeypatch.setattr("cnflow.kubernetes_api.cluster.time.sleep", slept.append)
+    backend = backend_of(node_selector={"no": "such"})
+    images = backend_of()
+    images.prepare(Image.of(pod_image))
+    backend._images = images._images
+    run = RunId(f"t-{uuid.uuid4().hex[:8]}")
+    blocks = [BlockId(str(number)) for number in range(backend._settings.traits().submit_at_once)]
+
+    def request(block):
+        manager = ManagerSettings(hosts=(), endpoint="ipc:///nowhere", executor="htex", block=block, secret_key="x")
+        return BlockRequest(run, "htex", block, Image.of(pod_image), manager, tmp_path / "log")
+
+    answers = backend.submit([request(block) for block in blocks])
+    refused = [answer for answer in answers.values() if isinstance(answer, Refused)]
+    assert (len(answers), refused, slept) == (len(blocks), [], [])
+    backend.status(list(answers.values()))
+
+    def owners():
+        secrets = cluster.get("secrets", "-l", "cnflow.org/block", namespace=namespace)
+        return {each["metadata"]["name"]: each["metadata"]["ownerReferences"][0]["kind"] for each in secrets}
+
+    wait_until(lambda: owners() == dict.fromkeys(answers.values(), "Job"))
+    assert backend.cancel(list(answers.values())) == {}
+
+
 def test_block_leaves_nothing_behind(cluster, namespace, submit):
     backend, block = submit()
     status_when(backend, block, BlockState.RUNNING)
