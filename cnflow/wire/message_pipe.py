@@ -156,7 +156,7 @@ class MessagePipe:
             size = min(len(content), self.room, _MOST_DATA)
             if size <= 0:
                 raise BlockingIOError
-            piece = bytes(content[:size])
+            piece = data if isinstance(data, bytes) and len(data) == size else bytes(content[:size])
         self._send(head_of(DATA, self._sent), piece)
         self._sent += size
         return size
@@ -165,13 +165,14 @@ class MessagePipe:
         """Send as much of *parts* as there is room for in one message; return the number of bytes."""
         if len(parts) == 1:
             return self.send(parts[0])
-        joined = bytearray()
+        pieces, left = [], min(self.room, _MOST_DATA)
         for part in parts:
-            with memoryview(part) as view, view.cast("B") as content:
-                joined += content[: _MOST_DATA - len(joined)]
-            if len(joined) >= _MOST_DATA:
+            view = memoryview(part).cast("B")[:left]
+            pieces.append(view)
+            left -= len(view)
+            if left <= 0:
                 break
-        return self.send(joined)
+        return self.send(b"".join(pieces))
 
     def close(self) -> None:
         """Send CLOSE, unless the other end has; what was not read is dropped."""
