@@ -1,7 +1,7 @@
 """Metrics of a pool server in the text format of Prometheus, and the answers to probes. No I/O.
 
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4). KEDA and a HorizontalPodAutoscaler
-scale a pool by ``cnflow_pool_tasks``, over Prometheus.
+scale a pool by ``cnflow_pool_slots_wanted``, over Prometheus: tasks that run count, too, so that their pods stay.
 """
 
 from __future__ import annotations

@@ -99,6 +99,13 @@ def test_chart_leaves_the_number_of_pods_to_the_server_where_it_scales():
     assert not deployment.scales, "another controller, or kubectl scale, may change it"
 
 
+def test_upgrade_leaves_the_number_of_pods_to_another_controller():
+    pool = {"image": "d:1", "replicas": None, "autoscaling": {"enabled": False}}
+    objects = render({"pools": {"digits": pool}})
+    assert "replicas" not in objects["Deployment", "demo-digits"]["spec"]
+    assert not PoolServer.model_validate(server_of(objects)).pools[0].deployment.scales
+
+
 def test_pods_of_a_pool_do_not_change_with_the_version_or_with_other_pools():
     one = render(DIGITS)["Deployment", "demo-digits"]["spec"]["template"]
     two = render({"pools": {**DIGITS["pools"], "other": {"image": "o:1"}}})["Deployment", "demo-digits"]["spec"][

@@ -269,6 +269,29 @@ def test_metrics_of_the_server_count_the_tasks_that_wait(release, pod_image):
         assert len([future.result() for future in futures]) == 7
 
 
+def test_another_controller_scales_a_pool_by_its_metrics_and_an_upgrade_keeps_the_number(release, pod_image):
+    pool = {"image": pod_image, "replicas": None, "autoscaling": {"enabled": False}}
+    release.install(main=pool)
+    release.kubectl("scale", "deployment", "pools-main", "--replicas=0")
+    path = f"/api/v1/namespaces/{release.namespace}/services/{release.name}-server:http/proxy/metrics"
+
+    def wanted():
+        (line,) = [each for each in release.cluster.kubectl("get", "--raw", path).splitlines() if "wanted{" in each]
+        return int(line.split()[-1])
+
+    with cnflow.load(release.config()):
+        futures = [where(5) for _ in range(4)]
+        wait_until(lambda: wanted() == 4)
+        release.kubectl("scale", "deployment", "pools-main", "--replicas=2")
+        assert futures[0].result().startswith("pools-main-")
+        assert wanted() > 0, "tasks that run are counted"
+        release.install("upgrade", main={**pool, "podLabels": {"upgraded": "yes"}})
+        assert len([future.result() for future in futures]) == 4
+        wait_until(lambda: wanted() == 0)
+    (deployment,) = release.cluster.get("deployment", "pools-main", namespace=release.namespace)
+    assert deployment["spec"]["replicas"] == 2
+
+
 def test_typo_in_the_values_is_refused_before_anything_changes(release, pod_image):
     with pytest.raises(HelmError, match="Did you mean 'replicas'"):
         release.install(main={"image": pod_image, "replica": 2})
