@@ -86,15 +86,11 @@ class BlockWatch:
         missing = [name for name in names if name not in found]
         return {**found, **self._ask_for(missing)}
 
-    def selectors(self, names: Collection[str]) -> tuple[list[str], list[str]]:
-        """Return selectors that choose *names* and nothing else, each many of them, and the names that need one each.
-
-        Raises:
-            ClusterError: the server does not answer.
-        """
+    def selectors(self, found: Mapping[str, BlockObjects]) -> tuple[list[str], list[str]]:
+        """Return selectors that choose the blocks *found*, each many of them, and the names that need one each."""
         together: dict[str, list[str]] = {}
         others = []
-        for name, block in self.objects(names).items():
+        for name, block in found.items():
             workload = block.job or (block.pods[0] if block.pods and self._is_bare else None)
             if workload is None:
                 others.append(name)

@@ -58,7 +58,9 @@ class Removal:
         pods: set[str] = set()
         unconfirmed: dict[str, str] = {}
         try:
-            selectors, others = self._watch.selectors(names)
+            found = self._watch.objects(names)
+            pods |= {str(pod["metadata"]["name"]) for block in found.values() for pod in block.pods}
+            selectors, others = self._watch.selectors(found)
             self._delete_pods(selectors, others, _GRACE)
             for chosen in () if self._is_bare else selectors:
                 self._delete(paths.jobs(self._namespace), chosen, propagationPolicy="Background")

@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         self.answers = []
         self.released = threading.Event()
         self.gate = lambda: None
+        self.drops = 0
         super().__init__(("127.0.0.1", 0), Handler)
 
 
@@ -35,6 +36,10 @@ class Handler(BaseHTTPRequestHandler):
     def _any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append((self.command, self.path, self.headers, body))
+        if self.server.drops:
+            self.server.drops -= 1
+            self.close_connection = True  # without an answer, like a connection that was kept too long
+            return
         self.server.gate()
         status, headers, answer = self.server.answers.pop(0)
         self.send_response(status)
@@ -213,3 +218,17 @@ def test_server_that_does_not_answer_is_named(cluster, server):
     server.shutdown()
     with pytest.raises(ClusterError, match=rf"127\.0\.0\.1:{server.server_port} \(context 'one' of .*does not answer"):
         cluster.request("GET", "/x", timeout=Seconds(2.0))
+
+
+def test_get_is_sent_again_where_a_kept_connection_is_dead(cluster, server):
+    server.drops, server.answers = 1, [(200, {}, b"{}")]
+    assert cluster.request("GET", "/x") == {}
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_request_that_may_have_arrived_is_not_sent_again(cluster, server, method):
+    server.drops = 1
+    with pytest.raises(ClusterError, match="does not answer"):
+        cluster.request(method, "/x")
+    assert len(server.seen) == 1

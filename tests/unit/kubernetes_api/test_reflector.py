@@ -176,3 +176,24 @@ def test_fault_of_the_thread_is_raised_and_the_list_is_watched_again(cluster, re
     put_stream(cluster)
     assert changed.acquire(timeout=PATIENCE)
     assert set(reflector.objects(PATIENCE)) == {"a"}
+
+
+def test_error_ends_with_a_list_though_the_watch_after_it_is_not_there_yet(cluster, reflector, changed):
+    cluster.lists.put(DOWN)
+    with pytest.raises(ClusterError, match="connection refused"):
+        reflector.objects(PATIENCE)
+    put_list(cluster, "5", one("a", "1"))
+    assert changed.acquire(timeout=PATIENCE)
+    assert set(reflector.objects(PATIENCE)) == {"a"}
+
+
+def test_reflector_that_is_stopped_while_its_watch_begins_ends(cluster, reflector):
+    put_list(cluster, "5")
+    cluster.versions.get(timeout=PATIENCE)  # the watch is asked for, and not answered yet
+    stopping = threading.Thread(target=reflector.stop)
+    stopping.start()
+    assert reflector._stopped.wait(PATIENCE)
+    put_stream(cluster)
+    reflector._thread.join(PATIENCE)
+    assert not reflector._thread.is_alive()
+    stopping.join()

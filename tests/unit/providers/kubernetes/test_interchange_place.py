@@ -13,6 +13,7 @@ from cnflow.ids import RunId
 from cnflow.interfaces import InterchangeRequest
 from cnflow.kubernetes_api.errors import ApiError
 from cnflow.model.image import Image
+from cnflow.model.interchange_settings import GONE
 from cnflow.providers.kubernetes.interchange_place import ClusterInterchange
 from cnflow.providers.kubernetes.pod_start import PodCode
 from cnflow.units import Seconds
@@ -69,6 +70,8 @@ class Server:
         self.made.append((body["kind"], body["metadata"]["name"]))
         made = {**body, "metadata": {**body["metadata"], "uid": "u1"}}
         self.objects[f"{path}/{body['metadata']['name']}"] = made
+        if body["kind"] == "Service":
+            made["spec"] = {**body["spec"], "clusterIPs": [body["spec"].get("clusterIP", "10.96.0.7")]}
         if body["kind"] == "Pod":
             phase = "Pending" if self.stuck else "Running"
             state = {} if self.stuck else {"running": {"startedAt": "2026-11-26T09:00:00Z"}}
@@ -164,3 +167,46 @@ def test_command_that_ended_before_its_request_came_is_no_fault(place):
         if thread.name == "cnflow-interchange-pod":
             thread.join(10)  # pytest reports what it raises
     place.close()
+
+
+def test_place_whose_pod_is_refused_leaves_nothing(place, server):
+    def refuse():
+        raise ApiError(server.server, 403, "Forbidden", "exceeded quota")
+
+    server.before["Pod"] = refuse
+    with pytest.raises(ApiError, match="exceeded quota"):
+        place.place()
+    assert server.objects == {}
+
+
+def test_place_whose_pod_cannot_run_leaves_nothing(place, server):
+    def end():
+        (pod,) = [made for path, made in server.objects.items() if "/pods/" in path]
+        pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+
+    server.on_pod = end
+    with pytest.raises(BlockError, match=r"(?s)The interchange cannot run in pod .*low on memory"):
+        place.place()
+    assert server.objects == {}
+
+
+def test_lost_pod_is_replaced_at_the_same_address(place, server):
+    place.place()
+    before = list(place.addresses)
+    server.objects.clear()  # the run's object has ended, and all with it
+    with os.fdopen(place.command(is_start=True).descriptor, "rb") as pipe:
+        pipe.read()
+    assert list(place.addresses) == before
+    (service,) = [made for path, made in server.objects.items() if "/services/" in path]
+    assert service["spec"]["clusterIP"] == "10.96.0.7"
+    assert [name.rpartition("-")[2] for kind, name in server.made if kind == "Pod"] == ["1", "2"]
+
+
+def test_driver_is_told_that_the_interchange_is_gone_with_its_pod(place, server, caplog):
+    place.place()
+    lose_pod(server)
+    made = list(server.made)
+    with os.fdopen(place.command(is_start=False).descriptor, "rb") as pipe:
+        assert GONE in pipe.read().decode()
+    assert "was deleted; another one takes its place" in caplog.text
+    assert server.made == made

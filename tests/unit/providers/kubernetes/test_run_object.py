@@ -1,9 +1,12 @@
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from cnflow.errors import BlockError
 from cnflow.ids import RunId
 from cnflow.kubernetes_api.errors import ApiError
+from cnflow.providers.kubernetes import run_object as run_object_module
 from cnflow.providers.kubernetes.run_object import RunObject, age_at_change, is_over, job_for_run, renewal
 
 CREATED = "2026-11-26T07:42:21Z"
@@ -19,6 +22,13 @@ class Server:
         self.job = None
         self.made = 0
         self.deadlines = []
+        self.listed = []
+        self.selectors = []
+        self.on_patch = lambda: None
+
+    def list_all(self, path, selector="", *, fields=""):
+        self.selectors.append(selector)
+        return SimpleNamespace(items=self.listed)
 
     def request(self, method, path, *, body=None, query=None, content_type=""):
         if method == "POST":
@@ -35,6 +45,7 @@ class Server:
             self.job["metadata"] = {**self.job["metadata"], "managedFields": changed}
             if "spec" in body:
                 self.deadlines.append(body["spec"]["activeDeadlineSeconds"])
+            self.on_patch()
         job = self.job
         if method == "DELETE":
             self.job = None
@@ -160,3 +171,63 @@ def test_renewal_goes_on_after_a_fault(server):
     assert renewed.acquire(timeout=10)
     assert renewed.acquire(timeout=10)
     made.stop()
+
+
+def ending(job):
+    job["metadata"] = {**job["metadata"], "deletionTimestamp": CREATED}
+
+
+def test_object_that_is_renewed_while_it_is_deleted_is_made_again(run_object, server, caplog):
+    run_object.ensure()
+    ending(server.job)
+    run_object.renew()
+    assert "has ended all blocks of run r1" in caplog.text
+    server.job = None  # the garbage collector is done
+    assert run_object.ensure()["uid"] == "u2"
+
+
+def test_object_of_the_same_name_that_somebody_else_has_made_meanwhile_is_not_taken_for_the_old_one(run_object, server):
+    run_object.ensure()
+    server.job = None
+    server.request("POST", "", body=job_for_run(RunId("r1"), 300.0))
+    run_object.renew()
+    assert run_object.ensure()["uid"] == "u2", "blocks that u1 owned are gone"
+
+
+@pytest.mark.parametrize("moment", ["before", "between"])
+def test_object_that_ends_while_it_is_taken_over_is_not_adopted(run_object, server, clock, moment, monkeypatch):
+    server.request("POST", "", body=job_for_run(RunId("r1"), 300.0))
+    monkeypatch.setattr(run_object_module.time, "sleep", lambda _: setattr(server, "job", None))
+    if moment == "before":
+        ending(server.job)
+    else:
+        server.on_patch = lambda: ending(server.job)
+    assert run_object.ensure()["uid"] == "u2"
+    assert server.deadlines == ([] if moment == "before" else [400])
+
+
+def test_object_that_a_finalizer_holds_is_named_with_the_command_that_shows_it(run_object, server, clock, monkeypatch):
+    server.request("POST", "", body=job_for_run(RunId("r1"), 300.0))
+    ending(server.job)
+
+    def sleep(seconds):
+        assert clock[0] < 1100.0, "it is waited for for ever"
+        clock[0] += 1.0
+
+    monkeypatch.setattr(run_object_module.time, "sleep", sleep)
+    with pytest.raises(BlockError, match=r"still being deleted\. See which finalizer holds it: kubectl get"):
+        run_object.ensure()
+
+
+def test_lease_never_gets_shorter(run_object, server):
+    run_object.ensure(1000.0)
+    run_object.ensure(500.0)
+    run_object.renew()
+    assert server.deadlines == [1000]
+
+
+@pytest.mark.parametrize(("phase", "is_needed"), [("Running", True), ("Pending", True), ("Succeeded", False)])
+def test_object_is_needed_while_a_pod_of_the_run_lives(run_object, server, phase, is_needed):
+    server.listed = [{"metadata": {}, "status": {"phase": phase}}]
+    assert run_object.is_needed() is is_needed
+    assert all("cnflow.org/role!=run" in selector for selector in server.selectors)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,12 +32,16 @@ class Server:
         self.made = {}
         self.is_down = False
         self.refused = set()
+        self.patched = []
+        self.living = None
 
     def request(self, method, path, *, body=None, query=None, content_type="", timeout=None):
         if self.is_down:
             raise ClusterError("no answer")
         if method == "DELETE":
             self.made = {key: made for key, made in self.made.items() if key[1] != path.rpartition("/")[2]}
+        if method == "PATCH" and "/secrets/" in path:
+            self.patched.append((path.rpartition("/")[2], body["metadata"]["ownerReferences"]))
         if method == "POST":
             if body.get("type") in self.refused:
                 raise ApiError(self.server, 403, "Forbidden", "exceeded quota")
@@ -48,7 +53,9 @@ class Server:
         return None
 
     def list_all(self, path, selector="", *, fields=""):
-        raise ClusterError("not listed")
+        if self.living is None:
+            raise ClusterError("not listed")
+        return SimpleNamespace(items=self.living)
 
     def of_kind(self, kind):
         return [made for (each, _), made in self.made.items() if each == kind]
@@ -113,3 +120,68 @@ def test_object_of_a_run_is_given_up_under_the_address_that_the_server_had(serve
     resources.prepare_block(request("0"), IMAGE)
     server.server = "https://another"
     resources.close()
+
+
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "cnflow-3fa1-htex-0", "uid": "j1"}}
+
+
+def test_secrets_of_a_block_are_handed_over_to_its_job(server, make, monkeypatch):
+    monkeypatch.setenv("PASSWORD", "s3cret")
+    resources = make()
+    image = Image("app:1", credentials=("ann", "env:PASSWORD"))
+    parts = resources.prepare_block(replace(request("0"), image=image), IMAGE)
+    resources.hand_over(parts, JOB)
+    wait_for_hand_over(resources)
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "cnflow-3fa1-htex-0", "uid": "j1"}
+    of_run = {"$patch": "delete", "uid": parts.owner["uid"]}
+    assert server.patched == [(name, [owner, of_run]) for name in (parts.secret, f"{parts.secret}-login")]
+
+
+def wait_for_hand_over(resources):
+    resources._owners.submit(int).result(10)  # one thread: what was asked for before is done
+
+
+def test_job_that_is_deleted_while_its_secret_is_handed_over_is_no_fault(server, make, caplog):
+    resources = make()
+    parts = resources.prepare_block(request("0"), IMAGE)
+    answer = server.request
+
+    def gone(method, path, **options):
+        if method == "PATCH" and "/secrets/" in path:
+            raise ApiError(server.server, 404, "NotFound", "deleted with its Job")
+        return answer(method, path, **options)
+
+    server.request = gone
+    resources.hand_over(parts, JOB)
+    resources.hand_over(resources.prepare_block(request("1"), IMAGE), JOB)
+    wait_for_hand_over(resources)
+    assert not caplog.records
+
+
+def test_secret_of_an_earlier_submission_is_replaced(server, make):
+    resources = make()
+    first = resources.prepare_block(request("0"), IMAGE)
+    old = server.made["Secret", first.secret]
+    resources.prepare_block(request("0"), IMAGE)
+    assert server.made["Secret", first.secret] is not old
+    assert len(server.of_kind("Secret")) == 1
+
+
+def test_object_of_a_run_is_deleted_by_the_last_of_its_providers(server, make):
+    server.living = []
+    first, second = make(), make()
+    for block, each in enumerate((first, second)):
+        each.prepare_block(request(str(block)), IMAGE)
+    (run_object,) = server.of_kind("Job")
+    first.close()
+    assert server.of_kind("Job") == [run_object]
+    second.close()
+    assert server.of_kind("Job") == []
+
+
+def test_object_of_a_run_stays_while_a_block_lives_for_another_driver(server, make):
+    server.living = [{"metadata": {}, "status": {"phase": "Running"}}]
+    resources = make()
+    resources.prepare_block(request("0"), IMAGE)
+    resources.close()
+    assert len(server.of_kind("Job")) == 1
