@@ -181,7 +181,7 @@ FIGURES = {"first": first, "fifty": fifty, "through": through}
 def main() -> None:
     """Measure, and print the table."""
     options = _arguments()
-    cluster: Any = shared_cluster()  # type: ignore[no-untyped-call]
+    cluster: Any = shared_cluster()  # type: ignore[no-untyped-call]  # of the tests
     image = cluster.load_image(options.image)
     rows = [["", "cnflow", "bare", "", "aim"]]
     with tempfile.TemporaryDirectory(prefix="bench-kubernetes-") as folder:

@@ -148,7 +148,7 @@ class ExistingPool(ProviderSettings):
         )
 
     def of_pool(self, pool: PoolAddress) -> ExistingPool:
-        """These settings for an executor that uses *pool*."""
+        """Settings like these, for an executor that uses *pool*."""
         made = self.model_copy(update={"pool": pool.name})
         made._is_bare = not pool.image  # noqa: SLF001 - of the same class
         return made

@@ -80,7 +80,7 @@ class PodVolume(Settings):
 
     @property
     def outlives_the_pod(self) -> bool:
-        """What is written there is there after the pod."""
+        """True if what is written there is there after the pod."""
         return self.kind in {"pvc", "host_path"}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class InterchangeRequest(NamedTuple):
-    """What is asked for."""
+    """Request for the machine of one interchange."""
 
     run: RunId
     executor: str

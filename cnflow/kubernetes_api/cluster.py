@@ -112,7 +112,7 @@ class Cluster:
 
     @property
     def source(self) -> str:
-        """Where the credentials are from, for messages."""
+        """Origin of the credentials, for messages."""
         return self._credentials.source
 
     @property

@@ -32,7 +32,7 @@ _NAMESPACE_FILE = ACCOUNT_FOLDER / "namespace"
 
 
 class ClusterAddress(NamedTuple):
-    """Where a cluster is, as the settings say; two Nones inside a pod are the pod's service account."""
+    """Place of a cluster, as the settings say; two Nones inside a pod are the pod's service account."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -41,7 +41,7 @@ class ClusterAddress(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """How a cluster is reached."""
+    """Server of a cluster, and the user's credentials for it."""
 
     configuration: client.Configuration
     namespace: str

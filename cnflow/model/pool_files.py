@@ -39,7 +39,7 @@ class PoolAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JsonFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file has; a subclass adds its fields."""
+    """Content of a file; a subclass adds its fields."""
 
     version: int = VERSION
 

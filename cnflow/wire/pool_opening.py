@@ -8,7 +8,7 @@ from cnflow.model.manager_settings import PROTOCOL
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What follows OPEN of `cnflow.wire.message_pipe`, as JSON, so that other versions of cnflow can read it."""
+    """Request that follows OPEN of `cnflow.wire.message_pipe`; JSON, so that other versions of cnflow can read it."""
 
     session: str
     """Identity of the session, as hexadecimal digits."""

@@ -64,7 +64,7 @@ class PoolStatus:
 
 
 class PoolSnapshot(NamedTuple):
-    """What the parts of a pool know at one moment."""
+    """State of the parts of a pool at one moment."""
 
     report: PoolReport | None
     """The interchange's last one; None before the first."""

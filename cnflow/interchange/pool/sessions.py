@@ -1,4 +1,4 @@
-"""All sessions of a pool's clients, as its loop serves them: who may do what, and what reaches whom.
+"""Sessions of all clients of a pool, as its loop serves them: who may do what, and what reaches whom.
 
 ::
 

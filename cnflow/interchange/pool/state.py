@@ -165,7 +165,7 @@ class PoolInterchange:
         parcels: list[TaskParcel] = []
         while (client := share.next()) is not None:
             is_by_resources = self.scheduler.is_by_resources
-            chosen = client.queue.first(lambda kind: self._room(client, kind, room, is_by_resources) > 0)  # noqa: B023
+            chosen = client.queue.first(lambda kind: self._room(client, kind, room, is_by_resources) > 0)  # noqa: B023 - called at once
             if chosen is None:
                 share.on_out(client)
                 continue
@@ -181,7 +181,7 @@ class PoolInterchange:
         self._turn = share.turn
         return parcels
 
-    def _room(self, client: Client, kind: Optional[Kind], room: int, is_by_resources: bool) -> int:  # noqa: FBT001
+    def _room(self, client: Client, kind: Optional[Kind], room: int, is_by_resources: bool) -> int:  # noqa: FBT001 - short
         if kind is not None:
             return _WINDOW - client.inside[kind]
         return _WINDOW_OF_PLAIN - client.inside[None] if is_by_resources else room

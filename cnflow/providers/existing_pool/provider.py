@@ -120,7 +120,7 @@ class ExistingPoolBackend:
         return {}
 
     def check(self) -> Sequence[Finding]:
-        """Whether the server can be reached, and what it has."""
+        """Check that the server can be reached, and list what it has."""
         about = f"pool {self._settings.address}"
         try:
             pools = self.pools()

@@ -1,4 +1,4 @@
-"""Whether any node of a cluster could hold a pod: one that asks for more than the largest node has waits in vain.
+"""Room on the nodes of a cluster: a pod that asks for more than the largest of them has waits in vain.
 
 ::
 

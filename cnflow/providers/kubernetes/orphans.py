@@ -1,4 +1,4 @@
-"""What drivers have left in a namespace that were killed: found by its labels, and deleted.
+"""Objects that killed drivers have left in a namespace: found by their labels, and deleted.
 
 ::
 

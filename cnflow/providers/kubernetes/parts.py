@@ -27,7 +27,7 @@ def file_key(number: int) -> str:
 
 
 class PodParts(NamedTuple):
-    """What a pod gets besides what the user's settings and the request say."""
+    """Parts of a pod besides those that the user's settings and the request say."""
 
     owner: Mapping[str, Any]
     """Entry of ``ownerReferences``: the object of the run, whose deletion deletes the block. Empty: none."""

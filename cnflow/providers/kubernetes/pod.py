@@ -197,9 +197,9 @@ def _volumes(request: BlockRequest, settings: KubernetesProvider, parts: PodPart
         made.add("secrets", {"emptyDir": {"medium": "Memory"}}, SECRETS_FOLDER)
     if image.shared_memory is not None:
         limit = memory_quantity(image.shared_memory)
-        made.add("shared-memory", {"emptyDir": {"medium": "Memory", "sizeLimit": limit}}, "/dev/shm")  # noqa: S108
+        made.add("shared-memory", {"emptyDir": {"medium": "Memory", "sizeLimit": limit}}, "/dev/shm")  # noqa: S108 - of the pod
     if settings.read_only_root and "/tmp" not in targets:  # noqa: S108 - of the pod
-        made.add("tmp", {"emptyDir": {}}, "/tmp")  # noqa: S108
+        made.add("tmp", {"emptyDir": {}}, "/tmp")  # noqa: S108 - of the pod
     for number, volume in enumerate(settings.volumes):
         options = _present({"readOnly": volume.read_only or None, "subPath": volume.sub_path})
         made.add(f"volume-{number}", _volume_source(volume), volume.target, **options)

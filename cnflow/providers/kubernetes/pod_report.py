@@ -130,7 +130,7 @@ def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for one in (pod.get("status") or {}).get("initContainerStatuses") or ():
         end = one.get("state", {}).get("terminated")
         if end and end.get("exitCode") and one["name"] not in restarted and pod["spec"].get("restartPolicy") == "Never":
-            return one  # type: ignore[no-any-return]
+            return one  # type: ignore[no-any-return]  # as the API has it
     return None
 
 

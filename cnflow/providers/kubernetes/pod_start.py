@@ -1,4 +1,4 @@
-"""How a pod finds cnflow's code and starts a manager from it. Values; no I/O.
+"""Start of a pod: where it finds cnflow's code, and the command that starts a manager from it. Values; no I/O.
 
 ::
 
@@ -38,7 +38,7 @@ _PROGRAM_MODE = 0o555
 
 @dataclass(frozen=True)
 class PodCode:
-    """Where pods find cnflow's code, for one kind of interpreter."""
+    """Place where pods find cnflow's code, for one kind of interpreter."""
 
     kind: Kind
     tag: str

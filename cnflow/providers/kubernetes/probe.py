@@ -109,7 +109,7 @@ class PreparedImage(NamedTuple):
 
 
 class _Probed(NamedTuple):
-    """What a pod found out."""
+    """Findings of a pod."""
 
     image_id: str
     probe: Probe | None

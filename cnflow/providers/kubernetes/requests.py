@@ -176,7 +176,8 @@ def _pod(request: BlockRequest, settings: KubernetesProvider, parts: PodParts) -
         made = merge(made, patch)
     _refuse_changed(pod, made, _KEPT_OF_PODS)
     ours, theirs = _main(pod), _main(made)
-    if theirs is None or any(ours.get(name) != theirs.get(name) for name in ("command", "args")):  # type: ignore[union-attr]
+    assert ours is not None  # each pod of cnflow's has it
+    if theirs is None or any(ours.get(name) != theirs.get(name) for name in ("command", "args")):
         raise ConfigurationError(
             f"KubernetesProvider: patch: the container {CONTAINER!r} and what it runs may not be changed; use "
             "worker_init= for commands before the workers, or the image's entrypoint=."

@@ -1,4 +1,4 @@
-"""All that a run has in a namespace besides its blocks: its object, ConfigMaps of cnflow's code, Secrets of blocks.
+"""Resources of a run in a namespace besides its blocks: its object, ConfigMaps of cnflow's code, Secrets of blocks.
 
 ::
 

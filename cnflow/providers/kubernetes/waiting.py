@@ -49,7 +49,7 @@ _SIGN_IN = (
     "Correct the image's name, or name a Secret with the registry's credentials: "
     "KubernetesProvider(image_pull_secrets=[...]); kubectl create secret docker-registry makes one."
 )
-_SECRET = "Make that object in the pods' namespace, or correct its name in the provider's settings."  # noqa: S105
+_SECRET = "Make that object in the pods' namespace, or correct its name in the provider's settings."  # noqa: S105 - advice
 
 # Words of containerd and CRI-O, https://github.com/opencontainers/distribution-spec (error codes).
 _PULL: Sequence[tuple[str, Wait]] = (
