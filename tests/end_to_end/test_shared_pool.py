@@ -1,5 +1,6 @@
 """A pool server, started by its command, and scripts that share its workers."""
 
+import functools
 import json
 import os
 import signal
@@ -12,6 +13,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.processes import children_of
+from tests.waiting import wait_until
+
+wait_for = functools.partial(wait_until, timeout=30.0)
 
 POOL = """
 max_idletime = {idle}
@@ -126,26 +132,6 @@ def output_of(script, seconds=60):
     out, err = script.communicate(timeout=seconds)
     assert script.returncode == 0, err
     return out.split()
-
-
-def wait_for(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
-    return found
-
-
-def children_of(pid):
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            words = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(words[1]) == pid:
-            found.append(int(status.parent.name))
-    return found
 
 
 def command_of(pid):

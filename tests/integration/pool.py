@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-import time
 
 import msgspec
 
@@ -16,18 +16,12 @@ from cnflow.wire.manager_messages import ManagerInfo
 from cnflow.wire.pipe import ResultKind
 from cnflow.wire.session import Session, new_identity
 from cnflow.wire.session_stream import SessionStream
+from tests.waiting import wait_until
 
 WAIT = 10.0
 FUNCTION = msg.Function(b"f" * 16, "f", 0, "", b"code")
 
-
-def wait_for(condition, seconds=WAIT):
-    """Result of *condition* once it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "nothing came"
-        time.sleep(0.005)
-    return found
+wait_for = functools.partial(wait_until, timeout=WAIT, period=0.005)
 
 
 class Line:

@@ -17,6 +17,7 @@ from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
 from tests.conftest import PODMAN, ROOTLESS_USER, load_image, rootless_socket
 from tests.services.registries import Proxy, Registries
+from tests.services.sshd_server import Sshd
 
 
 @pytest.fixture
@@ -45,6 +46,14 @@ def registries(engine):
     made = Registries(engine)
     yield made
     made.remove()
+
+
+@pytest.fixture
+def sshd(tmp_path):
+    """An sshd of the test's own. For the marker ``sshd``."""
+    server = Sshd(tmp_path / "sshd")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import fcntl
 import json
 import os
 import subprocess
-import time
 import uuid
 from pathlib import Path
+
+from tests.waiting import wait_until
 
 SERVICES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnflow" / "services"
 SCRIPTS = Path(__file__).parent / "kubernetes"
@@ -140,12 +141,3 @@ def own_cluster(folder, number, **variables):
             yield Cluster(folder)
         finally:
             subprocess.run([str(SCRIPTS / "down"), str(folder)], check=True)
-
-
-def wait_until(condition, timeout=60.0):
-    """Wait until *condition* returns something; return that."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-    return value

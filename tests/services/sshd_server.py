@@ -13,9 +13,9 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 from cnflow.channels import SSHChannel
+from tests.processes import children_of
 
 AS_TCSH = 'exec tcsh -c "$SSH_ORIGINAL_COMMAND"'
 """What sshd does for a user whose login shell is tcsh (session.c: the shell's path, -c, the command)."""
@@ -76,7 +76,7 @@ class Sshd:
 
     def connections(self):
         """Processes that serve connections."""
-        return self._children(self._process.pid)
+        return children_of(self._process.pid)
 
     def cut(self):
         """Kill the processes that serve connections."""
@@ -87,17 +87,6 @@ class Sshd:
     def logins(self):
         """Number of logins so far."""
         return (self.folder / "log").read_text().count("Accepted ")
-
-    def _children(self, parent):
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[1]) == parent:
-                found.append(int(stat.parent.name))
-        return found
 
     def write_known_hosts(self, key="host"):
         """Make the client expect the key of that name."""

@@ -6,7 +6,6 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.config import ExistingPool, HighThroughputExecutor
 from cnflow.errors import ConfigurationError
-from tests.services.sshd_server import Sshd
 from tests.standing_pool import StandingPool
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
@@ -18,13 +17,6 @@ def after(seconds, value):
 
     time.sleep(seconds)
     return value
-
-
-@pytest.fixture
-def sshd(tmp_path):
-    server = Sshd(tmp_path / "sshd")
-    yield server
-    server.stop()
 
 
 @pytest.fixture

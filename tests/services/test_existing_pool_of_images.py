@@ -5,17 +5,9 @@ import pytest
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import DockerProvider, ExistingPool, HighThroughputExecutor
-from tests.services.sshd_server import Sshd
 from tests.standing_pool import StandingPool
 
 pytestmark = [pytest.mark.docker, pytest.mark.sshd, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def sshd(tmp_path):
-    server = Sshd(tmp_path / "sshd")
-    yield server
-    server.stop()
 
 
 @pytest.fixture

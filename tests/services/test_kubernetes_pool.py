@@ -1,13 +1,13 @@
 """A pool server whose blocks are the pods of a Deployment of a real cluster; the tests of the chart install one."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -19,8 +19,11 @@ from cnflow.errors import ConfigurationError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.worker_pool.deployments import client_secrets
 from tests.conftest import OWN_MINOR
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
+
+wait_for = functools.partial(wait_until, timeout=90.0, period=0.3)
 
 LABELS = {"cnflow.org/release": "demo", "cnflow.org/pool": "main"}
 
@@ -144,14 +147,6 @@ def unused_ports():
         for end in (first, second):
             end.bind(("", 0))
         return first.getsockname()[1], second.getsockname()[1]
-
-
-def wait_for(condition, seconds=90.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.3)
-    return found
 
 
 @pytest.fixture

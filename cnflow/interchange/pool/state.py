@@ -181,7 +181,7 @@ class PoolInterchange:
         self._turn = share.turn
         return parcels
 
-    def _room(self, client: Client, kind: Optional[Kind], room: int, is_by_resources: bool) -> int:  # noqa: FBT001 - short
+    def _room(self, client: Client, kind: Optional[Kind], room: int, is_by_resources: bool) -> int:  # noqa: FBT001 - private
         if kind is not None:
             return _WINDOW - client.inside[kind]
         return _WINDOW_OF_PLAIN - client.inside[None] if is_by_resources else room
