@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnflow.errors import ConfigurationError
+from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.worker_pool import keys
 from cnflow.worker_pool.folder import ServerFolder
 
@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from cnflow.model.pool_files import PoolDirectory
 
 _KUBERNETES = "kubernetes://"
+_CLIENT = ("A pool at kubernetes://...", "kubernetes")
+"""Feature and extra of the client of Kubernetes, for a message."""
 
 
 def issue(name: str, address: str) -> bytes:
     """Issue a key for the client *name*; return the content of its file.
 
     Raises:
-        ConfigurationError: no pool server has its files there, or the client has a key.
+        ConfigurationError: no pool server has its files there, the client has a key, or packages are missing.
         BlockError: the API server of the cluster refuses, or does not answer.
     """
     if is_release(address):
-        from cnflow.worker_pool.deployments import client_secrets  # the client of Kubernetes is slow to import
+        with MissingExtraError.for_import(*_CLIENT):
+            from cnflow.worker_pool.deployments import client_secrets  # the client of Kubernetes is slow to import
 
         return client_secrets.issue(address, name).to_json()
     folder = ServerFolder(address)
@@ -34,7 +37,8 @@ def issue(name: str, address: str) -> bytes:
 def revoke(name: str, address: str) -> None:
     """Revoke the key of the client *name*; raises as `issue`."""
     if is_release(address):
-        from cnflow.worker_pool.deployments import client_secrets  # as above
+        with MissingExtraError.for_import(*_CLIENT):
+            from cnflow.worker_pool.deployments import client_secrets  # as above
 
         client_secrets.revoke(address, name)
         return

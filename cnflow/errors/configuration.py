@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from cnflow.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class CnflowError(Exception):
@@ -50,6 +51,17 @@ class MissingExtraError(ConfigurationError):
         self.what = what
         self.extra = extra
         super().__init__(what, extra)
+
+    @classmethod
+    @contextlib.contextmanager
+    def for_import(cls, what: str, extra: str) -> Iterator[None]:
+        """Raise this error instead where the body imports a module of cnflow's, and that a package which is missing."""
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            if str(error.name).partition(".")[0] == "cnflow":
+                raise
+            raise cls(what, extra) from error
 
     def __str__(self) -> str:
         return f"{self.what} needs packages that are not installed. Run: pip install 'cnflow[{self.extra}]'"

@@ -253,12 +253,8 @@ class DockerBackend:
             BlockError: the engine does not answer.
         """
         if self._connected is None:
-            try:
+            with MissingExtraError.for_import("The provider 'docker'", "docker"):
                 from cnflow.providers.docker.client import Engine  # noqa: PLC0415 - imports the SDK, an extra
-            except ModuleNotFoundError as error:
-                if str(error.name).startswith("cnflow"):
-                    raise
-                raise MissingExtraError("The provider 'docker'", "docker") from error
             self._connected = Engine(self._settings)
         return self._connected
 

@@ -121,12 +121,8 @@ def ssh_command(address: SshAddress, options: Sequence[str]) -> list[str]:
 
 
 def _by_cluster(address: ReleaseAddress, settings: ExistingPool) -> PoolAccess:
-    try:
+    with MissingExtraError.for_import("ExistingPool('kubernetes://...')", "kubernetes"):
         from cnflow.kubernetes_api.cluster import Cluster, ClusterAddress  # noqa: PLC0415 - the SDK is an extra, and slow
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("cnflow"):
-            raise
-        raise MissingExtraError("ExistingPool('kubernetes://...')", "kubernetes") from error
     place = ClusterAddress(settings.kubeconfig, settings.context, address.namespace)
     cluster = Cluster.connect(place, Seconds(settings.cmd_timeout))
     try:

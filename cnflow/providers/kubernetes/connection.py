@@ -46,12 +46,8 @@ def connect(settings: KubernetesProvider) -> Cluster:
         MissingExtraError: the client is not installed.
         BlockRejectedError: the settings lead to no cluster.
     """
-    try:
+    with MissingExtraError.for_import("The provider 'kubernetes'", "kubernetes"):
         from cnflow.kubernetes_api.cluster import Cluster, ClusterAddress  # noqa: PLC0415 - imports the SDK, an extra
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("cnflow"):
-            raise
-        raise MissingExtraError("The provider 'kubernetes'", "kubernetes") from error
     address = ClusterAddress(settings.kubeconfig, settings.context, settings.namespace)
     return Cluster.connect(address, Seconds(settings.cmd_timeout))
 

@@ -1,5 +1,7 @@
 """Commands of ``cnflow pool``: keys of drivers, and addresses that are no folder."""
 
+import sys
+
 import pytest
 
 from cnflow.model.pool_files import PoolAddress, PoolDirectory
@@ -46,3 +48,14 @@ def test_release_in_place_of_a_folder_is_refused_with_the_command_for_it(run_cnf
     code, _, words = run_cnflow("pool", "status", "kubernetes://team/demo")
     assert code == 2
     assert "kubectl exec deploy/RELEASE-server" in words
+
+
+@pytest.mark.parametrize("options", [[], ["--revoke"]])
+def test_key_of_a_release_without_the_client_of_kubernetes_names_the_extra(options, run_cnflow, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("cnflow.kubernetes_api", "cnflow.worker_pool.dep"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("kubernetes", "urllib3"):
+        monkeypatch.setitem(sys.modules, name, None)
+    code, _, words = run_cnflow("pool", "key", "ada", "kubernetes://science/demo", *options)
+    assert code == 2
+    assert "Run: pip install 'cnflow[kubernetes]'" in " ".join(words.split())
