@@ -36,7 +36,9 @@ JOB_NAME = "job-name"
 
 _FIRST_LIST = Seconds(10.0)
 _WARNINGS_PERIOD = Seconds(2.0)
-_BLOCKS_IN_A_QUERY = 500
+_BLOCKS_IN_A_QUERY = 100
+"""Blocks in one selector: the server deletes what it chooses one after another, within the time of one request."""
+
 _NAMES_IN_A_QUERY = 80
 """Names of blocks in one selector; servers take URLs of 8 KiB and more."""
 

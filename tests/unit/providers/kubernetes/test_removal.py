@@ -24,6 +24,8 @@ class SmallCluster:
     """Jobs and pods of blocks, which obey as long as their nodes do; notes what it is asked to delete."""
 
     server, namespace = SERVER, "n"
+    in_time = 150
+    """Objects that are deleted within the time of one request."""
 
     def __init__(self, *blocks, lost=()):
         self.jobs = {f"b-{block}": {"metadata": {"name": f"b-{block}", "labels": labels(block)}} for block in blocks}
@@ -55,6 +57,8 @@ class SmallCluster:
         kind = self.pods if "/pods" in path else self.jobs
         if query:
             names = [name for name, one in kind.items() if chosen(one, query["labelSelector"])]
+            if len(names) > self.in_time:
+                raise ClusterError("the request timed out")
         elif (name := path.rpartition("/")[2]) in kind:
             names = [name]
         else:
@@ -92,6 +96,12 @@ def test_many_blocks_are_deleted_by_two_requests():
     assert cluster.deleted == [("pods", 0.05), ("jobs", None)]
     assert set(cluster.jobs) == {"b-29"}
     assert set(cluster.pods) == {"b-29-x"}
+
+
+def test_hundreds_of_blocks_are_deleted_by_requests_that_a_slow_server_answers_in_time():
+    cluster = SmallCluster(*map(str, range(500)))
+    assert end(cluster, *cluster.jobs) == {}
+    assert (cluster.jobs, cluster.pods) == ({}, {})
 
 
 def test_block_that_is_gone_is_no_error():
