@@ -42,6 +42,11 @@ class Health:
         failures = list(self._failures)  # one step, as seen from other threads
         return failures[-1] if failures else ""
 
+    @property
+    def present_words(self) -> str:
+        """Words on the last failure; empty if a block has worked since."""
+        return self.last_words if self._backoff.failures_in_row else ""
+
     def on_refused(self, refusals: Sequence[Refused], now: Seconds) -> list[GiveUp]:
         """Follow a batch of which the provider started none; it counts as one failure."""
         if not refusals:

@@ -129,6 +129,11 @@ class BlockController:
         """Return a report on each block."""
         return self._blocks.reports(self._clock.now())
 
+    @property
+    def present_failure(self) -> str:
+        """Words on the last block that failed; empty if one has worked since."""
+        return self._blocks.health.present_words
+
     def on_manager_connected(self, block: str, slots: int, rank: int = 0, host: str = "") -> None:
         """Queue the event that a manager of *block* registered: that of node number *rank*, which is *host*."""
         self._inbox.put(ManagerConnected(BlockId(block), slots, rank, host))

@@ -100,8 +100,8 @@ class Blocks:
         self._slots_per_node = slots_per_node
         self._backoff = backoff
         self._blocks = BlockTable()
-        self._health = Health(backoff, lambda: len(self._blocks.active) > len(self._blocks.waiting))
-        self.submissions = Submissions(label, self._blocks, backoff, self._health, patience)
+        self.health = Health(backoff, lambda: len(self._blocks.active) > len(self._blocks.waiting))
+        self.submissions = Submissions(label, self._blocks, backoff, self.health, patience)
         """Takes the events of blocks that have no native id yet."""
 
         self.nodes = Nodes(label, limits.nodes_per_block, patience.startup, self._blocks.hosts)
@@ -155,7 +155,7 @@ class Blocks:
             self.submissions.is_provider_silent,
             untried if self._backoff.is_probing else None,
             Seconds(self._backoff.not_before - now),
-            self._health.last_words,
+            self.health.last_words,
         )
         return [report_of(block, now, delay) for block in self._blocks]
 
@@ -259,7 +259,7 @@ class Blocks:
         if known is None or not known.is_overdue(now, self.patience.startup):
             return []  # its manager connected, or it ended, while its log was read
         known.is_late = True
-        return [*self._drain(known, now), *self._health.on_bad_block(reason, now)]
+        return [*self._drain(known, now), *self.health.on_bad_block(reason, now)]
 
     # Events of the interchange
 
@@ -337,11 +337,11 @@ class Blocks:
             return actions
         if self._was_useless(block, status):
             words = reason if status.exit_code == NO_WORKER_STARTS else ran_no_task(reason, self.label)
-            return [*actions, *self._health.on_unused_block(words, now)]
+            return [*actions, *self.health.on_unused_block(words, now)]
         if status.cause is not None and status.cause.is_regular and block.connected_at is not None:
             return actions
         if block.connected_at is None:
-            return [*actions, *self._health.on_bad_block(reason, now, is_for_good=status.is_for_good)]
+            return [*actions, *self.health.on_bad_block(reason, now, is_for_good=status.is_for_good)]
         if now - block.connected_at < EARLY:
             self._backoff.on_early_death(now)
         return actions

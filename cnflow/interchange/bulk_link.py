@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Union
 
 from cnflow.ids import ManagerId
 from cnflow.interchange.blob_store import BlobStore
@@ -73,6 +73,7 @@ class BulkLink:
 
     Attributes:
         results: those whose large parts are fetched while the driver is away.
+        on_fetched: called with the manager's parts once they are here, and it need not keep them.
     """
 
     def __init__(self, settings: InterchangeSettings, managers: ManagerLink, driver: DriverLine) -> None:
@@ -82,6 +83,7 @@ class BulkLink:
         spool = Path(settings.spool or settings.folder) / "results"
         store = BlobStore(spool, most_in_memory=0)
         self.results = LargeResults(store, spool, settings.most_spooled, self._send_about_result)
+        self.on_fetched: Callable[[Release], object] = bool
         self._now = Seconds(0.0)
         """Moment of the present turn of the loop."""
 
@@ -175,6 +177,7 @@ class BulkLink:
     def _send_about_result(self, manager: ManagerId, message: Union[BulkMessage, Release]) -> None:
         if isinstance(message, Release):
             self._managers.send(manager, message)
+            self.on_fetched(message)
         else:
             self._send_to_manager(ToManager(manager, message))
 

@@ -34,7 +34,16 @@ from cnflow.wire import sockets
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial
 from cnflow.wire.lateness import Lateness
-from cnflow.wire.manager_messages import Events, Hold, Holding, ManagerHolds, StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.manager_messages import (
+    Events,
+    Hold,
+    Holding,
+    ManagerHolds,
+    NoWorkers,
+    StatusQuery,
+    TaskQuery,
+    TaskReport,
+)
 from cnflow.wire.parcels import attach_frames
 
 if TYPE_CHECKING:
@@ -186,6 +195,8 @@ class Loop:
             self._dial(order, now)
         elif isinstance(order, Hold):
             self._state.on_hold_requested(order.manager)
+        elif isinstance(order, NoWorkers):
+            logger.warning("the driver of an interchange of its own sends no NoWorkers")
         else:
             self._answer(order, now)
 

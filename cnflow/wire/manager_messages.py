@@ -194,6 +194,17 @@ class Events(Message):
     """Events before these that the interchange had no room for."""
 
 
+# Owner of an interchange of several clients -> interchange -> clients
+class NoWorkers(Message):
+    """Why a pool without a manager gets none; kept for clients that come later, until a manager registers."""
+
+    reason: str
+    """Empty: it may get some, whatever was sent before."""
+
+    is_final: bool = False
+    """No manager comes before a person has changed something, so that waiting is of no use."""
+
+
 # Interchange of several clients -> its owner
 class ClientStatus(msgspec.Struct, array_like=True, frozen=True):
     """State of one session of a client at one moment."""

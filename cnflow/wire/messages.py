@@ -49,6 +49,8 @@ Message                 From -> to                Sent
                         manager
 `Bound`                 interchange -> driver     first of all, when managers can connect
 `PoolReport`            interchange -> owner      when the queues of a pool's clients have changed
+`NoWorkers`             owner -> interchange ->   when a pool without a manager gets none, or may get some again
+                        driver
 `ManagerUp`             interchange -> driver     when a manager has registered
 `ManagerDown`           interchange -> driver     when a manager is lost or has left
 `Results`               interchange -> driver     when tasks end
@@ -76,6 +78,7 @@ from cnflow.wire.manager_messages import (
     ManagerHolds,
     ManagerInfo,
     Needs,
+    NoWorkers,
     PoolReport,
     StatusQuery,
     StatusReport,
@@ -321,18 +324,18 @@ class Results(Message):
     results: list[Result]
 
 
-Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release, Dial]
+Order = Union[Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Release, Dial, NoWorkers]
 """Messages of the driver that carry no task and keep their order among the tasks."""
 
 ToInterchange = Union[
     Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop,
-    Release, Want, Chunk, Gone, Dial,
+    Release, Want, Chunk, Gone, Dial, NoWorkers,
 ]  # fmt: skip
 FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Leaving, Unreleased]
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
 ToDriver = Union[
     Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, BlockEmpty, IdleTimes, StatusReport, TaskReport, Results,
-    Unreleased, Want, Chunk, Gone, Events, DialFailed, PoolReport,
+    Unreleased, Want, Chunk, Gone, Events, DialFailed, PoolReport, NoWorkers,
 ]  # fmt: skip
 
 Frames = Sequence[Any]

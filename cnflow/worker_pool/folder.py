@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
+import os
 import socket
+import stat
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,13 +27,16 @@ from cnflow.errors import ConfigurationError
 from cnflow.model.pool_files import DIRECTORY_FILE, PoolAddress, PoolDirectory
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Collection, Iterator
+    from pathlib import Path
     from typing import Any
 
     from cnflow.config.worker_pool import PoolServer
 
+logger = logging.getLogger(__name__)
+
 _LOCK = "lock"
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - compared with, not bound to
 
 
@@ -49,7 +55,9 @@ class ServerFolder:
         self.directory_file = self.path / DIRECTORY_FILE
 
     def make(self) -> None:
-        """Make the folder, for its user alone.
+        """Make the folder, for its user alone; nobody else may write to one that exists.
+
+        One of another owner, such as a volume of a pod, stays as it is.
 
         Raises:
             ConfigurationError: it cannot be made.
@@ -57,6 +65,8 @@ class ServerFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.clients.mkdir(mode=0o700, exist_ok=True)
+            for folder in (self.path, self.clients):
+                _take_from_others(folder)
         except OSError as error:
             raise ConfigurationError(f"The folder {self.path} of the pool cannot be made: {error}.") from error
 
@@ -117,6 +127,18 @@ class ServerFolder:
         part = self.directory_file.with_suffix(".part")
         part.write_bytes(directory.to_json() + b"\n")
         part.replace(self.directory_file)
+
+
+def _take_from_others(folder: Path) -> None:
+    """Take the right to write to *folder* from all but its owner: whoever adds a file there is a client, or a server.
+
+    Raises:
+        OSError: it has another mode, and cannot get this one.
+    """
+    status = folder.stat()
+    if status.st_mode & _WRITABLE and status.st_uid == os.getuid():
+        logger.warning("%s could be written to by other users: only its owner may from now on", folder)
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~_WRITABLE)
 
 
 def pool_addresses(settings: PoolServer, server_key: str, before: PoolDirectory) -> list[PoolAddress]:

@@ -98,9 +98,11 @@ class PoolKeeper:
         was_ready = False
         try:
             pool = self._pool = self._make()
+            pool.failure_before = self._error
             pool.start()
             try:
                 while pool.error is None and not self._ending.wait(_LOOK):
+                    pool.report_workers()
                     was_ready = was_ready or pool.is_ready
                     if was_ready:
                         self._error = ""

@@ -8,7 +8,8 @@
                                       v  │
                LivePool ── demand ──> blocks: a provider's (`provider_blocks`), or pods (`deployments`)
                   │
-                  └── failed: the error is shown by `cnflow pool status`; the server starts the pool again later
+                  ├── no manager, and no block starts: NoWorkers ──> interchange ──> drivers
+                  └── failed: the same, for good; the server, whose status shows the error, starts the pool again later
 
 No task passes this process: its tasks are numbers in reports.
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from cnflow.executors.high_throughput.demand import expected_shape
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.wire import messages as msg
-from cnflow.wire.manager_messages import PoolReport, StatusReport, TaskReport
+from cnflow.wire.manager_messages import NoWorkers, PoolReport, StatusReport, TaskReport
 from cnflow.worker_pool.demand import PoolDemand
 from cnflow.worker_pool.status import PoolSnapshot
 
@@ -70,6 +71,9 @@ class PoolBlocks(Protocol):
     def reports(self) -> list[BlockReport]:
         """Return a report on each block."""
 
+    def why_no_workers(self) -> NoWorkers:
+        """Return why no manager is connected; no reason if one may come any moment. Due every second or so."""
+
     def on_failure(self) -> None:
         """End the blocks without waiting: the pool cannot go on."""
 
@@ -95,6 +99,9 @@ class LivePool:
     Args:
         settings: of the pool.
         parts: made for it.
+
+    Attributes:
+        failure_before: why the server has started the pool again; empty for a first start.
     """
 
     def __init__(self, settings: WorkerPool, parts: PoolParts) -> None:
@@ -102,6 +109,8 @@ class LivePool:
         self.label = settings.label
         self._client, self._managers, self._blocks, self._log_dir = parts
         self._demand = PoolDemand(expected_shape(settings, parts.blocks.expected_slots))
+        self.failure_before = ""
+        self._sent_news, self._has_sent_last = NoWorkers(""), False
         self._lock = threading.Lock()
         self._is_closing = False
         self.error: CnflowError | None = None
@@ -129,6 +138,25 @@ class LivePool:
         self._managers.close()
         self._client.stop()
         self._blocks.stop()
+
+    def report_workers(self) -> None:
+        """Report to the clients why there is no worker, if that has changed; due every second or so."""
+        self._send_news(self._why_no_workers())
+
+    def _why_no_workers(self) -> NoWorkers:
+        news = self._blocks.why_no_workers()
+        if self._managers.managers():
+            self.failure_before = ""
+            return NoWorkers("")
+        if self.failure_before and not news.reason:
+            return NoWorkers(f"it was started again after a failure: {self.failure_before}")
+        return news
+
+    def _send_news(self, news: NoWorkers, *, is_last: bool = False) -> None:
+        with self._lock:
+            if news != self._sent_news and not self._has_sent_last:
+                self._sent_news, self._has_sent_last = news, is_last
+                self._client.order(news)
 
     def snapshot(self) -> PoolSnapshot:
         """Return what its parts know at this moment; safe from any thread."""
@@ -182,6 +210,9 @@ class LivePool:
         """Note that the pool cannot go on, unless it ends anyway."""
         if not self._is_closing:
             logger.error("pool %s cannot go on: %s", self.label, error)
+            self._send_news(
+                NoWorkers(str(error), is_final=True), is_last=True
+            )  # before the error, which ends the interchange
             self.error = error
             self._blocks.on_failure()
 

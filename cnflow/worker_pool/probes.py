@@ -8,30 +8,32 @@ Path      Answer
 /metrics  text format of Prometheus
 ========= ===================================================================================================
 
-Nothing here is secret, and nothing changes anything: no authentication.
+Nothing here is secret, and nothing changes anything: no authentication. Each connection has a thread; beyond
+`_MOST_CONNECTIONS` the one that is open for longest is closed, so that peers that say nothing keep no kubelet out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError
 from cnflow.worker_pool.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from cnflow.worker_pool.status import PoolStatus
 
 logger = logging.getLogger(__name__)
 
 _TEXT = "text/plain; charset=utf-8"
+_MOST_CONNECTIONS = 32
 _TIMEOUT = 10.0
 """Seconds that a connection may be silent."""
 
@@ -52,9 +54,8 @@ class ProbeServer:
         class Handler(_Handler):
             answer = staticmethod(lambda path: answer(path, statuses))
 
-        class Server(ThreadingHTTPServer):
+        class Server(_BoundedServer):
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            daemon_threads = True
 
         try:
             self._server = Server((host.strip("[]"), port), Handler)
@@ -92,6 +93,34 @@ def answer(path: str, statuses: Callable[[], Sequence[PoolStatus]]) -> tuple[HTT
             return HTTPStatus.OK, CONTENT_TYPE, metrics_text(statuses())
         case _:
             return HTTPStatus.NOT_FOUND, _TEXT, "known paths: /healthz, /readyz, /metrics\n"
+
+
+class _BoundedServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Any, None] = {}
+        """Sockets of connections, the oldest first."""
+
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the signature of socketserver
+        """Begin to serve a connection, in the place of the oldest one if there are too many."""
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > _MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with contextlib.suppress(OSError):  # its peer has left
+                    oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as above
+        """Close a connection that was served."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
 
 class _Handler(BaseHTTPRequestHandler):

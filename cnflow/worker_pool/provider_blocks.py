@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.executors.high_throughput import block_news
 from cnflow.executors.high_throughput.block_requests import expected_slots
+from cnflow.wire.manager_messages import NoWorkers
 
 if TYPE_CHECKING:
     from cnflow.blocks import BlockController
@@ -64,6 +65,18 @@ class ProviderBlocks:
     def reports(self) -> list[BlockReport]:
         """See `PoolBlocks`."""
         return self._controller.reports() if self._controller is not None else []
+
+    def why_no_workers(self) -> NoWorkers:
+        """See `PoolBlocks`; final news come as a failure of the pool."""
+        controller = self._controller
+        if controller is None:
+            return NoWorkers("")
+        pending = (
+            f"block {each.block}: {each.message}"
+            for each in controller.reports()
+            if each.state == "pending" and each.message
+        )
+        return NoWorkers(controller.present_failure or next(pending, ""))
 
     def on_failure(self) -> None:
         """See `PoolBlocks`."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cnflow.worker_pool.probes import ProbeServer
 from tests.processes import children_of
 from tests.waiting import wait_until
 
@@ -234,3 +236,39 @@ def test_pool_whose_blocks_cannot_start_is_reported_with_the_reason(tmp_path, fr
     (tmp_path / "pool.toml").write_text(text)
     assert "/no/python" in folder.run("start", "pool", "--config", "pool.toml", code=2)
     assert "No pool server runs" in folder.run("status", "pool", code=2)
+
+
+def test_pool_whose_workers_cannot_start_fails_its_scripts_in_words_until_it_is_mended(tmp_path, free_port):
+    folder = PoolFolder(tmp_path, free_port)
+    good = (tmp_path / "pool.toml").read_text()
+    (tmp_path / "pool.toml").write_text(good.replace('"local",', '"local", worker_init = "echo no licence; exit 3",'))
+    folder.start()
+    try:
+        script = folder.script("ada", 3)
+        output, error = script.communicate(timeout=60)
+        assert (output, script.returncode) == ("", 1)
+        assert "has no worker, and gets none until that is mended: " in error
+        assert "no licence" in error
+        folder.run("stop", "pool")
+        (tmp_path / "pool.toml").write_text(good)
+        folder.start()
+        assert output_of(folder.script("ada", 3))[0] == "3"
+    finally:
+        folder.run("stop", "pool")
+
+
+def test_peers_that_say_nothing_keep_no_probe_out_and_get_no_thread_each():
+    server = ProbeServer("127.0.0.1", 0, list)
+    server.start()
+    before = threading.active_count()
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            f"http://127.0.0.1:{server.port}/healthz", timeout=5
+        ) as answer:
+            assert answer.status == 200
+        wait_for(lambda: threading.active_count() - before <= 33)
+    finally:
+        for each in silent:
+            each.close()
+        server.close()

@@ -3,15 +3,25 @@
 import socket
 import sys
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from cnflow.model.pool_settings import PIPE_MAY_STAND_SOON
+from cnflow.interchange import actions as on
+from cnflow.interchange.manager_numbers import ManagerNumbers
+from cnflow.interchange.pool.actions import ForClient
+from cnflow.interchange.pool.functions import SharedFunctions
+from cnflow.interchange.pool.sessions import ClientSessions
+from cnflow.interchange.pool.standing import StandingInterchange
+from cnflow.interchange.pool.state import PoolInterchange
+from cnflow.model.manager_settings import PROTOCOL
+from cnflow.model.pool_settings import PIPE_MAY_STAND_SOON, PoolInterchangeSettings
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.bulk import Offer, Want
-from cnflow.wire.manager_messages import StatusQuery, StatusReport
+from cnflow.wire.bulk import Chunk, Offer, Release, Want
+from cnflow.wire.manager_messages import NoWorkers, StatusQuery, StatusReport
+from cnflow.wire.pipe import ResultKind
 from tests.integration.pool import FUNCTION, PlayedManager, Pool, wait_for
 
 RAW_TUNNEL = """
@@ -308,3 +318,94 @@ def test_bridge_of_another_protocol_is_refused_in_words(pool):
     assert b"use the same version of cnflow" in bytes(content)
     dealer.close()
     context.term()
+
+
+def news_of(driver):
+    return [(news.reason, news.is_final) for news in driver.of(NoWorkers)]
+
+
+def test_news_of_missing_workers_reach_clients_of_now_and_later_until_a_manager_comes(tmp_path):
+    pool = Pool(tmp_path)
+    ann, _ = driver_of(pool, "ann")
+    pool.owner.send(NoWorkers("no such image"))
+    wait_for(lambda: news_of(ann) == [("no such image", False)])
+    bob, _ = driver_of(pool, "bob")
+    wait_for(lambda: news_of(bob) == [("no such image", False)])
+    manager = PlayedManager(pool)
+    wait_for(lambda: news_of(ann)[1:] == news_of(bob)[1:] == [("", False)])
+    eve, _ = driver_of(pool, "eve")
+    wait_for(lambda: eve.of(msg.ManagerUp))
+    assert news_of(eve) == []
+    manager.close()
+    pool.close()
+
+
+def test_last_news_of_a_pool_that_ends_reach_its_clients(tmp_path):
+    pool = Pool(tmp_path)
+    ann, _ = driver_of(pool, "ann")
+    wait_for(lambda: ann.of(msg.Bound))
+    pool.owner.send(NoWorkers("no such image", is_final=True))
+    pool.owner.send(msg.Stop())
+    wait_for(lambda: news_of(ann) == [("no such image", True)])
+    pool.close()
+
+
+@pytest.fixture
+def sessions(tmp_path):
+    """Sessions of a pool in this process, with a key of the client ann and messages for managers."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ann.key").write_text(sockets.new_key_pair()[0])
+    settings = PoolInterchangeSettings(
+        session="00" * 8,
+        folder=str(tmp_path),
+        manager_endpoint="",
+        clients_endpoint="tcp://127.0.0.1",
+        clients_secret_key=sockets.new_key_pair()[1],
+        client_keys=str(tmp_path / "keys"),
+        heartbeat_period=2.0,
+        heartbeat_threshold=60.0,
+        most_spooled=1000,
+    )
+    functions = SharedFunctions()
+    state = PoolInterchange(StandingInterchange(settings, functions.table), functions, 0)
+    managers = SimpleNamespace(sent=[], send_bulk=lambda _: None)
+    managers.send = lambda manager, message: managers.sent.append(message)
+    made = ClientSessions(settings, state, managers, ManagerNumbers(0))
+    made.managers = managers
+    yield made
+    made.close()
+
+
+class Opening:
+    """Frame of a bridge of ann."""
+
+    def __init__(self, number):
+        opening = {"session": f"{number:016x}", "is_new": True, "replaces": "", "protocol": PROTOCOL, "cnflow": "0"}
+        self.bytes = msgspec.json.encode(opening)
+
+    def get(self, _):
+        return "ann"
+
+
+def test_part_of_a_result_that_was_fetched_for_a_client_that_is_away_has_no_owner_any_more(sessions):
+    sessions.port._open(b"bridge", Opening(1))
+    (session,) = sessions._sessions.values()
+    blob, name = b"b" * 16, b"manager-1"
+    result = msg.Result(0, ResultKind.VALUE, b"", blobs=(Offer(blob, 3, 0, name),))
+    sessions.perform(ForClient(session.client, on.SendResults([(result, ())])))
+    assert sessions._owners.result_of(name, blob) == session.client
+    sessions.flush(0.0)
+    sessions.on_bulk_of_manager(name, [msg.encode(Chunk(blob, name, 0)), b"abc"])
+    assert [type(message) for message in sessions.managers.sent] == [Release]
+    assert sessions._owners.result_of(name, blob) is None
+
+
+def test_pipe_ends_when_its_bridge_opens_another(sessions):
+    list(sessions.receive({}, 0.0))
+    sessions.port._open(b"bridge", Opening(1))
+    list(sessions.receive({}, 0.0))
+    (first,) = sessions._sessions.values()
+    assert not first.link.is_away
+    sessions.port._open(b"bridge", Opening(2))
+    list(sessions.receive({}, 0.0))
+    assert first.link.is_away

@@ -4,10 +4,12 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,7 +17,7 @@ import cnflow
 from cnflow import Config, python_app
 from cnflow.cli.engine import build_capsule
 from cnflow.config.existing_pool import ExistingPool
-from cnflow.errors import ConfigurationError
+from cnflow.errors import BlockError, ConfigurationError
 from cnflow.executors import HighThroughputExecutor
 from cnflow.worker_pool.deployments import client_secrets
 from tests.conftest import OWN_MINOR
@@ -114,6 +116,9 @@ class PoolOfPods:
     def status(self):
         command = [sys.executable, "-m", "cnflow.cli", "pool", "status", "pool", "--json"]
         return json.loads(subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout)
+
+    def blocks(self):
+        return self.status()["pools"][0]["blocks"]
 
     def stop(self):
         command = [sys.executable, "-m", "cnflow.cli", "pool", "stop", "pool"]
@@ -236,3 +241,38 @@ def test_release_that_is_not_there_is_named_with_the_command_that_lists_releases
         client_secrets.issue(f"kubernetes://{namespace}/demo", "ada")
     with pytest.raises(ConfigurationError, match="names no release"):
         client_secrets.issue("kubernetes://demo", "ada")
+
+
+def patch_pods(pool, *changes):
+    patch = [{"op": "add", "path": f"/spec/template/spec/{path}", "value": value} for path, value in changes]
+    pool.cluster.kubectl("-n", pool.namespace, "patch", "deployment/demo-main", "--type=json", "-p", json.dumps(patch))
+
+
+def test_image_that_cannot_be_pulled_fails_its_drivers_in_words_until_it_is_mended(make_pool, pod_image):
+    pool = make_pool(idle=1)
+    wait_for(lambda: not pool.pods())
+    patch_pods(
+        pool, ("containers/0/image", "no-such-registry.invalid/app:1"), ("containers/0/imagePullPolicy", "Always")
+    )
+    with pool.driver("ada"), pytest.raises(BlockError) as refused:
+        work(1, 0.0).result(timeout=90)
+    assert "has no worker, and gets none until that is mended: pod demo-main-" in str(refused.value)
+    assert re.search(r"Err|Back-?Off", str(refused.value))
+    patch_pods(pool, ("containers/0/image", pod_image), ("containers/0/imagePullPolicy", "Never"))
+    wait_for(lambda: not any("Err" in block["message"] or "Back" in block["message"] for block in pool.blocks()))
+    time.sleep(2)  # its server looks every half a second
+    with pool.driver("ada"):
+        assert work(2, 0.0).result(timeout=90)[0] == 2
+
+
+def test_pod_that_fits_no_node_is_a_warning_of_its_drivers_and_a_sentence_of_explain(make_pool, caplog):
+    pool = make_pool(idle=1)
+    wait_for(lambda: not pool.pods())
+    patch_pods(pool, ("nodeSelector", {"no": "node"}))
+    with pool.driver("ada"):
+        future = work(1, 0.0)
+        wait_for(lambda: "has no worker; tasks wait: pod demo-main-" in caplog.text)
+        assert "Unschedulable" in caplog.text
+        assert "Its pool has no worker: pod demo-main-" in cnflow.dfk().explain(future.tid)
+        patch_pods(pool, ("nodeSelector", {}))
+        assert future.result(timeout=90)[0] == 1

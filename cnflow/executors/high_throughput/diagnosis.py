@@ -23,6 +23,7 @@ def why_waiting(
     running: TaskReport | None,
     managers: Mapping[ManagerId, ManagerInfo],
     blocks: Sequence[BlockReport],
+    pool: str = "",
 ) -> list[str]:
     """Place of a task and cause of its wait; see `cnflow.interfaces.Introspectable`.
 
@@ -32,11 +33,13 @@ def why_waiting(
         running: of the manager that holds the task, if one does; None if it does not answer.
         managers: the connected ones.
         blocks: every block, requested ones included.
+        pool: sentence on the pool that has the blocks; empty for an executor with blocks of its own.
     """
+    coming = [pool] if pool else _coming_blocks(blocks)
     if report is None:
         return [
             f"waits for executor {label!r}, which prepares its image, or whose interchange starts.",
-            *_coming_blocks(blocks),
+            *coming,
         ]
     if report.holder:
         return [_on_a_manager(report, running, managers)]
@@ -46,7 +49,7 @@ def why_waiting(
     return [
         f"waits for a worker of executor {label!r}; {place}.",
         *_no_slot(report.managers, managers),
-        *_coming_blocks(blocks),
+        *coming,
     ]
 
 

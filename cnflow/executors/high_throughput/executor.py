@@ -19,7 +19,6 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
-from cnflow.executors.high_throughput import block_news
 from cnflow.executors.high_throughput.adopted_tasks import take_back
 from cnflow.executors.high_throughput.demand import TaskDemand
 from cnflow.executors.high_throughput.held_tasks import hold, holds, of_present_attempts
@@ -31,7 +30,7 @@ from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
 from cnflow.wire.dial_messages import DialFailed
-from cnflow.wire.manager_messages import Events, ManagerHolds, PoolReport, StatusReport, TaskReport
+from cnflow.wire.manager_messages import Events, ManagerHolds, NoWorkers, PoolReport, StatusReport, TaskReport
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.pipe import ResultKind
 
@@ -254,7 +253,7 @@ class HighThroughputBackend:
         else:
             self._on_news(message)
 
-    def _on_news(self, message: News) -> None:  # noqa: C901 - a case for each message
+    def _on_news(self, message: News) -> None:
         self._events.on_message(message)
         controller = self._provisioner.controller
         match message:
@@ -267,9 +266,8 @@ class HighThroughputBackend:
                     controller.on_manager_connected(info.block, info.slots, info.node_rank, info.host)
             case msg.ManagerDown():
                 self._on_manager_lost(message, controller)
-            case msg.Drained() | msg.BlockEmpty() | msg.IdleTimes():
-                if controller is not None:
-                    block_news.pass_on(message, controller)
+            case msg.Drained() | msg.BlockEmpty() | msg.IdleTimes() | NoWorkers():
+                self._provisioner.on_news(message)
             case DialFailed():
                 self._provisioner.way.on_dial_failed(message)
             case StatusReport() | TaskReport():
@@ -394,6 +392,7 @@ class HighThroughputBackend:
             held, self._held = self._held, {}
             self._demand.clear()
         self._bulk.cancel(held)
+        self._client.cancel({task: each.attempt for task, each in held.items()})  # a pool would run them all the same
         self._bulk.release([(task, each.attempt) for task, each in held.items()])
         if held:
             titles = {task: title_of(task, each.function.name) for task, each in held.items()}

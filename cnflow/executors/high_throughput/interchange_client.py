@@ -125,8 +125,7 @@ class InterchangeClient:
             if not self._is_stopping:
                 # Not the run's folder: the path of a socket file may have 107 bytes at most (unix(7)).
                 self.folder, self.port = place or (make_socket_folder(), 0)
-                self._make_settings = make_settings
-                self._events = events
+                self._make_settings, self._events = make_settings, events
                 self._launch(Order.START)
                 self._thread.start()
 
@@ -317,7 +316,8 @@ class InterchangeClient:
         while (wait := deadline - self._clock.now()) > 0:
             if self._sender.is_up and not is_ordered:
                 is_ordered = True
-                self._sender.send([msg.encode(msg.Stop())])
+                for order in [*self._orders.take(), msg.Stop()]:
+                    self._sender.send([msg.encode(order)])
             may_live = may_live and not connection.is_gone and not (is_ordered and connection.has_delivered)
             if not connection.is_running:
                 if not may_live or not attempts:

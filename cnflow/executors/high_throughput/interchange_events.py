@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.wire import messages as msg
     from cnflow.wire.dial_messages import DialFailed
-    from cnflow.wire.manager_messages import Events, ManagerHolds, PoolReport, StatusReport, TaskReport
+    from cnflow.wire.manager_messages import Events, ManagerHolds, NoWorkers, PoolReport, StatusReport, TaskReport
 
     News = (
         msg.Bound
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         | DialFailed
         | Events
         | ManagerHolds
+        | NoWorkers
         | PoolReport
         | StatusReport
         | TaskReport

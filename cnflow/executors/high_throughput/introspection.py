@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cnflow.config.existing_pool import ExistingPool
 from cnflow.errors import InterchangeLostError, UnknownNameError
 from cnflow.executors.high_throughput.diagnosis import why_waiting
 from cnflow.ids import ManagerId
@@ -42,6 +43,7 @@ class Introspection:
     ) -> None:
         self._label = settings.label
         self._image = str(settings.image)
+        self._is_in_pool = isinstance(settings.provider, ExistingPool)
         self._client = client
         self._managers = managers
         self._provisioner = provisioner
@@ -103,7 +105,8 @@ class Introspection:
             return [outage]
         report = self._managers.report(task)
         running = self._managers.task_on(report.holder, task) if report and report.holder else None
-        return why_waiting(self._label, report, running, self._managers.managers(), self._block_reports())
+        pool = self._provisioner.pool_news.describe() if self._is_in_pool else ""
+        return why_waiting(self._label, report, running, self._managers.managers(), self._block_reports(), pool)
 
     def _block_reports(self) -> list[BlockReport]:
         controller = self._provisioner.controller

@@ -4,7 +4,8 @@
 
     put ──> waiting ── take ──> sent; cancellations in a row leave as one
                         │
-                        └── drains until the block is gone, holds and dials until the manager is ──> standing
+                        └── drains until the block is gone, holds and dials until the manager is,
+                            news of a pool's workers until the next ──> standing
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from cnflow.wire import messages as msg
 from cnflow.wire.dial_messages import Dial
-from cnflow.wire.manager_messages import Hold
+from cnflow.wire.manager_messages import Hold, NoWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cnflow.ids import BlockId
 
-    Standing = msg.Drain | Hold | Dial
+    Standing = msg.Drain | Hold | Dial | NoWorkers
 
 
 class Orders:
@@ -48,6 +49,8 @@ class Orders:
                 self._standing[Dial, order.manager] = order
             elif isinstance(order, msg.Drain):
                 self._standing[msg.Drain, order.block] = order
+            elif isinstance(order, NoWorkers):
+                self._standing[NoWorkers, ""] = order
             elif isinstance(order, msg.BlockGone):
                 self._on_block_gone(order.block)
         return orders

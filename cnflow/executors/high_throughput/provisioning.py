@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Protocol
 from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
+from cnflow.clock import SystemClock
 from cnflow.errors import ChannelError, CnflowError
+from cnflow.executors.high_throughput import block_news
 from cnflow.executors.high_throughput.block_requests import (
     BlockContext,
     FilePlaces,
@@ -33,6 +35,7 @@ from cnflow.executors.high_throughput.block_requests import (
 from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
 from cnflow.executors.high_throughput.interchange_start import InterchangeStarter
 from cnflow.executors.high_throughput.live_way import LiveWay
+from cnflow.executors.high_throughput.pool_news import PoolNews
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.site_login import SiteLogin
 from cnflow.executors.high_throughput.takeover import adopted_tasks_of, take_over
@@ -41,6 +44,7 @@ from cnflow.executors.image_pins import ImagePins
 from cnflow.interfaces import BuildsImages, Interruptible, OffersPool
 from cnflow.model.image_identity import ImageIdentity
 from cnflow.wire import messages as msg
+from cnflow.wire.manager_messages import NoWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +131,7 @@ class BlockProvisioner:
 
         self.places = FilePlaces.of(settings, run)
         self.way = LiveWay(settings, self.log_dir, client, managers)
+        self.pool_news = PoolNews(settings.label, SystemClock())
         self._login = SiteLogin(settings.provider)
         self._starter = InterchangeStarter(settings, run, client, managers, self.way, self.log_dir)
 
@@ -153,6 +158,14 @@ class BlockProvisioner:
             self.controller.on_run_ending()
         elif isinstance(self._provider, Interruptible):
             self._provider.interrupt()
+
+    def on_news(self, message: msg.Drained | msg.BlockEmpty | msg.IdleTimes | NoWorkers) -> None:
+        """Handle a message of the interchange about the executor's blocks, or about those of its pool."""
+        if isinstance(message, NoWorkers):
+            if (error := self.pool_news.on_message(message)) is not None:
+                self._owner.on_failure(error)
+        elif self.controller is not None:
+            block_news.pass_on(message, self.controller)
 
     def stop_blocks(self) -> None:
         """Make the controller remove all blocks; does not wait for that."""

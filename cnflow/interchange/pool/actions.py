@@ -11,11 +11,18 @@ if TYPE_CHECKING:
     from cnflow.interchange.pool.client import ClientId
 
 
+class ReportNoWorkers(NamedTuple):
+    """Report to a client why the pool has no manager; see `cnflow.wire.manager_messages.NoWorkers`."""
+
+    reason: str
+    is_final: bool
+
+
 class ForClient(NamedTuple):
     """Send results or a report to one client, in its own ids."""
 
     client: ClientId
-    action: Union[on.SendResults, on.ReportManagerUp, on.ReportManagerDown]
+    action: Union[on.SendResults, on.ReportManagerUp, on.ReportManagerDown, ReportNoWorkers]
 
 
 class ReleaseResults(NamedTuple):

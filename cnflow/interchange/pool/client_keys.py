@@ -1,7 +1,8 @@
 """Public keys of the clients of a pool: a folder with a file for each.
 
 ``NAME.key`` has one line: the key (CURVE, Z85), and the client's weight if that is not 1. The folder may be a mounted
-Secret or ConfigMap, whose files are links that change all at once.
+Secret or ConfigMap, whose files are links that change all at once. A key is withdrawn by deleting its file: one that
+cannot be read may be half written.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ class ClientKeys:
         try:
             return parse_key(path.read_text(encoding="ascii"))
         except (OSError, ValueError) as error:
-            logger.warning("the key of client %s is not used: %s: %s", name, path, error)
-            return None
+            before = self.keys.get(name)
+            fate = "is not used" if before is None else "stays as it was; delete its file to withdraw it"
+            logger.warning("the key of client %s %s: %s: %s", name, fate, path, error)
+            return before
 
 
 def parse_key(text: str) -> ClientKey:

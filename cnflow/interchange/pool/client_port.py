@@ -173,6 +173,7 @@ class ClientPort:
 
     def _open(self, sender: bytes, content: Any) -> Optional[int]:  # noqa: ANN401 - a frame of pyzmq
         """Open a pipe with a bridge, whatever became of one before of its routing id."""
+        self._end_pipe_before(sender)
         name = key_owner(content)
         opening = msgspec.json.decode(content.bytes, type=Opening)
         pipe = MessagePipe(lambda head, data: self._send(sender, head, data), self.next_number())
@@ -187,6 +188,12 @@ class ClientPort:
             return None
         self._pipes[sender] = name, pipe
         return pipe.fileno()
+
+    def _end_pipe_before(self, sender: bytes) -> None:
+        """End a pipe whose bridge opens another one: nothing more arrives by it, and its session may be another one."""
+        _, pipe = self._pipes.pop(sender, ("", None))
+        if pipe is not None:
+            pipe.end("its bridge has opened another connection")
 
     def _on_malformed(self, sender: bytes, reason: str, now: Seconds) -> Optional[int]:
         name, pipe = self._pipes.pop(sender, ("", None))

@@ -34,7 +34,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Release, Unreleased
 from cnflow.wire.lateness import Lateness
-from cnflow.wire.manager_messages import Hold, StatusQuery, TaskReport
+from cnflow.wire.manager_messages import Hold, NoWorkers, StatusQuery, TaskReport
 from cnflow.wire.parcels import attach_frames
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ class PoolLoop:
             self._managers.admit(order.block, order.key)
         elif isinstance(order, Hold):
             scheduler.on_hold_requested(order.manager)
+        elif isinstance(order, NoWorkers):
+            self._perform(self._state.on_no_workers(order.reason, is_final=order.is_final))
         elif isinstance(order, msg.IdleTimesQuery):
             self._owner.send(msg.IdleTimes(scheduler.idle_times(now)))
         elif isinstance(order, StatusQuery):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Union
 from cnflow.ids import ManagerId
 from cnflow.interchange import actions as on
 from cnflow.interchange.large_results import INTERCHANGE
-from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults
+from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults, ReportNoWorkers
 from cnflow.interchange.pool.blobs import BlobOwners
 from cnflow.interchange.pool.client_port import ClientPort
 from cnflow.interchange.pool.session import ClientSession
@@ -29,7 +29,7 @@ from cnflow.model.interchange_settings import ATTACHED, GONE, STARTED
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want, decode_bulk, with_bulk_suffix
-from cnflow.wire.manager_messages import StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.manager_messages import NoWorkers, StatusQuery, TaskQuery, TaskReport
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.session import IDENTITY_BYTES
 
@@ -196,6 +196,7 @@ class ClientSessions:
             self._state.on_client_gone(record.id, self._now)
             raise
         self._sessions[record.id] = session
+        session.bulk.on_fetched = lambda parts: self._owners.release_results(record.id, parts.source, parts.blobs)
         session.link.send(msg.Bound(0))
         self._later += actions
         logger.info("client %s begins session %s", name, identity)
@@ -291,6 +292,8 @@ class ClientSessions:
             send_results(session.link, session.bulk.results.hold(what.results) if away else what.results)
         elif isinstance(what, on.ReportManagerUp):
             session.link.send(msg.ManagerUp(what.manager, what.info, self._numbers.of(what.manager)))
+        elif isinstance(what, ReportNoWorkers):
+            session.link.send(NoWorkers(what.reason, what.is_final))
         else:
             _send_held_results(session)  # before the news of the loss
             session.link.send(msg.ManagerDown(what.manager, what.reason, what.lost))

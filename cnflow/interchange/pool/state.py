@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Optional
 
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
-from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults
+from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults, ReportNoWorkers
 from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_sound
 from cnflow.interchange.pool.client_queue import kind_of
 from cnflow.interchange.pool.fair_share import FairShare
@@ -52,6 +52,7 @@ _WINDOW = 8
 
 _WINDOW_OF_PLAIN = 64
 NO_TASK = TaskId(-1)
+_NO_NEWS = ReportNoWorkers("", is_final=False)
 
 _MOST_NEEDS = 256
 """Kinds of tasks in a report; those of the others count as tasks without needs."""
@@ -82,17 +83,23 @@ class PoolInterchange:
         self._turn = 0
         self._tasks: dict[TaskId, ScheduledTask] = {}
         self._infos: dict[ManagerId, ManagerInfo] = {}
+        self._no_workers = _NO_NEWS
         self._unfinished: Counter[Optional[Kind]] = Counter()
         self._running: Counter[Optional[Kind]] = Counter()
 
     # Clients
 
     def on_client(self, session: str, name: str, weight: float, now: Seconds) -> tuple[Client, list[PoolAction]]:
-        """Begin to serve a session of the client *name*; return its record, and reports of the managers for it."""
+        """Begin to serve a session of the client *name*; return its record, and reports of the managers for it.
+
+        Without any, it gets the report of why there is none.
+        """
         client = ClientId(self._next_client)
         self._next_client += 1
         record = self.clients[client] = Client(client, session, name, weight, now)
-        return record, [ForClient(client, on.ReportManagerUp(manager, info)) for manager, info in self._infos.items()]
+        managers = [ForClient(client, on.ReportManagerUp(manager, info)) for manager, info in self._infos.items()]
+        news = [ForClient(client, self._no_workers)] if self._no_workers.reason else []
+        return record, [*managers, *news]
 
     def on_client_gone(self, client: ClientId, now: Seconds) -> list[PoolAction]:
         """Forget a client, and its tasks: it has ended, or did not come back."""
@@ -199,6 +206,16 @@ class PoolInterchange:
             task.needs = Needs(task.needs.cores, task.needs.memory, task.needs.accelerators)
         return scheduled.cost
 
+    # Workers
+
+    def on_no_workers(self, reason: str, *, is_final: bool) -> list[PoolAction]:
+        """Report to all clients why no manager comes, if none has come meanwhile; no *reason* withdraws that."""
+        news = ReportNoWorkers(reason, is_final) if reason and not self._infos else _NO_NEWS
+        if news == self._no_workers:
+            return []
+        self._no_workers = news
+        return [ForClient(client, news) for client in self.clients]
+
     # What the scheduler decides
 
     def route(self, actions: Iterable[on.Action]) -> list[PoolAction]:
@@ -215,6 +232,7 @@ class PoolInterchange:
                 routed.append(action)
             elif isinstance(action, on.ReportManagerUp):
                 self._infos[action.manager] = action.info
+                routed += self.on_no_workers("", is_final=False)
                 routed += [action, *(ForClient(client, action) for client in self.clients)]
             elif isinstance(action, on.ReportManagerDown):
                 routed += self._route_loss(action)

@@ -35,7 +35,9 @@ from cnflow.tasks.slots import slot_count
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire.keys import Keyring
-from cnflow.worker_pool.deployments.pods import pods_of
+from cnflow.wire.manager_messages import NoWorkers
+from cnflow.worker_pool.deployments.missing_workers import MissingWorkers
+from cnflow.worker_pool.deployments.pods import pods_of, refusal_of
 from cnflow.worker_pool.deployments.scaling import (
     DeletePod,
     DeploymentScale,
@@ -100,6 +102,7 @@ class DeploymentBlocks:
         self._managers = managers
         self.expected_slots = expected_slots(settings, settings.deployment)
         self._scale = _make_scale(settings, settings.deployment, run, self.expected_slots)
+        self._missing = MissingWorkers(settings.deployment.name, scales=settings.deployment.scales)
         self._events: queue.SimpleQueue[Callable[[Seconds], Iterable[Action]]] = queue.SimpleQueue()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"cnflow-{settings.label}-pods", daemon=True)
@@ -152,6 +155,16 @@ class DeploymentBlocks:
                 )
                 for pod in scale.pods.values()
             ]
+
+    def why_no_workers(self) -> NoWorkers:
+        """See `PoolBlocks`."""
+        tasks = self._owner.demand().tasks
+        with self._lock:
+            scale = self._scale
+            if scale.workers:
+                self._missing.on_manager()
+                return NoWorkers("")
+            return self._missing.judge(scale.staying(), scale.replicas, tasks, Seconds(time.monotonic()))
 
     def on_failure(self) -> None:
         """See `PoolBlocks`; the pods stay."""
@@ -235,7 +248,9 @@ class DeploymentBlocks:
                     gone = self._scale.on_pods(pods)
                     actions = [*gone, *self._scale.decide(self._owner.demand(), Seconds(time.monotonic()))]
                 self._perform(actions)
+                self._missing.outage = ""
             except BlockError as error:
+                self._missing.outage = str(error)
                 read_at = 0.0  # what was ordered may have been done or not
                 logger.warning("pool %s cannot be scaled: %s", self._settings.label, error)
                 self._ending.wait(_PERIOD)
@@ -261,9 +276,10 @@ class DeploymentBlocks:
             timeout = min(0.05, deadline - time.monotonic())
 
     def _read_replicas(self) -> None:
-        found = self._objects.cluster.request("GET", self._path("scale"))
+        found = self._objects.cluster.request("GET", self._path())
         with self._lock:
             self._scale.on_replicas(int(found["spec"].get("replicas", 0)))
+            self._missing.refusal = refusal_of(found)
 
     def _perform(self, actions: Iterable[Action]) -> None:
         """Carry out *actions*, orders to the interchange first: these do not depend on the API server.

@@ -25,18 +25,27 @@ def _pod(one: Mapping[str, Any]) -> Pod:
     is_ending = "deletionTimestamp" in metadata or phase in _ENDED
     created = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00")).timestamp()
     state = "running" if phase == "Running" else "pending"
-    return Pod(metadata["name"], is_ending, state, _words(status), created)
+    reason, words = _wait(status)
+    return Pod(metadata["name"], is_ending, state, f"{reason}: {words}".strip(": "), created, reason)
 
 
-def _words(status: Mapping[str, Any]) -> str:
-    """Return why a pod does not run, in the words of the kubelet or the scheduler; empty if it does."""
+def _wait(status: Mapping[str, Any]) -> tuple[str, str]:
+    """Return why a pod does not run, in one word and in those of the kubelet or the scheduler; empty if it does."""
     containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
     for container in containers:
         waiting = container.get("state", {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         if reason and reason not in {"ContainerCreating", "PodInitializing"}:
-            return f"{reason}: {waiting.get('message', '')}".rstrip(": ")
+            return reason, waiting.get("message", "")
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
-    return " ".join(filter(None, (status.get("reason", ""), status.get("message", ""))))
+            return condition.get("reason", ""), condition.get("message", "")
+    return status.get("reason", ""), status.get("message", "")
+
+
+def refusal_of(deployment: Mapping[str, Any]) -> str:
+    """Return why no pod of *deployment* can be made, in the words of the API server; empty if it can."""
+    for condition in deployment.get("status", {}).get("conditions", ()):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return str(condition.get("message", ""))
+    return ""

@@ -53,6 +53,9 @@ class Pod(NamedTuple):
     created: float = 0.0
     """Unix time."""
 
+    reason: str = ""
+    """First word of `message`: what the pod waits for."""
+
     def age(self, now: float) -> float:
         """Seconds since it was made, at the Unix time *now*."""
         return max(0.0, now - self.created)
@@ -166,6 +169,10 @@ class DeploymentScale:
         self._drained[pod] = now
         return [self._set_replicas(self.replicas - 1)]
 
+    def staying(self) -> list[Pod]:
+        """Return the pods that are there to stay."""
+        return [pod for pod in self.pods.values() if not pod.is_ending and pod.name not in self.draining]
+
     # Decisions
 
     def decide(self, demand: Demand, now: Seconds) -> list[Action]:
@@ -198,7 +205,7 @@ class DeploymentScale:
 
         A rollout has more pods than there should be for a while: the oldest ones go by themselves.
         """
-        existing = [pod for pod in self.pods.values() if not pod.is_ending and pod.name not in self.draining]
+        existing = self.staying()
         leaving = sum(pod not in self._drained and self._stays(pod) for pod in self.draining)
         wanted = max(0, self.replicas - leaving)
         views = [

@@ -86,3 +86,11 @@ def test_executor_is_not_ready_before_its_interchange_answers():
         "waits for executor 'htex', which prepares its image, or whose interchange starts.",
         "Block 1 (4711) is pending, requested 1 min 30 s ago: Priority",
     ]
+
+
+def test_task_of_a_pool_gets_the_news_of_its_server_in_place_of_blocks():
+    report = StatusReport(0, [], b"", 0)
+    assert why_waiting("htex", report, None, {}, [], "Its pool has no worker: no such image")[1:] == [
+        "No manager is connected.",
+        "Its pool has no worker: no such image",
+    ]

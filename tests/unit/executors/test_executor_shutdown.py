@@ -21,7 +21,7 @@ class Parts:
         self.joining, self.release = threading.Event(), threading.Event()
         nothing = lambda: None  # noqa: E731 - four names for it
         bulk = BulkLine(print, float)
-        client = SimpleNamespace(stop=nothing, thread=threading.Thread(), bulk=bulk)
+        client = SimpleNamespace(stop=nothing, cancel=lambda _: [], thread=threading.Thread(), bulk=bulk)
         managers = SimpleNamespace(close=nothing)
         provisioner = SimpleNamespace(
             adopted_tasks=None,

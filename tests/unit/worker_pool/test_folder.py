@@ -1,4 +1,5 @@
 import socket
+import stat
 
 import pytest
 
@@ -55,3 +56,14 @@ def free_port():
     with socket.socket() as end:
         end.bind(("127.0.0.1", 0))
         return end.getsockname()[1]
+
+
+@pytest.mark.parametrize("name", ["", "clients"])
+def test_folder_that_others_may_write_to_is_theirs_no_more(tmp_path, name, caplog):
+    folder = ServerFolder(tmp_path / "pool")
+    folder.make()
+    assert stat.S_IMODE(folder.path.stat().st_mode) == stat.S_IMODE(folder.clients.stat().st_mode) == 0o700
+    (folder.path / name).chmod(0o777)
+    folder.make()
+    assert stat.S_IMODE((folder.path / name).stat().st_mode) == 0o755
+    assert "could be written to by other users" in caplog.text

@@ -125,3 +125,18 @@ def test_part_of_a_result_is_released_by_its_client_alone():
     owners.on_results(1, [(Result(1, 0, b"", blobs=(Offer(b"part", 5, 0, b"m1"),)), ())])
     assert owners.on_client_gone(1) == {b"m1": [b"part"]}
     assert owners.result_of(b"m1", b"part") is None
+
+
+def test_key_whose_file_is_half_written_stays_as_it_was(tmp_path, caplog):
+    file = tmp_path / "ann.key"
+    file.write_text(f"{KEY} 2.5")
+    keys = ClientKeys(str(tmp_path))
+    keys.read()
+    for half in ("", KEY[:20], f"{KEY} 2.", f"{KEY} x"):
+        file.write_text(half)
+        assert keys.read()
+        assert set(keys.keys) == {"ann"}
+    assert "stays as it was; delete its file to withdraw it" in caplog.text
+    file.unlink()
+    assert keys.read()
+    assert keys.keys == {}

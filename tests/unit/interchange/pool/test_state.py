@@ -31,6 +31,29 @@ def test_results_go_to_the_client_of_the_task_under_its_own_id():
     assert [result.body for result in world.results[bob.id][7, 3]] == [b"%d" % second]
 
 
+def test_news_of_missing_workers_reach_clients_of_now_and_later_until_a_manager_comes():
+    world = World()
+    ann = world.client("ann")
+    world.no_workers("no such image")
+    bob = world.client("bob")
+    assert world.news == {ann.id: "no such image", bob.id: "no such image"}
+    world.manager()
+    eve = world.client("eve")
+    assert world.news == {ann.id: "", bob.id: ""}
+    assert eve.id not in world.news
+
+
+def test_news_of_missing_workers_that_a_manager_has_overtaken_reach_nobody():
+    world = World()
+    ann = world.client("ann")
+    manager = world.manager()
+    world.no_workers("no such image", is_final=True)
+    assert world.news == {}
+    world.lose(manager)
+    world.no_workers("no such image", is_final=True)
+    assert world.news == {ann.id: "no such image"}
+
+
 def test_functions_of_two_clients_reach_a_manager_once():
     world = World()
     world.manager(slots=4)

@@ -1,7 +1,7 @@
 """A pool's state with clients and managers that a test plays, and what each of them was sent."""
 
 from cnflow.interchange import actions as on
-from cnflow.interchange.pool.actions import ForClient, ReleaseResults
+from cnflow.interchange.pool.actions import ForClient, ReleaseResults, ReportNoWorkers
 from cnflow.interchange.pool.functions import SharedFunctions
 from cnflow.interchange.pool.standing import StandingInterchange
 from cnflow.interchange.pool.state import PoolInterchange
@@ -59,6 +59,9 @@ class World:
 
         self.lost = {}
         self.seen_managers = {}
+        self.news = {}
+        """Why there is no worker, as each client knows it; only of those that were told."""
+
         self.owner = []
         self.released = []
 
@@ -107,6 +110,9 @@ class World:
         self.of_scheduler(self.pool.scheduler.on_manager_left(manager.name, reason))
         self.dispatch()
 
+    def no_workers(self, reason, *, is_final=False):
+        self.perform(self.pool.on_no_workers(reason, is_final=is_final))
+
     def dispatch(self):
         self.perform(self.pool.dispatch(self.now))
 
@@ -143,6 +149,8 @@ class World:
             for result, _ in action.results:
                 key = result.id, result.attempt
                 self.results[client].setdefault(key, []).append(result)
+        elif isinstance(action, ReportNoWorkers):
+            self.news[client] = action.reason
         elif isinstance(action, on.ReportManagerUp):
             self.seen_managers[client].add(action.manager)
         else:
