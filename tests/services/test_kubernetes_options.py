@@ -6,6 +6,7 @@ import cnflow
 from cnflow import Config, Image, python_app
 from cnflow.config import HighThroughputExecutor, KubernetesProvider
 from cnflow.errors import ConfigurationError
+from tests.services.kubernetes_cluster import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
@@ -166,3 +167,25 @@ def test_interchange_runs_in_a_namespace_that_grants_the_least_rights(cluster, p
             (pod,) = cluster.get("pods", "-l", "cnflow.org/role=interchange", namespace=namespace)
             (container,) = pod["spec"]["containers"]
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+@pytest.mark.parametrize("place", ["site", "driver"])
+def test_run_with_network_policies_runs_and_removes_them(cluster, namespace, pod_image, tmp_path, place):
+    provider = KubernetesProvider(
+        kubeconfig=cluster.kubeconfig, namespace=namespace, init_cpu="50m", network_policy=True, host_network=True
+    )
+    where = {"interchange": place, **({"address": cluster.host} if place == "driver" else {})}
+    executor = HighThroughputExecutor(provider=provider, image=pod_image, heartbeat_period=2, **where)
+    with cnflow.load(Config(run_dir=str(tmp_path), executors=[executor])):
+        look().result()
+        policies = cluster.get("networkpolicies", namespace=namespace)
+        pods = cluster.get("pods", "-l", "cnflow.org/block", namespace=namespace)
+    roles = {policy["metadata"]["labels"].get("cnflow.org/role", "block"): policy for policy in policies}
+    assert set(roles) == ({"block", "interchange"} if place == "site" else {"block"})
+    assert all(pod["spec"]["hostNetwork"] for pod in pods)
+    for policy in policies:
+        chosen = policy["spec"]["podSelector"]["matchLabels"].items()
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        assert policy["metadata"]["ownerReferences"]
+        assert policy is not roles["block"] or all(chosen <= pod["metadata"]["labels"].items() for pod in pods)
+    wait_until(lambda: cluster.objects(namespace) == set())
