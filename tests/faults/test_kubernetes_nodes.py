@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from cnflow.kubernetes_api import reflector
+from cnflow.kubernetes_api.errors import GONE
+from cnflow.kubernetes_api.object_store import ObjectStore
 from tests.faults.kubernetes_run import PodRun, kill_containers
 from tests.services.kubernetes_cluster import SERVICES, own_cluster, wait_until
 
@@ -98,14 +101,34 @@ def no_api_server(cluster):
         cluster.start("apiserver")
 
 
-def test_restarted_api_server_loses_no_task(run_in_pods, cluster):
+@pytest.fixture
+def expired(monkeypatch):
+    """Grows with each watch that the server refuses, or ends, with 410."""
+    answers = []
+
+    class Counted(ObjectStore):
+        def on_too_old(self):
+            answers.append("refused")
+            super().on_too_old()
+
+        def on_event(self, event):
+            if event.get("type") == "ERROR" and event["object"].get("code") == GONE:
+                answers.append("ended")
+            return super().on_event(event)
+
+    monkeypatch.setattr(reflector, "ObjectStore", Counted)
+    return answers
+
+
+def test_restarted_api_server_loses_no_task(run_in_pods, cluster, expired):
     with run_in_pods() as run:
         futures = run.submit(150)
         run.wait_for_tasks(4)
         with no_api_server(cluster):
             before = len(run.ran())
-            time.sleep(8)  # past a compaction: the version of the watch is gone, and the answer is 410
+            time.sleep(8)  # past a compaction
             assert len(run.ran()) > before  # pods and interchange need no API server
+        wait_until(lambda: expired)  # the version of the watch is gone, and the answer is 410
         pods = run.pods()
         run.kubectl("delete", "pod", *pods, "--wait=false")  # seen by the watch that was made anew
         run.check(futures)

@@ -3,8 +3,10 @@
 import collections
 import json
 import os
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -97,6 +99,57 @@ def laptops(cluster, tmp_path):
         laptop.close()
 
 
+class Ledger(socketserver.ThreadingTCPServer):
+    """Counts runs of tasks in pods, which connect to it: their disks end with them. A context manager.
+
+    Attributes:
+        runs: numbers of tasks, one for each time that one has run to its end.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, host):
+        self.runs = []
+        runs = self.runs
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                runs.append(int(self.rfile.readline()))
+                self.wfile.write(b"noted\n")
+
+        super().__init__((host, 0), Handler)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def __exit__(self, *error):
+        self.shutdown()
+        self._thread.join()
+        super().__exit__(*error)
+
+    def submit(self, count, seconds):
+        """Submit tasks that end after *seconds*; each returns its pod and the minor version of its Python."""
+        return [noted(number, seconds, self.server_address) for number in range(count)]
+
+
+@python_app
+def noted(number, seconds, ledger):
+    import socket
+    import sys
+    import time
+
+    time.sleep(seconds)
+    with socket.create_connection(tuple(ledger), 10) as connection:
+        connection.sendall(f"{number}\n".encode())
+        connection.recv(10)  # it is noted
+    return socket.gethostname(), ".".join(map(str, sys.version_info[:2]))
+
+
+@pytest.fixture
+def ledger(cluster):
+    with Ledger(cluster.host) as made:
+        yield made
+
+
 @python_app
 def where(seconds=0.0):
     import socket
@@ -133,20 +186,21 @@ def test_uninstalled_release_leaves_nothing(release, pod_image):
     wait_until(lambda: not release.cluster.objects(release.namespace))
 
 
-def test_upgrade_with_a_new_image_drains_the_old_managers_and_loses_no_task(release, pod_image, cluster):
+def test_upgrade_with_a_new_image_drains_the_old_managers_and_runs_each_task_once(release, pod_image, cluster, ledger):
     new = cluster.load_image("cnflow-base:3.13")
     scaling = {"minReplicas": 2, "maxReplicas": 2}
     release.install(main={"image": pod_image, "autoscaling": scaling})
     old_pods = wait_until(lambda: len(release.pods("main")) == 2 and release.pods("main"))
     with cnflow.load(release.config()):
-        futures = [minor(0.5) for _ in range(60)]
+        futures = ledger.submit(60, 0.5)
         wait_until(lambda: sum(future.done() for future in futures) >= 4)
         release.install("upgrade", main={"image": new, "autoscaling": scaling})
-        results = [future.result() for future in futures]
+        results = [future.result()[1] for future in futures]
         wait_until(lambda: set(release.pods("main").values()) == {new})
         assert minor().result() == "3.13"
     assert len(results) == 60
     assert set(results) == {"3.11", "3.13"}
+    assert sorted(ledger.runs) == list(range(60)), "no task was lost, and none ran twice"
     assert not set(old_pods) & set(release.pods("main"))
     release.helm("rollback", release.name, "1", "--wait")
     wait_until(lambda: set(release.pods("main").values()) == {pod_image})
@@ -154,15 +208,16 @@ def test_upgrade_with_a_new_image_drains_the_old_managers_and_loses_no_task(rele
         assert minor().result() == "3.11"
 
 
-def test_server_that_is_replaced_loses_no_task(release, pod_image):
+def test_server_that_is_replaced_loses_no_task_and_runs_none_twice(release, pod_image, ledger):
     release.install(main={"image": pod_image, "autoscaling": {"minReplicas": 1, "maxReplicas": 1}})
     with cnflow.load(release.config()):
-        futures = [where(0.5) for _ in range(20)]
+        futures = ledger.submit(20, 0.5)
         wait_until(lambda: sum(future.done() for future in futures) >= 3)
         pods = release.pods("main")
         release.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=server", "--wait=false")
         results = [future.result() for future in futures]
     assert len(results) == 20
+    assert sorted(ledger.runs) == list(range(20))
     assert set(release.pods("main")) == set(pods), "the pods of the pool stay"
 
 

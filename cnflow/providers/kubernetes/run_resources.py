@@ -69,6 +69,7 @@ class RunResources:
         self._cache_dir = cache_dir
         self._maps = ConfigMaps(cluster, cluster.namespace, lambda made: patched(made, settings))
         self._lock = threading.Lock()
+        self._is_closed = False
         self._codes: dict[Kind, Code] = {}
         self._objects: dict[RunId, RunObject] = {}
         self._policies: set[tuple[str, str]] = set()
@@ -82,9 +83,11 @@ class RunResources:
 
         Raises:
             BlockRejectedError: the cluster does not take it.
-            BlockError: the cluster does not answer.
+            BlockError: the cluster does not answer, or `close` came before.
         """
         with self._lock:
+            if self._is_closed:  # a submission that hung until the run had ended would have the object made anew
+                raise BlockError(f"The provider was closed before a block of run {run} was asked for.")
             if run not in self._objects:
                 self._objects[run] = acquire(self._cluster, run, self._settings)
             shared = self._objects[run]
@@ -131,6 +134,8 @@ class RunResources:
         Until then, and if the cluster does not answer now, it ends with the run.
         """
         with self._lock:
+            if self._is_closed:
+                return
             if self._owners is None:
                 self._owners = ThreadPoolExecutor(1, "cnflow-secrets")
             self._owners.submit(self._hand_over, parts, owner_patch(parts.owner, owner_of(job)))
@@ -150,6 +155,7 @@ class RunResources:
     def close(self) -> None:
         """Give up the objects of the runs."""
         with self._lock:
+            self._is_closed = True
             objects, self._objects = self._objects, {}
             owners, self._owners = self._owners, None
         if owners is not None:

@@ -1,5 +1,6 @@
 """Objects that a block needs beside its Job, and what is left where the cluster does not answer."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 from cnflow.capsule import Kind, Probe
 from cnflow.capsule.survey import Survey
 from cnflow.config.kubernetes import KubernetesProvider
+from cnflow.errors import BlockError
 from cnflow.ids import BlockId, RunId
 from cnflow.kubernetes_api.errors import ApiError, ClusterError
 from cnflow.model.block import BlockRequest
@@ -185,3 +187,23 @@ def test_object_of_a_run_stays_while_a_block_lives_for_another_driver(server, ma
     resources.prepare_block(request("0"), IMAGE)
     resources.close()
     assert len(server.of_kind("Job")) == 1
+
+
+def test_block_that_is_prepared_after_the_end_does_not_make_the_object_of_its_run_anew(server, make):
+    server.living = []
+    resources = make()
+    resources.prepare_block(request("0"), IMAGE)
+    resources.close()
+    server.made.clear()  # by the garbage collector
+    with pytest.raises(BlockError, match="closed before a block of run 3fa1 was asked for"):
+        resources.prepare_block(request("1"), IMAGE)
+    assert server.made == {}
+
+
+def test_job_that_comes_after_the_end_is_handed_nothing(server, make):
+    resources = make()
+    parts = resources.prepare_block(request("0"), IMAGE)
+    resources.close()
+    resources.hand_over(parts, JOB)
+    assert server.patched == []
+    assert not [one for one in threading.enumerate() if one.name.startswith("cnflow-secrets")]
