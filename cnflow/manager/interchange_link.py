@@ -93,7 +93,7 @@ class InterchangeLink:
 
         self._malformed = MalformedMessageLimit()
         self._silence_limit = max(settings.heartbeat_threshold * _RECONNECT_SHARE, settings.heartbeat_period * _PERIODS)
-        self._last_received = self._last_sent = self._last_attempt = now
+        self._last_received = self._last_sent = self._last_attempt = self._lost_at = now
         self._connect_at: Optional[Seconds] = None
         self._endpoint = ""
         self._dealer: Optional[sockets.AnySocket] = None
@@ -140,6 +140,11 @@ class InterchangeLink:
     def is_all_delivered(self) -> bool:
         """True if the driver has all that was sent."""
         return self._session.delivered == self._session.sent
+
+    def is_alone(self, now: Seconds, seconds: float) -> bool:
+        """True if no connection has been there for *seconds*, and no result waits for one."""
+        is_lost = not self._is_connected and now - self._lost_at >= seconds
+        return is_lost and not self.unacknowledged_results()
 
     def unacknowledged_results(self) -> list[msg.Result]:
         """Results that the driver may not have."""
@@ -330,6 +335,7 @@ class InterchangeLink:
     def _on_lost(self, handle: Handler, now: Seconds) -> None:
         assert self._dealer is not None
         self._read(self._dealer, handle, now)  # the last words of an interchange that has ended, such as Stop
+        self._lost_at = now
         self._connect_at = now if self._has_heard else Seconds(now + _RETRY_PERIOD)
         self._disconnect(0.0)
 

@@ -69,6 +69,9 @@ logger = logging.getLogger(__name__)
 _LAST_WORDS = Seconds(1.0)
 """Time for the last results after stage CUT; a part of the margin before the block's end."""
 
+_ALONE = 10.0
+"""Time without a connection after which a manager that is to end, and holds nothing, waits for no reply."""
+
 _LINGER = 0.5
 """Seconds for messages that are not acknowledged when the manager ends."""
 
@@ -187,6 +190,10 @@ class Loop:
     def _leave_if_done(self, now: Seconds) -> None:
         if self._state.is_drained and not self._awaits_drain and not len(self._bulk.results):
             self._leave("its block is drained")
+        is_empty = self._state.is_drained and not len(self._bulk.results)
+        if self._shutdown.stage >= Stage.ENDING and is_empty and self._link.is_alone(now, _ALONE):
+            logger.warning("ending without a word to the interchange, which is gone; nothing is left here")
+            self._is_running = False
         has_left = self._is_leaving and self._link.is_all_delivered and not len(self._bulk.results)
         if now >= self._end_by or has_left:
             self._is_running = False
