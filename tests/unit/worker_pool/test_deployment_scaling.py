@@ -160,27 +160,61 @@ class DeploymentMachine(RuleBasedStateMachine):
         self.most, self.now, self.tasks = most, 0.0, 0
         self.state = scale(most=most, strategy=strategy)
         self.wanted, self.pods, self.up, self.numbers = 0, {}, set(), 0
-        self.ordered, self.deleted_busy = set(), False
+        self.ordered, self.marked, self.seen = set(), set(), set()
+        self.drained = {}
+        """Pods that may go, as their managers have no task and get none, with the moment."""
+
         self.look()
 
     def carry_out(self, actions):
-        for action in actions:
+        for action in sorted(actions, key=lambda each: isinstance(each, SetReplicas)):
             match action:
                 case SetReplicas(number):
-                    self.wanted = number
+                    self.set_wanted(number)
+                case MarkFirst(pod):
+                    self.marked.add(pod)
                 case OrderDrain(pod):
+                    assert pod in self.marked, "the Deployment would remove another pod in the place of a drained one"
                     self.ordered.add(pod)
+                    if pod not in self.up:  # the interchange gives its manager no task, whenever it comes
+                        self.drained[pod] = self.now
                 case DeletePod(pod):
-                    assert pod in self.ordered, "a pod that was not drained was deleted"
+                    assert pod in self.drained, "a pod that was not drained was deleted"
                     self.pods.pop(pod, None)
                     self.up.discard(pod)
-                case _:
-                    pass
+                case Forget(pod):
+                    self.seen.remove(pod)
+
+    def set_wanted(self, number):
+        """Change the number of pods, of which at least those are to stay that may have a task."""
+        if number < self.wanted:
+            needed = [pod for pod in self.pods if pod not in self.drained]
+            assert number >= min(len(needed), self.wanted), "a pod that may have a task would go"
+        else:
+            assert number - len(self.leaving) <= self.most, "more pods than the limit"
+        self.wanted = number
+
+    @property
+    def leaving(self):
+        """Pods that count until they are drained."""
+        return [pod for pod in self.ordered if pod in self.pods and pod not in self.drained]
 
     def look(self):
         self.state.on_replicas(self.wanted)
-        self.carry_out(self.state.on_pods(Pod(pod, is_ending=False) for pod in self.pods))
+        gone = self.seen - set(self.pods)
+        forgotten = self.state.on_pods(Pod(pod, is_ending=False) for pod in self.pods)
+        assert {each.pod for each in forgotten} == gone, "the interchange keeps a pod that is gone"
+        self.carry_out(forgotten)
+        self.seen = set(self.pods)
         self.carry_out(self.state.decide(demand(self.tasks), Seconds(self.now)))
+        late = [pod for pod, since in self.drained.items() if pod in self.pods and self.now - since >= 2 * SETTLING]
+        assert not late or self.asked_again(late), "a drained pod stays for ever"
+        if self.tasks and self.state._strategy is not STRATEGIES["none"]:
+            assert self.wanted > len(self.leaving), "tasks wait, and no pod is wanted"
+
+    def asked_again(self, pods):
+        """Return whether pods that stay are those whose removal was just asked for again."""
+        return all(self.now - self.state._drained.get(pod, -1e9) < SETTLING for pod in pods)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, IDLE, 2 * SETTLING]))
     def time_passes(self, seconds):
@@ -222,6 +256,7 @@ class DeploymentMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def pod_is_drained(self, data):
         pod = data.draw(st.sampled_from(sorted(self.ordered)))
+        self.drained.setdefault(pod, self.now)
         self.carry_out(self.state.on_drained(pod, Seconds(self.now)))
 
     @precondition(lambda self: self.pods)
@@ -239,7 +274,7 @@ class DeploymentMachine(RuleBasedStateMachine):
     @invariant()
     def number_of_pods_is_not_negative_and_new_ones_respect_the_limit(self):
         assert self.wanted >= 0
-        draining = set(self.state.draining) & set(self.pods)
+        draining = set(self.state.draining) & self.seen  # of one that was just deleted by hand nothing is known yet
         assert self.wanted <= self.most + len(draining)
 
     def teardown(self):
@@ -256,6 +291,7 @@ class DeploymentMachine(RuleBasedStateMachine):
                 del self.pods[pod]
             self.look()
             for pod in sorted(self.ordered & set(self.pods)):
+                self.drained.setdefault(pod, self.now)
                 self.carry_out(self.state.on_drained(pod, Seconds(self.now)))
         assert (self.wanted, self.pods) == (0, {})
 
