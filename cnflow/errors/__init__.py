@@ -33,6 +33,7 @@ CnflowError
 │   ├── InterchangeLostError      the interchange process died
 │   └── ExecutorClosedError       the run ended before the task did
 ├── StagingError                  look at the file's URL, its server or its archive
+│   └── ItemLostError             run the task again that made the content
 ├── PythonMismatchError           use an image with the driver's Python, or the reverse
 ├── BlockError                    look at the provider: it could not start or keep a block
 │   ├── ChannelError              a machine cannot be reached; its name and the next step are in the message
@@ -87,6 +88,7 @@ from cnflow.errors.infrastructure import (
     ImageUnusableError,
     InfrastructureError,
     InterchangeLostError,
+    ItemLostError,
     ManagerLost,
     ProviderBusyError,
     PythonMismatchError,
@@ -125,6 +127,7 @@ __all__ = [
     "ImageUnusableError",
     "InfrastructureError",
     "InterchangeLostError",
+    "ItemLostError",
     "JoinAppNoFuture",
     "JoinError",
     "ManagerLost",

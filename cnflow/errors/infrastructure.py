@@ -77,6 +77,16 @@ class StagingError(CnflowError):
     """A file could not be staged in or out; look at the URL, server or archive that the message names."""
 
 
+class ItemLostError(StagingError):
+    """Nobody has a content any more that stayed on a node; the message says what made it, and where it was.
+
+    Attributes:
+        key: of the content (`cnflow.model.item`).
+    """
+
+    key: bytes = b""
+
+
 class PythonMismatchError(CnflowError):
     """Code cannot cross from one minor version of Python to another one.
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnflow.ids import TaskId
+    from cnflow.model.item import Item
     from cnflow.model.provenance import Place
     from cnflow.model.resources import Resources
 
@@ -167,6 +168,10 @@ class TaskToRun(NamedTuple):
     version: Any = None
     """Function of the app as it was at the call: what the executor's ``version_of`` returned then."""
 
+    places: Mapping[str, str] = MappingProxyType({})
+    """Paths on the driver's machine for items that the task leaves, by their names; the task ends when they are there.
+    Other items stay on the node, and are in `Outcome.items`."""
+
     @property
     def title(self) -> str:
         """Title in messages: ``Task 7 (predict)``."""
@@ -190,6 +195,9 @@ class Outcome(NamedTuple):
 
     seconds: float = 0.0
     """Run time of the function."""
+
+    items: tuple[Item, ...] = ()
+    """Contents that the task has left on its node, and that stay there until they are released."""
 
 
 def title_of(task: int, name: str) -> str:

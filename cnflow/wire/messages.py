@@ -67,6 +67,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
 import msgspec
 
 from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
+from cnflow.model.item import Item
 from cnflow.wire.base import Message
 from cnflow.wire.bulk import Chunk, Gone, Offer, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial, DialFailed
@@ -133,6 +134,9 @@ class Task(msgspec.Struct, array_like=True, gc=False):
     blobs: tuple[Offer, ...] = ()
     """Large parts, which travel apart (`cnflow.wire.bulk`)."""
 
+    items: tuple[Item, ...] = ()
+    """Contents that its manager needs before the task begins."""
+
 
 class Result(msgspec.Struct, array_like=True, gc=False):
     """End of one try of a task, without its large parts, which travel as frames."""
@@ -163,6 +167,9 @@ class Result(msgspec.Struct, array_like=True, gc=False):
 
     manager: Natural = 0
     """`ManagerUp.number` of the manager, as the interchange sets it; 0 where none ran it."""
+
+    items: tuple[Item, ...] = ()
+    """Contents that the task has left on its node; the manager keeps them until `Release`."""
 
 
 # Driver -> interchange -> manager

@@ -9,6 +9,7 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
+                        ITEM      task id, 0   parts: id, size, form, name, path; before the task's VALUE
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
 Orders to stop a task use a second pipe, which the worker reads in a signal handler, in the middle of whatever it does.
@@ -55,6 +56,9 @@ class ResultKind(enum.IntEnum):
     UNPICKLABLE = 3
     """The function returned a value that cannot be pickled; the body is a sentence."""
 
+    ITEM = 14
+    """No end: the task leaves this item, a file of the node's store; the parts are id, size, form, name and path."""
+
     EVENT = 15
     """No end: the task begins now."""
 
@@ -73,6 +77,9 @@ class ResultKind(enum.IntEnum):
 
     ARGUMENT_LOST = 21
     """Never begun: one of its large arguments cannot be had; the body is a sentence."""
+
+    ITEM_LOST = 22
+    """Never begun: one of its items cannot be had; the body is the item's key and a sentence."""
 
     DOES_NOT_FIT = 24
     """Never begun: no node has the resources; the body lists the request, then the nodes."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnflow.model import manager_settings
+from cnflow.model import item, manager_settings
 from cnflow.model.manager_settings import PROTOCOL, ManagerSettings
 from cnflow.wire import base, dial_messages, failure_bodies, manager_messages, pipe
 from cnflow.wire import messages as msg
@@ -24,7 +24,8 @@ def declarations(module):
 
 
 def test_protocol_number_changes_with_the_messages():
-    records = [f"{kind.name}={kind.value}" for kind in [*pipe.ResultKind, *pipe.ToWorker]]
+    records = [f"{kind.name}={kind.value}" for kind in [*pipe.ResultKind, *pipe.ToWorker, *item.ItemForm]]
+    records.append(str(item.Item.__annotations__))
     everything = "\n".join(
         [
             *declarations(base),
@@ -37,7 +38,7 @@ def test_protocol_number_changes_with_the_messages():
         ]
     )
     digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
-    assert (PROTOCOL, digest) == (16, "a23499db5427"), (
+    assert (PROTOCOL, digest) == (17, "12a5823d131b"), (
         "raise PROTOCOL in model/manager_settings.py, then write both here"
     )
 
