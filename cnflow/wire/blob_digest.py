@@ -29,15 +29,81 @@ _MOST_THREADS = 4
 def digest_of(data: Buffer) -> bytes:
     """Digest of *data*, computed by as many threads as the machine has cores, four at most."""
     view = memoryview(data).cast("B")
-    threads = min(_MOST_THREADS, os.cpu_count() or 1) if len(view) >= _THREADS_FROM else 1
-    leaves: list[Optional[bytes]] = [None] * -(-len(view) // LEAF)
+    return _digest_of(len(view), lambda offset: view[offset : offset + LEAF])
+
+
+def digest_of_file(descriptor: int, size: int) -> bytes:
+    """Digest of the first *size* bytes of a file, which is read by several threads if it is large.
+
+    Raises:
+        EOFError: the file is shorter.
+        OSError: it cannot be read.
+    """
+
+    def leaf(offset: int) -> bytes:
+        length = min(LEAF, size - offset)
+        data = os.pread(descriptor, length, offset)
+        while len(data) < length:  # a network file system may return fewer
+            more = os.pread(descriptor, length - len(data), offset + len(data))
+            if not more:
+                raise EOFError(f"the file has no {size:,} bytes any more")
+            data += more
+        return data
+
+    return _digest_of(size, leaf)
+
+
+class Digest:
+    """Digest of bytes that come one after another.
+
+    Attributes:
+        size: bytes so far.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._leaves: list[bytes] = []
+        self._leaf = hashlib.blake2b(digest_size=DIGEST_SIZE)
+
+    def update(self, data: Buffer) -> None:
+        """Append *data*."""
+        rest = memoryview(data).cast("B")
+        while len(rest):
+            room = LEAF - self.size % LEAF
+            part = rest[:room]
+            self._leaf.update(part)
+            self.size += len(part)
+            if len(part) == room:
+                self._end_leaf()
+            rest = rest[room:]
+
+    def digest(self) -> bytes:
+        """Digest of all bytes so far; nothing is to be appended afterwards."""
+        if self.size % LEAF:
+            self._end_leaf()
+        return hashlib.blake2b(b"".join(self._leaves), digest_size=DIGEST_SIZE).digest()
+
+    def _end_leaf(self) -> None:
+        self._leaves.append(self._leaf.digest())
+        self._leaf = hashlib.blake2b(digest_size=DIGEST_SIZE)
+
+
+def _digest_of(size: int, leaf_at: Callable[[int], Buffer]) -> bytes:
+    threads = min(_MOST_THREADS, os.cpu_count() or 1) if size >= _THREADS_FROM else 1
+    leaves: list[Optional[bytes]] = [None] * -(-size // LEAF)
+    failures: list[BaseException] = []
 
     def hash_share(first: int) -> None:
-        for number in range(first, len(leaves), threads):
-            leaf = view[number * LEAF : (number + 1) * LEAF]
-            leaves[number] = hashlib.blake2b(leaf, digest_size=DIGEST_SIZE).digest()
+        try:
+            for number in range(first, len(leaves), threads):
+                leaf = leaf_at(number * LEAF)
+                leaves[number] = hashlib.blake2b(leaf, digest_size=DIGEST_SIZE).digest()
+        except BaseException as error:  # noqa: BLE001 - raised by the caller's thread
+            failures.append(error)
 
     _run_together(hash_share, threads)
+    if failures:
+        raise failures[0]
     return hashlib.blake2b(b"".join(map(_certain, leaves)), digest_size=DIGEST_SIZE).digest()
 
 
