@@ -41,11 +41,11 @@ def test_digest_of_a_file_and_of_its_pieces_is_that_of_its_bytes(tmp_path, size)
     in_pieces = Digest()
     for start in range(0, size, 700_001):
         in_pieces.update(data[start : start + 700_001])
-    with open(tmp_path / "file", "rb") as file:
+    with (tmp_path / "file").open("rb") as file:
         assert digest_of(data) == digest_of_file(file.fileno(), size) == in_pieces.digest()
 
 
 def test_file_that_is_shorter_than_its_size_has_no_digest(tmp_path):
     (tmp_path / "file").write_bytes(bytes(9 * LEAF))
-    with open(tmp_path / "file", "rb") as file, pytest.raises(EOFError, match="no 9,437,185 bytes"):
+    with (tmp_path / "file").open("rb") as file, pytest.raises(EOFError, match="no 9,437,185 bytes"):
         digest_of_file(file.fileno(), 9 * LEAF + 1)
