@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -12,22 +13,27 @@ from cnflow.errors import ConfigurationError
 from cnflow.interfaces.staging import Staging
 from cnflow.text import did_you_mean
 
+_ANY_NUMBER = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+
 
 def parse_staging(value: object) -> object:
     """A staging made from a table such as ``{"kind": "http", "timeout": 10.0}``; any other value as it is.
 
     Raises:
-        ConfigurationError: the table has no kind, or its staging has no such option.
+        ConfigurationError: the table has no kind, its staging has no such option, or needs one that is missing.
         UnknownNameError: no staging of that kind.
     """
     if not isinstance(value, Mapping):
         return value
     cls, options = STAGINGS.class_and_options(value)
-    known = vars(cls())
+    kind, known = value["kind"], inspect.signature(cls).parameters
     for name in options:
         if name not in known:
-            kind = value["kind"]
             raise ConfigurationError(f"The staging {kind!r} has no option {name!r}.{did_you_mean(name, known)}")
+    needed = [name for name, each in known.items() if each.default is each.empty and each.kind not in _ANY_NUMBER]
+    missing = [name for name in needed if name not in options]
+    if missing:
+        raise ConfigurationError(f"The staging {kind!r} needs the option {missing[0]!r}.")
     return cls(**options)
 
 

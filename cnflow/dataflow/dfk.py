@@ -39,6 +39,7 @@ from cnflow.model.task import AppKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future
     from types import TracebackType
 
     from typing_extensions import Self
@@ -160,7 +161,10 @@ class DataFlowKernel:
 
     def wait_for_current_tasks(self) -> None:
         """Return when every task submitted until now is final; raises nothing for tasks that failed."""
-        concurrent.futures.wait(self._graph.unfinished_futures())
+        concurrent.futures.wait(self._unfinished())
+
+    def _unfinished(self) -> list[Future[Any]]:
+        return [*self._graph.unfinished_futures(), *self._data.staged_out.copy()]
 
     # Executors
 
@@ -315,7 +319,7 @@ class DataFlowKernel:
     def _wait_for_all(self) -> None:
         try:
             while not self._is_idle():
-                concurrent.futures.wait(self._graph.unfinished_futures())
+                concurrent.futures.wait(self._unfinished())
         except BaseException:
             self._why, self._is_patient = "its end was interrupted", False
             raise
@@ -324,7 +328,7 @@ class DataFlowKernel:
         """Return True if no task is unfinished, and no callback left that may submit others; waits for callbacks."""
         graph, last = self._graph, self._graph.next_task
         # Each is looked at before what follows from it: tasks, their settlement, callbacks, tasks that those submit.
-        if graph.unfinished_futures():
+        if self._unfinished():
             return False
         if graph.finisher.is_settling():
             time.sleep(_MOMENT)

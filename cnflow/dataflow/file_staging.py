@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import uuid
 import weakref
 from concurrent.futures import Future
@@ -38,12 +39,13 @@ from cnflow.staging import Direction, staging_for
 from cnflow.tasks.shell import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from cnflow.dataflow import AppFuture, DataFlowKernel
     from cnflow.dataflow.call_options import AppOptions, CallOptions
     from cnflow.dataflow.loop import TaskGraph
     from cnflow.dataflow.task_record import TaskRecord
+    from cnflow.interfaces.staging import S
 
 _FILES = (File, DataFuture)
 _NOT_INPUTS = frozenset({"inputs", "outputs", "stderr", "stdout"})
@@ -76,6 +78,10 @@ class DataManager:
         self._apps: weakref.WeakValueDictionary[tuple[AppFunction | None, Any], AppFunction] = (
             weakref.WeakValueDictionary()
         )
+        self._services: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+        self.staged_out: set[Future[Any]] = set()
+        """Futures of outputs on their way to their URLs, for which the run waits as for tasks."""
 
     # For stagings
 
@@ -101,6 +107,15 @@ class DataManager:
         """Implements `cnflow.interfaces.DataManager.submit`."""
         app = self._app(None, function)
         return self._graph.add_task(app, args, {}, executor=executor, after=() if after is None else (after,)).future
+
+    def service(self, key: Hashable, make: Callable[[], S]) -> S:
+        """Implements `cnflow.interfaces.DataManager.service`."""
+        with self._lock:
+            if key not in self._services:
+                service = self._services[key] = make()
+                self.dfk.on_cleanup(service.close)
+            found: S = self._services[key]
+            return found
 
     # For the run
 
@@ -160,6 +175,11 @@ class DataManager:
     def stagings(self, executor: str) -> Sequence[Staging] | None:
         """Return the stagings in the settings of *executor*."""
         return self._executors[executor].storage_access
+
+    def await_stage_out(self, staged: Future[Any]) -> None:
+        """Have the run wait for *staged*, before it ends, as it waits for tasks."""
+        self.staged_out.add(staged)
+        staged.add_done_callback(self.staged_out.discard)
 
     def wrap(self, record: TaskRecord, executor: str, function: Callable[..., Any]) -> None:
         """Have a new task run by *function*: one object for equal functions, so that each is sent to a manager once."""
@@ -305,6 +325,8 @@ class _StageOut:
         wrapped = staging.replace_task_stage_out(self._manager, self._label, copy, self._function)
         if wrapped is not None:
             self._function, self._is_wrapped = wrapped, True
+        if staged is not None:
+            self._manager.await_stage_out(staged)
         if staged is not None or wrapped is not None:
             self._record.memoize = False  # with a cached result, the file would not be made
         return staged, wrapped is None and copy.scheme == "file"

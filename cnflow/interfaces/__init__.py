@@ -13,7 +13,7 @@ from cnflow.interfaces.launcher import Launcher
 from cnflow.interfaces.provider import BuildsImages, Interruptible, OffersPool, Provider
 from cnflow.interfaces.runtime import Runtime
 from cnflow.interfaces.sink import Sink
-from cnflow.interfaces.staging import DataManager, Staging
+from cnflow.interfaces.staging import DataManager, Staging, StagingService
 
 __all__ = [
     "BuildsImages",
@@ -34,4 +34,5 @@ __all__ = [
     "Runtime",
     "Sink",
     "Staging",
+    "StagingService",
 ]

@@ -12,10 +12,10 @@ Calls for one task, all in the thread that submits it::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -33,6 +33,16 @@ class StagingRun(Protocol):
     @property
     def executors(self) -> Mapping[str, Executor]:
         """The live executors by label."""
+
+
+class StagingService(Protocol):
+    """Live half of a staging that moves files in the driver: threads, connections, transfers."""
+
+    def close(self) -> None:
+        """End what goes on, fail the futures that are not done, and leave no thread; called once, as the run ends."""
+
+
+S = TypeVar("S", bound=StagingService)
 
 
 class DataManager(Protocol):
@@ -59,6 +69,12 @@ class DataManager(Protocol):
         """Run ``function(*args)`` as a task on *executor*, once *after* is done; files among *args* are not staged.
 
         If *after* fails, the task fails with a DependencyError and is not run.
+        """
+
+    def service(self, key: Hashable, make: Callable[[], S]) -> S:
+        """Return the service of the run that *key* names; *make*, which must not wait, is called the first time.
+
+        Stagings that are equal should have one: a staging itself is a value, copied with the configuration.
         """
 
 

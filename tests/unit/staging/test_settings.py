@@ -1,3 +1,4 @@
+import inspect
 import pickle
 
 import pytest
@@ -58,8 +59,12 @@ def test_wrong_staging_is_refused_with_advice(table, error, said):
 
 
 @pytest.mark.parametrize("kind", STAGINGS.kinds())
-def test_every_kind_is_a_staging_that_is_made_without_arguments(kind):
-    assert isinstance(STAGINGS.find(kind)(), Staging)
+def test_every_kind_is_a_staging_whose_attributes_are_its_options(kind):
+    cls = STAGINGS.find(kind)
+    options = inspect.signature(cls).parameters
+    made = cls(**{name: "x" for name, option in options.items() if option.default is option.empty})
+    assert isinstance(made, Staging)
+    assert set(vars(made)) == set(options)
 
 
 def test_folder_may_be_a_path(tmp_path):
