@@ -41,7 +41,7 @@ def absolute_path(path: str, folder: str) -> str:
 
 def absolute_file(file: File, folder: str) -> File:
     """Return a clean copy of *file*; for a relative path, the file of that path in *folder* or where it was located."""
-    return type(file)(absolute_path(file.filepath, folder)) if is_relative(file) else file.cleancopy()
+    return file.at(absolute_path(file.filepath, folder)) if is_relative(file) else file.cleancopy()
 
 
 def located_file(file: File, folder: str) -> File:

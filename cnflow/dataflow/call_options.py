@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnflow.ids import TaskId
     from cnflow.model.image import Image
     from cnflow.model.visible_files import VisibleFiles
+    from cnflow.tasks.staging.items import Leave
 
 SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
 """Special keywords of a call."""
@@ -108,6 +109,12 @@ class CallOptions(NamedTuple):
 
     folder: str = ""
     """The driver's folder at the call, which relative paths mean; empty leaves them to the task's folder."""
+
+    leaves: tuple[Leave, ...] | None = None
+    """Outputs and streams that stay on the node as items; None where the task has no files with items."""
+
+    places: Mapping[str, str] = {}
+    """Paths on this machine to which items are brought that the task leaves, by their names."""
 
 
 NO_CALL_OPTIONS = CallOptions()
@@ -234,7 +241,8 @@ def task_to_run(task: TaskId, record: TaskRecord, fill: Callable[[Any], Any]) ->
     if record.call_options is NO_CALL_OPTIONS:
         return TaskToRun(task, record.app, args, kwargs, NO_RUN_OPTIONS, record.kept, record.version)
     options = record.call_options._replace(inputs=fill(record.call_options.inputs))
-    return TaskToRun(task, record.app, args, kwargs, run_options(options), record.kept, record.version)
+    made = TaskToRun(task, record.app, args, kwargs, run_options(options), record.kept, record.version)
+    return made._replace(places=options.places) if options.places else made
 
 
 def run_options(options: CallOptions) -> RunOptions:
@@ -254,6 +262,7 @@ def run_options(options: CallOptions) -> RunOptions:
         pipefail=bool(options.pipefail),
         resources=options.resources,
         folder=options.folder if options.sandbox else "",
+        leaves=options.leaves,
     )
 
 

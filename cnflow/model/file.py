@@ -6,6 +6,8 @@ path, without special characters: ``run:1.txt``, ``a?b`` and ``100%`` are names 
 The path of a ``file:`` URL is percent-decoded (RFC 8089), as `pathlib.Path.as_uri` encodes it; it has no query and no
 fragment: ``?`` and ``#`` belong to the name. URLs of other schemes are sent to servers as written, so their path is not
 decoded.
+
+A ``temp:`` URL (`File.temp`) has no place of the user's: the file stays where the task ran that wrote it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from cnflow.errors import ConfigurationError
+from cnflow.model.item import Item, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 # The parts of https://www.rfc-editor.org/rfc/rfc3986#appendix-B, and of RFC 8089 for the scheme `file`.
 _FILE_URL = re.compile(r"file:(?://([^/]*))?(.*)", re.DOTALL | re.IGNORECASE)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?=/)(?://([^/?#]*))?([^?#]*)")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class _Parts(NamedTuple):
@@ -29,6 +33,18 @@ class _Parts(NamedTuple):
     scheme: str
     netloc: str
     path: str
+
+
+class _Traits(NamedTuple):
+    """What the user says of a file besides its URL."""
+
+    sha256: Optional[str] = None
+    size: Optional[int] = None
+    directory: bool = False
+    glob: bool = False
+
+
+_PLAIN = _Traits()
 
 
 class File:
@@ -39,19 +55,83 @@ class File:
 
     Args:
         url: URL or path, see the module; a relative path is relative to the folder of the process that opens it.
+        sha256: checksum, as 64 hexadecimal digits, that a copy must have.
+        size: bytes that a copy must have.
+        directory: the path is that of a folder, which is moved with all that it holds: links, modes and times too.
+        glob: the path is a pattern, as of `glob.glob`: all files that match it are moved.
 
     Attributes:
         local_path: path of the copy, as the task sees it; None while there is none. Set by a staging.
+        item: content of the file that travels apart from tasks (`cnflow.model.item`); None without one. Set by a
+            staging.
+        hold: object that keeps the item for as long as this file exists in the driver; not pickled.
 
     Raises:
-        ConfigurationError: *url* has another type, or names no file.
+        ConfigurationError: *url* has another type, or names no file; a checksum or size can be none, or is one of a
+            folder.
     """
 
-    __slots__ = ("_parts", "local_path")
+    __slots__ = ("_parts", "_traits", "hold", "item", "local_path")
 
-    def __init__(self, url: FileLike) -> None:
-        self.local_path: Optional[str] = url.local_path if isinstance(url, File) else None
+    def __init__(
+        self,
+        url: FileLike,
+        *,
+        sha256: Optional[str] = None,
+        size: Optional[int] = None,
+        directory: bool = False,
+        glob: bool = False,
+    ) -> None:
+        self.local_path: Optional[str] = None
+        self.item: Optional[Item] = None
+        self.hold: object = None
+        self._traits = _PLAIN
+        if isinstance(url, File):
+            self.local_path, self.item, self.hold = url.local_path, url.item, url.hold
+            self._traits = url._traits  # noqa: SLF001 - of this class
         self._parts = _parts_of(url.url if isinstance(url, File) else url)
+        if sha256 is not None or size is not None or directory or glob:
+            self._traits = _checked(_Traits(sha256, size, bool(directory), bool(glob)), self.url)
+
+    @classmethod
+    def temp(cls, name: str, *, directory: bool = False) -> File:
+        """Return a new temporary file, for the ``outputs`` of one task and the inputs of others.
+
+        It stays where the task ran, is sent from there to the nodes of tasks that read it, and is removed when the
+        driver and its tasks need it no more.
+
+        Args:
+            name: last part of its path in the tasks.
+            directory: it is a folder.
+
+        Raises:
+            ConfigurationError: *name* is no name of a file.
+        """
+        if name in {"", ".", ".."} or "/" in name or "\0" in name:
+            raise ConfigurationError(
+                f"File.temp({name!r}): pass the name that the file has in tasks, without a folder, such as 'table.csv'."
+            )
+        return cls(f"temp:/{os.urandom(8).hex()}/{name}", directory=directory)
+
+    @property
+    def sha256(self) -> Optional[str]:
+        """Checksum that a copy must have, in lower case; None where the user gave none."""
+        return self._traits.sha256
+
+    @property
+    def size(self) -> Optional[int]:
+        """Bytes that a copy must have; None where the user gave none."""
+        return self._traits.size
+
+    @property
+    def directory(self) -> bool:
+        """True for a folder."""
+        return self._traits.directory
+
+    @property
+    def glob(self) -> bool:
+        """True for a pattern."""
+        return self._traits.glob
 
     @property
     def url(self) -> str:
@@ -93,14 +173,31 @@ class File:
             )
         return found
 
+    def paths(self) -> list[str]:
+        """Return the paths of all files that match a pattern, sorted; that of the file alone where it is none.
+
+        Raises:
+            ConfigurationError: as `filepath`.
+        """
+        from glob import glob  # noqa: PLC0415 - a worker starts without it
+
+        path = self.filepath
+        return sorted(glob(path, recursive=True)) if self.glob else [path]  # noqa: PTH207 - of any folder
+
     @property
     def is_here(self) -> bool:
         """True if `filepath` has a path; that path may not exist."""
         return self._place() is not None
 
     def cleancopy(self) -> File:
-        """The same file without the path of a copy."""
-        return type(self)(self.url)
+        """The same file without the path of a copy, and without an item."""
+        return self.at(self.url)
+
+    def at(self, url: FileLike) -> File:
+        """Return a clean file of the same checksum, size and kind at *url*."""
+        made = type(self)(url)
+        made._traits = self._traits  # noqa: SLF001 - of this class
+        return made
 
     def _place(self) -> str | None:
         if self.local_path is not None:
@@ -133,11 +230,18 @@ class File:
 
     def __copy__(self) -> File:
         made = object.__new__(type(self))
-        made._parts, made.local_path = self._parts, self.local_path
+        made._parts, made._traits, made.local_path = self._parts, self._traits, self.local_path
+        made.item, made.hold = self.item, self.hold
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.url, self.local_path)
+        traits = self._traits
+        if self.item is None:
+            if traits is _PLAIN:
+                return _restored, (type(self), self.url, self.local_path)
+            return _restored, (type(self), self.url, self.local_path, tuple(traits))
+        note(self.item)
+        return _restored, (type(self), self.url, self.local_path, tuple(traits), tuple(self.item))
 
 
 FileLike = Union[File, str, "os.PathLike[str]"]
@@ -208,7 +312,37 @@ def _without_localhost(netloc: str) -> str:
     return "" if netloc.lower() == "localhost" else netloc
 
 
-def _restored(kind: type[File], url: str, local_path: str | None) -> File:  # its name is in the pickles of checkpoints
+def _checked(traits: _Traits, url: str) -> _Traits:
+    """Return *traits* with the checksum in lower case.
+
+    Raises:
+        ConfigurationError: one of them can be none, or they contradict each other.
+    """
+    sha256, size, directory, glob = traits
+    if sha256 is not None and not _SHA256.fullmatch(str(sha256)):
+        raise ConfigurationError(f"File({url!r}, sha256={sha256!r}): a SHA-256 has 64 hexadecimal digits.")
+    if size is not None and (type(size) is not int or size < 0):
+        raise ConfigurationError(f"File({url!r}, size={size!r}): pass a number of bytes, 0 or more.")
+    if directory and glob:
+        raise ConfigurationError(f"File({url!r}, directory=True, glob=True): it is a folder or a pattern; leave one.")
+    if (directory or glob) and (sha256 is not None or size is not None):
+        kind = "folder" if directory else "pattern"
+        raise ConfigurationError(f"File({url!r}): sha256= and size= are those of one file, and this is a {kind}.")
+    return traits._replace(sha256=None if sha256 is None else sha256.lower())
+
+
+# Its name and first three parameters are in the pickles of checkpoints.
+def _restored(
+    kind: type[File],
+    url: str,
+    local_path: str | None,
+    traits: tuple[Any, ...] = _PLAIN,
+    item: tuple[Any, ...] | None = None,
+) -> File:
     file = kind(url)
     file.local_path = local_path
+    if traits is not _PLAIN:
+        file._traits = _Traits(*traits)  # noqa: SLF001 - its own
+    if item is not None:
+        file.item = Item(*item)
     return file

@@ -112,6 +112,10 @@ class RunOptions(NamedTuple):
     folder: str = ""
     """Folder that relative `inputs` and `outputs` of a sandbox mean, outside of it; empty for the worker's own."""
 
+    leaves: Optional[Sequence[tuple[str, ...]]] = None
+    """Outputs and streams that stay on the node as items (`cnflow.tasks.staging.items.Leave`); None where the task has
+    no files with items at all."""
+
     resources: Optional[Resources] = None
     """Needs on the node, for the scheduler; workers ignore them."""
 

@@ -195,7 +195,14 @@ class _Runner:
             return run_call(Call(function.kind, function.name, function.load(), args, kwargs), self._context)
         args, kwargs, options = loaded
         call = Call(function.kind, function.name, function.load(), args, kwargs, RunOptions(*options))
-        if function.kind == PYTHON:
+        if call.options.leaves is not None:
+            from cnflow.tasks.staging.items import run_with_items
+
+            return run_with_items(call, self._call_with_options)
+        return self._call_with_options(call)
+
+    def _call_with_options(self, call: Call) -> Any:  # noqa: ANN401 - the user's value
+        if call.kind == PYTHON:
             from cnflow.tasks.environment import call_with_options
 
             return check_outputs(call, call_with_options(call, self._guard, self._context.sandbox))

@@ -140,6 +140,7 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
             [os.fsdecode(path) for path in options.outputs],
             options.pipefail,
             options.folder,
+            None if options.leaves is None else [tuple(leave) for leave in options.leaves],
         ),
     )
 
