@@ -27,7 +27,7 @@ from cnflow.executors.high_throughput.items.known_items import DRIVER, FileConte
 from cnflow.executors.high_throughput.items.landing import LandingThread
 from cnflow.executors.high_throughput.items.offered_files import OfferedFiles
 from cnflow.model.item import ItemForm
-from cnflow.wire.blob_digest import digest_of_pieces
+from cnflow.wire.blob_digest import digest_of_pieces, slice_of
 from cnflow.wire.bulk import NEVER, Chunk, Gone, Piece, Sender, Want
 from cnflow.wire.messages import encode
 
@@ -64,7 +64,7 @@ class DriverItems:
         self,
         label: str,
         send_release: Callable[[Release], None],
-        wake: Callable[[], None],
+        wake: Callable[[], object],
         now: Callable[[], Seconds],
         place_of: Callable[[bytes], str] = bytes.hex,
     ) -> None:
@@ -89,16 +89,21 @@ class DriverItems:
         """Number of items to which somebody refers."""
         return len(self._known)
 
+    @property
+    def has_references_of_tasks(self) -> bool:
+        """True while an unfinished task refers to an item: `on_tasks_reported` is to be called."""
+        return self._known.has_references_of_tasks
+
     # For users: `ItemStore`
 
     def offer_file(self, path: str, form: ItemForm = ItemForm.FILE) -> Future[Item]:
         """Offer a file; see `cnflow.interfaces.items.ItemStore`."""
         return self._files.offer(path, form)
 
-    def offer_value(self, chunks: Sequence[memoryview]) -> Item:
+    def offer_value(self, chunks: Sequence[memoryview], key: bytes = b"", name: str = "") -> Item:
         """Offer a value; see `cnflow.interfaces.items.ItemStore`."""
         content = [memoryview(chunk).cast("B") for chunk in chunks]
-        return self._offer(digest_of_pieces(content), sum(map(len, content)), ItemForm.VALUE, content)
+        return self._offer(key or digest_of_pieces(content), sum(map(len, content)), ItemForm.VALUE, content, name)
 
     def fetch(self, item: Item, path: str) -> Future[str]:
         """Bring *item* to *path*; see `cnflow.interfaces.items.ItemStore`."""
@@ -111,7 +116,7 @@ class DriverItems:
                 waiting = self._fetches.setdefault(name, deque())
                 waiting.append(fetch)
                 if len(waiting) == 1:
-                    error = self._begin(fetch)
+                    self._begin(fetch)
         if error is not None:
             fetch.future.set_exception(error)
         else:
@@ -182,7 +187,7 @@ class DriverItems:
 
     def name_by_digest(self) -> None:
         """Give items the same ids in each driver of this run: drivers that adopt runs compare tasks by these."""
-        self._known.suffix = bytes(4)
+        self._known.suffix = b"\x80\0\0\0"
 
     def close(self, title: str) -> None:
         """Fail all fetches and offers, at the end of a run that *title* names."""
@@ -271,7 +276,7 @@ class DriverItems:
             if isinstance(content, FileContent) and piece.offset + piece.length <= content.identity.size:
                 self._reader.ask(piece, content)
             elif content is not None and not isinstance(content, FileContent):
-                return [encode(Chunk(piece.blob, DRIVER, piece.offset)), _slice(content, piece)]
+                return [encode(Chunk(piece.blob, DRIVER, piece.offset)), slice_of(content, piece.offset, piece.length)]
             else:
                 self._sender.remove([piece.blob])
                 return [encode(Gone(piece.blob, DRIVER, self._reason_gone(piece.blob)))]
@@ -324,19 +329,16 @@ class DriverItems:
         flaw = self._known.flaw(item)
         return _lost(item, f"{self._where(item)}: {flaw}") if flaw else None
 
-    def _begin(self, fetch: _Fetch) -> CnflowError | None:
+    def _begin(self, fetch: _Fetch) -> None:
         item = fetch.item
-        if item.source == DRIVER:
-            content = self._known.content(item.id)
-            if content is None:
-                del self._fetches[item.source, item.id]
-                return _lost(item, "the driver has dropped it")
-            self._landing.copy(item, fetch.path, content)
-        else:
+        if item.source != DRIVER:
             self._landing.begin(item, fetch.path)
             if item.size:
                 self._incoming.add(item)
-        return None
+        elif (content := self._known.content(item.id)) is not None:
+            self._landing.copy(item, fetch.path, content)
+        else:
+            self._landing.refuse((item.source, item.id), _lost(item, "the driver has dropped it"))
 
     def _begin_next(self, name: Name) -> None:
         waiting = self._fetches[name]
@@ -356,9 +358,9 @@ class DriverItems:
             fetch.future.set_exception(error_for(fetch.item))
         self.release_all([fetch.item for fetch in fetches])
 
-    def _offer(self, key: bytes, size: int, form: int, content: Content) -> Item:
+    def _offer(self, key: bytes, size: int, form: int, content: Content, name: str = "") -> Item:
         with self._lock:
-            item = self._known.offer(key, size, form, content)
+            item = self._known.offer(key, size, form, content, name)
             is_kept = self._known.content(item.id) is content
         if not is_kept and isinstance(content, FileContent) and content.origin:
             _unlink([content.path])
@@ -385,17 +387,6 @@ def _lost(item: Item, reason: str) -> ItemLostError:
     error = ItemLostError(f"Item {item.key.hex()} ({item.size:,} bytes) cannot be had any more: {reason}.")
     error.key = item.key
     return error
-
-
-def _slice(chunks: Sequence[memoryview], piece: Piece) -> Any:  # noqa: ANN401 - bytes or a view
-    """Bytes of *piece*, which may be in several chunks; copied only then."""
-    found = []
-    start, end = piece.offset, piece.offset + piece.length
-    for chunk in chunks:
-        if start < len(chunk) and end > 0:
-            found.append(chunk[max(0, start) : end])
-        start, end = start - len(chunk), end - len(chunk)
-    return found[0] if len(found) == 1 else b"".join(found)
 
 
 def _unlink(paths: Iterable[str]) -> None:

@@ -37,9 +37,7 @@ class ItemReader:
         on_flaw: called, from the thread, with the id of a file that cannot be had any more, and a sentence.
     """
 
-    def __init__(
-        self, label: str, on_ready: Callable[[], object], on_flaw: Callable[[bytes, str], object]
-    ) -> None:
+    def __init__(self, label: str, on_ready: Callable[[], object], on_flaw: Callable[[bytes, str], object]) -> None:
         self._label = label
         self._on_ready = on_ready
         self._on_flaw = on_flaw
@@ -129,8 +127,8 @@ class ItemReader:
             if len(data) == piece.length:
                 return [encode(Chunk(piece.blob, DRIVER, piece.offset)), data]
             flaw = (
-                f"{content.path} was changed after it was passed to a task. Leave it as it is until its tasks are done, "
-                "or pass a copy"
+                f"{content.path} was changed after it was passed to a task. Leave it as it is until its tasks are "
+                "done, or pass a copy"
             )
         self._close(piece.blob)
         self._on_flaw(piece.blob, flaw)

@@ -83,7 +83,7 @@ class KnownItems:
     """
 
     def __init__(self) -> None:
-        self.suffix = os.urandom(4)
+        self.suffix = bytes((os.urandom(1)[0] | 0x80, *os.urandom(3)))  # no argument's name has that bit
         self._known: dict[tuple[bytes, bytes], _Known] = {}
         """By source and id."""
 
@@ -104,15 +104,15 @@ class KnownItems:
         """True while an unfinished task refers to an item."""
         return bool(self._of_tasks)
 
-    def offer(self, key: bytes, size: int, form: int, content: Content) -> Item:
-        """Return the item of that *content*, with one user more."""
+    def offer(self, key: bytes, size: int, form: int, content: Content, name: str = "") -> Item:
+        """Return the item of that *content*, with one user more; *name* is a hint for its readers."""
         self._flaws.pop(key, None)
         known = self._known.get((DRIVER, self._offered.get(key, b"")))
         if known is not None and known.item.form == form:
             known.references += 1
             return known.item
         number = next(self._numbers)
-        item = Item(key + self.suffix + number.to_bytes(4, "big"), size, form)
+        item = Item(key + self.suffix + number.to_bytes(4, "big"), size, form, DRIVER, name)
         self._offered[key] = item.id
         self._known[DRIVER, item.id] = _Known(item, content)
         return item
@@ -175,6 +175,11 @@ class KnownItems:
             known.flaw = self._flaws[known.item.key] = flaw
             if self._offered.get(known.item.key) == blob:
                 del self._offered[known.item.key]
+
+    def packed_files(self) -> list[str]:
+        """Paths of packed folders, to be removed at the end of the run."""
+        contents = [known.content for known in self._known.values()]
+        return [content.path for content in contents if isinstance(content, FileContent) and content.origin]
 
     def content(self, blob: bytes) -> Content | None:
         """Content of the driver's item of that id; None if it has none, or it was changed."""

@@ -75,7 +75,7 @@ class _Landing:
             self.file = self.partial.open("xb", buffering=0)
         view = memoryview(data)
         self.digest.update(view)
-        while len(view):
+        while view:
             view = view[self.file.write(view) :]
 
     def finish(self) -> None:
@@ -88,10 +88,10 @@ class _Landing:
             raise OSError("its bytes were damaged on the way (the digest differs); run the task again")
         target = os.path.realpath(self.path)
         if self.item.form == ItemForm.TREE:
-            from cnflow.tasks.trees import unpack_tree  # noqa: PLC0415 - folders are rare
+            from cnflow.tasks.trees import unpack  # noqa: PLC0415 - folders are rare
 
             with self.partial.open("rb") as packed:
-                unpack_tree(packed, target)
+                unpack(packed, target)
             self.partial.unlink()
         else:
             self.partial.replace(target)
@@ -166,6 +166,10 @@ class LandingThread:
                 self._attempt(name, b"", is_last=True)
 
         self._put(job)
+
+    def refuse(self, name: Name, error: StagingError) -> None:
+        """Report, from the thread, that the item cannot be had."""
+        self._put(lambda: self._owner.on_failed(name, error))
 
     def drop(self, name: Name) -> None:
         """Bring the item nowhere."""

@@ -130,11 +130,11 @@ class OfferedFiles:
 
 def _pack(folder: str) -> str:
     """Pack *folder* into a temporary file; return its path."""
-    from cnflow.tasks.trees import pack_tree  # noqa: PLC0415 - folders are rare
+    from cnflow.tasks.trees import pack_folder  # noqa: PLC0415 - folders are rare
 
     descriptor, path = tempfile.mkstemp(prefix="cnflow-tree-")
     with os.fdopen(descriptor, "wb") as file:
-        pack_tree(folder, file)
+        pack_folder(folder, file)
     return path
 
 
