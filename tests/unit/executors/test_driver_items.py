@@ -114,7 +114,7 @@ def test_item_is_fetched_to_its_path_and_nothing_else_is_left_there(line, tmp_pa
     line.serve()
     assert future.result(20) == str(tmp_path / "folder" / "out")
     assert (tmp_path / "folder" / "out").read_bytes() == line.left[item.id]
-    assert os.listdir(tmp_path / "folder") == ["out"]
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["out"]
 
 
 def test_empty_item_is_fetched_without_a_message(line, tmp_path):
@@ -141,7 +141,7 @@ def test_damaged_item_and_one_without_room_leave_nothing(line, tmp_path):
     line.serve()
     with pytest.raises(StagingError, match="/dev/full is no regular file"):
         full.result(20)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("end", ["gone", "lost"])
@@ -157,7 +157,7 @@ def test_item_that_nobody_has_any_more_fails_its_fetches(line, tmp_path, end):
         future.result(20)
     assert raised.value.key == item.key
     line.items.close("the run")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_fetches_of_one_item_come_one_after_the_other(line, tmp_path):
@@ -219,7 +219,7 @@ def test_result_that_is_cancelled_brings_nothing_and_releases_all(line, tmp_path
     line.serve()
     line.items.close("the run")
     assert not ended
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
     assert sorted(blob for release in line.released for blob in release.blobs) == sorted([out.id, stays.id])
 
 

