@@ -192,12 +192,14 @@ STAGINGS: Registry[Staging] = Registry(
     "cnflow.stagings",
     "cnflow.interfaces.staging:Staging",
     {
+        "docker": "cnflow.staging:ImageFileStaging",
         "file": "cnflow.staging:NoOpFileStaging",
         "ftp": "cnflow.staging:FTPSeparateTaskStaging",
         "ftp_in_task": "cnflow.staging:FTPInTaskStaging",
         "http": "cnflow.staging:HTTPSeparateTaskStaging",
         "http_in_task": "cnflow.staging:HTTPInTaskStaging",
         "zip": "cnflow.staging:ZipFileStaging",
+        "zip_in_task": "cnflow.staging:ZipInTaskStaging",
     },
 )
 """A staging is its own settings, and its own live half."""

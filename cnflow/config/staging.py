@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchem
 from cnflow.config.registry import STAGINGS
 from cnflow.errors import ConfigurationError
 from cnflow.interfaces.staging import Staging
+from cnflow.model.image_parts import Secret
 from cnflow.text import did_you_mean
 
 _ANY_NUMBER = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
@@ -49,7 +50,26 @@ def table_of(staging: Staging) -> dict[str, Any]:
             f"storage_access holds a {type(staging).__name__}, which needs Python: keep this configuration in a "
             f".py file, or register the class by an entry point of the group {STAGINGS.group}."
         )
-    return {"kind": kind, **vars(staging)}
+    return {
+        "kind": kind,
+        **{name: _plain(value, f"{kind}.{name}") for name, value in vars(staging).items() if value is not None},
+    }
+
+
+def _plain(value: Any, where: str) -> Any:  # noqa: ANN401 - a setting
+    """Return *value* with the sources of its secrets.
+
+    Raises:
+        ConfigurationError: the source of one is a text or a function.
+    """
+    if isinstance(value, Mapping):
+        return {name: _plain(part, f"{where}.{name}") for name, part in value.items()}
+    if not isinstance(value, Secret):
+        return value
+    try:
+        return value.plain()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where} {error}") from None
 
 
 AnyStaging = Annotated[

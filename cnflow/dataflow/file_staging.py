@@ -311,18 +311,19 @@ class _StageOut:
         if file is None:
             return stream
         copy = file.cleancopy()
-        staged, _ = self._stage(copy)
+        staged, _ = self._stage(copy, is_stream=True)
         local: Any = (copy, stream[1]) if isinstance(stream, tuple) else copy
         record.call_options = record.call_options._replace(**{name: local})
         if name in record.kwargs:
             record.kwargs = {**record.kwargs, name: local}
         return DataFuture(record.future if staged is None else staged, file, record.future.tid)
 
-    def _stage(self, copy: File) -> tuple[Future[Any] | None, bool]:
+    def _stage(self, copy: File, *, is_stream: bool = False) -> tuple[Future[Any] | None, bool]:
         """Return the future of the file at its URL, and True if the file stays where the task wrote it."""
         staging = staging_for(copy, self._manager.stagings(self._label), Direction.OUT)
         staged = staging.stage_out(self._manager, self._label, copy, self._record.future)
-        wrapped = staging.replace_task_stage_out(self._manager, self._label, copy, self._function)
+        replace = staging.replace_task_stream if is_stream else staging.replace_task_stage_out
+        wrapped = replace(self._manager, self._label, copy, self._function)
         if wrapped is not None:
             self._function, self._is_wrapped = wrapped, True
         if staged is not None:

@@ -5,7 +5,8 @@ Calls for one task, all in the thread that submits it::
     can_stage_in(file)  ──> stage_in ──> future that the task waits for, or None
                         └─> replace_task ──> function that moves the file, then calls the task's
     can_stage_out(file) ──> stage_out ──> future that the outputs wait for, or None
-                        └─> replace_task_stage_out ──> function that calls the task's, then moves the file
+                        └─> replace_task_stage_out ──> function that calls the task's, then moves the file;
+                                                       replace_task_stream, for stdout and stderr
 
 `cnflow.testing.contracts.staging.StagingContract` tests an implementation.
 """
@@ -157,6 +158,12 @@ class Staging:
         For a bash app, *func* runs the command and returns 0. If *func* raises, nothing is brought to the URL.
         """
         return None
+
+    def replace_task_stream(
+        self, dm: DataManager, executor: str, file: File, func: Callable[..., Any]
+    ) -> Callable[..., Any] | None:
+        """Same as `replace_task_stage_out`, for ``stdout`` or ``stderr``: *file* need not be among the arguments."""
+        return self.replace_task_stage_out(dm, executor, file, func)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)

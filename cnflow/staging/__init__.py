@@ -1,14 +1,15 @@
 """Stagings, which move files to the nodes of tasks and back; `staging_for` chooses one for each file."""
 
-from cnflow.staging.downloads import (
+from cnflow.staging.file import NoOpFileStaging
+from cnflow.staging.image_file import ImageFileStaging
+from cnflow.staging.select import Direction, default_staging, staging_for
+from cnflow.staging.servers import (
     FTPInTaskStaging,
     FTPSeparateTaskStaging,
     HTTPInTaskStaging,
     HTTPSeparateTaskStaging,
 )
-from cnflow.staging.file import NoOpFileStaging
-from cnflow.staging.select import Direction, default_staging, staging_for
-from cnflow.staging.zip import ZipFileStaging
+from cnflow.staging.zip import ZipFileStaging, ZipInTaskStaging
 
 __all__ = [
     "Direction",
@@ -16,8 +17,10 @@ __all__ = [
     "FTPSeparateTaskStaging",
     "HTTPInTaskStaging",
     "HTTPSeparateTaskStaging",
+    "ImageFileStaging",
     "NoOpFileStaging",
     "ZipFileStaging",
+    "ZipInTaskStaging",
     "default_staging",
     "staging_for",
 ]

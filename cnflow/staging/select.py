@@ -6,8 +6,9 @@ import enum
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError, UnknownNameError
-from cnflow.staging.downloads import FTPSeparateTaskStaging, HTTPSeparateTaskStaging
 from cnflow.staging.file import NoOpFileStaging
+from cnflow.staging.image_file import ImageFileStaging
+from cnflow.staging.servers import FTPSeparateTaskStaging, HTTPSeparateTaskStaging
 from cnflow.staging.zip import ZipFileStaging
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ default_staging: list[Staging] = [
     FTPSeparateTaskStaging(),
     HTTPSeparateTaskStaging(),
     ZipFileStaging(),
+    ImageFileStaging(),
 ]
 """Stagings of an executor without ``storage_access``."""
 

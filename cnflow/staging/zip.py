@@ -1,28 +1,16 @@
-"""Staging for files in ZIP archives.
-
-::
-
-    in:   stage_in ──> task of its own: extract ──> the task reads the copy
-    out:  the task writes the copy ──> stage_out ──> task of its own: add to the archive, remove the copy
-"""
+"""Stagings for files in ZIP archives, which tasks open by their paths."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.errors import ConfigurationError, ZipAuthorityError
-from cnflow.interfaces.staging import Staging
-from cnflow.staging.file_names import safe_name
-from cnflow.tasks.staging.wrappers import MakeOutputFolders, add_file, as_function, extract_file
+from cnflow.staging.moves import MovedStaging, SeparateTask
+from cnflow.tasks.staging.archives import split_path
+from cnflow.tasks.staging.movers import ArchiveMover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
-
-    from cnflow.interfaces.staging import DataManager
     from cnflow.model.file import File
-
-_SUFFIX = ".zip/"
 
 
 class ZipPath(NamedTuple):
@@ -35,11 +23,10 @@ class ZipPath(NamedTuple):
     """Path of the member in the archive."""
 
 
-class ZipFileStaging(Staging):
+class _Zip(MovedStaging):
     """Extracts files from ZIP archives and adds files to them: ``zip:/path/to.zip/inner/name``.
 
-    By tasks of their own on the same executor, whose nodes must see the archive. Tasks of one archive wait for each
-    other. A file replaces another of the same name in the archive.
+    Tasks of one archive wait for each other. A file replaces another of the same name in the archive.
     """
 
     schemes = ("zip",)
@@ -55,31 +42,18 @@ class ZipFileStaging(Staging):
             split(file)
         return file.scheme == "zip"
 
-    def can_stage_out(self, file: File) -> bool:
-        """Same as `can_stage_in`."""
-        return self.can_stage_in(file)
+    @property
+    def mover(self) -> ArchiveMover:
+        """Opens archives."""
+        return ArchiveMover()
 
-    def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
-        """Submit a task that extracts *file*."""
-        archive, name = split(file)
-        file.local_path = dm.place(executor, safe_name(file.filename))
-        return dm.submit(executor, extract_file, file, archive, name, after=parent_fut)
 
-    def stage_out(self, dm: DataManager, executor: str, file: File, app_fu: Future[Any]) -> Future[Any]:
-        """Submit a task that adds *file* to the archive and removes the copy that the task wrote."""
-        archive, name = split(file)
-        file.local_path = dm.place(executor, safe_name(file.filename))
-        return dm.submit(executor, add_file, file, archive, name, after=app_fu)
+class ZipFileStaging(_Zip, SeparateTask):
+    """Extracts and adds files by tasks of their own on the same executor, whose nodes must see the archive."""
 
-    def replace_task_stage_out(
-        self,
-        dm: DataManager,  # noqa: ARG002 - part of the seam
-        executor: str,  # noqa: ARG002 - the same
-        file: File,  # noqa: ARG002 - the same
-        func: Callable[..., Any],
-    ) -> Callable[..., Any]:
-        """Wrap *func*: first make the folder that it writes to."""
-        return as_function(func if isinstance(func, MakeOutputFolders) else MakeOutputFolders(func))
+
+class ZipInTaskStaging(_Zip):
+    """Extracts and adds files in the task that reads or writes them, whose node must see the archive."""
 
 
 def split(file: File) -> ZipPath:
@@ -105,5 +79,4 @@ def split(file: File) -> ZipPath:
 
 def zip_path_split(path: str) -> ZipPath:
     """Archive and member of the *path* of a ``zip:`` URL; the member is empty where it names none."""
-    head, _, name = path.partition(_SUFFIX)
-    return ZipPath(head + _SUFFIX[:-1], name)
+    return ZipPath(*split_path(path))

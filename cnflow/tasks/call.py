@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from cnflow.model.task import NO_OPTIONS, AppKind, RunOptions
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.text import describe_safely
 
 if TYPE_CHECKING:
@@ -74,11 +75,15 @@ def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the use
     Raises:
         Exception: any that the function raises; BashExitFailure or BashAppNoReturn for a bash app that fails.
     """
-    if call.kind == BASH:
-        from cnflow.tasks.shell import run_command
+    try:
+        if call.kind == BASH:
+            from cnflow.tasks.shell import run_command
 
-        return run_command(call, context)
-    return call_function(call.function, call.args, call.kwargs)
+            return run_command(call, context)
+        return call_function(call.function, call.args, call.kwargs)
+    finally:
+        if copies.paths:
+            remove_noted()
 
 
 def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's value

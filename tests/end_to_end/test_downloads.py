@@ -7,10 +7,12 @@ import zlib
 import pytest
 
 from cnflow.errors import StagingError
-from cnflow.tasks.staging import download
-from cnflow.tasks.staging.download import RetryPolicy, fetch
+from cnflow.tasks.staging import attempts
+from cnflow.tasks.staging.attempts import RetryPolicy
+from cnflow.tasks.staging.download import fetch
+from cnflow.tasks.staging.options import ServerOptions
 
-QUICK = RetryPolicy(timeout=10.0, tries=3, pause=0.0)
+QUICK = ServerOptions(RetryPolicy(timeout=10.0, tries=3, pause=0.0))
 
 
 def leftovers(folder):
@@ -240,7 +242,7 @@ DATE = "Wed, 25 Nov 2026 10:00:00 GMT"
 )
 def test_pause_is_the_one_that_the_server_asks_for(web, tmp_path, monkeypatch, headers, paused):
     pauses = []
-    monkeypatch.setattr(download, "_sleep", pauses.append)
+    monkeypatch.setattr(attempts, "_sleep", pauses.append)
     url = web.add("/x", DATA)
 
     def write(handler):
@@ -248,7 +250,8 @@ def test_pause_is_the_one_that_the_server_asks_for(web, tmp_path, monkeypatch, h
         reply(503, **{name: value for name, value in headers.items() if name != "Date"})(handler)
 
     web.troubles["/x"] = [write]
-    fetch(url, str(tmp_path / "x"), RetryPolicy(timeout=10.0, tries=2, pause=1.0, longest_pause=60.0))
+    policy = RetryPolicy(timeout=10.0, tries=2, pause=1.0, longest_pause=60.0)
+    fetch(url, str(tmp_path / "x"), ServerOptions(policy))
     assert pauses == [paused]
 
 

@@ -41,6 +41,7 @@ from cnflow.tasks.call import (
     without_own_frames,
 )
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.streams import open_sinks, target_of
 from cnflow.text import describe_error, duration
 
@@ -153,6 +154,8 @@ class ThreadPoolBackend:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             outcome = self._run(task)
+            if copies.paths:
+                remove_noted()
             if os.getpid() != self._pid:
                 os._exit(0 if outcome.error is None else 1)  # a child that the task forked: its parent reports
             inside.thread.runs_task = False  # callbacks of futures submit

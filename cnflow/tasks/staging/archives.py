@@ -25,6 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_SUFFIX = ".zip/"
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Archive and member of the *path* of a ``zip:`` URL; the member is empty where it names none.
+
+    The archive's path ends with the first ``.zip`` that a slash follows.
+    """
+    head, _, name = path.partition(_SUFFIX)
+    return head + _SUFFIX[:-1], name
+
+
 def extract(archive: str, name: str, path: str) -> None:
     """Write the member *name* of *archive* to *path*; missing folders are made.
 

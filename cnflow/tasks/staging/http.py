@@ -13,13 +13,18 @@
 from __future__ import annotations
 
 import math
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, Optional
+from urllib.error import HTTPError
 
+from cnflow.tasks.staging.attempts import Failure, RefusedError
 from cnflow.tasks.staging.content_encoding import Decoder, UndecodableError
+from cnflow.tasks.staging.http_connection import HttpServer
 
 if TYPE_CHECKING:
     from email.message import Message
     from urllib.parse import SplitResult
+
+    from cnflow.tasks.staging.options import Content, ServerOptions
 
 _CHUNK = 1024 * 1024
 _OK, _ACCEPTED, _NON_AUTHORITATIVE, _PARTIAL = 200, 202, 203, 206
@@ -28,25 +33,7 @@ _FIRST_SERVER_ERROR = 500
 
 # "The client may repeat the request": https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9, rfc8470#section-5.2 and
 # rfc6585#section-4.
-_MAY_PASS = frozenset({408, 425, 429})
-
-# Characters that a URL may hold unquoted: https://www.rfc-editor.org/rfc/rfc3986#section-2.
-_SAFE = "%/:=&?~#+!$,;'@()*[]"
-
-
-class Failure(NamedTuple):
-    """Failure of one try that another try may not have."""
-
-    reason: str
-    pause: Optional[float] = None
-    """Seconds that the server asks to wait before the next try."""
-
-    is_empty: bool = False
-    """The answer had no content and no length: all of an empty file, or nothing of a broken answer."""
-
-
-class RefusedError(Exception):
-    """The server's answer is final."""
+MAY_PASS = frozenset({408, 425, 429})
 
 
 class HttpDownload:
@@ -54,12 +41,19 @@ class HttpDownload:
 
     Args:
         parts: URL of the file.
+        options: the user's settings.
+        content: what is known of the file.
     """
 
-    def __init__(self, parts: SplitResult) -> None:
-        self._parts = parts
+    def __init__(self, parts: SplitResult, options: ServerOptions, content: Content) -> None:
+        self._server = HttpServer(parts, options)
+        self._content = content
         self._validator = ""
         """ETag or date of the content that was written so far; empty if the next try must begin anew."""
+
+    def begin_anew(self) -> None:
+        """Have the next try begin with the first byte: what came is not the file."""
+        self._validator = ""
 
     def get(self, file: IO[bytes], timeout: float) -> Optional[Failure]:
         """Try to write the rest of the file to *file*; return None if it is complete.
@@ -68,16 +62,13 @@ class HttpDownload:
             RefusedError: another try would fail as well.
             OSError, http.client.HTTPException: the connection broke, or *file* cannot be written.
         """
-        from urllib.error import HTTPError
-        from urllib.request import urlopen
-
-        request = _request(self._parts)
+        request = self._server.request()
         begin = file.tell() if self._validator else 0
         if begin:
             request.add_header("Range", f"bytes={begin}-")
             request.add_header("If-Range", self._validator)
         try:
-            answer = urlopen(request, timeout=timeout)  # noqa: S310 - http or https: the staging's schemes
+            answer = self._server.open(request, timeout)
         except HTTPError as error:
             with error:
                 return self._on_error(error, is_range=bool(begin))
@@ -89,8 +80,8 @@ class HttpDownload:
         if error.code == _RANGE_NOT_SATISFIABLE and is_range:
             self._validator = ""
             return Failure(reason)
-        if error.code >= _FIRST_SERVER_ERROR or error.code in _MAY_PASS:
-            return Failure(reason, _seconds_to_wait(error.headers))
+        if error.code >= _FIRST_SERVER_ERROR or error.code in MAY_PASS:
+            return Failure(reason, seconds_to_wait(error.headers))
         raise RefusedError(reason)
 
     def _receive(self, answer: Any, file: IO[bytes], begin: int) -> Optional[Failure]:  # noqa: ANN401 - an HTTPResponse
@@ -102,7 +93,7 @@ class HttpDownload:
                 self._validator = ""
                 return Failure(f"the server answers with part of the file that it was not asked for ({status})")
         elif status == _ACCEPTED:
-            return Failure(f"the server answers {status} {answer.reason}", _seconds_to_wait(headers))
+            return Failure(f"the server answers {status} {answer.reason}", seconds_to_wait(headers))
         elif status not in {_OK, _NON_AUTHORITATIVE}:
             raise RefusedError(f"the server answers {status} {answer.reason}, without a file")
         else:
@@ -112,12 +103,19 @@ class HttpDownload:
         try:
             decoder = Decoder(headers.get_all("Content-Encoding") or [])
             self._validator = "" if decoder.encodings else _validator_of(headers)
+            self._check_length(headers, decoder, begin)
             received = _copy(answer, decoder, file)
         except UndecodableError as error:
             if error.is_final:
                 raise RefusedError(str(error)) from None
             return Failure(str(error))
         return _incomplete(headers, received, begin, total)
+
+    def _check_length(self, headers: Message, decoder: Decoder, begin: int) -> None:
+        """Refuse a file of a wrong size before it is read."""
+        length, wanted = headers.get("Content-Length") or "", self._content.size
+        if wanted is not None and length.isdigit() and not decoder.encodings and begin + int(length) != wanted:
+            raise RefusedError(f"the server has {begin + int(length):,} bytes of it, not {wanted:,}")
 
 
 def _copy(answer: Any, decoder: Decoder, file: IO[bytes]) -> int:  # noqa: ANN401 - an HTTPResponse
@@ -143,20 +141,6 @@ def _incomplete(headers: Message, received: int, begin: int, total: Optional[int
     return None
 
 
-def _request(parts: SplitResult) -> Any:  # noqa: ANN401 - an urllib.request.Request
-    from base64 import b64encode
-    from urllib.parse import quote, unquote
-    from urllib.request import Request
-
-    user, _, host = parts.netloc.rpartition("@")
-    headers = {"User-Agent": "cnflow", "Accept-Encoding": "identity"}
-    request = Request(quote(parts._replace(netloc=host).geturl(), safe=_SAFE), headers=headers)  # noqa: S310 - as above
-    if user:
-        # Not sent to the target of a redirection.
-        request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
-    return request
-
-
 def _validator_of(headers: Message) -> str:
     """Return what a later try may send as If-Range; empty if the server gives nothing that changes with each byte."""
     if (headers.get("Accept-Ranges") or "").strip().lower() == "none":
@@ -176,7 +160,7 @@ def _range_of(headers: Message) -> tuple[int, Optional[int]]:
     return int(first) if unit.lower() == "bytes" and first.isdigit() else -1, int(total) if total.isdigit() else None
 
 
-def _seconds_to_wait(headers: Message) -> Optional[float]:
+def seconds_to_wait(headers: Message) -> Optional[float]:
     """Parse ``Retry-After``, seconds or a date; None if there is none. The date is compared with the server's own."""
     text = (headers.get("Retry-After") or "").strip()
     if not text:

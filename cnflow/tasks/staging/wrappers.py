@@ -1,4 +1,9 @@
-"""Stages a task's files where the task runs: in a separate task, or in a wrapper around the app's function.
+"""Functions around a task's: they bring its inputs before it runs, and send its outputs afterwards.
+
+::
+
+    BringInputs ──> mover.bring(file) for each input ──> the task's function ──> the copies are removed
+    SendOutputs ──> the task's function ──> is each output there? ──> mover.send(file) ──> the copies are removed
 
 A wrapper finds the files among the arguments instead of holding them. It is therefore equal for all tasks of an app,
 and is sent to each manager once.
@@ -6,68 +11,122 @@ and is sent to each manager once.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
 from cnflow.model.file import File
-from cnflow.tasks.staging.download import RetryPolicy, fetch
+from cnflow.tasks.staging.copies import remove_after_task, remove_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+_WRITTEN = ("outputs", "stdout", "stderr")
+"""Keywords whose files the task writes."""
 
 
-def fetch_file(file: File, policy: RetryPolicy) -> File:
-    """Download *file* to its ``local_path``, relative to the current folder; return it with the absolute path.
+class Mover(Protocol):
+    """Moves a file between its URL and its ``local_path``. A value that can be hashed, and that is sent to workers."""
 
-    Raises:
-        StagingError: the download failed.
-    """
-    placed = _with_absolute_path(file)
-    fetch(placed.url, placed.filepath, policy)
-    return placed
+    def bring(self, file: File) -> None:
+        """Make the copy.
 
+        Raises:
+            StagingError: it cannot be made; nothing is there.
+        """
 
-def extract_file(file: File, archive: str, name: str) -> File:
-    """Extract *file*, the member *name* of *archive*, to its ``local_path``; return it with the absolute path.
+    def send(self, file: File) -> None:
+        """Bring the copy to the URL.
 
-    Raises:
-        StagingError: there is no such archive or member.
-    """
-    from cnflow.tasks.staging.archives import extract
-
-    placed = _with_absolute_path(file)
-    extract(archive, name, placed.filepath)
-    return placed
+        Raises:
+            StagingError: it is not there.
+        """
 
 
-def add_file(file: File, archive: str, name: str) -> None:
-    """Add the file at the ``local_path`` of *file* to *archive* as *name*.
-
-    Raises:
-        StagingError: there is no such file, or the archive cannot be written.
-    """
-    from cnflow.tasks.staging.archives import add
-
-    add(file.filepath, archive, name)
-
-
-class FetchInputs(NamedTuple):
-    """Callable that downloads the files among its arguments, and then calls *function*."""
+class BringInputs(NamedTuple):
+    """Callable that brings the files among its arguments, and then calls *function*; the copies end with the task."""
 
     function: Callable[..., Any]
     schemes: tuple[str, ...]
-    policy: RetryPolicy
+    mover: Mover
+    way: str = "in"
+    """Tells it apart from another wrapper with the same parts."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
-        """Download the files and call the function.
+        """Bring the files and call the function.
 
         Raises:
-            StagingError: a download failed; the function was not called.
+            StagingError: a file cannot be brought; the function was not called.
         """
-        for file in _files_in((args, kwargs)):
-            if file.scheme in self.schemes and file.local_path is not None:
-                fetch(file.url, file.local_path, self.policy)
+        inputs = (args, {name: value for name, value in kwargs.items() if name not in _WRITTEN})
+        files = _placed(_files_in(inputs), self.schemes)
+        for file in files:
+            remove_after_task(file.filepath)
+            self.mover.bring(file)
         return self.function(*args, **kwargs)
+
+
+class SendOutputs(NamedTuple):
+    """Callable that calls *function*, sends the files that it wrote, and removes the copies."""
+
+    function: Callable[..., Any]
+    schemes: tuple[str, ...]
+    mover: Mover
+    way: str = "out"
+    """Tells it apart from another wrapper with the same parts."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        """Call the function and send the files.
+
+        Raises:
+            MissingOutputs: the function has not made one of them; none was sent.
+            StagingError: a file cannot be sent.
+        """
+        files = _placed(_files_in(kwargs.get("outputs", ())), self.schemes)
+        _make_folders(files)
+        try:
+            value = self.function(*args, **kwargs)
+            self._check(files)
+            for file in files:
+                self.mover.send(file)
+        finally:
+            for file in files:
+                remove_copy(file.filepath)
+        return value
+
+    def _check(self, files: Iterable[File]) -> None:
+        missing = [file.url for file in files if not os.path.exists(file.filepath)]
+        if missing:
+            from cnflow.errors import MissingOutputs
+            from cnflow.tasks.staging.options import shown_url
+
+            raise MissingOutputs(name_of_app(self), [shown_url(url) for url in missing])
+
+
+class SendStream(NamedTuple):
+    """Callable that calls *function*, sends the *file* that its output goes to, and removes the copy.
+
+    It holds the file, which need not be among the arguments.
+    """
+
+    function: Callable[..., Any]
+    file: File
+    mover: Mover
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        """Call the function and send its output.
+
+        Raises:
+            StagingError: the file cannot be sent.
+        """
+        path = os.path.abspath(self.file.filepath)
+        try:
+            value = self.function(*args, **kwargs)
+            _flush_streams()
+            self.mover.send(self.file)
+        finally:
+            remove_copy(path)
+        return value
 
 
 class MakeOutputFolders(NamedTuple):
@@ -77,10 +136,45 @@ class MakeOutputFolders(NamedTuple):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
         """Make the folders and call the function."""
-        for file in _files_in(kwargs.get("outputs", ())):
-            if file.local_path is not None:
-                os.makedirs(os.path.dirname(file.local_path) or ".", exist_ok=True)
+        _make_folders(_files_in(kwargs.get("outputs", ())))
         return self.function(*args, **kwargs)
+
+
+class CheckImageFiles(NamedTuple):
+    """Callable that checks the files of the task's image among its arguments, and then calls *function*."""
+
+    function: Callable[..., Any]
+    image: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        """Check the files and call the function.
+
+        Raises:
+            StagingError: the image has no such file, or it may not be read.
+        """
+        for file in _files_in((args, kwargs)):
+            if file.scheme == "docker":
+                self._check(file.url, file.filepath)
+        return self.function(*args, **kwargs)
+
+    def _check(self, url: str, path: str) -> None:
+        from cnflow.errors import StagingError
+
+        if not os.path.exists(path):
+            near = _nearest_folder(path)
+            raise StagingError(f"{url}: the image {self.image!r} has no {path}; of that path it has {near}.")
+        if not os.access(path, os.R_OK):
+            raise StagingError(f"{url}: {path} of the image {self.image!r} may not be read by the task's user.")
+
+
+def wrapped_once(function: Callable[..., Any], wrapper: object) -> Callable[..., Any]:
+    """Return *wrapper*, which is around *function*; or *function* where it already has one like it somewhere inside."""
+    inner: object = function
+    while inner is not None:
+        if type(inner) is type(wrapper) and _parts(inner) == _parts(wrapper):
+            return function
+        inner = inner.function if isinstance(inner, tuple) and hasattr(inner, "function") else None
+    return as_function(wrapper)
 
 
 def as_function(wrapper: Any) -> Callable[..., Any]:  # noqa: ANN401 - mypy 1.18 does not see that a NamedTuple can be called
@@ -89,11 +183,53 @@ def as_function(wrapper: Any) -> Callable[..., Any]:  # noqa: ANN401 - mypy 1.18
     return function
 
 
-def _with_absolute_path(file: File) -> File:
+def name_of_app(function: Any) -> str:  # noqa: ANN401 - wrappers around the user's function
+    """Name of the innermost function."""
+    while isinstance(function, tuple) and hasattr(function, "function"):
+        function = function.function
+    return str(getattr(function, "__name__", "the app"))
+
+
+def with_absolute_path(file: File) -> File:
     """Copy of *file* with an absolute path: the task that uses it may run in another folder, such as a sandbox."""
     placed = file.cleancopy()
     placed.local_path = os.path.abspath(file.filepath)
     return placed
+
+
+def _parts(wrapper: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a NamedTuple
+    return tuple(wrapper)[1:]
+
+
+def _placed(files: Iterator[File], schemes: tuple[str, ...]) -> list[File]:
+    """Those of *files* that are to be moved, each once, with absolute paths: the function may change the folder."""
+    found = {}
+    for file in files:
+        if file.scheme in schemes and file.local_path is not None:
+            file.local_path = os.path.abspath(file.local_path)
+            found[file.local_path] = file
+    return list(found.values())
+
+
+def _make_folders(files: Iterable[File]) -> None:
+    for file in files:
+        if file.local_path is not None:
+            os.makedirs(os.path.dirname(file.local_path) or ".", exist_ok=True)
+
+
+def _flush_streams() -> None:
+    """Write what the function printed to the files that are sent."""
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the task closed it
+            stream.flush()
+
+
+def _nearest_folder(path: str) -> str:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _files_in(value: object) -> Iterator[File]:

@@ -5,8 +5,9 @@ import pytest
 from cnflow.dataflow.memo import identify_files, key_of
 from cnflow.model.file import File
 from cnflow.model.task import AppFunction, TaskToRun
-from cnflow.tasks.staging.download import RetryPolicy
-from cnflow.tasks.staging.wrappers import FetchInputs
+from cnflow.tasks.staging.movers import ServerMover
+from cnflow.tasks.staging.options import ServerOptions
+from cnflow.tasks.staging.wrappers import BringInputs
 
 
 def read(file, outputs=()):
@@ -50,5 +51,5 @@ def test_key_does_not_depend_on_the_local_path_of_an_output():
 
 
 def test_key_does_not_depend_on_wrappers_for_staging():
-    wrapped = AppFunction(FetchInputs(read, ("http",), RetryPolicy()), original=read)
+    wrapped = AppFunction(BringInputs(read, ("http",), ServerMover(ServerOptions())), original=read)
     assert key(1, wrapped) == key(1)

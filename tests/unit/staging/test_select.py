@@ -51,7 +51,7 @@ def test_unknown_scheme_is_refused_with_the_nearest_and_all_known(direction):
         staging_for(File("fiel:/a.txt"), [Tape(), *default_staging], direction)
     assert str(caught.value) == (
         f"No scheme of files that can be staged {direction.value} is called 'fiel'. Did you mean 'file'? "
-        "Known: file, ftp, http, https, tape, zip."
+        "Known: docker, file, ftp, ftpes, ftps, http, https, tape, zip."
     )
 
 
@@ -88,6 +88,7 @@ def test_default_staging_downloads_by_tasks_of_their_own():
         "FTPSeparateTaskStaging",
         "HTTPSeparateTaskStaging",
         "ZipFileStaging",
+        "ImageFileStaging",
     ]
 
 
