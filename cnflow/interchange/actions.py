@@ -151,12 +151,13 @@ def send_results(parcels: list[ResultParcel]) -> list[Action]:
 
 
 def blobs_not_sent(results: Iterable[ResultParcel], actions: Iterable[Action]) -> list[bytes]:
-    """Blobs of those *results* that *actions* do not send to the driver."""
-    offered = [result for result, _ in results if result.blobs]
+    """Blobs and items of those *results* that *actions* do not send to the driver."""
+    offered = [result for result, _ in results if result.blobs or result.items]
     if not offered:  # nearly always
         return []
     sent = {id(result) for action in actions if isinstance(action, SendResults) for result, _ in action.results}
-    return [offer.blob for result in offered if id(result) not in sent for offer in result.blobs]
+    unsent = [result for result in offered if id(result) not in sent]
+    return [name for result in unsent for name in (*(o.blob for o in result.blobs), *(i.id for i in result.items))]
 
 
 def protocol_mismatch(protocol: int, version: str, expected: int) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Union
 
 from cnflow.ids import ManagerId
@@ -29,16 +30,18 @@ from cnflow.wire.bulk import Chunk, Release, Want, decode_bulk, with_bulk_suffix
 from cnflow.wire.bulk_window import MOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnflow.interchange.manager_link import ManagerLink
     from cnflow.model.interchange_settings import InterchangeSettings
-    from cnflow.wire.bulk import BulkMessage
+    from cnflow.wire.bulk import BlobId, BulkMessage
 
 logger = logging.getLogger(__name__)
 
 _MOST_QUEUED = 2 * MOST
 """Bytes of chunks that wait for one manager's connection."""
+
+NO_COPIES: Mapping[ManagerId, list[BlobId]] = MappingProxyType({})
 
 _MOST_MESSAGES = 16
 """Messages that one `flush` sends, before control messages have their turn."""
@@ -87,7 +90,12 @@ class BulkLink:
         self._now = Seconds(0.0)
         """Moment of the present turn of the loop."""
 
-        self._relay = BulkRelay(self._store, self._send_to_manager, is_local=driver.is_local)
+        self._relay = BulkRelay(
+            self._store,
+            self._send_to_manager,
+            is_local=driver.is_local,
+            is_gone=managers.is_gone,
+        )
         self._queued: dict[ManagerId, deque[tuple[Any, int]]] = {}
         """Chunks that ZeroMQ may still have: what tracks each, and its bytes."""
 
@@ -103,17 +111,21 @@ class BulkLink:
         return min(other, self._relay.next_deadline, self.results.next_deadline)
 
     def on_tasks(self, tasks: Iterable[msg.TaskParcel]) -> None:
-        """Note the blobs of *tasks*."""
+        """Note the blobs and items of *tasks*."""
         self._relay.on_tasks(tasks)
 
-    def on_released(self, release: Release) -> None:
-        """Drop blobs that no unfinished task needs, here and at their manager."""
-        if release.source == INTERCHANGE:
+    def on_released(self, release: Release, copies: Mapping[ManagerId, list[BlobId]] = NO_COPIES) -> None:
+        """Drop blobs that nobody needs, here, at their manager, and those of which managers have *copies*."""
+        source = release.source
+        if source == INTERCHANGE:
             self.results.release(release.blobs)
             return
-        self._relay.on_released(release.source, release.blobs)
-        if release.source:
-            self._managers.send(ManagerId(release.source), release)
+        self._relay.on_released(source, release.blobs)
+        if source:
+            self._managers.send(ManagerId(source), release)
+        for manager, blobs in copies.items():
+            if manager != source:
+                self._managers.send(manager, Release(source, blobs))
 
     def on_manager_gone(self, manager: ManagerId) -> None:
         """Forget what concerns *manager*."""

@@ -1,7 +1,7 @@
 """Decisions about blobs between the driver and the managers. No sockets, no clock; files only through `BlobStore`.
 
-Arguments are kept here, so that the driver's line carries each once, however many managers want it. Results have one
-receiver each, and pass through::
+Arguments, and items of the driver (`cnflow.model.item`), are kept here, so that the driver's line carries each once,
+however many managers want it. Results have one receiver each, and pass through::
 
     arguments    driver                           relay                                managers
                    │ <── Want, next piece ──────── │ <── Want ──────────────────────────── │ first one
@@ -15,6 +15,8 @@ receiver each, and pass through::
                    │     has room                  │                                       │
                    ├── Release ──────────────────> │ (a control message) ────────────────> │ dropped
 
+Items that managers have pass through, too: to the driver as results do, to other managers by `peer_relay`.
+
 A blob that is unknown here, or has no room, passes through like a result: after a restart managers want blobs of tasks
 whose heads are still on their way. Only the driver decides that a blob is gone.
 """
@@ -26,10 +28,11 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from cnflow.ids import ManagerId
+from cnflow.interchange.peer_relay import MOST_WAITING, PeerRelay
 from cnflow.wire.bulk import BlobId, BulkMessage, Chunk, Gone, Piece, Receiver, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cnflow.interchange.blob_store import BlobStore
     from cnflow.units import Seconds
@@ -42,9 +45,6 @@ _DRIVER = b""
 
 READ_AHEAD = 8 * 2**20
 """Bytes of an argument that are fetched beyond what managers want: no more, since a driver is faster than the disk."""
-
-MOST_WAITING = 512
-"""Pieces that one manager waits for at the same time; it wants the others again."""
 
 
 class ToManager(NamedTuple):
@@ -69,13 +69,23 @@ class BulkRelay:
         store: keeps the bytes of arguments.
         send: sends a message to a manager.
         is_local: the driver is on this machine.
+        is_gone: a manager was here, and will not come again.
     """
 
-    def __init__(self, store: BlobStore, send: Callable[[ToManager], None], *, is_local: bool = False) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        send: Callable[[ToManager], None],
+        *,
+        is_local: bool = False,
+        is_gone: Callable[[ManagerId], bool] = lambda _: False,
+    ) -> None:
         self._store = store
         self._send = send
+        self._is_gone = is_gone
+        self._peers = PeerRelay(lambda *message: self._send(ToManager(*message)), is_gone)
         self._sizes: dict[BlobId, int] = {}
-        """Arguments of tasks that the driver has not released."""
+        """Arguments, and items of the driver, that it has not released."""
 
         self._receiver = Receiver(is_local=is_local)
         self._waiting: dict[BlobId, list[tuple[ManagerId, Piece]]] = {}
@@ -89,8 +99,8 @@ class BulkRelay:
         """Messages for the driver; requests, which are small, go first."""
 
     def __len__(self) -> int:
-        """Number of arguments that are kept, and of results that are passed on."""
-        return len(self._store) + len(self._wanted)
+        """Number of arguments that are kept, and of results and items that are passed on."""
+        return len(self._store) + len(self._wanted) + len(self._peers)
 
     @property
     def is_idle(self) -> bool:
@@ -103,11 +113,15 @@ class BulkRelay:
         return self._receiver.next_deadline
 
     def on_tasks(self, tasks: Iterable[TaskParcel]) -> None:
-        """Note the blobs of *tasks*."""
+        """Note the blobs of *tasks*, and the driver's items."""
         for task, _ in tasks:
             if task.blobs:
                 for offer in task.blobs:
                     self._sizes[offer.blob] = offer.size
+            if task.items:
+                for item in task.items:
+                    if not item.source:
+                        self._sizes[item.id] = item.size
 
     def on_tick(self, now: Seconds) -> None:
         """Want again what did not arrive in time."""
@@ -123,15 +137,20 @@ class BulkRelay:
         """
         if isinstance(message, Want):
             if message.source != _DRIVER:
-                raise ValueError("a manager wants a blob of another manager")
+                self._peers.on_want(manager, ManagerId(message.source), message)
+                return
             self._on_want(manager, Piece(message.blob, message.offset, message.length))
             return
         if message.source != manager:
             raise ValueError("a blob comes from another manager than the one that has it")
         if isinstance(message, Gone):
+            self._peers.drop(manager, message.blob, message.reason)
             if self._wanted.pop((manager, message.blob), None):
                 self._requests.append(ToDriver(message))
-        elif self._take_wanted(manager, Piece(message.blob, message.offset, len(data))):
+            return
+        piece = Piece(message.blob, message.offset, len(data))
+        self._peers.on_chunk(manager, piece, data)
+        if self._take_wanted(manager, piece):
             self._chunks.append(ToDriver(message, data))
 
     def on_manager_gone(self, manager: ManagerId) -> None:
@@ -144,6 +163,7 @@ class BulkRelay:
                 del self._waiting[blob]
         for source, blob in [key for key in self._wanted if key[0] == manager]:
             del self._wanted[source, blob]
+        self._peers.on_manager_gone(manager)
 
     def _on_want(self, manager: ManagerId, piece: Piece) -> None:
         blob, end = piece.blob, piece.offset + piece.length
@@ -195,6 +215,9 @@ class BulkRelay:
     def on_driver_message(self, message: BulkMessage, data: Any, now: Seconds) -> None:  # noqa: ANN401 - a frame
         """Handle a message of the driver; *data* belongs to a chunk."""
         if isinstance(message, Want):
+            if self._is_gone(ManagerId(message.source)):
+                self._requests.append(ToDriver(Gone(message.blob, message.source, "its manager is gone")))
+                return
             wanted = self._wanted.setdefault((message.source, message.blob), OrderedDict())
             if wanted and message.offset <= next(reversed(wanted)):
                 wanted.clear()  # the driver starts again from there
@@ -205,8 +228,10 @@ class BulkRelay:
         else:
             self._on_chunk(Piece(message.blob, message.offset, len(data)), data, now)
 
-    def on_released(self, source: bytes, blobs: Iterable[BlobId]) -> None:
+    def on_released(self, source: bytes, blobs: Collection[BlobId]) -> None:
         """Drop *blobs*, which no unfinished task needs any more."""
+        if source:
+            self._peers.on_released(ManagerId(source), blobs)
         for blob in blobs:
             if source:
                 self._wanted.pop((source, blob), None)

@@ -33,6 +33,7 @@ from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want
 from cnflow.wire.dial_messages import Dial
+from cnflow.wire.item_checks import check_items
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import (
     Events,
@@ -78,6 +79,7 @@ class Loop:
         self._is_adoptable, self._is_adoption, self._is_orphaned = settings.is_adoptable, settings.is_adoption, False
         self._has_socket_file = settings.manager_endpoint.startswith("ipc://")
         self._managers = ManagerLink(settings)
+        self._managers.is_gone = self._state.is_gone
         self._poller = sockets.Poller()
         self._wake = wake
         for source in [*self._managers.sources, *([wake] if wake >= 0 else [])]:
@@ -100,7 +102,8 @@ class Loop:
         next_driver_tick = now + self._period / 2
         is_running = True
         while is_running:
-            due = self._bulk.due(next_tick, now)
+            placed = self._state.data.next_deadline if not self._driver.is_full else next_tick
+            due = self._bulk.due(min(next_tick, placed), now)
             wait = int((due - self._clock.now()) * 1000) + 1 if due > now else 0
             ready = dict(self._poller.poll(max(0, wait)))
             now = self._clock.now()
@@ -190,7 +193,7 @@ class Loop:
             self._state.on_admitted(order.block)
             self._managers.admit(order.block, order.key)
         elif isinstance(order, Release):
-            self._bulk.on_released(order)
+            self._bulk.on_released(order, self._state.places.release(order.blobs))
         elif isinstance(order, Dial):
             self._dial(order, now)
         elif isinstance(order, Hold):
@@ -220,6 +223,7 @@ class Loop:
     ) -> list[on.Action]:
         if isinstance(message, msg.Done):
             self._numbers.write(manager, message.results)
+            check_items(manager, message.results)
             results = attach_frames(message.results, attached)
             actions = self._state.on_results(manager, message.window, results, now)
             unsent = on.blobs_not_sent(results, actions)

@@ -93,6 +93,9 @@ class ManagerLink:
         self.handle_bulk: Optional[Callable[[ManagerId, Sequence[Any]], None]] = None
         """Called with each message that arrives over a connection for blobs."""
 
+        self.is_gone: Callable[[ManagerId], bool] = lambda _: False
+        """A manager was here, and will not come again."""
+
         self._sessions: dict[ManagerId, Session] = {}
         self._former: OrderedDict[ManagerId, None] = OrderedDict()
         """Managers that are gone, whose sessions are still there; the oldest first."""

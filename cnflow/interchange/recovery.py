@@ -133,6 +133,10 @@ class RecoveringInterchange(Interchange):
         """True if tasks are sent to managers already."""
         return not self.is_putting_off and (not self._awaited or now >= self._dispatch_at)
 
+    def is_gone(self, manager: ManagerId) -> bool:
+        """Do as `Interchange.is_gone`; awaited managers may come."""
+        return super().is_gone(manager) and manager not in self._awaited and not self.is_putting_off
+
     def status_report(self, number: int, task: TaskId, now: Seconds) -> StatusReport:
         """Do as `Interchange.status_report`; tasks that may yet be claimed count as queued."""
         report = super().status_report(number, task, now)

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnflow.ids import ManagerId
 from cnflow.interchange.actions import (
     Action,
     ReportDrained,
@@ -58,20 +57,20 @@ from cnflow.interchange.early_managers import EarlyManager, EarlyManagers
 from cnflow.interchange.heartbeats import TICKS, HeartbeatSchedule
 from cnflow.interchange.holders import HolderIndex
 from cnflow.interchange.manager_record import ManagerRecord, idle_times
+from cnflow.interchange.manager_status import status_report
 from cnflow.interchange.scheduler.fifo import FreeSlots, fill_slots
 from cnflow.interchange.scheduler.resource_aware import ResourceScheduler
 from cnflow.units import Seconds
-from cnflow.wire.manager_messages import ManagerInfo, StatusReport, TaskQuery
 from cnflow.wire.messages import NO_FRAMES
 from cnflow.wire.sent_functions import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cnflow.ids import BlockId, FunctionId, TaskId
+    from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
+    from cnflow.wire.manager_messages import ManagerInfo, StatusReport, TaskQuery
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
-_NO_MANAGER = ManagerId(b"")
 NOTHING_HELD: Mapping[TaskId, int] = {}
 
 
@@ -84,6 +83,10 @@ class Interchange:
         heartbeat_threshold: a manager that is silent for longer is lost.
         blocks: those that are admitted already.
         sure_after: number of blocks to see before a task is known to fit none; 1 where all nodes are alike.
+
+    Attributes:
+        places: managers that have items.
+        data: plain tasks with items that wait.
     """
 
     def __init__(
@@ -104,10 +107,7 @@ class Interchange:
         self._heartbeats = HeartbeatSchedule(self._managers, heartbeat_period, heartbeat_threshold)
         self._slots = FreeSlots()
         self._scheduler = ResourceScheduler(self._managers, self._slots, sure_after)
-        self._queue = self._scheduler.queue
-        self._ever_had_needs = False
-        """False saves the bookkeeping of resources while all tasks are plain."""
-
+        self._queue, self.places, self.data = self._scheduler.queue, self._scheduler.places, self._scheduler.data
         self._blocks = BlockTable()
         self._early = EarlyManagers()
         for block in blocks:
@@ -128,26 +128,23 @@ class Interchange:
         """Seconds since each block with managers held a task; 0 for a block that holds one."""
         return idle_times(self._managers.values(), now)
 
+    def is_gone(self, manager: ManagerId) -> bool:
+        """True if *manager* is none that is here, or may come again."""
+        return manager not in self._managers and manager not in self._early
+
     def status_report(self, number: int, task: TaskId, now: Seconds) -> StatusReport:
         """Reply to a `StatusQuery`: the state of all managers, and the place of *task*."""
-        managers = [record.status(manager, now) for manager, record in self._managers.items()]
-        holder = self._holders.holder(task) or _NO_MANAGER
-        is_queued = not holder and task >= 0  # the queue can be long: search it only if the task can be in it
-        return StatusReport(number, managers, holder, self._scheduler.position(task) if is_queued else -1)
+        return status_report(number, task, self._managers, self._holders, self._scheduler, now)
 
     def on_submitted(
         self, functions: Iterable[Function], tasks: Iterable[TaskParcel], *, may_have_needs: bool = False
     ) -> list[Action]:
-        """Queue *tasks*, of which some may have needs; *functions* are those that the driver did not send before."""
+        """Queue *tasks*, perhaps with needs or items; *functions* are those that the driver did not send before."""
         self._functions.update((function.id, function) for function in functions)
         if not may_have_needs:
             self._queue.extend(tasks)
             return []
-        parcels = list(tasks)
-        self._queue.extend(parcel for parcel in parcels if parcel[0].needs is None)
-        with_needs = [parcel for parcel in parcels if parcel[0].needs is not None]
-        self._ever_had_needs = self._ever_had_needs or bool(with_needs)
-        return send_results(self._scheduler.add(with_needs))
+        return send_results(self._scheduler.add(tasks))
 
     def forget_functions(self) -> None:
         """Forget the functions of which no task waits; the driver sends them again with their next task."""
@@ -216,8 +213,8 @@ class Interchange:
         """Keep those tasks that *manager* has and should have; cancel the others, and await their end."""
         claims = {task: attempt for task, attempt in held.items() if record.held.get(task) != attempt}
         ours = self._take_claimed(manager, claims)
-        self._ever_had_needs = self._ever_had_needs or any(task.needs is not None for task, _ in ours)
-        record.hold(ours, may_have_needs=self._ever_had_needs)
+        record.hold(ours, may_have_needs=True)
+        self._scheduler.on_assigned(manager, ours)
         self._holders.on_held(manager, [task.id for task, _ in ours])
         for task, _ in ours:
             del claims[task.id]
@@ -249,9 +246,10 @@ class Interchange:
             record.was_ready = True
             self._scheduler.deadlines.on_ready(record.info.block, record.ends_at - now)
         record.window = window
+        self._scheduler.on_ended(manager, ours)
         if record.timed:
             self._scheduler.deadlines.record_durations(record.timed, ours)
-        if self._ever_had_needs or self._scheduler.deadlines.has_deadlines:
+        if self._scheduler.has_others or self._scheduler.deadlines.has_deadlines:
             for parcel in ours:
                 record.capacity.release(parcel[0].id)
             self._scheduler.on_changed(manager, record)
@@ -370,11 +368,11 @@ class Interchange:
 
     def _assign(self, manager: ManagerId, tasks: list[TaskParcel], now: Seconds) -> SendWork:
         record = self._managers[manager]
-        record.hold(tasks, may_have_needs=self._ever_had_needs)
+        record.hold(tasks, may_have_needs=self._scheduler.has_others)
         if self._holders.is_made:
             self._holders.on_held(manager, (task.id for task, _ in tasks))
-        if self._ever_had_needs:
-            self._scheduler.on_assigned(manager)
+        if self._scheduler.has_others:
+            self._scheduler.on_assigned(manager, tasks)
         record.last_sent = now
         functions, forgets = record.functions.add({task.function for task, _ in tasks}, self._functions)
         return SendWork(manager, functions, tasks, forgets)
@@ -383,7 +381,7 @@ class Interchange:
         record = self._managers.pop(manager, None)
         if record is None:
             return []
-        self._scheduler.on_unavailable(manager)
+        self._scheduler.on_gone(manager)
         self._holders.on_released(manager, record.held)
         self._heartbeats.remove(manager)
         return [

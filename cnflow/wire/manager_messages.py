@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Optional
 
 import msgspec
 
@@ -105,6 +105,19 @@ class StatusQuery(Message):
     task: TaskId
 
 
+class DataStatus(msgspec.Struct, array_like=True, frozen=True):
+    """Wait of a task for a worker where its data is."""
+
+    manager: ManagerId
+    """Manager that has the data."""
+
+    bytes: int
+    """Bytes to move if the task ran elsewhere."""
+
+    seconds: float
+    """Longest wait from now on."""
+
+
 class StatusReport(Message):
     """Reply to `StatusQuery`."""
 
@@ -115,6 +128,9 @@ class StatusReport(Message):
 
     ahead: int
     """Tasks that are queued before it; -1 if it is not queued in the interchange."""
+
+    data: Optional[DataStatus] = None
+    """Set while a worker is free, but not where the task's data is."""
 
 
 class Hold(Message):

@@ -26,10 +26,12 @@ class ForClient(NamedTuple):
 
 
 class ReleaseResults(NamedTuple):
-    """Let a manager drop parts of results that nobody waits for."""
+    """Let a manager drop parts of results, and items, that nobody waits for."""
 
     manager: ManagerId
     blobs: list[bytes]
+    source: bytes
+    """Manager that they came from, or empty for a client."""
 
 
 PoolAction = Union[on.Action, ForClient, ReleaseResults]

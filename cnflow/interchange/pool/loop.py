@@ -33,6 +33,7 @@ from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Release, Unreleased
+from cnflow.wire.item_checks import check_items
 from cnflow.wire.lateness import Lateness
 from cnflow.wire.manager_messages import Hold, NoWorkers, StatusQuery, TaskReport
 from cnflow.wire.parcels import attach_frames
@@ -85,6 +86,7 @@ class PoolLoop:
         self._owner = DriverLink(settings, end, self._poller, now)
         self._clients = ClientSessions(settings, self._state, self._managers, self._numbers)
         self._managers.handle_bulk = self._clients.on_bulk_of_manager
+        self._managers.is_gone = self._state.scheduler.is_gone
         for source in (*self._managers.sources, *self._clients.port.sources):
             self._poller.register(source, sockets.READABLE)
         self._owner.send(msg.Bound(self._managers.port, self._clients.port.port))
@@ -99,7 +101,8 @@ class PoolLoop:
         next_links_tick, next_keys = now + period / 2, now + _KEYS_PERIOD
         is_running = True
         while is_running:
-            due = min(next_tick, next_keys, self._clients.due(next_tick, now), self._next_report_due())
+            placed = self._state.scheduler.data.next_deadline
+            due = min(next_tick, next_keys, placed, self._clients.due(next_tick, now), self._next_report_due())
             wait = int((due - self._clock.now()) * 1000) + 1 if due > now else 0
             ready = dict(self._poller.poll(max(0, wait)))
             now = self._clock.now()
@@ -195,6 +198,7 @@ class PoolLoop:
         scheduler = self._state.scheduler
         if isinstance(message, msg.Done):
             self._numbers.write(manager, message.results)
+            check_items(manager, message.results)
             results = attach_frames(message.results, attached)
             actions = scheduler.on_results(manager, message.window, results, now)
             unsent = on.blobs_not_sent(results, actions)
@@ -220,7 +224,7 @@ class PoolLoop:
             if isinstance(action, ForClient):
                 self._clients.perform(action)
             elif isinstance(action, ReleaseResults):
-                self._managers.send(action.manager, Release(action.manager, action.blobs))
+                self._managers.send(action.manager, Release(action.source, action.blobs))
             elif isinstance(action, on.ReportUnreleased):
                 self._perform(self._clients.on_unreleased(action))
             elif isinstance(action, (on.ReportManagerUp, on.ReportManagerDown, on.ReportDrained, on.ReportBlockEmpty)):

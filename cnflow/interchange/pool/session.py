@@ -18,13 +18,13 @@ import msgspec
 
 from cnflow.interchange.bulk_link import BulkLink
 from cnflow.interchange.driver_link import DriverLink
-from cnflow.interchange.pool.blobs import renamed
 from cnflow.wire.bulk import Chunk, Gone, Want
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cnflow.interchange.manager_link import ManagerLink
+    from cnflow.interchange.pool.blobs import BlobOwners
     from cnflow.interchange.pool.client import Client, ClientId
     from cnflow.model.pool_settings import PoolInterchangeSettings
     from cnflow.units import Seconds
@@ -98,13 +98,14 @@ class _NoPoller:
 
 
 class _ClientLine:
-    """Line of the client's `BulkLink`: messages about arguments leave in the names of the client."""
+    """Line of the client's `BulkLink`: messages about arguments and items leave in the names of the client."""
 
     is_local = False
 
-    def __init__(self, link: DriverLink, client: ClientId) -> None:
+    def __init__(self, link: DriverLink, client: ClientId, owners: BlobOwners) -> None:
         self._link = link
         self._client = client
+        self._owners = owners
 
     @property
     def connections(self) -> int:
@@ -115,7 +116,10 @@ class _ClientLine:
         return self._link.has_room
 
     def send_unnumbered(self, message: BulkMessage, attached: Sequence[Any] = ()) -> None:
-        self._link.send_unnumbered(_in_other_names(message, self._client), attached)
+        if not message.source:
+            name = self._owners.clients_name_of(message.blob, self._client)
+            message = msgspec.structs.replace(message, blob=name)
+        self._link.send_unnumbered(message, attached)
 
 
 class ClientSession:
@@ -126,6 +130,7 @@ class ClientSession:
         settings: of the pool.
         number: for the listener.
         managers: connections to the managers.
+        owners: of parts of arguments and results, and of items.
         now: the moment.
 
     Attributes:
@@ -135,9 +140,16 @@ class ClientSession:
     """
 
     def __init__(
-        self, record: Client, settings: PoolInterchangeSettings, number: int, managers: ManagerLink, now: Seconds
+        self,
+        record: Client,
+        settings: PoolInterchangeSettings,
+        number: int,
+        managers: ManagerLink,
+        owners: BlobOwners,
+        now: Seconds,
     ) -> None:
         self.record = record
+        self._owners = owners
         self.client = client = record.id
         base = settings.spool or settings.folder
         self._folder = Path(base, "clients", f"{client}-{record.session[:8]}")
@@ -146,7 +158,7 @@ class ClientSession:
         own = msgspec.structs.replace(settings, session=record.session, grace=grace, folder=folder, spool="")
         self._listener = PipeListener(number)
         self.link = DriverLink(own, self._listener, _NoPoller(), now, largest=_LARGEST_FRAME)
-        self.bulk = BulkLink(own, managers, _ClientLine(self.link, client))
+        self.bulk = BulkLink(own, managers, _ClientLine(self.link, client, owners))
         self._most_queued = settings.most_queued
         self._is_paused = False
 
@@ -168,7 +180,11 @@ class ClientSession:
         """
         for message, attached in self.link.receive(self._ready(touched), now):
             self.record.last_received = now
-            yield _renamed_for_pool(message, self.client), attached
+            if isinstance(message, (Want, Chunk, Gone)) and not message.source:
+                name = self._owners.name_of(message.blob, self.client)
+                yield msgspec.structs.replace(message, blob=name), attached
+            else:
+                yield message, attached
 
     def _ready(self, touched: set[int]) -> Mapping[Any, int]:
         if self._listener.has_waiting:
@@ -189,15 +205,3 @@ class ClientSession:
         self.bulk.close()
         self.link.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _in_other_names(message: BulkMessage, client: ClientId) -> BulkMessage:
-    if message.source:
-        return message
-    return msgspec.structs.replace(message, blob=renamed(message.blob, client))
-
-
-def _renamed_for_pool(message: msg.ToInterchange, client: ClientId) -> msg.ToInterchange:
-    if isinstance(message, (Want, Chunk, Gone)):
-        return _in_other_names(message, client)
-    return message

@@ -191,7 +191,14 @@ class ClientSessions:
         """
         record, actions = self._state.on_client(identity, name, self.port.keys[name].weight, self._now)
         try:
-            session = ClientSession(record, self._settings, self.port.next_number(), self._managers, self._now)
+            session = ClientSession(
+                record,
+                self._settings,
+                self.port.next_number(),
+                self._managers,
+                self._owners,
+                self._now,
+            )
         except OSError:
             self._state.on_client_gone(record.id, self._now)
             raise
@@ -213,7 +220,14 @@ class ClientSessions:
         kept = self._owners.on_client_gone(client)
         actions = self._state.on_client_gone(client, now)
         session.close()
-        return [*actions, *(ReleaseResults(ManagerId(source), blobs) for source, blobs in kept.items())]
+        return [*actions, *(release for source, blobs in kept.items() for release in self._releases(source, blobs))]
+
+    def _releases(self, source: bytes, blobs: list[bytes]) -> list[PoolAction]:
+        """Release *blobs* of *source*, of which managers may have copies."""
+        had = self._state.scheduler.places.release(blobs)
+        if source:
+            had[ManagerId(source)] = blobs
+        return [ReleaseResults(manager, some, source) for manager, some in had.items()]
 
     # Messages of clients
 
@@ -266,7 +280,7 @@ class ClientSessions:
         elif source != INTERCHANGE:
             blobs = self._owners.release_results(client, source, blobs)
         if blobs:
-            session.bulk.on_released(Release(source, blobs))
+            session.bulk.on_released(Release(source, blobs), self._state.scheduler.places.release(blobs))
 
     def _ask(self, client: ClientId, query: TaskQuery, now: Seconds) -> list[PoolAction]:
         task = self._state.number_of(client, query.task)
@@ -313,7 +327,7 @@ class ClientSessions:
                 needless.append(blob)
             else:
                 self._sessions[client].link.send(Unreleased(report.manager, [blob]))
-        return [ReleaseResults(report.manager, needless)] if needless else []
+        return [ReleaseResults(report.manager, needless, report.manager)] if needless else []
 
     def on_task_report(self, report: TaskReport) -> None:
         """Send a manager's reply to the client that has asked."""
@@ -329,7 +343,8 @@ class ClientSessions:
         """
         message = decode_bulk(frames[0])
         owners = self._owners
-        client = owners.result_of(manager, message.blob) if message.source else owners.argument_of(message.blob)
+        source, blob = message.source, message.blob
+        client = owners.result_of(source, blob) if source else owners.argument_of(blob)
         session = None if client is None else self._sessions.get(client)
         if session is not None:
             session.bulk.on_manager_message(manager, frames)

@@ -39,7 +39,7 @@ class StandingInterchange(Interchange):
     @property
     def is_by_resources(self) -> bool:
         """Tasks are assigned one by one: some have needs, or some block has an end."""
-        return self._scheduler.is_needed
+        return self._scheduler.is_by_resources
 
     @property
     def room(self) -> int:
@@ -47,7 +47,7 @@ class StandingInterchange(Interchange):
         if not self._slots:
             return 0
         free = sum(self._slots.idle.values()) + sum(self._slots.prefetch.values())
-        return max(0, free - len(self._queue))
+        return max(0, free - len(self._queue) - len(self.data))
 
     def on_registered(
         self,

@@ -261,7 +261,8 @@ class PoolInterchange:
                 scheduled.client.ended += 1
                 by_client.setdefault(scheduled.client.id, []).append(parcel)
             else:
-                actions += [ReleaseResults(ManagerId(offer.source), [offer.blob]) for offer in result.blobs]
+                kept = [*((o.source, o.blob) for o in result.blobs), *((i.source, i.id) for i in result.items)]
+                actions += [ReleaseResults(ManagerId(source), [blob], source) for source, blob in kept]
         return [*actions, *(ForClient(client, on.SendResults(parcels)) for client, parcels in by_client.items())]
 
     def _route_loss(self, down: on.ReportManagerDown) -> list[PoolAction]:

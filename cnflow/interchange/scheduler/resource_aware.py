@@ -11,21 +11,22 @@ Work grows with what changed, not with what waits or is connected. Between round
     a head leaves ────> the next one is alike, and is compared with newer nodes only
     a function becomes quicker, or a head with a shorter walltime follows ──> refused_at = -1: all are compared again
 
-A manager whose block has no time for any plain task is set aside (`_late`) until a shorter task waits.
+A manager whose block has no time for any plain task is set aside (`plain_rounds`) until a shorter task waits.
+
+Plain tasks with items look for the manager of their data one by one, in order among the others (`data_queue`). A task
+with needs prefers that manager, and waits for none.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, Optional
 
 from cnflow.interchange.scheduler.deadlines import DeadlineFilter
-from cnflow.interchange.scheduler.end_order import EndOrder
-from cnflow.interchange.scheduler.fifo import fill_slots
 from cnflow.interchange.scheduler.free_nodes import FreeNodes
+from cnflow.interchange.scheduler.item_places import ItemPlaces, largest
 from cnflow.interchange.scheduler.node_kinds import NodeKinds
-from cnflow.interchange.scheduler.plain_queue import PlainQueue, TimeLeft
+from cnflow.interchange.scheduler.plain_rounds import PlainRounds
 from cnflow.interchange.scheduler.reservations import MAX_GROUPS, Reservations
 from cnflow.interchange.scheduler.task_groups import TaskGroups
 from cnflow.wire.messages import NO_FRAMES, Result
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
     Assignment = tuple[ManagerId, list[TaskParcel]]
 
-_MAX_WOKEN = 64
-"""Managers that are set aside and are tried again at a time, for one group of plain tasks."""
-
 
 class ResourceScheduler:
     """Waiting tasks, and their assignment to nodes.
@@ -59,6 +57,9 @@ class ResourceScheduler:
         deadlines: lives of blocks and durations of functions.
         kinds: kinds of nodes that registered.
         queue: plain tasks.
+        places: of items.
+        data: plain tasks with items.
+        has_others: some task so far had needs or items; False saves the bookkeeping of resources and items.
     """
 
     def __init__(self, managers: Mapping[ManagerId, ManagerRecord], slots: FreeSlots, sure_after: int = 1) -> None:
@@ -66,16 +67,17 @@ class ResourceScheduler:
         self._slots = slots
         self.deadlines = DeadlineFilter()
         self.kinds = NodeKinds(sure_after)
-        self.queue = PlainQueue(self.deadlines)
+        self.places = ItemPlaces()
+        self._plain = PlainRounds(managers, slots, self.deadlines, self.places, self.on_changed)
+        self.queue, self.data = self._plain.queue, self._plain.data
         self._groups = TaskGroups(self.deadlines)
         self._free = FreeNodes()
         self._changed: set[ManagerId] = set()
         """Managers whose place in the index of free nodes is to be updated before the next round."""
 
         self._reservations = Reservations(managers, self.deadlines)
-        self._late = EndOrder()
         self._dispatched = 0
-        self._ever_had_needs = False
+        self._ever_had_needs = self.has_others = False
         self._unfit: list[ResultParcel] = []
 
     def __len__(self) -> int:
@@ -84,14 +86,37 @@ class ResourceScheduler:
     @property
     def is_needed(self) -> bool:
         """True if tasks must be assigned one by one; if not, `fill_slots` does."""
+        return self.is_by_resources or bool(len(self.data))
+
+    @property
+    def is_by_resources(self) -> bool:
+        """True if some task has needs, or some block an end."""
         return bool(len(self._groups)) or self.deadlines.has_deadlines
 
     # Tasks
 
     def add(self, parcels: Iterable[TaskParcel]) -> list[ResultParcel]:
-        """Queue tasks with needs; return results of tasks that fit no node for sure."""
+        """Queue tasks, each where it belongs; return results of tasks that fit no node for sure."""
+        plain: list[TaskParcel] = []
+        with_needs: list[TaskParcel] = []
+        for parcel in parcels:
+            task = parcel[0]
+            if task.items:
+                self.has_others = True
+                self.places.on_submitted(task.items)
+            if task.needs is not None:
+                with_needs.append(parcel)
+            elif task.items:
+                self.data.add(parcel)
+            else:
+                plain.append(parcel)
+        self.queue.extend(plain)
+        return self._add_with_needs(with_needs) if with_needs else []
+
+    def _add_with_needs(self, parcels: Iterable[TaskParcel]) -> list[ResultParcel]:
         is_sure = self.kinds.is_sure()
         unfit: list[ResultParcel] = []
+        self.has_others = True
         for parcel in parcels:
             if not self._ever_had_needs:
                 self._ever_had_needs = True
@@ -109,35 +134,36 @@ class ResourceScheduler:
 
     def remove(self, attempts: Mapping[TaskId, int]) -> list[TaskParcel]:
         """Remove and return those of *attempts* that wait here."""
-        removed = self._groups.remove(attempts)
+        removed = [*self.data.remove(attempts), *self._groups.remove(attempts)]
         self._release_empty()
         return removed
 
     def pop(self, ids: Collection[TaskId]) -> list[TaskParcel]:
         """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
-        removed = self._groups.pop(ids)
+        removed = [*self.data.pop(ids), *self._groups.pop(ids)]
         self._release_empty()
         return removed
 
     def clear(self) -> None:
         """Remove all waiting tasks."""
         self.queue.clear()
+        self.data.clear()
         for group in list(self._groups):
             self._groups.pop_group(group)
         self._release_empty()
 
     def functions(self) -> set[FunctionId]:
         """Functions of the waiting tasks."""
-        return {task.function for task, _ in itertools.chain(self.queue, self._groups.waiting())}
+        return {task.function for task, _ in itertools.chain(self.queue, self.data, self._groups.waiting())}
 
     def position(self, task: TaskId) -> int:
         """Number of tasks of its kind, with needs or plain, that sort before *task*; -1 if it does not wait here."""
-        ahead = self.queue.position(task)
+        ahead = max(self.queue.position(task), self.data.position(task))
         return ahead if ahead >= 0 else self._groups.position(task)
 
     def pop_unfit(self) -> list[ResultParcel]:
         """Remove and return the results of tasks that the last round found to fit no block."""
-        self._unfit += [self._does_not_fit(task) for task in self.queue.pop_too_long()]
+        self._unfit += [self._does_not_fit(task) for task in self._plain.pop_too_long()]
         unfit, self._unfit = self._unfit, []
         return unfit
 
@@ -158,7 +184,7 @@ class ResourceScheduler:
         """Recount the plain tasks that *manager* can take, after its tasks or its window changed."""
         if self._ever_had_needs:
             self._changed.add(manager)
-        self._late.discard(manager)
+        self._plain.late.discard(manager)
         if not record.is_active:
             self._slots.remove(manager)
         elif record.capacity.allocations or manager in self._reservations:
@@ -168,24 +194,39 @@ class ResourceScheduler:
         else:
             self._slots.update(manager, record.info.slots, record.window, len(record.held))
 
-    def on_assigned(self, manager: ManagerId) -> None:
-        """Record that *manager* was sent tasks: the index of free nodes is behind."""
+    def on_assigned(self, manager: ManagerId, parcels: Iterable[TaskParcel]) -> None:
+        """Record that *manager* has tasks: the index of free nodes is behind, and it is to have their items."""
         self._changed.add(manager)
+        for task, _ in parcels:
+            self.has_others = self.has_others or task.needs is not None or bool(task.items)
+            if task.items:
+                self.places.on_had(manager, task.items)
+
+    def on_ended(self, manager: ManagerId, parcels: Iterable[ResultParcel]) -> None:
+        """Record what tasks have left with *manager*."""
+        for result, _ in parcels:
+            if result.items:
+                self.places.on_had(manager, result.items)
+
+    def on_gone(self, manager: ManagerId) -> None:
+        """Do as `on_unavailable`, and forget what *manager* had."""
+        self.on_unavailable(manager)
+        self.places.on_manager_gone(manager)
 
     def on_unavailable(self, manager: ManagerId) -> None:
         """Send no more tasks to *manager*, which drains, is on hold or gone."""
         self._slots.remove(manager)
         self._free.remove(manager)
         self._changed.discard(manager)
-        self._late.discard(manager)
+        self._plain.late.discard(manager)
         self._reservations.remove_node(manager)
 
     def near_end(self, now: Seconds) -> list[ManagerId]:
         """Managers that hold nothing while tasks wait, in the second half of their block's life."""
-        if not self.deadlines.has_deadlines or not (self.queue or self._groups.count):
+        if not self.deadlines.has_deadlines or not (len(self._plain) or self._groups.count):
             return []
         self._update_free()
-        idle = {*self._late, *(self._free if self._groups.count else ()), *self._slots.idle}
+        idle = {*self._plain.late, *(self._free if self._groups.count else ()), *self._slots.idle}
         records = [(manager, self._managers[manager]) for manager in idle]
         return [
             manager
@@ -216,9 +257,8 @@ class ResourceScheduler:
         last_reserved = self._reservations.last()
         index = 0
         while (group := self._groups.at(index)) is not None:
-            if self._slots and self.queue.is_before(group.sort_key):
+            if self._slots and self._plain.is_before(group.sort_key):
                 yield from self._schedule_plain(now, group.sort_key)
-                self._update_free()
             if not self._free and index >= MAX_GROUPS:
                 break
             if self._has_moved(group):
@@ -231,25 +271,29 @@ class ResourceScheduler:
                 self._refresh([manager, *released])
             else:
                 if index < MAX_GROUPS:
-                    kinds = None if self.queue.is_before(group.sort_key) else claimed
+                    kinds = None if self._plain.is_before(group.sort_key) else claimed
                     self._refresh(self._reservations.reserve(group, kinds, self._dispatched, now))
                 index += 1
         yield from self._schedule_plain(now, None)
-        waiting = math.inf
-        while self._late and 0 < len(self.queue) < waiting:  # managers that were woken may be reserved by now
-            waiting = len(self.queue)
-            self._wake_late(now)
-            yield from self._schedule_plain(now, None)
+        yield from self._counted(self._plain.wake_again(now))
+
+    def _schedule_plain(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
+        """Yield plain tasks that sort *before* a key as far as slots and time allow."""
+        yield from self._counted(self._plain.schedule(now, before))
+        self._update_free()
+
+    def _counted(self, assignments: Iterable[Assignment]) -> Iterator[Assignment]:
+        for manager, parcels in assignments:
+            yield manager, parcels
+            self._dispatched += len(parcels)
 
     def _begin_round(self, now: Seconds) -> None:
-        self.queue.begin_round()
         if self._reservations:
             self._refresh(self._reservations.release_useless(now))
         self._update_free()
         if self.deadlines.has_deadlines:
             self._free.round += 1
-        if self._late and self.queue:
-            self._wake_late(now)
+        self._plain.begin_round(now)
 
     def _update_free(self) -> None:
         """Bring the index of free nodes up to date."""
@@ -269,34 +313,6 @@ class ResourceScheduler:
             self.on_changed(manager, self._managers[manager])
         self._update_free()
 
-    def _schedule_plain(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
-        """Yield plain tasks that sort *before* a key as far as slots and time allow."""
-        refused: list[ManagerId] = []
-        while (count := self.queue.count_before(before)) and (shares := fill_slots(count, self._slots)):
-            for manager, number in shares:
-                record = self._managers[manager]
-                time = TimeLeft(record.ends_at - now, record.info.node.life)
-                parcels = self.queue.take_in_time(number, time, before)
-                if parcels:
-                    yield manager, parcels
-                    self._dispatched += len(parcels)
-                self.on_changed(manager, record)
-                if len(parcels) < number:
-                    self._slots.remove(manager)
-                    if self.queue.has_in_time(time):
-                        refused.append(manager)
-                    else:
-                        self._late.add(manager, record.ends_at, record.info.node.life)
-        self._refresh(refused)
-
-    def _wake_late(self, now: Seconds) -> None:
-        """Let managers that were set aside take tasks again, if one that waits is short enough for them."""
-        for task, count in self.queue.heads():
-            seconds, has_walltime = self.deadlines.expected(task), bool(task.walltime)
-            in_time = self._late.in_time(seconds, now, has_walltime=has_walltime)
-            for manager in list(itertools.islice(in_time, min(count, _MAX_WOKEN))):
-                self.on_changed(manager, self._managers[manager])
-
     def _find_node(self, group: TaskGroup, now: Seconds, last_reserved: SortKey) -> Optional[ManagerId]:
         """Manager whose node fits the head of *group*; if there is none, it is compared with later changes only."""
         parcel = group.head
@@ -304,6 +320,9 @@ class ResourceScheduler:
         task = parcel[0]
         for manager in group.reserved:
             if self._fits(manager, group, task, now):
+                return manager
+        for manager in self.places.best_holders(largest(task.items)) if task.items else ():
+            if manager not in self._reservations and self._fits(manager, group, task, now):
                 return manager
         found = self._find_free_node(group, task, now)
         if found is not None or group.sort_key >= last_reserved:

@@ -6,11 +6,14 @@ import pytest
 
 from cnflow.interchange.blob_store import BlobStore
 from cnflow.interchange.bulk_relay import READ_AHEAD, BulkRelay, ToDriver, ToManager
+from cnflow.interchange.peer_relay import MOST_WAITING
+from cnflow.model.item import Item
 from cnflow.wire.bulk import Chunk, Gone, Offer, Want
 from cnflow.wire.messages import Task
 
 BLOB = b"d" * 16 + b"1"
-ONE, TWO = b"m1", b"m2"
+OTHER = b"o" * 16 + b"12345678"
+ONE, TWO, THREE = b"m1", b"m2", b"m3"
 SIZE = 300_000
 CONTENT = bytes(range(256)) * (SIZE // 256 + 1)
 PIECE = 65_536
@@ -20,7 +23,8 @@ class World:
     def __init__(self, folder):
         self.store = BlobStore(folder)
         self.sent = []
-        self.relay = BulkRelay(self.store, self.sent.append)
+        self.gone = set()
+        self.relay = BulkRelay(self.store, self.sent.append, is_gone=self.gone.__contains__)
         self.now = 0.0
 
     def task(self, blob=BLOB, size=SIZE):
@@ -28,6 +32,9 @@ class World:
 
     def want(self, manager, offset=0, length=PIECE, blob=BLOB):
         self.relay.on_manager_message(manager, Want(blob, b"", offset, length), None)
+
+    def want_of(self, manager, source, offset=0):
+        self.relay.on_manager_message(manager, Want(OTHER, source, offset, 5), None)
 
     def for_driver(self):
         """All messages for the driver."""
@@ -217,11 +224,94 @@ def test_manager_that_is_gone_leaves_nothing(world):
     assert not world.relay._waiting
 
 
-def test_no_manager_gets_or_sends_the_blob_of_another(world):
-    with pytest.raises(ValueError, match="of another manager"):
+def test_no_manager_gets_a_part_of_a_result_of_another_or_sends_its_blob(world):
+    with pytest.raises(ValueError, match="no item"):
         world.relay.on_manager_message(TWO, Want(b"r", ONE, 0, 5), None)
     with pytest.raises(ValueError, match="another manager"):
         world.relay.on_manager_message(TWO, Chunk(b"r", ONE, 0), b"12345")
+
+
+def test_item_of_the_driver_is_fetched_once_and_kept_until_its_release(world):
+    item = Item(BLOB, SIZE)
+    world.relay.on_tasks([(Task(1, b"f", b"", items=(item, item._replace(id=OTHER, source=ONE))), [])])
+    world.want(ONE)
+    world.want(TWO)
+    world.answer_all()
+    assert world.sent_to(ONE) == world.sent_to(TWO) == [CONTENT[:PIECE]]
+    assert len(world.store) == 1
+    world.relay.on_released(b"", [BLOB])
+    assert len(world.relay) == 0
+
+
+def test_item_of_a_manager_passes_to_another_one_that_wants_it(world):
+    world.want_of(ONE, TWO)
+    assert world.sent == [ToManager(TWO, Want(OTHER, TWO, 0, 5), None)]
+    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 0), b"12345")
+    assert world.sent[1:] == [ToManager(ONE, Chunk(OTHER, TWO, 0), b"12345")]
+    assert len(world.relay) == 0
+
+
+def test_piece_that_several_managers_want_at_a_time_is_asked_for_once(world):
+    world.want_of(ONE, TWO)
+    world.want_of(THREE, TWO)
+    assert len(world.sent) == 1
+    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 0), b"12345")
+    assert [to.manager for to in world.sent[1:]] == [ONE, THREE]
+
+
+def test_piece_that_is_wanted_again_is_asked_for_again(world):
+    world.want_of(ONE, TWO)
+    world.want_of(THREE, TWO)
+    world.want_of(THREE, TWO)
+    assert [to.manager for to in world.sent] == [TWO, TWO]
+
+
+def test_piece_is_asked_for_in_the_name_of_the_others_if_the_first_one_is_gone(world):
+    world.want_of(ONE, TWO)
+    world.want_of(THREE, TWO)
+    world.relay.on_manager_gone(ONE)
+    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 0), b"12345")
+    assert [to.manager for to in world.sent] == [TWO, TWO, THREE]
+    assert len(world.relay) == 0
+
+
+def test_item_passes_to_the_driver_and_a_manager_at_a_time(world):
+    world.relay.on_driver_message(Want(OTHER, TWO, 0, 5), None, 0.0)
+    world.want_of(ONE, TWO)
+    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 0), b"12345")
+    assert world.sent[-1] == ToManager(ONE, Chunk(OTHER, TWO, 0), b"12345")
+    assert world.for_driver() == [ToDriver(Chunk(OTHER, TWO, 0), b"12345")]
+
+
+@pytest.mark.parametrize("end", ["gone", "released", "source gone", "source was gone"])
+def test_item_that_cannot_be_had_is_gone_for_all_who_wait(world, end):
+    if end == "source was gone":
+        world.gone.add(TWO)
+    world.want_of(ONE, TWO)
+    world.want_of(THREE, TWO)
+    if end == "gone":
+        world.relay.on_manager_message(TWO, Gone(OTHER, TWO, "evicted"), None)
+    elif end == "released":
+        world.relay.on_released(TWO, [OTHER])
+    elif end == "source gone":
+        world.relay.on_manager_gone(TWO)
+    assert {to.manager for to in world.sent if isinstance(to.message, Gone)} == {ONE, THREE}
+    assert len(world.relay) == 0
+
+
+def test_driver_learns_at_once_that_the_manager_of_an_item_is_gone(world):
+    world.gone.add(TWO)
+    world.relay.on_driver_message(Want(OTHER, TWO, 0, 5), None, 0.0)
+    assert [message for message, _ in world.for_driver()] == [Gone(OTHER, TWO, "its manager is gone")]
+
+
+def test_manager_that_waits_for_too_much_wants_the_rest_again(world):
+    for offset in range(MOST_WAITING + 10):
+        world.want_of(ONE, TWO, offset)
+    assert len(world.sent) == MOST_WAITING
+    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 0), b"12345")
+    world.want_of(ONE, TWO, MOST_WAITING)
+    assert len([to for to in world.sent if to.manager == TWO]) == MOST_WAITING + 1
 
 
 def test_requests_go_before_chunks(world):

@@ -1,0 +1,184 @@
+"""Queue of tasks without needs that have items, each to be sent where most of its data is. No I/O.
+
+In order of submission, and as far as slots are free, each of the first tasks looks at the managers::
+
+    idle slot where all that moves between managers is ─────────────────────────> there
+    idle slot elsewhere ── waits for a slot there, as long as moving would take ──> there, or where a slot is
+    no idle slot: slots to prefetch, in the same way
+
+So a task never takes more than twice as long to begin as with the better of the two choices. What only the driver has
+moves to any manager alike: nothing waits for a manager to which it was sent before, but slots there are preferred. A
+task that waits holds up no other one: those behind it look for themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+
+from cnflow.interchange.scheduler.item_places import MOST_HOLDERS, ItemPlaces, largest
+from cnflow.units import Seconds
+from cnflow.wire.manager_messages import DataStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cnflow.ids import ManagerId, TaskId
+    from cnflow.interchange.scheduler.fifo import FreeSlots
+    from cnflow.interchange.scheduler.task_groups import SortKey
+    from cnflow.model.item import Item
+    from cnflow.wire.messages import TaskParcel
+
+    Fits = Callable[[ManagerId], bool]
+
+BYTES_PER_SECOND = 100e6
+"""Bytes that move between two managers in a second, about: a network of 1 Gbit/s, or an encrypted connection."""
+
+_MIN_WAIT = 0.01
+"""Seconds below which waiting for a manager is not worth it."""
+
+_MOST_LOOKS = 256
+"""Tasks that look for a manager in one round."""
+
+_MOST_FREE = 64
+"""Managers with a free slot that a task looks at."""
+
+
+class DataWait(NamedTuple):
+    """Wait of a task for the manager that has its data."""
+
+    manager: ManagerId
+    bytes: int
+    until: Seconds
+
+
+class Waiting:
+    """Task that waits.
+
+    Attributes:
+        parcel: the task.
+        items: those that count.
+        since: moment at which it was passed over for the first time; infinite before.
+        wait: for the manager that has its data; None if it waits for any slot.
+    """
+
+    __slots__ = ("items", "parcel", "since", "wait")
+
+    def __init__(self, parcel: TaskParcel) -> None:
+        self.parcel = parcel
+        self.items = largest(parcel[0].items)
+        self.since = math.inf
+        self.wait: Optional[DataWait] = None
+
+    @property
+    def moved(self) -> list[Item]:
+        """Items that some manager has made: they move between managers."""
+        return [item for item in self.items if item.source]
+
+
+class DataQueue:
+    """The queue; the module has a picture.
+
+    Args:
+        places: of items.
+
+    Attributes:
+        next_deadline: moment at which a task has waited for long enough; infinite if none waits for its data.
+    """
+
+    def __init__(self, places: ItemPlaces) -> None:
+        self._places = places
+        self._waiting: OrderedDict[TaskId, Waiting] = OrderedDict()
+        self.next_deadline = Seconds(math.inf)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[TaskParcel]:
+        return (waiting.parcel for waiting in self._waiting.values())
+
+    def add(self, parcel: TaskParcel) -> None:
+        """Add a task at the end."""
+        self._waiting[parcel[0].id] = Waiting(parcel)
+
+    def first(self) -> Optional[TaskParcel]:
+        """First task; None if there is none."""
+        return next(iter(self), None)
+
+    def is_before(self, key: SortKey) -> bool:
+        """True if the first task sorts before *key*."""
+        return bool(self._waiting) and (math.inf, next(iter(self._waiting))) < key
+
+    def remove(self, attempts: Mapping[TaskId, int]) -> list[TaskParcel]:
+        """Remove and return those of *attempts* that wait here."""
+        found = ((task, self._waiting.get(task), attempt) for task, attempt in attempts.items())
+        return self.pop([task for task, waiting, attempt in found if waiting and waiting.parcel[0].attempt == attempt])
+
+    def pop(self, ids: Iterable[TaskId]) -> list[TaskParcel]:
+        """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
+        return [waiting.parcel for task in ids if (waiting := self._waiting.pop(task, None)) is not None]
+
+    def clear(self) -> None:
+        """Remove all tasks."""
+        self._waiting.clear()
+
+    def position(self, task: TaskId) -> int:
+        """Number of tasks before *task*; -1 if it does not wait here."""
+        return next((place for place, waiting in enumerate(self._waiting) if waiting == task), -1)
+
+    def status(self, task: TaskId, now: Seconds) -> Optional[DataStatus]:
+        """Wait of *task* for the manager of its data; None if it waits for none."""
+        waiting = self._waiting.get(task)
+        if waiting is None or waiting.wait is None:
+            return None
+        manager, size, until = waiting.wait
+        return DataStatus(manager, size, max(0.0, until - now))
+
+    def begin_round(self) -> list[Waiting]:
+        """Tasks that may look for a manager in this round, in order."""
+        self.next_deadline = Seconds(math.inf)
+        return list(itertools.islice(self._waiting.values(), _MOST_LOOKS))
+
+    def find(self, waiting: Waiting, slots: FreeSlots, fits: Fits, now: Seconds) -> Optional[ManagerId]:
+        """Manager to send a task to, which has a free slot and *fits*; None if there is none, or the task waits."""
+        waiting.wait = None
+        for free in (slots.idle, slots.prefetch):
+            manager = self._best(waiting, free, fits)
+            if manager is None:
+                continue
+            until = self._waits_until(waiting, manager, fits, now)
+            if until > now:
+                self.next_deadline = min(self.next_deadline, until)
+                return None
+            free[manager] = free.pop(manager)  # managers take turns
+            return manager
+        return None
+
+    def _best(self, waiting: Waiting, free: Mapping[ManagerId, int], fits: Fits) -> Optional[ManagerId]:
+        """Manager with a free slot that lacks the fewest bytes; the one whose turn it is if none has any."""
+        holders = self._places.holders(waiting.items)
+        few, many = (free, holders) if len(free) < len(holders) else (holders, free)
+        local = (manager for manager in itertools.islice(few, _MOST_FREE) if manager in many and fits(manager))
+        found = list(itertools.islice(local, MOST_HOLDERS))
+        if found:
+            missing = self._places.missing
+            return min(found, key=lambda manager: (missing(manager, waiting.items), -free[manager]))
+        return next((manager for manager in itertools.islice(free, _MOST_FREE) if fits(manager)), None)
+
+    def _waits_until(self, waiting: Waiting, manager: ManagerId, fits: Fits, now: Seconds) -> Seconds:
+        """Moment until which a task waits for another manager than *manager*; now or before if it does not."""
+        moved = waiting.moved
+        missing = self._places.missing(manager, moved) if moved else 0
+        if missing < _MIN_WAIT * BYTES_PER_SECOND:
+            return now
+        best = next((holder for holder in self._places.best_holders(moved) if fits(holder)), None)
+        saved = 0 if best is None else missing - self._places.missing(best, moved)
+        if best is None or saved < _MIN_WAIT * BYTES_PER_SECOND:
+            return now
+        waiting.since = min(waiting.since, now)
+        until = Seconds(waiting.since + saved / BYTES_PER_SECOND)
+        if until > now:
+            waiting.wait = DataWait(best, saved, until)
+        return until
