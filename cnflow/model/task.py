@@ -148,14 +148,16 @@ class Kept:
         payload: set by the executor with the first attempt, and used by it in later ones.
         modules: names of the user's own modules to which the payload refers.
         source: objects that it was made of.
+        items: contents to which the payload refers.
     """
 
-    __slots__ = ("modules", "payload", "source")
+    __slots__ = ("items", "modules", "payload", "source")
 
     def __init__(self) -> None:
         self.payload: Any = None
         self.modules: frozenset[str] = NO_MODULES
         self.source: tuple[object, ...] = ()
+        self.items: tuple[Item, ...] = ()
 
 
 class TaskToRun(NamedTuple):

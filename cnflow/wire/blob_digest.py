@@ -12,7 +12,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from typing import Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -30,6 +33,22 @@ def digest_of(data: Buffer) -> bytes:
     """Digest of *data*, computed by as many threads as the machine has cores, four at most."""
     view = memoryview(data).cast("B")
     return _digest_of(len(view), lambda offset: view[offset : offset + LEAF])
+
+
+def digest_of_pieces(pieces: Sequence[memoryview]) -> bytes:
+    """Digest of the bytes of *pieces*, one after the other."""
+    return _digest_of(sum(map(len, pieces)), lambda offset: slice_of(pieces, offset, LEAF))
+
+
+def slice_of(pieces: Sequence[memoryview], offset: int, length: int) -> Buffer:
+    """*length* bytes of *pieces* from *offset* on, fewer at their end; copied only where they are in several."""
+    found = []
+    end = offset + length
+    for piece in pieces:
+        if offset < len(piece) and end > 0:
+            found.append(piece[max(0, offset) : end])
+        offset, end = offset - len(piece), end - len(piece)
+    return found[0] if len(found) == 1 else b"".join(found)
 
 
 def digest_of_file(descriptor: int, size: int) -> bytes:

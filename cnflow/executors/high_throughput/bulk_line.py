@@ -2,8 +2,8 @@
 
 `pack`, `release` and `cancel` are called from any thread, all else from the client's::
 
-    Want of an argument ──> Sender ──────┐
-                                         ├── next_message: requests first, then one chunk at a time
+    Want of an argument ──> Sender ────────────┐
+    Want of an item ──────> DriverItems ───────┼── next_message: requests first, then one chunk at a time
     IncompleteResults: pieces of results ──────┘
 """
 
@@ -14,8 +14,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from cnflow.executors.high_throughput.incomplete_results import NOTHING, Ended, IncompleteResults, release_of
+from cnflow.executors.high_throughput.items.driver_items import DriverItems
 from cnflow.executors.high_throughput.kept_arguments import KeptArguments
-from cnflow.wire.bulk import NEVER, Chunk, Gone, Piece, Release, Sender, Unreleased, Want
+from cnflow.wire.bulk import Chunk, Gone, Piece, Release, Sender, Unreleased, Want
 from cnflow.wire.messages import encode
 
 if TYPE_CHECKING:
@@ -37,9 +38,22 @@ class BulkLine:
     Args:
         send_release: orders the interchange to drop blobs, after everything that was sent before.
         now: the clock.
+        wake: called, from any thread, when `next_message` may have something to send.
+        label: of the executor; names threads.
+
+    Attributes:
+        items: contents that travel apart from tasks.
     """
 
-    def __init__(self, send_release: Callable[[Release], None], now: Callable[[], Seconds]) -> None:
+    def __init__(
+        self,
+        send_release: Callable[[Release], None],
+        now: Callable[[], Seconds],
+        wake: Callable[[], object] = bool,
+        label: str = "",
+    ) -> None:
+        self.items = DriverItems(label, send_release, wake, now)
+        self._items_turn = False
         self._send_release = send_release
         self._now = now
         self._arguments = KeptArguments()
@@ -58,14 +72,14 @@ class BulkLine:
     def next_deadline(self) -> Seconds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
         if not len(self._results):  # without the lock: only the thread that asks adds any
-            return NEVER
+            return self.items.next_deadline
         with self._lock:
-            return self._results.next_deadline
+            return min(self._results.next_deadline, self.items.next_deadline)
 
     @property
     def has_arguments(self) -> bool:
-        """True while an unfinished task has large arguments: `release` is to be called."""
-        return len(self._arguments) > 0
+        """True while an unfinished task has large arguments, or items: `release` is to be called."""
+        return len(self._arguments) > 0 or self.items.has_references_of_tasks
 
     def packed(self, task: SerializedTask) -> SerializedTask:
         """Keep the large arguments of *task* until `release`; return it with offers in their place."""
@@ -81,11 +95,12 @@ class BulkLine:
         with self._lock:
             return self._results.is_arriving(task)
 
-    def release(self, attempts: Iterable[tuple[TaskId, int]]) -> None:
+    def release(self, attempts: Collection[tuple[TaskId, int]]) -> None:
         """Drop the arguments to which only these attempts, which are reported, referred."""
         blobs = self._arguments.release(attempts)
         if blobs:
             self._send_release(Release(_DRIVER, blobs))
+        self.items.on_tasks_reported(attempts)
 
     def cancel(self, tasks: Collection[TaskId]) -> list[TaskId]:
         """Fetch the results of *tasks* no longer; return those that were not complete, and will not come."""
@@ -112,20 +127,24 @@ class BulkLine:
         """Handle a message of the interchange; return the result that it completes or ends, if it does."""
         ended: Ended | None = None
         if isinstance(message, Want):
-            self._sender.on_want(Piece(message.blob, message.offset, message.length))
+            if not self.items.on_want(message):
+                self._sender.on_want(Piece(message.blob, message.offset, message.length))
         elif isinstance(message, Unreleased):
             self._release_needless(message)
-        else:
-            with self._lock:
-                if isinstance(message, Gone):
+        elif isinstance(message, Gone):
+            if not self.items.on_gone(message):
+                with self._lock:
                     ended = self._results.on_gone(message)
-                elif len(attached) == 1:
-                    ended = self._results.on_chunk(message, attached[0], self._now())
+        elif len(attached) == 1 and not self.items.on_chunk(message, attached[0]):
+            with self._lock:
+                ended = self._results.on_chunk(message, attached[0], self._now())
         return NOTHING if ended is None else self._released(ended)
 
     def name_by_digest(self, *, is_wanted: bool) -> None:
         """Name arguments by their digests if *is_wanted*: drivers that adopt runs compare tasks by these."""
         self._arguments.has_digests_as_names = is_wanted
+        if is_wanted:
+            self.items.name_by_digest()
 
     def set_largest_result(self, size: int) -> None:
         """Make results with a part of more bytes than *size* errors."""
@@ -135,6 +154,7 @@ class BulkLine:
         """Want again what did not arrive in time."""
         with self._lock:
             self._results.on_tick(self._now())
+        self.items.on_tick()
 
     def on_new_line(self, *, is_local: bool) -> None:
         """Begin again what was on its way: the connection is a new one, and perhaps the interchange, too.
@@ -143,6 +163,7 @@ class BulkLine:
             is_local: all managers and the interchange are on this machine.
         """
         self._results.is_local = is_local
+        self.items.on_new_line(is_local=is_local)
         self._sender.clear()
         self._requests.clear()
         with self._lock:
@@ -160,6 +181,12 @@ class BulkLine:
                         want.source, want.blob
                     ):  # else it was released: a late request would not be forgotten
                         return [encode(want)]
+        self._items_turn = not self._items_turn
+        if (self._items_turn or not self._sender) and (frames := self.items.next_message()):
+            return frames
+        return self._next_argument() or self.items.next_message()
+
+    def _next_argument(self) -> list[Any]:
         piece = self._sender.next_piece()
         if piece is None:
             return []
@@ -173,6 +200,7 @@ class BulkLine:
         """Release those blobs of a manager that are not fetched: their results are here, or unwanted."""
         with self._lock:
             needless = [blob for blob in kept.blobs if not self._results.is_fetched(kept.source, blob)]
+        needless = [blob for blob in needless if not self.items.needs(kept.source, blob)]
         if needless:
             self._send_release(Release(kept.source, needless))
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import CnflowError, ExecutorClosedError, ManagerLost
 from cnflow.executors.high_throughput.adopted_tasks import take_back
+from cnflow.executors.high_throughput.arriving_results import ArrivingResults
 from cnflow.executors.high_throughput.demand import TaskDemand
 from cnflow.executors.high_throughput.held_tasks import hold, holds, of_present_attempts
 from cnflow.executors.high_throughput.interchange_process import interchange_lost_error
 from cnflow.executors.high_throughput.places import words_on
 from cnflow.executors.high_throughput.refusals import Refusals
-from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.task import ArgumentUse, Outcome, title_of
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Unreleased, Want
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from cnflow.blocks import BlockController, Demand
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.held_tasks import HeldTask
-    from cnflow.executors.high_throughput.incomplete_results import Ended
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.interchange_events import News
     from cnflow.executors.high_throughput.introspection import Introspection
@@ -91,6 +90,7 @@ class HighThroughputBackend:
         self.version_of = serializer.version_of
         self._client = client
         self._bulk = client.bulk
+        self.items = client.bulk.items
         self._managers = managers
         self._provisioner = provisioner
         self._adopted = provisioner.adopted_tasks
@@ -105,6 +105,7 @@ class HighThroughputBackend:
         self._attempts = itertools.count()
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
         self._refusals = Refusals(serializer, client.bulk, self._attempts)
+        self._arriving = ArrivingResults(client.bulk, managers, self)
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
 
@@ -135,6 +136,8 @@ class HighThroughputBackend:
                 serialized = self._serializer.serialize(task, attempt)
                 if serialized[1][1]:
                     serialized = self._bulk.packed(serialized)
+                if serialized[1][0].items:
+                    self.items.on_task(task.id, attempt, serialized[1][0].items)
             except CnflowError as error:
                 self._report([Outcome(task.id, None, error)])
                 continue
@@ -162,8 +165,8 @@ class HighThroughputBackend:
             ours = {task: self._held[task].attempt for task in tasks if task in self._held}
             self._cancelled.update(ours)
         if ours:
-            stopped = [*take_back(ours, self._client, self._adopted), *self._bulk.cancel(ours)]
-            self._report_held(Outcome(task, None, CancelledError()) for task in stopped)
+            stopped = [*take_back(ours, self._client, self._adopted), *self._arriving.cancel(ours)]
+            self.report_held(Outcome(task, None, CancelledError()) for task in stopped)
 
     def shutdown(self) -> None:
         """End interchange, managers and blocks; report unfinished tasks with ExecutorClosedError.
@@ -185,6 +188,7 @@ class HighThroughputBackend:
             self._fail_all(lambda task: ExecutorClosedError(f"{task} was not finished when the run ended."))
             if self._adopted is not None:
                 self._adopted.close()
+            self.items.close(f"the run of executor {self.label!r}")
             self._client.stop()  # first, so that managers end in good order instead of by their provider's signal
             self._provisioner.stop_blocks()
             self._provisioner.join()
@@ -249,7 +253,7 @@ class HighThroughputBackend:
         elif isinstance(message, Unreleased) and self._adopted is not None:
             pass  # a result that no task waits for yet may serve the next one: its blobs stay until the run ends
         elif isinstance(message, (Want, Chunk, Gone, Unreleased)):
-            self._report_ended(self._bulk.on_message(message, attached))
+            self._arriving.report(self._bulk.on_message(message, attached), self._held)
         else:
             self._on_news(message)
 
@@ -281,13 +285,8 @@ class HighThroughputBackend:
         ours = of_present_attempts(parcels, self._held)
         if any(result.kind == ResultKind.REFUSED for result, _ in ours):
             ours, failed = self._refusals.send_as_source(ours, self._held, self)
-            self._report_held(failed)
-        if any(result.blobs for result, _ in parcels):
-            wanted = {id(result) for result, _ in ours}
-            self._bulk.on_unwanted(result for result, _ in parcels if id(result) not in wanted)
-            self._report_ended(self._bulk.on_results(ours))
-        else:
-            self._report_held(outcome_of(*parcel, self._title, self._managers.places) for parcel in ours)
+            self.report_held(failed)
+        self._arriving.on_results(parcels, ours, self._held)
 
     def replace_held(self, task: TaskId, held: HeldTask, again: HeldTask, sent: SerializedTask) -> bool:
         """Send *task*, which was *held*, *again*; False if it is not wanted any more."""
@@ -298,13 +297,6 @@ class HighThroughputBackend:
                 self._client.send(sent)
         return is_wanted
 
-    def _report_ended(self, ended: Ended) -> None:
-        """Report the results of which all parts are here, or some will never be."""
-        outcomes = [outcome_of(*parcel, self._title, self._managers.places) for parcel in ended.parcels]
-        for task, _, source, why in ended.failures:
-            outcomes.append(self._outcome_of_lost(task, f"manager {source.hex()}", f"its result did not arrive: {why}"))
-        self._report_held(outcomes)
-
     def send_held(self, tasks: Iterable[TaskId]) -> None:
         """Send tasks to the interchange that waited for those of a killed driver; cancelled ones are reported."""
         cancelled: list[TaskId] = []
@@ -314,7 +306,7 @@ class HighThroughputBackend:
                     cancelled.append(task)
                 elif task in self._held:
                     self._client.send(self._held[task].serialized(self._serializer))
-        self._report_held(Outcome(task, None, CancelledError()) for task in cancelled)
+        self.report_held(Outcome(task, None, CancelledError()) for task in cancelled)
 
     def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
         info = self._managers.on_lost(lost.id)
@@ -323,8 +315,8 @@ class HighThroughputBackend:
         if info is None:
             return
         held = [task for task, attempt in lost.lost.items() if holds(self._held, task, attempt)]
-        held += [failure.task for failure in self._bulk.on_manager_lost(lost.id, lost.reason)]
-        self._report_held(self._outcome_of_lost(task, words_on(lost.id, info), lost.reason) for task in held)
+        held += self._arriving.on_manager_lost(lost.id, lost.reason)
+        self.report_held(self.outcome_of_lost(task, words_on(lost.id, info), lost.reason) for task in held)
         if controller is not None:
             controller.on_manager_lost(info.block, info.slots)
 
@@ -357,21 +349,23 @@ class HighThroughputBackend:
         for task, held in tasks:
             is_served = self._adopted is not None and self._adopted.is_served(task)
             is_present = self._held.get(task) is held  # neither reported since, nor on another attempt
-            if is_present and not is_served and not self._bulk.is_arriving(task):
+            if is_present and not is_served and not self._arriving.is_arriving(task):
                 yield held.serialized(self._serializer)
 
     # Outcomes, from any thread
 
-    def _title(self, task: TaskId) -> str:
+    def title(self, task: TaskId) -> str:
+        """Title of *task* in messages."""
         held = self._held.get(task)
         return title_of(task, held.function.name if held else "?")
 
-    def _outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
+    def outcome_of_lost(self, task: TaskId, where: str, reason: str) -> Outcome:
+        """Outcome of a task that was on a manager, or whose result was."""
         if task in self._cancelled:
             return Outcome(task, None, CancelledError())
-        return Outcome(task, None, ManagerLost(f"{self._title(task)} was on {where}: {reason}."))
+        return Outcome(task, None, ManagerLost(f"{self.title(task)} was on {where}: {reason}."))
 
-    def _report_held(self, outcomes: Iterable[Outcome]) -> None:
+    def report_held(self, outcomes: Iterable[Outcome]) -> None:
         """Report the outcomes of tasks that are still held, and drop the others: their tasks were reported before."""
         ready = list(outcomes)
         with self._lock:
@@ -383,6 +377,9 @@ class HighThroughputBackend:
                 self._cancelled.difference_update(outcome.id for outcome in ours)
         if self._bulk.has_arguments:
             self._bulk.release([(outcome.id, held.attempt) for outcome, held in popped if held is not None])
+        for outcome, held in popped:
+            if held is None and outcome.items:
+                self.items.release_all(outcome.items)
         if ours:
             self._report(ours)
 
@@ -391,7 +388,7 @@ class HighThroughputBackend:
         with self._lock:
             held, self._held = self._held, {}
             self._demand.clear()
-        self._bulk.cancel(held)
+        self._arriving.cancel(held)
         self._client.cancel({task: each.attempt for task, each in held.items()})  # a pool would run them all the same
         self._bulk.release([(task, each.attempt) for task, each in held.items()])
         if held:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.model.task import NO_OPTIONS, TaskToRun
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cnflow.ids import TaskId
     from cnflow.wire.messages import Function, ResultParcel, TaskParcel
 
+NO_PLACES: Mapping[str, str] = MappingProxyType({})
+
 
 class HeldTask(NamedTuple):
     """A task that is not reported."""
@@ -30,6 +33,9 @@ class HeldTask(NamedTuple):
     attempt: int
     content: TaskToRun | TaskParcel
     """The call, or the parcel that was made of it."""
+
+    places: Mapping[str, str] = NO_PLACES
+    """Paths in the driver for items that it leaves, by their names."""
 
     def serialized(self, serializer: TaskSerializer) -> SerializedTask:
         """Return the task as it was sent."""
@@ -49,7 +55,7 @@ def hold(task: TaskToRun, serialized: SerializedTask, attempt: int) -> HeldTask:
         and ATOMS.issuperset(map(type, task.args))
         and (not task.kwargs or ATOMS.issuperset(map(type, task.kwargs.values())))
     )
-    return HeldTask(function, attempt, task if is_call_enough else parcel)
+    return HeldTask(function, attempt, task if is_call_enough else parcel, task.places)
 
 
 def of_present_attempts(parcels: Iterable[ResultParcel], held: Mapping[TaskId, HeldTask]) -> list[ResultParcel]:

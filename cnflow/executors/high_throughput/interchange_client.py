@@ -73,7 +73,7 @@ class InterchangeClient:
         self._write_lock = threading.Lock()
         """Held by the thread that takes tasks out of the queue or writes to the socket."""
         self._orders = Orders()
-        self.bulk = BulkLine(self.order, clock.now)
+        self.bulk = BulkLine(self.order, clock.now, self._wake_if_asleep, label)
         self._pipe = WakePipe()
         self._connection = InterchangeConnection(host, self._pipe.descriptor, self._write_lock)
         self._sender = InterchangeSender(self._connection, queue, self._orders, self.bulk, self._write_lock)

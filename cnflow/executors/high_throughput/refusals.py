@@ -12,7 +12,6 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Protocol
 
 from cnflow.errors import CnflowError, PythonMismatchError
-from cnflow.executors.high_throughput.held_tasks import HeldTask
 from cnflow.executors.high_throughput.portable import NotPortableError, portable_arguments, portable_function
 from cnflow.model.task import Outcome, title_of
 from cnflow.wire.messages import payload_parts, task_parcel
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cnflow.executors.high_throughput.bulk_line import BulkLine
+    from cnflow.executors.high_throughput.held_tasks import HeldTask
     from cnflow.executors.high_throughput.serialization import TaskSerializer
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.ids import TaskId
@@ -93,8 +93,11 @@ class Refusals:
             raise refusal_error(title_of(task.id, function.name), result, error) from error
         attempt = next(self._attempts)
         made = task_parcel(task.id, function.id, payload, task.walltime, task.needs, attempt)
+        if task.items:
+            made[0].items = task.items
+            self._bulk.items.on_task(task.id, attempt, task.items)
         sent = self._bulk.packed((function, made))
-        return HeldTask(function, attempt, sent[1]), sent
+        return held._replace(function=function, attempt=attempt, content=sent[1]), sent
 
 
 def refusal_error(title: str, result: Result, reason: NotPortableError) -> PythonMismatchError:

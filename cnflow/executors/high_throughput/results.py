@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import (
     AppTimeout,
+    ItemLostError,
     ManagerLost,
     PythonMismatchError,
     RemoteError,
@@ -17,6 +18,7 @@ from cnflow.errors import (
     WorkerLost,
 )
 from cnflow.executors.high_throughput.source_lines import with_source_lines
+from cnflow.model.item import KEY_SIZE
 from cnflow.model.task import Outcome
 from cnflow.tasks.call import Raised, is_usable
 from cnflow.text import describe_error
@@ -126,7 +128,15 @@ def _error(kind: int, body: Part, task: str) -> BaseException:
     if kind == ResultKind.WORKER_LOST:
         loss = decode_worker_lost(body)
         return WorkerLost(task, loss.where, loss.exitcode, loss.stderr_tail, loss.cause)
+    if kind == ResultKind.ITEM_LOST:
+        return _item_lost(bytes(body), task)
     return _not_run(kind, bytes(body).decode(), task)
+
+
+def _item_lost(body: bytes, task: str) -> ItemLostError:
+    error = ItemLostError(f"{task} could not be started: {body[KEY_SIZE:].decode(errors='replace')}.")
+    error.key = body[:KEY_SIZE]
+    return error
 
 
 def _not_run(kind: int, words: str, task: str) -> BaseException:

@@ -15,6 +15,7 @@ from cnflow.executors.high_throughput.local_packages.overlay import PackagedVers
 from cnflow.executors.high_throughput.own_modules.registry import registry
 from cnflow.executors.high_throughput.own_modules.rules import Rules
 from cnflow.executors.high_throughput.portable import portable_if_possible
+from cnflow.model.item import collect
 from cnflow.model.task import NO_MODULES, NO_OPTIONS
 from cnflow.tasks.node_shape import needs_of
 from cnflow.tasks.streams import target_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.function_versions import FunctionVersion
     from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
+    from cnflow.model.item import Item
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
     from cnflow.wire.code_pickler import ClassId
     from cnflow.wire.messages import Function, TaskParcel
@@ -82,38 +84,46 @@ class TaskSerializer:
                 function = portable_if_possible(function, serialization.NO_ARGUMENTS)[0]
             function = self._with_packages(function, version)
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
-        payload, modules = _packed_arguments(task, options, version.class_id)
+        payload, modules, items = _packed_arguments(task, options, version.class_id)
         if modules:
             function = version.function_with(modules) or function
         if self.has_other_pythons:
             function, payload = portable_if_possible(function, payload)
         function = self._with_packages(function, version)
-        return function, task_parcel(task.id, function.id, payload, walltime, needs, attempt)
+        parcel = task_parcel(task.id, function.id, payload, walltime, needs, attempt)
+        if items:
+            parcel[0].items, self.has_needs = items, True  # the interchange is to look at them
+        return function, parcel
 
     def _with_packages(self, function: Function, version: FunctionVersion) -> Function:
         overlay = getattr(version, "overlay", None) if self._packages is not None else None
         return function if overlay is None else overlay.with_function(function)
 
 
-def _packed_arguments(task: TaskToRun, options: tuple[Any, ...], class_id: ClassId) -> tuple[Payload, frozenset[str]]:
-    """Return the pickled arguments, of the first attempt if they are kept, and the names of own modules in them."""
+def _packed_arguments(
+    task: TaskToRun, options: tuple[Any, ...], class_id: ClassId
+) -> tuple[Payload, frozenset[str], tuple[Item, ...]]:
+    """Return the pickled arguments, of the first attempt if they are kept, names of own modules and items in them."""
     kept = task.kept
     if kept is not None and kept.payload is not None:
-        return kept.payload, kept.modules
+        return kept.payload, kept.modules, kept.items
     value, modules = (task.args, task.kwargs, *options), NO_MODULES
+    items: tuple[Item, ...] = ()
     try:
         payload = serialization.dump_plain(value)
         if payload is None:
             rules = Rules()
-            payload = _copy_buffers(serialization.dump_anything(value, class_id, rules))
+            with collect() as noted:
+                payload = _copy_buffers(serialization.dump_anything(value, class_id, rules))
+            items = tuple(noted.values())
             modules = frozenset(rules.names)
     except BaseException as error:
         if is_ctrl_c(error):
             raise
         raise SerializationError(_describe_unpicklable(task, error)) from error
     if kept is not None:
-        kept.payload, kept.modules = payload, modules
-    return payload, modules
+        kept.payload, kept.modules, kept.items = payload, modules, items
+    return payload, modules, items
 
 
 def _copy_buffers(payload: Payload) -> Payload:
