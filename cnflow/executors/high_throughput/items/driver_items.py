@@ -5,7 +5,7 @@
     offer_file ──> OfferedFiles (reads, in threads) ──> KnownItems <── offer_value
                                                            │
     Want ──> next_message ──> ItemReader (reads a file, in a thread), or the value's memory ──> Chunk
-    fetch ──> IncomingItems ── Want ... Chunk ──> LandingThread (writes) ──> the future is done
+    fetch ──> ItemFetches ── Want ... Chunk ──> LandingThread (writes) ──> the future is done
 
 The client's thread calls what is under "The client's thread"; everything else is safe from any thread. No callback of a
 future runs under the lock.
@@ -15,38 +15,28 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import CnflowError, ExecutorClosedError, ItemLostError
-from cnflow.executors.high_throughput.items.incoming_items import IncomingItems
+from cnflow.executors.high_throughput.items.item_fetches import ItemFetches
 from cnflow.executors.high_throughput.items.item_reader import ItemReader
 from cnflow.executors.high_throughput.items.known_items import DRIVER, FileContent, KnownItems
-from cnflow.executors.high_throughput.items.landing import LandingThread
 from cnflow.executors.high_throughput.items.offered_files import OfferedFiles
 from cnflow.model.item import ItemForm
 from cnflow.wire.blob_digest import digest_of_pieces, slice_of
-from cnflow.wire.bulk import NEVER, Chunk, Gone, Piece, Sender, Want
+from cnflow.wire.bulk import Chunk, Gone, Piece, Sender, Want
 from cnflow.wire.messages import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
 
-    from cnflow.errors import StagingError
-    from cnflow.executors.high_throughput.items.incoming_items import Name
     from cnflow.executors.high_throughput.items.known_items import Content, Dropped
     from cnflow.ids import ManagerId, TaskId
     from cnflow.model.item import Item
     from cnflow.units import Seconds
     from cnflow.wire.bulk import Release
-
-
-class _Fetch(NamedTuple):
-    item: Item
-    path: str
-    future: Future[str]
 
 
 class DriverItems:
@@ -70,23 +60,16 @@ class DriverItems:
     ) -> None:
         self._send_release = send_release
         self._wake = wake
-        self._now = now
         self.place_of = place_of
         self._lock = threading.Lock()
         self._known = KnownItems()
-        self._incoming = IncomingItems()
-        self._fetches: dict[Name, deque[_Fetch]] = {}
-        """Fetches of each item: the first is under way."""
-
         self._unused: deque[Item] = deque()
         """Released by users, and not yet noted."""
 
         self._sender = Sender()
-        self._requests: deque[Want] = deque()
         self._files = OfferedFiles(label, self._offer)
         self._reader = ItemReader(label, wake, self._on_flaw)
-        self._landing = LandingThread(label, self)
-        self._is_closed = False
+        self._fetches = ItemFetches(label, self.release_all, wake, now)
 
     def __len__(self) -> int:
         """Number of items to which somebody refers."""
@@ -110,21 +93,12 @@ class DriverItems:
 
     def fetch(self, item: Item, path: str) -> Future[str]:
         """Bring *item* to *path*; see `cnflow.interfaces.items.ItemStore`."""
-        fetch = _Fetch(item, path, Future())
-        name = (item.source, item.id)
         with self._lock:
-            error = self._reason_not_to_fetch(item)
-            if error is None:
-                self._known.hold(item)
-                waiting = self._fetches.setdefault(name, deque())
-                waiting.append(fetch)
-                if len(waiting) == 1:
-                    self._begin(fetch)
-        if error is not None:
-            fetch.future.set_exception(error)
-        else:
-            self._wake()
-        return fetch.future
+            flaw, content = self._known.flaw(item), None
+            self._known.hold(item)  # until its fetch ends
+            if item.source == DRIVER:
+                content = self._known.content(item.id)
+        return self._fetches.fetch(item, path, content, flaw and f"{self._where(item)}: {flaw}")
 
     def hold(self, item: Item) -> None:
         """Note one user more; see `cnflow.interfaces.items.ItemStore`."""
@@ -171,22 +145,7 @@ class DriverItems:
 
     def cancel_fetches(self, futures: Iterable[Future[str]]) -> None:
         """Bring nothing to the paths of these fetches any more; the futures stay undone."""
-        unwanted = set(futures)
-        with self._lock:
-            dropped = []
-            for name, waiting in list(self._fetches.items()):
-                left = deque(fetch for fetch in waiting if fetch.future not in unwanted)
-                if len(left) == len(waiting):
-                    continue
-                dropped += [fetch.item for fetch in waiting if fetch.future in unwanted]
-                if left and left[0] is waiting[0]:
-                    self._fetches[name] = left
-                else:
-                    self._incoming.remove(name)
-                    self._landing.drop(name)
-                    self._fetches[name] = left
-                    self._begin_next(name)
-        self.release_all(dropped)
+        self._fetches.cancel(futures)
 
     def flaw_of_offered(self, key: bytes) -> str:
         """Sentence on why a content that the driver has offered cannot be had any more; empty if it can."""
@@ -199,40 +158,28 @@ class DriverItems:
     def close(self, title: str) -> None:
         """Fail all fetches and offers, at the end of a run that *title* names."""
         with self._lock:
-            self._is_closed = True
-            fetches = [fetch for waiting in self._fetches.values() for fetch in waiting]
-            self._fetches.clear()
             packed = self._known.packed_files()
         self._files.close()
         self._reader.close()
-        self._landing.close()
+        self._fetches.close(title)
         _unlink(packed)
-        for fetch in fetches:
-            fetch.future.set_exception(ExecutorClosedError(f"{fetch.path} was not fetched when {title} ended."))
 
     # The client's thread
 
     @property
     def next_deadline(self) -> Seconds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
-        if not self._fetches:
-            return NEVER
-        with self._lock:
-            return self._incoming.next_deadline
+        return self._fetches.next_deadline
 
     def on_tick(self) -> None:
         """Want again what did not arrive in time."""
-        with self._lock:
-            self._incoming.on_tick(self._now())
+        self._fetches.on_tick()
 
     def on_new_line(self, *, is_local: bool) -> None:
         """Begin again what was on its way: the connection is a new one, and perhaps the interchange, too."""
         self._sender.clear()
-        self._requests.clear()
         self._reader.clear()
-        with self._lock:
-            self._incoming.is_local = is_local
-            self._incoming.on_reconnected()
+        self._fetches.on_new_line(is_local=is_local)
 
     def on_want(self, want: Want) -> bool:
         """Queue what is wanted of an item; False if it is none that the driver has offered."""
@@ -243,21 +190,14 @@ class DriverItems:
 
     def on_chunk(self, chunk: Chunk, data: Any) -> bool:  # noqa: ANN401 - a frame
         """Accept bytes of an item that is fetched; False if it is none."""
-        name = (chunk.source, chunk.blob)
-        if name not in self._fetches:
-            return False
-        with self._lock:
-            arrival = self._incoming.on_chunk(name, chunk.offset, len(data), self._now())
-            if arrival.skipped < len(data):
-                self._landing.write(name, memoryview(data)[arrival.skipped :], is_last=arrival.is_last)
-        return True
+        return self._fetches.on_chunk(chunk, data)
 
     def on_gone(self, gone: Gone) -> bool:
         """Fail the fetches of an item that is gone; False if it is not fetched."""
         name = (gone.source, gone.blob)
         if name not in self._fetches:
             return False
-        self._fail(name, lambda item: _lost(item, f"{self._where(item)} cannot send it: {gone.reason}"))
+        self._fetches.fail(name, f"manager {self.place_of(gone.source)} cannot send it: {gone.reason}")
         return True
 
     def on_manager_lost(self, manager: ManagerId, reason: str) -> None:
@@ -266,9 +206,7 @@ class DriverItems:
             return
         with self._lock:
             self._known.on_manager_lost(manager, reason)
-            names = [name for name in self._fetches if name[0] == manager]
-        for name in names:
-            self._fail(name, lambda item: _lost(item, f"{self._where(item)} is lost: {reason}"))
+        self._fetches.on_manager_lost(manager, f"manager {self.place_of(manager)} is lost: {reason}")
 
     def needs(self, source: bytes, blob: bytes) -> bool:
         """Return True if somebody refers to that item, or it is fetched."""
@@ -278,7 +216,7 @@ class DriverItems:
         """Frames of the message to send next, now that the line has room; none if there is nothing to send."""
         if self._unused:
             self.release_all([self._unused.popleft() for _ in range(len(self._unused))])
-        if self._fetches and (want := self._next_want()) is not None:
+        if (want := self._fetches.next_want()) is not None:
             return [encode(want)]
         while self._sender and self._reader.has_room and (piece := self._sender.next_piece()) is not None:
             content = self._known.content(piece.blob)
@@ -290,82 +228,6 @@ class DriverItems:
                 self._sender.remove([piece.blob])
                 return [encode(Gone(piece.blob, DRIVER, self._reason_gone(piece.blob)))]
         return self._reader.next_message()
-
-    def _next_want(self) -> Want | None:
-        with self._lock:
-            if not self._requests and self._landing.has_room:
-                self._requests.extend(self._incoming.next_wants(self._now()))
-            while self._requests:
-                want = self._requests.popleft()
-                if (want.source, want.blob) in self._incoming:
-                    return want
-        return None
-
-    # The thread that writes
-
-    def on_landed(self, name: Name) -> None:
-        """Report that the first fetch of an item is done, and begin the next one."""
-        with self._lock:
-            waiting = self._fetches.get(name)
-            if not waiting:
-                return
-            fetch = waiting.popleft()
-            self._begin_next(name)
-        fetch.future.set_result(fetch.path)
-        self.release_all([fetch.item])
-
-    def on_failed(self, name: Name, error: StagingError) -> None:
-        """Report that the first fetch of an item has failed, and begin the next one."""
-        with self._lock:
-            waiting = self._fetches.get(name)
-            if not waiting:
-                return
-            fetch = waiting.popleft()
-            self._incoming.remove(name)
-            self._begin_next(name)
-        fetch.future.set_exception(error)
-        self.release_all([fetch.item])
-
-    def on_room(self) -> None:
-        """Ask for more."""
-        self._wake()
-
-    # Under the lock
-
-    def _reason_not_to_fetch(self, item: Item) -> CnflowError | None:
-        if self._is_closed:
-            return ExecutorClosedError(f"What is at {self._where(item)} cannot be fetched, since its run has ended.")
-        flaw = self._known.flaw(item)
-        return _lost(item, f"{self._where(item)}: {flaw}") if flaw else None
-
-    def _begin(self, fetch: _Fetch) -> None:
-        item = fetch.item
-        if item.source != DRIVER:
-            self._landing.begin(item, fetch.path)
-            if item.size:
-                self._incoming.add(item)
-        elif (content := self._known.content(item.id)) is not None:
-            self._landing.copy(item, fetch.path, content)
-        else:
-            self._landing.refuse((item.source, item.id), _lost(item, "the driver has dropped it"))
-
-    def _begin_next(self, name: Name) -> None:
-        waiting = self._fetches[name]
-        if waiting:
-            self._begin(waiting[0])
-        else:
-            del self._fetches[name]
-
-    # Without the lock
-
-    def _fail(self, name: Name, error_for: Callable[[Item], StagingError]) -> None:
-        with self._lock:
-            fetches = self._fetches.pop(name, ())
-            self._incoming.remove(name)
-            self._landing.drop(name)
-        for fetch in fetches:
-            fetch.future.set_exception(error_for(fetch.item))
-        self.release_all([fetch.item for fetch in fetches])
 
     def _offer(self, key: bytes, size: int, form: int, content: Content, name: str = "") -> Item:
         with self._lock:
@@ -390,12 +252,6 @@ class DriverItems:
         for release in dropped.releases:
             self._send_release(release)
         _unlink(dropped.files)
-
-
-def _lost(item: Item, reason: str) -> ItemLostError:
-    error = ItemLostError(f"Item {item.key.hex()} ({item.size:,} bytes) cannot be had any more: {reason}.")
-    error.key = item.key
-    return error
 
 
 def _unlink(paths: Iterable[str]) -> None:
