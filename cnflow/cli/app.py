@@ -11,6 +11,7 @@ from cnflow.cli.commands.clean import clean
 from cnflow.cli.commands.config import config
 from cnflow.cli.commands.doctor import doctor
 from cnflow.cli.commands.explain import explain
+from cnflow.cli.commands.globus import globus
 from cnflow.cli.commands.image import image
 from cnflow.cli.commands.lock import lock
 from cnflow.cli.commands.logs import logs
@@ -38,6 +39,7 @@ app.command()(lock)
 app.add_typer(config, name="config")
 app.add_typer(capsule, name="capsule")
 app.add_typer(image, name="image")
+app.add_typer(globus, name="globus")
 app.add_typer(pool, name="pool")
 
 

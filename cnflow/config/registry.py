@@ -196,6 +196,7 @@ STAGINGS: Registry[Staging] = Registry(
         "file": "cnflow.staging:NoOpFileStaging",
         "ftp": "cnflow.staging:FTPSeparateTaskStaging",
         "ftp_in_task": "cnflow.staging:FTPInTaskStaging",
+        "globus": "cnflow.staging:GlobusStaging",
         "http": "cnflow.staging:HTTPSeparateTaskStaging",
         "http_in_task": "cnflow.staging:HTTPInTaskStaging",
         "zip": "cnflow.staging:ZipFileStaging",

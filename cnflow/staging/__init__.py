@@ -1,6 +1,7 @@
 """Stagings, which move files to the nodes of tasks and back; `staging_for` chooses one for each file."""
 
 from cnflow.staging.file import NoOpFileStaging
+from cnflow.staging.globus import GlobusStaging
 from cnflow.staging.image_file import ImageFileStaging
 from cnflow.staging.select import Direction, default_staging, staging_for
 from cnflow.staging.servers import (
@@ -15,6 +16,7 @@ __all__ = [
     "Direction",
     "FTPInTaskStaging",
     "FTPSeparateTaskStaging",
+    "GlobusStaging",
     "HTTPInTaskStaging",
     "HTTPSeparateTaskStaging",
     "ImageFileStaging",
