@@ -4,8 +4,8 @@ A manager that listens has a second port for it, to which the interchange connec
 
 ::
 
-    connect (with the control connection) ──> Want, Gone, Chunk of results ──> interchange
-                                          <── Want of results, Chunk, Gone ──┘
+    connect (with the control connection) ──> Want, Gone, Chunk of results and items ──> interchange
+                                          <── Want of results and items, Chunk, Gone ──┘
         lost: ZeroMQ makes it again; pieces that were on their way are wanted again after a while
 
 Nothing that arrives here is a sign of life, and nothing waits for it: heartbeats and tasks have their own connection.
@@ -14,12 +14,12 @@ Nothing that arrives here is a sign of life, and nothing waits for it: heartbeat
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from cnflow.manager.kept_results import KeptResults
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.bulk import Chunk, Want, decode_bulk, with_bulk_suffix
+from cnflow.wire.bulk import Chunk, Gone, Want, decode_bulk, with_bulk_suffix
 from cnflow.wire.peer_limits import MalformedMessageLimit
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import ManagerId
     from cnflow.manager.incomplete_tasks import IncompleteTasks
+    from cnflow.manager.items.node_items import NodeItems
     from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
@@ -42,16 +43,25 @@ class BulkLink:
         manager_id: id of the manager.
         poller: the loop's; the link registers its sockets.
         tasks: those that wait for arguments.
+        items: of this node.
         patience: see `KeptResults`.
 
     Attributes:
         results: large results that the driver does not have.
+        items: of this node.
     """
 
     def __init__(
-        self, manager_id: ManagerId, poller: sockets.Poller, tasks: IncompleteTasks, patience: Seconds
+        self,
+        manager_id: ManagerId,
+        poller: sockets.Poller,
+        tasks: IncompleteTasks,
+        items: NodeItems,
+        patience: Seconds,
     ) -> None:
         self.results = KeptResults(manager_id, patience)
+        self.items = items
+        poller.register(items.source, sockets.READABLE)
         self._identity = with_bulk_suffix(manager_id)
         self._poller = poller
         self._tasks = tasks
@@ -59,15 +69,24 @@ class BulkLink:
         self._malformed = MalformedMessageLimit()
 
     @property
+    def is_last(self) -> bool:
+        """True if the manager has nothing else to do than to keep what others may want."""
+        return self.results.is_last
+
+    @is_last.setter
+    def is_last(self, value: bool) -> None:
+        self.results.is_last = self.items.is_last = value
+
+    @property
     def next_deadline(self) -> Seconds:
         """Time to call `flush`, or `take_unwanted` of the results."""
-        return min(self._tasks.next_deadline, self.results.next_deadline)
+        return min(self._tasks.next_deadline, self.items.next_deadline, self.results.next_deadline)
 
     def connect(self, context: Any, endpoint: str, curve: Optional[tuple[str, str, str]]) -> None:  # noqa: ANN401 - ZeroMQ's
         """Connect to *endpoint*; what was on its way over another connection is wanted again."""
         self._dealer = sockets.connect_dealer(context, endpoint, self._identity, curve)
         self._poller.register(self._dealer.raw, sockets.READABLE)
-        self._tasks.on_connected(is_local=endpoint.startswith("ipc://"))
+        self._on_connected(is_local=endpoint.startswith("ipc://"))
 
     def listen(self, socket: sockets.ListeningSocket) -> None:
         """Use *socket*, to which the interchange connects."""
@@ -76,7 +95,7 @@ class BulkLink:
 
     def on_connected(self) -> None:
         """Want again what was on its way: the interchange has connected anew."""
-        self._tasks.on_connected(is_local=False)
+        self._on_connected(is_local=False)
 
     def disconnect(self, linger: float) -> None:
         """Close the connection."""
@@ -85,32 +104,67 @@ class BulkLink:
             self._dealer.close(linger)
             self._dealer = None
 
-    def log_what_is_left(self) -> None:
-        """Log what an orderly end leaves nothing of."""
+    @property
+    def keeps(self) -> bool:
+        """True while something is kept that others may want."""
+        return bool(len(self.results) or self.items.keeps)
+
+    def kept(self) -> list[bytes]:
+        """Names of all that is kept."""
+        return [*self.results.blobs(), *self.items.kept]
+
+    def release(self, blobs: Sequence[bytes]) -> None:
+        """Keep *blobs* no longer."""
+        self.results.release(blobs)
+        self.items.release(blobs)
+
+    def take_unwanted(self, now: Seconds) -> list[bytes]:
+        """Drop what is in the way and nobody has wanted for long; return its names."""
+        return [*self.results.take_unwanted(now), *self.items.take_unwanted(now)]
+
+    def close(self) -> None:
+        """End; log what an orderly end leaves nothing of."""
+        self._poller.unregister(self.items.source)
+        self.items.close()
         if len(self.results) or self._tasks.has_blobs:
             logger.info("%d blobs of results were left, and arguments: %s", len(self.results), self._tasks.has_blobs)
+        if self.items.kept:
+            logger.info("%d files and values that tasks have left go with this manager", len(self.items.kept))
 
     def receive(self, ready: dict[Any, int], now: Seconds) -> bool:
         """Handle the messages that have arrived; return whether tasks may have become complete, or lost."""
+        has_files_news = self.items.source in ready
+        if has_files_news:
+            for reply, content in self.items.follow_files():
+                self._send(reply, content)
         if self._dealer is None or self._dealer.raw not in ready:
-            return False
+            return has_files_news
         for frames in self._dealer.receive(_MOST_MESSAGES):
             try:
-                self._handle(self._dealer, frames, now)
+                self._handle(frames, now)
             except msg.MALFORMED as error:
                 if self._malformed.on_malformed("interchange", now):
                     logger.warning("dropped a malformed message about a blob: %s", error)
         return True
 
     def flush(self, now: Seconds) -> None:
-        """Ask for pieces of arguments, as many as the window takes."""
+        """Ask for pieces of arguments and items, as many as the windows take."""
         if now >= self._tasks.next_deadline:
             self._tasks.on_tick(now)
+        self.items.carry_out_orders()
         if self._dealer is not None:
-            for want in self._tasks.next_wants(now):
+            for want in (*self._tasks.next_wants(now), *self.items.next_wants(now)):
                 self._dealer.send([msg.encode(want)])
 
-    def _handle(self, dealer: sockets.AnySocket, frames: Sequence[Any], now: Seconds) -> None:
+    def _on_connected(self, *, is_local: bool) -> None:
+        self._tasks.on_connected(is_local=is_local)
+        self.items.on_connected(is_local=is_local)
+
+    def _send(self, reply: Union[Chunk, Gone], content: Any) -> None:  # noqa: ANN401 - bytes, or None
+        if self._dealer is not None:  # else it is wanted again over the next connection
+            self._dealer.send([msg.encode(reply)] if content is None else [msg.encode(reply), content])
+
+    def _handle(self, frames: Sequence[Any], now: Seconds) -> None:
         """Handle one message.
 
         Raises:
@@ -119,10 +173,12 @@ class BulkLink:
         head, *attached = frames
         message = decode_bulk(head)
         if isinstance(message, Want):
-            reply, content = self.results.on_want(message, now)
-            dealer.send([msg.encode(reply)] if content is None else [msg.encode(reply), content])
-        elif isinstance(message, Chunk):
+            if not self.items.on_want(message, now):
+                self._send(*self.results.on_want(message, now))
+            return
+        receiver = self.items if self.items.awaits(message.blob) else self._tasks
+        if isinstance(message, Chunk):
             (data,) = attached
-            self._tasks.on_chunk(message, getattr(data, "buffer", data), now)
+            receiver.on_chunk(message, getattr(data, "buffer", data), now)
         else:
-            self._tasks.on_gone(message)
+            receiver.on_gone(message)

@@ -30,10 +30,12 @@ _DRIVER = b""
 
 
 class Lost(NamedTuple):
-    """Task without one of its arguments."""
+    """Task without one of its arguments or items."""
 
     task: Task
     reason: str
+    key: bytes = b""
+    """That of an item which nobody has any more; empty where the loss is another."""
 
 
 class _Incoming:

@@ -28,11 +28,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from cnflow.ids import WorkerRank
 from cnflow.manager import actions
+from cnflow.manager.awaited_parts import AwaitedParts
 from cnflow.manager.blob_cache import BlobCache, cache_limit
 from cnflow.manager.bulk_link import BulkLink
 from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.interchange_link import InterchangeLink
+from cnflow.manager.items.node_items import NodeItems
 from cnflow.manager.node import hardware
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
@@ -89,7 +91,10 @@ class Loop:
         self._settings = settings
         self._clock = clock
         self._factory = factory
-        incomplete = IncompleteTasks(BlobCache(cache_limit(hardware.memory_bytes())))
+        arguments = IncompleteTasks(BlobCache(cache_limit(hardware.memory_bytes())))
+        patience = Seconds(settings.longest_silence)
+        self._items = NodeItems(factory.area, factory.manager_id, patience)
+        incomplete = AwaitedParts(arguments, self._items.tasks)
         self._prefetch = Prefetch(settings.prefetch, settings.max_tasks)
         minor, accelerators = worker_minor(settings), len(settings.available_accelerators)
         self._state = Manager(factory.slots, self._prefetch, minor, place_of(settings), accelerators, incomplete)
@@ -98,7 +103,7 @@ class Loop:
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
         self._workers = PolledWorkers(self._poller)
-        self._bulk = BulkLink(factory.manager_id, self._poller, incomplete, Seconds(settings.longest_silence))
+        self._bulk = BulkLink(factory.manager_id, self._poller, arguments, self._items, patience)
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         self._events: Optional[WorkerEvents] = None
         if settings.sends_events:
@@ -128,7 +133,7 @@ class Loop:
             self._serve()
         finally:
             end_workers(self._workers, self._is_idle)
-            self._bulk.log_what_is_left()
+            self._bulk.close()
             self._link.close(0.0 if self._link.is_all_delivered else _LINGER)
         return self._exitcode
 
@@ -175,26 +180,28 @@ class Loop:
 
     def _drop_unwanted(self, now: Seconds) -> None:
         """Drop results that the driver does not fetch if only they keep this manager from working, or leaving."""
-        if not len(self._bulk.results):
+        if not self._bulk.keeps:
             return
-        self._bulk.results.is_last = self._state.is_drained
-        if unwanted := self._bulk.results.take_unwanted(now):
-            logger.warning("dropped %d parts of results that the driver has not fetched for long", len(unwanted))
+        self._bulk.is_last = self._state.is_drained
+        if unwanted := self._bulk.take_unwanted(now):
+            logger.warning(
+                "dropped %d parts of results, files or values that nobody has fetched for long", len(unwanted)
+            )
             self._release(unwanted)
 
     def _release(self, blobs: list[bytes]) -> None:
-        self._bulk.results.release(blobs)
+        self._bulk.release(blobs)
         if self._state.ended is not None:
             self._state.ended.on_released(blobs)
 
     def _leave_if_done(self, now: Seconds) -> None:
-        if self._state.is_drained and not self._awaits_drain and not len(self._bulk.results):
+        is_empty = self._state.is_drained and not self._bulk.keeps
+        if is_empty and not self._awaits_drain:
             self._leave("its block is drained")
-        is_empty = self._state.is_drained and not len(self._bulk.results)
         if self._shutdown.stage >= Stage.ENDING and is_empty and self._link.is_alone(now, _ALONE):
             logger.warning("ending without a word to the interchange, which is gone; nothing is left here")
             self._is_running = False
-        has_left = self._is_leaving and self._link.is_all_delivered and not len(self._bulk.results)
+        has_left = self._is_leaving and self._link.is_all_delivered and not self._bulk.keeps
         if now >= self._end_by or has_left:
             self._is_running = False
 
@@ -239,8 +246,8 @@ class Loop:
         self._link.begin_session(self._registration({**held, **self._state.held()}), now, holding, unfetched)
         if self._state.ended is not None:
             self._state.ended.on_new_session(self._link.sent)
-        if len(self._bulk.results):
-            self._link.send(Unreleased(self._factory.manager_id, self._bulk.results.blobs()), (), now)
+        if self._bulk.keeps:
+            self._link.send(Unreleased(self._factory.manager_id, self._bulk.kept()), (), now)
         if self._state.is_draining:
             self._send_draining(now)
         if self._is_leaving and self._state.is_draining:
@@ -261,6 +268,7 @@ class Loop:
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
         if self._events is not None:
             records = self._events.on_records(rank, records, self._state)
+        records = self._items.left.on_records(records)
         if records and records[0].type == ResultKind.READY:
             records = records[1:]
             self._state.on_worker_ready(rank)
@@ -280,6 +288,7 @@ class Loop:
         self._workers.remove(worker)
         worker.close()
         worker.signal_session(signal.SIGKILL)  # processes that its task started and left behind
+        self._items.on_worker_exit()
         rank = WorkerRank(worker.rank)
         cause = self._oom.take_cause() if exitcode == -signal.SIGKILL else ""
         logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")
@@ -329,7 +338,7 @@ class Loop:
         if not results and window == self._window:
             return
         self._window = window
-        parcels = [self._bulk.results.offer(parcel, now) for parcel in results]
+        parcels = [self._items.attach(self._bulk.results.offer(parcel, now), now) for parcel in results]
         for batch in in_batches(parcels):
             heads, attached = detach_frames(batch)
             self._link.send(msg.Done(window, heads), attached, now)

@@ -11,6 +11,7 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnflow.manager.incomplete_tasks import Lost
     from cnflow.wire.failure_bodies import WorkerLostBody
     from cnflow.wire.messages import ResultParcel, Task
 
@@ -40,9 +41,13 @@ def return_result(task: Task, where: str) -> ResultParcel:
     return _result(task, ResultKind.RETURNED, where.encode())
 
 
-def argument_lost_result(task: Task, reason: str, where: str) -> ResultParcel:
-    """A large argument of *task* cannot be had."""
-    words = f"{where}: one of its arguments did not arrive: {reason}"
+def lost_result(lost: Lost, where: str) -> ResultParcel:
+    """A large argument or an item of a task cannot be had."""
+    task = lost.task
+    if lost.key:
+        body = lost.key + f"{where}: one of its files or values is lost: {lost.reason}".encode()
+        return Result(task.id, ResultKind.ITEM_LOST, body, attempt=task.attempt), NO_FRAMES
+    words = f"{where}: one of its arguments, files or values did not arrive: {lost.reason}"
     return Result(task.id, ResultKind.ARGUMENT_LOST, words.encode(), attempt=task.attempt), NO_FRAMES
 
 

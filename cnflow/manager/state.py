@@ -43,6 +43,7 @@ from cnflow.manager.actions import (
     StartWorker,
     StopTask,
 )
+from cnflow.manager.awaited_parts import AwaitedParts
 from cnflow.manager.blob_cache import BlobCache
 from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.manager.incomplete_tasks import IncompleteTasks
@@ -76,7 +77,7 @@ class Manager:
         python: minor version that the workers run, such as ``3.11``.
         where: host, block and image, for messages.
         accelerators: number of them on the node; by default the worker of rank n sees number n.
-        incomplete: tasks whose large arguments are on their way; they hold no worker.
+        incomplete: tasks whose large arguments or items are on their way; they hold no worker.
     """
 
     def __init__(
@@ -86,10 +87,10 @@ class Manager:
         python: str,
         where: str,
         accelerators: int = 0,
-        incomplete: Optional[IncompleteTasks] = None,
+        incomplete: Optional[AwaitedParts] = None,
     ) -> None:
         self.slots = slots
-        self._incomplete = IncompleteTasks(BlobCache(0)) if incomplete is None else incomplete
+        self._incomplete = AwaitedParts(IncompleteTasks(BlobCache(0))) if incomplete is None else incomplete
         self._prefetch = prefetch
         self._python = python
         self._where = where
@@ -124,7 +125,7 @@ class Manager:
     def take_results(self) -> list[ResultParcel]:
         """Remove and return the results that came since the last call."""
         results, self._results = self._results, []
-        if results and self._incomplete.has_blobs:
+        if results and self._incomplete.has_parts:
             self._incomplete.release([(result.id, result.attempt) for result, _ in results])
         return results
 
@@ -230,8 +231,7 @@ class Manager:
     def on_blobs(self) -> None:
         """Queue the tasks whose last argument has arrived, before those that came after them; fail the hopeless."""
         self._queue.extendleft(reversed(self._incomplete.take_complete()))
-        lost = self._incomplete.take_lost()
-        self._results += [own_results.argument_lost_result(task, reason, self._where) for task, reason in lost]
+        self._results += [own_results.lost_result(lost, self._where) for lost in self._incomplete.take_lost()]
 
     def on_worker_ready(self, rank: WorkerRank) -> None:
         """Let the worker receive tasks."""
@@ -365,7 +365,7 @@ class Manager:
         python = task.python or function.python
         if python in {"", self._python}:
             self._prefetch.on_taken()
-            if (whole := self._incomplete.hold(parcel) if task.blobs else parcel) is not None:
+            if (whole := self._incomplete.hold(parcel) if task.blobs or task.items else parcel) is not None:
                 self._queue.append(whole)
             return
         self._results.append(own_results.refusal_result(task, python, self._python, self._where))

@@ -9,7 +9,7 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
-                        ITEM      task id, 0   parts: id, size, form, name, path; before the task's VALUE
+                        ITEM      task id, 0   parts: key, size, form, name, path; before its result
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
 Orders to stop a task use a second pipe, which the worker reads in a signal handler, in the middle of whatever it does.
@@ -57,7 +57,7 @@ class ResultKind(enum.IntEnum):
     """The function returned a value that cannot be pickled; the body is a sentence."""
 
     ITEM = 14
-    """No end: the task leaves this item, a file of the node's store; the parts are id, size, form, name and path."""
+    """No end: the task leaves this item, a file of the node's area; the parts are key, size, form, name and path."""
 
     EVENT = 15
     """No end: the task begins now."""

@@ -113,10 +113,11 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 if sends_events:
                     _write(manager, pack(ResultKind.EVENT, record.id, time.time(), []))
                 result = runner.run(record)
+                left = [part for each in inside.take_left() for part in _pack_left(record.id, each)]
                 if os.getpid() != own_pid:
                     os._exit(0)  # a child that the task forked, and that returned: its parent sends the result
                 output.end()
-                _write(manager, result)
+                _write(manager, [*left, *result])
 
 
 def _read_records(manager: socket.socket) -> Iterator[Record]:
@@ -234,6 +235,12 @@ def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> 
         words = message if message and isinstance(error, Exception) else f"{name_of_type(error)} {message}".rstrip()
         result = f"{name_of_type(value)}: {words}".encode(errors="replace")
     return pack(kind, task, seconds, [python.encode(), result, *out_of_band])
+
+
+def _pack_left(task: int, left: inside.Left) -> list[Part]:
+    """Record of an item that the task leaves on this node."""
+    numbers = (str(number).encode() for number in (left.size, int(left.form)))
+    return pack(ResultKind.ITEM, task, 0.0, [left.key, *numbers, left.name.encode(), os.fsencode(left.path)])
 
 
 def _pack_error(task: int, seconds: float, error: BaseException) -> list[Part]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 
 from cnflow.ids import ManagerId, WorkerRank
 from cnflow.manager.node import hardware
+from cnflow.manager.node.area import NodeArea
 from cnflow.manager.node.environment import worker_variables
 from cnflow.manager.node.identity import identity_variables
 from cnflow.manager.node.pinning import accelerator_variables, assign_cores, core_variables
@@ -38,6 +39,7 @@ class WorkerFactory:
     Attributes:
         manager_id: id of the manager, made here.
         slots: number of workers to keep running.
+        area: folders for what tasks need and leave.
 
     Raises:
         PinningError: the node has too few cores for the settings.
@@ -58,11 +60,13 @@ class WorkerFactory:
         self._cores = assign_cores(settings.cpu_affinity, self.slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
         self._packages = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-packages")
+        self.area = NodeArea(self.manager_id, settings.working_dir)
         self._early: dict[WorkerRank, WorkerProcess] = {}
 
     def close(self) -> None:
         """Remove what workers have unpacked, once they have ended."""
         shutil.rmtree(self._packages, ignore_errors=True)
+        self.area.leave()
 
     def start_early(self) -> None:
         """Start the first worker of each rank, while the manager still imports its own modules.
@@ -94,6 +98,7 @@ class WorkerFactory:
             "CNFLOW_WORKER_IMAGE": self._settings.image,
             FOLDER_VARIABLE: self._packages,
             script_arguments.VARIABLE: script_arguments.encode(self._settings.argv),
+            **self.area.variables,
             **worker_variables(rank, self.slots, self.manager_id, self._settings.block),
             **core_variables(cores),
             **accelerator_variables(accelerators, names, self.slots, self._cuda_devices),

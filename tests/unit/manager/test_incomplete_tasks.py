@@ -1,5 +1,6 @@
 """Tasks that wait for their large arguments hold no worker, and tasks behind them run."""
 
+from cnflow.manager.awaited_parts import AwaitedParts
 from cnflow.manager.blob_cache import BlobCache
 from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.prefetch import Prefetch
@@ -24,7 +25,7 @@ def small(number):
 
 def manager(limit=10**6):
     tasks = IncompleteTasks(BlobCache(limit))
-    made = Manager(1, Prefetch(0), "3.12", "here", 0, tasks)
+    made = Manager(1, Prefetch(0), "3.12", "here", 0, AwaitedParts(tasks))
     made.on_start()
     made.on_worker_ready(0)
     return made, tasks

@@ -1,0 +1,204 @@
+"""Contents in the areas of a node, which its managers share: found, put, pinned and evicted. Files only, no decisions.
+
+::
+
+    <root>/objects/KEY           content, or a link to one in memory; workers find it by its key alone
+    <root>/pins/OWNER/KEY        second link to a content: OWNER needs it, and nobody evicts it
+    <memory>/KEY, pins/...       the same for contents in memory
+
+Managers do not talk to each other: contents appear by a rename, and one with a second link is in use, be it a manager's
+pin or in the folder of a task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnflow.tasks.area import object_path, partial_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_READ_ONLY = 0o555
+"""And executable: a key does not tell whether a file is a program."""
+
+_FRESH = 60.0
+"""Seconds after its last use for which a content stays: another manager may be about to pin it."""
+
+
+class Evicted(NamedTuple):
+    """What an eviction has left, and removed."""
+
+    size: int
+    """Bytes that are left."""
+
+    removed: int
+    """Number of contents."""
+
+
+class Objects:
+    """Contents of one node; the module has a picture.
+
+    Args:
+        root: of the area, a link into which leads to each content.
+        memory: folder in memory; empty where there is none.
+        owner: name of this manager.
+    """
+
+    def __init__(self, root: str, memory: str, owner: str) -> None:
+        self.root = root
+        self._folders = {False: os.path.join(root, "objects"), True: memory}
+        self._pins = {
+            in_memory: os.path.join(folder, "pins", owner) for in_memory, folder in ((False, root), (True, memory))
+        }
+        self._owner = owner
+        for folder in (self._folders[False], partial_folder(root), self._pins[False], memory and self._pins[True]):
+            if folder:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+
+    def partial(self, key: bytes, *, in_memory: bool) -> str:
+        """Path to which a content is written as it arrives."""
+        folder = self._folders[True] if in_memory else partial_folder(self.root)
+        return os.path.join(folder, f"{key.hex()}.{self._owner}")
+
+    def has_memory_for(self, size: int) -> bool:
+        """Return True if the folder in memory has twice the room that is needed."""
+        if not self._folders[True]:
+            return False
+        state = os.statvfs(self._folders[True])
+        return 2 * size <= state.f_bavail * state.f_frsize
+
+    def put(self, path: str, key: bytes, size: int) -> int:
+        """Make the file at *path*, whose bytes are those of *key*, a content and pin it; return its bytes if it is new.
+
+        Raises:
+            OSError: the file is gone, or the area cannot be written to.
+        """
+        if self.pin(key, size):
+            _remove_file(path)
+            return 0
+        os.chmod(path, _READ_ONLY)
+        if os.path.dirname(path) == self._folders[True]:
+            whole = os.path.join(self._folders[True], key.hex())
+            os.rename(path, whole)
+            self._link(whole, key)
+        else:
+            os.rename(path, object_path(self.root, key))
+        if not self.pin(key, size):
+            raise FileNotFoundError(errno.ENOENT, f"it has another size than {size:,} bytes, or was removed", path)
+        return size
+
+    def pin(self, key: bytes, size: int) -> bool:
+        """Keep a content until `unpin`; return False if it is not here.
+
+        Raises:
+            OSError: the area cannot be written to.
+        """
+        path = object_path(self.root, key)
+        for in_memory, folder in self._folders.items():
+            content = os.path.join(folder, key.hex())
+            try:
+                if not folder or os.path.islink(content) or os.stat(content).st_size != size:
+                    continue
+                os.utime(content, ns=(time.time_ns(), os.stat(content).st_mtime_ns))
+                pin = os.path.join(self._pins[in_memory], key.hex())
+                with contextlib.suppress(FileExistsError):
+                    os.link(content, pin)
+                if not os.path.exists(content):  # evicted this very moment by another manager
+                    os.link(pin, content)
+            except FileNotFoundError:
+                continue
+            if in_memory and not os.path.exists(path):
+                self._link(content, key)
+            return True
+        return False
+
+    def unpin(self, key: bytes) -> None:
+        """Let others evict a content."""
+        for folder in filter(None, self._pins.values()):
+            _remove_file(os.path.join(folder, key.hex()))
+
+    def unpin_all(self) -> None:
+        """Drop all pins of this manager."""
+        for folder in filter(None, self._pins.values()):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def open(self, key: bytes) -> int:
+        """Open a content for reading.
+
+        Raises:
+            OSError: it is not here, or cannot be read.
+        """
+        return os.open(object_path(self.root, key), os.O_RDONLY)
+
+    def discard(self, key: bytes) -> None:
+        """Remove a content, unless something else on this node uses it."""
+        for folder in filter(None, self._folders.values()):
+            content = os.path.join(folder, key.hex())
+            with contextlib.suppress(FileNotFoundError):
+                if os.lstat(content).st_nlink == 1 and not os.path.islink(content):
+                    self._remove(content, in_memory=folder == self._folders[True])
+
+    def remove_changed(self, key: bytes) -> None:
+        """Remove a content to which a task has written; who has it open or linked keeps the changed bytes."""
+        self.unpin(key)
+        for in_memory, folder in self._folders.items():
+            if folder:
+                self._remove(os.path.join(folder, key.hex()), in_memory=in_memory)
+
+    def evict(self, limit: int, memory_limit: int, now: float) -> Evicted:
+        """Remove contents that nothing uses, those unused for longest first, until few enough bytes are left.
+
+        Args:
+            limit: bytes on disk that may stay.
+            memory_limit: the same in memory.
+            now: Unix time.
+        """
+        left = removed = 0
+        for in_memory, most in ((False, limit), (True, memory_limit)):
+            found = list(self._contents(self._folders[in_memory]))
+            size = sum(state.st_size for _, state in found)
+            for path, state in sorted(found, key=lambda each: each[1].st_atime):
+                if size <= most:
+                    break
+                if state.st_nlink == 1 and state.st_atime < now - _FRESH:
+                    self._remove(path, in_memory=in_memory)
+                    size, removed = size - state.st_size, removed + 1
+            left += size
+        return Evicted(left, removed)
+
+    @staticmethod
+    def _contents(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+        if not folder:
+            return
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if "." in entry.name or not entry.is_file(follow_symlinks=False):
+                    continue  # on its way here, a link, or a folder of pins
+                with contextlib.suppress(FileNotFoundError):
+                    yield entry.path, entry.stat(follow_symlinks=False)
+
+    def _remove(self, content: str, *, in_memory: bool) -> None:
+        _remove_file(content)
+        if in_memory:
+            link = object_path(self.root, bytes.fromhex(Path(content).name))
+            if os.path.islink(link):
+                _remove_file(link)
+
+    def _link(self, content: str, key: bytes) -> None:
+        """Let the path of *key* lead to *content*, in one step."""
+        made = os.path.join(partial_folder(self.root), f"{key.hex()}.{self._owner}.link")
+        _remove_file(made)
+        os.symlink(content, made)
+        os.rename(made, object_path(self.root, key))
+
+
+def _remove_file(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,121 @@
+"""Tasks that wait for items: they hold no worker, and tasks behind them run. No I/O.
+
+::
+
+    hold ── all items are here ──────────────────────────────────────────────────> the task may go on
+      └──> waiting ── settle: the last one is here ──────────────────────────────> complete
+              ├── settle: one of them was given up ──────────────────────────────> lost: ITEM_LOST, or words
+              └── remove: cancelled ─ clear: the manager ends ───────────────────> the caller reports it
+    release: the task has ended ──> its items stay as long as there is room
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from cnflow.manager.incomplete_tasks import Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cnflow.ids import ManagerId, TaskId
+    from cnflow.manager.items.needs import ItemNeeds
+    from cnflow.wire.messages import Task, TaskParcel
+
+    Attempt = tuple[TaskId, int]
+
+
+class WaitingForItems:
+    """The tasks; the module has a picture.
+
+    Args:
+        needs: contents that tasks use.
+        manager: id of this manager, which asks itself for nothing.
+    """
+
+    def __init__(self, needs: ItemNeeds, manager: ManagerId) -> None:
+        self._needs = needs
+        self._manager = manager
+        self._waiting: dict[Attempt, TaskParcel] = {}
+        self._missing: dict[Attempt, set[bytes]] = {}
+        self._waiters: dict[bytes, dict[Attempt, None]] = {}
+        """Tasks that wait, by each key that they miss."""
+
+        self._keys: dict[Attempt, list[bytes]] = {}
+        """Contents of each task that has not ended."""
+
+        self._complete: list[TaskParcel] = []
+        self._lost: list[Lost] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def has_items(self) -> bool:
+        """True while a task that has not ended has items: `release` is to be called."""
+        return bool(self._keys)
+
+    def parcels(self) -> list[TaskParcel]:
+        """Tasks that wait for items."""
+        return list(self._waiting.values())
+
+    def hold(self, parcel: TaskParcel) -> Optional[TaskParcel]:
+        """Return *parcel* if all of its items are here; else keep it, and ask for them."""
+        task = parcel[0]
+        attempt = task.id, task.attempt
+        items = {item.key: item for item in task.items}
+        self._keys[attempt] = list(items)
+        missing: set[bytes] = set()
+        for key, item in items.items():
+            if not self._needs.use(key, item.size, None if item.source == self._manager else item):
+                missing.add(key)
+        if not missing:
+            return parcel
+        self._waiting[attempt] = parcel
+        self._missing[attempt] = missing
+        for key in missing:
+            self._waiters.setdefault(key, {})[attempt] = None
+        return None
+
+    def release(self, attempts: Iterable[Attempt]) -> None:
+        """Note the end of tasks: their items are needed for others only."""
+        for attempt in attempts:
+            self._needs.release(self._keys.pop(attempt, ()))
+
+    def remove(self, attempts: Mapping[TaskId, int]) -> list[Task]:
+        """Remove and return those of *attempts* that wait here; `release` follows with their result."""
+        return [self._take(attempt)[0] for attempt in attempts.items() if attempt in self._waiting]
+
+    def clear(self) -> list[Task]:
+        """Remove and return all tasks that wait here; `release` follows with their results."""
+        return [self._take(attempt)[0] for attempt in list(self._waiting)]
+
+    def settle(self) -> None:
+        """Follow the contents that have arrived, and those that were given up."""
+        for key in self._needs.take_arrived():
+            for attempt in list(self._waiters.get(key, ())):
+                self._missing[attempt].discard(key)
+                if not self._missing[attempt]:
+                    self._complete.append(self._take(attempt))
+            self._waiters.pop(key, None)
+        for key, reason, is_gone in self._needs.take_given_up():
+            for attempt in list(self._waiters.get(key, ())):
+                self._lost.append(Lost(self._take(attempt)[0], reason, key if is_gone else b""))
+
+    def take_complete(self) -> list[TaskParcel]:
+        """Remove and return the tasks whose items are here now."""
+        complete, self._complete = self._complete, []
+        return complete
+
+    def take_lost(self) -> list[Lost]:
+        """Remove and return the tasks that cannot be run."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    def _take(self, attempt: Attempt) -> TaskParcel:
+        for key in self._missing.pop(attempt):
+            waiters = self._waiters[key]
+            del waiters[attempt]
+            if not waiters:
+                del self._waiters[key]
+        return self._waiting.pop(attempt)

@@ -1,0 +1,197 @@
+"""Contents in the area of a node: found, put, pinned and evicted; written and verified as they arrive."""
+
+import os
+import select
+import time
+from pathlib import Path
+
+import pytest
+
+from cnflow.ids import ManagerId
+from cnflow.manager.items.files import Failed, ItemFiles, Missing, Read, Stored
+from cnflow.manager.items.needs import Write
+from cnflow.manager.items.objects import Objects
+from cnflow.manager.node.area import NodeArea
+from cnflow.model.item import ItemForm
+from cnflow.tasks.area import object_path, partial_folder
+from cnflow.wire.blob_digest import digest_of
+
+CONTENT = bytes(range(256)) * 5000
+KEY = digest_of(CONTENT)
+OLD = time.time() + 3600.0
+"""Moment at which everything that is here now is old."""
+
+
+@pytest.fixture
+def area(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnflow.manager.node.area._MEMORY", str(tmp_path / "memory"))
+    (tmp_path / "memory").mkdir()
+    made = NodeArea(ManagerId(b"first!"), str(tmp_path))
+    yield made
+    made.leave()
+
+
+@pytest.fixture
+def files(area):
+    made = ItemFiles(area)
+    yield made
+    made.close()
+
+
+def reports(files, number=1):
+    taken = []
+    while len(taken) < number:
+        assert select.select([files.source], [], [], 10)[0]
+        taken += files.take()
+    return taken
+
+
+def write(files, content=CONTENT, key=KEY, form=ItemForm.FILE):
+    half = len(content) // 2
+    for offset in (0, half):
+        order = Write(key, offset, len(content), 0, form)
+        files.write(order, memoryview(content)[offset : len(content) if offset else half])
+
+
+def names_in(folder):
+    return [path.name for path in Path(folder).iterdir()]
+
+
+def put(objects, content, *, in_memory=False):
+    key = digest_of(content)
+    path = objects.partial(key, in_memory=in_memory)
+    Path(path).write_bytes(content)
+    objects.put(path, key, len(content))
+    return key
+
+
+def test_content_that_arrives_is_verified_read_only_and_found_by_its_key(files, area):
+    write(files)
+    assert reports(files) == [Stored(KEY)]
+    path = Path(object_path(area.root, KEY))
+    assert path.read_bytes() == CONTENT
+    assert path.stat().st_mode & 0o777 == 0o555
+    assert names_in(partial_folder(area.root)) == []
+    files.read(KEY, 10, 20, "token")
+    assert reports(files) == [Read("token", CONTENT[10:30])]
+
+
+def test_other_bytes_than_the_digest_says_never_become_a_content(files, area):
+    write(files, CONTENT[:-1] + b"x")
+    ((failed),) = reports(files)
+    assert isinstance(failed, Failed)
+    assert "digest" in failed.reason
+    assert names_in(partial_folder(area.root)) == names_in(f"{area.root}/objects") == []
+
+
+def test_bytes_of_an_attempt_that_was_given_up_are_let_go(files, area):
+    files.write(Write(KEY, 0, len(CONTENT), 0, 0), memoryview(CONTENT)[:100])
+    files.drop(KEY)
+    files.write(Write(KEY, 100, len(CONTENT), 0, 0), memoryview(CONTENT)[100:])
+    write(files)
+    assert reports(files) == [Stored(KEY)]
+
+
+def test_value_lies_in_memory_and_is_found_by_the_same_path(files, area):
+    write(files, form=ItemForm.VALUE)
+    assert reports(files) == [Stored(KEY)]
+    assert Path(object_path(area.root, KEY)).readlink() == Path(area.memory, KEY.hex())
+    files.unpin(KEY)
+    files.discard(KEY)
+    files.pin(KEY, len(CONTENT))
+    assert reports(files) == [Missing(KEY)]
+    assert not os.path.lexists(object_path(area.root, KEY))
+    assert names_in(area.memory) == ["pins"]
+
+
+def test_file_of_a_task_is_taken_and_one_that_is_gone_fails(files, area):
+    path = Path(partial_folder(area.root), "left")
+    path.write_bytes(CONTENT)
+    files.adopt(KEY, len(CONTENT), str(path))
+    files.adopt(b"x" * 16, 5, str(path))
+    stored, failed = reports(files, 2)
+    assert stored == Stored(KEY)
+    assert isinstance(failed, Failed)
+    assert not path.exists()
+
+
+def test_empty_content_is_made(files):
+    files.make_empty(digest_of(b""))
+    assert reports(files) == [Stored(digest_of(b""))]
+
+
+def test_full_disk_is_reported_in_words(files, area, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", lambda *args, real=os.write: full() if args[1] != b"\0" else real(*args))
+    write(files)
+    (failed,) = reports(files)
+    assert "has no room for its 1,280,000 bytes" in failed.reason
+    assert "working_dir" in failed.reason
+
+
+def test_pinned_and_linked_contents_are_never_evicted_and_others_go_oldest_first(area, tmp_path):
+    objects = Objects(area.root, area.memory, "first")
+    keys = [put(objects, bytes([number]) * 1000, in_memory=number == 3) for number in range(4)]
+    for number, key in enumerate(keys):
+        os.utime(object_path(area.root, key), (1000.0 + number, 1000.0))
+    assert objects.evict(0, 0, OLD).removed == 0
+    for key in keys:
+        objects.unpin(key)
+    os.link(object_path(area.root, keys[0]), tmp_path / "in-a-task")
+    assert objects.evict(2500, 0, OLD) == (2000, 2)
+    assert [objects.pin(key, 1000) for key in keys] == [True, False, True, False]
+
+
+def test_fresh_content_is_not_evicted(area):
+    objects = Objects(area.root, area.memory, "first")
+    objects.unpin(put(objects, b"fresh"))
+    assert objects.evict(0, 0, time.time()).removed == 0
+
+
+def test_changed_content_is_removed_though_it_is_pinned(area):
+    objects = Objects(area.root, area.memory, "first")
+    key = put(objects, CONTENT)
+    objects.remove_changed(key)
+    assert not objects.pin(key, len(CONTENT))
+
+
+def test_managers_of_one_node_share_contents_and_the_last_one_removes_them(area, tmp_path):
+    second = NodeArea(ManagerId(b"second"), str(tmp_path))
+    assert second.root == area.root
+    first_objects = Objects(area.root, area.memory, area.owner)
+    second_objects = Objects(second.root, second.memory, second.owner)
+    key = put(first_objects, CONTENT)
+    assert second_objects.pin(key, len(CONTENT))
+    first_objects.discard(key)
+    first_objects.unpin_all()
+    assert second_objects.evict(0, 0, OLD).removed == 0
+    second.leave()
+    assert Path(area.root).is_dir()
+    area.leave()
+    assert not Path(area.root).exists()
+    assert not Path(area.memory).exists()
+
+
+def test_what_a_killed_manager_has_left_is_removed_by_the_next_one(tmp_path, area):
+    put(Objects(area.root, area.memory, "first"), CONTENT)
+    for lock in area._locks.values():
+        os.close(lock)
+    area._locks.clear()
+    second = NodeArea(ManagerId(b"second"), str(tmp_path))
+    assert names_in(second.root) == []
+    second.leave()
+
+
+def test_folder_that_cannot_be_written_to_is_replaced_by_that_for_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = NodeArea(ManagerId(b"first!"), "/proc")
+    assert made.root.startswith(str(tmp_path))
+    made.leave()
+
+
+def test_area_of_another_user_or_open_to_others_is_refused(area, tmp_path, monkeypatch):
+    Path(area.root).chmod(0o777)
+    with pytest.raises(PermissionError, match="open to others"):
+        NodeArea(ManagerId(b"second"), "")._open(area.root)
