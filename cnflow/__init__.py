@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow import DataFlowKernel
     from cnflow.dataflow.call_options import AUTO_LOGNAME
     from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
+    from cnflow.dataflow.references.ref import Ref, put
     from cnflow.logs import set_file_logger, set_stream_logger
     from cnflow.model.file import File
     from cnflow.model.image import Image
@@ -37,6 +38,7 @@ __all__ = [
     "Mount",
     "PoolExecutor",
     "Provenance",
+    "Ref",
     "Resources",
     "Secret",
     "bash_app",
@@ -48,6 +50,7 @@ __all__ = [
     "load",
     "predict_app",
     "progress",
+    "put",
     "python_app",
     "set_file_logger",
     "set_stream_logger",
@@ -65,6 +68,7 @@ _HOMES = {
     "Mount": "cnflow.model.image_parts",
     "PoolExecutor": "cnflow.pool",
     "Provenance": "cnflow.model.provenance",
+    "Ref": "cnflow.dataflow.references.ref",
     "Resources": "cnflow.model.resources",
     "Secret": "cnflow.model.image_parts",
     "bash_app": "cnflow.apps",
@@ -76,6 +80,7 @@ _HOMES = {
     "load": "cnflow.assemble",
     "predict_app": "cnflow.apps",
     "progress": "cnflow.progress_bar",
+    "put": "cnflow.dataflow.references.ref",
     "python_app": "cnflow.apps",
     "set_file_logger": "cnflow.logs",
     "set_stream_logger": "cnflow.logs",

@@ -120,9 +120,10 @@ class App(Signatures[P, R]):
         Special keywords control the task, and reach the function only if it has parameters of those names: ``inputs``
         and ``outputs`` (lists of files), ``stdout`` and ``stderr`` (a path, ``(path, mode)`` or AUTO_LOGNAME),
         ``label``, ``walltime`` (seconds), ``resources`` (a dict, see `cnflow.Resources`), ``env`` (a dict),
-        ``sandbox``. The last three are ordinary arguments of a function that has parameters of those names, or
+        ``sandbox``, ``keep_remote`` (leave the result on its node until it is asked for; False: do not, whatever the
+        executor has it). The last four are ordinary arguments of a function that has parameters of those names, or
         ``**kwargs``: use `options`. The call's value is used before that of `options` and the decorator, and that
-        before the default of a parameter of that name (but not for ``env``, ``resources`` and ``sandbox``).
+        before the default of a parameter of that name (but not for those four).
 
         Raises:
             NoDataFlowKernelError: no run is loaded.

@@ -97,6 +97,7 @@ def python_app(
     resources: Mapping[str, Any] | Resources | None = None,
     env: dict[str, str] | None = None,
     sandbox: bool = False,
+    keep_remote: bool | None = None,
     data_flow_kernel: DataFlowKernel | None = None,
 ) -> PythonAppDecorator: ...
 
@@ -111,8 +112,8 @@ def python_app(function: Callable[..., Any] | None = None, /, **options: Any) ->
             image that it runs in, its name or a `cnflow.Image`; ``fresh``, give each task a container of its own, which
             ends with it; ``cache``, reuse the result of an earlier call of this run with the same code, arguments and
             image; ``ignore_for_cache``, parameters that do not matter for that; ``retries``, budget of retries of each
-            task instead of the Config's; ``walltime``, ``resources``, ``env`` and ``sandbox`` as in a call;
-            ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
+            task instead of the Config's; ``walltime``, ``resources``, ``env``, ``sandbox`` and ``keep_remote``
+            as in a call; ``data_flow_kernel``, run that gets the tasks instead of the loaded one.
 
     Raises:
         ConfigurationError: an option is unknown (the message names the nearest), or of the wrong type.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         fresh: bool
         ignore_for_cache: Sequence[str]
         image: ImageLike
+        keep_remote: bool | None
         label: str
         pipefail: bool | None
         resources: Mapping[str, Any] | Resources | None
@@ -42,10 +43,10 @@ _JOIN_OPTIONS = ("cache", "data_flow_kernel", "ignore_for_cache", "retries")
 _KEYWORDS = ("env", "resources", "sandbox", "walltime")
 _OPTIONS = {
     AppKind.JOIN: _JOIN_OPTIONS,
-    AppKind.PYTHON: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "fresh", "image"),
+    AppKind.PYTHON: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "fresh", "image", "keep_remote"),
     AppKind.BASH: (*_JOIN_OPTIONS, *_KEYWORDS, "executors", "fresh", "image", "pipefail"),
 }
-_OF_CALLS = frozenset({*_KEYWORDS, "label", "pipefail"})
+_OF_CALLS = frozenset({*_KEYWORDS, "keep_remote", "label", "pipefail"})
 """Options that every call has which does not set them itself."""
 
 

@@ -76,6 +76,7 @@ class CallKeywords(TypedDict, total=False):
 
     env: dict[str, str]
     inputs: Sequence[FileArgument | FutureOf[Any]]
+    keep_remote: bool | None
     label: str
     outputs: Sequence[FileArgument]
     resources: Mapping[str, Any] | Resources

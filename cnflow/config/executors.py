@@ -224,6 +224,11 @@ class HighThroughputExecutor(ExecutorSettings):
     that sends more at a time, so that nobody who reaches its port can fill its memory; see the page
     "Security"."""
 
+    keep_results_from: Bytes | None = Field(default=None, ge=1)
+    """Bytes from which a result stays on the node that made it until somebody asks for it, or for its value as an
+    argument elsewhere; None lets every result come at once, but those of ``keep_remote=True``. See the page "Large
+    data"."""
+
     heartbeat_period: Duration = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""
 

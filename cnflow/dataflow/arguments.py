@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow.futures.app_future import failure_in
+from cnflow.dataflow.futures.app_future import failure_in, result_as_it_is
+from cnflow.dataflow.references.kept_result import KeptResult
 from cnflow.model.task import ArgumentUse, Kept
 from cnflow.tasks.arguments import are_constant, copy_of, is_constant
 
@@ -77,8 +78,15 @@ def result_for(record: TaskRecord, executor: Executor) -> Callable[[Any], Any]:
     """Return the function that gives the result of a future to the task of *record*, which is about to be launched."""
     results, use = record.results, use_of(executor)
 
+    store = getattr(executor, "items", None)
+
     def result_of(future: Future[Any]) -> Any:  # noqa: ANN401 - any result
-        value = future.result()
+        value = result_as_it_is(future)
+        if type(value) is KeptResult:
+            if value.is_in(store):
+                _expect_attempts(record, use)
+                return value
+            value = value.value()  # which is here: the launcher has waited
         if results is None or is_constant(value):
             return value
         if id(future) in results:
@@ -98,7 +106,7 @@ def _keep_early_results(record: TaskRecord, use: ArgumentUse) -> None:
         return  # it is launched now
     for future in done:
         if not future.cancelled() and failure_in(future) is None:
-            keep_result(future, future.result(), [(record, use)])
+            keep_result(future, result_as_it_is(future), [(record, use)])
 
 
 def _expect_attempts(record: TaskRecord, use: ArgumentUse) -> None:

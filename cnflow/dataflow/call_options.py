@@ -24,8 +24,8 @@ from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
 from cnflow.model.image import NO_IMAGE
 from cnflow.model.resources import Resources
+from cnflow.model.task import NEVER, RunOptions, TaskToRun
 from cnflow.model.task import NO_OPTIONS as NO_RUN_OPTIONS
-from cnflow.model.task import RunOptions, TaskToRun
 from cnflow.staging.file_names import safe_name
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from cnflow.model.visible_files import VisibleFiles
     from cnflow.tasks.staging.items import Leave
 
-SPECIAL = frozenset({"env", "inputs", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"})
+SPECIAL = frozenset(
+    {"env", "inputs", "keep_remote", "label", "outputs", "resources", "sandbox", "stderr", "stdout", "walltime"}
+)
 """Special keywords of a call."""
 
 INHIBIT = "_parsl_staging_inhibit"
@@ -49,7 +51,7 @@ AUTO_LOGNAME = -1
 _FROM_DEFAULTS = frozenset({"inputs", "label", "outputs", "stderr", "stdout", "walltime"})
 """Keywords that the default of a parameter can set. They are Parsl's, and mean the same to every function."""
 
-_RESERVABLE = frozenset({"env", "resources", "sandbox"})
+_RESERVABLE = frozenset({"env", "keep_remote", "resources", "sandbox"})
 """Keywords that Parsl does not have. To a function that takes one of that name, it is an ordinary argument."""
 
 _OF_DECORATORS = frozenset({"pipefail"})
@@ -101,6 +103,9 @@ class CallOptions(NamedTuple):
     label: str = ""
     pipefail: bool | None = None
     """None is what the Config says."""
+
+    keep_remote: bool | None = None
+    """Leave the result on its node, or not, whatever its size; None is what the executor says."""
 
     inputs: tuple[Any, ...] = ()
     outputs: tuple[File, ...] = ()
@@ -263,6 +268,7 @@ def run_options(options: CallOptions) -> RunOptions:
         resources=options.resources,
         folder=options.folder if options.sandbox else "",
         leaves=options.leaves,
+        keep_from=None if options.keep_remote is None else 0 if options.keep_remote else NEVER,
     )
 
 
@@ -300,6 +306,7 @@ def _is_positive(value: object) -> bool:
 
 _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "env": ("a dict of names and values", lambda value: isinstance(value, dict)),
+    "keep_remote": ("True or False", lambda value: isinstance(value, bool)),
     "inputs": ("a list", lambda value: isinstance(value, (list, tuple))),
     "label": ("a text", lambda value: isinstance(value, str)),
     "pipefail": ("True or False", lambda value: isinstance(value, bool)),

@@ -87,6 +87,11 @@ def fill_results(value: Any, result_of: Callable[[Any], Any] = _result_of) -> An
     return value if _is_flat(value) else _Replacer(Future, result_of).replace(value)
 
 
+def replace_all(value: Any, kind: type, replacement: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - any user's value
+    """Return *value* with each object of *kind* in it replaced; containers without one are passed on as they are."""
+    return value if _is_flat(value) else _Replacer(kind, replacement).replace(value)
+
+
 def copy_containers(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
     """Return *arguments* with copies of the containers that hold futures; unchanged where one cannot be copied."""
     if all(type(value) in _ATOMS or isinstance(value, Future) for value in _elements(arguments)):

@@ -22,13 +22,34 @@ from cnflow.dataflow.retry import error_of, has_failed
 from cnflow.ids import TaskId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
+
+    from cnflow.dataflow.failures import Failures
+    from cnflow.dataflow.task_record import TaskRecord
 
 
 def is_finished_external(future: Future[Any]) -> bool:
     """Return True for another library's future that has its result, so that no task need wait for it."""
     return not isinstance(future, (AppFuture, DataFuture)) and future.done() and not has_failed(future)
+
+
+def id_of_dependency(
+    future: Future[Any], records: Mapping[TaskId, TaskRecord], failures: Failures, external: ExternalFutures
+) -> TaskId | None:
+    """Return the id of a dependency; None for one that has its result, since no task need wait for it.
+
+    Called under the graph's lock.
+    """
+    if isinstance(future, DataFuture):
+        future = future.parent
+    if isinstance(future, AppFuture):
+        record = records.get(future.tid)
+        if (record.future if record else failures.future_of(future.tid)) is future:
+            return future.tid
+        if future.done() and not has_failed(future):
+            return None
+    return external.id_of(future)
 
 
 class ExternalFutures:

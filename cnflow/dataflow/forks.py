@@ -15,10 +15,10 @@ from __future__ import annotations
 import functools
 import os
 import weakref
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.dataflow.futures import shared_lock
-from cnflow.dataflow.futures.app_future import abandon
 from cnflow.errors import NoDataFlowKernelError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def abandon_futures(records: dict[TaskId, TaskRecord], parent: int, run_dir: obj
         future = record.future
         if not future.done():
             what = f"The result of task {future.tid} ({future.name}) was asked for"
-            abandon(future, error_in_child(what, parent, run_dir))
+            _abandon(future, error_in_child(what, parent, run_dir))
     records.clear()
 
 
@@ -84,3 +84,15 @@ def _on_forked() -> None:
     for run in list(_runs):
         run.on_forked()
     _runs.clear()
+
+
+def _abandon(future: Future[Any], error: BaseException) -> None:
+    """Fail *future*, and those that depend on it, without a callback of the user's: in a forked child, which has none.
+
+    No thread waits for it there.
+    """
+    future._exception, future._state = error, "FINISHED"  # noqa: SLF001 - those of its own class, and of its base
+    for callback in getattr(future, "_own_callbacks", ()):
+        behind = getattr(callback, "__self__", None)
+        if isinstance(behind, Future):  # a part of its result, or one of its files
+            _abandon(behind, error)

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import collections
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.dependencies import fill_results, find_futures
-from cnflow.dataflow.futures.app_future import title_of_future
+from cnflow.dataflow.futures.app_future import result_as_it_is, title_of_future
 from cnflow.dataflow.futures.callbacks import on_done
+from cnflow.dataflow.references.keeper import Countdown, kept_results
 from cnflow.dataflow.retry import error_of, has_failed
 from cnflow.errors import JoinAppNoFuture, JoinError
 from cnflow.model.task import Outcome, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from cnflow.ids import TaskId
 
@@ -49,7 +50,9 @@ def report_when_joined(task: TaskId, name: str, returned: Any, report: Callable[
             left -= 1
             if left:
                 return
-        _run_in_turn(lambda: report(_outcome_of_futures(task, name, returned, inner)))
+        _when_here(
+            returned, inner, lambda: _run_in_turn(lambda: report(_outcome_of_futures(task, name, returned, inner)))
+        )
 
     for future in inner:
         on_done(future, on_inner_done)
@@ -77,6 +80,17 @@ def _run_in_turn(report: Callable[[], None]) -> None:
         del _local.due
 
 
+def _when_here(returned: object, inner: list[Future[Any]], function: Callable[[], None]) -> None:
+    """Call *function* once the results of *inner*, all done, are in the driver, but for one that is passed on whole."""
+    away = [] if isinstance(returned, Future) else [kept for kept in kept_results(inner) if not kept.is_here()]
+    if not away:
+        function()
+        return
+    left = Countdown(len(away), lambda _: function())
+    for kept in away:
+        kept.fetch().add_done_callback(left.on_done)
+
+
 def _outcome_without_futures(task: TaskId, name: str, returned: object) -> Outcome:
     if returned == []:
         return Outcome(task, [])
@@ -87,6 +101,11 @@ def _outcome_without_futures(task: TaskId, name: str, returned: object) -> Outco
 def _outcome_of_futures(task: TaskId, name: str, returned: object, inner: list[Future[Any]]) -> Outcome:
     failures = [(error_of(future), title_of_future(future)) for future in inner if has_failed(future)]
     if not failures:
-        return Outcome(task, fill_results(returned))
+        try:
+            # A single result that stays on its node does so, too, as the result of the join app.
+            value = result_as_it_is(returned) if isinstance(returned, Future) else fill_results(returned)
+        except BaseException as error:  # noqa: BLE001 - a result that cannot be fetched or loaded
+            return Outcome(task, None, error)
+        return Outcome(task, value)
     (error, title), *others = failures
     return Outcome(task, None, JoinError(title_of(task, name), title, error, others))

@@ -17,10 +17,12 @@ import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
-from cnflow.dataflow.arguments import result_for
+from cnflow.dataflow.arguments import result_for, use_of
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, task_to_run
+from cnflow.dataflow.dependencies import replace_all
 from cnflow.dataflow.memo.cache import CacheDecision
-from cnflow.model.task import NO_OPTIONS, Kept, TaskToRun
+from cnflow.dataflow.references import ref
+from cnflow.model.task import NO_OPTIONS, ArgumentUse, Kept, TaskToRun
 from cnflow.text import is_ctrl_c
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from cnflow.dataflow.dependencies import Resolver
     from cnflow.dataflow.memo.cache import ResultCache
+    from cnflow.dataflow.references.keeper import ResultKeeper
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.interfaces import Executor
@@ -45,6 +48,11 @@ def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - a user's value
     return value
 
 
+def with_values(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
+    """Return *arguments* with values in place of references, for an executor that does not pickle."""
+    return replace_all(arguments, ref.Ref, ref.Ref.get)
+
+
 class TaskLauncher(NamedTuple):
     """Launches tasks of one graph. Used without the graph's lock, since the user's code runs here."""
 
@@ -57,6 +65,8 @@ class TaskLauncher(NamedTuple):
     results: ResultCache
     look_up_first: FirstLookUp | None
     """Asked before *results*; returns None to leave the decision to them."""
+
+    keeper: ResultKeeper
 
     def launch(self, tasks: Sequence[TaskId]) -> list[AttemptEnd]:
         """Hand *tasks* to their executors, and return the ends of those that ended without being run."""
@@ -95,7 +105,11 @@ class TaskLauncher(NamedTuple):
         if record.failures:
             record.try_id = record.fail_count
         try:
+            if self.keeper.has_any and record.depends and self.keeper.hold(task, record):
+                return None  # launched again once the results that it needs are here
             ready = self._fill(task, record)
+            if ref.has_any and use_of(self.executors[record.executor]) is not ArgumentUse.PACKED:
+                ready = ready._replace(args=with_values(ready.args), kwargs=with_values(ready.kwargs))
             decision = self._look_up(ready, record) if record.memoize else CacheDecision.RUN
         except BaseException as error:  # a user's container may refuse its results, an argument its key
             if is_ctrl_c(error):

@@ -38,15 +38,16 @@ from cnflow.dataflow.call_options import (
 )
 from cnflow.dataflow.code_at_call import keep_code
 from cnflow.dataflow.dependencies import RESOLVERS
-from cnflow.dataflow.external_futures import ExternalFutures, is_finished_external
+from cnflow.dataflow.external_futures import ExternalFutures, id_of_dependency, is_finished_external
 from cnflow.dataflow.failures import Failures
 from cnflow.dataflow.finishing import Finisher
-from cnflow.dataflow.futures.app_future import AppFuture
+from cnflow.dataflow.futures.app_future import AppFuture, result_as_it_is
 from cnflow.dataflow.futures.callbacks import CallbackThreads
-from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.launching import TaskLauncher
 from cnflow.dataflow.live_executors import LiveExecutors
+from cnflow.dataflow.memo.cache import enable_cache
 from cnflow.dataflow.outcomes import OutcomeRecorder
+from cnflow.dataflow.references.keeper import ResultKeeper
 from cnflow.dataflow.retry import has_failed, state_name_of
 from cnflow.dataflow.state import TaskGraphState
 from cnflow.dataflow.task_record import TaskRecord
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.dataflow.launching import FirstLookUp
     from cnflow.dataflow.memo.cache import ResultCache
+    from cnflow.dataflow.references.keeper import Recipe
     from cnflow.dataflow.router import RoutableExecutor
     from cnflow.interfaces import Executor
     from cnflow.monitoring.hub import EventHub
@@ -121,8 +123,10 @@ class TaskGraph:
         self.pending_limit = PendingLimit(
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records) + len(self.callbacks)
         )
+        self._keeper = ResultKeeper(self, self._on_attempts_ended)
         self._outcomes = OutcomeRecorder(
-            self.records, results, config.retry_handler, lambda: self.is_closed, self._on_attempts_ended, self.callbacks
+            *(self.records, results, config.retry_handler, lambda: self.is_closed),
+            *(self._on_attempts_ended, self.callbacks, self._keeper),
         )
         report = self.pending_limit.exempt(self._on_outcomes)
         self._live = LiveExecutors(executors, routes, factory, report, ignore_images=config.ignore_images)
@@ -132,7 +136,7 @@ class TaskGraph:
         tables = (self.records, None if config.garbage_collect else self.finished, self._cancelled, self.failures)
         self.finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         self._launcher = TaskLauncher(
-            self.records, self._cancelled, self.executors, self._resolver, results, look_up_first
+            self.records, self._cancelled, self.executors, self._resolver, results, look_up_first, self._keeper
         )
 
     # Submission
@@ -159,15 +163,12 @@ class TaskGraph:
         inputs = (*args, *call_options.inputs, *after) if call_options.inputs or after else args
         dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
         executor = executor or self.choose_executor(app, options)
-        with self._lock:
-            task = self.next_task
-            self.next_task = TaskId(task + 1)
-        record = self._record_class(app, args, kwargs, executor, AppFuture(task, app, self))
+        record = self._new_record(app, args, kwargs, executor)
         if dependencies:
             record.depends = dependencies
         record.retries = self.config.retries if options.retries is None else options.retries
         if options.cache and self.config.app_cache:
-            dependencies = self._enable_cache(record, options)
+            dependencies = enable_cache(record, options, self.executors[executor])
         keep_code(record, self.executors[executor])
         keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
@@ -175,8 +176,25 @@ class TaskGraph:
             record_call_options(call_options, record, self.config.std_autopath, self.run_dir, visible)
         if self._emit is not None or state_log.is_enabled():
             task_events.report_submitted(self._emit, record)
-        self._enter(task, record, dependencies)
+        self._enter(record.future.tid, record, dependencies)
         return record
+
+    def _new_record(self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str) -> TaskRecord:
+        with self._lock:
+            task = self.next_task
+            self.next_task = TaskId(task + 1)
+        return self._record_class(app, args, kwargs, executor, AppFuture(task, app, self))
+
+    def run_again(self, recipe: Recipe) -> AppFuture:
+        """Submit the task of *recipe* once more, since its result was lost."""
+        record = self._new_record(recipe.app, recipe.args, recipe.kwargs, recipe.executor)
+        recipe.fill(record)
+        self._enter(record.future.tid, record, recipe.depends)
+        return record.future
+
+    def relaunch(self, task: TaskId) -> None:
+        """Launch *task*, which is launched and in no executor."""
+        self._carry_out(Effects((), [task]))
 
     def _enter(self, task: TaskId, record: TaskRecord, dependencies: Sequence[Future[Any]]) -> None:
         """Enter *task* into the state machine, and launch it if it waits for nothing."""
@@ -189,7 +207,8 @@ class TaskGraph:
                 self.calls[record.app.name] += 1
                 waits_for: Sequence[TaskId] = ()
                 if dependencies:
-                    waits_for = [number for each in dependencies if (number := self._id_of(each)) is not None]
+                    ids = (id_of_dependency(each, self.records, self.failures, self._external) for each in dependencies)
+                    waits_for = [number for number in ids if number is not None]
                 effects = self.finisher.prepare(self._state.on_submitted(task, waits_for, record.retries))
             if dependencies:
                 self._external.watch()
@@ -222,25 +241,6 @@ class TaskGraph:
         if self.is_closed:
             raise ExecutorClosedError(f"{app.name} was called after its run had ended. Call cnflow.load() again.")
 
-    def _enable_cache(self, record: TaskRecord, options: AppOptions) -> list[Future[Any]]:
-        """Mark the task of *record* as cached; return its dependencies, the digest of its image included."""
-        record.memoize = True
-        record.ignore_for_cache = options.ignore_for_cache
-        executor = self.executors[record.executor]
-        return [*record.depends, executor.digest] if executor.image else [*record.depends]
-
-    def _id_of(self, future: Future[Any]) -> TaskId | None:
-        """Return the id of a dependency; None for one that has its result, since no task need wait for it."""
-        if isinstance(future, DataFuture):
-            future = future.parent
-        if isinstance(future, AppFuture):
-            record = self.records.get(future.tid)
-            if (record.future if record else self.failures.future_of(future.tid)) is future:
-                return future.tid
-            if future.done() and not has_failed(future):
-                return None
-        return self._external.id_of(future)
-
     # For futures
 
     def cancel(self, future: AppFuture) -> bool:
@@ -263,8 +263,9 @@ class TaskGraph:
         return True
 
     def _is_held_here(self, task: TaskId, record: TaskRecord) -> bool:
-        """Return True if launched *task* is in no executor: it waits for an identical call, or joins its futures."""
-        return self.results.withdraw(task, record) or self._outcomes.is_joining(task)
+        """Return True if launched *task* is in no executor: it waits for an identical call, a result, or its futures."""
+        is_here = self.results.withdraw(task, record) or self._outcomes.is_joining(task)
+        return is_here or self._keeper.withdraw(task)
 
     def state_name(self, future: AppFuture) -> str:
         """Return the state of the task of *future*; see `AppFuture.task_status`."""
@@ -380,7 +381,7 @@ class TaskGraph:
                 self._external.forget(number)
             waiting = self.finisher.waiting_records(actions.waiting.get(number, ()))
         if not failed:
-            keep_result(future, future.result(), waiting)
+            keep_result(future, result_as_it_is(future), waiting)
         self._carry_out(effects)
 
     def _carry_out(self, effects: Effects) -> None:

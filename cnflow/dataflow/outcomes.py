@@ -22,6 +22,7 @@ from cnflow.dataflow import join_apps
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.retry import record_attempt
+from cnflow.errors import ItemLostError
 from cnflow.model.task import AppKind, Outcome
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cnflow.config.config import RetryHandler
     from cnflow.dataflow.futures.callbacks import CallbackThreads
     from cnflow.dataflow.memo.cache import ResultCache
+    from cnflow.dataflow.references.keeper import ResultKeeper
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
 
@@ -45,6 +47,7 @@ class OutcomeRecorder:
         on_ends: called with the ends of join apps, from the thread that settles the last of their futures, and with
             failures that *handler* has priced.
         threads: call *handler* for failures that a thread of the driver reports.
+        keeper: of results that stay on their nodes.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class OutcomeRecorder:
         is_closed: Callable[[], bool],
         on_ends: Callable[[Sequence[AttemptEnd]], None],
         threads: CallbackThreads,
+        keeper: ResultKeeper,
     ) -> None:
         self._records = records
         self._results = results
@@ -62,6 +66,7 @@ class OutcomeRecorder:
         self._is_closed = is_closed
         self._on_ends = on_ends
         self._threads = threads
+        self._keeper = keeper
         self._joining: set[TaskId] = set()
         """Join apps whose functions have returned, and whose futures are not done."""
 
@@ -73,10 +78,14 @@ class OutcomeRecorder:
             record = self._records.get(outcome.id)
             if record is None:
                 continue
+            if outcome.items:
+                outcome = self._keeper.keep(outcome, record)  # noqa: PLW2901 - the same, with its value
             if outcome.error is None and record.memo_key is None and record.app.kind is not AppKind.JOIN:
                 record.value = outcome.value  # as `record_attempt` does; nearly all come here
                 record.keep_place(outcome)
                 ends.append(AttemptEnd(outcome.id, AttemptResult.DONE))
+            elif isinstance(outcome.error, ItemLostError) and self._keeper.on_lost(outcome.id, record, outcome.error):
+                pass  # launched again once the result that it needs is made again
             elif record.app.kind is not AppKind.JOIN or outcome.error is not None:
                 if self._handler is not None and outcome.error is not None and is_driver_thread():
                     self._threads.run(functools.partial(self._record_apart, outcome, record))

@@ -9,6 +9,7 @@ from cnflow.interfaces.interchange_place import (
     PlacedInterchange,
 )
 from cnflow.interfaces.introspection import Introspectable
+from cnflow.interfaces.items import ItemStore
 from cnflow.interfaces.launcher import Launcher
 from cnflow.interfaces.provider import BuildsImages, Interruptible, OffersPool, Provider
 from cnflow.interfaces.runtime import Runtime
@@ -25,6 +26,7 @@ __all__ = [
     "InterchangeRequest",
     "Interruptible",
     "Introspectable",
+    "ItemStore",
     "Launcher",
     "OffersPool",
     "PlacedInterchange",

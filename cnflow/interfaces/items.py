@@ -35,8 +35,12 @@ class ItemStore(Protocol):
         The future's error: StagingError where the file cannot be read.
         """
 
-    def offer_value(self, chunks: Sequence[memoryview]) -> Item:
-        """Offer a value, in the layout of `cnflow.tasks.value_files`, to tasks. It is held once; *chunks* are kept."""
+    def offer_value(self, chunks: Sequence[memoryview], key: bytes = b"", name: str = "") -> Item:
+        """Offer a value, in the layout of `cnflow.tasks.value_files`, to tasks. It is held once; *chunks* are kept.
+
+        *key* is its digest where the caller has it. *name* becomes the item's: a path with device and inode at which
+        processes of this machine find the bytes.
+        """
 
     def fetch(self, item: Item, path: str) -> Future[str]:
         """Bring *item*, of whatever source, to *path* on the driver's machine; the future's value is *path*.
@@ -54,4 +58,4 @@ class ItemStore(Protocol):
         """Note that one user less of the driver refers to *item*."""
 
     def locations(self, item: Item) -> Sequence[str]:
-        """Describe who has *item*, for people: managers with their hosts, or the driver."""
+        """Describe who has *item*, for people: managers with their hosts; ``the driver`` for what it has itself."""

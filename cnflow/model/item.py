@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ class Item(NamedTuple):
 
 class _Collector(threading.local):
     items: Optional[dict[bytes, Item]] = None
+    store: Any = None
 
 
 _collector = _Collector()
@@ -70,13 +71,22 @@ def note(item: Item) -> None:
         _collector.items[item.id] = item
 
 
+def store() -> Any:  # noqa: ANN401 - a `cnflow.interfaces.ItemStore`, which is above
+    """Return the store of the executor for which this thread pickles; None where nobody collects items."""
+    return _collector.store
+
+
 @contextlib.contextmanager
-def collect() -> Iterator[dict[bytes, Item]]:
-    """Return a context whose value holds, by id, the items that are noted in this thread until its end."""
-    outer = _collector.items
+def collect(receiver: Any = None) -> Iterator[dict[bytes, Item]]:  # noqa: ANN401 - as above
+    """Return a context whose value holds, by id, the items that are noted in this thread until its end.
+
+    *receiver* is the `cnflow.interfaces.ItemStore` of the executor that gets the pickle: what is pickled, and is in no
+    store yet, offers itself there.
+    """
+    outer = _collector.items, _collector.store
     items: dict[bytes, Item] = {}
-    _collector.items = items
+    _collector.items, _collector.store = items, receiver
     try:
         yield items
     finally:
-        _collector.items = outer
+        _collector.items, _collector.store = outer

@@ -84,6 +84,10 @@ def _name_of(function: Callable[..., Any]) -> str:
         return type(function).__name__
 
 
+NEVER = -1
+"""Value of `RunOptions.keep_from`: the result does not stay, whatever the executor has it."""
+
+
 class RunOptions(NamedTuple):
     """Options of one task, besides its function and its arguments."""
 
@@ -119,6 +123,9 @@ class RunOptions(NamedTuple):
     resources: Optional[Resources] = None
     """Needs on the node, for the scheduler; workers ignore them."""
 
+    keep_from: Optional[int] = None
+    """Bytes from which the result stays on the node that made it; None is what the executor has it."""
+
 
 NO_OPTIONS = RunOptions()
 """Options of most tasks; compared by identity, which is faster than by value."""
@@ -146,6 +153,7 @@ class Kept:
 
     Attributes:
         payload: set by the executor with the first attempt, and used by it in later ones.
+        items: contents to which the payload refers.
         modules: names of the user's own modules to which the payload refers.
         source: objects that it was made of.
         items: contents to which the payload refers.
@@ -155,6 +163,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.payload: Any = None
+        self.items: tuple[Item, ...] = ()
         self.modules: frozenset[str] = NO_MODULES
         self.source: tuple[object, ...] = ()
         self.items: tuple[Item, ...] = ()

@@ -163,7 +163,7 @@ class _Runner:
         self._beginning.restore()
         identity, body, *buffers = record.parts
         function = self._functions[bytes(identity)]
-        seconds = 0.0
+        seconds, loaded = 0.0, ()
         self._output.begin(record.id, function.name)
         if function.kind != PYTHON:
             self._output.announce()  # a command prints by itself
@@ -172,7 +172,8 @@ class _Runner:
             try:
                 self._guard.start(function.name, record.seconds)
                 function.load()  # first: the arguments may be of its modules, and of the versions of its classes
-                value = self._call(function, _load_arguments(function.name, body, buffers))
+                loaded = _load_arguments(function.name, body, buffers)
+                value = self._call(function, loaded)
             finally:
                 self._guard.end()
             seconds = time.perf_counter() - started
@@ -186,7 +187,8 @@ class _Runner:
             if isinstance(reason, Cancelled):
                 return pack(ResultKind.CANCELLED, record.id, seconds, [b"", b""])
             return _pack_error(record.id, seconds, reason)
-        return _pack_result(ResultKind.VALUE, record.id, seconds, value)
+        keep_from = RunOptions(*loaded[_ARGUMENTS_ONLY]).keep_from if len(loaded) > _ARGUMENTS_ONLY else None
+        return _pack_result(ResultKind.VALUE, record.id, seconds, value, keep_from)
 
     def _call(self, function: _Function, loaded: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the user's value
         if len(loaded) == _ARGUMENTS_ONLY:
@@ -226,9 +228,18 @@ def _load_arguments(name: str, body: Part, buffers: list[Any]) -> tuple[Any, ...
         raise
 
 
-def _pack_result(kind: ResultKind, task: int, seconds: float, value: object) -> list[Part]:
+def _pack_result(
+    kind: ResultKind, task: int, seconds: float, value: object, keep_from: Optional[int] = None
+) -> list[Part]:
+    """Record of a result. One of *keep_from* bytes or more stays on this node, and the record has words on it."""
     try:
-        result, out_of_band, python = serialization.dump_result(value)
+        result, out_of_band, python = payload = serialization.dump_result(value)
+        if keep_from is not None and keep_from >= 0:
+            from cnflow.tasks import values
+
+            words = values.leave(value, payload, keep_from)
+            if words:
+                result, out_of_band, python = serialization.dump(words)
     except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way; SystemExit is no wish to end here
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
         message = message_of(error)

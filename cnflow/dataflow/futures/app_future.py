@@ -26,6 +26,7 @@ from cnflow.dataflow.futures.callbacks import CallbacksApart
 from cnflow.dataflow.futures.details import TaskDetails
 from cnflow.dataflow.futures.origin import provenance_of
 from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
+from cnflow.dataflow.references.kept_result import KeptResult
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
 from cnflow.text import describe_error
@@ -134,10 +135,12 @@ class AppFuture(CallbacksApart, Future[R]):
         Raises:
             TimeoutError: the task is not done after *timeout* seconds, and goes on.
             CancelledError: it was cancelled.
+            StagingError: a result that stayed on its node cannot be fetched.
         """
         self._prepare_to_wait()
         try:
-            return super().result(timeout)
+            result = super().result(timeout)
+            return result.value(timeout) if type(result) is KeptResult else result  # type: ignore[no-any-return]
         except BaseException:
             if self.done():
                 self._set_asked()
@@ -178,6 +181,8 @@ class AppFuture(CallbacksApart, Future[R]):
         while not self.done():
             self._bridge = bridge_to(self, self._bridge)
             yield from self._bridge.wait()
+        if type(self._result) is KeptResult:
+            yield from bridge_to(self._result.fetch(), None).wait()
         return self.result()
 
     def _prepare_to_wait(self) -> None:
@@ -334,7 +339,7 @@ class LiftedFuture(AppFuture):
         elif error := failure_in(whole):
             self.set_exception(DependencyError(title_of_future(self), title_of_future(whole), error))
         else:
-            self._look_up_apart(whole.result())
+            self._look_up_apart(result_as_it_is(whole))
 
     def _look_up_apart(self, result: Any) -> None:  # noqa: ANN401 - any user's value
         """Look the part up; in a thread apart where that calls the user's code, which may take long or wait."""
@@ -346,6 +351,7 @@ class LiftedFuture(AppFuture):
 
     def _look_up(self, result: Any) -> None:  # noqa: ANN401 - any user's value
         try:
+            result = result.value() if type(result) is KeptResult else result
             part = self._part.take_from(result)
         except BaseException as error:  # noqa: BLE001 - a user's type; its exception becomes this future's
             add_result_type(error, result, title_of_future(self._whole))
@@ -372,21 +378,14 @@ def failure_in(future: Future[Any]) -> BaseException | None:
     return future.exception() if peek is None else peek(future)
 
 
+def result_as_it_is(future: Future[Any]) -> Any:  # noqa: ANN401 - any result
+    """Return the result of *future*, which is done and has one; a `KeptResult` where it stays on a node."""
+    return Future.result(future) if isinstance(future, AppFuture) else future.result()
+
+
 def is_asked(future: AppFuture) -> bool:
     """Return True once the user was given the exception of *future*, or of a part of it."""
     return future._is_asked  # noqa: SLF001 - a public name would hide a result's
-
-
-def abandon(future: Future[Any], error: BaseException) -> None:
-    """Fail *future*, and those that depend on it, without a callback of the user's: in a forked child, which has none.
-
-    No thread waits for it there.
-    """
-    future._exception, future._state = error, "FINISHED"  # noqa: SLF001 - those of its own class, and of its base
-    for callback in getattr(future, "_own_callbacks", ()):
-        behind = getattr(callback, "__self__", None)
-        if isinstance(behind, Future):  # a part of its result, or one of its files
-            abandon(behind, error)
 
 
 def title_of_future(future: Future[Any]) -> str:

@@ -74,7 +74,9 @@ class DataFuture(CallbacksApart, _FileFuture):
             CancelledError: the task was cancelled.
             Exception: the error of the task or of the staging; a DependencyError where neither was run.
         """
-        self.parent.result(timeout)
+        error = self.parent.exception(timeout)  # not its result, which may stay on a node
+        if error is not None:
+            raise error
         return self.file_obj
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

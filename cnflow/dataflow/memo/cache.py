@@ -7,23 +7,27 @@
                 v                          └──withdraw: cancelled
                RUN ──outcome──> save: pickled, given to the checkpointer, then found by look_up ──> on_settled
 
-A result is found only after it was written: what a user has seen, from whichever call, is in the checkpoint.
+A result is found only after it was written: what a user has seen, from whichever call, is in the checkpoint. A result
+that stays on its node is found in this run, and is in no checkpoint: it lasts no longer than the run.
 """
 
 from __future__ import annotations
 
 import enum
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.code_at_call import has_run_the_code_of_its_call
 from cnflow.dataflow.futures.origin import give_origin, origin_of
 from cnflow.dataflow.memo.in_memory import InFlight, InMemoryResults, pickle_result
+from cnflow.dataflow.references.kept_result import KeptResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
     from pathlib import Path
 
+    from cnflow.dataflow.call_options import AppOptions
     from cnflow.dataflow.memo import Checkpointer, CheckpointReader
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
@@ -44,6 +48,13 @@ class CacheDecision(enum.Enum):
 
     CANCELLED = enum.auto()
     """An identical call runs, and the user has cancelled the task before it began to wait."""
+
+
+def enable_cache(record: TaskRecord, options: AppOptions, executor: Executor) -> list[Future[Any]]:
+    """Mark the task of *record* as cached; return its dependencies, the digest of its image included."""
+    record.memoize = True
+    record.ignore_for_cache = options.ignore_for_cache
+    return [*record.depends, executor.digest] if executor.image else [*record.depends]
 
 
 class ResultCache:
@@ -119,6 +130,9 @@ class ResultCache:
         for record in records:
             assert record.memo_key is not None  # the caller checks
             if not has_run_the_code_of_its_call(record):
+                continue
+            if isinstance(record.value, KeptResult):
+                self._results.store_kept(record.memo_key, record.value, origin_of(record.future))
                 continue
             pickled = pickle_result(record.value)
             if pickled is not None:

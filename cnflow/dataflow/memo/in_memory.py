@@ -11,6 +11,7 @@ from cnflow.wire import serialization
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cnflow.dataflow.references.kept_result import KeptResult
     from cnflow.ids import TaskId
     from cnflow.model.provenance import Origin
 
@@ -36,6 +37,7 @@ class InMemoryResults:
     def __init__(self, earlier: Lookup | None = None) -> None:
         self._earlier = earlier
         self._atoms: dict[bytes, Any] = {}
+        self._kept: dict[bytes, KeptResult] = {}
         self._pickles: dict[bytes, bytes] = {}
         self._unusable: set[bytes] = set()
         self._origins: dict[bytes, Origin] = {}
@@ -47,6 +49,8 @@ class InMemoryResults:
         """
         if key in self._atoms:
             return True, self._atoms[key]
+        if key in self._kept:
+            return True, self._kept[key]
         pickled = self._pickles.get(key)
         if pickled is None and self._earlier is not None and key not in self._unusable:
             pickled = self._earlier.find(key)
@@ -77,6 +81,11 @@ class InMemoryResults:
         else:
             self._pickles[key] = pickled
 
+    def store_kept(self, key: bytes, kept: KeptResult, origin: Origin) -> None:
+        """Store a result that stays on its node, until the end of the run."""
+        self._origins[key] = origin
+        self._kept[key] = kept
+
     def pickled(self) -> Iterator[tuple[bytes, bytes, Origin | None]]:
         """Results of this run, each with its key and where it was made."""
         for key, pickled in list(self._pickles.items()):
@@ -86,7 +95,7 @@ class InMemoryResults:
 
     def __contains__(self, key: bytes) -> bool:
         """Return True for a result of this run; of earlier ones, only `find` can tell."""
-        return key in self._atoms or key in self._pickles
+        return key in self._atoms or key in self._pickles or key in self._kept
 
 
 def pickle_result(value: object) -> bytes | None:

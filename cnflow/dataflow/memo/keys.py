@@ -9,6 +9,7 @@ from operator import itemgetter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cnflow.dataflow.memo.references  # noqa: F401 - registers their ids
 from cnflow.dataflow.memo.code import id_of_function, in_one_walk
 from cnflow.dataflow.memo.errors import NoIdentityError, advice_for
 from cnflow.dataflow.memo.modules import imports_in_driver

@@ -61,7 +61,7 @@ def make_backend(
     _refuse_adoption(settings, run)
     log_file = run.run_dir / settings.label / "interchange.log"
     given = [*run.local_packages, *settings.local_packages]
-    serializer = TaskSerializer(LocalPackages(given) if given else None)
+    serializer = TaskSerializer(LocalPackages(given) if given else None, settings.keep_results_from)
     host = _make_host(settings, run, log_file)
     period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
     life = InterchangeLife(period, threshold, host.grace, was_reached=host.reaches_first)

@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 
 
 class TaskSerializer:
-    """Serializes the tasks of one executor. Safe from any thread: a race can only serialize a function twice."""
+    """Serializes the tasks of one executor. Safe from any thread: a race can only serialize a function twice.
 
-    def __init__(self, packages: LocalPackages | None = None) -> None:
+    Args:
+        packages: the user's own packages that travel along.
+        keep_from: bytes from which results stay on their nodes; None where tasks alone say so.
+    """
+
+    def __init__(self, packages: LocalPackages | None = None, keep_from: int | None = None) -> None:
         self._packages = packages
+        self._keep_from = keep_from
         self._packaged: WeakKeyDictionary[AppFunction, PackagedVersion] = WeakKeyDictionary()
         self.has_needs = False
         """A task so far had `resources`."""
@@ -75,6 +81,8 @@ class TaskSerializer:
             raise _describe_unpicklable_function(task, version.error)
         options: tuple[Any, ...] = ()
         walltime, needs = 0.0, None
+        if self._keep_from is not None and task.options.keep_from is None:
+            task = task._replace(options=task.options._replace(keep_from=self._keep_from))
         if task.options is not NO_OPTIONS:
             options, walltime = _plain_options(task.options), task.options.walltime or 0.0
             if task.options.resources is not None:
@@ -151,6 +159,8 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
             options.pipefail,
             options.folder,
             None if options.leaves is None else [tuple(leave) for leave in options.leaves],
+            None,  # resources, which workers ignore
+            options.keep_from,
         ),
     )
 

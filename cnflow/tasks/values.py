@@ -1,0 +1,106 @@
+"""Values by reference, as a task has them: loads those that lie in the node's area, and leaves results there.
+
+::
+
+    cnflow.put, a result that stayed on a node      pickled as a call of `load_value`; the item travels apart
+          │
+          v
+    the manager brings the item to the area ──> worker: maps the object ──> value, whose arrays are views
+    the function's value ──> `leave`: a new file, digest ──> `inside.leave_item` ──> the manager keeps it
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from cnflow.errors import PythonMismatchError, SerializationError
+from cnflow.model.item import Item, ItemForm
+from cnflow.tasks import area, inside, value_files
+from cnflow.wire.blob_digest import Digest
+from cnflow.wire.serialization import MINOR
+
+if TYPE_CHECKING:
+    from cnflow.wire.serialization import Payload
+
+NAME = "value"
+"""`cnflow.model.item.Item.name` of a result."""
+
+_SUFFIX = 8
+"""Bytes that tell apart two holdings of one content."""
+
+
+def load_value(key: bytes, private: bool) -> Any:  # noqa: ANN401, FBT001 - pickles call it
+    """Return the value of the item *key*; with *private*, its arrays can be written to, each task's its own.
+
+    Raises:
+        SerializationError: it is not in this node's area.
+    """
+    try:
+        content = value_files.map_file(area.locate(key), private=private)
+    except OSError as error:
+        raise SerializationError(
+            f"The value {key.hex()} is not on this node: {error}. A reference can be loaded by the tasks that it was "
+            "passed to, and nowhere else."
+        ) from None
+    return loaded(content)
+
+
+def loaded(content: value_files.Buffer) -> Any:  # noqa: ANN401 - pickles call it
+    """Return the value whose bytes are *content*.
+
+    Raises:
+        PythonMismatchError: it holds code of another Python.
+    """
+    python = value_files.python_of(content)
+    if python not in {"", MINOR}:
+        raise PythonMismatchError(
+            f"A value by reference holds code of Python {python}, which cannot be loaded on Python {MINOR}. Pass values, "
+            "not functions or classes that were made where the task ran."
+        )
+    return value_files.load(content)
+
+
+def leave(value: object, payload: Payload, limit: int) -> str:
+    """Leave a result on the node if it has *limit* bytes or more, and return words on it; empty where it travels.
+
+    So does one for which this node has no room: it is not lost for that.
+    """
+    chunks = value_files.chunks_of(payload)
+    size = value_files.size_of(chunks)
+    if size < limit:
+        return ""
+    for folder in area.folders_for_values(size):
+        path = ""
+        try:
+            descriptor, path = tempfile.mkstemp(prefix="value-", dir=folder)
+            with os.fdopen(descriptor, "wb") as file:
+                value_files.write(file.fileno(), chunks)
+        except OSError as error:
+            sys.stderr.write(f"worker: a result of {size} bytes cannot stay in {folder}: {error}\n")
+            if path:
+                os.unlink(path)
+            continue
+        digest = Digest()
+        for chunk in chunks:
+            digest.update(chunk)
+        item_id = digest.digest() + os.urandom(_SUFFIX)
+        inside.leave_item(Item(item_id, size, int(ItemForm.VALUE), b"", NAME), path)
+        return kind_of(value)
+    return ""
+
+
+def kind_of(value: object) -> str:
+    """Return the type of *value* for people, with the shape of an array."""
+    kind = type(value)
+    name: str = type.__dict__["__qualname__"].__get__(kind)
+    try:
+        shape = getattr(value, "shape", None)
+        dtype = getattr(value, "dtype", None)
+    except Exception:  # noqa: BLE001 - a user's type may fail in any way
+        return name
+    if isinstance(shape, tuple) and all(isinstance(length, int) for length in shape):
+        return f"{name} of {dtype}{list(shape)}" if dtype is not None else f"{name} of {list(shape)}"
+    return name
