@@ -225,9 +225,8 @@ class HighThroughputExecutor(ExecutorSettings):
     "Security"."""
 
     keep_results_from: Bytes | None = Field(default=None, ge=1)
-    """Bytes from which a result stays on the node that made it until somebody asks for it, or for its value as an
-    argument elsewhere; None lets every result come at once, but those of ``keep_remote=True``. See the page "Large
-    data"."""
+    """Bytes from which a result stays on the node that made it until somebody asks for its value; None lets every
+    result come at once, but those of ``keep_remote=True``. See the page "Large data"."""
 
     heartbeat_period: Duration = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,8 @@ def report_when_joined(task: TaskId, name: str, returned: Any, report: Callable[
             left -= 1
             if left:
                 return
-        _when_here(
-            returned, inner, lambda: _run_in_turn(lambda: report(_outcome_of_futures(task, name, returned, inner)))
-        )
+        outcome = functools.partial(_outcome_of_futures, task, name, returned, inner)
+        _when_here(returned, inner, lambda: _run_in_turn(lambda: report(outcome())))
 
     for future in inner:
         on_done(future, on_inner_done)
@@ -104,8 +104,8 @@ def _outcome_of_futures(task: TaskId, name: str, returned: object, inner: list[F
         try:
             # A single result that stays on its node does so, too, as the result of the join app.
             value = result_as_it_is(returned) if isinstance(returned, Future) else fill_results(returned)
-        except BaseException as error:  # noqa: BLE001 - a result that cannot be fetched or loaded
-            return Outcome(task, None, error)
+        except BaseException as broken:  # noqa: BLE001 - a result that cannot be fetched or loaded
+            return Outcome(task, None, broken)
         return Outcome(task, value)
     (error, title), *others = failures
     return Outcome(task, None, JoinError(title_of(task, name), title, error, others))

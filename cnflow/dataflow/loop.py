@@ -124,10 +124,8 @@ class TaskGraph:
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records) + len(self.callbacks)
         )
         self._keeper = ResultKeeper(self, self._on_attempts_ended)
-        self._outcomes = OutcomeRecorder(
-            *(self.records, results, config.retry_handler, lambda: self.is_closed),
-            *(self._on_attempts_ended, self.callbacks, self._keeper),
-        )
+        parts = (self._on_attempts_ended, self.callbacks, self._keeper)
+        self._outcomes = OutcomeRecorder(self.records, results, config.retry_handler, lambda: self.is_closed, *parts)
         report = self.pending_limit.exempt(self._on_outcomes)
         self._live = LiveExecutors(executors, routes, factory, report, ignore_images=config.ignore_images)
         self.executors: Mapping[str, Executor] = self._live.by_label
@@ -135,9 +133,8 @@ class TaskGraph:
 
         tables = (self.records, None if config.garbage_collect else self.finished, self._cancelled, self.failures)
         self.finisher = Finisher(*tables, results, self.executors, self.pending_limit)
-        self._launcher = TaskLauncher(
-            self.records, self._cancelled, self.executors, self._resolver, results, look_up_first, self._keeper
-        )
+        graph = (self.records, self._cancelled, self.executors, self._resolver)
+        self._launcher = TaskLauncher(*graph, results, look_up_first, self._keeper)
 
     # Submission
 
@@ -263,7 +260,7 @@ class TaskGraph:
         return True
 
     def _is_held_here(self, task: TaskId, record: TaskRecord) -> bool:
-        """Return True if launched *task* is in no executor: it waits for an identical call, a result, or its futures."""
+        """Return True if launched *task* is in no executor: it waits for an identical call, results or futures."""
         is_here = self.results.withdraw(task, record) or self._outcomes.is_joining(task)
         return is_here or self._keeper.withdraw(task)
 

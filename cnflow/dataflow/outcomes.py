@@ -50,7 +50,7 @@ class OutcomeRecorder:
         keeper: of results that stay on their nodes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - parts of a graph, in the order of its own
         self,
         records: Mapping[TaskId, TaskRecord],
         results: ResultCache,

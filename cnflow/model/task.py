@@ -156,7 +156,6 @@ class Kept:
         items: contents to which the payload refers.
         modules: names of the user's own modules to which the payload refers.
         source: objects that it was made of.
-        items: contents to which the payload refers.
     """
 
     __slots__ = ("items", "modules", "payload", "source")
@@ -166,7 +165,6 @@ class Kept:
         self.items: tuple[Item, ...] = ()
         self.modules: frozenset[str] = NO_MODULES
         self.source: tuple[object, ...] = ()
-        self.items: tuple[Item, ...] = ()
 
 
 class TaskToRun(NamedTuple):

@@ -5,8 +5,8 @@
     [ head: mark, number of parts, Python, size of each part ][ body ][ buffer ][ buffer ] ...
                                                                pickle   out of band (PEP 574)
 
-Each part begins at a multiple of 64 bytes, as NumPy and Arrow have it. An array that is loaded is a view of the map, and
-keeps that alive. `load` takes any buffer that holds the whole: a map of the file, or bytes.
+Each part begins at a multiple of 64 bytes, as NumPy and Arrow have it. An array that is loaded is a view of the map,
+and keeps that alive. `load` takes any buffer that holds the whole: a map of the file, or bytes.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import PythonMismatchError, SerializationError
-from cnflow.model.item import Item, ItemForm
+from cnflow.model.item import ItemForm
 from cnflow.tasks import area, inside, value_files
 from cnflow.wire.blob_digest import Digest
 from cnflow.wire.serialization import MINOR
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 NAME = "value"
 """`cnflow.model.item.Item.name` of a result."""
-
-_SUFFIX = 8
-"""Bytes that tell apart two holdings of one content."""
 
 
 def load_value(key: bytes, private: bool) -> Any:  # noqa: ANN401, FBT001 - pickles call it
@@ -57,8 +54,8 @@ def loaded(content: value_files.Buffer) -> Any:  # noqa: ANN401 - pickles call i
     python = value_files.python_of(content)
     if python not in {"", MINOR}:
         raise PythonMismatchError(
-            f"A value by reference holds code of Python {python}, which cannot be loaded on Python {MINOR}. Pass values, "
-            "not functions or classes that were made where the task ran."
+            f"A value by reference holds code of Python {python}, which cannot be loaded on Python {MINOR}. Pass "
+            "values, not functions or classes that were made where the task ran."
         )
     return value_files.load(content)
 
@@ -86,8 +83,7 @@ def leave(value: object, payload: Payload, limit: int) -> str:
         digest = Digest()
         for chunk in chunks:
             digest.update(chunk)
-        item_id = digest.digest() + os.urandom(_SUFFIX)
-        inside.leave_item(Item(item_id, size, int(ItemForm.VALUE), b"", NAME), path)
+        inside.leave_item(digest.digest(), size, int(ItemForm.VALUE), NAME, path)
         return kind_of(value)
     return ""
 

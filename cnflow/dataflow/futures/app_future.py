@@ -139,7 +139,7 @@ class AppFuture(CallbacksApart, Future[R]):
         """
         self._prepare_to_wait()
         try:
-            result = super().result(timeout)
+            result: Any = super().result(timeout)
             return result.value(timeout) if type(result) is KeptResult else result  # type: ignore[no-any-return]
         except BaseException:
             if self.done():

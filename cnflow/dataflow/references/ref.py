@@ -100,10 +100,19 @@ class Ref(Generic[R]):
         yield  # makes this a generator
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the value: as an item of the executor that gets the pickle, or in it."""
+        """Pickle as the value: a large one as an item of the executor that gets the arguments.
+
+        Raises:
+            SerializationError: a large one is pickled for anybody else.
+        """
         memory, store = self._memory, items.store()
-        if store is None or self.size <= INLINE:
+        if self.size <= INLINE:
             return loaded, (bytes(memory.view),)
+        if store is None:
+            raise SerializationError(
+                f"{self!r} is no argument here, but part of a function (a global, a default, a variable of a closure) "
+                "or of a file. Pass it to the app as an argument; elsewhere, use its get()."
+            )
         items.note(self._item_of(store))
         return load_value, (memory.key, False)
 

@@ -90,7 +90,7 @@ class HighThroughputBackend:
         self.version_of = serializer.version_of
         self._client = client
         self._bulk = client.bulk
-        self.items = client.bulk.items
+        self.items = serializer.store = client.bulk.items
         self._managers = managers
         self._provisioner = provisioner
         self._adopted = provisioner.adopted_tasks

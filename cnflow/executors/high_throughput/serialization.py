@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.function_versions import FunctionVersion
     from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
+    from cnflow.interfaces import ItemStore
     from cnflow.model.item import Item
     from cnflow.model.task import AppFunction, RunOptions, TaskToRun
     from cnflow.wire.code_pickler import ClassId
@@ -46,6 +47,9 @@ class TaskSerializer:
     def __init__(self, packages: LocalPackages | None = None, keep_from: int | None = None) -> None:
         self._packages = packages
         self._keep_from = keep_from
+        self.store: ItemStore | None = None
+        """Gets the values of references among the arguments; set by the executor."""
+
         self._packaged: WeakKeyDictionary[AppFunction, PackagedVersion] = WeakKeyDictionary()
         self.has_needs = False
         """A task so far had `resources`."""
@@ -73,6 +77,7 @@ class TaskSerializer:
             SerializationError: names the function or the argument that cannot be pickled.
             BadStdStreamFile: the options give a stream something other than a path.
         """
+        task = task if self._keep_from is None else _with_limit(task, self._keep_from)
         version: FunctionVersion | None = task.version
         if version is None or version.source is not task.app.function:
             version = self.version_of(task.app)  # a staging or a retry_handler has replaced the function
@@ -81,8 +86,6 @@ class TaskSerializer:
             raise _describe_unpicklable_function(task, version.error)
         options: tuple[Any, ...] = ()
         walltime, needs = 0.0, None
-        if self._keep_from is not None and task.options.keep_from is None:
-            task = task._replace(options=task.options._replace(keep_from=self._keep_from))
         if task.options is not NO_OPTIONS:
             options, walltime = _plain_options(task.options), task.options.walltime or 0.0
             if task.options.resources is not None:
@@ -92,7 +95,7 @@ class TaskSerializer:
                 function = portable_if_possible(function, serialization.NO_ARGUMENTS)[0]
             function = self._with_packages(function, version)
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
-        payload, modules, items = _packed_arguments(task, options, version.class_id)
+        payload, modules, items = _packed_arguments(task, options, version.class_id, self.store)
         if modules:
             function = version.function_with(modules) or function
         if self.has_other_pythons:
@@ -108,8 +111,14 @@ class TaskSerializer:
         return function if overlay is None else overlay.with_function(function)
 
 
+def _with_limit(task: TaskToRun, keep_from: int) -> TaskToRun:
+    """Return *task*, whose result stays on its node from *keep_from* bytes on, unless the call has it otherwise."""
+    is_own = task.options.keep_from is not None
+    return task if is_own else task._replace(options=task.options._replace(keep_from=keep_from))
+
+
 def _packed_arguments(
-    task: TaskToRun, options: tuple[Any, ...], class_id: ClassId
+    task: TaskToRun, options: tuple[Any, ...], class_id: ClassId, store: ItemStore | None
 ) -> tuple[Payload, frozenset[str], tuple[Item, ...]]:
     """Return the pickled arguments, of the first attempt if they are kept, names of own modules and items in them."""
     kept = task.kept
@@ -121,7 +130,7 @@ def _packed_arguments(
         payload = serialization.dump_plain(value)
         if payload is None:
             rules = Rules()
-            with collect() as noted:
+            with collect(store) as noted:
                 payload = _copy_buffers(serialization.dump_anything(value, class_id, rules))
             items = tuple(noted.values())
             modules = frozenset(rules.names)

@@ -32,7 +32,7 @@ def test_resources_reach_the_executor():
 def test_keywords_that_parsl_does_not_have_are_arguments_of_functions_that_take_them():
     assert reserved_keywords(lambda resources, label, x: None) == {"resources"}
     assert reserved_keywords(lambda *, env=None, sandbox=None: None) == {"env", "sandbox"}
-    assert reserved_keywords(lambda **anything: None) == {"env", "resources", "sandbox"}
+    assert reserved_keywords(lambda **anything: None) == {"env", "keep_remote", "resources", "sandbox"}
     assert reserved_keywords(lambda x: None) == frozenset()
 
 
