@@ -202,7 +202,8 @@ class BulkLink:
         queued = self._queued.setdefault(to.manager, deque())
         while queued and queued[0][0].done:
             queued.popleft()
-        if sum(size for _, size in queued) + len(to.data) <= _MOST_QUEUED:
-            tracker = self._managers.send_bulk([address, head, to.data])
+        data = getattr(to.data, "buffer", to.data)  # a frame that has come from another manager cannot be tracked
+        if sum(size for _, size in queued) + len(data) <= _MOST_QUEUED:
+            tracker = self._managers.send_bulk([address, head, data])
             if tracker is not None:
-                queued.append((tracker, len(to.data)))
+                queued.append((tracker, len(data)))

@@ -368,7 +368,7 @@ def sessions(tmp_path):
     )
     functions = SharedFunctions()
     state = PoolInterchange(StandingInterchange(settings, functions.table), functions, 0)
-    managers = SimpleNamespace(sent=[], send_bulk=lambda _: None)
+    managers = SimpleNamespace(sent=[], send_bulk=lambda _: None, is_gone=lambda _: False)
     managers.send = lambda manager, message: managers.sent.append(message)
     made = ClientSessions(settings, state, managers, ManagerNumbers(0))
     made.managers = managers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.ids import ManagerId, short_native
-from cnflow.text import duration
+from cnflow.text import amount_of_memory, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +48,7 @@ def why_waiting(
         place = "it is on its way to or from its interchange"
     return [
         f"waits for a worker of executor {label!r}; {place}.",
+        *_waits_for_data(report, managers),
         *_no_slot(report.managers, managers),
         *coming,
     ]
@@ -67,6 +68,16 @@ def _on_a_manager(report: StatusReport, running: TaskReport | None, managers: Ma
     if running is None:
         return f"is with {where}, {has}. Its last message came {duration(now.silent)} ago, and it does not answer."
     return f"waits for a worker of {where}, {has}."
+
+
+def _waits_for_data(report: StatusReport, managers: Mapping[ManagerId, ManagerInfo]) -> list[str]:
+    """Sentence on the manager that has the task's data, if the task waits for it while others have free workers."""
+    if report.data is None:
+        return []
+    info = managers.get(report.data.manager)
+    where = f"manager {report.data.manager.hex()}" + (f" on {info.host}" if info is not None else "")
+    size, wait = amount_of_memory(report.data.bytes), duration(report.data.seconds)
+    return [f"{size} of its data is on {where}: it waits for a worker there, {wait} at most, before the data is moved."]
 
 
 def _no_slot(statuses: Sequence[ManagerStatus], managers: Mapping[ManagerId, ManagerInfo]) -> list[str]:

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from cnflow.interchange.scheduler.fifo import FreeSlots
     from cnflow.interchange.scheduler.task_groups import SortKey
     from cnflow.model.item import Item
-    from cnflow.wire.messages import TaskParcel
+    from cnflow.wire.messages import Task, TaskParcel
 
     Fits = Callable[[ManagerId], bool]
 
 BYTES_PER_SECOND = 100e6
 """Bytes that move between two managers in a second, about: a network of 1 Gbit/s, or an encrypted connection."""
+
+NEVER = Seconds(math.inf)
 
 _MIN_WAIT = 0.01
 """Seconds below which waiting for a manager is not worth it."""
@@ -83,15 +85,21 @@ class DataQueue:
 
     Args:
         places: of items.
-
-    Attributes:
-        next_deadline: moment at which a task has waited for long enough; infinite if none waits for its data.
     """
 
     def __init__(self, places: ItemPlaces) -> None:
         self._places = places
         self._waiting: OrderedDict[TaskId, Waiting] = OrderedDict()
-        self.next_deadline = Seconds(math.inf)
+        self._held_back: list[Waiting] = []
+        """Tasks that the last round has let wait for a manager."""
+
+    @property
+    def next_deadline(self) -> Seconds:
+        """Moment at which a task has waited for long enough; infinite if none waits for its data."""
+        if not self._held_back:  # nearly always, and each turn asks
+            return NEVER
+        waits = (waiting.wait.until for waiting in self._held_back if waiting.wait is not None)
+        return min(waits, default=NEVER) if self._waiting else NEVER
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -103,9 +111,9 @@ class DataQueue:
         """Add a task at the end."""
         self._waiting[parcel[0].id] = Waiting(parcel)
 
-    def first(self) -> Optional[TaskParcel]:
-        """First task; None if there is none."""
-        return next(iter(self), None)
+    def heads(self) -> Iterator[tuple[Task, int]]:
+        """First tasks, each with the number of tasks that it stands for."""
+        return ((task, 1) for task, _ in itertools.islice(self, _MOST_LOOKS))
 
     def is_before(self, key: SortKey) -> bool:
         """True if the first task sorts before *key*."""
@@ -118,7 +126,10 @@ class DataQueue:
 
     def pop(self, ids: Iterable[TaskId]) -> list[TaskParcel]:
         """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
-        return [waiting.parcel for task in ids if (waiting := self._waiting.pop(task, None)) is not None]
+        removed = [waiting for task in ids if (waiting := self._waiting.pop(task, None)) is not None]
+        for waiting in removed:
+            waiting.wait = None
+        return [waiting.parcel for waiting in removed]
 
     def clear(self) -> None:
         """Remove all tasks."""
@@ -136,9 +147,14 @@ class DataQueue:
         manager, size, until = waiting.wait
         return DataStatus(manager, size, max(0.0, until - now))
 
-    def begin_round(self) -> list[Waiting]:
+    def begin_round(self) -> None:
+        """Let all tasks look again."""
+        for waiting in self._held_back:
+            waiting.wait = None
+        self._held_back.clear()
+
+    def first_ones(self) -> list[Waiting]:
         """Tasks that may look for a manager in this round, in order."""
-        self.next_deadline = Seconds(math.inf)
         return list(itertools.islice(self._waiting.values(), _MOST_LOOKS))
 
     def find(self, waiting: Waiting, slots: FreeSlots, fits: Fits, now: Seconds) -> Optional[ManagerId]:
@@ -150,7 +166,7 @@ class DataQueue:
                 continue
             until = self._waits_until(waiting, manager, fits, now)
             if until > now:
-                self.next_deadline = min(self.next_deadline, until)
+                self._held_back.append(waiting)
                 return None
             free[manager] = free.pop(manager)  # managers take turns
             return manager

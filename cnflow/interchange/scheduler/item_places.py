@@ -20,7 +20,7 @@ from cnflow.ids import ManagerId
 from cnflow.model.item import KEY_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     from cnflow.model.item import Item
     from cnflow.wire.bulk import BlobId
@@ -54,12 +54,11 @@ class ItemPlaces:
     def __len__(self) -> int:
         return len(self._contents)
 
-    def on_submitted(self, items: Iterable[Item]) -> None:
-        """Note the *items* of a task; a manager that is the source of one has it."""
+    def on_submitted(self, items: Iterable[Item], managers: Container[ManagerId]) -> None:
+        """Note the *items* of a task; the source of one has it, if it is one of *managers*."""
         for item in items:
-            content = self._note(item)
-            if item.source:
-                self._add(ManagerId(item.source), item.key, content)
+            if item.source and item.source in managers:
+                self._add(ManagerId(item.source), item.key, self._note(item))
 
     def on_had(self, manager: ManagerId, items: Iterable[Item]) -> None:
         """Note that *manager* has *items*: it was sent a task with them, or a task has left them there."""

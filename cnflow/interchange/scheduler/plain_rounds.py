@@ -85,18 +85,21 @@ class PlainRounds:
     def begin_round(self, now: Seconds) -> None:
         """Let some managers that were set aside take tasks again."""
         self.queue.begin_round()
+        self.data.begin_round()
         if self.late and len(self):
             self._wake_late(now)
 
     def schedule(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
         """Yield plain tasks that sort *before* a key as far as slots and time allow."""
-        for waiting in self.data.begin_round() if self.data else ():
+        for waiting in self.data.first_ones() if self.data else ():
             task = waiting.parcel[0]
             key = math.inf, task.id
-            if not self._slots or (before is not None and key > before):
+            if not (self._slots or self.late) or (before is not None and key > before):
                 break
             if self.queue.is_before(key):
                 yield from self._schedule_without_items(now, key)
+            if self.late:  # too late for the tasks before, perhaps not for this one
+                self._wake_for(task, 1, now)
             if self._deadlines.is_too_long(task):
                 self._too_long += [parcel[0] for parcel in self.data.pop([task.id])]
                 continue
@@ -109,8 +112,8 @@ class PlainRounds:
     def wake_again(self, now: Seconds) -> Iterator[Assignment]:
         """Yield tasks for managers that were woken in this round, and may be reserved by now."""
         waiting = math.inf
-        while self.late and 0 < len(self.queue) < waiting:
-            waiting = len(self.queue)
+        while self.late and 0 < len(self) < waiting:
+            waiting = len(self)
             self._wake_late(now)
             yield from self.schedule(now, None)
 
@@ -135,12 +138,14 @@ class PlainRounds:
 
     def _wake_late(self, now: Seconds) -> None:
         """Let managers that were set aside take tasks again, if one that waits is short enough for them."""
-        first = self.data.first()
-        for task, count in itertools.chain(self.queue.heads(), [(first[0], len(self.data))] if first else ()):
-            seconds, has_walltime = self._deadlines.expected(task), bool(task.walltime)
-            in_time = self.late.in_time(seconds, now, has_walltime=has_walltime)
-            for manager in list(itertools.islice(in_time, min(count, _MAX_WOKEN))):
-                self._on_changed(manager, self._managers[manager])
+        for task, count in itertools.chain(self.queue.heads(), self.data.heads()):
+            self._wake_for(task, min(count, _MAX_WOKEN), now)
+
+    def _wake_for(self, task: Task, most: int, now: Seconds) -> None:
+        seconds, has_walltime = self._deadlines.expected(task), bool(task.walltime)
+        in_time = self.late.in_time(seconds, now, has_walltime=has_walltime)
+        for manager in list(itertools.islice(in_time, most)):
+            self._on_changed(manager, self._managers[manager])
 
     def _has_time(self, task: Task, now: Seconds, manager: ManagerId) -> bool:
         """True if *manager* is sent tasks, and its block has time for *task*."""

@@ -81,7 +81,7 @@ class ResourceScheduler:
         self._unfit: list[ResultParcel] = []
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._groups) + len(self.data)
 
     @property
     def is_needed(self) -> bool:
@@ -103,7 +103,7 @@ class ResourceScheduler:
             task = parcel[0]
             if task.items:
                 self.has_others = True
-                self.places.on_submitted(task.items)
+                self.places.on_submitted(task.items, self._managers)
             if task.needs is not None:
                 with_needs.append(parcel)
             elif task.items:

@@ -1,6 +1,7 @@
 from cnflow.executors.high_throughput.diagnosis import why_waiting
+from cnflow.ids import ManagerId
 from cnflow.model.status import BlockReport
-from cnflow.wire.manager_messages import ManagerInfo, ManagerStatus, StatusReport, TaskReport
+from cnflow.wire.manager_messages import DataStatus, ManagerInfo, ManagerStatus, StatusReport, TaskReport
 
 A, B = b"\xaa", b"\xbb"
 INFO = ManagerInfo(1, "0.1.0", "3.11", "node1", "0", "", 2, 1)
@@ -94,3 +95,11 @@ def test_task_of_a_pool_gets_the_news_of_its_server_in_place_of_blocks():
         "No manager is connected.",
         "Its pool has no worker: no such image",
     ]
+
+
+def test_task_that_waits_for_the_manager_of_its_data_is_explained():
+    report = StatusReport(0, [], b"", 0, DataStatus(ManagerId(b"m1"), 10**9, 6.0))
+    lines = why_waiting("htex", report, None, {}, [block()])
+    assert lines[1] == (
+        "1 GB of its data is on manager 6d31: it waits for a worker there, 6 s at most, before the data is moved."
+    )

@@ -210,7 +210,7 @@ def test_all_that_waits_is_known_to_the_scheduler(world):
 class TestPlaces:
     def test_nothing_is_left_once_all_is_released(self):
         places = ItemPlaces()
-        places.on_submitted([item(0), item(1, A)])
+        places.on_submitted([item(0), item(1, A), item(2, C)], {A, B})
         places.on_had(B, [item(0), item(1, A)])
         assert places.release([item(0).id, b"unknown"]) == {B: [item(0).id]}
         assert places.release([item(1).id]) == {A: [item(1).id], B: [item(1).id]}
