@@ -257,6 +257,11 @@ def _no_sshd():
     return f"No {' and '.join(lacking)}. Run: tests/services/sshd/up" if lacking else ""
 
 
+def _no_nginx():
+    lacking = [name for name in ("nginx", "openssl") if shutil.which(name, path=_SYSTEM_PATH) is None]
+    return f"No {' and '.join(lacking)}. Run: tests/services/nginx/up" if lacking else ""
+
+
 def _no_parallel():
     return "" if shutil.which("parallel") else "No GNU parallel. Run: tests/services/parallel/up"
 
@@ -375,6 +380,7 @@ _MISSING = {
     "htcondor": _no_htcondor,
     "kubernetes": _no_kubernetes,
     "mpi": _no_mpi,
+    "nginx": _no_nginx,
     "parallel": _no_parallel,
     "podman": _no_podman,
     "pythons": _no_pythons,

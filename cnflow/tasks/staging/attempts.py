@@ -91,11 +91,12 @@ def _guarded(try_once: Try) -> Optional[Failure]:
     from ftplib import Error
     from http.client import HTTPException
     from ssl import SSLCertVerificationError
+    from urllib.error import URLError
 
     try:
         return try_once()
     except OSError as error:
-        cause = getattr(error, "reason", error)  # urllib wraps the errors of sockets
+        cause = error.reason if isinstance(error, URLError) else error
         if isinstance(cause, SSLCertVerificationError):
             raise RefusedError(_on_certificate(cause)) from None
         if error.errno in _DISK_ERRORS:

@@ -3,7 +3,7 @@
 ::
 
     put ──> 200, 201, 204 ──> complete
-     ^  ──> 404, 409 ───────> MKCOL for the folders of the path, as WebDAV (RFC 4918, 9.7.1) asks for ──> PUT again
+     ^  ──> 404, 409, 500 ──> MKCOL for the folders of the path, as WebDAV (RFC 4918, 9.7.1) asks for ──> PUT again
      │  ──> 408, 425, 429, 5xx, a broken connection ──> Failure: may pass
      └  ──> anything else ──> RefusedError
 """
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from cnflow.tasks.staging.options import ServerOptions
 
-_NO_FOLDER = {404, 409}
+_NO_FOLDER = {404, 409, 500}
+"""What servers answer where a folder of the path is missing; nginx the last."""
+
 _STORED = {200, 201, 204}
 _FIRST_SERVER_ERROR = 500
 _FINAL = {501, 505, 507}
