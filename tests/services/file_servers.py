@@ -19,7 +19,8 @@ http {{
   access_log {root}/access.log; client_body_temp_path {root}/body; proxy_temp_path {root}/tmp; default_type text/plain;
   fastcgi_temp_path {root}/tmp; uwsgi_temp_path {root}/tmp; scgi_temp_path {root}/tmp; client_max_body_size 64m;
   server {{
-    listen 127.0.0.1:{port} ssl; listen 127.0.0.2:{port} ssl; listen 127.0.0.1:{plain}; server_name localhost; root {root}/files;
+    listen 127.0.0.1:{port} ssl; listen 127.0.0.2:{port} ssl; listen 127.0.0.1:{plain};
+    server_name localhost; root {root}/files;
     ssl_certificate {root}/server.pem; ssl_certificate_key {root}/server.key;
     location /up/ {{ dav_methods PUT MKCOL DELETE; client_max_body_size 8m; }}
     location /secret/ {{ if ($http_authorization != "Bearer t0ken") {{ return 403; }} dav_methods PUT; }}
@@ -143,13 +144,10 @@ def ftp_server(folder, certificates, scheme="ftpes", **attributes):
     users.add_anonymous(str(folder))
     seen = []
 
-    def note(self, line, *_, **__):
-        seen.append(line)
-
     class Handler(FTPHandler if scheme == "ftp" else TLS_FTPHandler):
         authorizer = users
         auth_failed_timeout = 0
-        log = log_cmd = lambda *_, **__: None  # noqa: E731
+        log = log_cmd = lambda *_, **__: None
 
         def handle(self):
             if scheme == "ftps":
@@ -162,19 +160,23 @@ def ftp_server(folder, certificates, scheme="ftpes", **attributes):
                 super().handle()
 
         def pre_process_command(self, line, cmd, arg):
-            note(self, line)
+            seen.append(line)
             super().pre_process_command(line, cmd, arg)
 
     if scheme != "ftp":
-        both = Path(certificates) / "both.pem"
-        both.write_text(
-            (Path(certificates) / "server.pem").read_text() + (Path(certificates) / "server.key").read_text()
-        )
-        Handler.certfile = str(both)
+        Handler.certfile = _joined(Path(certificates))
         Handler.tls_control_required = Handler.tls_data_required = True
     for name, value in attributes.items():
         setattr(Handler, name, value)
     server = FTPServer(("127.0.0.1", 0), Handler)
+    made = FtpServer(folder, scheme, server.address[1])
+    made.commands = seen
+    with _served(server):
+        yield made
+
+
+@contextlib.contextmanager
+def _served(server):
     done = threading.Event()
 
     def serve():
@@ -184,13 +186,17 @@ def ftp_server(folder, certificates, scheme="ftpes", **attributes):
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    made = FtpServer(folder, scheme, server.address[1])
-    made.commands = seen
     try:
-        yield made
+        yield
     finally:
         done.set()
         thread.join()
+
+
+def _joined(folder):
+    both = folder / "both.pem"
+    both.write_text((folder / "server.pem").read_text() + (folder / "server.key").read_text())
+    return str(both)
 
 
 class _Proxy(socketserver.StreamRequestHandler):

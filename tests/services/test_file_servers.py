@@ -187,7 +187,7 @@ def test_proxy_that_wants_a_password_gets_it_and_its_refusal_is_final(server, tr
     with file_servers.proxy("Basic YW5uOnBAc3M=") as (address, asked):
         secret = trusted._replace(proxy=SecretSource(text=f"http://ann:p%40ss@{address}"))
         fetch(f"{server.url}/p", str(tmp_path / "x"), secret)
-        with pytest.raises(StagingError, match="the proxy refuses it: .*407") as caught:
+        with pytest.raises(StagingError, match=r"the proxy refuses it: .*407") as caught:
             fetch(
                 f"{server.url}/p", str(tmp_path / "y"), trusted._replace(proxy=SecretSource(text=f"http://{address}"))
             )
