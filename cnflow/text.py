@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 
+_USER = re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]*)://([^/\s?#\"<>]*)@")
+_VALUE = re.compile(
+    r"([?&;](?:[\w.\-]*(?:signature|token|secret|passw|credential|api[_-]?key|access[_-]?key)[\w.\-]*|sig|auth|key|pwd)=)"
+    r"[^&;#\s\"'<>]+",
+    re.IGNORECASE,
+)
+"""Values in a URL that give access by themselves, such as the signatures of Amazon, Google and Azure."""
+
+_HTTP = frozenset({"http", "https"})
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def mask_url(text: str) -> str:
+    """*text*, with the passwords, tokens and signatures of every URL in it replaced by ``***``.
+
+    A user's name alone stays, as in ``sftp://ann@host``, but for HTTP, where it may be a token.
+    """
+    if "://" not in text:
+        return text
+    return _VALUE.sub(r"\1***", _USER.sub(_masked_user, text))
+
+
+def _masked_user(found: re.Match[str]) -> str:
+    scheme, user = found[1], found[2]
+    return f"{scheme}://{'***' if ':' in user or scheme.lower() in _HTTP else user}@"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

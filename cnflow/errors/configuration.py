@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from cnflow.text import did_you_mean
+from cnflow.text import did_you_mean, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
 class CnflowError(Exception):
-    """Base class of all errors of cnflow. Exceptions of the user's code are passed on unchanged."""
+    """Base class of all errors of cnflow. Exceptions of the user's code are passed on unchanged.
+
+    Passwords and tokens of URLs in its texts are masked.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(mask_url(arg) if type(arg) is str else arg for arg in args))
 
 
 class ConfigurationError(CnflowError):

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from cnflow.errors.configuration import CnflowError
-from cnflow.text import indent_under, signal_name
+from cnflow.text import indent_under, mask_url, signal_name
 
 
 class InfrastructureError(CnflowError):
@@ -74,7 +74,21 @@ class ExecutorClosedError(InfrastructureError):
 
 
 class StagingError(CnflowError):
-    """A file could not be staged in or out; look at the URL, server or archive that the message names."""
+    """A file could not be staged in or out; look at the URL, server or archive that the message names.
+
+    Attributes:
+        url: of the file, with its passwords masked; empty where it is not known.
+        file: path of the copy; empty where there is none.
+        step: ``stage in`` or ``stage out``.
+        tries: number of tries that have failed; 0 where another one would not help.
+    """
+
+    def __init__(self, *args: object, url: str = "", file: str = "", step: str = "", tries: int = 0) -> None:
+        super().__init__(*args)
+        self.url = mask_url(url)
+        self.file = file
+        self.step = step
+        self.tries = tries
 
 
 class ItemLostError(StagingError):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.item import Item, note
+from cnflow.text import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -224,9 +225,8 @@ class File:
         return format(str(self), spec)
 
     def __repr__(self) -> str:
-        return (
-            f"File({self.url!r})" if self.local_path is None else f"<File {self.url!r} staged at {self.local_path!r}>"
-        )
+        url = mask_url(self.url)
+        return f"File({url!r})" if self.local_path is None else f"<File {url!r} staged at {self.local_path!r}>"
 
     def __copy__(self) -> File:
         made = object.__new__(type(self))

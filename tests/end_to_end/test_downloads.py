@@ -122,7 +122,7 @@ def test_ftp_is_read_anonymously_and_with_a_password(ftp, tmp_path):
 
 
 def test_error_of_a_missing_ftp_file_has_no_password(ftp, tmp_path):
-    with pytest.raises(StagingError, match=rf"^ftp://127.0.0.1:{ftp.port}/no could not be fetched: .* 550 "):
+    with pytest.raises(StagingError, match=rf"^ftp://\*\*\*@127.0.0.1:{ftp.port}/no could not be fetched: .* 550 "):
         fetch(f"{ftp.with_password}/no", str(tmp_path / "copies" / "x"), QUICK)
     assert leftovers(tmp_path / "copies") == []
 

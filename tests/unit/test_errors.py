@@ -12,6 +12,7 @@ from cnflow.errors import (
     BashAppNoReturn,
     BashExitFailure,
     CnflowError,
+    ConfigurationError,
     DependencyError,
     JoinError,
     MissingExtraError,
@@ -19,6 +20,7 @@ from cnflow.errors import (
     NotCoveredError,
     PropagatedError,
     RemoteError,
+    StagingError,
     TaskCutOff,
     UnknownNameError,
     WorkerLost,
@@ -169,3 +171,10 @@ def test_errors_of_apps_have_the_attributes_that_scripts_for_parsl_read():
     assert (missing.reason, missing.outputs) == (str(missing), ["a.txt"])
     behind = errors.DependencyError("Task 2 (g)", "Task 1 (f)", failed)
     assert behind.dependent_exceptions == [failed]
+
+
+def test_password_in_a_url_is_masked_in_every_error():
+    assert str(ConfigurationError("ftp://ann:secret@host/x is no file")) == "ftp://***@host/x is no file"
+    error = StagingError("no", url="ftp://ann:secret@host/x", step="stage in", tries=3)
+    copied = pickle.loads(pickle.dumps(error))
+    assert (copied.args, copied.url, copied.step, copied.tries) == (("no",), "ftp://***@host/x", "stage in", 3)

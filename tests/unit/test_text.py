@@ -1,6 +1,6 @@
 import pytest
 
-from cnflow.text import amount_of_memory, did_you_mean, duration, elide_middle, indent_under
+from cnflow.text import amount_of_memory, did_you_mean, duration, elide_middle, indent_under, mask_url
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,25 @@ def test_the_middle_of_a_long_list_is_elided():
 def test_a_text_is_indented_under_its_title():
     assert indent_under("Title:", "one\ntwo\n") == "\nTitle:\n    one\n    two"
     assert indent_under("Title:", "\n") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("no URL: a@b", "no URL: a@b"),
+        ("ftp://ann:p%40ss@host/x", "ftp://***@host/x"),
+        ("from ftp://ann:p@ss@host:21/x@y to http://h/", "from ftp://***@host:21/x@y to http://h/"),
+        ("sftp://ann@host/x", "sftp://ann@host/x"),
+        ("https://token@host/x", "https://***@host/x"),
+        ("https://:secret@host", "https://***@host"),
+        ("https://h/mail@x?to=a@b", "https://h/mail@x?to=a@b"),
+        ("s3://b/x?X-Amz-Signature=abc&n=1", "s3://b/x?X-Amz-Signature=***&n=1"),
+        ("https://h/x?sv=1&sig=a%2Fb' failed", "https://h/x?sv=1&sig=***' failed"),
+        ("https://h/x?design=3&access_token=q#end", "https://h/x?design=3&access_token=***#end"),
+        ('{"proxy": "http://u:p@h:1"}', '{"proxy": "http://***@h:1"}'),
+        ("http://h/a\nftp://u:p@h/b", "http://h/a\nftp://***@h/b"),
+    ],
+)
+def test_passwords_tokens_and_signatures_in_urls_are_masked(text, masked):
+    assert mask_url(text) == masked
+    assert mask_url(masked) == masked

@@ -35,9 +35,10 @@ def show(
         ),
     ] = False,
 ) -> None:
-    """Print a configuration with every option filled in."""
+    """Print a configuration with every option filled in; passwords in URLs are masked."""
     from cnflow.config import Config, dump
     from cnflow.config.files import load_config
+    from cnflow.text import mask_url
 
     loaded = load_config(file) if file else Config()
     if requests:
@@ -45,10 +46,10 @@ def show(
         from cnflow.cli.request_preview import preview_requests
 
         ways = {Format.JSON: shown.as_json, Format.TOML: dump.table_as_toml, Format.YAML: shown.as_yaml}
-        typer.echo(ways[output](preview_requests(loaded)))
+        typer.echo(mask_url(ways[output](preview_requests(loaded))))
     else:
         write = {Format.JSON: dump.to_json, Format.TOML: dump.to_toml, Format.YAML: dump.to_yaml}[output]
-        typer.echo(write(loaded))
+        typer.echo(mask_url(write(loaded)))
 
 
 @config.command()

@@ -10,6 +10,7 @@ from cnflow.dataflow.futures.awaiting import bridge_to
 from cnflow.dataflow.futures.callbacks import CallbacksApart, on_done
 from cnflow.dataflow.html_tables import table
 from cnflow.model.file import File
+from cnflow.text import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -126,12 +127,14 @@ class DataFuture(CallbacksApart, _FileFuture):
     def _repr_html_(self) -> str:
         maker = getattr(self.parent, "name", "") if self.tid is not None else ""
         task = "" if self.tid is None else str(self.tid)
-        return table(["file", "task", "app", "state"], [[str(self.file_obj.url), task, maker, _state_of(self)]], {1})
+        return table(
+            ["file", "task", "app", "state"], [[mask_url(self.file_obj.url), task, maker, _state_of(self)]], {1}
+        )
 
     def __repr__(self) -> str:
         name = getattr(self.parent, "name", "") if getattr(self.parent, "tid", self.tid) == self.tid else ""
         maker = "" if self.tid is None else f" of task {self.tid}" + (f" ({name})" if name else "")
-        return f"<DataFuture{maker} for {self.file_obj.url!r}, {_state_of(self)}>"
+        return f"<DataFuture{maker} for {mask_url(self.file_obj.url)!r}, {_state_of(self)}>"
 
 
 def _done_future() -> Future[Any]:

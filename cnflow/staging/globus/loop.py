@@ -157,4 +157,4 @@ class Transfers:
 
 
 def _error(copy: Copy, words: str) -> StagingError:
-    return StagingError(f"Globus did not copy {copy.source} to {copy.target}: {words}")
+    return StagingError(f"Globus did not copy {copy.source} to {copy.target}: {words}", url=str(copy.source))

@@ -76,7 +76,7 @@ def repeat(try_once: Try, policy: RetryPolicy, subject: str) -> None:
             return  # a file that is empty each time is empty
         if attempt == policy.tries:
             tries = "try" if attempt == 1 else "tries"
-            raise StagingError(f"{subject} in {attempt} {tries}: {failure.reason}")
+            raise StagingError(f"{subject} in {attempt} {tries}: {failure.reason}", tries=attempt)
         pause = policy.pause * 2 ** (attempt - 1) if failure.pause is None else failure.pause
         _sleep(min(pause, policy.longest_pause))
 

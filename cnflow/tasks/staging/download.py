@@ -17,7 +17,8 @@ from cnflow.errors import StagingError
 from cnflow.tasks.staging.attempts import Failure, RefusedError, repeat
 from cnflow.tasks.staging.ftp import FtpDownload
 from cnflow.tasks.staging.http import HttpDownload
-from cnflow.tasks.staging.options import Content, ServerOptions, shown_url
+from cnflow.tasks.staging.options import Content, ServerOptions
+from cnflow.text import mask_url
 
 _CHUNK = 1024 * 1024
 _SHORT = 12
@@ -31,7 +32,7 @@ def fetch(url: str, path: str, options: ServerOptions, content: Content = Conten
         StagingError: the download failed, or is not *content*; names the URL, without a password, and the server's
             answer. *path* is unchanged.
     """
-    shown = shown_url(url)
+    shown = mask_url(url)
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     except OSError as error:
@@ -48,7 +49,7 @@ def fetch(url: str, path: str, options: ServerOptions, content: Content = Conten
 
 
 def _fetch_to(part: str, url: str, options: ServerOptions, content: Content) -> None:
-    subject = f"{shown_url(url)} could not be fetched"
+    subject = f"{mask_url(url)} could not be fetched"
     with open(part, "w+b") as file:
         repeat(_Attempt(file, url, options, content).run, options.policy, subject)
 

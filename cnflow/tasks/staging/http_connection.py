@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 from cnflow.tasks.staging.attempts import RefusedError
-from cnflow.tasks.staging.options import shown_url
+from cnflow.text import mask_url
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -163,7 +163,7 @@ class _Redirections(HTTPRedirectHandler):
 
     def _note(self, origin: str, target: str) -> None:
         if urlsplit(target).scheme not in _SCHEMES:
-            raise RefusedError(f"the server redirects to {shown_url(target)}, which is no HTTP server")
+            raise RefusedError(f"the server redirects to {mask_url(target)}, which is no HTTP server")
         self._seen.append(origin)
         if target in self._seen:
             self._refuse("in a circle", target)
@@ -171,7 +171,7 @@ class _Redirections(HTTPRedirectHandler):
             self._refuse(f"more than {_MOST_REDIRECTIONS} times", target)
 
     def _refuse(self, how: str, target: str) -> NoReturn:
-        first, last = shown_url(self._seen[0]), shown_url(target)
+        first, last = mask_url(self._seen[0]), mask_url(target)
         raise RefusedError(f"the server redirects {how}, from {first} at last to {last}")
 
 

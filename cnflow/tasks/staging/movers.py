@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.tasks.staging.copies import remove_copy
 from cnflow.tasks.staging.options import Content, ServerOptions
+from cnflow.tasks.staging.steps import IN, OUT, staging_step
 from cnflow.tasks.staging.wrappers import Mover, with_absolute_path
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def bring_file(file: File, mover: Mover) -> File:
         StagingError: it cannot be brought.
     """
     placed = with_absolute_path(file)
-    mover.bring(placed)
+    with staging_step(IN, placed):
+        mover.bring(placed)
     return placed
 
 
@@ -68,5 +70,6 @@ def send_file(file: File, mover: Mover) -> None:
         StagingError: there is no copy, or it cannot be sent.
     """
     placed = with_absolute_path(file)
-    mover.send(placed)
+    with staging_step(OUT, placed):
+        mover.send(placed)
     remove_copy(placed.filepath)

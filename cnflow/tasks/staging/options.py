@@ -1,4 +1,4 @@
-"""Settings of transfers, as they travel with a task, and the names of files in messages."""
+"""Settings of transfers, as they travel with a task, and what is known of a file."""
 
 from __future__ import annotations
 
@@ -37,11 +37,3 @@ class Content(NamedTuple):
 
     size: Optional[int] = None
     """Bytes."""
-
-
-def shown_url(url: str) -> str:
-    """*url* for a message: without name and password."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -8,7 +8,7 @@ from cnflow.errors import StagingError
 from cnflow.tasks.staging.attempts import Failure, repeat
 from cnflow.tasks.staging.ftp import FtpUpload
 from cnflow.tasks.staging.http_upload import HttpUpload
-from cnflow.tasks.staging.options import shown_url
+from cnflow.text import mask_url
 
 if TYPE_CHECKING:
     from cnflow.tasks.staging.options import ServerOptions
@@ -20,7 +20,7 @@ def send(path: str, url: str, options: ServerOptions) -> None:
     Raises:
         StagingError: the upload failed; names the file, the URL without a password, and the server's answer.
     """
-    subject = f"{path} could not be sent to {shown_url(url)}"
+    subject = f"{path} could not be sent to {mask_url(url)}"
     try:
         with open(path, "rb") as file:
             attempt = _Attempt(file, url, options)

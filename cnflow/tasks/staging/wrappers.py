@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
 from cnflow.model.file import File
 from cnflow.tasks.staging.copies import remove_after_task, remove_copy
+from cnflow.tasks.staging.steps import IN, OUT, staging_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,7 +63,8 @@ class BringInputs(NamedTuple):
         files = _placed(_files_in(inputs), self.schemes)
         for file in files:
             remove_after_task(file.filepath)
-            self.mover.bring(file)
+            with staging_step(IN, file):
+                self.mover.bring(file)
         return self.function(*args, **kwargs)
 
 
@@ -88,7 +90,8 @@ class SendOutputs(NamedTuple):
             value = self.function(*args, **kwargs)
             self._check(files)
             for file in files:
-                self.mover.send(file)
+                with staging_step(OUT, file):
+                    self.mover.send(file)
         finally:
             for file in files:
                 remove_copy(file.filepath)
@@ -98,9 +101,9 @@ class SendOutputs(NamedTuple):
         missing = [file.url for file in files if not os.path.exists(file.filepath)]
         if missing:
             from cnflow.errors import MissingOutputs
-            from cnflow.tasks.staging.options import shown_url
+            from cnflow.text import mask_url
 
-            raise MissingOutputs(name_of_app(self), [shown_url(url) for url in missing])
+            raise MissingOutputs(name_of_app(self), [mask_url(url) for url in missing])
 
 
 class SendStream(NamedTuple):
@@ -123,7 +126,8 @@ class SendStream(NamedTuple):
         try:
             value = self.function(*args, **kwargs)
             _flush_streams()
-            self.mover.send(self.file)
+            with staging_step(OUT, self.file):
+                self.mover.send(self.file)
         finally:
             remove_copy(path)
         return value
