@@ -332,3 +332,29 @@ def _fetched(future, executor):
     fetched = _kept(future).fetch()
     executor.run()
     return fetched.result(0)
+
+
+# Several executors
+
+
+def test_kept_result_is_fetched_before_a_task_of_another_executor_is_launched(make_dfk, executor, tmp_path):
+    dfk = make_dfk()
+    first = dfk.submit(AppFunction(make), (), {}, call_options=KEEP)
+    executor.run()
+    executor.items = FakeItemStore(tmp_path / "other")  # as if the next task went to another executor
+    second = dfk.submit(AppFunction(size), (first,), {})
+    executor.run()
+    assert second.result(0) == LARGE
+    assert _kept(first).is_here()
+
+
+def test_reference_is_offered_to_each_executor_once(make_dfk, executor, tmp_path):
+    ref = cnflow.put(make())
+    stores = [FakeItemStore(tmp_path / "1"), FakeItemStore(tmp_path / "2")]
+    for store in (*stores, *stores):
+        with collect(store) as items:
+            serialization.dump_anything(ref, None, None)
+        assert len(items) == 1
+    assert [len(store.held) for store in stores] == [1, 1]
+    del ref
+    assert [len(store.held) for store in stores] == [0, 0]

@@ -1,0 +1,71 @@
+"""Results that stayed on a node which is gone: made again by their tasks, or an error that says what was lost."""
+
+import os
+import signal
+from concurrent.futures import wait
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow import Config, python_app
+from cnflow.config import HighThroughputExecutor
+from cnflow.errors import ItemLostError
+from cnflow.providers import LocalProvider
+
+np = pytest.importorskip("numpy")
+COUNT = 500_000  # of 8 bytes
+
+
+@python_app(keep_remote=True)
+def make(log, start):
+    import numpy as np
+
+    with Path(log).open("a") as file:
+        file.write("made\n")
+    return np.ones(COUNT) + start[0]
+
+
+@python_app(keep_remote=True)
+def make_once(mark):
+    Path(mark).touch(exist_ok=False)
+    return bytes(COUNT)
+
+
+@python_app
+def total(array):
+    return float(array.sum())
+
+
+@python_app
+def lose_node_once(mark, names):
+    """Remove the contents *names*, which other managers of this machine may have, too, and kill the manager."""
+    if not Path(mark).exists():
+        Path(mark).touch()
+        roots = [os.environ[name] for name in ("CNFLOW_AREA_MEMORY", "CNFLOW_AREA") if name in os.environ]
+        for path in [path for root in roots for name in names for path in Path(root).rglob(name)]:
+            path.unlink(missing_ok=True)  # two may be equal
+        os.kill(os.getppid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def run():
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    with cnflow.load(Config(executors=[HighThroughputExecutor(max_workers=1, provider=provider)])) as dfk:
+        yield dfk
+
+
+def test_lost_results_are_made_again_or_name_what_was_lost(run, tmp_path):
+    log, mark = str(tmp_path / "log"), str(tmp_path / "mark")
+    first = make(log, np.zeros(1))
+    second = make(log, first)
+    third = make(log, np.ones(1))
+    once = make_once(str(tmp_path / "once"))
+    wait([first, second, third, once])
+    lose_node_once(mark, [kept._result.holding.item.key.hex() for kept in (first, second, third, once)]).result()
+    assert total(second).result() == COUNT * 2
+    assert third.result().sum() == COUNT * 2
+    assert (tmp_path / "log").read_text().count("made") == 6
+    with pytest.raises(ItemLostError, match=r"^The result of Task 3 \(make_once\) .* was lost with its node, and"):
+        once.result()
+    assert isinstance(total(once).exception(), ItemLostError)
