@@ -192,6 +192,7 @@ STAGINGS: Registry[Staging] = Registry(
     "cnflow.stagings",
     "cnflow.interfaces.staging:Staging",
     {
+        "built_in": "cnflow.staging:BuiltInStaging",
         "docker": "cnflow.staging:ImageFileStaging",
         "file": "cnflow.staging:NoOpFileStaging",
         "ftp": "cnflow.staging:FTPSeparateTaskStaging",

@@ -9,7 +9,7 @@ wrapped, and the task is held back until the tasks that follow it are arranged::
        │                            staging.replace_task ──> wrapped function
        v
     add_task(after=gate)    held back, since stage-out tasks need the task's future
-       │  _StageOut, for each output and stream: staging.stage_out ──> future of the file at its URL, in `outputs`
+       │  StageOut, for each output and stream: staging.stage_out ──> future of the file at its URL, in `outputs`
        │                                         staging.replace_task_stage_out ──> wrapped function
        v
     gate is set: the task is launched once its inputs are there
@@ -28,15 +28,16 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow.call_folder import absolute_file, current_folder, file_in_sandbox
 from cnflow.dataflow.call_options import AUTO_LOGNAME, INHIBIT, NO_CALL_OPTIONS
 from cnflow.dataflow.code_at_call import keep_function
+from cnflow.dataflow.file_routes import FileRoutes
 from cnflow.dataflow.futures.data_future import DataFuture
+from cnflow.dataflow.stage_out import StageOut, file_of, path_of, place_outputs
 from cnflow.dataflow.visible_paths import VisiblePaths
 from cnflow.interfaces import Staging
 from cnflow.model.file import File
-from cnflow.model.task import AppFunction, AppKind
+from cnflow.model.task import AppFunction
 from cnflow.model.visible_files import enclosing_folder
 from cnflow.run_logs import task_files
-from cnflow.staging import Direction, staging_for
-from cnflow.tasks.shell import Command
+from cnflow.staging import BuiltInStaging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -132,17 +133,15 @@ class DataManager:
         if kwargs.get(INHIBIT) or not (_has_file_options(call) or holds_files(args, kwargs)):
             return self._graph.add_task(app, args, kwargs, options, call).future
         label = self._graph.choose_executor(app, options)
-        self._check_outputs(label, call)
-        folder, check = current_folder(), None
-        visible = getattr(self._executors[label], "visible_files", None)
-        if visible is not None:
-            check = VisiblePaths(visible, label, app.name, folder)
-            self._check_visible(check, call)
-            folder = folder if enclosing_folder(folder, visible.own) else ""
+        folder = current_folder()
+        routes = self._routes(label, app, folder)
+        may_stage_out = self._may_stage_out(routes, call)
+        if routes.check is not None:
+            folder = folder if enclosing_folder(folder, routes.check.visible.own) else ""
         if call is not NO_CALL_OPTIONS:
             call = call._replace(folder=folder)
         place = file_in_sandbox if call.sandbox else absolute_file
-        stage_in = _StageIn(self, label, app.function, lambda file: place(file, folder), check)
+        stage_in = _StageIn(self, label, app.function, lambda file: place(file, folder), routes)
         args = tuple(stage_in.stage(value) for value in args)
         if call.inputs:
             call = call._replace(inputs=tuple(stage_in.stage(value) for value in call.inputs))
@@ -150,13 +149,15 @@ class DataManager:
         if "inputs" in kwargs and call.inputs:
             kwargs["inputs"] = list(call.inputs)
         app = self._app(app, stage_in.function)
-        if not self._may_stage_out(label, call):
-            kwargs = _place_outputs(kwargs, call)
+        if stage_in.may_have_items:
+            call = call._replace(leaves=())
+        if not may_stage_out:
+            kwargs = place_outputs(kwargs, call)
             return self._remember_streams(self._graph.add_task(app, args, kwargs, options, call, executor=label))
         gate: Future[Any] = Future()
         record = self._graph.add_task(app, args, kwargs, options, call, executor=label, after=(gate,))
         try:
-            _StageOut(self, label, record).stage_all()
+            StageOut(self, label, record, routes).stage_all()
         except BaseException:
             record.future.cancel()
             raise
@@ -197,29 +198,40 @@ class DataManager:
             made = self._apps[app, function] = _make_app(app, function)
         return made
 
-    def _check_outputs(self, label: str, call: CallOptions) -> None:
-        """Raise the error of an output that no staging moves, before anything is submitted."""
-        for file in (*call.outputs, *filter(None, map(_file_of, (call.stdout, call.stderr)))):
-            staging_for(file, self.stagings(label), Direction.OUT)
+    def _routes(self, label: str, app: AppFunction, folder: str) -> FileRoutes:
+        live = self._executors[label]
+        visible = getattr(live, "visible_files", None)
+        check = None if visible is None else VisiblePaths(visible, label, app.name, folder)
+        items = getattr(live, "items", None)
+        return FileRoutes(live.storage_access, items, check, os.fspath(self._run_dir), folder)
 
-    def _check_visible(self, check: VisiblePaths, call: CallOptions) -> None:
-        """Raise the error of an output or stream that would be lost with its container."""
-        for file in call.outputs:
-            check.check_output("outputs", file)
+    def _may_stage_out(self, routes: FileRoutes, call: CallOptions) -> bool:
+        """Return True if an output or stream is moved by anyone; raise the error of one that nobody moves, or is lost.
+
+        Before anything is submitted.
+        """
+        stagings = [routes.staging_out("outputs", file) for file in call.outputs]
+        may = any(map(_has_stage_out, stagings))
         for name, stream in (("stdout", call.stdout), ("stderr", call.stderr)):
-            if stream == AUTO_LOGNAME and self._graph.config.std_autopath is None:
-                check.check_own(name, str(self._run_dir))
+            file = file_of(stream)
+            if file is not None:
+                routes.staging_out(name, file)
+                may = True
+            elif stream == AUTO_LOGNAME and self._graph.config.std_autopath is not None:
+                may = True  # it may return a File, but is called only once there is a task
+            elif stream == AUTO_LOGNAME:
+                may = may or self._own_logs_travel(routes, name)
             else:
-                check.check_output(name, stream[0] if isinstance(stream, tuple) and stream else stream)
+                may = routes.stream_travels(name, path_of(stream)) or may
+        return may
 
-    def _may_stage_out(self, label: str, call: CallOptions) -> bool:
-        streams = (call.stdout, call.stderr)
-        if any(_file_of(stream) is not None for stream in streams):
-            return True
-        if self._graph.config.std_autopath is not None and AUTO_LOGNAME in streams:
-            return True  # it may return a File, but is called only once there is a task
-        stagings = (staging_for(file, self.stagings(label), Direction.OUT) for file in call.outputs)
-        return any(map(_has_stage_out, stagings))
+    def _own_logs_travel(self, routes: FileRoutes, name: str) -> bool:
+        if routes.check is None:
+            return False
+        if routes.items is None:
+            routes.check.check_own(name, routes.run_dir)
+            return False
+        return routes.check.is_lost(routes.run_dir)
 
 
 class _StageIn:
@@ -230,10 +242,11 @@ class _StageIn:
         label: executor of the task.
         function: function of the task.
         place: returns a file for the task, with its path as the task has it.
-        check: refuses files that the task would not see; None: it sees all.
+        routes: choose the stagings.
 
     Attributes:
         function: the task's, wrapped by each staging that runs with it.
+        may_have_items: True if a file may travel over the task's connection.
     """
 
     def __init__(
@@ -242,95 +255,29 @@ class _StageIn:
         label: str,
         function: Callable[..., Any],
         place: Callable[[File], File],
-        check: VisiblePaths | None,
+        routes: FileRoutes,
     ) -> None:
         self._manager = manager
         self._label = label
         self.function = function
         self._place = place
-        self._check = check
+        self._routes = routes
+        self.may_have_items = False
 
     def stage(self, value: Any) -> Any:  # noqa: ANN401 - any argument
         """Return the argument to pass: for a file its own copy, or a future of that; other values unchanged."""
         if not isinstance(value, _FILES):
             return value
         original = value if isinstance(value, File) else value.file_obj
-        if self._check is not None:
-            self._check.check_input(original, is_made=isinstance(value, DataFuture))
-        file = self._place(original)
+        staging = self._routes.staging_in(original, is_made=isinstance(value, DataFuture))
+        file = self._routes.absolute(original) if isinstance(staging, BuiltInStaging) else self._place(original)
+        file.hold = original.hold
+        self.may_have_items |= self._routes.items is not None and not staging.needs_visible_files
         argument = file if isinstance(value, File) else DataFuture(value.parent, file, value.tid)
-        staging = staging_for(file, self._manager.stagings(self._label), Direction.IN)
         parent = None if isinstance(value, File) else value
         copy = staging.stage_in(self._manager, self._label, file, parent)
         self.function = staging.replace_task(self._manager, self._label, file, self.function) or self.function
         return argument if copy is None else copy
-
-
-class _StageOut:
-    """Arranges that the files of one task are staged out.
-
-    Args:
-        manager: data manager of the run.
-        label: executor of the task.
-        record: record of the task, which is not launched yet.
-    """
-
-    def __init__(self, manager: DataManager, label: str, record: TaskRecord) -> None:
-        self._manager = manager
-        self._label = label
-        self._record = record
-        self._function: Any = record.app.function
-        if record.app.kind is AppKind.BASH:
-            self._function = Command(self._function)  # so that wrappers run after the command, not after its making
-        self._is_wrapped = False
-
-    def stage_all(self) -> None:
-        """Stage outputs and streams, and change the record and its future accordingly."""
-        record, future = self._record, self._record.future
-        call = record.call_options
-        record.kwargs = _place_outputs(record.kwargs, call)
-        promised = list(call.outputs)
-        copies = record.kwargs["outputs"] if "outputs" in record.kwargs else [_placed(file, call) for file in promised]
-        checked = []
-        for number, (file, copy) in enumerate(zip(promised, copies, strict=True)):
-            staged, is_left = self._stage(copy)
-            if staged is not None:
-                future.outputs[number] = DataFuture(staged, file, future.tid)
-            if staged is not None or is_left:
-                checked.append(copy)
-        record.call_options = record.call_options._replace(outputs=tuple(checked))
-        future.stdout = self._stage_stream("stdout")
-        future.stderr = self._stage_stream("stderr")
-        if self._is_wrapped:
-            self._manager.wrap(record, self._label, self._function)
-
-    def _stage_stream(self, name: str) -> Any:  # noqa: ANN401 - the task's future has it as an attribute
-        record = self._record
-        stream = getattr(record.call_options, name)
-        file = _file_of(stream)
-        if file is None:
-            return stream
-        copy = file.cleancopy()
-        staged, _ = self._stage(copy, is_stream=True)
-        local: Any = (copy, stream[1]) if isinstance(stream, tuple) else copy
-        record.call_options = record.call_options._replace(**{name: local})
-        if name in record.kwargs:
-            record.kwargs = {**record.kwargs, name: local}
-        return DataFuture(record.future if staged is None else staged, file, record.future.tid)
-
-    def _stage(self, copy: File, *, is_stream: bool = False) -> tuple[Future[Any] | None, bool]:
-        """Return the future of the file at its URL, and True if the file stays where the task wrote it."""
-        staging = staging_for(copy, self._manager.stagings(self._label), Direction.OUT)
-        staged = staging.stage_out(self._manager, self._label, copy, self._record.future)
-        replace = staging.replace_task_stream if is_stream else staging.replace_task_stage_out
-        wrapped = replace(self._manager, self._label, copy, self._function)
-        if wrapped is not None:
-            self._function, self._is_wrapped = wrapped, True
-        if staged is not None:
-            self._manager.await_stage_out(staged)
-        if staged is not None or wrapped is not None:
-            self._record.memoize = False  # with a cached result, the file would not be made
-        return staged, wrapped is None and copy.scheme == "file"
 
 
 def _make_app(app: AppFunction | None, function: Callable[..., Any]) -> AppFunction:
@@ -340,6 +287,8 @@ def _make_app(app: AppFunction | None, function: Callable[..., Any]) -> AppFunct
 def _has_stage_out(staging: Staging) -> bool:
     """Return True if *staging* acts on outputs; the one for ``file:`` does not."""
     cls = type(staging)
+    if cls.place_of_output is not Staging.place_of_output:
+        return True
     return cls.stage_out is not Staging.stage_out or cls.replace_task_stage_out is not Staging.replace_task_stage_out
 
 
@@ -347,23 +296,3 @@ def _has_file_options(call: CallOptions) -> bool:
     return call is not NO_CALL_OPTIONS and bool(
         call.inputs or call.outputs or call.stdout is not None or call.stderr is not None
     )
-
-
-def _place_outputs(kwargs: dict[str, Any], call: CallOptions) -> dict[str, Any]:
-    """Return *kwargs* with copies of its outputs, since the task may change its own."""
-    if not kwargs.get("outputs"):
-        return kwargs
-    outputs = [_placed(file, call) if isinstance(file, File) else file for file in kwargs["outputs"]]
-    return {**kwargs, "outputs": outputs}
-
-
-def _placed(file: File, call: CallOptions) -> File:
-    """Return the copy of an output for the task: its path is absolute, or relative to the sandbox."""
-    return file.cleancopy() if call.sandbox else absolute_file(file, call.folder)
-
-
-def _file_of(stream: object) -> File | None:
-    """Return the file that *stream* is staged to; a pair of path and mode is a path and needs no staging."""
-    if isinstance(stream, tuple) and stream and isinstance(stream[0], File) and stream[0].scheme != "file":
-        return stream[0]
-    return stream if isinstance(stream, File) else None

@@ -78,6 +78,8 @@ class OutcomeRecorder:
             record = self._records.get(outcome.id)
             if record is None:
                 continue
+            if record.on_items is not None:
+                record.on_items(outcome)
             if outcome.items:
                 outcome = self._keeper.keep(outcome, record)  # noqa: PLW2901 - the same, with its value
             if outcome.error is None and record.memo_key is None and record.app.kind is not AppKind.JOIN:

@@ -68,6 +68,7 @@ class TaskRecord:
         kept: what later attempts find of the first one.
         version: function of the app at the call, of an executor that pickles.
         code: id of the code at the call, of a cached task.
+        on_items: called with the outcome of each attempt before that is recorded; None for most tasks.
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class TaskRecord:
         "kwargs",
         "memo_key",
         "memoize",
+        "on_items",
         "results",
         "retries",
         "try_id",
@@ -118,6 +120,7 @@ class TaskRecord:
         self.kept: Kept | None = None
         self.version: Any = None
         self.code: CodeId | None = None
+        self.on_items: Callable[[Outcome], None] | None = None
 
     def keep_place(self, outcome: Outcome) -> None:
         """Keep where and when *outcome* was made, for `AppFuture.provenance`."""

@@ -53,6 +53,11 @@ class VisiblePaths(NamedTuple):
         if why := self._invisible(path):
             raise self._error(name, path, why, "it would be lost with them")
 
+    def is_lost(self, path: str) -> bool:
+        """Return True if tasks do not see *path*, so that it has to travel. Devices are those of the node."""
+        path = absolute_path(path, self.folder)
+        return not path.startswith("/dev/") and bool(self._invisible(path))
+
     def check_own(self, name: str, folder: str) -> None:
         """Refuse *folder*, a folder of this machine that cnflow chose, if tasks see another one or none at its path.
 

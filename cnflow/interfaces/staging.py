@@ -4,7 +4,8 @@ Calls for one task, all in the thread that submits it::
 
     can_stage_in(file)  ──> stage_in ──> future that the task waits for, or None
                         └─> replace_task ──> function that moves the file, then calls the task's
-    can_stage_out(file) ──> stage_out ──> future that the outputs wait for, or None
+    can_stage_out(file) ──> place_of_output ──> path here, to which the task's connection brings the file, or None
+                        └─> stage_out ──> future that the outputs wait for, or None
                         └─> replace_task_stage_out ──> function that calls the task's, then moves the file;
                                                        replace_task_stream, for stdout and stderr
 
@@ -99,6 +100,9 @@ class Staging:
     schemes: tuple[str, ...] = ()
     """Schemes for messages; `can_stage_in` and `can_stage_out` decide."""
 
+    needs_visible_files: bool = False
+    """True if driver and tasks must see its files under the same paths; a call with others is refused."""
+
     def can_stage_in(self, file: File) -> bool:  # noqa: ARG002 - part of the seam
         """Return whether it can bring *file* to a task. Looks at the URL only."""
         return False
@@ -133,6 +137,22 @@ class Staging:
         Returns:
             A future that is done when the file is at its URL; None: it is there when the task is done. If *app_fu*
             fails, the future fails, and nothing is brought to the URL.
+        """
+        return None
+
+    def place_of_output(
+        self,
+        dm: DataManager,  # noqa: ARG002 - part of the seam
+        executor: str,  # noqa: ARG002 - the same
+        file: File,  # noqa: ARG002 - the same
+    ) -> str | None:
+        """Have the output *file* travel over the connection of the tasks, as a part of its task; asked before the rest.
+
+        For executors with an attribute ``items``. The task gets a path of its own node in `File.filepath`.
+
+        Returns:
+            The path on the driver's machine at which the file is when the task is done, where `stage_out` may take it
+            from; empty: it stays on its node; None: it does not travel so.
         """
         return None
 

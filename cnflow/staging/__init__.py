@@ -1,9 +1,10 @@
 """Stagings, which move files to the nodes of tasks and back; `staging_for` chooses one for each file."""
 
+from cnflow.staging.built_in import BuiltInStaging
 from cnflow.staging.file import NoOpFileStaging
 from cnflow.staging.globus import GlobusStaging
 from cnflow.staging.image_file import ImageFileStaging
-from cnflow.staging.select import Direction, default_staging, staging_for
+from cnflow.staging.select import BUILT_IN, Direction, default_staging, staging_for
 from cnflow.staging.servers import (
     FTPInTaskStaging,
     FTPSeparateTaskStaging,
@@ -13,6 +14,8 @@ from cnflow.staging.servers import (
 from cnflow.staging.zip import ZipFileStaging, ZipInTaskStaging
 
 __all__ = [
+    "BUILT_IN",
+    "BuiltInStaging",
     "Direction",
     "FTPInTaskStaging",
     "FTPSeparateTaskStaging",

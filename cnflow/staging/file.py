@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnflow.interfaces.staging import Staging
+from cnflow.staging.file_names import is_on_this_machine
 
 if TYPE_CHECKING:
     from cnflow.model.file import File
@@ -18,15 +19,12 @@ class NoOpFileStaging(Staging):
     """
 
     schemes = ("file",)
+    needs_visible_files = True
 
     def can_stage_in(self, file: File) -> bool:
         """Return whether *file* is a path, or a ``file:`` URL without a foreign host."""
-        return _is_on_this_machine(file)
+        return is_on_this_machine(file)
 
     def can_stage_out(self, file: File) -> bool:
         """Same as `can_stage_in`."""
-        return _is_on_this_machine(file)
-
-
-def _is_on_this_machine(file: File) -> bool:
-    return file.scheme == "file" and file.netloc.lower() in {"", "localhost"}
+        return is_on_this_machine(file)

@@ -1,12 +1,21 @@
-"""Names of the copies of files. No I/O."""
+"""Names of the copies of files, and the files that are here. No I/O."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from cnflow.model.file import File
 
 _NAMELESS = "file"
 _LONGEST = 200
 """Bytes; file systems allow 255, of which a download needs some for its temporary name."""
+
+
+def is_on_this_machine(file: File) -> bool:
+    """Return True for a path, or a ``file:`` URL without a foreign host."""
+    return file.scheme == "file" and file.netloc.lower() in {"", "localhost"}
 
 
 def name_of(url: str) -> str:

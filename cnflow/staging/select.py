@@ -6,6 +6,7 @@ import enum
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.staging.built_in import BuiltInStaging
 from cnflow.staging.file import NoOpFileStaging
 from cnflow.staging.image_file import ImageFileStaging
 from cnflow.staging.servers import FTPSeparateTaskStaging, HTTPSeparateTaskStaging
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from cnflow.interfaces.staging import Staging
     from cnflow.model.file import File
+
+BUILT_IN = BuiltInStaging()
+"""For temporary files, and for paths that tasks do not see, whatever ``storage_access`` says."""
 
 default_staging: list[Staging] = [
     NoOpFileStaging(),
@@ -42,6 +46,8 @@ def staging_for(file: File, storage_access: Sequence[Staging] | None, direction:
         ConfigurationError: one knows the scheme, but none can move this file.
     """
     stagings = default_staging if storage_access is None else storage_access
+    if file.scheme == "temp":
+        stagings = (*stagings, BUILT_IN)
     for staging in stagings:
         if staging.can_stage_in(file) if direction is Direction.IN else staging.can_stage_out(file):
             return staging

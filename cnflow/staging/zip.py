@@ -30,6 +30,7 @@ class _Zip(MovedStaging):
     """
 
     schemes = ("zip",)
+    needs_visible_files = True
 
     def can_stage_in(self, file: File) -> bool:
         """Return whether *file* has a ``zip:`` URL.
