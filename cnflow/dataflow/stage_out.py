@@ -126,7 +126,8 @@ class StageOut:
         staging = self._routes.staging_out(name, copy)
         place = staging.place_of_output(manager, label, self._routes.absolute(copy))
         staged = staging.stage_out(manager, label, copy, self._record.future)
-        wrapped = staging.replace_task_stage_out(manager, label, copy, self._function)
+        wrap = staging.replace_task_stage_out if name == "outputs" else staging.replace_task_stream
+        wrapped = wrap(manager, label, copy, self._function)
         if wrapped is not None:
             self._function, self._is_wrapped = wrapped, True
         if staged is not None:
