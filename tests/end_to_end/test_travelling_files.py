@@ -183,4 +183,4 @@ def test_streams_are_appended_to_what_is_there(folder):
 
 
 def test_folder_of_the_run_has_no_copies_left(run):
-    assert not [path for path in Path(run.run_dir).glob("staged/*/*")]
+    assert not list(Path(run.run_dir).glob("staged/*/*"))
