@@ -11,6 +11,7 @@ Folders and patterns travel as tar streams (`cnflow.tasks.trees`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -21,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import ConfigurationError, StagingError
 from cnflow.interfaces.staging import Staging
 from cnflow.model.item import Item, ItemForm
-from cnflow.staging.file_names import is_on_this_machine
+from cnflow.model.file import File
+from cnflow.staging.file_names import is_on_this_machine, safe_name
 from cnflow.tasks.trees import split_pattern
 
 if TYPE_CHECKING:
     from cnflow.interfaces.items import ItemStore
     from cnflow.interfaces.staging import DataManager
-    from cnflow.model.file import File
 
 _CHUNK = 1024 * 1024
 
@@ -56,7 +57,7 @@ class BuiltInStaging(Staging):
         if parent_fut is None:
             _offer(store, file, brought)
         else:
-            away = Path(dm.dfk.run_dir, "staged", f"temp-{os.urandom(8).hex()}", file.filename)
+            away = _new_path(dm, File.temp(safe_name(file.filename)))
             parent_fut.add_done_callback(lambda done: _on_made(store, file, done, brought, away))
         return brought
 
@@ -90,7 +91,7 @@ class RunFolderStaging(Staging):
         parent_fut: Future[Any] | None,
     ) -> Future[Any] | None:
         """Set the path of *file*; one that was left on a node is brought there first."""
-        path = path_in_run(dm.dfk.run_dir, file)
+        path = _new_path(dm, file)
         file.local_path = str(path)
         if parent_fut is None:
             return None
@@ -100,7 +101,7 @@ class RunFolderStaging(Staging):
 
     def stage_out(self, dm: DataManager, executor: str, file: File, app_fu: Future[Any]) -> None:  # noqa: ARG002 - the same
         """Set the path of *file*, and make its folder."""
-        path = path_in_run(dm.dfk.run_dir, file)
+        path = _new_path(dm, file)
         path.parent.mkdir(parents=True, exist_ok=True)
         file.local_path = str(path)
 
@@ -108,9 +109,23 @@ class RunFolderStaging(Staging):
 RUN_FOLDER = RunFolderStaging()
 
 
-def path_in_run(run_dir: Path, file: File) -> Path:
+class _RunFolder:
+    """Removes the temporary files of a run at its end, which other objects may still refer to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other copies are there
+            self._folder.parent.rmdir()
+
+
+def _new_path(dm: DataManager, file: File) -> Path:
     """Path of a temporary file in the folder of the run, in a folder of its own."""
-    return run_dir / "staged" / f"temp-{file.path.split('/')[1]}" / file.filename
+    folder = Path(dm.dfk.run_dir) / "staged" / "temp"
+    dm.service("temporary files", lambda: _RunFolder(folder))
+    return folder / file.path.split("/")[1] / file.filename
 
 
 class Hold:
