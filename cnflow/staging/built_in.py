@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError, StagingError
 from cnflow.interfaces.staging import Staging
-from cnflow.model.item import Item, ItemForm
 from cnflow.model.file import File
+from cnflow.model.item import Item, ItemForm
 from cnflow.staging.file_names import is_on_this_machine, safe_name
 from cnflow.tasks.trees import split_pattern
 
