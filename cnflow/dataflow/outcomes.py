@@ -78,10 +78,8 @@ class OutcomeRecorder:
             record = self._records.get(outcome.id)
             if record is None:
                 continue
-            if record.on_items is not None:
-                record.on_items(outcome)
-            if outcome.items:
-                outcome = self._keeper.keep(outcome, record)  # noqa: PLW2901 - the same, with its value
+            if outcome.items or record.on_items is not None:
+                outcome = self._with_items(outcome, record)  # noqa: PLW2901 - the same, with its value
             if outcome.error is None and record.memo_key is None and record.app.kind is not AppKind.JOIN:
                 record.value = outcome.value  # as `record_attempt` does; nearly all come here
                 record.keep_place(outcome)
@@ -100,6 +98,11 @@ class OutcomeRecorder:
         if saved:
             self._results.save(saved)
         return ends
+
+    def _with_items(self, outcome: Outcome, record: TaskRecord) -> Outcome:
+        if record.on_items is not None:
+            record.on_items(outcome)
+        return self._keeper.keep(outcome, record) if outcome.items else outcome
 
     def is_joining(self, task: TaskId) -> bool:
         """Return True for a join app that waits for its futures, and is in no executor any more."""
