@@ -127,6 +127,10 @@ scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARG
 bench-sites: venv ## Measure runs through ssh and Slurm, which tests/services/{slurm,sshd}/up start (ARGS="--image F.sif --tasks N")
 	@.venv/bin/python -m benchmarks.sites $(ARGS)
 
+.PHONY: bench-transfer
+bench-transfer: venv ## Measure files over the tasks' connection beside TCP and rsync, as root (ARGS="--large MB --small N --tasks N")
+	@.venv/bin/python -m benchmarks.transfer $(ARGS)
+
 .PHONY: bench-kubernetes
 bench-kubernetes: venv ## Measure runs in pods beside bare pods, and through the API server (ARGS="--only first --tasks N")
 	@.venv/bin/python -m benchmarks.kubernetes $(ARGS)
@@ -134,6 +138,10 @@ bench-kubernetes: venv ## Measure runs in pods beside bare pods, and through the
 .PHONY: slow-line
 slow-line: venv ## Send an argument of MB=2000 over a line of 10 MB/s, and measure small tasks meanwhile, as root
 	CNFLOW_SLOW_LINE_MB=$(or $(MB),2000) .venv/bin/pytest -s tests/faults/test_slow_line.py -k small_tasks
+
+.PHONY: files-over-a-line
+files-over-a-line: venv ## Send files of MB=1000 over a line that loses packets and is cut, both ways, as root
+	CNFLOW_FILES_MB=$(or $(MB),1000) .venv/bin/pytest -s tests/faults/test_files_over_a_line.py
 
 .PHONY: fuzz
 fuzz: venv ## Send N=100000 malformed messages to interchanges and managers: they must not crash, hang or grow

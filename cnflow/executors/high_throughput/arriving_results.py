@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from cnflow.model.task import Outcome
     from cnflow.wire.messages import Result, ResultParcel
 
+_MB = 10**6
+
 logger = logging.getLogger(__name__)
 
 
@@ -104,6 +106,14 @@ class ArrivingResults:
     def cancel(self, tasks: Collection[TaskId]) -> list[TaskId]:
         """Fetch the results of *tasks* no longer; return those that were not complete, and will not come."""
         return [*self._bulk.cancel(tasks), *self._places.cancel(tasks)]
+
+    def explain(self, task: TaskId) -> list[str]:
+        """Sentence on what of *task*, which has run, is on its way to the driver; none if nothing is."""
+        coming = [
+            f"{item.name} to {path} ({self._items.arrived(item) / _MB:,.1f} of {item.size / _MB:,.1f} MB)"
+            for item, path in self._places.fetched(task)
+        ]
+        return [f"has run; what it has left travels to the driver: {', '.join(coming)}."] if coming else []
 
     def _outcome(self, parcel: ResultParcel) -> Outcome:
         outcome = outcome_of(*parcel, self._owner.title, self._managers.places)

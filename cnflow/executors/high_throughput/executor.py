@@ -241,7 +241,9 @@ class HighThroughputBackend:
 
     def explain_task(self, task: TaskId) -> list[str]:
         """See `cnflow.interfaces.Introspectable`."""
-        return self._introspection.explain_task(task) if task in self._held else []
+        if task not in self._held:
+            return []
+        return self._arriving.explain(task) or self._introspection.explain_task(task)
 
     # Events, from the client's and the provisioner's thread
 
@@ -333,6 +335,7 @@ class HighThroughputBackend:
             self._error = error
         self._provisioner.stop_blocks()
         self._fail_all(lambda _: error)
+        self.items.on_interchange_lost(str(error))
 
     def demand(self) -> Demand:
         """Tasks that are not reported, and what they need."""

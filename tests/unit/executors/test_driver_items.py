@@ -199,6 +199,13 @@ def test_end_of_the_run_ends_fetches_and_offers(line, tmp_path):
             ended.result(20)
 
 
+def test_fetches_from_nodes_end_with_the_interchange(line, tmp_path):
+    future = line.items.fetch(line.leave(bytes(10)), str(tmp_path / "out"))
+    line.items.on_interchange_lost("the interchange is lost")
+    with pytest.raises(ItemLostError, match="the interchange is lost"):
+        future.result(20)
+
+
 def parcel(*items, task=0):
     return SimpleNamespace(id=task, items=items), ()
 
@@ -209,6 +216,8 @@ def test_result_ends_when_its_items_are_at_their_places(line, tmp_path):
     out, value = line.leave(b"out", 0, "outputs/0"), line.leave(b"value", 1, "value", ItemForm.VALUE)
     results.take(parcel(out, value), {"outputs/0": str(tmp_path / "out")})
     assert results.is_arriving(0)
+    assert results.fetched(0) == [(out, str(tmp_path / "out"))]
+    assert line.items.arrived(out) == 0
     assert not ended
     line.serve()
     assert has_ended.wait(20)

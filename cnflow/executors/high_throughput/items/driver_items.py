@@ -147,6 +147,14 @@ class DriverItems:
         """Bring nothing to the paths of these fetches any more; the futures stay undone."""
         self._fetches.cancel(futures)
 
+    def arrived(self, item: Item) -> int:
+        """Bytes of *item* that are here, while it is fetched; its size if it is not."""
+        return self._fetches.arrived(item)
+
+    def on_interchange_lost(self, reason: str) -> None:
+        """Fail all fetches: nothing comes from a node any more."""
+        self._fetches.fail_all(reason)
+
     def flaw_of_offered(self, key: bytes) -> str:
         """Sentence on why a content that the driver has offered cannot be had any more; empty if it can."""
         return self._known.flaw_of_offered(key)

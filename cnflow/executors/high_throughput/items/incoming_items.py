@@ -72,6 +72,11 @@ class IncomingItems:
             if not len(receiver):
                 del self._receivers[source]
 
+    def arrived(self, name: Name) -> int:
+        """Bytes of an item that are here; 0 if it is not fetched."""
+        receiver = self._receivers.get(ManagerId(name[0]))
+        return 0 if receiver is None else receiver.arrived(name[1])
+
     def on_chunk(self, name: Name, offset: int, length: int, now: Seconds) -> Arrival:
         """Accept bytes of an item."""
         receiver = self._receivers.get(ManagerId(name[0]))

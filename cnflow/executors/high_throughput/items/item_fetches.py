@@ -128,6 +128,19 @@ class ItemFetches:
         for fetch in fetches:
             self._end(fetch, lost_error(fetch.item, reason))
 
+    def fail_all(self, reason: str) -> None:
+        """Fail the fetches of all that nodes have."""
+        with self._lock:
+            names = [name for name in self._fetches if name[0] != DRIVER]
+        for name in names:
+            self.fail(name, reason)
+
+    def arrived(self, item: Item) -> int:
+        """Bytes of *item* that are here, while it is fetched; its size if it is not."""
+        with self._lock:
+            name = (item.source, item.id)
+            return self._incoming.arrived(name) if name in self._incoming else item.size
+
     def close(self, title: str) -> None:
         """Fail all fetches, at the end of a run that *title* names."""
         with self._lock:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 class _Waiting:
     """Result that waits for its items."""
 
-    def __init__(self, parcel: ResultParcel, fetched: Sequence[Item], staying: tuple[Item, ...]) -> None:
+    def __init__(
+        self, parcel: ResultParcel, fetched: Sequence[Item], staying: tuple[Item, ...], places: Mapping[str, str]
+    ) -> None:
         self.parcel = parcel
+        self.places = places
         self.fetched = fetched
         self.staying = staying
         self.futures: list[Future[str]] = []
@@ -61,7 +64,7 @@ class ResultsInPlace:
         if not fetched:
             self._on_end(parcel, staying, None)
             return
-        waiting = _Waiting(parcel, fetched, staying)
+        waiting = _Waiting(parcel, fetched, staying, places)
         with self._lock:
             self._waiting[result.id] = waiting
         waiting.futures = [self._items.fetch(item, places[item.name]) for item in fetched]
@@ -71,6 +74,11 @@ class ResultsInPlace:
     def is_arriving(self, task: TaskId) -> bool:
         """True if items of the result of *task* are missing."""
         return task in self._waiting
+
+    def fetched(self, task: TaskId) -> list[tuple[Item, str]]:
+        """Items of *task* that are not all at their places, with these."""
+        waiting = self._waiting.get(task)
+        return [] if waiting is None else [(item, waiting.places[item.name]) for item in waiting.fetched]
 
     def cancel(self, tasks: Collection[TaskId]) -> list[TaskId]:
         """Bring the items of *tasks* nowhere; return those that waited for some."""
