@@ -600,6 +600,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if trouble == "short" else body)
 
+    def do_PUT(self):
+        self.server.web.files[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
     def log_message(self, *_):
         pass
 
@@ -638,7 +645,7 @@ def ftp(tmp_path):
         (tmp_path / "ftp" / name).mkdir(parents=True)
     users = DummyAuthorizer()
     users.add_anonymous(str(tmp_path / "ftp" / "public"))
-    users.add_user("ann", "p@ss", str(tmp_path / "ftp" / "private"))
+    users.add_user("ann", "p@ss", str(tmp_path / "ftp" / "private"), perm="elradfmw")
     handler = type("Handler", (FTPHandler,), {"authorizer": users, "log": lambda *_, **__: None})
     server = FTPServer(("127.0.0.1", 0), handler)
     done = threading.Event()

@@ -82,7 +82,7 @@ def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the use
             return run_command(call, context)
         return call_function(call.function, call.args, call.kwargs)
     finally:
-        if copies.paths:
+        if copies.undo is not None:
             remove_noted()
 
 

@@ -38,6 +38,7 @@ from cnflow.tasks.call import (
     run_call,
 )
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
 from cnflow.wire.pipe import Part, Reader, Record, ResultKind, ToWorker, pack
@@ -176,6 +177,8 @@ class _Runner:
                 value = self._call(function, loaded)
             finally:
                 self._guard.end()
+                if copies.undo is not None:
+                    remove_noted()
             seconds = time.perf_counter() - started
         except BaseException as error:
             seconds = time.perf_counter() - started

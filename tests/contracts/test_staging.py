@@ -15,6 +15,7 @@ from cnflow.staging import (
     HTTPSeparateTaskStaging,
     NoOpFileStaging,
     ZipFileStaging,
+    ZipInTaskStaging,
 )
 from cnflow.testing.contracts.staging import StagingContract, Target
 
@@ -51,8 +52,6 @@ class TestFile(StagingContract):
 
 
 class TestHTTP(StagingContract):
-    stages_out = False
-
     @pytest.fixture(params=[HTTPSeparateTaskStaging, HTTPInTaskStaging])
     def staging(self, request):
         return request.param(tries=1)
@@ -68,6 +67,15 @@ class TestHTTP(StagingContract):
         return File(f"{web.url}/nowhere" if request.param == "absent" else f"{web.url}/short")
 
 
+    @pytest.fixture
+    def target(self, web):
+        def place(name):
+            path = f"/out/{quote(name)}"
+            return Target(File(f"{web.url}{path}"), lambda: web.files.get(path))
+
+        return place
+
+
 class TestHTTPOnProcesses(TestHTTP):
     @pytest.fixture
     def executor(self, staging):
@@ -75,8 +83,6 @@ class TestHTTPOnProcesses(TestHTTP):
 
 
 class TestFTP(StagingContract):
-    stages_out = False
-
     @pytest.fixture(params=[FTPSeparateTaskStaging, FTPInTaskStaging])
     def staging(self, request):
         return request.param(tries=1)
@@ -95,11 +101,21 @@ class TestFTP(StagingContract):
     def missing(self, ftp):
         return File(f"{ftp.anonymous}/nowhere")
 
+    @pytest.fixture
+    def target(self, ftp):
+        def place(name):
+            path = ftp.folder / "private" / "out" / name
+            return Target(
+                File(f"{ftp.with_password}/out/{quote(name)}"), lambda: path.read_bytes() if path.exists() else None
+            )
+
+        return place
+
 
 class TestZip(StagingContract):
-    @pytest.fixture
-    def staging(self):
-        return ZipFileStaging()
+    @pytest.fixture(params=[ZipFileStaging, ZipInTaskStaging])
+    def staging(self, request):
+        return request.param()
 
     @pytest.fixture
     def store(self, tmp_path):

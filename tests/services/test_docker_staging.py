@@ -63,3 +63,24 @@ def test_a_download_in_the_task_is_the_containers_own(load):
         error = read(File("http://127.0.0.1:9/x")).exception(120)  # nobody listens in there
         assert isinstance(error, StagingError)
         assert "could not be fetched in 1 try" in str(error)
+
+
+def test_files_of_the_image_are_read_where_they_are_and_nowhere_else(load):
+    with load():
+        assert "Debian" in read(File("docker:/etc/os-release")).result(120)
+        error = read(File("docker:/etc/no/such")).exception(120)
+        assert isinstance(error, StagingError)
+        assert "has no /etc/no/such; of that path it has /etc" in str(error)
+        with pytest.raises(ConfigurationError, match="images are read only"):
+            write("hello", outputs=[File("docker:/tmp/x")])
+        with pytest.raises(ConfigurationError, match="names no file of the task's own image"):
+            read(File("docker://other/x"))
+
+
+def test_containers_without_shared_folders_move_their_files_in_the_task(image_base, python_of, tmp_path, web, engine):
+    if python_of(image_base) != OWN_MINOR:
+        pytest.skip(f"{image_base} has another Python than this one. Run: make base-image, or use its Python")
+    provider = DockerProvider(max_blocks=1, mount_folders=False, create={"network_mode": "host"})
+    executor = HighThroughputExecutor(image=image_base, max_workers=1, provider=provider)
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))):
+        assert read(File(web.add("/x", b"data"))).result(120) == "data"

@@ -1,6 +1,7 @@
 """Files of real servers: nginx with TLS, FTP servers with TLS, and a proxy between."""
 
 import hashlib
+import os
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -324,6 +325,25 @@ def read(file):
 @bash_app
 def write(word, outputs=(), stdout=None):
     return f"echo {word} > {outputs[0]}; echo said {word}"
+
+
+def test_file_is_brought_once_to_a_node_and_again_when_it_changed(server, tmp_path):
+    path, url = server.files / "shared.txt", File(f"{server.url}/shared.txt")
+    access = [HTTPInTaskStaging(ca_file=server.ca_file, tries=1)]
+    with cnflow.load(
+        Config(executors=[HighThroughputExecutor(max_workers=2, storage_access=access)], run_dir=str(tmp_path / "runs"))
+    ) as run:
+        for content in ("old", "new"):
+            path.write_text(content)
+            os.utime(path, (1e9, 1e9 + len(server.log())))
+            assert {task.result(60) for task in [read(url) for _ in range(8)]} == {content}
+        digest = hashlib.sha256(b"new").hexdigest()
+        for _ in range(2):
+            assert read(File(url, sha256=digest)).result(60) == "new"
+        assert not (run.run_dir / "staged").exists()
+    requests = [line.split('"')[1].split()[0] for line in server.log().splitlines() if "/shared.txt" in line]
+    assert requests.count("GET") == 3, "of two versions, and by the digest"
+    assert requests.count("HEAD") == 16
 
 
 @bash_app

@@ -154,7 +154,7 @@ class ThreadPoolBackend:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             outcome = self._run(task)
-            if copies.paths:
+            if copies.undo is not None:
                 remove_noted()
             if os.getpid() != self._pid:
                 os._exit(0 if outcome.error is None else 1)  # a child that the task forked: its parent reports

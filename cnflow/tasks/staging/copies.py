@@ -5,26 +5,37 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
 
 
 class _Copies(threading.local):
-    paths: tuple[str, ...] = ()
+    undo: Optional[ExitStack] = None
 
 
 copies = _Copies()
-"""``paths`` of the copies of the task that this thread runs."""
+"""``undo``: removes the copies of the task that this thread runs; None where there are none."""
+
+
+def at_end_of_task() -> ExitStack:
+    """Return the stack of contexts that end with the task of this thread."""
+    if copies.undo is None:
+        copies.undo = contextlib.ExitStack()
+    return copies.undo
 
 
 def remove_after_task(path: str) -> None:
     """Note that the copy at *path*, in a folder of its own, is of use to this task alone."""
-    copies.paths += (path,)
+    at_end_of_task().callback(remove_copy, path)
 
 
 def remove_noted() -> None:
-    """Remove the copies that the task of this thread has noted."""
-    paths, copies.paths = copies.paths, ()
-    for path in paths:
-        remove_copy(path)
+    """Remove the copies of the task of this thread."""
+    undo, copies.undo = copies.undo, None
+    if undo is not None:
+        undo.close()
 
 
 def remove_copy(path: str) -> None:

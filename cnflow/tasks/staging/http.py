@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from typing import IO, TYPE_CHECKING, Any, Optional
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 from cnflow.tasks.staging.attempts import Failure, RefusedError
 from cnflow.tasks.staging.content_encoding import Decoder, UndecodableError
@@ -102,7 +103,7 @@ class HttpDownload:
             file.truncate()
         try:
             decoder = Decoder(headers.get_all("Content-Encoding") or [])
-            self._validator = "" if decoder.encodings else _validator_of(headers)
+            self._validator = "" if decoder.encodings else validator_of(headers)
             self._check_length(headers, decoder, begin)
             received = _copy(answer, decoder, file)
         except UndecodableError as error:
@@ -116,6 +117,20 @@ class HttpDownload:
         length, wanted = headers.get("Content-Length") or "", self._content.size
         if wanted is not None and length.isdigit() and not decoder.encodings and begin + int(length) != wanted:
             raise RefusedError(f"the server has {begin + int(length):,} bytes of it, not {wanted:,}")
+
+
+def version_of(url: str, options: ServerOptions) -> str:
+    """Return a text that changes with the content of the file at *url*; empty if the server gives none.
+
+    Raises:
+        RefusedError, OSError, http.client.HTTPException: the server does not answer.
+    """
+    server = HttpServer(urlsplit(url), options)
+    with server.open(server.request("HEAD"), options.policy.timeout) as answer:
+        headers, validator = answer.headers, validator_of(answer.headers)
+        if "Last-Modified" in headers and not _seconds_between(headers["Last-Modified"], headers.get("Date")) > 1:
+            return ""  # it may change within the second, and many servers make the ETag of that
+        return f"{validator} {headers.get('Content-Length', '')}" if validator and answer.status == _OK else ""
 
 
 def _copy(answer: Any, decoder: Decoder, file: IO[bytes]) -> int:  # noqa: ANN401 - an HTTPResponse
@@ -141,7 +156,7 @@ def _incomplete(headers: Message, received: int, begin: int, total: Optional[int
     return None
 
 
-def _validator_of(headers: Message) -> str:
+def validator_of(headers: Message) -> str:
     """Return what a later try may send as If-Range; empty if the server gives nothing that changes with each byte."""
     if (headers.get("Accept-Ranges") or "").strip().lower() == "none":
         return ""

@@ -25,6 +25,12 @@ class ServerMover(NamedTuple):
         content = Content(file.sha256, file.size)
         fetch(file.url, file.filepath, self.options, content)
 
+    def version(self, file: File) -> str:
+        """Text by which an HTTP server tells one content of *file* from another; empty where there is none."""
+        from cnflow.tasks.staging.http import version_of
+
+        return version_of(file.url, self.options) if file.scheme in {"http", "https"} else ""
+
     def send(self, file: File) -> None:
         """Implements `Mover.send`."""
         from cnflow.tasks.staging.upload import send

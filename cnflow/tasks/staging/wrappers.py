@@ -16,7 +16,8 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
 from cnflow.model.file import File
-from cnflow.tasks.staging.copies import remove_after_task, remove_copy
+from cnflow.tasks.staging.copies import remove_copy
+from cnflow.tasks.staging.shared import bring_for_task
 from cnflow.tasks.staging.steps import IN, OUT, staging_step
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ _WRITTEN = ("outputs", "stdout", "stderr")
 
 
 class Mover(Protocol):
-    """Moves a file between its URL and its ``local_path``. A value that can be hashed, and that is sent to workers."""
+    """Moves a file between its URL and its ``local_path``. A value that can be hashed, and that is sent to workers.
+
+    It may have a method ``version(file)`` with the text by which the server tells one content of the file from another,
+    empty where there is none: then a node brings each content once (`cnflow.tasks.staging.shared`).
+    """
 
     def bring(self, file: File) -> None:
         """Make the copy.
@@ -62,9 +67,8 @@ class BringInputs(NamedTuple):
         inputs = (args, {name: value for name, value in kwargs.items() if name not in _WRITTEN})
         files = _placed(_files_in(inputs), self.schemes)
         for file in files:
-            remove_after_task(file.filepath)
             with staging_step(IN, file):
-                self.mover.bring(file)
+                bring_for_task(file, self.mover)
         return self.function(*args, **kwargs)
 
 
