@@ -66,7 +66,6 @@ class TestHTTP(StagingContract):
         web.troubles["/short"] = ["short"] * 9
         return File(f"{web.url}/nowhere" if request.param == "absent" else f"{web.url}/short")
 
-
     @pytest.fixture
     def target(self, web):
         def place(name):

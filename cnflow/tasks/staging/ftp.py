@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ftplib
 import os
 import ssl
@@ -108,8 +109,10 @@ class FtpUpload:
             try:
                 self._store(server, file, begin)
             except ftplib.error_perm as error:
-                if begin or not self._make_folders(server):
-                    raise RefusedError(f"the server answers {error}") from None
+                if begin:  # it may be REST that it refuses
+                    _delete(server, self._part)
+                    return Failure(f"the server answers {error}")
+                self._make_folders(server)
                 self._store_anew(server, file)
             stored = _size(server, self._part)
             if stored not in {None, whole}:
@@ -128,18 +131,13 @@ class FtpUpload:
         file.seek(begin)
         server.storbinary(f"STOR {self._part}", file, _CHUNK, rest=begin or None)
 
-    def _make_folders(self, server: ftplib.FTP) -> bool:
-        """Make the folders of the path; return True if one was made."""
-        made = False
+    def _make_folders(self, server: ftplib.FTP) -> None:
+        """Make the folders of the path, as other uploads may do at the same time."""
         path = ""
         for name in self._folder.split("/")[1:]:
             path += f"/{name}"
-            try:
+            with contextlib.suppress(ftplib.error_perm):  # it exists, or may not be made
                 server.mkd(path)
-                made = True
-            except ftplib.error_perm:  # it exists, or may not be made
-                continue
-        return made
 
     def _rename(self, server: ftplib.FTP) -> None:
         try:

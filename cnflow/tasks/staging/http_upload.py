@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NO_FOLDER = {404, 409, 500}
 """What servers answer where a folder of the path is missing; nginx the last."""
 
+_EXISTS = 405
 _STORED = {200, 201, 204}
 _FIRST_SERVER_ERROR = 500
 _FINAL = {501, 505, 507}
@@ -80,8 +81,9 @@ class HttpUpload:
             try:
                 with self._server.open(self._server.request("MKCOL", path=f"{path}/"), timeout):
                     made = True
-            except HTTPError as error:  # it exists, or is none that may be made
+            except HTTPError as error:  # it exists, maybe for a moment only, or it may not be made
                 error.close()
+                made = made or error.code == _EXISTS
         return made
 
 
