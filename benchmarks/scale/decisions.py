@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.ids import BlockId, FunctionId, ManagerId, TaskId
 from cnflow.interchange import actions as on
 from cnflow.interchange.state import Interchange
+from cnflow.model.item import Item
 from cnflow.units import Seconds
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import NO_FRAMES, Function, Result, Task, TaskParcel
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-KINDS = ("plain", "needs", "priorities", "walltimes", "cancels", "mixed")
+KINDS = ("plain", "needs", "priorities", "walltimes", "cancels", "items", "mixed")
 SLOTS = 4
 _CORES, _MEMORY, _GIB = 4.0, 16 * 2**30, 2**30
 _LIFE = 3600.0
 """Seconds of a block, where blocks have an end."""
+
+_ITEM, _SHARED = 10**8, 10**9
+"""Bytes of each item, and the number of the one that all tasks share."""
 
 _BATCH = 5_000
 _TURN = 64
@@ -192,8 +196,13 @@ class Simulation:
             needs = Needs(rng.choice([0.5, 1.0, 2.0, 4.0]), max(memory, -1))
         if kind in {"walltimes", "mixed"} and number % 4 < 2:  # noqa: PLR2004 - half of those with needs, too
             walltime = rng.uniform(20.0, 1700.0)
+        items: tuple[Item, ...] = ()
+        if kind == "items":  # one of the driver that all read, and one that a task has left on some node
+            node = rng.randrange(len(self._managers))
+            left = Item(b"%016d" % node + b"left", _ITEM, source=b"m%07d" % node)
+            items = Item(b"%016d" % _SHARED + b"all", _ITEM), left
         function = _FUNCTIONS[number % len(_FUNCTIONS)].id
-        return Task(TaskId(number), function, b"", needs=needs, walltime=walltime), NO_FRAMES
+        return Task(TaskId(number), function, b"", needs=needs, walltime=walltime, items=items), NO_FRAMES
 
     def _turn(self) -> bool:
         """Let the next tasks end, and the interchange read of it and dispatch; False if none runs."""

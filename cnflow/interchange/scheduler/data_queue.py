@@ -62,22 +62,19 @@ class Waiting:
     Attributes:
         parcel: the task.
         items: those that count.
+        moved: those of them that some manager has made: they move between managers.
         since: moment at which it was passed over for the first time; infinite before.
         wait: for the manager that has its data; None if it waits for any slot.
     """
 
-    __slots__ = ("items", "parcel", "since", "wait")
+    __slots__ = ("items", "moved", "parcel", "since", "wait")
 
     def __init__(self, parcel: TaskParcel) -> None:
         self.parcel = parcel
         self.items = largest(parcel[0].items)
+        self.moved: list[Item] = [item for item in self.items if item.source]
         self.since = math.inf
         self.wait: Optional[DataWait] = None
-
-    @property
-    def moved(self) -> list[Item]:
-        """Items that some manager has made: they move between managers."""
-        return [item for item in self.items if item.source]
 
 
 class DataQueue:
@@ -142,15 +139,13 @@ class DataQueue:
     def status(self, task: TaskId, now: Seconds) -> Optional[DataStatus]:
         """Wait of *task* for the manager of its data; None if it waits for none."""
         waiting = self._waiting.get(task)
-        if waiting is None or waiting.wait is None:
+        if waiting is None or waiting.wait is None or waiting not in self._held_back:
             return None
         manager, size, until = waiting.wait
         return DataStatus(manager, size, max(0.0, until - now))
 
     def begin_round(self) -> None:
         """Let all tasks look again."""
-        for waiting in self._held_back:
-            waiting.wait = None
         self._held_back.clear()
 
     def first_ones(self) -> list[Waiting]:
@@ -159,42 +154,59 @@ class DataQueue:
 
     def find(self, waiting: Waiting, slots: FreeSlots, fits: Fits, now: Seconds) -> Optional[ManagerId]:
         """Manager to send a task to, which has a free slot and *fits*; None if there is none, or the task waits."""
+        if self._still_waits(waiting, slots, fits, now):
+            self._held_back.append(waiting)
+            return None
         waiting.wait = None
         for free in (slots.idle, slots.prefetch):
             manager = self._best(waiting, free, fits)
             if manager is None:
                 continue
-            until = self._waits_until(waiting, manager, fits, now)
-            if until > now:
+            waiting.wait = self._wait_instead(waiting, manager, fits, now)
+            if waiting.wait is not None:
                 self._held_back.append(waiting)
                 return None
             free[manager] = free.pop(manager)  # managers take turns
             return manager
         return None
 
+    def _still_waits(self, waiting: Waiting, slots: FreeSlots, fits: Fits, now: Seconds) -> bool:
+        """True if nothing has changed for a task that waits: most look in vain, round after round."""
+        wait = waiting.wait
+        if wait is None or now >= wait.until or not fits(wait.manager):
+            return False
+        free, holders = slots.idle or slots.prefetch, self._places.holders(waiting.moved)
+        return len(holders) <= MOST_HOLDERS and free.keys().isdisjoint(holders)
+
     def _best(self, waiting: Waiting, free: Mapping[ManagerId, int], fits: Fits) -> Optional[ManagerId]:
-        """Manager with a free slot that lacks the fewest bytes; the one whose turn it is if none has any."""
-        holders = self._places.holders(waiting.items)
-        few, many = (free, holders) if len(free) < len(holders) else (holders, free)
-        local = (manager for manager in itertools.islice(few, _MOST_FREE) if manager in many and fits(manager))
-        found = list(itertools.islice(local, MOST_HOLDERS))
-        if found:
-            missing = self._places.missing
-            return min(found, key=lambda manager: (missing(manager, waiting.items), -free[manager]))
+        """Manager with a free slot that lacks the fewest bytes; the one whose turn it is if none has any.
+
+        First of those that have what moves between managers, then of those that have what the driver has, too.
+        """
+        if not free:
+            return None
+        missing = self._places.missing
+        for items in (waiting.moved, waiting.items):
+            holders = self._places.holders(items) if items else ()
+            few, many = (free, holders) if len(free) < len(holders) else (holders, free)
+            local = (manager for manager in itertools.islice(few, _MOST_FREE) if manager in many and fits(manager))
+            found = list(itertools.islice(local, MOST_HOLDERS))
+            if len(found) == 1:
+                return found[0]
+            if found:
+                return min(found, key=lambda manager: (missing(manager, waiting.items), -free[manager]))
         return next((manager for manager in itertools.islice(free, _MOST_FREE) if fits(manager)), None)
 
-    def _waits_until(self, waiting: Waiting, manager: ManagerId, fits: Fits, now: Seconds) -> Seconds:
-        """Moment until which a task waits for another manager than *manager*; now or before if it does not."""
+    def _wait_instead(self, waiting: Waiting, manager: ManagerId, fits: Fits, now: Seconds) -> Optional[DataWait]:
+        """Wait of a task for another manager than *manager*; None if moving is better, or it has waited enough."""
         moved = waiting.moved
         missing = self._places.missing(manager, moved) if moved else 0
         if missing < _MIN_WAIT * BYTES_PER_SECOND:
-            return now
+            return None
         best = next((holder for holder in self._places.best_holders(moved) if fits(holder)), None)
         saved = 0 if best is None else missing - self._places.missing(best, moved)
         if best is None or saved < _MIN_WAIT * BYTES_PER_SECOND:
-            return now
+            return None
         waiting.since = min(waiting.since, now)
         until = Seconds(waiting.since + saved / BYTES_PER_SECOND)
-        if until > now:
-            waiting.wait = DataWait(best, saved, until)
-        return until
+        return DataWait(best, saved, until) if until > now else None

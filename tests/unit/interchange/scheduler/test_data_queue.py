@@ -78,6 +78,15 @@ def test_result_that_stays_on_its_node_draws_the_next_task_there(world):
     assert world.dispatch() == {2: sent[1]}
 
 
+def test_data_that_moves_between_managers_decides_before_that_of_the_driver(world):
+    for manager in (A, B):
+        world.join(manager, slots=3)
+    world.submit(task(0, item(0)), task(1, item(0)))
+    assert world.dispatch() == {0: A, 1: A}
+    world.submit(task(2, item(0), item(1, source=B)), task(3, item(0), item(2, source=A)))
+    assert world.dispatch() == {2: B, 3: A}
+
+
 def test_largest_data_decides(world):
     for manager in (A, B):
         world.join(manager)
