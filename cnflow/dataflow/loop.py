@@ -169,7 +169,8 @@ class TaskGraph:
         keep_code(record, self.executors[executor])
         keep_arguments(record, self.executors[executor], self._resolver)
         if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
-            visible = getattr(self.executors[executor], "visible_files", None)
+            live = self.executors[executor]
+            visible = None if getattr(live, "items", None) is not None else getattr(live, "visible_files", None)
             record_call_options(call_options, record, self.config.std_autopath, self.run_dir, visible)
         if self._emit is not None or state_log.is_enabled():
             task_events.report_submitted(self._emit, record)
