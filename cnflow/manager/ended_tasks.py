@@ -22,7 +22,7 @@ from cnflow.wire.manager_messages import HeldTask
 from cnflow.wire.task_digest import TaskDigests
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cnflow.ids import FunctionId, TaskId
     from cnflow.wire.bulk import BlobId
@@ -49,7 +49,9 @@ class EndedTasks:
 
     def on_sent(self, number: int, results: Iterable[ResultParcel] = ()) -> None:
         """Follow the message *number*, which has *results*: those of all that have ended."""
-        self._offered.update(((parcel[0].id, parcel[0].attempt), parcel) for parcel in results if parcel[0].blobs)
+        self._offered.update(
+            ((result.id, result.attempt), (result, frames)) for result, frames in results if result.blobs or result.items
+        )
         if self._new:
             self._sent.append((number, self._new))
             self._new = []
@@ -62,9 +64,10 @@ class EndedTasks:
                 if key in self._offered:
                     self._unfetched[key] = parcel
 
-    def on_released(self, blobs: Collection[BlobId]) -> None:
-        """Forget the results with these parts: the driver has them, or nobody waits for them."""
-        over = [key for key, (result, _) in self._offered.items() if any(offer.blob in blobs for offer in result.blobs)]
+    def on_released(self, names: Iterable[BlobId]) -> None:
+        """Forget the results with these parts or items: the driver has them, or nobody waits for them."""
+        blobs = set(names)
+        over = [key for key, (result, _) in self._offered.items() if not blobs.isdisjoint(_names(result))]
         for key in over:
             del self._offered[key]
             self._unfetched.pop(key, None)
@@ -97,3 +100,9 @@ class EndedTasks:
             if function is not None:
                 found[parcel[0].id] = HeldTask(parcel[0].attempt, *digests.identity(function, parcel))
         return found
+
+
+def _names(result: Result) -> Iterator[BlobId]:
+    """Names by which others want the parts and the items of *result*."""
+    yield from (offer.blob for offer in result.blobs)
+    yield from (item.id for item in result.items)

@@ -156,9 +156,9 @@ class ItemFiles:
         """Remove a content to which a task has written."""
         self._put(lambda: self._objects.remove_changed(key))
 
-    def pin(self, key: bytes, size: int) -> None:
-        """Keep a content until `unpin`, if it is in an area."""
-        self._put(lambda: self._report(self._pin(key, size)))
+    def pin(self, key: bytes, size: int, place: str = "") -> None:
+        """Keep a content until `unpin`, if it is in the area, or in the nameless file at *place*."""
+        self._put(lambda: self._report(self._pin(key, size, place)))
 
     def unpin(self, key: bytes) -> None:
         """Let a content be evicted."""
@@ -274,9 +274,12 @@ class ItemFiles:
             return Failed(key, f"what a task has left cannot be kept: {error}")
         return Stored(key)
 
-    def _pin(self, key: bytes, size: int) -> Report:
+    def _pin(self, key: bytes, size: int, place: str) -> Report:
         try:
-            return Stored(key) if self._objects.pin(key, size) else Missing(key)
+            if self._objects.pin(key, size):
+                return Stored(key)
+            is_here = bool(place) and self._objects.adopt_nameless(place, key, size)
+            return Stored(key) if is_here else Missing(key)
         except OSError as error:
             logger.warning("item %s cannot be used as it is: %s", key.hex(), error)
             return Missing(key)

@@ -33,6 +33,8 @@ class Pin(NamedTuple):
 
     key: bytes
     size: int
+    place: str = ""
+    """Nameless file in memory that may have it, if its source is on this machine (`Objects.adopt_nameless`)."""
 
 
 class Unpin(NamedTuple):
@@ -130,7 +132,7 @@ class ItemNeeds:
         content = self._contents.get(key)
         if content is None:
             content = self._contents[key] = _Content(size)
-            self._orders.append(Pin(key, size))
+            self._orders.append(Pin(key, size, item.name if item is not None else ""))
         content.users += 1
         if item is not None:
             content.names[item.id] = item

@@ -194,7 +194,7 @@ class NodeItems:
 
     def _carry_out(self, order: Order) -> None:
         if isinstance(order, Pin):
-            self._files.pin(order.key, order.size)
+            self._files.pin(order.key, order.size, order.place)
         elif isinstance(order, Unpin):
             self._files.unpin(order.key)
         elif isinstance(order, MakeEmpty):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import time
@@ -30,6 +31,9 @@ _READ_ONLY = 0o555
 
 _FRESH = 60.0
 """Seconds after its last use for which a content stays: another manager may be about to pin it."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Evicted(NamedTuple):
@@ -93,6 +97,42 @@ class Objects:
         if not self.pin(key, size):
             raise FileNotFoundError(errno.ENOENT, f"it has another size than {size:,} bytes, or was removed", path)
         return size
+
+    def adopt_nameless(self, place: str, key: bytes, size: int) -> bool:
+        """Give a nameless file in memory, of a process on this machine, the name of a content, and pin it.
+
+        Nothing is copied, and nothing verified: the process is this user's, and has computed the key of this memory.
+
+        Args:
+            place: ``/proc/PID/fd/NUMBER DEVICE:INODE`` of a file that was opened with ``O_TMPFILE``.
+            key: of the content.
+            size: of the content.
+
+        Returns:
+            False if the process is on another machine, has ended, or sees another memory: the bytes have to travel.
+        """
+        path, _, identity = place.partition(" ")
+        if not self._folders[True] or not path.startswith("/proc/"):
+            return False
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            state = os.fstat(file)
+            if f"{state.st_dev}:{state.st_ino}" != identity or state.st_size != size or state.st_uid != os.getuid():
+                return False
+            os.fchmod(file, _READ_ONLY)
+            content = os.path.join(self._folders[True], key.hex())
+            with contextlib.suppress(FileExistsError):
+                # With a folder's descriptor it is linkat(2), which follows the link to a file without a name.
+                os.link(f"/proc/self/fd/{file}", content, src_dir_fd=file, follow_symlinks=True)
+            return self.pin(key, size)
+        except OSError as error:
+            logger.debug("the value at %s has to be sent: %s", place, error)
+            return False
+        finally:
+            os.close(file)
 
     def pin(self, key: bytes, size: int) -> bool:
         """Keep a content until `unpin`; return False if it is not here.

@@ -195,3 +195,28 @@ def test_area_of_another_user_or_open_to_others_is_refused(area, tmp_path, monke
     Path(area.root).chmod(0o777)
     with pytest.raises(PermissionError, match="open to others"):
         NodeArea(ManagerId(b"second"), "")._open(area.root)
+
+
+@pytest.fixture
+def nameless(area):
+    """Descriptor of a file without a name, in memory, with the content; and its place."""
+    file = os.open(area.memory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(file, CONTENT)
+    state = os.fstat(file)
+    yield file, f"/proc/{os.getpid()}/fd/{file} {state.st_dev}:{state.st_ino}"
+    os.close(file)
+
+
+def test_nameless_file_of_a_process_on_this_machine_is_the_content_without_a_copy(files, area, nameless):
+    file, place = nameless
+    files.pin(KEY, len(CONTENT), place)
+    assert reports(files) == [Stored(KEY)]
+    assert Path(object_path(area.root, KEY)).stat().st_ino == os.fstat(file).st_ino
+    assert Objects(area.root, area.memory, "second").pin(KEY, len(CONTENT))
+
+
+@pytest.mark.parametrize("flaw", ["0:0", "nothing", "/etc/passwd 1:1", "/proc/1/fd/99999 1:1"])
+def test_place_that_is_of_another_machine_is_not_believed(files, nameless, flaw):
+    place = nameless[1].partition(" ")[0] + " 0:0" if flaw == "0:0" else flaw
+    files.pin(KEY, len(CONTENT), place)
+    assert reports(files) == [Missing(KEY)]
