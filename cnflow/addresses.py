@@ -11,6 +11,7 @@ import selectors
 import socket
 import struct
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnflow.errors import ConfigurationError
@@ -158,6 +159,17 @@ def addresses_of_interfaces(without: Collection[str] = ()) -> list[str]:
         with contextlib.suppress(OSError):  # an interface without an IPv4 address
             found.append(address_by_interface(name))
     return list(dict.fromkeys(found))
+
+
+def addresses_for_others() -> list[str]:
+    """Return the addresses at which other machines may find this one, that of its default route first.
+
+    Loopback only if it has no other. Not those of bridges: that of a container engine is the same on many machines, and
+    leads to another one from elsewhere.
+    """
+    bridges = [path.parent.name for path in Path("/sys/class/net").glob("*/bridge")]
+    found = list(dict.fromkeys([*addresses_of_this_machine(), *addresses_of_interfaces(bridges)]))
+    return [host for host in found if not is_loopback(host)] or found
 
 
 def addresses_of_this_machine() -> list[str]:

@@ -26,8 +26,9 @@ from cnflow.interchange.bulk_relay import BulkRelay, ToManager
 from cnflow.interchange.large_results import INTERCHANGE, LargeResults
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
-from cnflow.wire.bulk import Chunk, Release, Want, decode_bulk, with_bulk_suffix
+from cnflow.wire.bulk import Chunk, Release, Want, with_bulk_suffix
 from cnflow.wire.bulk_window import MOST
+from cnflow.wire.peer_messages import Serving, decode_lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -172,9 +173,12 @@ class BulkLink:
             ValueError: it is one that no manager sends.
         """
         head, *attached = frames
-        message = decode_bulk(head)
+        message = decode_lane(head)
         if isinstance(message, Chunk) != bool(attached) or len(attached) > 1:
             raise ValueError(f"{len(attached)} frames after a {type(message).__name__}")
+        if isinstance(message, Serving):
+            self._relay.on_serving(manager, message)
+            return
         data = attached[0] if attached else None
         if not self.results.on_manager_message(manager, message, data, self._now):
             self._relay.on_manager_message(manager, message, data)

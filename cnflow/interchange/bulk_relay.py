@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from cnflow.ids import ManagerId
 from cnflow.interchange.peer_relay import MOST_WAITING, PeerRelay
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cnflow.interchange.blob_store import BlobStore
     from cnflow.units import Seconds
     from cnflow.wire.messages import TaskParcel
+    from cnflow.wire.peer_messages import Serving
     from cnflow.wire.pipe import Part
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class ToManager(NamedTuple):
     """Message to send to a manager."""
 
     manager: ManagerId
-    message: BulkMessage
+    message: Union[BulkMessage, Serving]
     data: Optional[Part] = None
 
 
@@ -152,6 +153,14 @@ class BulkRelay:
         self._peers.on_chunk(manager, piece, data)
         if self._take_wanted(manager, piece):
             self._chunks.append(ToDriver(message, data))
+
+    def on_serving(self, manager: ManagerId, serving: Serving) -> None:
+        """Note that *manager* may be asked directly for its items.
+
+        Raises:
+            ValueError: it is about another manager.
+        """
+        self._peers.on_serving(manager, serving)
 
     def on_manager_gone(self, manager: ManagerId) -> None:
         """Forget what *manager* waits for and what is wanted of it; the driver learns of its end from the state."""

@@ -8,12 +8,14 @@ Nothing is kept here but who waits for which piece::
       │ <── Chunk to all who wait ────── │ wanted? else dropped <── Chunk ───┤
       ├── Want again: a piece was lost > │ ── Want ────────────────────────> │
       │ <── Gone ─────────────────────── │ <── Gone; released; that manager is gone
+      │ <── Serving ──────────────────── │ <── Serving: it may be asked directly
+      └── Want ─── if it can be reached ────────────────────────────────────> │
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from cnflow.wire.bulk import KEY_SIZE, BlobId, Chunk, Gone, Piece, Want
 
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
     from cnflow.ids import ManagerId
     from cnflow.wire.bulk import BulkMessage
+    from cnflow.wire.peer_messages import Serving
 
-    Send = Callable[[ManagerId, BulkMessage, Any], None]
+    Send = Callable[[ManagerId, Union[BulkMessage, Serving], Any], None]
 
 MOST_WAITING = 512
 """Pieces that one manager waits for at the same time; it wants the others again."""
@@ -45,11 +48,28 @@ class PeerRelay:
         self._waiting: dict[tuple[ManagerId, BlobId], dict[Piece, list[ManagerId]]] = {}
         """Who waits for which piece, by the manager that has the item, and the item."""
 
+        self._serving: dict[ManagerId, Serving] = {}
+        """Managers that may be asked directly."""
+
+        self._introduced: set[tuple[ManagerId, ManagerId]] = set()
+        """Managers that know so, with the one that serves."""
+
         self._counts: Counter[ManagerId] = Counter()
         """Pieces that each manager waits for."""
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def on_serving(self, manager: ManagerId, serving: Serving) -> None:
+        """Note that *manager* may be asked directly.
+
+        Raises:
+            ValueError: it is about another manager.
+        """
+        if serving.source != manager:
+            raise ValueError("a manager serves in the name of another one")
+        self._serving[manager] = serving
+        self._introduced = {pair for pair in self._introduced if pair[1] != manager}
 
     def on_want(self, manager: ManagerId, source: ManagerId, want: Want) -> None:
         """Pass a request of *manager* on to *source*, unless the piece is on its way to another one.
@@ -62,6 +82,10 @@ class PeerRelay:
         if self._is_gone(source):
             self._send(manager, Gone(want.blob, source, _SOURCE_GONE), None)
             return
+        serving = self._serving.get(source)
+        if serving is not None and (manager, source) not in self._introduced:
+            self._introduced.add((manager, source))
+            self._send(manager, serving, None)
         key, piece = (source, want.blob), Piece(want.blob, want.offset, want.length)
         waiting = self._waiting.get(key, {}).get(piece, ())
         is_asked, is_repeated = bool(waiting), manager in waiting
@@ -100,6 +124,8 @@ class PeerRelay:
 
     def on_manager_gone(self, manager: ManagerId) -> None:
         """Forget what *manager* waits for, and report what is waited for of it as gone."""
+        if self._serving.pop(manager, None) is not None or self._introduced:
+            self._introduced = {pair for pair in self._introduced if manager not in pair}
         for source, blob in [key for key in self._waiting if key[0] == manager]:
             self.drop(source, blob, _SOURCE_GONE)
         if self._counts.pop(manager, 0):

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from cnflow.manager.kept_results import KeptResults
 from cnflow.wire import messages as msg
 from cnflow.wire import sockets
-from cnflow.wire.bulk import Chunk, Gone, Want, decode_bulk, with_bulk_suffix
+from cnflow.wire.bulk import Chunk, Gone, Want, with_bulk_suffix
 from cnflow.wire.peer_limits import MalformedMessageLimit
+from cnflow.wire.peer_messages import Serving, decode_lane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cnflow.ids import ManagerId
     from cnflow.manager.incomplete_tasks import IncompleteTasks
     from cnflow.manager.items.node_items import NodeItems
+    from cnflow.manager.items.peers import Peers, Reply
     from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class BulkLink:
         poller: the loop's; the link registers its sockets.
         tasks: those that wait for arguments.
         items: of this node.
+        peers: connections to other managers.
         patience: see `KeptResults`.
 
     Attributes:
@@ -57,10 +60,15 @@ class BulkLink:
         poller: sockets.Poller,
         tasks: IncompleteTasks,
         items: NodeItems,
+        peers: Peers,
         patience: Seconds,
     ) -> None:
         self.results = KeptResults(manager_id, patience)
         self.items = items
+        self._peers = peers
+        self._context: Any = None
+        self._serving: Optional[Serving] = None
+        self._has_announced = False
         poller.register(items.source, sockets.READABLE)
         self._identity = with_bulk_suffix(manager_id)
         self._poller = poller
@@ -84,12 +92,14 @@ class BulkLink:
 
     def connect(self, context: Any, endpoint: str, curve: Optional[tuple[str, str, str]]) -> None:  # noqa: ANN401 - ZeroMQ's
         """Connect to *endpoint*; what was on its way over another connection is wanted again."""
+        self._context = context
         self._dealer = sockets.connect_dealer(context, endpoint, self._identity, curve)
         self._poller.register(self._dealer.raw, sockets.READABLE)
         self._on_connected(is_local=endpoint.startswith("ipc://"))
 
-    def listen(self, socket: sockets.ListeningSocket) -> None:
+    def listen(self, context: Any, socket: sockets.ListeningSocket) -> None:  # noqa: ANN401 - the same
         """Use *socket*, to which the interchange connects."""
+        self._context = context
         self._dealer = socket
         self._poller.register(socket.raw, sockets.READABLE)
 
@@ -125,6 +135,7 @@ class BulkLink:
     def close(self) -> None:
         """End; log what an orderly end leaves nothing of."""
         self._poller.unregister(self.items.source)
+        self._peers.close()
         self.items.close()
         if len(self.results) or self._tasks.has_blobs:
             logger.info("%d blobs of results were left, and arguments: %s", len(self.results), self._tasks.has_blobs)
@@ -135,8 +146,9 @@ class BulkLink:
         """Handle the messages that have arrived; return whether tasks may have become complete, or lost."""
         has_files_news = self.items.source in ready
         if has_files_news:
-            for reply, content in self.items.follow_files():
-                self._send(reply, content)
+            self.items.follow_files()
+        for source in self._peers.receive(ready, now, self._on_item_chunk, self._on_want):
+            self.items.ask_again(source)
         if self._dealer is None or self._dealer.raw not in ready:
             return has_files_news
         for frames in self._dealer.receive(_MOST_MESSAGES):
@@ -153,10 +165,32 @@ class BulkLink:
             self._tasks.on_tick(now)
         self.items.carry_out_orders()
         if self._dealer is not None:
-            for want in (*self._tasks.next_wants(now), *self.items.next_wants(now)):
+            for want in self._tasks.next_wants(now):
                 self._dealer.send([msg.encode(want)])
+            for want in self.items.next_wants(now):
+                if not (want.source and self._peers.send(want, now)):
+                    self._dealer.send([msg.encode(want)])
+            if self.items.keeps and not self._has_announced:
+                self._announce(self._dealer)
+
+    def _announce(self, dealer: sockets.AnySocket) -> None:
+        """Let other managers ask this one directly for what it keeps."""
+        self._has_announced = True
+        if self._serving is None:
+            self._serving = self._peers.serve(self._context)
+        if self._serving is not None:
+            dealer.send([msg.encode(self._serving)])
+
+    def _on_item_chunk(self, chunk: Chunk, data: Any, now: Seconds) -> None:  # noqa: ANN401 - a frame
+        if self.items.awaits(chunk.blob):
+            self.items.on_chunk(chunk, data, now)
+
+    def _on_want(self, want: Want, now: Seconds, reply: Reply) -> None:
+        if not self.items.on_want(want, now, reply):
+            reply(*self.results.on_want(want, now))
 
     def _on_connected(self, *, is_local: bool) -> None:
+        self._has_announced = False  # to an interchange that was restarted
         self._tasks.on_connected(is_local=is_local)
         self.items.on_connected(is_local=is_local)
 
@@ -171,10 +205,12 @@ class BulkLink:
             ValueError: the interchange never sends this.
         """
         head, *attached = frames
-        message = decode_bulk(head)
+        message = decode_lane(head)
         if isinstance(message, Want):
-            if not self.items.on_want(message, now):
-                self._send(*self.results.on_want(message, now))
+            self._on_want(message, now, self._send)
+            return
+        if isinstance(message, Serving):
+            self._peers.on_serving(self._context, message)
             return
         receiver = self.items if self.items.awaits(message.blob) else self._tasks
         if isinstance(message, Chunk):

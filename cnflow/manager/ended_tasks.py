@@ -50,7 +50,9 @@ class EndedTasks:
     def on_sent(self, number: int, results: Iterable[ResultParcel] = ()) -> None:
         """Follow the message *number*, which has *results*: those of all that have ended."""
         self._offered.update(
-            ((result.id, result.attempt), (result, frames)) for result, frames in results if result.blobs or result.items
+            ((result.id, result.attempt), (result, frames))
+            for result, frames in results
+            if result.blobs or result.items
         )
         if self._new:
             self._sent.append((number, self._new))

@@ -293,7 +293,7 @@ class InterchangeLink:
         for source in (self._dealer.raw, self._monitor.raw):
             self._poller.register(source, sockets.READABLE)
         if self._bulk is not None:
-            self._bulk.listen(bulk)
+            self._bulk.listen(self._context, bulk)
 
     def _follow_listener(self, monitor: sockets.ConnectionMonitor, handle: Handler, now: Seconds) -> None:
         """Ask for what is missing over each new connection.

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from cnflow.addresses import address_by_interface, addresses_of_interfaces, addresses_of_this_machine, is_loopback
+from cnflow.addresses import address_by_interface, addresses_for_others
 from cnflow.ids import BlockId
 from cnflow.manager.errors import CannotListenError
 from cnflow.model.listening_address import ListeningAddress
@@ -116,16 +116,10 @@ class Listener:
                 Path(self._settings.folder, self.address.file_name).unlink()
 
     def _hosts(self) -> list[str]:
-        """Addresses of this node, that of its default route first; loopback only if it has no other.
-
-        Not those of bridges: that of a container engine is the same on many nodes, and leads to another from elsewhere.
-        """
+        """Addresses of this node."""
         if self._settings.interface:
             return [address_by_interface(self._settings.interface)]
-        bridges = [path.parent.name for path in Path("/sys/class/net").glob("*/bridge")]
-        own = [*addresses_of_this_machine(), *addresses_of_interfaces(bridges)]
-        found = list(dict.fromkeys(own))
-        return [host for host in found if not is_loopback(host)] or found
+        return addresses_for_others()
 
     def __str__(self) -> str:
         """Where it listens, and where the driver finds that."""

@@ -35,6 +35,7 @@ from cnflow.manager.ended_tasks import EndedTasks
 from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.interchange_link import InterchangeLink
 from cnflow.manager.items.node_items import NodeItems
+from cnflow.manager.items.peers import Peers
 from cnflow.manager.node import hardware
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
@@ -103,7 +104,8 @@ class Loop:
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
         self._workers = PolledWorkers(self._poller)
-        self._bulk = BulkLink(factory.manager_id, self._poller, arguments, self._items, patience)
+        peers = Peers(factory.manager_id, self._poller, is_encrypted=bool(settings.server_key))
+        self._bulk = BulkLink(factory.manager_id, self._poller, arguments, self._items, peers, patience)
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         self._events: Optional[WorkerEvents] = None
         if settings.sends_events:

@@ -45,6 +45,8 @@ Message                 From -> to                Sent
                         -> driver
 `Want`                  both ways                 when the receiver of a blob has room for its next piece
 `Chunk` `Gone`          both ways                 in reply to `Want`
+`Serving`               manager -> interchange    when the manager keeps items; passed on to managers that want one
+                        -> manager
 `Stop`                  driver -> interchange ->  at the end of the run
                         manager
 `Bound`                 interchange -> driver     first of all, when managers can connect

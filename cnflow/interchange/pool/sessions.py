@@ -28,9 +28,10 @@ from cnflow.interchange.sending import send_results
 from cnflow.model.interchange_settings import ATTACHED, GONE, STARTED
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
-from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want, decode_bulk, with_bulk_suffix
+from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want, with_bulk_suffix
 from cnflow.wire.manager_messages import NoWorkers, StatusQuery, TaskQuery, TaskReport
 from cnflow.wire.parcels import attach_frames
+from cnflow.wire.peer_messages import Serving, decode_lane
 from cnflow.wire.session import IDENTITY_BYTES
 
 if TYPE_CHECKING:
@@ -341,7 +342,9 @@ class ClientSessions:
         Raises:
             ValueError: no manager sends it.
         """
-        message = decode_bulk(frames[0])
+        message = decode_lane(frames[0])
+        if isinstance(message, Serving):
+            return  # managers serve several clients here: the interchange, which knows whose an item is, passes all on
         owners = self._owners
         source, blob = message.source, message.blob
         client = owners.result_of(source, blob) if source else owners.argument_of(blob)

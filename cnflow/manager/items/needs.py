@@ -265,6 +265,12 @@ class ItemNeeds:
         """Want everything, at once, over a new line, which may stay within this machine."""
         self._receiver.on_reconnected(is_local=is_local)
 
+    def ask_again(self, source: bytes) -> None:
+        """Want again, at once, what *source* was asked for over a line that was lost."""
+        for key, content in self._contents.items():
+            if key in self._receiver and content.item.source == source:
+                self._receiver.restart(key)
+
     def next_wants(self, now: Seconds) -> list[Want]:
         """Requests to send now."""
         if not len(self._receiver):

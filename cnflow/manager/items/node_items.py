@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from cnflow.manager.items.files import Failed, ItemFiles, Missing, Read, Stored
 from cnflow.manager.items.left import LeftItems
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cnflow.ids import ManagerId
+    from cnflow.manager.items.peers import Reply
     from cnflow.manager.node.area import NodeArea
     from cnflow.wire.messages import ResultParcel
 
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 _LEAVING = frozenset({ResultKind.VALUE, ResultKind.RAISED, ResultKind.UNPICKLABLE})
 """Ends of a task with which it leaves what it has announced: also the output of one that failed."""
-
-Reply = tuple[Union[Chunk, Gone], Optional[bytes]]
 
 
 class NodeItems:
@@ -83,6 +82,10 @@ class NodeItems:
         """Follow the loss of an item at its source."""
         self._needs.on_gone(gone)
 
+    def ask_again(self, source: bytes) -> None:
+        """Want again, at once, what *source* was asked for over a line that was lost."""
+        self._needs.ask_again(source)
+
     def on_connected(self, *, is_local: bool) -> None:
         """Want everything, at once, over a new line, which may stay within this machine."""
         self._needs.on_connected(is_local=is_local)
@@ -98,9 +101,8 @@ class NodeItems:
         for order in self._needs.take_orders():
             self._carry_out(order)
 
-    def follow_files(self) -> list[Reply]:
-        """Follow what has happened to the files; return the replies to send, with the bytes of those that have any."""
-        replies: list[Reply] = []
+    def follow_files(self) -> None:
+        """Follow what has happened to the files, and reply to those who wanted bytes of them."""
         for report in self._files.take():
             if isinstance(report, Stored):
                 self._needs.on_stored(report.key)
@@ -110,8 +112,7 @@ class NodeItems:
                 logger.warning("item %s: %s", report.key.hex(), report.reason)
                 self._needs.on_failed(report.key, report.reason)
             else:
-                replies.append(self._reply(report))
-        return replies
+                self._reply(report)
 
     # Items that tasks leave
 
@@ -148,13 +149,13 @@ class NodeItems:
         if self._files.is_used:
             self._files.remove_leftovers()
 
-    def on_want(self, want: Want, now: Seconds) -> bool:
-        """Read what is wanted of an item that this node keeps; return False if it keeps none of that name."""
+    def on_want(self, want: Want, now: Seconds, reply: Reply) -> bool:
+        """Read what is wanted of an item that this node keeps, and *reply* with it; return False if it keeps none."""
         key = self._kept.get(want.blob)
         if key is None:
             return False
         self._wanted_at = now
-        self._files.read(key, want.offset, want.length, want)
+        self._files.read(key, want.offset, want.length, (want, reply))
         return True
 
     def release(self, identities: Iterable[bytes]) -> None:
@@ -204,8 +205,9 @@ class NodeItems:
         elif isinstance(order, Evict):
             self._files.evict()
 
-    def _reply(self, read: Read) -> Reply:
-        want: Want = read.token
+    def _reply(self, read: Read) -> None:
+        want, reply = read.token
         if read.data is None:
-            return Gone(want.blob, self._manager, read.reason), None
-        return Chunk(want.blob, self._manager, want.offset), read.data
+            reply(Gone(want.blob, self._manager, read.reason), None)
+        else:
+            reply(Chunk(want.blob, self._manager, want.offset), read.data)
