@@ -3,13 +3,14 @@ import pickle
 
 import pytest
 
-from cnflow.config import Config, load_config
+from cnflow.config import Config, Secret, load_config
 from cnflow.config.dump import to_json, to_toml, to_yaml
 from cnflow.config.registry import STAGINGS
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.interfaces import Staging
 from cnflow.staging import FTPSeparateTaskStaging, HTTPInTaskStaging, NoOpFileStaging, ZipFileStaging
+from cnflow.tasks.staging.secrets import SecretSource
 
 CONFIG = Config(
     executors=[
@@ -73,3 +74,54 @@ def test_every_kind_is_a_staging_whose_attributes_are_its_options(kind):
 
 def test_folder_may_be_a_path(tmp_path):
     assert ThreadPoolExecutor(working_dir=tmp_path).working_dir == str(tmp_path)
+
+
+SECRETS = HTTPInTaskStaging(
+    headers={"Authorization": "Bearer env:TOKEN", "X-Key": Secret(file="/run/secrets/key"), "Accept": "text/csv"},
+    proxy="env:PROXY",
+)
+
+
+def test_secrets_are_written_by_their_sources_and_read_where_the_transfer_runs(tmp_path):
+    config = Config(executors=[ThreadPoolExecutor(storage_access=[SECRETS])])
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config))
+    assert load_config(path).executors[0].storage_access[0].mover == SECRETS.mover
+    assert dict(SECRETS.mover.options.headers) == {
+        "Authorization": SecretSource("Bearer ", env="TOKEN"),
+        "X-Key": SecretSource(file="/run/secrets/key"),
+        "Accept": SecretSource(text="text/csv"),
+    }
+    assert SECRETS.mover.options.proxy == SecretSource(env="PROXY")
+
+
+@pytest.mark.parametrize("make", [lambda: Secret(value="t0ken"), lambda: Secret(call=lambda: "t0ken")])
+def test_text_of_a_secret_travels_and_is_neither_printed_nor_written(make):
+    staging = HTTPInTaskStaging(headers={"Authorization": make()})
+    assert staging.mover.options.headers[0][1].text == "t0ken"
+    assert "t0ken" not in repr(staging) + repr(staging.mover)
+    with pytest.raises(ConfigurationError, match=r"headers.Authorization is a secret whose source is a text") as caught:
+        to_toml(Config(executors=[ThreadPoolExecutor(storage_access=[staging])]))
+    assert "t0ken" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HTTPInTaskStaging(headers={"Authorization": "Bearer t0ken"}),
+        lambda: HTTPInTaskStaging(headers={"X-Api-Key": "t0ken"}),
+        lambda: HTTPInTaskStaging(proxy="http://ann:t0ken@proxy:3128"),
+        lambda: FTPSeparateTaskStaging(password="t0ken"),
+    ],
+)
+def test_secret_in_clear_is_refused_and_not_quoted(make):
+    with pytest.raises(ConfigurationError, match="env:NAME") as caught:
+        make()
+    assert "t0ken" not in str(caught.value)
+
+
+def test_header_with_an_impossible_name_and_a_missing_ca_file_are_refused():
+    with pytest.raises(ConfigurationError, match="'A: b' is no name of a header"):
+        HTTPInTaskStaging(headers={"A: b": "x"})
+    with pytest.raises(ConfigurationError, match=r"ca_file='/no/such' cannot be read: No such file"):
+        _ = HTTPInTaskStaging(ca_file="/no/such").mover
