@@ -262,6 +262,25 @@ def _no_nginx():
     return f"No {' and '.join(lacking)}. Run: tests/services/nginx/up" if lacking else ""
 
 
+def _no_rsync():
+    return _no_sshd() or ("" if shutil.which("rsync") else "No rsync. Run: tests/services/sshd/up")
+
+
+def s3_address():
+    """Host and port of the store that tests/services/s3/up starts."""
+    text = (Path(__file__).parent / "services/s3/place").read_text()
+    host, _, port = text.partition("address=")[2].strip().partition(":")
+    return host, int(port)
+
+
+def _no_s3():
+    try:
+        socket.create_connection(s3_address(), timeout=2.0).close()
+    except OSError:
+        return "No store with the API of S3 answers. Run: tests/services/s3/up"
+    return ""
+
+
 def _no_parallel():
     return "" if shutil.which("parallel") else "No GNU parallel. Run: tests/services/parallel/up"
 
@@ -387,6 +406,8 @@ _MISSING = {
     "registry": _no_registry,
     "root": _no_root,
     "rootless": _no_rootless,
+    "rsync": _no_rsync,
+    "s3": _no_s3,
     "slurm": _no_slurm,
     "slurm_accounting": lambda: _no_slurm("slurm_accounting"),
     "sshd": _no_sshd,

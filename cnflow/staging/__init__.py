@@ -4,6 +4,7 @@ from cnflow.staging.built_in import BuiltInStaging
 from cnflow.staging.file import NoOpFileStaging
 from cnflow.staging.globus import GlobusStaging
 from cnflow.staging.image_file import ImageFileStaging
+from cnflow.staging.rsync import RSyncStaging
 from cnflow.staging.select import BUILT_IN, Direction, default_staging, staging_for
 from cnflow.staging.servers import (
     FTPInTaskStaging,
@@ -11,6 +12,7 @@ from cnflow.staging.servers import (
     HTTPInTaskStaging,
     HTTPSeparateTaskStaging,
 )
+from cnflow.staging.stores import FsspecStaging
 from cnflow.staging.zip import ZipFileStaging, ZipInTaskStaging
 
 __all__ = [
@@ -19,11 +21,13 @@ __all__ = [
     "Direction",
     "FTPInTaskStaging",
     "FTPSeparateTaskStaging",
+    "FsspecStaging",
     "GlobusStaging",
     "HTTPInTaskStaging",
     "HTTPSeparateTaskStaging",
     "ImageFileStaging",
     "NoOpFileStaging",
+    "RSyncStaging",
     "ZipFileStaging",
     "ZipInTaskStaging",
     "default_staging",

@@ -10,6 +10,7 @@ from cnflow.staging.built_in import BuiltInStaging
 from cnflow.staging.file import NoOpFileStaging
 from cnflow.staging.image_file import ImageFileStaging
 from cnflow.staging.servers import FTPSeparateTaskStaging, HTTPSeparateTaskStaging
+from cnflow.staging.stores import FsspecStaging
 from cnflow.staging.zip import ZipFileStaging
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ default_staging: list[Staging] = [
     HTTPSeparateTaskStaging(),
     ZipFileStaging(),
     ImageFileStaging(),
+    FsspecStaging(),
 ]
 """Stagings of an executor without ``storage_access``."""
 

@@ -40,6 +40,10 @@ def remove_noted() -> None:
 
 def remove_copy(path: str) -> None:
     """Remove the copy at *path*, and its folder."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):  # the task has moved it
         os.unlink(path)
     with contextlib.suppress(OSError):  # the task has put something there

@@ -49,9 +49,10 @@ def test_first_staging_that_can_move_a_file_is_chosen():
 def test_unknown_scheme_is_refused_with_the_nearest_and_all_known(direction):
     with pytest.raises(UnknownNameError) as caught:
         staging_for(File("fiel:/a.txt"), [Tape(), *default_staging], direction)
+    known = "abfs, abfss, az, docker, file, ftp, ftpes, ftps, gcs, gs, http, https, s3, s3a, sftp, tape, zip"
     assert str(caught.value) == (
         f"No scheme of files that can be staged {direction.value} is called 'fiel'. Did you mean 'file'? "
-        "Known: docker, file, ftp, ftpes, ftps, http, https, tape, zip."
+        f"Known: {known}."
     )
 
 
@@ -89,6 +90,7 @@ def test_default_staging_downloads_by_tasks_of_their_own():
         "HTTPSeparateTaskStaging",
         "ZipFileStaging",
         "ImageFileStaging",
+        "FsspecStaging",
     ]
 
 

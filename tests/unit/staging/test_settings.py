@@ -48,7 +48,7 @@ def test_staging_that_no_package_registers_is_refused_by_a_dump():
     ("table", "error", "said"),
     [
         ({"kind": "htpt"}, UnknownNameError, "No staging is called 'htpt'. Did you mean 'http'"),
-        ({"timeout": 1}, ConfigurationError, "has no kind. Add one of: built_in, docker, file, ftp"),
+        ({"timeout": 1}, ConfigurationError, "has no kind. Add one of: built_in, docker, file, fsspec, ftp"),
         ({"kind": "http", "timout": 1}, ConfigurationError, "no option 'timout'. Did you mean 'timeout'"),
         ({"kind": "http", "tries": 0}, ConfigurationError, "tries at least 1"),
         ("http", ConfigurationError, "storage_access"),

@@ -1,0 +1,43 @@
+"""Compares a copy with what the user says of its file: size, and SHA-256."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cnflow.errors import StagingError
+
+if TYPE_CHECKING:
+    from cnflow.model.file import File
+
+_PART = 1024 * 1024
+
+
+def check_content(path: str, file: File, subject: str) -> None:
+    """Remove the copy of *file* at *path* if it is none of what the user expects.
+
+    Raises:
+        StagingError: begins with *subject*; the copy is gone.
+    """
+    if file.size is None and file.sha256 is None:
+        return
+    found = os.path.getsize(path)
+    reason = f"it has {found:,} bytes, and its File says {file.size:,}" if file.size not in {None, found} else ""
+    if not reason and file.sha256 is not None:
+        digest = _sha256(path)
+        reason = "" if digest == file.sha256.lower() else f"its SHA-256 is {digest}, and its File says {file.sha256}"
+    if reason:
+        os.unlink(path)
+        raise StagingError(f"{subject}: {reason}.")
+
+
+def _sha256(path: str) -> str:
+    import hashlib
+
+    hashed = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            data = file.read(_PART)
+            if not data:
+                return hashed.hexdigest()
+            hashed.update(data)
