@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.errors import StagingError
+from cnflow.errors import ConfigurationError, StagingError
 from cnflow.model.visible_files import enclosing_folder
 from cnflow.tasks.staging.movers import send_file
 from cnflow.tasks.staging.wrappers import MakeOutputFolders, wrapped_once
@@ -137,6 +137,7 @@ def fetch(
     Returns:
         Future of a copy of *file* with its path.
     """
+    _check_shared(dm, executor, file)
     transfers = dm.service("through the driver", DriverTransfers)
     placed: Future[File] = Future()
     path = _own_place(dm, name)
@@ -169,6 +170,7 @@ def send(dm: DataManager, executor: str, file: File, name: str, app_fu: Future[A
     """
     transfers = dm.service("through the driver", DriverTransfers)
     sent: Future[None] = Future()
+    _check_shared(dm, executor, file)
     file.local_path = dm.place(executor, name)
     copy = _at(file, file.local_path)
 
@@ -192,6 +194,14 @@ def shares_copies(dm: DataManager, executor: str) -> bool:
     if live is None or visible is None:
         return live is None or not live.image
     return bool(enclosing_folder(live.working_dir or str(dm.dfk.run_dir), visible.own))
+
+
+def _check_shared(dm: DataManager, executor: str, file: File) -> None:
+    if not shares_copies(dm, executor):
+        raise ConfigurationError(
+            f"{file.url} cannot be moved by the driver for executor {executor!r}, whose tasks do not see the run's "
+            "folder. Write way='in_task', and have the packages in its image."
+        )
 
 
 def _own_place(dm: DataManager, name: str) -> str:
