@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
 from cnflow.errors import StagingError
 from cnflow.tasks.staging.attempts import Failure, RefusedError, RetryPolicy, repeat
 from cnflow.tasks.staging.content import check_content
-from cnflow.tasks.staging.options import shown_url
 from cnflow.tasks.staging.secrets import SecretSource
+from cnflow.text import mask_url
 
 if TYPE_CHECKING:
     from cnflow.model.file import File
@@ -62,7 +62,7 @@ class StoreMover(NamedTuple):
         """
         path = file.filepath
         part = f"{path}.{os.getpid()}-{threading.get_ident()}.part"
-        subject = f"{shown_url(file.url)} could not be fetched"
+        subject = f"{mask_url(file.url)} could not be fetched"
         try:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             with open(part, "w+b") as opened:
@@ -82,7 +82,7 @@ class StoreMover(NamedTuple):
         Raises:
             StagingError: as `bring`. The store has the old file or the new one.
         """
-        subject = f"{file.filepath} could not be sent to {shown_url(file.url)}"
+        subject = f"{file.filepath} could not be sent to {mask_url(file.url)}"
         opened = _Opened(self, file)
 
         def try_once() -> Optional[Failure]:
@@ -188,7 +188,7 @@ class _Download:
             self._target.write(data)
             self._target.flush()
         except OSError as error:
-            url = shown_url(self._file.url)
+            url = mask_url(self._file.url)
             raise StagingError(f"{url} could not be written to {self._target.name}: {error}") from error
 
 
