@@ -125,7 +125,11 @@ class StageOut:
         manager, label = self._manager, self._label
         staging = self._routes.staging_out(name, copy)
         place = staging.place_of_output(manager, label, self._routes.absolute(copy))
+        before = copy.local_path
+        copy.local_path = place or before  # where `stage_out` takes it from
         staged = staging.stage_out(manager, label, copy, self._record.future)
+        if place is not None:
+            copy.local_path = before  # the task has one of its node
         wrap = staging.replace_task_stage_out if name == "outputs" else staging.replace_task_stream
         wrapped = wrap(manager, label, copy, self._function)
         if wrapped is not None:

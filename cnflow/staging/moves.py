@@ -87,7 +87,7 @@ class MovedStaging(Staging):
 
     def replace_task_stage_out(
         self, dm: DataManager, executor: str, file: File, func: Callable[..., Any]
-    ) -> Callable[..., Any]:
+    ) -> Callable[..., Any] | None:
         """Wrap *func*: first make the folder that it writes to; afterwards, send the file, unless another task does."""
         if file.local_path is None or self.is_separate(dm, executor, file.local_path):
             return wrapped_once(func, MakeOutputFolders(func))

@@ -2,9 +2,11 @@
 
 ::
 
-    in:   fetch ──> thread of the driver: server ──> copy in the run's folder ──> the task sees it there, or
-                                                                            └──> built-in transfer to its node
-    out:  the task's file is in the run's folder ──> send ──> thread of the driver: copy ──> server ──> copy is removed
+    in:   fetch ──> thread of the driver: server ──> copy in the run's folder ──> the task sees it there, or it
+                                                                                  travels over the task's connection
+    out:  the task writes the copy in the run's folder, or it travels there ──> send ──> thread of the driver: server
+
+A copy is removed with the last file that refers to it.
 
 Threads are started when there is something to do, at most `MOST` per run, and end when there is nothing left.
 """
@@ -19,10 +21,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnflow.errors import ConfigurationError, StagingError
+from cnflow.errors import StagingError
 from cnflow.model.visible_files import enclosing_folder
+from cnflow.staging.built_in import TemporaryFolder, offered, store_of
 from cnflow.tasks.staging.movers import send_file
-from cnflow.tasks.staging.wrappers import MakeOutputFolders, wrapped_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +49,8 @@ class _Order(NamedTuple):
 class _Copy(NamedTuple):
     """Copy of a file, which is on its way or has come."""
 
-    future: Future[str]
-    """Of its path."""
+    future: Future[TemporaryFolder]
+    """Of its folder."""
 
     since: float
 
@@ -77,15 +79,16 @@ class DriverTransfers:
             threading.Thread(target=self._work, name="cnflow-transfers", daemon=True).start()
         return order.future
 
-    def copy(self, key: object, path: str, function: Callable[[str], None]) -> Future[str]:
-        """Call ``function(path)``, which writes a copy of the file that *key* names, and return the path.
+    def copy(self, key: object, path: str, function: Callable[[str], None]) -> Future[TemporaryFolder]:
+        """Call ``function(path)``, which writes a copy of the file that *key* names, and return its folder.
 
-        A copy that is on its way, or came a moment ago, is used instead: then the path is another one.
+        A copy that is on its way, or came a moment ago, is used instead: then the folder is another one.
         """
         now = time.monotonic()
         with self._lock:
+            self._copies = {each: known for each, known in self._copies.items() if _is_of_use(known, now)}
             known = self._copies.get(key)
-        if known is not None and (not known.future.done() or _is_fresh(known, now)):
+        if known is not None:
             return known.future
         future = self.submit(_made, path, function)
         with self._lock:
@@ -103,6 +106,7 @@ class DriverTransfers:
             self._is_closed = True
             left = list(self._orders)
             self._orders.clear()
+            self._copies.clear()
         for order in left:
             order.future.set_exception(_ended())
 
@@ -135,9 +139,9 @@ def fetch(
         mover: writes files in this process.
 
     Returns:
-        Future of a copy of *file* with its path.
+        Future of a copy of *file* with its path, or with its item.
     """
-    _check_shared(dm, executor, file)
+    store = None if shares_copies(dm, executor) else store_of(dm, executor)
     transfers = dm.service("through the driver", DriverTransfers)
     placed: Future[File] = Future()
     path = _own_place(dm, name)
@@ -145,109 +149,107 @@ def fetch(
     def begin() -> None:
         if parent is not None:
             transfers.forget(file.url)
-        copy = transfers.copy(file.url, path, lambda to: mover.bring(_at(file, to)))
-        _chain(copy, placed, lambda found: _at(file, found))
+        transfers.copy(file.url, path, lambda to: mover.bring(_at(file, to))).add_done_callback(on_copied)
 
-    if parent is None:
-        begin()
-    else:
-        _after(parent, placed, begin)
+    def on_copied(copied: Future[TemporaryFolder]) -> None:
+        if _fails_with(copied, placed):
+            return
+        folder = copied.result()
+        copy = _at(file, str(Path(folder.path, name)))
+        if store is None:
+            copy.hold = folder
+            placed.set_result(copy)
+        else:
+            offered(store, file, str(copy.local_path)).add_done_callback(lambda offer: on_offered(offer, folder))
+
+    def on_offered(offer: Future[File], folder: TemporaryFolder) -> None:
+        if not _fails_with(offer, placed):
+            held = offer.result()
+            held.hold = (held.hold, folder)
+            placed.set_result(held)
+
+    _after(parent, placed, begin)
     return placed
 
 
-def around_input(dm: DataManager, executor: str, func: Callable[..., Any]) -> Callable[..., Any] | None:  # noqa: ARG001
-    """The function for a task whose input `fetch` brings; None for *func* itself."""
-    return None
+def place_of_output(dm: DataManager, executor: str, name: str) -> str | None:
+    """Path on the driver's machine to which an output travels that `send` takes away; None where tasks see the copy."""
+    if shares_copies(dm, executor):
+        return None
+    store_of(dm, executor)
+    return _own_place(dm, name)
 
 
-def send(dm: DataManager, executor: str, file: File, name: str, app_fu: Future[Any], mover: Mover) -> Future[None]:
+def send(dm: DataManager, file: File, name: str, app_fu: Future[Any], mover: Mover) -> Future[None]:
     """Take what the task of *app_fu* wrote for *file* to its URL by *mover*, in a thread of the driver.
 
-    Sets the path that the task writes to; the copy is removed in the end.
+    Sets the path that the task writes to, unless the file travels to one; the copy is removed in the end.
 
     Returns:
         Future that is done when the file is there; it fails if the task does.
     """
     transfers = dm.service("through the driver", DriverTransfers)
     sent: Future[None] = Future()
-    _check_shared(dm, executor, file)
-    file.local_path = dm.place(executor, name)
+    if file.local_path is None:
+        file.local_path = _own_place(dm, name)
     copy = _at(file, file.local_path)
 
     def begin() -> None:
         transfers.forget(file.url)
-        _chain(transfers.submit(send_file, copy, mover), sent, lambda _: None)
+        transfers.submit(send_file, copy, mover).add_done_callback(on_sent)
+
+    def on_sent(done: Future[Any]) -> None:
+        if not _fails_with(done, sent):
+            sent.set_result(None)
 
     _after(app_fu, sent, begin)
     return sent
 
 
-def around_output(dm: DataManager, executor: str, func: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ARG001
-    """The function for a task whose output `send` takes away."""
-    return wrapped_once(func, MakeOutputFolders(func))
-
-
 def shares_copies(dm: DataManager, executor: str) -> bool:
-    """Return True if the tasks of *executor* see the copies of files in the run's folder, as the driver does."""
+    """Return True if the tasks of *executor* see the copies in the run's folder, as the driver does."""
     live = dm.dfk.executors.get(executor)  # join apps run in none
     visible = getattr(live, "visible_files", None)
     if live is None or visible is None:
         return live is None or not live.image
-    return bool(enclosing_folder(live.working_dir or str(dm.dfk.run_dir), visible.own))
-
-
-def _check_shared(dm: DataManager, executor: str, file: File) -> None:
-    if not shares_copies(dm, executor):
-        raise ConfigurationError(
-            f"{file.url} cannot be moved by the driver for executor {executor!r}, whose tasks do not see the run's "
-            "folder. Write way='in_task', and have the packages in its image."
-        )
+    return bool(enclosing_folder(str(dm.dfk.run_dir), visible.own))
 
 
 def _own_place(dm: DataManager, name: str) -> str:
-    """Path for a copy on this machine that no other file has."""
+    """Path for a copy on this machine, in a folder of its own."""
     return str(dm.dfk.run_dir / "staged" / f"driver-{uuid.uuid4().hex[:12]}" / name)
 
 
-def _after(parent: Future[Any], follower: Future[Any], begin: Callable[[], None]) -> None:
+def _after(parent: Future[Any] | None, follower: Future[Any], begin: Callable[[], None]) -> None:
     """Call *begin* once *parent* is done, or fail *follower* if that failed."""
 
     def on_done(done: Future[Any]) -> None:
-        error = _error_of(done)
-        if error is None:
+        if not _fails_with(done, follower):
             begin()
-        else:
-            follower.set_exception(error)
 
-    parent.add_done_callback(on_done)
-
-
-def _chain(first: Future[Any], follower: Future[Any], convert: Callable[[Any], Any]) -> None:
-    """Give *follower* the converted value of *first*, or its error."""
-
-    def on_done(done: Future[Any]) -> None:
-        error = _error_of(done)
-        if error is None:
-            follower.set_result(convert(done.result()))
-        else:
-            follower.set_exception(error)
-
-    first.add_done_callback(on_done)
+    if parent is None:
+        begin()
+    else:
+        parent.add_done_callback(on_done)
 
 
-def _error_of(done: Future[Any]) -> BaseException | None:
-    if done.cancelled():
-        return StagingError("The task that writes the file was cancelled.")
-    return done.exception()
+def _fails_with(done: Future[Any], follower: Future[Any]) -> bool:
+    """Give *follower* the error of *done*; return False if that has none."""
+    error = StagingError("The task that makes the file was cancelled.") if done.cancelled() else done.exception()
+    if error is not None:
+        follower.set_exception(error)
+    return error is not None
 
 
-def _made(path: str, function: Callable[[str], None]) -> str:
+def _made(path: str, function: Callable[[str], None]) -> TemporaryFolder:
+    folder = Path(path).parent
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StagingError(f"The folder of {path} cannot be made: {error}") from error
+    kept = TemporaryFolder(str(folder))
     function(path)
-    return path
+    return kept
 
 
 def _at(file: File, path: str) -> File:
@@ -256,9 +258,10 @@ def _at(file: File, path: str) -> File:
     return placed
 
 
-def _is_fresh(copy: _Copy, now: float) -> bool:
-    has_come = not copy.future.cancelled() and copy.future.exception() is None
-    return has_come and now - copy.since < _FRESH and Path(copy.future.result()).exists()
+def _is_of_use(copy: _Copy, now: float) -> bool:
+    """Return True if *copy* is on its way, or has come a moment ago."""
+    done = copy.future
+    return not done.done() or (now - copy.since < _FRESH and not done.cancelled() and done.exception() is None)
 
 
 def _ended() -> StagingError:

@@ -4,7 +4,8 @@
 
     in_task     the node that runs the task moves its files           needs the program or package in its image
     separate    a task of its own on the same executor moves them     the same, and a folder that its nodes share
-    driver      a thread of the driver moves them                     nothing on the nodes
+    driver      a thread of the driver moves them; between it and     nothing on the nodes
+                the nodes they travel over the tasks' connection
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.staging import through_driver
 from cnflow.staging.moves import SeparateTask
+from cnflow.tasks.staging.wrappers import MakeOutputFolders, wrapped_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,21 +57,29 @@ class WayStaging(SeparateTask):
         """Wrap *func* where the task itself brings its files."""
         if self.way_for(dm, executor) != DRIVER:
             return super().replace_task(dm, executor, file, func)
-        return through_driver.around_input(dm, executor, func)
+        return None
+
+    def place_of_output(self, dm: DataManager, executor: str, file: File) -> str | None:
+        """Have the output travel to the driver, where that moves it and tasks do not see the run's folder."""
+        if self.way_for(dm, executor) != DRIVER:
+            return None
+        return through_driver.place_of_output(dm, executor, self.name_of_copy(file))
 
     def stage_out(self, dm: DataManager, executor: str, file: File, app_fu: Future[Any]) -> Future[Any] | None:
         """Choose the path of the copy; have it sent, unless the task itself sends it."""
         if self.way_for(dm, executor) != DRIVER:
             return super().stage_out(dm, executor, file, app_fu)
-        return through_driver.send(dm, executor, file, self.name_of_copy(file), app_fu, self.mover)
+        return through_driver.send(dm, file, self.name_of_copy(file), app_fu, self.mover)
 
     def replace_task_stage_out(
         self, dm: DataManager, executor: str, file: File, func: Callable[..., Any]
-    ) -> Callable[..., Any]:
+    ) -> Callable[..., Any] | None:
         """Wrap *func*: make the folder that it writes to, and send the file where the task itself does."""
         if self.way_for(dm, executor) != DRIVER:
             return super().replace_task_stage_out(dm, executor, file, func)
-        return through_driver.around_output(dm, executor, func)
+        if through_driver.shares_copies(dm, executor):
+            return wrapped_once(func, MakeOutputFolders(func))
+        return None
 
     def replace_task_stream(
         self, dm: DataManager, executor: str, file: File, func: Callable[..., Any]
