@@ -165,7 +165,7 @@ class Simulation:
         block = BlockId(str(len(self._managers)))
         life = life if self._has_lives else math.inf
         node = Node(cores=_CORES, memory=_MEMORY, worker_cores=1.0, worker_memory=_MEMORY // SLOTS, life=life)
-        info = ManagerInfo(1, "0", "3.11", "host", block, "", SLOTS, 1, "", node)
+        info = ManagerInfo(1, "0", "3.11", block, block, "", SLOTS, 1, "", node)
         self._managers[manager] = SimulatedManager(block, self._now + life, self._now)
         if self._has_lives:
             heapq.heappush(self._blocks, (self._now + life, manager))

@@ -7,6 +7,8 @@
     result that has left an item ──────────────> its manager has it
     Release of all holdings of a content; the manager is gone ──> forgotten
 
+Managers of one host share the folder of their items: what one has, all have.
+
 A manager may have evicted what nobody needs now. It fetches that again, so that a mistake costs time alone.
 """
 
@@ -50,9 +52,20 @@ class ItemPlaces:
     def __init__(self) -> None:
         self._contents: dict[bytes, _Content] = {}
         self._keys: dict[ManagerId, set[bytes]] = {}
+        self._hosts: dict[ManagerId, str] = {}
+        self._siblings: dict[str, set[ManagerId]] = {}
+        """Managers of each host."""
 
     def __len__(self) -> int:
         return len(self._contents)
+
+    def on_registered(self, manager: ManagerId, host: str) -> None:
+        """Note that *manager* runs on *host*; it has what others there have."""
+        siblings = self._siblings.setdefault(host, set())
+        self._hosts[manager] = host
+        for key in list(self._keys.get(next(iter(siblings)), ())) if siblings else ():
+            self._add_to(manager, key, self._contents[key])
+        siblings.add(manager)
 
     def on_submitted(self, items: Iterable[Item], managers: Container[ManagerId]) -> None:
         """Note the *items* of a task; the source of one has it, if it is one of *managers*."""
@@ -81,6 +94,11 @@ class ItemPlaces:
 
     def on_manager_gone(self, manager: ManagerId) -> None:
         """Forget what *manager* had; what it was the source of, nobody will release."""
+        host = self._hosts.pop(manager, None)
+        if host is not None:
+            self._siblings[host].discard(manager)
+            if not self._siblings[host]:
+                del self._siblings[host]
         for key in self._keys.pop(manager, ()):
             content = self._contents[key]
             del content.holders[manager]
@@ -117,6 +135,10 @@ class ItemPlaces:
         return content
 
     def _add(self, manager: ManagerId, key: bytes, content: _Content) -> None:
+        for each in self._siblings.get(self._hosts.get(manager, ""), (manager,)):
+            self._add_to(each, key, content)
+
+    def _add_to(self, manager: ManagerId, key: bytes, content: _Content) -> None:
         content.holders[manager] = None
         self._keys.setdefault(manager, set()).add(key)
 

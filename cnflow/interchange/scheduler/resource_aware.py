@@ -174,6 +174,7 @@ class ResourceScheduler:
         record = self._managers[manager]
         self.deadlines.on_registered(record.info.node.life)
         self._changed.add(manager)
+        self.places.on_registered(manager, record.info.host)
         self._reservations.add_node(manager)
         if self.kinds.on_registered(record.info, record.capacity, now):
             for demand in self._groups.demands():

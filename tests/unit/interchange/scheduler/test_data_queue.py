@@ -33,9 +33,11 @@ class World:
         self.state = Interchange(1, 10, 1e9, ["0"])
         self.now = 0.0
 
-    def join(self, manager, slots=1, window=None, life=math.inf):
+    def join(self, manager, slots=1, window=None, life=math.inf, host=""):
         node = Node(cores=float(slots), worker_cores=1.0, life=life)
-        self.state.on_registered(manager, ManagerInfo(1, "0", "3.11", "h", "0", "", slots, 1, "", node), self.now)
+        self.state.on_registered(
+            manager, ManagerInfo(1, "0", "3.11", host or manager.hex(), "0", "", slots, 1, "", node), self.now
+        )
         self.window(manager, slots if window is None else window)
 
     def window(self, manager, window, *results):
@@ -121,6 +123,22 @@ def test_task_that_waits_gets_the_first_slot_of_its_manager(world):
     world.submit(task(3))
     world.end(A, 0, 1)
     assert world.dispatch() == {1: A}
+
+
+def test_managers_of_one_host_share_their_data(world):
+    world.join(A, host="h")
+    world.submit(task(0))
+    world.dispatch()
+    world.join(B, host="h")
+    world.submit(task(1, item(0, source=A)))
+    assert world.dispatch() == {1: B}
+    world.join(C, host="h")
+    world.submit(task(2, item(0, source=A)))
+    assert world.dispatch() == {2: C}
+    for manager in (A, B, C):
+        world.state.on_manager_left(manager, "it ends")
+    assert len(world.state.places) == 0
+    assert not world.state.places._siblings
 
 
 def test_task_waits_for_no_manager_that_takes_none(world):

@@ -111,7 +111,9 @@ class World:
         node = Node(cores=cores, worker_cores=1.0, life=life)
         self.held[manager], self.cores[manager], self.slots[manager] = set(), cores, slots
         self.ends_at[manager] = self.now + life
-        info = ManagerInfo(1, "0", "3.11", "host", str(self.started_blocks), "", slots, 1, "", node)
+        info = ManagerInfo(
+            1, "0", "3.11", f"host{self.started_blocks % 7}", str(self.started_blocks), "", slots, 1, "", node
+        )
         self.started_blocks += 1
         self.state.on_admitted(info.block)
         self.apply(self.state.on_registered(manager, info, self.now))
