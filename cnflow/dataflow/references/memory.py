@@ -2,14 +2,15 @@
 
 ::
 
-    Payload ──written by two threads──> memfd ──map, read-only──> values that are loaded from it
-                                          └── /proc/PID/fd/N ───> a manager of this machine opens it: nothing is copied
+    Payload ──written by two threads──> file without a name ──map, read-only──> values that are loaded from it
+                                          └── /proc/PID/fd/N ──> a manager of this machine links it into its area
 
-The file has no name, so that nothing is left of it once no process has it open, however those end.
+So nothing is copied to workers of this machine, and nothing is left once no process has it open, however those end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -28,6 +29,9 @@ _THREADS_FROM = 8 * 2**20
 """Bytes from which a second thread shares the writing."""
 
 _PIECE = 2**30
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - nobody else can open the file
+_SPARE = 64 * 2**20
+"""Bytes of shared memory that are left to others."""
 
 
 class ValueMemory:
@@ -45,7 +49,7 @@ class ValueMemory:
 
     def __init__(self, payload: Payload) -> None:
         chunks = value_files.chunks_of(payload)
-        descriptor = _anonymous_file()
+        descriptor = _nameless_file(value_files.size_of(chunks))
         try:
             _write(descriptor, chunks)
             self.view = value_files.map_file(descriptor)
@@ -69,7 +73,13 @@ class ValueMemory:
             return self._key
 
 
-def _anonymous_file() -> int:
+def _nameless_file(size: int) -> int:
+    """Open a new file in memory that has no name; one that can be linked, where shared memory has room for it."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):
+            state = os.statvfs(_SHARED_MEMORY)
+            if state.f_bavail * state.f_frsize > size + _SPARE:
+                return os.open(_SHARED_MEMORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     if hasattr(os, "memfd_create"):
         return os.memfd_create("cnflow-value", os.MFD_CLOEXEC)
     descriptor, path = tempfile.mkstemp(prefix="cnflow-value-")
