@@ -10,8 +10,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.systems import SYSTEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / "benchmarks" / ".venv-peers"
@@ -20,8 +24,8 @@ _NOTES = VENV / "peers.json"
 _HERE = f"{ROOT}[docker]"
 
 
-def install() -> dict[str, str]:
-    """Install missing peers; return the error of each that failed, by requirement.
+def install(requirements: Collection[str] | None = None) -> dict[str, str]:
+    """Install missing peers, or those of *requirements*; return the error of each that failed, by requirement.
 
     Raises:
         subprocess.CalledProcessError: the environment, NumPy or cnflow cannot be installed; no benchmark can run.
@@ -33,6 +37,8 @@ def install() -> dict[str, str]:
     if notes.pop(_HERE, "") != wanted:
         _pip("--editable", _HERE, "numpy").check_returncode()
     for requirement in dict.fromkeys(entry.requirement for entry in SYSTEMS.values() if entry.requirement):
+        if requirements is not None and requirement not in requirements:
+            continue
         if notes.get(requirement) != "":
             print(f"Installing {requirement} into {VENV.relative_to(ROOT)}", file=sys.stderr)
             done = _pip(requirement)

@@ -31,7 +31,7 @@ ROUNDS = 7
 
 def make(megabytes: int) -> Any:  # noqa: ANN401 - an array
     """Make an array."""
-    import numpy as np  # noqa: PLC0415 - in a worker
+    import numpy as np
 
     return np.ones(megabytes * 125_000)
 
@@ -64,27 +64,31 @@ class Cnflow:
     """This package."""
 
     def __init__(self) -> None:
-        import cnflow  # noqa: PLC0415 - each system is imported in a process of its own
-        from cnflow.config import Config, HighThroughputExecutor  # noqa: PLC0415 - the same
+        import cnflow
+        from cnflow.config import Config, HighThroughputExecutor
 
         config = Config(executors=[HighThroughputExecutor(max_workers=2)], run_dir=tempfile.mkdtemp())
         self._run = cnflow.load(config)
         self.put = cnflow.put
-        self._apps = {
-            make: cnflow.python_app(make, keep_remote=True) if False else cnflow.python_app(keep_remote=True)(make),
+        self._apps: dict[Any, Any] = {
+            make: cnflow.python_app(keep_remote=True)(make),
             read: cnflow.python_app(read),
         }
 
     def get(self, reference: Any) -> Any:  # noqa: ANN401 - see Store
+        """Return the value."""
         return reference.get()
 
     def result(self, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - see Store
+        """Submit a task."""
         return self._apps[function](*args)
 
     def value(self, result: Any) -> Any:  # noqa: ANN401 - see Store
+        """Wait for a result."""
         return result.result()
 
     def stop(self) -> None:
+        """End the run."""
         self._run.cleanup()
 
 
@@ -92,7 +96,7 @@ class Ray:
     """Ray on one node."""
 
     def __init__(self) -> None:
-        import ray  # noqa: PLC0415 - each system is imported in a process of its own
+        import ray
 
         ray.init(
             address="local",
@@ -104,38 +108,54 @@ class Ray:
         )
         self._ray = ray
         self.put, self.get, self.value, self.stop = ray.put, ray.get, ray.get, ray.shutdown
-        self._apps = {function: ray.remote(function) for function in (make, read)}
+        self._apps: dict[Any, Any] = {function: ray.remote(function) for function in (make, read)}
 
     def result(self, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - see Store
+        """Submit a task."""
         return self._apps[function].remote(*args)
 
 
 STORES: dict[str, Callable[[], Store]] = {"cnflow": Cnflow, "ray": Ray}
 
 
+class Timer:
+    """Keeps the best time of each step."""
+
+    def __init__(self) -> None:
+        self.best: dict[str, float] = {}
+
+    def time(self, step: str, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - the function's
+        """Call *function* and return its result."""
+        begun = time.perf_counter()
+        value = function(*args)
+        self.best[step] = min(self.best.get(step, float("inf")), time.perf_counter() - begun)
+        return value
+
+
 def measure(store: Store) -> dict[str, float]:
     """Return the best time of each step, in seconds."""
-    array, best = make(MEGABYTES), {}
+    array, timer = make(MEGABYTES), Timer()
     for _ in range(2):
         store.value(store.result(read, array))  # starts the workers
 
-    def timed(step: str, function: Callable[[], Any]) -> Any:  # noqa: ANN401 - the function's
-        begun = time.perf_counter()
-        value = function()
-        best[step] = min(best.get(step, float("inf")), time.perf_counter() - begun)
-        return value
+    def task(reference: Any) -> float:  # noqa: ANN401 - the system's
+        return float(store.value(store.result(read, reference)))
 
     for number in range(ROUNDS):
         array[0] = number  # another content
-        reference = timed("put", lambda: store.put(array))
-        timed("get", lambda reference=reference: read(store.get(reference)))
-        for step in ("task", "again"):
-            timed(step, lambda reference=reference: store.value(store.result(read, reference)))
-        timed("kept", lambda: store.value(store.result(read, store.result(make, MEGABYTES))))
-        timed("fetched", lambda: read(store.value(store.result(make, MEGABYTES))))
+        reference = timer.time("put", store.put, array)
+        timer.time("get", lambda kept: read(store.get(kept)), reference)
         del reference
+    for number in range(ROUNDS):
+        array[0] = -number
+        reference = store.put(array)
+        timer.time("task", task, reference)
+        timer.time("again", task, reference)
+        del reference
+        timer.time("kept", lambda: task(store.result(make, MEGABYTES)))
+        timer.time("fetched", lambda: read(store.value(store.result(make, MEGABYTES))))
     store.stop()
-    return best
+    return timer.best
 
 
 def main() -> None:

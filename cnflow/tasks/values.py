@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from cnflow.errors import PythonMismatchError, SerializationError
 from cnflow.model.item import ItemForm
 from cnflow.tasks import area, inside, value_files
-from cnflow.wire.blob_digest import Digest
+from cnflow.wire.blob_digest import digest_of
 from cnflow.wire.serialization import MINOR
 
 if TYPE_CHECKING:
@@ -60,32 +60,43 @@ def loaded(content: value_files.Buffer) -> Any:  # noqa: ANN401 - pickles call i
     return value_files.load(content)
 
 
-def leave(value: object, payload: Payload, limit: int) -> str:
-    """Leave a result on the node if it has *limit* bytes or more, and return words on it; empty where it travels.
+class Description(NamedTuple):
+    """Words on a value that stays on its node, which travel in its place."""
+
+    kind: str
+    root: str
+    """Root of the node's area."""
+
+    device: int
+    inode: int
+    """Of its file, by which the driver knows that it finds the same one at that path on its machine."""
+
+
+def leave(value: object, payload: Payload, limit: int) -> Optional[Description]:
+    """Leave a result on the node if it has *limit* bytes or more, and return words on it; None where it travels.
 
     So does one for which this node has no room: it is not lost for that.
     """
     chunks = value_files.chunks_of(payload)
     size = value_files.size_of(chunks)
     if size < limit:
-        return ""
+        return None
     for folder in area.folders_for_values(size):
         path = ""
         try:
             descriptor, path = tempfile.mkstemp(prefix="value-", dir=folder)
             with os.fdopen(descriptor, "wb") as file:
                 value_files.write(file.fileno(), chunks)
+                key = digest_of(value_files.map_file(file.fileno()))
+                status = os.fstat(file.fileno())
         except OSError as error:
             sys.stderr.write(f"worker: a result of {size} bytes cannot stay in {folder}: {error}\n")
             if path:
                 os.unlink(path)
             continue
-        digest = Digest()
-        for chunk in chunks:
-            digest.update(chunk)
-        inside.leave_item(digest.digest(), size, int(ItemForm.VALUE), NAME, path)
-        return kind_of(value)
-    return ""
+        inside.leave_item(key, size, int(ItemForm.VALUE), NAME, path)
+        return Description(kind_of(value), area.root_of_worker(), status.st_dev, status.st_ino)
+    return None
 
 
 def kind_of(value: object) -> str:

@@ -240,9 +240,9 @@ def _pack_result(
         if keep_from is not None and keep_from >= 0:
             from cnflow.tasks import values
 
-            words = values.leave(value, payload, keep_from)
-            if words:
-                result, out_of_band, python = serialization.dump(words)
+            left = values.leave(value, payload, keep_from)
+            if left is not None:
+                result, out_of_band, python = serialization.dump(tuple(left))
     except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way; SystemExit is no wish to end here
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
         message = message_of(error)

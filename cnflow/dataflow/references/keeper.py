@@ -27,7 +27,7 @@ from cnflow.dataflow.references.kept_result import Holding, KeptResult
 from cnflow.dataflow.retry import has_failed
 from cnflow.errors import ItemLostError
 from cnflow.model.task import Kept, title_of
-from cnflow.tasks.values import NAME
+from cnflow.tasks.values import NAME, Description
 from cnflow.text import describe_error
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class ResultKeeper:
             return outcome
         self.has_any = True
         title = title_of(outcome.id, record.app.name)
-        value = KeptResult(Holding(item, store), title, str(outcome.value), self, Recipe.of(record))
+        value = KeptResult(Holding(item, store), title, Description(*outcome.value), self, Recipe.of(record))
         return outcome._replace(value=value)
 
     # Tasks elsewhere

@@ -18,6 +18,7 @@ import os
 import threading
 import weakref
 from concurrent.futures import Future
+from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cnflow.dataflow.backpressure import is_driver_thread
@@ -26,13 +27,14 @@ from cnflow.dataflow.references.landing import landing_path
 from cnflow.errors import ConfigurationError, ItemLostError, PythonMismatchError, SerializationError
 from cnflow.model import item as items
 from cnflow.model.pickle_hooks import keep_identity
-from cnflow.tasks import inside, value_files
+from cnflow.tasks import area, inside, value_files
 from cnflow.tasks.values import load_value, loaded
 from cnflow.text import amount_of_memory, describe_error, is_ctrl_c
 
 if TYPE_CHECKING:
     from cnflow.interfaces import ItemStore
     from cnflow.model.item import Item
+    from cnflow.tasks.values import Description
 
 _WAITING_THREADS = ("cnflow-callbacks", "cnflow-_join")
 """Prefixes of the driver's threads in which the user's code may wait."""
@@ -78,16 +80,18 @@ class KeptResult:
     Args:
         holding: the item.
         title: of the task, for messages.
-        what: description of the value.
+        description: of the value.
         maker: makes it again if it is lost.
         recipe: what *maker* needs.
     """
 
     __slots__ = (
         "__weakref__",
+        "_description",
         "_fetched",
         "_lock",
         "_maker",
+        "_near",
         "_path",
         "_remade",
         "_value",
@@ -95,15 +99,14 @@ class KeptResult:
         "recipe",
         "remakes",
         "title",
-        "what",
     )  # fmt: skip
 
-    def __init__(self, holding: Holding, title: str, what: str, maker: Remaking, recipe: Any) -> None:  # noqa: ANN401 - the maker's own
+    def __init__(self, holding: Holding, title: str, description: Description, maker: Remaking, recipe: Any) -> None:  # noqa: ANN401 - the maker's own
         self.holding: Holding | None = holding
         """None once only the value is left: made again, it was too small to stay."""
 
         self.title = title
-        self.what = what
+        self._description = description
         self.recipe = recipe
         self.remakes = 0
         self._maker = maker
@@ -111,6 +114,9 @@ class KeptResult:
         self._fetched: Future[None] | None = None
         self._remade: Future[None] | None = None
         self._path = ""
+        self._near: FileIO | None = None
+        """The node's own file, where this is its machine."""
+
         self._value: Any = _NOTHING
 
     # As an argument
@@ -122,7 +128,7 @@ class KeptResult:
 
     def is_here(self) -> bool:
         """Return True if `value` does not wait."""
-        return self._value is not _NOTHING or bool(self._path)
+        return self._value is not _NOTHING or bool(self._path) or self._near is not None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the item; only for the executor that has it.
@@ -169,7 +175,7 @@ class KeptResult:
 
     def _begin_fetch(self, fetched: Future[None]) -> None:
         holding = self.holding
-        if holding is None:
+        if holding is None or self._open_near(holding.item):
             fetched.set_result(None)
             return
         try:
@@ -181,6 +187,20 @@ class KeptResult:
                 raise
             return
         arriving.add_done_callback(lambda done: self._on_arrived(done, fetched))
+
+    def _open_near(self, item: Item) -> bool:
+        """Open the node's own file if this is its machine, so that nothing is copied."""
+        path = area.object_path(self._description.root, item.key)
+        try:
+            near = FileIO(path)
+        except OSError:
+            return False
+        status = os.fstat(near.fileno())
+        if (status.st_dev, status.st_ino, status.st_size) != (*self._description[2:], item.size):
+            near.close()
+            return False
+        self._near = near
+        return True
 
     def _on_arrived(self, arriving: Future[str], fetched: Future[None]) -> None:
         error = arriving.exception()
@@ -210,9 +230,7 @@ class KeptResult:
     def _load(self) -> Any:  # noqa: ANN401 - the user's
         with self._lock:
             if self._value is _NOTHING:
-                path = self._path
-                content = value_files.map_file(path, private=True)
-                os.unlink(path)  # noqa: PTH108 - the path is a string; the map stays
+                content = self._map()
                 try:
                     self._value = loaded(content)
                 except BaseException as error:
@@ -223,6 +241,15 @@ class KeptResult:
                         "what it needs in the driver, too, or pass its future to tasks alone."
                     ) from error
             return self._value
+
+    def _map(self) -> memoryview:
+        if self._near is not None:
+            with self._near as near:
+                self._near = None
+                return value_files.map_file(near.fileno(), private=True)
+        content = value_files.map_file(self._path, private=True)
+        os.unlink(self._path)  # noqa: PTH108 - the path is a string; the map stays
+        return content
 
     # When it is lost
 
@@ -251,7 +278,7 @@ class KeptResult:
             return
         made = Future.result(again)  # as it is, where that of an AppFuture fetches
         if isinstance(made, KeptResult):
-            self.holding = made.holding
+            self._description, self.holding = made._description, made.holding  # noqa: SLF001 - its own class's
         else:
             self._value, self.holding = made, None
         remade.set_result(None)
@@ -267,7 +294,7 @@ class KeptResult:
     def size_in_words(self) -> str:
         """Return its size and type for people."""
         size = "" if self.holding is None else f"{amount_of_memory(self.holding.item.size)}, "
-        return f"{size}{self.what}"
+        return f"{size}{self._description.kind}"
 
     def __repr__(self) -> str:
         return f"<KeptResult of {self.title}: {self.size_in_words()}>"

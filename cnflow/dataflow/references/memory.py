@@ -5,17 +5,19 @@
     Payload ──written by two threads──> file without a name ──map, read-only──> values that are loaded from it
                                           └── /proc/PID/fd/N ──> a manager of this machine links it into its area
 
-So nothing is copied to workers of this machine, and nothing is left once no process has it open, however those end.
+So nothing is copied to workers of this machine, and nothing is left once no process has it open, however those end. The
+memory of a value that was in this process alone is used again for the next one of its size, which need not be cleared.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import tempfile
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.tasks import value_files
 from cnflow.wire.blob_digest import digest_of
@@ -33,6 +35,28 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - nobody else can open the file
 _SPARE = 64 * 2**20
 """Bytes of shared memory that are left to others."""
 
+_REUSED = 256 * 2**20
+"""Bytes that are kept for the next values, at most."""
+
+
+class _Segment(NamedTuple):
+    """A file without a name, and its map."""
+
+    descriptor: int
+    map: mmap.mmap
+
+
+class _State:
+    """What outlives a `ValueMemory`, for the end of its segment."""
+
+    is_shared = False
+    """Another process may have it."""
+
+
+_lock = threading.Lock()
+_free: list[_Segment] = []
+"""Segments without a value, oldest first."""
+
 
 class ValueMemory:
     """Bytes of one value, in the layout of `cnflow.tasks.value_files`. Safe from any thread.
@@ -49,18 +73,18 @@ class ValueMemory:
 
     def __init__(self, payload: Payload) -> None:
         chunks = value_files.chunks_of(payload)
-        descriptor = _nameless_file(value_files.size_of(chunks))
+        size = value_files.size_of(chunks)
+        segment = _take(size)
+        descriptor = _nameless_file(size) if segment is None else segment.descriptor
         try:
             _write(descriptor, chunks)
-            self.view = value_files.map_file(descriptor)
-            status = os.fstat(descriptor)
+            self._segment = segment = segment or _Segment(descriptor, _map(descriptor, size))
         except BaseException:
             os.close(descriptor)
             raise
-        weakref.finalize(self, os.close, descriptor)
-        self.place = f"/proc/{os.getpid()}/fd/{descriptor} {status.st_dev}:{status.st_ino}"
-        """Path at which processes of this machine find it, with device and inode, by which they know that it is it."""
-
+        self.view = memoryview(segment.map)
+        self._state = _State()
+        weakref.finalize(self, _retire, segment, self.view, self._state).atexit = False
         self._lock = threading.Lock()
         self._key = b""
 
@@ -71,6 +95,50 @@ class ValueMemory:
             if not self._key:
                 self._key = digest_of(self.view)
             return self._key
+
+    def share(self) -> str:
+        """Return the path at which processes of this machine find the file, with device and inode, which prove it."""
+        self._state.is_shared = True
+        status = os.fstat(self._segment.descriptor)
+        return f"/proc/{os.getpid()}/fd/{self._segment.descriptor} {status.st_dev}:{status.st_ino}"
+
+
+def _take(size: int) -> _Segment | None:
+    """Return a free segment of *size* bytes that nothing refers to; None if there is none."""
+    with _lock:
+        for segment in _free:
+            if len(segment.map) == size and _has_no_user(segment):
+                _free.remove(segment)
+                return segment
+    return None
+
+
+def _has_no_user(segment: _Segment) -> bool:
+    """Return True if no array of a value that was loaded from *segment* is left."""
+    try:
+        segment.map.resize(len(segment.map))
+    except BufferError:
+        return False  # there are views of it
+    except TypeError:
+        pass  # there are none, and it is read-only
+    return True
+
+
+def _map(descriptor: int, size: int) -> mmap.mmap:
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # its pages are there: cheaper all at once
+    return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ)
+
+
+def _retire(segment: _Segment, view: memoryview, state: _State) -> None:
+    """Keep the segment of a value that is gone for the next one, or close it."""
+    view.release()
+    closed: list[_Segment] = []
+    with _lock:
+        (closed if state.is_shared else _free).append(segment)
+        while sum(len(each.map) for each in _free) > _REUSED:
+            closed.append(_free.pop(0))
+    for each in closed:
+        os.close(each.descriptor)  # its map ends with the last view of it
 
 
 def _nameless_file(size: int) -> int:

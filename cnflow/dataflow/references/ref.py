@@ -119,7 +119,7 @@ class Ref(Generic[R]):
     def _item_of(self, store: ItemStore) -> Item:
         item = self._offered.get(store)
         if item is None:
-            offered = store.offer_value([self._memory.view], self._memory.key, self._memory.place)
+            offered = store.offer_value([self._memory.view], self._memory.key, self._memory.share())
             item = self._offered.setdefault(store, offered)
             if item is offered:
                 weakref.finalize(self, _release, weakref.ref(store), item)

@@ -57,7 +57,7 @@ class Packing(Scripted):
     def _outcome(self, task, args, kwargs):
         value = task.app.function(*args, **kwargs)
         limit = task.options.keep_from
-        words = values.leave(value, serialization.dump(value), limit) if limit is not None and limit >= 0 else ""
+        words = values.leave(value, serialization.dump(value), limit) if limit is not None and limit >= 0 else None
         return Outcome(task.id, words or value, items=self.items.take_left())
 
 
