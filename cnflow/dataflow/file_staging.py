@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow.call_folder import absolute_file, current_folder, file_in_sandbox
 from cnflow.dataflow.call_options import AUTO_LOGNAME, INHIBIT, NO_CALL_OPTIONS
 from cnflow.dataflow.code_at_call import keep_function
+from cnflow.dataflow.copies import StagedCopies
 from cnflow.dataflow.file_routes import FileRoutes
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.stage_out import StageOut, file_of, path_of, place_outputs
@@ -153,7 +154,9 @@ class DataManager:
             call = call._replace(leaves=())
         if not may_stage_out:
             kwargs = place_outputs(kwargs, call)
-            return self._remember_streams(self._graph.add_task(app, args, kwargs, options, call, executor=label))
+            record = self._graph.add_task(app, args, kwargs, options, call, executor=label)
+            stage_in.copies.remove_after(record.future)
+            return self._remember_streams(record)
         gate: Future[Any] = Future()
         record = self._graph.add_task(app, args, kwargs, options, call, executor=label, after=(gate,))
         try:
@@ -163,6 +166,7 @@ class DataManager:
             raise
         finally:
             gate.set_result(None)
+        stage_in.copies.remove_after(record.future)
         return self._remember_streams(record)
 
     def _remember_streams(self, record: TaskRecord) -> AppFuture:
@@ -247,6 +251,7 @@ class _StageIn:
     Attributes:
         function: the task's, wrapped by each staging that runs with it.
         may_have_items: True if a file may travel over the task's connection.
+        copies: made by tasks of their own.
     """
 
     def __init__(
@@ -263,6 +268,7 @@ class _StageIn:
         self._place = place
         self._routes = routes
         self.may_have_items = False
+        self.copies = StagedCopies()
 
     def stage(self, value: Any) -> Any:  # noqa: ANN401 - any argument
         """Return the argument to pass: for a file its own copy, or a future of that; other values unchanged."""
@@ -277,6 +283,7 @@ class _StageIn:
         parent = None if isinstance(value, File) else value
         copy = staging.stage_in(self._manager, self._label, file, parent)
         self.function = staging.replace_task(self._manager, self._label, file, self.function) or self.function
+        self.copies.add(file.local_path, copy)
         return argument if copy is None else copy
 
 

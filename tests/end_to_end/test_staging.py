@@ -55,6 +55,11 @@ WAYS = pytest.mark.parametrize("access", [SEPARATE, IN_TASK], ids=["separate", "
 
 
 @python_app
+def same(file):
+    return file
+
+
+@python_app
 def read(*files, inputs=(), more=None):
     from pathlib import Path
 
@@ -241,6 +246,18 @@ def test_copies_go_to_the_run_dir_without_working_dir(load, web):
     run = load()
     url = web.add("/x.txt", b"")
     assert Path(path_of(File(url)).result(60)).is_relative_to(run.run_dir / "staged")
+
+
+@KINDS
+def test_copies_end_with_the_tasks_that_read_them(load, web, tmp_path, kind):
+    run = load(kind)
+    url = web.add("/x.txt", b"data")
+    results = [read(File(url)) for _ in range(3)]
+    kept = same(File(url)).result(60)
+    assert [result.result(60) for result in results] == [["data"]] * 3
+    assert Path(kept).read_text() == "data", "the result is the copy itself"
+    run.cleanup()
+    assert [path.name for path in (run.run_dir / "staged").iterdir()] == [Path(kept).parent.name]
 
 
 @pytest.mark.parametrize("folder", [None, "work"], ids=["absolute", "relative"])

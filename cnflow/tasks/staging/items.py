@@ -66,12 +66,14 @@ def run_with_items(call: Call, run: Callable[[Call], Any]) -> Any:  # noqa: ANN4
         MissingOutputs: names the outputs that were not made.
         Exception: what *run* raises.
     """
+    leaves = [Leave(*leave) for leave in call.options.leaves or ()]
+    if not leaves and not any(file.item is not None for file in files_in((call.args, call.kwargs))):
+        return run(call._replace(options=call.options._replace(leaves=None)))
     root = root_of_worker()
     if not root:
         raise StagingError(f"{call.name} has files that travel apart from it, and its manager has no area for them.")
     area = Area(root)
     with area.task_folder() as folder:
-        leaves = [Leave(*leave) for leave in call.options.leaves or ()]
         outputs = [leave for leave in leaves if leave.name not in STREAMS]
         inputs, links = _place_inputs(call, folder)
         paths = _place_outputs(call, outputs, folder)

@@ -1,0 +1,72 @@
+"""Removes the copies of inputs that tasks of their own have made for a task, once that is over.
+
+::
+
+    stage_in ──place──> RUN/staged/TOKEN-N/name ──> the task reads it
+                                                       │ done, or failed for good
+              the task's result names the copy: kept <─┴─> no longer needed: removed with its folder
+
+A copy on a machine whose files the driver does not see is its task's to remove (`cnflow.tasks.staging.copies`).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from cnflow.dataflow.futures.app_future import failure_in, result_as_it_is
+from cnflow.model.file import File
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+
+class StagedCopies:
+    """Copies for one task."""
+
+    def __init__(self) -> None:
+        self._folders: list[str] = []
+        self._staged: list[Future[Any]] = []
+
+    def add(self, path: str | None, staged: Future[Any] | None) -> None:
+        """Note the copy at *path*, in a folder of its own, that *staged* makes; nothing without a path."""
+        if path is not None and staged is not None and os.path.isabs(path):  # noqa: PTH117 - a text
+            self._folders.append(os.path.dirname(path))  # noqa: PTH120 - a text
+            self._staged.append(staged)
+
+    def remove_after(self, task: Future[Any]) -> None:
+        """Remove the copies when *task* is done, and what makes them: that may go on where the task has failed."""
+        if self._folders:
+            task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: Future[Any]) -> None:
+        for folder, staged in zip(self._folders, self._staged, strict=True):
+            if not _names_folder(task, folder):
+                staged.add_done_callback(functools.partial(_remove, folder))
+
+
+def _remove(folder: str, _staged: Future[Any]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names_folder(task: Future[Any], folder: str) -> bool:
+    """Return True if the result of *task* is, or holds, a file or a path in *folder*."""
+    if task.cancelled() or failure_in(task) is not None:
+        return False
+    paths = (part.local_path if isinstance(part, File) else part for part in _parts(result_as_it_is(task)))
+    return any(isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(folder) for path in paths)
+
+
+def _parts(value: object) -> Iterator[object]:
+    rest = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, dict):
+            rest += part.values()
+        elif isinstance(part, (list, tuple, set)):
+            rest += part
+        else:
+            yield part
