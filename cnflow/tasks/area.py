@@ -51,6 +51,16 @@ def partial_folder(root: str) -> str:
     return f"{root}/partial"
 
 
+def make_partial_folder(root: str) -> str:
+    """Make the folder for contents on their way, which the manager makes when it needs it; return its path.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    os.makedirs(partial_folder(root), mode=0o700, exist_ok=True)
+    return partial_folder(root)
+
+
 def root_of_worker() -> str:
     """Return the root of the area of this worker's manager; empty without one."""
     return os.environ.get(VARIABLE, "")
@@ -78,7 +88,10 @@ def folders_for_values(size: int) -> list[str]:
             state = os.statvfs(memory)
             if state.f_bavail * state.f_frsize > size + _SPARE:
                 folders.append(memory)
-    return [*folders, partial_folder(root)] if root else folders
+    if root:
+        with contextlib.suppress(OSError):  # no room there
+            folders.append(make_partial_folder(root))
+    return folders
 
 
 class Area:

@@ -12,7 +12,7 @@ from cnflow.executors.high_throughput import make_backend
 from cnflow.ids import RunId
 from cnflow.interfaces import RunContext
 from cnflow.model.item import ItemForm, note
-from cnflow.tasks.area import partial_folder, root_of_worker
+from cnflow.tasks.area import make_partial_folder, root_of_worker
 from cnflow.testing.task_driver import TaskDriver
 from cnflow.wire.blob_digest import digest_of
 
@@ -43,7 +43,7 @@ def size_of(needing):
 def leave(content, name):
     from cnflow.tasks.inside import leave_item
 
-    path = Path(partial_folder(root_of_worker())) / f"left-{os.getpid()}-{name.replace('/', '-')}"
+    path = Path(make_partial_folder(root_of_worker())) / f"left-{os.getpid()}-{name.replace('/', '-')}"
     path.write_bytes(content)
     leave_item(digest_of(content), len(content), ItemForm.FILE, name, str(path))
 

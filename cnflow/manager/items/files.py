@@ -109,7 +109,8 @@ class ItemFiles:
     """
 
     def __init__(self, area: NodeArea) -> None:
-        self._objects = Objects(area.root, area.memory, area.owner)
+        self._area = area
+        self._made: Optional[Objects] = None
         self._limits = area.limit, area.memory_limit
         self._jobs: queue.SimpleQueue[Optional[Callable[[], None]]] = queue.SimpleQueue()
         self._reports: deque[Report] = deque()
@@ -142,7 +143,7 @@ class ItemFiles:
 
     def make_empty(self, key: bytes) -> None:
         """Store the content of no bytes."""
-        self._put(lambda: self._finish(key, 0, _Partial(self._objects.partial(key, in_memory=False))))
+        self._put(lambda: self._make_empty(key))
 
     def adopt(self, key: bytes, size: int, path: str) -> None:
         """Take the file at *path*, which a task has left, as a content, and keep it until `unpin`."""
@@ -174,7 +175,8 @@ class ItemFiles:
 
     def remove_leftovers(self) -> None:
         """Remove the folders of tasks whose worker was killed."""
-        self._put(lambda: Area(self._objects.root).remove_leftovers())
+        if self._area.root:
+            self._put(lambda: Area(self._area.root).remove_leftovers())
 
     def evict(self) -> None:
         """Remove all contents that nothing uses."""
@@ -201,7 +203,8 @@ class ItemFiles:
             self._thread.join()
         for partial in self._partial.values():
             partial.close()
-        self._objects.unpin_all()
+        if self._made is not None:
+            self._made.unpin_all()
         os.close(self.source)
         os.close(self._wake)
 
@@ -217,6 +220,8 @@ class ItemFiles:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
+            except OSError as error:
+                logger.warning("a file of an item: %s", error)
             except Exception:  # a request that fails in an unknown way must not stop all that follow
                 logger.exception("an operation on the files of items failed")
 
@@ -227,6 +232,25 @@ class ItemFiles:
     def _notify(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: it is readable
             os.write(self._wake, b"\0")
+
+    @property
+    def _objects(self) -> Objects:
+        """Contents of the node, whose folders are made when they are first needed.
+
+        Raises:
+            OSError: they cannot be made.
+        """
+        if self._made is None:
+            if not self._area.root:
+                raise FileNotFoundError(errno.ENOENT, "this node has no folder for it; see the log of its block")
+            self._made = Objects(self._area.root, self._area.memory, self._area.owner)
+        return self._made
+
+    def _make_empty(self, key: bytes) -> None:
+        try:
+            self._finish(key, 0, _Partial(self._objects.partial(key, in_memory=False)))
+        except OSError as error:
+            self._report(Failed(key, self._describe(error, 0)))
 
     def _append(self, order: Write, data: memoryview) -> None:
         with self._lock:
@@ -312,10 +336,10 @@ class ItemFiles:
     def _describe(self, error: OSError, size: int) -> str:
         if error.errno in _NO_ROOM:
             return (
-                f"{self._objects.root} has no room for its {size:,} bytes ({error.strerror}). Make room there, or "
+                f"{self._area.root} has no room for its {size:,} bytes ({error.strerror}). Make room there, or "
                 "set HighThroughputExecutor(working_dir=...) to a folder on a larger disk"
             )
-        return f"its {size:,} bytes cannot be written to {self._objects.root}: {error}"
+        return f"its {size:,} bytes cannot be written on this node: {error}"
 
 
 def _unlink(path: str) -> None:

@@ -161,6 +161,8 @@ class NodeItems:
     def release(self, identities: Iterable[bytes]) -> None:
         """Keep no longer what a task has left; remove copies of the items of others if no task here uses them."""
         for identity in identities:
+            if len(identity) <= KEY_SIZE:
+                continue  # of a part of a large result
             key = self._kept.pop(identity, None)
             if key is not None:
                 self._needs.release([key])

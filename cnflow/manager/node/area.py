@@ -47,13 +47,10 @@ class NodeArea:
 
     Attributes:
         owner: name of this manager, as an owner of pins.
-        root: path of the area.
+        root: path of the area; empty where none can be made, so that only tasks with items fail.
         memory: path of the folder in memory, for values; empty where there is none.
         limit: bytes on disk beyond which contents that nothing uses are removed.
         memory_limit: the same in memory.
-
-    Raises:
-        OSError: no folder can be made.
     """
 
     def __init__(self, manager: ManagerId, folder: str) -> None:
@@ -64,14 +61,16 @@ class NodeArea:
         self.memory = ""
         with contextlib.suppress(OSError):  # not there, or not writable: values lie on disk, cached by the system
             self.memory = self._open(f"{_MEMORY}/{name}")
-        state = os.statvfs(self.root)
-        self.limit = min(_MOST_UNUSED, state.f_bavail * state.f_frsize // _PART_OF_DISK)
+        self.limit = _MOST_UNUSED
+        if self.root:
+            state = os.statvfs(self.root)
+            self.limit = min(_MOST_UNUSED, state.f_bavail * state.f_frsize // _PART_OF_DISK)
         self.memory_limit = cache_limit(hardware.memory_bytes())
 
     @property
     def variables(self) -> dict[str, str]:
         """Environment variables of the workers."""
-        return {VARIABLE: self.root, **({MEMORY_VARIABLE: self.memory} if self.memory else {})}
+        return {name: path for name, path in ((VARIABLE, self.root), (MEMORY_VARIABLE, self.memory)) if path}
 
     def leave(self) -> None:
         """Remove the area if this manager is the last one of the node."""
@@ -90,14 +89,12 @@ class NodeArea:
         self._locks.clear()
 
     def _open_first(self, folders: list[str], name: str) -> str:
-        first, *others = folders
-        try:
-            return self._open(str(Path(first) / name))
-        except OSError as error:
-            if not others:
-                raise
-            logger.info("no area can be in %s: %s", first, error)
-            return self._open_first(others, name)
+        for folder in dict.fromkeys(folders):
+            try:
+                return self._open(str(Path(folder) / name))
+            except OSError as error:
+                logger.warning("this node can keep no files of tasks in %s: %s", folder, error)
+        return ""
 
     def _open(self, root: str) -> str:
         """Make or open the folder at *root*, and lock it."""

@@ -27,7 +27,16 @@ from cnflow.errors import MissingOutputs, StagingError
 from cnflow.model.file import File
 from cnflow.model.item import Item, ItemForm
 from cnflow.tasks import trees
-from cnflow.tasks.area import Area, Stamp, link_object, locate, partial_folder, root_of_worker, stamp_of
+from cnflow.tasks.area import (
+    Area,
+    Stamp,
+    link_object,
+    locate,
+    make_partial_folder,
+    partial_folder,
+    root_of_worker,
+    stamp_of,
+)
 from cnflow.tasks.inside import CHANGED, leave_item
 from cnflow.wire.blob_digest import digest_of_file
 
@@ -267,6 +276,7 @@ def _announce(area: Area, name: str, path: str, form: ItemForm) -> None:
     """Move the file at *path* into the folder for contents on their way, and announce it."""
     left = f"{partial_folder(area.root)}/{os.getpid()}-{os.urandom(8).hex()}"
     try:
+        make_partial_folder(area.root)
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_nlink == 1:
                 os.rename(path, left)

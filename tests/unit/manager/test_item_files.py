@@ -13,7 +13,7 @@ from cnflow.manager.items.needs import Write
 from cnflow.manager.items.objects import Objects
 from cnflow.manager.node.area import NodeArea
 from cnflow.model.item import ItemForm
-from cnflow.tasks.area import object_path, partial_folder
+from cnflow.tasks.area import make_partial_folder, object_path, partial_folder
 from cnflow.wire.blob_digest import digest_of
 
 CONTENT = bytes(range(256)) * 5000
@@ -105,7 +105,7 @@ def test_value_lies_in_memory_and_is_found_by_the_same_path(files, area):
 
 
 def test_file_of_a_task_is_taken_and_one_that_is_gone_fails(files, area):
-    path = Path(partial_folder(area.root), "left")
+    path = Path(make_partial_folder(area.root), "left")
     path.write_bytes(CONTENT)
     files.adopt(KEY, len(CONTENT), str(path))
     files.adopt(b"x" * 16, 5, str(path))
@@ -220,3 +220,21 @@ def test_place_that_is_of_another_machine_is_not_believed(files, nameless, flaw)
     place = nameless[1].partition(" ")[0] + " 0:0" if flaw == "0:0" else flaw
     files.pin(KEY, len(CONTENT), place)
     assert reports(files) == [Missing(KEY)]
+
+
+def test_node_without_any_folder_fails_its_items_with_words_and_nothing_else(area, monkeypatch):
+    monkeypatch.setattr(NodeArea, "_open", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    without = NodeArea(ManagerId(b"second"), "")
+    assert (without.root, without.memory, without.variables) == ("", "", {})
+    files = ItemFiles(without)
+    files.pin(KEY, len(CONTENT))
+    files.unpin(KEY)
+    files.remove_leftovers()
+    write(files)
+    files.read(KEY, 0, 5, "token")
+    missing, failed, read = reports(files, 3)
+    assert missing == Missing(KEY)
+    assert "cannot be written on this node" in failed.reason
+    assert read.data is None
+    files.close()
+    without.leave()
