@@ -1,10 +1,12 @@
-"""Digest of a blob: BLAKE2b over the digests of its leaves. Standard library only.
+"""Digest of a blob: SHA-256 over the digests of its leaves, cut. Standard library only.
 
 Leaves, since several threads then compute a large digest together (`hashlib` releases the interpreter's lock)::
 
     blob      [ leaf 1 MiB ][ leaf 1 MiB ][ rest ]
-                    │             │          │         BLAKE2b of each
-    digest    BLAKE2b([ 16 bytes ][ 16 bytes ][ 16 bytes ])
+                    │             │          │         SHA-256 of each
+    digest    SHA-256([ 32 bytes ][ 32 bytes ][ 32 bytes ]), its first 16 bytes
+
+SHA-256 since processors have instructions for it: with them it is twice as fast as BLAKE2b.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ class Digest:
     def __init__(self) -> None:
         self.size = 0
         self._leaves: list[bytes] = []
-        self._leaf = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        self._leaf = hashlib.sha256()
 
     def update(self, data: Buffer) -> None:
         """Append *data*."""
@@ -100,11 +102,11 @@ class Digest:
         """Digest of all bytes so far; nothing is to be appended afterwards."""
         if self.size % LEAF:
             self._end_leaf()
-        return hashlib.blake2b(b"".join(self._leaves), digest_size=DIGEST_SIZE).digest()
+        return hashlib.sha256(b"".join(self._leaves)).digest()[:DIGEST_SIZE]
 
     def _end_leaf(self) -> None:
         self._leaves.append(self._leaf.digest())
-        self._leaf = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        self._leaf = hashlib.sha256()
 
 
 def _digest_of(size: int, leaf_at: Callable[[int], Buffer]) -> bytes:
@@ -116,14 +118,14 @@ def _digest_of(size: int, leaf_at: Callable[[int], Buffer]) -> bytes:
         try:
             for number in range(first, len(leaves), threads):
                 leaf = leaf_at(number * LEAF)
-                leaves[number] = hashlib.blake2b(leaf, digest_size=DIGEST_SIZE).digest()
+                leaves[number] = hashlib.sha256(leaf).digest()
         except BaseException as error:  # noqa: BLE001 - raised by the caller's thread
             failures.append(error)
 
     _run_together(hash_share, threads)
     if failures:
         raise failures[0]
-    return hashlib.blake2b(b"".join(map(_certain, leaves)), digest_size=DIGEST_SIZE).digest()
+    return hashlib.sha256(b"".join(map(_certain, leaves))).digest()[:DIGEST_SIZE]
 
 
 def _run_together(share: Callable[[int], None], count: int) -> None:
