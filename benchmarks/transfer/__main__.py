@@ -14,11 +14,10 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cnflow
 from benchmarks.table import align
@@ -27,6 +26,9 @@ from cnflow.executors import HighThroughputExecutor
 from cnflow.providers import LocalProvider
 from cnflow.staging import BuiltInStaging
 from tests.namespaces import Node
+
+if TYPE_CHECKING:
+    from cnflow.config import ExecutorSettings
 
 MB = 10**6
 
@@ -60,8 +62,8 @@ def _make(size: int, outputs: Any = ()) -> None:  # noqa: ANN401 - files
         file.writelines(piece for _ in range(size // len(piece)))
 
 
-size_on = [python_app(_size_of, executors=[f"node{number}"]) for number in range(2)]
-make = python_app(_make, executors=["node0"])
+size_on = [python_app(executors=[f"node{number}"])(_size_of) for number in range(2)]
+make = python_app(executors=["node0"])(_make)
 
 
 def main() -> None:
@@ -137,7 +139,7 @@ def _broadcast(options: argparse.Namespace, folder: Path, nodes: list[Any]) -> l
 
 
 def _load(folder: Path, nodes: list[Any]) -> Any:  # noqa: ANN401 - a context
-    executors = [
+    executors: list[ExecutorSettings] = [
         HighThroughputExecutor(
             label=f"node{number}",
             provider=LocalProvider(python=str(node.python)),
@@ -148,8 +150,8 @@ def _load(folder: Path, nodes: list[Any]) -> Any:  # noqa: ANN401 - a context
         )
         for number, node in enumerate(nodes)
     ]
-    for executor in executors:
-        Path(executor.working_dir or "").mkdir()
+    for number in range(len(nodes)):
+        (folder / f"node{number}").mkdir()
     return cnflow.load(Config(executors=executors, run_dir=str(folder / "runinfo")))
 
 
@@ -219,4 +221,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
