@@ -31,7 +31,10 @@ _STATES: Mapping[TaskState, tuple[str, str]] = {
     TaskState.FAILED: ("failed", "bold red"),
     TaskState.DEPENDENCY_FAILED: ("dependency failed", "red"),
     TaskState.CANCELLED: ("cancelled", "yellow"),
+    TaskState.STAGING_OUT: ("staging out", "blue"),
+    TaskState.RUNNING: ("running", "cyan"),
     TaskState.LAUNCHED: ("launched", "cyan"),
+    TaskState.STAGING_IN: ("staging in", "blue"),
     TaskState.WAITING: ("waiting", "dim"),
 }
 

@@ -72,6 +72,10 @@ class Config(Settings):
     retries: int = Field(default=0, ge=0)
     """Number of further attempts after a task has failed."""
 
+    staging_retries: int | None = Field(default=None, ge=0)
+    """Number of further attempts after a file of a task could not be brought or taken away, unless another attempt
+    would fail in the same way. They are counted apart from `retries`, which is their number by default."""
+
     max_pending: int | None = Field(default=None, ge=1)
     """Limit of tasks that are submitted and not finished: a call of an app beyond it blocks until one is finished, so
     that a script which makes tasks faster than they run does not fill the memory. None is no limit. Calls by a join

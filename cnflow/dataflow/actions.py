@@ -32,6 +32,9 @@ class AttemptResult(enum.Enum):
     FAILED = enum.auto()
     """The task ran and failed; another attempt may succeed."""
 
+    NOT_STAGED = enum.auto()
+    """A file could not be moved; another attempt, from a budget of its own, may move it."""
+
     LOST = enum.auto()
     """Something under the task died: its manager, its block."""
 

@@ -111,5 +111,5 @@ def _keep_early_results(record: TaskRecord, use: ArgumentUse) -> None:
 
 def _expect_attempts(record: TaskRecord, use: ArgumentUse) -> None:
     """Have later attempts find what the first one was given."""
-    if record.kept is None and (use is ArgumentUse.PACKED or record.retries > 0):
+    if record.kept is None and (use is ArgumentUse.PACKED or max(record.retries, record.staging_retries) > 0):
         record.kept = Kept()

@@ -56,15 +56,17 @@ def _explain(task: TaskId, graph: TaskGraph) -> list[str]:
         line = "" if future is None or not future.done() else line_on(future.provenance)
         return [_explain_final(task, graph), *([line] if line else [])]
     title = title_of(task, record.app.name)
-    if state is TaskState.LAUNCHED:
+    staging = [f"  {line}" for line in graph.staging.lines(task)]
+    if graph.staging.launched_or_waiting(task) is TaskState.LAUNCHED:
         first, *more = _explain_launched(task, record, graph)
-        return [f"{title} {first}", *more]
+        return [f"{title} {first}", *more, *staging]
     dependencies = [future for future in record.depends if not future.done()]
     if not dependencies:
         return [f"{title} is about to be launched: its dependencies are done."]
     counted = "1 future that is" if len(dependencies) == 1 else f"{len(dependencies)} futures that are"
     lines = [f"{title} waits for {counted} not done:"]
     lines += [f"  {_line_on(future, graph)}" for future in dependencies[:_MAX_DEPENDENCIES]]
+    lines += staging
     if len(dependencies) > _MAX_DEPENDENCIES:
         lines.append(f"  and {len(dependencies) - _MAX_DEPENDENCIES} more")
     for root in _roots_of(record, graph):
@@ -117,7 +119,7 @@ def _roots_of(record: TaskRecord, graph: TaskGraph) -> list[TaskId]:
             next_record, state = graph.records.get(task), graph.state_of(task)
             if next_record is None or state is None:
                 continue
-            if state is TaskState.LAUNCHED:
+            if graph.staging.launched_or_waiting(task) is TaskState.LAUNCHED:
                 found[task] = None
             else:
                 left.append(next_record)

@@ -32,6 +32,7 @@ from cnflow.dataflow.copies import StagedCopies
 from cnflow.dataflow.file_routes import FileRoutes
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.stage_out import StageOut, file_of, path_of, place_outputs
+from cnflow.dataflow.staging_table import Arrival
 from cnflow.dataflow.visible_paths import VisiblePaths
 from cnflow.interfaces import Staging
 from cnflow.model.file import File
@@ -156,7 +157,7 @@ class DataManager:
             kwargs = place_outputs(kwargs, call)
             record = self._graph.add_task(app, args, kwargs, options, call, executor=label)
             stage_in.copies.remove_after(record.future)
-            return self._remember_streams(record)
+            return self._remember_files(record, stage_in.arrivals)
         gate: Future[Any] = Future()
         record = self._graph.add_task(app, args, kwargs, options, call, executor=label, after=(gate,))
         try:
@@ -167,11 +168,13 @@ class DataManager:
         finally:
             gate.set_result(None)
         stage_in.copies.remove_after(record.future)
-        return self._remember_streams(record)
+        return self._remember_files(record, stage_in.arrivals)
 
-    def _remember_streams(self, record: TaskRecord) -> AppFuture:
-        """Write down the files of a task's streams, for `cnflow logs`; return its future."""
+    def _remember_files(self, record: TaskRecord, arrivals: Sequence[Arrival]) -> AppFuture:
+        """Note the copies that a task waits for, and the files of its streams, for `cnflow logs`; return its future."""
         future = record.future
+        if arrivals:
+            self._graph.staging.expect(record, arrivals)
         if future.stdout is not None or future.stderr is not None:
             folder = record.call_options.folder
             task_files.record(self._graph.run_dir, future.tid, record.app.name, folder, future.stdout, future.stderr)
@@ -252,6 +255,7 @@ class _StageIn:
         function: the task's, wrapped by each staging that runs with it.
         may_have_items: True if a file may travel over the task's connection.
         copies: made by tasks of their own.
+        arrivals: copies that the task waits for.
     """
 
     def __init__(
@@ -269,6 +273,7 @@ class _StageIn:
         self._routes = routes
         self.may_have_items = False
         self.copies = StagedCopies()
+        self.arrivals: list[Arrival] = []
 
     def stage(self, value: Any) -> Any:  # noqa: ANN401 - any argument
         """Return the argument to pass: for a file its own copy, or a future of that; other values unchanged."""
@@ -282,6 +287,8 @@ class _StageIn:
         argument = file if isinstance(value, File) else DataFuture(value.parent, file, value.tid)
         parent = None if isinstance(value, File) else value
         copy = staging.stage_in(self._manager, self._label, file, parent)
+        if copy is not None:
+            self.arrivals.append(Arrival(original.url, copy, parent))
         self.function = staging.replace_task(self._manager, self._label, file, self.function) or self.function
         self.copies.add(file.local_path, copy)
         return argument if copy is None else copy

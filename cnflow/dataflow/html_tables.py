@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 COLOURS: Mapping[str, str] = {
     "waiting": "#757575",
     "launched": "#1565c0",
+    "running": "#1565c0",
+    "staging_in": "#00838f",
+    "staging_out": "#00838f",
     "done": "#2e7d32",
     "failed": "#c62828",
     "dependency_failed": "#ad1457",

@@ -49,6 +49,7 @@ from cnflow.dataflow.memo.cache import enable_cache
 from cnflow.dataflow.outcomes import OutcomeRecorder
 from cnflow.dataflow.references.keeper import ResultKeeper
 from cnflow.dataflow.retry import has_failed, state_name_of
+from cnflow.dataflow.staging_table import StagingTable
 from cnflow.dataflow.state import TaskGraphState
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ExecutorClosedError
@@ -114,6 +115,7 @@ class TaskGraph:
         self._resolver = RESOLVERS[config.dependency_resolver]
         self._record_class = record_class
         self._state = TaskGraphState()
+        self.staging = StagingTable(self.records, self._state.state_of, self._emit)
         self._external = ExternalFutures(
             lambda number: self._state.on_submitted(number, (), 0, 0), self._on_external_done
         )
@@ -163,7 +165,7 @@ class TaskGraph:
         record = self._new_record(app, args, kwargs, executor)
         if dependencies:
             record.depends = dependencies
-        record.retries = self.config.retries if options.retries is None else options.retries
+        record.set_budgets(options, self.config)
         if options.cache and self.config.app_cache:
             dependencies = enable_cache(record, options, self.executors[executor])
         keep_code(record, self.executors[executor])
@@ -207,7 +209,7 @@ class TaskGraph:
                 if dependencies:
                     ids = (id_of_dependency(each, self.records, self.failures, self._external) for each in dependencies)
                     waits_for = [number for number in ids if number is not None]
-                effects = self.finisher.prepare(self._state.on_submitted(task, waits_for, record.retries))
+                effects = self.finisher.prepare(self._state.on_submitted(task, waits_for, *record.budgets))
             if dependencies:
                 self._external.watch()
             self._carry_out(effects)
@@ -269,7 +271,7 @@ class TaskGraph:
         """Return the state of the task of *future*; see `AppFuture.task_status`."""
         with self._lock:
             record = self.records.get(future.tid)
-            state = self._state.state_of(future.tid) if record and record.future is future else None
+            state = self.state_of(future.tid) if record and record.future is future else None
         return state_name_of(future) if state is None else state.name.lower()
 
     def record_of(self, future: AppFuture, app: AppFunction) -> TaskRecord:
@@ -284,12 +286,12 @@ class TaskGraph:
     def counts(self) -> Mapping[TaskState, int]:
         """Return the number of tasks in each state."""
         with self._lock:
-            return self._state.counts()
+            return self.staging.counts(self._state.counts())
 
     def state_of(self, task: TaskId) -> TaskState | None:
         """Return the state of *task*; None once it is final."""
         with self._lock:
-            return self._state.state_of(task)
+            return self.staging.state_of(self.records.get(task), self._state.state_of(task))
 
     def failed_future(self, task: TaskId) -> AppFuture | None:
         """Return the future of *task*; None if it has not failed."""
@@ -363,6 +365,7 @@ class TaskGraph:
         self._on_attempts_ended(self._outcomes.record(outcomes))
 
     def _on_attempts_ended(self, ends: Sequence[AttemptEnd]) -> None:
+        self.staging.on_attempts_ended(ends)
         with self._lock:
             effects = self.finisher.prepare(self._state.on_attempts_ended(ends))
         self._carry_out(effects)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _STATES = (
     TaskState.WAITING,
+    TaskState.STAGING_IN,
     TaskState.LAUNCHED,
+    TaskState.RUNNING,
+    TaskState.STAGING_OUT,
     TaskState.DONE,
     TaskState.FAILED,
     TaskState.DEPENDENCY_FAILED,

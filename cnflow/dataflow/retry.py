@@ -5,6 +5,7 @@
     outcome ──no error──> DONE
        │
        └─error──classify_failure──> FAILED    ──retry_handler──> cost, taken from the task's retries
+                                    NOT_STAGED  a file could not be moved; other retries than the user's
                                     LOST      its manager or node died; other retries than the user's
                                     RETURNED  it was not begun
                                     GIVEN_UP  another attempt would fail in the same way
@@ -24,6 +25,7 @@ from cnflow.errors import (
     ConfigurationError,
     DependencyError,
     ExecutorClosedError,
+    ItemLostError,
     ManagerLost,
     StagingError,
     TaskCutOff,
@@ -56,6 +58,8 @@ def classify_failure(error: BaseException, *, closed: bool, cancelling: bool) ->
         return AttemptResult.CANCELLED  # whichever error it met while it was being stopped
     if closed:
         return AttemptResult.GIVEN_UP
+    if isinstance(error, StagingError) and not isinstance(error, ItemLostError):
+        return AttemptResult.GIVEN_UP if error.is_final else AttemptResult.NOT_STAGED
     if isinstance(error, (WorkerLost, AppFailedError, StagingError)) or not isinstance(error, CnflowError):
         # The user's code. A lost worker counts as such too: as a rule, the task crashed it.
         return AttemptResult.FAILED

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class _Node(msgspec.Struct, gc=False):  # holds numbers only, and there is one for each task
     missing: int
     failures_left: float
+    stagings_left: float
     losses_left: int
     dependents: list[TaskId] | None = None
 
@@ -74,11 +75,16 @@ class TaskGraphState:
     # Events
 
     def on_submitted(
-        self, task: TaskId, depends_on: Collection[TaskId], retries: float = 0, losses: int = LOSSES
+        self,
+        task: TaskId,
+        depends_on: Collection[TaskId],
+        retries: float = 0,
+        losses: int = LOSSES,
+        stagings: float = 0,
     ) -> Actions:
         """Enter *task*, which is launched when all of *depends_on*, submitted earlier, are done.
 
-        *retries* is the budget from which each failure takes its cost.
+        *retries* is the budget from which each failure takes its cost, *stagings* that of failures to move a file.
         """
         nodes = self._nodes
         missing = 0
@@ -91,7 +97,7 @@ class TaskGraphState:
                 if node.dependents is None:
                     node.dependents = []
                 node.dependents.append(task)
-        nodes[task] = _Node(missing, retries, losses)
+        nodes[task] = _Node(missing, retries, stagings, losses)
         if missing:
             self._counts[TaskState.WAITING] += 1
             return Actions([], [], {})
@@ -157,6 +163,9 @@ class TaskGraphState:
         if result is AttemptResult.LOST and node.losses_left:
             node.losses_left -= 1
             return True
+        if result is AttemptResult.NOT_STAGED:
+            node.stagings_left -= 1
+            return node.stagings_left >= 0
         node.failures_left -= cost
         return node.failures_left >= 0
 

@@ -27,7 +27,7 @@ def report_submitted(emit: Emit | None, record: TaskRecord) -> None:
     if state_log.is_enabled():
         state_log.log_state(record.future.tid, record.app.name, TaskState.WAITING)
     if emit is not None:
-        emit(_event(record, TaskState.WAITING))
+        emit(event_of(record, TaskState.WAITING))
 
 
 def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId, TaskRecord]) -> None:
@@ -39,11 +39,11 @@ def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId,
     for settlement in effects.settlements:
         is_failure = settlement.state in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
         reason = _reason_of(settlement) if is_failure else ""
-        emit(msgspec.structs.replace(_event(settlement.record, settlement.state, reason), **_place_of(settlement)))
+        emit(msgspec.structs.replace(event_of(settlement.record, settlement.state, reason), **_place_of(settlement)))
     for task in effects.launch:
         record = records.get(task)
         if record is not None:
-            emit(_event(record, TaskState.LAUNCHED))
+            emit(event_of(record, TaskState.LAUNCHED))
 
 
 def _reason_of(settlement: Settlement) -> str:
@@ -60,7 +60,8 @@ def _place_of(settlement: Settlement) -> dict[str, str | float]:
     return {"block": place.block, "manager": place.manager, "host": place.host, **times}
 
 
-def _event(record: TaskRecord, state: TaskState, reason: str = "") -> TaskEvent:
+def event_of(record: TaskRecord, state: TaskState, reason: str = "") -> TaskEvent:
+    """Return the event of the task of *record* that is in *state* now."""
     return TaskEvent(
         time=time.time(),
         task=record.future.tid,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS
+from cnflow.dataflow.state import LOSSES
 from cnflow.model.task import AppKind, TaskState
 from cnflow.text import did_you_mean
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from cnflow.config import Config
+    from cnflow.dataflow.call_options import AppOptions
     from cnflow.dataflow.futures.app_future import AppFuture
     from cnflow.dataflow.memo import CodeId
     from cnflow.ids import TaskId
@@ -64,6 +67,7 @@ class TaskRecord:
         memo_key: cache key, once it is computed.
         call_options: the special keywords of the call.
         retries: budget of retries.
+        staging_retries: budget of further attempts after a file could not be moved.
         results: copies of results for this task, by Python's id() of their futures; see `cnflow.dataflow.arguments`.
         kept: what later attempts find of the first one.
         version: function of the app at the call, of an executor that pickles.
@@ -91,6 +95,7 @@ class TaskRecord:
         "on_items",
         "results",
         "retries",
+        "staging_retries",
         "try_id",
         "value",
         "version",
@@ -115,12 +120,22 @@ class TaskRecord:
         self.failures: Sequence[str] = ()
         self.fail_cost = 0.0
         self.try_id = 0
-        self.retries = 0.0
+        self.retries = self.staging_retries = 0.0
         self.results: dict[int, Any] | None = None
         self.kept: Kept | None = None
         self.version: Any = None
         self.code: CodeId | None = None
         self.on_items: Callable[[Outcome], None] | None = None
+
+    @property
+    def budgets(self) -> tuple[float, int, float]:
+        """Budgets of further attempts after failures, losses, and files that could not be moved."""
+        return self.retries, LOSSES, self.staging_retries
+
+    def set_budgets(self, options: AppOptions, config: Config) -> None:
+        """Set the budgets of further attempts: those of the app, else those of the configuration."""
+        self.retries = config.retries if options.retries is None else options.retries
+        self.staging_retries = self.retries if config.staging_retries is None else config.staging_retries
 
     def keep_place(self, outcome: Outcome) -> None:
         """Keep where and when *outcome* was made, for `AppFuture.provenance`."""

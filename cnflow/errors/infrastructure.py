@@ -80,15 +80,19 @@ class StagingError(CnflowError):
         url: of the file, with its passwords masked; empty where it is not known.
         file: path of the copy; empty where there is none.
         step: ``stage in`` or ``stage out``.
-        tries: number of tries that have failed; 0 where another one would not help.
+        tries: number of tries that have failed; 0 where it is not known.
+        is_final: another try would fail in the same way.
     """
 
-    def __init__(self, *args: object, url: str = "", file: str = "", step: str = "", tries: int = 0) -> None:
+    def __init__(
+        self, *args: object, url: str = "", file: str = "", step: str = "", tries: int = 0, is_final: bool = False
+    ) -> None:
         super().__init__(*args)
         self.url = mask_url(url)
         self.file = file
         self.step = step
         self.tries = tries
+        self.is_final = is_final
 
 
 class ItemLostError(StagingError):

@@ -49,6 +49,31 @@ class TaskState(enum.IntEnum):
     CANCELLED = 5
     """Cancelled by the user: not run, or stopped."""
 
+    STAGING_IN = 6
+    """Its files are brought: it waits for nothing else, or its node brings them."""
+
+    RUNNING = 7
+    """Its function runs, after its files were brought; that of a task without such files is LAUNCHED all the time."""
+
+    STAGING_OUT = 8
+    """Its function is done, and its files are taken to where they belong."""
+
+
+class StagingNote(NamedTuple):
+    """Step of one task's staging, as seen where it happens."""
+
+    task: TaskId
+    state: TaskState
+    url: str = ""
+    """File that is moved; empty where it is not one alone."""
+
+    done: int = -1
+    """Bytes that were moved; below 0 where that is not known, as `total`."""
+
+    total: int = -1
+    host: str = ""
+    """Name of the node; empty in the driver."""
+
 
 class AppFunction:
     """A decorated function, shared by all tasks of an app.

@@ -11,6 +11,7 @@ import cnflow
 from cnflow import Config, File, python_app
 from cnflow.config import ThreadPoolExecutor
 from cnflow.errors import ConfigurationError, DependencyError, StagingError
+from cnflow.model.task import TaskState
 from cnflow.staging import GlobusStaging, NoOpFileStaging
 from cnflow.staging.globus.paths import Place
 from cnflow.testing.contracts.staging import StagingContract, Target
@@ -125,10 +126,15 @@ def test_file_of_the_nodes_own_collection_is_not_copied(globus, run):
     assert globus.transfers() == []
 
 
-def test_fault_that_passes_is_got_over(globus, run, caplog):
+def test_fault_that_passes_is_got_over(globus, run, caplog, until):
     file = store(globus, "archive", "x.bin", b"12345")
-    globus.control("fault", path=f"{globus.name}/x.bin", code="ENDPOINT_ERROR", details="is down", **{"for": 1.2})
-    assert size(file).result(TIMEOUT) == 5
+    globus.control("fault", path=f"{globus.name}/x.bin", code="ENDPOINT_ERROR", details="is down", **{"for": 1.8})
+    task = size(file)
+    assert task.task_status() == "staging_in"
+    assert run.task_counts()[TaskState.STAGING_IN] == 1
+    until(lambda: "is down" in run.explain(0))
+    assert f"brings {file.url}: in a transfer with 1 files, 0 of them and 0 B so far; ENDPOINT_ERROR" in run.explain(0)
+    assert task.result(TIMEOUT) == 5
     assert "Globus goes on after an error: ENDPOINT_ERROR: is down" in caplog.text
 
 

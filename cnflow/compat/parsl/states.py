@@ -30,5 +30,8 @@ STATE_OF = {
     TaskState.FAILED: States.failed,
     TaskState.DEPENDENCY_FAILED: States.dep_fail,
     TaskState.CANCELLED: States.failed,
+    TaskState.STAGING_IN: States.launched,
+    TaskState.RUNNING: States.running,
+    TaskState.STAGING_OUT: States.running_ended,
 }
 """Parsl's state for each of cnflow's; Parsl cannot cancel tasks, and has no state for it."""

@@ -16,6 +16,8 @@ from cnflow.model.provenance import Origin, Place, Provenance
 if TYPE_CHECKING:
     from cnflow.dataflow.futures.app_future import AppFuture
 
+_ATTEMPTED = frozenset({"launched", "running", "staging_out"})
+
 # ruff: noqa: SLF001 - public names of a future would hide a result's
 
 
@@ -60,7 +62,7 @@ def _attempts_of(future: AppFuture) -> int:
     if future._cached:
         return future._failures + 1 if future._place is not None else 0
     if not future._ended:  # not final: how far it is, its record tells
-        return future.task_record.fail_count + (future.task_status() == "launched")
+        return future.task_record.fail_count + (future.task_status() in _ATTEMPTED)
     if future.cancelled():  # counts as a failure, also where it did not begin
         return max(0, future._failures - (future._place is None))
     return future._failures + (future._exception is None)

@@ -16,6 +16,8 @@ from cnflow.staging.globus.events import Cancel, Copy, Done, Failed, Poll, Submi
 from cnflow.staging.globus.state import Rules, TransferState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnflow.clock import Clock
     from cnflow.staging.globus.credentials import Credentials
     from cnflow.staging.globus.events import Action
@@ -25,6 +27,12 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_CLOSE = 20.0
 """Seconds that the end of a run waits for transfers to be cancelled."""
+
+
+class _CopyFuture(Future[None]):
+    describe_progress: Callable[[], str]
+    """Describes how far the copy is, for people."""
+
 
 _Event: TypeAlias = Copy | None
 
@@ -46,7 +54,7 @@ class Transfers:
         self._state = TransferState(rules)
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._numbers = itertools.count()
-        self._copies: dict[int, tuple[Copy, Future[None]]] = {}
+        self._copies: dict[int, tuple[Copy, _CopyFuture]] = {}
         self._submissions: dict[int, str] = {}
         self._transfers: dict[int, str] = {}
         self._client: GlobusClient | None = None
@@ -54,9 +62,9 @@ class Transfers:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def copy(self, source: Place, target: Place, *, is_folder: bool = False, sha256: str = "") -> Future[None]:
+    def copy(self, source: Place, target: Place, *, is_folder: bool = False, sha256: str = "") -> _CopyFuture:
         """Copy a file or folder. The future's error is a StagingError."""
-        future: Future[None] = Future()
+        future = _CopyFuture()
         future.set_running_or_notify_cancel()
         with self._lock:
             copy = Copy(next(self._numbers), source, target, is_folder, sha256)
@@ -64,6 +72,7 @@ class Transfers:
                 future.set_exception(_error(copy, "the run has ended"))
                 return future
             self._copies[copy.number] = copy, future
+            future.describe_progress = lambda: self._state.progress(copy.number)
             self._inbox.put(copy)
             if self._thread is None:  # its name: callbacks of users run in it
                 self._thread = threading.Thread(target=self._work, name="cnflow-globus", daemon=True)

@@ -174,12 +174,23 @@ def _options_of(file: File) -> dict[str, Any]:
     return {"is_folder": bool(getattr(file, "directory", False)), "sha256": digest or ""}
 
 
+class _Whole(Future[Any]):
+    """Future of a copy that begins later; `part` is that of the copy itself."""
+
+    part: Future[Any] | None = None
+
+    def describe_progress(self) -> str:
+        """Describe how far the copy is, for people."""
+        describe = getattr(self.part, "describe_progress", None)
+        return describe() if callable(describe) else "not begun"
+
+
 def _after(parent: Future[Any] | None, begin: Callable[[], Future[Any]], end: Callable[[], Any]) -> Future[Any]:
     """Return a future that *begin*, called once *parent* has a value, and then *end* give their value to.
 
     It fails as *parent*, or as what *begin* returned.
     """
-    whole: Future[Any] = Future()
+    whole = _Whole()
     whole.set_running_or_notify_cancel()
 
     def on_copied(done: Future[Any]) -> None:
@@ -192,14 +203,15 @@ def _after(parent: Future[Any] | None, begin: Callable[[], Future[Any]], end: Ca
     def on_parent(done: Future[Any]) -> None:
         try:
             done.result()
-            begun = begin()
+            begun = whole.part = begin()
         except BaseException as error:  # noqa: BLE001 - the future's
             whole.set_exception(error)
         else:
             begun.add_done_callback(on_copied)
 
     if parent is None:
-        begin().add_done_callback(on_copied)
+        whole.part = begin()
+        whole.part.add_done_callback(on_copied)
     else:
         parent.add_done_callback(on_parent)
     return whole

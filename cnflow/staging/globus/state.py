@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.staging.globus.events import Cancel, Copy, Done, Failed, Poll, Submit, Warn
+from cnflow.text import amount_of_memory
 
 if TYPE_CHECKING:
     from cnflow.staging.globus.events import Action, Problem, Status
@@ -107,10 +108,11 @@ class TransferState:
 
     def progress(self, copy: int) -> str:
         """Describe what happens with a copy, for people."""
-        for number, batch in self._batches.items():
+        for batch in list(self._batches.values()):
             if any(each.number == copy for each in batch.copies):
                 files, size = batch.progress
-                state = f"in transfer {number}, {files} files and {size} bytes so far" if batch.is_submitted else "sent"
+                moved = f"with {len(batch.copies)} files, {files} of them and {amount_of_memory(size)} so far"
+                state = f"in a transfer {moved}" if batch.is_submitted else "being submitted"
                 return f"{state}; {batch.error}" if batch.error else state
         return "waits for a transfer"
 

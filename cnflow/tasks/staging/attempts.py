@@ -71,7 +71,7 @@ def repeat(try_once: Try, policy: RetryPolicy, subject: str) -> None:
         try:
             failure = _guarded(try_once)
         except RefusedError as error:
-            raise StagingError(f"{subject}: {error}") from None
+            raise StagingError(f"{subject}: {error}", tries=attempt, is_final=True) from None
         if failure is None or (failure.is_empty and attempt == policy.tries):
             return  # a file that is empty each time is empty
         if attempt == policy.tries:
