@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
+from cnflow.model.status import StagingTotals
 from cnflow.model.task import TaskState
-from cnflow.text import duration
+from cnflow.text import amount_of_memory, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +24,9 @@ class Snapshot(NamedTuple):
     executors: Sequence[ExecutorStatus]
     elapsed: Seconds
     """Since the run was loaded."""
+
+    staging: StagingTotals = StagingTotals()
+    """Files that are moved."""
 
 
 # In the order of the line: ended, failed, still to come. Each with its word and its style.
@@ -61,7 +65,15 @@ def _state(snapshot: Snapshot, *, ended: bool) -> Text:
         return tasks
     blocks = sum(executor.blocks for executor in snapshot.executors)
     workers = sum(executor.workers for executor in snapshot.executors)
-    return tasks.append(f" | blocks: {blocks} | workers: {workers}")
+    return tasks.append(f" | blocks: {blocks} | workers: {workers}{_staging(snapshot.staging)}")
+
+
+def _staging(totals: StagingTotals) -> str:
+    if not totals.files:
+        return ""
+    size = f", {amount_of_memory(totals.size)}" if totals.size else ""
+    rate = f", {amount_of_memory(int(totals.rate))} a second" if totals.rate else ""
+    return f" | files on their way: {totals.files}{size}{rate}"
 
 
 def _tasks(counts: Mapping[TaskState, int]) -> Text:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from cnflow.model.status import ExecutorStatus
+    from cnflow.model.status import ExecutorStatus, StagingTotals
     from cnflow.model.task import TaskState
 
 PLAIN_PERIOD = Seconds(2.0)
@@ -44,6 +44,9 @@ class Run(Protocol):
 
     def executor_status(self) -> list[ExecutorStatus]:
         """Snapshot of each executor; called from any thread."""
+
+    def staging_totals(self) -> StagingTotals:
+        """Files that are on their way; called from any thread."""
 
     def on_cleanup(self, callback: Callable[[], None]) -> None:
         """Call *callback* at the end of the run."""
@@ -91,7 +94,9 @@ def display_for(snapshot: Callable[[], Snapshot]) -> Display:
 
 def _snapshots_of(run: Run) -> Callable[[], Snapshot]:
     began = time.monotonic()
-    return lambda: Snapshot(run.task_counts(), run.executor_status(), Seconds(time.monotonic() - began))
+    return lambda: Snapshot(
+        run.task_counts(), run.executor_status(), Seconds(time.monotonic() - began), run.staging_totals()
+    )
 
 
 class LiveLine:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.loop import TaskGraph
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.interfaces import Executor
-    from cnflow.model.status import ExecutorStatus
+    from cnflow.model.status import ExecutorStatus, StagingTotals
     from cnflow.model.task import AppFunction, TaskState
 
 PATIENCE = 3.0
@@ -154,6 +154,10 @@ class DataFlowKernel:
     def app_counts(self) -> Mapping[str, Mapping[TaskState, int]]:
         """Return the number of tasks in each state by the name of their app. Safe from any thread."""
         return overview.app_counts(self._graph)
+
+    def staging_totals(self) -> StagingTotals:
+        """Return how many files are on their way, and how fast. Safe from any thread."""
+        return self._graph.staging.totals()
 
     def explain(self, task: int) -> str:
         """Return lines for people that explain why *task*, an id, has no result yet. Safe from any thread."""

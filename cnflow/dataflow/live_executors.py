@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.router import RoutableExecutor, Router
 from cnflow.errors import ConfigurationError, ExecutorClosedError
+from cnflow.interfaces import ReportsStaging
 from cnflow.model.block import label_conflict
 from cnflow.model.task import AppFunction, AppKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cnflow.config import ExecutorSettings
     from cnflow.dataflow.call_options import AppOptions
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.interfaces import Executor, Report
     from cnflow.model.image import Image
+    from cnflow.model.task import StagingNote
 
 
 class LiveExecutors:
@@ -40,6 +42,7 @@ class LiveExecutors:
         routes: descriptions of the configured executors for the router; templates for images included.
         factory: makes more executors while the run goes on.
         report: called by each executor with the outcomes of its tasks.
+        on_staging: called by each executor with the steps of files that are moved.
         ignore_images: run every task on the bare node.
 
     Attributes:
@@ -52,6 +55,7 @@ class LiveExecutors:
         routes: Sequence[RoutableExecutor],
         factory: ExecutorFactory,
         report: Report,
+        on_staging: Callable[[StagingNote], None],
         *,
         ignore_images: bool,
     ) -> None:
@@ -61,11 +65,12 @@ class LiveExecutors:
         self._router = Router(routes, self._add_clone, self._lock, ignore_images=ignore_images)
         self._factory = factory
         self._report = report
+        self._on_staging = on_staging
 
     def start(self) -> None:
         """Start the configured executors."""
         for executor in list(self.by_label.values()):
-            executor.start(self._report)
+            self._begin(executor)
 
     def choose(self, app: AppFunction, options: AppOptions) -> str:
         """Return the label of the executor for the next task of *app*; executors that fit take turns.
@@ -112,6 +117,11 @@ class LiveExecutors:
         self._check_open(executor.label)
         self._check_label(executor.label, self.by_label)
         self.by_label[executor.label] = executor
+        self._begin(executor)
+
+    def _begin(self, executor: Executor) -> None:
+        if isinstance(executor, ReportsStaging):
+            executor.follow_staging(self._on_staging)
         executor.start(self._report)
 
     def _check_open(self, label: str) -> None:

@@ -128,8 +128,8 @@ class TaskGraph:
         self._keeper = ResultKeeper(self, self._on_attempts_ended)
         parts = (self._on_attempts_ended, self.callbacks, self._keeper)
         self._outcomes = OutcomeRecorder(self.records, results, config.retry_handler, lambda: self.is_closed, *parts)
-        report = self.pending_limit.exempt(self._on_outcomes)
-        self._live = LiveExecutors(executors, routes, factory, report, ignore_images=config.ignore_images)
+        reports = (self.pending_limit.exempt(self._on_outcomes), self.staging.on_note)
+        self._live = LiveExecutors(executors, routes, factory, *reports, ignore_images=config.ignore_images)
         self.executors: Mapping[str, Executor] = self._live.by_label
         """Live executors by label, the one for join apps included."""
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.clock import SystemClock
 from cnflow.dataflow import task_events
+from cnflow.ids import TaskId
+from cnflow.model.status import StagingTotals
 from cnflow.model.task import StagingNote, TaskState
 from cnflow.text import amount_of_memory, mask_url
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from cnflow.clock import Clock
     from cnflow.dataflow.actions import AttemptEnd
     from cnflow.dataflow.task_record import TaskRecord
-    from cnflow.ids import TaskId
     from cnflow.interfaces.sink import Emit
     from cnflow.units import Seconds
 
@@ -55,17 +56,6 @@ class _Step(NamedTuple):
     began: Seconds
     first: int
     at: Seconds
-
-
-class Totals(NamedTuple):
-    """Files of a run that are on their way."""
-
-    files: int = 0
-    size: int = 0
-    """Bytes of them that were moved, as far as that is known."""
-
-    rate: float = 0.0
-    """Bytes a second."""
 
 
 class StagingTable:
@@ -171,21 +161,28 @@ class StagingTable:
         step = self._steps.get(task)
         found = [] if step is None else [_line_of(step)]
         arrivals = [each for each in self._arrivals.get(task, ()) if each.is_under_way]
-        found += [f"brings {mask_url(each.url)}{_progress_of(each.copy)}" for each in arrivals[:_MOST_LINES]]
+        found += [f"brings {mask_url(each.url)}{self._progress_of(each.copy)}" for each in arrivals[:_MOST_LINES]]
         if len(arrivals) > _MOST_LINES:
             found.append(f"and {len(arrivals) - _MOST_LINES} more files")
         return found
 
-    def totals(self) -> Totals:
+    def totals(self) -> StagingTotals:
         """Sum up what is on its way."""
         with self._lock:
             steps = [step for step in self._steps.values() if step.note.url]
             arrivals = [each for waits in self._arrivals.values() for each in waits if each.is_under_way]
-        return Totals(
+        return StagingTotals(
             len(steps) + len(arrivals),
             sum(max(step.note.done, 0) for step in steps),
             sum(_rate_of(step) for step in steps),
         )
+
+    def _progress_of(self, copy: Future[Any]) -> str:
+        """Describe how far a copy is: one that its maker describes, or that a task of its own makes."""
+        if callable(describe := getattr(copy, "describe_progress", None)):
+            return f": {describe()}"
+        step = self._steps.get(getattr(copy, "tid", TaskId(-1)))
+        return "" if step is None else f"{_at(step.note)}{_amount_of(step)}"
 
     def _waits_for_copies_alone(self, record: TaskRecord) -> bool:
         arrivals = self._arrivals.get(record.future.tid)
@@ -203,25 +200,20 @@ def _rate_of(step: _Step) -> float:
 
 def _line_of(step: _Step) -> str:
     note = step.note
-    if not note.url:
-        return (
-            f"runs{_at(note)}, after its files were brought" if note.state is TaskState.RUNNING else "moves its files"
-        )
+    if note.state is TaskState.RUNNING:
+        return f"runs{_at(note)}, after its files were brought"
     verb = "brings" if note.state is TaskState.STAGING_IN else "takes away"
-    amount = ""
-    if note.done >= 0:
-        whole = f" of {amount_of_memory(note.total)}" if note.total >= 0 else ""
-        rate = _rate_of(step)
-        amount = f": {amount_of_memory(note.done)}{whole}" + (
-            f", {amount_of_memory(int(rate))} a second" if rate else ""
-        )
-    return f"{verb} {mask_url(note.url)}{_at(note)}{amount}"
+    return f"{verb} {mask_url(note.url) or 'its files'}{_at(note)}{_amount_of(step)}"
+
+
+def _amount_of(step: _Step) -> str:
+    note = step.note
+    if note.done < 0:
+        return f": {amount_of_memory(note.total)}" if note.total >= 0 else ""
+    whole = f" of {amount_of_memory(note.total)}" if note.total >= 0 else ""
+    speed = f", {amount_of_memory(int(rate))} a second" if (rate := _rate_of(step)) else ""
+    return f": {amount_of_memory(note.done)}{whole}{speed}"
 
 
 def _at(note: StagingNote) -> str:
     return f" on {note.host}" if note.host else ""
-
-
-def _progress_of(copy: Future[Any]) -> str:
-    describe = getattr(copy, "describe_progress", None)
-    return f": {describe()}" if callable(describe) else ""

@@ -8,7 +8,7 @@ from cnflow.interfaces.interchange_place import (
     InterchangeRequest,
     PlacedInterchange,
 )
-from cnflow.interfaces.introspection import Introspectable
+from cnflow.interfaces.introspection import Introspectable, ReportsStaging
 from cnflow.interfaces.items import ItemStore
 from cnflow.interfaces.launcher import Launcher
 from cnflow.interfaces.provider import BuildsImages, Interruptible, OffersPool, Provider
@@ -32,6 +32,7 @@ __all__ = [
     "PlacedInterchange",
     "Provider",
     "Report",
+    "ReportsStaging",
     "RunContext",
     "Runtime",
     "Sink",

@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnflow.ids import TaskId
     from cnflow.model.status import BlockReport
+    from cnflow.model.task import StagingNote
 
 
 @runtime_checkable
@@ -26,3 +29,11 @@ class Introspectable(Protocol):
 
         The first sentence goes on after the task's name: ``waits for a thread ...``.
         """
+
+
+@runtime_checkable
+class ReportsStaging(Protocol):
+    """An executor that reports which files of its tasks are moved, and how far they are."""
+
+    def follow_staging(self, on_note: Callable[[StagingNote], None]) -> None:
+        """Call *on_note* with each step from now on, from any thread; called once, before `Executor.start`."""

@@ -24,7 +24,7 @@ import math
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from cnflow.ids import WorkerRank
 from cnflow.manager import actions
@@ -107,9 +107,8 @@ class Loop:
         peers = Peers(factory.manager_id, self._poller, is_encrypted=bool(settings.server_key))
         self._bulk = BulkLink(factory.manager_id, self._poller, arguments, self._items, peers, patience)
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
-        self._events: Optional[WorkerEvents] = None
-        if settings.sends_events:
-            self._events = WorkerEvents(factory.manager_id, settings.block, socket.gethostname())
+        place = (factory.manager_id, settings.block, socket.gethostname())
+        self._events = WorkerEvents(*place, is_complete=settings.sends_events)
         self._window = 0
         self._awaits_drain = self._is_leaving = self._ever_left = False
         """Draining was sent, and Drain has not come back; Leaving was sent; and it was sent to this or a former one."""
@@ -151,7 +150,7 @@ class Loop:
     def _next_deadline(self) -> Seconds:
         due = min(self._state.next_deadline, self._shutdown.next_step_at, self._link.next_deadline, self._end_by)
         due = min(due, self._bulk.next_deadline)
-        return due if self._events is None else min(due, self._events.next_deadline)
+        return min(due, self._events.next_deadline)
 
     def _serve(self) -> None:
         lateness = Lateness(self._clock.now(), self._settings.heartbeat_period)
@@ -268,8 +267,7 @@ class Loop:
             if not self._workers.has(worker):
                 return
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
-        if self._events is not None:
-            records = self._events.on_records(rank, records, self._state)
+        records = self._events.on_records(rank, records, self._state)
         records = self._items.left.on_records(records)
         if records and records[0].type == ResultKind.READY:
             records = records[1:]
@@ -294,8 +292,7 @@ class Loop:
         rank = WorkerRank(worker.rank)
         cause = self._oom.take_cause() if exitcode == -signal.SIGKILL else ""
         logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")
-        if self._events is not None:
-            self._events.on_exit(rank, exitcode, cause)
+        self._events.on_exit(rank, exitcode, cause)
         self._apply(self._state.on_worker_exit(rank, exitcode, worker.tail(), cause))
 
     def _apply(self, orders: list[actions.Action]) -> None:
@@ -330,7 +327,7 @@ class Loop:
             return
         worker.running = lambda: self._state.running(rank)
         self._workers.add(worker)
-        if self._events is not None:
+        if self._events.is_complete:
             worker.write(self._events.order)
             self._workers.flush(worker)
 
@@ -349,7 +346,8 @@ class Loop:
             self._state.ended.on_delivered(self._link.delivered)
 
     def _send_events(self, now: Seconds) -> None:
-        message = None if self._events is None or self._link.is_full else self._events.take(now)
+        self._events.on_waits(self._items.tasks.take_notes())
+        message = None if self._link.is_full else self._events.take(now)
         if message is not None:
             self._link.send(message, (), now)
 

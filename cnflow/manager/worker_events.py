@@ -2,11 +2,11 @@
 
 ::
 
-    worker ──EVENT record──> on_records ──┐
-    loop ──ready, exited─────────────────┴──> at most LIMIT notes ──take(now), once a PERIOD──> Events ──> interchange
-                                                  └─full: dropped and counted
+    worker ──EVENT, STAGING──> on_records ──┐
+    loop ──ready, exited, waits─────────────┴──> at most LIMIT notes ──take(now), once a PERIOD──> Events ──> driver
+                                                     └─full: dropped and counted
 
-The loop has one of these only where the run has sinks; without, workers write no EVENT record.
+Where the run has no sinks, workers write no EVENT record, and files that are moved alone are noted.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from cnflow.wire.manager_messages import Events, WorkerNote
 from cnflow.wire.pipe import ResultKind, ToWorker, pack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cnflow.ids import ManagerId
+    from cnflow.manager.items.waiting import Wait
     from cnflow.manager.state import Manager
     from cnflow.wire.pipe import Part, Record
 
+_EVENTS = frozenset({ResultKind.EVENT, ResultKind.STAGING})
 PERIOD = Seconds(1.0)
 LIMIT = 10_000
 """Notes that wait for the next message: some 500 KB."""
@@ -37,12 +41,14 @@ class WorkerEvents:
         manager: id of the manager.
         block: id of its block.
         host: name of its node.
+        is_complete: note everything, for sinks; else only the staging of files.
     """
 
     order: list[Part] = pack(ToWorker.SEND_EVENTS, 0, 0.0, [])
     """Record that makes a worker send its events."""
 
-    def __init__(self, manager: ManagerId, block: str, host: str) -> None:
+    def __init__(self, manager: ManagerId, block: str, host: str, *, is_complete: bool = True) -> None:
+        self.is_complete = is_complete
         self._manager = manager
         self._block = BlockId(block)
         self._host = host
@@ -57,19 +63,32 @@ class WorkerEvents:
 
     def on_records(self, worker: int, records: list[Record], state: Manager) -> list[Record]:
         """Note the events among *records*, and return the others."""
-        if records and records[0].type == ResultKind.READY:
+        if self.is_complete and records and records[0].type == ResultKind.READY:
             self._note(WorkerNote(time.time(), worker, "ready"))
-        rest = [record for record in records if record.type != ResultKind.EVENT]
-        if len(rest) < len(records):
-            held = state.held()
-            for record in records:
-                if record.type == ResultKind.EVENT:
-                    attempt = held.get(record.id, -1)  # type: ignore[call-overload]  # an id of a task, from a worker
-                    self._note(WorkerNote(record.seconds, worker, "running", record.id, attempt))
+        if not any(record.type in _EVENTS for record in records):
+            return records
+        held, rest = state.held(), []
+        for record in records:
+            attempt = held.get(record.id, -1)  # type: ignore[call-overload]  # an id of a task, from a worker
+            if record.type == ResultKind.STAGING:
+                name, url, done, total = (bytes(part).decode() for part in record.parts)
+                self._note(WorkerNote(record.seconds, worker, name, record.id, attempt, "", url, int(done), int(total)))
+            elif record.type == ResultKind.EVENT:
+                self._note(WorkerNote(record.seconds, worker, "running", record.id, attempt))
+            else:
+                rest.append(record)
         return rest
+
+    def on_waits(self, waits: Iterable[Wait]) -> None:
+        """Note the tasks that have begun, or ceased, to wait for contents that travel apart from them."""
+        for task, attempt, total in waits:
+            state = "staging_in" if total >= 0 else "staged"
+            self._note(WorkerNote(time.time(), -1, state, task, attempt, total=total))
 
     def on_exit(self, worker: int, exitcode: int, cause: str) -> None:
         """Note that the process of *worker* has ended."""
+        if not self.is_complete:
+            return
         reason = f"exit code {exitcode}" + (cause and f", {cause}")
         self._note(WorkerNote(time.time(), worker, "exited", reason=reason))
 

@@ -58,13 +58,21 @@ class WorkerEvent(Event, tag="worker"):
     """Rank of the worker in its manager."""
 
     state: str
-    """``ready`` for tasks; ``running`` the task; ``exited``, with `reason`."""
+    """``ready`` for tasks; ``running`` the task; ``exited``, with `reason`; ``staging_in`` or ``staging_out`` the file
+    `url` of the task; ``staged``: its files are there. Before a worker has the task, `worker` is below 0."""
 
     task: int = -1
     attempt: int = -1
     """Attempt at `task` in its executor, as in the log of its interchange."""
 
     reason: str = ""
+    url: str = ""
+    """File that is moved, without passwords."""
+
+    done: int = -1
+    """Bytes of it that were moved, of `total`."""
+
+    total: int = -1
 
 
 class BlockEvent(Event, tag="block"):

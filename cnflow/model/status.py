@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,14 @@ class BlockReport:
 
     message: str
     """Last message about the block, one line: of the provider, or the reason why it was not submitted yet."""
+
+
+class StagingTotals(NamedTuple):
+    """Files of a run that are on their way."""
+
+    files: int = 0
+    size: int = 0
+    """Bytes of them that were moved, as far as that is known."""
+
+    rate: float = 0.0
+    """Bytes a second."""

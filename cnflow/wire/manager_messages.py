@@ -194,6 +194,9 @@ class WorkerNote(msgspec.Struct, array_like=True, gc=False):
     task: int = -1
     attempt: int = -1
     reason: str = ""
+    url: str = ""
+    done: int = -1
+    total: int = -1
 
 
 class Events(Message):

@@ -9,6 +9,7 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
+                        STAGING   task id, Unix time   parts: state, URL, bytes done, bytes in all; a file is moved
                         ITEM      task id, 0   parts: key, size, form, name, path; before its result
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
 
@@ -55,6 +56,9 @@ class ResultKind(enum.IntEnum):
     RAISED = 2
     UNPICKLABLE = 3
     """The function returned a value that cannot be pickled; the body is a sentence."""
+
+    STAGING = 13
+    """No end: a file of the task is moved; the parts are those of `cnflow.tasks.staging.steps.Step`."""
 
     ITEM = 14
     """No end: the task leaves this item, a file of the node's area; the parts are key, size, form, name and path."""

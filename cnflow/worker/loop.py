@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
@@ -38,6 +39,7 @@ from cnflow.tasks.call import (
     run_call,
 )
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.staging import steps
 from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire import serialization
@@ -102,6 +104,8 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
         runner = _Runner(guard, CallContext(guard, sandbox), output)
+        task = 0
+        steps.here.report = lambda step: _report_step(manager, task, step)
         sends_events = False
         for record in _read_records(manager):
             if record.type == ToWorker.FUNCTION:
@@ -113,6 +117,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
             else:
                 if sends_events:
                     _write(manager, pack(ResultKind.EVENT, record.id, time.time(), []))
+                task = record.id
                 result = runner.run(record)
                 left = [part for each in inside.take_left() for part in _pack_left(record.id, each)]
                 if os.getpid() != own_pid:
@@ -273,6 +278,13 @@ def _pack_error(task: int, seconds: float, error: BaseException) -> list[Part]:
 def _write(manager: socket.socket, chunks: list[Part]) -> None:
     for chunk in chunks:
         manager.sendall(chunk)
+
+
+def _report_step(manager: socket.socket, task: int, step: steps.Step) -> None:
+    """Write a record at once or not at all: a stop of the task may come at any moment, and cuts off no record."""
+    parts = [str(part).encode(errors="replace") for part in step]
+    with contextlib.suppress(OSError):
+        manager.send(b"".join(pack(ResultKind.STAGING, task, time.time(), parts)), socket.MSG_DONTWAIT)
 
 
 def _remove_leftovers(sandbox: str) -> None:

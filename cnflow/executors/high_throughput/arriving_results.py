@@ -15,10 +15,11 @@ from cnflow.errors import ItemLostError, StagingError
 from cnflow.executors.high_throughput.items.results_in_place import ResultsInPlace
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.item import KEY_SIZE
+from cnflow.model.task import StagingNote, TaskState
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from cnflow.executors.high_throughput.bulk_line import BulkLine
     from cnflow.executors.high_throughput.held_tasks import HeldTask
@@ -54,9 +55,17 @@ class ArrivingResults:
         bulk: fetches large parts and items.
         managers: describes those that ran tasks.
         owner: of the tasks.
+        on_staging: takes a note of each task whose outputs are on their way.
     """
 
-    def __init__(self, bulk: BulkLine, managers: ConnectedManagers, owner: TaskOwner) -> None:
+    def __init__(
+        self,
+        bulk: BulkLine,
+        managers: ConnectedManagers,
+        owner: TaskOwner,
+        on_staging: Callable[[StagingNote], None] | None = None,
+    ) -> None:
+        self._on_staging = on_staging
         self._bulk = bulk
         self._items = bulk.items
         self._managers = managers
@@ -76,6 +85,11 @@ class ArrivingResults:
         else:
             self._owner.report_held(map(self._outcome, ours))
 
+    def _note_fetches(self, result: Result, places: Mapping[str, str]) -> None:
+        total = sum(item.size for item in result.items if item.name in places)
+        if self._on_staging is not None and total:
+            self._on_staging(StagingNote(result.id, TaskState.STAGING_OUT, total=total))
+
     def report(self, ended: Ended, held: Mapping[TaskId, HeldTask]) -> None:
         """Report the results of which all parts are here, or some will never be."""
         outcomes = []
@@ -84,6 +98,7 @@ class ArrivingResults:
             if not result.items:
                 outcomes.append(self._outcome(parcel))
             elif (task := held.get(result.id)) is not None:
+                self._note_fetches(result, task.places)
                 self._places.take(parcel, task.places)
             else:
                 self._release([result])

@@ -96,6 +96,7 @@ class HighThroughputBackend:
         self._adopted = provisioner.adopted_tasks
         self._introspection = introspection
         self._events = provisioner.events
+        self.follow_staging = self._events.follow_staging
         self._log_file = provisioner.log_dir / "interchange.log"
         self._lock = threading.Lock()
         """Held while tasks enter or leave `_held`."""
@@ -105,7 +106,7 @@ class HighThroughputBackend:
         self._attempts = itertools.count()
         """Numbers for attempts; unique in the executor, so that nothing is kept of tasks that are reported."""
         self._refusals = Refusals(serializer, client.bulk, self._attempts)
-        self._arriving = ArrivingResults(client.bulk, managers, self)
+        self._arriving = ArrivingResults(client.bulk, managers, self, provisioner.events.on_staging)
         self._cancelled: set[TaskId] = set()
         """Tasks among them that are to be stopped."""
 

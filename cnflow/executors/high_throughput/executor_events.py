@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING
 
 from cnflow.blocks.block import FINAL, Stage
 from cnflow.executors.high_throughput.places import Places
+from cnflow.ids import TaskId
 from cnflow.model.events import BlockEvent, DroppedEvents, InterchangeEvent, ManagerEvent, WorkerEvent
+from cnflow.model.task import StagingNote, TaskState
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import Events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnflow.blocks.block import Block
     from cnflow.ids import BlockId, ManagerId
     from cnflow.interfaces.sink import Emit
     from cnflow.model.events import AnyEvent
     from cnflow.wire.manager_messages import ManagerInfo
+
+_STAGING = {
+    "staging_in": TaskState.STAGING_IN,
+    "staged": TaskState.RUNNING,
+    "staging_out": TaskState.STAGING_OUT,
+}
 
 
 class ExecutorEvents:
@@ -33,11 +43,14 @@ class ExecutorEvents:
         self._places = Places("", label) if places is None else places
         self.is_on = emit is not None
         self._emit = emit if emit is not None else _drop
+        self._on_staging: Callable[[StagingNote], None] = _ignore
         self._managers: dict[ManagerId, ManagerInfo] = {}
         self._stages: dict[BlockId, Stage] = {}
 
     def on_message(self, message: object) -> None:
         """Follow a message of the interchange."""
+        if isinstance(message, Events):
+            self._on_staging_notes(message)
         if not self.is_on:
             return
         if isinstance(message, msg.ManagerUp):
@@ -49,6 +62,14 @@ class ExecutorEvents:
                 self._on_manager(message.id, info, "down", message.reason)
         elif isinstance(message, Events):
             self._on_worker_events(message)
+
+    def follow_staging(self, on_note: Callable[[StagingNote], None]) -> None:
+        """See `cnflow.interfaces.ReportsStaging`."""
+        self._on_staging = on_note
+
+    def on_staging(self, note: StagingNote) -> None:
+        """Report a step of staging in the driver."""
+        self._on_staging(note)
 
     def on_interchange(self, state: str, reason: str = "") -> None:
         """Report the *state* of the interchange."""
@@ -113,8 +134,22 @@ class ExecutorEvents:
                 task=each.task,
                 attempt=each.attempt,
                 reason=each.reason,
+                url=each.url,
+                done=each.done,
+                total=each.total,
             )
             self._emit(event)
+
+    def _on_staging_notes(self, message: Events) -> None:
+        for each in message.events:
+            state = _STAGING.get(each.state)
+            if state is not None:
+                note = StagingNote(TaskId(each.task), state, each.url, each.done, each.total, message.host)
+                self._on_staging(note)
+
+
+def _ignore(note: StagingNote) -> None:
+    """Do nothing with *note*: there is no run yet."""
 
 
 def _drop(event: AnyEvent) -> None:

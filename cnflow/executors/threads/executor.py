@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import AppTimeout, ConfigurationError, ExecutorClosedError, RemoteError
 from cnflow.executors.threads.output import redirect
 from cnflow.executors.threads.stopping import Run, Stopped, Timer
+from cnflow.ids import TaskId
 from cnflow.model.image import NO_IMAGE
 from cnflow.model.provenance import driver_place
 from cnflow.model.status import ExecutorStatus
-from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, TaskToRun
+from cnflow.model.task import NO_OPTIONS, ArgumentUse, Outcome, StagingNote, TaskState, TaskToRun
 from cnflow.tasks import inside
 from cnflow.tasks.arguments import copy_of
 from cnflow.tasks.call import (
@@ -41,17 +42,24 @@ from cnflow.tasks.call import (
     without_own_frames,
 )
 from cnflow.tasks.coroutines import call_function
+from cnflow.tasks.staging import steps
 from cnflow.tasks.staging.copies import copies, remove_noted
 from cnflow.tasks.streams import open_sinks, target_of
 from cnflow.text import describe_error, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from cnflow.config import ThreadPoolExecutor
-    from cnflow.ids import TaskId
     from cnflow.interfaces import Report, RunContext
     from cnflow.model.status import BlockReport
+
+
+_STATES = {
+    steps.STAGING_IN: TaskState.STAGING_IN,
+    steps.STAGED: TaskState.RUNNING,
+    steps.STAGING_OUT: TaskState.STAGING_OUT,
+}
 
 
 class ThreadPoolBackend:
@@ -78,6 +86,7 @@ class ThreadPoolBackend:
         self._cancelled: set[TaskId] = set()
         self._timer = Timer(f"cnflow-{self.label}-timer")
         self._closing = False
+        self._on_staging: Callable[[StagingNote], None] | None = None
         self._pid = os.getpid()
         prefix = settings.thread_name_prefix or f"cnflow-{self.label}"
         self._threads = [
@@ -89,6 +98,10 @@ class ThreadPoolBackend:
         self._report = report
         for thread in self._threads:
             thread.start()
+
+    def follow_staging(self, on_note: Callable[[StagingNote], None]) -> None:
+        """See `cnflow.interfaces.ReportsStaging`."""
+        self._on_staging = on_note
 
     def submit(self, tasks: Sequence[TaskToRun]) -> None:
         """Queue *tasks* for the first free thread."""
@@ -152,7 +165,11 @@ class ThreadPoolBackend:
         return dropped
 
     def _work(self) -> None:
+        current = TaskId(0)
+        if (on_note := self._on_staging) is not None:
+            steps.here.report = lambda step: on_note(_note_of(current, step))
         while (task := self._tasks.get()) is not None:
+            current = task.id
             outcome = self._run(task)
             if copies.undo is not None:
                 remove_noted()
@@ -208,6 +225,10 @@ class ThreadPoolBackend:
         finally:
             if alarm is not None:
                 self._timer.forget(alarm)
+
+
+def _note_of(task: TaskId, step: steps.Step) -> StagingNote:
+    return StagingNote(task, _STATES[step.state], step.url, step.done, step.total)
 
 
 def _failure(error: BaseException) -> tuple[BaseException, str]:

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from cnflow.manager.incomplete_tasks import Lost
 
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import Task, TaskParcel
 
     Attempt = tuple[TaskId, int]
+
+
+WORTH_NOTING = 1024 * 1024
+"""Bytes: smaller contents are here before anybody has read that a task waits for them."""
+
+
+class Wait(NamedTuple):
+    """Beginning or end of a task's wait."""
+
+    task: TaskId
+    attempt: int
+    total: int
+    """Bytes that it waits for; below 0 at the end."""
 
 
 class WaitingForItems:
@@ -46,6 +59,8 @@ class WaitingForItems:
 
         self._complete: list[TaskParcel] = []
         self._lost: list[Lost] = []
+        self._noted: set[Attempt] = set()
+        self._notes: list[Wait] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -73,6 +88,10 @@ class WaitingForItems:
             return parcel
         self._waiting[attempt] = parcel
         self._missing[attempt] = missing
+        total = sum(items[key].size for key in missing)
+        if total >= WORTH_NOTING:
+            self._noted.add(attempt)
+            self._notes.append(Wait(*attempt, total))
         for key in missing:
             self._waiters.setdefault(key, {})[attempt] = None
         return None
@@ -112,7 +131,15 @@ class WaitingForItems:
         lost, self._lost = self._lost, []
         return lost
 
+    def take_notes(self) -> list[Wait]:
+        """Remove and return the tasks that have begun, or ceased, to wait for contents worth noting."""
+        notes, self._notes = self._notes, []
+        return notes
+
     def _take(self, attempt: Attempt) -> TaskParcel:
+        if attempt in self._noted:
+            self._noted.remove(attempt)
+            self._notes.append(Wait(*attempt, -1))
         for key in self._missing.pop(attempt):
             waiters = self._waiters[key]
             del waiters[attempt]

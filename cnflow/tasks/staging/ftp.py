@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 from cnflow.tasks.staging.attempts import Failure, RefusedError
 from cnflow.tasks.staging.http_connection import tls_context
+from cnflow.tasks.staging.steps import moved
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -70,7 +71,7 @@ class FtpDownload:
             file.seek(begin)
             file.truncate()
             try:
-                server.retrbinary(f"RETR {path}", file.write, _CHUNK, rest=begin or None)
+                server.retrbinary(f"RETR {path}", lambda data: _write(file, data), _CHUNK, rest=begin or None)
             except ftplib.error_perm as error:
                 if begin:  # it may be REST that it refuses
                     self.begin_anew()
@@ -263,3 +264,8 @@ def _delete(server: ftplib.FTP, path: str) -> None:
         server.delete(path)
     except ftplib.error_perm:
         return
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    moved(file.tell())

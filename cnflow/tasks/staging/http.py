@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from cnflow.tasks.staging.attempts import Failure, RefusedError
 from cnflow.tasks.staging.content_encoding import Decoder, UndecodableError
 from cnflow.tasks.staging.http_connection import HttpServer
+from cnflow.tasks.staging.steps import moved
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -139,6 +140,7 @@ def _copy(answer: Any, decoder: Decoder, file: IO[bytes]) -> int:  # noqa: ANN40
     while chunk := answer.read1(_CHUNK):  # what has come: a broken connection loses nothing of it
         received += len(chunk)
         file.write(decoder.decode(chunk))
+        moved(file.tell())
     if received:
         file.write(decoder.finish())
     return received

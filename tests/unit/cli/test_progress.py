@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from cnflow.cli.progress import Snapshot, live_line, plain_line, state_text
-from cnflow.model.status import ExecutorStatus
+from cnflow.model.status import ExecutorStatus, StagingTotals
 from cnflow.model.task import TaskState
 
 EXECUTORS = [
@@ -57,3 +57,8 @@ def test_failed_tasks_are_red_on_a_terminal():
     console = Console(file=screen, force_terminal=True, color_system="standard")
     console.print(live_line(Snapshot({TaskState.FAILED: 2}, [], 0.0)))
     assert "\x1b[1;31m2 failed" in screen.getvalue()
+
+
+def test_files_on_their_way_are_shown_with_bytes_and_rate():
+    line = plain_line(Snapshot({TaskState.STAGING_IN: 2}, [], 0.2, StagingTotals(3, 5_000_000, 1_000_000.0)))
+    assert line.endswith("tasks: 2 staging in | blocks: 0 | workers: 0 | files on their way: 3, 5 MB, 1 MB a second")

@@ -3,6 +3,7 @@ import threading
 
 from cnflow.cli.progress import Snapshot
 from cnflow.cli.watch import PlainLines, Watch
+from cnflow.model.status import StagingTotals
 from cnflow.model.task import TaskState
 
 
@@ -18,6 +19,9 @@ class FakeRun:
 
     def executor_status(self):
         return []
+
+    def staging_totals(self):
+        return StagingTotals()
 
     def on_cleanup(self, callback):
         self.callbacks.append(callback)

@@ -67,7 +67,7 @@ def factory():
 def live(factory):
     route, executor = factory.make("one")
     template, _ = factory.make("template")
-    return LiveExecutors([executor], [route, template], factory, report, ignore_images=False)
+    return LiveExecutors([executor], [route, template], factory, report, lambda note: None, ignore_images=False)
 
 
 def test_configured_executors_are_started_with_the_run(live):

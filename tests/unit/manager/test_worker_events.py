@@ -4,6 +4,7 @@ import math
 
 from cnflow.interchange.event_relay import LIMIT as RELAY_LIMIT
 from cnflow.interchange.event_relay import EventRelay
+from cnflow.manager.items.waiting import Wait
 from cnflow.manager.worker_events import LIMIT, WorkerEvents
 from cnflow.wire.manager_messages import Events, WorkerNote
 from cnflow.wire.pipe import Record, ResultKind
@@ -78,3 +79,14 @@ def test_relay_keeps_messages_in_order_within_its_limit_and_counts_the_rest():
     relay.on_events(message_of(1))
     assert [each.lost for each in relay.take()] == [0]
     assert not relay
+
+
+def test_staging_of_files_is_noted_without_sinks_too():
+    collected = WorkerEvents(b"m" * 6, "0", "node", is_complete=False)
+    step = Record(ResultKind.STAGING, 7, 12.5, [b"staging_in", b"ftp://host/x", b"5", b"-1"])
+    assert collected.on_records(2, [Record(ResultKind.READY, 0, 0.0, []), step], State())[0].type == ResultKind.READY
+    collected.on_exit(2, 1, "")
+    assert collected.take(0.0).events[0] == WorkerNote(12.5, 2, "staging_in", 7, 3, "", "ftp://host/x", 5, -1)
+    collected.on_waits([Wait(8, 4, 100), Wait(8, 4, -1)])
+    notes = [(note.worker, note.state, note.task, note.attempt, note.total) for note in collected.take(1.0).events]
+    assert notes == [(-1, "staging_in", 8, 4, 100), (-1, "staged", 8, 4, -1)]

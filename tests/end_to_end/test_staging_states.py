@@ -1,0 +1,72 @@
+"""States of tasks whose files are moved: by the task itself, on a node and in a thread of the driver."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+import cnflow
+from cnflow import Config, File, python_app
+from cnflow.config import HighThroughputExecutor, JsonLinesSink, LocalProvider, ThreadPoolExecutor
+from cnflow.model.task import TaskState
+from cnflow.staging import HTTPInTaskStaging, NoOpFileStaging
+
+STAGINGS = [HTTPInTaskStaging(tries=1), NoOpFileStaging()]
+
+
+def executor(kind):
+    if kind == "threads":
+        return ThreadPoolExecutor(storage_access=STAGINGS)
+    return HighThroughputExecutor(provider=LocalProvider(), max_workers_per_node=1, storage_access=STAGINGS)
+
+
+def drip(until, size):
+    """Function that writes the reply to a request: *size* bytes, one after the other, until *until* is set."""
+
+    def reply(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(size))
+        handler.end_headers()
+        for _ in range(size):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+            until.wait(0.05)
+
+    return reply
+
+
+@python_app
+def hold(file, go):
+    import time
+
+    size = Path(file.filepath).stat().st_size
+    while not Path(go).exists():
+        time.sleep(0.01)
+    return size
+
+
+@pytest.mark.parametrize("kind", ["threads", "node"])
+def test_task_is_staging_in_and_then_running(kind, web, tmp_path, until):
+    end = threading.Event()
+    web.add("/x.bin", b"")
+    web.troubles["/x.bin"] = [drip(end, 4000)]
+    config = Config(executors=[executor(kind)], run_dir=str(tmp_path / "runs"), sinks=[JsonLinesSink()])
+    with cnflow.load(config) as run:
+        task = hold(File(web.url.replace("//", "//ann:secret@") + "/x.bin"), str(tmp_path / "go"))
+        until(lambda: task.task_status() == "staging_in")
+        assert run.task_counts()[TaskState.STAGING_IN] == 1
+        until(lambda: " a second" in run.explain(0))
+        assert "brings http://***@127.0.0.1" in run.explain(0)
+        end.set()
+        until(lambda: task.task_status() == "running")
+        assert "after its files were brought" in run.explain(0)
+        (tmp_path / "go").touch()
+        assert task.result(20) == 4000
+        assert task.task_status() == "done"
+    (found,) = (tmp_path / "runs").rglob("events.jsonl")
+    events = [json.loads(line) for line in found.read_text().splitlines()]
+    assert [event["state"] for event in events if event["kind"] == "task"] == [
+        "waiting", "launched", "staging_in", "running", "done"
+    ]  # fmt: skip
+    assert "secret" not in json.dumps(events)
