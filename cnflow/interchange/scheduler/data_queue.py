@@ -13,6 +13,7 @@ task that waits holds up no other one: those behind it look for themselves.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 from collections import OrderedDict
@@ -44,6 +45,9 @@ _MIN_WAIT = 0.01
 _MOST_LOOKS = 256
 """Tasks that look for a manager in one round."""
 
+_MOST_COMPARED = 4
+"""Managers with a free slot and data of a task that are compared."""
+
 _MOST_FREE = 64
 """Managers with a free slot that a task looks at."""
 
@@ -64,10 +68,11 @@ class Waiting:
         items: those that count.
         moved: those of them that some manager has made: they move between managers.
         since: moment at which it was passed over for the first time; infinite before.
-        wait: for the manager that has its data; None if it waits for any slot.
+        wait: for a manager that has its data; None if it takes any slot.
+        holders: managers for one of which it waits.
     """
 
-    __slots__ = ("items", "moved", "parcel", "since", "wait")
+    __slots__ = ("holders", "items", "moved", "parcel", "since", "wait")
 
     def __init__(self, parcel: TaskParcel) -> None:
         self.parcel = parcel
@@ -75,6 +80,7 @@ class Waiting:
         self.moved: list[Item] = [item for item in self.items if item.source]
         self.since = math.inf
         self.wait: Optional[DataWait] = None
+        self.holders: list[ManagerId] = []
 
 
 class DataQueue:
@@ -87,16 +93,30 @@ class DataQueue:
     def __init__(self, places: ItemPlaces) -> None:
         self._places = places
         self._waiting: OrderedDict[TaskId, Waiting] = OrderedDict()
-        self._held_back: list[Waiting] = []
-        """Tasks that the last round has let wait for a manager."""
+        self._looking: OrderedDict[TaskId, Waiting] = OrderedDict()
+        """Those that wait for no manager."""
+
+        self._held: dict[ManagerId, OrderedDict[TaskId, Waiting]] = {}
+        """Those that wait for one of the managers that have their data."""
+
+        self._ends: list[tuple[Seconds, TaskId]] = []
+        """Heap of the moments at which they have waited for long enough; those of tasks that are gone may be in it."""
+
+        self._go_on_at = NEVER
 
     @property
     def next_deadline(self) -> Seconds:
         """Moment at which a task has waited for long enough; infinite if none waits for its data."""
-        if not self._held_back:  # nearly always, and each turn asks
-            return NEVER
-        waits = (waiting.wait.until for waiting in self._held_back if waiting.wait is not None)
-        return min(waits, default=NEVER) if self._waiting else NEVER
+        return min(self._ends[0][0], self._go_on_at) if self._ends else self._go_on_at
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """Something that is another one once a task was sent, or has begun to wait for a manager."""
+        return len(self._waiting), len(self._looking)
+
+    def go_on_at(self, now: Seconds) -> None:
+        """Note that this round has come to its end before all tasks have looked that may find a manager."""
+        self._go_on_at = now if self._looking else NEVER
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -106,7 +126,9 @@ class DataQueue:
 
     def add(self, parcel: TaskParcel) -> None:
         """Add a task at the end."""
-        self._waiting[parcel[0].id] = Waiting(parcel)
+        task = parcel[0].id
+        self.pop([task])
+        self._waiting[task] = self._looking[task] = Waiting(parcel)
 
     def heads(self) -> Iterator[tuple[Task, int]]:
         """First tasks, each with the number of tasks that it stands for."""
@@ -125,12 +147,16 @@ class DataQueue:
         """Remove and return the tasks in *ids* that wait here, whatever their attempt."""
         removed = [waiting for task in ids if (waiting := self._waiting.pop(task, None)) is not None]
         for waiting in removed:
-            waiting.wait = None
+            self._let_look(waiting)
+            del self._looking[waiting.parcel[0].id]
+        if not self._waiting:
+            self._go_on_at = NEVER
+        self._clean()
         return [waiting.parcel for waiting in removed]
 
     def clear(self) -> None:
         """Remove all tasks."""
-        self._waiting.clear()
+        self.pop(list(self._waiting))
 
     def position(self, task: TaskId) -> int:
         """Number of tasks before *task*; -1 if it does not wait here."""
@@ -139,44 +165,80 @@ class DataQueue:
     def status(self, task: TaskId, now: Seconds) -> Optional[DataStatus]:
         """Wait of *task* for the manager of its data; None if it waits for none."""
         waiting = self._waiting.get(task)
-        if waiting is None or waiting.wait is None or waiting not in self._held_back:
+        if waiting is None or waiting.wait is None or waiting.wait.until <= now:
             return None
         manager, size, until = waiting.wait
-        return DataStatus(manager, size, max(0.0, until - now))
+        return DataStatus(manager, size, until - now)
 
-    def begin_round(self) -> None:
-        """Let all tasks look again."""
-        self._held_back.clear()
+    def on_unavailable(self, manager: ManagerId) -> None:
+        """Let those look again that wait for *manager*, which takes no more tasks."""
+        for waiting in list(self._held.get(manager, {}).values()):
+            self._let_look(waiting)
 
-    def first_ones(self) -> list[Waiting]:
-        """Tasks that may look for a manager in this round, in order."""
-        return list(itertools.islice(self._waiting.values(), _MOST_LOOKS))
+    def first_ones(self, slots: FreeSlots, now: Seconds) -> list[Waiting]:
+        """Tasks that look for a manager, in order: the first ones, and those whose manager has a free slot."""
+        self._go_on_at = NEVER
+        while self._ends and self._ends[0][0] <= now:
+            _, task = heapq.heappop(self._ends)
+            waiting = self._waiting.get(task)
+            if waiting is not None and waiting.wait is not None and waiting.wait.until <= now:
+                self._let_look(waiting)
+        found = dict(itertools.islice(self._looking.items(), _MOST_LOOKS))
+        free = slots.idle or slots.prefetch
+        few, many = (free, self._held) if len(free) < len(self._held) else (self._held, free)
+        for manager in few:
+            if manager in many:
+                found.update(itertools.islice(self._held[manager].items(), free[manager]))
+        return [found[task] for task in sorted(found)]
 
     def find(self, waiting: Waiting, slots: FreeSlots, fits: Fits, now: Seconds) -> Optional[ManagerId]:
         """Manager to send a task to, which has a free slot and *fits*; None if there is none, or the task waits."""
-        if self._still_waits(waiting, slots, fits, now):
-            self._held_back.append(waiting)
-            return None
-        waiting.wait = None
         for free in (slots.idle, slots.prefetch):
             manager = self._best(waiting, free, fits)
             if manager is None:
                 continue
-            waiting.wait = self._wait_instead(waiting, manager, fits, now)
-            if waiting.wait is not None:
-                self._held_back.append(waiting)
+            wait = self._wait_instead(waiting, manager, fits, now)
+            if wait is not None:
+                self._hold(waiting, wait)
                 return None
             free[manager] = free.pop(manager)  # managers take turns
             return manager
         return None
 
-    def _still_waits(self, waiting: Waiting, slots: FreeSlots, fits: Fits, now: Seconds) -> bool:
-        """True if nothing has changed for a task that waits: most look in vain, round after round."""
-        wait = waiting.wait
-        if wait is None or now >= wait.until or not fits(wait.manager):
-            return False
-        free, holders = slots.idle or slots.prefetch, self._places.holders(waiting.moved)
-        return len(holders) <= MOST_HOLDERS and free.keys().isdisjoint(holders)
+    def _hold(self, waiting: Waiting, wait: DataWait) -> None:
+        """Let a task wait for one of the managers that have what moves."""
+        task = waiting.parcel[0].id
+        self._let_look(waiting)
+        del self._looking[task]
+        waiting.wait = wait
+        others = itertools.islice(self._places.holders(waiting.moved), MOST_HOLDERS)
+        waiting.holders = list(dict.fromkeys((wait.manager, *others)))
+        for manager in waiting.holders:
+            self._held.setdefault(manager, OrderedDict())[task] = waiting
+        heapq.heappush(self._ends, (wait.until, task))
+
+    def _let_look(self, waiting: Waiting) -> None:
+        """Let a task take any slot."""
+        if waiting.wait is None:
+            return
+        task = waiting.parcel[0].id
+        for manager in waiting.holders:
+            held = self._held[manager]
+            del held[task]
+            if not held:
+                del self._held[manager]
+        waiting.wait, waiting.holders = None, []
+        self._looking[task] = waiting
+        self._looking.move_to_end(task, last=False)
+
+    def _clean(self) -> None:
+        """Forget the ends of waits that are over."""
+        while self._ends:
+            until, task = self._ends[0]
+            waiting = self._waiting.get(task)
+            if waiting is not None and waiting.wait is not None and waiting.wait.until == until:
+                return
+            heapq.heappop(self._ends)
 
     def _best(self, waiting: Waiting, free: Mapping[ManagerId, int], fits: Fits) -> Optional[ManagerId]:
         """Manager with a free slot that lacks the fewest bytes; the one whose turn it is if none has any.
@@ -190,7 +252,7 @@ class DataQueue:
             holders = self._places.holders(items) if items else ()
             few, many = (free, holders) if len(free) < len(holders) else (holders, free)
             local = (manager for manager in itertools.islice(few, _MOST_FREE) if manager in many and fits(manager))
-            found = list(itertools.islice(local, MOST_HOLDERS))
+            found = list(itertools.islice(local, _MOST_COMPARED))
             if len(found) == 1:
                 return found[0]
             if found:

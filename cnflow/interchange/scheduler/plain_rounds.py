@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     Assignment = tuple[ManagerId, list[TaskParcel]]
 
+_MOST_PASSES = 2
+"""Times that the first tasks with items look for managers in a round: those behind them have their turn, too."""
+
 _MAX_WOKEN = 64
 """Managers that are set aside and are tried again at a time, for one group of plain tasks."""
 
@@ -85,13 +88,23 @@ class PlainRounds:
     def begin_round(self, now: Seconds) -> None:
         """Let some managers that were set aside take tasks again."""
         self.queue.begin_round()
-        self.data.begin_round()
         if self.late and len(self):
             self._wake_late(now)
 
     def schedule(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
         """Yield plain tasks that sort *before* a key as far as slots and time allow."""
-        for waiting in self.data.first_ones() if self.data else ():
+        for _ in range(_MOST_PASSES if len(self.data) else 0):
+            before_it = self.data.state
+            yield from self._schedule_with_items(now, before)
+            if self.data.state == before_it or not self._slots:
+                break
+        else:
+            self.data.go_on_at(now)
+        yield from self._schedule_without_items(now, before)
+
+    def _schedule_with_items(self, now: Seconds, before: Optional[SortKey]) -> Iterator[Assignment]:
+        """Yield the first tasks with items, and the tasks without items before them."""
+        for waiting in self.data.first_ones(self._slots, now):
             task = waiting.parcel[0]
             key = math.inf, task.id
             if not (self._slots or self.late) or (before is not None and key > before):
@@ -107,7 +120,6 @@ class PlainRounds:
             if manager is not None:
                 yield manager, self.data.pop([task.id])
                 self._on_changed(manager, self._managers[manager])
-        yield from self._schedule_without_items(now, before)
 
     def wake_again(self, now: Seconds) -> Iterator[Assignment]:
         """Yield tasks for managers that were woken in this round, and may be reserved by now."""

@@ -220,6 +220,7 @@ class ResourceScheduler:
         self._free.remove(manager)
         self._changed.discard(manager)
         self._plain.late.discard(manager)
+        self.data.on_unavailable(manager)
         self._reservations.remove_node(manager)
 
     def near_end(self, now: Seconds) -> list[ManagerId]:

@@ -185,6 +185,27 @@ def test_data_that_no_manager_has_is_spread(world):
     assert sorted(world.dispatch().values()) == [A, A, B, B, C, C]
 
 
+def test_all_slots_are_filled_at_once(world):
+    for number in range(100):
+        world.join(b"m%d" % number, slots=10)
+    world.submit(*(task(number, item(number)) for number in range(999)))
+    sent = world.dispatch()
+    while world.state.data.next_deadline == world.now:
+        sent |= world.dispatch()
+    assert len(sent) == 999
+    assert world.state.data.next_deadline == math.inf
+
+
+def test_tasks_that_wait_for_their_data_keep_no_slot_from_those_far_behind_them(world):
+    world.join(A)
+    world.submit(task(0))
+    world.dispatch()
+    world.submit(*(task(number, item(number, source=A)) for number in range(1, 256)), task(300, item(300)))
+    world.join(B, slots=2)
+    world.submit(task(301, item(301)))
+    assert world.dispatch() == {300: B, 301: B}
+
+
 def test_tasks_keep_their_order_whether_they_have_data_or_not(world):
     world.submit(task(0), task(1, item(1)), task(2), task(3, item(3)))
     for manager in (A, B, C):
