@@ -25,6 +25,7 @@ from cnflow.model.file import File
 from cnflow.model.item import Item, ItemForm
 from cnflow.staging.file_names import is_on_this_machine, safe_name
 from cnflow.tasks.trees import split_pattern
+from cnflow.text import mask_url
 
 if TYPE_CHECKING:
     from cnflow.interfaces.items import ItemStore
@@ -53,7 +54,7 @@ class BuiltInStaging(Staging):
     def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
         """Offer *file* to the executor's tasks, once *parent_fut* has made it; the future's file has the item."""
         store = store_of(dm, executor)
-        brought: Future[Any] = Future()
+        brought = _Transfer(file)
         if parent_fut is None:
             _offer(store, file, brought)
         else:
@@ -68,6 +69,17 @@ class BuiltInStaging(Staging):
             return ""
         path = os.path.abspath(file.path)  # noqa: PTH100 - a text
         return split_pattern(path).base if file.glob else path
+
+
+class _Transfer(Future[Any]):
+    """Future of a file on its way to a task."""
+
+    def __init__(self, file: File) -> None:
+        super().__init__()
+        self._url = file.url
+
+    def __repr__(self) -> str:
+        return f"transfer of {mask_url(self._url)}"
 
 
 class RunFolderStaging(Staging):
@@ -206,11 +218,18 @@ def _offer_path(store: ItemStore, file: File, path: str, brought: Future[Any]) -
             brought.set_result(held)
 
     try:
+        _check_kind(file, path)
         future = store.offer_file(path, form_of(file))
     except Exception as error:  # noqa: BLE001 - the same: the executor may have ended
         brought.set_exception(error)
         return
     future.add_done_callback(on_offered)
+
+
+def _check_kind(file: File, path: str) -> None:
+    """Raise the StagingError of a *path* that is no folder, where the user says so."""
+    if file.directory and not os.path.isdir(path):  # noqa: PTH112 - a text
+        raise StagingError(f"{path} is no folder, but was passed as File(..., directory=True).")
 
 
 def _on_made(store: ItemStore, file: File, done: Future[Any], brought: Future[Any], away: Path) -> None:

@@ -94,6 +94,22 @@ def folders_for_values(size: int) -> list[str]:
     return folders
 
 
+class _Spare(NamedTuple):
+    """Folder of the last task of a process."""
+
+    path: str
+    lock: int
+    pid: int
+
+
+_LOCK = ".lock"
+_KEPT = frozenset({"in", "out"})
+"""Folders in that of a task which are kept with it, and their first few numbered ones."""
+
+_spare: dict[str, _Spare] = {}
+"""By the root of the area: folder of the last task, empty."""
+
+
 class Area:
     """Area at *root*, as workers use it. Safe from any process of the node.
 
@@ -154,24 +170,40 @@ class Area:
 
     @contextlib.contextmanager
     def task_folder(self) -> Iterator[str]:
-        """Return a context whose value is a new folder for one task; its exit removes the folder."""
-        name = f"{os.getpid()}-{time.time_ns():x}"
-        folder, unlocked = f"{self.root}/tasks/{name}", f"{self.root}/new/{name}"
-        _make_folder_of(folder)
-        os.makedirs(unlocked, mode=0o700)
-        lock = os.open(f"{unlocked}/.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        """Return a context whose value is the folder of one task, under a name of its own; its exit empties the folder.
+
+        It is kept for the next task of this process: to remove folders takes longer than all else that a task with
+        one file needs.
+        """
+        spare = _spare.pop(self.root, None)
+        name = f"{self.root}/tasks/{os.getpid()}-{time.time_ns():x}"
+        if spare is None or spare.pid != os.getpid():
+            spare = self._new_folder(name)
+        else:
+            os.rename(spare.path, name)
+            spare = spare._replace(path=name)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            os.rename(unlocked, folder)  # only now: who removes leftovers takes an unlocked one for that
-            yield folder
+            yield name
         finally:
-            remove_tree(folder)
-            os.close(lock)
+            if self.root not in _spare and _empty(name):
+                _spare[self.root] = spare
+            else:
+                remove_tree(name)
+                os.close(spare.lock)
+
+    def _new_folder(self, name: str) -> _Spare:
+        unlocked = f"{self.root}/new/{os.path.basename(name)}"
+        _make_folder_of(name)
+        os.makedirs(unlocked, mode=0o700)
+        lock = os.open(f"{unlocked}/{_LOCK}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.rename(unlocked, name)  # only now: who removes leftovers takes an unlocked one for that
+        return _Spare(name, lock, os.getpid())
 
     def remove_leftovers(self) -> None:
         """Remove the folders of tasks whose processes were killed."""
         for folder in _entries(f"{self.root}/tasks"):
-            with contextlib.suppress(OSError), open(f"{folder.path}/.lock", "rb") as lock:
+            with contextlib.suppress(OSError), open(f"{folder.path}/{_LOCK}", "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove_tree(folder.path)
 
@@ -210,6 +242,33 @@ def remove_tree(path: str) -> None:
             with contextlib.suppress(OSError):
                 os.chmod(folder, stat.S_IRWXU)
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _empty(folder: str) -> bool:
+    """Remove what a task has left in its *folder*, but for a few empty folders; return whether that was possible."""
+    try:
+        for entry in _entries(folder):
+            if entry.name == _LOCK:
+                continue
+            if entry.name not in _KEPT or not entry.is_dir(follow_symlinks=False):
+                _remove_entry(entry)
+                continue
+            for inner in _entries(entry.path):
+                if len(inner.name) > 1 or not inner.name.isdigit() or not inner.is_dir(follow_symlinks=False):
+                    _remove_entry(inner)
+                    continue
+                for one in _entries(inner.path):
+                    _remove_entry(one)
+    except OSError:  # a read-only folder
+        return False
+    return True
+
+
+def _remove_entry(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        remove_tree(entry.path)
+    else:
+        os.unlink(entry.path)
 
 
 @contextlib.contextmanager

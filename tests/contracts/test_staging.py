@@ -8,7 +8,9 @@ import pytest
 
 from cnflow import File
 from cnflow.config import HighThroughputExecutor
+from cnflow.errors import StagingError
 from cnflow.staging import (
+    BuiltInStaging,
     FTPInTaskStaging,
     FTPSeparateTaskStaging,
     HTTPInTaskStaging,
@@ -49,6 +51,21 @@ class TestFile(StagingContract):
             return Target(File(path), lambda: path.read_bytes() if path.exists() else None)
 
         return place
+
+
+class TestBuiltIn(TestFile):
+    """Over the connection of the tasks: these write to folders of their own."""
+
+    missing_error = StagingError
+    writes_in_place = False
+
+    @pytest.fixture
+    def staging(self):
+        return BuiltInStaging()
+
+    @pytest.fixture
+    def executor(self, staging):
+        return HighThroughputExecutor(max_workers=2, storage_access=[staging])
 
 
 class TestHTTP(StagingContract):

@@ -118,7 +118,7 @@ def _place_inputs(call: Call, folder: str) -> tuple[list[_Input], dict[str, str]
         path = placed.get((item.key, name))
         if path is None:
             path = placed[item.key, name] = f"{folder}/in/{len(placed)}/{name}"
-            os.makedirs(os.path.dirname(path))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             source = _object_of(item, file)
             if item.form == ItemForm.TREE:
                 _unpack(source, f"{os.path.dirname(path)}" if file.glob else path)

@@ -72,11 +72,26 @@ def test_eviction_removes_the_download_unused_for_longest_and_none_that_a_task_u
     assert area.evict_downloads(limit=100, age=60) == 1
 
 
-def test_folder_of_a_task_is_removed_even_with_read_only_parts(area):
-    with area.task_folder() as folder:
-        Path(folder, "a", "b").mkdir(parents=True)
-        Path(folder, "a").chmod(0o500)
-    assert not Path(folder).exists()
+def test_folder_of_a_task_is_emptied_even_of_read_only_parts_and_each_task_has_a_name_of_its_own(area):
+    folders = []
+    for _ in range(3):
+        with area.task_folder() as folder:
+            folders.append(folder)
+            assert not [path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+            for path in ("a/b", "in/0", "in/0/tree/x", "out/3", "out/sub"):
+                Path(folder, path).mkdir(parents=True, exist_ok=True)
+            Path(folder, "out", "3", "file").write_text("x")
+            Path(folder, "in", "0", "link").symlink_to("/etc")
+            for path in ("a", "in/0/tree"):
+                Path(folder, path).chmod(0o500)
+    assert len(set(folders)) == len(folders)
+    assert not any(Path(folder).exists() for folder in folders[:-1])
+    assert Path("/etc/passwd").exists()
+
+
+def test_task_within_a_task_has_a_folder_of_its_own(area):
+    with area.task_folder() as outer, area.task_folder() as inner:
+        assert inner != outer
 
 
 def test_leftovers_are_removed_and_folders_of_running_tasks_are_not(area):
@@ -85,7 +100,7 @@ def test_leftovers_are_removed_and_folders_of_running_tasks_are_not(area):
     (dead / ".lock").touch()
     with area.task_folder() as folder:
         area.remove_leftovers()
-        assert list(dead.parent.iterdir()) == [Path(folder)]
+        assert [path for path in dead.parent.iterdir() if path.name != Path(folder).name] == []
 
 
 def test_object_is_located_in_the_area_of_the_worker(area, monkeypatch):
