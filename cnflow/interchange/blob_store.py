@@ -56,13 +56,17 @@ class BlobStore:
     def __contains__(self, blob: BlobId) -> bool:
         return blob in self._content
 
+    def has_memory_for(self, size: int) -> bool:
+        """Return whether a blob of *size* bytes would be kept in memory."""
+        return self.bytes_in_memory + size <= self._most_in_memory
+
     def open(self, blob: BlobId, size: int) -> None:
         """Make room for *blob*.
 
         Raises:
             OSError: no room on disk; nothing is left of the blob.
         """
-        if self.bytes_in_memory + size <= self._most_in_memory:
+        if self.has_memory_for(size):
             self._content[blob] = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             self.bytes_in_memory += size
         else:

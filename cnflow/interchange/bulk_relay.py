@@ -88,6 +88,7 @@ class BulkRelay:
         self._sizes: dict[BlobId, int] = {}
         """Arguments, and items of the driver, that it has not released."""
 
+        self._is_local = is_local
         self._receiver = Receiver(is_local=is_local)
         self._waiting: dict[BlobId, list[tuple[ManagerId, Piece]]] = {}
         """Pieces of arguments that are not here yet."""
@@ -190,6 +191,9 @@ class BulkRelay:
             self._requests.append(ToDriver(Want(blob, _DRIVER, piece.offset, piece.length)))
 
     def _open(self, blob: BlobId) -> None:
+        if self._is_local and not self._store.has_memory_for(self._sizes[blob]):
+            del self._sizes[blob]  # it passes through: the driver reads it again sooner than a disk here wrote it
+            return
         try:
             self._store.open(blob, self._sizes[blob])
         except OSError as error:

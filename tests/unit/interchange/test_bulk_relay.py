@@ -130,6 +130,18 @@ def test_unknown_argument_passes_through(world):
     assert len(world.relay) == 0
 
 
+def test_argument_of_a_driver_on_this_machine_passes_through_where_it_would_have_to_be_written_to_disk(tmp_path):
+    world = World(tmp_path)
+    world.store = BlobStore(tmp_path, most_in_memory=SIZE - 1)
+    world.relay = BulkRelay(world.store, world.sent.append, is_local=True)
+    world.task()
+    world.want(ONE)
+    world.answer_all()
+    assert world.sent_to(ONE) == [CONTENT[:PIECE]]
+    assert len(world.relay) == 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_full_disk_keeps_nothing_and_fails_nothing(world, monkeypatch):
     def full(blob, size):
         raise OSError(errno.ENOSPC, "No space left on device")
