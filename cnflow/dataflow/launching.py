@@ -21,7 +21,7 @@ from cnflow.dataflow.arguments import result_for, use_of
 from cnflow.dataflow.call_options import NO_CALL_OPTIONS, task_to_run
 from cnflow.dataflow.dependencies import replace_all
 from cnflow.dataflow.memo.cache import CacheDecision
-from cnflow.dataflow.references import ref
+from cnflow.dataflow.references import kept_result, ref
 from cnflow.model.task import NO_OPTIONS, ArgumentUse, Kept, TaskToRun
 from cnflow.text import is_ctrl_c
 
@@ -105,7 +105,7 @@ class TaskLauncher(NamedTuple):
         if record.failures:
             record.try_id = record.fail_count
         try:
-            if self.keeper.has_any and record.depends and self.keeper.hold(task, record):
+            if kept_result.has_any and record.depends and self.keeper.hold(task, record):
                 return None  # launched again once the results that it needs are here
             ready = self._fill(task, record)
             if ref.has_any and use_of(self.executors[record.executor]) is not ArgumentUse.PACKED:

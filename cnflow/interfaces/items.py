@@ -38,8 +38,8 @@ class ItemStore(Protocol):
     def offer_value(self, chunks: Sequence[memoryview], key: bytes = b"", name: str = "") -> Item:
         """Offer a value, in the layout of `cnflow.tasks.value_files`, to tasks. It is held once; *chunks* are kept.
 
-        *key* is its digest where the caller has it. *name* becomes the item's: a path with device and inode at which
-        processes of this machine find the bytes.
+        *key* is its digest where the caller has it. *name* becomes the item's: a path at which processes of this
+        machine find the bytes, and the identity of that file.
         """
 
     def fetch(self, item: Item, path: str) -> Future[str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from cnflow.errors import PythonMismatchError, SerializationError
 from cnflow.model.item import ItemForm
 from cnflow.tasks import area, inside, value_files
+from cnflow.tasks.file_identity import identity_of
 from cnflow.wire.blob_digest import digest_of
 from cnflow.wire.serialization import MINOR
 
@@ -67,8 +68,7 @@ class Description(NamedTuple):
     root: str
     """Root of the node's area."""
 
-    device: int
-    inode: int
+    identity: str
     """Of its file, by which the driver knows that it finds the same one at that path on its machine."""
 
 
@@ -88,14 +88,14 @@ def leave(value: object, payload: Payload, limit: int) -> Optional[Description]:
             with os.fdopen(descriptor, "wb") as file:
                 value_files.write(file.fileno(), chunks)
                 key = digest_of(value_files.map_file(file.fileno()))
-                status = os.fstat(file.fileno())
+                identity = identity_of(file.fileno())
         except OSError as error:
             sys.stderr.write(f"worker: a result of {size} bytes cannot stay in {folder}: {error}\n")
             if path:
                 os.unlink(path)
             continue
         inside.leave_item(key, size, int(ItemForm.VALUE), NAME, path)
-        return Description(kind_of(value), area.root_of_worker(), status.st_dev, status.st_ino)
+        return Description(kind_of(value), area.root_of_worker(), identity)
     return None
 
 

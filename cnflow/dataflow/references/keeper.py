@@ -112,8 +112,6 @@ class ResultKeeper:
         self._graph = graph
         self._on_ends = on_ends
         self._waiting: set[TaskId] = set()
-        self.has_any = False
-        """A result so far stays on its node."""
 
     def is_waiting(self, task: TaskId) -> bool:
         """Return True for a launched task that is in no executor: it waits for results that it depends on."""
@@ -134,7 +132,6 @@ class ResultKeeper:
         store = store_of(self._graph.executors[record.executor])
         if item is None or store is None:
             return outcome
-        self.has_any = True
         title = title_of(outcome.id, record.app.name)
         value = KeptResult(Holding(item, store), title, Description(*outcome.value), self, Recipe.of(record))
         return outcome._replace(value=value)

@@ -28,6 +28,7 @@ from cnflow.errors import ConfigurationError, ItemLostError, PythonMismatchError
 from cnflow.model import item as items
 from cnflow.model.pickle_hooks import keep_identity
 from cnflow.tasks import area, inside, value_files
+from cnflow.tasks.file_identity import identity_of
 from cnflow.tasks.values import load_value, loaded
 from cnflow.text import amount_of_memory, describe_error, is_ctrl_c
 
@@ -67,6 +68,10 @@ class Holding:
         weakref.finalize(self, store.release, item).atexit = False
 
 
+has_any = False
+"""A result has stayed on its node in this process."""
+
+
 class _Nothing(NamedTuple):
     """Stands for a value that is not here."""
 
@@ -102,6 +107,8 @@ class KeptResult:
     )  # fmt: skip
 
     def __init__(self, holding: Holding, title: str, description: Description, maker: Remaking, recipe: Any) -> None:  # noqa: ANN401 - the maker's own
+        global has_any  # noqa: PLW0603 - so that other runs do not look for kept results
+        has_any = True
         self.holding: Holding | None = holding
         """None once only the value is left: made again, it was too small to stay."""
 
@@ -195,8 +202,7 @@ class KeptResult:
             near = FileIO(path)
         except OSError:
             return False
-        status = os.fstat(near.fileno())
-        if (status.st_dev, status.st_ino, status.st_size) != (*self._description[2:], item.size):
+        if identity_of(near.fileno()) != self._description.identity:
             near.close()
             return False
         self._near = near

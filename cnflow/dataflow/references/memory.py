@@ -20,6 +20,7 @@ import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.tasks import value_files
+from cnflow.tasks.file_identity import identity_of
 from cnflow.wire.blob_digest import digest_of
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ class ValueMemory:
             return self._key
 
     def share(self) -> str:
-        """Return the path at which processes of this machine find the file, with device and inode, which prove it."""
+        """Return the path at which processes of this machine find the file, and its identity."""
         self._state.is_shared = True
-        status = os.fstat(self._segment.descriptor)
-        return f"/proc/{os.getpid()}/fd/{self._segment.descriptor} {status.st_dev}:{status.st_ino}"
+        descriptor = self._segment.descriptor
+        return f"/proc/{os.getpid()}/fd/{descriptor} {identity_of(descriptor)}"
 
 
 def _take(size: int) -> _Segment | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.tasks.area import object_path, partial_folder
+from cnflow.tasks.file_identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ class Objects:
         Nothing is copied, and nothing verified: the process is this user's, and has computed the key of this memory.
 
         Args:
-            place: ``/proc/PID/fd/NUMBER DEVICE:INODE`` of a file that was opened with ``O_TMPFILE``.
+            place: ``/proc/PID/fd/NUMBER IDENTITY`` of a file that was opened with ``O_TMPFILE``.
             key: of the content.
             size: of the content.
 
@@ -120,7 +121,7 @@ class Objects:
             return False
         try:
             state = os.fstat(file)
-            if f"{state.st_dev}:{state.st_ino}" != identity or state.st_size != size or state.st_uid != os.getuid():
+            if identity_of(file) != identity or state.st_size != size or state.st_uid != os.getuid():
                 return False
             os.fchmod(file, _READ_ONLY)
             content = os.path.join(self._folders[True], key.hex())

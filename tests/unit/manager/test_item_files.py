@@ -14,6 +14,7 @@ from cnflow.manager.items.objects import Objects
 from cnflow.manager.node.area import NodeArea
 from cnflow.model.item import ItemForm
 from cnflow.tasks.area import make_partial_folder, object_path, partial_folder
+from cnflow.tasks.file_identity import identity_of
 from cnflow.wire.blob_digest import digest_of
 
 CONTENT = bytes(range(256)) * 5000
@@ -202,8 +203,7 @@ def nameless(area):
     """Descriptor of a file without a name, in memory, with the content; and its place."""
     file = os.open(area.memory, os.O_TMPFILE | os.O_RDWR, 0o600)
     os.write(file, CONTENT)
-    state = os.fstat(file)
-    yield file, f"/proc/{os.getpid()}/fd/{file} {state.st_dev}:{state.st_ino}"
+    yield file, f"/proc/{os.getpid()}/fd/{file} {identity_of(file)}"
     os.close(file)
 
 
