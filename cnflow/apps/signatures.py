@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, TypeAlias
 
 from typing_extensions import ParamSpec, Self, TypedDict, TypeVar, Unpack
 
+from cnflow.dataflow.references.ref import Ref
 from cnflow.model.file import File
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class FutureOf(Protocol[R_co]):
 Futures: TypeAlias = Collection[FutureOf[Any]] | Mapping[Any, FutureOf[Any]]
 """Containers of futures, which become containers of results; their elements' types are not compared."""
 
-Argument: TypeAlias = T | FutureOf[T] | Futures
+Argument: TypeAlias = T | FutureOf[T] | Ref[T] | Futures
 """Takes the place of a *T* in a call."""
 
 FileArgument: TypeAlias = str | os.PathLike[str] | File

@@ -89,6 +89,8 @@ def _explain_launched(task: TaskId, record: TaskRecord, graph: TaskGraph) -> lis
     lines = _lines_of_executor(graph.executors.get(record.executor), task)
     if lines:
         return lines
+    if graph.keeper.is_waiting(task):
+        return ["waits for results that stayed on other nodes: they are fetched, or were lost and are made again."]
     if record.memoize:
         return ["waits for an identical call, whose result will be its own; or its cache key is being computed."]
     return [f"is on its way to executor {record.executor!r}, or has just ended there."]

@@ -125,8 +125,8 @@ class TaskGraph:
         self.pending_limit = PendingLimit(
             config.max_pending, self._lock, lambda: 0 if self.is_closed else len(self.records) + len(self.callbacks)
         )
-        self._keeper = ResultKeeper(self, self._on_attempts_ended)
-        parts = (self._on_attempts_ended, self.callbacks, self._keeper)
+        self.keeper = ResultKeeper(self, self._on_attempts_ended)
+        parts = (self._on_attempts_ended, self.callbacks, self.keeper)
         self._outcomes = OutcomeRecorder(self.records, results, config.retry_handler, lambda: self.is_closed, *parts)
         reports = (self.pending_limit.exempt(self._on_outcomes), self.staging.on_note)
         self._live = LiveExecutors(executors, routes, factory, *reports, ignore_images=config.ignore_images)
@@ -136,7 +136,7 @@ class TaskGraph:
         tables = (self.records, None if config.garbage_collect else self.finished, self._cancelled, self.failures)
         self.finisher = Finisher(*tables, results, self.executors, self.pending_limit)
         graph = (self.records, self._cancelled, self.executors, self._resolver)
-        self._launcher = TaskLauncher(*graph, results, look_up_first, self._keeper)
+        self._launcher = TaskLauncher(*graph, results, look_up_first, self.keeper)
 
     # Submission
 
@@ -265,7 +265,7 @@ class TaskGraph:
     def _is_held_here(self, task: TaskId, record: TaskRecord) -> bool:
         """Return True if launched *task* is in no executor: it waits for an identical call, results or futures."""
         is_here = self.results.withdraw(task, record) or self._outcomes.is_joining(task)
-        return is_here or self._keeper.withdraw(task)
+        return is_here or self.keeper.withdraw(task)
 
     def state_name(self, future: AppFuture) -> str:
         """Return the state of the task of *future*; see `AppFuture.task_status`."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.futures.callbacks import on_done
 from cnflow.dataflow.references.landing import landing_path
-from cnflow.errors import ConfigurationError, ItemLostError, PythonMismatchError, SerializationError
+from cnflow.errors import ConfigurationError, ExecutorClosedError, ItemLostError, PythonMismatchError, SerializationError
 from cnflow.model import item as items
 from cnflow.model.pickle_hooks import keep_identity
 from cnflow.tasks import area, inside, value_files
@@ -215,6 +215,13 @@ class KeptResult:
             fetched.set_result(None)
         elif isinstance(error, ItemLostError):
             self.remake().add_done_callback(lambda remade: self._on_remade_for(remade, fetched))
+        elif isinstance(error, ExecutorClosedError):
+            ended = ExecutorClosedError(
+                f"The result of {self.title} ({self.size_in_words()}) was on its node, and is gone: the run has ended. "
+                "Ask for its result() before, or leave keep_remote out."
+            )
+            ended.__cause__ = error
+            fetched.set_exception(ended)
         else:
             fetched.set_exception(error)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import assert_type
 
-from cnflow import AUTO_LOGNAME, AppFuture, File, bash_app, join_app, python_app
+from cnflow import AUTO_LOGNAME, AppFuture, File, Ref, bash_app, join_app, put, python_app
 from cnflow.apps import App, DataFuture, as_value
 
 if TYPE_CHECKING:
@@ -240,3 +240,20 @@ def annotated_without_its_result(future: AppFuture) -> None:
 square(2).add_done_callback(report)
 assert_type(square(2).exception(), BaseException | None)
 assert_type(square(2).cancel(), bool)
+
+
+def check_references() -> None:
+    numbers = put([1, 2, 3])
+    assert_type(numbers, Ref[list[int]])
+    assert_type(numbers.get(), list[int])
+    assert_type(total_of(numbers), AppFuture[int])
+    assert_type(total_of([1]), AppFuture[int])
+
+
+async def check_awaited_reference() -> None:
+    assert_type(await put("a"), str)
+
+
+@python_app(keep_remote=True)
+def total_of(numbers: list[int]) -> int:
+    return sum(numbers)
