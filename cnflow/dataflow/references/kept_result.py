@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.futures.callbacks import on_done
 from cnflow.dataflow.references.landing import landing_path
-from cnflow.errors import ConfigurationError, ExecutorClosedError, ItemLostError, PythonMismatchError, SerializationError
+from cnflow.errors import (
+    ConfigurationError,
+    ExecutorClosedError,
+    ItemLostError,
+    PythonMismatchError,
+    SerializationError,
+)
 from cnflow.model import item as items
 from cnflow.model.pickle_hooks import keep_identity
 from cnflow.tasks import area, inside, value_files
