@@ -266,18 +266,19 @@ def _no_rsync():
     return _no_sshd() or ("" if shutil.which("rsync") else "No rsync. Run: tests/services/sshd/up")
 
 
-def s3_address():
-    """Host and port of the store that tests/services/s3/up starts."""
-    text = (Path(__file__).parent / "services/s3/place").read_text()
-    host, _, port = text.partition("address=")[2].strip().partition(":")
-    return host, int(port)
+def store_addresses():
+    """Name -> host and port of the stores that tests/services/s3/up starts: ``s3``, ``gcs``."""
+    lines = (Path(__file__).parent / "services/s3/place").read_text().splitlines()
+    pairs = (line.split("=") for line in lines if not line.startswith("#"))
+    return {name: address.split(":") for name, address in pairs}
 
 
 def _no_s3():
-    try:
-        socket.create_connection(s3_address(), timeout=2.0).close()
-    except OSError:
-        return "No store with the API of S3 answers. Run: tests/services/s3/up"
+    for name, address in store_addresses().items():
+        try:
+            socket.create_connection(address, timeout=2.0).close()
+        except OSError:
+            return f"No store with the API of {name} answers. Run: tests/services/s3/up"
     return ""
 
 

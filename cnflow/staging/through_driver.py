@@ -13,6 +13,7 @@ Threads are started when there is something to do, at most `MOST` per run, and e
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 import uuid
@@ -25,6 +26,7 @@ from cnflow.errors import StagingError
 from cnflow.model.visible_files import enclosing_folder
 from cnflow.staging.built_in import TemporaryFolder, offered, store_of
 from cnflow.tasks.staging.movers import send_file
+from cnflow.tasks.staging.steps import IN, staging_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +151,7 @@ def fetch(
     def begin() -> None:
         if parent is not None:
             transfers.forget(file.url)
-        transfers.copy(file.url, path, lambda to: mover.bring(_at(file, to))).add_done_callback(on_copied)
+        transfers.copy(file.url, path, lambda to: _bring(_at(file, to), mover)).add_done_callback(on_copied)
 
     def on_copied(copied: Future[TemporaryFolder]) -> None:
         if _fails_with(copied, placed):
@@ -247,9 +249,17 @@ def _made(path: str, function: Callable[[str], None]) -> TemporaryFolder:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StagingError(f"The folder of {path} cannot be made: {error}") from error
-    kept = TemporaryFolder(str(folder))
-    function(path)
-    return kept
+    try:
+        function(path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return TemporaryFolder(str(folder))
+
+
+def _bring(copy: File, mover: Mover) -> None:
+    with staging_step(IN, copy):
+        mover.bring(copy)
 
 
 def _at(file: File, path: str) -> File:

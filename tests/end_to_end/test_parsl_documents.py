@@ -661,7 +661,6 @@ REPLACED = {
     "from parsl.executors.base import ParslExecutor": "cnflow.interfaces.Executor",
     "from parsl.providers.provider_base import ExecutionProvider": "cnflow.interfaces.Provider",
     "from parsl.monitoring.monitoring import MonitoringHub": "leave monitoring= out of the Config",
-    "from parsl.data_provider.rsync import RSyncStaging": "cnflow does not have it yet",
     "from parsl.dataflow.flow_control import FlowControl, FlowNoControl, Timer": "Config(strategy=...)",
     "from parsl.dataflow.strategy import Strategy": "set Config(strategy=...) to a name",
     "from parsl.data_provider.data_manager import DataManager": "cnflow.interfaces.Staging",

@@ -1,0 +1,147 @@
+"""Files that threads of the driver move: shared copies, errors, and what is left."""
+
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from cnflow import File
+from cnflow.errors import StagingError
+from cnflow.staging import through_driver
+from cnflow.staging.through_driver import MOST, DriverTransfers
+
+TIMEOUT = 10
+
+
+class Here:
+    """Executor whose tasks see all files."""
+
+    image = None
+    visible_files = None
+
+
+class Run:
+    """A run's data manager and the run itself."""
+
+    def __init__(self, folder):
+        self.dfk = self
+        self.run_dir = folder
+        self.executors = {"here": Here()}
+        self.transfers = DriverTransfers()
+
+    def service(self, _key, _make):
+        return self.transfers
+
+
+class Mover:
+    """Moves files to and from a dict."""
+
+    def __init__(self, **stored):
+        self.stored = stored
+        self.brought = []
+
+    def bring(self, file):
+        self.brought.append(file.url)
+        if file.filename not in self.stored:
+            raise StagingError(f"there is no {file.filename}")
+        Path(file.filepath).write_text(self.stored[file.filename])
+
+    def send(self, file):
+        self.stored[file.filename] = Path(file.filepath).read_text()
+
+
+@pytest.fixture
+def run(tmp_path):
+    made = Run(tmp_path)
+    yield made
+    made.transfers.close()
+
+
+def fetch(run, mover, name="x", parent=None):
+    return through_driver.fetch(run, "here", File(f"s3://b/{name}"), name, parent, mover)
+
+
+def test_copy_serves_other_tasks_and_ends_with_the_last_file(run):
+    mover = Mover(x="text")
+    files = [fetch(run, mover).result(TIMEOUT) for _ in range(5)]
+    assert {Path(file.filepath).read_text() for file in files} == {"text"}
+    assert mover.brought == ["s3://b/x"]
+    path = Path(files[0].filepath)
+    run.transfers.forget("s3://b/x")
+    del files
+    assert not path.exists()
+
+
+def test_copy_that_is_old_is_fetched_anew(run, monkeypatch):
+    mover = Mover(x="text")
+    fetch(run, mover).result(TIMEOUT)
+    monkeypatch.setattr(through_driver, "_FRESH", 0.0)
+    fetch(run, mover).result(TIMEOUT)
+    assert len(mover.brought) == 2
+
+
+def test_failure_is_that_of_every_task_and_is_not_kept(run):
+    mover = Mover()
+    first = fetch(run, mover).exception(TIMEOUT)
+    assert isinstance(first, StagingError)
+    assert (first.step, first.url) == ("stage in", "s3://b/x")
+    assert list((run.run_dir / "staged").rglob("*")) == []
+    mover.stored["x"] = "now there"
+    assert Path(fetch(run, mover).result(TIMEOUT).filepath).read_text() == "now there"
+
+
+def test_file_of_a_task_is_fetched_after_it_and_anew(run):
+    mover, parent = Mover(x="old"), Future()
+    before = fetch(run, mover).result(TIMEOUT)
+    after = fetch(run, mover, parent=parent)
+    mover.stored["x"] = "new"
+    parent.set_result(None)
+    assert Path(after.result(TIMEOUT).filepath).read_text() == "new"
+    assert Path(before.filepath).read_text() == "old"
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_file_of_a_failed_task_is_not_fetched(run, is_cancelled):
+    mover, parent = Mover(x="old"), Future()
+    after = fetch(run, mover, parent=parent)
+    if is_cancelled:
+        parent.cancel()
+        assert "was cancelled" in str(after.exception(TIMEOUT))
+    else:
+        parent.set_exception(ValueError("no rows"))
+        assert isinstance(after.exception(TIMEOUT), ValueError)
+    assert mover.brought == []
+
+
+def test_output_is_sent_after_its_task_and_its_copy_removed(run):
+    mover, task, file = Mover(), Future(), File("s3://b/y")
+    sent = through_driver.send(run, file, "y", task, mover)
+    path = Path(file.local_path)
+    path.parent.mkdir(parents=True)
+    path.write_text("made")
+    assert not sent.done()
+    task.set_result(None)
+    assert sent.result(TIMEOUT) is None
+    assert mover.stored == {"y": "made"}
+    assert not path.exists()
+
+
+def test_no_more_files_are_moved_at_once_than_allowed_and_the_rest_fails_at_the_end(run):
+    gate, running = threading.Event(), threading.Semaphore(0)
+
+    def wait():
+        running.release()
+        gate.wait(TIMEOUT)
+
+    futures = [run.transfers.submit(wait) for _ in range(MOST + 3)]
+    for _ in range(MOST):
+        assert running.acquire(timeout=TIMEOUT)
+    assert not running.acquire(blocking=False)
+    run.transfers.close()
+    for future in futures[MOST:]:
+        assert "run has ended" in str(future.exception(TIMEOUT))
+    gate.set()
+    for future in futures[:MOST]:
+        future.result(TIMEOUT)
+    assert "run has ended" in str(run.transfers.submit(wait).exception(TIMEOUT))
