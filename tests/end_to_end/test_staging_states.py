@@ -70,3 +70,25 @@ def test_task_is_staging_in_and_then_running(kind, web, tmp_path, until):
         "waiting", "launched", "staging_in", "running", "done"
     ]  # fmt: skip
     assert "secret" not in json.dumps(events)
+
+
+@pytest.mark.parametrize(("retries", "budget", "is_done"), [(0, 1, True), (3, 0, False), (1, None, True)])
+def test_file_that_cannot_be_moved_has_a_budget_of_its_own(retries, budget, is_done, web, tmp_path):
+    web.add("/x.bin", b"12345")
+    web.troubles["/x.bin"] = [503]
+    (tmp_path / "go").touch()
+    config = Config(executors=[executor("threads")], run_dir=str(tmp_path), retries=retries, staging_retries=budget)
+    with cnflow.load(config):
+        task = hold(File(web.url + "/x.bin"), str(tmp_path / "go"))
+        error = task.exception(20)
+        assert (error is None) == is_done
+        if error is not None:
+            assert (error.url, error.step, error.tries) == (web.url + "/x.bin", "stage in", 1)
+    assert len(web.asked) == 1 + is_done
+
+
+def test_refusal_is_not_tried_again(web, tmp_path):
+    with cnflow.load(Config(executors=[executor("threads")], run_dir=str(tmp_path), staging_retries=3)):
+        task = hold(File(web.url + "/nowhere"), "")
+        assert task.exception(20).is_final
+    assert web.asked == ["/nowhere"]

@@ -9,7 +9,7 @@ import pytest
 
 import cnflow
 from cnflow import Config, File, python_app
-from cnflow.config import ThreadPoolExecutor
+from cnflow.config import DockerProvider, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.errors import ConfigurationError, DependencyError, StagingError
 from cnflow.model.task import TaskState
 from cnflow.staging import GlobusStaging, NoOpFileStaging
@@ -104,6 +104,32 @@ def test_many_files_make_few_transfers(globus, run):
     files = [store(globus, "archive", f"{number}.txt", b"x" * number) for number in range(50)]
     assert [task.result(TIMEOUT) for task in [size(file) for file in files]] == list(range(50))
     assert len(globus.transfers()) < 5
+
+
+def test_tasks_that_ask_at_the_same_time_share_a_copy_that_is_removed_with_the_last(globus, run, until):
+    file = store(globus, "archive", "x.txt", b"xyz")
+    assert [task.result(TIMEOUT) for task in [size(file) for _ in range(20)]] == [3] * 20
+    (transfer,) = globus.transfers()
+    assert transfer["files_transferred"] == 1
+    until(lambda: not any(path.is_file() for path in globus.folder("site").rglob("*")))
+
+
+@pytest.mark.parametrize("kind", ["threads", pytest.param("docker", marks=pytest.mark.docker)])
+def test_files_pass_through_the_driver(kind, request, globus, until):
+    options = {"storage_access": [make_staging(globus, through_driver=True), NoOpFileStaging()]}
+    if kind == "docker":
+        provider = DockerProvider(mount_folders=False)
+        executor = HighThroughputExecutor(image=request.getfixturevalue("image_base"), provider=provider, **options)
+    else:
+        executor = ThreadPoolExecutor(**options)
+    file = store(globus, "archive", "in.txt", b"12345")
+    with cnflow.load(Config(executors=[executor], run_dir=str(globus.folder("site") / "runs"))):
+        assert size(file).result(TIMEOUT) == 5
+        task = write("out", outputs=[File(globus.file_url("archive", "out.txt"))])
+        task.outputs[0].result(TIMEOUT)
+        assert (globus.folder("archive") / "out.txt").read_text() == "out"
+        del task
+        until(lambda: not list(globus.folder("site").rglob("*.txt")))
 
 
 def test_one_missing_file_fails_its_own_task_alone(globus, run):

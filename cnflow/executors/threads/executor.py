@@ -178,6 +178,7 @@ class ThreadPoolBackend:
             inside.thread.runs_task = False  # callbacks of futures submit
             self._forget(task.id)
             self._report([outcome])
+            del task, outcome  # a thread that waits keeps no arguments, and no copies of files
 
     def _forget(self, task: TaskId) -> None:
         self._runs.pop(task, None)

@@ -8,7 +8,7 @@ import queue
 import threading
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cnflow.errors import StagingError
 from cnflow.staging.globus.client import GlobusCallError, GlobusClient, TransferOptions
@@ -55,6 +55,7 @@ class Transfers:
         self._inbox: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._copies: dict[int, tuple[Copy, _CopyFuture]] = {}
+        self._shared: dict[object, Future[Any]] = {}
         self._submissions: dict[int, str] = {}
         self._transfers: dict[int, str] = {}
         self._client: GlobusClient | None = None
@@ -78,6 +79,21 @@ class Transfers:
                 self._thread = threading.Thread(target=self._work, name="cnflow-globus", daemon=True)
                 self._thread.start()
         return future
+
+    def share(self, key: object, begin: Callable[[], Future[Any]]) -> Future[Any]:
+        """Return the future of the copy that *key* names, which *begin* begins unless it is under way."""
+        with self._lock:
+            found = self._shared.get(key)
+        if found is None:
+            found = begin()
+            with self._lock:
+                self._shared[key] = found
+            found.add_done_callback(lambda _: self._forget(key))
+        return found
+
+    def _forget(self, key: object) -> None:
+        with self._lock:
+            self._shared.pop(key, None)
 
     def close(self) -> None:
         """Cancel what goes on, and fail its futures."""

@@ -5,27 +5,32 @@
     in:   stage_in ──> transfer to a folder that the nodes see ──> the task reads the copy
           a file on the nodes' own collection is read where it is
     out:  the task writes a copy ──> stage_out ──> transfer to the URL, the copy is removed
+
+With `through_driver`, the copies are in the folder of the run, and travel from there over the tasks' connection.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from concurrent.futures import Future
-from contextlib import suppress
-from pathlib import Path
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.interfaces.staging import Staging
 from cnflow.model.visible_files import enclosing_folder
+from cnflow.staging.built_in import offered, store_of
 from cnflow.staging.file_names import safe_name
+from cnflow.staging.globus.copies import Kept, after
 from cnflow.staging.globus.credentials import find_credentials
 from cnflow.staging.globus.paths import Mapping, Place, collection_id, place_of
+from cnflow.staging.through_driver import shares_copies
 from cnflow.tasks.staging.wrappers import MakeOutputFolders, as_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
+    from pathlib import Path
 
     from cnflow.interfaces.staging import DataManager
     from cnflow.model.file import File
@@ -47,6 +52,8 @@ class GlobusStaging(Staging):
         token_file: for its tokens; by default ``~/.globus/app/ID/cnflow/tokens.json``.
         encrypt: demand encryption of the data that is transferred.
         patience: seconds without progress after which a transfer that Globus reports as faulty is given up.
+        through_driver: the collection is one that the driver sees, such as that of a laptop, and the nodes do not:
+            files travel between it and them over the connection of the tasks.
     """
 
     schemes = ("globus",)
@@ -60,6 +67,7 @@ class GlobusStaging(Staging):
         token_file: str | None = None,
         encrypt: bool = False,  # noqa: FBT001, FBT002 - always given by name
         patience: float = 3600.0,
+        through_driver: bool = False,  # noqa: FBT001, FBT002 - the same
     ) -> None:
         self.endpoint_uuid = collection_id(endpoint_uuid, "GlobusStaging(endpoint_uuid=...)")
         self.endpoint_path = _absolute("endpoint_path", endpoint_path)
@@ -70,6 +78,7 @@ class GlobusStaging(Staging):
         self.token_file = token_file
         self.encrypt = encrypt
         self.patience = patience
+        self.through_driver = through_driver
 
     def can_stage_in(self, file: File) -> bool:
         """Return whether *file* has a ``globus:`` URL.
@@ -89,29 +98,56 @@ class GlobusStaging(Staging):
     def stage_in(
         self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None
     ) -> Future[Any] | None:
-        """Submit a copy to the folder of the executor's nodes, unless they see the file itself."""
+        """Submit a copy to the folder of the executor's nodes, or of the driver, unless the nodes see the file itself.
+
+        Tasks that ask for one file at the same time share the copy, which is removed with the last of them.
+        """
         source = place_of(file)
-        own = self._mapping.to_path(source)
+        own = None if self.through_driver else self._mapping.to_path(source)
         if own is not None and _is_seen(dm, executor, own):
             file.local_path = own
             return None
-        target = self._place_copy(dm, executor, file, source)
-        transfers = self._transfers(dm)
-        return _after(parent_fut, lambda: transfers.copy(source, target, **_options_of(file)), lambda: file)
+        path, target = self._place_copy(dm, executor, file, source)
+        transfers, options = self._transfers(dm), _options_of(file)
+
+        def begin() -> Future[Any]:
+            return after(transfers.copy(source, target, **options), lambda _: Kept(path))
+
+        def place(kept: Kept) -> File | Future[File]:
+            if self.through_driver and not shares_copies(dm, executor):
+                return after(offered(store_of(dm, executor), file, kept.path), lambda held: _holding(held, kept))
+            file.local_path, file.hold = kept.path, kept
+            return file
+
+        if parent_fut is not None:  # it makes a new version of the file
+            return after(after(parent_fut, lambda _: begin()), place)
+        scope = "" if self.through_driver else executor
+        return after(transfers.share((scope, source, *options.values()), begin), place)
+
+    def place_of_output(self, dm: DataManager, executor: str, file: File) -> str | None:
+        """Have the output travel to the driver, if that has it copied and the tasks do not see its folder."""
+        if not self.through_driver or shares_copies(dm, executor):
+            return None
+        store_of(dm, executor)
+        return self._place_copy(dm, executor, file, place_of(file))[0]
 
     def stage_out(self, dm: DataManager, executor: str, file: File, app_fu: Future[Any]) -> Future[Any]:
         """Submit a copy of what the task has written, once it is done."""
         target = place_of(file)
-        source = self._place_copy(dm, executor, file, target)
+        if file.local_path is None:
+            file.local_path = self._place_copy(dm, executor, file, target)[0]
+        path = file.local_path
+        source = self._on_collection(executor, file, path)
         transfers = self._transfers(dm)
-        path = str(file.local_path)
 
-        def remove_copy() -> File:
-            with suppress(OSError):  # where the driver sees it; else it stays in the folder of the nodes
-                Path(path).unlink()
+        def submit(_: object) -> Future[Any]:
+            return transfers.copy(source, target, **_options_of(file))
+
+        def remove_copy(_: object) -> File:
+            Kept(path).remove()
             return file
 
-        return _after(app_fu, lambda: transfers.copy(source, target, **_options_of(file)), remove_copy)
+        return after(after(app_fu, submit), remove_copy)
 
     def replace_task_stage_out(
         self,
@@ -127,17 +163,24 @@ class GlobusStaging(Staging):
     def _mapping(self) -> Mapping:
         return Mapping(self.endpoint_uuid, self.endpoint_path, self.local_path)
 
-    def _place_copy(self, dm: DataManager, executor: str, file: File, place: Place) -> Place:
-        """Set the path of the copy of *file*, and return its place on the nodes' collection."""
-        path = dm.place(executor, safe_name(posixpath.basename(place.path.rstrip("/"))))
+    def _place_copy(self, dm: DataManager, executor: str, file: File, place: Place) -> tuple[str, Place]:
+        """Return a new path for the copy of *file*, and its place on the collection."""
+        name = safe_name(posixpath.basename(place.path.rstrip("/")))
+        if self.through_driver:
+            path = str(dm.dfk.run_dir / "staged" / f"globus-{uuid.uuid4().hex[:12]}" / name)
+        else:
+            path = dm.place(executor, name)
+        return path, self._on_collection(executor, file, path)
+
+    def _on_collection(self, executor: str, file: File, path: str) -> Place:
         found = self._mapping.to_place(path) if os.path.isabs(path) else None  # noqa: PTH117 - of another machine, maybe
-        if found is None:
-            raise ConfigurationError(
-                f"{file.url} cannot be staged: the executor {executor!r} keeps copies in {path!r}, which is not in "
-                f"local_path={self.local_path!r} of its GlobusStaging. Set its working_dir to a folder in that."
-            )
-        file.local_path = path
-        return found
+        if found is not None:
+            return found
+        where = "Config(run_dir=...)" if self.through_driver else "its working_dir"
+        raise ConfigurationError(
+            f"{file.url} cannot be staged for executor {executor!r}: its copy would be at {path!r}, which is not in "
+            f"local_path={self.local_path!r} of the GlobusStaging. Set {where} to a folder in that."
+        )
 
     def _transfers(self, dm: DataManager) -> Transfers:
         key = ("globus", self.client_id, self.token_file, self.encrypt, self.patience)
@@ -174,44 +217,6 @@ def _options_of(file: File) -> dict[str, Any]:
     return {"is_folder": bool(getattr(file, "directory", False)), "sha256": digest or ""}
 
 
-class _Whole(Future[Any]):
-    """Future of a copy that begins later; `part` is that of the copy itself."""
-
-    part: Future[Any] | None = None
-
-    def describe_progress(self) -> str:
-        """Describe how far the copy is, for people."""
-        describe = getattr(self.part, "describe_progress", None)
-        return describe() if callable(describe) else "not begun"
-
-
-def _after(parent: Future[Any] | None, begin: Callable[[], Future[Any]], end: Callable[[], Any]) -> Future[Any]:
-    """Return a future that *begin*, called once *parent* has a value, and then *end* give their value to.
-
-    It fails as *parent*, or as what *begin* returned.
-    """
-    whole = _Whole()
-    whole.set_running_or_notify_cancel()
-
-    def on_copied(done: Future[Any]) -> None:
-        try:
-            done.result()
-            whole.set_result(end())
-        except BaseException as error:  # noqa: BLE001 - the future's
-            whole.set_exception(error)
-
-    def on_parent(done: Future[Any]) -> None:
-        try:
-            done.result()
-            begun = whole.part = begin()
-        except BaseException as error:  # noqa: BLE001 - the future's
-            whole.set_exception(error)
-        else:
-            begun.add_done_callback(on_copied)
-
-    if parent is None:
-        whole.part = begin()
-        whole.part.add_done_callback(on_copied)
-    else:
-        parent.add_done_callback(on_parent)
-    return whole
+def _holding(file: File, kept: Kept) -> File:
+    file.hold = (file.hold, kept)
+    return file
