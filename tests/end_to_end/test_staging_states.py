@@ -10,7 +10,7 @@ import cnflow
 from cnflow import Config, File, python_app
 from cnflow.config import HighThroughputExecutor, JsonLinesSink, LocalProvider, ThreadPoolExecutor
 from cnflow.model.task import TaskState
-from cnflow.staging import HTTPInTaskStaging, NoOpFileStaging
+from cnflow.staging import BuiltInStaging, HTTPInTaskStaging, NoOpFileStaging
 
 STAGINGS = [HTTPInTaskStaging(tries=1), NoOpFileStaging()]
 
@@ -92,3 +92,25 @@ def test_refusal_is_not_tried_again(web, tmp_path):
         task = hold(File(web.url + "/nowhere"), "")
         assert task.exception(20).is_final
     assert web.asked == ["/nowhere"]
+
+
+@python_app
+def copy(source, outputs=()):
+    import shutil
+
+    shutil.copyfile(source.filepath, outputs[0].filepath)
+
+
+def test_files_over_the_connection_of_the_tasks_are_a_part_of_the_state(tmp_path):
+    (tmp_path / "in.bin").write_bytes(b"x" * 4_000_000)
+    node = HighThroughputExecutor(provider=LocalProvider(), max_workers_per_node=1, storage_access=[BuiltInStaging()])
+    with cnflow.load(Config(executors=[node], run_dir=str(tmp_path / "runs"), sinks=[JsonLinesSink()])):
+        task = copy(File(tmp_path / "in.bin"), outputs=[File(tmp_path / "out.bin")])
+        assert task.outputs[0].result(30) is not None
+    (found,) = (tmp_path / "runs").rglob("events.jsonl")
+    events = [json.loads(line) for line in found.read_text().splitlines()]
+    states = [event["state"] for event in events if event["kind"] == "task"]
+    in_driver = ["waiting", "staging_in", "launched", "staging_out", "done"]
+    noted_by_nodes = {"staging_in", "running"}  # where they are not too quick to be seen
+    assert states[:3] == in_driver[:3]
+    assert [state for state in states[3:] if state not in noted_by_nodes] == in_driver[3:]

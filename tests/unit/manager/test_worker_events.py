@@ -1,11 +1,14 @@
 """Events of workers in their manager and in the interchange: one message a second, bounded, drops counted."""
 
 import math
+from types import SimpleNamespace
 
 from cnflow.interchange.event_relay import LIMIT as RELAY_LIMIT
 from cnflow.interchange.event_relay import EventRelay
-from cnflow.manager.items.waiting import Wait
+from cnflow.manager.items.needs import ItemNeeds
+from cnflow.manager.items.waiting import WORTH_NOTING, Wait, WaitingForItems
 from cnflow.manager.worker_events import LIMIT, WorkerEvents
+from cnflow.model.item import Item
 from cnflow.wire.manager_messages import Events, WorkerNote
 from cnflow.wire.pipe import Record, ResultKind
 
@@ -90,3 +93,14 @@ def test_staging_of_files_is_noted_without_sinks_too():
     collected.on_waits([Wait(8, 4, 100), Wait(8, 4, -1)])
     notes = [(note.worker, note.state, note.task, note.attempt, note.total) for note in collected.take(1.0).events]
     assert notes == [(-1, "staging_in", 8, 4, 100), (-1, "staged", 8, 4, -1)]
+
+
+def test_wait_for_contents_that_are_worth_noting_is_noted_with_its_end():
+    needs = ItemNeeds()
+    tasks = WaitingForItems(needs, b"m" * 6)
+    small, large = (Item(bytes([number]) * 24, size) for number, size in ((1, 1000), (2, WORTH_NOTING)))
+    for task, item in ((7, small), (8, large)):
+        assert tasks.hold((SimpleNamespace(id=task, attempt=3, items=(item,)), [])) is None
+    assert tasks.take_notes() == [Wait(8, 3, WORTH_NOTING)]
+    tasks.clear()
+    assert (tasks.take_notes(), tasks.take_notes()) == ([Wait(8, 3, -1)], [])
