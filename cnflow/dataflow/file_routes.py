@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -24,7 +23,7 @@ from cnflow.staging.built_in import RUN_FOLDER, Hold
 from cnflow.tasks.staging.items import STREAMS, Leave
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from cnflow.dataflow.futures.data_future import DataFuture
     from cnflow.dataflow.visible_paths import VisiblePaths
@@ -156,13 +155,6 @@ def mode_of(stream: Any) -> str:  # noqa: ANN401 - a user's value, checked where
     """Return the mode in which *stream*, a path or ``(path, mode)``, is opened."""
     is_pair = isinstance(stream, tuple) and len(stream) > 1 and isinstance(stream[1], str)
     return stream[1] if is_pair else "a+"
-
-
-def places_of(places: Mapping[str, str]) -> None:
-    """Make the folders of *places*."""
-    for place in places.values():
-        with contextlib.suppress(OSError):  # the executor reports it with the task
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _append(part: str, place: str) -> None:

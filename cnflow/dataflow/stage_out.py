@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow.call_folder import absolute_file, absolute_path
 from cnflow.dataflow.call_options import accepted_keywords
-from cnflow.dataflow.file_routes import FileRoutes, LeftFiles, mode_of, places_of
+from cnflow.dataflow.file_routes import FileRoutes, LeftFiles, mode_of
 from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.model.file import File
 from cnflow.model.task import AppKind
@@ -82,7 +82,6 @@ class StageOut:
         record, left = self._record, self._left
         if not left.leaves:
             return
-        places_of(left.places)
         record.call_options = record.call_options._replace(leaves=tuple(left.leaves), places=left.places)
         record.on_items = left.on_items
         if copies and "outputs" not in record.kwargs and "outputs" in accepted_keywords(record.app.original):
