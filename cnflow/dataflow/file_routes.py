@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.call_folder import absolute_path
 from cnflow.staging import BUILT_IN, Direction, NoOpFileStaging, staging_for
-from cnflow.staging.built_in import RUN_FOLDER, Hold
+from cnflow.staging.built_in import RUN_FOLDER
 from cnflow.tasks.staging.items import STREAMS, Leave
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnflow.dataflow.futures.data_future import DataFuture
+    from cnflow.dataflow.temporary_files import TemporaryOutputs
     from cnflow.dataflow.visible_paths import VisiblePaths
     from cnflow.interfaces import Staging
     from cnflow.interfaces.items import ItemStore
@@ -112,12 +112,12 @@ class LeftFiles:
 
     Args:
         items: of the executor.
-        outputs: futures of the task's outputs.
+        temporary: takes those that stay on their node.
     """
 
-    def __init__(self, items: ItemStore | None, outputs: Sequence[DataFuture]) -> None:
+    def __init__(self, items: ItemStore | None, temporary: TemporaryOutputs) -> None:
         self._items = items
-        self._outputs = outputs
+        self._temporary = temporary
         self._appended: dict[str, tuple[str, str]] = {}
         self.leaves: list[Leave] = []
         self.places: dict[str, str] = {}
@@ -145,8 +145,7 @@ class LeftFiles:
         for item in outcome.items:
             kind, _, number = item.name.partition("/")
             if kind == "outputs" and self._items is not None and outcome.error is None:
-                file = self._outputs[int(number)].file_obj
-                file.item, file.hold = item, Hold(self._items, item)
+                self._temporary.enter(int(number), item)
             elif kind in {"outputs", *STREAMS} and self._items is not None:
                 self._items.release(item)
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow import AppFuture, DataFlowKernel
     from cnflow.dataflow.call_options import AppOptions, CallOptions
     from cnflow.dataflow.loop import TaskGraph
+    from cnflow.dataflow.references.keeper import Recipe
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.interfaces.staging import S
 
@@ -179,6 +180,10 @@ class DataManager:
             folder = record.call_options.folder
             task_files.record(self._graph.run_dir, future.tid, record.app.name, folder, future.stdout, future.stderr)
         return future
+
+    def run_again(self, recipe: Recipe) -> AppFuture:
+        """Submit the task of *recipe* once more, since a file of it was lost."""
+        return self._graph.run_again(recipe)
 
     def stagings(self, executor: str) -> Sequence[Staging] | None:
         """Return the stagings in the settings of *executor*."""

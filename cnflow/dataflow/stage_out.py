@@ -16,6 +16,7 @@ from cnflow.dataflow.call_folder import absolute_file, absolute_path
 from cnflow.dataflow.call_options import accepted_keywords
 from cnflow.dataflow.file_routes import FileRoutes, LeftFiles, mode_of
 from cnflow.dataflow.futures.data_future import DataFuture
+from cnflow.dataflow.temporary_files import TemporaryOutputs
 from cnflow.model.file import File
 from cnflow.model.task import AppKind
 from cnflow.staging.built_in import TemporaryFolder
@@ -45,7 +46,8 @@ class StageOut:
         self._label = label
         self._record = record
         self._routes = routes
-        self._left = LeftFiles(routes.items, record.future.outputs)
+        self._temporary = TemporaryOutputs(routes.items, record.future.outputs, manager.run_again)
+        self._left = LeftFiles(routes.items, self._temporary)
         self._function: Any = record.app.function
         if record.app.kind is AppKind.BASH:
             self._function = Command(self._function)  # so that wrappers run after the command, not after its making
@@ -76,6 +78,8 @@ class StageOut:
         self._leave(copies)
         if self._is_wrapped:
             self._manager.wrap(record, self._label, self._function)
+        if len(self._left.places) < len(self._left.leaves):
+            self._temporary.keep_recipe(record)
 
     def _leave(self, copies: Sequence[File]) -> None:
         """Enter what the worker has to leave into the options of the task."""

@@ -17,7 +17,7 @@ import os
 import shutil
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cnflow.errors import ConfigurationError, StagingError
 from cnflow.interfaces.staging import Staging
@@ -140,19 +140,28 @@ def _new_path(dm: DataManager, file: File) -> Path:
     return folder / file.path.split("/")[1] / file.filename
 
 
+class FileMaker(Protocol):
+    """Makes files again that were lost with their node."""
+
+    def remake(self, file: File) -> Future[None]:
+        """Make *file* again; the future is done once it has another item."""
+
+
 class Hold:
     """Keeps an item for as long as the files exist that refer to it.
 
     Args:
         store: where it is held once.
         item: the item.
+        maker: makes the file again where the item is lost; None for files of this machine.
     """
 
-    __slots__ = ("item", "store")
+    __slots__ = ("__weakref__", "item", "maker", "store")
 
-    def __init__(self, store: ItemStore, item: Item) -> None:
+    def __init__(self, store: ItemStore, item: Item, maker: FileMaker | None = None) -> None:
         self.store = store
         self.item = item
+        self.maker = maker
 
     def __del__(self) -> None:
         self.store.release(self.item)

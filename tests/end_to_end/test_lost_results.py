@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import cnflow
-from cnflow import Config, python_app
+from cnflow import Config, File, python_app
 from cnflow.config import HighThroughputExecutor
 from cnflow.errors import ItemLostError
 from cnflow.providers import LocalProvider
+from cnflow.staging import BuiltInStaging
 
 np = pytest.importorskip("numpy")
 COUNT = 500_000  # of 8 bytes
@@ -69,3 +70,27 @@ def test_lost_results_are_made_again_or_name_what_was_lost(run, tmp_path):
     with pytest.raises(ItemLostError, match=r"^The result of Task 3 \(make_once\) .* was lost with its node, and"):
         once.result()
     assert isinstance(total(once).exception(), ItemLostError)
+
+
+@python_app
+def write(log, outputs=()):
+    with Path(log).open("a") as file:
+        file.write("made\n")
+    Path(outputs[0]).write_text("content")
+
+
+@python_app
+def read(file):
+    return Path(file).read_text()
+
+
+def test_lost_temporary_file_is_made_again_once_for_all_that_read_it(tmp_path):
+    log, mark = str(tmp_path / "log"), str(tmp_path / "mark")
+    provider = LocalProvider(init_blocks=1, max_blocks=1)
+    executor = HighThroughputExecutor(max_workers=1, provider=provider, storage_access=[BuiltInStaging()])
+    with cnflow.load(Config(executors=[executor], run_dir=str(tmp_path / "runs"))):
+        made = write(log, outputs=[File.temp("t.txt")]).outputs[0]
+        assert read(made).result() == "content"
+        lose_node_once(mark, [made.result().item.key.hex()]).result()
+        assert [task.result() for task in [read(made) for _ in range(3)]] == ["content"] * 3
+        assert (tmp_path / "log").read_text().count("made") == 2

@@ -26,6 +26,7 @@ from cnflow.dataflow.futures.app_future import result_as_it_is
 from cnflow.dataflow.references.kept_result import Holding, KeptResult
 from cnflow.dataflow.retry import has_failed
 from cnflow.errors import ItemLostError
+from cnflow.model.file import File
 from cnflow.model.task import Kept, title_of
 from cnflow.tasks.values import NAME, Description
 from cnflow.text import describe_error
@@ -60,6 +61,8 @@ class Recipe(NamedTuple):
     kept: Kept | None
     version: Any
     retries: float
+    on_items: Callable[[Outcome], None] | None = None
+    """As `TaskRecord.on_items`; not that of the first run."""
 
     @classmethod
     def of(cls, record: TaskRecord) -> Recipe:
@@ -80,6 +83,7 @@ class Recipe(NamedTuple):
     def fill(self, record: TaskRecord) -> None:
         """Enter into *record*, a new one, what it did not get when it was made."""
         record.call_options, record.depends = self.call_options, self.depends
+        record.on_items = self.on_items
         record.results, record.version, record.retries = self.results, self.version, self.retries
         # The packed arguments name the contents of results; those that are made again may be others.
         record.kept = None if self.kept is None else Kept() if self.depends else self.kept
@@ -165,12 +169,16 @@ class ResultKeeper:
 
         Returns False if it is no result of the tasks that *task* depends on.
         """
-        lost = next((kept for kept in kept_results(record.depends) if _has_key(kept, error.key)), None)
-        if lost is None or record.cancelling:
+        lost = [kept for kept in kept_results(record.depends) if _has_key(kept, error.key)][:1]
+        files = [] if lost else lost_files(record, error.key)
+        if record.cancelling or not (lost or files):
             return False
         self._waiting.add(task)
-        remade = lost.remake()
-        remade.add_done_callback(lambda done: self._on_ready(task, record, done.exception(), AttemptResult.GIVEN_UP))
+        left = Countdown(
+            len(lost) or len(files), lambda error: self._on_ready(task, record, error, AttemptResult.GIVEN_UP)
+        )
+        for remade in (*(kept.remake() for kept in lost), *(file.hold.maker.remake(file) for file in files)):
+            remade.add_done_callback(left.on_done)
         return True
 
     def _on_ready(self, task: TaskId, record: TaskRecord, error: BaseException | None, result: AttemptResult) -> None:
@@ -222,6 +230,15 @@ def kept_results(futures: Sequence[Future[Any]]) -> Iterator[KeptResult]:
     for future in futures:
         if not has_failed(future) and isinstance(result := result_as_it_is(future), KeptResult):
             yield result
+
+
+def lost_files(record: TaskRecord, key: bytes) -> list[Any]:
+    """Return the files with item *key* among the results that *record* depends on, which can be made again."""
+    results = [result_as_it_is(future) for future in record.depends if not has_failed(future)]
+    results += (record.results or {}).values()
+    files = {id(each): each for each in results if isinstance(each, File) and each.item is not None}
+    made = [file for file in files.values() if getattr(file.hold, "maker", None) is not None]
+    return [file for file in made if file.item is not None and file.item.key == key]
 
 
 def _has_key(kept: KeptResult, key: bytes) -> bool:
