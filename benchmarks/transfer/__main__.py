@@ -88,11 +88,22 @@ def _measure(options: argparse.Namespace, folder: Path, nodes: list[Any]) -> lis
     to_disk = max(_over_tcp(nodes[0], large, str(folder / "received")) for _ in range(2))
     rows.append([f"plain TCP, {options.large // MB} MB", f"{plain / MB:.0f} MB/s", ""])
     rows.append(["plain TCP, into a file", f"{to_disk / MB:.0f} MB/s", ""])
+    third = folder / "third"
+    _write(third, options.large // 3)
+    nodes[0].limit_rate(options.line)
+    slow = _over_tcp(nodes[0], third, "")
+    nodes[0].limit_rate(None)
     with _load(folder, nodes):
         [future.result(120) for future in [size_of() for size_of in size_on]]
         memory = _memory()
         rows += _large(large, folder, options.large, plain, to_disk)
         rows.append(["driver's memory meanwhile", f"{(_peak() - memory) / MB:.0f} MB more", ""])
+        nodes[0].limit_rate(options.line)
+        seconds, _ = _timed(lambda: size_on[0](File(str(third))))
+        rate = third.stat().st_size / seconds
+        what = f"to a task, over a line of {options.line // MB} MB/s"
+        rows.append([what, f"{rate / MB:.0f} MB/s", f"{rate / slow:.2f} of TCP, which has {slow / MB:.0f} MB/s"])
+        nodes[0].limit_rate(None)
         rows += _small(options, folder)
         rows += _broadcast(options, folder, nodes)
     return rows
@@ -211,11 +222,13 @@ def _peak() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
     parser.add_argument("--large", type=float, default=1000, metavar="MB", help="size of the large file")
+    parser.add_argument("--line", type=float, default=125, metavar="MB", help="bytes per second of a slower line")
     parser.add_argument("--small", type=int, default=10_000, metavar="N", help="number of small files")
     parser.add_argument("--broadcast", type=float, default=100, metavar="MB", help="size of the file for all tasks")
     parser.add_argument("--tasks", type=int, default=1000, metavar="N", help="number of these tasks")
     parser.add_argument("--folder", default=None, help="where the files are; by default that for temporary files")
     options = parser.parse_args()
+    options.line = int(options.line) * MB
     options.large, options.broadcast = int(options.large) * MB, int(options.broadcast) * MB
     return options
 

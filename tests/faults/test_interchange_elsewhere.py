@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from cnflow import File, python_app
 from cnflow.capsule import driver_root
 from cnflow.errors import InterchangeLostError
 from cnflow.executors import Listen
+from cnflow.staging import BuiltInStaging
 
 MAIN = driver_root() / "cnflow" / "interchange" / "__main__.py"
 
@@ -250,3 +252,37 @@ def test_killed_driver_leaves_no_process_after_the_grace(elsewhere, tmp_path, pr
     until(lambda: not elsewhere.relays())
     until(lambda: not elsewhere.interchanges())
     until(lambda: not any(processes.is_running(pid) for pid in family))
+
+
+def test_files_travel_through_an_interchange_elsewhere_while_its_connection_breaks(
+    load_elsewhere, elsewhere, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    data = os.urandom(10**6) * 64
+    (tmp_path / "in").write_bytes(data)
+    (tmp_path / "node").mkdir()
+    with load_elsewhere(storage_access=[BuiltInStaging()], working_dir=str(tmp_path / "node")):
+        assert turned(File("in")).result(60) == len(data)
+        future = turned(File("in"), outputs=[File("out")])
+        broken = 0
+        while not future.done():
+            for pid in elsewhere.relays():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                broken += 1
+            time.sleep(0.5)
+        assert future.result() == len(data)
+        assert broken
+    assert (tmp_path / "out").read_bytes() == data[::-1]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@python_app
+def turned(path, outputs=()):
+    """Write the input's bytes, the last first, to the outputs."""
+    with open(path, "rb") as source:  # noqa: PTH123 - a task's body imports what it needs
+        data = source.read()
+    for output in outputs:
+        with open(output, "wb") as target:  # noqa: PTH123
+            target.write(data[::-1])
+    return len(data)
