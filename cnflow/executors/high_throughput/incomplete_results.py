@@ -105,7 +105,7 @@ class IncompleteResults:
                 continue  # sent once more, by a manager that a restarted interchange asked to register again
             elif (flaw := self._flaw_of(result, frames)) is not None:
                 ended.failures.append(Failure(result.id, result.attempt, _source_of(result), flaw))
-                ended.releases.append(release_of(result))
+                ended.releases.append(release_of_all(result))
             else:
                 self._fetch(result, frames)
         return ended
@@ -148,7 +148,7 @@ class IncompleteResults:
     def cancel(self, tasks: Collection[TaskId]) -> tuple[list[TaskId], list[Release]]:
         """Fetch the results of *tasks* no longer; return those that were not complete, and what to release."""
         cancelled = [task for task in tasks if task in self._incomplete]
-        return cancelled, [release_of(self._forget(task).result) for task in cancelled]
+        return cancelled, [release_of_all(self._forget(task).result) for task in cancelled]
 
     def on_tick(self, now: Seconds) -> None:
         """Want again what did not arrive in time."""
@@ -207,7 +207,7 @@ class IncompleteResults:
     def _fail(self, task: TaskId, reason: str) -> Ended:
         incomplete = self._forget(task)
         failure = Failure(task, incomplete.result.attempt, incomplete.source, reason)
-        return Ended([], [failure], [release_of(incomplete.result)])
+        return Ended([], [failure], [release_of_all(incomplete.result)])
 
     def _forget(self, task: TaskId) -> _Incomplete:
         incomplete = self._incomplete.pop(task)
@@ -227,6 +227,12 @@ class IncompleteResults:
 def release_of(result: Result) -> Release:
     """Order to drop the blobs of *result*."""
     return Release(_source_of(result), [offer.blob for offer in result.blobs])
+
+
+def release_of_all(result: Result) -> Release:
+    """Order to drop the blobs of *result*, and the items that its task has left: the result is of no use."""
+    release = release_of(result)
+    return Release(release.source, [*release.blobs, *(item.id for item in result.items)])
 
 
 def _source_of(result: Result) -> ManagerId:
