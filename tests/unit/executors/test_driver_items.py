@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from cnflow.errors import ExecutorClosedError, ItemLostError, StagingError
+from cnflow.executors.high_throughput.items import offered_files
 from cnflow.executors.high_throughput.items.driver_items import DriverItems
 from cnflow.executors.high_throughput.items.results_in_place import ResultsInPlace
 from cnflow.model.item import Item, ItemForm
@@ -98,6 +99,18 @@ def test_file_that_changes_after_its_offer_is_gone_with_words(line, tmp_path):
     assert line.read(again) == bytes(101)
 
 
+def test_file_that_is_written_in_place_under_its_old_times_is_read_again(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(offered_files, "_CLOCK_TICK_NS", -1)  # its key is remembered at once
+    file = tmp_path / "a"
+    file.write_bytes(b"first.")
+    os.utime(file, (1, 1))
+    first, before = line.items.offer_file(str(file)).result(20), file.stat().st_ctime_ns
+    while file.stat().st_ctime_ns == before:  # within one tick of the clock
+        file.write_bytes(b"second")
+        os.utime(file, (1, 1))
+    assert line.items.offer_file(str(file)).result(20).key == digest_of(b"second") != first.key
+
+
 def test_folder_and_pattern_are_packed_and_arrive_as_they_are(line, tmp_path):
     (tmp_path / "from/sub").mkdir(parents=True)
     (tmp_path / "from/a.txt").write_text("a")
@@ -119,6 +132,8 @@ def test_folder_and_pattern_are_packed_and_arrive_as_they_are(line, tmp_path):
 def test_what_is_no_regular_file_is_refused_in_words(line, tmp_path):
     with pytest.raises(StagingError, match="no regular file"):
         line.items.offer_file(str(tmp_path)).result(20)
+    with pytest.raises(StagingError, match="content and no size"):
+        line.items.offer_file("/proc/self/status").result(20)
     with pytest.raises(StagingError, match="No such file"):
         line.items.offer_file(str(tmp_path / "absent")).result(20)
 

@@ -53,7 +53,8 @@ class OfferedFiles:
         self._waiting: dict[tuple[str, int], list[Future[Item]]] = {}
         """Offers of which no thread has looked at the file yet."""
 
-        self._keys: OrderedDict[Identity, bytes] = OrderedDict()
+        self._keys: OrderedDict[tuple[Identity, int], bytes] = OrderedDict()
+        """By identity and time of the last change of the inode: who writes in place may set the other one back."""
 
     def offer(self, path: str, form: int) -> Future[Item]:
         """Offer the file or folder at *path*; see `cnflow.interfaces.items.ItemStore.offer_file`."""
@@ -111,17 +112,21 @@ class OfferedFiles:
             raise StagingError(f"{path} is no regular file, so it cannot be sent to a task. Pass the path of a file.")
         with Path(path).open("rb", buffering=0) as file:
             begin = time.time_ns()
-            identity = Identity.of(os.fstat(file.fileno()))
+            status = os.fstat(file.fileno())
+            identity = Identity.of(status)
+            name = identity, status.st_ctime_ns
             with self._lock:
-                key = self._keys.get(identity)
+                key = self._keys.get(name)
             if key is not None:
                 return key, FileContent(path, identity)
+            if not identity.size and file.read(1):
+                raise StagingError(f"{path} has content and no size, as files of /proc have. Pass a copy of it.")
             key = digest_of_file(file.fileno(), identity.size)
             if Identity.of(os.fstat(file.fileno())) != identity:
                 raise StagingError(f"{path} was changed while it was read. Call the app when the file is complete.")
-        if begin - identity.changed > _CLOCK_TICK_NS:
+        if begin - max(name[1], identity.changed) > _CLOCK_TICK_NS:
             with self._lock:
-                self._keys[identity] = key
+                self._keys[name] = key
                 if len(self._keys) > _MOST_REMEMBERED:
                     self._keys.popitem(last=False)
         return key, FileContent(path, identity)
