@@ -20,6 +20,7 @@ from cnflow.interchange.actions import (
 )
 from cnflow.interchange.recovery import REGISTRATION_TIMEOUT, Predecessor, RecoveringInterchange
 from cnflow.interchange.state import Interchange
+from cnflow.model.item import Item
 from cnflow.wire.bulk import Offer
 from cnflow.wire.manager_messages import ManagerInfo, Needs, Node
 from cnflow.wire.messages import Function, Result, Task
@@ -506,3 +507,38 @@ def test_managers_whose_registration_is_put_off_are_stopped_with_the_run():
     state = RecoveringInterchange(1, 10, 30, Predecessor({"0"}, {A: "0"}, {}), 0)
     state.on_registered(A, info("0"), 1)
     assert state.on_stop() == [SendStop(A)]
+
+
+def with_items(number, *items):
+    return Task(number, FUNCTION.id, b"args", items=items), ()
+
+
+def test_items_that_managers_have_are_known_again_from_their_tasks_and_sources():
+    state = recovering()
+    mine = Item(b"k" * 16 + b"driver", 10**9)
+    left = Item(b"l" * 16 + b"left", 10**9, source=B)
+    state.on_resubmitted([FUNCTION], [with_items(1, mine), with_items(2, left)])
+    state.on_registered(A, info(), 1, {1: 0})
+    state.on_results(A, 2, [], 1)
+    state.on_registered(B, info(), 1)
+    state.on_results(B, 2, [], 1)
+    works = [action for action in state.dispatch(2) if isinstance(action, SendWork)]
+    assert [(work.manager, [task.id for task, _ in work.tasks]) for work in works] == [(B, [2])]
+    assert state.places.best_holders([mine])[0] == A
+
+
+def test_awaited_manager_is_not_gone_before_it_is_given_up():
+    state = recovering()
+    assert not state.is_gone(A)
+    state.on_resubmitted([FUNCTION], [])
+    state.on_registered(B, info(), 1)
+    state.dispatch(1)
+    assert (state.is_gone(A), state.is_gone(B), state.is_gone(C)) == (False, False, True)
+    state.on_tick(31)
+    assert (state.is_gone(A), state.is_gone(B)) == (True, False)
+
+
+def test_items_of_a_result_that_is_not_sent_are_the_drivers_to_judge():
+    item = Item(b"k" * 16 + b"left", 5, source=A)
+    stale = [(Result(1, ResultKind.VALUE, b"", items=(item,)), ())]
+    assert blobs_not_sent(stale, []) == [item.id]
