@@ -1,4 +1,4 @@
-"""Files of tasks in pods: they travel over the API server's connection to the interchange, and nothing else is there."""
+"""Files of tasks in pods: they travel over the API server's connection to the interchange; nothing else is there."""
 
 import os
 
