@@ -76,3 +76,21 @@ def test_missing_output_fails_by_name_and_a_failed_task_leaves_its_streams(run, 
     with pytest.raises(MissingOutputs, match=r"never\.txt"):
         missing.result(120)
     assert missing.outputs[0].exception(20) is not None
+
+
+def _make(count):
+    return [bytearray(count), "kept"]
+
+
+def _measure(value):
+    return len(value[0]), value[1]
+
+
+def test_values_by_reference_travel_and_a_kept_result_stays(run):
+    measure = python_app(_measure)
+    kept = python_app(keep_remote=True)(_make)(3_000_000)
+    ref = cnflow.put([bytearray(4_000_000), "put"])
+    assert measure(kept).result(120) == (3_000_000, "kept")
+    assert not kept._result.is_here()
+    assert [future.result(120) for future in (measure(ref), measure(ref))] == [(4_000_000, "put")] * 2
+    assert _measure(kept.result(120)) == (3_000_000, "kept")

@@ -32,6 +32,7 @@ _THREADS_FROM = 8 * 2**20
 """Bytes from which a second thread shares the writing."""
 
 _PIECE = 2**30
+_COPY_PIECE = 8 * 2**20
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - nobody else can open the file
 _SPARE = 64 * 2**20
 """Bytes of shared memory that are left to others."""
@@ -76,14 +77,12 @@ class ValueMemory:
         chunks = value_files.chunks_of(payload)
         size = value_files.size_of(chunks)
         segment = _take(size)
-        descriptor = _nameless_file(size) if segment is None else segment.descriptor
-        try:
-            _write(descriptor, chunks)
-            self._segment = segment = segment or _Segment(descriptor, _map(descriptor, size))
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self.view = memoryview(segment.map)
+        if segment is None:
+            segment = _new_segment(chunks, size)
+        else:
+            _copy(segment.map, chunks)
+        self._segment = segment
+        self.view = memoryview(segment.map).toreadonly()
         self._state = _State()
         weakref.finalize(self, _retire, segment, self.view, self._state).atexit = False
         self._lock = threading.Lock()
@@ -120,14 +119,28 @@ def _has_no_user(segment: _Segment) -> bool:
         segment.map.resize(len(segment.map))
     except BufferError:
         return False  # there are views of it
-    except TypeError:
-        pass  # there are none, and it is read-only
     return True
 
 
-def _map(descriptor: int, size: int) -> mmap.mmap:
-    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # its pages are there: cheaper all at once
-    return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ)
+def _new_segment(chunks: Sequence[memoryview], size: int) -> _Segment:
+    descriptor = _nameless_file(size)
+    try:
+        _write(descriptor, chunks)
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # its pages are there: cheaper all at once
+        return _Segment(descriptor, mmap.mmap(descriptor, size, flags=flags))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _copy(target: mmap.mmap, chunks: Sequence[memoryview]) -> None:
+    """Copy *chunks* to memory that is there; in pieces, between which other threads get the interpreter's lock."""
+    position = 0
+    for chunk in chunks:
+        for start in range(0, len(chunk), _COPY_PIECE):
+            piece = chunk[start : start + _COPY_PIECE]
+            target[position : position + len(piece)] = piece
+            position += len(piece)
 
 
 def _retire(segment: _Segment, view: memoryview, state: _State) -> None:
