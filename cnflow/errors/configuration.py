@@ -36,18 +36,18 @@ class AlreadyLoadedError(ConfigurationError):
 class UnknownNameError(ConfigurationError):
     """A name is unknown; choose one of those that the message lists."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str], where: str = "") -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], where: str = "", advice: str = "") -> None:
         self.what = what
         self.name = name
         self.known = tuple(sorted(known))
         self.where = where
-        super().__init__(what, name, self.known, where)
+        self.advice = advice
+        super().__init__(what, name, self.known, where, advice)
 
     def __str__(self) -> str:
         known = ", ".join(self.known) or "none"
-        return (
-            f"{self.where}No {self.what} is called {self.name!r}.{did_you_mean(self.name, self.known)} Known: {known}."
-        )
+        near = did_you_mean(self.name, self.known)
+        return f"{self.where}No {self.what} is called {self.name!r}.{near} Known: {known}.{self.advice}"
 
 
 class MissingExtraError(ConfigurationError):

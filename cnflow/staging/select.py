@@ -10,7 +10,7 @@ from cnflow.staging.built_in import BuiltInStaging
 from cnflow.staging.file import NoOpFileStaging
 from cnflow.staging.image_file import ImageFileStaging
 from cnflow.staging.servers import FTPSeparateTaskStaging, HTTPSeparateTaskStaging
-from cnflow.staging.stores import FsspecStaging
+from cnflow.staging.stores import FsspecStaging, advice_on_scheme
 from cnflow.staging.zip import ZipFileStaging
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def staging_for(file: File, storage_access: Sequence[Staging] | None, direction:
             return staging
     known = {scheme for staging in stagings for scheme in staging.schemes}
     if file.scheme not in known:
-        raise UnknownNameError(f"scheme of files that can be staged {direction.value}", file.scheme, known)
+        what, advice = f"scheme of files that can be staged {direction.value}", advice_on_scheme(file.scheme, known)
+        raise UnknownNameError(what, file.scheme, known, advice=advice)
     raise ConfigurationError(
         f"{file.url} cannot be staged {direction.value} by any of {', '.join(map(repr, stagings))}.{_advice(file)}"
     )

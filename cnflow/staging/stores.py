@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from cnflow.tasks.staging.secrets import SecretSource
 from cnflow.tasks.staging.stores import EXTRAS, StoreMover, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from cnflow.model.file import File
 
@@ -83,6 +84,16 @@ class FsspecStaging(WayStaging):
             scheme: {name: _source(part) for name, part in table.items()} for scheme, table in self.options.items()
         }
         return StoreMover(frozen(options), RetryPolicy(self.timeout, self.tries, self.pause))
+
+
+def advice_on_scheme(scheme: str, known: Collection[str]) -> str:
+    """Sentence on how files of *scheme*, which is none of *known*, can be moved after all; empty if they cannot."""
+    if scheme in EXTRAS and scheme not in known:
+        return f" Add FsspecStaging() to storage_access=; it needs pip install 'cnflow[{EXTRAS[scheme]}]'."
+    if scheme in protocols() and scheme not in _OWN:
+        return f" fsspec knows {scheme}: files: add FsspecStaging(schemes=[{scheme!r}]) to storage_access=."
+    near = [each for each in difflib.get_close_matches(scheme, known, 1) if each in EXTRAS]
+    return f" Files of {near[0]}: need pip install 'cnflow[{EXTRAS[near[0]]}]'." if near else ""
 
 
 def _schemes(schemes: Sequence[str] | None, options: Mapping[str, Any]) -> tuple[str, ...]:

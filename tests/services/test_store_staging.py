@@ -208,6 +208,24 @@ def test_worker_reads_the_secret_of_a_bucket_from_its_own_variable(bucket, run):
 
 
 @pytest.mark.s3
+def test_object_comes_once_to_a_node_until_it_changes(bucket, run):
+    name, system = bucket
+    system.pipe_file(f"{name}/x", b"one")
+
+    @python_app
+    def read_with_inode(file):
+        from pathlib import Path
+
+        return Path(file).read_bytes(), Path(file).stat().st_ino
+
+    run(FsspecStaging({"s3": S3}, way="in_task"), HighThroughputExecutor)
+    seen = {task.result(60) for task in [read_with_inode(File(f"s3://{name}/x")) for _ in range(8)]}
+    assert len(seen) == 1
+    system.pipe_file(f"{name}/x", b"two")
+    assert read_with_inode(File(f"s3://{name}/x")).result(60)[0] == b"two"
+
+
+@pytest.mark.s3
 def test_missing_bucket_object_and_secret_are_named(bucket, run, monkeypatch):
     run(FsspecStaging({"s3": S3}, tries=1))
     name, _ = bucket

@@ -13,6 +13,7 @@ _RENAMING = frozenset({"sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "webhdfs", "f
 _BLOCK = 16 * 1024 * 1024
 _WRONG_OPTIONS = frozenset({"ParamValidationError", "InvalidConfigError", "InvalidRegionError", "ProfileNotFound"})
 _FINAL_CODES = frozenset({400, 401, 403, 404, 405, 410})
+_STRONG = ("VersionId", "generation", "ETag", "etag")
 _VERSIONS = ("ETag", "etag", "generation", "content_settings", "LastModified", "last_modified", "mtime", "created")
 """Keys of fsspec's answers on a file, of which a store has some."""
 
@@ -46,6 +47,13 @@ class Store:
         if info.get("type") == "directory":
             raise IsADirectoryError("it is a folder, not a file")
         return info.get("size"), (info.get("size"), *(str(info.get(name)) for name in _VERSIONS))
+
+    def strong_version(self) -> str:
+        """What only this content of the file has, such as its ETag; empty in stores that know its time at most."""
+        if self._is_renamed:
+            return ""
+        info = self._info()
+        return next((f"{name} {info[name]}" for name in _STRONG if info.get(name) not in {None, "", "null"}), "")
 
     def open(self, begin: int, size: Optional[int]) -> Any:  # noqa: ANN401 - fsspec's file
         """Open the file for reading from the byte *begin*."""

@@ -97,6 +97,10 @@ class StoreMover(NamedTuple):
         except OSError as error:
             raise StagingError(f"{subject}: {error}") from error
 
+    def version(self, file: File) -> str:
+        """Text by which a store of objects tells one content of *file* from another; empty where there is none."""
+        return _Opened(self, file).store().strong_version()
+
     def options_for(self, scheme: str) -> dict[str, Any]:
         """Options of the file system of *scheme*, with the texts of its secrets.
 

@@ -74,3 +74,17 @@ def test_rsync_takes_paths_of_any_machine_and_no_pattern():
     assert RSYNC.can_stage_in(File("/data", directory=True))
     assert not RSYNC.can_stage_out(File("/data/*", glob=True))
     assert not RSYNC.can_stage_in(File("file://other/x"))
+
+
+@pytest.mark.parametrize(
+    ("url", "stagings", "said"),
+    [
+        ("s3://b/x", [RSYNC], r"Add FsspecStaging\(\) to storage_access=; it needs pip install 'cnflow\[s3\]'."),
+        ("smb://h/x", None, r"fsspec knows smb: files: add FsspecStaging\(schemes=\['smb'\]\)"),
+        ("sf3://b/x", None, r"Did you mean 's3'\?.*Files of s3: need pip install 'cnflow\[s3\]'."),
+    ],
+)
+def test_scheme_that_nobody_moves_is_refused_with_the_extra_that_it_needs(url, stagings, said):
+    with pytest.raises(UnknownNameError, match=said) as caught:
+        staging_for(File(url), stagings, Direction.IN)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
