@@ -123,6 +123,7 @@ class ItemFiles:
         self.source, self._wake = os.pipe()
         for descriptor in (self.source, self._wake):
             os.set_blocking(descriptor, False)
+        self._is_notified = False
         self._thread: Optional[threading.Thread] = None
 
     @property
@@ -189,8 +190,8 @@ class ItemFiles:
     def take(self) -> list[Report]:
         """Remove and return what has happened since the last call."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self.source, 4096):
-                pass
+            os.read(self.source, 4096)
+        self._is_notified = False  # before the reports are taken: one that comes meanwhile notifies again
         taken: list[Report] = []
         while self._reports:
             taken.append(self._reports.popleft())
@@ -230,7 +231,8 @@ class ItemFiles:
         self._notify()
 
     def _notify(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: it is readable
+        if not self._is_notified:
+            self._is_notified = True
             os.write(self._wake, b"\0")
 
     @property
