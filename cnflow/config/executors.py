@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
 
 from cnflow.config.base import Settings
 from cnflow.config.image import IMAGE_DEFAULT, AnyImage
 from cnflow.config.interchange_place import InterchangePlace, check_interchange
-from cnflow.config.paths import PathText, expand_path, has_shell_marks
+from cnflow.config.paths import PathText, UnexpandedPath, expand_path, has_shell_marks
 from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
 from cnflow.config.quantities import Bytes, Duration, Gibibytes
 from cnflow.config.registry import PROVIDERS
@@ -30,10 +29,6 @@ _START = 2.0
 """Seconds; less than any manager and its workers take from the start of a block to a task."""
 
 AcceleratorName = Annotated[str, Field(min_length=1)]
-
-
-def _path_as_text(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 class ExecutorSettings(Settings):
@@ -221,12 +216,18 @@ class HighThroughputExecutor(ExecutorSettings):
 
     max_result_size: Bytes = Field(default=2**32, ge=2**20)
     """Bytes, 4 GiB: a task fails whose result is larger, or has a larger array. The interchange disconnects a peer
-    that sends more at a time, so that nobody who reaches its port can fill its memory; see the page
-    "Security"."""
+    that sends more at a time, so that nobody who reaches its port can fill its memory; see "Security"."""
 
     keep_results_from: Bytes | None = Field(default=None, ge=1)
-    """Bytes from which a result stays on the node that made it until somebody asks for its value; None lets every
-    result come at once, but those of ``keep_remote=True``. See the page "Large data"."""
+    """Bytes from which a result stays on its node until somebody asks for it; None: only with ``keep_remote=True``."""
+
+    node_cache: Bytes | None = Field(default=None, ge=0)
+    """Bytes of files and values that stay on each node when no task needs them, those used last; None: a tenth of the
+    free disk, 16 GiB at most. They are in `working_dir`, or the folder for temporary files."""
+
+    node_to_node: bool = True
+    """Nodes fetch directly from each other what tasks have left there, if they reach each other; each then listens at a
+    port, encrypted as all connections are. False: through the interchange."""
 
     heartbeat_period: Duration = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""
@@ -241,11 +242,10 @@ class HighThroughputExecutor(ExecutorSettings):
     """Folder for the logs of blocks, in ``RUN/LABEL`` under it; None is the run's folder, beside the log of the
     interchange."""
 
-    working_dir: Annotated[str, BeforeValidator(_path_as_text)] | None = None
+    working_dir: UnexpandedPath | None = None
     """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or the image's WORKDIR
     in a container that does not see this folder (`DockerProvider.mount_folders`). ``~`` and variables are this
-    machine's, and refused for a container, which has its own. Copies of files go under it, in ``staged/``; with None
-    under the run's folder, where the node sees that."""
+    machine's, and refused for a container, which has its own. Copies of files go under it, in ``staged/``."""
 
     @property
     def runs_images(self) -> bool:

@@ -70,5 +70,10 @@ def _from_settings(value: object) -> object:
     return expand_path(value) if isinstance(value, (str, os.PathLike)) else value
 
 
+UnexpandedPath = Annotated[
+    str, BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value)
+]
+"""Path, also as `os.PathLike`, which the settings around it expand, or refuse to."""
+
 PathText = Annotated[str, BeforeValidator(_from_settings)]
 """Type of an option that holds a path of this machine: text or any PathLike; its ``~`` and variables are replaced."""

@@ -109,6 +109,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     working_dir: str = ""
     """Folder in which workers start; empty for that of the manager."""
 
+    node_cache: Optional[int] = None
+    """Bytes on its node of contents that no task uses; None follows from the node's disk and memory."""
+
+    serves_nodes: bool = True
+    """Listen for other managers, which fetch directly what tasks have left on this node."""
+
     worker_python: str = ""
     """Interpreter of the workers, 3.8 or newer; empty for the one that runs the manager."""
 

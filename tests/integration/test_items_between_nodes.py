@@ -28,13 +28,13 @@ def names_root(seconds):
 
 
 @pytest.fixture
-def two_nodes(tmp_path):
+def two_nodes(tmp_path, request):
     """Driver of two blocks that share no folder."""
     provider = LocalProvider(
         init_blocks=2, min_blocks=2, max_blocks=2, worker_init=f"export TMPDIR=$(mktemp -d -p {tmp_path})"
     )
     executor = make_backend(
-        HighThroughputExecutor(max_workers=1, provider=provider),
+        HighThroughputExecutor(max_workers=1, provider=provider, node_to_node=getattr(request, "param", True)),
         RunContext(RunId(f"test-{uuid.uuid4().hex[:12]}"), tmp_path / "run"),
     )
     try:
@@ -54,10 +54,11 @@ def logs_of(folder):
     return "".join(path.read_text(errors="replace") for path in Path(folder, "run").rglob("*.log"))
 
 
-def test_item_comes_directly_from_the_node_that_has_it(two_nodes, tmp_path):
+@pytest.mark.parametrize("two_nodes", [True, False], indirect=True, ids=["directly", "through the interchange"])
+def test_item_comes_from_the_node_that_has_it(two_nodes, tmp_path, request):
     (item,) = two_nodes.outcome(two_nodes.python(leave, CONTENT, "value")).items
     tasks = two_nodes.submit([two_nodes.task(root_and_size, Needing(item), 1.0) for _ in range(4)])
     outcomes = [two_nodes.outcome(task) for task in tasks]
     assert {outcome.value[1] for outcome in outcomes} == {len(CONTENT)}
     assert len({outcome.value[0] for outcome in outcomes}) == 2
-    assert "connected to manager" in logs_of(tmp_path)
+    assert ("connected to manager" in logs_of(tmp_path)) == request.node.callspec.params["two_nodes"]

@@ -155,6 +155,8 @@ class BlockContext(NamedTuple):
             address_probe_timeout=settings.address_probe_timeout,
             largest_result=settings.max_result_size,
             working_dir=settings.working_dir or "",
+            node_cache=settings.node_cache,
+            serves_nodes=settings.node_to_node,
             argv=sendable(sys.argv),
             visible_folder=self._visible_folder,
             secret_files=self._secrets("file"),

@@ -64,9 +64,11 @@ class Peers:
         manager: id of this manager.
         poller: the loop's.
         is_encrypted: the run's connections are.
+        is_open: serve others, and ask them; else everything goes through the interchange.
     """
 
-    def __init__(self, manager: ManagerId, poller: sockets.Poller, *, is_encrypted: bool) -> None:
+    def __init__(self, manager: ManagerId, poller: sockets.Poller, *, is_encrypted: bool, is_open: bool = True) -> None:
+        self._is_open = is_open
         self._manager = manager
         self._poller = poller
         self._is_encrypted = is_encrypted
@@ -77,7 +79,9 @@ class Peers:
         self._malformed = MalformedMessageLimit()
 
     def serve(self, context: Any) -> Optional[Serving]:  # noqa: ANN401 - ZeroMQ's
-        """Listen for other managers; return what they have to know, or None if that is not possible."""
+        """Listen for other managers; return what they have to know, or None if that is not wanted, or possible."""
+        if not self._is_open:
+            return None
         public, secret = sockets.new_key_pair() if self._is_encrypted else ("", "")
         try:
             self._router, port = sockets.bind_peer_router(context, secret)
@@ -89,7 +93,7 @@ class Peers:
 
     def on_serving(self, context: Any, serving: Serving) -> None:  # noqa: ANN401 - ZeroMQ's
         """Try to connect to a manager."""
-        if serving.source == self._manager or self._lines.get(serving.source) is not None:
+        if not self._is_open or serving.source == self._manager or self._lines.get(serving.source) is not None:
             return
         curve = (serving.key, *sockets.new_key_pair()) if serving.key else None
         tried = []

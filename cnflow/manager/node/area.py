@@ -20,7 +20,7 @@ import socket
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from cnflow.manager.blob_cache import cache_limit
 from cnflow.manager.node import hardware
@@ -44,6 +44,7 @@ class NodeArea:
         manager: id of the manager.
         folder: where to make it; empty for the folder for temporary files, which is used as well where it cannot be
             in this one.
+        limit: bytes of contents that nothing uses; None follows from the node's disk and memory.
 
     Attributes:
         owner: name of this manager, as an owner of pins.
@@ -53,7 +54,7 @@ class NodeArea:
         memory_limit: the same in memory.
     """
 
-    def __init__(self, manager: ManagerId, folder: str) -> None:
+    def __init__(self, manager: ManagerId, folder: str, limit: Optional[int] = None) -> None:
         self.owner = manager.hex()
         self._locks: dict[str, int] = {}
         name = f"cnflow-area-{os.getuid()}-{re.sub('[^A-Za-z0-9_.-]', '_', socket.gethostname())}"
@@ -66,6 +67,8 @@ class NodeArea:
             state = os.statvfs(self.root)
             self.limit = min(_MOST_UNUSED, state.f_bavail * state.f_frsize // _PART_OF_DISK)
         self.memory_limit = cache_limit(hardware.memory_bytes())
+        if limit is not None:
+            self.limit, self.memory_limit = limit, min(limit, self.memory_limit)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -60,7 +60,7 @@ class WorkerFactory:
         self._cores = assign_cores(settings.cpu_affinity, self.slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
         self._packages = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-packages")
-        self.area = NodeArea(self.manager_id, settings.working_dir)
+        self.area = NodeArea(self.manager_id, settings.working_dir, settings.node_cache)
         self._early: dict[WorkerRank, WorkerProcess] = {}
 
     def close(self) -> None:

@@ -238,3 +238,19 @@ def test_node_without_any_folder_fails_its_items_with_words_and_nothing_else(are
     assert read.data is None
     files.close()
     without.leave()
+
+
+def test_contents_beyond_the_limit_of_the_user_are_removed_as_others_arrive(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnflow.manager.items.objects._FRESH", -1.0)
+    small = NodeArea(ManagerId(b"first!"), str(tmp_path), len(CONTENT))
+    files = ItemFiles(small)
+    other = CONTENT[::-1]
+    for content in (CONTENT, other):
+        write(files, content, digest_of(content))
+        files.unpin(digest_of(content))
+    write(files, b"last", digest_of(b"last"))
+    assert reports(files, 3) == [Stored(KEY), Stored(digest_of(other)), Stored(digest_of(b"last"))]
+    files.pin(KEY, len(CONTENT))
+    assert reports(files) == [Missing(KEY)]
+    files.close()
+    small.leave()
