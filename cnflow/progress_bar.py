@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO, TypeVar
 from cnflow.dataflow import loaded_run
 from cnflow.dataflow.futures.app_future import failure_in, title_of_future
 from cnflow.dataflow.html_tables import COLOURS
-from cnflow.text import brief_duration, describe_safely, duration, in_a_sentence
+from cnflow.model.status import StagingTotals
+from cnflow.text import amount_of_memory, brief_duration, describe_safely, duration, in_a_sentence
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class Counts(NamedTuple):
     first_error: str = ""
     """Task and error of the first that failed."""
 
+    staging: StagingTotals = StagingTotals()
+    """Files of the run that are on their way."""
+
     @property
     def settled(self) -> int:
         """Those with any outcome."""
@@ -130,7 +134,8 @@ class Tally:
         """Return the counts of now."""
         with self._changed:
             outcomes = self._done, self._failed, self._cancelled
-            return Counts(self._total, *outcomes, Seconds(self._clock() - self._began), self._first_error)
+            elapsed = Seconds(self._clock() - self._began)
+            return Counts(self._total, *outcomes, elapsed, self._first_error, _files_on_their_way())
 
     def wait_for_change(self, settled: int, timeout: float) -> None:
         """Return when more than *settled* futures are settled, at the latest after *timeout* seconds."""
@@ -301,7 +306,22 @@ def line_of(counts: Counts) -> str:
     parts += [f"{number} {word}" for number, word in _misses(counts) if number]
     parts.append(brief_duration(counts.elapsed))
     left = seconds_left(counts)
-    return ", ".join([*parts, f"about {duration(left)} left"] if left is not None else parts)
+    parts += [f"about {duration(left)} left"] if left is not None else []
+    return ", ".join([*parts, *staging_parts(counts.staging)])
+
+
+def staging_parts(totals: StagingTotals) -> list[str]:
+    """``3 files on their way``, ``5 MB of them moved`` and ``1 MB a second``, as far as there is something."""
+    if not totals.files:
+        return []
+    parts = [f"{totals.files} file{'' if totals.files == 1 else 's'} on their way"]
+    parts += [f"{amount_of_memory(totals.size)} of them moved"] if totals.size else []
+    return parts + ([f"{amount_of_memory(int(totals.rate))} a second"] if totals.rate else [])
+
+
+def _files_on_their_way() -> StagingTotals:
+    run = loaded_run.current()
+    return StagingTotals() if run is None else run.staging_totals()
 
 
 def error_of(counts: Counts) -> str:

@@ -349,6 +349,8 @@ class Loop:
 
     def _send_events(self, now: Seconds) -> None:
         self._events.on_waits(self._items.tasks.take_notes())
+        if self._events.is_due(now):
+            self._events.on_waits(self._items.tasks.progress())
         message = None if self._link.is_full else self._events.take(now)
         if message is not None:
             self._link.send(message, (), now)

@@ -81,9 +81,13 @@ class WorkerEvents:
 
     def on_waits(self, waits: Iterable[Wait]) -> None:
         """Note the tasks that have begun, or ceased, to wait for contents that travel apart from them."""
-        for task, attempt, total in waits:
+        for task, attempt, total, done in waits:
             state = "staging_in" if total >= 0 else "staged"
-            self._note(WorkerNote(time.time(), -1, state, task, attempt, total=total))
+            self._note(WorkerNote(time.time(), -1, state, task, attempt, done=done, total=total))
+
+    def is_due(self, now: Seconds) -> bool:
+        """Return True a PERIOD after the last message: whoever has something to report may do so."""
+        return now >= self._sent_at + PERIOD
 
     def on_exit(self, worker: int, exitcode: int, cause: str) -> None:
         """Note that the process of *worker* has ended."""

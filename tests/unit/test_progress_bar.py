@@ -8,6 +8,7 @@ import pytest
 
 import cnflow
 from cnflow.errors import NoDataFlowKernelError
+from cnflow.model.status import StagingTotals
 from cnflow.progress_bar import (
     Counts,
     PlainLines,
@@ -178,3 +179,8 @@ def test_under_cnflow_run_the_command_alone_draws(tmp_path):
     assert "2 of 2 done" not in shown.stderr
     assert "tasks: 2 done" in shown.stderr
     assert "2 of 2 done" in quiet.stderr
+
+
+def test_line_has_the_files_on_their_way():
+    counts = Counts(4, 1, elapsed=1.0, staging=StagingTotals(3, 5_000_000, 1_000_000.0))
+    assert line_of(counts) == "1 of 4 done, 1.0 s, 3 files on their way, 5 MB of them moved, 1 MB a second"

@@ -172,6 +172,13 @@ class ItemNeeds:
         content = self._contents.get(key)
         return content is not None and content.is_here
 
+    def arrived(self, key: bytes) -> int:
+        """Bytes of a content that are here, or have come so far."""
+        content = self._contents.get(key)
+        if content is None:
+            return 0
+        return content.size if content.is_here else self._receiver.arrived(key) if key in self._receiver else 0
+
     def is_used(self, key: bytes) -> bool:
         """True if something uses a content, here or not."""
         return key in self._contents

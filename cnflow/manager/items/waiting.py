@@ -37,6 +37,9 @@ class Wait(NamedTuple):
     total: int
     """Bytes that it waits for; below 0 at the end."""
 
+    done: int = -1
+    """Bytes of them that have come."""
+
 
 class WaitingForItems:
     """The tasks; the module has a picture.
@@ -59,7 +62,9 @@ class WaitingForItems:
 
         self._complete: list[TaskParcel] = []
         self._lost: list[Lost] = []
-        self._noted: set[Attempt] = set()
+        self._noted: dict[Attempt, dict[bytes, int]] = {}
+        """Sizes of the contents that tasks waited for in the beginning, of those worth noting."""
+
         self._notes: list[Wait] = []
 
     def __len__(self) -> int:
@@ -88,10 +93,10 @@ class WaitingForItems:
             return parcel
         self._waiting[attempt] = parcel
         self._missing[attempt] = missing
-        total = sum(items[key].size for key in missing)
-        if total >= WORTH_NOTING:
-            self._noted.add(attempt)
-            self._notes.append(Wait(*attempt, total))
+        sizes = {key: items[key].size for key in missing}
+        if sum(sizes.values()) >= WORTH_NOTING:
+            self._noted[attempt] = sizes
+            self._notes.append(Wait(*attempt, sum(sizes.values()), 0))
         for key in missing:
             self._waiters.setdefault(key, {})[attempt] = None
         return None
@@ -136,9 +141,16 @@ class WaitingForItems:
         notes, self._notes = self._notes, []
         return notes
 
+    def progress(self) -> list[Wait]:
+        """Tasks that wait for contents worth noting, with what has come of these."""
+        return [
+            Wait(*attempt, sum(sizes.values()), sum(map(self._needs.arrived, sizes)))
+            for attempt, sizes in self._noted.items()
+        ]
+
     def _take(self, attempt: Attempt) -> TaskParcel:
         if attempt in self._noted:
-            self._noted.remove(attempt)
+            del self._noted[attempt]
             self._notes.append(Wait(*attempt, -1))
         for key in self._missing.pop(attempt):
             waiters = self._waiters[key]

@@ -101,6 +101,7 @@ def test_wait_for_contents_that_are_worth_noting_is_noted_with_its_end():
     small, large = (Item(bytes([number]) * 24, size) for number, size in ((1, 1000), (2, WORTH_NOTING)))
     for task, item in ((7, small), (8, large)):
         assert tasks.hold((SimpleNamespace(id=task, attempt=3, items=(item,)), [])) is None
-    assert tasks.take_notes() == [Wait(8, 3, WORTH_NOTING)]
+    assert tasks.take_notes() == [Wait(8, 3, WORTH_NOTING, 0)]
+    assert tasks.progress() == [Wait(8, 3, WORTH_NOTING, 0)]
     tasks.clear()
     assert (tasks.take_notes(), tasks.take_notes()) == ([Wait(8, 3, -1)], [])
