@@ -8,17 +8,29 @@ import pytest
 
 import cnflow
 from cnflow import Config, File, python_app
-from cnflow.config import HighThroughputExecutor, JsonLinesSink, LocalProvider, ThreadPoolExecutor
+from cnflow.config import ExistingPool, HighThroughputExecutor, JsonLinesSink, LocalProvider, ThreadPoolExecutor
 from cnflow.model.task import TaskState
 from cnflow.staging import BuiltInStaging, HTTPInTaskStaging, NoOpFileStaging
+from tests.standing_pool import StandingPool
 
 STAGINGS = [HTTPInTaskStaging(tries=1), NoOpFileStaging()]
 
 
-def executor(kind):
+def executor(kind, pool=None):
     if kind == "threads":
         return ThreadPoolExecutor(storage_access=STAGINGS)
-    return HighThroughputExecutor(provider=LocalProvider(), max_workers_per_node=1, storage_access=STAGINGS)
+    provider = LocalProvider() if pool is None else ExistingPool(pool.address, key=pool.key("ann"))
+    return HighThroughputExecutor(provider=provider, storage_access=STAGINGS)
+
+
+@pytest.fixture
+def pool(request, tmp_path):
+    """A standing pool for the kind ``pool``; else None."""
+    if request.getfixturevalue("kind") != "pool":
+        yield None
+        return
+    with StandingPool(tmp_path) as pool:
+        yield pool
 
 
 def drip(until, size):
@@ -46,12 +58,12 @@ def hold(file, go):
     return size
 
 
-@pytest.mark.parametrize("kind", ["threads", "node"])
-def test_task_is_staging_in_and_then_running(kind, web, tmp_path, until):
+@pytest.mark.parametrize("kind", ["threads", "node", "pool"])
+def test_task_is_staging_in_and_then_running(kind, pool, web, tmp_path, until):
     end = threading.Event()
     web.add("/x.bin", b"")
     web.troubles["/x.bin"] = [drip(end, 4000)]
-    config = Config(executors=[executor(kind)], run_dir=str(tmp_path / "runs"), sinks=[JsonLinesSink()])
+    config = Config(executors=[executor(kind, pool)], run_dir=str(tmp_path / "runs"), sinks=[JsonLinesSink()])
     with cnflow.load(config) as run:
         task = hold(File(web.url.replace("//", "//ann:secret@") + "/x.bin"), str(tmp_path / "go"))
         until(lambda: task.task_status() == "staging_in")

@@ -35,7 +35,7 @@ from cnflow.wire import sockets
 from cnflow.wire.bulk import Release, Unreleased
 from cnflow.wire.item_checks import check_items
 from cnflow.wire.lateness import Lateness
-from cnflow.wire.manager_messages import Hold, NoWorkers, StatusQuery, TaskReport
+from cnflow.wire.manager_messages import Events, Hold, NoWorkers, StatusQuery, TaskReport
 from cnflow.wire.parcels import attach_frames
 
 if TYPE_CHECKING:
@@ -214,6 +214,8 @@ class PoolLoop:
             return [*actions, on.ReportUnreleased(manager, message.blobs)]
         if isinstance(message, TaskReport):
             self._clients.on_task_report(message)
+        if isinstance(message, Events):
+            self._clients.send_notes(message, self._state.notes_by_client(message.events))
         return actions
 
     def _perform_of_scheduler(self, actions: Iterable[on.Action]) -> None:

@@ -29,7 +29,7 @@ from cnflow.model.interchange_settings import ATTACHED, GONE, STARTED
 from cnflow.units import Seconds
 from cnflow.wire import messages as msg
 from cnflow.wire.bulk import Chunk, Gone, Release, Unreleased, Want, with_bulk_suffix
-from cnflow.wire.manager_messages import NoWorkers, StatusQuery, TaskQuery, TaskReport
+from cnflow.wire.manager_messages import Events, NoWorkers, StatusQuery, TaskQuery, TaskReport, WorkerNote
 from cnflow.wire.parcels import attach_frames
 from cnflow.wire.peer_messages import Serving, decode_lane
 from cnflow.wire.session import IDENTITY_BYTES
@@ -335,6 +335,12 @@ class ClientSessions:
         client, number = self._queries.pop(report.number, (None, 0))
         if client in self._sessions:
             self._sessions[client].link.send(TaskReport(number, report.rank, report.seconds))
+
+    def send_notes(self, message: Events, notes: Mapping[ClientId, list[WorkerNote]]) -> None:
+        """Send each client the notes on its own tasks among those of *message*."""
+        for client, own in notes.items():
+            if client in self._sessions:
+                self._sessions[client].link.send(Events(message.manager, message.block, message.host, own))
 
     def on_bulk_of_manager(self, manager: ManagerId, frames: Sequence[Any]) -> None:
         """Pass on a message about a blob to the client that it comes from, or is for.

@@ -29,13 +29,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Optional
 
+import msgspec
+
 from cnflow.ids import ManagerId, TaskId
 from cnflow.interchange import actions as on
 from cnflow.interchange.pool.actions import ForClient, PoolAction, ReleaseResults, ReportNoWorkers
 from cnflow.interchange.pool.client import Client, ClientId, ScheduledTask, is_sound
 from cnflow.interchange.pool.client_queue import kind_of
 from cnflow.interchange.pool.fair_share import FairShare
-from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport
+from cnflow.wire.manager_messages import Needs, PoolReport, QueuedNeeds, StatusReport, WorkerNote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -329,6 +331,16 @@ class PoolInterchange:
             return self.scheduler.status_report(query.number, number, now)
         report = self.scheduler.status_report(query.number, NO_TASK, now)
         return StatusReport(report.number, report.managers, report.holder, record.queue.position(query.task))
+
+    def notes_by_client(self, notes: Iterable[WorkerNote]) -> dict[ClientId, list[WorkerNote]]:
+        """Return the notes on tasks by the client of each, with the numbers of its tasks; others are nobody's."""
+        found: dict[ClientId, list[WorkerNote]] = {}
+        for note in notes:
+            scheduled = self._tasks.get(TaskId(note.task))
+            if scheduled is not None:
+                known = msgspec.structs.replace(note, task=scheduled.id)
+                found.setdefault(scheduled.client.id, []).append(known)
+        return found
 
     def number_of(self, client: ClientId, task: TaskId) -> TaskId:
         """Id that managers know a task of *client* by; `NO_TASK` if none has it."""
