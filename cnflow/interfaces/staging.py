@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from cnflow.text import mask_url
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
     from concurrent.futures import Future
@@ -193,4 +195,4 @@ class Staging:
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({settings})"
+        return mask_url(f"{type(self).__name__}({settings})")

@@ -9,14 +9,19 @@ from cnflow.config.registry import STAGINGS
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.interfaces import Staging
-from cnflow.staging import FTPSeparateTaskStaging, HTTPInTaskStaging, NoOpFileStaging, ZipFileStaging
+from cnflow.staging import FTPSeparateTaskStaging, GlobusStaging, HTTPInTaskStaging, NoOpFileStaging, ZipFileStaging
 from cnflow.tasks.staging.secrets import SecretSource
 
+COLLECTION = "037f054a-15cf-11e8-b611-0ac6873fc732"
 CONFIG = Config(
     executors=[
         ThreadPoolExecutor(storage_access=[HTTPInTaskStaging(timeout=3.0, tries=2), NoOpFileStaging()]),
         HighThroughputExecutor(storage_access=[ZipFileStaging(), FTPSeparateTaskStaging()], working_dir="/scratch"),
         ThreadPoolExecutor(label="none", storage_access=[]),
+        ThreadPoolExecutor(
+            label="globus",
+            storage_access=[GlobusStaging("037f054a-15cf-11e8-b611-0ac6873fc732", local_path="/scratch")],
+        ),
     ]
 )
 
@@ -59,7 +64,7 @@ def test_wrong_staging_is_refused_with_advice(table, error, said):
         ThreadPoolExecutor(storage_access=[table])
 
 
-NEEDED = {"endpoint_uuid": "037f054a-15cf-11e8-b611-0ac6873fc732"}
+NEEDED = {"endpoint_uuid": COLLECTION}
 """Values of options that a staging needs, and does not take from any text."""
 
 
@@ -125,3 +130,11 @@ def test_header_with_an_impossible_name_and_a_missing_ca_file_are_refused():
         HTTPInTaskStaging(headers={"A: b": "x"})
     with pytest.raises(ConfigurationError, match=r"ca_file='/no/such' cannot be read: No such file"):
         _ = HTTPInTaskStaging(ca_file="/no/such").mover
+
+
+def test_password_in_a_url_of_an_option_is_not_shown():
+    class Mine(Staging):
+        def __init__(self):
+            self.server = "ftp://ann:secret@host"
+
+    assert repr(Mine()) == "Mine(server='ftp://***@host')"
