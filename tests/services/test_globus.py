@@ -195,7 +195,9 @@ def test_end_of_a_run_cancels_its_transfers(globus, run, until):
     output = write("x", outputs=[File(globus.file_url("archive", "out.bin"))]).outputs[0]
     until(globus.transfers)
     run.cleanup()
-    assert "the run ended before the transfer did" in str(output.exception(TIMEOUT))
+    error = output.exception(TIMEOUT)
+    assert "the run ended before the transfer did" in str(error)
+    assert (error.url, error.step) == (globus.file_url("archive", "out.bin"), "stage out")
     assert [task["nice_status"] for task in globus.transfers()] == ["CANCELED"]
 
 

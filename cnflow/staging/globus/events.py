@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from cnflow.tasks.staging.steps import IN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +21,9 @@ class Copy(NamedTuple):
     is_folder: bool = False
     sha256: str = ""
     """Digest that Globus compares with that of the copy; empty for none."""
+
+    step: str = IN
+    """Step of the task's staging."""
 
 
 class Status(NamedTuple):

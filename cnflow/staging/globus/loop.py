@@ -14,6 +14,7 @@ from cnflow.errors import StagingError
 from cnflow.staging.globus.client import GlobusCallError, GlobusClient, TransferOptions
 from cnflow.staging.globus.events import Cancel, Copy, Done, Failed, Poll, Submit, Warn
 from cnflow.staging.globus.state import Rules, TransferState
+from cnflow.tasks.staging.steps import IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +64,14 @@ class Transfers:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def copy(self, source: Place, target: Place, *, is_folder: bool = False, sha256: str = "") -> _CopyFuture:
+    def copy(
+        self, source: Place, target: Place, *, is_folder: bool = False, sha256: str = "", step: str = IN
+    ) -> _CopyFuture:
         """Copy a file or folder. The future's error is a StagingError."""
         future = _CopyFuture()
         future.set_running_or_notify_cancel()
         with self._lock:
-            copy = Copy(next(self._numbers), source, target, is_folder, sha256)
+            copy = Copy(next(self._numbers), source, target, is_folder, sha256, step)
             if self._is_closed:
                 future.set_exception(_error(copy, "the run has ended"))
                 return future
@@ -182,4 +185,5 @@ class Transfers:
 
 
 def _error(copy: Copy, words: str) -> StagingError:
-    return StagingError(f"Globus did not copy {copy.source} to {copy.target}: {words}", url=str(copy.source))
+    url = str(copy.source if copy.step == IN else copy.target)
+    return StagingError(f"Globus did not copy {copy.source} to {copy.target}: {words}", url=url, step=copy.step)

@@ -25,6 +25,7 @@ from cnflow.staging.globus.copies import Kept, after
 from cnflow.staging.globus.credentials import find_credentials
 from cnflow.staging.globus.paths import Mapping, Place, collection_id, place_of
 from cnflow.staging.through_driver import shares_copies
+from cnflow.tasks.staging.steps import OUT
 from cnflow.tasks.staging.wrappers import MakeOutputFolders, as_function
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class GlobusStaging(Staging):
         transfers = self._transfers(dm)
 
         def submit(_: object) -> Future[Any]:
-            return transfers.copy(source, target, **_options_of(file))
+            return transfers.copy(source, target, **_options_of(file), step=OUT)
 
         def remove_copy(_: object) -> File:
             Kept(path).remove()
