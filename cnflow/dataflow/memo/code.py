@@ -65,6 +65,7 @@ _MODULES_OF_0_1 = {
     "cnflow.dataflow.futures.data_future": "cnflow.dataflow.data_futures",
     "cnflow.dataflow.memo.checkpoint_paths": "cnflow.checkpoints",
     "cnflow.staging.file": "cnflow.staging.files",
+    "cnflow.staging.servers": "cnflow.staging.downloads",
 }
 """Modules of public names that have moved since version 0.1. Keys hold the old name, so that a cached function which
 uses such a name keeps its results."""
