@@ -34,6 +34,9 @@ class ItemForm(enum.IntEnum):
     VALUE = 2
     """Pickled value and its buffers, laid out to be mapped."""
 
+    PROGRAM = 3
+    """FILE that may be run, where a task has left it."""
+
 
 class Item(NamedTuple):
     """An item by its name."""

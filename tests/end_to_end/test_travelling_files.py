@@ -1,5 +1,6 @@
 """Files over the connection of the tasks: a staging that moves all paths, as where no file system is shared."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,21 @@ def test_folder_and_pattern(folder):
     assert (folder / "copy" / "link").readlink() == Path("sub/x")
     assert (folder / "copy" / "sub" / "x").stat().st_mode & 0o777 == 0o754
     assert [Path(path).name for path in future.outputs[1].result().paths()] == ["a.csv", "b.csv"]
+
+
+def test_program_that_a_task_makes_can_be_run_here_and_by_another_task(folder):
+    @bash_app(executors="htex")
+    def build(outputs=()):
+        return f"printf '#!/bin/sh\\necho ran' > {outputs[0]}; chmod +x {outputs[0]}"
+
+    @bash_app(executors="htex")
+    def run_it(program, stdout=None):
+        return f"{program}"
+
+    built = build(outputs=[File("bin/tool")]).outputs[0]
+    assert run_it(built, stdout=File("log")).result(30) == 0
+    assert (folder / "log").read_text() == "ran\n"
+    assert os.access(built.result(), os.X_OK)
 
 
 @pytest.mark.parametrize("name", ["a b", "'\"", "-rf", "x\ny", "ü", "a%20b", "~x", "*"])

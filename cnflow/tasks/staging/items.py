@@ -253,7 +253,8 @@ def _leave(area: Area, leave: Leave, path: str, folder: str) -> None:
         packed = _pack(leave, folder, lambda file: trees.pack_folder(real, file))
         _announce(area, leave.name, packed, ItemForm.TREE)
     elif os.path.isfile(real):
-        _announce(area, leave.name, real, ItemForm.FILE)
+        may_run = os.stat(real).st_mode & 0o111
+        _announce(area, leave.name, real, ItemForm.PROGRAM if may_run else ItemForm.FILE)
     else:
         hint = "a folder: write File(path, directory=True)" if os.path.isdir(real) else "no regular file"
         raise StagingError(f"Output {leave.path!r} is {hint}.")

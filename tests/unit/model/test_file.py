@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.file import File, clean_files
+from cnflow.model.item import Item, ItemForm, collect
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 PATHS = st.one_of(NAMES, NAMES.map("/{}".format), NAMES.map("file:{}".format), NAMES.map("http://{}".format))
@@ -159,3 +160,61 @@ def test_clean_files_names_position_and_type_of_a_wrong_element():
 def test_clean_files_refuses_one_file_in_place_of_a_list(one):
     with pytest.raises(ConfigurationError, match=r"^inputs=.* is one file. Write a list: inputs=\[.*\].$"):
         clean_files(one, "inputs")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sha256": "12"}, "64 hexadecimal digits"),
+        ({"sha256": b"0" * 64}, "64 hexadecimal digits"),
+        ({"size": -1}, "number of bytes"),
+        ({"size": True}, "number of bytes"),
+        ({"directory": True, "glob": True}, "leave one"),
+        ({"directory": True, "size": 1}, "this is a folder"),
+        ({"glob": True, "sha256": "0" * 64}, "this is a pattern"),
+    ],
+)
+def test_options_that_can_be_none_of_a_file_are_refused(options, said):
+    with pytest.raises(ConfigurationError, match=said):
+        File("x", **options)
+
+
+def test_options_come_with_copies_and_pickles_and_do_not_change_what_is_equal():
+    file = File("x", sha256="AB" * 32, size=3)
+    for copy in (File(file), file.cleancopy(), file.at("y"), pickle.loads(pickle.dumps(file))):
+        assert (copy.sha256, copy.size, copy.directory, copy.glob) == ("ab" * 32, 3, False, False)
+    assert file == File("x")
+    assert hash(file) == hash(File("x"))
+
+
+def test_item_comes_with_the_pickle_and_is_noted():
+    file = File("x", directory=True)
+    file.item, file.hold = Item(b"k" * 24, 5, ItemForm.TREE, b"m", "outputs/0"), object()
+    with collect() as items:
+        loaded = pickle.loads(pickle.dumps({"file": [file]}))["file"][0]
+    assert (loaded.item, loaded.directory, loaded.hold) == (file.item, True, None)
+    assert list(items.values()) == [file.item]
+    assert file.cleancopy().item is None
+
+
+def test_pickle_of_a_plain_file_is_that_of_earlier_checkpoints():
+    assert File("x").__reduce__()[1] == (File, "x", None)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0"])
+def test_temporary_file_has_a_name_without_a_folder(name):
+    with pytest.raises(ConfigurationError, match="without a folder"):
+        File.temp(name)
+
+
+def test_temporary_files_of_one_name_are_different_files():
+    one, other = File.temp("a.csv"), File.temp("a.csv")
+    assert one != other
+    assert (one.scheme, one.filename, one.is_here) == ("temp", "a.csv", False)
+
+
+def test_paths_of_a_pattern_are_its_matches(tmp_path):
+    for name in ("b.csv", "a.csv", "c.txt"):
+        (tmp_path / name).touch()
+    assert File(tmp_path / "*.csv", glob=True).paths() == [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    assert File(tmp_path / "*.csv").paths() == [str(tmp_path / "*.csv")]

@@ -93,8 +93,11 @@ class _Landing:
             with self.partial.open("rb") as packed:
                 unpack(packed, target)
             self.partial.unlink()
-        else:
-            self.partial.replace(target)
+            return
+        if self.item.form == ItemForm.PROGRAM:
+            mode = self.partial.stat().st_mode
+            self.partial.chmod(mode | (mode & 0o444) >> 2)  # who may read it may run it
+        self.partial.replace(target)
 
     def drop(self) -> None:
         """Leave nothing behind."""
