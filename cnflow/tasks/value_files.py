@@ -101,7 +101,12 @@ def load(content: Buffer) -> Any:  # noqa: ANN401 - the user's value
 
 
 def python_of(content: Buffer) -> str:
-    """Return the minor version whose bytecode is inside; empty when any Python can load the value."""
+    """Return the minor version whose bytecode is inside; empty when any Python can load the value.
+
+    Raises:
+        ValueFormatError: it is no value.
+    """
+    _check_mark(memoryview(content))
     _, _, python = _HEAD.unpack_from(content)
     return bytes(python).rstrip(b"\0").decode()
 
@@ -113,8 +118,7 @@ def parts_of(content: Buffer) -> list[memoryview]:
         ValueFormatError: it is cut off, or no value.
     """
     view = memoryview(content)
-    if len(view) < _HEAD.size or bytes(view[: len(_MARK)]) != _MARK:
-        raise ValueFormatError("these bytes are no value that cnflow has written")
+    _check_mark(view)
     _, count, _ = _HEAD.unpack_from(view)
     table = struct.Struct(f"<{count}Q") if 0 < count <= _MOST_PARTS else None
     if table is None or len(view) < _HEAD.size + table.size:
@@ -127,6 +131,11 @@ def parts_of(content: Buffer) -> list[memoryview]:
         parts.append(view[start : start + size])
         start = _aligned(start + size)
     return parts
+
+
+def _check_mark(view: memoryview) -> None:
+    if len(view) < _HEAD.size or bytes(view[: len(_MARK)]) != _MARK:
+        raise ValueFormatError("these bytes are no value that cnflow has written")
 
 
 def _aligned(position: int) -> int:

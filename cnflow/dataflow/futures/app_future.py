@@ -273,7 +273,8 @@ class AppFuture(CallbacksApart, Future[R]):
         return TaskDetails(self.tid, self.name, self.task_status(), age, executor)
 
     def __repr__(self) -> str:
-        return f"<AppFuture of task {self.tid} ({self.name}), {self._details().as_text()}>"
+        kept = f"; {self._result.where()}" if type(self._result) is KeptResult else ""
+        return f"<AppFuture of task {self.tid} ({self.name}), {self._details().as_text()}{kept}>"
 
     def _repr_html_(self) -> str:
         """HTML for notebooks. A shown error counts as seen: it is not reported at the end of the run."""
@@ -342,9 +343,10 @@ class LiftedFuture(AppFuture):
             self._look_up_apart(result_as_it_is(whole))
 
     def _look_up_apart(self, result: Any) -> None:  # noqa: ANN401 - any user's value
-        """Look the part up; in a thread apart where that calls the user's code, which may take long or wait."""
+        """Look the part up; in a thread apart where that waits, or calls the user's code, which may take long."""
         threads = self._callback_threads()
-        if threads is None or type(result) in _PLAIN or not is_driver_thread():
+        is_away = type(result) is KeptResult and not result.is_here()
+        if threads is None or type(result) in _PLAIN or not (is_away or is_driver_thread()):
             self._look_up(result)
         else:
             threads.run(lambda: self._look_up(result))

@@ -310,6 +310,12 @@ class KeptResult:
             lost.key = self.holding.item.key
         return lost
 
+    def where(self) -> str:
+        """Return words for people on what it is, and who has it."""
+        holding = self.holding
+        places = [] if holding is None else [*holding.store.locations(holding.item)]
+        return f"{self.size_in_words()}, {', '.join([*places, *(['the driver'] if self.is_here() else [])])}"
+
     def size_in_words(self) -> str:
         """Return its size and type for people."""
         size = "" if self.holding is None else f"{amount_of_memory(self.holding.item.size)}, "

@@ -358,3 +358,59 @@ def test_reference_is_offered_to_each_executor_once(make_dfk, executor, tmp_path
     assert [len(store.held) for store in stores] == [1, 1]
     del ref
     assert [len(store.held) for store in stores] == [0, 0]
+
+
+def test_representation_of_a_future_whose_result_stays(make_dfk, executor):
+    future = make_dfk().submit(AppFunction(make), (), {}, call_options=KEEP)
+    executor.run()
+    assert repr(future).endswith("; 97.8 KiB, bytearray, host1>")
+    future.result(0)
+    assert repr(future).endswith("; 97.8 KiB, bytearray, the driver>") or repr(future).endswith("host1, the driver>")
+
+
+class Unloadable:
+    def __reduce__(self):
+        return _fail_to_load, (bytes(LARGE),)
+
+
+def _fail_to_load(_):
+    raise RuntimeError("not here")
+
+
+def test_kept_result_that_cannot_be_loaded_says_what_to_do(make_dfk, executor):
+    future = make_dfk().submit(AppFunction(Unloadable), (), {}, call_options=KEEP)
+    executor.run()
+    with pytest.raises(SerializationError, match=r"Task 0 \(Unloadable\) cannot be loaded in the driver: .*not here"):
+        future.result(0)
+
+
+def test_damaged_value_is_refused(make_dfk, executor):
+    dfk = make_dfk()
+    future = dfk.submit(AppFunction(make), (), {}, call_options=KEEP)
+    executor.run()
+    executor.items._object(_kept(future).holding.item).write_bytes(b"damaged")
+    with pytest.raises(SerializationError, match="no value that cnflow has written"):
+        future.result(0)
+
+
+def test_result_asked_for_with_a_timeout(make_dfk, executor):
+    future = make_dfk().submit(AppFunction(make_noted), (), {}, call_options=KEEP)
+    executor.run()
+    executor.items.lose(_kept(future).holding.item)
+    with pytest.raises(TimeoutError):
+        future.result(0)
+    executor.run()
+    assert future.result(0) == make()
+
+
+def test_result_is_made_again_a_few_times_and_no_more(make_dfk, executor):
+    future = make_dfk().submit(AppFunction(make), (), {}, call_options=KEEP)
+    executor.run()
+    for _ in range(3):
+        executor.items.lose(_kept(future).holding.item)
+        remade = _kept(future).remake()
+        executor.run()
+        remade.result(0)
+    executor.items.lose(_kept(future).holding.item)
+    with pytest.raises(ItemLostError, match="made again 3 times already"):
+        future.result(0)
