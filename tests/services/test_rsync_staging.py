@@ -128,6 +128,40 @@ def test_worker_moves_files_of_a_command_and_leaves_no_copy(to, run, tmp_path):
     assert [path for path in (dfk.run_dir / "staged").rglob("*") if path.is_file()] == []
 
 
+@python_app
+def read_all(*files, outputs=()):
+    from pathlib import Path
+
+    contents = [Path(file).read_text() for file in files]
+    for output, content in zip(outputs, contents, strict=False):
+        Path(output).write_text(content)
+    return contents
+
+
+def test_files_of_one_task_take_one_login_for_each_direction(host, to, run, tmp_path):
+    run(to())
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    files = [tmp_path / "link" / f"in {n}" for n in range(6)]
+    for file in files:
+        file.write_text(file.name)
+    made = [tmp_path / "out [of] x" / name for name in ("a", "b*", "c\nd")]
+    before = host.logins()
+    task = read_all(*map(File, [*files, files[0]]), outputs=[File(path) for path in made])
+    assert task.result(60) == [file.name for file in [*files, files[0]]]
+    assert [path.read_text() for path in made] == ["in 0", "in 1", "in 2"]
+    assert host.logins() == before + 2
+
+
+def test_missing_one_of_several_files_is_the_one_that_is_named(to, run, tmp_path):
+    run(to())
+    (tmp_path / "there").write_text("x")
+    error = read_all(File(tmp_path / "there"), File(tmp_path / "not there"), File(tmp_path / "nor there")).exception(60)
+    assert isinstance(error, StagingError)
+    assert str(error).startswith(repr(str(tmp_path / "not there")))
+    assert (error.step, error.url) == ("stage in", str(tmp_path / "not there"))
+
+
 def failure(task):
     error = task.exception(60)
     root = error.root_cause if isinstance(error, DependencyError) else error

@@ -22,9 +22,10 @@ from cnflow.errors import StagingError
 from cnflow.tasks.staging import rsync_command
 from cnflow.tasks.staging.attempts import Failure, RefusedError, RetryPolicy, repeat
 from cnflow.tasks.staging.content import check_content
+from cnflow.tasks.staging.steps import IN, OUT, staging_step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cnflow.model.file import File
     from cnflow.tasks.staging.rsync_command import Host
@@ -77,6 +78,73 @@ class RSync(NamedTuple):
             )
             self._repeat(argv, target.entry, file.path, subject, is_push=True)
 
+    def bring_many(self, files: Sequence[File]) -> None:
+        """Bring *files* over one connection; one that does not come so is tried alone, and its own error is raised.
+
+        Raises:
+            StagingError: as `bring`; others may have come.
+        """
+        plain = [file for file in files if not file.directory]
+        if len(plain) > 1:
+            self._bring_together(plain)
+        for file in files:
+            if not os.path.lexists(file.filepath):
+                with staging_step(IN, file):
+                    self.bring(file)
+
+    def _bring_together(self, files: Sequence[File]) -> None:
+        subject = f"{len(files)} files of {self.host.name} could not be fetched"
+        paths = list(dict.fromkeys(os.path.normpath(file.path) for file in files))
+        with _work_folder(files[0].filepath, subject) as folder, self._known_hosts() as known_hosts:
+            argv = rsync_command.pull_many_command(self.rsync, self.host, known_hosts, folder)
+            try:
+                self._repeat(argv, "\0".join(paths), paths[0], subject, is_push=False)
+            except StagingError as error:
+                if not error.is_final:  # the connection: no file alone would do better
+                    raise
+            for file in files:
+                came = folder + os.path.normpath(file.path)
+                if os.path.isfile(came):
+                    _hand_over(came, file.filepath)
+                    check_content(file.filepath, file, f"{self._name_of(file)} could not be fetched")
+
+    def send_many(self, files: Sequence[File]) -> None:
+        """Send *files* over one connection for each folder; those of a connection that fails are tried alone.
+
+        Raises:
+            StagingError: as `send`; others may have been sent.
+        """
+        groups: dict[str, list[File]] = {}
+        for file in files:
+            root = file.path if file.directory else rsync_command.split_target(os.path.normpath(file.path)).root
+            groups.setdefault(root, []).append(file)
+        for root, group in groups.items():
+            if len(group) > 1 and self._send_together(root, group):
+                continue
+            for file in group:
+                with staging_step(OUT, file):
+                    self.send(file)
+
+    def _send_together(self, root: str, files: Sequence[File]) -> bool:
+        subject, entries = f"{len(files)} files could not be sent to {self.host.name}", []
+        with _work_folder(files[0].filepath, subject) as folder, self._known_hosts() as known_hosts:
+            for file in files:
+                entry = rsync_command.split_target(os.path.normpath(file.path)).entry
+                link = os.path.join(folder, entry)
+                if os.path.lexists(link):
+                    return False  # two outputs of one path: the last one counts
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+                os.symlink(os.path.abspath(file.filepath), link)
+                entries.append(entry)
+            argv = rsync_command.push_command(self.rsync, self.host, known_hosts, folder, root, is_tree=False)
+            try:
+                self._repeat(argv, "\0".join(entries), root, subject, is_push=True)
+            except StagingError as error:
+                if not error.is_final:
+                    raise
+                return False  # the caller tries each alone, and reports the error of the one that fails
+        return True
+
     def _name_of(self, file: File) -> str:
         return f"{file.path!r} on {self.host.name}"
 
@@ -111,6 +179,17 @@ class RSync(NamedTuple):
             file.write(rsync_command.known_hosts_line(self.host))
             file.flush()
             yield file.name
+
+
+def _hand_over(came: str, path: str) -> None:
+    """Copy *came*, which a task may have under several paths, to *path*; as a link for the first."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.stat(came).st_nlink == 1:
+        os.link(came, path)
+    else:
+        import shutil
+
+        shutil.copy2(came, path)
 
 
 def _run(argv: list[str], stdin: bytes) -> tuple[int, str]:

@@ -74,6 +74,12 @@ def pull_command(rsync: str, host: Host, known_hosts: str, folder: str, *, is_tr
     ]
 
 
+def pull_many_command(rsync: str, host: Host, known_hosts: str, folder: str) -> list[str]:
+    """Command that brings the files whose paths are in its stdin, each to its own path below *folder*."""
+    begin = _beginning(rsync, host, known_hosts, is_tree=False)
+    return [*begin, "--partial", "--no-implied-dirs", f"{host.name}:/", f"{folder}/"]
+
+
 def push_command(rsync: str, host: Host, known_hosts: str, folder: str, root: str, *, is_tree: bool) -> list[str]:
     """Command that takes the file in *folder* whose name is in its stdin to the folder *root* of *host*.
 

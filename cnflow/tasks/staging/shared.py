@@ -12,16 +12,37 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from cnflow.tasks.area import Area, root_of_worker
 from cnflow.tasks.staging.copies import at_end_of_task, remove_after_task
+from cnflow.tasks.staging.steps import IN, staging_step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnflow.model.file import File
     from cnflow.tasks.staging.wrappers import Mover
 
 _NAME_SIZE = 16
+
+
+def bring_all_for_task(files: Sequence[File], mover: Mover) -> None:
+    """Do as `bring_for_task` for each of *files*; together those that no other task shares, if *mover* can.
+
+    Raises:
+        StagingError: one cannot be brought.
+    """
+    together: Optional[Callable[[list[File]], None]] = getattr(mover, "bring_many", None)
+    alone = [file for file in files if not (root_of_worker() and _name_of_content(file, mover))] if together else []
+    if together is not None and len(alone) > 1:
+        for file in alone:
+            remove_after_task(file.filepath)
+        together(alone)
+        files = [file for file in files if file not in alone]
+    for file in files:
+        with staging_step(IN, file):
+            bring_for_task(file, mover)
 
 
 def bring_for_task(file: File, mover: Mover) -> None:

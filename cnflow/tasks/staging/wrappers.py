@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
 from cnflow.model.file import File
 from cnflow.tasks.staging.copies import remove_copy
-from cnflow.tasks.staging.shared import bring_for_task
-from cnflow.tasks.staging.steps import IN, OUT, staging_step
+from cnflow.tasks.staging.shared import bring_all_for_task
+from cnflow.tasks.staging.steps import OUT, staging_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,9 +66,7 @@ class BringInputs(NamedTuple):
         """
         inputs = (args, {name: value for name, value in kwargs.items() if name not in _WRITTEN})
         files = _placed(_files_in(inputs), self.schemes)
-        for file in files:
-            with staging_step(IN, file):
-                bring_for_task(file, self.mover)
+        bring_all_for_task(files, self.mover)
         return self.function(*args, **kwargs)
 
 
@@ -93,13 +91,20 @@ class SendOutputs(NamedTuple):
         try:
             value = self.function(*args, **kwargs)
             self._check(files)
-            for file in files:
-                with staging_step(OUT, file):
-                    self.mover.send(file)
+            self._send(files)
         finally:
             for file in files:
                 remove_copy(file.filepath)
         return value
+
+    def _send(self, files: list[File]) -> None:
+        together = getattr(self.mover, "send_many", None)
+        if together is not None:
+            together(files)
+            return
+        for file in files:
+            with staging_step(OUT, file):
+                self.mover.send(file)
 
     def _check(self, files: Iterable[File]) -> None:
         missing = [file.url for file in files if not os.path.exists(file.filepath)]
