@@ -161,11 +161,10 @@ def test_odd_names(folder, name):
     assert (folder / "made" / name).read_text() == "odd"
 
 
-def test_temporary_file_stays_on_its_node_and_is_read_by_another_task(folder, run):
+def test_temporary_file_stays_on_its_node_and_is_read_by_another_task():
     made = write("temporary", outputs=[File.temp("t.txt")]).outputs[0]
     assert read(made).result(30) == [("t.txt", "temporary")]
     assert not made.result().is_here
-    assert not list(Path(run.run_dir).glob("staged/*"))
 
 
 def test_temporary_file_of_one_executor_is_read_on_another():
@@ -199,8 +198,50 @@ def test_streams_are_appended_to_what_is_there(folder):
     assert (folder / "log").read_text() == "before\nafter\n"
 
 
+def test_input_that_a_task_has_changed_is_sent_again_for_the_next(folder):
+    @python_app(executors="htex")
+    def change(file):
+        Path(file).chmod(0o600)
+        Path(file).write_text("changed")
+
+    (folder / "a.txt").write_text("original")
+    change(File("a.txt")).result(30)
+    assert [task.result(30) for task in [read(File("a.txt")) for _ in range(4)]] == [[("a.txt", "original")]] * 4
+    assert (folder / "a.txt").read_text() == "original"
+
+
+def test_killed_task_leaves_no_folder(folder):
+    @python_app(executors="htex")
+    def die(file):
+        import signal
+
+        Path(file).with_name("left.txt").write_text("left")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @python_app(executors="htex")
+    def left_files():
+        import time
+
+        left = list(Path(os.environ["CNFLOW_AREA"], "tasks").rglob("left.txt"))
+        for _ in range(100):  # the manager removes it while another worker starts
+            if not left:
+                break
+            time.sleep(0.05)
+            left = [path for path in left if path.exists()]
+        return [str(path) for path in left]
+
+    (folder / "a.txt").write_text("a")
+    with pytest.raises(cnflow.errors.WorkerLost):
+        die(File("a.txt")).result(30)
+    assert left_files().result(30) == []
+
+
 def test_temporary_files_in_the_folder_of_a_run_end_with_it(folder, run):
-    made = write_here("x", outputs=[File.temp("t.txt")]).outputs[0]
-    assert made.result(30).filepath
-    run.cleanup()
-    assert not list(Path(run.run_dir).glob("staged/*"))
+    cnflow.clear()
+    try:
+        with cnflow.load(Config(executors=[ThreadPoolExecutor(label="threads")], run_dir="runs")) as other:
+            made = write_here("x", outputs=[File.temp("t.txt")]).outputs[0]
+            assert Path(made.result(30).filepath).read_text() == "x"
+        assert not list(Path(other.run_dir).glob("staged/*"))
+    finally:
+        cnflow.dataflow.loaded_run.set_current(run)
