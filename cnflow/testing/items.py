@@ -104,7 +104,7 @@ class FakeItemStore:
 
     def lose(self, item: Item) -> None:
         """Remove the content of *item*, as if its node were gone."""
-        self._object(item).unlink()
+        self._object(item).unlink(missing_ok=True)
 
     def _object(self, item: Item) -> Path:
         return Path(area.object_path(self.root, item.key))

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import pickle
 from concurrent.futures import Future
+from random import Random
 
 import pytest
 
@@ -414,3 +415,33 @@ def test_result_is_made_again_a_few_times_and_no_more(make_dfk, executor):
     executor.items.lose(_kept(future).holding.item)
     with pytest.raises(ItemLostError, match="made again 3 times already"):
         future.result(0)
+
+
+def add(padding, *parts):
+    return [1 + sum(part[0] for part in parts), padding]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_graph_of_kept_results_has_its_values_whatever_is_lost(make_dfk, executor, seed):
+    random = Random(seed)
+    dfk, padding = make_dfk(), bytes(LARGE)
+    futures, expected = [], []
+    for number in range(8):
+        parts = random.sample(range(number), random.randint(0, min(number, 2)))
+        args = (padding, *(futures[part] for part in parts))
+        futures.append(dfk.submit(AppFunction(add), args, {}, call_options=random.choice([KEEP, KEEP, CallOptions()])))
+        expected.append(1 + sum(expected[part] for part in parts))
+    losses = 3  # no result is made again more often than that
+    while not all(future.done() for future in futures):
+        executor.run()
+        kept = [future for future in futures if future.done() and isinstance(future._result, KeptResult)]
+        if losses and kept and random.random() < 0.5:
+            losses -= 1
+            executor.items.lose(_kept(random.choice(kept)).holding.item)
+    for future, value in zip(futures, expected, strict=True):
+        if isinstance(future._result, KeptResult):
+            fetched = future._result.fetch()
+            for _ in range(20):
+                executor.run()
+            fetched.result(0)
+        assert future.result(0)[0] == value
