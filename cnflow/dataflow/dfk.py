@@ -177,6 +177,11 @@ class DataFlowKernel:
         """Live executors by label, those made for an image included."""
         return {label: executor for label, executor in list(self._graph.executors.items()) if label != join_apps.LABEL}
 
+    @property
+    def staging_retries(self) -> int:
+        """Implements `cnflow.interfaces.staging.StagingRun.staging_retries`."""
+        return self.config.retries if self.config.staging_retries is None else self.config.staging_retries
+
     def add_executors(self, executors: Iterable[ExecutorSettings]) -> None:
         """Start *executors*, settings as in a `cnflow.Config`, and let them take tasks from now on.
 

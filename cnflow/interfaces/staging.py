@@ -38,6 +38,10 @@ class StagingRun(Protocol):
     def executors(self) -> Mapping[str, Executor]:
         """The live executors by label."""
 
+    @property
+    def staging_retries(self) -> int:
+        """Further tries of a file that could not be moved, for a staging that works in the driver."""
+
 
 class StagingService(Protocol):
     """Live half of a staging that moves files in the driver: threads, connections, transfers."""

@@ -181,6 +181,15 @@ def test_failure_quotes_the_newest_event_and_spares_the_other_files(globus, run)
     assert [task.result(TIMEOUT) for task in tasks] == [1, 1, 1]
 
 
+def test_failed_transfer_is_made_again_under_its_own_budget(globus, tmp_path):
+    file = store(globus, "archive", "x.bin", b"x")
+    globus.control("fault", path=f"{globus.name}/x.bin", code="QUOTA_EXCEEDED", fatal=True)
+    config = Config(executors=[make_executor(globus)], run_dir=str(tmp_path / "runs"), staging_retries=1)
+    with cnflow.load(config):
+        assert size(file).result(TIMEOUT) == 1
+    assert [task["status"] for task in globus.transfers()] == ["FAILED", "SUCCEEDED"]
+
+
 def test_transfer_whose_rights_expire_is_cancelled(globus, run):
     file = store(globus, "archive", "x.bin", b"x")
     globus.control(

@@ -25,6 +25,9 @@ class Copy(NamedTuple):
     step: str = IN
     """Step of the task's staging."""
 
+    retries: int = 0
+    """Further transfers after one that has failed, unless another would fail in the same way."""
+
 
 class Status(NamedTuple):
     """State of a transfer, as Globus describes it."""

@@ -65,13 +65,20 @@ class Transfers:
         self._is_closed = False
 
     def copy(
-        self, source: Place, target: Place, *, is_folder: bool = False, sha256: str = "", step: str = IN
+        self,
+        source: Place,
+        target: Place,
+        *,
+        is_folder: bool = False,
+        sha256: str = "",
+        step: str = IN,
+        retries: int = 0,
     ) -> _CopyFuture:
         """Copy a file or folder. The future's error is a StagingError."""
         future = _CopyFuture()
         future.set_running_or_notify_cancel()
         with self._lock:
-            copy = Copy(next(self._numbers), source, target, is_folder, sha256, step)
+            copy = Copy(next(self._numbers), source, target, is_folder, sha256, step, retries)
             if self._is_closed:
                 future.set_exception(_error(copy, "the run has ended"))
                 return future

@@ -109,7 +109,7 @@ class GlobusStaging(Staging):
             file.local_path = own
             return None
         path, target = self._place_copy(dm, executor, file, source)
-        transfers, options = self._transfers(dm), _options_of(file)
+        transfers, options = self._transfers(dm), _options_of(dm, file)
 
         def begin() -> Future[Any]:
             return after(transfers.copy(source, target, **options), lambda _: Kept(path))
@@ -142,7 +142,7 @@ class GlobusStaging(Staging):
         transfers = self._transfers(dm)
 
         def submit(_: object) -> Future[Any]:
-            return transfers.copy(source, target, **_options_of(file), step=OUT)
+            return transfers.copy(source, target, **_options_of(dm, file), step=OUT)
 
         def remove_copy(_: object) -> File:
             Kept(path).remove()
@@ -213,9 +213,13 @@ def _is_seen(dm: DataManager, executor: str, path: str) -> bool:
     return visible is None or bool(enclosing_folder(path, visible.own))
 
 
-def _options_of(file: File) -> dict[str, Any]:
+def _options_of(dm: DataManager, file: File) -> dict[str, Any]:
     digest = getattr(file, "sha256", None)
-    return {"is_folder": bool(getattr(file, "directory", False)), "sha256": digest or ""}
+    return {
+        "is_folder": bool(getattr(file, "directory", False)),
+        "sha256": digest or "",
+        "retries": dm.dfk.staging_retries,
+    }
 
 
 def _holding(file: File, kept: Kept) -> File:

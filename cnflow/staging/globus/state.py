@@ -13,6 +13,7 @@
               ├─SUCCEEDED> Done, but Failed for what Globus skipped
               └─FAILED───> Done for what was copied; the rest in two halves, as one bad file fails its whole transfer;
                            Failed for the last one, or where the transfer was cancelled
+    Failed, but not for good ──retries left──> ready, alone
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class TransferState:
         batch = self._batches[number]
         since = batch.troubled_since = now if batch.troubled_since is None else batch.troubled_since
         if not problem.is_passing or now - since >= self._rules.patience:
-            return self._give_up(number, problem.words)
+            return self._give_up(number, problem.words, is_final=not problem.is_passing)
         is_new, batch.error = batch.error != problem.words, problem.words
         self._delay(batch, now)
         return [Warn(f"{problem.words} It is tried again.")] if is_new else []
@@ -161,11 +162,11 @@ class TransferState:
         batch = self._batches[number]
         if status.state == "SUCCEEDED":
             del self._batches[number]
-            return [_outcome(copy, status) for copy in batch.copies] + self._submit_ready()
+            return [_outcome(copy, status) for copy in batch.copies] + self._submit_ready()  # what it skipped is final
         if status.state == "FAILED":
             return self._split(number, status)
         if status.state == "INACTIVE":
-            return self._give_up(number, f"the right to go on has expired: {status.error}")
+            return self._give_up(number, f"the right to go on has expired: {status.error}", is_final=True)
         return self._wait_on(number, status, now)
 
     def close(self) -> list[Action]:
@@ -212,18 +213,27 @@ class TransferState:
         actions: list[Action] = [Done(copy.number) for copy in batch.copies if copy.source.path in status.copied]
         rest = [copy for copy in batch.copies if copy.source.path not in status.copied]
         splits_left = batch.group.splits_left
-        if len(rest) == 1 or splits_left[0] <= 0 or status.error.startswith("CANCELED"):
-            actions += [Failed(copy.number, status.error) for copy in rest]
+        is_cancelled = status.error.startswith("CANCELED")
+        if len(rest) == 1 or splits_left[0] <= 0 or is_cancelled:
+            actions += [self._fail(copy, status.error, is_final=is_cancelled) for copy in rest]
         elif rest:
             splits_left[0] -= 1
             half = len(rest) // 2
             self._ready += [_Group(tuple(rest[:half]), splits_left), _Group(tuple(rest[half:]), splits_left)]
         return actions + self._submit_ready()
 
-    def _give_up(self, number: int, words: str) -> list[Action]:
+    def _fail(self, copy: Copy, words: str, *, is_final: bool) -> Action:
+        """Give up a copy, or have another transfer make it."""
+        if is_final or not copy.retries:
+            return Failed(copy.number, words)
+        again = copy._replace(retries=copy.retries - 1)
+        self._ready.append(_Group((again,), [self._rules.splits]))
+        return Warn(f"{copy.source} goes into another transfer after: {words}")
+
+    def _give_up(self, number: int, words: str, *, is_final: bool = False) -> list[Action]:
         batch = self._batches.pop(number)
         cancelled: list[Action] = [Cancel(number)] if batch.is_submitted else []
-        failed: list[Action] = [Failed(copy.number, words) for copy in batch.copies]
+        failed: list[Action] = [self._fail(copy, words, is_final=is_final) for copy in batch.copies]
         return cancelled + failed + self._submit_ready()
 
 

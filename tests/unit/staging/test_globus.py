@@ -174,6 +174,19 @@ def test_failed_transfer_is_halved_until_the_bad_file_is_alone():
     assert state.on_status(two.batch, Status("SUCCEEDED"), 3.0) == [Done(2)]
 
 
+def test_copy_that_fails_has_its_retries_unless_it_fails_for_good():
+    state = TransferState(RULES)
+    for each in (copy(0, retries=1), copy(1)):
+        state.on_copy(each, 0.0)
+    state.tick(1.0)
+    state.on_submitted(0, 1.0)
+    state.on_problem(0, Problem("gone", is_passing=True), 2.0)
+    cancel, warning, failed, submit = state.on_problem(0, Problem("gone", is_passing=True), 99.0)
+    assert (cancel, type(warning)) == (Cancel(0), Warn)
+    assert (failed, submit) == (Failed(1, "gone"), Submit(1, (copy(0),)))
+    assert state.on_problem(1, Problem("no consent", is_passing=False), 99.0) == [Failed(0, "no consent")]
+
+
 def test_cancelled_transfer_is_not_halved():
     state, batch = started([0, 1])
     actions = state.on_status(batch, Status("FAILED", error="CANCELED: by ann"), 2.0)
