@@ -73,6 +73,7 @@ def make_backend(
     events = ExecutorEvents(settings.label, run.emit, places)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers, events)
     client.bulk.name_by_digest(is_wanted=run.adoptable_for > 0 or provisioner.adopted_tasks is not None)
+    client.bulk.items.pack_in(provisioner.log_dir)
     introspection = Introspection(settings, client, managers, provisioner)
     return HighThroughputBackend(settings, serializer, client, managers, provisioner, introspection)
 

@@ -112,6 +112,7 @@ def test_file_that_is_written_in_place_under_its_old_times_is_read_again(line, t
 
 
 def test_folder_and_pattern_are_packed_and_arrive_as_they_are(line, tmp_path):
+    line.items.pack_in(tmp_path / "run")
     (tmp_path / "from/sub").mkdir(parents=True)
     (tmp_path / "from/a.txt").write_text("a")
     (tmp_path / "from/sub/b.csv").write_text("b")
@@ -123,6 +124,7 @@ def test_folder_and_pattern_are_packed_and_arrive_as_they_are(line, tmp_path):
         future.result(20)
         assert len([path for path in (tmp_path / f"to{number}").rglob("*") if path.is_file()]) == number
         (packed,) = line.items._known.packed_files()
+        assert packed.startswith(f"{tmp_path}/run/")
         line.release(item)
         assert not os.path.exists(packed)  # noqa: PTH110 - a name, not a path of the test
     with pytest.raises(StagingError, match="no file matches"):

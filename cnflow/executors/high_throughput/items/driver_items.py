@@ -159,6 +159,10 @@ class DriverItems:
         """Sentence on why a content that the driver has offered cannot be had any more; empty if it can."""
         return self._known.flaw_of_offered(key)
 
+    def pack_in(self, folder: Path) -> None:
+        """Pack folders into files of *folder*, which has the room that data needs, instead of that for temporary ones."""
+        self._files.folder = folder
+
     def name_by_digest(self) -> None:
         """Give items the same ids in each driver of this run: drivers that adopt runs compare tasks by these."""
         self._known.is_adoptable = True

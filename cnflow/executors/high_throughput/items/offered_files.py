@@ -42,9 +42,13 @@ class OfferedFiles:
     Args:
         label: of the executor; names the threads.
         offer: called with key, size, form and content of each file, as often as it was offered.
+
+    Attributes:
+        folder: for packed folders; None is that for temporary files.
     """
 
     def __init__(self, label: str, offer: Callable[[bytes, int, int, FileContent], Item]) -> None:
+        self.folder: Path | None = None
         self._label = label
         self._offer = offer
         self._lock = threading.Lock()
@@ -99,7 +103,7 @@ class OfferedFiles:
     def _read(self, path: str, form: int) -> tuple[bytes, FileContent]:
         if form != ItemForm.TREE:
             return self._read_file(path)
-        packed = _pack(path)
+        packed = _pack(path, self.folder)
         try:
             key, content = self._read_file(packed)
         except BaseException:
@@ -132,11 +136,13 @@ class OfferedFiles:
         return key, FileContent(path, identity)
 
 
-def _pack(path: str) -> str:
+def _pack(path: str, into: Path | None) -> str:
     """Pack a folder, or the files of a pattern, into a temporary file; return its path."""
     from cnflow.tasks.trees import pack_folder, pack_matches  # noqa: PLC0415 - folders are rare
 
-    descriptor, packed = tempfile.mkstemp(prefix="cnflow-tree-")
+    if into is not None:
+        into.mkdir(parents=True, exist_ok=True)
+    descriptor, packed = tempfile.mkstemp(prefix="cnflow-tree-", dir=into)
     try:
         with os.fdopen(descriptor, "wb") as file:
             if is_folder := Path(path).is_dir():
