@@ -160,7 +160,7 @@ class DriverItems:
         return self._known.flaw_of_offered(key)
 
     def pack_in(self, folder: Path) -> None:
-        """Pack folders into files of *folder*, which has the room that data needs, instead of that for temporary ones."""
+        """Pack folders into files of *folder*, which has the room that data needs, unlike that for temporary files."""
         self._files.folder = folder
 
     def name_by_digest(self) -> None:
