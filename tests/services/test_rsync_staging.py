@@ -80,6 +80,11 @@ class TestRSync(StagingContract):
 
         return place
 
+    def test_file_is_read_by_many_tasks(self, store, read):
+        """Fewer than in the contract: each is a login."""
+        file = store("a", "x.txt", b"shared")
+        assert [task.result(60) for task in [read(file) for _ in range(5)]] == [[b"shared"]] * 5
+
 
 @pytest.fixture
 def run(tmp_path):

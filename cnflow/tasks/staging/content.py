@@ -28,7 +28,7 @@ def check_content(path: str, file: File, subject: str) -> None:
         reason = "" if digest == file.sha256.lower() else f"its SHA-256 is {digest}, and its File says {file.sha256}"
     if reason:
         os.unlink(path)
-        raise StagingError(f"{subject}: {reason}.")
+        raise StagingError(f"{subject}: {reason}.", is_final=True)
 
 
 def _sha256(path: str) -> str:

@@ -57,7 +57,7 @@ class RSync(NamedTuple):
             came = os.path.join(folder, os.path.basename(wanted))
             if os.path.isdir(came) != file.directory:
                 found, way = ("no folder", "False") if file.directory else ("a folder", "True")
-                raise StagingError(f"{subject}: it is {found}. Write File(..., directory={way}).")
+                raise StagingError(f"{subject}: it is {found}. Write File(..., directory={way}).", is_final=True)
             os.replace(came, path)
             check_content(path, file, subject)
 
