@@ -183,7 +183,7 @@ class Driver(Line):
 class PlayedManager:
     """A manager that ends each task at once, or when it is told."""
 
-    def __init__(self, pool, name=b"manager-1", slots=4, block="0"):
+    def __init__(self, pool, name=b"manager-1", slots=4, block="0", host="host"):
         self.context = sockets.new_context()
         self.name, self.slots = name, slots
         self.dealer = sockets.connect_dealer(self.context, f"ipc://{pool.folder}/managers", name)
@@ -193,7 +193,7 @@ class PlayedManager:
         """Ids of tasks as they came."""
         self.functions = []
         self.cancelled = {}
-        info = ManagerInfo(PROTOCOL, "0", "3.11", "host", block, "", slots, 1)
+        info = ManagerInfo(PROTOCOL, "0", "3.11", host, block, "", slots, 1)
         self.send(msg.Register(info))
         self.done([])
 

@@ -20,7 +20,7 @@ class Node(PlayedManager):
     """A manager with its connection for blobs, and what has come over it."""
 
     def __init__(self, pool, name, block="0"):
-        super().__init__(pool, name, slots=2, block=block)
+        super().__init__(pool, name, slots=2, block=block, host=name.decode())
         self.bulk = sockets.connect_dealer(self.context, f"ipc://{pool.folder}/managers", with_bulk_suffix(name))
         self.came = []
         self.released = []
