@@ -218,16 +218,17 @@ class HighThroughputExecutor(ExecutorSettings):
     """Bytes, 4 GiB: a task fails whose result is larger, or has a larger array. The interchange disconnects a peer
     that sends more at a time, so that nobody who reaches its port can fill its memory; see "Security"."""
 
+    share_memory: bool = True
+    """Large arguments and results pass by mapped memory to managers that proved that they share it; False: never."""
+
     keep_results_from: Bytes | None = Field(default=None, ge=1)
     """Bytes from which a result stays on its node until somebody asks for it; None: only with ``keep_remote=True``."""
 
     node_cache: Bytes | None = Field(default=None, ge=0)
-    """Bytes of files and values that stay on each node when no task needs them, those used last; None: a tenth of the
-    free disk, 16 GiB at most. They are in `working_dir`, or the folder for temporary files."""
+    """Bytes in each node's area that no task needs, and that stay; None: a tenth of the free disk, 16 GiB at most."""
 
     node_to_node: bool = True
-    """Nodes fetch directly from each other what tasks have left there, if they reach each other; each then listens at a
-    port, encrypted as all connections are. False: through the interchange."""
+    """Nodes fetch from each other what tasks left, by encrypted ports of their own; False: through the interchange."""
 
     heartbeat_period: Duration = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""
@@ -239,8 +240,7 @@ class HighThroughputExecutor(ExecutorSettings):
     """Packages that go along to this executor's blocks, besides those of `Config.local_packages`."""
 
     block_log_dir: PathText | None = None
-    """Folder for the logs of blocks, in ``RUN/LABEL`` under it; None is the run's folder, beside the log of the
-    interchange."""
+    """Folder for the logs of blocks, in ``RUN/LABEL`` under it; None is the run's folder, as for the interchange's."""
 
     working_dir: UnexpandedPath | None = None
     """Folder on the node in which workers start; None is the driver's at the time of ``load()``, or the image's WORKDIR

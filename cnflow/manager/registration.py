@@ -13,6 +13,7 @@ from cnflow.addresses import first_reachable, in_url
 from cnflow.ids import BlockId
 from cnflow.manager.errors import ManagerStartError
 from cnflow.manager.node import hardware
+from cnflow.manager.node.shared_memory import shares_memory
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.model.packages import digest_of_packages, installed_packages
 from cnflow.units import GIB, Seconds
@@ -112,6 +113,7 @@ def manager_info(settings: ManagerSettings, workers: int, life: float, left: flo
         node_rank(os.environ),
         settings.nodes,
         "" if settings.image else digest_of_packages(installed_packages()),
+        shares_memory(settings.driver_memory),
     )
 
 

@@ -139,6 +139,9 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_size: int = 0
     """Bytes of the block's log and its older part, where the manager writes to a file itself; 0 is no limit."""
 
+    driver_memory: str = ""
+    """File of the driver's process, and the text in it, which only a manager of the same machine can read."""
+
     @property
     def longest_silence(self) -> float:
         """Seconds without a message from the interchange after which the manager ends itself."""

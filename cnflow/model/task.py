@@ -179,15 +179,17 @@ class Kept:
     Attributes:
         payload: set by the executor with the first attempt, and used by it in later ones.
         items: contents to which the payload refers.
+        memory: what the payload maps; None where it holds all itself.
         modules: names of the user's own modules to which the payload refers.
         source: objects that it was made of.
     """
 
-    __slots__ = ("items", "modules", "payload", "source")
+    __slots__ = ("items", "memory", "modules", "payload", "source")
 
     def __init__(self) -> None:
         self.payload: Any = None
         self.items: tuple[Item, ...] = ()
+        self.memory: object = None
         self.modules: frozenset[str] = NO_MODULES
         self.source: tuple[object, ...] = ()
 

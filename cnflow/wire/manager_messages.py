@@ -77,6 +77,9 @@ class ManagerInfo(msgspec.Struct, array_like=True, frozen=True):
     packages: str = ""
     """Digest of the packages of its Python (`cnflow.model.packages`); empty in an image, whose probe has it."""
 
+    shares_memory: bool = False
+    """It has read `ManagerSettings.driver_memory`: files in memory are the driver's, too."""
+
 
 class ManagerStatus(msgspec.Struct, array_like=True, frozen=True):
     """State of one manager at one moment, as recorded by the interchange."""

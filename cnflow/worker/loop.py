@@ -247,7 +247,13 @@ def _pack_result(
 
             left = values.leave(value, payload, keep_from)
             if left is not None:
-                result, out_of_band, python = serialization.dump(tuple(left))
+                result, out_of_band, python = payload = serialization.dump(tuple(left))
+        if out_of_band or len(result) >= serialization.OUT_OF_BAND:
+            from cnflow.tasks.shared_values import leave_result
+
+            shared = leave_result(payload)
+            if shared:
+                result, out_of_band = shared, ()
     except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way; SystemExit is no wish to end here
         kind, python, out_of_band = ResultKind.UNPICKLABLE, "", ()
         message = message_of(error)

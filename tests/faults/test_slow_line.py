@@ -69,7 +69,9 @@ def node(tmp_path):
 def load_on(load, node):
     def make(rate, **settings):
         dfk = load(
-            LocalProvider(python=str(node.python)), address=node.address, **{**THRESHOLD, "max_workers": 2, **settings}
+            LocalProvider(python=str(node.python)),
+            address=node.address,
+            **{**THRESHOLD, "max_workers": 2, "share_memory": False, **settings},
         )
         small(0).result(60)
         if rate:

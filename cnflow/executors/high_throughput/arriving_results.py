@@ -16,6 +16,7 @@ from cnflow.executors.high_throughput.items.results_in_place import ResultsInPla
 from cnflow.executors.high_throughput.results import outcome_of
 from cnflow.model.item import KEY_SIZE
 from cnflow.model.task import StagingNote, TaskState
+from cnflow.tasks.shared_values import discard_result
 from cnflow.wire.pipe import ResultKind
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class ArrivingResults:
         self, parcels: Sequence[ResultParcel], ours: Sequence[ResultParcel], held: Mapping[TaskId, HeldTask]
     ) -> None:
         """Report *ours* among *parcels* once all their parts are here, and drop all others."""
+        if len(ours) < len(parcels):
+            own = {id(result) for result, _ in ours}
+            for result, _ in parcels:
+                if id(result) not in own:
+                    discard_result(result.body)
         if any(result.blobs or result.items for result, _ in parcels):
             wanted = {id(result) for result, _ in ours}
             unwanted = [result for result, _ in parcels if id(result) not in wanted]

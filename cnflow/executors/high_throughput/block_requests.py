@@ -92,6 +92,9 @@ class BlockContext(NamedTuple):
     image: Image | None = None
     """The image by what its provider was asked to prepare, such as a digest; None is that of `settings`."""
 
+    driver_memory: str = ""
+    """By which managers find out whether they share memory with this process; empty where they do not."""
+
     def request(self, block: BlockId) -> BlockRequest:
         """The request for *block*, with the settings of its managers."""
         settings, provider = self.settings, self.settings.provider
@@ -163,6 +166,7 @@ class BlockContext(NamedTuple):
             secret_variables=self._secrets("environment"),
             sends_events=self.sends_events,
             log_size=self.log_size,
+            driver_memory=self.driver_memory,
         )
 
 

@@ -30,6 +30,7 @@ from cnflow.executors.high_throughput.places import Places
 from cnflow.executors.high_throughput.pool_host import PoolHost
 from cnflow.executors.high_throughput.provisioning import BlockProvisioner
 from cnflow.executors.high_throughput.serialization import TaskSerializer
+from cnflow.executors.high_throughput.shared_arguments import shared_arguments
 from cnflow.executors.high_throughput.task_queue import TaskQueue
 from cnflow.interfaces import InterchangeRequest
 from cnflow.units import Seconds
@@ -62,13 +63,14 @@ def make_backend(
     log_file = run.run_dir / settings.label / "interchange.log"
     given = [*run.local_packages, *settings.local_packages]
     serializer = TaskSerializer(LocalPackages(given) if given else None, settings.keep_results_from)
+    memory = serializer.memory = shared_arguments(settings, run)
     host = _make_host(settings, run, log_file)
     period, threshold = Seconds(settings.heartbeat_period), Seconds(settings.heartbeat_threshold)
     life = InterchangeLife(period, threshold, host.grace, was_reached=host.reaches_first)
     client = InterchangeClient(settings.label, host, life, TaskQueue(serializer), SystemClock())
     client.bulk.set_largest_result(settings.max_result_size)
     places = Places(run.run, settings.label)
-    managers = ConnectedManagers(client.ask, places)
+    managers = ConnectedManagers(client.ask, places, memory)
     make_provider = make_provider or functools.partial(backend_of(settings.provider), settings.provider)
     events = ExecutorEvents(settings.label, run.emit, places)
     provisioner = BlockProvisioner(settings, make_provider, run, client, managers, events)

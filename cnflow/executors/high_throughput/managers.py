@@ -21,6 +21,7 @@ from cnflow.wire.manager_messages import StatusQuery, StatusReport, TaskQuery, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cnflow.executors.high_throughput.shared_arguments import SharedArguments
     from cnflow.ids import BlockId
     from cnflow.ledger import ExecutorLedger
     from cnflow.wire.manager_messages import ManagerInfo
@@ -44,14 +45,18 @@ class ConnectedManagers:
     Args:
         ask: sends a question; returns False if there is no interchange to answer it.
         places: takes what their tasks have in common.
+        memory: takes large arguments where all of them share memory with this process; None where that cannot be.
 
     Attributes:
         is_closed: no manager is listed and no question answered any more.
     """
 
-    def __init__(self, ask: Callable[[Question], bool], places: Places | None = None) -> None:
+    def __init__(
+        self, ask: Callable[[Question], bool], places: Places | None = None, memory: SharedArguments | None = None
+    ) -> None:
         self._ask = ask
         self.places = Places("", "") if places is None else places
+        self.memory = memory
         self._managers: dict[ManagerId, ManagerInfo] = {}
         self._admitted: dict[str, str] = {}
         """Blocks that are not over, and the public key of each; empty where connections are not encrypted."""
@@ -81,6 +86,8 @@ class ConnectedManagers:
         """Add a manager that registered; return False for one that only came back to a restarted interchange."""
         is_new = manager not in self._managers
         self.places.add(number, manager, info)
+        if self.memory is not None:
+            self.memory.on_manager(info)
         self._managers[manager] = info
         self._blocks[info.block] = None
         if is_new and self.adopted.pop(manager, None) is None and self.ledger is not None:
@@ -167,6 +174,8 @@ class ConnectedManagers:
         """List no manager from now on; every thread that waits for an answer gets None."""
         with self._lock:
             self.is_closed = True
+        if self.memory is not None:
+            self.memory.close()
         for number in list(self._questions):
             waiting = self._questions.pop(number, None)
             if waiting is not None:

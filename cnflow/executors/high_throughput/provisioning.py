@@ -324,6 +324,7 @@ class BlockProvisioner:
             run.folder,
             secrets=self._secrets,
             image=self._image,
+            driver_memory=self._managers.memory.place if self._managers.memory is not None else "",
         )
         blocks = make_blocks(
             settings.label,

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from cnflow.executors.high_throughput.function_versions import FunctionVersion
     from cnflow.executors.high_throughput.local_packages.overlay import LocalPackages
+    from cnflow.executors.high_throughput.shared_arguments import SharedArguments
     from cnflow.interfaces import ItemStore
     from cnflow.model.item import Item
-    from cnflow.model.task import AppFunction, RunOptions, TaskToRun
+    from cnflow.model.task import AppFunction, Kept, RunOptions, TaskToRun
     from cnflow.wire.code_pickler import ClassId
     from cnflow.wire.messages import Function, TaskParcel
     from cnflow.wire.serialization import Payload
@@ -49,6 +50,9 @@ class TaskSerializer:
         self._keep_from = keep_from
         self.store: ItemStore | None = None
         """Gets the values of references among the arguments; set by the executor."""
+
+        self.memory: SharedArguments | None = None
+        """Takes large arguments of tasks on this machine; set by the factory."""
 
         self._packaged: WeakKeyDictionary[AppFunction, PackagedVersion] = WeakKeyDictionary()
         self.has_needs = False
@@ -95,7 +99,7 @@ class TaskSerializer:
                 function = portable_if_possible(function, serialization.NO_ARGUMENTS)[0]
             function = self._with_packages(function, version)
             return function, task_parcel(task.id, function.id, serialization.NO_ARGUMENTS, attempt=attempt)
-        payload, modules, items = _packed_arguments(task, options, version.class_id, self.store)
+        payload, modules, items = _packed_arguments(task, options, version.class_id, self.store, self.memory)
         if modules:
             function = version.function_with(modules) or function
         if self.has_other_pythons:
@@ -118,7 +122,11 @@ def _with_limit(task: TaskToRun, keep_from: int) -> TaskToRun:
 
 
 def _packed_arguments(
-    task: TaskToRun, options: tuple[Any, ...], class_id: ClassId, store: ItemStore | None
+    task: TaskToRun,
+    options: tuple[Any, ...],
+    class_id: ClassId,
+    store: ItemStore | None,
+    memory: SharedArguments | None = None,
 ) -> tuple[Payload, frozenset[str], tuple[Item, ...]]:
     """Return the pickled arguments, of the first attempt if they are kept, names of own modules and items in them."""
     kept = task.kept
@@ -128,10 +136,13 @@ def _packed_arguments(
     items: tuple[Item, ...] = ()
     try:
         payload = serialization.dump_plain(value)
-        if payload is None:
+        if payload is not None:
+            payload = _shared(payload, kept, memory) or payload
+        else:
             rules = Rules()
             with collect(store) as noted:
-                payload = _copy_buffers(serialization.dump_anything(value, class_id, rules))
+                dumped = serialization.dump_anything(value, class_id, rules)
+                payload = _shared(dumped, kept, memory) or _copy_buffers(dumped)
             items = tuple(noted.values())
             modules = frozenset(rules.names)
     except BaseException as error:
@@ -141,6 +152,17 @@ def _packed_arguments(
     if kept is not None:
         kept.payload, kept.modules, kept.items = payload, modules, items
     return payload, modules, items
+
+
+def _shared(payload: Payload, kept: Kept | None, memory: SharedArguments | None) -> Payload | None:
+    """Copy *payload* to memory that workers map, if they can and it is large; return what loads it from there."""
+    if memory is None or not memory.is_on or kept is None:
+        return None
+    shared = memory.packed(payload)
+    if shared is None:
+        return None
+    packed, kept.memory = shared
+    return packed
 
 
 def _copy_buffers(payload: Payload) -> Payload:

@@ -14,9 +14,10 @@ from cnflow.manager.node.area import NodeArea
 from cnflow.manager.node.environment import worker_variables
 from cnflow.manager.node.identity import identity_variables
 from cnflow.manager.node.pinning import accelerator_variables, assign_cores, core_variables
+from cnflow.manager.node.shared_memory import shares_memory
 from cnflow.manager.workers.process import OutOfProcessesError, WorkerProcess
 from cnflow.open_files import set_open_file_limit
-from cnflow.tasks import script_arguments
+from cnflow.tasks import script_arguments, shared_values
 from cnflow.tasks.local_packages import FOLDER_VARIABLE
 from cnflow.tasks.slots import slot_count
 
@@ -61,11 +62,14 @@ class WorkerFactory:
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
         self._packages = str(Path(tempfile.gettempdir()) / f"cnflow-{self.manager_id.hex()}-packages")
         self.area = NodeArea(self.manager_id, settings.working_dir, settings.node_cache)
+        self._shared = _variable_of_results(settings)
         self._early: dict[WorkerRank, WorkerProcess] = {}
 
     def close(self) -> None:
         """Remove what workers have unpacked, once they have ended."""
         shutil.rmtree(self._packages, ignore_errors=True)
+        if self._shared:
+            shared_values.remove_results_of_killed_drivers()
         self.area.leave()
 
     def start_early(self) -> None:
@@ -99,6 +103,7 @@ class WorkerFactory:
             FOLDER_VARIABLE: self._packages,
             script_arguments.VARIABLE: script_arguments.encode(self._settings.argv),
             **self.area.variables,
+            **self._shared,
             **worker_variables(rank, self.slots, self.manager_id, self._settings.block),
             **core_variables(cores),
             **accelerator_variables(accelerators, names, self.slots, self._cuda_devices),
@@ -116,3 +121,12 @@ class WorkerFactory:
         if self._open_files is not None:
             set_open_file_limit(worker.pid, self._open_files)
         return worker
+
+
+def _variable_of_results(settings: ManagerSettings) -> dict[str, str]:
+    """Variable of workers that leave large results in memory, where the driver shares it; else empty."""
+    if not shares_memory(settings.driver_memory):
+        return {}
+    shared_values.remove_results_of_killed_drivers()
+    prefix = shared_values.results_prefix(settings.driver_memory)
+    return {shared_values.VARIABLE: f"{settings.largest_result} {prefix}"}
