@@ -19,6 +19,7 @@ from cnflow.errors import DependencyError, StagingError
 from cnflow.staging import RSyncStaging
 from cnflow.testing.contracts.staging import StagingContract, Target
 from tests.services.sshd_server import Sshd
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.rsync, pytest.mark.timeout(120)]
 
@@ -202,6 +203,21 @@ def test_folder_in_the_place_of_a_file_is_refused(to, run, tmp_path):
     run(to())
     (tmp_path / "folder").mkdir()
     assert "it is a folder. Write File(..., directory=True)" in failure(python_app(read)(File(tmp_path / "folder")))
+
+
+def test_agent_of_the_node_has_the_key(host, to, run, tmp_path):
+    socket = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(socket.exists, period=0.02)
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", host.folder / "user"], check=True, env=environment)
+        run(to(key_file=None, agent=str(socket)))
+        (tmp_path / "x").write_text("by the agent")
+        assert python_app(read)(File(tmp_path / "x")).result(60) == "by the agent"
+    finally:
+        agent.terminate()
+        agent.wait()
 
 
 def test_content_is_compared_with_what_the_user_says(to, run, tmp_path):

@@ -23,6 +23,7 @@ Way of a file in these tests::
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -267,5 +268,5 @@ class StagingContract:
 
 def _copies(run: DataFlowKernel) -> list[str]:
     """Files that stagings have left in the folder of the run."""
-    staged = run.run_dir / "staged"
-    return [str(path) for path in staged.rglob("*") if path.is_file()] if staged.exists() else []
+    # A folder may vanish meanwhile: `os.walk` passes over it, `Path.rglob` does not.
+    return [f"{folder}/{name}" for folder, _, names in os.walk(run.run_dir / "staged") for name in names]
