@@ -263,12 +263,13 @@ def run_options(options: CallOptions) -> RunOptions:
         env={str(name): str(value) for name, value in options.env.items()},
         sandbox=options.sandbox,
         inputs=_paths(options.inputs) if options.sandbox else (),
-        outputs=_paths(options.outputs, "" if options.sandbox else options.folder) if options.looks_for_outputs else (),
+        outputs=_outputs(options, is_pattern=False),
         pipefail=bool(options.pipefail),
         resources=options.resources,
         folder=options.folder if options.sandbox else "",
         leaves=options.leaves,
         keep_from=None if options.keep_remote is None else 0 if options.keep_remote else NEVER,
+        patterns=_outputs(options, is_pattern=True),
     )
 
 
@@ -337,6 +338,13 @@ def _plain_path(value: Any, folder: str) -> Any:  # noqa: ANN401 - the same
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     return absolute_path(value, folder) if isinstance(value, str) and value else value
+
+
+def _outputs(options: CallOptions, *, is_pattern: bool) -> Sequence[str]:
+    if not options.looks_for_outputs or not options.outputs:
+        return ()
+    files = tuple(file for file in options.outputs if file.glob is is_pattern)
+    return _paths(files, "" if options.sandbox else options.folder) if files else ()
 
 
 def _paths(values: tuple[Any, ...], folder: str = "") -> list[str]:

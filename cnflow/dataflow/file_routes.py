@@ -132,9 +132,11 @@ class LeftFiles:
     def add_stream(self, name: str, place: str, mode: str) -> None:
         """Have a stream travel to *place*: appended to what is there, or in place of it if *mode* begins with ``w``."""
         self.leaves.append(Leave(name, place))
+        if place in (leave.path for leave in self.leaves[:-1] if leave.name in STREAMS):
+            return  # both streams are one file, which comes once
         self.places[name] = place
         if not mode.startswith("w"):
-            self.places[name] = f"{place}.{os.urandom(4).hex()}.part"
+            self.places[name] = os.path.join(os.path.dirname(place), f".cnflow-{os.urandom(6).hex()}.part")  # noqa: PTH118, PTH120 - texts
             self._appended[name] = (self.places[name], place)
 
     def on_items(self, outcome: Outcome) -> None:

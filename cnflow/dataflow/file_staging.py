@@ -295,7 +295,8 @@ class _StageIn:
         if copy is not None:
             self.arrivals.append(Arrival(original.url, copy, parent))
         self.function = staging.replace_task(self._manager, self._label, file, self.function) or self.function
-        self.copies.add(file.local_path, copy)
+        if file.scheme != "temp":  # others may read a temporary file, which its holds keep
+            self.copies.add(file.local_path, copy)
         return argument if copy is None else copy
 
 

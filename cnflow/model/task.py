@@ -151,6 +151,10 @@ class RunOptions(NamedTuple):
     keep_from: Optional[int] = None
     """Bytes from which the result stays on the node that made it; None is what the executor has it."""
 
+    patterns: Sequence[str] = ()
+    """Patterns that a file must match afterwards. Matches of relative ones, in the sandbox of a successful task, are
+    moved out of it."""
+
 
 NO_OPTIONS = RunOptions()
 """Options of most tasks; compared by identity, which is faster than by value."""

@@ -55,8 +55,10 @@ class BuiltInStaging(Staging):
         """Offer *file* to the executor's tasks, once *parent_fut* has made it; the future's file has the item."""
         store = store_of(dm, executor)
         brought = _Transfer(file)
+        if parent_fut is None and file.scheme == "temp":
+            parent_fut = _made(file)
         if parent_fut is None:
-            _offer(store, file, brought)
+            _offer_path(store, file, file.path, brought)
         else:
             away = _new_path(dm, File.temp(safe_name(file.filename)))
             parent_fut.add_done_callback(lambda done: _on_made(store, file, done, brought, away))
@@ -103,12 +105,11 @@ class RunFolderStaging(Staging):
         parent_fut: Future[Any] | None,
     ) -> Future[Any] | None:
         """Set the path of *file*; one that was left on a node is brought there first."""
-        path = _new_path(dm, file)
-        file.local_path = str(path)
-        if parent_fut is None:
-            return None
-        brought: Future[Any] = Future()
-        parent_fut.add_done_callback(lambda done: _bring(file, done, brought, path))
+        file.local_path = str(_new_path(dm, file))
+        brought = _Transfer(file)
+        away = _new_path(dm, File.temp(file.filename))
+        made = _made(file) if parent_fut is None else parent_fut
+        made.add_done_callback(lambda done: _bring(file, done, brought, away))
         return brought
 
     def stage_out(self, dm: DataManager, executor: str, file: File, app_fu: Future[Any]) -> None:  # noqa: ARG002 - the same
@@ -211,10 +212,6 @@ def offered(store: ItemStore, file: File, path: str) -> Future[Any]:
     return brought
 
 
-def _offer(store: ItemStore, file: File, brought: Future[Any]) -> None:
-    _offer_path(store, file, file.path, brought)
-
-
 def _offer_path(store: ItemStore, file: File, path: str, brought: Future[Any]) -> None:
     def on_offered(future: Future[Item]) -> None:
         try:
@@ -256,13 +253,33 @@ def _on_made(store: ItemStore, file: File, done: Future[Any], brought: Future[An
         brought.set_exception(error)
 
 
+def _made(file: File) -> Future[Any]:
+    """Return the future of a temporary *file* that the user has from a task which is done.
+
+    Its error: no task has made it.
+    """
+    made: Future[Any] = Future()
+    if file.hold is None:
+        made.set_exception(
+            StagingError(
+                f"{file.url} was made by no task that is done. Pass the DataFuture of the task that makes it, such as "
+                "future.outputs[0]."
+            )
+        )
+    else:
+        if isinstance(file.hold, TemporaryFolder):
+            file.local_path = f"{file.hold.path}/{file.filename}"
+        made.set_result(file)
+    return made
+
+
 def _bring(file: File, done: Future[Any], brought: Future[Any], path: Path) -> None:
-    """Bring the temporary file that a task has made to *path*, unless it is there."""
+    """Bring the temporary file that a task has made to *path*, unless it is in the folder of the run."""
 
     def on_fetched(fetched: Future[str]) -> None:
         error = fetched.exception()
         if error is None:
-            file.hold = TemporaryFolder(str(path.parent))
+            file.local_path, file.hold = str(path), TemporaryFolder(str(path.parent))
             brought.set_result(file)
         else:
             brought.set_exception(error)

@@ -87,13 +87,17 @@ def run_call(call: Call, context: CallContext) -> Any:  # noqa: ANN401 - the use
 
 
 def check_outputs(call: Call, value: Any) -> Any:  # noqa: ANN401 - the user's value
-    """Return *value* if every file exists that the call names as an output.
+    """Return *value* if every file exists, and every pattern has one, that the call names as an output.
 
     Raises:
         MissingOutputs: names those that do not exist.
     """
     folder = call.options.folder
     missing = [path for path in call.options.outputs if not os.path.exists(os.path.join(folder, path))]
+    if call.options.patterns:
+        from cnflow.tasks.trees import matches
+
+        missing += [path for path in call.options.patterns if not matches(os.path.join(folder, path))]
     if missing:
         from cnflow.errors import MissingOutputs
 

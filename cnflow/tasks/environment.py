@@ -8,7 +8,7 @@ import sys
 from typing import IO, TYPE_CHECKING, Any, Optional
 
 from cnflow.tasks.coroutines import call_function
-from cnflow.tasks.sandbox import sandbox
+from cnflow.tasks.sandbox import sandbox_of
 from cnflow.tasks.streams import open_sinks, target_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def call_with_options(call: Call, control: Stoppable, sandbox_prefix: str) -> An
     with contextlib.ExitStack() as undo:
         stdout, stderr = open_sinks(target_of(options.stdout, "stdout"), target_of(options.stderr, "stderr"), undo)
         if options.sandbox:
-            folder = undo.enter_context(sandbox(options.inputs, options.outputs, sandbox_prefix, options.folder))
+            folder = undo.enter_context(sandbox_of(options, sandbox_prefix))
             undo.enter_context(_working_directory(folder))
         undo.enter_context(_variables(options.env))
         for number, sink in ((1, stdout), (2, stderr)):

@@ -23,9 +23,18 @@ from cnflow.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cnflow.model.task import RunOptions
+
+
+def sandbox_of(options: RunOptions, prefix: str = "") -> contextlib.AbstractContextManager[str]:
+    """Return the `sandbox` of a task with *options*."""
+    return sandbox(options.inputs, options.outputs, prefix, options.folder, options.patterns)
+
 
 @contextlib.contextmanager
-def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "", home: str = "") -> Iterator[str]:
+def sandbox(
+    inputs: Sequence[str], outputs: Sequence[str], prefix: str = "", home: str = "", patterns: Sequence[str] = ()
+) -> Iterator[str]:
     """Return a context whose value is the folder's path; its exit moves outputs out, unless an exception leaves it.
 
     A missing output is skipped here; `cnflow.tasks.call.check_outputs` reports it.
@@ -35,6 +44,7 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "", hom
         outputs: paths; relative ones are moved to the same path under *home*.
         prefix: prefix of the folder's path; by default in the folder for temporary files.
         home: folder that relative paths mean outside of the sandbox; empty for the current one.
+        patterns: of outputs; what matches a relative one is moved to the same path under *home*.
 
     Raises:
         ConfigurationError: two inputs, or an input and an output, have the same name; or an output lies outside.
@@ -43,6 +53,7 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "", hom
     home = home or os.getcwd()
     links = _plan_links(inputs, home)
     moves = _plan_moves(outputs, links, home)
+    found = _plan_moves(patterns, {}, home)
     where, name = os.path.split(prefix or os.path.join(tempfile.gettempdir(), "cnflow-sandbox"))
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=where))
     try:
@@ -51,9 +62,13 @@ def sandbox(inputs: Sequence[str], outputs: Sequence[str], prefix: str = "", hom
             (folder / name).symlink_to(target)
         for inside in moves:
             (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+        for pattern in found:
+            (folder / _base_of(pattern)).mkdir(parents=True, exist_ok=True)
         yield str(folder)
         for inside, outside in moves.items():
             _move(folder / inside, outside)
+        for pattern in found:
+            _move_matches(folder, pattern, Path(home))
     finally:
         _remove(folder)
 
@@ -105,6 +120,20 @@ def _plan_moves(outputs: Sequence[str], links: dict[str, Path], home: str) -> di
                 f"Input {str(linked)!r} and output {path!r} would be the same file in the sandbox. Rename one.",
             )
     return moves
+
+
+def _base_of(pattern: str) -> str:
+    from cnflow.tasks.trees import split_pattern  # a worker starts without it
+
+    return split_pattern(pattern).base
+
+
+def _move_matches(folder: Path, pattern: str, home: Path) -> None:
+    for path in sorted(glob.glob(os.path.join(glob.escape(str(folder)), pattern), recursive=True)):
+        name = os.path.relpath(path, folder)
+        is_input = os.path.islink(path) and os.path.isabs(os.readlink(path))
+        if name != os.curdir and not is_input:
+            _move(folder / name, home / name)
 
 
 def _move(inside: Path, outside: Path) -> None:

@@ -31,16 +31,14 @@ from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 from cnflow.errors import AppBadFormatting, BashAppNoReturn, BashExitFailure
 from cnflow.tasks.coroutines import call_function
 from cnflow.tasks.exit_codes import explain_exit_code
-from cnflow.tasks.sandbox import sandbox
+from cnflow.tasks.sandbox import sandbox_of
 from cnflow.tasks.shell_process import start_in_shell
 from cnflow.tasks.stopping import end_group
 from cnflow.tasks.streams import Sink, copy_to_own_stderr, inherited, open_sinks, read_tail, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
-    from cnflow.model.task import RunOptions
     from cnflow.tasks.call import Call, CallContext
 
 _HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:@%+,- ")
@@ -164,7 +162,7 @@ def _run_line(command: object, call: Call, context: CallContext) -> None:
         stdout, stderr = open_sinks(_target(call, "stdout"), _target(call, "stderr"), undo)
         kept = None if stderr else undo.enter_context(tempfile.TemporaryFile())
         options = call.options
-        cwd = undo.enter_context(_sandbox(options, context.sandbox)) if options.sandbox else None
+        cwd = undo.enter_context(sandbox_of(options, context.sandbox)) if options.sandbox else None
         streams = (stdout.file if stdout else inherited(1), stderr.file if stderr else kept)
         code = _run(command, call, context, cwd, streams)
         if kept:
@@ -191,10 +189,6 @@ def _check_characters(command: str, name: str) -> None:
             f"bash_app {name} returned a command line with {command[wrong]!r} at position {wrong:,}, which no program "
             "can be given; it must return text"
         )
-
-
-def _sandbox(options: RunOptions, prefix: str) -> AbstractContextManager[str]:
-    return sandbox(options.inputs, options.outputs, prefix, options.folder)
 
 
 def _run(

@@ -90,6 +90,7 @@ def unpack(file: IO[bytes], folder: str) -> None:
     """
     os.makedirs(folder, exist_ok=True)
     later: list[tuple[str, tarfile.TarInfo]] = []
+    turning: list[tuple[str, tarfile.TarInfo]] = []
     try:
         with tarfile.open(fileobj=file, mode="r|") as tar:
             for member in tar:
@@ -101,21 +102,29 @@ def unpack(file: IO[bytes], folder: str) -> None:
                     later.append((path, member))
                 else:
                     _unpack_file(tar, member, path, folder)
+                    if member.issym() and _turns(member.linkname):
+                        turning.append((path, member))
     except (tarfile.TarError, EOFError) as error:
         raise StagingError(f"{folder} could not be unpacked: {error}") from error
+    for path, member in turning:  # only now are the links there that it may go by
+        if os.path.islink(path) and _ends_outside(folder, path):
+            os.unlink(path)
+            raise _leading_out(member.name, member.linkname)
     for path, member in reversed(later):  # a folder's time changes with what is put there, its mode may forbid that
         os.utime(path, (member.mtime, member.mtime))
         os.chmod(path, member.mode & _MODES)
 
 
 def _unpack_file(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, folder: str) -> None:
-    part = os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{os.getpid()}.part")
+    part = os.path.join(
+        os.path.dirname(path), f".cnflow-{os.urandom(6).hex()}.part"
+    )  # any name may be as long as allowed
     try:
         if member.issym():
             os.symlink(member.linkname, part)
             os.utime(part, (member.mtime, member.mtime), follow_symlinks=False)
         elif member.islnk():
-            os.link(os.path.join(folder, *_parts(member.linkname, folder)), part, follow_symlinks=False)
+            os.link(_path_of(folder, member.linkname), part, follow_symlinks=False)
         else:
             source = tar.extractfile(member)
             assert source is not None  # it is a regular file
@@ -146,14 +155,8 @@ def _place(folder: str, member: tarfile.TarInfo) -> str:
     """
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise StagingError(f"{member.name!r} is no file, folder or link; it is not unpacked into {folder}.")
-    parts = _parts(member.name, folder)
-    path = folder
-    for part in parts[:-1]:
-        path = os.path.join(path, part)
-        if os.path.islink(path):
-            raise StagingError(f"{member.name!r} is not unpacked into {folder}: {path} is a link.")
-        os.makedirs(path, exist_ok=True)  # a pattern's matches have no members for their folders
-    path = os.path.join(path, parts[-1])
+    path = _path_of(folder, member.name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)  # a pattern's matches have no members for their folders
     if member.isdir() and os.path.islink(path):
         raise StagingError(f"{member.name!r} is not unpacked into {folder}: {path} is a link.")
     if member.issym() and _leads_out(member.name, member.linkname):
@@ -161,11 +164,21 @@ def _place(folder: str, member: tarfile.TarInfo) -> str:
     return path
 
 
-def _parts(name: str, folder: str) -> Sequence[str]:
-    parts = name.split("/")
-    if name.startswith("/") or {"", ".", ".."} & set(parts):
+def _path_of(folder: str, name: str) -> str:
+    """Path of *name* in *folder*.
+
+    Raises:
+        StagingError: it would lie outside, or behind a link.
+    """
+    *parents, last = name.split("/")
+    if name.startswith("/") or {"", ".", ".."} & {*parents, last}:
         raise StagingError(f"{name!r} is not unpacked: it would lie outside of {folder}.")
-    return parts
+    path = folder
+    for part in parents:
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            raise StagingError(f"{name!r} is not unpacked into {folder}: {path} is a link.")
+    return os.path.join(path, last)
 
 
 def _pack(folder: str, names: Sequence[str], file: IO[bytes]) -> None:
@@ -175,7 +188,9 @@ def _pack(folder: str, names: Sequence[str], file: IO[bytes]) -> None:
             member: Optional[tarfile.TarInfo] = tar.gettarinfo(path, arcname=name)
             if member is None or not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
                 raise StagingError(f"{path} is no file, folder or link, and cannot be sent. Remove it.")
-            if member.issym() and _leads_out(name, member.linkname):
+            if member.issym() and (
+                _leads_out(name, member.linkname) or (_turns(member.linkname) and _ends_outside(folder, path))
+            ):
                 raise _leading_out(path, member.linkname)
             member.uid = member.gid = 0
             member.uname = member.gname = ""
@@ -205,10 +220,22 @@ def _walk(folder: str, start: str) -> Iterator[str]:
 
 
 def _leads_out(name: str, target: str) -> bool:
-    """Return True if the link *name* to *target* leads out of the folder that *name* is relative to."""
+    """Return True if the link *name* to *target* leads out of the folder that *name* is relative to; see `_turns`."""
     if target.startswith("/"):
         return True
     return os.path.normpath(os.path.join(os.path.dirname(name), target)).split("/", 1)[0] == ".."
+
+
+def _turns(target: str) -> bool:
+    """Return True if *target* has ``..`` after a name: that may be another link, from whose end it goes up."""
+    parts = [part for part in target.split("/") if part not in {"", "."}]
+    return any(before != ".." and part == ".." for before, part in zip(parts, parts[1:]))
+
+
+def _ends_outside(folder: str, path: str) -> bool:
+    """Return True if the link at *path* leads out of *folder*, by others."""
+    real, inside = os.path.realpath(path), os.path.realpath(folder)
+    return real != inside and not real.startswith(inside.rstrip("/") + "/")
 
 
 def _leading_out(name: str, target: str) -> StagingError:

@@ -220,9 +220,11 @@ def test_killed_task_leaves_no_folder(folder):
 
     @python_app(executors="htex")
     def left_files():
+        import glob
         import time
 
-        left = list(Path(os.environ["CNFLOW_AREA"], "tasks").rglob("left.txt"))
+        # Path.rglob fails where a folder is removed meanwhile.
+        left = [Path(path) for path in glob.glob(f"{os.environ['CNFLOW_AREA']}/tasks/**/left.txt", recursive=True)]  # noqa: PTH207
         for _ in range(100):  # the manager removes it while another worker starts
             if not left:
                 break
@@ -245,3 +247,60 @@ def test_temporary_files_in_the_folder_of_a_run_end_with_it(folder, run):
         assert not list(Path(other.run_dir).glob("staged/*"))
     finally:
         cnflow.dataflow.loaded_run.set_current(run)
+
+
+def test_both_streams_in_one_file_come_once(folder):
+    (folder / "a").touch()
+    shout("out", inputs=[File("a")], outputs=[File("o")], stdout=File("log"), stderr=File("log")).result(30)
+    assert sorted((folder / "log").read_text().split()) == ["fault", "out"]
+
+
+@pytest.mark.parametrize("executor", ["htex", "threads"])
+def test_pattern_of_several_folders(folder, executor):
+    @python_app(executors=executor)
+    def make(outputs=()):
+        for name in ("p/x.csv", "q/x.csv", "q/y.csv"):
+            path = Path(outputs[0]).parents[1] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+
+    @python_app(executors=executor)
+    def contents(files):
+        return [Path(path).read_text() for path in files.paths()]
+
+    made = make(outputs=[File("g/*/x.csv", glob=True)]).outputs[0]
+    assert contents(made).result(30) == ["p/x.csv", "q/x.csv"]
+    assert contents(File("g/*/x.csv", glob=True)).result(30) == ["p/x.csv", "q/x.csv"]
+    with pytest.raises(MissingOutputs, match=r"none/\*/x\.txt"):
+        make(outputs=[File("none/*/x.txt", glob=True)]).result(30)
+
+
+@pytest.mark.parametrize("executor", ["htex", "threads"])
+def test_sandboxed_command_leaves_a_folder_and_what_matches_a_pattern(folder, executor):
+    @bash_app(executors=executor)
+    def command(outputs=()):
+        return "mkdir -p r/s; touch r/a.csv r/c.txt r/s/b.csv"
+
+    outputs = [File("r/*.csv", glob=True), File("r/s", directory=True)]
+    command(outputs=outputs, sandbox=True).result(30)
+    assert sorted(str(path.relative_to(folder)) for path in (folder / "r").rglob("*")) == [
+        "r/a.csv",
+        "r/s",
+        "r/s/b.csv",
+    ]
+
+
+@pytest.mark.parametrize("executor", ["htex", "threads"])
+def test_temporary_file_is_read_by_several_tasks_and_passed_as_the_file_that_it_is(executor):
+    @python_app(executors=executor)
+    def make(outputs=()):
+        Path(outputs[0]).write_text("temporary")
+
+    @python_app(executors=executor)
+    def text_of(file):
+        return Path(file).read_text()
+
+    made = make(outputs=[File.temp("t.txt")]).outputs[0]
+    assert text_of(made).result(30) == text_of(made).result(30) == text_of(made.result()).result(30) == "temporary"
+    with pytest.raises(DependencyError, match="was made by no task"):
+        text_of(File.temp("never.txt")).result(30)

@@ -192,6 +192,7 @@ def _plain_options(options: RunOptions) -> tuple[Any, ...]:
             None if options.leaves is None else [tuple(leave) for leave in options.leaves],
             None,  # resources, which workers ignore
             options.keep_from,
+            [os.fsdecode(pattern) for pattern in options.patterns],
         ),
     )
 

@@ -117,11 +117,12 @@ def _place_inputs(call: Call, folder: str) -> tuple[list[_Input], dict[str, str]
         before, name = file.path, _name_of(file)
         path = placed.get((item.key, name))
         if path is None:
-            path = placed[item.key, name] = f"{folder}/in/{len(placed)}/{name}"
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            place = f"{folder}/in/{len(placed)}"
+            path = placed[item.key, name] = f"{place}/{name}"
+            os.makedirs(place, exist_ok=True)
             source = _object_of(item, file)
             if item.form == ItemForm.TREE:
-                _unpack(source, f"{os.path.dirname(path)}" if file.glob else path)
+                _unpack(source, place if file.glob else path)
             else:
                 link_object(source, path)
                 linked.append(_Input(item, path, stamp_of(path)))
@@ -220,9 +221,9 @@ def _with_options(
     if options.sandbox:
         home = options.folder
         changed["inputs"] = [links.get(path, os.path.join(home, path)) for path in options.inputs]
-        changed["outputs"] = [
-            *options.outputs, *(leave.path for leave in outputs if not leave.kind and not os.path.isabs(leave.path))
-        ]  # fmt: skip
+        left = [leave for leave in outputs if not os.path.isabs(leave.path)]
+        changed["outputs"] = [*options.outputs, *(leave.path for leave in left if leave.kind != "glob")]
+        changed["patterns"] = [*options.patterns, *(leave.path for leave in left if leave.kind == "glob")]
         changed["folder"] = f"{folder}/out"
     return call._replace(options=options._replace(leaves=None, **changed))
 

@@ -75,6 +75,21 @@ def test_link_that_leads_out_is_not_packed(tmp_path, target):
         _packed(tmp_path)
 
 
+def test_link_that_leads_out_by_another_is_not_packed(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "up").symlink_to("../..")
+    (tmp_path / "link").symlink_to("a/b/up/..")
+    with pytest.raises(StagingError, match=r"link' leads to 'a/b/up/\.\.', out of its folder"):
+        _packed(tmp_path)
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path):
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / ("é" * 127)).write_text("long")
+    trees.unpack(io.BytesIO(_packed(tmp_path / "from")), str(tmp_path / "to"))
+    assert (tmp_path / "to" / ("é" * 127)).read_text() == "long"
+
+
 def test_pipe_is_not_packed(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(StagingError, match=r"pipe is no file, folder or link"):
@@ -101,6 +116,8 @@ def _stream(*members):
         [("a", tarfile.SYMTYPE, "..")],
         [("b", tarfile.DIRTYPE, ""), ("a", tarfile.SYMTYPE, "b"), ("a/x", tarfile.REGTYPE, "")],
         [("a", tarfile.LNKTYPE, "../x")],
+        [("a/b/up", tarfile.SYMTYPE, "../.."), ("out", tarfile.SYMTYPE, "a/b/up/..")],
+        [("a", tarfile.SYMTYPE, "b"), ("c", tarfile.LNKTYPE, "a/x")],
         [("a", tarfile.CHRTYPE, "")],
     ],
 )

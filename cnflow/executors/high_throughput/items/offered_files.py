@@ -112,8 +112,12 @@ class OfferedFiles:
         return key, content._replace(origin=path)
 
     def _read_file(self, path: str) -> tuple[bytes, FileContent]:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a pipe would wait for its writer
-            raise StagingError(f"{path} is no regular file, so it cannot be sent to a task. Pass the path of a file.")
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
+            found, hint = "no regular file", "Pass the path of a file."
+            if stat.S_ISDIR(mode):
+                found, hint = "a folder", "Pass File(path, directory=True)."
+            raise StagingError(f"{path} is {found}, so it cannot be sent to a task. {hint}")
         with Path(path).open("rb", buffering=0) as file:
             begin = time.time_ns()
             status = os.fstat(file.fileno())
