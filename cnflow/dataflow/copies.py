@@ -61,12 +61,11 @@ def _names_folder(task: Future[Any], folder: str) -> bool:
 
 
 def _parts(value: object) -> Iterator[object]:
-    rest = [value]
+    rest, seen = [value], set()
     while rest:
         part = rest.pop()
-        if isinstance(part, dict):
-            rest += part.values()
-        elif isinstance(part, (list, tuple, set)):
-            rest += part
-        else:
+        if not isinstance(part, (dict, list, tuple, set)):
             yield part
+        elif id(part) not in seen:  # one that holds itself is searched once
+            seen.add(id(part))
+            rest += part.values() if isinstance(part, dict) else part

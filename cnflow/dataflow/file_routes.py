@@ -12,15 +12,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.dataflow.call_folder import absolute_path
+from cnflow.errors import StagingError
 from cnflow.staging import BUILT_IN, Direction, NoOpFileStaging, staging_for
 from cnflow.staging.built_in import RUN_FOLDER
 from cnflow.tasks.staging.items import STREAMS, Leave
+from cnflow.tasks.staging.steps import OUT
+from cnflow.text import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,10 +144,17 @@ class LeftFiles:
             self._appended[name] = (self.places[name], place)
 
     def on_items(self, outcome: Outcome) -> None:
-        """Append streams to their files, and give temporary outputs their items."""
-        if self._appended:
-            for part, place in set(self._appended.values()):
-                _append(part, place)
+        """Append streams to their files, and give temporary outputs their items.
+
+        Raises:
+            StagingError: a stream cannot be appended; everything else was done.
+        """
+        self._take(outcome)
+        failures = [error for part, place in self._appended.values() if (error := _append(part, place)) is not None]
+        if failures:
+            raise failures[0]
+
+    def _take(self, outcome: Outcome) -> None:
         for item in outcome.items:
             kind, _, number = item.name.partition("/")
             if kind == "outputs" and self._items is not None and outcome.error is None:
@@ -158,12 +169,20 @@ def mode_of(stream: Any) -> str:  # noqa: ANN401 - a user's value, checked where
     return stream[1] if is_pair else "a+"
 
 
-def _append(part: str, place: str) -> None:
+def _append(part: str, place: str) -> StagingError | None:
+    """Append the file at *part* to the one at *place*, and remove it; return the error of that place."""
     if not os.path.exists(part):  # noqa: PTH110 - a text; the attempt was lost before it began
-        return
-    if not os.path.exists(place):  # noqa: PTH110 - the same
-        os.replace(part, place)  # noqa: PTH105 - the same
-        return
-    with Path(part).open("rb") as source, Path(place).open("ab") as target:
-        shutil.copyfileobj(source, target)
-    Path(part).unlink()
+        return None
+    try:
+        if not os.path.exists(place):  # noqa: PTH110 - the same
+            os.replace(part, place)  # noqa: PTH105 - the same
+            return None
+        with Path(part).open("rb") as source, Path(place).open("ab") as target:
+            shutil.copyfileobj(source, target)
+    except OSError as error:
+        why = f"What the task printed cannot be appended to {place}: {describe_error(error)}"
+        return StagingError(why, url=place, step=OUT)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(part)  # noqa: PTH108 - the same
+    return None

@@ -52,7 +52,7 @@ def report_when_joined(task: TaskId, name: str, returned: Any, report: Callable[
             if left:
                 return
         outcome = functools.partial(_outcome_of_futures, task, name, returned, inner)
-        _when_here(returned, inner, lambda: _run_in_turn(lambda: report(outcome())))
+        _when_here(returned, inner, lambda broken: _run_in_turn(lambda: report(outcome(broken))))
 
     for future in inner:
         on_done(future, on_inner_done)
@@ -80,13 +80,16 @@ def _run_in_turn(report: Callable[[], None]) -> None:
         del _local.due
 
 
-def _when_here(returned: object, inner: list[Future[Any]], function: Callable[[], None]) -> None:
-    """Call *function* once the results of *inner*, all done, are in the driver, but for one that is passed on whole."""
+def _when_here(returned: object, inner: list[Future[Any]], function: Callable[[BaseException | None], None]) -> None:
+    """Call *function* once the results of *inner*, all done, are in the driver, but for one that is passed on whole.
+
+    Its argument is the error of one that cannot be had.
+    """
     away = [] if isinstance(returned, Future) else [kept for kept in kept_results(inner) if not kept.is_here()]
     if not away:
-        function()
+        function(None)
         return
-    left = Countdown(len(away), lambda _: function())
+    left = Countdown(len(away), function)
     for kept in away:
         kept.fetch().add_done_callback(left.on_done)
 
@@ -98,14 +101,18 @@ def _outcome_without_futures(task: TaskId, name: str, returned: object) -> Outco
     return Outcome(task, None, error)
 
 
-def _outcome_of_futures(task: TaskId, name: str, returned: object, inner: list[Future[Any]]) -> Outcome:
+def _outcome_of_futures(
+    task: TaskId, name: str, returned: object, inner: list[Future[Any]], broken: BaseException | None
+) -> Outcome:
     failures = [(error_of(future), title_of_future(future)) for future in inner if has_failed(future)]
+    if not failures and broken is not None:
+        return Outcome(task, None, broken)
     if not failures:
         try:
             # A single result that stays on its node does so, too, as the result of the join app.
             value = result_as_it_is(returned) if isinstance(returned, Future) else fill_results(returned)
-        except BaseException as broken:  # noqa: BLE001 - a result that cannot be fetched or loaded
-            return Outcome(task, None, broken)
+        except BaseException as error:  # noqa: BLE001 - a result that cannot be loaded
+            return Outcome(task, None, error)
         return Outcome(task, value)
-    (error, title), *others = failures
-    return Outcome(task, None, JoinError(title_of(task, name), title, error, others))
+    (first, title), *others = failures
+    return Outcome(task, None, JoinError(title_of(task, name), title, first, others))

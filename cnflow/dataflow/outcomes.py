@@ -16,14 +16,15 @@ meanwhile, the one that is waited for included. An attempt is reported once, so 
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.retry import record_attempt
-from cnflow.errors import ItemLostError
-from cnflow.model.task import AppKind, Outcome
+from cnflow.errors import ItemLostError, StagingError
+from cnflow.model.task import AppKind, Outcome, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from cnflow.dataflow.references.keeper import ResultKeeper
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
+
+logger = logging.getLogger(__name__)
 
 
 class OutcomeRecorder:
@@ -101,7 +104,13 @@ class OutcomeRecorder:
 
     def _with_items(self, outcome: Outcome, record: TaskRecord) -> Outcome:
         if record.on_items is not None:
-            record.on_items(outcome)
+            try:
+                record.on_items(outcome)
+            except StagingError as error:  # of the files of this task alone
+                if outcome.error is not None:  # the task's own error is what the user is to see
+                    logger.warning("%s has failed, and %s", title_of(outcome.id, record.app.name), error)
+                else:
+                    outcome = outcome._replace(value=None, error=error)
         return self._keeper.keep(outcome, record) if outcome.items else outcome
 
     def is_joining(self, task: TaskId) -> bool:

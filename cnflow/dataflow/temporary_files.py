@@ -111,8 +111,12 @@ class TemporaryOutputs:
                 raise ItemLostError(f"A temporary file of {self._title} was lost {self._remakes} times.")
             going = self._going = Future()
         logger.warning("A temporary file of %s was lost with its node; the task runs again.", self._title)
-        recipe = self._recipe._replace(on_items=self._on_items)
-        on_done(self._run_again(recipe), lambda done: self._on_run(done, going))
+        try:
+            again = self._run_again(self._recipe._replace(on_items=self._on_items))
+        except Exception as error:  # noqa: BLE001 - the run has ended; others may wait for this future by now
+            self._end(going, error)
+        else:
+            on_done(again, lambda done: self._on_run(done, going))
         return going
 
     def _on_items(self, outcome: Outcome) -> None:
@@ -122,7 +126,9 @@ class TemporaryOutputs:
                 self.enter(int(number), item)
 
     def _on_run(self, done: Future[Any], going: Future[Any]) -> None:
-        error = None if done.cancelled() else done.exception()
+        self._end(going, None if done.cancelled() else done.exception())
+
+    def _end(self, going: Future[Any], error: BaseException | None) -> None:
         if error is None:
             going.set_result(None)
         else:

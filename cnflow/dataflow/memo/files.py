@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.dataflow.memo.values import encode, id_for_memo
 from cnflow.model.file import File
+from cnflow.tasks.trees import matches, split_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +51,26 @@ def identify_files(*, by_content: bool) -> Iterator[None]:
 @id_for_memo.register(File)
 def _id_of_file_object(file: File, output_ref: bool = False) -> bytes:  # noqa: FBT001, FBT002 - the hook's signature
     if file.scheme != "file" or file.local_path is not None:  # each task has another path for its staged copy
-        copy = None if output_ref or file.local_path is None else id_of_file(file.local_path, by_content=True)
-        return encode(("elsewhere", file.url, copy))
+        promised = () if output_ref or file.sha256 is None else (file.sha256,)
+        return encode(("elsewhere", file.url, None if output_ref else _content_of(file), *promised))
+    if file.glob and not output_ref:
+        return _id_of_matches(file.filepath, by_content=_by_content.get())
     return id_of_file(file.filepath, by_content=_by_content.get(), output_ref=output_ref)
+
+
+def _content_of(file: File) -> bytes | None:
+    """Id of what was staged, as far as the driver has it."""
+    if file.item is not None:
+        return file.item.key
+    return None if file.local_path is None else id_of_file(file.local_path, by_content=True)
+
+
+def _id_of_matches(pattern: str, *, by_content: bool) -> bytes:
+    """Id of all files that match *pattern*, with their names."""
+    pattern = os.path.abspath(pattern)  # noqa: PTH100 - as above
+    base = split_pattern(pattern).base
+    found = [(name, id_of_file(f"{base}/{name}", by_content=by_content)) for name in matches(pattern)]
+    return encode(("matches", "" if by_content else pattern, found))
 
 
 def _files_under(where: str) -> Iterator[str]:

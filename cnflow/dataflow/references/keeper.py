@@ -123,9 +123,10 @@ class ResultKeeper:
 
     def withdraw(self, task: TaskId) -> bool:
         """Let *task*, which was cancelled, wait no longer; False if it does not."""
-        if task not in self._waiting:
+        try:
+            self._waiting.remove(task)  # in one step: a thread may cancel it while another one brings its result
+        except KeyError:
             return False
-        self._waiting.discard(task)
         return True
 
     # Outcomes
@@ -135,6 +136,9 @@ class ResultKeeper:
         item = next((each for each in outcome.items if each.name == NAME), None)
         store = store_of(self._graph.executors[record.executor])
         if item is None or store is None:
+            return outcome
+        if outcome.error is not None:  # its files could not be had, so that its value is of no use
+            store.release(item)
             return outcome
         title = title_of(outcome.id, record.app.name)
         value = KeptResult(Holding(item, store), title, Description(*outcome.value), self, Recipe.of(record))

@@ -98,6 +98,7 @@ class KeptResult:
 
     __slots__ = (
         "__weakref__",
+        "_content",
         "_description",
         "_fetched",
         "_lock",
@@ -130,6 +131,9 @@ class KeptResult:
         self._near: FileIO | None = None
         """The node's own file, where this is its machine."""
 
+        self._content: memoryview | None = None
+        """What was mapped, and is not loaded."""
+
         self._value: Any = _NOTHING
 
     # As an argument
@@ -141,7 +145,8 @@ class KeptResult:
 
     def is_here(self) -> bool:
         """Return True if `value` does not wait."""
-        return self._value is not _NOTHING or bool(self._path) or self._near is not None
+        is_mapped = self._value is not _NOTHING or self._content is not None
+        return is_mapped or bool(self._path) or self._near is not None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the item; only for the executor that has it.
@@ -249,9 +254,10 @@ class KeptResult:
     def _load(self) -> Any:  # noqa: ANN401 - the user's
         with self._lock:
             if self._value is _NOTHING:
-                content = self._map()
+                if self._content is None:
+                    self._content = self._map()
                 try:
-                    self._value = loaded(content)
+                    self._value = loaded(self._content)
                 except BaseException as error:
                     if is_ctrl_c(error) or isinstance(error, PythonMismatchError):
                         raise
@@ -259,15 +265,18 @@ class KeptResult:
                         f"The result of {self.title} cannot be loaded in the driver: {describe_error(error)}. Install "
                         "what it needs in the driver, too, or pass its future to tasks alone."
                     ) from error
+                self._content = None  # kept until here: it is asked for again where it could not be loaded
             return self._value
 
     def _map(self) -> memoryview:
         if self._near is not None:
-            with self._near as near:
-                self._near = None
-                return value_files.map_file(near.fileno(), private=True)
+            content = value_files.map_file(self._near.fileno(), private=True)
+            self._near.close()
+            self._near = None
+            return content
         content = value_files.map_file(self._path, private=True)
         os.unlink(self._path)  # noqa: PTH108 - the path is a string; the map stays
+        self._path = ""
         return content
 
     # When it is lost

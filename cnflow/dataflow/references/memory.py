@@ -17,6 +17,7 @@ import os
 import tempfile
 import threading
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.tasks import value_files
@@ -46,6 +47,8 @@ class _Segment(NamedTuple):
 
     descriptor: int
     map: mmap.mmap
+    forks: int
+    """Number of forks before it was made: a child that was forked later has it, too."""
 
 
 class _State:
@@ -58,6 +61,20 @@ class _State:
 _lock = threading.Lock()
 _free: list[_Segment] = []
 """Segments without a value, oldest first."""
+
+_forks = 0
+
+
+def _note_fork() -> None:
+    global _forks  # noqa: PLW0603 - of this process
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_note_fork, after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001 - another thread may have held it
+
+_gone: deque[tuple[_Segment, _State]] = deque()
+"""Those of values that are gone, and that are not free yet."""
 
 
 class ValueMemory:
@@ -105,12 +122,15 @@ class ValueMemory:
 
 def _take(size: int) -> _Segment | None:
     """Return a free segment of *size* bytes that nothing refers to; None if there is none."""
+    found: _Segment | None = None
     with _lock:
         for segment in _free:
-            if len(segment.map) == size and _has_no_user(segment):
+            if len(segment.map) == size and segment.forks == _forks and _has_no_user(segment):
                 _free.remove(segment)
-                return segment
-    return None
+                found = segment
+                break
+    _free_gone()  # a finalizer may have run meanwhile
+    return found
 
 
 def _has_no_user(segment: _Segment) -> bool:
@@ -127,7 +147,7 @@ def _new_segment(chunks: Sequence[memoryview], size: int) -> _Segment:
     try:
         _write(descriptor, chunks)
         flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # its pages are there: cheaper all at once
-        return _Segment(descriptor, mmap.mmap(descriptor, size, flags=flags))
+        return _Segment(descriptor, mmap.mmap(descriptor, size, flags=flags), _forks)
     except BaseException:
         os.close(descriptor)
         raise
@@ -144,15 +164,26 @@ def _copy(target: mmap.mmap, chunks: Sequence[memoryview]) -> None:
 
 
 def _retire(segment: _Segment, view: memoryview, state: _State) -> None:
-    """Keep the segment of a value that is gone for the next one, or close it."""
+    """Keep the segment of a value that is gone for the next one, or close it. A finalizer: it runs at any point."""
     view.release()
-    closed: list[_Segment] = []
-    with _lock:
-        (closed if state.is_shared else _free).append(segment)
-        while sum(len(each.map) for each in _free) > _REUSED:
-            closed.append(_free.pop(0))
-    for each in closed:
-        os.close(each.descriptor)  # its map ends with the last view of it
+    _gone.append((segment, state))
+    _free_gone()
+
+
+def _free_gone() -> None:
+    """Sort the segments of values that are gone. Never waits: the thread that has the lock may be this one."""
+    while _gone and _lock.acquire(blocking=False):
+        closed: list[_Segment] = []
+        try:
+            while _gone:
+                segment, state = _gone.popleft()
+                (closed if state.is_shared or segment.forks != _forks else _free).append(segment)
+            while sum(len(each.map) for each in _free) > _REUSED:
+                closed.append(_free.pop(0))
+        finally:
+            _lock.release()
+        for each in closed:
+            os.close(each.descriptor)  # its map ends with the last view of it
 
 
 def _nameless_file(size: int) -> int:

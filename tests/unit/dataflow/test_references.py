@@ -11,9 +11,9 @@ import pytest
 import cnflow
 from cnflow.dataflow.call_options import AppOptions, CallOptions
 from cnflow.dataflow.references.kept_result import KeptResult
-from cnflow.errors import ConfigurationError, ItemLostError, SerializationError
+from cnflow.errors import ConfigurationError, ItemLostError, SerializationError, StagingError
 from cnflow.model.item import collect
-from cnflow.model.task import AppFunction, ArgumentUse, Outcome
+from cnflow.model.task import AppFunction, AppKind, ArgumentUse, Outcome
 from cnflow.tasks import area, values
 from cnflow.testing.items import FakeItemStore
 from cnflow.wire import serialization
@@ -241,6 +241,21 @@ def test_result_of_a_cached_app_stays_for_its_next_call(make_dfk, executor):
     assert second.result(0) == first.result(0)
 
 
+def test_result_whose_files_cannot_be_had_is_released_and_ends_no_other_task(make_dfk, executor):
+    def refuse(_):
+        raise StagingError("no room")
+
+    dfk = make_dfk()
+    first = dfk.submit(AppFunction(make), (), {}, call_options=KEEP)
+    second = dfk.submit(AppFunction(make), (), {})
+    first.task_record.on_items = refuse
+    executor.run()
+    with pytest.raises(StagingError, match="no room"):
+        first.result(0)
+    assert second.result(0) == make()
+    assert not executor.items.held
+
+
 # Lost results
 
 
@@ -324,6 +339,22 @@ def test_reporting_thread_must_not_wait(make_dfk, executor, monkeypatch):
         future.result(0)
 
 
+def test_join_app_fails_with_the_error_of_a_result_that_cannot_be_had(make_dfk, executor):
+    dfk = make_dfk()
+    outcomes = iter([make()])
+
+    def once():
+        return next(outcomes)
+
+    first = dfk.submit(AppFunction(once), (), {}, call_options=KEEP)
+    executor.run()
+    executor.items.lose(_kept(first).holding.item)
+    joined = dfk.submit(AppFunction(lambda: [first], kind=AppKind.JOIN), (), {})
+    executor.run()
+    with pytest.raises(ItemLostError, match=r"Task 0 \(once\).*could not be made again: StopIteration"):
+        joined.result(0)
+
+
 def _kept(future):
     assert isinstance(future._result, KeptResult)
     return future._result
@@ -381,8 +412,21 @@ def _fail_to_load(_):
 def test_kept_result_that_cannot_be_loaded_says_what_to_do(make_dfk, executor):
     future = make_dfk().submit(AppFunction(Unloadable), (), {}, call_options=KEEP)
     executor.run()
-    with pytest.raises(SerializationError, match=r"Task 0 \(Unloadable\) cannot be loaded in the driver: .*not here"):
+    for _ in range(2):
+        with pytest.raises(SerializationError, match=r"Task 0 \(Unloadable\) cannot be loaded in .*not here"):
+            future.result(0)
+
+
+@pytest.mark.parametrize("is_near", [False, True])
+def test_kept_result_that_could_not_be_loaded_is_loaded_later(make_dfk, executor, monkeypatch, is_near):
+    future = make_dfk().submit(AppFunction(Unloadable), (), {}, call_options=KEEP)
+    executor.run()
+    if not is_near:
+        monkeypatch.setattr(KeptResult, "_open_near", lambda *_: False)
+    with pytest.raises(SerializationError):
         future.result(0)
+    monkeypatch.setitem(globals(), "_fail_to_load", len)
+    assert future.result(0) == LARGE
 
 
 def test_damaged_value_is_refused(make_dfk, executor):

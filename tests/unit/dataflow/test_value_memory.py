@@ -91,3 +91,29 @@ def test_array_of_a_reference_is_read_only_and_outlives_it():
     assert not other.sum()
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 2
+
+
+class _Cycle:
+    pass
+
+
+def test_value_may_end_by_the_collector_at_any_point():
+    thresholds = gc.get_threshold()
+    try:
+        for number in range(300):
+            gc.set_threshold(1 + number % 59)
+            cycle = _Cycle()
+            cycle.itself, cycle.value = cycle, cnflow.put(b"a" * 30_000)
+            cnflow.put(b"b" * 30_000)
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert not memory._gone
+
+
+def test_memory_that_a_forked_child_may_have_is_never_used_again():
+    first = put(b"a")
+    before = inode(first)
+    memory._note_fork()
+    del first
+    assert inode(put(b"b")) != before
