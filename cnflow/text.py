@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _USER = re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]*)://([^/\s?#\"<>]*)@")
 _VALUE = re.compile(
     r"([?&;](?:[\w.\-]*(?:signature|token|secret|passw|credential|api[_-]?key|access[_-]?key)[\w.\-]*|sig|auth|key|pwd)=)"
-    r"[^&;#\s\"'<>]+",
+    r"[^&;#\s\"'<>]*[^&;#\s\"'<>:]",
     re.IGNORECASE,
 )
 """Values in a URL that give access by themselves, such as the signatures of Amazon, Google and Azure."""

@@ -90,6 +90,10 @@ def advice_on_scheme(scheme: str, known: Collection[str]) -> str:
     """Sentence on how files of *scheme*, which is none of *known*, can be moved after all; empty if they cannot."""
     if scheme in EXTRAS and scheme not in known:
         return f" Add FsspecStaging() to storage_access=; it needs pip install 'cnflow[{EXTRAS[scheme]}]'."
+    if scheme == "globus":
+        return " Add GlobusStaging(...) to storage_access=; it needs pip install 'cnflow[globus]'."
+    if scheme == "rsync":
+        return " Add RSyncStaging('user@host') to storage_access=, and pass the path on that host alone."
     if scheme in protocols() and scheme not in _OWN:
         return f" fsspec knows {scheme}: files: add FsspecStaging(schemes=[{scheme!r}]) to storage_access=."
     near = [each for each in difflib.get_close_matches(scheme, known, 1) if each in EXTRAS]

@@ -13,6 +13,7 @@ import pytest
 import cnflow
 from cnflow import Config, join_app, python_app
 from cnflow.config import HighThroughputExecutor, ThreadPoolExecutor
+from cnflow.errors import SerializationError
 from cnflow.providers import LocalProvider
 
 np = pytest.importorskip("numpy")
@@ -61,6 +62,17 @@ def ref(run):
 @pytest.mark.parametrize("app", [total, total_on_two, total_in_thread])
 def test_put_array_is_a_read_only_view_in_each_task(ref, app):
     assert [future.result() for future in [app(ref), app(array=ref)]] == [(COUNT, False)] * 2
+
+
+def test_large_reference_in_a_closure_is_refused_with_words(run):
+    ref = cnflow.put(np.ones(COUNT))
+
+    @python_app(executors=["one"])
+    def closure():
+        return ref.get().sum()
+
+    with pytest.raises(SerializationError, match=r"Pass it to the app as an argument"):
+        closure().result(30)
 
 
 def test_representation_names_the_nodes_that_have_it(ref):

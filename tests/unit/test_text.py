@@ -49,6 +49,7 @@ def test_a_text_is_indented_under_its_title():
         ("https://h/x?sv=1&sig=a%2Fb' failed", "https://h/x?sv=1&sig=***' failed"),
         ("https://h/x?design=3&access_token=q#end", "https://h/x?design=3&access_token=***#end"),
         ('{"proxy": "http://u:p@h:1"}', '{"proxy": "http://***@h:1"}'),
+        ("to http://h/a?sig=a:b: refused", "to http://h/a?sig=***: refused"),
         ("http://h/a\nftp://u:p@h/b", "http://h/a\nftp://***@h/b"),
     ],
 )

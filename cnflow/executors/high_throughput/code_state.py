@@ -188,7 +188,7 @@ def _take_apart(value: Any) -> tuple[_Reads | None, Iterable[Any]]:  # noqa: ANN
     if isinstance(value, tuple) and not kind.__dictoffset__:
         return [], (kind, *tuple.__iter__(value))  # a named tuple
     if isinstance(value, pickle_hooks.identities):
-        return [(_function_of_app, value)], ()
+        return ([(_function_of_app, value)] if hasattr(value, "function") else None), ()  # else a reference to data
     if isinstance(value, _LEAVES) or kind.__module__.partition(".")[0] in CONSTANT_MODULES:
         return [], ()
     return ([(_attributes_of, value)], ()) if is_plain_instance(kind) else (None, ())

@@ -98,3 +98,9 @@ def test_default_staging_downloads_by_tasks_of_their_own():
 def test_base_class_stages_nothing(direction):
     with pytest.raises(ConfigurationError):
         staging_for(File("a.txt"), [Staging()], direction)
+
+
+@pytest.mark.parametrize("url", ["globus://11111111-0000-4000-8000-000000000000/x", "rsync://host/x"])
+def test_scheme_of_a_staging_that_has_to_be_listed(url):
+    with pytest.raises(UnknownNameError, match=r"Add (Globus|RSync)Staging\("):
+        staging_for(File(url), None, Direction.IN)
