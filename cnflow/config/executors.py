@@ -228,7 +228,7 @@ class HighThroughputExecutor(ExecutorSettings):
     """Bytes in each node's area that no task needs, and that stay; None: a tenth of the free disk, 16 GiB at most."""
 
     node_to_node: bool = True
-    """Nodes fetch from each other what tasks left, by encrypted ports of their own; False: through the interchange."""
+    """Nodes fetch from each other what tasks left, by encrypted ports; False, or no encryption: by the interchange."""
 
     heartbeat_period: Duration = Field(default=30.0, gt=0)
     """Seconds between two heartbeats."""

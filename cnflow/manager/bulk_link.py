@@ -150,7 +150,7 @@ class BulkLink:
         for source in self._peers.receive(ready, now, self._on_item_chunk, self._on_want):
             self.items.ask_again(source)
         if self._dealer is None or self._dealer.raw not in ready:
-            return has_files_news
+            return has_files_news or self.items.tasks.has_news  # of a task of this turn, whose item is lost already
         for frames in self._dealer.receive(_MOST_MESSAGES):
             try:
                 self._handle(frames, now)

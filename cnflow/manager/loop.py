@@ -104,9 +104,8 @@ class Loop:
         self._shutdown = ShutdownWatch.from_settings(settings, self._clock.now())
         self._poller = sockets.Poller()
         self._workers = PolledWorkers(self._poller)
-        peers = Peers(
-            factory.manager_id, self._poller, is_encrypted=bool(settings.server_key), is_open=settings.serves_nodes
-        )
+        is_open = settings.serves_nodes and bool(settings.server_key)
+        peers = Peers(factory.manager_id, self._poller, is_open=is_open)
         self._bulk = BulkLink(factory.manager_id, self._poller, arguments, self._items, peers, patience)
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
         place = (factory.manager_id, settings.block, socket.gethostname())

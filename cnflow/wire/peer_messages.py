@@ -21,8 +21,8 @@ class Serving(Message):
     hosts: Annotated[list[Annotated[str, msgspec.Meta(max_length=255)]], msgspec.Meta(max_length=16)]
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     key: Annotated[str, msgspec.Meta(max_length=40)]
-    """Public key of that socket, Z85, which only managers of the run get: who knows it may connect; empty where
-    connections are not encrypted."""
+    """Public key of that socket, Z85, which only managers of the run get: who knows it may connect. One that is
+    empty is none, and such a manager is not asked."""
 
 
 decode_lane = msgspec.msgpack.Decoder(Union[BulkMessage, Serving]).decode

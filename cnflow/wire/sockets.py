@@ -224,20 +224,19 @@ class ListeningSocket:
         self._router.close(linger)
 
 
-def bind_peer_router(context: Context[Any], secret_key: str = "") -> tuple[Socket, int]:
+def bind_peer_router(context: Context[Any], secret_key: str) -> tuple[Socket, int]:
     """Create the ROUTER with which a manager serves other managers, at any free port; return it with the port.
 
     Args:
         context: from `new_context`.
-        secret_key: CURVE key of this server; every peer that knows its public key may connect. Empty: a plain socket.
+        secret_key: CURVE key of this server; every peer that knows its public key may connect.
 
     Raises:
         OSError: no port is free.
     """
     socket = Socket(context, zmq.ROUTER)
-    if secret_key:
-        socket.raw.curve_secretkey = secret_key.encode()
-        socket.raw.curve_server = True
+    socket.raw.curve_secretkey = secret_key.encode()
+    socket.raw.curve_server = True
     try:
         return socket, _bind_to_port(socket, "tcp://*", None)
     except zmq.ZMQError as error:

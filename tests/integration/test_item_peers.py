@@ -5,10 +5,18 @@ import time
 import pytest
 
 from cnflow.ids import ManagerId
+from cnflow.manager.awaited_parts import AwaitedParts
+from cnflow.manager.blob_cache import BlobCache
+from cnflow.manager.bulk_link import BulkLink
+from cnflow.manager.incomplete_tasks import IncompleteTasks
 from cnflow.manager.items import peers
+from cnflow.manager.items.node_items import NodeItems
 from cnflow.manager.items.peers import Peers
+from cnflow.manager.node.area import NodeArea
+from cnflow.model.item import Item
 from cnflow.wire import sockets
 from cnflow.wire.bulk import Chunk, Gone, Want
+from cnflow.wire.messages import Task
 from cnflow.wire.peer_messages import Serving
 
 HAS, NEEDS = ManagerId(b"has it"), ManagerId(b"needs!")
@@ -18,10 +26,10 @@ WANT = Want(b"k" * 24, HAS, 0, 5)
 class End:
     """Manager with nothing but its connections to others."""
 
-    def __init__(self, context, manager, reply=None, *, is_encrypted=True):
+    def __init__(self, context, manager, reply=None):
         self.context = context
         self.poller = sockets.Poller()
-        self.peers = Peers(manager, self.poller, is_encrypted=is_encrypted)
+        self.peers = Peers(manager, self.poller)
         self.reply = reply
         self.chunks = []
         self.lost = []
@@ -50,13 +58,11 @@ def ends(context):
     """Function that makes two managers, of which one knows that the other serves."""
     made = []
 
-    def make(reply=None, *, is_encrypted=True):
-        first = End(context, HAS, reply, is_encrypted=is_encrypted)
+    def make(reply=None):
+        first = End(context, HAS, reply)
         second = End(context, NEEDS)
         made.extend((first, second))
-        serving = first.peers.serve(context)
-        assert bool(serving.key) == is_encrypted
-        second.peers.on_serving(context, serving)
+        second.peers.on_serving(context, first.peers.serve(context))
         return first, second
 
     yield make
@@ -72,9 +78,8 @@ def until(is_true, *ends, now=0.0):
             end.turn(now)
 
 
-@pytest.mark.parametrize("is_encrypted", [True, False])
-def test_item_comes_over_a_direct_line_once_it_is_there(ends, is_encrypted):
-    first, second = ends((Chunk(WANT.blob, HAS, 0), b"bytes"), is_encrypted=is_encrypted)
+def test_item_comes_over_a_direct_line_once_it_is_there(ends):
+    first, second = ends((Chunk(WANT.blob, HAS, 0), b"bytes"))
     assert not second.peers.send(Want(b"k" * 24, b"third", 0, 5), 0.0)
     until(lambda: second.peers.send(WANT, 0.0), second)
     until(lambda: second.chunks, first, second)
@@ -130,3 +135,22 @@ def test_request_for_what_another_manager_has_is_dropped(ends):
     second.peers._lines[HAS].dealer.send([b"\x93nonsense"])
     until(lambda: second.chunks, first, second)
     assert len(second.chunks) == 1
+
+
+def test_task_whose_item_is_lost_already_is_reported_without_another_message(tmp_path):
+    poller = sockets.Poller()
+    items = NodeItems(NodeArea(HAS, str(tmp_path)), HAS, 10.0)
+    arguments = IncompleteTasks(BlobCache(0))
+    link = BulkLink(HAS, poller, arguments, items, Peers(HAS, poller), 10.0)
+    left = Item(b"k" * 24, 5, source=HAS)
+    items._needs.use_left(left.key, left.size)
+    items._needs.on_stored(left.key)
+    items._needs.forget(left.key)  # a task has written to it
+    items.tasks.settle()
+    state = AwaitedParts(arguments, items.tasks)
+    assert state.hold((Task(1, b"f", b"", items=(left,)), ())) is None
+    assert link.receive({}, 0.0)
+    assert state.take_complete() == []
+    assert [lost.key for lost in state.take_lost()] == [left.key]
+    assert not link.receive({}, 0.0)
+    link.close()

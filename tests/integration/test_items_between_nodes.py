@@ -35,7 +35,9 @@ def two_nodes(tmp_path, request):
         init_blocks=2, min_blocks=2, max_blocks=2, worker_init=f"export TMPDIR=$(mktemp -d -p {tmp_path})"
     )
     executor = make_backend(
-        HighThroughputExecutor(max_workers=1, provider=provider, node_to_node=getattr(request, "param", True)),
+        HighThroughputExecutor(
+            max_workers=1, provider=provider, **{"encrypted": True, **getattr(request, "param", {})}
+        ),
         RunContext(RunId(f"test-{uuid.uuid4().hex[:12]}"), tmp_path / "run"),
     )
     try:
@@ -55,14 +57,19 @@ def logs_of(folder):
     return "".join(path.read_text(errors="replace") for path in Path(folder, "run").rglob("*.log"))
 
 
-@pytest.mark.parametrize("two_nodes", [True, False], indirect=True, ids=["directly", "through the interchange"])
+@pytest.mark.parametrize(
+    "two_nodes",
+    [{}, {"node_to_node": False}, {"encrypted": False}],
+    indirect=True,
+    ids=["directly", "through the interchange", "without a port that nothing protects"],
+)
 def test_item_comes_from_the_node_that_has_it(two_nodes, tmp_path, request):
     (item,) = two_nodes.outcome(two_nodes.python(leave, CONTENT, "value")).items
     tasks = two_nodes.submit([two_nodes.task(root_and_size, Needing(item), 1.0) for _ in range(4)])
     outcomes = [two_nodes.outcome(task) for task in tasks]
     assert {outcome.value[1] for outcome in outcomes} == {len(CONTENT)}
     assert len({outcome.value[0] for outcome in outcomes}) == 2
-    if request.node.callspec.params["two_nodes"]:  # a line that comes up late is of use for the next item
+    if not request.node.callspec.params["two_nodes"]:  # a line that comes up late is of use for the next item
         wait_until(lambda: "connected to manager" in logs_of(tmp_path), 20.0)
     else:
         assert "connected to manager" not in logs_of(tmp_path)

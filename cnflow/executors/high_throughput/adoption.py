@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from cnflow.wire.messages import ResultParcel
     from cnflow.wire.task_digest import TaskIdentity
 
-_WITHOUT_RESULT = frozenset({ResultKind.CANCELLED, ResultKind.RETURNED, ResultKind.CUT_OFF, ResultKind.REFUSED})
+_WITHOUT_RESULT = frozenset(
+    {
+        ResultKind.CANCELLED,
+        ResultKind.RETURNED,
+        ResultKind.CUT_OFF,
+        ResultKind.REFUSED,
+        ResultKind.ARGUMENT_LOST,  # what the killed driver was about to send; this one has it, with the new task
+        ResultKind.ITEM_LOST,
+    }
+)
 
 
 class _Old:
@@ -58,7 +67,7 @@ class _Old:
     @property
     def is_here(self) -> bool:
         """The result has arrived, with all its parts: a large one is only announced, and stays with its manager."""
-        return self.result is not None and not self.result[0].blobs
+        return self.result is not None and not (self.result[0].blobs or self.result[0].items)
 
 
 class Renamed(NamedTuple):

@@ -111,8 +111,9 @@ class BlobOwners:
         return self._results.get((source, blob))
 
     def release_arguments(self, client: ClientId, blobs: Iterable[BlobId]) -> list[BlobId]:
-        """Forget *blobs* of *client*; return their names here."""
+        """Forget *blobs* of *client*; return their names here, but for those of other clients."""
         names = [self.name_of(blob, client) for blob in blobs]
+        names = [name for name in names if self._items.get(name, client) == client]  # one may be mixed from another's
         for name in names:
             if self._items.pop(name, None) is not None:
                 continue

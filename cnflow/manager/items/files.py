@@ -202,8 +202,8 @@ class ItemFiles:
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
-        for partial in self._partial.values():
-            partial.close()
+        for key in list(self._partial):  # the area stays where other managers use it
+            self._drop(key)
         if self._made is not None:
             self._made.unpin_all()
         os.close(self.source)

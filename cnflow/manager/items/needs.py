@@ -167,6 +167,11 @@ class ItemNeeds:
             # Whatever the files are doing with it comes first: what they report of it later is released again.
             self._orders += [Unpin(key)] if content.is_here else [Drop(key), Unpin(key)]
 
+    @property
+    def has_news(self) -> bool:
+        """True while a content has arrived, or was given up, and nobody was told."""
+        return bool(self._arrived or self._given_up)
+
     def is_here(self, key: bytes) -> bool:
         """True if a content is used, and here."""
         content = self._contents.get(key)

@@ -63,15 +63,14 @@ class Peers:
     Args:
         manager: id of this manager.
         poller: the loop's.
-        is_encrypted: the run's connections are.
-        is_open: serve others, and ask them; else everything goes through the interchange.
+        is_open: serve others, and ask them; else everything goes through the interchange. Only where connections are
+            encrypted: the key is what keeps all others who reach the port from what tasks have left.
     """
 
-    def __init__(self, manager: ManagerId, poller: sockets.Poller, *, is_encrypted: bool, is_open: bool = True) -> None:
+    def __init__(self, manager: ManagerId, poller: sockets.Poller, *, is_open: bool = True) -> None:
         self._is_open = is_open
         self._manager = manager
         self._poller = poller
-        self._is_encrypted = is_encrypted
         self._router: Optional[sockets.Socket] = None
         self._lines: dict[bytes, Optional[_Line]] = {}
         """By manager; None for one whose line was given up."""
@@ -82,7 +81,7 @@ class Peers:
         """Listen for other managers; return what they have to know, or None if that is not wanted, or possible."""
         if not self._is_open:
             return None
-        public, secret = sockets.new_key_pair() if self._is_encrypted else ("", "")
+        public, secret = sockets.new_key_pair()
         try:
             self._router, port = sockets.bind_peer_router(context, secret)
         except OSError as error:
@@ -93,9 +92,10 @@ class Peers:
 
     def on_serving(self, context: Any, serving: Serving) -> None:  # noqa: ANN401 - ZeroMQ's
         """Try to connect to a manager."""
-        if not self._is_open or serving.source == self._manager or self._lines.get(serving.source) is not None:
+        is_new = serving.source != self._manager and self._lines.get(serving.source) is None
+        if not (self._is_open and serving.key and is_new):
             return
-        curve = (serving.key, *sockets.new_key_pair()) if serving.key else None
+        curve = (serving.key, *sockets.new_key_pair())
         tried = []
         for host in serving.hosts[:_MOST_HOSTS]:
             endpoint = f"tcp://{in_url(host)}:{serving.port}"

@@ -75,6 +75,11 @@ class WaitingForItems:
         """True while a task that has not ended has items: `release` is to be called."""
         return bool(self._keys)
 
+    @property
+    def has_news(self) -> bool:
+        """True while `settle` has something to do."""
+        return self._needs.has_news
+
     def parcels(self) -> list[TaskParcel]:
         """Tasks that wait for items."""
         return list(self._waiting.values())

@@ -287,8 +287,10 @@ def _announce(area: Area, name: str, path: str, form: ItemForm) -> None:
         with open(left, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             key = digest_of_file(file.fileno(), size)
-    except OSError as error:
-        _remove(left)
+    except BaseException as error:
+        _remove(left)  # also where the task is stopped meanwhile: a digest takes long
+        if not isinstance(error, OSError):
+            raise
         raise StagingError(f"{name} of the task cannot be kept on its node: {error}") from error
     leave_item(key, size, int(form), name, left)
 

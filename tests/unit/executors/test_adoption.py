@@ -2,8 +2,9 @@
 
 import pytest
 
-from cnflow.executors.high_throughput.adoption import Adoption
+from cnflow.executors.high_throughput.adoption import _WITHOUT_RESULT, Adoption
 from cnflow.ids import FunctionId, ManagerId, TaskId
+from cnflow.model.item import Item
 from cnflow.wire.bulk import Offer
 from cnflow.wire.manager_messages import HeldTask
 from cnflow.wire.messages import NO_FRAMES, Function, Result, Task
@@ -111,7 +112,7 @@ def test_a_lost_task_that_nobody_waited_for_serves_nobody(adoption):
     assert adoption.is_over
 
 
-@pytest.mark.parametrize("kind", [ResultKind.CANCELLED, ResultKind.RETURNED, ResultKind.CUT_OFF, ResultKind.REFUSED])
+@pytest.mark.parametrize("kind", sorted(_WITHOUT_RESULT))
 def test_an_old_task_without_a_result_serves_nobody(adoption, kind):
     assert adoption.take(new(0), identity()) is True
     assert adoption.on_results([result(7, kind=kind), result(8, kind=kind)]) == ([], [FIRST])
@@ -190,9 +191,22 @@ def test_a_digest_does_not_depend_on_numbers_and_kinds_of_buffers():
     assert task_digest(*one) == task_digest(*two) != task_digest(*three)
 
 
-def test_large_result_that_its_lost_manager_had_serves_no_task(adoption):
+def test_task_whose_arguments_or_files_only_the_killed_driver_had_is_sent_with_those_of_this_one(adoption):
+    assert adoption.take(new(0), identity()) is True
+    assert adoption.take(new(1), identity()) is True
+    lost = [result(7, kind=ResultKind.ITEM_LOST), result(8, kind=ResultKind.ARGUMENT_LOST)]
+    assert adoption.on_results(lost) == ([], [FIRST, FIRST + 1])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"blobs": (Offer(b"part", 2**21, 0, A),)}, {"items": (Item(b"k" * 24, 5, source=A, name="outputs/0"),)}],
+    ids=["parts", "items"],
+)
+def test_large_result_that_its_lost_manager_had_serves_no_task(adoption, parts):
     head, frames = result(7)
-    head.blobs = (Offer(b"part", 2**21, 0, A),)
+    for name, value in parts.items():
+        setattr(head, name, value)
     assert adoption.on_results([(head, frames), result(8)]).results == []
     assert adoption.on_manager_lost(A) == []
     assert adoption.unclaimed == 1

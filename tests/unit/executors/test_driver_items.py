@@ -99,6 +99,21 @@ def test_file_that_changes_after_its_offer_is_gone_with_words(line, tmp_path):
     assert line.read(again) == bytes(101)
 
 
+def test_file_is_read_at_another_path_where_its_bytes_were_offered_too(line, tmp_path):
+    data = os.urandom(2_500_000)
+    names = [tmp_path / name for name in "abc"]
+    for name in names:
+        name.write_bytes(data)
+    items = [line.items.offer_file(str(name)).result(20) for name in names]
+    assert len(set(items)) == 1
+    names[0].unlink()
+    names[2].write_bytes(b"other")
+    assert line.read(items[0]) == data
+    names[1].write_bytes(b"another")
+    assert "b was changed after" in line.read(items[0])
+    assert "b was changed after" in line.items.flaw_of_offered(items[0].key)
+
+
 def test_file_that_is_written_in_place_under_its_old_times_is_read_again(line, tmp_path, monkeypatch):
     monkeypatch.setattr(offered_files, "_CLOCK_TICK_NS", -1)  # its key is remembered at once
     file = tmp_path / "a"
@@ -219,8 +234,9 @@ def test_end_of_the_run_ends_fetches_and_offers(line, tmp_path):
 def test_fetches_from_nodes_end_with_the_interchange(line, tmp_path):
     future = line.items.fetch(line.leave(bytes(10)), str(tmp_path / "out"))
     line.items.on_interchange_lost("the interchange is lost")
-    with pytest.raises(ItemLostError, match="the interchange is lost"):
-        future.result(20)
+    for ended in (future, line.items.fetch(line.leave(bytes(20)), str(tmp_path / "later"))):
+        with pytest.raises(ItemLostError, match="the interchange is lost"):
+            ended.result(20)
 
 
 def parcel(*items, task=0):

@@ -7,7 +7,7 @@ from cnflow.wire.bulk import Want
 from cnflow.wire.peer_messages import Serving
 
 HAS, NEEDS, ALSO = b"has it", b"needs!", b"also!!"
-SERVING = Serving(HAS, ["10.0.0.1"], 4000, "key")
+SERVING = Serving(HAS, ["10.0.0.1"], 4000, "k" * 40)
 WANT = Want(b"k" * 24, HAS, 0, 5)
 
 
@@ -31,7 +31,7 @@ def test_each_manager_that_wants_an_item_learns_once_where_to_ask_directly(relay
 def test_manager_that_serves_anew_is_introduced_anew_and_one_that_is_gone_no_more(relay):
     relay.on_serving(HAS, SERVING)
     relay.on_want(NEEDS, HAS, WANT)
-    again = Serving(HAS, ["10.0.0.1"], 4001, "key")
+    again = Serving(HAS, ["10.0.0.1"], 4001, "k" * 40)
     relay.on_serving(HAS, again)
     relay.on_want(NEEDS, HAS, Want(WANT.blob, HAS, 5, 5))
     assert [message for manager, message in relay.sent if isinstance(message, Serving)] == [SERVING, again]

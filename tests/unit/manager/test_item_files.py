@@ -77,6 +77,16 @@ def test_content_that_arrives_is_verified_read_only_and_found_by_its_key(files, 
     assert reports(files) == [Read("token", CONTENT[10:30])]
 
 
+def test_content_that_has_not_come_whole_goes_with_its_manager(area):
+    files = ItemFiles(area)
+    files.write(Write(KEY, 0, len(CONTENT), 0, ItemForm.FILE), memoryview(CONTENT)[:1000])
+    files.read(KEY, 0, 1, "after")
+    assert len(reports(files)) == 1
+    assert len(names_in(partial_folder(area.root))) == 1
+    files.close()
+    assert names_in(partial_folder(area.root)) == []
+
+
 def test_other_bytes_than_the_digest_says_never_become_a_content(files, area):
     write(files, CONTENT[:-1] + b"x")
     ((failed),) = reports(files)

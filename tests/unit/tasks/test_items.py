@@ -11,6 +11,7 @@ from cnflow.tasks.area import VARIABLE, object_path, partial_folder
 from cnflow.tasks.call import PYTHON, Call
 from cnflow.tasks.inside import CHANGED, take_left
 from cnflow.tasks.staging.items import run_with_items
+from cnflow.tasks.stopping import Cancelled
 from cnflow.wire.blob_digest import digest_of
 
 
@@ -97,6 +98,20 @@ def test_folder_and_pattern_are_left_as_trees_and_placed_again(root):
         return [path.name for path in Path(inputs[0]).iterdir()], [Path(path).name for path in inputs[1].paths()]
 
     assert _run(read, inputs=again) == (["x"], ["y.csv"])
+
+
+def test_task_that_is_stopped_while_it_leaves_an_output_leaves_no_file(root, monkeypatch):
+    def stop(descriptor, size):
+        raise Cancelled
+
+    monkeypatch.setattr("cnflow.tasks.staging.items.digest_of_file", stop)
+    with pytest.raises(Cancelled):
+        _run(
+            lambda outputs: Path(outputs[0]).write_text("made"),
+            outputs=[File("/home/ann/b.csv")],
+            leaves=[("outputs/0", "/home/ann/b.csv", "")],
+        )
+    assert list(Path(partial_folder(root)).iterdir()) == take_left() == []
 
 
 def test_stream_is_left_also_by_a_task_that_fails():

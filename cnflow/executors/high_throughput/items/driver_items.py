@@ -249,9 +249,9 @@ class DriverItems:
             _unlink([content.path])
         return item
 
-    def _on_flaw(self, blob: bytes, flaw: str) -> None:
+    def _on_flaw(self, blob: bytes, content: FileContent, flaw: str) -> FileContent | None:
         with self._lock:
-            self._known.fail(blob, flaw)
+            return self._known.fail(blob, content, flaw)
 
     def _reason_gone(self, blob: bytes) -> str:
         key = blob[:-8]

@@ -66,6 +66,8 @@ class ItemFetches:
         self._requests: deque[Want] = deque()
         self._landing = LandingThread(label, self)
         self._is_closed = False
+        self._reason_lost = ""
+        """Sentence on why nothing comes from a node any more."""
 
     def __contains__(self, name: Name) -> bool:
         return name in self._fetches
@@ -89,8 +91,8 @@ class ItemFetches:
         with self._lock:
             if self._is_closed:
                 error = ExecutorClosedError(f"{path} cannot be fetched, since the run of its executor has ended.")
-            elif flaw:
-                error = lost_error(item, flaw)
+            elif flaw or (self._reason_lost and item.source != DRIVER):
+                error = lost_error(item, flaw or self._reason_lost)
             else:
                 waiting = self._fetches.setdefault(name, deque())
                 waiting.append(fetch)
@@ -129,8 +131,9 @@ class ItemFetches:
             self._end(fetch, lost_error(fetch.item, reason))
 
     def fail_all(self, reason: str) -> None:
-        """Fail the fetches of all that nodes have."""
+        """Fail the fetches of all that nodes have, and those to come."""
         with self._lock:
+            self._reason_lost = reason
             names = [name for name in self._fetches if name[0] != DRIVER]
         for name in names:
             self.fail(name, reason)

@@ -34,10 +34,16 @@ class ItemReader:
     Args:
         label: of the executor; names the thread.
         on_ready: called, from the thread, when a message is ready.
-        on_flaw: called, from the thread, with the id of a file that cannot be had any more, and a sentence.
+        on_flaw: called, from the thread, with the id of an item, its file, which cannot be had any more, and a
+            sentence; returns another file with the same bytes, or None.
     """
 
-    def __init__(self, label: str, on_ready: Callable[[], object], on_flaw: Callable[[bytes, str], object]) -> None:
+    def __init__(
+        self,
+        label: str,
+        on_ready: Callable[[], object],
+        on_flaw: Callable[[bytes, FileContent, str], FileContent | None],
+    ) -> None:
         self._label = label
         self._on_ready = on_ready
         self._on_flaw = on_flaw
@@ -119,20 +125,23 @@ class ItemReader:
             return None if self._is_closed else (self._line, *self._asked.popleft())
 
     def _read(self, piece: Piece, content: FileContent) -> list[Any]:
-        try:
-            data = self._read_piece(piece, content)
-        except OSError as error:
-            flaw = f"{content.path} cannot be read: {describe_error(error)}"
-        else:
-            if len(data) == piece.length:
-                return [encode(Chunk(piece.blob, DRIVER, piece.offset)), data]
-            flaw = (
-                f"{content.path} was changed after it was passed to a task. Leave it as it is until its tasks are "
-                "done, or pass a copy"
-            )
-        self._close(piece.blob)
-        self._on_flaw(piece.blob, flaw)
-        return [encode(Gone(piece.blob, DRIVER, flaw))]
+        while True:
+            try:
+                data = self._read_piece(piece, content)
+            except OSError as error:
+                flaw = f"{content.path} cannot be read: {describe_error(error)}"
+            else:
+                if len(data) == piece.length:
+                    return [encode(Chunk(piece.blob, DRIVER, piece.offset)), data]
+                flaw = (
+                    f"{content.path} was changed after it was passed to a task. Leave it as it is until its tasks are "
+                    "done, or pass a copy"
+                )
+            self._close(piece.blob)
+            other = self._on_flaw(piece.blob, content, flaw)
+            if other is None:
+                return [encode(Gone(piece.blob, DRIVER, flaw))]
+            content = other
 
     def _read_piece(self, piece: Piece, content: FileContent) -> bytes:
         """Bytes of *piece*; fewer if the file is another one by now."""

@@ -66,11 +66,14 @@ class Dropped(NamedTuple):
 
 
 class _Known:
-    __slots__ = ("content", "flaw", "item", "references")
+    __slots__ = ("content", "flaw", "item", "others", "references")
 
     def __init__(self, item: Item, content: Content | None) -> None:
         self.item = item
         self.content = content
+        self.others: dict[FileContent, None] = {}
+        """Files of the user with the same bytes: one may be changed, or removed, when its own tasks are done."""
+
         self.references = 1
         self.flaw = ""
         """Sentence on why its bytes cannot be had any more."""
@@ -115,6 +118,8 @@ class KnownItems:
         known = self._known.get((DRIVER, self._offered.get(key, b"")))
         if known is not None and known.item.form == form:
             known.references += 1
+            if isinstance(content, FileContent) and not content.origin and content != known.content:
+                known.others[content] = None
             return known.item
         item = Item(self._new_id(key), size, form, DRIVER, name)
         self._offered[key] = item.id
@@ -172,13 +177,23 @@ class KnownItems:
             if source == manager:
                 known.flaw = reason
 
-    def fail(self, blob: bytes, flaw: str) -> None:
-        """Note that the driver's item of that id cannot be had any more; *flaw* is a sentence."""
+    def fail(self, blob: bytes, content: Content, flaw: str) -> FileContent | None:
+        """Note that the driver's item of that id cannot be had from *content* any more; *flaw* is a sentence.
+
+        Returns:
+            Another file that has, or had, the same bytes; None if there is none: then it cannot be had.
+        """
         known = self._known.get((DRIVER, blob))
-        if known is not None:
-            known.flaw = self._flaws[known.item.key] = flaw
-            if self._offered.get(known.item.key) == blob:
-                del self._offered[known.item.key]
+        if known is None or known.flaw:
+            return None
+        if known.content == content:
+            known.content, _ = known.others.popitem() if known.others else (None, None)
+        if isinstance(known.content, FileContent):
+            return known.content
+        known.flaw = self._flaws[known.item.key] = flaw
+        if self._offered.get(known.item.key) == blob:
+            del self._offered[known.item.key]
+        return None
 
     def packed_files(self) -> list[str]:
         """Paths of packed folders, to be removed at the end of the run."""

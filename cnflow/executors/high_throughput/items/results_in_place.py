@@ -68,6 +68,9 @@ class ResultsInPlace:
         with self._lock:
             self._waiting[result.id] = waiting
         waiting.futures = [self._items.fetch(item, places[item.name]) for item in fetched]
+        if self._waiting.get(result.id) is not waiting:  # cancelled meanwhile, by another thread
+            self._items.cancel_fetches(waiting.futures)
+            return
         for future in waiting.futures:
             future.add_done_callback(functools.partial(self._on_done, waiting))
 

@@ -5,6 +5,7 @@ import pytest
 from cnflow.interchange.pool.blobs import BlobOwners, renamed
 from cnflow.interchange.pool.client_keys import ClientKey, ClientKeys, parse_key
 from cnflow.interchange.pool.client_queue import ClientQueue
+from cnflow.model.item import Item
 from cnflow.wire.bulk import Offer
 from cnflow.wire.manager_messages import Needs
 from cnflow.wire.messages import Result, Task
@@ -115,6 +116,16 @@ def test_names_of_blobs_of_two_clients_differ_and_lead_back():
     assert owners.release_arguments(1, [blob]) == [renamed(blob, 1)]
     assert owners.argument_of(renamed(blob, 1)) is None
     assert owners.argument_of(renamed(blob, 2)) == 2
+
+
+def test_item_is_released_by_its_client_alone():
+    owners = BlobOwners()
+    parcel = Task(1, b"f" * 16, b"", items=(Item(b"0123456789abcdef" + b"holding1", 5),)), ()
+    owners.on_tasks(1, [parcel])
+    name = parcel[0].items[0].id
+    assert owners.release_arguments(2, [renamed(name, 2)]) == []
+    assert owners.argument_of(name) == 1
+    assert owners.release_arguments(1, [b"0123456789abcdef" + b"holding1"]) == [name]
 
 
 def test_part_of_a_result_is_released_by_its_client_alone():
