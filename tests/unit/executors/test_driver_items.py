@@ -147,7 +147,7 @@ def test_folder_and_pattern_are_packed_and_arrive_as_they_are(line, tmp_path):
 
 
 def test_what_is_no_regular_file_is_refused_in_words(line, tmp_path):
-    with pytest.raises(StagingError, match="no regular file"):
+    with pytest.raises(StagingError, match="is a folder"):
         line.items.offer_file(str(tmp_path)).result(20)
     with pytest.raises(StagingError, match="content and no size"):
         line.items.offer_file("/proc/self/status").result(20)
