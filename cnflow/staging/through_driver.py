@@ -55,6 +55,7 @@ class _Copy(NamedTuple):
     """Of its folder."""
 
     since: float
+    terms: object
 
 
 class DriverTransfers:
@@ -63,8 +64,11 @@ class DriverTransfers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._orders: deque[_Order] = deque()
+        self._moving: set[Future[Any]] = set()
         self._threads = 0
-        self._copies: dict[object, _Copy] = {}
+        self._copies: dict[str, _Copy] = {}
+        """By URL, the oldest first."""
+
         self._is_closed = False
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:  # noqa: ANN401 - the function's own
@@ -81,36 +85,41 @@ class DriverTransfers:
             threading.Thread(target=self._work, name="cnflow-transfers", daemon=True).start()
         return order.future
 
-    def copy(self, key: object, path: str, function: Callable[[str], None]) -> Future[TemporaryFolder]:
-        """Call ``function(path)``, which writes a copy of the file that *key* names, and return its folder.
+    def copy(self, url: str, terms: object, path: str, function: Callable[[str], None]) -> Future[TemporaryFolder]:
+        """Call ``function(path)``, which writes a copy of the file at *url*, and return its folder.
 
-        A copy that is on its way, or came a moment ago, is used instead: then the folder is another one.
+        A copy that is on its way, or came a moment ago, is used instead, if it was made on equal *terms*: who moves
+        it, and what the user says of its content. Then the folder is another one.
         """
         now = time.monotonic()
         with self._lock:
-            self._copies = {each: known for each, known in self._copies.items() if _is_of_use(known, now)}
-            known = self._copies.get(key)
-        if known is not None:
+            # Only as many as are of no use are looked at: a loop may submit thousands of files in a minute.
+            while self._copies and not _is_of_use(next(iter(self._copies.values())), now):
+                del self._copies[next(iter(self._copies))]
+            known = self._copies.get(url)
+        if known is not None and known.terms == terms and _is_of_use(known, now):
             return known.future
         future = self.submit(_made, path, function)
         with self._lock:
-            self._copies[key] = _Copy(future, now)
+            self._copies.pop(url, None)
+            self._copies[url] = _Copy(future, now, terms)
         return future
 
-    def forget(self, key: object) -> None:
-        """Note that the file that *key* names has changed."""
+    def forget(self, url: str) -> None:
+        """Note that the file at *url* has changed."""
         with self._lock:
-            self._copies.pop(key, None)
+            self._copies.pop(url, None)
 
     def close(self) -> None:
-        """Fail what has not begun; a thread that moves a file is not waited for, and its future fails."""
+        """Fail what is not done; a thread that moves a file is not waited for."""
         with self._lock:
             self._is_closed = True
-            left = list(self._orders)
+            left = [*(order.future for order in self._orders), *self._moving]
             self._orders.clear()
+            self._moving.clear()
             self._copies.clear()
-        for order in left:
-            order.future.set_exception(_ended())
+        for future in left:
+            future.set_exception(_ended())
 
     def _work(self) -> None:
         while True:
@@ -119,12 +128,22 @@ class DriverTransfers:
                     self._threads -= 1
                     return
                 order = self._orders.popleft()
+                self._moving.add(order.future)
             try:
                 value = order.function(*order.args)
             except BaseException as error:  # noqa: BLE001 - the future's
-                order.future.set_exception(error)
+                if self._is_awaited(order):
+                    order.future.set_exception(error)
             else:
-                order.future.set_result(value)
+                if self._is_awaited(order):
+                    order.future.set_result(value)
+
+    def _is_awaited(self, order: _Order) -> bool:
+        """Note that *order* was carried out; return False if `close` has failed its future."""
+        with self._lock:
+            is_awaited = order.future in self._moving
+            self._moving.discard(order.future)
+        return is_awaited
 
 
 def fetch(
@@ -146,12 +165,13 @@ def fetch(
     store = None if shares_copies(dm, executor) else store_of(dm, executor)
     transfers = dm.service("through the driver", DriverTransfers)
     placed: Future[File] = Future()
-    path = _own_place(dm, name)
+    path, terms = _own_place(dm, name), (mover, name, file.sha256, file.size, file.directory)
 
     def begin() -> None:
         if parent is not None:
             transfers.forget(file.url)
-        transfers.copy(file.url, path, lambda to: _bring(_at(file, to), mover)).add_done_callback(on_copied)
+        copied = transfers.copy(file.url, terms, path, lambda to: _bring(_at(file, to), mover))
+        copied.add_done_callback(on_copied)
 
     def on_copied(copied: Future[TemporaryFolder]) -> None:
         if _fails_with(copied, placed):
@@ -223,13 +243,14 @@ def _own_place(dm: DataManager, name: str) -> str:
 
 
 def _after(parent: Future[Any] | None, follower: Future[Any], begin: Callable[[], None]) -> None:
-    """Call *begin* once *parent* is done, or fail *follower* if that failed."""
+    """Call *begin* once *parent* is done, or fail *follower* if that failed; nothing if *follower* was cancelled."""
 
     def on_done(done: Future[Any]) -> None:
-        if not _fails_with(done, follower):
+        if follower.set_running_or_notify_cancel() and not _fails_with(done, follower):
             begin()
 
     if parent is None:
+        follower.set_running_or_notify_cancel()
         begin()
     else:
         parent.add_done_callback(on_done)

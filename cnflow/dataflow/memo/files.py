@@ -62,6 +62,8 @@ def _content_of(file: File) -> bytes | None:
     """Id of what was staged, as far as the driver has it."""
     if file.item is not None:
         return file.item.key
+    if file.scheme == "docker":
+        return None  # of the image, whose digest is in the key; the driver's own file of that path is another one
     return None if file.local_path is None else id_of_file(file.local_path, by_content=True)
 
 

@@ -63,6 +63,7 @@ class Transfers:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._why_closed = "the run has ended"
 
     def copy(
         self,
@@ -80,7 +81,7 @@ class Transfers:
         with self._lock:
             copy = Copy(next(self._numbers), source, target, is_folder, sha256, step, retries)
             if self._is_closed:
-                future.set_exception(_error(copy, "the run has ended"))
+                future.set_exception(_error(copy, self._why_closed))
                 return future
             self._copies[copy.number] = copy, future
             future.describe_progress = lambda: self._state.progress(copy.number)
@@ -125,9 +126,11 @@ class Transfers:
             self._act(self._state.close())
         except Exception as error:  # a bug; nobody may wait for ever
             logger.exception("The transfers of Globus have ended by an error")
-            self._fail_all(f"cnflow's own error: {error!r}")
+            self._why_closed = f"cnflow's own error: {error!r}"
         finally:
-            self._fail_all("the run has ended")
+            with self._lock:
+                self._is_closed = True  # nobody looks into the inbox any more
+            self._fail_all(self._why_closed)
             if self._client is not None:
                 self._client.close()
 

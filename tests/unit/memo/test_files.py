@@ -83,3 +83,11 @@ def test_id_of_a_file_that_travels_depends_on_its_content():
 def test_id_of_a_file_elsewhere_depends_on_the_checksum_that_the_user_says():
     files = [File("https://host.example/table.csv", sha256=digit * 64) for digit in "ab"]
     assert len({encode(file) for file in (*files, File("https://host.example/table.csv"))}) == 3
+
+
+def test_id_of_a_file_of_an_image_does_not_depend_on_the_file_of_that_path_here(tmp_path):
+    file = File(f"docker:{tmp_path}/a")
+    file.local_path = str(tmp_path / "a")
+    before = encode(file)
+    (tmp_path / "a").write_text("one")
+    assert encode(file) == before

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cnflow import File
+from cnflow.clock import SystemClock
 from cnflow.errors import ConfigurationError
 from cnflow.staging import GlobusStaging
 from cnflow.staging.globus.credentials import find_credentials
@@ -263,3 +264,21 @@ class AnyTransfers(RuleBasedStateMachine):
 
 TestAnyTransfers = AnyTransfers.TestCase
 TestAnyTransfers.settings = settings(max_examples=30, stateful_step_count=30)
+
+
+# The thread
+
+
+def test_copies_fail_after_transfers_have_ended_by_an_error(monkeypatch):
+    loop = pytest.importorskip("cnflow.staging.globus.loop")
+
+    def refuse(_):
+        raise RuntimeError("no reason")
+
+    monkeypatch.setattr(loop, "GlobusClient", refuse)
+    options = loop.TransferOptions("a label", encrypt=False)
+    transfers = loop.Transfers(find_credentials("id", "tokens", {}), options, Rules(gather=0.0), SystemClock())
+    for _ in range(2):
+        error = transfers.copy(Place(A, "/x"), Place(B, "/y")).exception(10)
+        assert "cnflow's own error: RuntimeError('no reason')" in str(error)
+    transfers.close()
