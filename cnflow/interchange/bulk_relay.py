@@ -185,7 +185,9 @@ class BulkRelay:
             self._send_piece(manager, piece)
             return
         waiting = self._waiting.setdefault(blob, [])
-        if (manager, piece) not in waiting and sum(entry[0] == manager for entry in waiting) < MOST_WAITING:
+        if (manager, piece) not in waiting:
+            if sum(entry[0] == manager for entry in waiting) >= MOST_WAITING:  # of pieces that were lost, in other sizes
+                waiting[:] = [entry for entry in waiting if entry[0] != manager]
             waiting.append((manager, piece))
         if not is_kept:
             self._requests.append(ToDriver(Want(blob, _DRIVER, piece.offset, piece.length)))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Send = Callable[[ManagerId, Union[BulkMessage, Serving], Any], None]
 
 MOST_WAITING = 512
-"""Pieces that one manager waits for at the same time; it wants the others again."""
+"""Pieces that one manager waits for at the same time, at the most: those of its window are fewer."""
 
 _SOURCE_GONE = "the manager that had it is gone"
 
@@ -91,7 +91,7 @@ class PeerRelay:
         is_asked, is_repeated = bool(waiting), manager in waiting
         if not is_repeated:
             if self._counts[manager] >= MOST_WAITING:
-                return
+                self._forget_all(manager)  # pieces that were lost, and are wanted in other sizes by now: none asks for more
             self._waiting.setdefault(key, {}).setdefault(piece, []).append(manager)
             self._counts[manager] += 1
         if is_repeated or not is_asked:
@@ -128,6 +128,9 @@ class PeerRelay:
             self._introduced = {pair for pair in self._introduced if manager not in pair}
         for source, blob in [key for key in self._waiting if key[0] == manager]:
             self.drop(source, blob, _SOURCE_GONE)
+        self._forget_all(manager)
+
+    def _forget_all(self, manager: ManagerId) -> None:
         if self._counts.pop(manager, 0):
             for key in list(self._waiting):
                 self._forget(manager, key)

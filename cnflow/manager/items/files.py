@@ -7,7 +7,7 @@
                  ├── other bytes, no room ──> removed ──> Failed
                  └── drop ──> removed
     adopt: a file that a task has left ──> object, pinned ──> Stored, Failed
-    pin ──> is it here already? ──> Stored, Missing                  read ──> Read
+    pin ──> is it here already? ──> Found, Missing                   read ──> Read
     unpin ──> may be evicted, by this manager or another one of the node
 
 Order is all that this relies on: what is released and used again is pinned after it was unpinned. A full queue
@@ -52,6 +52,12 @@ class Stored(NamedTuple):
     key: bytes
 
 
+class Found(NamedTuple):
+    """A content that was to be pinned is here, and is."""
+
+    key: bytes
+
+
 class Missing(NamedTuple):
     """A content that was to be pinned is not here."""
 
@@ -73,7 +79,7 @@ class Read(NamedTuple):
     reason: str = ""
 
 
-Report = Union[Stored, Missing, Failed, Read]
+Report = Union[Stored, Found, Missing, Failed, Read]
 
 
 class _Partial:
@@ -303,9 +309,9 @@ class ItemFiles:
     def _pin(self, key: bytes, size: int, place: str) -> Report:
         try:
             if self._objects.pin(key, size):
-                return Stored(key)
+                return Found(key)
             is_here = bool(place) and self._objects.adopt_nameless(place, key, size)
-            return Stored(key) if is_here else Missing(key)
+            return Found(key) if is_here else Missing(key)
         except OSError as error:
             logger.warning("item %s cannot be used as it is: %s", key.hex(), error)
             return Missing(key)

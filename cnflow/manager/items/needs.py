@@ -116,6 +116,9 @@ class ItemNeeds:
         self._contents: dict[bytes, _Content] = {}
         self._receiver = Receiver()
         self._orders: list[Order] = []
+        self._looks: dict[bytes, int] = {}
+        """Orders to look for each content that are not answered: reports of before mean nothing."""
+
         self._arrived: list[bytes] = []
         self._given_up: list[GivenUp] = []
 
@@ -133,6 +136,7 @@ class ItemNeeds:
         if content is None:
             content = self._contents[key] = _Content(size)
             self._orders.append(Pin(key, size, item.name if item is not None else ""))
+            self._looks[key] = self._looks.get(key, 0) + 1
         content.users += 1
         if item is not None:
             content.names[item.id] = item
@@ -234,12 +238,19 @@ class ItemNeeds:
         else:
             self._give_up(key, gone.reason, is_gone=True)
 
+    def on_found(self, key: bytes) -> None:
+        """Note that a content that was looked for is here, and kept."""
+        if self._is_last_look(key):
+            self.on_stored(key)
+
     def on_stored(self, key: bytes) -> None:
         """Note that a content is here, whole, verified and kept."""
         content = self._contents.get(key)
         if content is None:
             self._orders.append(Unpin(key))
             return
+        if key in self._looks:
+            return  # it may have been released, and removed, since: what was looked for after that is reported next
         if key in self._receiver:  # it came in another way than by its chunks, of which some may be written
             self._receiver.remove(key)
             self._orders.append(Drop(key))
@@ -250,7 +261,7 @@ class ItemNeeds:
     def on_missing(self, key: bytes) -> None:
         """Note that a content that was looked for is not in the area."""
         content = self._contents.get(key)
-        if content is None or content.is_here or not content.is_looked_for or key in self._receiver:
+        if not self._is_last_look(key) or content is None or content.is_here or not content.is_looked_for or key in self._receiver:
             return
         content.is_looked_for = False
         self._fetch(key, content)
@@ -292,6 +303,13 @@ class ItemNeeds:
             item = self._contents[piece.blob].item
             wants.append(Want(item.id, item.source, piece.offset, piece.length))
         return wants
+
+    def _is_last_look(self, key: bytes) -> bool:
+        """Note the answer to an order to look for a content; return whether it is the last one's."""
+        looks = self._looks.pop(key, 1) - 1
+        if looks:
+            self._looks[key] = looks
+        return not looks
 
     def _fetch(self, key: bytes, content: _Content) -> None:
         if not content.names:

@@ -7,7 +7,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from cnflow.manager.items.files import Failed, ItemFiles, Missing, Read, Stored
+from cnflow.manager.items.files import Failed, Found, ItemFiles, Missing, Read, Stored
 from cnflow.manager.items.left import LeftItems
 from cnflow.manager.items.needs import Drop, Evict, ItemNeeds, MakeEmpty, Order, Pin, Unpin
 from cnflow.manager.items.waiting import WaitingForItems
@@ -106,6 +106,8 @@ class NodeItems:
         for report in self._files.take():
             if isinstance(report, Stored):
                 self._needs.on_stored(report.key)
+            elif isinstance(report, Found):
+                self._needs.on_found(report.key)
             elif isinstance(report, Missing):
                 self._needs.on_missing(report.key)
             elif isinstance(report, Failed):
@@ -122,6 +124,7 @@ class NodeItems:
             return parcel
         result = parcel[0]
         left = self.left.take(result.id)
+        self.carry_out_orders()  # first: it may have left what it has used, and that is released by now
         items: list[Item] = []
         for each in left:
             if each.name == CHANGED:

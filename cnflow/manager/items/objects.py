@@ -208,7 +208,7 @@ class Objects:
             for path, state in sorted(found, key=lambda each: each[1].st_atime):
                 if size <= most:
                     break
-                if state.st_nlink == 1 and state.st_atime < now - _FRESH:
+                if _is_unused(path, now):  # as it is now: another manager may have begun to use it since
                     self._remove(path, in_memory=in_memory)
                     size, removed = size - state.st_size, removed + 1
             left += size
@@ -228,7 +228,7 @@ class Objects:
     def _remove(self, content: str, *, in_memory: bool) -> None:
         _remove_file(content)
         if in_memory:
-            link = object_path(self.root, bytes.fromhex(Path(content).name))
+            link = os.path.join(self._folders[False], os.path.basename(content))
             if os.path.islink(link):
                 _remove_file(link)
 
@@ -238,6 +238,14 @@ class Objects:
         _remove_file(made)
         os.symlink(content, made)
         os.rename(made, object_path(self.root, key))
+
+
+def _is_unused(path: str, now: float) -> bool:
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return state.st_nlink == 1 and max(state.st_atime, state.st_mtime) < now - _FRESH
 
 
 def _remove_file(path: str) -> None:

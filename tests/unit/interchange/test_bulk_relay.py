@@ -317,13 +317,17 @@ def test_driver_learns_at_once_that_the_manager_of_an_item_is_gone(world):
     assert [message for message, _ in world.for_driver()] == [Gone(OTHER, TWO, "its manager is gone")]
 
 
-def test_manager_that_waits_for_too_much_wants_the_rest_again(world):
-    for offset in range(MOST_WAITING + 10):
-        world.want_of(ONE, TWO, offset)
-    assert len(world.sent) == MOST_WAITING
-    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 0), b"12345")
-    world.want_of(ONE, TWO, MOST_WAITING)
-    assert len([to for to in world.sent if to.manager == TWO]) == MOST_WAITING + 1
+def test_manager_whose_pieces_were_lost_many_times_gets_those_that_it_wants_now(world):
+    for length in range(1, 2 * MOST_WAITING):
+        world.relay.on_manager_message(ONE, Want(OTHER, TWO, 0, 10 + length), None)
+        world.relay.on_manager_message(ONE, Want(BLOB, b"", 0, 10 + length), None)
+    assert world.relay._peers._counts[ONE] <= MOST_WAITING
+    world.want_of(ONE, TWO, 7)
+    world.relay.on_manager_message(TWO, Chunk(OTHER, TWO, 7), b"12345")
+    assert world.sent[-1] == ToManager(ONE, Chunk(OTHER, TWO, 7), b"12345")
+    world.relay.on_manager_message(ONE, Want(BLOB, b"", 7, 5), None)
+    world.relay.on_driver_message(Chunk(BLOB, b"", 7), b"12345", 0.0)
+    assert world.sent[-1] == ToManager(ONE, Chunk(BLOB, b"", 7), b"12345")
 
 
 def test_requests_go_before_chunks(world):

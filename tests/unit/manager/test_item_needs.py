@@ -51,7 +51,7 @@ def test_content_is_looked_for_then_wanted_once_and_its_tasks_go_on_when_it_is_s
 def test_content_that_the_node_has_is_not_wanted():
     needs, tasks = node()
     tasks.hold(parcel(1, ITEM))
-    needs.on_stored(KEY)
+    needs.on_found(KEY)
     tasks.settle()
     assert len(tasks.take_complete()) == 1
     assert needs.next_wants(0.0) == []
@@ -72,6 +72,40 @@ def test_cancelled_task_ends_what_only_it_wanted_and_late_news_are_let_go():
     needs.on_stored(KEY)
     assert needs.take_orders() == [Unpin(KEY)]
     assert (len(tasks), len(needs)) == (0, 0)
+
+
+def test_content_that_was_released_when_it_was_stored_is_looked_for_anew():
+    needs, tasks = node()
+    tasks.hold(parcel(1, ITEM))
+    needs.on_missing(KEY)
+    assert fetched(needs) is not None
+    tasks.remove({1: 0})
+    tasks.release([(1, 0)])
+    assert needs.take_orders() == [Pin(KEY, 100), Drop(KEY), Unpin(KEY)]
+    tasks.hold(parcel(2, SAME_OF_OTHER))
+    assert needs.take_orders() == [Pin(KEY, 100)]
+    needs.on_stored(KEY)  # before it was unpinned
+    tasks.settle()
+    assert tasks.take_complete() == []
+    needs.on_missing(KEY)
+    assert fetched(needs, SAME_OF_OTHER) is not None
+    needs.on_stored(KEY)
+    tasks.settle()
+    assert len(tasks.take_complete()) == 1
+
+
+def test_only_the_last_answer_counts_where_a_content_was_looked_for_again():
+    needs, tasks = node()
+    for number in (1, 2):
+        tasks.hold(parcel(number, ITEM))
+        tasks.remove({number: 0})
+        tasks.release([(number, 0)])
+    tasks.hold(parcel(3, ITEM))
+    needs.on_found(KEY)
+    needs.on_found(KEY)
+    assert needs.next_wants(0.0) == tasks.take_complete() == []
+    needs.on_missing(KEY)
+    assert fetched(needs) is not None
 
 
 def test_content_that_one_source_has_lost_is_wanted_of_the_other():
@@ -158,7 +192,7 @@ def test_content_that_came_in_another_way_meanwhile_leaves_no_part():
 def test_changed_content_is_wanted_anew_by_the_next_task():
     needs, tasks = node()
     tasks.hold(parcel(1, ITEM))
-    needs.on_stored(KEY)
+    needs.on_found(KEY)
     needs.forget(KEY)
     assert tasks.hold(parcel(2, ITEM)) is None
     assert len(needs.next_wants(0.0)) == 1

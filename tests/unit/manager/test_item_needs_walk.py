@@ -48,7 +48,7 @@ class Node:
     def _report_pin(self, key):
         if key in self.stored:
             self.pinned.add(key)
-        self.reports.append(("stored" if key in self.stored else "missing", key))
+        self.reports.append(("found" if key in self.stored else "missing", key))
 
     def _store(self, key):
         self.partial.pop(key, None)
@@ -126,7 +126,7 @@ class Walk(RuleBasedStateMachine):
     def report_comes(self):
         if self.node.reports:
             kind, key = self.node.reports.pop(0)
-            (self.needs.on_stored if kind == "stored" else self.needs.on_missing)(key)
+            getattr(self.needs, f"on_{kind}")(key)
             self._settle()
 
     @rule(key=st.integers(0, 3))

@@ -9,11 +9,12 @@ import pytest
 from cnflow.ids import ManagerId
 from cnflow.manager.items.node_items import NodeItems
 from cnflow.manager.node.area import NodeArea
+from cnflow.model.item import Item
 from cnflow.tasks.area import make_partial_folder, object_path
 from cnflow.tasks.inside import CHANGED
 from cnflow.wire.blob_digest import digest_of
 from cnflow.wire.bulk import Chunk, Gone, Want
-from cnflow.wire.messages import NO_FRAMES, Result
+from cnflow.wire.messages import NO_FRAMES, Result, Task
 from cnflow.wire.pipe import Record, ResultKind
 
 ME = ManagerId(b"me")
@@ -103,3 +104,21 @@ def test_input_that_a_task_has_changed_is_removed(items, area):
     items.carry_out_orders()
     assert isinstance(reply_to(items, Want(items.kept[0], ME, 0, 5))[0], Gone)
     assert not Path(object_path(area.root, KEY)).exists()
+
+
+def test_output_with_the_bytes_of_an_input_is_kept_though_the_input_is_released(items, area):
+    needed = Item(KEY + b"driver-1", len(CONTENT))
+    announce(items, area, task=1)
+    end(items, task=1)
+    assert items.tasks.hold((Task(7, b"f", b"", items=(needed,)), ())) is None
+    assert select.select([items.source], [], [], 10)[0]
+    items.follow_files()
+    items.tasks.settle()
+    assert len(items.tasks.take_complete()) == 1
+    items.release([*items.kept])
+    announce(items, area)
+    items.tasks.release([(7, 0)])
+    (left,) = end(items)
+    items.carry_out_orders()
+    assert reply_to(items, Want(left.id, ME, 0, 5))
+    assert [path.name for path in Path(area.root, "pins").rglob(KEY.hex())] == [KEY.hex()]
