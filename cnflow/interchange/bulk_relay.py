@@ -186,7 +186,7 @@ class BulkRelay:
             return
         waiting = self._waiting.setdefault(blob, [])
         if (manager, piece) not in waiting:
-            if sum(entry[0] == manager for entry in waiting) >= MOST_WAITING:  # of pieces that were lost, in other sizes
+            if sum(entry[0] == manager for entry in waiting) >= MOST_WAITING:  # of pieces that were lost
                 waiting[:] = [entry for entry in waiting if entry[0] != manager]
             waiting.append((manager, piece))
         if not is_kept:

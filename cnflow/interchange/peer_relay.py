@@ -91,7 +91,8 @@ class PeerRelay:
         is_asked, is_repeated = bool(waiting), manager in waiting
         if not is_repeated:
             if self._counts[manager] >= MOST_WAITING:
-                self._forget_all(manager)  # pieces that were lost, and are wanted in other sizes by now: none asks for more
+                # No window is that large: most of them were lost, and are wanted in other sizes by now.
+                self._forget_all(manager)
             self._waiting.setdefault(key, {}).setdefault(piece, []).append(manager)
             self._counts[manager] += 1
         if is_repeated or not is_asked:

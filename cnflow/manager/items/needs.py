@@ -261,7 +261,9 @@ class ItemNeeds:
     def on_missing(self, key: bytes) -> None:
         """Note that a content that was looked for is not in the area."""
         content = self._contents.get(key)
-        if not self._is_last_look(key) or content is None or content.is_here or not content.is_looked_for or key in self._receiver:
+        if not self._is_last_look(key) or content is None:
+            return
+        if content.is_here or not content.is_looked_for or key in self._receiver:
             return
         content.is_looked_for = False
         self._fetch(key, content)

@@ -18,7 +18,6 @@ import logging
 import os
 import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.tasks.area import object_path, partial_folder
