@@ -289,7 +289,7 @@ class Loop:
         self._workers.remove(worker)
         worker.close()
         worker.signal_session(signal.SIGKILL)  # processes that its task started and left behind
-        self._items.on_worker_exit()
+        self._items.on_worker_exit(worker.pid, exitcode)
         rank = WorkerRank(worker.rank)
         cause = self._oom.take_cause() if exitcode == -signal.SIGKILL else ""
         logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")

@@ -94,6 +94,11 @@ def folders_for_values(size: int) -> list[str]:
     return folders
 
 
+def unfinished_prefix(pid: int) -> str:
+    """Prefix of the names of files with which worker *pid* begins a value."""
+    return f"value-{pid}-"
+
+
 class _Spare(NamedTuple):
     """Folder of the last task of a process."""
 

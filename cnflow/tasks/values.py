@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -84,7 +85,7 @@ def leave(value: object, payload: Payload, limit: int) -> Optional[Description]:
     for folder in area.folders_for_values(size):
         path = ""
         try:
-            descriptor, path = tempfile.mkstemp(prefix="value-", dir=folder)
+            descriptor, path = tempfile.mkstemp(prefix=area.unfinished_prefix(os.getpid()), dir=folder)
             with os.fdopen(descriptor, "wb") as file:
                 value_files.write(file.fileno(), chunks)
                 key = digest_of(value_files.map_file(file.fileno()))
@@ -94,6 +95,10 @@ def leave(value: object, payload: Payload, limit: int) -> Optional[Description]:
             if path:
                 os.unlink(path)
             continue
+        except BaseException:  # the task is stopped
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
         inside.leave_item(key, size, int(ItemForm.VALUE), NAME, path)
         return Description(kind_of(value), area.root_of_worker(), identity)
     return None

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import logging
 import os
 import queue
@@ -28,10 +29,12 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from cnflow.manager.items.objects import Objects
 from cnflow.model.item import ItemForm
-from cnflow.tasks.area import Area
+from cnflow.tasks.area import Area, partial_folder, unfinished_prefix
 from cnflow.wire.blob_digest import Digest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cnflow.manager.items.needs import Write
     from cnflow.manager.node.area import NodeArea
 
@@ -180,10 +183,16 @@ class ItemFiles:
         """Remove what has arrived of a content."""
         self._put(lambda: self._drop(key))
 
-    def remove_leftovers(self) -> None:
-        """Remove the folders of tasks whose worker was killed."""
+    def remove_leftovers(self, pid: int, announced: Collection[str] = ()) -> None:
+        """Remove the folders of tasks whose worker was killed, and what worker *pid* was about to leave.
+
+        Args:
+            pid: of a process that has ended.
+            announced: paths of files that it has left.
+        """
         if self._area.root:
             self._put(lambda: Area(self._area.root).remove_leftovers())
+            self._put(lambda: self._remove_unfinished(pid, announced))
 
     def evict(self) -> None:
         """Remove all contents that nothing uses."""
@@ -253,6 +262,13 @@ class ItemFiles:
                 raise FileNotFoundError(errno.ENOENT, "this node has no folder for it; see the log of its block")
             self._made = Objects(self._area.root, self._area.memory, self._area.owner)
         return self._made
+
+    def _remove_unfinished(self, pid: int, announced: Collection[str]) -> None:
+        for folder in filter(None, (partial_folder(self._area.root), self._area.memory)):
+            for prefix in (f"{pid}-", unfinished_prefix(pid)):
+                for path in glob.glob(f"{glob.escape(folder)}/{prefix}*"):
+                    if path not in announced:
+                        _unlink(path)
 
     def _make_empty(self, key: bytes) -> None:
         try:

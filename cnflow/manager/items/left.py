@@ -37,6 +37,11 @@ class LeftItems:
                 self._announced.setdefault(record.id, []).append(_left_in(record))
         return [record for record in records if record.type != ResultKind.ITEM]
 
+    @property
+    def paths(self) -> set[str]:
+        """Files that were announced and not taken."""
+        return {each.path for announced in self._announced.values() for each in announced}
+
     def take(self, task: int) -> list[Left]:
         """Remove and return what *task*, which has ended, has announced."""
         return self._announced.pop(task, [])

@@ -147,10 +147,10 @@ class NodeItems:
             result.items = tuple(items)
         return parcel
 
-    def on_worker_exit(self) -> None:
-        """Remove what a worker that was killed has left of its task, if this node has seen items at all."""
-        if self._files.is_used:
-            self._files.remove_leftovers()
+    def on_worker_exit(self, pid: int, exitcode: int) -> None:
+        """Remove what worker *pid* has left of its task, if it was killed or this node has seen items."""
+        if exitcode or self._files.is_used:
+            self._files.remove_leftovers(pid, self.left.paths)
 
     def on_want(self, want: Want, now: Seconds, reply: Reply) -> bool:
         """Read what is wanted of an item that this node keeps, and *reply* with it; return False if it keeps none."""

@@ -232,6 +232,21 @@ def test_place_that_is_of_another_machine_is_not_believed(files, nameless, flaw)
     assert reports(files) == [Missing(KEY)]
 
 
+def test_what_a_killed_worker_was_about_to_leave_is_removed(area, files):
+    make_partial_folder(area.root)
+    folders = Path(partial_folder(area.root)), Path(area.memory)
+    for folder in folders:
+        for name in ("7-ab", "7-cd", "77-ab", "value-7-x", "value-77-x"):
+            (folder / name).write_text("unfinished")
+    files.remove_leftovers(7, {str(folders[0] / "7-cd")})
+    files.pin(KEY, len(CONTENT))
+    assert reports(files) == [Missing(KEY)]
+    assert {"7-ab", "7-cd", "77-ab", "value-77-x"} - set(names_in(folders[0])) == {"7-ab"}
+    assert "value-7-x" not in names_in(folders[0])
+    assert "value-7-x" not in names_in(folders[1])
+    assert "value-77-x" in names_in(folders[1])
+
+
 def test_node_without_any_folder_fails_its_items_with_words_and_nothing_else(area, monkeypatch):
     monkeypatch.setattr(NodeArea, "_open", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     without = NodeArea(ManagerId(b"second"), "")
@@ -239,7 +254,7 @@ def test_node_without_any_folder_fails_its_items_with_words_and_nothing_else(are
     files = ItemFiles(without)
     files.pin(KEY, len(CONTENT))
     files.unpin(KEY)
-    files.remove_leftovers()
+    files.remove_leftovers(1)
     write(files)
     files.read(KEY, 0, 5, "token")
     missing, failed, read = reports(files, 3)

@@ -7,11 +7,13 @@ from cnflow.errors import MissingOutputs, StagingError
 from cnflow.model.file import File
 from cnflow.model.item import Item, ItemForm
 from cnflow.model.task import RunOptions
+from cnflow.tasks import values
 from cnflow.tasks.area import VARIABLE, object_path, partial_folder
 from cnflow.tasks.call import PYTHON, Call
 from cnflow.tasks.inside import CHANGED, take_left
 from cnflow.tasks.staging.items import run_with_items
 from cnflow.tasks.stopping import Cancelled
+from cnflow.wire import serialization
 from cnflow.wire.blob_digest import digest_of
 
 
@@ -147,3 +149,13 @@ def test_program_among_the_inputs_runs_where_objects_are_executable(root):
     file = _input(root, "run.sh", b"#!/bin/sh\necho ran\n")
     Path(object_path(root, file.item.key)).chmod(0o555)
     assert _run(lambda file: subprocess.run([file.filepath], capture_output=True, check=True).stdout, file) == b"ran\n"
+
+
+def test_task_that_is_stopped_while_it_leaves_its_value_leaves_no_file(root, monkeypatch):
+    def stop(content):
+        raise Cancelled
+
+    monkeypatch.setattr("cnflow.tasks.values.digest_of", stop)
+    with pytest.raises(Cancelled):
+        values.leave("value", serialization.dump("value"), 0)
+    assert not list(Path(partial_folder(root)).iterdir())
