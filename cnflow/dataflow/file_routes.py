@@ -140,7 +140,7 @@ class LeftFiles:
             return  # both streams are one file, which comes once
         self.places[name] = place
         if not mode.startswith("w"):
-            self.places[name] = os.path.join(os.path.dirname(place), f".cnflow-{os.urandom(6).hex()}.part")  # noqa: PTH118, PTH120 - texts
+            self.places[name] = _part_beside(place)
             self._appended[name] = (self.places[name], place)
 
     def on_items(self, outcome: Outcome) -> None:
@@ -167,6 +167,11 @@ def mode_of(stream: Any) -> str:  # noqa: ANN401 - a user's value, checked where
     """Return the mode in which *stream*, a path or ``(path, mode)``, is opened."""
     is_pair = isinstance(stream, tuple) and len(stream) > 1 and isinstance(stream[1], str)
     return stream[1] if is_pair else "a+"
+
+
+def _part_beside(place: str) -> str:
+    folder, name = os.path.split(place)
+    return os.path.join(folder, f".{name[:40]}.{os.urandom(6).hex()}.part")  # noqa: PTH118 - the same
 
 
 def _append(part: str, place: str) -> StagingError | None:
