@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 
-_USER = re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]*)://([^/\s?#\"<>]*)@")
+# Names have limits, so that a long text costs no more than its length.
+_USER = re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]{0,30})://([^/\s?#\"<>]*)@")
 _VALUE = re.compile(
-    r"([?&;](?:[\w.\-]*(?:signature|token|secret|passw|credential|api[_-]?key|access[_-]?key)[\w.\-]*|sig|auth|key|pwd)=)"
+    r"([?&;#](?:[\w.\-]{0,64}(?:signature|token|secret|passw|credential|api[_-]?key|access[_-]?key)[\w.\-]{0,64}"
+    r"|sig|auth|key|pwd)=)"
     r"[^&;#\s\"'<>]*[^&;#\s\"'<>:]",
     re.IGNORECASE,
 )
