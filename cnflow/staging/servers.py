@@ -11,6 +11,7 @@ from cnflow.errors import ConfigurationError
 from cnflow.model.image_parts import Secret
 from cnflow.staging.file_names import name_of
 from cnflow.staging.moves import MovedStaging, SeparateTask
+from cnflow.staging.ways import check_tries
 from cnflow.tasks.staging.attempts import RetryPolicy
 from cnflow.tasks.staging.movers import ServerMover
 from cnflow.tasks.staging.options import ServerOptions
@@ -38,11 +39,7 @@ class _Server(MovedStaging):
     """
 
     def __init__(self, timeout: float = 60.0, tries: int = 4, pause: float = 0.5, ca_file: str = "") -> None:
-        if not (timeout > 0 and tries >= 1 and pause >= 0):
-            raise ConfigurationError(
-                f"{type(self).__name__}(timeout={timeout!r}, tries={tries!r}, pause={pause!r}): timeout must be above "
-                "0, tries at least 1 and pause at least 0."
-            )
+        check_tries(type(self).__name__, timeout, tries, pause)
         self.timeout = timeout
         self.tries = tries
         self.pause = pause
