@@ -38,6 +38,6 @@ def test_other_content_is_refused_each_time(tmp_path, reads):
     store, path = FakeItemStore(tmp_path / "area"), tmp_path / "a"
     path.write_bytes(b"two")
     for _ in range(2):
-        with pytest.raises(StagingError, match="has the SHA-256 .*, and not .* as its File says"):
+        with pytest.raises(StagingError, match=r"has the SHA-256 .*, and not .* as its File says"):
             offer(store, path, b"one").result(TIMEOUT)
     assert not store.held
