@@ -101,6 +101,12 @@ class DataManager:
             folder = "" if is_hidden or folder else run_dir
         return os.path.join(folder, "staged", f"{self._token}-{next(self._numbers)}", name)  # noqa: PTH118 - the same
 
+    def is_own_place(self, path: str | None) -> bool:
+        """Return True if *path* came from `place`: nothing else is in its folder."""
+        folder = os.path.dirname(path or "")  # noqa: PTH120 - a text
+        above, name = os.path.split(folder)  # noqa: PTH206 - the same
+        return name.startswith(f"{self._token}-") and os.path.basename(above) == "staged"  # noqa: PTH119 - the same
+
     def submit(
         self,
         executor: str,
@@ -295,7 +301,7 @@ class _StageIn:
         if copy is not None:
             self.arrivals.append(Arrival(original.url, copy, parent))
         self.function = staging.replace_task(self._manager, self._label, file, self.function) or self.function
-        if file.scheme != "temp":  # others may read a temporary file, which its holds keep
+        if self._manager.is_own_place(file.local_path):  # no other folder is cnflow's to remove
             self.copies.add(file.local_path, copy)
         return argument if copy is None else copy
 

@@ -19,7 +19,7 @@ from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.temporary_files import TemporaryOutputs
 from cnflow.model.file import File
 from cnflow.model.task import AppKind
-from cnflow.staging.built_in import TemporaryFolder
+from cnflow.staging.built_in import RunFolderStaging, TemporaryFolder
 from cnflow.tasks.shell import Command
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class StageOut:
             place, staged, is_left = self._stage("outputs", copy)
             if place is not None:
                 self._left.add_output(number, copy, place)
-            elif copy.scheme == "temp":
+            elif isinstance(self._routes.staging_out("outputs", copy), RunFolderStaging):
                 made = future.outputs[number].file_obj
                 made.local_path, made.hold = copy.local_path, TemporaryFolder(os.path.dirname(str(copy.local_path)))  # noqa: PTH120 - a text
             if staged is not None:

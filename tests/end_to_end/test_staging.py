@@ -381,6 +381,38 @@ def test_users_staging_moves_files_in_the_task(load, tmp_path, kind):
     assert (tmp_path / "depot" / "python.txt").read_text() == "out"
 
 
+class IntoFolder(Staging):
+    """A user's staging, as Parsl's page shows one: copies go into a folder that has other files, too."""
+
+    schemes = ("mine",)
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def can_stage_in(self, file):
+        return file.scheme == "mine"
+
+    def stage_in(self, dm, executor, file, parent_fut):
+        file.local_path = f"{self.folder}/{file.filename}"
+        return dm.submit(executor, _write_copy, file, after=parent_fut)
+
+
+def _write_copy(file):
+    from pathlib import Path
+
+    Path(file.local_path).write_text("copy")
+    return file
+
+
+def test_folder_of_a_users_staging_is_not_removed(load, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious.txt").write_text("ten years of work")
+    run = load(storage_access=[IntoFolder(str(tmp_path / "data"))])
+    assert read(File("mine://host/x.txt")).result() == ["copy"]
+    run.cleanup()
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["precious.txt", "x.txt"]
+
+
 def test_output_of_a_failed_command_is_not_staged_out(load, tmp_path):
     (tmp_path / "depot").mkdir()
     load(storage_access=[Depot(str(tmp_path / "depot"))])
