@@ -104,7 +104,7 @@ class DataManager:
     def is_own_place(self, path: str | None) -> bool:
         """Return True if *path* came from `place`: nothing else is in its folder."""
         folder = os.path.dirname(path or "")  # noqa: PTH120 - a text
-        above, name = os.path.split(folder)  # noqa: PTH206 - the same
+        above, name = os.path.split(folder)
         return name.startswith(f"{self._token}-") and os.path.basename(above) == "staged"  # noqa: PTH119 - the same
 
     def submit(
