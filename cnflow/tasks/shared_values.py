@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.tasks import value_files
@@ -142,9 +141,13 @@ def leave_result(payload: Payload) -> bytes:
         state = os.statvfs(os.path.dirname(prefix))
         if state.f_bavail * state.f_frsize < size + _SPARE:
             return b""
-        descriptor, path = tempfile.mkstemp(prefix=os.path.basename(prefix), dir=os.path.dirname(prefix))
+        descriptor, path = value_files.open_new(os.path.dirname(prefix), os.path.basename(prefix))
         with os.fdopen(descriptor, "wb") as file:
             value_files.write(file.fileno(), value_files.chunks_of(payload))
+            if not path:
+                whole = prefix + os.urandom(8).hex()
+                value_files.give_name(file.fileno(), whole)
+                path = whole
     except OSError:  # no room: it goes through the sockets
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import tempfile
 from typing import TYPE_CHECKING, Any, Union
 
 from cnflow.wire import serialization
@@ -67,6 +68,31 @@ def write(descriptor: int, chunks: Sequence[Buffer]) -> None:
         view = memoryview(chunk)
         while view:
             view = view[os.write(descriptor, view[:_PIECE]) :]
+
+
+def open_new(folder: str, prefix: str) -> tuple[int, str]:
+    """Open a new file in *folder*; return its descriptor, and its path, which is empty while it has no name.
+
+    A process that is killed while it writes to a file without a name leaves nothing: in memory, that is often why it is
+    killed. Where the file system has no such files, it has a name that begins with *prefix* at once.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), ""
+    except (AttributeError, OSError):
+        return tempfile.mkstemp(prefix=prefix, dir=folder)
+
+
+def give_name(descriptor: int, path: str) -> None:
+    """Let a file without a name have the name *path*.
+
+    Raises:
+        OSError: it cannot, or *path* is there.
+    """
+    # With a folder's descriptor it is linkat(2), which follows the link to a file without a name.
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def map_file(path: Union[str, int], *, private: bool = False) -> memoryview:

@@ -3,7 +3,7 @@
 ::
 
     <root>/objects/KEY           content, or a link to one in memory; workers find it by its key alone
-    <root>/pins/OWNER/KEY        second link to a content: OWNER needs it, and nobody evicts it
+    <root>/pins/OWNER/KEY        second link to a content: OWNER needs it, and nobody evicts it; OWNER locks the folder
     <memory>/KEY, pins/...       the same for contents in memory
 
 Managers do not talk to each other: contents appear by a rename, and one with a second link is in use, be it a manager's
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -59,12 +60,13 @@ class Objects:
         self.root = root
         self._folders = {False: os.path.join(root, "objects"), True: memory}
         self._pins = {
-            in_memory: os.path.join(folder, "pins", owner) for in_memory, folder in ((False, root), (True, memory))
+            in_memory: folder and os.path.join(folder, "pins", owner)
+            for in_memory, folder in ((False, root), (True, memory))
         }
         self._owner = owner
-        for folder in (self._folders[False], partial_folder(root), self._pins[False], memory and self._pins[True]):
-            if folder:
-                os.makedirs(folder, mode=0o700, exist_ok=True)
+        for folder in (self._folders[False], partial_folder(root)):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._locks = [_make_locked(pins) for pins in filter(None, self._pins.values())]
 
     def partial(self, key: bytes, *, in_memory: bool) -> str:
         """Path to which a content is written as it arrives."""
@@ -168,6 +170,9 @@ class Objects:
         """Drop all pins of this manager."""
         for folder in filter(None, self._pins.values()):
             shutil.rmtree(folder, ignore_errors=True)
+        for lock in self._locks:
+            os.close(lock)
+        self._locks.clear()
 
     def open(self, key: bytes) -> int:
         """Open a content for reading.
@@ -200,6 +205,7 @@ class Objects:
             memory_limit: the same in memory.
             now: Unix time.
         """
+        self.remove_killed()
         left = removed = 0
         for in_memory, most in ((False, limit), (True, memory_limit)):
             found = list(self._contents(self._folders[in_memory]))
@@ -212,6 +218,20 @@ class Objects:
                     size, removed = size - state.st_size, removed + 1
             left += size
         return Evicted(left, removed)
+
+    def remove_killed(self) -> None:
+        """Remove the pins of managers that were killed, and what was on its way to them."""
+        for in_memory, pins in self._pins.items():
+            if not pins:
+                continue
+            way = self._folders[True] if in_memory else partial_folder(self.root)
+            for owner in os.listdir(os.path.dirname(pins)):
+                if owner == self._owner or not _remove_unlocked(os.path.join(os.path.dirname(pins), owner)):
+                    continue
+                logger.warning("removed the pins of manager %s, which was killed", owner)
+                for name in os.listdir(way):
+                    if name.endswith((f".{owner}", f".{owner}.link")):
+                        _remove_file(os.path.join(way, name))
 
     @staticmethod
     def _contents(folder: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -237,6 +257,35 @@ class Objects:
         _remove_file(made)
         os.symlink(content, made)
         os.rename(made, object_path(self.root, key))
+
+
+def _make_locked(folder: str) -> int:
+    """Make *folder*; return a descriptor that locks it, until its owner ends or is killed."""
+    while True:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(folder).st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)  # another manager has removed it, before it was locked
+
+
+def _remove_unlocked(folder: str) -> bool:
+    """Remove *folder* if its owner lives no more; return whether that is so."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:  # it is locked
+        return False
+    else:
+        return True
+    finally:
+        os.close(lock)
 
 
 def _is_unused(path: str, now: float) -> bool:

@@ -17,7 +17,6 @@ is announced as well: its manager drops it, for the tasks that come after.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -240,7 +239,7 @@ def _leave(area: Area, leave: Leave, path: str, folder: str) -> None:
     """
     if leave.kind == "glob":
         packed = _pack(leave, folder, lambda file: trees.pack_matches(path, file))
-        _announce(area, leave.name, packed, ItemForm.TREE)
+        _announce(area, leave.name, packed, ItemForm.TREE, folder)
         return
     real = os.path.realpath(path)
     if not real.startswith(os.path.realpath(folder) + "/"):
@@ -252,10 +251,10 @@ def _leave(area: Area, leave: Leave, path: str, folder: str) -> None:
         if not os.path.isdir(real):
             raise StagingError(f"Output {leave.path!r} is no folder, but was named by File(..., directory=True).")
         packed = _pack(leave, folder, lambda file: trees.pack_folder(real, file))
-        _announce(area, leave.name, packed, ItemForm.TREE)
+        _announce(area, leave.name, packed, ItemForm.TREE, folder)
     elif os.path.isfile(real):
         may_run = os.stat(real).st_mode & 0o111
-        _announce(area, leave.name, real, ItemForm.PROGRAM if may_run else ItemForm.FILE)
+        _announce(area, leave.name, real, ItemForm.PROGRAM if may_run else ItemForm.FILE, folder)
     else:
         hint = "a folder: write File(path, directory=True)" if os.path.isdir(real) else "no regular file"
         raise StagingError(f"Output {leave.path!r} is {hint}.")
@@ -271,30 +270,24 @@ def _pack(leave: Leave, folder: str, pack: Callable[[Any], object]) -> str:
 def _leave_stream(area: Area, leave: Leave, path: str, folder: str) -> None:
     copy = f"{folder}/{leave.name}.left"
     os.link(path, copy)  # both streams may be one file, and a process that outlives the task may write to it
-    _announce(area, leave.name, copy, ItemForm.FILE)
+    _announce(area, leave.name, copy, ItemForm.FILE, folder)
 
 
-def _announce(area: Area, name: str, path: str, form: ItemForm) -> None:
-    """Move the file at *path* into the folder for contents on their way, and announce it."""
-    left = f"{partial_folder(area.root)}/{os.getpid()}-{os.urandom(8).hex()}"
+def _announce(area: Area, name: str, path: str, form: ItemForm, folder: str) -> None:
+    """Move the file at *path* from the task's *folder* into that for contents on their way, and announce it.
+
+    Only when its digest is known, which takes long: what is in *folder* is removed whatever ends the task.
+    """
+    number = os.urandom(8).hex()
+    left = f"{partial_folder(area.root)}/{os.getpid()}-{number}"
     try:
         make_partial_folder(area.root)
+        if os.stat(path).st_nlink > 1:  # it has another name, under which it may be written to
+            path = shutil.copyfile(path, f"{folder}/.{number}")
         with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_nlink == 1:
-                os.rename(path, left)
-            else:  # it has another name, under which it may be written to
-                shutil.copyfile(path, left)
-        with open(left, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             key = digest_of_file(file.fileno(), size)
-    except BaseException as error:
-        _remove(left)  # also where the task is stopped meanwhile: a digest takes long
-        if not isinstance(error, OSError):
-            raise
+        os.rename(path, left)
+    except OSError as error:
         raise StagingError(f"{name} of the task cannot be kept on its node: {error}") from error
     leave_item(key, size, int(form), name, left)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)

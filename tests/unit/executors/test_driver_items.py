@@ -99,6 +99,18 @@ def test_file_that_changes_after_its_offer_is_gone_with_words(line, tmp_path):
     assert line.read(again) == bytes(101)
 
 
+def test_file_of_an_item_that_is_released_is_not_kept_open(line, tmp_path):
+    (tmp_path / "a").write_bytes(os.urandom(2_500_000))
+    item = line.items.offer_file(str(tmp_path / "a")).result(20)
+    line.read(item)
+    reader = line.items._reader
+    assert len(reader._open) == 1
+    line.release(item)
+    (tmp_path / "b").write_bytes(b"small")
+    line.read(line.items.offer_file(str(tmp_path / "b")).result(20))
+    assert not reader._open
+
+
 def test_file_is_read_at_another_path_where_its_bytes_were_offered_too(line, tmp_path):
     data = os.urandom(2_500_000)
     names = [tmp_path / name for name in "abc"]

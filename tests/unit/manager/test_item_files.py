@@ -161,6 +161,20 @@ def test_fresh_content_is_not_evicted(area):
     assert objects.evict(0, 0, time.time()).removed == 0
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_what_a_killed_manager_had_pinned_or_half_is_let_go_by_the_others(area, in_memory):
+    killed, living, own = (Objects(area.root, area.memory, name) for name in ("killed", "living", "own"))
+    keys = [put(objects, name, in_memory=in_memory) for objects, name in ((killed, b"one"), (living, b"another"))]
+    partial = [Path(objects.partial(KEY, in_memory=in_memory)) for objects in (killed, living)]
+    for path in partial:
+        path.touch()
+    for lock in killed._locks:
+        os.close(lock)
+    assert own.evict(0, 0, OLD) == (len(b"another"), 1)
+    assert [own.pin(key, size) for key, size in zip(keys, (3, 7), strict=True)] == [False, True]
+    assert [path.exists() for path in partial] == [False, True]
+
+
 def test_changed_content_is_removed_though_it_is_pinned(area):
     objects = Objects(area.root, area.memory, "first")
     key = put(objects, CONTENT)

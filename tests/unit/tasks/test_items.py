@@ -1,3 +1,4 @@
+import os
 import subprocess
 from pathlib import Path
 
@@ -114,6 +115,28 @@ def test_task_that_is_stopped_while_it_leaves_an_output_leaves_no_file(root, mon
             leaves=[("outputs/0", "/home/ann/b.csv", "")],
         )
     assert list(Path(partial_folder(root)).iterdir()) == take_left() == []
+    assert {path.name for path in Path(root, "tasks").rglob("*") if path.is_file()} == {".lock"}
+
+
+def test_output_whose_digest_is_not_known_yet_lies_in_the_folder_that_goes_with_its_worker(root, monkeypatch):
+    seen = []
+
+    def look(descriptor, size):
+        seen.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        return b"k" * 16
+
+    monkeypatch.setattr("cnflow.tasks.staging.items.digest_of_file", look)
+    _run(
+        lambda outputs: [os.link(path.filepath, f"{path.filepath}.2") for path in outputs if not write(path)],
+        outputs=[File("/home/ann/b.csv")],
+        leaves=[("outputs/0", "/home/ann/b.csv", "")],
+    )
+    assert seen[0].startswith(f"{root}/tasks/")
+    assert len(take_left()) == 1
+
+
+def write(file):
+    Path(file).write_text("made")
 
 
 def test_stream_is_left_also_by_a_task_that_fails():

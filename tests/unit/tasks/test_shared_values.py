@@ -9,7 +9,7 @@ import pytest
 
 from cnflow.executors.high_throughput.shared_arguments import SharedArguments
 from cnflow.manager.node.shared_memory import shares_memory
-from cnflow.tasks import shared_values
+from cnflow.tasks import shared_values, value_files
 from cnflow.wire import serialization
 from cnflow.wire.manager_messages import ManagerInfo
 
@@ -90,6 +90,23 @@ def test_result_is_mapped_once_and_its_file_is_gone(folder):
     assert array[1] == 1.0
     with pytest.raises(FileNotFoundError):
         pickle.loads(body)
+
+
+@pytest.mark.parametrize("has_nameless", [True, False])
+def test_result_has_no_name_before_it_is_whole_where_the_file_system_has_such_files(folder, monkeypatch, has_nameless):
+    names, write = [], value_files.write
+
+    def look(descriptor, chunks):
+        write(descriptor, chunks)
+        names.append(len(list(folder.iterdir())))
+
+    monkeypatch.setattr(value_files, "write", look)
+    if not has_nameless:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    body = shared_values.leave_result(serialization.dump(ARRAY))
+    assert names == [0 if has_nameless else 1]
+    assert len(list(folder.iterdir())) == 1
+    assert (pickle.loads(body) == ARRAY).all()
 
 
 @pytest.mark.parametrize("limit", ["", "1000 /dev/shm/cnflow-result-x"])

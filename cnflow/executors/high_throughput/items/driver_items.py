@@ -262,6 +262,8 @@ class DriverItems:
 
     def _drop(self, dropped: Dropped) -> None:
         for release in dropped.releases:
+            if release.source == DRIVER:
+                self._reader.forget(release.blobs)
             self._send_release(release)
         _unlink(dropped.files)
 

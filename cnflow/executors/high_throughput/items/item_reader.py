@@ -19,7 +19,7 @@ from cnflow.wire.bulk import Chunk, Gone, Piece
 from cnflow.wire.messages import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _MOST_READ = 8 * 2**20
 """Bytes that are asked for or wait to be sent: memory of the driver."""
@@ -61,6 +61,9 @@ class ItemReader:
         self._open: OrderedDict[bytes, int] = OrderedDict()
         """Descriptors of files, the thread's own; the last used is the last."""
 
+        self._over: list[bytes] = []
+        """Items among them that are not needed any more."""
+
     @property
     def has_room(self) -> bool:
         """More may be asked for."""
@@ -97,6 +100,14 @@ class ItemReader:
             self._under_way = 0
             self._line += 1
 
+    def forget(self, blobs: Iterable[bytes]) -> None:
+        """Close the files of *blobs*: the disk has no room of one that was removed while it is open. For any thread."""
+        over = [blob for blob in blobs if blob in self._open]
+        if over:
+            with self._changed:
+                self._over += over
+                self._changed.notify()
+
     def close(self) -> None:
         """End the thread, once it has read what it reads."""
         self.clear()
@@ -108,6 +119,9 @@ class ItemReader:
 
     def _serve(self) -> None:
         while (asked := self._next()) is not None:
+            if isinstance(asked, bytes):
+                self._close(asked)
+                continue
             line, piece, content = asked
             frames = self._read(piece, content)
             with self._changed:
@@ -118,11 +132,14 @@ class ItemReader:
         for descriptor in self._open.values():
             os.close(descriptor)
 
-    def _next(self) -> tuple[int, Piece, FileContent] | None:
+    def _next(self) -> tuple[int, Piece, FileContent] | bytes | None:
+        """Wait for what to read, or the item whose file to close; None at the end."""
         with self._changed:
-            while not self._asked and not self._is_closed:
+            while not (self._asked or self._over or self._is_closed):
                 self._changed.wait()
-            return None if self._is_closed else (self._line, *self._asked.popleft())
+            if self._is_closed:
+                return None
+            return self._over.pop() if self._over else (self._line, *self._asked.popleft())
 
     def _read(self, piece: Piece, content: FileContent) -> list[Any]:
         while True:
