@@ -98,6 +98,7 @@ def run_with_items(call: Call, run: Callable[[Call], Any]) -> Any:  # noqa: ANN4
                 if leave.name in STREAMS and os.path.exists(streams[leave.name]):
                     _leave_stream(area, leave, streams[leave.name], folder)
             _report_changes(call.name, inputs)
+        _clear_paths(value, folder)
         return value
 
 
@@ -163,15 +164,21 @@ def _name_of(file: File) -> str:
 
 def files_in(value: object) -> Iterator[File]:
     """Files in *value*, and in the dicts, lists and tuples of it."""
-    rest = [value]
+    rest, seen = [value], set()
     while rest:
         part = rest.pop()
         if isinstance(part, File):
             yield part
-        elif isinstance(part, dict):
-            rest += reversed(list(part.values()))
-        elif isinstance(part, (list, tuple)):
-            rest += reversed(part)
+        elif isinstance(part, (dict, list, tuple)) and id(part) not in seen:  # one may hold itself
+            seen.add(id(part))
+            rest += reversed(list(part.values()) if isinstance(part, dict) else part)
+
+
+def _clear_paths(value: object, folder: str) -> None:
+    """Have the task's own files in *value*, its result, mean what the user passed: *folder* ends with the task."""
+    for file in files_in(value):
+        if file.local_path is not None and file.local_path.startswith(f"{folder}/"):
+            file.local_path = file.item = None
 
 
 # Outputs

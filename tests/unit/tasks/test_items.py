@@ -67,6 +67,19 @@ def test_output_is_left_with_its_digest_under_its_place(root):
     assert Path(left.path).read_text() == "made"
 
 
+def test_files_in_the_result_are_those_of_the_user_again(root):
+    def write(one, outputs):
+        Path(outputs[0]).write_text("made")
+        made = {"files": [one, outputs[0]]}
+        made["itself"] = made
+        return made
+
+    file = _input(root, "/home/ann/a.csv", b"ann")
+    made = _run(write, file, outputs=[File("/home/ann/b.csv")], leaves=[("outputs/0", "/home/ann/b.csv", "")])
+    assert [each.filepath for each in made["files"]] == ["/home/ann/a.csv", "/home/ann/b.csv"]
+    assert [each.item for each in made["files"]] == [None, None]
+
+
 def test_missing_outputs_are_named_as_the_user_wrote_them():
     with pytest.raises(MissingOutputs, match=r"b\.csv"):
         _run(lambda outputs: None, outputs=[File("b.csv")], leaves=[("outputs/0", "b.csv", "")])
