@@ -211,8 +211,7 @@ class BulkRelay:
         try:
             data = self._store.read(*piece)
         except OSError as error:
-            logger.exception("an argument cannot be read")
-            self._send(ToManager(manager, Gone(piece.blob, _DRIVER, f"the interchange cannot read it: {error}")))
+            self._on_disk_failed(piece.blob, error)  # the driver has it
             return
         self._send(ToManager(manager, Chunk(piece.blob, _DRIVER, piece.offset), data))
 
@@ -294,7 +293,7 @@ class BulkRelay:
         arrived, waiting = self._arrived(blob), self._waiting.pop(blob, [])
         left = [entry for entry in waiting if entry[1].offset + entry[1].length > arrived]
         for manager, piece in waiting:
-            if piece.offset + piece.length <= arrived:
+            if piece.offset + piece.length <= arrived and blob in self._store:
                 self._send_piece(manager, piece)
         if left:
             self._waiting[blob] = left
