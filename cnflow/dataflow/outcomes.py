@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow import join_apps
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult
 from cnflow.dataflow.backpressure import is_driver_thread
+from cnflow.dataflow.call_options import run_options
 from cnflow.dataflow.retry import record_attempt
 from cnflow.errors import ItemLostError, StagingError
 from cnflow.model.task import AppKind, Outcome, title_of
+from cnflow.tasks.call import JOIN, Call, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -139,6 +141,7 @@ class OutcomeRecorder:
 
         def report(outcome: Outcome) -> None:
             self._joining.discard(task)
+            outcome = _with_outputs(outcome, record)
             saved: list[TaskRecord] = []
             end = self._end_of(outcome, record, saved)
             if saved:
@@ -146,3 +149,15 @@ class OutcomeRecorder:
             self._on_ends([end])
 
         join_apps.report_when_joined(task, record.app.name, returned, report)
+
+
+def _with_outputs(outcome: Outcome, record: TaskRecord) -> Outcome:
+    """Return *outcome* of a join app, failed if its tasks have not made an output of it."""
+    if outcome.error is not None or not record.call_options.outputs:
+        return outcome
+    try:
+        call = Call(JOIN, record.app.name, record.app.function, (), {}, run_options(record.call_options))
+        check_outputs(call, None)
+    except Exception as error:  # noqa: BLE001 - it is that of the task
+        return Outcome(outcome.id, None, error)
+    return outcome

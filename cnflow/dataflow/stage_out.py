@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow.call_folder import absolute_file, absolute_path
+from cnflow.dataflow.call_folder import absolute_file, absolute_path, located_file
 from cnflow.dataflow.call_options import accepted_keywords
 from cnflow.dataflow.file_routes import FileRoutes, LeftFiles, mode_of
 from cnflow.dataflow.futures.data_future import DataFuture
@@ -65,6 +65,8 @@ class StageOut:
             place, staged, is_left = self._stage("outputs", copy)
             if place is not None:
                 self._left.add_output(number, copy, place)
+                if copy.scheme == "file":
+                    future.outputs[number].file_obj = located_file(file, self._routes.folder)
             elif isinstance(self._routes.staging_out("outputs", copy), RunFolderStaging):
                 made = future.outputs[number].file_obj
                 made.local_path, made.hold = copy.local_path, TemporaryFolder(os.path.dirname(str(copy.local_path)))  # noqa: PTH120 - a text

@@ -2,12 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import time
+from pathlib import Path
 
 import pytest
 
 import cnflow
 from cnflow import Config, join_app, python_app
-from cnflow.errors import JoinError
+from cnflow.errors import JoinError, MissingOutputs
 from cnflow.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 
@@ -72,6 +74,29 @@ def test_failure_inside_a_join_app_names_the_inner_task():
     assert isinstance(error, JoinError)
     assert isinstance(error.root_cause, ZeroDivisionError)
     assert "(divide) -> task 0 (broken)" in str(error)
+
+
+def test_outputs_of_a_join_app_are_made_by_its_tasks(tmp_path):
+    @python_app
+    def write(number, outputs=()):
+        time.sleep(0.1)  # the function of the join app has returned long ago
+        if number:
+            Path(outputs[0]).write_text("made")
+
+    @join_app
+    def write_both(number, outputs=()):
+        return [write(each, outputs=[path.filepath]) for each, path in zip((1, number), outputs, strict=True)]
+
+    paths = [tmp_path / "a", tmp_path / "b"]
+    assert write_both(1, outputs=paths).outputs[1].result(20).filepath == str(tmp_path / "b")
+    assert paths[1].read_text() == "made"
+
+    @join_app
+    def forget(outputs=()):
+        return add(1)
+
+    with pytest.raises(MissingOutputs, match="missing"):
+        forget(outputs=[tmp_path / "missing"]).result(20)
 
 
 def test_futures_are_found_in_lists_tuples_sets_and_dicts():

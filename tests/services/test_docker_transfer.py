@@ -62,7 +62,7 @@ def test_inputs_of_one_name_outputs_and_streams_travel_and_no_folder_is_seen(run
     read = python_app(_lines)(*inputs, joined.outputs[0])
     assert joined.result(120) == 0
     assert (home / "made/joined.txt").read_text() == "a\nb\n"
-    assert joined.outputs[0].result().filepath == "made/joined.txt"
+    assert joined.outputs[0].result().filepath == str(home / "made/joined.txt")  # as where folders are shared
     assert ((home / "out.txt").read_text(), (home / "err.txt").read_text()) == ("done\n", "warned\n")
     assert read.result(120) == [("data 'ü'.txt", "a\n"), ("data 'ü'.txt", "b\n"), ("joined.txt", "a\nb\n")]
     assert not python_app(_sees)(str(home)).result(120)
