@@ -172,20 +172,27 @@ class Hold:
 
 
 class TemporaryFolder:
-    """Folder of the run that is removed with the last file that refers to it.
+    """Folder that is removed with the last file that refers to it.
 
     Args:
         path: of the folder, in which there is nothing else.
     """
 
-    __slots__ = ("_remove", "path")
+    __slots__ = ("_getpid", "_process", "_remove", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._remove = shutil.rmtree  # the module may be gone as the interpreter ends
+        self._remove, self._getpid = shutil.rmtree, os.getpid  # the modules may be gone as the interpreter ends
+        self._process = os.getpid()
+
+    def remove(self) -> None:
+        """Remove the folder; does nothing where there is none, and in a child that was forked."""
+        if self._getpid() == self._process:
+            self._remove(self.path, ignore_errors=True)
 
     def __del__(self) -> None:
-        self._remove(self.path, ignore_errors=True)
+        with contextlib.suppress(Exception):  # the interpreter ends
+            self.remove()
 
 
 def store_of(dm: DataManager, executor: str) -> ItemStore:

@@ -182,7 +182,9 @@ class AppFuture(CallbacksApart, Future[R]):
             self._bridge = bridge_to(self, self._bridge)
             yield from self._bridge.wait()
         if type(self._result) is KeptResult:
-            yield from bridge_to(self._result.fetch(), None).wait()
+            fetched = self._result.fetch()
+            yield from bridge_to(fetched, None).wait()
+            fetched.result()  # raises its error: `result` would try again, and block the loop meanwhile
         return self.result()
 
     def _prepare_to_wait(self) -> None:

@@ -28,6 +28,7 @@ from cnflow.errors import (
     ConfigurationError,
     ExecutorClosedError,
     ItemLostError,
+    NoDataFlowKernelError,
     PythonMismatchError,
     SerializationError,
 )
@@ -105,6 +106,7 @@ class KeptResult:
         "_maker",
         "_near",
         "_path",
+        "_process",
         "_remade",
         "_value",
         "holding",
@@ -131,6 +133,7 @@ class KeptResult:
         self._near: FileIO | None = None
         """The node's own file, where this is its machine."""
 
+        self._process = os.getpid()
         self._content: memoryview | None = None
         """What was mapped, and is not loaded."""
 
@@ -188,8 +191,17 @@ class KeptResult:
             if self.is_here():
                 fetched.set_result(None)
                 return fetched
+        if os.getpid() != self._process:  # no thread of this process would bring it
+            fetched.set_exception(self._refusal_of_child())
+            return fetched
         self._begin_fetch(fetched)
         return fetched
+
+    def _refusal_of_child(self) -> NoDataFlowKernelError:
+        return NoDataFlowKernelError(
+            f"The result of {self.title} is on its node, and was asked for in process {os.getpid()}, which was forked "
+            f"from process {self._process}: that one alone can fetch it. Ask for its result() before the fork."
+        )
 
     def _begin_fetch(self, fetched: Future[None]) -> None:
         holding = self.holding
@@ -275,7 +287,8 @@ class KeptResult:
             self._near = None
             return content
         content = value_files.map_file(self._path, private=True)
-        os.unlink(self._path)  # noqa: PTH108 - the path is a string; the map stays
+        if os.getpid() == self._process:
+            os.unlink(self._path)  # noqa: PTH108 - the path is a string; the map stays
         self._path = ""
         return content
 

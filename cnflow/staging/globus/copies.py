@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cnflow.staging.built_in import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,19 +19,15 @@ class Kept:
         path: of the copy.
     """
 
-    __slots__ = ("_rmtree", "path")
+    __slots__ = ("_folder", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._rmtree = shutil.rmtree  # the module may be gone as the interpreter ends
+        self._folder = TemporaryFolder(str(Path(path).parent))
 
     def remove(self) -> None:
         """Remove the folder; does nothing where only the nodes see it."""
-        self._rmtree(Path(self.path).parent, ignore_errors=True)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # the interpreter ends
-            self.remove()
+        self._folder.remove()
 
 
 class Following(Future[Any]):

@@ -11,7 +11,7 @@ import pytest
 import cnflow
 from cnflow.dataflow.call_options import AppOptions, CallOptions
 from cnflow.dataflow.references.kept_result import KeptResult
-from cnflow.errors import ConfigurationError, ItemLostError, SerializationError, StagingError
+from cnflow.errors import ConfigurationError, ItemLostError, NoDataFlowKernelError, SerializationError, StagingError
 from cnflow.model.item import collect
 from cnflow.model.task import AppFunction, AppKind, ArgumentUse, Outcome
 from cnflow.tasks import area, values
@@ -206,6 +206,23 @@ def test_awaited_result_is_fetched(make_dfk, executor):
     assert asyncio.run(_awaited(future)) == make()
 
 
+def test_awaited_result_that_cannot_be_fetched_is_not_fetched_anew(make_dfk, executor, monkeypatch):
+    future = make_dfk().submit(AppFunction(make), (), {}, call_options=KEEP)
+    executor.run()
+    fetches = []
+
+    def fail(_, path):
+        fetches.append(Future())
+        fetches[-1].set_exception(StagingError("no room"))
+        return fetches[-1]
+
+    monkeypatch.setattr(KeptResult, "_open_near", lambda *_: False)
+    monkeypatch.setattr(executor.items, "fetch", fail)
+    with pytest.raises(StagingError, match="no room"):
+        asyncio.run(_awaited(future))
+    assert len(fetches) == 1
+
+
 def test_part_of_a_kept_result(make_dfk, executor):
     future = make_dfk().submit(AppFunction(make), (), {}, call_options=KEEP)
     part = future[0]
@@ -229,6 +246,16 @@ def test_dropped_future_releases_its_result(make_dfk, executor):
     executor.packed.clear()
     gc.collect()
     assert not executor.items.held
+
+
+def test_kept_result_is_refused_in_a_forked_child(make_dfk, executor, monkeypatch):
+    future = make_dfk().submit(AppFunction(make), (), {}, call_options=KEEP)
+    executor.run()
+    with monkeypatch.context() as child:
+        child.setattr("os.getpid", lambda: 1)
+        with pytest.raises(NoDataFlowKernelError, match=r"Ask for its result\(\) before the fork"):
+            future.result(0)
+    assert future.result(0) == make()
 
 
 def test_result_of_a_cached_app_stays_for_its_next_call(make_dfk, executor):

@@ -41,3 +41,14 @@ def test_other_content_is_refused_each_time(tmp_path, reads):
         with pytest.raises(StagingError, match=r"has the SHA-256 .*, and not .* as its File says"):
             offer(store, path, b"one").result(TIMEOUT)
     assert not store.held
+
+
+def test_temporary_folder_is_removed_by_the_process_that_made_it_alone(tmp_path):
+    folder = tmp_path / "1"
+    folder.mkdir()
+    made = built_in.TemporaryFolder(str(folder))
+    made._getpid = lambda: 1
+    del made
+    assert folder.exists()
+    built_in.TemporaryFolder(str(folder))
+    assert not folder.exists()
