@@ -125,11 +125,14 @@ def _checked(scheme: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): _hidden(str(name), value) for name, value in table.items()}
 
 
-def _hidden(name: str, value: Any) -> Any:  # noqa: ANN401 - a user's value
-    is_open = isinstance(value, str) and not _SOURCE.fullmatch(value) and bool(_IS_SECRET.search(name))
-    if is_open:
+def _hidden(name: str, value: Any, *, is_secret: bool = False) -> Any:  # noqa: ANN401 - a user's value
+    """Return *value* with a `Secret` for each text that nobody may see; *is_secret*: it is inside of such an option."""
+    is_secret = is_secret or bool(_IS_SECRET.search(name))
+    if isinstance(value, Mapping):  # such as client_kwargs= of s3fs, or the account of a service as token= of gcsfs
+        return {each: _hidden(str(each), part, is_secret=is_secret) for each, part in value.items()}
+    if isinstance(value, str) and not _SOURCE.fullmatch(value) and is_secret:
         return Secret(value=value) if value else value
-    return Secret.of(value) if callable(value) and _IS_SECRET.search(name) else value
+    return Secret.of(value) if callable(value) and is_secret else value
 
 
 def _source(value: Any) -> Any:  # noqa: ANN401 - a user's value

@@ -28,14 +28,16 @@ class SecretSource(NamedTuple):
         source = f"env:{self.env}" if self.env else f"file:{self.file}" if self.file else "***"
         return f"<secret {self.prefix}{source}>"
 
-    def read(self, name: str) -> str:
+    def read(self, name: str, *, has_lines: bool = False) -> str:
         """Return the text; *name* begins the message of an error, which never quotes the text.
+
+        *has_lines*: it may have more than one line, as a key in a file has.
 
         Raises:
             RefusedError: this machine has no such variable or file, or the text cannot be sent.
         """
         text = self.prefix + self._read(name)
-        if not text.isprintable():
+        if not (has_lines or text.isprintable()):
             raise RefusedError(f"{name}: its text has a line break or a control character in it")
         return text
 

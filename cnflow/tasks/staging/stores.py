@@ -208,7 +208,7 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - any option
 def _thawed(value: Any, name: str) -> Any:  # noqa: ANN401 - any option
     """The reverse of `frozen`, with the texts of secrets; *name* is that of the option."""
     if isinstance(value, SecretSource):
-        return value.read(f"option {name!r}")
+        return value.read(f"option {name!r}", has_lines=True)
     if isinstance(value, Table):
         return {each: _thawed(part, each) for each, part in value}
     return [_thawed(part, name) for part in value] if type(value) is tuple else value

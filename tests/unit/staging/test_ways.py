@@ -54,6 +54,14 @@ def test_secret_in_clear_is_hidden_and_in_no_file():
         to_toml(Config(executors=[ThreadPoolExecutor(storage_access=[staging])]))
 
 
+def test_secrets_inside_of_options_are_hidden_and_may_have_lines():
+    key = "-----BEGIN PRIVATE KEY-----\nhidden\n"
+    nested = {"s3": {"client_kwargs": {"aws_secret_access_key": key}}, "gs": {"token": {"private_key": key}}}
+    staging = FsspecStaging(nested)
+    assert "hidden" not in repr(staging) + repr(staging.mover)
+    assert {scheme: staging.mover.options_for(scheme) for scheme in nested} == nested
+
+
 def test_source_of_a_secret_is_what_travels(monkeypatch):
     monkeypatch.setenv("KEY", "text of the key")
     assert b"text of the key" not in pickle.dumps(STORES.mover)
