@@ -182,8 +182,7 @@ class AppFuture(CallbacksApart, Future[R]):
             self._bridge = bridge_to(self, self._bridge)
             yield from self._bridge.wait()
         if type(self._result) is KeptResult:
-            fetched = self._result.fetch()
-            yield from bridge_to(fetched, None).wait()
+            yield from bridge_to(fetched := self._result.fetch(), None).wait()
             fetched.result()  # raises its error: `result` would try again, and block the loop meanwhile
         return self.result()
 
