@@ -315,13 +315,14 @@ class Receiver:
         incoming = self._active.get(blob)
         return incoming is not None and incoming.arrived == incoming.size
 
-    def on_tick(self, now: Seconds) -> None:
-        """Want again what did not arrive in time. Due at `next_deadline`."""
-        for blob, incoming in self._active.items():
-            if incoming.due <= now:
-                incoming.patience = Seconds(min(2 * incoming.patience, MOST_PATIENCE))
-                incoming.rewound = False
-                self._rewind(blob, incoming)
+    def on_tick(self, now: Seconds) -> list[BlobId]:
+        """Want again, and return, the blobs of which nothing arrived in time. Due at `next_deadline`."""
+        late = [(blob, incoming) for blob, incoming in self._active.items() if incoming.due <= now]
+        for blob, incoming in late:
+            incoming.patience = Seconds(min(2 * incoming.patience, MOST_PATIENCE))
+            incoming.rewound = False
+            self._rewind(blob, incoming)
+        return [blob for blob, _ in late]
 
     def on_reconnected(self, *, is_local: Optional[bool] = None) -> None:
         """Want again, at once, everything that was on its way: the line is a new one, of the same kind by default."""

@@ -7,7 +7,8 @@
                                       ├── on_gone: no source has it any more ────────> given up: its tasks are lost
                                       └── on_failed: no room, or other bytes, twice ─> given up, with words
 
-A content may have several names, of sources that have it: it is wanted by the last, and by another when that is gone.
+A content may have several names, of sources that have it: it is wanted by the last, and by another when that is gone,
+or silent.
 What the files have to do is in `take_orders`, in order.
 """
 
@@ -283,8 +284,11 @@ class ItemNeeds:
             self._give_up(key, reason, is_gone=False)
 
     def on_tick(self, now: Seconds) -> None:
-        """Want again what did not arrive in time."""
-        self._receiver.on_tick(now)
+        """Want again what did not arrive in time, of another source if there is one: this may be away for long."""
+        for key in self._receiver.on_tick(now):
+            names = self._contents[key].names
+            first = next(iter(names))
+            names[first] = names.pop(first)  # the last one is asked
 
     def on_connected(self, *, is_local: bool) -> None:
         """Want everything, at once, over a new line, which may stay within this machine."""

@@ -121,6 +121,19 @@ def test_content_that_one_source_has_lost_is_wanted_of_the_other():
     assert len(tasks.take_complete()) == 2
 
 
+def test_content_whose_source_is_silent_is_wanted_of_the_other():
+    needs, tasks = node()
+    tasks.hold(parcel(1, ITEM))
+    tasks.hold(parcel(2, SAME_OF_OTHER))
+    needs.on_missing(KEY)
+    assert [want.blob for want in needs.next_wants(0.0)] == [SAME_OF_OTHER.id]
+    needs.on_tick(needs.next_deadline)
+    assert [want.blob for want in needs.next_wants(3.0)] == [ITEM.id]
+    needs.on_tick(needs.next_deadline)
+    assert [want.blob for want in needs.next_wants(9.0)] == [SAME_OF_OTHER.id]
+    assert needs.awaits(ITEM.id)
+
+
 def test_content_that_nobody_has_loses_its_tasks_with_its_key():
     needs, tasks = node()
     tasks.hold(parcel(1, SAME_OF_OTHER))
