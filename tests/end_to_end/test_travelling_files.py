@@ -1,5 +1,6 @@
 """Files over the connection of the tasks: a staging that moves all paths, as where no file system is shared."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -113,6 +114,20 @@ def test_content_with_another_checksum_is_refused(folder):
     (folder / "a.txt").write_text("a")
     with pytest.raises((StagingError, DependencyError), match="SHA-256"):
         read(File("a.txt", sha256="0" * 64)).result(30)
+
+
+@pytest.mark.parametrize("wrong", [{"sha256": "0" * 64}, {"size": 99}])
+def test_shared_file_that_is_another_than_its_user_says_is_refused_and_stays(folder, wrong):
+    @python_app(executors="threads")
+    def text_of(file):
+        return Path(file).read_text()
+
+    (folder / "a.txt").write_text("a")
+    right = File("a.txt", size=1, sha256=hashlib.sha256(b"a").hexdigest())
+    assert text_of(right).result(30) == "a"
+    with pytest.raises(StagingError, match=r"a\.txt is not what its task needs: it"):
+        text_of(File("a.txt", **wrong)).result(30)
+    assert (folder / "a.txt").read_text() == "a"
 
 
 def test_folder_and_pattern(folder):

@@ -19,16 +19,19 @@ def check_content(path: str, file: File, subject: str) -> None:
     Raises:
         StagingError: begins with *subject*; the copy is gone.
     """
-    if file.size is None and file.sha256 is None:
-        return
-    found = os.path.getsize(path)
-    reason = f"it has {found:,} bytes, and its File says {file.size:,}" if file.size not in {None, found} else ""
-    if not reason and file.sha256 is not None:
-        digest = _sha256(path)
-        reason = "" if digest == file.sha256.lower() else f"its SHA-256 is {digest}, and its File says {file.sha256}"
+    reason = mismatch(path, file)
     if reason:
         os.unlink(path)
         raise StagingError(f"{subject}: {reason}.", is_final=True)
+
+
+def mismatch(path: str, file: File) -> str:
+    """Return words on how the content at *path* differs from what the user says of *file*; empty where it does not."""
+    if file.size is not None and file.size != (found := os.path.getsize(path)):
+        return f"it has {found:,} bytes, and its File says {file.size:,}"
+    if file.sha256 is not None and file.sha256 != (digest := _sha256(path)):
+        return f"its SHA-256 is {digest}, and its File says {file.sha256}"
+    return ""
 
 
 def _sha256(path: str) -> str:

@@ -180,6 +180,31 @@ class CheckImageFiles(NamedTuple):
             raise StagingError(f"{url}: {path} of the image {self.image!r} may not be read by the task's user.")
 
 
+class CheckContents(NamedTuple):
+    """Callable that checks size and checksum of the shared files among its arguments, and then calls *function*."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - those of the function
+        """Check the files and call the function.
+
+        Raises:
+            StagingError: a file is none of what the user says of it.
+        """
+        from cnflow.errors import StagingError
+        from cnflow.tasks.staging.content import mismatch
+
+        inputs = (args, {name: value for name, value in kwargs.items() if name not in _WRITTEN})
+        for file in _files_in(inputs):
+            path = file.path
+            # A missing one is the function's to report; one in a sandbox may be there for the command alone.
+            if file.scheme == "file" and file.local_path is None and os.path.isfile(path):
+                reason = mismatch(path, file)
+                if reason:
+                    raise StagingError(f"{path} is not what its task needs: {reason}.", is_final=True)
+        return self.function(*args, **kwargs)
+
+
 def wrapped_once(function: Callable[..., Any], wrapper: object) -> Callable[..., Any]:
     """Return *wrapper*, which is around *function*; or *function* where it already has one like it somewhere inside."""
     inner: object = function
