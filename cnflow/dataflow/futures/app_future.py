@@ -202,7 +202,7 @@ class AppFuture(CallbacksApart, Future[R]):
         return self._owner.cancel(self)
 
     def task_status(self) -> str:
-        """Name of the task's state: waiting, launched, done, failed, dependency_failed or cancelled."""
+        """Name of the task's `TaskState`, such as waiting, staging_in, launched, running, done or failed."""
         return self._owner.state_name(self)
 
     @property
