@@ -92,23 +92,26 @@ class DriverTransfers:
         it, and what the user says of its content. Then the folder is another one.
         """
         now = time.monotonic()
+        old: list[_Copy] = []  # whose folders are removed without the lock
         with self._lock:
             # Only as many as are of no use are looked at: a loop may submit thousands of files in a minute.
             while self._copies and not _is_of_use(next(iter(self._copies.values())), now):
-                del self._copies[next(iter(self._copies))]
+                old.append(self._copies.pop(next(iter(self._copies))))
             known = self._copies.get(url)
+        old.clear()
         if known is not None and known.terms == terms and _is_of_use(known, now):
             return known.future
         future = self.submit(_made, path, function)
         with self._lock:
-            self._copies.pop(url, None)
+            known = self._copies.pop(url, None)
             self._copies[url] = _Copy(future, now, terms)
         return future
 
     def forget(self, url: str) -> None:
         """Note that the file at *url* has changed."""
         with self._lock:
-            self._copies.pop(url, None)
+            known = self._copies.pop(url, None)
+        del known  # and perhaps its folder, without the lock
 
     def close(self) -> None:
         """Fail what is not done; a thread that moves a file is not waited for."""
@@ -117,7 +120,8 @@ class DriverTransfers:
             left = [*(order.future for order in self._orders), *self._moving]
             self._orders.clear()
             self._moving.clear()
-            self._copies.clear()
+            copies, self._copies = self._copies, {}
+        copies.clear()
         for future in left:
             future.set_exception(_ended())
 
