@@ -57,7 +57,7 @@ class BuiltInStaging(Staging):
     def stage_in(self, dm: DataManager, executor: str, file: File, parent_fut: Future[Any] | None) -> Future[Any]:
         """Offer *file* to the executor's tasks, once *parent_fut* has made it; the future's file has the item."""
         store = store_of(dm, executor)
-        brought = _Transfer(file)
+        brought = Transfer(file)
         if parent_fut is None and file.scheme == "temp":
             parent_fut = _made(file)
         if parent_fut is None:
@@ -76,7 +76,7 @@ class BuiltInStaging(Staging):
         return split_pattern(path).base if file.glob else path
 
 
-class _Transfer(Future[Any]):
+class Transfer(Future[Any]):
     """Future of a file on its way to a task."""
 
     def __init__(self, file: File) -> None:
@@ -109,7 +109,7 @@ class RunFolderStaging(Staging):
     ) -> Future[Any] | None:
         """Set the path of *file*; one that was left on a node is brought there first."""
         file.local_path = str(_new_path(dm, file))
-        brought = _Transfer(file)
+        brought = Transfer(file)
         away = _new_path(dm, File.temp(file.filename))
         made = _made(file) if parent_fut is None else parent_fut
         made.add_done_callback(lambda done: _bring(file, done, brought, away))

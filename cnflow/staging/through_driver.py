@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import StagingError
 from cnflow.model.visible_files import enclosing_folder
-from cnflow.staging.built_in import TemporaryFolder, offered, store_of
+from cnflow.staging.built_in import TemporaryFolder, Transfer, offered, store_of
 from cnflow.tasks.staging.movers import send_file
 from cnflow.tasks.staging.steps import IN, staging_step
 
@@ -168,7 +168,7 @@ def fetch(
     """
     store = None if shares_copies(dm, executor) else store_of(dm, executor)
     transfers = dm.service("through the driver", DriverTransfers)
-    placed: Future[File] = Future()
+    placed: Future[File] = Transfer(file)
     path, terms = _own_place(dm, name), (mover, name, file.sha256, file.size, file.directory)
 
     def begin() -> None:
