@@ -132,7 +132,8 @@ def test_lost_item_names_its_key_and_a_changed_file_its_path(world, tmp_path):
     for task in (1, 2):
         world.hold(task)
         world.end(task, kind=ResultKind.ITEM_LOST, body=item.key + b"nobody has it")
-        world.bulk.items._on_flaw(item.id, f"{tmp_path}/in was changed")
+        content = world.bulk.items._known.content(item.id)
+        world.bulk.items._on_flaw(item.id, content, f"{tmp_path}/in was changed")
     first, second = (outcome.error for outcome in world.reported)
     assert isinstance(first, ItemLostError)
     assert first.key == item.key
