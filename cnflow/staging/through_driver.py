@@ -136,13 +136,13 @@ class DriverTransfers:
             try:
                 value = order.function(*order.args)
             except BaseException as error:  # noqa: BLE001 - the future's
-                if self._is_awaited(order):
+                if self._finish(order):
                     order.future.set_exception(error)
             else:
-                if self._is_awaited(order):
+                if self._finish(order):
                     order.future.set_result(value)
 
-    def _is_awaited(self, order: _Order) -> bool:
+    def _finish(self, order: _Order) -> bool:
         """Note that *order* was carried out; return False if `close` has failed its future."""
         with self._lock:
             is_awaited = order.future in self._moving

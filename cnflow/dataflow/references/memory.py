@@ -65,13 +65,13 @@ _free: list[_Segment] = []
 _forks = 0
 
 
-def _note_fork() -> None:
+def _on_fork() -> None:
     global _forks  # noqa: PLW0603 - of this process
     _forks += 1
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_note_fork, after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001 - another thread may have held it
+    os.register_at_fork(before=_on_fork, after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001 - another thread may have held it
 
 _gone: deque[tuple[_Segment, _State]] = deque()
 """Those of values that are gone, and that are not free yet."""

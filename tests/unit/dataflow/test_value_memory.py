@@ -114,6 +114,6 @@ def test_value_may_end_by_the_collector_at_any_point():
 def test_memory_that_a_forked_child_may_have_is_never_used_again():
     first = put(b"a")
     before = inode(first)
-    memory._note_fork()
+    memory._on_fork()
     del first
     assert inode(put(b"b")) != before
