@@ -293,7 +293,10 @@ def _is_unused(path: str, now: float) -> bool:
         state = os.lstat(path)
     except FileNotFoundError:
         return False
-    return state.st_nlink == 1 and max(state.st_atime, state.st_mtime) < now - _FRESH
+    used = state.st_atime
+    if "-" in os.path.basename(path):  # a value that a worker writes; of a content, the time of change may be any
+        used = max(used, state.st_mtime)
+    return state.st_nlink == 1 and used < now - _FRESH
 
 
 def _remove_file(path: str) -> None:

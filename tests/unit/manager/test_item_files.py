@@ -155,6 +155,20 @@ def test_pinned_and_linked_contents_are_never_evicted_and_others_go_oldest_first
     assert [objects.pin(key, 1000) for key in keys] == [True, False, True, False]
 
 
+def test_value_that_is_being_written_stays_and_one_that_nobody_writes_any_more_goes(area):
+    objects = Objects(area.root, area.memory, "first")
+    content = object_path(area.root, put(objects, b"of a later day"))
+    objects.unpin(digest_of(b"of a later day"))
+    values = [Path(area.memory, f"value-{number}-x") for number in range(2)]
+    for path in values:
+        path.write_bytes(b"value")
+    os.utime(content, (1000.0, OLD + 1000.0))
+    os.utime(values[0], (1000.0, OLD))
+    os.utime(values[1], (1000.0, 1000.0))
+    assert objects.evict(0, 0, OLD).removed == 2
+    assert [path.exists() for path in (Path(content), *values)] == [False, True, False]
+
+
 def test_fresh_content_is_not_evicted(area):
     objects = Objects(area.root, area.memory, "first")
     objects.unpin(put(objects, b"fresh"))
