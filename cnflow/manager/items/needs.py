@@ -131,16 +131,15 @@ class ItemNeeds:
         """Moment of the next `on_tick`; infinite while nothing is asked for."""
         return self._receiver.next_deadline
 
-    def use(self, key: bytes, size: int, item: Optional[Item] = None) -> bool:
-        """Note one user more of a content, which *item* has, too; return True if it is here."""
+    def use(self, key: bytes, size: int, *items: Item) -> bool:
+        """Note one user more of a content, which the sources of *items* have, too; return True if it is here."""
         content = self._contents.get(key)
         if content is None:
             content = self._contents[key] = _Content(size)
-            self._orders.append(Pin(key, size, item.name if item is not None else ""))
+            self._orders.append(Pin(key, size, next((item.name for item in items if item.name), "")))
             self._looks[key] = self._looks.get(key, 0) + 1
         content.users += 1
-        if item is not None:
-            content.names[item.id] = item
+        content.names.update((item.id, item) for item in items)
         if not (content.is_here or content.is_looked_for or key in self._receiver):
             self._fetch(key, content)  # it was given up, and those who used it have not released it yet
         return content.is_here

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import ManagerId, TaskId
     from cnflow.manager.items.needs import ItemNeeds
+    from cnflow.model.item import Item
     from cnflow.wire.messages import Task, TaskParcel
 
     Attempt = tuple[TaskId, int]
@@ -88,17 +89,19 @@ class WaitingForItems:
         """Return *parcel* if all of its items are here; else keep it, and ask for them."""
         task = parcel[0]
         attempt = task.id, task.attempt
-        items = {item.key: item for item in task.items}
+        items: dict[bytes, list[Item]] = {}
+        for item in task.items:
+            items.setdefault(item.key, []).append(item)
         self._keys[attempt] = list(items)
         missing: set[bytes] = set()
-        for key, item in items.items():
-            if not self._needs.use(key, item.size, None if item.source == self._manager else item):
+        for key, same in items.items():
+            if not self._needs.use(key, same[0].size, *(item for item in same if item.source != self._manager)):
                 missing.add(key)
         if not missing:
             return parcel
         self._waiting[attempt] = parcel
         self._missing[attempt] = missing
-        sizes = {key: items[key].size for key in missing}
+        sizes = {key: items[key][0].size for key in missing}
         if sum(sizes.values()) >= WORTH_NOTING:
             self._noted[attempt] = sizes
             self._notes.append(Wait(*attempt, sum(sizes.values()), 0))

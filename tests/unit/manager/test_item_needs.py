@@ -121,6 +121,22 @@ def test_content_that_one_source_has_lost_is_wanted_of_the_other():
     assert len(tasks.take_complete()) == 2
 
 
+def test_content_that_a_task_needs_twice_is_lost_with_the_last_of_its_sources():
+    needs, tasks = node()
+    tasks.hold(parcel(1, ITEM, SAME_OF_OTHER, MINE))
+    needs.on_missing(KEY)
+    assert [want.blob for want in needs.next_wants(0.0)] == [SAME_OF_OTHER.id]
+    needs.on_gone(Gone(SAME_OF_OTHER.id, OTHER, "it is gone"))
+    tasks.settle()
+    assert tasks.take_lost() == []
+    assert fetched(needs) is not None
+    needs.on_stored(KEY)
+    tasks.settle()
+    assert len(tasks.take_complete()) == 1
+    tasks.release([(1, 0)])
+    assert len(needs) == 0
+
+
 def test_content_whose_source_is_silent_is_wanted_of_the_other():
     needs, tasks = node()
     tasks.hold(parcel(1, ITEM))
