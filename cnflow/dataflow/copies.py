@@ -56,15 +56,25 @@ def _names_folder(task: Future[Any], folder: str) -> bool:
     """Return True if the result of *task* is, or holds, a file or a path in *folder*."""
     if task.cancelled() or failure_in(task) is not None:
         return False
-    paths = (part.local_path if isinstance(part, File) else part for part in _parts(result_as_it_is(task)))
-    return any(isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(folder) for path in paths)
+    return any(path.startswith(folder) for path in map(_path_of, _parts(result_as_it_is(task))))
+
+
+def _path_of(part: object) -> str:
+    """Path that *part* is, by its type: isinstance asks a value of the user's for its ``__class__``; empty for none."""
+    kind = type(part)
+    if issubclass(kind, File):
+        return part.local_path or ""  # type: ignore[attr-defined]  # it is one
+    if issubclass(kind, (str, os.PathLike)):
+        path = os.fspath(part)  # type: ignore[call-overload]  # it is one
+        return path if isinstance(path, str) else os.fsdecode(path)
+    return ""
 
 
 def _parts(value: object) -> Iterator[object]:
     rest, seen = [value], set()
     while rest:
         part = rest.pop()
-        if not isinstance(part, (dict, list, tuple, set)):
+        if not issubclass(type(part), (dict, list, tuple, set)):
             yield part
         elif id(part) not in seen:  # one that holds itself is searched once
             seen.add(id(part))

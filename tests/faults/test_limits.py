@@ -75,7 +75,7 @@ def test_worker_is_replaced_once_files_can_be_opened_again(load, processes, unti
         first = own_pid().result(30)
         [manager] = managers(processes)
         limits = resource.prlimit(manager, resource.RLIMIT_NOFILE)
-        resource.prlimit(manager, resource.RLIMIT_NOFILE, (8, limits[1]))
+        resource.prlimit(manager, resource.RLIMIT_NOFILE, (12, limits[1]))  # more than it polls, fewer than it has
         log = next(Path(dfk.run_dir, "htex").glob("block-*.log"))
         assert die().exception(30) is not None
         until(lambda: "cannot be started now" in log.read_text())

@@ -7,9 +7,9 @@ import uuid
 import pytest
 
 import cnflow
-from cnflow import Config, bash_app, python_app
+from cnflow import Config, File, bash_app, python_app
 from cnflow.config import CondorProvider, HighThroughputExecutor
-from cnflow.errors import BlockError, BlockRejectedError, ConfigurationError
+from cnflow.errors import BlockError, BlockRejectedError
 from tests.services.docker_channel import ContainerChannel
 
 pytestmark = [pytest.mark.htcondor, pytest.mark.timeout(300)]
@@ -102,13 +102,15 @@ def test_files_of_the_user_are_brought_too(config):
     in_pool("sh", "-c", f"rm ~/{name}")
 
 
-def test_file_of_the_driver_is_refused_with_the_next_step(config, tmp_path):
+def test_files_of_the_driver_travel_over_the_connection_of_the_tasks(config, tmp_path):
     @bash_app
-    def shout(stdout):
-        return "echo loud"
+    def shout(inputs=(), stdout=None):
+        return f"tr a-z A-Z <{inputs[0]}"
 
-    with cnflow.load(config(init_blocks=0)), pytest.raises(ConfigurationError, match="transfer_input_files"):
-        shout(stdout=str(tmp_path / "out"))
+    (tmp_path / "words").write_text("loud\n")
+    with cnflow.load(config()):
+        assert shout(inputs=[File(tmp_path / "words")], stdout=str(tmp_path / "out")).result() == 0
+        assert (tmp_path / "out").read_text() == "LOUD\n"
 
 
 def test_image_of_the_driver_is_brought_to_slots_that_have_none(config, image_base, jobs):

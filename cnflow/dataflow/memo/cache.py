@@ -131,7 +131,7 @@ class ResultCache:
             assert record.memo_key is not None  # the caller checks
             if not has_run_the_code_of_its_call(record):
                 continue
-            if isinstance(record.value, KeptResult):
+            if type(record.value) is KeptResult:  # not by isinstance, which may run code of a user's value
                 self._results.store_kept(record.memo_key, record.value, origin_of(record.future))
                 continue
             pickled = pickle_result(record.value)

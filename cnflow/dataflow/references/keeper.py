@@ -232,7 +232,8 @@ def store_of(executor: Executor) -> ItemStore | None:
 def kept_results(futures: Sequence[Future[Any]]) -> Iterator[KeptResult]:
     """Yield the results of *futures*, which are done, that stay on nodes."""
     for future in futures:
-        if not has_failed(future) and isinstance(result := result_as_it_is(future), KeptResult):
+        # Not by isinstance: it asks a value of the user's for its __class__, which may be code that raises.
+        if not has_failed(future) and type(result := result_as_it_is(future)) is KeptResult:
             yield result
 
 
@@ -240,7 +241,7 @@ def lost_files(record: TaskRecord, key: bytes) -> list[Any]:
     """Return the files with item *key* among the results that *record* depends on, which can be made again."""
     results = [result_as_it_is(future) for future in record.depends if not has_failed(future)]
     results += (record.results or {}).values()
-    files = {id(each): each for each in results if isinstance(each, File) and each.item is not None}
+    files = {id(each): each for each in results if issubclass(type(each), File) and each.item is not None}
     made = [file for file in files.values() if getattr(file.hold, "maker", None) is not None]
     return [file for file in made if file.item is not None and file.item.key == key]
 

@@ -318,7 +318,7 @@ class KeptResult:
             remade.set_exception(self._lost(ConfigurationError("it was cancelled") if again.cancelled() else error))
             return
         made = Future.result(again)  # as it is, where that of an AppFuture fetches
-        if isinstance(made, KeptResult):
+        if type(made) is KeptResult:
             self._description, self.holding = made._description, made.holding  # noqa: SLF001 - its own class's
         else:
             self._value, self.holding = made, None

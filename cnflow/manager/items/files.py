@@ -134,6 +134,7 @@ class ItemFiles:
             os.set_blocking(descriptor, False)
         self._is_notified = False
         self._thread: Optional[threading.Thread] = None
+        self._lacks_thread = False
 
     @property
     def is_used(self) -> bool:
@@ -214,9 +215,11 @@ class ItemFiles:
 
     def close(self) -> None:
         """Finish what was ordered, and end the thread."""
+        self._jobs.put(None)
         if self._thread is not None:
-            self._jobs.put(None)
             self._thread.join()
+        else:
+            self._run()
         for key in list(self._partial):  # the area stays where other managers use it
             self._drop(key)
         if self._made is not None:
@@ -224,11 +227,26 @@ class ItemFiles:
         os.close(self.source)
         os.close(self._wake)
 
+    def start(self) -> None:
+        """Start the thread if something is ordered: most managers have no items.
+
+        Where none can be started now, the orders wait for the next call: a limit on processes may pass.
+        """
+        if self._thread is not None or self._jobs.empty():
+            return
+        thread = threading.Thread(target=self._run, name="cnflow-items", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._lacks_thread:
+                logger.warning("files of tasks wait until a thread can be started: %s", error)
+            self._lacks_thread = True
+            return
+        self._thread, self._lacks_thread = thread, False
+
     def _put(self, job: Callable[[], None]) -> None:
-        if self._thread is None:  # most managers have no items
-            self._thread = threading.Thread(target=self._run, name="cnflow-items", daemon=True)
-            self._thread.start()
         self._jobs.put(job)
+        self.start()
 
     # In the thread
 

@@ -94,6 +94,7 @@ class NodeItems:
         """Requests to send now; none while the disk is behind."""
         if now >= self._needs.next_deadline:
             self._needs.on_tick(now)
+        self._files.start()
         return [] if self._files.is_full else self._needs.next_wants(now)
 
     def carry_out_orders(self) -> None:
