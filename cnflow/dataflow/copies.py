@@ -73,7 +73,7 @@ def _path_of(part: object) -> str:
 def _parts(value: object) -> Iterator[object]:
     rest, seen = [value], set()
     while rest:
-        part = rest.pop()
+        part: Any = rest.pop()
         if not issubclass(type(part), (dict, list, tuple, set)):
             yield part
         elif id(part) not in seen:  # one that holds itself is searched once
