@@ -17,7 +17,7 @@ from cnflow.config.registry import EXECUTORS, LOGS, SINKS
 from cnflow.config.sinks import SinkSettings
 from cnflow.config.tables import at, misplaced, one_table, refuse_table
 from cnflow.errors import ConfigurationError
-from cnflow.model.block import label_conflict
+from cnflow.model.block import in_names, label_conflict
 from cnflow.text import did_you_mean
 from cnflow.units import seconds_of_period
 
@@ -236,9 +236,10 @@ class Config(Settings):
     @field_validator("executors")
     @classmethod
     def _labels_are_unique(cls, executors: list[ExecutorSettings]) -> list[ExecutorSettings]:
-        labels: list[str] = []
+        labels: dict[str, str] = {}  # by their form in the names of blocks
         for executor in executors:
-            if conflict := label_conflict(executor.label, labels):
-                raise ValueError(conflict)
-            labels.append(executor.label)
+            name = in_names(executor.label)
+            if name in labels:
+                raise ValueError(label_conflict(executor.label, [labels[name]]))
+            labels[name] = executor.label
         return executors

@@ -171,7 +171,7 @@ class BlockRequest:
 
 def block_name(run: RunId, executor: str, block: BlockId) -> str:
     """Return the name by which a provider's system lists a block, and by which it is found again."""
-    return _in_names(f"cnflow-{run}-{executor}-{block}")
+    return in_names(f"cnflow-{run}-{executor}-{block}")
 
 
 def label_conflict(label: str, taken: Iterable[str]) -> str:
@@ -182,13 +182,14 @@ def label_conflict(label: str, taken: Iterable[str]) -> str:
     for other in taken:
         if other == label:
             return f"two executors are labelled {label!r}; give each its own label"
-        if _in_names(other) == _in_names(label):
+        if in_names(other) == in_names(label):
             return (
                 f"two executors are labelled {other!r} and {label!r}, and names of blocks hold both as "
-                f"{_in_names(label)!r}; give them labels that differ in letters, digits, '_', '.' or '-'"
+                f"{in_names(label)!r}; give them labels that differ in letters, digits, '_', '.' or '-'"
             )
     return ""
 
 
-def _in_names(text: str) -> str:
+def in_names(text: str) -> str:
+    """Return *text* in characters that every system accepts in names."""
     return re.sub(r"[^a-zA-Z0-9_.-]+", "-", text)
