@@ -84,6 +84,7 @@ def test_slots_of_a_parallel_environment_are_asked_for(run, name):
     assert "parallel environment:  cnflow range: 3" in listed
 
 
+ABSENT = f"/nonexistent-{uuid.uuid4().hex}"
 BAD = {
     "queue": ({"queue": "nope.q"}, "qconf -sql"),
     "project": ({"project": "nope"}, "qconf -sprjl"),
@@ -92,7 +93,7 @@ BAD = {
     "resource": ({"resources": {"nope": 1}}, "qconf -sc"),
     "walltime above the limit": ({"queue": "short.q", "walltime": 3600}, "walltime"),
     "a line that is no option": ({"scheduler_options": "#$ -nope"}, "nope"),
-    "a working folder that is not there": ({"scheduler_options": "#$ -wd /nonexistent"}, "could not start the job"),
+    "a working folder that is not there": ({"scheduler_options": f"#$ -wd {ABSENT}"}, "could not start the job"),
     "a command that is not there": ({"worker_init": "echo begins\nno-such-command --x"}, "no-such-command"),
 }
 
