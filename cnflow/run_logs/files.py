@@ -129,8 +129,18 @@ class GrowingFile:
             data = self._file.read(most)  # written before it was replaced, and after the first look
             if data:
                 return data
-        self._open(self.path)
+            self._open_after(os.fstat(self._file.fileno()).st_ino)
+        else:
+            self._open(self.path)
         return b"" if self._file is None else self._file.read(most)
+
+    def _open_after(self, inode: int) -> None:
+        """Open the part that follows the one of *inode*, which was read: the older one, if it is another by now."""
+        older = self.path.with_name(self.path.name + OLDER)
+        self._open(self.path)  # before the look: if the older one is still that of *inode*, nothing lies between them
+        with contextlib.suppress(OSError):
+            if older.stat().st_ino != inode:
+                self._open(older)
 
     def _rest(self) -> None:
         """Close the file, which has no more for now, and keep the place."""
@@ -139,7 +149,10 @@ class GrowingFile:
         self.close()
 
     def _reopen(self) -> None:
-        """Open the file where it was left, wherever its name leads to by now; else the newest one."""
+        """Open the file where it was left, wherever its name leads to by now; else the oldest one.
+
+        A file that is gone was rotated twice since, so that nothing of the older part was read either.
+        """
         if self._at is not None:
             inode, position = self._at
             for path in (self.path, self.path.with_name(self.path.name + OLDER)):
@@ -148,6 +161,8 @@ class GrowingFile:
                 if self._file is not None and now is not None and now.st_ino == inode and now.st_size >= position:
                     self._file.seek(position)
                     return
+            if self._file is not None:  # the older part
+                return
         self._open(self.path)
 
     def _is_replaced(self) -> bool:
