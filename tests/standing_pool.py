@@ -54,6 +54,11 @@ class StandingPool:
         self.run("key", name, str(self.folder), "--revoke")
 
     @property
+    def log(self):
+        """All that the server and its interchanges have logged."""
+        return "".join(path.read_text(errors="replace") for path in self.folder.rglob("*.log"))
+
+    @property
     def address(self):
         """For `ExistingPool`; of a server of several pools, that of the first."""
         pool = json.loads((self.folder / "pool.json").read_text())["pools"][0]

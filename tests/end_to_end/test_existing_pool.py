@@ -134,9 +134,11 @@ def test_tasks_survive_a_restart_of_the_pools_server(pool, load):
         assert [each.result() for each in results] == list(range(12))
 
 
-def test_withdrawn_key_fails_the_executor_in_words(pool, load):
+def test_withdrawn_key_fails_the_executor_in_words(pool, load, until):
     key = pool.key("ann")
+    until(lambda: "client ann may connect" in pool.log, timeout=30.0)
     pool.revoke("ann")
+    until(lambda: "the key of client ann was withdrawn" in pool.log, timeout=30.0)
     words = "it has forgotten this driver, or refuses its key.*(\n.*)*the pool refuses the key of this client"
     with load(ExistingPool(pool.address, key=key)), pytest.raises(InterchangeLostError, match=words):
         process().result(timeout=90)

@@ -112,6 +112,7 @@ class ClientPort:
             now = self._keys.keys.get(name)
             if now is None or now.public != key.public:
                 self._authenticator.revoke(name)
+                logger.info("the key of client %s was withdrawn", name)
                 self._end_pipes(name, "the key of this client was withdrawn")
         for name, key in self._keys.keys.items():
             if name not in before or before[name].public != key.public:
