@@ -76,6 +76,17 @@ def once_for_all():
     return call
 
 
+@pytest.fixture(autouse=True)
+def _turn_at_the_pool(request):
+    """Run a test that stops HTCondor's scheduler alone among those of its pool, in all processes of the tests."""
+    if request.node.get_closest_marker("htcondor") is None:
+        yield
+        return
+    with (Path(tempfile.gettempdir()) / f"cnflow-htcondor-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if "scheduler_down" in request.fixturenames else fcntl.LOCK_SH)
+        yield
+
+
 @dataclass
 class Rootless:
     """Podman's service of a user without rights."""

@@ -18,6 +18,7 @@ POOL = ContainerChannel(container="cnflow-htcondor", user="user", folder="/home/
 
 
 @pytest.mark.htcondor
+@pytest.mark.timeout(300)
 class TestCondor(ProviderContract, ProviderDataContract):
     """A block is a job in a slot of the pool's only machine."""
 
@@ -40,6 +41,7 @@ class TestCondor(ProviderContract, ProviderDataContract):
 
 
 @pytest.mark.htcondor
+@pytest.mark.timeout(300)
 class TestJobsOfCondor(BatchContract):
     held = pytest.fixture(lambda _: "hold = True")
     unknown_job = pytest.fixture(lambda _: NativeId("999999.0"))
