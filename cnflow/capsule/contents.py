@@ -33,6 +33,7 @@ CAPSULE_PARTS = (
     "tasks",
     "text.py",
     "units.py",
+    "vm_agent",
     "wire",
     "worker",
 )

@@ -37,7 +37,10 @@ CnflowError
 ├── PythonMismatchError           use an image with the driver's Python, or the reverse
 ├── BlockError                    look at the provider: it could not start or keep a block
 │   ├── ChannelError              a machine cannot be reached; its name and the next step are in the message
+│   ├── BudgetError               raise the budget in Config(budget=...)
 │   ├── ProviderBusyError         temporary; nothing was started
+│   │   ├── NoCapacityError       other types or zones may have machines
+│   │   └── QuotaError            end other machines, or ask for a higher limit
 │   └── BlockRejectedError        permanent; nothing was started
 │       ├── ImageNotFoundError    build, pull or correct the image
 │       │   └── ImagePullError    look at its registry: it refused, failed, or was not reached
@@ -78,6 +81,7 @@ from cnflow.errors.configuration import (
 from cnflow.errors.infrastructure import (
     BlockError,
     BlockRejectedError,
+    BudgetError,
     CapsuleError,
     ChannelError,
     ExecutorClosedError,
@@ -91,7 +95,9 @@ from cnflow.errors.infrastructure import (
     ItemLostError,
     ManagerLost,
     ProviderBusyError,
+    NoCapacityError,
     PythonMismatchError,
+    QuotaError,
     StagingError,
     TaskCutOff,
     WorkerLost,
@@ -114,6 +120,9 @@ __all__ = [
     "BashExitFailure",
     "BlockError",
     "BlockRejectedError",
+    "BudgetError",
+    "NoCapacityError",
+    "QuotaError",
     "CapsuleError",
     "ChannelError",
     "CnflowError",

@@ -1,6 +1,7 @@
 """Seams: the promises of executors, providers, stagings and their helpers. Implement one of them to extend cnflow."""
 
 from cnflow.interfaces.channel import Channel
+from cnflow.interfaces.cloud import AnswersPrices, Cloud
 from cnflow.interfaces.executor import Executor, Report, RunContext
 from cnflow.interfaces.interchange_place import (
     HostsInterchange,
@@ -17,8 +18,10 @@ from cnflow.interfaces.sink import Sink
 from cnflow.interfaces.staging import DataManager, Staging, StagingService
 
 __all__ = [
+    "AnswersPrices",
     "BuildsImages",
     "Channel",
+    "Cloud",
     "DataManager",
     "Executor",
     "HostsInterchange",

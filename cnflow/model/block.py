@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cnflow.ids import BlockId, RunId
     from cnflow.model.image import Image
+    from cnflow.model.machine import Rate
     from cnflow.model.manager_settings import ManagerSettings
     from cnflow.model.node_command import NodeCommand
 
@@ -94,6 +95,9 @@ class BlockStatus:
 
     For coming backends, not read by the driver yet.
     """
+
+    rate: Optional[Rate] = None
+    """Price and size of the whole block, once its machines are chosen; None where neither is known."""
 
     is_for_good: bool = False
     """Every block of this kind will fail in the same way; of one that failed."""

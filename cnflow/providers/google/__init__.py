@@ -1,0 +1,1 @@
+"""Provider of machines of Google Compute Engine."""

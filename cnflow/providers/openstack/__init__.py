@@ -1,0 +1,1 @@
+"""Provider of machines of OpenStack."""

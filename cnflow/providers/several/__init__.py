@@ -1,0 +1,1 @@
+"""Provider of blocks from several providers, behind one interchange."""
