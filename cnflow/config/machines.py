@@ -28,6 +28,8 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnflow.model.image import Image
+
 LONGEST_USER_DATA = 16 * 1024
 """Bytes; EC2 refuses more, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html"""
 
@@ -43,7 +45,7 @@ class MachineSettings(ProviderSettings):
     types that have `cores`, `memory` and `gpus`."""
 
     cores: Annotated[int, Field(ge=1)] | None = None
-    """vCPUs that a machine has at least; also what `cores_per_worker` divides before the first machine has connected."""
+    """vCPUs that a machine has at least; also what `cores_per_worker` divides until the first machine has connected."""
 
     memory: MemorySize | None = None
     """Memory that a machine has at least: bytes, or a number with a unit such as ``"16g"``."""
@@ -112,7 +114,7 @@ class MachineSettings(ProviderSettings):
     brings."""
 
     @property
-    def default_image(self) -> AnyImage:
+    def default_image(self) -> Image:
         """See `image`."""
         return self.image
 

@@ -124,8 +124,20 @@ class ChannelError(BlockError):
     """
 
 
+class BudgetError(BlockError):
+    """The budget of the run is spent; raise it in ``Config(budget=...)``, and go on with the checkpoint."""
+
+
 class ProviderBusyError(BlockError):
     """The provider has no capacity, or does not answer; temporary, nothing was started. Try again later."""
+
+
+class NoCapacityError(ProviderBusyError):
+    """The cloud has no machine of this type left where it was asked for; another type or zone may have one."""
+
+
+class QuotaError(ProviderBusyError):
+    """A limit of the account is reached; end other machines, ask for a higher limit, or lower ``max_blocks``."""
 
 
 class BlockRejectedError(BlockError):
@@ -154,15 +166,3 @@ class ImageBuildError(BlockRejectedError):
 
 class CapsuleError(CnflowError):
     """The packages of a capsule could not be collected or stored; follow the advice in the message."""
-
-
-class NoCapacityError(ProviderBusyError):
-    """The cloud has no machine of this type left where it was asked for; another type or zone may have one."""
-
-
-class QuotaError(ProviderBusyError):
-    """A limit of the account is reached; end other machines, ask the cloud for a higher limit, or lower ``max_blocks``."""
-
-
-class BudgetError(BlockError):
-    """The budget of the run is spent; raise it in ``Config(budget=...)``, and go on with the checkpoint."""

@@ -50,6 +50,9 @@ class Placement(NamedTuple):
         return f"{self.instance_type}{where}{' (spot)' if self.is_spot else ''}"
 
 
+NO_PLACEMENT = Placement("")
+
+
 class MachineState(enum.Enum):
     """State of a machine. A stopped one has ended: cnflow starts none again."""
 
@@ -90,7 +93,7 @@ class Machine:
     id: str
     state: MachineState
     tags: Mapping[str, str] = field(default_factory=dict)
-    placement: Placement = Placement("")
+    placement: Placement = NO_PLACEMENT
     reason: str = ""
     """Reason for the state in the cloud's words."""
 

@@ -1,1 +1,1 @@
-"""Runs on a virtual machine of a cloud, and beside the interchange: boots the manager, and ends the machine after it."""
+"""Runs on virtual machines of a cloud, and beside the interchange: boots the manager, and ends its machine after it."""

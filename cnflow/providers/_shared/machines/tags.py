@@ -40,7 +40,7 @@ def tag_value(text: str, longest: int = _LONGEST) -> str:
 
 
 def owner() -> str:
-    """Return the value of `OWNER`: the user and host of this process, by which resources of an account are told apart."""
+    """Return the value of `OWNER`: user and host of this process, which tell apart the resources of an account."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
