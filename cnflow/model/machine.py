@@ -82,6 +82,10 @@ class MachineRequest:
     longest_life: Optional[float] = None
     """Seconds after which the cloud itself ends the machine where it can; None sets no end."""
 
+    private_address: str = ""
+    """Address in the cloud's network that the machine is to have where that can be chosen, since machines of blocks
+    know it of the one that it replaces; empty is any."""
+
     is_interchange: bool = False
     """The machine of an interchange, which the driver reaches by ssh: it needs a public address and an open port 22."""
 

@@ -5,6 +5,7 @@
     cnflow-run       run that made it                     cnflow-owner     user of the machine that the driver runs on
     cnflow-executor  label of the executor                cnflow-role      block, interchange or network
     cnflow-block     `block_tag` of the block             cnflow-rank      of the machine in its block
+    cnflow-number    id of the block in its executor      cnflow-nodes     machines that the block has in all
     cnflow-expires   Unix time after which nobody needs it any more
 
 Values have lower-case letters, digits, ``-`` and ``_``, at most 63, which every cloud takes. What was changed for that
@@ -20,10 +21,12 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnflow.ids import BlockId, RunId
+    from cnflow.ids import RunId
+    from cnflow.model.block import BlockRequest
 
 RUN, OWNER, EXECUTOR, BLOCK = "cnflow-run", "cnflow-owner", "cnflow-executor", "cnflow-block"
 ROLE, RANK, EXPIRES = "cnflow-role", "cnflow-rank", "cnflow-expires"
+NUMBER, NODES = "cnflow-number", "cnflow-nodes"
 ROLE_BLOCK, ROLE_INTERCHANGE, ROLE_NETWORK = "block", "interchange", "network"
 
 _LONGEST = 63
@@ -64,8 +67,25 @@ def machine_name(block: str, rank: int) -> str:
     return f"{block.replace('_', '-')}-{rank}"
 
 
-def block_tags(run: RunId, executor: str, block: BlockId, name: str, rank: int) -> dict[str, str]:
-    """Return the tags of machine *rank* of a block whose `BlockRequest.name` is *name*."""
-    del block
-    tags = run_tags(run, executor)
-    return {**tags, OWNER: owner(), ROLE: ROLE_BLOCK, BLOCK: block_tag(name), RANK: str(rank)}
+def block_tags(request: BlockRequest, rank: int, expires: float) -> dict[str, str]:
+    """Return the tags of machine *rank* of the block of *request*, which nobody needs after *expires*."""
+    return {
+        **run_tags(request.run, request.executor),
+        OWNER: owner(),
+        ROLE: ROLE_BLOCK,
+        BLOCK: block_tag(request.name),
+        NUMBER: tag_value(request.block),
+        NODES: str(request.nodes),
+        RANK: str(rank),
+        EXPIRES: f"{expires:.0f}",
+    }
+
+
+def interchange_tags(run: RunId, executor: str, expires: float) -> dict[str, str]:
+    """Return the tags of the machine of the interchange of an executor."""
+    return {**run_tags(run, executor), OWNER: owner(), ROLE: ROLE_INTERCHANGE, EXPIRES: f"{expires:.0f}"}
+
+
+def network_tags() -> dict[str, str]:
+    """Return the tags of networks and the like, which all runs of this user and machine share."""
+    return {OWNER: owner(), ROLE: ROLE_NETWORK}
