@@ -1,7 +1,7 @@
 """Seams: the promises of executors, providers, stagings and their helpers. Implement one of them to extend cnflow."""
 
 from cnflow.interfaces.channel import Channel
-from cnflow.interfaces.cloud import AnswersPrices, Cloud
+from cnflow.interfaces.cloud import AnswersPrices, Cloud, HasCloud
 from cnflow.interfaces.executor import Executor, Report, RunContext
 from cnflow.interfaces.interchange_place import (
     HostsInterchange,
@@ -24,6 +24,7 @@ __all__ = [
     "Cloud",
     "DataManager",
     "Executor",
+    "HasCloud",
     "HostsInterchange",
     "InheritedCommand",
     "InterchangeRequest",

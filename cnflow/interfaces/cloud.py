@@ -88,6 +88,17 @@ class Cloud(Protocol):
 
 
 @runtime_checkable
+class HasCloud(Protocol):
+    """A provider of a cloud's machines.
+
+    Attributes:
+        cloud: that has them.
+    """
+
+    cloud: Cloud
+
+
+@runtime_checkable
 class AnswersPrices(Protocol):
     """A cloud with an interface for its prices."""
 
