@@ -12,6 +12,7 @@ from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.lsf import LSFProvider
+from cnflow.config.openstack import JetstreamProvider, OpenStackProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.sinks import JsonLinesSink, SinkSettings
@@ -31,12 +32,14 @@ __all__ = [
     "GridEngineProvider",
     "HighThroughputExecutor",
     "Image",
+    "JetstreamProvider",
     "JsonLinesSink",
     "KubernetesProvider",
     "LSFProvider",
     "Listen",
     "LocalProvider",
     "Mount",
+    "OpenStackProvider",
     "PBSProProvider",
     "ProviderSettings",
     "Secret",

@@ -171,6 +171,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "existing_pool": "cnflow.config.existing_pool:ExistingPool",
         "gridengine": "cnflow.config.gridengine:GridEngineProvider",
         "kubernetes": "cnflow.config.kubernetes:KubernetesProvider",
+        "openstack": "cnflow.config.openstack:OpenStackProvider",
         "pbspro": "cnflow.config.pbs:PBSProProvider",
         "slurm": "cnflow.config.slurm:SlurmProvider",
         "torque": "cnflow.config.pbs:TorqueProvider",

@@ -10,6 +10,7 @@ from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.lsf import LSFProvider
+from cnflow.config.openstack import JetstreamProvider, OpenStackProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
 from cnflow.config.slurm import SlurmProvider
@@ -22,9 +23,11 @@ __all__ = [
     "DockerProvider",
     "ExistingPool",
     "GridEngineProvider",
+    "JetstreamProvider",
     "KubernetesProvider",
     "LSFProvider",
     "LocalProvider",
+    "OpenStackProvider",
     "PBSProProvider",
     "ProviderSettings",
     "SlurmProvider",

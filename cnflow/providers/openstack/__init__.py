@@ -1,1 +1,1 @@
-"""Provider of machines of OpenStack."""
+"""Servers of OpenStack as machines: nova starts them, neutron connects them, glance has their images."""
