@@ -1,0 +1,105 @@
+"""Boot sites of one provider: beside the driver, or on the machine of an interchange in the cloud.
+
+::
+
+    boot_site() ──> beside the driver, unless an interchange was placed: then on its machine
+    place_interchange ──> PlacedMachine ── its machine is replaced ──> another boot site is made there
+    forget(names), report_of(name, rank) ──> all that were made
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cnflow.channels.local import LocalBackend
+from cnflow.config.channels import LocalChannel
+from cnflow.providers._shared.machines.boot import BootPlace, BootSite
+from cnflow.sites.folder import SiteFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cnflow.config.machines import MachineSettings
+    from cnflow.interfaces import Cloud, InterchangeRequest, PlacedInterchange
+    from cnflow.providers._shared.machines.interchange import PlacedMachine
+
+MakeBootSite = Callable[["MachineSettings", BootPlace], BootSite]
+
+
+class Sites:
+    """Safe from any thread.
+
+    Args:
+        settings: of the provider.
+        make: makes a boot site; None takes cnflow's own.
+        is_ending: set when the run ends, and nobody waits for a machine any more.
+    """
+
+    def __init__(self, settings: MachineSettings, make: MakeBootSite | None, is_ending: threading.Event) -> None:
+        self._settings = settings
+        self._make = make or _own_boot_site
+        self._is_ending = is_ending
+        self._lock = threading.Lock()
+        self._interchange: PlacedMachine | None = None
+        self._site: BootSite | None = None
+        self._place: BootPlace | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def place_interchange(self, request: InterchangeRequest, cloud: Cloud) -> PlacedInterchange:
+        """Have a machine for an interchange; boot sites made from now on are on it.
+
+        Raises:
+            BlockRejectedError: the cloud will never run it.
+            BlockError: the cloud does not answer, has no room, or the machine is not reached in time.
+        """
+        from cnflow.providers._shared.machines.interchange import PlacedMachine  # noqa: PLC0415 - for laptops alone
+
+        placed = PlacedMachine(request, self._settings, cloud, is_ending=self._is_ending)
+        placed.place()
+        with self._lock:
+            self._interchange = placed
+        return placed
+
+    def boot_site(self) -> BootSite:
+        """Return the boot site of the machine of the interchange."""
+        with self._lock:
+            place = self._interchange.boot_place if self._interchange is not None else self._place or self._here()
+            if self._site is not None and place is not self._place:
+                self._site.close()
+                self._site = None
+            if self._site is None:
+                self._site, self._place = self._make(self._settings, place), place
+            return self._site
+
+    def forget(self, names: Collection[str]) -> None:
+        """Let tokens of these blocks work no more."""
+        if self._site is not None:
+            self._site.forget(names)
+
+    def report_of(self, name: str, rank: int) -> str:
+        """Return the report of a machine; empty without one."""
+        return self._site.report_of(name, rank) if self._site is not None else ""
+
+    def close(self) -> None:
+        """End the boot site."""
+        with self._lock:
+            site, self._site = self._site, None
+            folder, self._folder = self._folder, None
+        if site is not None:
+            site.close()
+        if folder is not None:
+            folder.cleanup()
+
+    def _here(self) -> BootPlace:
+        self._folder = tempfile.TemporaryDirectory(prefix="cnflow-boot-", ignore_cleanup_errors=True)
+        return BootPlace(SiteFolder(LocalBackend(LocalChannel()), self._folder.name))
+
+
+def _own_boot_site(settings: MachineSettings, place: BootPlace) -> BootSite:
+    module = importlib.import_module("cnflow.providers._shared.machines.boot_site")  # brings cryptography
+    made: BootSite = module.BootServerSite(settings, place)
+    return made

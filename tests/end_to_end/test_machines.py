@@ -1,0 +1,62 @@
+"""Whole runs on machines of a fake cloud, played by processes that run their user data."""
+
+import pytest
+
+import cnflow
+from cnflow import Config, python_app
+from cnflow.config import HighThroughputExecutor
+from cnflow.testing.boot_sites import DirectBootSite
+from cnflow.testing.clouds import REGIONS, FakeMachineProvider, FakeRegion
+from cnflow.testing.machines import ProcessPlayer, can_play
+
+pytestmark = pytest.mark.skipif(not can_play(), reason="unshare --pid is not allowed here")
+
+
+@pytest.fixture
+def region(tmp_path):
+    region = FakeRegion(player=ProcessPlayer(tmp_path / "machines"))
+    REGIONS[str(tmp_path)] = (region, DirectBootSite)
+    yield region
+    region.close()
+
+
+@pytest.fixture
+def config(tmp_path, region):
+    def make(**options):
+        provider = FakeMachineProvider(region=str(tmp_path), **options)
+        executor = HighThroughputExecutor(label="cloud", provider=provider, max_workers=1)
+        return Config(executors=[executor], run_dir=str(tmp_path / "runs"))
+
+    return make
+
+
+@python_app
+def where(number):
+    import pathlib
+
+    return number * number, pathlib.Path("/proc/self/ns/pid").stat().st_ino
+
+
+def test_tasks_run_on_machines_which_end_with_the_run(config, region):
+    with cnflow.load(config(init_blocks=2, max_blocks=2)):
+        results = [future.result(timeout=120) for future in [where(number) for number in range(20)]]
+    assert [square for square, _ in results] == [number * number for number in range(20)]
+    assert len(region.machines) == 2
+    assert region.living() == {}
+
+
+def test_tasks_of_a_preempted_machine_run_elsewhere_without_a_retry(config, region):
+    with cnflow.load(config(init_blocks=1, max_blocks=1)):
+        assert where(2).result(timeout=120)[0] == 4
+        region.preempt(next(iter(region.living())))
+        assert where(3).result(timeout=120)[0] == 9
+    assert len(region.machines) == 2
+    assert region.living() == {}
+
+
+def test_a_zone_without_capacity_is_passed_over_for_the_next(config, region):
+    region.capacity["m1", "a", False] = 0
+    with cnflow.load(config(init_blocks=2, max_blocks=2)):
+        assert [future.result(timeout=120)[0] for future in map(where, range(4))] == [0, 1, 4, 9]
+    assert {each.machine.placement.zone for each in region.machines.values()} == {"b"}
+    assert region.calls.count("launch") <= 4
