@@ -43,7 +43,8 @@ START_SCRIPT = f"""\
 settings=$1
 shift
 version= kind=- python=
-for name in python3 python /usr/local/bin/python3 /opt/conda/bin/python3 /usr/bin/python3; do
+chosen=${{CNFLOW_PYTHON:-python3}}
+for name in "$chosen" python3 python /usr/local/bin/python3 /opt/conda/bin/python3 /usr/bin/python3; do
     command -v "$name" >/dev/null 2>&1 || continue
     found=$("$name" -E -s -c '{_LOOK}' 2>/dev/null) || continue
     version=${{found%% *}}

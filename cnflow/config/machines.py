@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -36,6 +36,9 @@ LONGEST_USER_DATA = 16 * 1024
 
 class MachineSettings(ProviderSettings):
     """Options of every provider of virtual machines."""
+
+    notices: ClassVar[str] = ""
+    """Metadata service of its machines that announces their end: ``ec2``, ``google`` or ``azure``."""
 
     image: AnyImage = IMAGE_DEFAULT
     """Container image of executors that name none themselves; empty runs tasks on the bare machine."""
@@ -121,6 +124,10 @@ class MachineSettings(ProviderSettings):
     def site(self) -> ClusterSite:
         """The cloud's network, in which a machine of its own runs the interchange."""
         return ClusterSite(is_local=self.is_in_cloud)
+
+    def end_commands(self) -> str:
+        """Shell commands that a machine runs before its ``shutdown``, where that alone does not end its costs."""
+        return ""
 
     def traits(self) -> Traits:
         """Traits of virtual machines."""

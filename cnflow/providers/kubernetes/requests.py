@@ -10,12 +10,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import BlockRejectedError, ConfigurationError
+from cnflow.providers._shared.registry_login import login_file
 from cnflow.providers._shared.secrets import redact
 from cnflow.providers.kubernetes.names import NAME, block_labels, object_name, user_label
 from cnflow.providers.kubernetes.parts import SETTINGS_FILE, SETTINGS_KEY, PodParts, file_key
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from cnflow.model.block import BlockRequest
     from cnflow.model.image import Image
 
-_DOCKER_HUB = "https://index.docker.io/v1/"
 _KEPT = ("apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.ownerReferences")
 """Parts of an object that no patch may change: by them cnflow finds it, and the cluster removes it."""
 
@@ -135,14 +133,7 @@ def credentials_content(image: Image) -> dict[str, bytes]:
     Raises:
         ConfigurationError: the source of the password has none.
     """
-    assert image.credentials is not None
-    first, slash, _ = image.reference.partition("/")
-    is_host = slash and ("." in first or ":" in first or first == "localhost")
-    user, password = image.credentials.user, image.credentials.password.read(f"Image {image.name!r}: password")
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    entry = {"username": user, "password": password, "auth": pair}
-    config = {"auths": {first if is_host else _DOCKER_HUB: entry}}
-    return {".dockerconfigjson": json.dumps(config).encode()}
+    return {".dockerconfigjson": login_file(image)}
 
 
 def preview_of(request: BlockRequest, settings: KubernetesProvider, parts: PodParts | None = None) -> dict[str, Any]:

@@ -15,23 +15,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from cnflow.model.boot_order import BOOT_FAILED, EXIT_CODE, OUTPUT, PREEMPTED
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cnflow.model.block import BlockRequest
     from cnflow.sites.folder import SiteFolder
 
-OUTPUT = "=== cnflow: output ==="
-"""Line before the output of the manager, or of the command in its place."""
-
-EXIT_CODE = "=== cnflow: exit code {} ==="
-"""Line after it, with the exit code as a shell has it."""
-
-PREEMPTED = "=== cnflow: preempted: {} ==="
-"""Line when the cloud has announced that it takes the machine back, with its words."""
-
-BOOT_FAILED = "=== cnflow: boot failed: {} ==="
-"""Line when no manager was started, with the reason."""
+__all__ = ["BOOT_FAILED", "EXIT_CODE", "OUTPUT", "PREEMPTED", "BootPlace", "BootSite"]
 
 
 class BootPlace(NamedTuple):
