@@ -25,7 +25,7 @@ from cnflow.clock import SystemClock
 from cnflow.errors import BlockError, CapsuleError, ConfigurationError
 from cnflow.ids import BlockId, NativeId
 from cnflow.model.block import BlockState, Refusal, Refused
-from cnflow.providers._shared.machines import tags
+from cnflow.providers._shared.machines import run_marks, tags
 from cnflow.providers._shared.machines.console import last_output
 from cnflow.providers._shared.machines.ends import Ends
 from cnflow.providers._shared.machines.images import identity_of, refuse_unfit
@@ -94,6 +94,13 @@ class MachineBackend:
 
         self._cancelled: set[str] = set()
         self._preempted: set[str] = set()
+        self._runs: set[str] = set()
+        """Tags of the runs that this provider has marked as living; see `run_marks`."""
+
+    @property
+    def cloud(self) -> Cloud:
+        """The cloud; see `cnflow.interfaces.HasCloud`."""
+        return self._on.cloud
 
     def endpoint_hosts(self) -> Collection[str]:
         """Offer all addresses of this machine."""
@@ -109,10 +116,13 @@ class MachineBackend:
 
     def place_interchange(self, request: InterchangeRequest) -> PlacedInterchange:
         """Have a machine for the interchange of an executor, whose driver blocks cannot reach."""
+        self._mark(request.run)
         return self._sites.place_interchange(request, self._on.cloud)
 
     def submit(self, requests: Sequence[BlockRequest]) -> Mapping[BlockId, NativeId | Refused]:
         """Launch the machines of *requests*, some blocks at a time."""
+        for run in {request.run for request in requests}:
+            self._mark(run)
         return side_by_side(self._submit, requests, _AT_ONCE)
 
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
@@ -193,6 +203,9 @@ class MachineBackend:
         self._sites.close()
         with self._lock:
             parts, self._parts = self._parts, None
+            runs, self._runs = self._runs, set()
+        for run in runs:
+            run_marks.release(run)
         if parts is None:
             return
         try:
@@ -211,6 +224,15 @@ class MachineBackend:
             if self._parts is None:
                 self._parts = _Parts(self._make_cloud(self._settings), self._settings, self._report_of, self._clock)
             return self._parts
+
+    def _mark(self, run: RunId) -> None:
+        """Mark *run* as one whose driver lives, before it has machines."""
+        tag = tags.tag_value(run)
+        with self._lock:
+            if tag in self._runs:
+                return
+            self._runs.add(tag)
+        run_marks.hold(tag)
 
     def _submit(self, request: BlockRequest) -> NativeId | Refused:
         native = tags.block_tag(request.name)

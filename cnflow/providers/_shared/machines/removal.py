@@ -3,7 +3,8 @@
 ::
 
     remove_run(run):   machines with the tag of the run ──> terminated ──> networks of this user removed if empty
-    remove_orphans():  machines of this user whose `cnflow-expires` is over ──> terminated ──> the same
+    remove_orphans():  machines of this user whose `cnflow-expires` is over, and whose driver is gone from this machine
+                       ──> terminated ──> the same
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cnflow.errors import BlockError
-from cnflow.providers._shared.machines import tags
+from cnflow.providers._shared.machines import run_marks, tags
 from cnflow.providers._shared.machines.judge import LIVING, blocks_of, number
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Removal:
         """
         now = time.time()
         mine = _living(self._cloud.list({tags.OWNER: tags.owner()}))
-        expired = [each for each in mine if 0 < number(each, tags.EXPIRES, 0) < now]
+        expired = [each for each in mine if 0 < number(each, tags.EXPIRES, 0) < now and not _is_needed(each)]
         self._end(expired)
         return [*(f"machine {each.id}" for each in expired), *self.remove_networks()]
 
@@ -88,3 +89,8 @@ class Removal:
 
 def _living(machines: Sequence[Machine]) -> list[Machine]:
     return [each for each in machines if each.state in LIVING]
+
+
+def _is_needed(machine: Machine) -> bool:
+    """Return whether the driver of the machine's run lives here: a run may take longer than was thought."""
+    return run_marks.living_driver(machine.tags.get(tags.RUN, "")) is not None

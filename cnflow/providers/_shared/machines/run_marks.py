@@ -78,6 +78,8 @@ def living_driver(run: str) -> int | None:
     with _lock:
         if run in _held:
             return os.getpid()
+        if not run:
+            return None
         try:
             descriptor = os.open(folder() / run, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
