@@ -168,6 +168,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "local": "cnflow.config.providers:LocalProvider",
         "lsf": "cnflow.config.lsf:LSFProvider",
         "docker": "cnflow.config.providers:DockerProvider",
+        "ec2": "cnflow.config.ec2:EC2Provider",
         "existing_pool": "cnflow.config.existing_pool:ExistingPool",
         "gridengine": "cnflow.config.gridengine:GridEngineProvider",
         "kubernetes": "cnflow.config.kubernetes:KubernetesProvider",
