@@ -26,6 +26,7 @@ from cnflow.ids import BlockId, RunId
 from cnflow.model.block import BlockRequest
 from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
+from tests.services.ec2_cloud import ec2_places
 from tests.services.globus_person import globus_places
 from tests.services.kubernetes_cluster import HELM, shared_cluster
 from tests.services.registries import gateway_of, read_places
@@ -365,6 +366,15 @@ def _no_globus():
     return ""
 
 
+@cache
+def _no_ec2():
+    try:
+        socket.create_connection(("127.0.0.1", int(ec2_places()["port"])), timeout=2.0).close()
+    except OSError:
+        return "No stand-in of EC2 answers. Run: tests/services/ec2/up"
+    return ""
+
+
 def _no_apptainer():
     return "" if shutil.which("apptainer") else "No Apptainer. Run: tests/services/apptainer/up"
 
@@ -394,6 +404,7 @@ _MISSING = {
     "charliecloud": _no_charliecloud,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
+    "ec2": _no_ec2,
     "globus": _no_globus,
     "gridengine": _no_gridengine,
     "helm": _no_helm,

@@ -5,6 +5,7 @@ from cnflow.config.base import Settings
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
+from cnflow.config.ec2 import EC2Provider
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.files import load_config
@@ -19,7 +20,11 @@ from cnflow.config.sinks import JsonLinesSink, SinkSettings
 from cnflow.config.slurm import SlurmProvider
 from cnflow.config.ways import DialIn, Listen, Tunnel
 
+AWSProvider = EC2Provider
+"""The name that Parsl has for it."""
+
 __all__ = [
+    "AWSProvider",
     "AdHocProvider",
     "CobaltProvider",
     "CondorProvider",
@@ -27,6 +32,7 @@ __all__ = [
     "Credentials",
     "DialIn",
     "DockerProvider",
+    "EC2Provider",
     "ExecutorSettings",
     "ExistingPool",
     "GridEngineProvider",

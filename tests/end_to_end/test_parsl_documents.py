@@ -675,7 +675,6 @@ RUNS["guide: an executor whose files are staged by Globus"] = (
 
 REPLACED = {
     "from parsl.providers import GoogleCloudProvider": "cnflow does not have it yet",
-    "from parsl.providers import AWSProvider": "cnflow does not have it yet",
     "from libsubmit.providers import AWSProvider": "cnflow does not have it yet",
     "from parsl.executors import ExtremeScaleExecutor": "use HighThroughputExecutor",
     "from parsl.executors import WorkQueueExecutor": "use HighThroughputExecutor",

@@ -16,6 +16,7 @@ from cnflow.model.image import Image
 from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
 from tests.conftest import PODMAN, ROOTLESS_USER, load_image, rootless_socket
+from tests.services.ec2_cloud import EC2
 from tests.services.registries import Proxy, Registries
 from tests.services.sshd_server import Sshd
 
@@ -62,6 +63,16 @@ def bad_registry(registries):
     proxy = Proxy(registries.plain)
     yield proxy
     proxy.close()
+
+
+@pytest.fixture
+def ec2(monkeypatch):
+    """The stand-in of EC2, with a key of the test's own in its environment. For the marker ``ec2``."""
+    found = EC2()
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    yield found
+    found.remove()
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
 _CONDOR = _from(f"{_OURS}.batch_providers", "CondorProvider")
 _LSF = _from(f"{_OURS}.batch_providers", "LSFProvider")
 _COBALT = _from(f"{_OURS}.batch_providers", "CobaltProvider")
+_AWS = _from(f"{_OURS}.aws", "AWSProvider")
 _KUBERNETES = _from(f"{_OURS}.kubernetes", "KubernetesProvider")
 _SCHEDULERS = _from(f"{_OURS}.schedulers", "GridEngineProvider", "PBSProProvider", "SlurmProvider", "TorqueProvider")
 _AD_HOC = _from(f"{_OURS}.ad_hoc", "AdHocProvider")
@@ -208,9 +209,11 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
-    "parsl.providers": {**_LOCAL, **_AD_HOC, **_CONDOR, **_LSF, **_COBALT, **_KUBERNETES, **_SCHEDULERS},
+    "parsl.providers": {**_LOCAL, **_AD_HOC, **_AWS, **_CONDOR, **_LSF, **_COBALT, **_KUBERNETES, **_SCHEDULERS},
     "parsl.providers.ad_hoc": {},
     "parsl.providers.ad_hoc.ad_hoc": _AD_HOC,
+    "parsl.providers.aws": {},
+    "parsl.providers.aws.aws": _AWS,
     "parsl.providers.cobalt": {},
     "parsl.providers.cobalt.cobalt": _COBALT,
     "parsl.providers.condor": {},

@@ -34,8 +34,6 @@ _CIDR = "10.0.0.0/16"
 _SUBNET = "10.0.{}.0/20"
 _SSH = 22
 _GROUP, _SSH_GROUP = "cnflow", "cnflow-ssh"
-_RESOURCES = ("security-group", "subnet", "route-table", "internet-gateway", "vpc")
-"""Kinds, in the order in which they are removed."""
 
 
 def network_tags() -> dict[str, str]:
@@ -230,16 +228,9 @@ class Network:
 
     def _made(self) -> list[tuple[str, str]]:
         """Kind and id of all that cnflow has made for this owner, in the order in which it is removed."""
-        there = []
-        for name, value in network_tags().items():
-            filters = [
-                {"Name": "key", "Values": [name]},
-                {"Name": "value", "Values": [value]},
-                {"Name": "resource-type", "Values": list(_RESOURCES)},
-            ]
-            tags = self._aws.pages("describe_tags", {"Filters": filters}, "Tags")
-            there.append({(one["ResourceType"], one["ResourceId"]) for one in tags})
-        return sorted(set.intersection(*there), key=lambda one: (_RESOURCES.index(one[0]), one[1]))
+        filters = tag_filters(network_tags())
+        listed = [(kind, self._list(f"{kind.replace('-', '_')}s", filters)) for kind in _REMOVALS]
+        return [(kind, str(one[_REMOVALS[kind][1]])) for kind, found in listed for one in found]
 
     def _is_used(self, made: Sequence[tuple[str, str]]) -> bool:
         """True while a machine lives in a network or group that was made."""
@@ -283,6 +274,7 @@ class Network:
                 )
 
 
+# Kind -> its call and key, in the order in which they can be removed.
 _REMOVALS = {
     "security-group": ("delete_security_group", "GroupId"),
     "subnet": ("delete_subnet", "SubnetId"),
