@@ -35,6 +35,7 @@ class EC2:
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "LOGNAME": self.key.lower(),  # networks belong to an owner
         }
 
     def control(self, verb, **options):
@@ -82,7 +83,9 @@ class EC2:
         self.clear()
         living = [one["id"] for one in self.machines("pending", "running", "stopped")]
         if living:
-            client = boto3.client("ec2", REGION, endpoint_url=self.url, aws_access_key_id=self.key, aws_secret_access_key="x")
+            client = boto3.client(
+                "ec2", REGION, endpoint_url=self.url, aws_access_key_id=self.key, aws_secret_access_key="x"
+            )
             client.terminate_instances(InstanceIds=living)
             client.close()
             self.until(lambda: not self.machines("pending", "running", "shutting-down"), 60)

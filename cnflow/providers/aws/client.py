@@ -82,7 +82,9 @@ class AWS:
         """Return the name for messages; asks nothing."""
         return f"EC2 in {self._region}" if self._region else "EC2"
 
-    def call(self, operation: str, arguments: Mapping[str, Any], service: str = "ec2", region: str | None = None) -> Any:  # noqa: ANN401 - the service's answer
+    def call(
+        self, operation: str, arguments: Mapping[str, Any], service: str = "ec2", region: str | None = None
+    ) -> Any:  # noqa: ANN401 - the service's answer
         """Call *operation*, such as ``run_instances``, and return the answer.
 
         Raises:
@@ -96,7 +98,9 @@ class AWS:
     def pages(self, operation: str, arguments: Mapping[str, Any], key: str, service: str = "ec2") -> Iterator[Any]:
         """Yield all entries of *key* in the answers of a call with pages."""
         token: dict[str, str] = {}
-        limit = {} if any(name.endswith("Ids") or name == "InstanceTypes" for name in arguments) else {"MaxResults": _PAGE}
+        limit = (
+            {} if any(name.endswith("Ids") or name == "InstanceTypes" for name in arguments) else {"MaxResults": _PAGE}
+        )
         if operation == "describe_instance_types" and limit:
             limit = {"MaxResults": 100}  # the most that it takes
         while True:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from cnflow.budget.prices import rate_of, types_that_fit
 from cnflow.errors import BlockError, BlockRejectedError
 from cnflow.model.machine import Machine, MachineRequest, MachineState, Placement, Rate
+from cnflow.providers._shared.machines.tags import network_tags
 from cnflow.providers.aws.checks import check_account
 from cnflow.providers.aws.client import AWS
 from cnflow.providers.aws.errors import NOT_THERE, code_of
 from cnflow.providers.aws.images import find_image
 from cnflow.providers.aws.machines import machine_of
-from cnflow.providers.aws.network import Network, network_tags
+from cnflow.providers.aws.network import Network
 from cnflow.providers.aws.prices import fetch_prices
 from cnflow.providers.aws.requests import AMI, Site, instance_for, tag_filters
 from cnflow.providers.aws.types import LEAST_MEMORY, Needs, architecture_of, cheapest, patterns, type_of
@@ -58,17 +59,13 @@ class EC2Cloud:
     def __init__(self, settings: EC2Provider, aws: AWS | None = None) -> None:
         self._settings = settings
         self._aws = aws or AWS(settings.region, settings.profile)
+        self.name = self._aws.where
         self._network = Network(self._aws, settings)
         self._lock = threading.Lock()
         self._image: AMI | None = None
         self._site: Site | None = None
-        self._types: list[str] | None = None
+        self._types: Sequence[str] | None = None
         self._sizes: dict[str, Rate] = {}
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-        return self._aws.where
 
     def prepare(self, tags: Mapping[str, str]) -> None:
         """Find the image, subnets and groups once; make the network where the settings ask for it."""
@@ -113,7 +110,7 @@ class EC2Cloud:
     def terminate(self, ids: Collection[str]) -> Mapping[str, str]:
         """End machines, some hundred in a call; where one of a call is refused, one by one."""
         refused: dict[str, str] = {}
-        wanted = list(ids)
+        wanted = [*ids]
         for start in range(0, len(wanted), _AT_ONCE):
             refused |= self._terminate(wanted[start : start + _AT_ONCE])
         return refused
@@ -175,7 +172,7 @@ class EC2Cloud:
         """Zones, or subnets that the user names, in the order in which they are tried; makes no network."""
         if self._site is None and self._settings.create_network:
             return self._settings.zones or self._network.zones_of_region()
-        return list(self._prepared().subnets)
+        return [*self._prepared().subnets]
 
     def _prepared(self) -> Site:
         image = self.find_image()
@@ -198,9 +195,9 @@ class EC2Cloud:
             raise error
         return there[0]
 
-    def _terminate(self, ids: list[str]) -> dict[str, str]:
+    def _terminate(self, ids: Sequence[str]) -> dict[str, str]:
         try:
-            self._aws.call("terminate_instances", {"InstanceIds": ids})
+            self._aws.call("terminate_instances", {"InstanceIds": [*ids]})
         except BlockError as error:
             if len(ids) == 1:
                 return {} if code_of(error) in NOT_THERE else {ids[0]: str(error)}
@@ -235,13 +232,13 @@ class EC2Cloud:
         own = self._settings.price_per_hour
         return known if own is None else known._replace(usd_per_hour=own)
 
-    def _types_in_order(self, architecture: str) -> list[str]:
+    def _types_in_order(self, architecture: str) -> Sequence[str]:
         with self._lock:
             if self._types is None:
                 self._types = self._settings.instance_types or self._types_that_fit(architecture)
             return self._types
 
-    def _types_that_fit(self, architecture: str) -> list[str]:
+    def _types_that_fit(self, architecture: str) -> Sequence[str]:
         """Types by the price table; where it has none, by EC2's list."""
         wanted = self._settings
         memory = bytes_in(wanted.memory) if wanted.memory else LEAST_MEMORY
@@ -253,7 +250,9 @@ class EC2Cloud:
             return priced[:_TYPES_AT_MOST]
         needs = Needs(wanted.cores or 1, memory, wanted.gpus, architecture)
         filters = [{"Name": "instance-type", "Values": patterns(needs)}]
-        listed = [type_of(one) for one in self._aws.pages("describe_instance_types", {"Filters": filters}, "InstanceTypes")]
+        listed = [
+            type_of(one) for one in self._aws.pages("describe_instance_types", {"Filters": filters}, "InstanceTypes")
+        ]
         found = cheapest(listed, needs, lambda name: rate_of("ec2", region, name, False).usd_per_hour)
         if not found:
             raise BlockRejectedError(

@@ -6,7 +6,7 @@
                                                                              QuotaError           wait
                                                                              ProviderBusyError    wait
                                                                              BlockRejectedError   never
-                                                                             BlockError           no answer, or renewable
+                                                                             BlockError           no answer, expired
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", 
 _NO_ANSWER = frozenset({"InternalError", "InternalFailure", "RequestTimeout", "ServiceUnavailable", "Unavailable"})
 """The service failed; whether it did what was asked is unknown."""
 
+_KINDS = ((NO_CAPACITY, NoCapacityError), (_QUOTA, QuotaError), (_BUSY, ProviderBusyError))
+
 NOT_THERE = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 
 _ADVICE = {
@@ -116,12 +118,9 @@ def error_for(failure: Failure, where: str) -> BlockError:
     if code in EXPIRED:
         return BlockError(f"{words} {_RENEW}")
     advice = f" {_ADVICE[code]}" if code in _ADVICE else ""
-    if code in NO_CAPACITY:
-        return NoCapacityError(words + advice)
-    if code in _QUOTA:
-        return QuotaError(words + advice)
-    if code in _BUSY:
-        return ProviderBusyError(words + advice)
+    for codes, kind in _KINDS:
+        if code in codes:
+            return kind(words + advice)
     if code in _NO_ANSWER or failure.status >= 500:  # noqa: PLR2004 - HTTP's class of server errors
         return BlockError(f"{where} failed at {failure.operation}: {failure.message[:_LONGEST]} ({code}).")
     return BlockRejectedError(words + advice)

@@ -9,7 +9,7 @@
 One network serves all runs of an owner in a region, since an account may have few (5). Groups that cnflow makes:
 
     in its own network      members reach each other; port 22 from `ssh_from`
-    in another network      port 22 from `ssh_from`, for the machine of an interchange, beside the network's default group
+    in another network      port 22 from `ssh_from`, for the interchange's machine, beside the default group
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import BlockError, BlockRejectedError
-from cnflow.providers._shared.machines.tags import OWNER, ROLE, ROLE_NETWORK, owner
+from cnflow.providers._shared.machines.tags import network_tags
 from cnflow.providers.aws.errors import code_of
 from cnflow.providers.aws.requests import tag_filters, tag_list
 
@@ -36,13 +36,8 @@ _SSH = 22
 _GROUP, _SSH_GROUP = "cnflow", "cnflow-ssh"
 
 
-def network_tags() -> dict[str, str]:
-    """Return the tags of networks of this owner."""
-    return {OWNER: owner(), ROLE: ROLE_NETWORK}
-
-
 def group_rules(group: str, cidrs: Sequence[str], *, is_own_network: bool) -> list[dict[str, Any]]:
-    """Return what *group* lets in: port 22 from *cidrs*, and in a network of cnflow's own all from its members. Pure."""
+    """Return what *group* lets in: port 22, and in a network of cnflow's own all from its members. Pure."""
     ssh = {
         "IpProtocol": "tcp",
         "FromPort": _SSH,
@@ -66,7 +61,7 @@ class Network:
         self._settings = settings
 
     def subnets(self) -> dict[str, str]:
-        """Return zone, or id of a subnet that the user names, -> id of the subnet, in the order in which they are tried.
+        """Return zone, or id of a subnet that the user names, -> id of the subnet, in the order of trying.
 
         Raises:
             BlockRejectedError: there is none.
@@ -245,7 +240,7 @@ class Network:
         return False
 
     def _remove(self, kind: str, one: str) -> bool:
-        """Remove *one*; False if something uses it, which is the case for some seconds after its machines have ended."""
+        """Remove *one*; False if something uses it, as for some seconds after its machines have ended."""
         call, key = _REMOVALS[kind]
         try:
             if kind == "internet-gateway":
@@ -269,9 +264,7 @@ class Network:
         described = self._aws.call("describe_route_tables", {"RouteTableIds": [table]})
         for one in described["RouteTables"][0].get("Associations", ()):
             if not one.get("Main"):
-                self._aws.call(
-                    "disassociate_route_table", {"AssociationId": one["RouteTableAssociationId"]}
-                )
+                self._aws.call("disassociate_route_table", {"AssociationId": one["RouteTableAssociationId"]})
 
 
 # Kind -> its call and key, in the order in which they can be removed.

@@ -70,7 +70,7 @@ def fetch_prices(aws: AWS, types: Collection[str]) -> dict[str, dict[str, float]
         if (price := on_demand_of(answer.get("PriceList", ()))) is not None:
             found[name] = {"on_demand": price}
     now = datetime.fromtimestamp(time.time(), tz=timezone.utc)
-    asked = {"InstanceTypes": list(types), "ProductDescriptions": [_LINUX], "StartTime": now}
-    for name, price in spot_of(aws.pages("describe_spot_price_history", asked, "SpotPriceHistory")).items():
+    wanted_now: dict[str, Any] = {"InstanceTypes": list(types), "ProductDescriptions": [_LINUX], "StartTime": now}
+    for name, price in spot_of(aws.pages("describe_spot_price_history", wanted_now, "SpotPriceHistory")).items():
         found.setdefault(name, {})["spot"] = price
     return found

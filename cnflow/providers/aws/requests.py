@@ -100,11 +100,14 @@ def instance_for(request: MachineRequest, settings: EC2Provider, site: Site) -> 
         arguments["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
     if settings.launch_template:
         arguments["LaunchTemplate"] = launch_template(settings.launch_template)
+    if request.private_address:
+        interface = arguments.get("NetworkInterfaces")
+        (interface[0] if interface else arguments)["PrivateIpAddress"] = request.private_address
     return {**arguments, **settings.create}
 
 
 def _place(request: MachineRequest, settings: EC2Provider, site: Site) -> dict[str, Any]:
-    """Subnet, groups and public address: of one network interface where an address is asked for, else of the machine."""
+    """Subnet, groups and public address: of a network interface where an address is asked for, else of the machine."""
     zone = request.placement.zone
     subnet = site.subnets.get(zone, "")
     groups = [*site.groups, *(site.interchange_groups if request.is_interchange else ())]

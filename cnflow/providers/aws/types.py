@@ -102,7 +102,7 @@ def cheapest(
 
 
 def architecture_of(instance_type: str) -> str:
-    """Return the architecture of the type of that name: ARM's have a ``g`` behind the generation, such as ``m7g.large``.
+    """Return the architecture of the type of that name: ARM's have a ``g`` behind their generation, as ``m7g.large``.
 
     https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html
     """

@@ -21,7 +21,7 @@ class Faults:
         self._faults.setdefault(key, []).append({"action": "*", "times": 1, **fault})
 
     def limit(self, key, limit):
-        """Let *key* have ``n`` machines of ``zone``, ``type`` and ``spot``, as far as named; ``code`` is the refusal's."""
+        """Let *key* have ``n`` machines of ``zone``, ``type`` and ``spot``; ``code`` is the refusal's."""
         self._limits.setdefault(key, []).append(limit)
 
     def clear(self, key):

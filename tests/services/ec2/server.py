@@ -7,8 +7,8 @@
                        └──> Fleet ──boot──> pending ──> running ──(halted, interrupted, terminated)──> terminated
     POST /_control/VERB {"key": access key of a test, ...}
 
-In front of moto stands a layer with what moto lacks: tokens, capacity, faults, console output, states that last, machines
-that halt themselves, interruptions of spot machines. Calls are told apart by their access key, of which each test has one.
+In front of moto stands a layer with what moto lacks: tokens, capacity, faults, console output, states that last,
+machines that halt themselves, interruptions of spot machines. Tests are told apart by the access keys of their calls.
 """
 
 import argparse
@@ -29,10 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
 from tests.services.ec2.faults import Faults
 from tests.services.machines.metadata import Facts
 from tests.services.machines.vms import USUAL, Kind, Machines
-from werkzeug.serving import make_server
 
 ACCOUNT = "123456789012"
 ERROR = (
@@ -83,7 +84,9 @@ class Fleet:
                     threading.Thread(target=self.boot, args=(one,), daemon=True).start()
                 elif machine and one.state in ("terminated", "stopped"):
                     self.end(one, machine)
-                elif machine and one.state == "running" and one.id not in running and time.time() > machine.booted_at + 1:
+                elif (
+                    machine and one.state == "running" and one.id not in running and time.time() > machine.booted_at + 1
+                ):
                     self.halt(one)
 
     def boot(self, one):
@@ -104,7 +107,7 @@ class Fleet:
         try:
             machine = self.machines.start(one.id, data, facts, self.kinds.get(self.keys[one.id], USUAL))
         except Exception as error:  # a thread that ends in silence leaves the instance pending for ever
-            print("boot", one.id, error, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{one.id} did not boot: {error}\n")
             one.terminate()
             return
         finally:
@@ -163,7 +166,7 @@ class Fleet:
             try:
                 self.sweep()
             except Exception as error:
-                print("sweep", error, file=sys.stderr, flush=True)
+                sys.stderr.write(f"A sweep failed: {error}\n")
 
 
 class Layer:
@@ -303,8 +306,6 @@ def wanted_of(form):
         "type": form.get("InstanceType"),
         "spot": form.get("InstanceMarketOptions.MarketType") == "spot",
     }
-
-
 
 
 def error(code, message, status=400):

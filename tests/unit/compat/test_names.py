@@ -36,7 +36,6 @@ def test_submodule_is_an_attribute_of_its_package():
         ("from parsl import MonitoringHub", "parsl.MonitoringHub"),
         ("import parsl.monitoring", "parsl.monitoring"),
         ("from parsl.executors import WorkQueueExecutor", "parsl.executors.WorkQueueExecutor"),
-        ("from parsl.providers import NoSuchProvider", "parsl.providers.NoSuchProvider"),
         ("from parsl.channels.base import Channel", "parsl.channels.base"),
     ],
 )
