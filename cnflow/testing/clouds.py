@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -25,18 +26,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from cnflow.clock import SystemClock
 from cnflow.config.machines import MachineSettings
-from cnflow.errors import BlockRejectedError, NoCapacityError, QuotaError
+from cnflow.errors import BlockError, BlockRejectedError, NoCapacityError, ProviderBusyError, QuotaError
 from cnflow.model.block import EndCause
 from cnflow.model.finding import Finding, Verdict
-from cnflow.model.machine import Machine, MachineState, Placement, Rate
+from cnflow.model.machine import Machine, MachineRequest, MachineState, Placement, Rate
 from cnflow.providers._shared.machines.backend import MachineBackend
 from cnflow.units import Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cnflow.clock import Clock
-    from cnflow.model.machine import MachineRequest
     from cnflow.model.traits import Traits
     from cnflow.providers._shared.machines.sites import MakeBootSite
     from cnflow.testing.machines import PlayedMachine, Player
@@ -96,6 +96,10 @@ class FakeRegion:
     def fail(self, call: str, error: BaseException, *, times: int = 1, after: bool = False) -> None:
         """Let the next *times* calls of that name raise *error*: before they have an effect, or *after* it."""
         self._faults.append(_Fault(call, error, times, after))
+
+    def mend(self) -> None:
+        """Let no call fail any more."""
+        self._faults.clear()
 
     def on_call(self, call: str, *, is_after: bool = False) -> None:
         """Record a call, and raise what the test wants of it."""
@@ -266,6 +270,72 @@ class FakeCloud:
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+class FakeControl:
+    """Satisfies `cnflow.testing.contracts.machines.CloudControl`.
+
+    Args:
+        region: that is controlled.
+    """
+
+    def __init__(self, region: FakeRegion) -> None:
+        self._region = region
+
+    def running(self) -> Collection[str]:
+        """Ids of all machines that have not ended."""
+        return list(self._region.living())
+
+    def tags(self, machine: str) -> Mapping[str, str]:
+        """Tags of a machine."""
+        return self._region.machines[machine].request.tags
+
+    @contextlib.contextmanager
+    def faulty(self, fault: str) -> Iterator[None]:
+        """Refuse launches, or all calls."""
+        calls = ("launch", "list", "terminate") if fault == "outage" else ("launch",)
+        for call in calls:
+            self._region.fail(call, FAULTS[fault], times=1_000_000)
+        yield
+        self._region.mend()
+
+    @contextlib.contextmanager
+    def losing_answers(self) -> Iterator[None]:
+        """Lose the first answer of a launch."""
+        self._region.fail("launch", FAULTS["outage"], after=True)
+        yield
+        self._region.mend()
+
+    @contextlib.contextmanager
+    def room_for(self, machines: int) -> Iterator[None]:
+        """Have room for so many more."""
+        self._region.quota = len(self._region.living()) + machines
+        yield
+        self._region.quota = None
+
+    def halt(self, machine: str) -> None:
+        """End a machine as its own shutdown does."""
+        self._region.end(machine, "shut down from inside")
+
+    def preempt(self, machine: str) -> None:
+        """Take a machine back."""
+        self._region.preempt(machine)
+
+    def launch_foreign(self) -> str:
+        """Start a machine of somebody else."""
+        script = "#!/bin/sh\nwhile :; do sleep 1; done\n"
+        request = MachineRequest("web-1", "foreign", self._region.placements[0], {"team": "web"}, script)
+        return self._region.add(request).id
+
+
+FAULTS: Mapping[str, BlockError] = {
+    "capacity": NoCapacityError("there is no machine of this type left"),
+    "quota": QuotaError("a limit of the account is reached"),
+    "throttle": ProviderBusyError("too many requests"),
+    "credentials": BlockRejectedError("the credentials have expired; log in again"),
+    "outage": BlockError("the cloud does not answer"),
+}
+"""Errors of a cloud by what has gone wrong."""
 
 
 class FakeMachineProvider(MachineSettings):

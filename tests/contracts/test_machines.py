@@ -4,7 +4,8 @@ import pytest
 
 from cnflow.ids import NativeId
 from cnflow.testing.boot_sites import DirectBootSite
-from cnflow.testing.clouds import REGIONS, FakeMachineBackend, FakeMachineProvider, FakeRegion
+from cnflow.testing.clouds import REGIONS, FakeControl, FakeMachineBackend, FakeMachineProvider, FakeRegion
+from cnflow.testing.contracts.machines import VmContract
 from cnflow.testing.contracts.provider import ProviderContract
 from cnflow.testing.contracts.provider_data import ProviderDataContract
 from cnflow.testing.machines import ProcessPlayer, can_play
@@ -12,7 +13,7 @@ from cnflow.testing.machines import ProcessPlayer, can_play
 pytestmark = pytest.mark.skipif(not can_play(), reason="unshare --pid is not allowed here")
 
 
-class TestFakeCloud(ProviderContract, ProviderDataContract):
+class TestFakeCloud(ProviderContract, ProviderDataContract, VmContract):
     refused_image = pytest.fixture(lambda _: "app1.sif")
     unknown_block = pytest.fixture(lambda _: NativeId("cnflow-no-such-block"))
     traits = pytest.fixture(lambda _: FakeMachineProvider().traits())
@@ -22,6 +23,10 @@ class TestFakeCloud(ProviderContract, ProviderDataContract):
         region = FakeRegion(player=ProcessPlayer(tmp_path / "machines"))
         yield region
         region.close()
+
+    @pytest.fixture
+    def control(self, region):
+        return FakeControl(region)
 
     @pytest.fixture
     def make_provider(self, region, tmp_path):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ASKED_FOR = 30.0
+_ASKED_FOR = 10.0
 """Seconds from the first look for which a console is read again while it shows no end."""
 
 

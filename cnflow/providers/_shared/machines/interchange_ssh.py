@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -32,8 +33,7 @@ class RunKeys:
 
     def __init__(self, settings: MachineSettings) -> None:
         self._settings = settings
-        self._folder = tempfile.TemporaryDirectory(prefix="cnflow-keys-", ignore_cleanup_errors=True)
-        folder = Path(self._folder.name)
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="cnflow-keys-"))
         self._key = folder / "run"
         for name in ("run", "host"):
             _draw(folder / name)
@@ -71,7 +71,7 @@ class RunKeys:
 
     def close(self) -> None:
         """Remove the keys."""
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _draw(path: Path) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from cnflow.model.machine import Machine, Placement
 
+_YOUNG = 300.0
+
 LIVING = frozenset({MachineState.PENDING, MachineState.RUNNING})
 
 
@@ -50,10 +52,13 @@ class Block(NamedTuple):
         return not self.living
 
     def is_incomplete(self, wall: float, lag: float) -> bool:
-        """True if some machines were never started, as the cloud would list them by now."""
+        """True if some machines were never started, as the cloud would list them by now.
+
+        Only of a young block: clouds list a machine that has ended for some minutes.
+        """
         known = len({each.tags.get(tags.RANK) for each in self.machines})
-        since = max((each.launched_at or wall for each in self.machines), default=wall)
-        return 0 < known < self.nodes and wall - since > lag
+        age = wall - max(wall if each.launched_at is None else each.launched_at for each in self.machines)
+        return known < self.nodes and lag < age < lag + _YOUNG
 
 
 def blocks_of(machines: Iterable[Machine]) -> dict[str, Block]:

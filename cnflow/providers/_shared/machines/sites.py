@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class Sites:
         self._interchange: PlacedMachine | None = None
         self._site: BootSite | None = None
         self._place: BootPlace | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: str | None = None
 
     def place_interchange(self, request: InterchangeRequest, cloud: Cloud) -> PlacedInterchange:
         """Have a machine for an interchange; boot sites made from now on are on it.
@@ -92,11 +93,11 @@ class Sites:
         if site is not None:
             site.close()
         if folder is not None:
-            folder.cleanup()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _here(self) -> BootPlace:
-        self._folder = tempfile.TemporaryDirectory(prefix="cnflow-boot-", ignore_cleanup_errors=True)
-        return BootPlace(SiteFolder(LocalBackend(LocalChannel()), self._folder.name))
+        self._folder = tempfile.mkdtemp(prefix="cnflow-boot-")
+        return BootPlace(SiteFolder(LocalBackend(LocalChannel()), self._folder))
 
 
 def _own_boot_site(settings: MachineSettings, place: BootPlace) -> BootSite:
