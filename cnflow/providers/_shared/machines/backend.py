@@ -102,11 +102,6 @@ class MachineBackend:
         """The cloud; see `cnflow.interfaces.HasCloud`."""
         return self._on.cloud
 
-    @property
-    def cloud(self) -> Cloud:
-        """The cloud of these settings, made on first use."""
-        return self._on.cloud
-
     def endpoint_hosts(self) -> Collection[str]:
         """Offer all addresses of this machine."""
         return addresses_of_this_machine()
