@@ -108,3 +108,6 @@ class Machine:
     private_address: str = ""
     launched_at: Optional[float] = None
     """Seconds since 1970."""
+
+    is_kept: bool = False
+    """It has ended, and the cloud keeps it, with what it costs or counts against a quota, until it is terminated."""

@@ -83,6 +83,9 @@ class FakeRegion:
     address: str = "127.0.0.1"
     """Of all machines."""
 
+    keeps_ended: bool = False
+    """Machines that end by themselves are kept until they are terminated."""
+
     before_call: Callable[[str], None] = field(default=lambda _name: None)
     machines: dict[str, FakeMachine] = field(default_factory=dict)
     networks: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -112,21 +115,29 @@ class FakeRegion:
                 raise fault.error
 
     def living(self) -> dict[str, Machine]:
-        """Return the machines that have not ended, by id."""
+        """Return the machines that have not ended, or are kept, by id."""
         with self.lock:
             known = {name: self.look(name) for name in self.machines}
-        return {name: each for name, each in known.items() if each.state is not MachineState.ENDED}
+        return {name: each for name, each in known.items() if each.state is not MachineState.ENDED or each.is_kept}
 
     def preempt(self, machine: str) -> None:
         """Take a spot machine back."""
         self.end(machine, "the capacity is needed by others", EndCause.PREEMPTED)
 
-    def end(self, machine: str, reason: str = "ended by hand", cause: EndCause | None = None) -> None:
+    def end(
+        self,
+        machine: str,
+        reason: str = "ended by hand",
+        cause: EndCause | None = None,
+        *,
+        is_terminated: bool = False,
+    ) -> None:
         """End a machine from outside."""
         with self.lock:
             known = self.machines[machine]
             if known.machine.state is not MachineState.ENDED:
                 known.machine = replace(known.machine, state=MachineState.ENDED, reason=reason, cause=cause)
+            known.machine = replace(known.machine, is_kept=self.keeps_ended and not is_terminated)
         if known.played is not None:
             known.played.end()
 
@@ -166,7 +177,9 @@ class FakeRegion:
             if state is MachineState.PENDING and self.clock.now() >= known.launched_at + self.starts_after:
                 known.machine = replace(known.machine, state=MachineState.RUNNING)
             if state is not MachineState.ENDED and known.played is not None and not known.played.is_alive():
-                known.machine = replace(known.machine, state=MachineState.ENDED, reason="shut down from inside")
+                known.machine = replace(
+                    known.machine, state=MachineState.ENDED, reason="shut down from inside", is_kept=self.keeps_ended
+                )
             return known.machine
 
     def listed(self, tags: Mapping[str, str]) -> list[Machine]:
@@ -179,7 +192,7 @@ class FakeRegion:
     def close(self) -> None:
         """End all machines, at the end of a test."""
         for name in list(self.machines):
-            self.end(name)
+            self.end(name, is_terminated=True)
 
     def _refuse(self, request: MachineRequest) -> None:
         placement = request.placement
@@ -236,7 +249,7 @@ class FakeCloud:
         self.region.on_call("terminate")
         for each in ids:
             if each in self.region.machines:
-                self.region.end(each, "terminated by its user", EndCause.USER)
+                self.region.end(each, "terminated by its user", EndCause.USER, is_terminated=True)
         self.region.on_call("terminate", is_after=True)
         return {}
 

@@ -34,3 +34,13 @@ class TestFakeCloud(ProviderContract, ProviderDataContract, VmContract):
         return lambda environment: FakeMachineBackend(
             FakeMachineProvider(region=str(tmp_path), environment=dict(environment))
         )
+
+
+class TestFakeCloudThatKeepsMachines(TestFakeCloud):
+    """As OpenStack and Google do: a machine that has shut down holds its disk and its quota."""
+
+    @pytest.fixture
+    def region(self, tmp_path):
+        region = FakeRegion(player=ProcessPlayer(tmp_path / "machines"), keeps_ended=True)
+        yield region
+        region.close()

@@ -47,7 +47,7 @@ class CloudControl(Protocol):
     """The cloud under test from its other side: what it has, and what it is to do."""
 
     def running(self) -> Collection[str]:
-        """Ids of all machines that have not ended, of anybody."""
+        """Ids of all machines that have not ended, or that the cloud keeps until they are terminated, of anybody."""
 
     def tags(self, machine: str) -> Mapping[str, str]:
         """Tags of a machine."""
@@ -208,6 +208,7 @@ class VmContract:
         assert status.state is BlockState.FAILED
         assert machine in status.message
         assert "ready" in status.message
+        wait_until(lambda: not control.running())  # one that the cloud keeps is terminated
 
     def test_a_machine_that_was_taken_back_is_preempted(
         self, provider: Provider, make_request: MakeRequest, start: Start, control: CloudControl, wait_until: WaitUntil

@@ -31,7 +31,7 @@ from cnflow.providers._shared.machines.ends import Ends
 from cnflow.providers._shared.machines.images import identity_of, refuse_unfit
 from cnflow.providers._shared.machines.judge import Block, judge_block, number
 from cnflow.providers._shared.machines.launching import Launcher, UnsureLaunchError, machine_request
-from cnflow.providers._shared.machines.listing import Listing, living
+from cnflow.providers._shared.machines.listing import Listing
 from cnflow.providers._shared.machines.placements import Placements
 from cnflow.providers._shared.machines.rates import Rates
 from cnflow.providers._shared.machines.removal import Removal
@@ -167,7 +167,7 @@ class MachineBackend:
         found = self._listed(blocks)
         with self._lock:
             self._cancelled.update(blocks)
-        machines = {each.id: native for native, block in found.items() for each in block.living}
+        machines = {each.id: native for native, block in found.items() for each in block.left}
         refused = self._on.cloud.terminate(list(machines)) if machines else {}
         left = {machines[each]: why for each, why in refused.items() if each in machines}
         left.update(self._not_confirmed([native for native in machines.values() if native not in left]))
@@ -289,14 +289,14 @@ class MachineBackend:
         return status
 
     def _end_rest(self, blocks: Iterable[Block]) -> None:
-        """End machines of blocks that have failed, such as one whose other machines were never started."""
-        machines = living(blocks)
+        """Terminate what is left of blocks that are over: one whose other machines never came, or that is kept."""
+        machines = [machine for block in blocks for machine in block.left]
         if not machines:
             return
         try:
             self._on.cloud.terminate([each.id for each in machines])
         except BlockError as error:
-            logger.warning("machines of failed blocks run on, and are ended later: %s", error)
+            logger.warning("machines of ended blocks are left, and terminated later: %s", error)
 
     def _not_confirmed(self, blocks: Collection[NativeId]) -> dict[NativeId, str]:
         """Wait until machines of *blocks* are listed as ending; return those that were not."""

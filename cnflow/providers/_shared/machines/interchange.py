@@ -31,7 +31,7 @@ from cnflow.providers._shared.machines import tags
 from cnflow.providers._shared.machines.boot import BootPlace
 from cnflow.providers._shared.machines.interchange_data import interchange_user_data
 from cnflow.providers._shared.machines.interchange_ssh import RunKeys
-from cnflow.providers._shared.machines.judge import LIVING
+from cnflow.providers._shared.machines.judge import LIVING, is_left
 from cnflow.sites.folder import SiteFolder
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ DEFAULT_PORT = 5700
 """TCP port for managers; the machine has all ports for itself."""
 
 _PAUSE = 1.0
+_SENT_WITHIN = 300.0
+"""Seconds for the capsule on its way to the machine."""
+
 _WEEK = 7 * 24 * 3600.0
 _FOLDER = ".cnflow"
 _CLOSED = "The executor ends before its interchange has begun."
@@ -163,6 +166,8 @@ class PlacedMachine:
                 if now is not None and now.state in LIVING:
                     return
             self._leave_channel()
+            if self._number:
+                self._terminate_all()
             self._number += 1
             self._machine = self._launch(before)
             deadline = time.monotonic() + self._settings.startup_timeout
@@ -189,7 +194,10 @@ class PlacedMachine:
         name = tags.tag_value(f"cnflow-{request.run}-{request.executor}-interchange-{self._number}").replace("_", "-")
         token = hashlib.sha256("\0".join((name, *map(str, placement[:3]), self._keys.id)).encode()).hexdigest()[:32]
         text = interchange_user_data(
-            self._keys.pairs, settings.ssh_user, grace=request.grace, first_within=settings.startup_timeout + 120.0
+            self._keys.pairs,
+            settings.ssh_user,
+            first_within=settings.startup_timeout + _SENT_WITHIN,
+            ending=settings.end_commands(),
         )
         return MachineRequest(
             name=name,
@@ -285,7 +293,7 @@ class PlacedMachine:
     def _terminate_all(self) -> None:
         known = {self._machine.id} if self._machine is not None else set()
         try:
-            known.update(each.id for each in self._all() if each.state in LIVING)
+            known.update(each.id for each in self._all() if is_left(each))
             left = dict(self._cloud.terminate(sorted(known))) if known else {}
         except BlockError as error:
             left = dict.fromkeys(known, str(error))

@@ -3,7 +3,7 @@
 ::
 
     boot ──> host key that the driver pins ──> user, with the run's key ──> sshd reads them
-         └─> every ten seconds: an interchange or its boot site runs? ── none for the grace ──> shutdown, which ends it
+         └─> every ten seconds: does an interchange run? ── none for a minute ──> shutdown, which ends the machine
 
 The private host key is in the user data, which whoever may describe the account's machines can read: it guards this one
 machine, for this one run, and no key of the interchange or of a task passes in the clear.
@@ -16,20 +16,24 @@ from typing import NamedTuple
 USER = "cnflow"
 """User that is made where the settings name none."""
 
+_QUIET = 60
+"""Seconds without an interchange, after the first one, after which the machine ends."""
+
 _SCRIPT = r"""#!/bin/sh
-# cnflow: machine of an interchange; it ends itself @GRACE@ s after the last interchange.
+# cnflow: machine of an interchange; it ends itself soon after the last interchange, which ends without its driver.
 end_later() {
     quiet=0
     limit=@FIRST@
     while [ "$quiet" -lt "$limit" ]; do
         sleep 10
-        if grep -ls 'cnflow/[i]nterchange\|cnflow/[v]m_agent' /proc/[0-9]*/cmdline >/dev/null 2>&1; then
-            quiet=0; limit=@GRACE@
+        if grep -ls 'cnflow/[i]nterchange' /proc/[0-9]*/cmdline >/dev/null 2>&1; then
+            quiet=0; limit=@QUIET@
         else
             quiet=$((quiet + 10))
         fi
     done
     echo "=== cnflow: no interchange for $quiet s: this machine ends ==="
+    @ENDING@
     shutdown -h now || poweroff || halt -p
 }
 end_later &
@@ -75,17 +79,18 @@ class SshKeys(NamedTuple):
     host_public: str
 
 
-def interchange_user_data(keys: SshKeys, user: str, *, grace: float, first_within: float) -> str:
+def interchange_user_data(keys: SshKeys, user: str, *, first_within: float, ending: str = "") -> str:
     """Return the user data.
 
     Args:
         keys: of the run and of the machine; the run's private key is not in it.
         user: who the driver logs in as.
-        grace: seconds without an interchange after which the machine ends.
-        first_within: seconds within which the first interchange must run.
+        first_within: seconds within which the first interchange must run; later ones follow each other at once.
+        ending: commands that run before the machine shuts down, as `MachineSettings.end_commands`.
     """
     values = {
-        "GRACE": f"{max(30, round(grace))}",
+        "QUIET": f"{_QUIET}",
+        "ENDING": ending,
         "FIRST": f"{max(60, round(first_within))}",
         "HOST_KEY": keys.host_private.strip(),
         "HOST_PUBLIC_KEY": keys.host_public.strip(),

@@ -47,6 +47,11 @@ class Block(NamedTuple):
         return tuple(each for each in self.machines if each.state in LIVING)
 
     @property
+    def left(self) -> tuple[Machine, ...]:
+        """Machines that cost something until they are terminated."""
+        return tuple(each for each in self.machines if is_left(each))
+
+    @property
     def is_over(self) -> bool:
         """No machine of it will run again."""
         return not self.living
@@ -74,6 +79,11 @@ def blocks_of(machines: Iterable[Machine]) -> dict[str, Block]:
         tag: Block(tag, tuple(sorted(some, key=lambda one: (number(one, tags.RANK, 0), one.state not in LIVING))))
         for tag, some in found.items()
     }
+
+
+def is_left(machine: Machine) -> bool:
+    """Return whether *machine* costs something until it is terminated: it lives, or the cloud keeps it."""
+    return machine.state in LIVING or machine.is_kept
 
 
 def number(machine: Machine, tag: str, default: int) -> int:

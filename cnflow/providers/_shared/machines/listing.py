@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from cnflow.ids import RunId
     from cnflow.interfaces.cloud import Cloud
-    from cnflow.model.machine import Machine
 
 Scope = tuple["RunId", str]
 
@@ -72,8 +71,3 @@ class Listing:
             if native not in listed and native not in scopes:
                 listed.update(blocks_of(self._cloud.list({tags.BLOCK: native})))
         return {native: listed.get(native, Block(native, ())) for native in natives}
-
-
-def living(blocks: Iterable[Block]) -> list[Machine]:
-    """Return the machines of *blocks* that have not ended."""
-    return [machine for block in blocks for machine in block.living]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.errors import BlockError
 from cnflow.providers._shared.machines import run_marks, tags
-from cnflow.providers._shared.machines.judge import LIVING, blocks_of, number
+from cnflow.providers._shared.machines.judge import blocks_of, is_left, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from cnflow.ids import RunId
     from cnflow.interfaces import Cloud
     from cnflow.model.machine import Machine
-
-_WAIT = 5.0
 
 
 class Removal:
@@ -53,20 +51,21 @@ class Removal:
         Raises:
             BlockError: the cloud does not answer, or does not end some.
         """
-        self._end(_living(self._cloud.list(tags.run_tags(run))))
+        self._end(_left(self._cloud.list(tags.run_tags(run))))
         self.remove_networks()
 
     def remove_orphans(self) -> Sequence[str]:
-        """End expired machines; return names of all that was removed.
+        """End expired machines, and those that have ended and are kept; return names of all that was removed.
 
         Raises:
             BlockError: the cloud does not answer, or does not end some.
         """
         now = time.time()
-        mine = _living(self._cloud.list({tags.OWNER: tags.owner()}))
-        expired = [each for each in mine if 0 < number(each, tags.EXPIRES, 0) < now and not _is_needed(each)]
-        self._end(expired)
-        return [*(f"machine {each.id}" for each in expired), *self.remove_networks()]
+        mine = _left(self._cloud.list({tags.OWNER: tags.owner()}))
+        over = [each for each in mine if each.is_kept or 0 < number(each, tags.EXPIRES, 0) < now]
+        unwanted = [each for each in over if not _is_needed(each)]
+        self._end(unwanted)
+        return [*(f"machine {each.id}" for each in unwanted), *self.remove_networks()]
 
     def remove_networks(self) -> Sequence[str]:
         """Remove networks of this user and machine, unless machines of it live; return their names.
@@ -74,7 +73,7 @@ class Removal:
         Raises:
             BlockError: the cloud does not answer.
         """
-        if not self._is_network_own or _living(self._cloud.list({tags.OWNER: tags.owner()})):
+        if not self._is_network_own or _left(self._cloud.list({tags.OWNER: tags.owner()})):
             return ()
         return self._cloud.remove_shared(tags.network_tags())
 
@@ -87,8 +86,8 @@ class Removal:
             raise BlockError(f"{self._cloud.name} does not end some machines: {words}")
 
 
-def _living(machines: Sequence[Machine]) -> list[Machine]:
-    return [each for each in machines if each.state in LIVING]
+def _left(machines: Sequence[Machine]) -> list[Machine]:
+    return [each for each in machines if is_left(each)]
 
 
 def _is_needed(machine: Machine) -> bool:

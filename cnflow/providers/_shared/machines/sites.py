@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-import importlib
+import logging
 import shutil
 import tempfile
 import threading
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from cnflow.channels.local import LocalBackend
 from cnflow.config.channels import LocalChannel
+from cnflow.errors import BlockError
 from cnflow.providers._shared.machines.boot import BootPlace, BootSite
 from cnflow.sites.folder import SiteFolder
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from cnflow.config.machines import MachineSettings
     from cnflow.interfaces import Cloud, InterchangeRequest, PlacedInterchange
     from cnflow.providers._shared.machines.interchange import PlacedMachine
+
+logger = logging.getLogger(__name__)
 
 MakeBootSite = Callable[["MachineSettings", BootPlace], BootSite]
 
@@ -77,13 +80,25 @@ class Sites:
             return self._site
 
     def forget(self, names: Collection[str]) -> None:
-        """Let tokens of these blocks work no more."""
-        if self._site is not None:
-            self._site.forget(names)
+        """Let tokens of these blocks work no more; a boot site that is not reached ends with its interchange."""
+        site = self._site
+        if site is None:
+            return
+        try:
+            site.forget(names)
+        except BlockError as error:
+            logger.debug("tokens of blocks that have ended are not removed: %s", error)
 
     def report_of(self, name: str, rank: int) -> str:
-        """Return the report of a machine; empty without one."""
-        return self._site.report_of(name, rank) if self._site is not None else ""
+        """Return the report of a machine; empty without one, and where the boot site is not reached."""
+        site = self._site
+        if site is None:
+            return ""
+        try:
+            return site.report_of(name, rank)
+        except BlockError as error:
+            logger.debug("the report of a machine of block %s is not known: %s", name, error)
+            return ""
 
     def close(self) -> None:
         """End the boot site."""
@@ -101,6 +116,6 @@ class Sites:
 
 
 def _own_boot_site(settings: MachineSettings, place: BootPlace) -> BootSite:
-    module = importlib.import_module("cnflow.providers._shared.machines.boot_site")  # brings cryptography
-    made: BootSite = module.BootServerSite(settings, place)
-    return made
+    from cnflow.providers._shared.machines.boot_site import BootServerSite  # noqa: PLC0415 - brings cryptography
+
+    return BootServerSite(settings, place)
