@@ -53,6 +53,11 @@ mkdir -p /usr/local/sbin
 for name in halt poweroff shutdown; do cp /seed/halt "/usr/local/sbin/$name"; done
 for name in $LACKS; do rm -f "/usr/bin/$name" "/bin/$name" "/usr/bin/$name".*; done
 unset LACKS
+if [ -d /etc/containers ]; then # an engine within a container can neither make control groups nor raise limits
+  printf '%s\n' '[containers]' 'cgroups = "disabled"' \
+    "default_ulimits = [\"nofile=$(ulimit -Hn):$(ulimit -Hn)\", \"nproc=$(ulimit -Hp):$(ulimit -Hp)\"]" \
+    '[engine]' 'cgroup_manager = "cgroupfs"' 'events_logger = "file"' >/etc/containers/containers.conf
+fi
 if [ -x /usr/sbin/sshd ]; then mkdir -p /run/sshd; ssh-keygen -A >/dev/null; /usr/sbin/sshd; fi
 until [ -e /seed/go ]; do sleep 0.05; done
 echo "booted $(hostname)"
@@ -88,7 +93,7 @@ for stage in 'init --local' init 'modules --mode=config' 'modules --mode=final';
 
 # What an engine within a machine needs; the clock and the devices of this host stay out of reach.
 RIGHTS = (
-    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"),
+    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
     *("--device", "/dev/fuse", "--volume", "/var/lib/containers"),
 )
@@ -150,8 +155,9 @@ class Machine:
 class Machines:
     """The machines of a stand-in, and their network."""
 
-    def __init__(self, cloud, *, subnet, folder, image=IMAGE):
+    def __init__(self, cloud, *, subnet, folder, image=IMAGE, options=()):
         self.cloud, self.subnet, self.folder, self.image = cloud, subnet, Path(folder), image
+        self.options = tuple(options)  # further ones of `docker run`
         self.prefix, self.label = f"cnflow-{cloud}", f"cnflow-cloud={cloud}"
 
     @property
@@ -173,7 +179,9 @@ class Machines:
         place = ("--network", kind.network or self.prefix, "--add-host", "metadata.google.internal:169.254.169.254")
         inside = ("--volume", f"{seed}:/seed:ro", "--env", f"LACKS={' '.join(kind.lacks)}")
         time.sleep(kind.boot_delay)
-        docker("run", "--detach", *options, *RIGHTS, *place, *inside, self.image, "/bin/sh", "/seed/boot")
+        docker(
+            "run", "--detach", *options, *RIGHTS, *place, *inside, *self.options, self.image, "/bin/sh", "/seed/boot"
+        )
         try:
             pid, address = self.inspect(container)
             metadata = MetadataServer(facts, pid)
