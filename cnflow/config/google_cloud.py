@@ -11,14 +11,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
-from typing_extensions import Self
 
 from cnflow.config.machines import MachineSettings
 from cnflow.config.paths import PathText
 from cnflow.text import did_you_mean
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 COMPUTE_SCOPE = "https://www.googleapis.com/auth/compute"
 """The right that a machine needs to delete itself, https://developers.google.com/identity/protocols/oauth2/scopes#compute"""
@@ -64,8 +66,8 @@ class GoogleCloudProvider(MachineSettings):
     """Name of one image, in place of the newest of `image_family`; also as ``projects/PROJECT/global/images/NAME``."""
 
     accelerator_type: str = ""
-    """GPU that `gpus` attaches to machines of a type without, such as ``nvidia-tesla-t4`` to an ``n1-standard-8``; types
-    such as ``g2-standard-4`` bring theirs."""
+    """GPU that `gpus` attaches to machines of a type without, such as ``nvidia-tesla-t4`` to an ``n1-standard-8``;
+    types such as ``g2-standard-4`` bring theirs."""
 
     disk_type: str = "pd-balanced"
     """Type of the first disk."""
@@ -92,7 +94,7 @@ class GoogleCloudProvider(MachineSettings):
     """Scopes of that account."""
 
     instance_template: str = ""
-    """Name of an instance template of the project, or its path, from which all is taken that these settings do not set."""
+    """Name of an instance template of the project, or its path: what these settings do not set is taken from it."""
 
     instance_options: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the instance, merged into the request, as the REST API names them:
@@ -148,5 +150,3 @@ class GoogleCloudProvider(MachineSettings):
     def login_user(self) -> str:
         """User that the driver logs in as; images of Compute Engine have none, so cnflow makes it."""
         return self.ssh_user or "cnflow"
-
-

@@ -1,13 +1,13 @@
 """Errors of Compute Engine as cnflow's: by the reason that an answer or an operation has. No I/O.
 
 An error comes in one of two ways: at once, as an answer of HTTP with a ``reason``, or with the operation that was
-accepted and failed later, with a ``code``. Answers of status 403 have nothing in common but that: a limit of requests, a limit of
-machines and a missing right all have it.
+accepted and failed later, with a ``code``. Answers of status 403 have nothing else in common: a limit of requests, a
+limit of machines and a missing right all have it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.errors import BlockError, BlockRejectedError, NoCapacityError, ProviderBusyError, QuotaError
 
@@ -47,14 +47,17 @@ _BY_STATUS: Mapping[int, type[BlockError]] = {
     504: BlockError,
 }
 _NO_RIGHT = {"forbidden", "insufficientPermissions", "PERMISSIONS_ERROR", "required", "IAM_PERMISSION_DENIED"}
+_HIGHER_LIMIT = "End other machines, or ask for a higher limit at https://console.cloud.google.com/iam-admin/quotas"
 _ADVICE: Mapping[str, str] = {
-    "accessNotConfigured": "Enable the Compute Engine API for the project: gcloud services enable compute.googleapis.com",
+    "accessNotConfigured": "Enable the API for the project: gcloud services enable compute.googleapis.com",
     "authError": "Log in again: gcloud auth application-default login",
-    "quotaExceeded": "End other machines, or ask for a higher limit at https://console.cloud.google.com/iam-admin/quotas",
-    "QUOTA_EXCEEDED": "End other machines, or ask for a higher limit at https://console.cloud.google.com/iam-admin/quotas",
+    "quotaExceeded": _HIGHER_LIMIT,
+    "QUOTA_EXCEEDED": _HIGHER_LIMIT,
     "RESOURCE_NOT_FOUND": "The request names something that the project does not have; see the message.",
 }
-_RIGHTS = "The credentials need the role Compute Instance Admin (v1), and Service Account User for the machines' account."
+_RIGHTS = (
+    "The credentials need the roles Compute Instance Admin (v1), and Service Account User for the machines' account."
+)
 
 
 class Failure(NamedTuple):
@@ -66,6 +69,23 @@ class Failure(NamedTuple):
     message: str
     status: int = 0
     """Status of HTTP; 0 where there was no answer."""
+
+
+class CallFailedError(Exception):
+    """Compute Engine, or its SDK, refused a call."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def failed_operation(operation: Mapping[str, Any]) -> Failure | None:
+    """Return why *operation* failed; None if it did not."""
+    errors = (operation.get("error") or {}).get("errors") or []
+    if not errors:
+        return None
+    status = int(operation.get("httpErrorStatusCode") or 0)
+    return Failure(errors[0].get("code", ""), errors[0].get("message", ""), status or 400)
 
 
 def is_transient(failure: Failure) -> bool:

@@ -2,7 +2,7 @@
 
 ::
 
-    MachineRequest ──instance_for──> instance: its labels, its script, where its image comes from, when it ends at the latest
+    MachineRequest ──instance_for──> instance: labels, startup script, image, network, latest end
     zone/name <──id_of──> the instance's id for cnflow, since Compute Engine's calls need both
 
 Fields: https://cloud.google.com/compute/docs/reference/rest/v1/instances. A network has no labels: its description has
@@ -155,7 +155,8 @@ def _scheduling(request: MachineRequest, settings: GoogleCloudProvider) -> dict[
 
 
 def _disk(settings: GoogleCloudProvider, zone: str) -> dict[str, Any]:
-    made: dict[str, Any] = {"sourceImage": image_url(settings), "diskType": f"zones/{zone}/diskTypes/{settings.disk_type}"}
+    made: dict[str, Any] = {"sourceImage": image_url(settings)}
+    made["diskType"] = f"zones/{zone}/diskTypes/{settings.disk_type}"
     if settings.disk_size:
         made["diskSizeGb"] = str(settings.disk_size)
     return {"boot": True, "autoDelete": True, "initializeParams": made}
@@ -202,7 +203,7 @@ def firewalls_for(tags: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def description_for(tags: Mapping[str, str]) -> str:
-    """Return *tags* as the description of a resource that has no labels; those of a run are left out, since runs share it."""
+    """Return the description of a resource that has no labels, which all runs of the owner in *tags* share."""
     return json.dumps({OWNER: tags[OWNER], ROLE: ROLE_NETWORK}, sort_keys=True)
 
 

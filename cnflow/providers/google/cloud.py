@@ -1,0 +1,366 @@
+"""Compute Engine as a cloud: machines of one project, in one region.
+
+::
+
+    launch ── insert, with a request id of the request's token ──> operation ── finish ──> Machine
+                │ the id was used before, by an insertion that failed: another id, so that it is tried anew
+                └ the name is taken: the same machine, if its labels are those of the request
+    list ──── one aggregated list by labels, all zones and pages
+                └ a machine that was listed before and is gone: its zone's operations show why (preempted, deleted)
+    terminate ── delete, several at once; one that is gone is no error
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from cnflow.budget.prices import rate_of, types_that_fit
+from cnflow.errors import BlockRejectedError
+from cnflow.model.block import EndCause
+from cnflow.model.machine import Machine, MachineState, Placement, Rate
+from cnflow.providers._shared.machines.tags import RUN
+from cnflow.providers.google import instances, network, requests
+from cnflow.providers.google.checks import findings
+from cnflow.providers.google.errors import CallFailedError, Failure, error_for, failed_operation, is_absent
+from cnflow.providers.google.parallel import for_each
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from cnflow.config.google_cloud import GoogleCloudProvider
+    from cnflow.model.finding import Finding
+    from cnflow.model.machine import MachineRequest
+    from cnflow.providers.google.client import ComputeClient
+
+_MOST_TYPES = 4
+"""Types that are tried where the settings name none."""
+
+_INTERCHANGE_TYPE = "e2-small"
+_MOST_TRIES = 5
+_LISTED_AFTER_END = 600.0
+"""Seconds for which a machine that is gone is listed, with the reason."""
+
+_AT_DEADLINE = 90.0
+"""Seconds by which the service may be late, or early, to end a machine at its longest life."""
+
+_NAME_IS_TAKEN = 409
+
+
+def connect(settings: GoogleCloudProvider) -> ComputeClient:
+    """Return a client; the SDK is imported here, which takes seconds."""
+    from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imported on use
+
+    return ComputeClient(settings)
+
+
+class GoogleCloud:
+    """Machines of a project in the region of *settings*; see `cnflow.interfaces.cloud.Cloud`."""
+
+    def __init__(
+        self,
+        settings: GoogleCloudProvider,
+        connect: Callable[[GoogleCloudProvider], ComputeClient] = connect,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = f"Compute Engine in {settings.region}"
+        self._settings, self._connect, self._clock = settings, connect, clock
+        self._lock = threading.RLock()
+        self._connected: ComputeClient | None = None
+        self._zones: list[str] = list(settings.zones)
+        self._failed: dict[str, str] = {}
+        """Token -> operation by which its last insertion failed."""
+        self._listed: dict[str, Mapping[str, Any]] = {}
+        self._ended: dict[str, tuple[float, Machine]] = {}
+
+    @property
+    def _client(self) -> ComputeClient:
+        with self._lock:
+            if self._connected is None:
+                self._connected = self._connect(self._settings)
+            return self._connected
+
+    # --- what may be asked for
+
+    def placements(self, *, for_interchange: bool = False) -> Sequence[Placement]:
+        """Types, in each zone in turn; all of them as spot machines first, where the settings say so."""
+        settings, zones = self._settings, self.zones()
+        if for_interchange:
+            types, spots = [settings.interchange_type or _INTERCHANGE_TYPE], [False]
+        else:
+            types, spots = list(settings.instance_types or self._fitting()), [False]
+            if settings.spot:
+                spots = [True, False] if settings.spot_fallback else [True]
+        return [
+            Placement(kind, zone, is_spot, self.rate(kind, zone, is_spot))
+            for is_spot in spots
+            for kind in types
+            for zone in zones
+        ]
+
+    def zones(self) -> Sequence[str]:
+        """Zones of the settings, else those of the region that are up."""
+        with self._lock:
+            if self._zones:
+                return list(self._zones)
+        region = self._settings.region
+        found = self._pages(f"list the zones of {region}", "ZonesClient", "list")
+        up = sorted(
+            each["name"]
+            for each in found
+            if requests.last_part(each.get("region", "")) == region and each.get("status", "UP") == "UP"
+        )
+        if not up:
+            raise BlockRejectedError(f"Compute Engine has no zone in region={region!r}, or none that is up.")
+        with self._lock:
+            self._zones = up
+        return list(up)
+
+    def rate(self, kind: str, zone: str, is_spot: bool) -> Rate:  # noqa: FBT001 - a fact of the machine, as in Placement
+        """Return the price of the settings, else of the price table, and the size of a machine."""
+        settings = self._settings
+        rate = rate_of("gce", zone.rpartition("-")[0] or settings.region, kind, is_spot)
+        if settings.accelerator_type and settings.gpus:
+            rate = rate._replace(gpus=float(settings.gpus), usd_per_hour=None)  # the table has no single GPUs
+        if settings.price_per_hour is not None:
+            rate = rate._replace(usd_per_hour=settings.price_per_hour)
+        return rate if rate.cores or not settings.cores else rate._replace(cores=float(settings.cores))
+
+    def _fitting(self) -> Sequence[str]:
+        settings = self._settings
+        gpus = 0 if settings.accelerator_type else settings.gpus
+        found = list(types_that_fit("gce", settings.region, settings.cores or 1, settings.memory, gpus))
+        if settings.accelerator_type:
+            found = [kind for kind in found if kind.startswith("n1-")]  # the only family to which GPUs are attached
+        if not found:
+            raise BlockRejectedError(
+                f"The price table has no type of Compute Engine in {settings.region} with cores={settings.cores}, "
+                f"memory={settings.memory}, gpus={settings.gpus}. Set instance_types=[...]."
+            )
+        return found[:_MOST_TYPES]
+
+    def prepare(self, tags: Mapping[str, str]) -> None:
+        """Find the image, and make the network where the settings ask for one."""
+        self.image()
+        if self._settings.create_network:
+            network.make(self._client, tags)
+
+    def image(self) -> Mapping[str, Any]:
+        """Return the image that machines get.
+
+        Raises:
+            BlockRejectedError: it does not exist, or the credentials may not use it.
+        """
+        settings = self._settings
+        if settings.instance_template and "machine_image" not in settings.model_fields_set:
+            return {}
+        path = requests.image_url(settings)
+        parts = path.split("/")
+        if len(parts) < 5 or parts[-2] not in {"images", "family"}:  # noqa: PLR2004 - projects/P/global/images/NAME
+            raise BlockRejectedError(
+                f"machine_image={path!r} is no image: write its name, or projects/PROJECT/global/images/NAME."
+            )
+        project, name = parts[parts.index("projects") + 1], parts[-1]
+        method, field = ("get_from_family", "family") if parts[-2] == "family" else ("get", "image")
+        try:
+            return self._client.call(f"find the image {path}", "ImagesClient", method, project=project, **{field: name})
+        except CallFailedError as error:
+            if is_absent(error.failure):
+                raise BlockRejectedError(
+                    f"Compute Engine has no image {path}: {error.failure.message} Look with: gcloud compute images list "
+                    f"--project {project}"
+                ) from error
+            raise error_for(error.failure, f"find the image {path}") from error
+
+    # --- machines
+
+    def launch(self, request: MachineRequest) -> Machine:
+        """Start one machine, and wait until Compute Engine has found room for it."""
+        doing = f"start {request.name}, {request.placement}"
+        with self._lock:
+            earlier = self._failed.get(request.token, "")
+        failure = Failure("", "every insertion with its request id has failed before")
+        for _ in range(_MOST_TRIES):
+            try:
+                operation = self._insert(doing, request, earlier)
+            except CallFailedError as error:
+                if error.failure.status == _NAME_IS_TAKEN:
+                    return self._existing(request, doing)
+                raise error_for(error.failure, doing) from error
+            done = self._call_finish(doing, operation)
+            found = failed_operation(done)
+            if found is None:
+                return self._get(request, doing)
+            failure, earlier = found, operation.get("id", operation["name"])
+            with self._lock:
+                self._failed[request.token] = earlier
+            if operation.get("status") != "DONE":  # it failed now; one that was done has failed for an earlier request
+                break
+        raise error_for(failure, doing)
+
+    def _insert(self, doing: str, request: MachineRequest, earlier: str) -> dict[str, Any]:
+        body = requests.instance_for(request, self._settings)
+        fields: dict[str, Any] = {"project": self._client.project, "zone": request.placement.zone}
+        fields |= {"instance_resource": body, "request_id": requests.request_id(request.token, earlier)}
+        if template := requests.template_url(self._settings, self._client.project):
+            fields["source_instance_template"] = template
+        return self._client.call(doing, "InstancesClient", "insert_unary", **fields)
+
+    def _call_finish(self, doing: str, operation: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._client.finish(doing, operation)
+        except CallFailedError as error:
+            raise error_for(error.failure, doing) from error
+
+    def _existing(self, request: MachineRequest, doing: str) -> Machine:
+        machine = self._get(request, doing)
+        if any(machine.tags.get(name) != value for name, value in request.tags.items()):
+            raise BlockRejectedError(
+                f"The project has another machine of the name {request.name}, which is not of this run."
+            )
+        return machine
+
+    def _get(self, request: MachineRequest, doing: str) -> Machine:
+        zone = request.placement.zone
+        place = {"project": self._client.project, "zone": zone, "instance": request.name}
+        try:
+            instance = self._client.call(doing, "InstancesClient", "get", **place)
+        except CallFailedError as error:
+            if not is_absent(error.failure):
+                raise error_for(error.failure, doing) from error
+            # The insertion has not ended yet, or the machine was deleted since: the next list shows which.
+            machine = requests.id_of(zone, request.name)
+            return Machine(machine, MachineState.PENDING, dict(request.tags), request.placement)
+        return self._note(instance)
+
+    def list(self, tags: Mapping[str, str]) -> Sequence[Machine]:
+        """Machines that carry all of *tags*, in all zones, and those that were listed before and are gone."""
+        found = self._pages("list machines", "InstancesClient", "aggregated_list", filter=requests.labels_filter(tags))
+        machines = [self._note(each) for each in found]
+        present = {each.id for each in machines}
+        with self._lock:
+            gone = [
+                (machine, instance)
+                for machine, instance in self._listed.items()
+                if machine not in present and _has(instance.get("labels", {}), tags)
+            ]
+        for machine, instance in gone:
+            self._on_gone(machine, instance)
+        return [*machines, *self._ended_with(tags, present)]
+
+    def _note(self, instance: Mapping[str, Any]) -> Machine:
+        machine = instances.machine_of(instance, self.rate)
+        if RUN in machine.tags:
+            with self._lock:
+                self._listed[machine.id] = instance
+        if machine.state is MachineState.ENDED:
+            cause, reason = self._end(instance)
+            return _with(machine, cause, reason)
+        return machine
+
+    def _on_gone(self, machine: str, instance: Mapping[str, Any]) -> None:
+        cause, reason = self._end(instance)
+        seen = instances.machine_of({**instance, "status": "TERMINATED"}, self.rate)
+        with self._lock:
+            if self._listed.pop(machine, None) is not None:
+                self._ended[machine] = (self._clock(), _with(seen, cause, reason or "it is gone"))
+
+    def _end(self, instance: Mapping[str, Any]) -> tuple[EndCause | None, str]:
+        """Return cause and reason of the end of *instance*, by the operations on it."""
+        zone = requests.last_part(instance.get("zone", ""))
+        wanted = f'(targetLink = "{instance.get("selfLink", "")}")'
+        operations = self._pages("read operations", "ZoneOperationsClient", "list", zone=zone, filter=wanted)
+        cause, reason = instances.end_of(operations)
+        deadline = instances.deadline_of(instance)
+        if cause is None and deadline is not None and abs(self._clock() - deadline) < _AT_DEADLINE:
+            return EndCause.WALLTIME, "it reached its longest life (maxRunDuration)"
+        return cause, reason
+
+    def _ended_with(self, tags: Mapping[str, str], present: Collection[str]) -> Sequence[Machine]:
+        now = self._clock()
+        with self._lock:
+            self._ended = {
+                key: (since, machine)
+                for key, (since, machine) in self._ended.items()
+                if now - since < _LISTED_AFTER_END and key not in present
+            }
+            return [machine for _, machine in self._ended.values() if _has(machine.tags, tags)]
+
+    def terminate(self, ids: Collection[str]) -> Mapping[str, str]:
+        """Delete machines, with their disks."""
+        refused: dict[str, str] = {}
+
+        def delete(machine: str) -> None:
+            zone, name = requests.zone_and_name(machine)
+            place = {"project": self._client.project, "zone": zone, "instance": name}
+            try:
+                self._client.call(f"delete {name}", "InstancesClient", "delete_unary", **place)
+            except CallFailedError as error:
+                if not is_absent(error.failure):
+                    refused[machine] = str(error_for(error.failure, f"delete {name}"))
+                    return
+            with self._lock:
+                self._listed.pop(machine, None)
+
+        for_each(delete, ids)
+        return refused
+
+    def console(self, machine: str) -> bytes:
+        """Return the output of the first serial port, at most the last MiB."""
+        zone, name = requests.zone_and_name(machine)
+        place = {"project": self._client.project, "zone": zone, "instance": name}
+        try:
+            found = self._client.call("read its console", "InstancesClient", "get_serial_port_output", **place)
+        except CallFailedError as error:
+            if is_absent(error.failure):
+                return b""
+            raise error_for(error.failure, f"read the console of {name}") from error
+        return str(found.get("contents", "")).encode()
+
+    # --- networks, and the rest
+
+    def remove_shared(self, tags: Mapping[str, str]) -> Sequence[str]:
+        """Remove the networks that `create_network` made, unless a machine is in one."""
+        return network.remove(self._client, tags)
+
+    def shared(self, tags: Mapping[str, str]) -> Sequence[str]:
+        """Names of these networks."""
+        return network.names(self._client, tags)
+
+    def preview(self, request: MachineRequest) -> Mapping[str, object]:
+        """The instance, as the REST API takes it."""
+        return requests.instance_for(request, self._settings)
+
+    def check(self) -> Sequence[Finding]:
+        """Findings on credentials, image, zones and quotas."""
+        return findings(self, self._settings, self._client)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            client, self._connected = self._connected, None
+        if client is not None:
+            client.close()
+
+    def _pages(self, doing: str, client: str, method: str, **request: Any) -> Sequence[dict[str, Any]]:  # noqa: ANN401 - fields
+        try:
+            return self._client.pages(doing, client, method, project=self._client.project, **request)
+        except CallFailedError as error:
+            raise error_for(error.failure, doing) from error
+
+
+def _has(labels: Mapping[str, str], tags: Mapping[str, str]) -> bool:
+    return all(labels.get(name) == value for name, value in tags.items())
+
+
+def _with(machine: Machine, cause: EndCause | None, reason: str) -> Machine:
+    return Machine(
+        machine.id,
+        machine.state,
+        machine.tags,
+        machine.placement,
+        reason or machine.reason,
+        cause,
+        launched_at=machine.launched_at,
+    )
