@@ -9,6 +9,7 @@ from cnflow.config.ec2 import EC2Provider
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.files import load_config
+from cnflow.config.google_cloud import GoogleCloudProvider
 from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.kubernetes import KubernetesProvider
@@ -35,6 +36,7 @@ __all__ = [
     "EC2Provider",
     "ExecutorSettings",
     "ExistingPool",
+    "GoogleCloudProvider",
     "GridEngineProvider",
     "HighThroughputExecutor",
     "Image",

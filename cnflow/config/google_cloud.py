@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cnflow.config.google_cloud_end import end_commands
 from cnflow.config.machines import MachineSettings
 from cnflow.config.paths import PathText
 from cnflow.text import did_you_mean
@@ -45,9 +46,12 @@ class GoogleCloudProvider(MachineSettings):
     login``, or the machine's own account. See the page "Burst to a cloud".
     """
 
-    backend: ClassVar[str] = "cnflow.providers.google.provider:google_backend"
+    backend: ClassVar[str] = "cnflow.providers.google.provider:GoogleCloudBackend"
     extra: ClassVar[str] = "gcp"
-    packages: ClassVar[tuple[str, ...]] = ("google-cloud-compute", "cryptography")
+    packages: ClassVar[tuple[str, ...]] = ("google", "cryptography")
+    notices: ClassVar[str] = "google"
+    price_list: ClassVar[str] = "gce"
+    small_type: ClassVar[str] = "e2-small"
     kind: Literal["google_cloud"] = "google_cloud"
 
     project: str | None = None
@@ -146,7 +150,6 @@ class GoogleCloudProvider(MachineSettings):
         """True if machines have rights of their own, with which they delete themselves."""
         return bool(self.service_account) and bool(self.scopes)
 
-    @property
-    def login_user(self) -> str:
-        """User that the driver logs in as; images of Compute Engine have none, so cnflow makes it."""
-        return self.ssh_user or "cnflow"
+    def end_commands(self) -> str:
+        """Commands by which a machine deletes itself; none without an account, which has no right to do it."""
+        return end_commands(self.endpoint) if self.has_account else ""

@@ -170,6 +170,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "docker": "cnflow.config.providers:DockerProvider",
         "ec2": "cnflow.config.ec2:EC2Provider",
         "existing_pool": "cnflow.config.existing_pool:ExistingPool",
+        "google_cloud": "cnflow.config.google_cloud:GoogleCloudProvider",
         "gridengine": "cnflow.config.gridengine:GridEngineProvider",
         "kubernetes": "cnflow.config.kubernetes:KubernetesProvider",
         "openstack": "cnflow.config.openstack:OpenStackProvider",

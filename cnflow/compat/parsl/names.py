@@ -38,6 +38,7 @@ _LOCAL = _from(f"{_OURS}.providers", "LocalProvider")
 _CONDOR = _from(f"{_OURS}.batch_providers", "CondorProvider")
 _LSF = _from(f"{_OURS}.batch_providers", "LSFProvider")
 _COBALT = _from(f"{_OURS}.batch_providers", "CobaltProvider")
+_GOOGLE = _from(f"{_OURS}.google_cloud", "GoogleCloudProvider")
 _AWS = _from(f"{_OURS}.aws", "AWSProvider")
 _KUBERNETES = _from(f"{_OURS}.kubernetes", "KubernetesProvider")
 _SCHEDULERS = _from(f"{_OURS}.schedulers", "GridEngineProvider", "PBSProProvider", "SlurmProvider", "TorqueProvider")
@@ -209,7 +210,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.logconfigs.file": _from(f"{_OURS}.logs", FileLogging="ParslFileLogging"),
     "parsl.logconfigs.json": _from(f"{_OURS}.logs", JSONLogging="ParslJSONLogging"),
     "parsl.logconfigs.noop": _from("cnflow.logs", "NoopLogging"),
-    "parsl.providers": {**_LOCAL, **_AD_HOC, **_AWS, **_CONDOR, **_LSF, **_COBALT, **_KUBERNETES, **_SCHEDULERS},
+    "parsl.providers": {**_LOCAL, **_AD_HOC, **_AWS, **_GOOGLE, **_CONDOR, **_LSF, **_COBALT, **_KUBERNETES, **_SCHEDULERS},
     "parsl.providers.ad_hoc": {},
     "parsl.providers.ad_hoc.ad_hoc": _AD_HOC,
     "parsl.providers.aws": {},
@@ -220,6 +221,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "parsl.providers.condor.condor": _CONDOR,
     "parsl.providers.error": _PROVIDER_ERRORS,
     "parsl.providers.errors": _PROVIDER_ERRORS,
+    "parsl.providers.googlecloud": {},
+    "parsl.providers.googlecloud.googlecloud": _GOOGLE,
     "parsl.providers.grid_engine": {},
     "parsl.providers.grid_engine.grid_engine": _from(f"{_OURS}.schedulers", "GridEngineProvider"),
     "parsl.providers.kubernetes": {},

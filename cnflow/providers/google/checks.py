@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.errors import BlockError
 from cnflow.model.finding import Finding, Verdict
 from cnflow.providers.google.errors import CallFailedError, error_for, is_absent
+from cnflow.providers.google.images import find_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ def findings(cloud: GoogleCloud, settings: GoogleCloudProvider, client: ComputeC
     except BlockError as error:
         return [Finding(about, Verdict.ABSENT, str(error), "gcloud auth application-default login")]
     checks: list[Callable[[], Finding]] = [
-        lambda: _image(cloud),
+        lambda: _image(cloud, settings, client),
         lambda: _types(cloud, client),
         lambda: _quota(cloud, settings, client),
     ]
@@ -50,8 +51,8 @@ def findings(cloud: GoogleCloud, settings: GoogleCloudProvider, client: ComputeC
     return found
 
 
-def _image(cloud: GoogleCloud) -> Finding:
-    image = cloud.image()
+def _image(cloud: GoogleCloud, settings: GoogleCloudProvider, client: ComputeClient) -> Finding:
+    image = find_image(client, settings)
     words = f"image {image['name']}" if image else "image of the instance template"
     return Finding(cloud.name, Verdict.GOOD, words)
 

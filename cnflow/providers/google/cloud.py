@@ -12,18 +12,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from cnflow.budget.prices import rate_of, types_that_fit
-from cnflow.errors import BlockRejectedError
+from cnflow.errors import BlockRejectedError, MissingExtraError
 from cnflow.model.block import EndCause
-from cnflow.model.machine import Machine, MachineState, Placement, Rate
+from cnflow.model.machine import Machine, MachineState
 from cnflow.providers._shared.machines.tags import RUN
-from cnflow.providers.google import instances, network, requests
+from cnflow.providers.google import instances, network, places, requests
 from cnflow.providers.google.checks import findings
 from cnflow.providers.google.errors import CallFailedError, Failure, error_for, failed_operation, is_absent
+from cnflow.providers.google.images import find_image
 from cnflow.providers.google.parallel import for_each
 
 if TYPE_CHECKING:
@@ -31,13 +32,9 @@ if TYPE_CHECKING:
 
     from cnflow.config.google_cloud import GoogleCloudProvider
     from cnflow.model.finding import Finding
-    from cnflow.model.machine import MachineRequest
+    from cnflow.model.machine import MachineRequest, Placement, Rate
     from cnflow.providers.google.client import ComputeClient
 
-_MOST_TYPES = 4
-"""Types that are tried where the settings name none."""
-
-_INTERCHANGE_TYPE = "e2-small"
 _MOST_TRIES = 5
 _LISTED_AFTER_END = 600.0
 """Seconds for which a machine that is gone is listed, with the reason."""
@@ -50,8 +47,10 @@ _NAME_IS_TAKEN = 409
 
 def connect(settings: GoogleCloudProvider) -> ComputeClient:
     """Return a client; the SDK is imported here, which takes seconds."""
-    from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imported on use
-
+    try:
+        from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imported on use
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("GoogleCloudProvider (kind 'google_cloud')", "gcp") from error
     return ComputeClient(settings)
 
 
@@ -68,7 +67,7 @@ class GoogleCloud:
         self._settings, self._connect, self._clock = settings, connect, clock
         self._lock = threading.RLock()
         self._connected: ComputeClient | None = None
-        self._zones: list[str] = list(settings.zones)
+        self._zones: Sequence[str] = tuple(settings.zones)
         self._failed: dict[str, str] = {}
         """Token -> operation by which its last insertion failed."""
         self._listed: dict[str, Mapping[str, Any]] = {}
@@ -85,93 +84,20 @@ class GoogleCloud:
 
     def placements(self, *, for_interchange: bool = False) -> Sequence[Placement]:
         """Types, in each zone in turn; all of them as spot machines first, where the settings say so."""
-        settings, zones = self._settings, self.zones()
-        if for_interchange:
-            types, spots = [settings.interchange_type or _INTERCHANGE_TYPE], [False]
-        else:
-            types, spots = list(settings.instance_types or self._fitting()), [False]
-            if settings.spot:
-                spots = [True, False] if settings.spot_fallback else [True]
-        return [
-            Placement(kind, zone, is_spot, self.rate(kind, zone, is_spot))
-            for is_spot in spots
-            for kind in types
-            for zone in zones
-        ]
+        return places.placements_of(self._settings, self.zones(), for_interchange=for_interchange)
 
     def zones(self) -> Sequence[str]:
-        """Zones of the settings, else those of the region that are up."""
-        with self._lock:
-            if self._zones:
-                return list(self._zones)
-        region = self._settings.region
-        found = self._pages(f"list the zones of {region}", "ZonesClient", "list")
-        up = sorted(
-            each["name"]
-            for each in found
-            if requests.last_part(each.get("region", "")) == region and each.get("status", "UP") == "UP"
-        )
-        if not up:
-            raise BlockRejectedError(f"Compute Engine has no zone in region={region!r}, or none that is up.")
-        with self._lock:
-            self._zones = up
-        return list(up)
-
-    def rate(self, kind: str, zone: str, is_spot: bool) -> Rate:  # noqa: FBT001 - a fact of the machine, as in Placement
-        """Return the price of the settings, else of the price table, and the size of a machine."""
-        settings = self._settings
-        rate = rate_of("gce", zone.rpartition("-")[0] or settings.region, kind, is_spot)
-        if settings.accelerator_type and settings.gpus:
-            rate = rate._replace(gpus=float(settings.gpus), usd_per_hour=None)  # the table has no single GPUs
-        if settings.price_per_hour is not None:
-            rate = rate._replace(usd_per_hour=settings.price_per_hour)
-        return rate if rate.cores or not settings.cores else rate._replace(cores=float(settings.cores))
-
-    def _fitting(self) -> Sequence[str]:
-        settings = self._settings
-        gpus = 0 if settings.accelerator_type else settings.gpus
-        found = list(types_that_fit("gce", settings.region, settings.cores or 1, settings.memory, gpus))
-        if settings.accelerator_type:
-            found = [kind for kind in found if kind.startswith("n1-")]  # the only family to which GPUs are attached
-        if not found:
-            raise BlockRejectedError(
-                f"The price table has no type of Compute Engine in {settings.region} with cores={settings.cores}, "
-                f"memory={settings.memory}, gpus={settings.gpus}. Set instance_types=[...]."
-            )
-        return found[:_MOST_TYPES]
+        """Zones of the settings, else those of the region that were up at `prepare`, else its usual ones."""
+        return self._zones or places.usual_zones(self._settings.region)
 
     def prepare(self, tags: Mapping[str, str]) -> None:
-        """Find the image, and make the network where the settings ask for one."""
-        self.image()
+        """Find the zones and the image, and make the network where the settings ask for one."""
+        if not self._zones:
+            found = self._pages("list the zones", "ZonesClient", "list")
+            self._zones = places.zones_up(found, self._settings.region)
+        find_image(self._client, self._settings)
         if self._settings.create_network:
             network.make(self._client, tags)
-
-    def image(self) -> Mapping[str, Any]:
-        """Return the image that machines get.
-
-        Raises:
-            BlockRejectedError: it does not exist, or the credentials may not use it.
-        """
-        settings = self._settings
-        if settings.instance_template and "machine_image" not in settings.model_fields_set:
-            return {}
-        path = requests.image_url(settings)
-        parts = path.split("/")
-        if len(parts) < 5 or parts[-2] not in {"images", "family"}:  # noqa: PLR2004 - projects/P/global/images/NAME
-            raise BlockRejectedError(
-                f"machine_image={path!r} is no image: write its name, or projects/PROJECT/global/images/NAME."
-            )
-        project, name = parts[parts.index("projects") + 1], parts[-1]
-        method, field = ("get_from_family", "family") if parts[-2] == "family" else ("get", "image")
-        try:
-            return self._client.call(f"find the image {path}", "ImagesClient", method, project=project, **{field: name})
-        except CallFailedError as error:
-            if is_absent(error.failure):
-                raise BlockRejectedError(
-                    f"Compute Engine has no image {path}: {error.failure.message} Look with: gcloud compute images list "
-                    f"--project {project}"
-                ) from error
-            raise error_for(error.failure, f"find the image {path}") from error
 
     # --- machines
 
@@ -249,8 +175,11 @@ class GoogleCloud:
             self._on_gone(machine, instance)
         return [*machines, *self._ended_with(tags, present)]
 
+    def _rate(self, kind: str, zone: str, is_spot: bool) -> Rate:  # noqa: FBT001 - a fact of the machine, as in Placement
+        return places.rate(self._settings, kind, zone, is_spot)
+
     def _note(self, instance: Mapping[str, Any]) -> Machine:
-        machine = instances.machine_of(instance, self.rate)
+        machine = instances.machine_of(instance, self._rate)
         if RUN in machine.tags:
             with self._lock:
                 self._listed[machine.id] = instance
@@ -261,7 +190,8 @@ class GoogleCloud:
 
     def _on_gone(self, machine: str, instance: Mapping[str, Any]) -> None:
         cause, reason = self._end(instance)
-        seen = instances.machine_of({**instance, "status": "TERMINATED"}, self.rate)
+        seen = instances.machine_of({**instance, "status": "TERMINATED"}, self._rate)
+        seen = dataclasses.replace(seen, is_kept=False)
         with self._lock:
             if self._listed.pop(machine, None) is not None:
                 self._ended[machine] = (self._clock(), _with(seen, cause, reason or "it is gone"))
@@ -355,12 +285,4 @@ def _has(labels: Mapping[str, str], tags: Mapping[str, str]) -> bool:
 
 
 def _with(machine: Machine, cause: EndCause | None, reason: str) -> Machine:
-    return Machine(
-        machine.id,
-        machine.state,
-        machine.tags,
-        machine.placement,
-        reason or machine.reason,
-        cause,
-        launched_at=machine.launched_at,
-    )
+    return dataclasses.replace(machine, cause=cause, reason=reason or machine.reason)

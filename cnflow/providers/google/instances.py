@@ -76,6 +76,7 @@ def machine_of(instance: Mapping[str, Any], rate_of: Callable[[str, str, bool], 
         public_address=access.get("natIP", ""),
         private_address=interface.get("networkIP", ""),
         launched_at=seconds_of(instance.get("creationTimestamp", "")),
+        is_kept=_STATES.get(status) is MachineState.ENDED,
     )
 
 

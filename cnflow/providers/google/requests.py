@@ -32,28 +32,6 @@ SHORTEST_LIFE, LONGEST_LIFE = 30, 120 * 24 * 3600
 
 _INTERNAL_RANGE = "10.128.0.0/9"  # of networks with automatic subnetworks, https://cloud.google.com/vpc/docs/subnets
 
-# A machine that shuts down is stopped and keeps its disk: it asks to be deleted, with the rights of its account.
-END_COMMANDS = """\
-ask() { # ask METHOD URL HEADER
-  if command -v curl >/dev/null; then curl -sf -m 30 -X "$1" -H "$3" "$2"
-  elif command -v wget >/dev/null; then wget -qO- -T 30 --method="$1" --header "$3" "$2"
-  else python3 -c 'import sys, urllib.request as u; m, a, h = sys.argv[1:]
-print(u.urlopen(u.Request(a, method=m, headers=dict([h.split(": ", 1)])), timeout=30).read().decode())' "$@"; fi
-}
-fact() { ask GET "http://metadata.google.internal/computeMetadata/v1/$1" 'Metadata-Flavor: Google' | tail -n 1; }
-token=$(fact instance/service-accounts/default/token | sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/')
-place=projects/$(fact project/project-id)/zones/$(fact instance/zone | sed 's,.*/,,')/instances/$(fact instance/name)
-ask DELETE "@API@/compute/v1/$place" "Authorization: Bearer $token" >/dev/null
-"""
-
-
-def end_commands(settings: GoogleCloudProvider) -> str:
-    """Return the shell commands by which a machine ends, before it shuts down; empty if it has no rights for it."""
-    if not settings.has_account:
-        return ""
-    return END_COMMANDS.replace("@API@", settings.endpoint.rstrip("/") or "https://compute.googleapis.com")
-
-
 def id_of(zone: str, name: str) -> str:
     """Return the id of the instance *name* in *zone*."""
     return f"{zone}/{name}"
@@ -113,9 +91,18 @@ def instance_for(request: MachineRequest, settings: GoogleCloudProvider) -> dict
     if tags:
         instance["tags"] = {"items": tags}
     is_of_template = bool(settings.instance_template)
-    if not is_of_template or {"machine_image", "image_family", "disk_size", "disk_type"} & settings.model_fields_set:
+    if (
+        not is_of_template
+        or {"machine_image", "image_family", "image_project", "disk_size", "disk_type"} & settings.model_fields_set
+    ):
         instance["disks"] = [_disk(settings, zone)]
-    if not is_of_template or settings.network or settings.subnetwork or settings.create_network:
+    if (
+        not is_of_template
+        or settings.network
+        or settings.subnetwork
+        or settings.create_network
+        or request.is_interchange
+    ):
         instance["networkInterfaces"] = [_interface(request, settings)]
     if settings.service_account and not (is_of_template and "service_account" not in settings.model_fields_set):
         instance["serviceAccounts"] = [{"email": settings.service_account, "scopes": settings.scopes}]
@@ -163,7 +150,7 @@ def _disk(settings: GoogleCloudProvider, zone: str) -> dict[str, Any]:
 
 
 def _interface(request: MachineRequest, settings: GoogleCloudProvider) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"networkIP": request.private_address} if request.private_address else {}
     if settings.subnetwork:
         name = settings.subnetwork
         found["subnetwork"] = name if "/" in name else f"regions/{settings.region}/subnetworks/{name}"
