@@ -3,7 +3,7 @@
 ::
 
     metadata server ──> token of the machine's account, project, zone, name
-    DELETE .../instances/NAME ── with that token ──> the machine is gone, a minute later; `shutdown` ends its work at once
+    DELETE .../instances/NAME ── with that token ──> it is gone a minute later; `shutdown` comes at once
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ ask DELETE "@API@/compute/v1/$place" "Authorization: Bearer $token" >/dev/null
 
 
 def end_commands(endpoint: str = "") -> str:
-    """Return the commands, which need curl, wget or python3; *endpoint* is the address of the API, empty for Google's."""
+    """Return the commands, which need curl, wget or python3; *endpoint* is the API's address, empty is Google's."""
     return _COMMANDS.replace("@API@", endpoint.rstrip("/") or _GOOGLE)

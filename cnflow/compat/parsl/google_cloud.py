@@ -5,7 +5,7 @@
     GoogleCloudProvider("my-project", "key.json", "us-central1", "debian-cloud", "debian-12")
         │  translate
         ▼
-    project="my-project", key_file="key.json", region="us-central1", image_project="debian-cloud", image_family="debian-12"
+    project="my-project", key_file="key.json", region="us-central1", image_project=..., image_family="debian-12"
 """
 
 from __future__ import annotations

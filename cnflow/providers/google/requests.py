@@ -32,6 +32,7 @@ SHORTEST_LIFE, LONGEST_LIFE = 30, 120 * 24 * 3600
 
 _INTERNAL_RANGE = "10.128.0.0/9"  # of networks with automatic subnetworks, https://cloud.google.com/vpc/docs/subnets
 
+
 def id_of(zone: str, name: str) -> str:
     """Return the id of the instance *name* in *zone*."""
     return f"{zone}/{name}"
