@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnflow.blocks.allowance import ALL, Allowance
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -36,6 +38,9 @@ class Demand(NamedTuple):
 
     slots: int
     """Slots that they take to run all at the same time: one for each, more for a task that needs much of a node."""
+
+    allowance: Allowance = ALL
+    """Limits of a budget, and of the executor's other providers."""
 
 
 class Callbacks(NamedTuple):

@@ -39,22 +39,10 @@ from typing import TYPE_CHECKING
 from cnflow.blocks.actions import Action, Forget, GiveUp, OrderDrain, Remove, ReportEnd, Warn
 from cnflow.blocks.backoff import EARLY, Backoff
 from cnflow.blocks.block import Block, Patience, Stage
-from cnflow.blocks.callbacks import Demand
+from cnflow.blocks.capacity import Capacity
 from cnflow.blocks.health import Health
 from cnflow.blocks.nodes import Nodes
 from cnflow.blocks.report import Delay, no_block_is_allowed, ran_no_task, report_of
-from cnflow.blocks.strategy import (
-    BlockView,
-    BlockViews,
-    Drain,
-    Limits,
-    Situation,
-    Start,
-    Strategy,
-    blocks_for,
-    fixed_number,
-    none,
-)
 from cnflow.blocks.submissions import Submissions
 from cnflow.blocks.table import BlockTable
 from cnflow.ids import BlockId, short_native
@@ -65,6 +53,8 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cnflow.blocks.callbacks import Demand
+    from cnflow.blocks.strategy import Limits, Strategy
     from cnflow.ids import NativeId
     from cnflow.model.status import BlockReport
 
@@ -96,8 +86,6 @@ class Blocks:
         self.label = label
         self.patience = patience
         self._limits = limits
-        self._strategy = strategy
-        self._slots_per_node = slots_per_node
         self._backoff = backoff
         self._blocks = BlockTable()
         self.health = Health(backoff, lambda: len(self._blocks.active) > len(self._blocks.waiting))
@@ -105,11 +93,8 @@ class Blocks:
         """Takes the events of blocks that have no native id yet."""
 
         self.nodes = Nodes(label, limits.nodes_per_block, patience.startup, self._blocks.hosts)
-        self._next = 0
-        self._is_first = True
-        self._demand = Demand(0, -1, 0, 0)
-        self._quiet_since: Seconds | None = None
-        self._idle: Mapping[BlockId, float] = {}
+        self.capacity = Capacity(self._blocks, self.nodes, limits, strategy, slots_per_node)
+        """Decides how many blocks there are."""
 
     # Queries; those of a block are safe from any thread
 
@@ -131,7 +116,7 @@ class Blocks:
     @property
     def tasks(self) -> int:
         """Number of unfinished tasks at the last decision."""
-        return self._demand.tasks
+        return self.capacity.demand.tasks
 
     @property
     def living(self) -> int:
@@ -167,13 +152,12 @@ class Blocks:
     @property
     def is_full(self) -> bool:
         """True if more tasks would not lead to more blocks."""
-        return len(self._blocks) >= self._limits.max_blocks or self._strategy is none
+        return self.capacity.is_full
 
     @property
     def wants_idle_times(self) -> bool:
         """True if the strategy could use idle times of blocks, or a block has yet to show that it runs tasks."""
-        is_surplus = self._strategy is not none and len(self._blocks.active) > max(1, blocks_for(0, 1, self._limits))
-        return self.tasks > 0 and (is_surplus or bool(self._blocks.unproven))
+        return self.tasks > 0 and (self.capacity.has_surplus or bool(self._blocks.unproven))
 
     def late_blocks(self, now: Seconds) -> list[BlockId]:
         """Return the blocks that run without a manager for too long; `on_connection_timeout` must follow for each."""
@@ -183,7 +167,7 @@ class Blocks:
 
     def adopt(self, natives: Mapping[BlockId, NativeId], next_block: int, now: Seconds) -> None:
         """Take over the blocks of another driver; new ones are numbered from *next_block* on."""
-        self._next = next_block
+        self.capacity.numbers.start_at(next_block)
         for block_id, native in natives.items():
             block = Block(block_id, requested_at=now)
             block.on_accepted(native, now)
@@ -192,21 +176,11 @@ class Blocks:
 
     def decide(self, demand: Demand, now: Seconds) -> list[Action]:
         """Let the strategy start and drain blocks."""
-        tasks = demand.tasks
-        if tasks or demand.activity != self._demand.activity:
-            self._quiet_since = now
-        self._demand = demand
         actions: list[Action] = []
-        for change in self._strategy(self._situation(now)):
-            match change:
-                case Start(number):
-                    self._request(number, now)
-                case Drain(blocks):
-                    for block in blocks:
-                        actions += self._drain(self._blocks.get(block), now)
-        self._is_first, self._idle = False, {}
-        if tasks and not self._blocks and self._most == 0:
-            actions.append(GiveUp(no_block_is_allowed(self.label, self._strategy)))
+        for block in self.capacity.decide(demand, now):
+            actions += self._drain(block, now)
+        if demand.tasks and not self._blocks and self.capacity.most == 0:
+            actions.append(GiveUp(no_block_is_allowed(self.label, self.capacity.strategy)))
         return actions
 
     def repeat_drains(self, now: Seconds) -> list[Action]:
@@ -265,7 +239,7 @@ class Blocks:
 
     def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
         """Keep the idle time of each block for the next `decide`, after which it is out of date; learn which work."""
-        self._idle = seconds
+        self.capacity.on_idle_times(seconds)
         for block in list(self._blocks.unproven.values()):
             idle = seconds.get(block.id)
             if idle == 0:
@@ -283,12 +257,12 @@ class Blocks:
         if known.connected_at is None and not known.is_late:
             self._backoff.on_connected()
         if known.connected_at is None:
-            known.finished_before = self._demand.finished
+            known.finished_before = self.capacity.demand.finished
         known.on_manager_connected(slots, now)
         if known.is_active:
             self.nodes.on_connected(block, rank, host, now)
         self._blocks.put(known)
-        self._slots_per_node = max(1, self._blocks.slots // self._blocks.managers)
+        self.capacity.slots_per_node = max(1, self._blocks.slots // self._blocks.managers)
 
     def on_manager_lost(self, block: BlockId, slots: int, now: Seconds) -> None:
         """Count a manager of *block* that is gone."""
@@ -352,7 +326,8 @@ class Blocks:
 
     def _was_useless(self, block: Block, status: BlockStatus) -> bool:
         """Return True if *block* was connected and ran no task, though some waited; a preemption may explain it."""
-        waited = self._demand.slots > self._blocks.slots and self._demand.finished == block.finished_before
+        demand = self.capacity.demand
+        waited = demand.slots > self._blocks.slots and demand.finished == block.finished_before
         # One of single use may get its task, and end by it, between two looks at idle times.
         was_idle = (block.was_idle and not self._limits.is_single_use) or status.exit_code == NO_WORKER_STARTS
         return waited and was_idle and block.is_unproven and status.cause is not EndCause.PREEMPTED
@@ -361,29 +336,6 @@ class Blocks:
         self._blocks.remove(block)
         self.nodes.on_over(block.id)
         block.become(stage)
-
-    @property
-    def _most(self) -> int:
-        return fixed_number(self._limits) if self._strategy is none else self._limits.max_blocks
-
-    def _situation(self, now: Seconds) -> Situation:
-        quiet = Seconds(0.0) if self.tasks or self._quiet_since is None else Seconds(now - self._quiet_since)
-        idle = self._idle
-
-        def view(block: Block) -> BlockView:
-            return BlockView(block.id, block.slots, Seconds(idle.get(block.id, 0.0)) or quiet)
-
-        slots = self._slots_per_node * self._limits.nodes_per_block
-        views = BlockViews(self._blocks.active, view)
-        is_idle_known = bool(idle) or quiet > 0
-        lost, wanted = self.nodes.gone * self._slots_per_node, self._demand.slots
-        return Situation(self.tasks, quiet, views, slots, self._is_first, self._limits, wanted, is_idle_known, lost)
-
-    def _request(self, count: int, now: Seconds) -> None:
-        for _ in range(min(count, self._most - len(self._blocks))):
-            block = BlockId(str(self._next))
-            self._next += 1
-            self._blocks.put(Block(block, requested_at=now))
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
         if block is None or not block.is_active:

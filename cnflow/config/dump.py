@@ -14,6 +14,7 @@ from cnflow.config.executors import ExecutorSettings
 from cnflow.config.logging import LogConfig
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.registry import EXECUTORS, LOGS, PROVIDERS, Registry
+from cnflow.config.several import as_written
 from cnflow.config.staging import table_of
 from cnflow.errors import ConfigurationError, MissingExtraError
 from cnflow.interfaces.staging import Staging
@@ -102,7 +103,7 @@ def _plain(value: object, where: str) -> Any:  # noqa: ANN401 - one of the plain
 
 def _plain_model(model: BaseModel, where: str) -> dict[str, object]:
     _refuse_unregistered(model, where)
-    return {name: _plain(getattr(model, name), f"{where}.{name}") for name in _options(model)}
+    return {name: _plain(as_written(getattr(model, name)), f"{where}.{name}") for name in _options(model)}
 
 
 def _plain_image(image: Image, where: str) -> str | dict[str, Any]:
@@ -138,7 +139,7 @@ def _without_defaulted_none(dumped: Any, value: object) -> Any:  # noqa: ANN401 
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         kept = {name: part for name, part in dumped.items() if part is not None or fields[name].default is not None}
-        return {name: _without_defaulted_none(part, getattr(value, name)) for name, part in kept.items()}
+        return {name: _without_defaulted_none(part, as_written(getattr(value, name))) for name, part in kept.items()}
     if isinstance(value, list | tuple):
         return [_without_defaulted_none(part, original) for part, original in zip(dumped, value, strict=True)]
     return dumped

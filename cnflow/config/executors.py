@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from cnflow.config.base import Settings
+from cnflow.config.executor_checks import check_address, check_blocks, check_heartbeats, check_several
 from cnflow.config.image import IMAGE_DEFAULT, AnyImage
 from cnflow.config.interchange_place import InterchangePlace, check_interchange
 from cnflow.config.paths import PathText, UnexpandedPath, expand_path, has_shell_marks
-from cnflow.config.providers import LocalProvider, ProviderSettings, without_images
+from cnflow.config.providers import LocalProvider
 from cnflow.config.quantities import Bytes, Duration, Gibibytes
-from cnflow.config.registry import PROVIDERS
+from cnflow.config.several import OneOrSeveral, SeveralProviders, parse_provider
 from cnflow.config.staging import AnyStaging
-from cnflow.config.tables import at, misplaced, one_table, refuse_table
-from cnflow.config.ways import AnyWay, DialIn, Listen, PortRange, ports_in_order
-from cnflow.errors import ConfigurationError, UnknownNameError
+from cnflow.config.tables import at, refuse_table
+from cnflow.config.ways import AnyWay, DialIn, PortRange, ports_in_order
+from cnflow.errors import ConfigurationError
 from cnflow.model.image import NO_IMAGE, Image
 from cnflow.tasks.core_lists import parse_core_list
 
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LABEL = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
-_START = 2.0
-"""Seconds; less than any manager and its workers take from the start of a block to a task."""
+
+
+def _local() -> Any:  # noqa: ANN401 - the type of the field, which reads another than it takes
+    return LocalProvider()
+
 
 AcceleratorName = Annotated[str, Field(min_length=1)]
 
@@ -135,8 +138,17 @@ class HighThroughputExecutor(ExecutorSettings):
     backend: ClassVar[str] = "cnflow.executors.high_throughput.factory:make_backend"
     kind: Literal["high_throughput"] = "high_throughput"
     label: str = Field(default="htex", pattern=LABEL)
-    provider: SerializeAsAny[ProviderSettings] = Field(default_factory=LocalProvider)
-    """Source of blocks."""
+    provider: OneOrSeveral = Field(default_factory=_local)
+    """Source of blocks; or a list of them, in order of preference: tasks run on blocks of all. In a file,
+    ``[[executors.provider]]`` for each. See the page "Several providers"."""
+
+    spill_after: Duration = Field(default=60.0, ge=0)
+    """Seconds; of several providers, the next is asked for blocks once tasks would wait longer than that for those
+    before it."""
+
+    hedge: int = Field(default=1, ge=1)
+    """Number of providers that are asked for a block at the same time, of several: the first to connect is used, and
+    the others are withdrawn."""
 
     max_workers: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("max_workers", "max_workers_per_node")
@@ -275,29 +287,16 @@ class HighThroughputExecutor(ExecutorSettings):
             provider.refuse_options({"fresh"})
         except ValueError as error:
             raise ConfigurationError(f"Executor {self.label!r}: {error}.") from None
-        warm = max(1, provider.warm_blocks)
-        most = provider.max_blocks + warm - provider.warm_blocks
-        blocks = {"init_blocks": 0, "min_blocks": 0, "warm_blocks": warm, "max_blocks": most}
-        return self.model_copy(update={"fresh": True, "provider": provider.model_copy(update=blocks)})
+        return self.model_copy(update={"fresh": True, "provider": provider.for_fresh_tasks()})
 
     def without_images(self) -> Self:
         """The same executor; as many blocks of plain processes on this machine in place of containers."""
-        return self.model_copy(update={"image": NO_IMAGE, "provider": without_images(self.provider)})
+        return self.model_copy(update={"image": NO_IMAGE, "provider": self.provider.on_bare_nodes()})
 
     @field_validator("provider", mode="before")
     @classmethod
     def _provider_by_kind(cls, value: object) -> object:
-        if isinstance(value, (str, type)):
-            name = value if isinstance(value, str) else value.__name__
-            raise ValueError(f"must be an object, such as provider=DockerProvider(), not the name {name!r}")  # noqa: TRY004 - pydantic wants ValueError
-        try:
-            return PROVIDERS.parse(one_table(value, "provider", "executors.provider"))
-        except ConfigurationError as error:
-            if isinstance(error, UnknownNameError) or not isinstance(value, Mapping):
-                raise
-            place = "Options of the executor stand above [executors.provider]"
-            own = PROVIDERS.class_and_options(value)[0].model_fields if "kind" in value else ()
-            raise ConfigurationError(f"{error}{misplaced(value, own, cls.model_fields, place)}") from None
+        return parse_provider(value, cls.model_fields)
 
     @field_validator("available_accelerators", mode="before")
     @classmethod
@@ -319,6 +318,8 @@ class HighThroughputExecutor(ExecutorSettings):
 
     @model_validator(mode="after")
     def _image_is_the_providers(self) -> HighThroughputExecutor:
+        if self.image and isinstance(self.provider, SeveralProviders):
+            self.provider.refuse_image(self.image)
         if not self.image:  # an assignment would be checked anew, without end
             self.__dict__["image"] = self.provider.default_image
         return self
@@ -342,59 +343,10 @@ class HighThroughputExecutor(ExecutorSettings):
         return self
 
     @model_validator(mode="after")
-    def _interchange_elsewhere_has_an_address(self) -> HighThroughputExecutor:
-        has_address = self.address or not isinstance(self.way, DialIn) or self.way.addresses
-        if self.interchange_command and not has_address:
-            raise ValueError(
-                "interchange_command needs address: the one at which managers reach the machine that the command "
-                "connects with"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _the_interchange_has_a_place(self) -> HighThroughputExecutor:
+    def _options_fit_each_other(self) -> HighThroughputExecutor:
+        check_address(self)
         check_interchange(self)
-        return self
-
-    @model_validator(mode="after")
-    def _the_way_fits_the_address(self) -> HighThroughputExecutor:
-        if isinstance(self.way, DialIn) and self.way.addresses and self.address:
-            raise ValueError("address and way=DialIn(addresses=...) are given; name all addresses in the latter")
-        if isinstance(self.way, Listen) and (self.address or self.worker_port_range):
-            raise ValueError(
-                "with way=Listen() nobody connects to this machine: leave out address and worker_port_range; the ports "
-                "of the nodes are Listen(ports=...)"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _a_block_lives_long_enough(self) -> HighThroughputExecutor:
-        walltime = self.provider.walltime
-        if walltime is not None and walltime <= _START:
-            raise ValueError(
-                f"walltime={walltime:g} of the provider leaves no time for a task: a manager and its workers take "
-                f"about {_START:g} s to start; set a longer one"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _a_fresh_task_has_a_block_for_itself(self) -> HighThroughputExecutor:
-        if self.fresh and self.provider.nodes_per_block != 1:
-            raise ValueError(
-                f"fresh=True gives each task a block of one node; nodes_per_block={self.provider.nodes_per_block}"
-            )
-        if self.fresh and (self.max_workers or 1) != 1:
-            raise ValueError(
-                f"fresh=True gives each task a block, and a block one worker, not max_workers={self.max_workers}; the "
-                "provider's max_blocks limits how many run at once"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _threshold_is_longer_than_period(self) -> HighThroughputExecutor:
-        if self.heartbeat_threshold < 2 * self.heartbeat_period:
-            raise ValueError(
-                f"heartbeat_threshold={self.heartbeat_threshold} must be at least twice the "
-                f"heartbeat_period={self.heartbeat_period}",
-            )
+        check_blocks(self)
+        check_several(self)
+        check_heartbeats(self)
         return self

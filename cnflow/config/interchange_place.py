@@ -78,6 +78,7 @@ def check_interchange(settings: HighThroughputExecutor) -> None:
     site, way = interchange_site(settings), settings.way
     if site is None or (isinstance(site, SiteAddress) and site.is_local):
         return
+    settings.provider.refuse_site(site)
     if isinstance(site, ClusterSite) and _has_own_way(settings):
         raise ValueError(
             'address= and way= lead to this machine, and interchange="site" runs the interchange in the cluster, where '

@@ -97,6 +97,28 @@ class ProviderSettings(Settings):
         """
         return self
 
+    def for_fresh_tasks(self) -> Self:
+        """These settings for a block for each task, of which one is kept ready; none starts before a task. Pure."""
+        warm = max(1, self.warm_blocks)
+        most = self.max_blocks + warm - self.warm_blocks
+        return self.model_copy(
+            update={"init_blocks": 0, "min_blocks": 0, "warm_blocks": warm, "max_blocks": most},
+        )
+
+    def on_bare_nodes(self) -> ProviderSettings:
+        """These settings if they run on bare nodes; else as many blocks of plain processes on this machine. Pure."""
+        traits = self.traits()
+        if traits.runs_bare or not traits.runs_images:
+            return self
+        return LocalProvider(**{name: getattr(self, name) for name in ProviderSettings.model_fields if name != "kind"})
+
+    def refuse_site(self, site: Site) -> None:
+        """Refuse an interchange at *site*, which is that of these settings, if some blocks cannot reach it.
+
+        Raises:
+            ValueError: names what cannot, and what to do.
+        """
+
     def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:  # noqa: ARG002 - for subclasses
         """Files that tasks and driver both see; None: all of them, under the same paths. No system is asked.
 
@@ -288,11 +310,3 @@ class DockerProvider(ProviderSettings):
                 "DockerProvider(mounts=...), or set mount_folders=True if both machines see the same files."
             )
         return VisibleFiles(self.folders_to_mount(folders), others, advice)
-
-
-def without_images(provider: ProviderSettings) -> ProviderSettings:
-    """*provider* itself if it runs on bare nodes; else as many blocks of plain processes on this machine."""
-    traits = provider.traits()
-    if traits.runs_bare or not traits.runs_images:
-        return provider
-    return LocalProvider(**{name: getattr(provider, name) for name in ProviderSettings.model_fields if name != "kind"})

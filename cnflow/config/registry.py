@@ -175,6 +175,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
         "kubernetes": "cnflow.config.kubernetes:KubernetesProvider",
         "openstack": "cnflow.config.openstack:OpenStackProvider",
         "pbspro": "cnflow.config.pbs:PBSProProvider",
+        "several": "cnflow.config.several:SeveralProviders",
         "slurm": "cnflow.config.slurm:SlurmProvider",
         "torque": "cnflow.config.pbs:TorqueProvider",
     },

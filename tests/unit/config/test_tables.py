@@ -23,10 +23,6 @@ SHAPES = {
         "[[executors]]\nkind = 'threads'\n[executors.storage_access]\nkind = 'http'",
         "TOML write [[executors.storage_access]] in place of [executors.storage_access]",
     ),
-    "two providers": (
-        "[[executors]]\nkind = 'high_throughput'\n[[executors.provider]]\nkind = 'local'",
-        "provider: must be one table, not a list of 1: in TOML write [executors.provider] in place of [[executors.pro",
-    ),
     "two logs": (
         "[[initialize_logging]]\nkind = 'json'",
         "in TOML write [initialize_logging] in place of",
