@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cnflow.apps import AppFuture, bash_app, join_app, predict_app, python_app
     from cnflow.assemble import clear, dfk, load, wait_for_current_tasks
-    from cnflow.config import Config
+    from cnflow.config import Budget, Config
     from cnflow.dataflow import DataFlowKernel
     from cnflow.dataflow.call_options import AUTO_LOGNAME
     from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AUTO_LOGNAME",
     "AppFuture",
+    "Budget",
     "Config",
     "Credentials",
     "DataFlowKernel",
@@ -60,6 +61,7 @@ __all__ = [
 _HOMES = {
     "AUTO_LOGNAME": "cnflow.dataflow.call_options",
     "AppFuture": "cnflow.apps",
+    "Budget": "cnflow.config",
     "Config": "cnflow.config",
     "Credentials": "cnflow.model.image_parts",
     "DataFlowKernel": "cnflow.dataflow",

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 
 from cnflow import __version__, exit_calls, logs, usage_tracking
 from cnflow.adopted_run import adopt_ledger
+from cnflow.budget.amounts import Terms
+from cnflow.budget.spending import Spending
+from cnflow.clock import SystemClock
 from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.image_lock import read_lock
 from cnflow.config.registry import backend_of
@@ -189,6 +192,7 @@ def new_graph(
         folder=current_folder(),
         emit=emit,
         images=_image_pins(config, run_dir),
+        spending=_spending(config, run_dir, is_adopted=ledger.adopted is not None),
     )
     factory = RunExecutors(config, run)
     new = [factory.make(settings) for settings in config.executors]
@@ -202,6 +206,7 @@ def new_graph(
         record_class=record_class,
         look_up_first=look_up_first,
         hub=hub,
+        spending=run.spending,
     )
     graph.first_task = graph.next_task = ledger.first_task
     return graph
@@ -279,6 +284,15 @@ def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
         except OSError as error:
             raise ConfigurationError(f"The sink {settings!r} cannot be used: {error}.") from error
     return EventHub(sinks) if sinks else None
+
+
+def _spending(config: Config, run_dir: Path, *, is_adopted: bool) -> Spending | None:
+    """Make what counts the costs of blocks; None where there is no budget, and no block costs anything."""
+    providers = [each.provider for each in config.executors if isinstance(each, HighThroughputExecutor)]
+    if config.budget is None and all(one.billing().rate.usd_per_hour == 0 for one in providers):
+        return None
+    terms = Terms() if config.budget is None else config.budget.terms
+    return Spending(run_dir, SystemClock(), terms, adopted=is_adopted)
 
 
 def _image_pins(config: Config, run_dir: Path) -> ImagePins:

@@ -6,6 +6,8 @@
                                                   further ──> waiting blocks beyond it are dropped, requests are cut
                                                 withdrawn ──> blocks without a manager are given up, the least far first
                                                    drains ──> all drain
+                                                     ends ──> all are removed at once, with the tasks that they run
+                                                 is_final ──> tasks that no block is left for fail: BudgetError
 """
 
 from __future__ import annotations
@@ -26,6 +28,12 @@ class Allowance(NamedTuple):
     drains: bool = False
     """All blocks are given no further task."""
 
+    ends: bool = False
+    """All blocks are removed at once; comes with `drains`."""
+
+    is_final: bool = False
+    """No block will be allowed any more."""
+
     reason: str = ""
     """Why no block is asked for, for the user; empty without a limit."""
 
@@ -36,6 +44,8 @@ class Allowance(NamedTuple):
             min(limits, default=None),
             max(self.withdrawn, other.withdrawn),
             self.drains or other.drains,
+            self.ends or other.ends,
+            self.is_final or other.is_final,
             " ".join(filter(None, (self.reason, other.reason))),
         )
 

@@ -117,8 +117,8 @@ class Capacity:
         allowance = self.demand.allowance
         if allowance.further is not None:
             for block in list(self._table.waiting.values())[allowance.further :]:
-                self._table.remove(block)
                 block.become(Stage.ENDED)
+                self._table.remove(block)
         if allowance.drains:
             return [block for block in self._table.active.values() if block not in drained]
         if not allowance.withdrawn:

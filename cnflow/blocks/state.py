@@ -45,6 +45,7 @@ from cnflow.blocks.nodes import Nodes
 from cnflow.blocks.report import Delay, no_block_is_allowed, ran_no_task, report_of
 from cnflow.blocks.submissions import Submissions
 from cnflow.blocks.table import BlockTable
+from cnflow.errors import BudgetError
 from cnflow.ids import BlockId, short_native
 from cnflow.model.block import BlockState, BlockStatus, EndCause
 from cnflow.model.manager_settings import NO_WORKER_STARTS
@@ -53,10 +54,13 @@ from cnflow.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cnflow.blocks.allowance import Allowance
     from cnflow.blocks.callbacks import Demand
     from cnflow.blocks.strategy import Limits, Strategy
     from cnflow.ids import NativeId
     from cnflow.model.status import BlockReport
+
+_MORE = "Raise the limit in Config(budget=Budget(...)) and run the script again; a cache or checkpoint keeps results."
 
 _REPEAT_AFTER = Seconds(30.0)
 
@@ -181,6 +185,18 @@ class Blocks:
             actions += self._drain(block, now)
         if demand.tasks and not self._blocks and self.capacity.most == 0:
             actions.append(GiveUp(no_block_is_allowed(self.label, self.capacity.strategy)))
+        return [*actions, *self._follow(demand.allowance, now)]
+
+    def _follow(self, allowance: Allowance, now: Seconds) -> list[Action]:
+        """End blocks that may not even drain, and give up if no block may come for the tasks."""
+        actions: list[Action] = []
+        if allowance.ends:
+            for block in list(self._blocks.draining.values()):
+                reason = f"Block {block.id} of executor {self.label!r} is ended: {allowance.reason}."
+                actions += [ReportEnd(block.id, reason, is_unexpected=False), *self._remove(block, Stage.ENDED, now)]
+        if allowance.is_final and self.tasks and not self._blocks:
+            words = f"Executor {self.label!r} gets no further block: {allowance.reason}. {_MORE}"
+            actions.append(GiveUp(words, BudgetError(words)))
         return actions
 
     def repeat_drains(self, now: Seconds) -> list[Action]:
@@ -333,9 +349,9 @@ class Blocks:
         return waited and was_idle and block.is_unproven and status.cause is not EndCause.PREEMPTED
 
     def _end(self, block: Block, stage: Stage) -> None:
+        block.become(stage)  # before its removal, which watchers are called with
         self._blocks.remove(block)
         self.nodes.on_over(block.id)
-        block.become(stage)
 
     def _drain(self, block: Block | None, now: Seconds) -> list[Action]:
         if block is None or not block.is_active:

@@ -112,8 +112,8 @@ class Submissions:
                 known.submitted_at = None
                 self._table.put(known)
             elif answer.kind in {Refusal.FAILED, Refusal.FOR_GOOD}:
-                self._table.remove(known)
                 known.become(Stage.FAILED)
+                self._table.remove(known)
                 refusals.append(answer)
                 actions.append(Forget(block))
             else:
@@ -180,8 +180,8 @@ class Submissions:
         lost = self.lost.adopt(block, now)
         if lost is not None:
             for replacement in list(self._table.waiting.values())[-1:]:
-                self._table.remove(replacement)
                 replacement.become(Stage.ENDED)
+                self._table.remove(replacement)
             self._table.put(lost)
         return lost
 
@@ -217,9 +217,9 @@ class Submissions:
         failure = ""
         lag = self._patience.status_lag
         for block in [one for one in self._table.unconfirmed.values() if one.is_absent(asked_at, lag)]:
-            self._table.remove(block)
             was_draining = block.stage is Stage.DRAINING
             reason, is_failure = self.lost.give_up(block, why, now)
+            self._table.remove(block)
             if is_failure:
                 failure = reason
             else:  # it worked, and has ended as far as can be known

@@ -65,7 +65,13 @@ class MachineType(NamedTuple):
     """Dollars per hour of spare capacity by region."""
 
     def price(self, region: str, *, is_spot: bool) -> float | None:
-        """Dollars per hour in *region*; that of a spot machine is at most the full price, by which it is estimated."""
+        """Dollars per hour in *region*; an empty one takes the dearest.
+
+        The price of a spot machine is at most the full one, by which it is estimated where it is not known.
+        """
+        if not region:
+            known = self.spot or self.usd if is_spot else self.usd
+            return max(known.values(), default=None)
         full = self.usd.get(region, self.usd.get(ANY_REGION))
         return self.spot.get(region, self.spot.get(ANY_REGION, full)) if is_spot else full
 

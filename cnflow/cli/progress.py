@@ -28,6 +28,9 @@ class Snapshot(NamedTuple):
     staging: StagingTotals = StagingTotals()
     """Files that are moved."""
 
+    spending: str = ""
+    """What blocks have cost, such as ``$0.08 of $5.00``; empty where they cost nothing."""
+
 
 # In the order of the line: ended, failed, still to come. Each with its word and its style.
 _STATES: Mapping[TaskState, tuple[str, str]] = {
@@ -44,8 +47,8 @@ _STATES: Mapping[TaskState, tuple[str, str]] = {
 
 
 def state_text(snapshot: Snapshot) -> str:
-    """Return the part of a line without the time; equal for two snapshots that differ only in time."""
-    return _state(snapshot, ended=False).plain
+    """Return the part of a line without time and money; equal for two snapshots that differ only in these."""
+    return _state(snapshot._replace(spending=""), ended=False).plain
 
 
 def plain_line(snapshot: Snapshot, *, ended: bool = False) -> str:
@@ -62,10 +65,14 @@ def live_line(snapshot: Snapshot, *, ended: bool = False) -> Text:
 def _state(snapshot: Snapshot, *, ended: bool) -> Text:
     tasks = Text("tasks: ").append_text(_tasks(snapshot.counts))
     if ended:
-        return tasks
+        return tasks.append(_spending(snapshot))
     blocks = sum(executor.blocks for executor in snapshot.executors)
     workers = sum(executor.workers for executor in snapshot.executors)
-    return tasks.append(f" | blocks: {blocks} | workers: {workers}{_staging(snapshot.staging)}")
+    return tasks.append(f" | blocks: {blocks} | workers: {workers}{_staging(snapshot.staging)}{_spending(snapshot)}")
+
+
+def _spending(snapshot: Snapshot) -> str:
+    return f" | spent: {snapshot.spending}" if snapshot.spending else ""
 
 
 def _staging(totals: StagingTotals) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
+    from cnflow.budget.spending import SpendingReport
     from cnflow.model.status import ExecutorStatus, StagingTotals
     from cnflow.model.task import TaskState
 
@@ -47,6 +48,9 @@ class Run(Protocol):
 
     def staging_totals(self) -> StagingTotals:
         """Files that are on their way; called from any thread."""
+
+    def spending(self) -> SpendingReport | None:
+        """What blocks have cost; called from any thread."""
 
     def on_cleanup(self, callback: Callable[[], None]) -> None:
         """Call *callback* at the end of the run."""
@@ -94,9 +98,13 @@ def display_for(snapshot: Callable[[], Snapshot]) -> Display:
 
 def _snapshots_of(run: Run) -> Callable[[], Snapshot]:
     began = time.monotonic()
-    return lambda: Snapshot(
-        run.task_counts(), run.executor_status(), Seconds(time.monotonic() - began), run.staging_totals()
-    )
+
+    def snapshot() -> Snapshot:
+        elapsed, spending = Seconds(time.monotonic() - began), run.spending()
+        words = "" if spending is None else spending.line
+        return Snapshot(run.task_counts(), run.executor_status(), elapsed, run.staging_totals(), words)
+
+    return snapshot
 
 
 class LiveLine:

@@ -2,6 +2,7 @@
 
 from cnflow.config.ad_hoc import AdHocProvider
 from cnflow.config.base import Settings
+from cnflow.config.budget import Budget
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
@@ -27,6 +28,7 @@ AWSProvider = EC2Provider
 __all__ = [
     "AWSProvider",
     "AdHocProvider",
+    "Budget",
     "CobaltProvider",
     "CondorProvider",
     "Config",

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from cnflow.addresses import host_and_port
 from cnflow.config.base import Settings
+from cnflow.config.budget import Budget
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
 from cnflow.config.logging import LogConfig
 from cnflow.config.paths import PathText
@@ -68,6 +69,9 @@ class Config(Settings):
     )
     """Executors that run tasks. The first one without an image whose provider starts containers is the template from
     which an executor is made for each image that has none."""
+
+    budget: Budget | None = None
+    """Limits of what the run may spend on its blocks, such as ``Budget(usd=5)``; None limits nothing."""
 
     retries: int = Field(default=0, ge=0)
     """Number of further attempts after a task has failed."""

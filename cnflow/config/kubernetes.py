@@ -276,6 +276,11 @@ class KubernetesProvider(ProviderSettings):
         return {GPU: self.gpus} if self.gpus else {}
 
     @property
+    def node_gpus(self) -> float:
+        """Those of a pod."""
+        return float(sum(self.gpu_resources.values()))
+
+    @property
     def is_restricted(self) -> bool:
         """Containers have the rights that the Pod Security level ``restricted`` grants, and no more."""
         return bool(self.user_id) if self.run_as_non_root is None else self.run_as_non_root

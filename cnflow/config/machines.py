@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from cnflow.budget.amounts import Billing, dearest
+from cnflow.budget.prices import price_table
 from cnflow.config.image import IMAGE_DEFAULT, AnyImage
 from cnflow.config.interchange_place import ClusterSite
 from cnflow.config.paths import PathText
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.quantities import Duration, MemorySize
 from cnflow.config.variables import Variables
+from cnflow.model.machine import Rate
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
 from cnflow.model.visible_files import VisibleFiles
 from cnflow.units import Seconds
@@ -29,6 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnflow.model.image import Image
+
+_CHEAPEST = 6
+"""Types among which a provider chooses where the user names none."""
+
+_STARTUP = Seconds(90.0)
+"""Usual time from the request of a machine to its first task."""
+
+_SHUTDOWN = Seconds(60.0)
+"""Usual time from the order to end a machine to its end; it is paid."""
+
+# https://aws.amazon.com/ec2/pricing/on-demand/ and https://cloud.google.com/compute/all-pricing: seconds, of which 60
+# are paid in any case.
+_MINIMUM = Seconds(60.0)
 
 LONGEST_USER_DATA = 16 * 1024
 """Bytes; EC2 refuses more, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html"""
@@ -39,6 +55,12 @@ class MachineSettings(ProviderSettings):
 
     notices: ClassVar[str] = ""
     """Metadata service of its machines that announces their end: ``ec2``, ``google`` or ``azure``."""
+
+    price_list: ClassVar[str] = ""
+    """Name of the cloud in the table of prices, see `cnflow.budget.prices`."""
+
+    small_type: ClassVar[str] = ""
+    """Usual type of a machine that runs the interchange; empty where it is found among those of the cloud."""
 
     image: AnyImage = IMAGE_DEFAULT
     """Container image of executors that name none themselves; empty runs tasks on the bare machine."""
@@ -106,9 +128,6 @@ class MachineSettings(ProviderSettings):
     detached_timeout: Duration = Field(default=600.0, gt=0)
     """Seconds without a driver, or without an interchange, after which machines end themselves."""
 
-    price_per_hour: Annotated[float, Field(ge=0)] | None = None
-    """Dollars per hour of a machine, in place of those of the price table."""
-
     is_in_cloud: bool = False
     """The script itself runs in the cloud's network, where its machines reach it: the interchange stays with it."""
 
@@ -144,6 +163,44 @@ class MachineSettings(ProviderSettings):
             submit_at_once=20,
             cores=float(self.cores) if self.cores else None,
         )
+
+    @property
+    def node_gpus(self) -> float:
+        """At least."""
+        return float(self.gpus)
+
+    def billing(self) -> Billing:
+        """Cost of a block of the dearest machines that it may have; a machine is paid from its request on."""
+        nodes = self.nodes_per_block
+        machine = dearest(self._rates())
+        small = self.rate_of(self.interchange_type or self.small_type)
+        overhead = machine if small.usd_per_hour is None else small
+        return Billing(
+            machine.times(nodes),
+            startup=_STARTUP,
+            shutdown=_SHUTDOWN,
+            minimum=_MINIMUM,
+            poll_period=Seconds(self.traits().poll_period + 1.0),
+            is_queue_free=False,
+            overhead=Rate(0.0) if self.is_in_cloud else overhead,
+        )
+
+    def rate_of(self, instance_type: str, *, is_spot: bool = False) -> Rate:
+        """Price and size of a machine by `price_per_hour` and the table of prices, as far as either is known."""
+        region = str(getattr(self, "region", None) or "")
+        rate = price_table().rate_of(self.price_list, region, instance_type, is_spot=is_spot)
+        rate = rate._replace(cores=rate.cores or float(self.cores or 0), gpus=rate.gpus or self.node_gpus)
+        return rate if self.price_per_hour is None else rate._replace(usd_per_hour=self.price_per_hour)
+
+    def _rates(self) -> list[Rate]:
+        names = self.instance_types or self._types_that_fit()[:_CHEAPEST] or [""]
+        is_spot = self.spot and not self.spot_fallback
+        return [self.rate_of(name, is_spot=is_spot) for name in names]
+
+    def _types_that_fit(self) -> list[str]:
+        region = str(getattr(self, "region", None) or "")
+        fitting = {"cores": self.cores or 1, "memory": self.memory, "gpus": self.gpus}
+        return price_table().types_that_fit(self.price_list, region, **fitting)  # type: ignore[arg-type]
 
     def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:  # noqa: ARG002 - no folder is shared
         """None of this machine's files."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cnflow.budget.amounts import Billing
 from cnflow.config.base import Settings
 from cnflow.config.docker_image import options_for
 from cnflow.config.engines import EngineAddress, EngineName, find_engine
@@ -15,6 +16,7 @@ from cnflow.config.mounts import mountable, targets_of
 from cnflow.config.paths import PathText, expand_path
 from cnflow.config.quantities import Duration, MemorySize
 from cnflow.model.image import NO_IMAGE
+from cnflow.model.machine import Rate
 from cnflow.model.traits import CapsuleVia, Delivery, LogsVia, NodesVia, Traits
 from cnflow.model.visible_files import VisibleFiles
 from cnflow.tasks.control_groups import usable_cores
@@ -62,6 +64,10 @@ class ProviderSettings(Settings):
     """Seconds that a running block has until its first manager connects; after that it is ended and counts as failed.
     Nodes of it that have not connected by then are named in a warning, and the others go on."""
 
+    price_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """US dollars per hour of a node, for `Config.budget` and for reports. None is that of the table of prices for
+    machines of a cloud, and nothing for all else."""
+
     walltime: Annotated[Duration, Field(gt=0)] | None = None
     """Seconds, or ``"HH:MM:SS"``, after which a block ends; no task is started in it that cannot end before. None
     sets no end; the block's own scheduler may."""
@@ -78,6 +84,17 @@ class ProviderSettings(Settings):
     def managers_per_block(self) -> int:
         """Managers that a block has once all its nodes have come; a provider with a launcher asks that."""
         return self.nodes_per_block
+
+    @property
+    def node_gpus(self) -> float:
+        """GPUs of a node, as far as it is known."""
+        return 0.0
+
+    def billing(self) -> Billing:
+        """Cost of a block, as far as it is known before there is one; no system is asked."""
+        traits = self.traits()
+        node = Rate(self.price_per_hour or 0.0, traits.cores or 0.0, self.node_gpus)
+        return Billing(node.times(self.nodes_per_block), poll_period=Seconds(traits.poll_period + 1.0))
 
     def site(self) -> Site | None:
         """Site of the blocks, where the interchange can run; None: they are reached in another way. Pure."""
@@ -275,6 +292,11 @@ class DockerProvider(ProviderSettings):
             poll_period=Seconds(1.0),
             cores=self.cpus,
         )
+
+    @property
+    def node_gpus(self) -> float:
+        """Those of the container; of ``gpus=-1`` the number is not known here."""
+        return float(len(self.gpus) if isinstance(self.gpus, list) else max(0, self.gpus or 0))
 
     def for_image(self, image: Image) -> Self:
         """The same with the options of *image*."""

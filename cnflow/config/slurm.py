@@ -62,6 +62,12 @@ class SlurmProvider(BatchSettings):
             return {**data, "launcher": SrunLauncher()}
         return data
 
+    @property
+    def node_gpus(self) -> float:
+        """Those that are asked for."""
+        number = str(self.gpus_per_node or 0).rpartition(":")[2]
+        return float(number) if number.isdigit() else 0.0
+
     def traits(self) -> Traits:
         """Traits of jobs of Slurm."""
         return super().traits()._replace(cores=None if self.cores_per_node is None else float(self.cores_per_node))

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from cnflow.budget.spending import SpendingReport
     from cnflow.config import ExecutorSettings
     from cnflow.dataflow.call_options import AppOptions, CallOptions
     from cnflow.dataflow.futures.app_future import AppFuture
@@ -196,6 +197,11 @@ class DataFlowKernel:
         """Return the status of each executor. Safe from any thread."""
         return [executor.status() for executor in self.executors.values()]
 
+    def spending(self) -> SpendingReport | None:
+        """Return what the run has spent on blocks, by estimated prices; None where nothing costs anything."""
+        spending = self._graph.spending
+        return None if spending is None else spending.report()
+
     # Life
 
     def start(self) -> None:
@@ -277,6 +283,8 @@ class DataFlowKernel:
                 stack.callback(callback)
             if graph.hub is not None:
                 stack.callback(graph.hub.close)
+            if graph.spending is not None:
+                stack.callback(graph.spending.close)
             stack.callback(graph.results.close)
             stack.callback(self._report_end)
             stack.callback(graph.callbacks.close)

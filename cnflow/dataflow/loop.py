@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from cnflow.budget.spending import Spending
     from cnflow.config import Config, ExecutorSettings
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.dataflow.launching import FirstLookUp
@@ -84,7 +85,7 @@ class TaskGraph:
         record_class: class of the tasks' records.
         look_up_first: called with the record of a task with ``cache=True`` before *results* is asked; returns its
             decision, or None to leave that to *results*.
-        hub: carries events to sinks; None: there are none.
+        hub, spending: carries events to sinks, and counts what blocks cost; None: there are no sinks, no costs.
     """
 
     def __init__(  # noqa: PLR0913 - all parts of a graph, by name
@@ -99,10 +100,9 @@ class TaskGraph:
         record_class: type[TaskRecord] = TaskRecord,
         look_up_first: FirstLookUp | None = None,
         hub: EventHub | None = None,
+        spending: Spending | None = None,
     ) -> None:
-        self.config = config
-        self.run_dir = run_dir
-        self.results = results
+        self.config, self.run_dir, self.results, self.spending = config, run_dir, results, spending
         self.records: dict[TaskId, TaskRecord] = {}
         """Records of the tasks that are not final."""
         self.finished: dict[TaskId, TaskRecord] = {}

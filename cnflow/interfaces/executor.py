@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from cnflow.budget.spending import Spending
     from cnflow.ids import RunId, TaskId
     from cnflow.interfaces.sink import Emit
     from cnflow.interfaces.staging import Staging
@@ -82,6 +83,9 @@ class RunContext(NamedTuple):
 
     images: ImageResolver | None = None
     """Resolves references to images; None takes each as it is written."""
+
+    spending: Spending | None = None
+    """What the run spends on blocks, and its budget; None counts nothing."""
 
 
 class Executor(Protocol):

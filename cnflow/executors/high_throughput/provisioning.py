@@ -35,6 +35,7 @@ from cnflow.executors.high_throughput.block_requests import (
 from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
 from cnflow.executors.high_throughput.interchange_start import InterchangeStarter
 from cnflow.executors.high_throughput.live_way import LiveWay
+from cnflow.executors.high_throughput.metering import meter_of
 from cnflow.executors.high_throughput.pool_news import PoolNews
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.site_login import SiteLogin
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.blocks import Demand
+    from cnflow.blocks.block import Block
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.executor_events import ExecutorEvents
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
@@ -135,6 +137,7 @@ class BlockProvisioner:
         self._login = SiteLogin(settings.provider)
         self._starter = InterchangeStarter(settings, run, client, managers, self.way, self.log_dir)
 
+        self._meter = meter_of(run.spending, settings, settings.provider, settings.label, run.adoptable_for)
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
 
@@ -220,6 +223,8 @@ class BlockProvisioner:
             logger.exception("executor %s failed", label)
             self._owner.on_failure(CnflowError(f"Executor {label!r} failed: {type(error).__name__}: {error}"))
         finally:
+            if self._meter is not None:
+                self._meter.close()
             self._login.close()
             self._set_digest("")
 
@@ -334,10 +339,10 @@ class BlockProvisioner:
             chance=random.Random(),  # noqa: S311 - spreads delays, keeps no secret
             is_single_use=settings.fresh,
         )
-        if self.events.is_on:
-            blocks.watch(self.events.on_block)
+        meter = self._meter
+        blocks.watch(self._on_block)
         callbacks = Callbacks(
-            demand=self._owner.demand,
+            demand=self._owner.demand if meter is None else meter.limit(self._owner.demand),
             make_requests=lambda batch: self._admit(batch, context),
             drain=lambda block: client.order(msg.Drain(block)),
             report_end=lambda block, reason: client.order(msg.BlockGone(block, reason)),
@@ -348,6 +353,12 @@ class BlockProvisioner:
             explain_lateness=self.way.explain,
         )
         return BlockController(blocks, provider, settings.provider.traits(), callbacks)
+
+    def _on_block(self, block: Block) -> None:
+        if self._meter is not None:
+            self._meter.on_block(block)
+        if self.events.is_on:
+            self.events.on_block(block)
 
     def _admit(self, batch: Sequence[BlockId], context: BlockContext) -> list[BlockRequest]:
         """Make the requests for blocks, and order the interchange to accept their managers."""

@@ -5,8 +5,10 @@ import random
 import pytest
 
 from cnflow.blocks import Demand, Scaling, make_blocks
-from cnflow.blocks.actions import OrderDrain
+from cnflow.blocks.actions import GiveUp, OrderDrain, Remove, ReportEnd
 from cnflow.blocks.allowance import ALL, Allowance, BlockNumbers
+from cnflow.errors import BudgetError
+from cnflow.model.block import BlockState, BlockStatus
 from cnflow.testing import FakeProviderSettings
 
 
@@ -75,3 +77,27 @@ def test_providers_of_one_executor_never_give_a_number_twice():
     numbers.start_at(3)
     numbers.start_at(1)
     assert [numbers.take(), numbers.take()] == [3, 4]
+
+
+def test_blocks_that_may_not_even_drain_are_removed_with_their_tasks(blocks):
+    decide(blocks, 2)
+    accept(blocks)
+    blocks.on_manager_connected("0", 1, 1.0)
+    actions = decide(blocks, 2, now=2.0, further=0, drains=True, ends=True, reason="$5.00 are spent")
+    reason = "Block 0 of executor 'htex' is ended: $5.00 are spent."
+    assert ReportEnd("0", reason, is_unexpected=False) in actions
+    assert {action.native for action in actions if isinstance(action, Remove)} == {"n0", "n1"}
+    assert ids(blocks) == []
+
+
+def test_tasks_fail_with_the_budgets_error_once_no_block_is_left_for_them(blocks):
+    limits = {"further": 0, "is_final": True, "reason": "$5.00 are spent"}
+    decide(blocks, 2)
+    accept(blocks)
+    assert not [each for each in decide(blocks, 2, **limits) if isinstance(each, GiveUp)]
+    for block in ("0", "1"):
+        blocks.on_status(block, BlockStatus(BlockState.ENDED), 1.0)
+    (give_up,) = [each for each in decide(blocks, 2, now=2.0, **limits) if isinstance(each, GiveUp)]
+    assert isinstance(give_up.error, BudgetError)
+    assert "gets no further block: $5.00 are spent. Raise the limit in Config(budget=" in give_up.reason
+    assert decide(blocks, 0, now=3.0, **limits) == []

@@ -62,3 +62,10 @@ def test_failed_tasks_are_red_on_a_terminal():
 def test_files_on_their_way_are_shown_with_bytes_and_rate():
     line = plain_line(Snapshot({TaskState.STAGING_IN: 2}, [], 0.2, StagingTotals(3, 5_000_000, 1_000_000.0)))
     assert line.endswith("tasks: 2 staging in | blocks: 0 | workers: 0 | files on their way: 3, 5 MB, 1 MB a second")
+
+
+def test_spending_is_shown_and_is_no_change_of_state():
+    spent = Snapshot(COUNTS, EXECUTORS, 0.0, spending="$0.08 of $5.00")
+    assert plain_line(spent).endswith("| workers: 6 | spent: $0.08 of $5.00")
+    assert plain_line(spent, ended=True).endswith("12 waiting | spent: $0.08 of $5.00")
+    assert state_text(spent) == state_text(spent._replace(spending="$0.09 of $5.00"))

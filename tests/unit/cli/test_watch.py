@@ -23,6 +23,9 @@ class FakeRun:
     def staging_totals(self):
         return StagingTotals()
 
+    def spending(self):
+        return None
+
     def on_cleanup(self, callback):
         self.callbacks.append(callback)
 
