@@ -35,6 +35,8 @@ class EC2Provider(MachineSettings):
     backend: ClassVar[str] = "cnflow.providers.aws.provider:EC2Backend"
     extra: ClassVar[str] = "aws"
     packages: ClassVar[tuple[str, ...]] = ("boto3", "cryptography")
+    price_list: ClassVar[str] = "ec2"
+    small_type: ClassVar[str] = "t3.small"
     kind: Literal["ec2"] = "ec2"
 
     region: str | None = None

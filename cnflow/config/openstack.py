@@ -33,6 +33,7 @@ class OpenStackProvider(MachineSettings):
     backend: ClassVar[str] = "cnflow.providers.openstack.provider:OpenStackBackend"
     extra: ClassVar[str] = "openstack"
     packages: ClassVar[tuple[str, ...]] = ("openstack",)
+    price_list: ClassVar[str] = "openstack"
     kind: Literal["openstack"] = "openstack"
 
     cloud: str | None = None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import SerializeAsAny, field_validator, model_validator
 
+from cnflow.budget.amounts import Billing, dearest
 from cnflow.config.interchange_place import ClusterSite, SiteAddress
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.registry import PROVIDERS
@@ -116,6 +117,11 @@ class SeveralProviders(ProviderSettings):
     def managers_per_block(self) -> int:
         """Those of the largest block."""
         return max(each.managers_per_block() for each in self.providers)
+
+    def billing(self) -> Billing:
+        """Cost of a block of the dearest provider; each has an account of its own."""
+        bills = [one.billing() for one in self.providers]
+        return max(bills, key=lambda bill: bill.startup)._replace(rate=dearest(bill.rate for bill in bills))
 
     def site(self) -> Site | None:
         """The first site among them at which an interchange would have to run; that of a provider, if all are local."""
