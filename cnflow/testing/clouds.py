@@ -167,7 +167,10 @@ class FakeRegion:
             known = self.machines[name] = FakeMachine(request, made, self.clock.now())
         if self.player is not None:
             known.played = self.player.start(name, request.user_data)
-        return made
+            address = known.played.address
+            with self.lock:
+                known.machine = replace(known.machine, public_address=address, private_address=address)
+        return self.look(name)
 
     def look(self, name: str) -> Machine:
         """Return a machine in its present state."""

@@ -33,7 +33,13 @@ _LARGEST_CONSOLE = 64 * 1024
 
 
 class PlayedMachine(Protocol):
-    """A machine that runs."""
+    """A machine that runs.
+
+    Attributes:
+        address: at which the driver and other machines reach it.
+    """
+
+    address: str
 
     def is_alive(self) -> bool:
         """Return whether it has not ended."""
@@ -85,6 +91,8 @@ class ProcessPlayer:
 
 
 class _ProcessMachine:
+    address = "127.0.0.1"
+
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._console = folder / "console"
         with self._console.open("wb") as console:

@@ -200,27 +200,26 @@ def _read(server: subprocess.Popen[bytes], lines: list[bytes], is_ready: threadi
     """Collect what *server* prints until it is ready or ends; then read on, so that it never waits for a reader."""
     assert server.stdout is not None
     assert server.stderr is not None
-    for line in server.stdout:
-        lines.append(line)
-        if line.startswith(READY.encode()):
-            is_ready.set()
-            break
-    for line in server.stderr:
-        if is_ready.is_set():
-            logger.debug("%s", line.decode(errors="replace").rstrip())
-        else:
+    with server.stdout, server.stderr:
+        for line in server.stdout:
             lines.append(line)
+            if line.startswith(READY.encode()):
+                is_ready.set()
+                break
+        for line in server.stderr:
+            if is_ready.is_set():
+                logger.debug("%s", line.decode(errors="replace").rstrip())
+            else:
+                lines.append(line)
     is_ready.set()
 
 
 def _close(server: subprocess.Popen[bytes], grace: float) -> None:
-    """End *server*: at once, or let it go on for its grace, where the process here is that of a channel."""
+    """End *server*. One with a grace goes on where it is: the process here is that of a channel, and ends at once."""
     assert server.stdin is not None
     server.stdin.close()
-    if grace:
-        return
     try:
-        server.wait(_LAST_WORDS)
+        server.wait(0.0 if grace else _LAST_WORDS)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
