@@ -134,6 +134,11 @@ class BlockController:
         """Words on the last block that failed; empty if one has worked since."""
         return self._blocks.health.present_words
 
+    def explain(self) -> list[str]:
+        """Return a sentence on why no further block is asked for; none where nothing limits that but the settings."""
+        reason = self._blocks.capacity.demand.allowance.reason
+        return [f"No further block is asked for: {reason}"] if reason else []
+
     def on_manager_connected(self, block: str, slots: int, rank: int = 0, host: str = "") -> None:
         """Queue the event that a manager of *block* registered: that of node number *rank*, which is *host*."""
         self._inbox.put(ManagerConnected(BlockId(block), slots, rank, host))

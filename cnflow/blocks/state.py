@@ -43,6 +43,7 @@ from cnflow.blocks.capacity import Capacity
 from cnflow.blocks.health import Health
 from cnflow.blocks.nodes import Nodes
 from cnflow.blocks.report import Delay, no_block_is_allowed, ran_no_task, report_of
+from cnflow.blocks.several.pace import StartPace
 from cnflow.blocks.submissions import Submissions
 from cnflow.blocks.table import BlockTable
 from cnflow.errors import BudgetError
@@ -97,6 +98,10 @@ class Blocks:
         """Takes the events of blocks that have no native id yet."""
 
         self.nodes = Nodes(label, limits.nodes_per_block, patience.startup, self._blocks.hosts)
+        self.connections = 0
+        """Blocks that ever connected."""
+
+        self.starts = StartPace()
         self.capacity = Capacity(self._blocks, self.nodes, limits, strategy, slots_per_node)
         """Decides how many blocks there are."""
 
@@ -121,6 +126,20 @@ class Blocks:
     def tasks(self) -> int:
         """Number of unfinished tasks at the last decision."""
         return self.capacity.demand.tasks
+
+    @property
+    def trouble(self) -> str:
+        """Why no further block can be had at this moment, in words; empty if nothing is wrong."""
+        if self.submissions.is_provider_silent:
+            return "its system does not answer"
+        if self.submissions.busy_words:
+            return self.submissions.busy_words
+        return self.health.present_words
+
+    @property
+    def table(self) -> BlockTable:
+        """Blocks that are not over; for reading."""
+        return self._blocks
 
     @property
     def living(self) -> int:
@@ -273,6 +292,8 @@ class Blocks:
         if known.connected_at is None and not known.is_late:
             self._backoff.on_connected()
         if known.connected_at is None:
+            self.connections += 1
+            self.starts.on_start(now - known.requested_at)
             known.finished_before = self.capacity.demand.finished
         known.on_manager_connected(slots, now)
         if known.is_active:

@@ -62,6 +62,9 @@ class Submissions:
         """Blocks of the call that has not returned."""
 
         self._out_since = Seconds(0.0)
+        self.busy_words = ""
+        """Words of the provider that had no room for the last submission; empty if it took it."""
+
         self.lost = LostBlocks(label, patience.startup)
         self.is_provider_silent = False
         """True after a call that got no answer: nothing is submitted, since earlier blocks may still be there."""
@@ -100,7 +103,7 @@ class Submissions:
         batch, self._out = self._out, {}
         actions: list[Action] = []
         refusals: list[Refused] = []
-        is_busy = False
+        busy: list[Refused] = []
         for block in batch:
             answer = answers.get(block, _NO_ANSWER)
             known = self._table.get(block)
@@ -117,10 +120,11 @@ class Submissions:
                 refusals.append(answer)
                 actions.append(Forget(block))
             else:
-                is_busy = True
+                busy.append(answer)
                 self._keep(known, answer, now)
-        if is_busy:
+        if busy:
             self._backoff.on_busy(now)
+        self.busy_words = busy[-1].words if busy else ""
         return [*actions, *self._health.on_refused(refusals, now)]
 
     def on_silence(self, seconds: Seconds) -> None:

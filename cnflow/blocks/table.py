@@ -2,7 +2,8 @@
 
 ::
 
-    put(block), after each change of it ──> waiting, unconfirmed, untried, draining, lonely, unproven, accepted, active
+    put(block), after each change of it ──> waiting, unconfirmed, untried, draining, lonely, unproven, accepted, active,
+                                       │           coming
                                        └──> sums of connected managers and of their slots
     remove(id) ───────────────────────────> out of all of them
 
@@ -35,14 +36,16 @@ class BlockTable:
         unproven: connected, and not seen with a task yet.
         accepted: known to the provider.
         active: count as capacity, present or coming.
+        coming: active, without a connected manager.
         managers: connected managers of all blocks.
         slots: of these managers.
+        active_slots: of those of them whose blocks are active.
         on_change: called with each block that is put or removed; None if there is no listener.
     """
 
     def __init__(self) -> None:
         self._blocks: Index = {}
-        self._counted: dict[BlockId, tuple[int, int]] = {}
+        self._counted: dict[BlockId, tuple[int, int, int]] = {}
         self._owners: dict[NativeId, BlockId] = {}
         self.waiting: Index = {}
         self.unconfirmed: Index = {}
@@ -52,8 +55,10 @@ class BlockTable:
         self.unproven: Index = {}
         self.accepted: Index = {}
         self.active: Index = {}
+        self.coming: Index = {}
         self.managers = 0
         self.slots = 0
+        self.active_slots = 0
         self.on_change: Callable[[Block], None] | None = None
 
     def __len__(self) -> int:
@@ -89,12 +94,13 @@ class BlockTable:
             (self.unproven, block.is_unproven),
             (self.accepted, block.native is not None),
             (self.active, block.is_active),
+            (self.coming, block.is_active and not block.managers),
         ):
             if belongs:
                 index[block.id] = block
             else:
                 index.pop(block.id, None)
-        self._count(block.id, block.managers, block.slots)
+        self._count(block.id, block.managers, block.slots, block.slots if block.is_active else 0)
         if self.on_change is not None:
             self.on_change(block)
 
@@ -112,15 +118,17 @@ class BlockTable:
             self.unproven,
             self.accepted,
             self.active,
+            self.coming,
         ):
             index.pop(block.id, None)
-        self._count(block.id, 0, 0)
+        self._count(block.id, 0, 0, 0)
         if self.on_change is not None:
             self.on_change(block)
 
-    def _count(self, block: BlockId, managers: int, slots: int) -> None:
-        before = self._counted.pop(block, (0, 0))
+    def _count(self, block: BlockId, managers: int, slots: int, active_slots: int) -> None:
+        before = self._counted.pop(block, (0, 0, 0))
         self.managers += managers - before[0]
         self.slots += slots - before[1]
+        self.active_slots += active_slots - before[2]
         if managers:
-            self._counted[block] = managers, slots
+            self._counted[block] = managers, slots, active_slots

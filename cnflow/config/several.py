@@ -70,7 +70,7 @@ class SeveralProviders(ProviderSettings):
         for value in values:
             if value.kind in {"several", "existing_pool"}:
                 raise ValueError(f"{type(value).__name__} cannot be one of several providers: it starts no blocks")
-        return values
+        return [values[0], *map(_without_first_blocks, values[1:])]
 
     @model_validator(mode="after")
     def _blocks_are_those_of_all(self) -> SeveralProviders:
@@ -237,6 +237,13 @@ def parse_provider(value: object, options: Collection[str]) -> object:
 def as_written(value: Any) -> Any:  # noqa: ANN401 - any option
     """Return several providers as the list that the user wrote; any other option as it is."""
     return value.providers if isinstance(value, SeveralProviders) else value
+
+
+def _without_first_blocks(provider: ProviderSettings) -> ProviderSettings:
+    """Return a provider after the first, which starts no block before it is needed unless the user wants some."""
+    if "init_blocks" in provider.model_fields_set:
+        return provider
+    return provider.model_copy(update={"init_blocks": provider.min_blocks})
 
 
 def _can_run(provider: ProviderSettings, image: Image) -> bool:

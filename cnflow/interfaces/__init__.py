@@ -12,7 +12,7 @@ from cnflow.interfaces.interchange_place import (
 from cnflow.interfaces.introspection import Introspectable, ReportsStaging
 from cnflow.interfaces.items import ItemStore
 from cnflow.interfaces.launcher import Launcher
-from cnflow.interfaces.provider import BuildsImages, Interruptible, OffersPool, Provider
+from cnflow.interfaces.provider import BuildsImages, Interruptible, JoinsProviders, OffersPool, Provider
 from cnflow.interfaces.runtime import Runtime
 from cnflow.interfaces.sink import Sink
 from cnflow.interfaces.staging import DataManager, Staging, StagingService
@@ -31,6 +31,7 @@ __all__ = [
     "Interruptible",
     "Introspectable",
     "ItemStore",
+    "JoinsProviders",
     "Launcher",
     "OffersPool",
     "PlacedInterchange",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from cnflow.errors import CnflowError
     from cnflow.ids import BlockId, NativeId, RunId
     from cnflow.model.block import BlockRequest, BlockStatus, Refused
     from cnflow.model.finding import Finding
@@ -121,6 +122,19 @@ class ProbesNodes(Protocol):
             programs: names of those that nodes may need.
             timeout: seconds until the job is given up and cancelled.
         """
+
+
+@runtime_checkable
+class JoinsProviders(Protocol):
+    """Several providers as one, for what concerns all; the blocks of each are asked of its member.
+
+    Attributes:
+        members: by label, in order of preference.
+        failures: those that cannot run the image, after `prepare`, with the reason.
+    """
+
+    members: Mapping[str, Provider]
+    failures: Mapping[str, CnflowError]
 
 
 class Provider(Protocol):

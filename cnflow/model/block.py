@@ -96,6 +96,9 @@ class BlockStatus:
     For coming backends, not read by the driver yet.
     """
 
+    starts_at: Optional[float] = None
+    """Seconds since 1970 at which the provider's system expects to start the block; None where it does not tell."""
+
     rate: Optional[Rate] = None
     """Price and size of the whole block, once its machines are chosen; None where neither is known."""
 

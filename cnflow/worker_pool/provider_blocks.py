@@ -14,8 +14,8 @@ from cnflow.executors.high_throughput.block_requests import expected_slots
 from cnflow.wire.manager_messages import NoWorkers
 
 if TYPE_CHECKING:
-    from cnflow.blocks import BlockController
     from cnflow.config.worker_pool import WorkerPool
+    from cnflow.executors.high_throughput.controllers import Controller
     from cnflow.executors.high_throughput.provisioning import BlockProvisioner, Owner
     from cnflow.model.status import BlockReport
     from cnflow.wire import messages as msg
@@ -35,7 +35,7 @@ class ProviderBlocks:
         self._provisioner = provisioner
 
     @property
-    def _controller(self) -> BlockController | None:
+    def _controller(self) -> Controller | None:
         return self._provisioner.controller
 
     def start(self, owner: Owner) -> None:

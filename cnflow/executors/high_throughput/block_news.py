@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from cnflow.wire import messages as msg
 
 if TYPE_CHECKING:
-    from cnflow.blocks import BlockController
+    from cnflow.executors.high_throughput.controllers import Controller
 
 
-def pass_on(message: msg.Drained | msg.BlockEmpty | msg.IdleTimes, controller: BlockController) -> None:
+def pass_on(message: msg.Drained | msg.BlockEmpty | msg.IdleTimes, controller: Controller) -> None:
     """Queue the event of *controller* that *message* stands for."""
     match message:
         case msg.Drained(block):

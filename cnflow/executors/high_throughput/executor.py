@@ -37,8 +37,9 @@ from cnflow.wire.pipe import ResultKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from cnflow.blocks import BlockController, Demand
+    from cnflow.blocks import Demand
     from cnflow.config import HighThroughputExecutor
+    from cnflow.executors.high_throughput.controllers import Controller
     from cnflow.executors.high_throughput.held_tasks import HeldTask
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
     from cnflow.executors.high_throughput.interchange_events import News
@@ -311,11 +312,10 @@ class HighThroughputBackend:
                     self._client.send(self._held[task].serialized(self._serializer))
         self.report_held(Outcome(task, None, CancelledError()) for task in cancelled)
 
-    def _on_manager_lost(self, lost: msg.ManagerDown, controller: BlockController | None) -> None:
-        info = self._managers.on_lost(lost.id)
+    def _on_manager_lost(self, lost: msg.ManagerDown, controller: Controller | None) -> None:
         if self._adopted is not None:
             self._adopted.on_manager_lost(lost.id)
-        if info is None:
+        if (info := self._managers.on_lost(lost.id)) is None:
             return
         held = [task for task, attempt in lost.lost.items() if holds(self._held, task, attempt)]
         held += self._arriving.on_manager_lost(lost.id, lost.reason)

@@ -106,7 +106,10 @@ class Introspection:
         report = self._managers.report(task)
         running = self._managers.task_on(report.holder, task) if report and report.holder else None
         pool = self._provisioner.pool_news.describe() if self._is_in_pool else ""
-        return why_waiting(self._label, report, running, self._managers.managers(), self._block_reports(), pool)
+        lines = why_waiting(self._label, report, running, self._managers.managers(), self._block_reports(), pool)
+        is_waiting = report is None or not report.holder
+        controller = self._provisioner.controller
+        return [*lines, *controller.explain()] if is_waiting and controller is not None else lines
 
     def _block_reports(self) -> list[BlockReport]:
         controller = self._provisioner.controller

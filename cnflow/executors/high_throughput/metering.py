@@ -14,6 +14,7 @@ from cnflow.blocks.allowance import ALL, Allowance
 from cnflow.blocks.block import FINAL, Stage
 from cnflow.config.existing_pool import ExistingPool
 from cnflow.config.interchange_place import ClusterSite, interchange_site
+from cnflow.config.several import members_of
 from cnflow.executors.high_throughput.block_requests import accelerators
 from cnflow.model.machine import Rate
 
@@ -52,6 +53,10 @@ class BlockMeter:
 
         return limited
 
+    def allowance(self) -> Allowance:
+        """Return what the budget allows."""
+        return allowance_of(self._account.rule())
+
     def on_block(self, block: Block) -> None:
         """Follow a block that has changed, or is over."""
         if block.stage in FINAL:
@@ -66,6 +71,22 @@ class BlockMeter:
     def close(self) -> None:
         """End what is paid beside the blocks."""
         self._account.close()
+
+
+def meters_of(spending: Spending | None, settings: HighThroughputExecutor, lasts: float) -> dict[str, BlockMeter]:
+    """Return what follows the blocks of each provider of *settings*, by label; empty without a record of spending.
+
+    Raises:
+        ConfigurationError: as `meter_of`.
+    """
+    members = members_of(settings.provider)
+    meters: dict[str, BlockMeter] = {}
+    for label, provider in members.items():
+        name = settings.label if len(members) == 1 else f"{settings.label}/{label}"
+        meter = meter_of(spending, settings, provider, name, lasts)
+        if meter is not None:
+            meters[label] = meter
+    return meters
 
 
 def meter_of(

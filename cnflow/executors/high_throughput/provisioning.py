@@ -13,12 +13,11 @@ The thread waits for systems that take seconds (an engine, a registry), so that 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
-from cnflow.blocks import BlockController, Callbacks, Scaling, make_blocks
+from cnflow.blocks import Callbacks, Scaling
 from cnflow.blocks.provider_calls import ProviderFaultError, naming
 from cnflow.blocks.shutdown import LONGEST_CANCEL, LONGEST_SEARCH
 from cnflow.clock import SystemClock
@@ -29,13 +28,13 @@ from cnflow.executors.high_throughput.block_requests import (
     FilePlaces,
     ManagerEndpoint,
     block_log_folder,
-    expected_slots,
     short_life,
 )
+from cnflow.executors.high_throughput.controllers import Controller, ControllerParts, make_controller
 from cnflow.executors.high_throughput.interchange_events import InterchangeEvents
 from cnflow.executors.high_throughput.interchange_start import InterchangeStarter
 from cnflow.executors.high_throughput.live_way import LiveWay
-from cnflow.executors.high_throughput.metering import meter_of
+from cnflow.executors.high_throughput.metering import meters_of
 from cnflow.executors.high_throughput.pool_news import PoolNews
 from cnflow.executors.high_throughput.recorded_blocks import open_executor_ledger
 from cnflow.executors.high_throughput.site_login import SiteLogin
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnflow.blocks import Demand
-    from cnflow.blocks.block import Block
     from cnflow.config import HighThroughputExecutor
     from cnflow.executors.high_throughput.executor_events import ExecutorEvents
     from cnflow.executors.high_throughput.interchange_client import InterchangeClient
@@ -125,7 +123,7 @@ class BlockProvisioner:
         """See `cnflow.interfaces.Executor`."""
 
         self.digest.set_running_or_notify_cancel()  # so that nobody else can end it
-        self.controller: BlockController | None = None
+        self.controller: Controller | None = None
         """None until the interchange listens."""
 
         self._secrets: Mapping[str, str] = {}
@@ -137,7 +135,7 @@ class BlockProvisioner:
         self._login = SiteLogin(settings.provider)
         self._starter = InterchangeStarter(settings, run, client, managers, self.way, self.log_dir)
 
-        self._meter = meter_of(run.spending, settings, settings.provider, settings.label, run.adoptable_for)
+        self._meters = meters_of(run.spending, settings, run.adoptable_for)
         self.adopted_tasks = adopted_tasks_of(run, settings.label)
         """Tasks of a killed driver; None if none may be left."""
 
@@ -223,8 +221,8 @@ class BlockProvisioner:
             logger.exception("executor %s failed", label)
             self._owner.on_failure(CnflowError(f"Executor {label!r} failed: {type(error).__name__}: {error}"))
         finally:
-            if self._meter is not None:
-                self._meter.close()
+            for meter in self._meters.values():
+                meter.close()
             self._login.close()
             self._set_digest("")
 
@@ -298,7 +296,7 @@ class BlockProvisioner:
             return
         self.controller.close(close)
 
-    def _adopt(self, left: Takeover, controller: BlockController, provider: Provider) -> None:
+    def _adopt(self, left: Takeover, controller: Controller, provider: Provider) -> None:
         """Give the controller the blocks of a killed driver, and start an interchange where their managers search."""
         keys = left.endpoint.keys.public_keys() if left.endpoint and left.endpoint.keys else {}
         for block in left.natives:
@@ -315,7 +313,7 @@ class BlockProvisioner:
 
     def _make_controller(
         self, provider: Provider, endpoint: ManagerEndpoint, ledger: ExecutorLedger | None
-    ) -> BlockController:
+    ) -> Controller:
         settings, client, run = self._settings, self._client, self._run
         logs = block_log_folder(settings, self.log_dir)
         context = BlockContext(
@@ -331,18 +329,8 @@ class BlockProvisioner:
             image=self._image,
             driver_memory=self._managers.memory.place if self._managers.memory is not None else "",
         )
-        blocks = make_blocks(
-            settings.label,
-            settings.provider,
-            Scaling(self._run.strategy, self._run.max_idletime),
-            slots_per_node=expected_slots(settings),
-            chance=random.Random(),  # noqa: S311 - spreads delays, keeps no secret
-            is_single_use=settings.fresh,
-        )
-        meter = self._meter
-        blocks.watch(self._on_block)
         callbacks = Callbacks(
-            demand=self._owner.demand if meter is None else meter.limit(self._owner.demand),
+            demand=self._owner.demand,
             make_requests=lambda batch: self._admit(batch, context),
             drain=lambda block: client.order(msg.Drain(block)),
             report_end=lambda block, reason: client.order(msg.BlockGone(block, reason)),
@@ -352,13 +340,9 @@ class BlockProvisioner:
             ledger=ledger,
             explain_lateness=self.way.explain,
         )
-        return BlockController(blocks, provider, settings.provider.traits(), callbacks)
-
-    def _on_block(self, block: Block) -> None:
-        if self._meter is not None:
-            self._meter.on_block(block)
-        if self.events.is_on:
-            self.events.on_block(block)
+        scaling = Scaling(run.strategy, run.max_idletime)
+        watch = self.events.on_block if self.events.is_on else None
+        return make_controller(ControllerParts(context, scaling, callbacks, self._admit, watch, self._meters), provider)
 
     def _admit(self, batch: Sequence[BlockId], context: BlockContext) -> list[BlockRequest]:
         """Make the requests for blocks, and order the interchange to accept their managers."""
