@@ -27,6 +27,7 @@ from cnflow.model.block import BlockRequest
 from cnflow.model.image import Image
 from cnflow.model.manager_settings import ManagerSettings
 from tests.services.ec2_cloud import ec2_places
+from tests.services.gce_cloud import gce_address
 from tests.services.globus_person import globus_places
 from tests.services.kubernetes_cluster import HELM, shared_cluster
 from tests.services.registries import gateway_of, read_places
@@ -375,6 +376,15 @@ def _no_ec2():
     return ""
 
 
+@cache
+def _no_gce():
+    try:
+        socket.create_connection(gce_address(), timeout=2.0).close()
+    except OSError:
+        return "No stand-in of Compute Engine answers. Run: tests/services/gce/up"
+    return ""
+
+
 def _no_apptainer():
     return "" if shutil.which("apptainer") else "No Apptainer. Run: tests/services/apptainer/up"
 
@@ -405,6 +415,7 @@ _MISSING = {
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "ec2": _no_ec2,
+    "gce": _no_gce,
     "globus": _no_globus,
     "gridengine": _no_gridengine,
     "helm": _no_helm,

@@ -17,6 +17,7 @@ from cnflow.providers.docker.client import Engine
 from cnflow.providers.docker.images import find_image
 from tests.conftest import PODMAN, ROOTLESS_USER, load_image, rootless_socket
 from tests.services.ec2_cloud import EC2
+from tests.services.gce_cloud import Gce
 from tests.services.registries import Proxy, Registries
 from tests.services.sshd_server import Sshd
 
@@ -69,6 +70,16 @@ def bad_registry(registries):
 def ec2(monkeypatch):
     """The stand-in of EC2, with a key of the test's own in its environment. For the marker ``ec2``."""
     found = EC2()
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    yield found
+    found.remove()
+
+
+@pytest.fixture
+def gce(monkeypatch, tmp_path):
+    """The stand-in of Compute Engine, with a project and credentials of the test's own. For the marker ``gce``."""
+    found = Gce(tmp_path)
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
     yield found

@@ -24,6 +24,7 @@ import google.auth
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.cloud import compute_v1
+from google.protobuf.json_format import MessageToDict
 
 from cnflow.errors import BlockRejectedError
 from cnflow.providers.google.errors import CallFailedError, Failure, error_for, failed_operation, is_transient
@@ -232,7 +233,5 @@ _NAMES = {
 
 
 def _plain(message: Any) -> Answer:  # noqa: ANN401 - the SDK's messages
-    found: Answer = json.loads(
-        type(message).to_json(message, use_integers_for_enums=False, including_default_value_fields=False)
-    )
+    found: Answer = MessageToDict(type(message).pb(message))  # fields as the REST API has them, without unset ones
     return found
