@@ -62,7 +62,8 @@ class OpenStackClient:
     def __init__(self, connection: openstack.connection.Connection, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
-        self.source = f"the entry {connection.config.name!r} of clouds.yaml" if connection.config.name else "OS_..."
+        name = connection.config.name
+        self.source = "the variables OS_..." if name in {None, "", "envvars"} else f"the entry {name!r} of clouds.yaml"
 
     @classmethod
     def connect(cls, settings: OpenStackProvider) -> OpenStackClient:

@@ -16,17 +16,18 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
 from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError, NoCapacityError
 from cnflow.providers.openstack import requests
-from cnflow.providers.openstack.errors import ApiError, has_no_room, meaning_of
+from cnflow.providers.openstack.errors import ApiError, has_no_room, is_about_address, meaning_of
 from cnflow.providers.openstack.flavors import flavor_of, need_of, placements_of
 from cnflow.providers.openstack.network import Networks
 from cnflow.providers.openstack.servers import SCHEDULING, fault_of, machine_of
 from cnflow.providers.openstack.tags import TOKEN, server_tags
-from cnflow.text import did_you_mean, elide_middle
+from cnflow.text import did_you_mean, elide_middle, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -220,8 +221,15 @@ class OpenStackCloud:
             security_groups=self.networks().groups(),
         )
         body = requests.server_for(request, self.settings, found)
-        with self._refusals(f"{request.name} is refused ({request.placement})"):
+        try:
             made = self.client().request("compute", "POST", "/servers", body=body)["server"]
+        except ApiError as error:
+            if request.private_address and is_about_address(error):
+                return self._create(replace(request, private_address=""))
+            # It may quote the whole request, with the token that the machine boots by.
+            words = shortened(error.words.replace(body["server"]["user_data"], "..."), 1000)
+            action = f"{self.name}: {request.name} is refused ({request.placement})"
+            raise meaning_of(ApiError(error.status, words), action) from None
         return {"status": "BUILD", "OS-EXT-STS:task_state": SCHEDULING, "metadata": body["server"]["metadata"], **made}
 
     def _with_address(self, server: dict[str, Any], request: MachineRequest) -> dict[str, Any]:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 _ANY = re.compile("")
 _QUOTA = re.compile(r"quota|limit exceeded|overlimit|maximum number of", re.IGNORECASE)
-_NO_ROOM = re.compile(r"no valid host|exceeded maximum number of retries|exhausted all hosts", re.IGNORECASE)
+_NO_ROOM = re.compile("no valid host", re.IGNORECASE)
 _SEVERAL_NETWORKS = re.compile(r"multiple possible networks", re.IGNORECASE)
 _NETWORK_IS_FULL = re.compile(r"no (more )?fixed ip|no more ip addresses", re.IGNORECASE)
+_ADDRESS = re.compile(r"fixed ip|ip address", re.IGNORECASE)
 
 
 class _Rule(NamedTuple):
@@ -101,6 +102,14 @@ def meaning_of(error: ApiError, action: str) -> BlockError:
     return BlockRejectedError(words) if is_refusal else BlockError(words)
 
 
+def is_about_address(error: ApiError) -> bool:
+    """Return whether a server was refused since its address is in use, or not of its network."""
+    return error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT} and bool(_ADDRESS.search(error.words))
+
+
 def has_no_room(fault: str) -> bool:
-    """Return whether a server has the status ERROR since no host had room for it."""
+    """Return whether a server has the status ERROR since no host had room for it.
+
+    Where every host failed to build it, nova has other words; that may be a fault of image or network.
+    """
     return bool(_NO_ROOM.search(fault))

@@ -59,7 +59,7 @@ def server_for(request: MachineRequest, settings: OpenStackProvider, found: Foun
         "metadata": metadata_of(request, settings),
         "tags": [server_tag(TOKEN, request.token), *server_tags(request.tags)],
         "user_data": base64.b64encode(request.user_data.encode()).decode(),
-        "networks": "auto" if found.networks is None else [{"uuid": each} for each in found.networks],
+        "networks": _networks(request, found),
         **_disk(settings, found.image),
     }
     if found.security_groups:
@@ -114,6 +114,15 @@ def rules_of(group: str) -> list[dict[str, Any]]:
 def address_for(tags: Mapping[str, str], external: str, port: str) -> dict[str, Any]:
     """Return the body for a floating address of the network *external* on *port*."""
     return {"floating_network_id": external, "port_id": port, "description": description_of(tags)}
+
+
+def _networks(request: MachineRequest, found: Found) -> str | list[dict[str, str]]:
+    """Return the field for the networks; the wanted address is one of the first."""
+    if found.networks is None:
+        return "auto"
+    wanted = {"fixed_ip": request.private_address} if request.private_address else {}
+    first, *others = found.networks
+    return [{"uuid": first, **wanted}, *({"uuid": each} for each in others)]
 
 
 def _disk(settings: OpenStackProvider, image: str) -> dict[str, Any]:

@@ -60,13 +60,14 @@ def machine_of(server: Mapping[str, Any], usd_per_hour: float | None = None) -> 
         public_address=addresses.get(_FLOATING) or str(server.get("accessIPv4") or "") or private,
         private_address=private,
         launched_at=_seconds(server.get("OS-SRV-USG:launched_at") or server.get("created")),
+        is_kept=state is MachineState.ENDED and not str(server.get("status")).endswith("DELETED"),
     )
 
 
 def fault_of(server: Mapping[str, Any]) -> str:
     """Return why *server* is in ERROR, in nova's words; empty if it is not."""
     fault = server.get("fault") or {}
-    return " ".join(str(fault.get(part) or "").strip() for part in ("message", "details")).strip()[:2000]
+    return str(fault.get("message") or "").strip()  # its details are a traceback, which only administrators see
 
 
 def _placement(server: Mapping[str, Any], usd_per_hour: float | None) -> Placement:
