@@ -8,6 +8,7 @@ from cnflow import __version__
 from cnflow.cli.commands.blocks import blocks
 from cnflow.cli.commands.capsule import capsule
 from cnflow.cli.commands.clean import clean
+from cnflow.cli.commands.cloud import cloud
 from cnflow.cli.commands.config import config
 from cnflow.cli.commands.doctor import doctor
 from cnflow.cli.commands.explain import explain
@@ -16,6 +17,7 @@ from cnflow.cli.commands.image import image
 from cnflow.cli.commands.lock import lock
 from cnflow.cli.commands.logs import logs
 from cnflow.cli.commands.perf import perf
+from cnflow.cli.commands.plan import plan
 from cnflow.cli.commands.pool import pool
 from cnflow.cli.commands.run import RunCommand, run
 
@@ -36,7 +38,9 @@ app.command()(explain)
 app.command()(logs)
 app.command()(clean)
 app.command()(lock)
+app.command()(plan)
 app.add_typer(config, name="config")
+app.add_typer(cloud, name="cloud")
 app.add_typer(capsule, name="capsule")
 app.add_typer(image, name="image")
 app.add_typer(globus, name="globus")

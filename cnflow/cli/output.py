@@ -15,6 +15,7 @@ from cnflow.model.finding import Finding, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cnflow.budget.prices import MachineType
     from cnflow.cli.lock_report import Resolved
 
 _STYLES = {Verdict.GOOD: "green", Verdict.ABSENT: "yellow", Verdict.BAD: "bold red"}
@@ -61,6 +62,18 @@ def show_checks(found: Mapping[str, Sequence[Finding]]) -> None:
     for label, findings in found.items():
         console.print(Text(f"executor {label}", style="bold"))
         console.print(findings_table(findings))
+
+
+def show_prices(types: Sequence[MachineType], region: str) -> None:
+    """Print a table of *types* with their prices in *region*."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("type", "cores", "GiB", "GPUs", "$ an hour", "spot"):
+        table.add_column(title, justify="left" if title == "type" else "right")
+    for one in types:
+        full, spot = one.price(region, is_spot=False), one.price(region, is_spot=True) if one.spot else None
+        sizes = (f"{one.cores:g}", f"{one.gib:g}", f"{one.gpus:g}")
+        table.add_row(one.name, *sizes, *("" if usd is None else f"{usd:.4f}" for usd in (full, spot)))
+    Console(highlight=False).print(table)
 
 
 def rows_of(findings: Sequence[Finding]) -> list[dict[str, object]]:

@@ -31,10 +31,11 @@ def preview_requests(config: Config) -> Mapping[str, Mapping[str, object] | None
     Raises:
         ConfigurationError: a provider's options contradict each other.
     """
-    return {executor.label: _preview(executor) for executor in config.executors}
+    return {executor.label: preview_of(executor) for executor in config.executors}
 
 
-def _preview(executor: ExecutorSettings) -> Mapping[str, object] | None:
+def preview_of(executor: ExecutorSettings) -> Mapping[str, object] | None:
+    """Return what the provider of *executor* would send for the first block; None if it sends nothing."""
     if not isinstance(executor, HighThroughputExecutor):
         return None
     settings = executor.provider

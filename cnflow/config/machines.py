@@ -193,11 +193,12 @@ class MachineSettings(ProviderSettings):
         return rate if self.price_per_hour is None else rate._replace(usd_per_hour=self.price_per_hour)
 
     def _rates(self) -> list[Rate]:
-        names = self.instance_types or self._types_that_fit()[:_CHEAPEST] or [""]
+        names = self.instance_types or self.cheapest_types()[:_CHEAPEST] or [""]
         is_spot = self.spot and not self.spot_fallback
         return [self.rate_of(name, is_spot=is_spot) for name in names]
 
-    def _types_that_fit(self) -> list[str]:
+    def cheapest_types(self) -> list[str]:
+        """Types of the table of prices that have what is asked for, cheapest first; empty if it has none."""
         region = str(getattr(self, "region", None) or "")
         fitting = {"cores": self.cores or 1, "memory": self.memory, "gpus": self.gpus}
         return price_table().types_that_fit(self.price_list, region, **fitting)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from cnflow.config.files import load_config
 from cnflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -19,6 +20,14 @@ class _FromCommand(NamedTuple):
 
 
 _from_command: _FromCommand | None = None
+_on_selected: Callable[[Config], object] | None = None
+"""Called with each Config that a run would use, before anything is started; `cnflow plan` ends the script in it."""
+
+
+def watch_selection(callback: Callable[[Config], object]) -> None:
+    """Have *callback* called with each Config that a run of this process would use, before anything is started."""
+    global _on_selected  # noqa: PLW0603 - one command line in a process
+    _on_selected = callback
 
 
 def use_file(path: Path) -> None:
@@ -33,6 +42,14 @@ def use_file(path: Path) -> None:
 
 
 def select_config(given: Config | str | os.PathLike[str] | None, caller: str) -> Config | None:
+    """Return the configuration of a run; see `_select`."""
+    selected = _select(given, caller)
+    if _on_selected is not None:
+        _on_selected(selected or Config())
+    return selected
+
+
+def _select(given: Config | str | os.PathLike[str] | None, caller: str) -> Config | None:
     """Return the configuration of a run.
 
     Args:

@@ -100,7 +100,13 @@ class HasCloud(Protocol):
 
 @runtime_checkable
 class AnswersPrices(Protocol):
-    """A cloud with an interface for its prices."""
+    """A cloud with an interface for its prices.
+
+    Attributes:
+        region: of the prices.
+    """
+
+    region: str
 
     def fetch_prices(self, types: Collection[str]) -> Mapping[str, Mapping[str, float]]:
         """Dollars per hour by type: ``on_demand``, and ``spot`` where it has such.

@@ -140,6 +140,11 @@ class EC2Cloud:
         """Look at credentials, image, network, rights and quotas."""
         return check_account(self._aws, self, self._settings.max_blocks * self._settings.nodes_per_block)
 
+    @property
+    def region(self) -> str:
+        """Region of the machines, and of the prices."""
+        return self._aws.region
+
     def fetch_prices(self, types: Collection[str]) -> Mapping[str, Mapping[str, float]]:
         """Prices of *types* in this region, by AWS's price list and the history of spot prices."""
         return fetch_prices(self._aws, types)
