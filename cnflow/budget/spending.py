@@ -297,10 +297,6 @@ class Account:
                 meter.on_closed(key, self._spending.now)
             self._spending.on_change(key)
 
-    def close(self) -> None:
-        """Charge no more for what runs beside the blocks."""
-        self.on_over(_OVERHEAD)
-
     def _key(self, block: str) -> str:
         return f"{self._name}/{block}"
 

@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 _CHEAPEST = 6
 """Types among which a provider chooses where the user names none."""
 
-_STARTUP = Seconds(90.0)
-"""Usual time from the request of a machine to its first task."""
-
-_SHUTDOWN = Seconds(60.0)
-"""Usual time from the order to end a machine to its end; it is paid."""
-
 # https://aws.amazon.com/ec2/pricing/on-demand/ and https://cloud.google.com/compute/all-pricing: seconds, of which 60
 # are paid in any case.
 _MINIMUM = Seconds(60.0)
@@ -128,6 +122,12 @@ class MachineSettings(ProviderSettings):
     detached_timeout: Duration = Field(default=600.0, gt=0)
     """Seconds without a driver, or without an interchange, after which machines end themselves."""
 
+    startup_time: Duration = Field(default=90.0, ge=0)
+    """Usual seconds from the request of a machine to its first task: a budget starts none that it could not use."""
+
+    shutdown_time: Duration = Field(default=60.0, ge=0)
+    """Seconds for which a machine is paid after the order to end it, at most: a budget keeps room for them."""
+
     is_in_cloud: bool = False
     """The script itself runs in the cloud's network, where its machines reach it: the interchange stays with it."""
 
@@ -177,8 +177,8 @@ class MachineSettings(ProviderSettings):
         overhead = machine if small.usd_per_hour is None else small
         return Billing(
             machine.times(nodes),
-            startup=_STARTUP,
-            shutdown=_SHUTDOWN,
+            startup=Seconds(self.startup_time),
+            shutdown=Seconds(self.shutdown_time),
             minimum=_MINIMUM,
             poll_period=Seconds(self.traits().poll_period + 1.0),
             is_queue_free=False,

@@ -25,7 +25,8 @@ def answer_query(dfk: DataFlowKernel, query: Mapping[str, Any]) -> dict[str, Any
     """
     name = query.get("ask")
     if name == "blocks":
-        return {"blocks": block_rows(dfk.executors)}
+        spending = dfk.spending()
+        return {"blocks": block_rows(dfk.executors), **({"spent": spending.line} if spending is not None else {})}
     if name == "explain":
         return {"lines": dfk.explain(int(query["task"])).splitlines()}
     if name == "task":

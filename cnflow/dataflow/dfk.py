@@ -310,9 +310,9 @@ class DataFlowKernel:
         return self._overview().as_html()
 
     def _overview(self) -> overview.Overview:
-        return overview.Overview(
-            Path(self.run_dir), self.cleanup_called, self.task_counts(), self.app_counts(), self.executor_status()
-        )
+        counts, spending = (self.task_counts(), self.app_counts(), self.executor_status()), self.spending()
+        words = "" if spending is None else spending.line
+        return overview.Overview(Path(self.run_dir), self.cleanup_called, *counts, words)
 
     def __enter__(self) -> Self:
         return self

@@ -54,6 +54,8 @@ class Overview(NamedTuple):
     counts: Mapping[TaskState, int]
     apps: Mapping[str, Mapping[TaskState, int]]
     executors: Sequence[ExecutorStatus]
+    spending: str = ""
+    """What blocks have cost; empty where they cost nothing."""
 
     def title(self) -> str:
         """``run 003, 12 tasks: 10 done, 2 launched``."""
@@ -61,7 +63,10 @@ class Overview(NamedTuple):
         parts = [f"{number} {_word(state)}" for state in _STATES if (number := self.counts.get(state))]
         ended = ", ended" if self.has_ended else ""
         tasks = f"{total} task{'' if total == 1 else 's'}"
-        return f"run {self.run_dir.name}{ended}, {tasks}" + (f": {', '.join(parts)}" if parts else "")
+        states = f": {', '.join(parts)}" if parts else ""
+        return f"run {self.run_dir.name}{ended}, {tasks}{states}" + (
+            f"; spent {self.spending}" if self.spending else ""
+        )
 
     def as_text(self) -> str:
         """Title and tables with aligned columns."""

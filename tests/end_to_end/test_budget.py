@@ -7,6 +7,7 @@ import pytest
 import cnflow
 from cnflow import Budget, Config
 from cnflow.config import HighThroughputExecutor, LocalProvider
+from cnflow.dataflow.control import answer_query
 from cnflow.errors import BudgetError, CnflowError, ConfigurationError
 
 CENT_A_SECOND = 36.0
@@ -33,6 +34,8 @@ def outcomes(futures):
 def test_run_stops_within_its_budget_and_the_other_tasks_name_it(tmp_path):
     with cnflow.load(config(tmp_path, Budget(usd=0.16, drain_time=1))) as dfk:
         errors = outcomes([wait(0.4) for _ in range(60)])
+        assert "of $0.16" in repr(dfk)
+        assert answer_query(dfk, {"ask": "blocks"})["spent"].startswith("$")
         spent = dfk.spending().spent.usd
     done, failed = errors.count(None), [error for error in errors if error is not None]
     assert 4 <= done < 60

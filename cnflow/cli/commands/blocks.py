@@ -36,3 +36,5 @@ def blocks(
 
     reply = ask_run(run, {"ask": "blocks"})
     typer.echo(format_json(reply) if as_json else blocks_table(reply["blocks"]))
+    if not as_json and reply.get("spent"):
+        typer.echo(f"spent: {reply['spent']}")

@@ -68,10 +68,6 @@ class BlockMeter:
             rate = block.last_status.rate if block.last_status else None
             self._account.on_submitted(block.id, rate)
 
-    def close(self) -> None:
-        """End what is paid beside the blocks."""
-        self._account.close()
-
 
 def meters_of(spending: Spending | None, settings: HighThroughputExecutor, lasts: float) -> dict[str, BlockMeter]:
     """Return what follows the blocks of each provider of *settings*, by label; empty without a record of spending.

@@ -221,8 +221,6 @@ class BlockProvisioner:
             logger.exception("executor %s failed", label)
             self._owner.on_failure(CnflowError(f"Executor {label!r} failed: {type(error).__name__}: {error}"))
         finally:
-            for meter in self._meters.values():
-                meter.close()
             self._login.close()
             self._set_digest("")
 

@@ -145,3 +145,8 @@ def test_wrong_configuration_does_not_end_the_loaded_run(run):
 )
 def test_short_durations_have_a_decimal(seconds, text):
     assert brief_duration(seconds) == text
+
+
+def test_title_names_what_blocks_have_cost():
+    shown = Overview(Path("runinfo/003"), True, {}, {}, [], "$0.08 of $5.00")
+    assert shown.title() == "run 003, ended, 0 tasks; spent $0.08 of $5.00"
