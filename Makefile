@@ -75,9 +75,9 @@ conformance: venv ## Run the public tests of the released Parsl on cnflow (ARGS=
 	.venv/bin/python tests/conformance/run.py $(ARGS)
 
 .PHONY: chaos
-chaos: venv ## Run tasks under a fault each second (MINUTES=30 SEED=7 IMAGE=... PODS=...), as root of networks, too; writes the table of docs/explanation/reliability.md
+chaos: venv ## Run tasks under a fault each second (MINUTES=30 SEED=7 IMAGE=... PODS=... MACHINES=1), as root of networks, too; writes the table of docs/explanation/reliability.md
 	@.venv/bin/python tests/chaos/run.py --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) \
-	  $(if $(IMAGE),--image $(IMAGE)) $(if $(PODS),--pods $(PODS)) $(if $(filter 0,$(shell id -u)),--network) --markdown docs/explanation/reliability.md
+	  $(if $(IMAGE),--image $(IMAGE)) $(if $(PODS),--pods $(PODS)) $(if $(MACHINES),--machines) $(if $(filter 0,$(shell id -u)),--network) --markdown docs/explanation/reliability.md
 
 .PHONY: demo
 demo: .venv-demo/made ## Run examples/digits.py in containers, or where no Docker engine is in processes of this machine

@@ -33,15 +33,19 @@ class _Pair:
 class Tunnel:
     """Forwards the TCP connections to `port` to another port of this machine.
 
+    Args:
+        port: that connections are forwarded to.
+        address: of this machine, at which it listens.
+
     Attributes:
         port: that managers connect to.
         is_down: refuse new connections.
         count: connections so far.
     """
 
-    def __init__(self, port):
+    def __init__(self, port, address="127.0.0.1"):
         self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, 0))
         self.port = self._listener.getsockname()[1]
         self._pairs, self._given_up = [], []
         self.is_down = False

@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 
 from faults import FAULTS
+from machine_faults import MACHINE_FAULTS
+from machines import machines_of_a_cloud
 from network_faults import NETWORK_FAULTS
 from pod_faults import POD_FAULTS
 from pods import pods_of_an_own_cluster
@@ -38,7 +40,10 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         if options.pods:
             pods = stack.enter_context(pods_of_an_own_cluster(folder, options.pods))
-            plan = plan._replace(pods=pods, faults=[*faults, *POD_FAULTS])
+            plan = plan._replace(pods=pods, faults=[*plan.faults, *POD_FAULTS])
+        if options.machines:
+            machines = stack.enter_context(machines_of_a_cloud())
+            plan = plan._replace(machines=machines, faults=[*plan.faults, *MACHINE_FAULTS])
         report = Soak(plan).run()
     print(as_text(report))
     if options.markdown:
@@ -66,6 +71,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="seed of tasks and faults (default: random)")
     parser.add_argument("--image", default="", help="image of containers for some of the tasks")
     parser.add_argument("--pods", default="", metavar="IMAGE", help="image of pods of a new cluster; needs root")
+    parser.add_argument("--machines", action="store_true", help="machines of the stand-in of EC2; needs root")
     parser.add_argument("--network", action="store_true", help="nodes on networks of their own; needs root and cc")
     parser.add_argument("--folder", help="folder of ledger and logs (default: a new one)")
     parser.add_argument("--markdown", metavar="PAGE", help="page in which to replace the table")

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from faults import Fault
 from faulty_provider import FaultyLocalProvider
+from machines import Machines
 from pods import Pods
 from world import LABEL, Ledger, World, children, wait_until
 
@@ -72,6 +73,9 @@ class Plan(NamedTuple):
 
     pods: Pods | None = None
     """Namespace of a cluster for some of the tasks."""
+
+    machines: Machines | None = None
+    """Machines of a cloud for some of the tasks."""
 
 
 class Strike(NamedTuple):
@@ -188,6 +192,7 @@ class Soak:
         for node in self._nodes[-1:]:
             node.refuse_new_connections()
         self._world = World(self._ledger, THRESHOLD, self._label, self._nodes, clocks(), plan.pods)
+        self._world.machines = plan.machines
         self._futures: dict[int, tuple[str, cnflow.AppFuture]] = {}
         """Tasks that are not done."""
 
@@ -210,8 +215,10 @@ class Soak:
                 apps["boxes"] = make_app("/shared/ledger", "boxes")
             if self._plan.pods:
                 apps["pods"] = make_app("/shared/ledger", "pods")
+            if self._plan.machines:
+                apps["machines"] = make_app("/shared/ledger", "machines")
             for app in apps.values():
-                app(-1, "short", 0, b"").result(90)  # blocks have started before the first fault
+                app(-1, "short", 0, b"").result(180)  # blocks have started before the first fault
             over = threading.Event()
             striker = threading.Thread(target=self._strike, args=(over,), name="striker")
             striker.start()
@@ -230,6 +237,9 @@ class Soak:
         if self._plan.pods:
             wait_until(lambda: not self._plan.pods.left(), 60)
             left += [0 for _ in self._plan.pods.left()]
+        if self._plan.machines:
+            wait_until(lambda: not self._plan.machines.left(), 60)
+            left += [0 for _ in self._plan.machines.left()]
         return self._report(left, time.monotonic() - begin)
 
     def _config(self) -> Config:
@@ -250,6 +260,9 @@ class Soak:
             executors.append(
                 HighThroughputExecutor(label="pods", provider=provider, address=address, **self._pod_timing)
             )
+        if self._plan.machines:
+            provider = self._plan.machines.provider(self._ledger.path.parent)
+            executors.append(HighThroughputExecutor(label="machines", provider=provider, **timing))
         return Config(
             executors=executors,
             run_dir=str(self._plan.folder / "runinfo"),

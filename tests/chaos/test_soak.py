@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # as where run.py is started
+from machine_faults import MACHINE_FAULTS
 from network_faults import NETWORK_FAULTS
 from pod_faults import POD_FAULTS
 
@@ -51,3 +52,12 @@ def test_tasks_in_pods_survive_a_fault_each_second(tmp_path, base_name):
     done = soak(tmp_path, "--tasks", "600", "--pods", base_name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert any(fault.name in done.stdout for fault in POD_FAULTS), "no pod was struck"
+
+
+@pytest.mark.ec2
+@pytest.mark.root
+@pytest.mark.timeout(400)
+def test_tasks_on_machines_of_a_cloud_survive_a_fault_each_second(tmp_path):
+    done = soak(tmp_path, "--tasks", "600", "--machines")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(fault.name in done.stdout for fault in MACHINE_FAULTS), "no machine was struck"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.namespaces import Node
 
 if TYPE_CHECKING:
+    from machines import Machines
     from pods import Pods
 
 LABEL = "cnflow.chaos"
@@ -81,6 +82,7 @@ class World:
         pods: namespace with the pods of blocks.
 
     Attributes:
+        machines: of a cloud.
         suspended: managers that were suspended for longer than the threshold.
     """
 
@@ -98,6 +100,7 @@ class World:
         self.nodes = nodes
         self.clocks = clocks or {}
         self.pods = pods
+        self.machines: Machines | None = None
         self.pid = os.getpid()
         self._label = label
         self._timers: list[threading.Timer] = []

@@ -8,6 +8,7 @@ Each block runs in a fresh folder with the files of its page. A comment before a
     <!-- prints -->         the output of the Python block before it
     <!-- cell -->           a cell of the page's notebook; see test_notebooks.py
     <!-- cluster -->        runs on a Kubernetes cluster, after the page's earlier ones; see test_cluster_pages.py
+    <!-- cloud -->          runs on the stand-in of a cloud, after the page's earlier ones; see test_cloud_pages.py
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def steps_of(page: Path) -> list[tuple[Block, str | None]]:
     return [
         (block, after.text if after and "prints" in after.notes else None)
         for block, after in zip(blocks, following, strict=True)
-        if block.language in {"python", "console"} and not {"cell", "cluster"} & block.notes.keys()
+        if block.language in {"python", "console"} and not {"cell", "cloud", "cluster"} & block.notes.keys()
     ]
 
 
@@ -97,7 +98,7 @@ def test_block_of_a_page_runs(block, printed, folder):
 
 def test_comments_before_blocks_are_known():
     notes = {note for page in PAGES for block in blocks_of(page) for note in block.notes}
-    assert notes <= {"cell", "cluster", "file", "needs", "prints"}
+    assert notes <= {"cell", "cloud", "cluster", "file", "needs", "prints"}
 
 
 def test_languages_of_blocks_are_known():

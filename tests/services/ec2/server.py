@@ -334,7 +334,7 @@ def main():
     parser.add_argument("--cloud", default="ec2", help="prefix of the containers, and of their network")
     parser.add_argument("--subnet", required=True)
     parser.add_argument("--folder", required=True)
-    parser.add_argument("--image", default="cnflow-machine:1")
+    parser.add_argument("--image", default="cnflow-machine:2")
     asked = parser.parse_args()
     machines = Machines(asked.cloud, subnet=asked.subnet, folder=asked.folder, image=asked.image)
     machines.remove()

@@ -25,8 +25,11 @@ from typing import NamedTuple
 
 from tests.services.machines.metadata import Facts, MetadataServer
 
-IMAGE = "cnflow-machine:1"
+IMAGE = "cnflow-machine:2"
 """Made by tests/services/machines/image."""
+
+IMAGES, IMAGES_VOLUME = "/usr/lib/images", "cnflow-machine-images"
+"""Container images that all machines have, and the volume of them, which tests/services/machines/load-images fills."""
 
 LONGEST_CONSOLE = 65536
 
@@ -60,6 +63,11 @@ if [ -d /etc/containers ]; then # an engine within a container can neither make 
 fi
 if [ -x /usr/sbin/sshd ]; then mkdir -p /run/sshd; ssh-keygen -A >/dev/null; /usr/sbin/sshd; fi
 until [ -e /seed/go ]; do sleep 0.05; done
+if [ -d @IMAGES@/overlay-images ]; then # container images that the image of a real machine may bring
+  printf '%s\n' '[storage]' 'driver = "overlay"' 'graphroot = "/var/lib/containers/storage"' \
+    'runroot = "/run/containers/storage"' '[storage.options]' 'additionalimagestores = ["@IMAGES@"]' \
+    >/etc/containers/storage.conf
+fi
 echo "booted $(hostname)"
 if [ -e /seed/cloud-init ]; then
   sh /seed/cloud-init &
@@ -95,7 +103,7 @@ for stage in 'init --local' init 'modules --mode=config' 'modules --mode=final';
 RIGHTS = (
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-    *("--device", "/dev/fuse", "--volume", "/var/lib/containers"),
+    *("--device", "/dev/fuse", "--volume", "/var/lib/containers", "--volume", f"{IMAGES_VOLUME}:{IMAGES}:ro"),
 )
 
 
@@ -112,6 +120,8 @@ class Kind(NamedTuple):
     """The real cloud-init runs the user data, some seconds later."""
 
     boot_delay: float = 0.0
+    options: tuple = ()
+    """Further options of ``docker run``."""
 
 
 USUAL = Kind()
@@ -179,9 +189,8 @@ class Machines:
         place = ("--network", kind.network or self.prefix, "--add-host", "metadata.google.internal:169.254.169.254")
         inside = ("--volume", f"{seed}:/seed:ro", "--env", f"LACKS={' '.join(kind.lacks)}")
         time.sleep(kind.boot_delay)
-        docker(
-            "run", "--detach", *options, *RIGHTS, *place, *inside, *self.options, self.image, "/bin/sh", "/seed/boot"
-        )
+        further = (*self.options, *kind.options)
+        docker("run", "--detach", *options, *RIGHTS, *place, *inside, *further, self.image, "/bin/sh", "/seed/boot")
         try:
             pid, address = self.inspect(container)
             metadata = MetadataServer(facts, pid)
@@ -196,7 +205,7 @@ class Machines:
         shutil.rmtree(seed, ignore_errors=True)
         seed.mkdir(parents=True)
         (seed / "user-data").write_bytes(user_data)
-        (seed / "boot").write_text(BOOT)
+        (seed / "boot").write_text(BOOT.replace("@IMAGES@", IMAGES))
         (seed / "halt").write_text(HALT)
         (seed / "halt").chmod(0o755)
         if kind.runs_cloud_init:
