@@ -102,7 +102,7 @@ talk_openssl() {
     printf 'POST %s HTTP/1.0\r\nContent-Length: %s\r\n\r\n' "$path" "$(wc -c <"$4" | tr -d ' ')"
     cat "$4"
   else
-    printf 'GET %s\r\n' "$path" # HTTP/0.9: the answer has no head
+    printf 'GET %s\r\n\r\n' "$path" # HTTP/0.9: the answer has no head
   fi | openssl s_client -connect "$1:$port" -CAfile certificate -verify_return_error -quiet >"$3"
 }
 attempt() { # HOST WHAT OUTPUT [BODY]
@@ -150,6 +150,10 @@ if mkdir -p /var/lib/cloud/scripts/per-boot 2>/dev/null; then # a machine that b
   printf '#!/bin/sh\nshutdown -h now || poweroff\n' >/var/lib/cloud/scripts/per-boot/cnflow-end
   chmod 755 /var/lib/cloud/scripts/per-boot/cnflow-end
 fi
+[ "$(uname -m)" = @MACHINE@ ] || {
+  fail "the machine is a $(uname -m), and the driver's Python, which it runs, is for @MACHINE@: choose types of that"
+  exit 1
+}
 @USER@fetch code
 fetch order
 step "starts its manager"

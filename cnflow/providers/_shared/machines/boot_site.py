@@ -96,7 +96,7 @@ class BootServerSite:
         ends_after = None if request.walltime is None else request.walltime + settings.startup_timeout
         text = user_data(
             BootPlan(
-                *(request.name, rank, hosts, port, identity.pin, token, settings.startup_timeout),
+                *(request.name, rank, hosts, port, identity.pin, token, kind.machine, settings.startup_timeout),
                 longest_life=ends_after,
                 commands=settings.user_data,
                 ending=settings.end_commands(),
@@ -132,7 +132,7 @@ class BootServerSite:
             server, self._server = self._server, None
         if server is None:
             return
-        _close(server, self._place.grace)
+        _close(server, kills=not self._place.grace, is_local=self._place.site.channel.is_local)
         if not self._place.grace:
             self._place.site.remove(self._folder)
 
@@ -162,7 +162,8 @@ class BootServerSite:
             site.put(identity.pin.certificate.encode(), f"{self._folder}/certificate")
             site.put(identity.key.encode(), f"{self._folder}/key")
             self._identity = identity
-        else:
+        elif self._server is not None:
+            _close(self._server, kills=True, is_local=site.channel.is_local)
             logger.warning("The boot server on %s has ended, and is started again.", site.channel.name)
         self._server, self._port = self._start(kind)
         return self._identity
@@ -190,7 +191,7 @@ class BootServerSite:
         is_ready.wait(_START)
         ready = next((each for each in lines if each.startswith(READY.encode())), None)
         if ready is None:
-            _close(server, 0.0)
+            _close(server, kills=True, is_local=site.channel.is_local)
             words = b"".join(lines).decode(errors="replace").strip()[-800:] or f"it printed nothing in {_START:g} s"
             raise BlockError(f"The boot server does not start on {site.channel.name}: {words}")
         return server, int(json.loads(ready[len(READY) :])["port"])
@@ -214,12 +215,17 @@ def _read(server: subprocess.Popen[bytes], lines: list[bytes], is_ready: threadi
     is_ready.set()
 
 
-def _close(server: subprocess.Popen[bytes], grace: float) -> None:
-    """End *server*. One with a grace goes on where it is: the process here is that of a channel, and ends at once."""
+def _close(server: subprocess.Popen[bytes], *, kills: bool, is_local: bool) -> None:
+    """End *server*, or let it go on for its grace, where *kills* is False.
+
+    Elsewhere than on this machine, *server* is the ssh command, which need not stay for that.
+    """
     assert server.stdin is not None
     server.stdin.close()
+    if is_local and not kills:
+        return
     try:
-        server.wait(0.0 if grace else _LAST_WORDS)
+        server.wait(_LAST_WORDS if kills else 0)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

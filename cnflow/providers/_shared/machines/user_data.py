@@ -48,6 +48,9 @@ class BootPlan:
     port: int
     pin: Pin
     token: str
+    machine: str
+    """Architecture that the code is for, as the kernel names it."""
+
     startup_timeout: float
     """Seconds after which the machine ends itself unless its manager was started."""
 
@@ -76,6 +79,7 @@ def user_data(plan: BootPlan) -> str:
         "PIN": plan.pin.digest,
         "KEY": plan.pin.key,
         "TOKEN": plan.token,
+        "MACHINE": plan.machine,
         "TIMEOUT": f"{plan.startup_timeout:.0f}",
         "LIFE": "" if plan.longest_life is None else f"{plan.longest_life:.0f}",
         "ENDING": f"{plan.ending.rstrip()}\n" if plan.ending.strip() else "",

@@ -1,0 +1,64 @@
+"""User data of machines: text alone."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from cnflow.errors import BlockRejectedError
+from cnflow.providers._shared.machines.certificate import new_identity
+from cnflow.providers._shared.machines.user_data import BootPlan, user_data
+
+IDENTITY = new_identity(("10.0.0.1", "interchange.example"))
+PLAN = BootPlan("cnflow-r1-htex-0", 2, ("10.0.0.1", "fd00::1"), 4444, IDENTITY.pin, "a" * 64, "x86_64", 300.0)
+
+
+def is_posix(text):
+    """Whether a POSIX shell takes *text*."""
+    return subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
+
+
+def test_user_data_leaves_room_for_the_commands_of_the_user():
+    text = user_data(PLAN)
+    assert is_posix(text)
+    assert text.startswith("#!/bin/sh\n")
+    assert len(text) < 8 * 1024
+    assert "@" not in text.replace('"@$4"', "").replace('"$@"', "")
+
+
+def test_addresses_are_written_as_in_urls():
+    assert "hosts='10.0.0.1 [fd00::1]' port=4444" in user_data(PLAN)
+
+
+def test_user_data_holds_no_key():
+    assert "PRIVATE" not in user_data(PLAN)
+
+
+def test_commands_of_the_user_stay_as_they_are():
+    commands = "echo '@TOKEN@' \"$HOME\" `id` @USER@\ncat <<END\nEND\n"
+    text = user_data(replace(PLAN, commands=commands))
+    assert f"\n{commands}" in text
+    assert is_posix(text)
+
+
+def test_machine_that_must_do_more_than_shut_down_does_it_before():
+    text = user_data(replace(PLAN, ending="curl -X DELETE instance"))
+    assert "curl -X DELETE instance\n  shutdown -h now" in text
+    assert is_posix(text)
+
+
+def test_longest_life_is_in_seconds():
+    assert "timeout=300 life=3600\n" in user_data(replace(PLAN, longest_life=3600.0))
+    assert "timeout=300 life=\n" in user_data(PLAN)
+
+
+def test_user_data_that_is_too_long_is_refused():
+    with pytest.raises(BlockRejectedError, match=r"Shorten the option user_data"):
+        user_data(replace(PLAN, commands="x" * 12000))
+
+
+def test_certificate_is_valid_whatever_the_clock_of_a_machine():
+    from cryptography import x509
+
+    made = x509.load_pem_x509_certificate(IDENTITY.pin.certificate.encode())
+    assert (made.not_valid_before_utc.year, made.not_valid_after_utc.year) == (2000, 2099)
