@@ -126,6 +126,8 @@ class Agent:
         return course.on_order(_now()) if isinstance(event, Ordered) else course.on_tick(_now())
 
     def _report(self) -> None:
+        if not self._order.hosts:
+            return  # the driver has brought the order, and reads the console
         words = send_report(self._order, self._nonce, _tail(self._folder / "boot.log"))
         if words:
             self._print(f"cnflow: the boot server takes no report: {words}")

@@ -13,17 +13,17 @@ A machine's console holds lines that mark what is cnflow's, `OUTPUT` and those a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from cnflow.model.boot_order import BOOT_FAILED, EXIT_CODE, OUTPUT, PREEMPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from cnflow.model.block import BlockRequest
     from cnflow.sites.folder import SiteFolder
 
-__all__ = ["BOOT_FAILED", "EXIT_CODE", "OUTPUT", "PREEMPTED", "BootPlace", "BootSite"]
+__all__ = ["BOOT_FAILED", "EXIT_CODE", "OUTPUT", "PREEMPTED", "BootPlace", "BootSite", "BringsBoot"]
 
 
 class BootPlace(NamedTuple):
@@ -56,3 +56,17 @@ class BootSite(Protocol):
 
     def close(self) -> None:
         """End what serves, and its files."""
+
+
+@runtime_checkable
+class BringsBoot(Protocol):
+    """A boot site whose machines fetch nothing: the driver brings it to them."""
+
+    def bring(self, name: str, rank: int, addresses: Sequence[str]) -> None:
+        """Bring code and order to that machine, which runs, in the background; further calls are none.
+
+        Args:
+            name: of the block.
+            rank: of the machine.
+            addresses: of it, likeliest first.
+        """

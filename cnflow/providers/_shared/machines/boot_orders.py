@@ -52,6 +52,10 @@ class Way(NamedTuple):
     token: str
 
 
+NO_WAY = Way((), 0, "", "")
+"""Of a machine whose boot the driver brings."""
+
+
 def order_for(request: BlockRequest, rank: int, settings: MachineSettings, kind: Kind, way: Way) -> BootOrder:
     """Return the order of machine *rank* of the block.
 

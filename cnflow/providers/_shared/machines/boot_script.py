@@ -56,7 +56,7 @@ umask 077
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=${HOME:-/root}
 export PATH HOME
 dir=@FOLDER@
-hosts='@HOSTS@' port=@PORT@ pin=@PIN@ key='@KEY@' token=@TOKEN@
+hosts='@HOSTS@'
 timeout=@TIMEOUT@ life=@LIFE@
 end_machine() {
   sync
@@ -81,6 +81,36 @@ fail() {
   for host in $hosts; do attempt "$host" report sent report && break; done
   end_machine
 }
+@OBTAIN@(
+  sleep "$timeout"
+  [ -e started ] || fail "no manager was started within startup_timeout=$timeout s; the machine $(cat step)"
+) &
+[ -z "$life" ] || (
+  sleep "$life"
+  echo "cnflow: the machine has reached its longest life"
+  end_machine
+) &
+if mkdir -p /var/lib/cloud/scripts/per-boot 2>/dev/null; then # a machine that boots again has lost its manager
+  printf '#!/bin/sh\nshutdown -h now || poweroff\n' >/var/lib/cloud/scripts/per-boot/cnflow-end
+  chmod 755 /var/lib/cloud/scripts/per-boot/cnflow-end
+fi
+[ "$(uname -m)" = @MACHINE@ ] || {
+  fail "the machine is a $(uname -m), and the driver's Python, which it runs, is for @MACHINE@: choose types of that"
+  exit 1
+}
+@ACCESS@@USER@fetch code
+fetch order
+step "starts its manager"
+(
+  trap '' HUP
+  code/python/bin/python3 -I code/cnflow/vm_agent/__main__.py "$dir"
+  code=$?
+  [ -e ended ] || fail "its agent ended with exit code $code"
+  end_machine
+) &
+"""
+
+FETCH = r"""port=@PORT@ pin=@PIN@ key='@KEY@' token=@TOKEN@
 talk_python() {
   for python in python3 python /usr/libexec/platform-python; do
     "$python" -c 'import ssl, sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null || continue
@@ -95,7 +125,10 @@ talk_curl() {
 }
 talk_wget() {
   wget -nv --no-config --ca-certificate=certificate --no-proxy -T 60 -t 1 --content-on-error -O "$3" \
-    ${4:+--post-file="$4"} "https://$1:$port$path"
+    ${4:+--post-file="$4"} "https://$1:$port$path" 2>wget.log
+  code=$?
+  sed "s/$token/TOKEN/g" wget.log # its words have the address, and consoles are read by many
+  return $code
 }
 talk_openssl() {
   if [ -n "$4" ]; then
@@ -137,34 +170,28 @@ cat >talk.py <<'END_OF_PART'
 @TALK@END_OF_PART
 cat >certificate <<'END_OF_PART'
 @CERTIFICATE@END_OF_PART
-(
-  sleep "$timeout"
-  [ -e started ] || fail "no manager was started within startup_timeout=$timeout s; the machine $(cat step)"
-) &
-[ -z "$life" ] || (
-  sleep "$life"
-  echo "cnflow: the machine has reached its longest life"
-  end_machine
-) &
-if mkdir -p /var/lib/cloud/scripts/per-boot 2>/dev/null; then # a machine that boots again has lost its manager
-  printf '#!/bin/sh\nshutdown -h now || poweroff\n' >/var/lib/cloud/scripts/per-boot/cnflow-end
-  chmod 755 /var/lib/cloud/scripts/per-boot/cnflow-end
-fi
-[ "$(uname -m)" = @MACHINE@ ] || {
-  fail "the machine is a $(uname -m), and the driver's Python, which it runs, is for @MACHINE@: choose types of that"
-  exit 1
-}
-@USER@fetch code
-fetch order
-step "starts its manager"
-(
-  trap '' HUP
-  code/python/bin/python3 -I code/cnflow/vm_agent/__main__.py "$dir"
-  code=$?
-  [ -e ended ] || fail "its agent ended with exit code $code"
-  end_machine
-) &
 """
+"""Part that fetches from the boot server."""
+
+PUSH = r"""attempt() { return 1; } # there is no server
+fetch() { # WHAT, a tar that is unpacked to the folder WHAT
+  step "waits for its $1, which the driver brings by ssh"
+  mkdir -p "$1"
+  until [ -s "$inbox/$1.tar" ]; do sleep 1; done
+  tar -xzf "$inbox/$1.tar" -C "$1" || { fail "the $1 that the driver has brought cannot be unpacked"; exit 1; }
+  rm -f "$inbox/$1.tar"
+}
+"""
+"""Part that waits for what the driver brings."""
+
+ACCESS = r"""step "lets the driver in by ssh"
+@SSH@umask 077
+inbox=$home/@INBOX@
+"""
+"""Part that opens the machine to the driver; ``home`` is set by the part of ssh."""
+
+INBOX = ".cnflow-boot"
+"""Folder of the user of ssh, in which the driver puts code and order."""
 
 USER = r"""cat >user_data <<'@END@'
 @COMMANDS@

@@ -22,13 +22,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.capsule import CARRIED_PYTHON, carrying_kind, driver_root
+from cnflow.capsule import CARRIED_PYTHON, driver_root
 from cnflow.capsule.archive import capsule_archive
 from cnflow.errors import BlockError, BlockRejectedError, CapsuleError
 from cnflow.model.block import in_names
 from cnflow.providers._shared.machines.boot_orders import Way, order_archive, order_for
+from cnflow.providers._shared.machines.carried import carried_code
 from cnflow.providers._shared.machines.certificate import new_identity
-from cnflow.providers._shared.machines.user_data import BootPlan, user_data
+from cnflow.providers._shared.machines.user_data import BootAddress, BootPlan, user_data
 from cnflow.vm_agent.boot_claims import entry_name
 from cnflow.vm_agent.boot_server import READY
 
@@ -83,7 +84,7 @@ class BootServerSite:
 
     def admit(self, request: BlockRequest, rank: int) -> str:
         """See `BootSite`."""
-        kind = self._kind()
+        kind = carried_code()
         with self._lock:
             if admission := self._admitted.get((request.name, rank)):
                 return admission.text
@@ -96,8 +97,12 @@ class BootServerSite:
         ends_after = None if request.walltime is None else request.walltime + settings.startup_timeout
         text = user_data(
             BootPlan(
-                *(request.name, rank, hosts, port, identity.pin, token, kind.machine, settings.startup_timeout),
+                request.name,
+                rank,
+                machine=kind.machine,
+                startup_timeout=settings.startup_timeout,
                 longest_life=ends_after,
+                server=BootAddress(hosts, port, identity.pin, token),
                 commands=settings.user_data,
                 ending=settings.end_commands(),
             )
@@ -135,15 +140,6 @@ class BootServerSite:
         _close(server, kills=not self._place.grace, is_local=self._place.site.channel.is_local)
         if not self._place.grace:
             self._place.site.remove(self._folder)
-
-    def _kind(self) -> Kind:
-        kind = carrying_kind()
-        if kind is None:
-            raise BlockRejectedError(
-                f"Machines of a cloud run the driver's Python, and {sys.executable} cannot be carried there: it is no "
-                "CPython 3.10 to 3.14 on glibc. Run the script on such a one."
-            )
-        return kind
 
     def _path(self, path: str) -> str:
         return self._place.site.path_of(f"{self._folder}/{path}")

@@ -3,6 +3,7 @@
 ::
 
     BootPlan ──user_data──> text of less than 16 KB; holds a token that works once, and no key
+                            or, where the driver brings the boot by ssh, keys of ssh for this machine
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class BootAddress:
+    """Way of a machine to its boot server."""
+
+    hosts: Sequence[str]
+    """Addresses, likeliest first."""
+
+    port: int
+    pin: Pin
+    token: str
+
+
+@dataclass(frozen=True)
 class BootPlan:
     """All that the user data of one machine says."""
 
@@ -42,17 +55,17 @@ class BootPlan:
     """Name of the block."""
 
     rank: int
-    hosts: Sequence[str]
-    """Addresses of the boot server, likeliest first."""
-
-    port: int
-    pin: Pin
-    token: str
     machine: str
     """Architecture that the code is for, as the kernel names it."""
 
     startup_timeout: float
     """Seconds after which the machine ends itself unless its manager was started."""
+
+    server: BootAddress | None = None
+    """Server from which the machine fetches its boot; None where the driver brings it."""
+
+    access: str = ""
+    """Part that lets the driver in by ssh, as of `ssh_access`."""
 
     longest_life: float | None = None
     """Seconds after which the machine ends itself; None sets no end."""
@@ -70,27 +83,38 @@ def user_data(plan: BootPlan) -> str:
     Raises:
         BlockRejectedError: it is longer than clouds take.
     """
+    server = plan.server
     values = {
+        "OBTAIN": boot_script.PUSH if server is None else boot_script.FETCH,
+        "ACCESS": boot_script.ACCESS if server is None else "",
+        "SSH": plan.access,
+        "INBOX": boot_script.INBOX,
         "RANK": str(plan.rank),
         "BLOCK": plan.block,
         "FOLDER": boot_script.FOLDER,
-        "HOSTS": " ".join(map(in_url, plan.hosts)),
-        "PORT": str(plan.port),
-        "PIN": plan.pin.digest,
-        "KEY": plan.pin.key,
-        "TOKEN": plan.token,
         "MACHINE": plan.machine,
         "TIMEOUT": f"{plan.startup_timeout:.0f}",
         "LIFE": "" if plan.longest_life is None else f"{plan.longest_life:.0f}",
         "ENDING": f"{plan.ending.rstrip()}\n" if plan.ending.strip() else "",
-        "TALK": boot_script.TALK,
-        "CERTIFICATE": plan.pin.certificate,
+        "HOSTS": "" if server is None else " ".join(map(in_url, server.hosts)),
+        **({} if server is None else _of_server(server)),
         "USER": _user_part(plan.commands),
     }
     text = boot_script.SCRIPT
     for name, value in values.items():  # USER is last: whatever it has stays as it is
         text = text.replace(f"@{name}@", value)
     return checked(text)
+
+
+def _of_server(server: BootAddress) -> dict[str, str]:
+    return {
+        "PORT": str(server.port),
+        "PIN": server.pin.digest,
+        "KEY": server.pin.key,
+        "TOKEN": server.token,
+        "TALK": boot_script.TALK,
+        "CERTIFICATE": server.pin.certificate,
+    }
 
 
 def checked(text: str) -> str:

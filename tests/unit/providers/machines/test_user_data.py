@@ -7,10 +7,13 @@ import pytest
 
 from cnflow.errors import BlockRejectedError
 from cnflow.providers._shared.machines.certificate import new_identity
-from cnflow.providers._shared.machines.user_data import BootPlan, user_data
+from cnflow.providers._shared.machines.ssh_access import SshKeys, ssh_access
+from cnflow.providers._shared.machines.user_data import BootAddress, BootPlan, user_data
 
 IDENTITY = new_identity(("10.0.0.1", "interchange.example"))
-PLAN = BootPlan("cnflow-r1-htex-0", 2, ("10.0.0.1", "fd00::1"), 4444, IDENTITY.pin, "a" * 64, "x86_64", 300.0)
+SERVER = BootAddress(("10.0.0.1", "fd00::1"), 4444, IDENTITY.pin, "a" * 64)
+PLAN = BootPlan("cnflow-r1-htex-0", 2, "x86_64", 300.0, SERVER)
+PUSHED = replace(PLAN, server=None, access=ssh_access(SshKeys("PRIVATE run", "run.pub", "host", "host.pub"), ""))
 
 
 def is_posix(text):
@@ -27,7 +30,7 @@ def test_user_data_leaves_room_for_the_commands_of_the_user():
 
 
 def test_addresses_are_written_as_in_urls():
-    assert "hosts='10.0.0.1 [fd00::1]' port=4444" in user_data(PLAN)
+    assert "hosts='10.0.0.1 [fd00::1]'\n" in user_data(PLAN)
 
 
 def test_user_data_holds_no_key():
@@ -39,6 +42,16 @@ def test_commands_of_the_user_stay_as_they_are():
     text = user_data(replace(PLAN, commands=commands))
     assert f"\n{commands}" in text
     assert is_posix(text)
+
+
+def test_machine_that_waits_for_the_driver_has_keys_of_ssh_in_place_of_a_token():
+    text = user_data(replace(PUSHED, commands="echo @SSH@"))
+    assert is_posix(text)
+    assert "run.pub" in text
+    assert "PRIVATE run" not in text
+    assert "token" not in text
+    assert "\necho @SSH@\n" in text
+    assert "@" not in user_data(PUSHED).replace('"$@"', "")
 
 
 def test_machine_that_must_do_more_than_shut_down_does_it_before():
