@@ -1,7 +1,12 @@
 """Machines, played by containers with networks of their own, that boot by their user data from a boot server here."""
 
+import contextlib
 import os
+import re
+import socket
+import socketserver
 import subprocess
+import threading
 
 import pytest
 
@@ -15,6 +20,7 @@ from cnflow.model.image_parts import Secret
 from cnflow.model.manager_settings import ManagerSettings
 from cnflow.model.node_command import NodeCommand
 from cnflow.providers._shared.machines.boot import BootPlace
+from cnflow.providers._shared.machines.boot_push import PushingBootSite
 from cnflow.providers._shared.machines.boot_site import BootServerSite
 from cnflow.providers._shared.machines.certificate import new_identity
 from cnflow.sites.folder import SiteFolder
@@ -114,6 +120,7 @@ def test_machine_boots_by_whatever_program_it_has(make_site, boot, tmp_path, lac
     console = boot(site.admit(request, 3), Kind(lacks=lacks))
     assert "=== cnflow: output ===\nhello from root, rank 3\nS3CRET of the test\n=== cnflow: exit code 0 ===" in console
     assert "hello from root" in site.report_of(request.name, 3)
+    assert re.search(r"token=(\w{64})", site.admit(request, 3))[1] not in console
 
 
 def test_machine_without_any_program_to_fetch_by_says_so(make_site, boot, tmp_path):
@@ -173,6 +180,31 @@ def test_token_works_once(make_site, boot, tmp_path):
     assert "boot failed: cnflow: this machine's token was used before, by another machine or another boot." in second
     assert "hello from root" not in second
     assert "refused a second machine" in site.report_of(request.name, 0)
+
+
+def test_driver_brings_the_boot_by_ssh(machines, tmp_path):
+    site = PushingBootSite(MachineSettings(kind="test", boot="ssh", startup_timeout=60))
+    request = request_of(tmp_path)
+    machine = machines.start("m0", site.admit(request, 2).encode(), Facts("m0"))
+    wait_until(lambda: b"waits for its code" in machine.console())
+    for _ in range(3):  # as often as the cloud lists it
+        site.bring(request.name, 2, [machine.address])
+    wait_until(lambda: not machine.is_running())
+    console = machine.console().decode()
+    site.close()
+    assert "hello from root, rank 2\nS3CRET of the test\n=== cnflow: exit code 0 ===" in console
+
+
+def test_machine_that_the_driver_does_not_reach_ends_and_is_reported(machines, tmp_path):
+    site = PushingBootSite(MachineSettings(kind="test", boot="ssh", startup_timeout=8))
+    request = request_of(tmp_path)
+    text = site.admit(request, 0)
+    site.bring(request.name, 0, ["127.0.0.9"])
+    machine = machines.start("m0", text.encode(), Facts("m0"))
+    wait_until(lambda: not machine.is_running())
+    assert "boot failed: no manager was started within startup_timeout=8 s" in machine.console().decode()
+    assert "the driver does not reach the machine by ssh: " in site.report_of(request.name, 0)
+    site.close()
 
 
 def test_machine_of_another_architecture_is_refused_at_once(make_site, boot, tmp_path):
@@ -253,6 +285,67 @@ def test_notice_of_the_cloud_drains_the_manager(make_site, machines, tmp_path, s
     assert f"=== cnflow: preempted: {words}" in console
     assert "drains\n=== cnflow: exit code 0 ===" in console
     assert words in site.report_of(request.name, 0)
+
+
+@pytest.fixture
+def relayed(machines):
+    """Makes a port of this machine reachable for machines: ``relayed("127.0.0.1:1")`` is the address for them."""
+    relays = []
+
+    def relay(to):
+        host, _, port = to.partition(":")
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                with socket.create_connection((host, int(port))) as far:
+                    back = threading.Thread(target=copy, args=(far, self.request), daemon=True)
+                    back.start()
+                    copy(self.request, far)
+                    back.join()
+
+        relays.append(socketserver.ThreadingTCPServer((machines.gateway, 0), Handler))
+        relays[-1].daemon_threads = True
+        threading.Thread(target=relays[-1].serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return f"{machines.gateway}:{relays[-1].server_address[1]}"
+
+    yield relay
+    for each in relays:
+        each.shutdown()
+        each.server_close()
+
+
+def copy(near, far):
+    with contextlib.suppress(OSError):
+        while piece := near.recv(65536):
+            far.sendall(piece)
+        far.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def private_image(registries, engine, image_base):
+    """Name of an image with Python in a registry with a password."""
+    name = registries.name(registries.password)
+    engine.images.get(image_base).tag(name.rpartition(":")[0], "1")
+    registries.push(name, auth_config=registries.login)
+    return name
+
+
+@pytest.mark.registry
+def test_manager_runs_in_a_container_of_an_image_that_needs_a_login(
+    make_site, boot, tmp_path, registries, relayed, private_image
+):
+    address = relayed(registries.password)
+    lines = f'[[registry]]\\nlocation="{address}"\\ninsecure=true\\n'
+    plain_http = f"printf '{lines}' >/etc/containers/registries.conf.d/test.conf"
+    site = make_site(runtime="podman", user_data=plain_http, startup_timeout=120)
+    login = (registries.login["username"], Secret(value=registries.login["password"]))
+    image = Image(private_image.replace(registries.password, address), credentials=login)
+    console = boot(site.admit(request_of(tmp_path, command=None, image=image), 0))
+    assert f"podman has pulled {image.name}" in console
+    assert "the image's Python" in console
+    assert "the interchange answers at none of 127.0.0.1" in console
+    assert "=== cnflow: exit code 3 ===" in console
+    assert registries.login["password"] not in console
 
 
 def test_image_that_cannot_be_pulled_is_reported(make_site, boot, tmp_path):

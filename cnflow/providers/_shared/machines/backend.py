@@ -151,6 +151,8 @@ class MachineBackend:
         if not blocks:
             return {}
         found = self._listed(blocks)
+        for native, block in found.items():
+            self._sites.bring(self._names.get(native, ""), block.machines)
         judged = {native: self._judge(found[native]) for native in blocks}
         self._end_rest(found[native] for native, status in judged.items() if status and status.state.is_final)
         return {native: status for native, status in judged.items() if status is not None}

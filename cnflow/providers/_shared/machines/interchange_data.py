@@ -11,10 +11,12 @@ machine, for this one run, and no key of the interchange or of a task passes in 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-USER = "cnflow"
-"""User that is made where the settings name none."""
+from cnflow.providers._shared.machines.ssh_access import ssh_access
+
+if TYPE_CHECKING:
+    from cnflow.providers._shared.machines.ssh_access import SshKeys
 
 _QUIET = 60
 """Seconds without an interchange, after the first one, after which the machine ends."""
@@ -37,46 +39,9 @@ end_later() {
     shutdown -h now || poweroff || halt -p
 }
 end_later &
-umask 077
-key=/etc/ssh/ssh_host_ed25519_key
-mkdir -p /etc/ssh
-cat > "$key" <<'CNFLOW_END'
-@HOST_KEY@
-CNFLOW_END
-cat > "$key.pub" <<'CNFLOW_END'
-@HOST_PUBLIC_KEY@
-CNFLOW_END
-chmod 600 "$key"; chmod 644 "$key.pub"
-user=@USER@
-if ! id "$user" >/dev/null 2>&1; then
-    useradd -m -s /bin/sh "$user" 2>/dev/null || adduser -D -s /bin/sh "$user" ||
-        adduser --disabled-password --gecos '' "$user"
-    usermod -p '*' "$user" 2>/dev/null || sed -i "s/^$user:!:/$user:*:/" /etc/shadow
-fi
-home=$(awk -F: -v user="$user" '$1 == user { print $6 }' /etc/passwd)
-mkdir -p "$home/.ssh"
-cat >> "$home/.ssh/authorized_keys" <<'CNFLOW_END'
-@PUBLIC_KEY@
-CNFLOW_END
-chmod 700 "$home/.ssh"; chmod 600 "$home/.ssh/authorized_keys"
-chown -R "$user" "$home/.ssh"
-command -v restorecon >/dev/null 2>&1 && restorecon -R "$home/.ssh" /etc/ssh
-umask 022
-systemctl restart sshd 2>/dev/null || systemctl restart ssh 2>/dev/null || service ssh restart 2>/dev/null ||
-    service sshd restart 2>/dev/null || { [ -f /run/sshd.pid ] && kill -HUP "$(cat /run/sshd.pid)"; } ||
-    { mkdir -p /run/sshd; "$(command -v sshd || echo /usr/sbin/sshd)"; }
-echo "=== cnflow: ready for ssh ==="
+@ACCESS@echo "=== cnflow: ready for ssh ==="
 wait
 """
-
-
-class SshKeys(NamedTuple):
-    """Two pairs of keys in OpenSSH's format: of the run, and of the machine."""
-
-    private: str
-    public: str
-    host_private: str
-    host_public: str
 
 
 def interchange_user_data(keys: SshKeys, user: str, *, first_within: float, ending: str = "") -> str:
@@ -92,10 +57,7 @@ def interchange_user_data(keys: SshKeys, user: str, *, first_within: float, endi
         "QUIET": f"{_QUIET}",
         "ENDING": ending,
         "FIRST": f"{max(60, round(first_within))}",
-        "HOST_KEY": keys.host_private.strip(),
-        "HOST_PUBLIC_KEY": keys.host_public.strip(),
-        "PUBLIC_KEY": keys.public.strip(),
-        "USER": user or USER,
+        "ACCESS": ssh_access(keys, user),
     }
     script = _SCRIPT
     for name, value in values.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cnflow.channels.ssh import SSHBackend
 from cnflow.config.channels import SSHChannel
 from cnflow.errors import BlockRejectedError
-from cnflow.providers._shared.machines.interchange_data import USER, SshKeys
+from cnflow.providers._shared.machines.ssh_access import USER, SshKeys
 
 if TYPE_CHECKING:
     from cnflow.config.machines import MachineSettings

@@ -19,14 +19,18 @@ from typing import TYPE_CHECKING
 from cnflow.channels.local import LocalBackend
 from cnflow.config.channels import LocalChannel
 from cnflow.errors import BlockError
-from cnflow.providers._shared.machines.boot import BootPlace, BootSite
+from cnflow.model.machine import MachineState
+from cnflow.providers._shared.machines import tags
+from cnflow.providers._shared.machines.boot import BootPlace, BootSite, BringsBoot
+from cnflow.providers._shared.machines.judge import number
 from cnflow.sites.folder import SiteFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from cnflow.config.machines import MachineSettings
     from cnflow.interfaces import Cloud, InterchangeRequest, PlacedInterchange
+    from cnflow.model.machine import Machine
     from cnflow.providers._shared.machines.interchange import PlacedMachine
 
 logger = logging.getLogger(__name__)
@@ -100,6 +104,16 @@ class Sites:
             logger.debug("the report of a machine of block %s is not known: %s", name, error)
             return ""
 
+    def bring(self, name: str, machines: Iterable[Machine]) -> None:
+        """Bring the boot to those *machines* of a block that run, where they fetch nothing themselves."""
+        site = self._site
+        if not isinstance(site, BringsBoot):
+            return
+        for each in machines:
+            addresses = [address for address in (each.public_address, each.private_address) if address]
+            if each.state is MachineState.RUNNING:
+                site.bring(name, number(each, tags.RANK, 0), addresses)
+
     def close(self) -> None:
         """End the boot site."""
         with self._lock:
@@ -116,6 +130,10 @@ class Sites:
 
 
 def _own_boot_site(settings: MachineSettings, place: BootPlace) -> BootSite:
+    if settings.boot == "ssh":
+        from cnflow.providers._shared.machines.boot_push import PushingBootSite  # noqa: PLC0415 - for few
+
+        return PushingBootSite(settings)
     from cnflow.providers._shared.machines.boot_site import BootServerSite  # noqa: PLC0415 - brings cryptography
 
     return BootServerSite(settings, place)
