@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import BlockRejectedError, MissingExtraError
@@ -48,7 +49,9 @@ _NAME_IS_TAKEN = 409
 def connect(settings: GoogleCloudProvider) -> ComputeClient:
     """Return a client; the SDK is imported here, which takes seconds."""
     try:
-        from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imported on use
+        with warnings.catch_warnings():  # Google's SDK announces that it will not work with this Python some day
+            warnings.simplefilter("ignore", FutureWarning)
+            from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imported on use
     except ModuleNotFoundError as error:
         raise MissingExtraError("GoogleCloudProvider (kind 'google_cloud')", "gcp") from error
     return ComputeClient(settings)
@@ -183,7 +186,7 @@ class GoogleCloud:
         if RUN in machine.tags:
             with self._lock:
                 self._listed[machine.id] = instance
-        if machine.state is MachineState.ENDED:
+        if machine.state in {MachineState.STOPPING, MachineState.ENDED}:
             cause, reason = self._end(instance)
             return _with(machine, cause, reason)
         return machine

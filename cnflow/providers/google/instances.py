@@ -39,6 +39,8 @@ _STATES: Mapping[str, MachineState] = {
     "TERMINATED": MachineState.ENDED,
 }
 
+_KEPT = {MachineState.STOPPING, MachineState.ENDED}  # one that stops is kept as well, unless it is being deleted
+
 # Operations of the system: https://cloud.google.com/compute/docs/logging/audit-logging#audited_operations
 _ENDS: Mapping[str, tuple[EndCause | None, str]] = {
     "compute.instances.preempted": (EndCause.PREEMPTED, "Compute Engine took the machine back (preempted)"),
@@ -76,7 +78,7 @@ def machine_of(instance: Mapping[str, Any], rate_of: Callable[[str, str, bool], 
         public_address=access.get("natIP", ""),
         private_address=interface.get("networkIP", ""),
         launched_at=seconds_of(instance.get("creationTimestamp", "")),
-        is_kept=_STATES.get(status) is MachineState.ENDED,
+        is_kept=_STATES.get(status) in _KEPT,
     )
 
 

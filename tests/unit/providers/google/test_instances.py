@@ -42,7 +42,7 @@ def test_instance_becomes_a_machine():
         ("PROVISIONING", MachineState.PENDING, False),
         ("STAGING", MachineState.PENDING, False),
         ("REPAIRING", MachineState.RUNNING, False),
-        ("STOPPING", MachineState.STOPPING, False),
+        ("STOPPING", MachineState.STOPPING, True),
         ("TERMINATED", MachineState.ENDED, True),
         ("SUSPENDED", MachineState.ENDED, True),
         ("A_NEW_ONE", MachineState.PENDING, False),
