@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -31,7 +30,7 @@ def wait():
     import time
     time.sleep(600)
 
-provider = GoogleCloudProvider(endpoint=sys.argv[1], detached_timeout=5, is_in_cloud=True,
+provider = GoogleCloudProvider(endpoint=sys.argv[1], detached_timeout=5, is_in_cloud=True, startup_timeout=60,
                                instance_types=["e2-standard-2"], zones=["us-central1-a"])
 beats = {"heartbeat_period": 2, "heartbeat_threshold": 10}
 executor = HighThroughputExecutor(label="gce", provider=provider, max_workers=1, **beats)
@@ -80,14 +79,20 @@ def test_announced_end_of_a_spot_machine_costs_no_task_a_retry(gce, config):
     gce.until(lambda: not gce.machines())
 
 
-def test_machines_of_a_killed_driver_delete_themselves(gce, tmp_path):
+@pytest.mark.parametrize("words", ["booted", "=== cnflow: output ==="])
+def test_machines_of_a_killed_driver_delete_themselves(gce, tmp_path, words):
     environment = {**os.environ, **gce.environment}
     command = [sys.executable, "-c", DRIVER, gce.url, str(tmp_path / "runs")]
     driver = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        gce.until_running(seconds=120)
-        time.sleep(1)
+        (machine,) = gce.until_running(seconds=120)
+        gce.until(lambda: words in console_of(machine))
     finally:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
     gce.until(lambda: not gce.machines(), 150)
+
+
+def console_of(machine):
+    done = subprocess.run(["docker", "logs", machine["container"]], capture_output=True, text=True, check=True)
+    return done.stdout
