@@ -57,7 +57,7 @@ def is_running(cloud):
     return [*states(cloud).values()] == [MachineState.RUNNING]
 
 
-def test_machine_is_launched_listed_and_terminated(cloud):
+def test_machine_is_launched_listed_and_terminated(server, cloud):
     machine = cloud.launch(REQUEST)
     assert machine.state in {MachineState.PENDING, MachineState.RUNNING}
     assert machine.tags.items() >= TAGS.items()
@@ -66,7 +66,8 @@ def test_machine_is_launched_listed_and_terminated(cloud):
     assert (listed.placement.instance_type, listed.placement.rate.cores) == ("m1.tiny", 1.0)
     assert listed.private_address
     assert cloud.terminate([machine.id, "no-such-server"]) == {}
-    assert cloud.list(TAGS) == []
+    assert states(cloud) == {machine.id: MachineState.ENDED}
+    assert server.nova.alive() == []
 
 
 def test_machines_of_other_tags_are_never_listed(cloud):

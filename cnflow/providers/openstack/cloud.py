@@ -25,6 +25,7 @@ from cnflow.providers.openstack import requests
 from cnflow.providers.openstack.errors import ApiError, has_no_room, is_about_address, meaning_of
 from cnflow.providers.openstack.flavors import flavor_of, need_of, placements_of
 from cnflow.providers.openstack.network import Networks
+from cnflow.providers.openstack.recent import RecentlyDeleted
 from cnflow.providers.openstack.servers import SCHEDULING, fault_of, machine_of
 from cnflow.providers.openstack.tags import TOKEN, server_tags
 from cnflow.text import did_you_mean, elide_middle, shortened
@@ -75,6 +76,7 @@ class OpenStackCloud:
         self._image: dict[str, Any] | None = None
         self._flavors: list[Flavor] | None = None
         self._networks: Networks | None = None
+        self._recent = RecentlyDeleted(self._clock)
         self._closing = threading.Event()
 
     def placements(self, *, for_interchange: bool = False) -> Sequence[Placement]:
@@ -104,12 +106,14 @@ class OpenStackCloud:
         return machine_of(server, self.settings.price_per_hour)
 
     def list(self, tags: Mapping[str, str]) -> Sequence[Machine]:
-        """Servers that carry all of *tags*, also those that are shut off; not those that were deleted."""
+        """Servers that carry all of *tags*, also those that are shut off, or were deleted here some minutes ago."""
         query = {"tags": ",".join(server_tags(tags))}
         with self._refusals("The servers cannot be listed"):
             found = list(self.client().pages("compute", "/servers/detail", "servers", query))
         machines = [machine_of(server, self.settings.price_per_hour) for server in found]
-        return [machine for machine in machines if tags.items() <= machine.tags.items()]  # the query has but digests
+        listed = {each.id: each for each in machines if tags.items() <= each.tags.items()}  # the query has but digests
+        self._recent.on_listed(listed.values())
+        return list({**self._recent.with_tags(tags), **listed}.values())
 
     def terminate(self, ids: Collection[str]) -> Mapping[str, str]:
         """Delete servers with their floating addresses."""
@@ -119,6 +123,7 @@ class OpenStackCloud:
                 with self._refusals("The server is not deleted"):
                     self.networks().take_address(each)
                     self._delete(each)
+                self._recent.on_deleted(each)
             except BlockError as error:
                 refused[each] = str(error)
         return refused
