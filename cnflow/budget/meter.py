@@ -23,6 +23,7 @@ blocks.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -98,10 +99,13 @@ class Charge:
     is_overhead: bool = False
     """No block: it is paid as long as its executor lives."""
 
+    is_young: bool = True
+    """It has not run for the shortest time that is paid."""
+
     @property
     def reserve(self) -> float:
-        """Seconds that it may still cost when it is ended at once."""
-        return max(self.billing.shutdown, self.billing.minimum)
+        """Seconds that it may still cost when it is ended at once, at most."""
+        return max(self.billing.shutdown, self.billing.minimum) if self.is_young else self.billing.shutdown
 
 
 class Meter:
@@ -135,10 +139,14 @@ class Meter:
         self._overhead = Amounts()
         """Part of `_burn` that no end of a block ends."""
 
+        self._young: list[tuple[Seconds, int, Key]] = []
+        """Heap of the times at which blocks are young no more."""
+
         self._is_spent: set[str] = set()
         """Fields of `limit` for which blocks drain."""
 
         self._noticed: set[str] = set()
+        self._number = 0
 
     # Events
 
@@ -269,6 +277,7 @@ class Meter:
 
     def _follow(self, now: Seconds) -> None:
         """Begin to drain for the fields whose limit comes near."""
+        self._grow_up(now)
         for name in self._limits():
             if getattr(self._burn, name) > 0 and self._reaches(
                 name, Seconds(now + self._drain_time + 2 * self._period)
@@ -282,7 +291,9 @@ class Meter:
     def _is_queue_too_long(self, name: str, now: Seconds) -> bool:
         """Return True if blocks in queues could not start, drain and end within the limit of *name*."""
         ahead = self._drain_time + 4 * self._period
-        return self._reaches(name, Seconds(now + ahead), self._when_queues_are_empty(name, ahead))
+        return getattr(self._queued, name) > 0 and self._reaches(
+            name, Seconds(now + ahead), self._when_queues_are_empty(name, ahead)
+        )
 
     def _when_queues_are_empty(self, name: str, ahead: float) -> float:
         """Cost of the blocks in queues if they start now, and are ended *ahead* seconds from now."""
@@ -311,7 +322,20 @@ class Meter:
     def _limits(self) -> Mapping[str, float]:
         return {name: limit for name, limit in self.limit._asdict().items() if limit is not None}
 
+    def _grow_up(self, now: Seconds) -> None:
+        """Keep only their shutdown for blocks that have run for the shortest time that is paid."""
+        while self._young and self._young[0][0] <= now:
+            _, _, key = heapq.heappop(self._young)
+            charge = self._charges.get(key)
+            if charge is not None and charge.is_young and now - charge.since >= charge.billing.minimum:
+                self._add(charge, -1)
+                charge.is_young = False
+                self._add(charge, 1)
+
     def _put(self, key: Key, charge: Charge) -> None:
+        if not charge.is_queued:
+            self._number += 1
+            heapq.heappush(self._young, (Seconds(charge.since + charge.billing.minimum), self._number, key))
         if key in self._charges:
             self._add(self._charges[key], -1)
         self._charges[key] = charge

@@ -3,8 +3,9 @@
 import pytest
 
 import cnflow
-from cnflow import Config, python_app
+from cnflow import Budget, Config, python_app
 from cnflow.config import HighThroughputExecutor
+from cnflow.errors import BudgetError
 from cnflow.testing.boot_sites import DirectBootSite
 from cnflow.testing.clouds import REGIONS, FakeMachineProvider, FakeRegion
 from cnflow.testing.machines import ProcessPlayer, can_play
@@ -60,3 +61,25 @@ def test_a_zone_without_capacity_is_passed_over_for_the_next(config, region):
         assert [future.result(timeout=120)[0] for future in map(where, range(4))] == [0, 1, 4, 9]
     assert {each.machine.placement.zone for each in region.machines.values()} == {"b"}
     assert region.calls.count("launch") <= 4
+
+
+def test_budget_ends_a_run_on_machines_in_time_and_leaves_none(config, region):
+    a_millidollar_a_second = {"price_per_hour": 3.6, "startup_time": 2, "shutdown_time": 2}
+    wanted = config(init_blocks=0, max_blocks=2, **a_millidollar_a_second)
+    wanted.budget = Budget(usd=0.15, drain_time=2)
+    with cnflow.load(wanted) as dfk:
+        errors = [future.exception(timeout=120) for future in [slow(number) for number in range(2000)]]
+        assert dfk.spending().spent.usd <= 0.15
+    assert 0 < errors.count(None) < 2000
+    assert {type(error) for error in errors if error is not None} == {BudgetError}
+    assert len(region.machines) == 2
+    assert region.living() == {}
+    assert 0.1 < dfk.spending().spent.usd <= 0.15
+
+
+@python_app
+def slow(number):
+    import time
+
+    time.sleep(0.5)
+    return number

@@ -92,8 +92,8 @@ def test_blocks_drain_before_the_limit_and_end_at_it_and_none_starts_after_that(
     stages = [(second, one.rule(VM, at(second))) for second in range(0, 1000, 5)]
     drains = next(second for second, ruling in stages if ruling.drains)
     ends = next(second for second, ruling in stages if ruling.ends)
-    assert 1000 - 60 - 60 - 15 <= drains <= 1000 - 60 - 60  # its minimum is kept, and the time to drain
-    assert 1000 - 60 - 15 <= ends <= 1000 - 60
+    assert 1000 - 30 - 60 - 15 <= drains <= 1000 - 30 - 60  # its shutdown is kept, and the time to drain
+    assert 1000 - 30 - 15 <= ends <= 1000 - 30
     one.on_closed("a", at(drains + 5), is_confirmed=True)
     after = one.rule(VM, at(drains + 10))
     assert (after.further, after.is_final) == (0, True)
@@ -142,10 +142,10 @@ def test_user_is_warned_once_when_four_fifths_are_spent() -> None:
 def test_new_day_begins_with_what_runs_and_without_what_was_spent() -> None:
     one = meter(usd=1.0)
     one.on_opened("a", VM, at(0))
-    assert one.rule(VM, at(950)).ends
-    one.on_new_day(at(960))
-    assert one.spent(at(970)).usd == pytest.approx(0.01)
-    assert one.rule(VM, at(970)).further == 2
+    assert one.rule(VM, at(965)).ends
+    one.on_new_day(at(970))
+    assert one.spent(at(980)).usd == pytest.approx(0.01)
+    assert one.rule(VM, at(980)).further == 2
 
 
 def test_spending_of_other_runs_counts() -> None:

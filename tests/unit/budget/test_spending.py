@@ -108,9 +108,9 @@ def test_driver_that_takes_a_run_over_goes_on_with_what_was_spent(tmp_path: Path
     assert heir.usd == pytest.approx(0.13 + 2 * 0.13)
     heir.account.on_started("1")
     heir.wait(70)  # block 2 was not found again
-    assert heir.usd == pytest.approx(0.13 + 0.2 + 0.26)
+    assert heir.usd == pytest.approx(0.13 + 0.2 + 0.23)
     heir.wait(10)
-    assert heir.usd == pytest.approx(0.13 + 0.21 + 0.26)
+    assert heir.usd == pytest.approx(0.13 + 0.21 + 0.23)
 
 
 def test_runs_of_one_day_share_its_budget(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_runs_of_one_day_share_its_budget(tmp_path: Path) -> None:
 
 
 def test_midnight_begins_a_new_budget_for_blocks_that_run_on(tmp_path: Path) -> None:
-    one = Run(tmp_path / "007", Terms(Limit(usd=1.0), Seconds(60.0), per_day=True), at=NOON + 43200 - 900)
+    one = Run(tmp_path / "007", Terms(Limit(usd=1.0), Seconds(60.0), per_day=True), at=NOON + 43200 - 930)
     one.account.on_started("0")
-    one.wait(890)
+    one.wait(920)
     assert one.account.rule().drains
     one.wait(20)
     assert not one.account.rule().drains
