@@ -23,7 +23,7 @@ blocks.
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -42,6 +42,8 @@ NOTICE_AT = 0.8
 """Part of the limit at which the user is warned."""
 
 _NEGLIGIBLE = 1e-12
+_LOOKED_AT = 200
+"""Young blocks that a ruling looks at one by one; of more, all are taken for new."""
 
 Key = Hashable
 
@@ -99,13 +101,9 @@ class Charge:
     is_overhead: bool = False
     """No block: it is paid as long as its executor lives."""
 
-    is_young: bool = True
-    """It has not run for the shortest time that is paid."""
-
-    @property
-    def reserve(self) -> float:
-        """Seconds that it may still cost when it is ended at once, at most."""
-        return max(self.billing.shutdown, self.billing.minimum) if self.is_young else self.billing.shutdown
+    def short_of_minimum(self, at: float) -> float:
+        """Return the seconds that are paid beyond its shutdown if it is ordered to end at the time *at*."""
+        return max(0.0, self.billing.minimum - self.billing.shutdown - (at - self.since))
 
 
 class Meter:
@@ -139,14 +137,14 @@ class Meter:
         self._overhead = Amounts()
         """Part of `_burn` that no end of a block ends."""
 
-        self._young: list[tuple[Seconds, int, Key]] = []
-        """Heap of the times at which blocks are young no more."""
+        self._young: dict[Key, Charge] = {}
+        """Blocks that have not run for the shortest time that is paid, in the order of their starts, or nearly."""
 
+        self._longest_minimum = 0.0
         self._is_spent: set[str] = set()
         """Fields of `limit` for which blocks drain."""
 
         self._noticed: set[str] = set()
-        self._number = 0
 
     # Events
 
@@ -173,6 +171,7 @@ class Meter:
 
     def on_closed(self, key: Key, now: Seconds, *, is_confirmed: bool = False) -> None:
         """Charge no more for a block whose end was ordered *now*, or is confirmed; an unknown one is no error."""
+        self._young.pop(key, None)
         charge = self._charges.pop(key, None)
         if charge is None:
             return
@@ -187,6 +186,7 @@ class Meter:
 
     def on_dropped(self, key: Key) -> None:
         """Charge nothing for a block that was never started."""
+        self._young.pop(key, None)
         charge = self._charges.pop(key, None)
         if charge is not None:
             self._add(charge, -1)
@@ -237,7 +237,7 @@ class Meter:
 
     def committed(self, at: Seconds) -> Amounts:
         """Return what is spent in the end if every block is ordered to end at the time *at*."""
-        return self.spent(at).plus(self._reserve).plus(self._others.reserve)
+        return self.spent(at).plus(self._reserve).plus(self._others.reserve).plus(self._minima(at))
 
     def notices(self, now: Seconds) -> list[str]:
         """Return warnings, once for each: 80 % of a limit are spent, and blocks begin to drain for it."""
@@ -306,7 +306,7 @@ class Meter:
         ``committed(horizon) + k * cost * (horizon - now + reserve) < limit``.
         """
         ahead = 2 * billing.startup + self._drain_time + 4 * self._period
-        cost = getattr(per_second(billing.rate), name) * (ahead + max(billing.shutdown, billing.minimum))
+        cost = getattr(per_second(billing.rate), name) * max(ahead + billing.shutdown, billing.minimum)
         committed = getattr(self.committed(Seconds(now + ahead)), name) + self._when_queues_are_empty(name, ahead)
         left = getattr(self.limit, name) - committed
         return max(0, math.ceil(left / cost) - 1) if cost > 0 and left > 0 else 0
@@ -323,19 +323,25 @@ class Meter:
         return {name: limit for name, limit in self.limit._asdict().items() if limit is not None}
 
     def _grow_up(self, now: Seconds) -> None:
-        """Keep only their shutdown for blocks that have run for the shortest time that is paid."""
-        while self._young and self._young[0][0] <= now:
-            _, _, key = heapq.heappop(self._young)
-            charge = self._charges.get(key)
-            if charge is not None and charge.is_young and now - charge.since >= charge.billing.minimum:
-                self._add(charge, -1)
-                charge.is_young = False
-                self._add(charge, 1)
+        """Forget the youth of blocks that have run for the shortest time that is paid."""
+        for key, charge in list(itertools.islice(self._young.items(), _LOOKED_AT)):
+            if not charge.short_of_minimum(now):
+                del self._young[key]
+
+    def _minima(self, at: Seconds) -> Amounts:
+        """Cost of the shortest times that are paid, beyond shutdowns, if every block is ordered to end at *at*."""
+        total = Amounts()
+        if len(self._young) <= _LOOKED_AT:
+            for charge in self._young.values():
+                total = total.plus(charge.per_second, charge.short_of_minimum(at))
+            return total
+        return total.plus(self._burn, self._longest_minimum)
 
     def _put(self, key: Key, charge: Charge) -> None:
-        if not charge.is_queued:
-            self._number += 1
-            heapq.heappush(self._young, (Seconds(charge.since + charge.billing.minimum), self._number, key))
+        self._young.pop(key, None)
+        if not charge.is_queued and charge.billing.minimum > charge.billing.shutdown:
+            self._young[key] = charge
+            self._longest_minimum = max(self._longest_minimum, charge.billing.minimum)
         if key in self._charges:
             self._add(self._charges[key], -1)
         self._charges[key] = charge
@@ -345,10 +351,11 @@ class Meter:
         cost = charge.per_second
         if charge.is_queued:
             self._queued = self._queued.plus(cost, sign)
-            self._queued_reserve = self._queued_reserve.plus(cost, sign * charge.reserve)
+            reserve = max(charge.billing.shutdown, charge.billing.minimum)
+            self._queued_reserve = self._queued_reserve.plus(cost, sign * reserve)
             return
         if charge.is_overhead:
             self._overhead = self._overhead.plus(cost, sign)
         self._burn = self._burn.plus(cost, sign)
         self._offset = self._offset.plus(cost, sign * charge.since)
-        self._reserve = self._reserve.plus(cost, sign * charge.reserve)
+        self._reserve = self._reserve.plus(cost, sign * charge.billing.shutdown)

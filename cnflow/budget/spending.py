@@ -238,7 +238,7 @@ class Spending:
 
     def _write(self, now: Seconds) -> None:
         entries = [
-            store.Entry(str(key), self._wall_start + c.since, c.per_second, c.reserve, self._lasts(str(key)))
+            store.Entry(str(key), self._wall_start + c.since, c.per_second, c.billing.shutdown, self._lasts(str(key)))
             for key, c in self.meter.charges()
             if not c.is_queued
         ]

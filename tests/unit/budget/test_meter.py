@@ -48,6 +48,16 @@ def test_short_block_is_charged_for_the_shortest_time_that_is_paid() -> None:
     assert one.spent(at(1000)).usd == pytest.approx(0.06)
 
 
+def test_end_within_the_shortest_time_that_is_paid_costs_no_more_than_it() -> None:
+    one = meter(usd=10)
+    one.on_opened("a", VM, at(0))
+    assert one.committed(at(10)).usd == pytest.approx(0.06)
+    assert one.committed(at(40)).usd == pytest.approx(0.07)
+    for number in range(300):  # so many young ones are not looked at one by one
+        one.on_opened(number, VM, at(0))
+    assert one.committed(at(10)).usd > 301 * 0.06
+
+
 def test_rate_of_the_chosen_machines_holds_from_the_start_of_the_block() -> None:
     one = meter(usd=10)
     one.on_opened("a", VM, at(0))
@@ -71,9 +81,9 @@ def test_provider_that_costs_nothing_is_not_limited() -> None:
 
 
 def test_blocks_are_allowed_as_long_as_all_can_start_work_and_end_within_the_limit() -> None:
-    one = meter(usd=1.0)  # 1000 s of a block; one more takes 2 * 60 + 60 + 4 * 5 + 60 s
-    assert one.rule(VM, at(0)).further == 3
-    for name in "abc":
+    one = meter(usd=1.0)  # 1000 s of a block; one more takes 2 * 60 + 60 + 4 * 5 + 30 s
+    assert one.rule(VM, at(0)).further == 4
+    for name in "abcd":
         one.on_opened(name, VM, at(0))
     ruling = one.rule(VM, at(0))
     assert (ruling.further, ruling.is_final) == (0, False)
@@ -103,7 +113,7 @@ def test_block_in_a_queue_is_not_charged_and_keeps_its_room() -> None:
     one = meter(usd=1.0)
     for name in "ab":
         one.on_queued(name, VM, at(0))
-    assert one.rule(VM, at(500)).further == 1
+    assert one.rule(VM, at(500)).further == 2
     assert one.spent(at(500)) == Amounts()
     one.on_opened("a", VM, at(500))
     one.on_queued("a", VM, at(510))
@@ -145,7 +155,7 @@ def test_new_day_begins_with_what_runs_and_without_what_was_spent() -> None:
     assert one.rule(VM, at(965)).ends
     one.on_new_day(at(970))
     assert one.spent(at(980)).usd == pytest.approx(0.01)
-    assert one.rule(VM, at(980)).further == 2
+    assert one.rule(VM, at(980)).further == 3
 
 
 def test_spending_of_other_runs_counts() -> None:
