@@ -36,7 +36,9 @@ podman) names=podman ;;
 esac
 one() {
   if command -v apt-get >/dev/null; then
-    apt-get -q -y -o DPkg::Lock::Timeout=180 install --no-install-recommends "$1"
+    less=--no-install-recommends # but Podman's are what it needs for networks and for `--init`
+    [ "$1" != podman ] || less=
+    apt-get -q -y -o DPkg::Lock::Timeout=180 install $less "$1"
   elif command -v dnf >/dev/null; then dnf -q -y install "$1"
   elif command -v yum >/dev/null; then yum -q -y install "$1"
   elif command -v zypper >/dev/null; then zypper -q -n install "$1"

@@ -80,6 +80,7 @@ class BootServerSite:
         self._folder = ""
         self._identity: Identity | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self._port = 0
 
     def admit(self, request: BlockRequest, rank: int) -> str:
@@ -135,9 +136,12 @@ class BootServerSite:
         """See `BootSite`."""
         with self._lock:
             server, self._server = self._server, None
-        if server is None:
+            reader, self._reader = self._reader, None
+        if server is None or reader is None:
             return
         _close(server, kills=not self._place.grace, is_local=self._place.site.channel.is_local)
+        if server.poll() is not None:
+            reader.join(_LAST_WORDS)
         if not self._place.grace:
             self._place.site.remove(self._folder)
 
@@ -183,7 +187,9 @@ class BootServerSite:
         server = site.channel.start([python, "-I", f"{root}/{_SCRIPT}", *arguments])
         lines: list[bytes] = []
         is_ready = threading.Event()
-        threading.Thread(target=_read, args=(server, lines, is_ready), name="cnflow-boot-server", daemon=True).start()
+        reader = threading.Thread(target=_read, args=(server, lines, is_ready), name="cnflow-boot-server", daemon=True)
+        reader.start()
+        self._reader = reader
         is_ready.wait(_START)
         ready = next((each for each in lines if each.startswith(READY.encode())), None)
         if ready is None:
