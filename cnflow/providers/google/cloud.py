@@ -234,7 +234,9 @@ class GoogleCloud:
                     refused[machine] = str(error_for(error.failure, f"delete {name}"))
                     return
             with self._lock:
-                self._listed.pop(machine, None)
+                status = self._listed.get(machine, {}).get("status")
+                if not instances.is_ending(status):  # of one that had ended by itself, the reason is listed on
+                    self._listed.pop(machine, None)
 
         for_each(delete, ids)
         return refused

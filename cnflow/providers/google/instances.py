@@ -52,6 +52,11 @@ _ENDS: Mapping[str, tuple[EndCause | None, str]] = {
 }
 
 
+def is_ending(status: str | None) -> bool:
+    """Return whether an instance with *status* has ended, or is about to."""
+    return _STATES.get(status or "") in _KEPT
+
+
 def seconds_of(stamp: str) -> float | None:
     """Return the Unix time of *stamp*, such as ``2026-11-01T09:00:00.000-07:00``; None if it is empty."""
     return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() if stamp else None
@@ -78,7 +83,7 @@ def machine_of(instance: Mapping[str, Any], rate_of: Callable[[str, str, bool], 
         public_address=access.get("natIP", ""),
         private_address=interface.get("networkIP", ""),
         launched_at=seconds_of(instance.get("creationTimestamp", "")),
-        is_kept=_STATES.get(status) in _KEPT,
+        is_kept=is_ending(status),
     )
 
 
