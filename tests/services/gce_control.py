@@ -29,7 +29,8 @@ class GceControl:
         self.gce = gce
 
     def running(self):
-        return [f"{one['zone']}/{one['name']}" for one in self.gce.machines()]
+        there = self.gce.machines("PROVISIONING", "STAGING", "RUNNING", "TERMINATED")  # a deletion takes a moment
+        return [f"{one['zone']}/{one['name']}" for one in there]
 
     def tags(self, machine):
         return self.one(machine)["labels"]
