@@ -37,6 +37,9 @@ class InterchangeRequest(NamedTuple):
     grace: Seconds
     """Time for which the interchange lives without its driver."""
 
+    has_local_blocks: bool = False
+    """Blocks on the driver's own machine connect, too: the addresses are to have one that they reach."""
+
 
 class InheritedCommand(NamedTuple):
     """Command line of a process on this machine."""

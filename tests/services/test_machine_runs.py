@@ -5,6 +5,8 @@ interfaces are in test_ec2_runs.py and its neighbours.
 """
 
 import dataclasses
+import time
+import urllib.request
 import uuid
 
 import pytest
@@ -12,9 +14,13 @@ import pytest
 import cnflow
 from cnflow import Config, python_app
 from cnflow.config import HighThroughputExecutor
-from cnflow.testing.clouds import REGIONS, FakeMachineProvider, FakeRegion
+from cnflow.ids import RunId
+from cnflow.interfaces import InterchangeRequest
+from cnflow.model.image import NO_IMAGE
+from cnflow.testing.clouds import REGIONS, FakeMachineBackend, FakeMachineProvider, FakeRegion
+from cnflow.units import Seconds
 from tests.services.machines.metadata import Facts
-from tests.services.machines.vms import Machines
+from tests.services.machines.vms import Machines, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -104,3 +110,43 @@ def test_a_boot_that_fails_is_reported_with_the_words_of_the_machine(config, reg
     with cnflow.load(config(**options)), pytest.raises(cnflow.errors.CnflowError, match="no disk is there"):
         where(1).result(timeout=250)
     assert region.living() == {}
+
+
+def test_a_lost_machine_of_the_interchange_is_replaced_and_the_tasks_end(config, region):
+    with cnflow.load(config(init_blocks=1, max_blocks=1, is_in_cloud=False)):
+        assert where(1).result(timeout=250)[0] == 1
+        region.end(machine_of(region, "interchange"))
+        assert where(2).result(timeout=280)[0] == 4
+    assert region.living() == {}
+    assert [each.request.tags["cnflow-role"] for each in region.machines.values()].count("interchange") == 2
+
+
+def test_a_port_of_the_interchange_is_reached_from_this_machine(region, tmp_path):
+    backend = FakeMachineBackend(FakeMachineProvider(region=str(tmp_path), is_in_cloud=False))
+    request = InterchangeRequest(RunId("run"), "cloud", NO_IMAGE, (5733, 5799), Seconds(60.0), has_local_blocks=True)
+    placed = backend.place_interchange(request)
+    try:
+        assert list(placed.addresses)[1:] == ["127.0.0.1"]
+        container = region.machines[machine_of(region, "interchange")].played.machine.container
+        docker("exec", "--detach", container, "python3", "-m", "http.server", str(placed.port))
+        assert b"Directory listing" in answer_of(f"http://127.0.0.1:{placed.port}/")
+    finally:
+        placed.close()
+        backend.close()
+    assert region.living() == {}
+
+
+def machine_of(region, role):
+    return next(name for name, each in region.living().items() if each.tags["cnflow-role"] == role)
+
+
+def answer_of(url, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.read()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)

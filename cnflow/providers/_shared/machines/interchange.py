@@ -22,6 +22,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from cnflow.addresses import LOOPBACK
 from cnflow.channels.deferred import DeferredCommand, deferred_argv
 from cnflow.errors import BlockError, ChannelError, CnflowError, NoCapacityError, QuotaError
 from cnflow.interfaces import InheritedCommand
@@ -30,6 +31,7 @@ from cnflow.model.machine import Machine, MachineRequest, MachineState
 from cnflow.providers._shared.machines import tags
 from cnflow.providers._shared.machines.boot import BootPlace
 from cnflow.providers._shared.machines.interchange_data import interchange_user_data
+from cnflow.providers._shared.machines.interchange_forward import Forward, free_port
 from cnflow.providers._shared.machines.interchange_ssh import RunKeys
 from cnflow.providers._shared.machines.judge import LIVING, is_left
 from cnflow.sites.folder import SiteFolder
@@ -87,7 +89,9 @@ class PlacedMachine:
         self._boot_place: BootPlace | None = None
         self.name = f"the interchange's machine in {cloud.name}"
         self.addresses: Collection[str] = ()
-        self.port = request.ports[0] if request.ports else DEFAULT_PORT
+        first, last = request.ports or (DEFAULT_PORT, DEFAULT_PORT + 299)
+        self.port = free_port(first, last) if request.has_local_blocks else first
+        self._forward = Forward() if request.has_local_blocks else None
 
     @property
     def boot_place(self) -> BootPlace:
@@ -126,6 +130,8 @@ class PlacedMachine:
         self._is_closed.set()
         with self._lock:
             self._leave_channel()
+            if self._forward is not None:
+                self._forward.close()
             if self._number:
                 self._terminate_all()
             self._machine = None
@@ -249,6 +255,9 @@ class PlacedMachine:
                 "the interchange's new machine has another address, %s: blocks that know the old one end", private
             )
             self.addresses = [private, *self.addresses]
+        if self._forward is not None:
+            self._forward.lead(self._keys.forward_argv(self._address_of(machine), self.port))
+            self.addresses = list(dict.fromkeys([*self.addresses, LOOPBACK]))
         self._boot_place = BootPlace(site, (private,), self._request.grace)
 
     def _has_ended(self, machine: Machine) -> bool:

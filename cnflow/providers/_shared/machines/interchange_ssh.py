@@ -14,11 +14,31 @@ from cnflow.errors import BlockRejectedError
 from cnflow.providers._shared.machines.ssh_access import USER, SshKeys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cnflow.config.machines import MachineSettings
     from cnflow.interfaces.channel import Channel
 
 _ALIAS = "cnflow-interchange"
 """Name of the machine in the file of known hosts, whatever its address."""
+
+
+_PINNED = {
+    "GlobalKnownHostsFile": "/dev/null",
+    "HostKeyAlias": _ALIAS,
+    "HostKeyAlgorithms": "ssh-ed25519",
+    "StrictHostKeyChecking": "yes",
+    "IdentitiesOnly": "yes",
+    "PasswordAuthentication": "no",
+}
+_FORWARD = {
+    "BatchMode": "yes",
+    "ControlPath": "none",
+    "ExitOnForwardFailure": "yes",
+    "ServerAliveInterval": "15",
+    "ConnectTimeout": "15",
+    "LogLevel": "ERROR",
+}
 
 
 class RunKeys:
@@ -49,25 +69,28 @@ class RunKeys:
 
     def channel(self, address: str, *, connect_timeout: float) -> Channel:
         """Return a channel to the machine at *address*, which must show the key that was drawn for it."""
-        options = {
-            "UserKnownHostsFile": str(self._known_hosts),
-            "GlobalKnownHostsFile": "/dev/null",
-            "HostKeyAlias": _ALIAS,
-            "HostKeyAlgorithms": "ssh-ed25519",
-            "StrictHostKeyChecking": "yes",
-            "IdentitiesOnly": "yes",
-            "PasswordAuthentication": "no",
-        }
-        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return SSHBackend(
             SSHChannel(
                 host=address,
                 user=self._settings.ssh_user or USER,
                 key_file=str(self._key),
-                options=[*words, *self._settings.ssh_options],
+                options=self._options(_PINNED),
                 connect_timeout=connect_timeout,
             )
         )
+
+    def forward_argv(self, address: str, port: int) -> list[str]:
+        """Return the command line of ssh that leads *port* of this machine's loopback to the same one there."""
+        wanted = {**_PINNED, **_FORWARD, "LocalForward": f"127.0.0.1:{port} 127.0.0.1:{port}"}
+        user = self._settings.ssh_user or USER
+        return ["ssh", *self._options(wanted), "-N", "-T", "-i", str(self._key), f"{user}@{address}"]
+
+    def _options(self, values: Mapping[str, str]) -> list[str]:
+        own = {"UserKnownHostsFile": str(self._known_hosts), **values}
+        return [
+            *(word for name, value in own.items() for word in ("-o", f"{name}={value}")),
+            *self._settings.ssh_options,
+        ]
 
     def close(self) -> None:
         """Remove the keys."""
