@@ -167,7 +167,8 @@ class SeveralBackend:
             raise self.failures[label]
         if not isinstance(provider, HostsInterchange):
             raise BlockRejectedError(f"{type(provider).__name__} runs no interchange; set interchange='driver'.")
-        return provider.place_interchange(request)
+        has_local_blocks = any(own.site() is None for own in self._own.values())
+        return provider.place_interchange(request._replace(has_local_blocks=has_local_blocks))
 
     def interrupt(self) -> None:
         """End waits of all."""
