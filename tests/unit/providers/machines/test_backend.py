@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import random
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,12 @@ from cnflow.testing.boot_sites import DirectBootSite
 from cnflow.testing.clouds import FAULTS, FakeCloud, FakeMachineProvider, FakeRegion
 
 RUN = RunId("20261126-abc")
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_files(tmp_path, monkeypatch):
+    """Backends that are left without `close`, as by a killed driver, leave theirs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
