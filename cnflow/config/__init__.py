@@ -1,6 +1,7 @@
 """Settings that the user writes: pydantic models, documented by field; typos are refused with the nearest name."""
 
 from cnflow.config.ad_hoc import AdHocProvider
+from cnflow.config.azure import AzureProvider
 from cnflow.config.base import Settings
 from cnflow.config.budget import Budget
 from cnflow.config.cobalt import CobaltProvider
@@ -28,6 +29,7 @@ AWSProvider = EC2Provider
 __all__ = [
     "AWSProvider",
     "AdHocProvider",
+    "AzureProvider",
     "Budget",
     "CobaltProvider",
     "CondorProvider",

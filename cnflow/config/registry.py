@@ -163,6 +163,7 @@ PROVIDERS: Registry[ProviderSettings] = Registry(
     "cnflow.config.providers:ProviderSettings",
     {
         "ad_hoc": "cnflow.config.ad_hoc:AdHocProvider",
+        "azure": "cnflow.config.azure:AzureProvider",
         "cobalt": "cnflow.config.cobalt:CobaltProvider",
         "condor": "cnflow.config.condor:CondorProvider",
         "local": "cnflow.config.providers:LocalProvider",

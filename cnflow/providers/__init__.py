@@ -4,6 +4,7 @@
 """
 
 from cnflow.config.ad_hoc import AdHocProvider
+from cnflow.config.azure import AzureProvider
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
 from cnflow.config.existing_pool import ExistingPool
@@ -18,6 +19,7 @@ from cnflow.providers._shared.manager_command import manager_command
 
 __all__ = [
     "AdHocProvider",
+    "AzureProvider",
     "CobaltProvider",
     "CondorProvider",
     "DockerProvider",

@@ -1,1 +1,1 @@
-"""Provider of machines of Azure."""
+"""Virtual machines of Azure. Tried against a server in memory alone."""

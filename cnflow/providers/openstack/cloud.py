@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.clock import SystemClock
 from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError, NoCapacityError
+from cnflow.providers._shared.machines.recent import RecentlyDeleted
 from cnflow.providers.openstack import requests
 from cnflow.providers.openstack.errors import ApiError, has_no_room, is_about_address, meaning_of
 from cnflow.providers.openstack.flavors import flavor_of, need_of, placements_of
 from cnflow.providers.openstack.network import Networks
-from cnflow.providers.openstack.recent import RecentlyDeleted
 from cnflow.providers.openstack.servers import SCHEDULING, fault_of, machine_of
 from cnflow.providers.openstack.tags import TOKEN, server_tags
 from cnflow.text import did_you_mean, elide_middle, shortened

@@ -1,4 +1,4 @@
-"""Servers that were deleted a short time ago: nova lists them no more, and the seam wants them for some minutes.
+"""Machines that were deleted a short time ago: some clouds list them no more, and the seam wants them for some minutes.
 
 ::
 
@@ -38,16 +38,16 @@ class RecentlyDeleted:
         self._deleted: dict[str, tuple[float, Machine]] = {}
 
     def on_listed(self, machines: Iterable[Machine]) -> None:
-        """Nova has described *machines*."""
+        """The cloud has described *machines*."""
         with self._lock:
             self._seen.update((machine.id, machine) for machine in machines)
 
     def on_deleted(self, machine: str) -> None:
-        """The server with that id was deleted."""
+        """The machine with that id was deleted."""
         with self._lock:
             seen = self._seen.pop(machine, None)
             if seen is not None:
-                reason = "DELETED" if seen.state in LIVING else seen.reason
+                reason = "deleted" if seen.state in LIVING else seen.reason
                 ended = replace(seen, state=MachineState.ENDED, is_kept=False, reason=reason)
                 self._deleted[machine] = self._clock.now(), ended
 
