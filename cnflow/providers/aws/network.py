@@ -18,7 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import BlockError, BlockRejectedError
-from cnflow.providers._shared.machines.tags import network_tags
+from cnflow.providers._shared.machines.tags import network_tags, owner
 from cnflow.providers.aws.errors import code_of
 from cnflow.providers.aws.requests import tag_filters, tag_list
 
@@ -111,25 +111,24 @@ class Network:
         return removed
 
     def _make(self) -> dict[str, str]:
-        own = {**self._settings.tags, **network_tags()}
-        vpc = self._once("vpc", "VpcId", own, {"CidrBlock": _CIDR})
+        vpc = self._once("vpc", "VpcId", {"CidrBlock": _CIDR})
         self._aws.call("modify_vpc_attribute", {"VpcId": vpc, "EnableDnsHostnames": {"Value": True}})
-        gateway = self._once("internet_gateway", "InternetGatewayId", own, {})
+        gateway = self._once("internet_gateway", "InternetGatewayId", {})
         self._tolerate(
             "Resource.AlreadyAssociated", "attach_internet_gateway", {"InternetGatewayId": gateway, "VpcId": vpc}
         )
-        table = self._once("route_table", "RouteTableId", own, {"VpcId": vpc})
+        table = self._once("route_table", "RouteTableId", {"VpcId": vpc})
         route = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway}
         self._tolerate("RouteAlreadyExists", "create_route", route)
-        return self._make_subnets(vpc, table, own)
+        return self._make_subnets(vpc, table)
 
-    def _make_subnets(self, vpc: str, table: str, own: Mapping[str, str]) -> dict[str, str]:
+    def _make_subnets(self, vpc: str, table: str) -> dict[str, str]:
         there = {one["AvailabilityZone"]: one["SubnetId"] for one in self._list("subnets", tag_filters(network_tags()))}
         for index, zone in enumerate(self.zones_of_region()):
             if zone in there or (self._settings.zones and zone not in self._settings.zones):
                 continue
             asked = {"VpcId": vpc, "CidrBlock": _SUBNET.format(16 * index), "AvailabilityZone": zone}
-            there[zone] = self._create("subnet", "SubnetId", own, asked)
+            there[zone] = self._create("subnet", "SubnetId", asked)
         for subnet in there.values():
             self._aws.call("modify_subnet_attribute", {"SubnetId": subnet, "MapPublicIpOnLaunch": {"Value": True}})
             self._tolerate(
@@ -179,12 +178,8 @@ class Network:
         return [ids.get(one, one) for one in groups]
 
     def _group(self, name: str, vpc: str, *, is_own_network: bool) -> str:
-        """Id of a group of cnflow's in *vpc*, made if need be, with the rules of today's settings."""
-        filters = [*tag_filters(network_tags()), {"Name": "vpc-id", "Values": [vpc]}]
-        there = [one["GroupId"] for one in self._list("security_groups", filters) if one["GroupName"] == name]
-        own = {**self._settings.tags, **network_tags()}
-        asked = {"GroupName": name, "Description": "Made by cnflow: machines of its runs", "VpcId": vpc}
-        group = there[0] if there else self._create("security_group", "GroupId", own, asked, is_listed=False)
+        """Id of this owner's group in *vpc*, made if need be, with the rules of today's settings."""
+        group = self._group_there(name, vpc) or self._make_group(name, vpc)
         for rule in group_rules(group, self._settings.ssh_from, is_own_network=is_own_network):
             self._tolerate(
                 "InvalidPermission.Duplicate",
@@ -193,16 +188,30 @@ class Network:
             )
         return group
 
-    def _once(self, kind: str, key: str, tags: Mapping[str, str], asked: Mapping[str, Any]) -> str:
-        """Id of the one resource of *kind* with our tags, made if there is none."""
-        there = self._list(f"{kind}s", tag_filters(network_tags()))
-        return str(there[0][key]) if there else self._create(kind, key, tags, asked)
+    def _group_there(self, name: str, vpc: str) -> str:
+        filters = [*tag_filters(network_tags()), {"Name": "vpc-id", "Values": [vpc]}]
+        there = self._list("security_groups", filters)
+        return next((str(one["GroupId"]) for one in there if one["GroupName"].startswith(f"{name}-")), "")
 
-    def _create(
-        self, kind: str, key: str, tags: Mapping[str, str], asked: Mapping[str, Any], *, is_listed: bool = True
-    ) -> str:
+    def _make_group(self, name: str, vpc: str) -> str:
+        """Make a group, named by its owner too: others may have theirs in the same network."""
+        asked = {"GroupName": f"{name}-{owner()}", "Description": "Made by cnflow: machines of its runs", "VpcId": vpc}
+        try:
+            return self._create("security_group", "GroupId", asked, is_listed=False)
+        except BlockError as error:
+            if code_of(error) == "InvalidGroup.Duplicate" and (made := self._group_there(name, vpc)):
+                return made  # by another run of this owner, at the same time
+            raise
+
+    def _once(self, kind: str, key: str, asked: Mapping[str, Any]) -> str:
+        """Id of the one resource of *kind* with our tags, made if there is none."""
+        there = sorted(str(one[key]) for one in self._list(f"{kind}s", tag_filters(network_tags())))
+        return there[0] if there else self._create(kind, key, asked)
+
+    def _create(self, kind: str, key: str, asked: Mapping[str, Any], *, is_listed: bool = True) -> str:
         """Make a resource with its tags in one call, so that none is ever without."""
-        marked = [{"ResourceType": kind.replace("_", "-"), "Tags": tag_list({"Name": "cnflow", **tags})}]
+        own = {"Name": "cnflow", **self._settings.tags, **network_tags()}
+        marked = [{"ResourceType": kind.replace("_", "-"), "Tags": tag_list(own)}]
         answer = self._aws.call(f"create_{kind}", {**asked, "TagSpecifications": marked})
         found = {"vpc": "Vpc", "subnet": "Subnet", "route_table": "RouteTable", "internet_gateway": "InternetGateway"}
         made = answer[found[kind]] if is_listed else answer
