@@ -35,6 +35,7 @@ class EC2Provider(MachineSettings):
     backend: ClassVar[str] = "cnflow.providers.aws.provider:EC2Backend"
     extra: ClassVar[str] = "aws"
     packages: ClassVar[tuple[str, ...]] = ("boto3", "cryptography")
+    notices: ClassVar[str] = "ec2"
     price_list: ClassVar[str] = "ec2"
     small_type: ClassVar[str] = "t3.small"
     kind: Literal["ec2"] = "ec2"

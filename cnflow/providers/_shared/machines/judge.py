@@ -120,9 +120,14 @@ def judge_block(
         states = {each.state for each in block.living}
         state = BlockState.PENDING if MachineState.PENDING in states else BlockState.RUNNING
         return BlockStatus(state, _reasons(block.living), hosts=hosts, rate=rate)
-    if all(ends.get(each.id, NO_END).exit_code == 0 for each in block.machines):
+    if all(_ended_by_itself(each, ends.get(each.id, NO_END)) for each in block.machines):
         return BlockStatus(BlockState.ENDED, exit_code=0, hosts=hosts, rate=rate)
     return _failed(block, ends, hosts, rate)
+
+
+def _ended_by_itself(machine: Machine, end: End) -> bool:
+    """True if the manager ended as it should; not of one that drained because the cloud took its machine back."""
+    return end.exit_code == 0 and not end.preempted and machine.cause is not EndCause.PREEMPTED
 
 
 def total(rates: Iterable[Rate]) -> Rate | None:
