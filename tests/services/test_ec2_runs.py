@@ -196,8 +196,9 @@ SCRIPT = """
 
     if __name__ == "__main__":
         provider = EC2Provider(image_id=sys.argv[1], instance_types=["t3.micro"], init_blocks=1, max_blocks=1,
-                               detached_timeout=5)
-        executor = HighThroughputExecutor(label="cloud", provider=provider, max_workers=1, interchange="driver")
+                               detached_timeout=5, startup_timeout=20)
+        executor = HighThroughputExecutor(label="cloud", provider=provider, max_workers=1, interchange="driver",
+                                          heartbeat_period=2, heartbeat_threshold=10)
         cnflow.load(Config(executors=[executor], run_dir=sys.argv[2]))
         work()
         print("loaded", flush=True)
@@ -215,8 +216,11 @@ def test_machines_end_themselves_after_the_driver_was_killed(ec2, tmp_path, mome
         if moment != "at once":
             ec2.until(lambda: ec2.machines("running"), 60)
         if moment == "with a task":
-            time.sleep(15)
+            (machine,) = ec2.machines("running")
+            seen = ("docker", "logs", machine["container"])
+            ec2.until(lambda: b"starts its manager" in subprocess.check_output(seen, stderr=subprocess.STDOUT), 60)
+            time.sleep(3)
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    ec2.until(lambda: not ec2.machines("pending", "running"), 150)
+    ec2.until(lambda: not ec2.machines("pending", "running"), 100)
