@@ -31,9 +31,11 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
     "standard": ("L-1216C47A", "L-34B43A08"),
     "g": ("L-DB2E81BA", "L-3819A6DF"),
     "p": ("L-417A185B", "L-7212CCBC"),
+    "inf": ("L-1945791B", "L-B5D1601B"),
     "x": ("L-7295265B", "L-E3A00192"),
 }
 _STANDARD = frozenset("acdhimrtz")
+"""First letters of types that count against one quota, such as m, c, im and is."""
 _NO_QUESTION = "The quota could not be asked for: "
 
 
@@ -41,8 +43,8 @@ def quota_of(placement: Placement) -> str:
     """Return the code of the quota of vCPUs that *placement* counts against; empty if it is not known. Pure."""
     letters = re.match(r"[a-z]+", placement.instance_type)
     family = letters[0] if letters else ""
-    kind = "standard" if family and family[0] in _STANDARD and len(family) <= 3 else family  # noqa: PLR2004 - im, is
-    codes = _QUOTAS.get(kind) or _QUOTAS.get(kind[:1])
+    usual = "standard" if family[:1] in _STANDARD else family[:1]
+    codes = _QUOTAS.get(family) or _QUOTAS.get(usual)
     return codes[placement.is_spot] if codes else ""
 
 
