@@ -15,6 +15,7 @@ One network serves all runs of an owner in a region, since an account may have f
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from cnflow.errors import BlockError, BlockRejectedError
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 _CIDR = "10.0.0.0/16"
 _SUBNET = "10.0.{}.0/20"
 _SSH = 22
+_MAKING = threading.Lock()
+"""Held while something is made: executors of one run are prepared side by side, and share it."""
+
 _GROUP, _SSH_GROUP = "cnflow", "cnflow-ssh"
 
 
@@ -69,7 +73,8 @@ class Network:
         if self._settings.subnets:
             return {subnet: subnet for subnet in self._settings.subnets}
         if self._settings.create_network:
-            return self._make()
+            with _MAKING:
+                return self._make()
         filters = [{"Name": "default-for-az", "Values": ["true"]}]
         found = self._by_zone(self._list("subnets", filters))
         if not found:
@@ -179,7 +184,8 @@ class Network:
 
     def _group(self, name: str, vpc: str, *, is_own_network: bool) -> str:
         """Id of this owner's group in *vpc*, made if need be, with the rules of today's settings."""
-        group = self._group_there(name, vpc) or self._make_group(name, vpc)
+        with _MAKING:
+            group = self._group_there(name, vpc) or self._make_group(name, vpc)
         for rule in group_rules(group, self._settings.ssh_from, is_own_network=is_own_network):
             self._tolerate(
                 "InvalidPermission.Duplicate",
