@@ -6,7 +6,7 @@
     perlmutter("m1234", image="ghcr.io/ada/app:1", login="ada")   from a laptop: the user's name at the site
 """
 
-from cnflow.configs.elsewhere import cc_in2p3, kubernetes, laptop, slurm_in_5_lines
+from cnflow.configs.elsewhere import cc_in2p3, ec2, kubernetes, laptop, slurm_in_5_lines
 from cnflow.configs.us import (
     anvil,
     bridges,
@@ -27,6 +27,7 @@ __all__ = [
     "bridges",
     "cc_in2p3",
     "delta",
+    "ec2",
     "expanse",
     "frontera",
     "improv",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnflow.config.config import Config
+from cnflow.config.ec2 import EC2Provider
 from cnflow.config.executors import HighThroughputExecutor
 from cnflow.config.kubernetes import KubernetesProvider
 from cnflow.config.providers import DockerProvider, LocalProvider
@@ -65,3 +66,10 @@ def kubernetes(image: str, namespace: str | None = None, **options: Any) -> Conf
     provider = KubernetesProvider(namespace=namespace, **options)
     chosen: dict[str, Any] = {"image": image} if image else {}
     return Config(executors=[HighThroughputExecutor(label="kubernetes", provider=provider, **chosen)])
+
+
+def ec2(image: str = "", region: str | None = None, **options: Any) -> Config:  # noqa: ANN401 - of the provider
+    """Machines of Amazon EC2, with *image* in Docker or bare; the interchange runs on a machine there, too."""
+    provider = EC2Provider(region=region, **options)
+    chosen: dict[str, Any] = {"image": image} if image else {}
+    return Config(executors=[HighThroughputExecutor(label="ec2", provider=provider, **chosen)])

@@ -267,6 +267,11 @@ def test_lines_of_the_user_come_after_those_of_the_site():
     assert "#PBS -l filesystems=home:eagle\n#PBS -l place=excl" in lines
 
 
+def test_ec2_has_machines_of_the_region():
+    (executor,) = configs.ec2("app:1", "us-west-2", spot=True).executors
+    assert (str(executor.image), executor.provider.region, executor.provider.spot) == ("app:1", "us-west-2", True)
+
+
 def test_kubernetes_runs_containers_in_the_namespace():
     (executor,) = configs.kubernetes("app:1", "science", max_cpu=2).executors
     assert (str(executor.image), executor.provider.namespace, executor.provider.max_cpu) == ("app:1", "science", 2)
