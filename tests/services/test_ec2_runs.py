@@ -125,18 +125,19 @@ def test_machine_that_somebody_terminates_is_replaced(config, ec2):
     with cnflow.load(config()):
         assert squares(1) == [0]
         (first,) = ec2.machines("running")
-        task = slow(2)
-        time.sleep(0.5)
+        task = slow(15)
+        time.sleep(2)
         client = boto3.client("ec2")
         client.terminate_instances(InstanceIds=[first["id"]])
         client.close()
-        assert task.result(timeout=PATIENCE) == 2
+        assert task.result(timeout=PATIENCE) == 15
         assert len(ec2.machines()) == 2
 
 
 def test_wrong_image_fails_at_once_with_what_to_do(config):
-    with pytest.raises(BlockRejectedError, match="Images have another id in each region"):
-        cnflow.load(config(image_id="ami-0123456789abcdef0"))
+    settings = config(image_id="ami-0123456789abcdef0")
+    with cnflow.load(settings), pytest.raises(BlockRejectedError, match="Images have another id in each region"):
+        where(1).result(timeout=30)
 
 
 def test_tasks_without_quota_wait_for_it(config, ec2, caplog):
