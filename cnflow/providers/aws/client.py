@@ -55,10 +55,12 @@ class AWS:
     Args:
         region: None is that of the SDK.
         profile: None is that of the SDK.
+        attempts: of each call.
     """
 
-    def __init__(self, region: str | None, profile: str | None) -> None:
+    def __init__(self, region: str | None, profile: str | None, attempts: int = _ATTEMPTS) -> None:
         self._region = region
+        self._attempts = attempts
         self._profile = profile
         self._lock = threading.Lock()
         self._session: Any = None
@@ -123,7 +125,7 @@ class AWS:
             if found is None:
                 if self._session is None:
                     self._session = boto3.session.Session(region_name=self._region, profile_name=self._profile)
-                found = self._session.client(service, region_name=region, config=_config())
+                found = self._session.client(service, region_name=region, config=_config(self._attempts))
                 found.meta.events.register_first("needs-retry.ec2.RunInstances", _leave_capacity_alone)
                 self._clients[service, region] = found
             return found
@@ -169,12 +171,12 @@ def failure_of(error: ClientError, operation: str) -> Failure:
     )
 
 
-def _config() -> Config:
+def _config(attempts: int) -> Config:
     return Config(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
         max_pool_connections=_AT_ONCE,
-        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "adaptive", "total_max_attempts": attempts},
         user_agent_extra="cnflow",
     )
 
