@@ -12,7 +12,7 @@ from cnflow.config import DockerProvider, LocalProvider
 from cnflow.config.channels import SSHSettings
 from cnflow.model.image import Image
 
-SITES = {name: getattr(configs, name) for name in configs.__all__ if name not in {"kubernetes", "laptop"}}
+SITES = {name: getattr(configs, name) for name in configs.__all__ if name not in {"ec2", "kubernetes", "laptop"}}
 
 
 def submitted(config):
