@@ -2,8 +2,11 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "digits.py"
 IMAGES = ["digits-train:0.1", "digits-predict:0.1"]
-CENTS = 0.10
+DOLLARS = 0.10
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +58,42 @@ def write_prices(folder, usd_per_hour):
     return {"XDG_CONFIG_HOME": str(folder / "settings")}
 
 
-def write_config(folder, **budget):
-    cloud = EC2Provider(
+def cloud(blocks, **options):
+    return EC2Provider(
         region=REGION,
         instance_types=["c5.large"],
         interchange_type="t3.small",
         init_blocks=0,
-        max_blocks=2,
-        detached_timeout=30,
+        max_blocks=blocks,
+        startup_time=20,
+        shutdown_time=5,
+        **options,
     )
-    executors = [
-        HighThroughputExecutor(label="bare", provider=LocalProvider(), max_workers=2),
-        HighThroughputExecutor(label="cloud", provider=cloud, max_workers=1),  # one for each image
-    ]
-    file = folder / "cloud.toml"
-    file.write_text(to_toml(Config(executors=executors, budget=Budget(usd=CENTS, **budget))))
-    return str(file)
+
+
+class Meter:
+    """Dollars of the machines that the cloud has, looked at twice a second; no part of cnflow."""
+
+    def __init__(self, ec2, usd_per_hour):
+        self.usd = 0.0
+        self._ec2, self._price = ec2, usd_per_hour / 3600
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self):
+        last = time.monotonic()
+        while not self._is_over.wait(0.5):
+            living = len(self._ec2.machines("pending", "running"))
+            now = time.monotonic()
+            self.usd, last = self.usd + living * (now - last) * self._price, now
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join()
 
 
 def accuracy_in(output):
@@ -79,17 +102,66 @@ def accuracy_in(output):
 
 def test_laptop_reaches_ssh_and_the_interface_of_the_cloud_alone(scene):
     assert scene.can_reach(scene.api_port)
-    assert not scene.can_reach(scene.api_port + 1)
+    with socket.create_server(("", 0)) as server:
+        assert not scene.can_reach(server.getsockname()[1])
 
 
 def test_digits_from_a_laptop_within_a_budget_of_ten_cents(scene, tmp_path):
-    variables = write_prices(tmp_path, usd_per_hour=0.20)
-    with scene.run(
-        [sys.executable, str(DEMO), write_config(tmp_path)], stderr=subprocess.STDOUT, **variables
-    ) as driver:
+    price = 0.10
+    executors = [
+        HighThroughputExecutor(label="bare", provider=LocalProvider(), max_workers=2),
+        HighThroughputExecutor(label="cloud", provider=cloud(2), max_workers=1),  # one for each image
+    ]
+    file = tmp_path / "cloud.toml"
+    file.write_text(to_toml(Config(executors=executors, budget=Budget(usd=DOLLARS, drain_time=10))))
+    argv = [sys.executable, str(DEMO), str(file)]
+    with (
+        Meter(scene.ec2, price) as meter,
+        scene.run(argv, stderr=subprocess.STDOUT, **write_prices(tmp_path, price)) as driver,
+    ):
         output, _ = driver.communicate(timeout=800)
+        scene.ec2.until(lambda: not scene.ec2.machines("pending", "running", "shutting-down"), 90)
     assert driver.returncode == 0, output
     assert accuracy_in(output) > 0.95
-    machines = scene.ec2.machines()
-    assert sum(one["tags"]["cnflow-role"] == "block" for one in machines) >= 4
-    scene.ec2.until(lambda: not scene.ec2.machines("pending", "running", "shutting-down"), 90)
+    assert sum(one["tags"]["cnflow-role"] == "block" for one in scene.ec2.machines()) >= 3
+    assert 0 < meter.usd <= DOLLARS
+
+
+ENDLESS = """\
+import sys
+import cnflow
+from cnflow import python_app
+from cnflow.errors import BudgetError
+
+@python_app(executors=["cloud"])
+def work(seconds):
+    import time
+    time.sleep(seconds)
+    return seconds
+
+with cnflow.load(sys.argv[1]):
+    futures = [work(2) for _ in range(1000)]
+    errors = [future.exception() for future in futures]
+print(sum(error is None for error in errors), sum(isinstance(error, BudgetError) for error in errors))
+"""
+
+
+def test_budget_of_ten_cents_ends_the_machines_of_a_run_that_would_cost_more(scene, tmp_path):
+    price = 0.50
+    executor = HighThroughputExecutor(label="cloud", provider=cloud(4), max_workers=2)
+    file = tmp_path / "cloud.toml"
+    file.write_text(to_toml(Config(executors=[executor], budget=Budget(usd=DOLLARS, drain_time=5))))
+    (scene.folder / "endless.py").write_text(ENDLESS)
+    argv = [sys.executable, "endless.py", str(file)]
+    with (
+        Meter(scene.ec2, price) as meter,
+        scene.run(argv, stderr=subprocess.STDOUT, **write_prices(tmp_path, price)) as driver,
+    ):
+        output, _ = driver.communicate(timeout=800)
+        scene.ec2.until(lambda: not scene.ec2.machines("pending", "running", "shutting-down"), 90)
+    assert driver.returncode == 0, output
+    done, refused = map(int, output.splitlines()[-1].split())
+    assert done > 0, output
+    assert refused > 0, output
+    assert done + refused == 1000
+    assert DOLLARS / 4 < meter.usd <= DOLLARS
