@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from cnflow.errors import ConfigurationError
@@ -288,7 +289,10 @@ def _status(
     if advice := words.NEVER_STARTS.get(reason):
         message = f"Slurm will not start it: {reason}. {advice}"
         return NativeId(native), BlockStatus(BlockState.FAILED, message, EndCause.OTHER)
-    return NativeId(native), BlockStatus(living, words.waiting(reason, start if _TIME.fullmatch(start) else ""))
+    is_known = _TIME.fullmatch(start) is not None
+    # The site's clock is taken for that of this machine: squeue prints its local time without a zone.
+    starts_at = datetime.fromisoformat(start).timestamp() if is_known else None
+    return NativeId(native), BlockStatus(living, words.waiting(reason, start if is_known else ""), starts_at=starts_at)
 
 
 def _end(state: str, code: str, reason: str) -> BlockStatus:
