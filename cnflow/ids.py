@@ -31,5 +31,6 @@ WorkerRank = NewType("WorkerRank", int)
 
 def short_native(native: str) -> str:
     """Return *native* for messages: a long hexadecimal id by its first characters, any other id in full."""
-    is_hexadecimal = len(native) > _SHORT and all(digit in "0123456789abcdef" for digit in native)
-    return native[:_SHORT] if is_hexadecimal else native
+    label, slash, own = native.rpartition("/")  # that of one of several providers begins with its label
+    is_hexadecimal = len(own) > _SHORT and all(digit in "0123456789abcdef" for digit in own)
+    return f"{label}{slash}{own[:_SHORT]}" if is_hexadecimal else native

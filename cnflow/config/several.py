@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import SerializeAsAny, field_validator, model_validator
 
 from cnflow.budget.amounts import Billing, dearest
-from cnflow.config.interchange_place import ClusterSite, SiteAddress
+from cnflow.config.interchange_place import SiteAddress
+from cnflow.config.machines import MachineSettings
 from cnflow.config.providers import ProviderSettings
 from cnflow.config.registry import PROVIDERS
 from cnflow.config.tables import misplaced
@@ -145,8 +146,9 @@ class SeveralProviders(ProviderSettings):
             own = each.site()
             if own == site and type(each) is type(owner):
                 continue
-            if own is None and isinstance(site, ClusterSite) and each.kind in {"local", "docker"}:
-                continue  # the connection to the interchange's machine has a port here, too
+            is_here = each.kind == "local" or getattr(each, "network", None) == "host"
+            if own is None and is_here and isinstance(owner, MachineSettings):
+                continue  # the connection to the interchange's machine has a port of this one, too
             where = f"at {site.channel.kind}" if isinstance(site, SiteAddress) else "in its network"
             raise ValueError(
                 f"the interchange would run where {type(owner).__name__} has its blocks ({where}), which blocks of "

@@ -1,6 +1,11 @@
 """Executors with several providers: real processes of two local providers, and one of which nothing works."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +86,32 @@ def test_hedged_block_that_comes_later_is_withdrawn(tmp_path):
         while len(reports(dfk)) != 1 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert providers(dfk) == {"local-2"}
+
+
+CRASHED = """
+import os, signal, sys
+import cnflow
+from test_several_providers import adoptable, where
+
+dfk = cnflow.load(adoptable(sys.argv[1]))
+assert {each.result(60) for each in [where(1) for _ in range(6)]} == {"first", "second"}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def adoptable(folder):
+    providers = [local("first"), local("second")]
+    executor = HighThroughputExecutor(label="mixed", max_workers=1, provider=providers, spill_after=0.2)
+    return Config(executors=[executor], run_dir=str(folder), adoptable_for=60)
+
+
+def test_blocks_of_both_providers_are_taken_over_after_the_driver_was_killed(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    killed = subprocess.run([sys.executable, "-c", CRASHED, str(tmp_path)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with cnflow.load(adoptable(tmp_path), adopt=tmp_path / "000") as dfk:
+        assert {each.result(LONGEST) for each in [where(0.5) for _ in range(8)]} == {"first", "second"}
+        assert [(report.block, report.native.partition("/")[0]) for report in reports(dfk)] == [
+            ("0", "local"),
+            ("1", "local-2"),
+        ]

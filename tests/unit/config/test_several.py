@@ -73,14 +73,14 @@ def test_ledger_holds_options_by_which_another_process_makes_the_providers():
 
 
 def test_tasks_with_an_image_run_where_images_do():
-    mixed = executor(LocalProvider(), DockerProvider(), KubernetesProvider()).provider
+    mixed = executor(LocalProvider(), DockerProvider(), KubernetesProvider(), interchange="driver").provider
     assert mixed.traits().runs_images
     assert list(members_of(mixed.for_image(Image("python:3.12")))) == ["docker", "kubernetes"]
     assert list(members_of(mixed.for_image(NO_IMAGE))) == ["local"]
 
 
 def test_executor_of_containers_alone_is_a_template():
-    assert executor(DockerProvider(), KubernetesProvider()).needs_image
+    assert executor(DockerProvider(), KubernetesProvider(), interchange="driver").needs_image
     assert not executor(LocalProvider(), DockerProvider()).needs_image
 
 
