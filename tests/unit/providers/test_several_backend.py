@@ -18,7 +18,7 @@ RUN = RunId("r")
 
 def request(block):
     manager = ManagerSettings(hosts=(), endpoint="ipc://x", executor="htex", block=block)
-    return BlockRequest(RUN, "htex", BlockId(block), NO_IMAGE, manager, Path("x.log"))
+    return BlockRequest(RUN, "htex", BlockId(block), NO_IMAGE, manager, Path("/dev/null"))
 
 
 @pytest.fixture
