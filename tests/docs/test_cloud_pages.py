@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.ec2_cloud import EC2
+
 spec = importlib.util.spec_from_file_location("pages", Path(__file__).with_name("test_examples.py"))
 pages = sys.modules.setdefault("pages", importlib.util.module_from_spec(spec))
 spec.loader.exec_module(pages)
@@ -19,6 +21,14 @@ spec.loader.exec_module(pages)
 PAGES = [page for page in pages.PAGES if any("cloud" in block.notes for block in pages.blocks_of(page))]
 
 pytestmark = [pytest.mark.ec2, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def ec2():
+    """The stand-in, with an access key of the test's own."""
+    found = EC2()
+    yield found
+    found.remove()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
