@@ -55,7 +55,11 @@ prose: venv ## Count docstrings that open with a pronoun and functions named by 
 .PHONY: test
 test: venv ## Run every test that this machine can run; builds the images where a Docker engine is
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
-	.venv/bin/pytest -n $(WORKERS) --dist loadgroup tests
+	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "not long" tests
+
+.PHONY: test-clouds
+test-clouds: venv ## Run the tests of clouds, those that `make test` leaves out, too (after tests/services/{ec2,gce}/up)
+	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "long or ec2 or gce" tests
 
 .PHONY: test-kubernetes
 test-kubernetes: venv ## Run the tests of the cluster that tests/services/kubernetes/up starts

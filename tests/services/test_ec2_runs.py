@@ -97,6 +97,7 @@ def test_zone_and_spot_without_capacity_are_passed_over(config, ec2):
     assert ec2.calls("RunInstances") == 4
 
 
+@pytest.mark.long
 def test_storm_of_throttling_is_outlasted(config, ec2):
     ec2.fault("RunInstances", code="RequestLimitExceeded", status=503, times=9)
     ec2.fault("DescribeInstances", code="RequestLimitExceeded", status=503, times=9)
@@ -105,6 +106,7 @@ def test_storm_of_throttling_is_outlasted(config, ec2):
         assert len(ec2.machines()) == 1
 
 
+@pytest.mark.long
 def test_run_goes_on_while_the_service_does_not_answer_for_a_minute(config, ec2):
     with cnflow.load(config()):
         assert squares(1) == [0]
@@ -119,6 +121,7 @@ def test_run_goes_on_while_the_service_does_not_answer_for_a_minute(config, ec2)
     are_gone(ec2)
 
 
+@pytest.mark.long
 def test_machine_that_somebody_terminates_is_replaced(config, ec2):
     import boto3
 
@@ -140,6 +143,7 @@ def test_wrong_image_fails_at_once_with_what_to_do(config):
         where(1).result(timeout=30)
 
 
+@pytest.mark.long
 def test_tasks_without_quota_wait_for_it(config, ec2, caplog):
     ec2.limit(0, code="VcpuLimitExceeded", message="You have requested more vCPU capacity than your limit of 0")
     with cnflow.load(config()):
@@ -151,6 +155,7 @@ def test_tasks_without_quota_wait_for_it(config, ec2, caplog):
         assert task.result(timeout=PATIENCE)[0] == 4
 
 
+@pytest.mark.long
 def test_expired_credentials_are_reported_and_renewed(config, ec2, caplog, monkeypatch):
     caplog.set_level(logging.WARNING)
     with cnflow.load(config(max_blocks=2, init_blocks=1)):
@@ -171,6 +176,7 @@ def test_machine_that_does_not_boot_is_reported_with_what_it_printed(config, ec2
     are_gone(ec2)
 
 
+@pytest.mark.long
 def test_machine_whose_boot_hangs_is_ended_after_its_time(config, ec2):
     settings = config(user_data="echo waiting for a mount; sleep 3600", startup_timeout=10)
     with cnflow.load(settings), pytest.raises(BlockError, match="waiting for a mount"):
@@ -178,6 +184,7 @@ def test_machine_whose_boot_hangs_is_ended_after_its_time(config, ec2):
     are_gone(ec2)
 
 
+@pytest.mark.long
 def test_machine_without_python_runs_tasks_by_the_one_that_is_brought(config, ec2):
     ec2.control("kind", lacks=["python3", "python3.11"])
     with cnflow.load(config()):
@@ -207,7 +214,14 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("moment", ["at once", "while it boots", "with a task"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("at once", marks=pytest.mark.long),
+        pytest.param("while it boots", marks=pytest.mark.long),
+        "with a task",
+    ],
+)
 def test_machines_end_themselves_after_the_driver_was_killed(ec2, tmp_path, moment):
     script = tmp_path / "script.py"
     script.write_text(dedent(SCRIPT))

@@ -58,6 +58,7 @@ def where(number, seconds=0):
     return number * number, socket.gethostname()
 
 
+@pytest.mark.long
 def test_tasks_run_on_machines_in_the_zone_with_room_which_end_with_the_run(gce, config):
     gce.limit(0, zone="us-central1-a")
     with cnflow.load(config(init_blocks=2, max_blocks=2)):
@@ -79,6 +80,7 @@ def test_announced_end_of_a_spot_machine_costs_no_task_a_retry(gce, config):
     gce.until(lambda: not gce.machines())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", ["booted", "=== cnflow: output ==="])
 def test_machines_of_a_killed_driver_delete_themselves(gce, tmp_path, words):
     environment = {**os.environ, **gce.environment}
