@@ -46,7 +46,7 @@ class Allowance(NamedTuple):
             self.drains or other.drains,
             self.ends or other.ends,
             self.is_final or other.is_final,
-            " ".join(filter(None, (self.reason, other.reason))),
+            " ".join(dict.fromkeys(filter(None, (self.reason, other.reason)))),
         )
 
 

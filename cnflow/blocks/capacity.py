@@ -123,7 +123,10 @@ class Capacity:
             return [block for block in self._table.active.values() if block not in drained]
         if not allowance.withdrawn:
             return []
-        unconnected = [block for block in self._table.active.values() if not block.managers and block not in drained]
+        table = self._table
+        unconnected = [
+            block for block in table.coming.values() if block.id not in table.unanswered and block not in drained
+        ]
         unconnected.sort(key=_progress)
         return unconnected[: allowance.withdrawn]
 

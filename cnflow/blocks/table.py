@@ -3,7 +3,8 @@
 ::
 
     put(block), after each change of it ──> waiting, unconfirmed, untried, draining, lonely, unproven, accepted, active,
-                                       │           coming
+                                       │           coming,
+                                       │           unanswered
                                        └──> sums of connected managers and of their slots
     remove(id) ───────────────────────────> out of all of them
 
@@ -37,6 +38,7 @@ class BlockTable:
         accepted: known to the provider.
         active: count as capacity, present or coming.
         coming: active, without a connected manager.
+        unanswered: of these, those that may start, and cannot be drained until their submission is answered.
         managers: connected managers of all blocks.
         slots: of these managers.
         active_slots: of those of them whose blocks are active.
@@ -56,6 +58,7 @@ class BlockTable:
         self.accepted: Index = {}
         self.active: Index = {}
         self.coming: Index = {}
+        self.unanswered: Index = {}
         self.managers = 0
         self.slots = 0
         self.active_slots = 0
@@ -74,6 +77,15 @@ class BlockTable:
     def owner(self, native: NativeId) -> BlockId | None:
         """Return the block that the provider has under *native*."""
         return self._owners.get(native)
+
+    @property
+    def may_run(self) -> bool:
+        """True if a block runs, drains, or may come; one whose submission hangs does not count."""
+        return any(
+            block.native is not None or block.managers or block.submitted_at is None or block.unconfirmed_since is None
+            for block in self
+            if not block.is_waiting
+        )
 
     def hosts(self, block: BlockId) -> Sequence[str]:
         """Return the hosts of a block, as far as its provider's system has named them."""
@@ -95,6 +107,7 @@ class BlockTable:
             (self.accepted, block.native is not None),
             (self.active, block.is_active),
             (self.coming, block.is_active and not block.managers),
+            (self.unanswered, block.stage is Stage.REQUESTED and not block.is_waiting),
         ):
             if belongs:
                 index[block.id] = block
@@ -119,6 +132,7 @@ class BlockTable:
             self.accepted,
             self.active,
             self.coming,
+            self.unanswered,
         ):
             index.pop(block.id, None)
         self._count(block.id, 0, 0, 0)

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.blocks.allowance import ALL, Allowance
 from cnflow.blocks.callbacks import Demand
+from cnflow.blocks.report import no_block_is_allowed
 from cnflow.blocks.several.shares import Share, Shares, Situation
 from cnflow.blocks.several.trouble import Troubles
-from cnflow.errors import BudgetError, CnflowError
+from cnflow.errors import BlockError, BudgetError, CnflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,10 @@ class SeveralControllers:
 
         self._told: dict[str, str] = {}
         self._connections: dict[str, int] = {}
+        self._ended: set[str] = set()
+        """Providers whose controller has failed: what it knew last of its blocks is true no more."""
+
+        self._is_given_up = False
         self._tasks = -1
 
     def add(
@@ -101,6 +106,9 @@ class SeveralControllers:
     ) -> None:
         """Add the next provider; all are there before `run`."""
         self._members.append(Member(label, blocks, controller, limit))
+        if blocks.capacity.most == 0:
+            words = no_block_is_allowed(self._label, blocks.capacity.strategy)
+            self._pass_over(label, BlockError(words), self._clock.now(), is_final=True)
 
     def callbacks_of(self, label: str, number: int, own: Callbacks) -> Callbacks:
         """Return the callbacks of the controller of provider *number*, of which *own* makes the requests."""
@@ -121,12 +129,16 @@ class SeveralControllers:
         """Return the demand of the tasks that are for provider *number*."""
         with self._lock:
             now = self._clock.now()
+            self._tasks = -1  # before the count: a task that is added from now on wakes again
             demand = self._callbacks.demand()
             self._tasks = demand.tasks
             limits = [member.allowance() for member in self._members]
             for member, limit in zip(self._members, limits, strict=True):
-                if limit.is_final and demand.tasks:
-                    self.on_given_up(member.label, BudgetError(limit.reason))
+                if not limit.is_final:
+                    self._troubles.on_budget(member.label)
+                elif demand.tasks:
+                    self._pass_over(member.label, BudgetError(limit.reason), now)
+            verdict = self._verdict(now) if demand.tasks else None
             situations = [
                 self._situation(member, limit, now) for member, limit in zip(self._members, limits, strict=True)
             ]
@@ -142,6 +154,7 @@ class SeveralControllers:
             ]
         for controller in woken:
             controller.wake()
+        self._give_up(verdict)
         slots = math.ceil(own.tasks)
         return Demand(
             max(1, min(demand.tasks, slots)) if slots else 0,
@@ -155,19 +168,38 @@ class SeveralControllers:
         """Pass a provider over; fail the tasks of the executor if none is left."""
         with self._lock:
             now = self._clock.now()
-            is_new = self._troubles.on_given_up(label, error, now, is_final=is_final)
-            living = {member.label: member.controller.living for member in self._members}
-            verdict = self._troubles.verdict(now, living)
+            is_new = self._pass_over(label, error, now, is_final=is_final)
+            verdict = self._verdict(now)
+        self._give_up(verdict)
+        if is_new and verdict is None:
+            self.wake()
+
+    def _pass_over(self, label: str, error: CnflowError, now: Seconds, *, is_final: bool = False) -> bool:
+        is_new = self._troubles.on_given_up(label, error, now, is_final=is_final)
+        for member in self._members:
+            if member.label == label:  # a block that connected before is no sign that it works now
+                self._connections[label] = member.blocks.connections
         if is_new:
             logger.warning("executor %s passes over its provider %s: %s", self._label, label, error)
-        if verdict is not None:
+        return is_new
+
+    def _verdict(self, now: Seconds) -> CnflowError | None:
+        return self._troubles.verdict(
+            now, lambda: any(each.blocks.table.may_run for each in self._members if each.label not in self._ended)
+        )
+
+    def _give_up(self, verdict: CnflowError | None) -> None:
+        """Fail the tasks of the executor, once; without the lock, since callbacks of the user's tasks may run."""
+        if verdict is not None and not self._is_given_up:
+            self._is_given_up = True
             self._callbacks.give_up(verdict)
-        elif is_new:
-            self.wake()
 
     def _situation(self, member: Member, limit: Allowance, now: Seconds) -> Situation:
         blocks, label = member.blocks, member.label
         table, capacity = blocks.table, blocks.capacity
+        if label in self._ended:
+            reason = self._troubles.reason(label, now)
+            return Situation(label, 0, 0, 0, capacity.slots_per_block, 1.0, 0.0, blocks.connections, passed_over=reason)
         if blocks.connections > self._connections.get(label, 0):
             self._connections[label] = blocks.connections
             self._troubles.on_works(label)
@@ -188,6 +220,7 @@ class SeveralControllers:
             trouble,
             self._troubles.reason(label, now),
             len(table.waiting),
+            len(table.unanswered),
         )
 
     def _starts_in(self, blocks: Blocks, now: Seconds) -> float:
@@ -341,11 +374,15 @@ class SeveralControllers:
             member.controller.run()
         except CnflowError as error:
             logger.exception("provider %s of executor %s failed", member.label, self._label)
-            self.on_given_up(member.label, error, is_final=True)
+            self._on_ended(member, error)
         except BaseException as error:  # a provider may be any code; a silent end would leave tasks waiting
             logger.exception("provider %s of executor %s failed", member.label, self._label)
             failed = CnflowError(f"Its controller failed: {type(error).__name__}: {error}")
-            self.on_given_up(member.label, failed, is_final=True)
+            self._on_ended(member, failed)
+
+    def _on_ended(self, member: Member, error: CnflowError) -> None:
+        self._ended.add(member.label)
+        self.on_given_up(member.label, error, is_final=True)
 
     def _of(self, block: str) -> Sequence[BlockController]:
         """Return the controller of *block*; none for a block that nobody has asked for."""

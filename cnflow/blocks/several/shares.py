@@ -63,6 +63,9 @@ class Situation(NamedTuple):
     waiting: int = 0
     """Coming blocks that are not submitted yet."""
 
+    out: int = 0
+    """Coming blocks whose submission has no answer yet: they cannot be withdrawn before."""
+
     @property
     def tasks_per_block(self) -> float:
         """Tasks for which the strategy has one block."""
@@ -199,14 +202,14 @@ class Shares:
     def _allow(self, each: Situation, asks: float) -> Allowance:
         if each.passed_over:
             return Allowance(further=0, reason=each.passed_over)
-        needed = math.ceil(asks / each.tasks_per_block) if asks else 0
+        needed = max(1, math.ceil(asks / each.tasks_per_block)) if asks else 0
         excess = each.coming - needed
         if each.trouble:
             return Allowance(further=max(0, needed - (each.coming - each.waiting)), reason=each.trouble)
         credit = self._credits.get(each.label, 0.0)
         if excess <= 0:
             self._credits.pop(each.label, None)  # what comes is wanted: an earlier connection is no reason any more
-        return Allowance(withdrawn=max(0, min(excess, int(credit // each.slots_per_block))))
+        return Allowance(withdrawn=max(0, min(excess, each.coming - each.out, int(credit // each.slots_per_block))))
 
 
 def _hold(slots: float, providers: Sequence[Situation]) -> tuple[list[float], float]:
