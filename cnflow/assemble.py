@@ -179,7 +179,6 @@ def new_graph(
         ledger = RunLedger(make_run_dir(Path(config.run_dir)), driver)
     run_dir = ledger.path.parent
     hub = _event_hub(config, run_dir)
-    emit = None if hub is None else hub.emit
     run = RunContext(
         run=ledger.run,
         run_dir=run_dir,
@@ -190,7 +189,7 @@ def new_graph(
         log_size=config.log_size or 0,
         local_packages=tuple(config.local_packages),
         folder=current_folder(),
-        emit=emit,
+        emit=None if hub is None else hub.emit,
         images=_image_pins(config, run_dir),
         spending=_spending(config, run_dir, is_adopted=ledger.adopted is not None),
     )

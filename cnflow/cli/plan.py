@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from cnflow.budget.amounts import Billing
     from cnflow.config import ProviderSettings
 
+_NOT_ASKED = Finding("request", Verdict.ABSENT, "not made: it names an image of the cloud", "Leave out --offline.")
+
 _SOME = 6
 """Placements that are named."""
 
@@ -153,8 +155,10 @@ def _part_of(
                 part.findings += provider.check()
                 if isinstance(provider, HasCloud):
                     _place(part, provider)
-            if asks or not isinstance(provider, HasCloud):  # a cloud is asked for its image
+            if asks or not isinstance(provider, HasCloud):
                 part.request = preview_of(alone)
+            else:
+                part.findings.append(_NOT_ASKED)
         finally:
             provider.close()
     except CnflowError as error:

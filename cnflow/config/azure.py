@@ -31,7 +31,7 @@ class AzureProvider(MachineSettings):
 
     backend: ClassVar[str] = "cnflow.providers.azure.provider:AzureBackend"
     extra: ClassVar[str] = "azure"
-    packages: ClassVar[tuple[str, ...]] = ("azure",)
+    packages: ClassVar[tuple[str, ...]] = ("azure", "cryptography")
     price_list: ClassVar[str] = "azure"
     notices: ClassVar[str] = "azure"
     kind: Literal["azure"] = "azure"

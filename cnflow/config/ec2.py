@@ -12,15 +12,29 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cnflow.config.machines import MachineSettings
 from cnflow.text import did_you_mean
 
-OWN_ARGUMENTS = frozenset({"ClientToken", "DryRun", "MaxCount", "MinCount", "TagSpecifications", "UserData"})
-"""Arguments of RunInstances that `EC2Provider.create` cannot have: cnflow recognises its machines by them."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+OWN_ARGUMENTS = frozenset(
+    {
+        "ClientToken",
+        "DryRun",
+        "InstanceInitiatedShutdownBehavior",
+        "MaxCount",
+        "MinCount",
+        "TagSpecifications",
+        "UserData",
+    }
+)
+"""Arguments of RunInstances that `EC2Provider.create` cannot have: cnflow recognises its machines by them, and they end
+by them."""
 
 _ARN = re.compile(r"arn:[^:]+:iam::\d*:instance-profile/\S+")
 
@@ -95,6 +109,15 @@ class EC2Provider(MachineSettings):
         if own := sorted(OWN_ARGUMENTS & value.keys()):
             raise ValueError(f"{', '.join(own)} is set by cnflow; use the options tags and user_data of EC2Provider")
         return value
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> Self:
+        for zone in self.zones:
+            if self.region and not zone.startswith(self.region):
+                raise ValueError(f"the zone {zone!r} is not in region={self.region!r}")
+        if self.spot_max_price is not None and not self.spot:
+            raise ValueError(f"spot_max_price={self.spot_max_price:g} needs spot=True")
+        return self
 
     @field_validator("instance_profile")
     @classmethod

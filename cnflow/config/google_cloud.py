@@ -36,6 +36,8 @@ _FIELDS = (
 )
 _OURS = ("name", "machineType", "labels", "metadata")
 _PLACE = re.compile(r"[a-z]+(-[a-z]+[0-9]+)?(-[a-z])?")
+# https://cloud.google.com/compute/docs/labeling-resources#requirements
+_LABEL, _LABEL_VALUE = re.compile(r"[a-z][a-z0-9_-]{0,62}"), re.compile(r"[a-z0-9_-]{0,63}")
 _TAG = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -126,6 +128,17 @@ class GoogleCloudProvider(MachineSettings):
                 raise ValueError(f"{tag!r}: a tag has lower-case letters, digits and '-', a letter first")
         return value
 
+    @field_validator("tags")
+    @classmethod
+    def _tags_are_labels(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not _LABEL.fullmatch(name) or not _LABEL_VALUE.fullmatch(text):
+                raise ValueError(
+                    f"{name!r}: {text!r} is no label of Google's, which has at most 63 lower-case letters, digits, '-' "
+                    "and '_', a letter first in its name"
+                )
+        return value
+
     @field_validator("instance_options")
     @classmethod
     def _options_are_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +154,8 @@ class GoogleCloudProvider(MachineSettings):
         for zone in self.zones:
             if not zone.startswith(f"{self.region}-"):
                 raise ValueError(f"the zone {zone!r} is not in region={self.region!r}; set region, too")
+        if self.accelerator_type and not self.gpus:
+            raise ValueError(f"accelerator_type={self.accelerator_type!r} attaches no GPU without a number: set gpus=")
         if self.create_network and (self.network or self.subnetwork):
             raise ValueError("create_network=True makes a network: network and subnetwork cannot name one")
         return self

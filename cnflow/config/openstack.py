@@ -32,7 +32,7 @@ class OpenStackProvider(MachineSettings):
 
     backend: ClassVar[str] = "cnflow.providers.openstack.provider:OpenStackBackend"
     extra: ClassVar[str] = "openstack"
-    packages: ClassVar[tuple[str, ...]] = ("openstack",)
+    packages: ClassVar[tuple[str, ...]] = ("openstack", "cryptography")
     price_list: ClassVar[str] = "openstack"
     kind: Literal["openstack"] = "openstack"
 

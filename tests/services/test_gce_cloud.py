@@ -300,7 +300,7 @@ def test_check_finds_image_types_and_quotas(gce, cloud):
 
 def test_check_finds_what_is_missing(gce, cloud):
     findings = cloud(instance_types=["n2-standard-8"], image_family="debian-99").check()
-    assert [one.verdict for one in findings] == [Verdict.GOOD, Verdict.ABSENT, Verdict.ABSENT, Verdict.ABSENT]
+    assert [one.verdict for one in findings] == [Verdict.GOOD, Verdict.BAD, Verdict.BAD, Verdict.BAD]
     assert "no such type: n2-standard-8 in us-central1-a" in findings[2].found
     assert findings[3].found == "quota N2_CPUS: 0 of 8 are free, and 8 are wanted"
     assert gce.machines() == []

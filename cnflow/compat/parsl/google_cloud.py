@@ -43,7 +43,7 @@ class GoogleCloudProvider(ParslSettings, google_cloud.GoogleCloudProvider):
         "os_family": "image_family",
     }
     WITHOUT_EFFECT: ClassVar[Collection[str]] = ("google_version",)
-    DEFAULTS: ClassVar[Mapping[str, Any]] = {"instance_type": "n1-standard-1", "init_blocks": 1, "max_blocks": 1}
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {"instance_type": "n1-standard-1", "init_blocks": 1, "max_blocks": 10}
     """Parsl's defaults where cnflow has others."""
 
     @classmethod
@@ -62,4 +62,4 @@ class GoogleCloudProvider(ParslSettings, google_cloud.GoogleCloudProvider):
     @property
     def label(self) -> str:
         """Parsl's name of this kind of provider."""
-        return "googlecloud"
+        return "google_cloud"

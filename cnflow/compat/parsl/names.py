@@ -263,6 +263,7 @@ _NOT_YET = "cnflow does not have it yet"
 _INTERNAL = "it is internal to Parsl, and cnflow works differently inside"
 _GONE = "Parsl itself has removed it"
 _INSIDE = "it is an inside of Parsl that scripts need not touch: use dfk.explain(), dfk.tasks and the futures"
+_OPENSTACK = "use cnflow.config.OpenStackProvider, also called JetstreamProvider, with options of its own"
 _PROVIDER = "a provider of your own implements cnflow.interfaces.Provider; see the page 'Write a backend'"
 _CHANNEL = "a channel of your own implements cnflow.interfaces.Channel"
 _SITE = "cnflow.configs has a function per site, such as cnflow.configs.frontera('ACCOUNT')"
@@ -270,7 +271,8 @@ _CONTAINER = "use HighThroughputExecutor(image=...), with a provider that starts
 
 _NOT_COVERED: Mapping[str, str] = {
     "libsubmit.channels": _CHANNEL,
-    "libsubmit.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
+    "libsubmit.providers": "the module cnflow.config has all providers of cnflow",
+    "libsubmit.providers.JetstreamProvider": _OPENSTACK,
     "parsl.app.app_factory": _INSIDE,
     "parsl.benchmark": "run 'cnflow perf' instead",
     "parsl.channels": _CHANNEL,
@@ -312,7 +314,11 @@ _NOT_COVERED: Mapping[str, str] = {
     "parsl.providers.base": _PROVIDER,
     "parsl.providers.cluster_provider": _PROVIDER,
     "parsl.providers.provider_base": _PROVIDER,
-    "parsl.providers": f"{_NOT_YET}; there are LocalProvider, and cnflow.config.DockerProvider",
+    "parsl.providers": "the module cnflow.config has all providers of cnflow",
+    "parsl.providers.AzureProvider": "use cnflow.config.AzureProvider, with options of its own",
+    "parsl.providers.JetstreamProvider": _OPENSTACK,
+    "parsl.providers.azure": "use cnflow.config.AzureProvider, with options of its own",
+    "parsl.providers.jetstream": _OPENSTACK,
     "parsl.serialize": "cnflow serializes with cloudpickle only",
     "parsl.tests": "those are Parsl's own tests; write a Config of your own",
     "parsl.usage_tracking": _INTERNAL,

@@ -71,7 +71,8 @@ class AzureClient:
             answer = self._client.send_request(asked, enforce_https=self._endpoint.startswith("https"), **options)
             content = answer.read()
         except ClientAuthenticationError as error:
-            raise BlockRejectedError(f"The login to Azure is refused: {error}\nBy hand: az login") from error
+            words = str(error).partition("\n")[0]  # the SDK logs the others, one for each way to log in
+            raise BlockRejectedError(f"The login to Azure is refused: {words}\nLog in: az login") from error
         except AzureError as error:
             raise BlockError(f"Azure does not answer at {self._endpoint}: {error}") from error
         read = _json(answer) if content else {}

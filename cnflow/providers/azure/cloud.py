@@ -159,7 +159,7 @@ class AzureCloud:
             types = ", ".join(str(each) for each in self.placements())
         except (BlockError, MissingExtraError) as error:
             found, _, advice = str(error).partition("\n")
-            return [Finding("Azure", Verdict.ABSENT, found, advice)]
+            return [Finding("Azure", Verdict.BAD, found, advice)]
         return [Finding("Azure", Verdict.GOOD, f"{self.name}, group {self._settings.resource_group}: {types}")]
 
     def close(self) -> None:

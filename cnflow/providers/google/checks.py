@@ -35,7 +35,7 @@ def findings(cloud: GoogleCloud, settings: GoogleCloudProvider, client: ComputeC
     try:
         found = [Finding(about, Verdict.GOOD, f"credentials for the project {client.project}")]
     except BlockError as error:
-        return [Finding(about, Verdict.ABSENT, str(error), "gcloud auth application-default login")]
+        return [Finding(about, Verdict.BAD, str(error))]
     checks: list[Callable[[], Finding]] = [
         lambda: _image(cloud, settings, client),
         lambda: _types(cloud, client),
@@ -45,9 +45,9 @@ def findings(cloud: GoogleCloud, settings: GoogleCloudProvider, client: ComputeC
         try:
             found.append(check())
         except CallFailedError as error:
-            found.append(Finding(about, Verdict.ABSENT, str(error_for(error.failure, "answer a check"))))
+            found.append(Finding(about, Verdict.BAD, str(error_for(error.failure, "answer a check"))))
         except BlockError as error:
-            found.append(Finding(about, Verdict.ABSENT, str(error)))
+            found.append(Finding(about, Verdict.BAD, str(error)))
     return found
 
 
@@ -64,7 +64,7 @@ def _types(cloud: GoogleCloud, client: ComputeClient) -> Finding:
     if absent:
         words = ", ".join(f"{each.instance_type} in {each.zone}" for each in absent)
         advice = "Zones with it: gcloud compute machine-types list --filter=name=TYPE"
-        return Finding(cloud.name, Verdict.ABSENT, f"no such type: {words}", advice)
+        return Finding(cloud.name, Verdict.BAD, f"no such type: {words}", advice)
     first = placements[0]
     return Finding(cloud.name, Verdict.GOOD, f"{first.instance_type} in {', '.join(cloud.zones())}")
 
@@ -93,7 +93,7 @@ def _quota(cloud: GoogleCloud, settings: GoogleCloudProvider, client: ComputeCli
     if wanted <= free:
         return Finding(cloud.name, Verdict.GOOD, words)
     advice = "Set max_blocks lower, or ask for a higher limit: https://console.cloud.google.com/iam-admin/quotas"
-    return Finding(cloud.name, Verdict.ABSENT, f"{words}, and {wanted:g} are wanted", advice)
+    return Finding(cloud.name, Verdict.BAD, f"{words}, and {wanted:g} are wanted", advice)
 
 
 def quota_for(placement: Placement, region: Mapping[str, Any]) -> str:

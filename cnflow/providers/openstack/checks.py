@@ -84,7 +84,7 @@ def _checked(about: str, check: Callable[[OpenStackCloud], str], cloud: OpenStac
 
 def _bad(about: str, error: Exception) -> Finding:
     found, _, advice = str(error).partition("\n")
-    return Finding(about, Verdict.ABSENT, found, advice)
+    return Finding(about, Verdict.BAD, found, advice)
 
 
 def _image(cloud: OpenStackCloud) -> str:

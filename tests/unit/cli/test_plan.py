@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 
 import pytest
@@ -11,7 +12,15 @@ from cnflow.budget import prices
 from cnflow.cli import price_update
 from cnflow.cli.app import app
 from cnflow.cli.plan import budget_lines, config_of, plan_of
-from cnflow.config import Budget, Config, HighThroughputExecutor, LocalProvider, SlurmProvider
+from cnflow.config import (
+    AzureProvider,
+    Budget,
+    Config,
+    HighThroughputExecutor,
+    LocalProvider,
+    OpenStackProvider,
+    SlurmProvider,
+)
 from cnflow.config import selection as selected
 from cnflow.config.ec2 import EC2Provider
 from cnflow.errors import ConfigurationError
@@ -139,3 +148,19 @@ def test_fetched_prices_go_into_the_users_table_over_earlier_ones(monkeypatch):
     assert prices.rate_of("ec2", "us-east-1", "m5.large", is_spot=True).usd_per_hour == 0.05
     assert prices.rate_of("ec2", "us-east-1", "c5.large").usd_per_hour == 0.1
     assert prices.rate_of("ec2", "us-west-2", "m5.large").usd_per_hour == 0.096
+
+
+@pytest.mark.parametrize("provider", [OpenStackProvider(image_id="x"), AzureProvider(image_id="x")])
+def test_cloud_that_does_not_know_the_user_is_a_bad_finding(provider, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("OS_", "AZURE_"))]:
+        monkeypatch.delenv(name)
+    (part,) = plan_of(on(provider))
+    assert not part.is_fine
+
+
+def test_offline_plan_says_why_it_has_no_request_for_a_machine():
+    (part,) = plan_of(on(OpenStackProvider(image_id="x")), asks=False)
+    assert part.request is None
+    assert "--offline" in part.findings[-1].advice
+    assert part.is_fine

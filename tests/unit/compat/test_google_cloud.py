@@ -13,11 +13,11 @@ def test_parameters_by_position_are_those_of_parsl():
         "debian-12",
         ["n2-standard-2"],
     )
-    assert (made.init_blocks, made.max_blocks, made.label) == (3, 3, "googlecloud")
+    assert (made.init_blocks, made.max_blocks, made.label) == (3, 10, "google_cloud")
 
 
 def test_defaults_are_those_of_parsl():
     made = GoogleCloudProvider(
         project_id="p", key_file="k", region="us-east1", os_project="debian-cloud", os_family="debian-12"
     )
-    assert (made.instance_types, made.init_blocks, made.min_blocks, made.max_blocks) == (["n1-standard-1"], 1, 0, 1)
+    assert (made.instance_types, made.init_blocks, made.min_blocks, made.max_blocks) == (["n1-standard-1"], 1, 0, 10)

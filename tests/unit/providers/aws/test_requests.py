@@ -107,6 +107,9 @@ def test_long_token_is_shortened_without_losing_differences():
     ("options", "words"),
     [
         ({"create": {"UserData": "x"}}, "UserData is set by cnflow"),
+        ({"create": {"InstanceInitiatedShutdownBehavior": "stop"}}, "is set by cnflow"),
+        ({"region": "us-east-2", "zones": ["eu-west-1a"]}, "the zone 'eu-west-1a' is not in region='us-east-2'"),
+        ({"spot_max_price": 0.1}, "needs spot=True"),
         ({"image_id": "ubuntu-24.4"}, "Did you mean 'ubuntu-24.04'?"),
         ({"subnets": ["us-east-1a"]}, "is no id of a subnet"),
         ({"instance_profile": "arn:aws:iam::1:role/worker"}, "is no ARN of an instance profile"),

@@ -149,6 +149,8 @@ def test_end_commands_are_a_shell_script_and_need_an_account():
         ({"zones": ["europe-west1-b"]}, "is not in region='us-central1'"),
         ({"region": "US"}, "no name of a region"),
         ({"network_tags": ["Web"]}, "a tag has lower-case letters"),
+        ({"tags": {"Owner": "ada"}}, "'Owner': 'ada' is no label"),
+        ({"accelerator_type": "nvidia-tesla-t4"}, "set gpus="),
         ({"instance_options": {"minCpuPlatfrom": "x"}}, "Did you mean 'minCpuPlatform'"),
         ({"instance_options": {"labels": {}}}, "instance_options cannot set 'labels'"),
         ({"create_network": True, "network": "n"}, "create_network=True makes a network"),
