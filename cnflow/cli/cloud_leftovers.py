@@ -26,6 +26,7 @@ from cnflow.errors import CnflowError, ConfigurationError
 from cnflow.interfaces import HasCloud
 from cnflow.model.machine import MachineState
 from cnflow.providers._shared.machines import run_marks
+from cnflow.providers._shared.machines.judge import is_left
 from cnflow.providers._shared.machines.tags import OWNER, ROLE, ROLE_INTERCHANGE, RUN, network_tags, owner
 from cnflow.text import align_columns, duration
 
@@ -42,7 +43,7 @@ _LONGEST_END = 120.0
 
 
 class Leftover(NamedTuple):
-    """A machine of this user that has not ended."""
+    """A machine of this user that has not ended, or that the cloud keeps after its end."""
 
     machine: Machine
     driver: int | None
@@ -88,9 +89,9 @@ def survey(cloud: Cloud) -> Survey:
         BlockError: the cloud does not answer.
     """
     listed = cloud.list({OWNER: owner()})
-    living = [each for each in listed if each.state in {MachineState.PENDING, MachineState.RUNNING}]
-    runs = {run: run_marks.living_driver(run) for run in {each.tags.get(RUN, "") for each in living} if run}
-    found = [Leftover(each, runs.get(each.tags.get(RUN, ""))) for each in living]
+    left = [each for each in listed if is_left(each)]
+    runs = {run: run_marks.living_driver(run) for run in {each.tags.get(RUN, "") for each in left} if run}
+    found = [Leftover(each, runs.get(each.tags.get(RUN, ""))) for each in left]
     return Survey(cloud.name, found, cloud.shared(network_tags()))
 
 
@@ -135,7 +136,7 @@ def end_orphans(cloud: Cloud, seen: Survey) -> Mapping[str, str]:
     waiting, deadline = chosen - left.keys(), time.monotonic() + _LONGEST_END
     while waiting:
         listed = cloud.list({OWNER: owner()})
-        waiting &= {machine.id for machine in listed if machine.state is not MachineState.ENDED}
+        waiting &= {each.id for each in listed if each.state is not MachineState.ENDED or each.is_kept}
         if waiting and time.monotonic() > deadline:
             return {**left, **dict.fromkeys(waiting, f"still listed {_LONGEST_END:.0f} s after its end was asked for")}
         if waiting:
@@ -147,12 +148,14 @@ def end_orphans(cloud: Cloud, seen: Survey) -> Mapping[str, str]:
 
 
 def remove_shared(cloud: Cloud, seen: Survey) -> list[str]:
-    """Remove networks and the like, unless a run that lives has machines there; return their names.
+    """Remove networks and the like, unless a run lives that may need them; return their names.
 
     Raises:
         BlockError: the cloud does not answer.
     """
-    return list(cloud.remove_shared(network_tags())) if seen.shared and not seen.is_in_use else []
+    if not seen.shared or seen.is_in_use or run_marks.others_live(()):
+        return []
+    return list(cloud.remove_shared(network_tags()))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from cnflow.config import OpenStackProvider
 from cnflow.errors import BlockError, BlockRejectedError, NoCapacityError, ProviderBusyError, QuotaError
 from cnflow.model.finding import Verdict
 from cnflow.model.machine import MachineRequest, MachineState, Placement
-from cnflow.providers._shared.machines.tags import EXPIRES, OWNER, ROLE, RUN, network_tags
+from cnflow.providers._shared.machines.tags import EXPIRES, OWNER, ROLE, RUN, network_tags, owner
 from cnflow.providers.openstack import client as client_module
 from cnflow.providers.openstack.cloud import OpenStackCloud
 from tests.services.openstack.server import Fault, OpenStackServer
@@ -236,6 +236,25 @@ def test_machine_without_a_floating_address_is_not_left_behind(server, make_clou
     with pytest.raises(QuotaError, match="floatingip"):
         cloud.launch(INTERCHANGE)
     assert server.nova.alive() == []
+
+
+def test_address_whose_machine_was_deleted_by_somebody_else_is_removed(server, make_cloud):
+    cloud = make_cloud(floating_network="outside")
+    machine = cloud.launch(replace(INTERCHANGE, tags={**INTERCHANGE.tags, OWNER: owner()}))
+    server.nova.handle("DELETE", f"/servers/{machine.id}", {}, None)
+    assert [kind for kind, _ in server.neutron.made()] == ["floatingip"]
+    assert len(cloud.shared(network_tags())) == 1
+    assert len(cloud.remove_shared(network_tags())) == 1
+    assert server.neutron.made() == []
+
+
+def test_lack_of_room_is_told_though_the_failed_server_is_not_deleted(server, cloud):
+    server.nova.room = 0
+    server.faults.append(Fault("DELETE", "/servers/", 409, "locked", times=9))
+    with pytest.raises(NoCapacityError, match="no host with room"):
+        cloud.launch(REQUEST)
+    [left] = cloud.list(TAGS)
+    assert (left.state, left.is_kept) == (MachineState.ENDED, True)
 
 
 def test_address_that_is_in_use_is_replaced_by_another(server, make_cloud):

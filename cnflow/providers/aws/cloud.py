@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnflow.budget.prices import rate_of, types_that_fit
 from cnflow.errors import BlockError, BlockRejectedError
-from cnflow.model.machine import Machine, MachineRequest, MachineState, Placement, Rate
-from cnflow.providers._shared.machines.tags import network_tags
+from cnflow.model.machine import Machine, MachineRequest, Placement, Rate
+from cnflow.providers._shared.machines.judge import LIVING
+from cnflow.providers._shared.machines.tags import EXPIRES, network_tags
 from cnflow.providers.aws.checks import check_account
 from cnflow.providers.aws.client import AWS
 from cnflow.providers.aws.errors import NOT_THERE, code_of
@@ -41,6 +43,10 @@ logger = logging.getLogger(__name__)
 _TYPES_AT_MOST = 8
 _AT_ONCE = 200
 """Machines that one call ends; AWS advises fewer than 1000."""
+
+_NEW = 60.0
+"""Seconds for which EC2 may answer that it has no machine of an id that it has just given,
+https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html"""
 
 _NOT_MADE = AMI("ami-of-image_id")
 """Stands for the image in a preview, which asks nothing."""
@@ -66,6 +72,8 @@ class EC2Cloud:
         self._site: Site | None = None
         self._types: Sequence[str] | None = None
         self._sizes: dict[str, Rate] = {}
+        self._new: dict[str, float] = {}
+        """Machines that were started here, with the time."""
 
     def prepare(self, tags: Mapping[str, str]) -> None:
         """Find the image, subnets and groups once; make the network where the settings ask for it."""
@@ -192,10 +200,20 @@ class EC2Cloud:
         if request.is_interchange:
             site = replace(site, interchange_groups=self._network.interchange_groups(site.subnets))
         answer = self._aws.call("run_instances", instance_for(request, self._settings, site))
-        return self._with_rate(machine_of(answer["Instances"][0], by_subnet=bool(self._settings.subnets)))
+        machine = machine_of(answer["Instances"][0], by_subnet=bool(self._settings.subnets))
+        with self._lock:
+            self._new = {one: at for one, at in self._new.items() if time.monotonic() - at < _NEW}
+            self._new[machine.id] = time.monotonic()
+        return self._with_rate(machine)
+
+    def _is_new(self, machine: str) -> bool:
+        """True if *machine* was started so lately that EC2 may not know it yet: then it is not gone."""
+        with self._lock:
+            return time.monotonic() - self._new.get(machine, -_NEW) < _NEW
 
     def _launched(self, request: MachineRequest, error: BlockError) -> Machine:
-        there = [one for one in self.list(request.tags) if one.state is not MachineState.ENDED]
+        wanted = {name: value for name, value in request.tags.items() if name != EXPIRES}  # counted from each request
+        there = [one for one in self.list(wanted) if one.state in LIVING]
         if not there:
             raise error
         return there[0]
@@ -205,7 +223,7 @@ class EC2Cloud:
             self._aws.call("terminate_instances", {"InstanceIds": [*ids]})
         except BlockError as error:
             if len(ids) == 1:
-                return {} if code_of(error) in NOT_THERE else {ids[0]: str(error)}
+                return {} if code_of(error) in NOT_THERE and not self._is_new(ids[0]) else {ids[0]: str(error)}
             if not isinstance(error, BlockRejectedError):
                 return dict.fromkeys(ids, str(error))
             refused: dict[str, str] = {}

@@ -37,6 +37,9 @@ _CAUSES: Mapping[str, EndCause] = {
     "Server.SpotInstanceStop": EndCause.PREEMPTED,
     "Server.SpotInstanceTermination": EndCause.PREEMPTED,
 }
+_KEPT = {"stopping", "stopped"}
+"""States in which its disks are paid for until it is terminated; somebody has stopped it."""
+
 _LIVING = {MachineState.PENDING, MachineState.RUNNING}
 
 
@@ -63,4 +66,5 @@ def machine_of(instance: Mapping[str, Any], *, by_subnet: bool = False) -> Machi
         public_address=instance.get("PublicIpAddress") or "",
         private_address=instance.get("PrivateIpAddress") or "",
         launched_at=launched.timestamp() if launched is not None else None,
+        is_kept=instance.get("State", {}).get("Name") in _KEPT,
     )

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import threading
 from dataclasses import replace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from cnflow.config.azure import AzureProvider
     from cnflow.model.machine import MachineRequest
     from cnflow.providers.azure.client import AzureClient
+
+logger = logging.getLogger(__name__)
 
 _TRIES, _PAUSE = 20, 1.0
 """Looks at the operation of a launch: a lack of capacity shows within seconds."""
@@ -200,8 +203,11 @@ class AzureCloud:
     def _failure(self, operation: str | None) -> ApiError | None:
         """Return why a long *operation* has failed; None while it goes on, or where it is not known."""
         for _ in range(_TRIES if operation else 0):
-            with self._refusals("The operation cannot be read"):
+            try:
                 state = self._on.request("GET", str(operation))
+            except (ApiError, BlockError) as failure:  # the machine was accepted, and `list` shows what comes of it
+                logger.info("%s: the operation of a launch cannot be read: %s", self.name, failure)
+                return None
             if state.get("status") in {"Failed", "Canceled"}:
                 error = state.get("error") or {}
                 return ApiError(HTTPStatus.CONFLICT, str(error.get("code")), str(error.get("message")))

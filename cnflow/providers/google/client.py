@@ -26,7 +26,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Tra
 from google.cloud import compute_v1
 from google.protobuf.json_format import MessageToDict
 
-from cnflow.errors import BlockRejectedError
+from cnflow.errors import BlockError, BlockRejectedError, ProviderBusyError
 from cnflow.providers.google.errors import CallFailedError, Failure, error_for, failed_operation, is_transient
 from cnflow.providers.google.requests import last_part
 
@@ -157,6 +157,7 @@ class ComputeClient:
 
     def _persist(self, doing: str, attempt: Callable[[], T]) -> T:
         until, pause = time.monotonic() + self._patience, _FIRST_PAUSE
+        unanswered: BlockError | None = None
         while True:
             try:
                 return self._translated(attempt)
@@ -164,8 +165,11 @@ class ComputeClient:
                 wait = pause * self._random.uniform(0.5, 1.0)
                 if not is_transient(error.failure):
                     raise
+                found = error_for(error.failure, doing)
+                if not isinstance(found, ProviderBusyError):
+                    unanswered = found
                 if time.monotonic() + wait > until or self._closed.wait(wait):
-                    raise error_for(error.failure, doing) from error
+                    raise unanswered or found from error  # a throttled attempt does not tell that none has worked
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _translated(self, attempt: Callable[[], T]) -> T:

@@ -12,16 +12,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from cnflow.errors import BlockRejectedError, MissingExtraError
+from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError, ProviderBusyError
 from cnflow.model.block import EndCause
 from cnflow.model.machine import Machine, MachineState
-from cnflow.providers._shared.machines.tags import RUN
+from cnflow.providers._shared.machines.judge import LIVING
+from cnflow.providers._shared.machines.tags import RUN, is_of
 from cnflow.providers.google import instances, network, places, requests
 from cnflow.providers.google.checks import findings
 from cnflow.providers.google.errors import CallFailedError, Failure, error_for, failed_operation, is_absent
@@ -29,7 +31,7 @@ from cnflow.providers.google.images import find_image
 from cnflow.providers.google.parallel import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cnflow.config.google_cloud import GoogleCloudProvider
     from cnflow.model.finding import Finding
@@ -75,6 +77,8 @@ class GoogleCloud:
         """Token -> operation by which its last insertion failed."""
         self._listed: dict[str, Mapping[str, Any]] = {}
         self._ended: dict[str, tuple[float, Machine]] = {}
+        self._ends: dict[str, tuple[EndCause | None, str]] = {}
+        """Cause and reason of each end that was found: a machine that stops is listed for a minute."""
 
     @property
     def _client(self) -> ComputeClient:
@@ -117,10 +121,10 @@ class GoogleCloud:
                 if error.failure.status == _NAME_IS_TAKEN:
                     return self._existing(request, doing)
                 raise error_for(error.failure, doing) from error
-            done = self._call_finish(doing, operation)
-            found = failed_operation(done)
-            if found is None:
-                return self._get(request, doing)
+            with _started(doing):
+                found = failed_operation(self._call_finish(doing, operation))
+                if found is None:
+                    return self._get(request, doing)
             failure, earlier = found, operation.get("id", operation["name"])
             with self._lock:
                 self._failed[request.token] = earlier
@@ -144,10 +148,12 @@ class GoogleCloud:
 
     def _existing(self, request: MachineRequest, doing: str) -> Machine:
         machine = self._get(request, doing)
-        if any(machine.tags.get(name) != value for name, value in request.tags.items()):
+        if not is_of(machine.tags, request.tags):
             raise BlockRejectedError(
                 f"The project has another machine of the name {request.name}, which is not of this run."
             )
+        if machine.state not in LIVING:  # of this block, when it did not get all of its machines
+            raise ProviderBusyError(f"The earlier machine {request.name} has not gone yet.")
         return machine
 
     def _get(self, request: MachineRequest, doing: str) -> Machine:
@@ -201,10 +207,22 @@ class GoogleCloud:
 
     def _end(self, instance: Mapping[str, Any]) -> tuple[EndCause | None, str]:
         """Return cause and reason of the end of *instance*, by the operations on it."""
+        known = str(instance.get("id") or instance.get("selfLink", ""))
+        with self._lock:
+            if known in self._ends:
+                return self._ends[known]
+        found = self._asked_end(instance)
+        if any(found):
+            with self._lock:
+                self._ends[known] = found
+        return found
+
+    def _asked_end(self, instance: Mapping[str, Any]) -> tuple[EndCause | None, str]:
         zone = requests.last_part(instance.get("zone", ""))
         wanted = f'(targetLink = "{instance.get("selfLink", "")}")'
         operations = self._pages("read operations", "ZoneOperationsClient", "list", zone=zone, filter=wanted)
-        cause, reason = instances.end_of(operations)
+        accounts = [each.get("email", "") for each in instance.get("serviceAccounts") or ()]
+        cause, reason = instances.end_of(operations, accounts)
         deadline = instances.deadline_of(instance)
         if cause is None and deadline is not None and abs(self._clock() - deadline) < _AT_DEADLINE:
             return EndCause.WALLTIME, "it reached its longest life (maxRunDuration)"
@@ -283,6 +301,15 @@ class GoogleCloud:
             return self._client.pages(doing, client, method, project=self._client.project, **request)
         except CallFailedError as error:
             raise error_for(error.failure, doing) from error
+
+
+@contextlib.contextmanager
+def _started(doing: str) -> Iterator[None]:
+    """Raise errors of what follows an insertion that was accepted as ones that leave open whether it has worked."""
+    try:
+        yield
+    except BlockError as error:
+        raise BlockError(f"Compute Engine may have been able to {doing}, which is not known: {error}") from error
 
 
 def _has(labels: Mapping[str, str], tags: Mapping[str, str]) -> bool:

@@ -19,7 +19,7 @@ from cnflow.model.machine import Machine, MachineState, Placement
 from cnflow.providers.google.requests import id_of, last_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from cnflow.model.machine import Rate
 
@@ -87,12 +87,19 @@ def machine_of(instance: Mapping[str, Any], rate_of: Callable[[str, str, bool], 
     )
 
 
-def end_of(operations: Iterable[Mapping[str, Any]]) -> tuple[EndCause | None, str]:
-    """Return cause and reason of a machine's end, by the operations on it; the first that ended it counts."""
+def end_of(operations: Iterable[Mapping[str, Any]], accounts: Collection[str] = ()) -> tuple[EndCause | None, str]:
+    """Return cause and reason of a machine's end, by the operations on it; the first that ended it counts.
+
+    Args:
+        operations: on it.
+        accounts: its own, by which it deletes itself when its manager has ended.
+    """
     ends = [each for each in operations if each.get("operationType") in _ENDS]
     if not ends:
         return None, ""
     first = min(ends, key=lambda each: seconds_of(each.get("insertTime", "")) or 0.0)
+    if first["operationType"] == "delete" and first.get("user") in accounts:
+        return None, "the machine deleted itself"
     cause, words = _ENDS[first["operationType"]]
     return cause, words.format(user=first.get("user") or "somebody")
 

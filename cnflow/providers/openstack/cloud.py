@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import logging
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from cnflow.model.machine import Machine, MachineRequest, Placement
     from cnflow.providers.openstack.client import OpenStackClient
     from cnflow.providers.openstack.flavors import Flavor
+
+logger = logging.getLogger(__name__)
 
 _SCHEDULED_WITHIN, _PAUSE = 20.0, 0.3
 """Seconds. Nova answers before it has looked for a host, which takes about one."""
@@ -99,7 +102,7 @@ class OpenStackCloud:
         server = self._scheduled(server)
         fault = fault_of(server)
         if has_no_room(fault):
-            self._delete(str(server["id"]))
+            self._give_up(str(server["id"]))
             raise NoCapacityError(f"{self.name} has no host with room for {request.placement}: {fault}")
         if request.is_interchange and server.get("status") != "ERROR":
             server = self._with_address(server, request)
@@ -244,7 +247,7 @@ class OpenStackCloud:
             with self._refusals(f"{request.name} gets no floating address"):
                 self.networks().give_address(id_, request.tags)
         except BlockError:
-            self._delete(id_)
+            self._give_up(id_)
             raise
         return self._server(id_)
 
@@ -271,6 +274,14 @@ class OpenStackCloud:
         with self._refusals("The server cannot be read"):
             server: dict[str, Any] = self.client().request("compute", "GET", f"/servers/{id_}")["server"]
         return server
+
+    def _give_up(self, id_: str) -> None:
+        """Delete a server that is of no use, while another error is on its way; its tags find one that is left."""
+        try:
+            with self._refusals(f"{id_} is not deleted"):
+                self._delete(id_)
+        except BlockError as error:
+            logger.warning("%s. `cnflow clean --cloud` removes it", error)
 
     def _delete(self, id_: str) -> None:
         try:

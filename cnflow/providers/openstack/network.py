@@ -159,7 +159,8 @@ class Networks:
         return removed
 
     def _unused(self, tags: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
-        addresses = [("floatingip", each) for each in self._described("floatingip", tags) if not each.get("port_id")]
+        owned = {OWNER: tags[OWNER]} if OWNER in tags else tags  # an address has further tags of its machine
+        addresses = [("floatingip", each) for each in self._described("floatingip", owned) if not each.get("port_id")]
         parts = [(kind, each) for kind in _REMOVED for each in self._described(kind, tags)]
         busy = {str(each["id"]) for kind, each in parts if kind == "network" and self._has_machines(str(each["id"]))}
         return addresses if busy else [*addresses, *parts]

@@ -109,6 +109,37 @@ def test_machines_that_have_ended_are_not_listed(cloud, launch, region):
     assert cloud_leftovers.survey(cloud).found == []
 
 
+def test_machines_that_the_cloud_keeps_after_their_end_are_orphans_until_they_are_terminated(cloud, launch, region):
+    region.keeps_ended = True
+    machine = launch("r1")
+    region.end(machine)
+    seen = cloud_leftovers.survey(cloud)
+    assert [each.id for each in seen.orphans] == [machine]
+    assert cloud_leftovers.end_orphans(cloud, seen) == {}
+    assert region.living() == {}
+
+
+def test_networks_are_left_while_another_run_lives_that_has_no_machine_now(cloud, driver, region, request_for):
+    from cnflow.config.registry import backend_of
+
+    settings = FakeMachineProvider(region="test", create_network=True)
+    backend = backend_of(settings)(settings)
+    backend.prepare(request_for().image)
+    [native] = backend.submit([request_for()]).values()
+    backend.cancel([native])
+    other = driver("r2")
+    assert cloud_leftovers.remove_shared(cloud, cloud_leftovers.survey(cloud)) == []
+    backend.close()
+    assert region.networks
+    other.kill()
+    other.wait()
+    backend = backend_of(settings)(settings)
+    backend.submit([request_for()])
+    backend.cancel([native])
+    backend.close()
+    assert region.networks == {}
+
+
 def test_orphans_are_ended_and_the_machines_of_a_living_driver_are_not(cloud, launch, driver, region):
     driver("r2")
     launch("r1")

@@ -212,7 +212,7 @@ class MachineBackend:
             return
         try:
             if self._settings.create_network:
-                parts.removal.remove_networks()
+                parts.removal.remove_networks(runs)
         except BlockError as error:
             logger.warning("networks of %s are left: %s. `cnflow clean --cloud` removes them", parts.cloud.name, error)
         parts.cloud.close()

@@ -76,6 +76,7 @@ step() { echo "$*" >step; echo "cnflow: $*"; }
 fail() {
   mkdir failed 2>/dev/null || return # once: the watchdog may come here, too
   echo "=== cnflow: boot failed: $* ==="
+  (sleep 60; end_machine) & # however long the report takes
   { tail -c 12000 boot.log
     grep -iE 'warn|error|traceback' /var/log/cloud-init.log 2>/dev/null | tail -n 15; } >report
   for host in $hosts; do attempt "$host" report sent report && break; done
@@ -160,7 +161,7 @@ fetch() { # WHAT, a tar that is unpacked to the folder WHAT
       cnflow:) fail "$(head -c 1000 "$1.tar")"; exit 1 ;;
       esac
       tar -xzf "$1.tar" -C "$1" && rm "$1.tar" && return
-      "${python:-python3}" -c "$untar" "$1.tar" "$1" && return
+      "${python:-python3}" -c "$untar" "$1.tar" "$1" && rm "$1.tar" && return
     done
     sleep $pause
     [ $pause -ge 8 ] || pause=$((pause * 2))

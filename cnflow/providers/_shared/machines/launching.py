@@ -15,7 +15,7 @@ import hashlib
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cnflow.errors import BlockError, BlockRejectedError, NoCapacityError, ProviderBusyError, QuotaError
 from cnflow.model.machine import MachineRequest
@@ -36,13 +36,6 @@ _END_MARGIN = 600.0
 """Seconds that a machine may live longer than its block's walltime and the start of its manager."""
 
 _WEEK = 7 * 24 * 3600.0
-
-
-class LeftRunning(NamedTuple):
-    """Machines of a refused block whose end was not confirmed."""
-
-    ids: tuple[str, ...]
-    words: str
 
 
 class UnsureLaunchError(BlockError):

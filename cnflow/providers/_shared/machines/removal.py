@@ -17,7 +17,7 @@ from cnflow.providers._shared.machines import run_marks, tags
 from cnflow.providers._shared.machines.judge import blocks_of, is_left, number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from cnflow.ids import RunId
     from cnflow.interfaces import Cloud
@@ -52,7 +52,7 @@ class Removal:
             BlockError: the cloud does not answer, or does not end some.
         """
         self._end(_left(self._cloud.list(tags.run_tags(run))))
-        self.remove_networks()
+        self.remove_networks([tags.tag_value(run)])
 
     def remove_orphans(self) -> Sequence[str]:
         """End expired machines, and those that have ended and are kept; return names of all that was removed.
@@ -67,13 +67,18 @@ class Removal:
         self._end(unwanted)
         return [*(f"machine {each.id}" for each in unwanted), *self.remove_networks()]
 
-    def remove_networks(self) -> Sequence[str]:
-        """Remove networks of this user and machine, unless machines of it live; return their names.
+    def remove_networks(self, runs: Collection[str] = ()) -> Sequence[str]:
+        """Remove networks of this user and machine, unless they are of use; return their names.
+
+        They are while machines live, and while another run than those with the tags *runs* does, which may have none
+        just now.
 
         Raises:
             BlockError: the cloud does not answer.
         """
-        if not self._is_network_own or _left(self._cloud.list({tags.OWNER: tags.owner()})):
+        if not self._is_network_own or run_marks.others_live(runs):
+            return ()
+        if _left(self._cloud.list({tags.OWNER: tags.owner()})):
             return ()
         return self._cloud.remove_shared(tags.network_tags())
 

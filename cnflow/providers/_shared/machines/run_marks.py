@@ -15,6 +15,7 @@ of fcntl(2), which a child that the driver forks does not inherit.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -26,6 +27,7 @@ from cnflow.capsule.build import default_cache_dir
 from cnflow.providers._shared.machines.tags import tag_value
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -91,6 +93,14 @@ def living_driver(run: str) -> int | None:
         finally:
             os.close(descriptor)
     return None
+
+
+def others_live(runs: Collection[str]) -> bool:
+    """Return whether drivers of other runs than those with the tags *runs* live on this machine."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        marks = sorted(each.name for each in folder().iterdir())
+        return any(living_driver(each) is not None for each in marks if each not in runs)
+    return False
 
 
 def forget(run: str) -> None:

@@ -21,6 +21,8 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cnflow.ids import RunId
     from cnflow.model.block import BlockRequest
 
@@ -84,6 +86,14 @@ def block_tags(request: BlockRequest, rank: int, expires: float) -> dict[str, st
 def interchange_tags(run: RunId, executor: str, expires: float) -> dict[str, str]:
     """Return the tags of the machine of the interchange of an executor."""
     return {**run_tags(run, executor), OWNER: owner(), ROLE: ROLE_INTERCHANGE, EXPIRES: f"{expires:.0f}"}
+
+
+def is_of(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Return whether a machine with the tags *found* is the one that was asked for with the tags *wanted*.
+
+    Its expiry may be another: it is counted from each request.
+    """
+    return all(found.get(name) == value for name, value in wanted.items() if name != EXPIRES)
 
 
 def network_tags() -> dict[str, str]:

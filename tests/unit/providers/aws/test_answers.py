@@ -65,8 +65,10 @@ def test_machine_that_was_taken_back():
     assert (machine.tags, machine.launched_at) == ({"cnflow-run": "r"}, launched.timestamp())
 
 
-def test_stopped_machine_has_ended():
-    assert machine_of({"InstanceId": "i-1", "State": {"Name": "stopped"}}).state is MachineState.ENDED
+def test_stopped_machine_has_ended_and_is_kept():
+    machine = machine_of({"InstanceId": "i-1", "State": {"Name": "stopped"}})
+    assert (machine.state, machine.is_kept) == (MachineState.ENDED, True)  # its disk is paid for
+    assert not machine_of({"InstanceId": "i-1", "State": {"Name": "terminated"}}).is_kept
 
 
 def test_cheapest_types_that_fit_come_first():

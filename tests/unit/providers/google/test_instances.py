@@ -60,6 +60,7 @@ def test_first_operation_that_ended_a_machine_gives_the_cause():
     preempted, deleted = operation("compute.instances.preempted", 1), operation("delete", 2)
     assert instances.end_of([deleted, operation("insert", 0), preempted])[0] is EndCause.PREEMPTED
     assert instances.end_of([deleted]) == (EndCause.USER, "it was deleted by me")
+    assert instances.end_of([deleted], ["me"]) == (None, "the machine deleted itself")
     assert instances.end_of([operation("insert", 0)]) == (None, "")
 
 

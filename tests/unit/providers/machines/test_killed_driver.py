@@ -13,7 +13,7 @@ from cnflow.model.block import BlockRequest, Refused
 from cnflow.model.image import NO_IMAGE
 from cnflow.model.machine import MachineRequest
 from cnflow.model.manager_settings import ManagerSettings
-from cnflow.providers._shared.machines import tags
+from cnflow.providers._shared.machines import run_marks, tags
 from cnflow.providers._shared.machines.backend import MachineBackend
 from cnflow.testing.boot_sites import DirectBootSite
 from cnflow.testing.clouds import FakeCloud, FakeMachineProvider, FakeRegion
@@ -26,6 +26,7 @@ RUN = RunId("20261126-abc")
 def _own_temporary_files(tmp_path, monkeypatch):
     """Killed drivers leave theirs."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 class Killed(BaseException):
@@ -138,6 +139,8 @@ def assert_tagged(region):
 
 def assert_removable(region):
     """`cnflow clean` of the run, and of orphans, leaves nothing of it; and what is of others."""
+    while run_marks.living_driver(tags.tag_value(RUN)):  # the kernel does so when a process is killed
+        run_marks.release(tags.tag_value(RUN))
     foreign = region.add(replace(foreign_request(region), token=f"foreign-{len(region.machines)}"))
     cleaner = make_backend(region)
     cleaner.remove_run(RUN)

@@ -75,3 +75,17 @@ def test_certificate_is_valid_whatever_the_clock_of_a_machine():
 
     made = x509.load_pem_x509_certificate(IDENTITY.pin.certificate.encode())
     assert (made.not_valid_before_utc.year, made.not_valid_after_utc.year) == (2000, 2099)
+
+
+def test_machine_ends_though_its_report_is_never_sent(tmp_path):
+    text = user_data(PLAN)
+    function = text[text.index("fail() {") : text.index("\n}\n", text.index("fail() {")) + 3]
+    stand_ins = "sleep() { :; }; attempt() { command sleep 60; }; end_machine() { touch ended; }; hosts=h\n"
+    waits = "for n in $(seq 100); do [ -e ended ] || command sleep 0.1; done"
+    script = f": >boot.log; {stand_ins}{function}fail 'no code' &\n{waits}"
+    done = subprocess.run(
+        ["sh", "-c", f"{script}; kill 0"], cwd=tmp_path, start_new_session=True, timeout=30, check=False
+    )
+    assert done.returncode != 0  # killed with what hangs
+    assert (tmp_path / "report").exists()
+    assert (tmp_path / "ended").exists()
