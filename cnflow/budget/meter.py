@@ -158,7 +158,11 @@ class Meter:
             rate = rate._replace(usd_per_hour=billing.rate.usd_per_hour)
         before = self._charges.get(key)
         was_paid = before is not None and not before.is_queued
-        if before is not None and was_paid and before.per_second == per_second(rate):
+        if (
+            before is not None
+            and was_paid
+            and (before.per_second, before.is_overhead) == (per_second(rate), is_overhead)
+        ):
             return
         since = before.since if before is not None and was_paid else now
         self._put(key, Charge(billing, since, per_second(rate), is_overhead=is_overhead))

@@ -135,7 +135,9 @@ class Spending:
         with self._lock:
             account = self._accounts[name] = Account(self, name, billing, lasts)
             if billing.overhead.usd_per_hour or billing.overhead.cores:
-                self.meter.on_opened(f"{name}/{_OVERHEAD}", billing, self.now, billing.overhead, is_overhead=True)
+                key = f"{name}/{_OVERHEAD}"
+                self._unclaimed.discard(key)
+                self.meter.on_opened(key, billing, self.now, billing.overhead, is_overhead=True)
             return account
 
     @property

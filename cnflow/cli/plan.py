@@ -104,7 +104,13 @@ def config_of(path: Path, args: Sequence[str]) -> Config:
     code = 0
     try:
         code = run_as_main(find_script(str(path), args))
-    except _Planned:
+    except SystemExit as own:
+        if not seen:  # the script's own
+            raise ConfigurationError(
+                f"The script {str(path)!r} ended with exit code {own.code or 0} before it loaded a Config; write "
+                "its arguments after its name"
+            ) from None
+    if seen:  # also of a script that handles every exception
         return seen[0]
     if code:
         raise ConfigurationError(f"The script {str(path)!r} failed before it loaded a Config; see above.")
@@ -147,7 +153,7 @@ def _part_of(
     kind = type(settings).__name__
     part = Part(name, kind, settings.init_blocks, settings.max_blocks, settings.nodes_per_block, billing)
     part.findings += _price_findings(config, name, billing)
-    alone = executor.model_copy(update={"provider": settings})
+    alone = executor.model_copy(update={"provider": settings, "image": executor.image or settings.default_image})
     try:
         provider = backend_of(settings, needs_packages=asks)(settings)
         try:

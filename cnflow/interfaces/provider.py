@@ -133,7 +133,7 @@ class JoinsProviders(Protocol):
         failures: those that cannot run the image, after `prepare`, with the reason.
     """
 
-    members: Mapping[str, Provider]
+    members: Mapping[str, JoinedProvider]
     failures: Mapping[str, CnflowError]
 
 
@@ -237,6 +237,16 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Close connections and end threads; blocks are left as they are."""
+
+
+class JoinedProvider(Provider, Protocol):
+    """One of several providers of an executor.
+
+    Attributes:
+        is_foreign: returns True for a block of another of them, which `find` leaves out: both may have one system.
+    """
+
+    is_foreign: Callable[[BlockId], bool]
 
 
 @runtime_checkable

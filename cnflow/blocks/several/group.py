@@ -329,6 +329,12 @@ class SeveralControllers:
             own = {block: native for block, native in natives.items() if native.startswith(prefix)}
             self._owners.update(dict.fromkeys(own, number))
             member.controller.adopt(own, next_block)
+        if foreign := [native for block, native in natives.items() if block not in self._owners]:
+            logger.warning(
+                "executor %s has no provider for blocks of the killed driver, which may run on: %s",
+                self._label,
+                ", ".join(foreign),
+            )
 
     def on_run_ending(self) -> None:
         """See `BlockController`."""
@@ -383,6 +389,10 @@ class SeveralControllers:
     def _on_ended(self, member: Member, error: CnflowError) -> None:
         self._ended.add(member.label)
         self.on_given_up(member.label, error, is_final=True)
+
+    def is_of_another(self, number: int, block: BlockId) -> bool:
+        """Return True if *block* was asked of another provider than that of *number*."""
+        return self._owners.get(block, number) != number
 
     def _of(self, block: str) -> Sequence[BlockController]:
         """Return the controller of *block*; none for a block that nobody has asked for."""

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnflow.blocks import BlockController, Scaling, make_blocks
@@ -82,7 +83,9 @@ def make_controller(parts: ControllerParts, provider: Provider) -> Controller:
         blocks.capacity.numbers = numbers
         context = parts.context._replace(settings=member, image=parts.context.image if settings.image else None)
         callbacks = group.callbacks_of(label, number, _for_requests(parts, context))
-        controller = BlockController(blocks, provider.members[label], own.traits(), callbacks)
+        live = provider.members[label]
+        live.is_foreign = partial(group.is_of_another, number)
+        controller = BlockController(blocks, live, own.traits(), callbacks)
         group.add(label, blocks, controller, meter.allowance if meter is not None else None)
     for label, error in provider.failures.items():
         group.on_given_up(label, error, is_final=True)

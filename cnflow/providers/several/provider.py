@@ -48,6 +48,7 @@ class MemberBackend:
         self.label = label
         self.provider = provider
         self._prefix = f"{label}/"
+        self.is_foreign: Callable[[BlockId], bool] = lambda _: False
 
     def endpoint_hosts(self) -> Collection[str]:
         """See `Provider`."""
@@ -63,8 +64,9 @@ class MemberBackend:
         return {block: self.outer(each) if isinstance(each, str) else each for block, each in answers.items()}
 
     def find(self, run: RunId, executor: str) -> Mapping[BlockId, NativeId]:
-        """See `Provider`; another provider of the executor may list the same blocks, if both have one system."""
-        return {block: self.outer(native) for block, native in self.provider.find(run, executor).items()}
+        """See `Provider`; without the blocks of another provider of the executor, if both have one system."""
+        found = self.provider.find(run, executor)
+        return {block: self.outer(native) for block, native in found.items() if not self.is_foreign(block)}
 
     def status(self, blocks: Collection[NativeId]) -> Mapping[NativeId, BlockStatus]:
         """See `Provider`."""
@@ -132,8 +134,21 @@ class SeveralBackend:
         self.failures: dict[str, CnflowError] = {}
 
     def endpoint_hosts(self) -> Collection[str]:
-        """Addresses that blocks of some provider reach; blocks try all of them."""
-        found = [list(each.endpoint_hosts()) for label, each in self.members.items() if label not in self.failures]
+        """Addresses that blocks of some provider reach; blocks try all of them.
+
+        Raises:
+            CnflowError: no provider is left that has any; of the first.
+        """
+        found: list[list[str]] = []
+        for label, each in self.members.items():
+            if label in self.failures:
+                continue
+            try:
+                found.append(list(each.endpoint_hosts()))
+            except BlockError as error:
+                self.failures[label] = error
+        if not found:
+            raise next(iter(self.failures.values()))
         hosts = list(dict.fromkeys(host for each in found for host in each))
         return [*hosts, _LOOPBACK] if hosts and not all(found) and _LOOPBACK not in hosts else hosts
 

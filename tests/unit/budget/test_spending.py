@@ -113,6 +113,20 @@ def test_driver_that_takes_a_run_over_goes_on_with_what_was_spent(tmp_path: Path
     assert heir.usd == pytest.approx(0.13 + 0.21 + 0.23)
 
 
+def test_machine_of_the_interchange_is_paid_on_by_the_driver_that_takes_the_run_over(tmp_path: Path) -> None:
+    terms, billing = Terms(Limit(usd=1.0), Seconds(60.0)), VM._replace(overhead=HOURLY)
+    killed = Run(tmp_path / "007", terms)
+    killed.spending.open_account("cloud", billing)
+    killed.wait(10)
+    heir = Run(tmp_path / "007", terms, at=NOON + 20, adopted=True)
+    account = heir.spending.open_account("cloud", billing)
+    heir.wait(100)
+    heir.wait(100)
+    assert heir.usd == pytest.approx(0.22)
+    heir.wait(650)
+    assert account.rule().is_final  # no end of a block leaves room
+
+
 def test_runs_of_one_day_share_its_budget(tmp_path: Path) -> None:
     terms = Terms(Limit(usd=1.0), Seconds(60.0), per_day=True)
     first = Run(tmp_path / "007", terms)

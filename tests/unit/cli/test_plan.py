@@ -71,6 +71,20 @@ def test_script_that_fails_before_it_loads_is_an_error(tmp_path, capsys):
     assert "IndexError" in capsys.readouterr().err
 
 
+def test_script_that_ends_before_it_loads_is_an_error(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ConfigurationError, match="exit code 0 before it loaded a Config"):
+        config_of(script, [])
+
+
+def test_script_that_handles_every_exception_has_a_plan(tmp_path):
+    script = tmp_path / "run.py"
+    handled = "import sys\ntry:\n    cnflow.load(Config(retries=3))\nexcept BaseException:\n    sys.exit(0)\n"
+    script.write_text("import cnflow\nfrom cnflow import Config\n" + handled)
+    assert config_of(script, []).retries == 3
+
+
 def test_file_with_a_config_is_read(tmp_path):
     (tmp_path / "c.py").write_text("from cnflow import Config\nconfig = Config(retries=7)\n")
     assert config_of(tmp_path / "c.py", []).retries == 7

@@ -75,3 +75,25 @@ def test_addresses_are_those_of_all_and_of_this_machine_for_local_blocks(backend
     assert list(backend.endpoint_hosts()) == ["10.0.0.1", "127.0.0.1"]
     monkeypatch.setattr(second, "endpoint_hosts", list)
     assert list(backend.endpoint_hosts()) == []
+
+
+def test_provider_without_an_address_is_passed_over(backend, monkeypatch):
+    first, second = (each.provider for each in backend.members.values())
+
+    def fail():
+        raise BlockError("the engine does not answer")
+
+    monkeypatch.setattr(first, "endpoint_hosts", fail)
+    monkeypatch.setattr(second, "endpoint_hosts", lambda: ["10.0.0.1"])
+    assert list(backend.endpoint_hosts()) == ["10.0.0.1"]
+    assert list(backend.failures) == ["fake"]
+    monkeypatch.setattr(second, "endpoint_hosts", fail)
+    with pytest.raises(BlockError, match="does not answer"):
+        backend.endpoint_hosts()
+
+
+def test_blocks_of_another_provider_of_the_same_system_are_not_found(backend):
+    first, _ = backend.members.values()
+    mine = first.submit([request("0"), request("1")])["0"]
+    first.is_foreign = lambda block: block == "1"
+    assert first.find(RUN, "htex") == {"0": mine}

@@ -162,6 +162,13 @@ def test_tasks_fail_by_the_budget_once_it_is_spent_for_all():
     assert len(two.errors) == 1
 
 
+def test_blocks_of_a_killed_driver_that_no_provider_knows_are_named(caplog):
+    two = Two()
+    two.group.adopt({"0": "a/1", "1": "c/2"}, 2)
+    assert [each.adopted for each in two.controllers] == [{"0": "a/1"}, {}]
+    assert "may run on: c/2" in caplog.text
+
+
 @pytest.mark.parametrize(("strategy", "most"), [("none", 1), ("simple", 0)])
 def test_tasks_fail_if_the_settings_allow_no_block_of_any(strategy, most):
     two = Two(*[FakeProviderSettings(init_blocks=0, max_blocks=most)] * 2, strategy=strategy)
