@@ -69,6 +69,11 @@ class AzureProvider(MachineSettings):
     cmd_timeout: Duration = Field(default=60.0, gt=0)
     """Seconds within which the service must answer a request."""
 
+    @property
+    def price_region(self) -> str:
+        """See `location`."""
+        return self.location
+
     @field_validator("create_network")
     @classmethod
     def _makes_none(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's signature

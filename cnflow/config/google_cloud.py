@@ -23,6 +23,8 @@ from cnflow.text import did_you_mean
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from cnflow.model.machine import Rate
+
 COMPUTE_SCOPE = "https://www.googleapis.com/auth/compute"
 """The right that a machine needs to delete itself, https://developers.google.com/identity/protocols/oauth2/scopes#compute"""
 
@@ -159,6 +161,12 @@ class GoogleCloudProvider(MachineSettings):
         if self.create_network and (self.network or self.subnetwork):
             raise ValueError("create_network=True makes a network: network and subnetwork cannot name one")
         return self
+
+    def rate_of(self, instance_type: str, *, region: str = "", is_spot: bool = False) -> Rate:
+        """Price and size of a machine; the table has no price for one with attached GPUs."""
+        rate = super().rate_of(instance_type, region=region, is_spot=is_spot)
+        is_table = self.price_per_hour is None
+        return rate._replace(usd_per_hour=None) if self.accelerator_type and is_table else rate
 
     @property
     def has_account(self) -> bool:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from cnflow.model.image import Image
 
-_CHEAPEST = 6
-"""Types among which a provider chooses where the user names none."""
+_CHEAPEST = 8
+"""Types among which a provider chooses, at most, where the user names none."""
 
 # https://aws.amazon.com/ec2/pricing/on-demand/ and https://cloud.google.com/compute/all-pricing: seconds, of which 60
 # are paid in any case.
@@ -174,7 +174,7 @@ class MachineSettings(ProviderSettings):
         nodes = self.nodes_per_block
         machine = dearest(self._rates())
         small = self.rate_of(self.interchange_type or self.small_type)
-        overhead = machine if small.usd_per_hour is None else small
+        overhead = machine if small.usd_per_hour is None else small._replace(gpus=0.0)
         return Billing(
             machine.times(nodes),
             startup=Seconds(self.startup_time),
@@ -185,9 +185,14 @@ class MachineSettings(ProviderSettings):
             overhead=Rate(0.0) if self.is_in_cloud else overhead,
         )
 
-    def rate_of(self, instance_type: str, *, is_spot: bool = False) -> Rate:
+    @property
+    def price_region(self) -> str:
+        """Region of the prices; empty takes the dearest of all."""
+        return str(getattr(self, "region", None) or "")
+
+    def rate_of(self, instance_type: str, *, region: str = "", is_spot: bool = False) -> Rate:
         """Price and size of a machine by `price_per_hour` and the table of prices, as far as either is known."""
-        region = str(getattr(self, "region", None) or "")
+        region = region or self.price_region
         rate = price_table().rate_of(self.price_list, region, instance_type, is_spot=is_spot)
         rate = rate._replace(cores=rate.cores or float(self.cores or 0), gpus=rate.gpus or self.node_gpus)
         return rate if self.price_per_hour is None else rate._replace(usd_per_hour=self.price_per_hour)
@@ -199,9 +204,8 @@ class MachineSettings(ProviderSettings):
 
     def cheapest_types(self) -> list[str]:
         """Types of the table of prices that have what is asked for, cheapest first; empty if it has none."""
-        region = str(getattr(self, "region", None) or "")
         fitting = {"cores": self.cores or 1, "memory": self.memory, "gpus": self.gpus}
-        return price_table().types_that_fit(self.price_list, region, **fitting)  # type: ignore[arg-type]
+        return price_table().types_that_fit(self.price_list, self.price_region, **fitting)  # type: ignore[arg-type]
 
     def visible_files(self, folders: Sequence[str]) -> VisibleFiles | None:  # noqa: ARG002 - no folder is shared
         """None of this machine's files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnflow.errors import MissingExtraError
 from cnflow.providers._shared.machines.backend import MachineBackend
 
 if TYPE_CHECKING:
@@ -19,6 +20,6 @@ class EC2Backend(MachineBackend):
 
 
 def _cloud(settings: EC2Provider) -> Cloud:
-    from cnflow.providers.aws.cloud import EC2Cloud  # noqa: PLC0415 - imports the SDK, which a preview does without
-
+    with MissingExtraError.for_import("EC2Provider (kind 'ec2')", "aws"):
+        from cnflow.providers.aws.cloud import EC2Cloud  # noqa: PLC0415 - imports the SDK, an extra
     return EC2Cloud(settings)

@@ -18,7 +18,6 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from cnflow.budget.prices import rate_of, types_that_fit
 from cnflow.clock import SystemClock
 from cnflow.errors import BlockError, BlockRejectedError, MissingExtraError, NoCapacityError
 from cnflow.model.finding import Finding, Verdict
@@ -50,7 +49,7 @@ def connect(settings: AzureProvider) -> AzureClient:
     Raises:
         MissingExtraError: the SDK is not installed.
     """
-    with MissingExtraError.for_import("The provider 'azure'", "azure"):
+    with MissingExtraError.for_import("AzureProvider (kind 'azure')", "azure"):
         from cnflow.providers.azure.client import AzureClient  # noqa: PLC0415 - imports the SDK, an extra
     return AzureClient(settings)
 
@@ -74,11 +73,10 @@ class AzureCloud:
         """Types in order, each in the zones in turn: as spot first, where that is asked for."""
         settings = self._settings
         types = [settings.interchange_type or _INTERCHANGE] if for_interchange else settings.instance_types
-        size = (settings.cores or 1, settings.memory, settings.gpus)
-        types = types or list(types_that_fit("azure", settings.location, *size))[:_MOST_TYPES]
+        types = types or settings.cheapest_types()[:_MOST_TYPES]
         if not types:
             raise BlockRejectedError(
-                f"No type of {self.name} has {size[0]} cores and {size[2]} GPUs: set instance_types=."
+                f"No type of {self.name} has {settings.cores or 1} cores and {settings.gpus} GPUs: set instance_types=."
             )
         is_spot = settings.spot and not for_interchange
         kinds = [True, False] if is_spot and settings.spot_fallback else [is_spot]
@@ -180,10 +178,7 @@ class AzureCloud:
             return self._client
 
     def _placement(self, type_: str, zone: str, is_spot: bool) -> Placement:  # noqa: FBT001 - as in `Placement`
-        rate = rate_of("azure", self._settings.location, type_, is_spot)
-        if self._settings.price_per_hour is not None:
-            rate = rate._replace(usd_per_hour=self._settings.price_per_hour)
-        return Placement(type_, zone, is_spot, rate)
+        return Placement(type_, zone, is_spot, self._settings.rate_of(type_, is_spot=is_spot))
 
     def _with_rate(self, machine: Machine) -> Machine:
         where = machine.placement

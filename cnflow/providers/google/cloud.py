@@ -50,12 +50,9 @@ _NAME_IS_TAKEN = 409
 
 def connect(settings: GoogleCloudProvider) -> ComputeClient:
     """Return a client; the SDK is imported here, which takes seconds."""
-    try:
-        with warnings.catch_warnings():  # Google's SDK announces that it will not work with this Python some day
-            warnings.simplefilter("ignore", FutureWarning)
-            from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imported on use
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("GoogleCloudProvider (kind 'google_cloud')", "gcp") from error
+    with MissingExtraError.for_import("GoogleCloudProvider (kind 'google_cloud')", "gcp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Google's SDK announces that it will leave old Pythons
+        from cnflow.providers.google.client import ComputeClient  # noqa: PLC0415 - imports the SDK, an extra
     return ComputeClient(settings)
 
 
@@ -185,7 +182,7 @@ class GoogleCloud:
         return [*machines, *self._ended_with(tags, present)]
 
     def _rate(self, kind: str, zone: str, is_spot: bool) -> Rate:  # noqa: FBT001 - a fact of the machine, as in Placement
-        return places.rate(self._settings, kind, zone, is_spot)
+        return self._settings.rate_of(kind, region=zone.rpartition("-")[0], is_spot=is_spot)
 
     def _note(self, instance: Mapping[str, Any]) -> Machine:
         machine = instances.machine_of(instance, self._rate)

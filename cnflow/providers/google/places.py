@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnflow.budget.prices import rate_of, types_that_fit
+from cnflow.budget.prices import types_that_fit
 from cnflow.errors import BlockRejectedError
-from cnflow.model.machine import Placement, Rate
+from cnflow.model.machine import Placement
 from cnflow.providers.google.requests import last_part
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def placements_of(
         if settings.spot:
             spots = [True, False] if settings.spot_fallback else [True]
     return [
-        Placement(kind, zone, is_spot, rate(settings, kind, zone, is_spot))
+        Placement(kind, zone, is_spot, settings.rate_of(kind, is_spot=is_spot))
         for is_spot in spots
         for kind in types
         for zone in zones
@@ -82,13 +82,3 @@ def fitting_types(settings: GoogleCloudProvider) -> Sequence[str]:
             f"memory={settings.memory}, gpus={settings.gpus}. Set instance_types=[...]."
         )
     return found[:_MOST_TYPES]
-
-
-def rate(settings: GoogleCloudProvider, kind: str, zone: str, is_spot: bool) -> Rate:  # noqa: FBT001 - as in Placement
-    """Return the price of the settings, else of the price table, and the size of a machine."""
-    found = rate_of("gce", zone.rpartition("-")[0] or settings.region, kind, is_spot)
-    if settings.accelerator_type and settings.gpus:
-        found = found._replace(gpus=float(settings.gpus), usd_per_hour=None)  # the table has no single GPUs
-    if settings.price_per_hour is not None:
-        found = found._replace(usd_per_hour=settings.price_per_hour)
-    return found if found.cores or not settings.cores else found._replace(cores=float(settings.cores))

@@ -57,7 +57,7 @@ def connect(settings: OpenStackProvider) -> OpenStackClient:
         MissingExtraError: the SDK is not installed.
         BlockRejectedError: the settings lead to no cloud.
     """
-    with MissingExtraError.for_import("The provider 'openstack'", "openstack"):
+    with MissingExtraError.for_import("OpenStackProvider (kind 'openstack')", "openstack"):
         from cnflow.providers.openstack.client import OpenStackClient  # noqa: PLC0415 - imports the SDK, an extra
     return OpenStackClient.connect(settings)
 

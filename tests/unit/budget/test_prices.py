@@ -17,6 +17,7 @@ from cnflow.budget.prices import (
     user_file,
     vendored_table,
 )
+from cnflow.config import AzureProvider, GoogleCloudProvider
 from cnflow.errors import ConfigurationError
 from cnflow.model.machine import Rate
 
@@ -109,3 +110,19 @@ def test_rendered_table_is_read_again_as_it_was() -> None:
     one = parse_table(render_table(table, only={("ec2", "m5.large")}), "here")
     assert list(one.clouds) == ["ec2"]
     assert list(one.clouds["ec2"]) == ["m5.large"]
+
+
+def test_machine_with_attached_gpus_has_no_price_of_the_table() -> None:
+    plain = GoogleCloudProvider(instance_types=["n1-standard-8"])
+    attached = plain.model_copy(update={"accelerator_type": "nvidia-tesla-t4", "gpus": 1})
+    assert plain.billing().rate.usd_per_hour
+    assert attached.billing().rate.usd_per_hour is None
+    paid = attached.model_copy(update={"price_per_hour": 0.8})
+    assert paid.billing().rate == Rate(0.8, 8, 1)
+    assert paid.billing().overhead.gpus == 0
+
+
+def test_prices_of_azure_are_those_of_its_location() -> None:
+    settings = AzureProvider(location="westeurope")
+    assert settings.rate_of("Standard_D2s_v4") == rate_of("azure", "westeurope", "Standard_D2s_v4")
+    assert settings.price_region == "westeurope"
