@@ -211,8 +211,9 @@ class MachineBackend:
         if parts is None:
             return
         try:
-            if self._settings.create_network:
-                parts.removal.remove_networks(runs)
+            if self._settings.create_network and not parts.removal.remove_networks(runs):
+                words = "stays while machines end or other runs live; `cnflow clean --cloud` removes it"
+                logger.info("the network of %s %s", parts.cloud.name, words)
         except BlockError as error:
             logger.warning("networks of %s are left: %s. `cnflow clean --cloud` removes them", parts.cloud.name, error)
         parts.cloud.close()

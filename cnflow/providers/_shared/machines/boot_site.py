@@ -49,6 +49,9 @@ _START = 30.0
 """Seconds within which the server prints its port."""
 
 _LAST_WORDS = 5.0
+_REMOVED_AT_ONCE = 300
+"""Files that one command removes: through ssh it is one argument, which Linux limits to 128 KB."""
+
 _SCRIPT = "cnflow/vm_agent/boot_server.py"
 
 
@@ -129,8 +132,8 @@ class BootServerSite:
             entries = {key: self._admitted.pop(key).entry for key in gone}
         paths = [self._path(f"{part}/{entry}") for entry in entries.values() for part in ("entries", "claims")]
         paths += [self._path(f"reports/{name}.{rank}") for name, rank in entries]
-        if paths:
-            self._place.site.channel.run(["rm", "-f", *paths])
+        for start in range(0, len(paths), _REMOVED_AT_ONCE):
+            self._place.site.channel.run(["rm", "-f", *paths[start : start + _REMOVED_AT_ONCE]])
 
     def close(self) -> None:
         """See `BootSite`."""

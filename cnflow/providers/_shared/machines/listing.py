@@ -11,16 +11,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from cnflow.ids import RunId
 from cnflow.providers._shared.machines import tags
 from cnflow.providers._shared.machines.judge import Block, blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from cnflow.ids import RunId
     from cnflow.interfaces.cloud import Cloud
 
-Scope = tuple["RunId", str]
+Scope = tuple[RunId, str]
 
 
 class Listing:
@@ -39,6 +39,13 @@ class Listing:
         """Blocks of these native ids are of *scope*."""
         with self._lock:
             self._scopes.update(dict.fromkeys(blocks, scope))
+
+    def _learn(self, found: Mapping[str, Block]) -> None:
+        """Know blocks of unknown origin by the tags of their machines: they take no query of their own any more."""
+        for native, block in found.items():
+            own = block.machines[0].tags
+            if own.get(tags.RUN) and own.get(tags.EXECUTOR):
+                self.on_known([native], (RunId(own[tags.RUN]), own[tags.EXECUTOR]))
 
     def forget(self, blocks: Iterable[str]) -> None:
         """Nobody asks for *blocks* any more."""
@@ -69,5 +76,7 @@ class Listing:
             listed.update(self.in_scope(scope))
         for native in natives:
             if native not in listed and native not in scopes:
-                listed.update(blocks_of(self._cloud.list({tags.BLOCK: native})))
+                found = blocks_of(self._cloud.list({tags.BLOCK: native}))
+                listed.update(found)
+                self._learn(found)
         return {native: listed.get(native, Block(native, ())) for native in natives}

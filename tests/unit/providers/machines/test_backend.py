@@ -92,6 +92,15 @@ def test_the_blocks_of_an_executor_cost_one_query(backend, region):
     assert region.calls == ["list"]
 
 
+def test_blocks_of_unknown_origin_cost_one_query_once_they_were_found(backend, region, clock):
+    natives = [submit(backend, str(number)) for number in range(3)]
+    other = make_backend(region, clock, [])
+    assert len(other.status(natives)) == 3
+    region.calls.clear()
+    assert len(other.status(natives)) == 3
+    assert region.calls == ["list"]
+
+
 def test_a_full_placement_is_not_asked_again_for_each_block(backend, region):
     region.capacity["m1", "a", False] = 0
     for number in range(5):

@@ -7,13 +7,15 @@ import pytest
 
 from cnflow.errors import BlockRejectedError
 from cnflow.providers._shared.machines.certificate import new_identity
+from cnflow.providers._shared.machines.interchange_data import interchange_user_data
 from cnflow.providers._shared.machines.ssh_access import SshKeys, ssh_access
 from cnflow.providers._shared.machines.user_data import BootAddress, BootPlan, user_data
 
 IDENTITY = new_identity(("10.0.0.1", "interchange.example"))
 SERVER = BootAddress(("10.0.0.1", "fd00::1"), 4444, IDENTITY.pin, "a" * 64)
 PLAN = BootPlan("cnflow-r1-htex-0", 2, "x86_64", 300.0, SERVER)
-PUSHED = replace(PLAN, server=None, access=ssh_access(SshKeys("PRIVATE run", "run.pub", "host", "host.pub"), ""))
+PAIRS = SshKeys("PRIVATE run", "run.pub", "host", "host.pub")
+PUSHED = replace(PLAN, server=None, access=ssh_access(PAIRS, ""))
 
 
 def is_posix(text):
@@ -75,6 +77,17 @@ def test_certificate_is_valid_whatever_the_clock_of_a_machine():
 
     made = x509.load_pem_x509_certificate(IDENTITY.pin.certificate.encode())
     assert (made.not_valid_before_utc.year, made.not_valid_after_utc.year) == (2000, 2099)
+
+
+def test_machine_of_an_interchange_that_boots_again_ends_itself_as_well(tmp_path):
+    text = interchange_user_data(PAIRS, "ann", first_within=60.0)
+    assert is_posix(text)
+    start, end = text.index("per_boot="), text.index("end_later &")
+    script = tmp_path / "user-data"
+    script.write_text(text[start:end].replace("/var/lib/cloud", str(tmp_path)))
+    for path in (script, tmp_path / "scripts" / "per-boot" / "cnflow"):
+        assert subprocess.run(["sh", path], check=True, capture_output=True).stderr == b""
+    assert (tmp_path / "scripts" / "per-boot" / "cnflow").read_text() == script.read_text()
 
 
 def test_machine_ends_though_its_report_is_never_sent(tmp_path):
