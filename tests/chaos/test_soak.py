@@ -55,6 +55,7 @@ def test_tasks_in_pods_survive_a_fault_each_second(tmp_path, base_name):
 
 
 @pytest.mark.ec2
+@pytest.mark.long
 @pytest.mark.root
 @pytest.mark.timeout(400)
 def test_tasks_on_machines_of_a_cloud_survive_a_fault_each_second(tmp_path):

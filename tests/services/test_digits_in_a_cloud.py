@@ -146,6 +146,7 @@ print(sum(error is None for error in errors), sum(isinstance(error, BudgetError)
 """
 
 
+@pytest.mark.long
 def test_budget_of_ten_cents_ends_the_machines_of_a_run_that_would_cost_more(scene, tmp_path):
     price = 0.50
     executor = HighThroughputExecutor(label="cloud", provider=cloud(4), max_workers=2)

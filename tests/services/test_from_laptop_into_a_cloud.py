@@ -52,6 +52,7 @@ def started(driver):
     return manager, machine
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["asleep", "without the cloud's interface"])
 def test_tasks_survive_a_laptop_that_is(laptop, settings, tmp_path, how):
     with laptop.start(SCRIPT, settings, 0.6) as driver:
@@ -81,6 +82,7 @@ def test_machines_end_themselves_when_the_laptop_is_gone(laptop, settings):
     laptop.ec2.until(lambda: not laptop.ec2.machines(*LIVING), 150)
 
 
+@pytest.mark.long
 def test_clean_ends_the_machines_of_a_killed_driver_and_leaves_those_of_another(laptop, settings):
     with laptop.start(SCRIPT, settings, 60) as killed, laptop.start(SCRIPT, settings, 2) as other:
         started(killed)

@@ -12,7 +12,7 @@ from cnflow.testing.contracts.provider_data import ProviderDataContract
 from tests.services.gce_cloud import gce_address
 from tests.services.gce_control import GceControl, impatient_cloud
 
-pytestmark = [pytest.mark.gce, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.gce, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def boot_site(settings, place):

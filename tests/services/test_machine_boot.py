@@ -123,6 +123,7 @@ def test_machine_boots_by_whatever_program_it_has(make_site, boot, tmp_path, lac
     assert re.search(r"token=(\w{64})", site.admit(request, 3))[1] not in console
 
 
+@pytest.mark.long
 def test_machine_without_any_program_to_fetch_by_says_so(make_site, boot, tmp_path):
     site = make_site()
     console = boot(site.admit(request_of(tmp_path), 0), Kind(lacks=("python3", "curl", "wget", "openssl")))
@@ -156,6 +157,7 @@ def test_machine_with_a_wrong_clock_boots(make_site, boot, tmp_path):
         assert "=== cnflow: exit code 0 ===" in console
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lacks", [(), ("python3",), ("python3", "curl"), ("python3", "curl", "wget")])
 def test_machine_sends_nothing_to_a_server_with_another_certificate(make_site, boot, tmp_path, machines, lacks):
     site = make_site(startup_timeout=6)
@@ -195,6 +197,7 @@ def test_driver_brings_the_boot_by_ssh(machines, tmp_path):
     assert "hello from root, rank 2\nS3CRET of the test\n=== cnflow: exit code 0 ===" in console
 
 
+@pytest.mark.long
 def test_machine_that_the_driver_does_not_reach_ends_and_is_reported(machines, tmp_path):
     site = PushingBootSite(MachineSettings(kind="test", boot="ssh", startup_timeout=8))
     request = request_of(tmp_path)
@@ -207,11 +210,13 @@ def test_machine_that_the_driver_does_not_reach_ends_and_is_reported(machines, t
     site.close()
 
 
+@pytest.mark.long
 def test_machine_of_another_architecture_is_refused_at_once(make_site, boot, tmp_path):
     text = make_site().admit(request_of(tmp_path), 0).replace(os.uname().machine, "riscv64")
     assert f"boot failed: the machine is a {os.uname().machine}, and the driver's Python" in boot(text)
 
 
+@pytest.mark.long
 def test_forgotten_block_boots_no_more(make_site, boot, tmp_path):
     site = make_site()
     request = request_of(tmp_path)
@@ -220,6 +225,7 @@ def test_forgotten_block_boots_no_more(make_site, boot, tmp_path):
     assert "boot failed: cnflow: this machine's token is not known here" in boot(text)
 
 
+@pytest.mark.long
 def test_machine_ends_itself_where_its_server_is_gone(make_site, boot, tmp_path):
     site = make_site(startup_timeout=5)
     text = site.admit(request_of(tmp_path), 0)
@@ -238,6 +244,7 @@ def test_server_that_died_is_started_again_on_its_port(make_site, boot, tmp_path
     assert "hello from root" in boot(text)
 
 
+@pytest.mark.long
 def test_boot_that_hangs_in_the_commands_of_the_user_ends(make_site, boot, tmp_path):
     site = make_site(startup_timeout=4, user_data="echo waits for a disk\nsleep 1000")
     request = request_of(tmp_path)
@@ -247,6 +254,7 @@ def test_boot_that_hangs_in_the_commands_of_the_user_ends(make_site, boot, tmp_p
     assert "started within startup_timeout=4 s; the machine runs the commands of user_data ===" in report
 
 
+@pytest.mark.long
 def test_failing_commands_of_the_user_end_the_boot(make_site, boot, tmp_path):
     site = make_site(user_data="#!/bin/bash\nset -e\nmount /dev/nowhere /mnt\necho not reached")
     request = request_of(tmp_path)
@@ -348,6 +356,7 @@ def test_manager_runs_in_a_container_of_an_image_that_needs_a_login(
     assert registries.login["password"] not in console
 
 
+@pytest.mark.long
 def test_image_that_cannot_be_pulled_is_reported(make_site, boot, tmp_path):
     site = make_site(runtime="podman")
     image = Image("127.0.0.1:9/nobody/nothing:1", credentials=("me", Secret(value="S3CRET")))
@@ -358,6 +367,7 @@ def test_image_that_cannot_be_pulled_is_reported(make_site, boot, tmp_path):
     assert "S3CRET" not in console
 
 
+@pytest.mark.long
 def test_machine_without_engine_says_how_to_have_one(make_site, boot, tmp_path):
     site = make_site(runtime="docker")
     console = boot(site.admit(request_of(tmp_path, image=Image("app:1")), 0))
