@@ -29,7 +29,8 @@ user=@USER@
 if ! id "$user" >/dev/null 2>&1; then
     useradd -m -s /bin/sh "$user" 2>/dev/null || adduser -D -s /bin/sh "$user" ||
         adduser --disabled-password --gecos '' "$user"
-    usermod -p '*' "$user" 2>/dev/null || sed -i "s/^$user:!:/$user:*:/" /etc/shadow
+    for n in 1 2 3 4 5; do usermod -p '*' "$user" && break; sleep 1; done # another program may hold the file's lock
+    sed -i "s/^$user:![^:]*:/$user:*:/" /etc/shadow # where there is no usermod; sshd refuses a locked user
 fi
 home=$(awk -F: -v user="$user" '$1 == user { print $6 }' /etc/passwd)
 mkdir -p "$home/.ssh"
