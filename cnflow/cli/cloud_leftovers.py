@@ -56,7 +56,7 @@ class Leftover(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What one cloud has of this user."""
+    """Machines and networks of this user in one cloud."""
 
     cloud: str
     found: Sequence[Leftover]

@@ -46,7 +46,7 @@ _SOME = 6
 
 @dataclasses.dataclass
 class Part:
-    """What one provider of an executor would start."""
+    """Plan of one provider of an executor."""
 
     executor: str
     provider: str

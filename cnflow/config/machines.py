@@ -79,7 +79,7 @@ class MachineSettings(ProviderSettings):
     """Ask for spare capacity that the cloud may take back at a notice of two minutes or less, at a lower price."""
 
     spot_fallback: bool = True
-    """Where no zone and type has spot capacity, take machines at the full price; False waits."""
+    """Take machines at the full price where no zone and type has spot capacity; False waits."""
 
     disk_size: Annotated[int, Field(ge=1)] | None = None
     """GiB of the first disk; None is that of the machine's image."""

@@ -85,7 +85,7 @@ class RunContext(NamedTuple):
     """Resolves references to images; None takes each as it is written."""
 
     spending: Spending | None = None
-    """What the run spends on blocks, and its budget; None counts nothing."""
+    """Spending of the run on blocks, and its budget; None counts nothing."""
 
 
 class Executor(Protocol):

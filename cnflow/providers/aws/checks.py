@@ -49,7 +49,7 @@ def quota_of(placement: Placement) -> str:
 
 
 class Account(Protocol):
-    """What is looked at: the cloud of the settings."""
+    """Cloud of the settings, which is looked at."""
 
     def find_image(self) -> AMI:
         """Find the image of the machines."""

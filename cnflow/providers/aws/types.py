@@ -46,7 +46,7 @@ class InstanceType(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What a machine must have."""
+    """Least size of a machine."""
 
     cores: int = 1
     memory: int = LEAST_MEMORY

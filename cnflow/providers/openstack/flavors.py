@@ -50,7 +50,7 @@ class Flavor(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What a machine has at least."""
+    """Least size of a machine."""
 
     cores: int = 1
     memory: int = _LEAST_MEMORY

@@ -87,7 +87,7 @@ class Networks:
         return self._groups
 
     def described(self) -> str:
-        """What the settings lead to, without making anything.
+        """Network that the settings lead to; nothing is made.
 
         Raises:
             BlockRejectedError: there is no such network.

@@ -29,7 +29,7 @@ SUBNET = "192.168.77.0/24"
 
 @dataclass(frozen=True)
 class Found:
-    """What the names of the settings stand for in the project."""
+    """Ids of the project for the names of the settings."""
 
     image: str
     """Id."""

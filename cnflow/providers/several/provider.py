@@ -253,7 +253,7 @@ class SeveralBackend:
         return self.members[label].logs(block, node, last) if label in self.members else b""
 
     def preview(self, request: BlockRequest) -> Mapping[str, object]:
-        """What each provider would send, by label."""
+        """First request of each provider, by label."""
         return {label: sent for label, each in self.members.items() if (sent := each.preview(request))}
 
     def check(self) -> Sequence[Finding]:

@@ -43,7 +43,7 @@ _PAUSE = 2.0
 
 
 class Delivery:
-    """What one machine waits for.
+    """State of the delivery to one machine.
 
     Attributes:
         text: its user data.
