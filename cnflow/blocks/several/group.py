@@ -198,8 +198,7 @@ class SeveralControllers:
         blocks, label = member.blocks, member.label
         table, capacity = blocks.table, blocks.capacity
         if label in self._ended:
-            reason = self._troubles.reason(label, now)
-            return Situation(label, 0, 0, 0, capacity.slots_per_block, 1.0, 0.0, blocks.connections, passed_over=reason)
+            return Situation(label, 0, 0, 0, 1, 1.0, 0.0, blocks.connections, "", self._troubles.reason(label, now))
         if blocks.connections > self._connections.get(label, 0):
             self._connections[label] = blocks.connections
             self._troubles.on_works(label)
@@ -314,8 +313,8 @@ class SeveralControllers:
 
     def on_idle_times(self, seconds: Mapping[BlockId, float]) -> None:
         """See `BlockController`; each picks its own blocks."""
-        for member in self._members:
-            member.controller.on_idle_times(seconds)
+        for each in self._members:
+            each.controller.on_idle_times(seconds)
 
     def wake(self) -> None:
         """Have all of them decide."""
@@ -331,9 +330,7 @@ class SeveralControllers:
             member.controller.adopt(own, next_block)
         if foreign := [native for block, native in natives.items() if block not in self._owners]:
             logger.warning(
-                "executor %s has no provider for blocks of the killed driver, which may run on: %s",
-                self._label,
-                ", ".join(foreign),
+                "executor %s has no provider for blocks, which may run on: %s", self._label, ", ".join(foreign)
             )
 
     def on_run_ending(self) -> None:
@@ -388,10 +385,13 @@ class SeveralControllers:
 
     def _on_ended(self, member: Member, error: CnflowError) -> None:
         self._ended.add(member.label)
+        for block in member.blocks.table:  # the end of its run has removed them: their tasks go elsewhere at once
+            self._callbacks.report_end(block.id, str(error))
+            self._callbacks.forget(block.id)
         self.on_given_up(member.label, error, is_final=True)
 
     def is_of_another(self, number: int, block: BlockId) -> bool:
-        """Return True if *block* was asked of another provider than that of *number*."""
+        """Return True if *block* is not of provider *number*."""
         return self._owners.get(block, number) != number
 
     def _of(self, block: str) -> Sequence[BlockController]:

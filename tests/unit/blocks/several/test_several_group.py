@@ -40,11 +40,16 @@ class Two:
         self.clock = FakeClock()
         self.tasks = 0
         self.errors = []
+        self.ended, self.forgotten = [], []
         self.limits = [ALL, ALL]
         callbacks = Callbacks(
             demand=lambda: Demand(self.tasks, self.tasks, 0, self.tasks), **dict.fromkeys(Callbacks._fields[1:7], None)
         )
-        callbacks = callbacks._replace(give_up=self.errors.append)
+        callbacks = callbacks._replace(
+            give_up=self.errors.append,
+            report_end=lambda block, _: self.ended.append(block),
+            forget=self.forgotten.append,
+        )
         self.group = SeveralControllers("htex", callbacks, Shares(60.0, hedge), ["a", "b"], self.clock)
         self.blocks = [
             make_blocks("htex", each, Scaling(strategy, 120.0), slots_per_node=1, chance=random.Random(1))
@@ -86,6 +91,7 @@ def test_blocks_of_a_provider_whose_controller_failed_hold_no_tasks():
     two.start(0)
     two.fail(0, RuntimeError("a bug"))
     assert two.decide(1).slots == 2
+    assert two.ended == two.forgotten == ["0", "1"]  # so that the interchange gives their tasks to others
     assert not two.errors
 
 
