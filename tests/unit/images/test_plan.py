@@ -1,6 +1,9 @@
 """What an image is called, by its recipe and the files that this names."""
 
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +134,17 @@ def test_package_of_this_machine_in_requirements_is_refused(folder, line):
         make_plan(Image.from_requirements("requirements.txt").recipe)
 
 
+@pytest.fixture
+def uv(monkeypatch):
+    """The program, where this environment or the one of the other tests has it."""
+    own = Path(sys.executable).parent
+    cached = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cnflow/uv/bin"
+    monkeypatch.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(own), str(cached)]))
+    if shutil.which("uv") is None:
+        pytest.skip("There is no uv. Run: .ci/uv")
+
+
+@pytest.mark.usefixtures("uv")
 def test_lock_file_of_uv_is_read_with_its_hashes(folder):
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["six"]\n'

@@ -3,7 +3,9 @@
 from cnflow.blocks.several.trouble import Troubles
 from cnflow.errors import BlockError, BlockRejectedError, BudgetError
 
-NONE = {"a": 0, "b": 0}
+
+def none():
+    return False
 
 
 def test_provider_is_asked_again_after_longer_and_longer_pauses():
@@ -28,10 +30,10 @@ def test_refusal_for_good_lasts_for_the_run():
 def test_tasks_fail_when_no_provider_is_left_and_none_has_a_block():
     troubles = Troubles(["a", "b"])
     troubles.on_given_up("a", BlockError("x"), 0.0)
-    assert troubles.verdict(1.0, NONE) is None
+    assert troubles.verdict(1.0, none) is None
     troubles.on_given_up("b", BlockRejectedError("y"), 0.0)
-    assert troubles.verdict(1.0, {"a": 1, "b": 0}) is None
-    verdict = troubles.verdict(1.0, NONE)
+    assert troubles.verdict(1.0, lambda: True) is None
+    verdict = troubles.verdict(1.0, none)
     assert type(verdict) is BlockError
     assert str(verdict).splitlines()[1:] == ["a: x", "b: y"]
 
@@ -40,4 +42,4 @@ def test_spent_budget_of_all_is_the_error_of_the_tasks():
     troubles = Troubles(["a", "b"])
     for label in ("a", "b"):
         troubles.on_given_up(label, BudgetError("spent"), 0.0)
-    assert isinstance(troubles.verdict(1.0, NONE), BudgetError)
+    assert isinstance(troubles.verdict(1.0, none), BudgetError)
