@@ -674,8 +674,6 @@ RUNS["guide: an executor whose files are staged by Globus"] = (
 )
 
 REPLACED = {
-    "from parsl.providers import GoogleCloudProvider": "cnflow does not have it yet",
-    "from libsubmit.providers import AWSProvider": "cnflow does not have it yet",
     "from parsl.executors import ExtremeScaleExecutor": "use HighThroughputExecutor",
     "from parsl.executors import WorkQueueExecutor": "use HighThroughputExecutor",
     "from parsl.executors.swift_t import TurbineExecutor": "Parsl itself has removed it",

@@ -5,6 +5,7 @@ interfaces are in test_ec2_runs.py and its neighbours.
 """
 
 import dataclasses
+import os
 import time
 import urllib.request
 import uuid
@@ -55,7 +56,8 @@ class ContainerPlayer:
 
 @pytest.fixture
 def machines(tmp_path):
-    found = Machines(f"fake-{uuid.uuid4().hex[:6]}", subnet="10.84.0.0/24", folder=tmp_path / "cloud")
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")  # side by side, each has its own network
+    found = Machines(f"fake-{uuid.uuid4().hex[:6]}", subnet=f"10.85.{number}.0/24", folder=tmp_path / "cloud")
     found.make_network()
     yield found
     found.remove()
