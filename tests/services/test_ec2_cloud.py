@@ -32,6 +32,12 @@ def request(made, tags, number=0, placement=None, **options):
     return MachineRequest(name=name, placement=placement or made.placements()[0], tags=tags, **asked)
 
 
+def ended_in(machines):
+    """The only machine, once it has ended."""
+    (machine,) = machines
+    return machine if machine.state is MachineState.ENDED else None
+
+
 def test_machine_lives_from_launch_to_end(ec2, run):
     made = cloud()
     made.prepare(run)
@@ -46,8 +52,7 @@ def test_machine_lives_from_launch_to_end(ec2, run):
     assert listed.placement.rate.cores == 2
     ec2.until(lambda: b"hello from root" in made.console(machine.id))
     assert made.terminate([machine.id]) == {}
-    ec2.until_state("terminated")
-    (listed,) = made.list(run)
+    listed = ec2.until(lambda: ended_in(made.list(run)))
     assert (listed.state, listed.cause) == (MachineState.ENDED, EndCause.USER)
 
 
@@ -106,8 +111,7 @@ def test_taken_back_machine_is_preempted(ec2, run):
     machine = made.launch(request(made, run))
     ec2.until_state("running")
     ec2.control("interrupt", id=machine.id, after=0.5)
-    ec2.until_state("terminated")
-    (listed,) = made.list(run)
+    listed = ec2.until(lambda: ended_in(made.list(run)))
     assert (listed.state, listed.cause) == (MachineState.ENDED, EndCause.PREEMPTED)
     assert "Spot" in listed.reason
 
@@ -115,8 +119,7 @@ def test_taken_back_machine_is_preempted(ec2, run):
 def test_machine_that_shuts_itself_down_is_gone(ec2, run):
     made = cloud()
     machine = made.launch(request(made, run, user_data="#!/bin/sh\nsleep 2\necho last words\nshutdown -h now\n"))
-    ec2.until_state("terminated")
-    (listed,) = made.list(run)
+    listed = ec2.until(lambda: ended_in(made.list(run)))
     assert (listed.id, listed.state, listed.cause) == (machine.id, MachineState.ENDED, None)
     assert b"last words" in made.console(machine.id)
 
