@@ -6,7 +6,7 @@
                                                                             │
     controller of each provider ── demand() ──> `shares`: the part of this provider; the others are woken if their part
                                                 has grown ──> its strategy ──> its blocks
-                                ── give_up ──> `trouble`: passed over; all of them: the executor's tasks fail
+                                ── give_up ──> `situations`: passed over; all of them: the executor's tasks fail
 """
 
 from __future__ import annotations
@@ -15,45 +15,30 @@ import logging
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from cnflow.blocks.allowance import ALL, Allowance
 from cnflow.blocks.callbacks import Demand
 from cnflow.blocks.report import no_block_is_allowed
-from cnflow.blocks.several.shares import Share, Shares, Situation
-from cnflow.blocks.several.trouble import Troubles
-from cnflow.errors import BlockError, BudgetError, CnflowError
+from cnflow.blocks.several.situations import Member, Situations
+from cnflow.errors import BlockError, CnflowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cnflow.blocks.allowance import Allowance
     from cnflow.blocks.callbacks import Callbacks
     from cnflow.blocks.loop import BlockController
+    from cnflow.blocks.several.shares import Share, Shares
     from cnflow.blocks.state import Blocks
     from cnflow.clock import Clock
     from cnflow.ids import BlockId, NativeId
     from cnflow.model.block import BlockRequest
     from cnflow.model.status import BlockReport
-    from cnflow.units import Seconds
 
 logger = logging.getLogger(__name__)
 
 _NO_TASKS = -2
 """Activity in the demand of a provider without a share: what others are given is none of its own."""
-
-
-class Member(NamedTuple):
-    """One provider of the executor."""
-
-    label: str
-    blocks: Blocks
-    controller: BlockController
-    limit: Callable[[], Allowance] | None = None
-    """Returns what a budget allows its blocks."""
-
-    def allowance(self) -> Allowance:
-        """Return what is allowed from outside."""
-        return ALL if self.limit is None else self.limit()
 
 
 class SeveralControllers:
@@ -80,19 +65,13 @@ class SeveralControllers:
         self._label = label
         self._callbacks = callbacks
         self._shares = shares
-        self._troubles = Troubles(labels)
         self._clock = clock
-        self._wall_clock = wall_clock
         self._lock = threading.RLock()
         self._members: list[Member] = []
+        self._situations = Situations(label, self._members, labels, wall_clock)
         self._owners: dict[BlockId, int] = {}
         self._given: dict[str, Share] = {}
         """Share that each provider saw last."""
-
-        self._told: dict[str, str] = {}
-        self._connections: dict[str, int] = {}
-        self._ended: set[str] = set()
-        """Providers whose controller has failed: what it knew last of its blocks is true no more."""
 
         self._is_given_up = False
         self._tasks = -1
@@ -108,7 +87,7 @@ class SeveralControllers:
         self._members.append(Member(label, blocks, controller, limit))
         if blocks.capacity.most == 0:
             words = no_block_is_allowed(self._label, blocks.capacity.strategy)
-            self._pass_over(label, BlockError(words), self._clock.now(), is_final=True)
+            self._situations.pass_over(label, BlockError(words), self._clock.now(), is_final=True)
 
     def callbacks_of(self, label: str, number: int, own: Callbacks) -> Callbacks:
         """Return the callbacks of the controller of provider *number*, of which *own* makes the requests."""
@@ -133,15 +112,9 @@ class SeveralControllers:
             demand = self._callbacks.demand()
             self._tasks = demand.tasks
             limits = [member.allowance() for member in self._members]
-            for member, limit in zip(self._members, limits, strict=True):
-                if not limit.is_final:
-                    self._troubles.on_budget(member.label)
-                elif demand.tasks:
-                    self._pass_over(member.label, BudgetError(limit.reason), now)
-            verdict = self._verdict(now) if demand.tasks else None
-            situations = [
-                self._situation(member, limit, now) for member, limit in zip(self._members, limits, strict=True)
-            ]
+            self._situations.on_limits(limits, now, has_tasks=demand.tasks > 0)
+            verdict = self._situations.verdict(now) if demand.tasks else None
+            situations = self._situations.of_all(limits, now)
             shares = self._shares.divide(demand, situations, now)
             own, about = shares[number], situations[number]
             if own.allowance.withdrawn:
@@ -168,69 +141,17 @@ class SeveralControllers:
         """Pass a provider over; fail the tasks of the executor if none is left."""
         with self._lock:
             now = self._clock.now()
-            is_new = self._pass_over(label, error, now, is_final=is_final)
-            verdict = self._verdict(now)
+            is_new = self._situations.pass_over(label, error, now, is_final=is_final)
+            verdict = self._situations.verdict(now)
         self._give_up(verdict)
         if is_new and verdict is None:
             self.wake()
-
-    def _pass_over(self, label: str, error: CnflowError, now: Seconds, *, is_final: bool = False) -> bool:
-        is_new = self._troubles.on_given_up(label, error, now, is_final=is_final)
-        for member in self._members:
-            if member.label == label:  # a block that connected before is no sign that it works now
-                self._connections[label] = member.blocks.connections
-        if is_new:
-            logger.warning("executor %s passes over its provider %s: %s", self._label, label, error)
-        return is_new
-
-    def _verdict(self, now: Seconds) -> CnflowError | None:
-        return self._troubles.verdict(
-            now, lambda: any(each.blocks.table.may_run for each in self._members if each.label not in self._ended)
-        )
 
     def _give_up(self, verdict: CnflowError | None) -> None:
         """Fail the tasks of the executor, once; without the lock, since callbacks of the user's tasks may run."""
         if verdict is not None and not self._is_given_up:
             self._is_given_up = True
             self._callbacks.give_up(verdict)
-
-    def _situation(self, member: Member, limit: Allowance, now: Seconds) -> Situation:
-        blocks, label = member.blocks, member.label
-        table, capacity = blocks.table, blocks.capacity
-        if label in self._ended:
-            return Situation(label, 0, 0, 0, 1, 1.0, 0.0, blocks.connections, "", self._troubles.reason(label, now))
-        if blocks.connections > self._connections.get(label, 0):
-            self._connections[label] = blocks.connections
-            self._troubles.on_works(label)
-        trouble = blocks.trouble
-        if trouble and self._told.get(label) != trouble:
-            logger.info("executor %s: provider %s has trouble, others are asked: %s", self._label, label, trouble)
-        self._told[label] = trouble
-        room = capacity.most - len(table)
-        return Situation(
-            label,
-            table.active_slots,
-            len(table.coming),
-            room if limit.further is None else min(room, limit.further - len(table.waiting)),
-            capacity.slots_per_block,
-            capacity.limits.parallelism,
-            self._starts_in(blocks, now),
-            blocks.connections,
-            trouble,
-            self._troubles.reason(label, now),
-            len(table.waiting),
-            len(table.unanswered),
-        )
-
-    def _starts_in(self, blocks: Blocks, now: Seconds) -> float:
-        """Return the seconds until a block connects: the system's own estimate, or by the starts before."""
-        oldest = next(iter(list(blocks.table.coming.values())), None)
-        if oldest is None:
-            return blocks.starts.starts_in(0.0)
-        status = oldest.last_status
-        if status is not None and status.starts_at is not None and oldest.is_queued:
-            return max(0.0, status.starts_at - self._wall_clock())
-        return blocks.starts.starts_in(now - oldest.requested_at)
 
     def _has_news(self, label: str, share: Share) -> bool:
         """Return True if the provider is to decide anew: it has more to do, or other limits, than it saw."""
@@ -276,7 +197,7 @@ class SeveralControllers:
         now = self._clock.now()
         lines = []
         for member in self._members:
-            passed_over, trouble = self._troubles.reason(member.label, now), member.blocks.trouble
+            passed_over, trouble = self._situations.reason(member.label, now), member.blocks.trouble
             share = self._given.get(member.label)
             if passed_over:
                 lines.append(f"Provider {member.label} is passed over: {passed_over}")
@@ -384,7 +305,7 @@ class SeveralControllers:
             self._on_ended(member, failed)
 
     def _on_ended(self, member: Member, error: CnflowError) -> None:
-        self._ended.add(member.label)
+        self._situations.on_ended(member.label)
         for block in member.blocks.table:  # the end of its run has removed them: their tasks go elsewhere at once
             self._callbacks.report_end(block.id, str(error))
             self._callbacks.forget(block.id)
