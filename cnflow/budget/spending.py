@@ -102,7 +102,10 @@ class Spending:
         """Blocks that another driver of the run has left, until they are taken over."""
 
         self._written_at = self._looked_at = float("-inf")
-        self._pause = PERIOD
+        self._pause = self._look_pause = PERIOD
+        """Writing, and looking at other runs, take a twentieth of the time at most."""
+
+        self._siblings = store.Siblings(folder)
         self._is_changed = self._is_over = False
         left = store.read(folder) if adopted else None
         self.meter = Meter(terms.limit, terms.drain_time, self._settled_of(left))
@@ -178,9 +181,13 @@ class Spending:
 
     # Called by accounts, under the lock
 
+    def on_claimed(self, key: str) -> None:
+        """Take *key* for a block that is there: it was taken over, if another driver has left it."""
+        self._unclaimed.discard(key)
+
     def on_change(self, key: str) -> None:
         """Have a change of *key* written."""
-        self._unclaimed.discard(key)
+        self.on_claimed(key)
         self._is_changed = True
         self._write_if_due(self.now)
 
@@ -221,16 +228,16 @@ class Spending:
         logger.info("a new day of the budget begins")
 
     def _look_at_others(self, now: Seconds) -> None:
-        if not self._terms.per_day or now - self._looked_at < PERIOD:
+        if not self._terms.per_day or now - self._looked_at < self._look_pause:
             return
-        self._looked_at = now
+        begin = time.perf_counter()
         spent = burn = reserve = NOTHING
-        for folder in store.siblings(self._folder):
-            record = store.read(folder)
-            if record is not None:
-                parts = store.spent_by(record, self._day, _midnight(self._day), self._wall_start + now)
-                spent, burn, reserve = (a.plus(b) for a, b in zip((spent, burn, reserve), parts, strict=True))
+        wall = self._wall_start + now
+        for record in self._siblings.records(wall):
+            parts = store.spent_by(record, self._day, _midnight(self._day), wall)
+            spent, burn, reserve = (a.plus(b) for a, b in zip((spent, burn, reserve), parts, strict=True))
         self.meter.on_others(Others(spent, burn, reserve, now))
+        self._looked_at, self._look_pause = now, max(PERIOD, 20 * (time.perf_counter() - begin))
 
     def _write_if_due(self, now: Seconds) -> None:
         wait = self._pause if self._is_changed else _AGAIN_AFTER
@@ -276,6 +283,7 @@ class Account:
         if self.billing.is_queue_free:
             with self._spending.lock:
                 self._spending.meter.on_queued(self._key(block), self.billing, self._spending.now)
+                self._spending.on_claimed(self._key(block))
         else:
             self.on_started(block, rate)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnflow.budget.amounts import NOTHING, Amounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -82,11 +82,41 @@ def read(folder: Path) -> Record | None:
         return None
 
 
-def siblings(folder: Path) -> Iterable[Path]:
-    """Yield the folders of the other runs beside the run in *folder* that have spent something."""
-    for path in folder.parent.glob(f"*/{FILE}"):
-        if path.parent != folder:
-            yield path.parent
+class Siblings:
+    """Records of the other runs beside one. A file that nobody writes any more is read once.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, tuple[tuple[int, int], Record | None]] = {}
+
+    def records(self, now: float) -> Sequence[Record]:
+        """Return the records of all that have spent something; *now* is in seconds since 1970."""
+        known, self._known = self._known, {}
+        for path in self._folder.parent.glob(f"*/{FILE}"):
+            if path.parent == self._folder:
+                continue
+            try:
+                status = path.stat()
+            except OSError:  # its run was removed just now
+                continue
+            mark, before = (status.st_ino, status.st_mtime_ns), known.get(path)
+            if before is None or before[0] != mark or not _is_last(before[1], now):
+                before = mark, read(path.parent)
+            self._known[path] = before
+        return [record for _, record in self._known.values() if record is not None]
+
+
+def _is_last(record: Record | None, now: float) -> bool:
+    """Return whether nothing more is expected of a file; that of a living run is read, whatever its time says."""
+    return record is None or record.is_over or _is_dead(record, now)
+
+
+def _is_dead(record: Record, now: float) -> bool:
+    return now - record.written_at > _STALE_AFTER
 
 
 def spent_by(record: Record, day: str, midnight: float, now: float) -> tuple[Amounts, Amounts, Amounts]:
@@ -99,7 +129,7 @@ def spent_by(record: Record, day: str, midnight: float, now: float) -> tuple[Amo
         now: the same.
     """
     spent, burn, reserve = record.settled if record.day == day else NOTHING, NOTHING, NOTHING
-    is_dead = now - record.written_at > _STALE_AFTER
+    is_dead = _is_dead(record, now)
     for entry in () if record.is_over else record.open:
         until = min(now, record.written_at + entry.lasts + entry.reserve) if is_dead else now
         spent = spent.plus(entry.per_second, max(0.0, until - max(entry.since, midnight)))

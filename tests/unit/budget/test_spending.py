@@ -152,6 +152,49 @@ def test_midnight_begins_a_new_budget_for_blocks_that_run_on(tmp_path: Path) -> 
     assert one.usd == pytest.approx(0.01)
 
 
+def test_record_of_another_run_is_read_again_only_while_that_run_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms, looked = Terms(Limit(usd=1.0), Seconds(60.0), per_day=True), []
+    for name in ("005", "006"):
+        ended = Run(tmp_path / name, terms)
+        ended.account.on_started("0")
+        ended.wait(100)
+        ended.spending.close()
+    living, one = Run(tmp_path / "007", terms), Run(tmp_path / "008", terms)
+    read = store.read
+    monkeypatch.setattr(store, "read", lambda folder: (looked.append(folder.name), read(folder))[1])
+    for _ in range(5):
+        living.account.on_started("0")
+        living.clock.advance(10)
+        one.wait(10)
+    assert sorted(looked) == ["005", "006", *["007"] * 5]
+    assert one.usd == pytest.approx(2 * 0.1 + 0.05)
+
+
+def test_record_that_cannot_be_read_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "007").mkdir()
+    (tmp_path / "007" / store.FILE).write_text("{")
+    one = Run(tmp_path / "008", Terms(Limit(usd=1.0), Seconds(60.0), per_day=True))
+    for _ in range(5):
+        one.wait(10)
+    assert caplog.text.count("cannot be read") == 1
+
+
+def test_job_that_was_taken_over_costs_on_though_its_system_does_not_answer_for_minutes(tmp_path: Path) -> None:
+    terms, billing = Terms(Limit(usd=10.0), Seconds(60.0)), VM._replace(is_queue_free=True)
+    killed = Run(tmp_path / "007", terms)
+    killed.spending.open_account("slurm", billing).on_started("0")
+    killed.wait(100)
+    heir = Run(tmp_path / "007", terms, at=NOON + 100, adopted=True)
+    account = heir.spending.open_account("slurm", billing)
+    account.on_submitted("0")
+    heir.wait(300)
+    account.on_started("0")
+    heir.wait(100)
+    assert heir.usd == pytest.approx(0.5)
+
+
 def test_blocks_of_a_killed_driver_cost_for_as_long_as_they_may_outlive_it(tmp_path: Path) -> None:
     record = store.Record("2026-11-26", Amounts(0.1), NOON, [store.Entry("a", NOON, per_second(HOURLY), 30, 100)])
     spent, burn, _ = store.spent_by(record, "2026-11-26", NOON - 43200, NOON + 100)
