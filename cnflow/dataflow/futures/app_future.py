@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from cnflow.dataflow.backpressure import is_driver_thread
 from cnflow.dataflow.futures import shared_lock
 from cnflow.dataflow.futures.awaiting import bridge_to
 from cnflow.dataflow.futures.callbacks import CallbacksApart
 from cnflow.dataflow.futures.details import TaskDetails
+from cnflow.dataflow.futures.look_up import LookUp
 from cnflow.dataflow.futures.origin import provenance_of
-from cnflow.dataflow.futures.parts import Part, add_result_type, refuse_attribute
+from cnflow.dataflow.futures.parts import Part, refuse_attribute
 from cnflow.dataflow.references.kept_result import KeptResult
 from cnflow.errors import DependencyError, SerializationError
 from cnflow.model.task import title_of
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.futures.awaiting import Bridge
     from cnflow.dataflow.futures.callbacks import CallbackThreads
     from cnflow.dataflow.futures.data_future import DataFuture
+    from cnflow.dataflow.futures.owner import FutureOwner
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.model.provenance import Place, Provenance
@@ -51,23 +52,6 @@ else:
     from typing import TypeVar
 
     R = TypeVar("R")  # defaults of type variables are news of Python 3.13
-
-
-class FutureOwner(Protocol):
-    """Answers for the task of a future: the task graph that made both."""
-
-    @property
-    def callbacks(self) -> CallbackThreads:
-        """Threads for the user's callbacks."""
-
-    def cancel(self, future: AppFuture) -> bool:
-        """Cancel the task; see `AppFuture.cancel`."""
-
-    def state_name(self, future: AppFuture) -> str:
-        """Name of the task's state; see `AppFuture.task_status`."""
-
-    def record_of(self, future: AppFuture, app: AppFunction) -> TaskRecord:
-        """Record of the task; see `AppFuture.task_record`."""
 
 
 class AppFuture(CallbacksApart, Future[R]):
@@ -341,33 +325,14 @@ class LiftedFuture(AppFuture):
         elif error := failure_in(whole):
             self.set_exception(DependencyError(title_of_future(self), title_of_future(whole), error))
         else:
-            self._look_up_apart(result_as_it_is(whole))
-
-    def _look_up_apart(self, result: Any) -> None:  # noqa: ANN401 - any user's value
-        """Look the part up; in a thread apart where that waits, or calls the user's code, which may take long."""
-        threads = self._callback_threads()
-        is_away = type(result) is KeptResult and not result.is_here()
-        if threads is None or type(result) in _PLAIN or not (is_away or is_driver_thread()):
-            self._look_up(result)
-        else:
-            threads.run(lambda: self._look_up(result))
-
-    def _look_up(self, result: Any) -> None:  # noqa: ANN401 - any user's value
-        try:
-            result = result.value() if type(result) is KeptResult else result
-            part = self._part.take_from(result)
-        except BaseException as error:  # noqa: BLE001 - a user's type; its exception becomes this future's
-            add_result_type(error, result, title_of_future(self._whole))
-            self.set_exception(error)
-        else:
-            self.set_result(part)
+            task = title_of_future(self._whole)
+            LookUp(self._part, task, self.set_result, self.set_exception).start(
+                result_as_it_is(whole), self._callback_threads()
+            )
 
     def __repr__(self) -> str:
         return f"<AppFuture of {title_of_future(self)}, {self.task_status()}>"
 
-
-_PLAIN = frozenset({dict, list, tuple, str, bytes, int, float, complex, bool, type(None)})
-"""Types of results whose parts are looked up by Python alone."""
 
 _OWN_ATTRIBUTES = (
     *(name for name in dir(AppFuture) if not name.startswith("_")),

@@ -18,7 +18,7 @@ from cnflow.model.task import AppFunction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnflow.dataflow.futures.app_future import FutureOwner
+    from cnflow.dataflow.futures.owner import FutureOwner
 
 
 class _Owner:
