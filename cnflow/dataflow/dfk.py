@@ -191,7 +191,7 @@ class DataFlowKernel:
             ExecutorClosedError: the run has ended.
         """
         for settings in executors:
-            self._graph.add_executor(settings)
+            self._graph.live.add(settings)
 
     def executor_status(self) -> list[ExecutorStatus]:
         """Return the status of each executor. Safe from any thread."""

@@ -39,7 +39,7 @@ def explain(task: TaskId, graph: TaskGraph) -> list[str]:
     """Return lines on the state of *task* and its dependencies, down to the launched ones. Safe from any thread."""
     lines = _explain(task, graph)
     record = graph.records.get(task)
-    rule = "" if record is None else graph.rule_of(record.executor)
+    rule = "" if record is None else graph.live.rule(record.executor)
     return [*lines, rule] if rule else lines
 
 
@@ -52,7 +52,7 @@ def _explain(task: TaskId, graph: TaskGraph) -> list[str]:
         return [f"There is no task {task}: {so_far}."]
     record, state = graph.records.get(task), graph.state_of(task)
     if record is None or state is None:
-        future = graph.failed_future(task) or getattr(graph.finished.get(task), "future", None)
+        future = graph.failures.future_of(task) or getattr(graph.finished.get(task), "future", None)
         line = "" if future is None or not future.done() else line_on(future.provenance)
         return [_explain_final(task, graph), *([line] if line else [])]
     title = title_of(task, record.app.name)
@@ -75,7 +75,7 @@ def _explain(task: TaskId, graph: TaskGraph) -> list[str]:
 
 
 def _explain_final(task: TaskId, graph: TaskGraph) -> str:
-    failed = graph.failed_future(task)
+    failed = graph.failures.future_of(task)
     if failed is None or not failed.done():
         return f"Task {task} is done."
     title = title_of_future(failed)

@@ -27,16 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import forks, state_log, task_events
 from cnflow.dataflow.actions import AttemptEnd, AttemptResult, Effects
-from cnflow.dataflow.arguments import keep_arguments, keep_result
+from cnflow.dataflow.arguments import keep_result
 from cnflow.dataflow.backpressure import PendingLimit
-from cnflow.dataflow.call_options import (
-    NO_CALL_OPTIONS,
-    NO_OPTIONS,
-    AppOptions,
-    CallOptions,
-    record_call_options,
-)
-from cnflow.dataflow.code_at_call import keep_code
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS, NO_OPTIONS, AppOptions, CallOptions
 from cnflow.dataflow.dependencies import RESOLVERS
 from cnflow.dataflow.external_futures import ExternalFutures, id_of_dependency, is_finished_external
 from cnflow.dataflow.failures import Failures
@@ -45,8 +38,8 @@ from cnflow.dataflow.futures.app_future import AppFuture, result_as_it_is
 from cnflow.dataflow.futures.callbacks import CallbackThreads
 from cnflow.dataflow.launching import TaskLauncher
 from cnflow.dataflow.live_executors import LiveExecutors
-from cnflow.dataflow.memo.cache import enable_cache
 from cnflow.dataflow.outcomes import OutcomeRecorder
+from cnflow.dataflow.record_maker import RecordMaker
 from cnflow.dataflow.references.keeper import ResultKeeper
 from cnflow.dataflow.retry import has_failed, state_name_of
 from cnflow.dataflow.staging_table import StagingTable
@@ -62,7 +55,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnflow.budget.spending import Spending
-    from cnflow.config import Config, ExecutorSettings
+    from cnflow.config import Config
     from cnflow.dataflow.executor_factory import ExecutorFactory
     from cnflow.dataflow.launching import FirstLookUp
     from cnflow.dataflow.memo.cache import ResultCache
@@ -112,8 +105,7 @@ class TaskGraph:
         """Ids of the first and the next task; those below the first belong to a driver whose run was taken over."""
         self.is_closed = False
         self.hub, self._emit = hub, hub.emit if hub is not None else None
-        self._resolver = RESOLVERS[config.dependency_resolver]
-        self._record_class = record_class
+        resolver = RESOLVERS[config.dependency_resolver]
         self._state = TaskGraphState()
         self.staging = StagingTable(self.records, self._state.state_of, self._emit)
         self._external = ExternalFutures(
@@ -129,13 +121,14 @@ class TaskGraph:
         parts = (self._on_attempts_ended, self.callbacks, self.keeper)
         self._outcomes = OutcomeRecorder(self.records, results, config.retry_handler, lambda: self.is_closed, *parts)
         reports = (self.pending_limit.exempt(self._on_outcomes), self.staging.on_note)
-        self._live = LiveExecutors(executors, routes, factory, *reports, ignore_images=config.ignore_images)
-        self.executors: Mapping[str, Executor] = self._live.by_label
+        self.live = LiveExecutors(executors, routes, factory, *reports, ignore_images=config.ignore_images)
+        self.executors: Mapping[str, Executor] = self.live.by_label
         """Live executors by label, the one for join apps included."""
 
         tables = (self.records, None if config.garbage_collect else self.finished, self._cancelled, self.failures)
         self.finisher = Finisher(*tables, results, self.executors, self.pending_limit)
-        graph = (self.records, self._cancelled, self.executors, self._resolver)
+        self._maker = RecordMaker(config, run_dir, self.executors, resolver, record_class, self._new_future)
+        graph = (self.records, self._cancelled, self.executors, resolver)
         self._launcher = TaskLauncher(*graph, results, look_up_first, self.keeper)
 
     # Submission
@@ -159,36 +152,24 @@ class TaskGraph:
         Raises:
             ConfigurationError: no executor can run it, or the run has ended. Nothing was submitted.
         """
-        inputs = (*args, *call_options.inputs, *after) if call_options.inputs or after else args
-        dependencies = self._resolver.find(inputs, kwargs) if inputs or kwargs else ()
         executor = executor or self.choose_executor(app, options)
-        record = self._new_record(app, args, kwargs, executor)
-        if dependencies:
-            record.depends = dependencies
-        record.set_budgets(options, self.config)
-        if options.cache and self.config.app_cache:
-            dependencies = enable_cache(record, options, self.executors[executor])
-        keep_code(record, self.executors[executor])
-        keep_arguments(record, self.executors[executor], self._resolver)
-        if call_options is not NO_CALL_OPTIONS:  # the user's std_autopath may raise
-            live = self.executors[executor]
-            visible = None if getattr(live, "items", None) is not None else getattr(live, "visible_files", None)
-            record_call_options(call_options, record, self.config.std_autopath, self.run_dir, visible)
+        record, dependencies = self._maker.make(
+            app, args, kwargs, options, call_options, executor=executor, after=after
+        )
         if self._emit is not None or state_log.is_enabled():
             task_events.report_submitted(self._emit, record)
         self._enter(record.future.tid, record, dependencies)
         return record
 
-    def _new_record(self, app: AppFunction, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str) -> TaskRecord:
+    def _new_future(self, app: AppFunction) -> AppFuture:
         with self._lock:
             task = self.next_task
             self.next_task = TaskId(task + 1)
-        return self._record_class(app, args, kwargs, executor, AppFuture(task, app, self))
+        return AppFuture(task, app, self)
 
     def run_again(self, recipe: Recipe) -> AppFuture:
         """Submit the task of *recipe* once more, since its result was lost."""
-        record = self._new_record(recipe.app, recipe.args, recipe.kwargs, recipe.executor)
-        recipe.fill(record)
+        record = self._maker.make_again(recipe)
         self._enter(record.future.tid, record, recipe.depends)
         return record.future
 
@@ -279,7 +260,7 @@ class TaskGraph:
         record = self.records.get(future.tid) or self.finished.get(future.tid)
         if record is not None and record.future is future:
             return record
-        return self._record_class(app, (), {}, "", future)
+        return self._maker.bare(app, future)
 
     # For the run
 
@@ -293,10 +274,6 @@ class TaskGraph:
         with self._lock:
             return self.staging.state_of(self.records.get(task), self._state.state_of(task))
 
-    def failed_future(self, task: TaskId) -> AppFuture | None:
-        """Return the future of *task*; None if it has not failed."""
-        return self.failures.future_of(task)
-
     def unfinished_futures(self) -> list[AppFuture]:
         """Return the futures of all tasks that are not done."""
         with self._lock:
@@ -306,25 +283,12 @@ class TaskGraph:
 
     def start(self) -> None:
         """Start the executors."""
-        self._live.start()
+        self.live.start()
 
     def choose_executor(self, app: AppFunction, options: AppOptions) -> str:
         """Return the label of the executor for the next task of *app*; executors that fit take turns."""
         self._check_open(app)
-        return self._live.choose(app, options)
-
-    def rule_of(self, executor: str) -> str:
-        """Return a sentence on the apps that an executor takes; empty for the one of join apps."""
-        return self._live.rule(executor)
-
-    def add_executor(self, settings: ExecutorSettings) -> None:
-        """Make an executor of *settings*, start it and let it take tasks.
-
-        Raises:
-            ConfigurationError: the label is taken, or *settings* cannot work.
-            ExecutorClosedError: the run has ended.
-        """
-        self._live.add(settings)
+        return self.live.choose(app, options)
 
     # End of the run
 
@@ -336,7 +300,7 @@ class TaskGraph:
 
     def stop_launched(self) -> None:
         """Have executors stop the launched tasks of a closed graph."""
-        self._live.close()
+        self.live.close()
         launched: dict[str, list[TaskId]] = {}
         with self._lock:
             for task, record in self.records.items():
