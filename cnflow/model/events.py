@@ -2,11 +2,12 @@
 
 ::
 
-    task graph ──> TaskEvent              blocks ──> BlockEvent            managers ──> ManagerEvent
-    workers ────> WorkerEvent             interchange ──> InterchangeEvent
-    anywhere ───> DroppedEvents           (later) managers ──> ResourceSample
+    the run ────> RunEvent                blocks ──> BlockEvent            managers ──> ManagerEvent, NodeSample
+    task graph ──> SubmittedEvent, TaskEvent, FailureEvent, FileEvent     interchange ──> InterchangeEvent
+    workers ────> WorkerEvent             managers ──> ResourceSample      anywhere ───> DroppedEvents
 
 Each is a struct whose field `kind` names it in MessagePack and JSON. A field that is not known is empty, or below 0.
+Samples may be dropped on their way, and are counted then; no other event is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,113 @@ class Event(msgspec.Struct, kw_only=True, tag_field="kind", gc=False, omit_defau
     """Something that happened; `time` is in seconds since 1970, by the clock of the machine where it did."""
 
     time: float
+
+
+class RunEvent(Event, tag="run"):
+    """The run has begun (``running``) or ended (``ended``); the first and the last event of its run."""
+
+    run: str
+    """Id, unique among all runs."""
+
+    state: str
+    name: str = ""
+    version: str = ""
+    host: str = ""
+    user: str = ""
+    folder: str = ""
+    """Folder of the run, absolute."""
+
+    script: str = ""
+    python: str = ""
+    cnflow: str = ""
+    config: str = ""
+    """JSON of the settings, without secrets."""
+
+    pid: int = 0
+    """Process of the driver."""
+
+    tasks: int = -1
+    done: int = -1
+    failed: int = -1
+    cancelled: int = -1
+    """Counts of the driver, at the end: what a reader compares with the rows that it has."""
+
+
+class SubmittedEvent(Event, tag="submitted"):
+    """A task is there; its first event. What does not change of it is said here alone."""
+
+    task: int
+    app: str
+    executor: str
+    depends: tuple[int, ...] = ()
+    """Tasks whose results it waits for."""
+
+    arguments: str = ""
+    """Summary of the call's arguments, of at most some hundred characters."""
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """URLs of files, without passwords."""
+
+    stdout: str = ""
+    stderr: str = ""
+    image: str = ""
+    """Reference, as the user wrote it."""
+
+    memoize: bool = False
+    joins: bool = False
+    """The task is a join app."""
+
+    cores: float = -1.0
+    memory: int = -1
+    gpus: float = -1.0
+    walltime: float = -1.0
+    """What was asked for one try: cores, bytes, devices, seconds."""
+
+    priority: float = 0.0
+
+
+class FailureEvent(Event, tag="failure"):
+    """A try has failed, whether it is made again or not; what a person needs to find out why."""
+
+    task: int
+    attempt: int
+    error_type: str
+    message: str
+    is_retried: bool = False
+    traceback: str = ""
+    """At most 20,000 characters, the user's own first."""
+
+    stderr_tail: str = ""
+    host: str = ""
+    block: str = ""
+    manager: str = ""
+    image: str = ""
+    digest: str = ""
+    exit_code: int = -1
+    signal: str = ""
+    """Name of the signal that ended the worker or the command; ``OOM`` where the kernel ended it for memory."""
+
+    started: float = 0.0
+    ended: float = 0.0
+
+
+class FileEvent(Event, tag="file"):
+    """A file of a task is ``moving``, was ``moved``, or ``failed``."""
+
+    task: int
+    attempt: int
+    direction: str
+    """``in`` or ``out``."""
+
+    url: str
+    """Without passwords."""
+
+    state: str
+    size: int = -1
+    seconds: float = -1.0
+    host: str = ""
+    reason: str = ""
 
 
 class TaskEvent(Event, tag="task"):
@@ -42,9 +150,16 @@ class TaskEvent(Event, tag="task"):
     """Place that ran the task, once it is final; empty for one that ran in the driver, or not at all."""
 
     host: str = ""
+    worker: int = -1
     started: float = 0.0
     ended: float = 0.0
     """Unix times of the last attempt, by the clock of its node."""
+
+    is_memoized: bool = False
+    """The result was found in the cache."""
+
+    key: str = ""
+    """Cache key, in hexadecimal, where there is one."""
 
 
 class WorkerEvent(Event, tag="worker"):
@@ -85,6 +200,11 @@ class BlockEvent(Event, tag="block"):
     """Id in the provider's system."""
 
     reason: str = ""
+    provider: str = ""
+    """Kind of the provider."""
+
+    usd: float = -1.0
+    """Cost so far."""
 
 
 class ManagerEvent(Event, tag="manager"):
@@ -110,6 +230,11 @@ class ManagerEvent(Event, tag="manager"):
     packages: str = ""
     """Digest of the names and versions of its packages."""
 
+    cores: float = -1.0
+    memory: int = -1
+    gpus: tuple[str, ...] = ()
+    """Names of the devices."""
+
 
 class InterchangeEvent(Event, tag="interchange"):
     """The interchange is ``up``, was ``restarted``, or is ``lost`` for good."""
@@ -120,15 +245,57 @@ class InterchangeEvent(Event, tag="interchange"):
 
 
 class ResourceSample(Event, tag="sample"):
-    """Resources that a task uses; reserved, no process sends it yet."""
+    """Resources that a try uses, with all processes that it started; counters are since its start."""
 
     executor: str
     block: str
     manager: str
     worker: int
     task: int
-    cpu_seconds: float = 0.0
-    resident_bytes: int = 0
+    attempt: int = 0
+    host: str = ""
+    pid: int = 0
+    interval: float = 0.0
+    """Seconds between samples."""
+
+    is_final: bool = False
+    """Measured by the worker at the end of the try (rusage), however short that was."""
+
+    user_seconds: float = -1.0
+    system_seconds: float = -1.0
+    resident_bytes: int = -1
+    peak_bytes: int = -1
+    virtual_bytes: int = -1
+    memory_percent: float = -1.0
+    read_bytes: int = -1
+    written_bytes: int = -1
+    children: int = -1
+    status: str = ""
+    """State of the worker's process in the kernel's words, such as ``running`` or ``sleeping``."""
+
+    core: int = -1
+    voluntary_switches: int = -1
+    involuntary_switches: int = -1
+    gpu_bytes: int = -1
+    gpu_percent: float = -1.0
+
+
+class NodeSample(Event, tag="node_sample"):
+    """Resources in use on a node, or in the container that is one, at one moment."""
+
+    executor: str
+    block: str
+    manager: str
+    host: str = ""
+    cpu_percent: float = -1.0
+    """Of all its cores."""
+
+    memory_bytes: int = -1
+    read_bytes: int = -1
+    written_bytes: int = -1
+    gpu_bytes: int = -1
+    gpu_percent: float = -1.0
+    busy_workers: int = -1
 
 
 class DroppedEvents(Event, tag="dropped"):
@@ -139,5 +306,18 @@ class DroppedEvents(Event, tag="dropped"):
     """``driver``, ``interchange``, or the id of a manager."""
 
 
-AnyEvent = Union[TaskEvent, WorkerEvent, BlockEvent, ManagerEvent, InterchangeEvent, ResourceSample, DroppedEvents]
+AnyEvent = Union[
+    RunEvent,
+    SubmittedEvent,
+    TaskEvent,
+    FailureEvent,
+    FileEvent,
+    WorkerEvent,
+    BlockEvent,
+    ManagerEvent,
+    InterchangeEvent,
+    ResourceSample,
+    NodeSample,
+    DroppedEvents,
+]
 """Every event of this version; a sink ignores kinds that it does not know."""

@@ -1,0 +1,1 @@
+"""Web pages, JSON and metrics of runs; a process of its own."""

@@ -1,0 +1,1 @@
+"""Database of monitoring: its tables, the journal before it, and the process that writes it."""
