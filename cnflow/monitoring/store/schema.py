@@ -4,6 +4,7 @@
 
     workflow ──< task ──< try ──< resource         workflow ──< block ──< node ──< node_resource
         │          ├────< status                       ├──< image          (a try names its manager, a node its image)
+        │          ├────< dependency (of it on `needs`)
         │          └────< file                         ├──< error_group    (a failed task names its group)
         └──< event (what has no table of its own)      └──< progress       (counts per second and app)
 
@@ -121,6 +122,15 @@ status = Table(
     Column("task_status_name", Text, primary_key=True),
 )
 
+dependency = Table(
+    "dependency",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("needs", Integer, primary_key=True),
+    Column("task_id", Integer, primary_key=True),
+    Index("dependency_by_task", "run_id", "task_id"),
+)
+
 resource = Table(
     "resource",
     metadata,
@@ -170,6 +180,8 @@ node = Table(
     Column("gpus", Text),  # names, separated by commas
     Column("time_ended", DateTime),
     Column("reason", Text),
+    Column("tasks_count", Integer, nullable=False, default=0),  # that ended there
+    Column("busy_seconds", Float, nullable=False, default=0.0),  # summed over them
 )
 
 node_resource = Table(
@@ -212,6 +224,7 @@ image = Table(
     Column("image_id", Text),
     Column("python", Text),
     Column("packages", Text),
+    Column("tasks_count", Integer, nullable=False, default=0),  # that ended in it
 )
 
 file = Table(

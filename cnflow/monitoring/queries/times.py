@@ -1,0 +1,17 @@
+"""Converts between times of the database (UTC without a zone) and Unix seconds. No I/O."""
+
+from __future__ import annotations
+
+import datetime
+
+_UTC = datetime.timezone.utc
+
+
+def unix(moment: datetime.datetime | None) -> float | None:
+    """Return *moment* in seconds since 1970."""
+    return None if moment is None else moment.replace(tzinfo=_UTC).timestamp()
+
+
+def moment_of(seconds: float) -> datetime.datetime:
+    """Return the time of the database that is *seconds* after 1970."""
+    return datetime.datetime.fromtimestamp(seconds, _UTC).replace(tzinfo=None)
