@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -127,7 +126,7 @@ class Database:
         if self.path is None:
             return None
         try:
-            found = os.stat(self.path)
+            found = self.path.stat()
         except OSError as error:
             reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
             raise ConfigurationError(
@@ -176,7 +175,7 @@ def _schema_version(connection: Connection) -> str:
 
 def _parse(url: str) -> URL:
     if "://" not in url:
-        url = f"sqlite:///{os.path.abspath(url)}"
+        url = f"sqlite:///{Path(url).absolute()}"
     try:
         parsed = make_url(url)
     except ArgumentError as error:

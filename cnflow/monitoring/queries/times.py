@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
-_UTC = datetime.timezone.utc
+_UTC = dt.timezone.utc
 
 
-def unix(moment: datetime.datetime | None) -> float | None:
+def unix(moment: dt.datetime | None) -> float | None:
     """Return *moment* in seconds since 1970."""
     return None if moment is None else moment.replace(tzinfo=_UTC).timestamp()
 
 
-def moment_of(seconds: float) -> datetime.datetime:
+def moment_of(seconds: float) -> dt.datetime:
     """Return the time of the database that is *seconds* after 1970."""
-    return datetime.datetime.fromtimestamp(seconds, _UTC).replace(tzinfo=None)
+    return dt.datetime.fromtimestamp(seconds, _UTC).replace(tzinfo=None)
