@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnflow.dataflow.call_options import AUTO_LOGNAME
     from cnflow.dataflow.memo.checkpoint_paths import get_all_checkpoints, get_last_checkpoint
     from cnflow.dataflow.references.ref import Ref, put
+    from cnflow.graph_drawing import graph
     from cnflow.logs import set_file_logger, set_stream_logger
     from cnflow.model.file import File
     from cnflow.model.image import Image
@@ -47,6 +48,7 @@ __all__ = [
     "dfk",
     "get_all_checkpoints",
     "get_last_checkpoint",
+    "graph",
     "join_app",
     "load",
     "predict_app",
@@ -78,6 +80,7 @@ _HOMES = {
     "dfk": "cnflow.assemble",
     "get_all_checkpoints": "cnflow.dataflow.memo.checkpoint_paths",
     "get_last_checkpoint": "cnflow.dataflow.memo.checkpoint_paths",
+    "graph": "cnflow.graph_drawing",
     "join_app": "cnflow.apps",
     "load": "cnflow.assemble",
     "predict_app": "cnflow.apps",

@@ -11,23 +11,21 @@ Reading a failure here does not count as the user's: what nobody asked about is 
 
 from __future__ import annotations
 
-import html
+import itertools
 import shutil
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO, TypeVar
 
 from cnflow.dataflow import loaded_run
-from cnflow.dataflow.futures.app_future import failure_in, title_of_future
-from cnflow.dataflow.html_tables import COLOURS
-from cnflow.model.status import StagingTotals
-from cnflow.text import amount_of_memory, brief_duration, describe_safely, duration, in_a_sentence
-from cnflow.units import Seconds
+from cnflow.html_tables import COLOURS, escape
+from cnflow.progress_tally import Tally, error_of, line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
+
+    from cnflow.progress_tally import AppCounts, Counts
 
 F = TypeVar("F", bound="Future[Any]")
 
@@ -43,16 +41,25 @@ _LINE_AFTER = 2.0
 _BAR = 24
 """Characters."""
 
-_ESTIMATE_FROM = 2.0
-"""Seconds after which the time left is estimated."""
+_APPS = 8
+"""Apps that have a bar of their own in a notebook."""
 
-_LONGEST_ERROR = 300
-"""Characters."""
+_POINTS = 200
+"""Points of the throughput's curve, at most."""
+
+_CURVE_STEP = 0.5
+"""Seconds between two points, at least."""
+
+_CURVE_FROM = 3
+"""Points from which on there is a curve."""
+
+_CURVE = (200, 32)
+"""Width and height in pixels."""
 
 _drawn_elsewhere = threading.Event()
 
 
-def progress(futures: Iterable[F] | None = None, *, file: TextIO | None = None) -> list[F]:
+def progress(futures: Iterable[F] | None = None, *, file: TextIO | None = None, wait: bool = True) -> list[F]:
     """Draw the progress of *futures* until all are done, failed or cancelled, and return them in their order.
 
     On a terminal it is one line that is rewritten, in a notebook one output that is updated, and elsewhere a plain line
@@ -63,6 +70,7 @@ def progress(futures: Iterable[F] | None = None, *, file: TextIO | None = None) 
     Args:
         futures: of any kind; None takes all unfinished tasks of the loaded run.
         file: stream to draw on in place of stderr; not used in a notebook.
+        wait: False returns at once, and a thread goes on drawing: a notebook's cell ends, and its output stays live.
 
     Raises:
         NoDataFlowKernelError: *futures* is None and nothing is loaded.
@@ -74,100 +82,20 @@ def progress(futures: Iterable[F] | None = None, *, file: TextIO | None = None) 
         watched = list(futures)
     tally = Tally(watched)
     if _drawn_elsewhere.is_set() and file is None:
-        tally.wait_for_all()
-    else:
+        if wait:
+            tally.wait_for_all()
+    elif wait:
         _draw_until_done(tally, drawing_for(file))
+    else:
+        drawing = drawing_for(file)
+        drawing.show(tally.counts())  # in the output of the cell that calls, which a thread does not know
+        threading.Thread(target=_draw_until_done, args=(tally, drawing), name="cnflow-progress", daemon=True).start()
     return watched
 
 
 def leave_to_command() -> None:
     """Draw nothing from now on: ``cnflow run`` shows the run in the same place."""
     _drawn_elsewhere.set()
-
-
-class Counts(NamedTuple):
-    """Futures at one time."""
-
-    total: int
-    done: int = 0
-    """Those with a result."""
-
-    failed: int = 0
-    cancelled: int = 0
-    elapsed: Seconds = Seconds(0.0)
-    first_error: str = ""
-    """Task and error of the first that failed."""
-
-    staging: StagingTotals = StagingTotals()
-    """Files of the run that are on their way."""
-
-    @property
-    def settled(self) -> int:
-        """Those with any outcome."""
-        return self.done + self.failed + self.cancelled
-
-    @property
-    def is_over(self) -> bool:
-        """True once all are settled."""
-        return self.settled == self.total
-
-
-class Tally:
-    """Counts outcomes of futures as they come, without a look at those that are unfinished.
-
-    Args:
-        futures: to count; their callbacks call this object from any thread.
-        clock: monotonic, in seconds.
-    """
-
-    def __init__(self, futures: list[Any], clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._began = clock()
-        self._changed = threading.Condition()
-        self._total = len(futures)
-        self._done = self._failed = self._cancelled = 0
-        self._first_error = ""
-        for future in futures:
-            future.add_done_callback(self._on_done)
-
-    def counts(self) -> Counts:
-        """Return the counts of now."""
-        with self._changed:
-            outcomes = self._done, self._failed, self._cancelled
-            elapsed = Seconds(self._clock() - self._began)
-            return Counts(self._total, *outcomes, elapsed, self._first_error, _files_on_their_way())
-
-    def wait_for_change(self, settled: int, timeout: float) -> None:
-        """Return when more than *settled* futures are settled, at the latest after *timeout* seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._settled != settled, timeout)
-
-    def wait_for_all(self, timeout: float | None = None) -> None:
-        """Return when all futures are settled, at the latest after *timeout* seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._settled == self._total, timeout)
-
-    @property
-    def _settled(self) -> int:
-        return self._done + self._failed + self._cancelled
-
-    def _on_done(self, future: Future[Any]) -> None:
-        error = None if future.cancelled() else failure_in(future)
-        text = "" if error is None or self._first_error else _in_one_line(future, error)
-        with self._changed:
-            if future.cancelled():
-                self._cancelled += 1
-            elif error is None:
-                self._done += 1
-            else:
-                self._failed += 1
-                self._first_error = self._first_error or text
-            self._changed.notify_all()
-
-
-def _in_one_line(future: Future[Any], error: BaseException) -> str:
-    text = f"{title_of_future(future)}: {describe_safely(error)}"
-    return "".join(mark if mark.isprintable() else " " for mark in " ".join(text.split()))[:_LONGEST_ERROR]
 
 
 class Drawing(Protocol):
@@ -265,7 +193,7 @@ class PlainLines:
 
 
 class NotebookOutput:
-    """An output of a cell that is updated.
+    """An output of a cell that is updated: bar, apps, and the throughput so far.
 
     Args:
         display: IPython's function.
@@ -276,13 +204,16 @@ class NotebookOutput:
     def __init__(self, display: Callable[..., Any]) -> None:
         self._display = display
         self._handle: Any = None
+        self._history: list[tuple[float, int]] = []
 
     def show(self, counts: Counts) -> None:
         """Update the output."""
+        self._history = extended(self._history, counts)
+        shown = _Shown(counts, self._history)
         if self._handle is None:
-            self._handle = self._display(_Shown(counts), display_id=True)
+            self._handle = self._display(shown, display_id=True)
         else:
-            self._handle.update(_Shown(counts))
+            self._handle.update(shown)
 
     def end(self) -> None:
         """Leave all as it is."""
@@ -292,52 +223,13 @@ class _Shown(NamedTuple):
     """Counts in the formats that a notebook asks for."""
 
     counts: Counts
+    history: Sequence[tuple[float, int]]
 
     def __repr__(self) -> str:
         return "\n".join(filter(None, (line_of(self.counts), error_of(self.counts))))
 
     def _repr_html_(self) -> str:
-        return html_of(self.counts)
-
-
-def line_of(counts: Counts) -> str:
-    """``110 of 200 done, 3 failed, 8.0 s, about 7 s left``."""
-    parts = [f"{counts.done} of {counts.total} done"]
-    parts += [f"{number} {word}" for number, word in _misses(counts) if number]
-    parts.append(brief_duration(counts.elapsed))
-    left = seconds_left(counts)
-    parts += [f"about {duration(left)} left"] if left is not None else []
-    return ", ".join([*parts, *staging_parts(counts.staging)])
-
-
-def staging_parts(totals: StagingTotals) -> list[str]:
-    """``3 files on their way``, ``5 MB of them moved`` and ``1 MB a second``, as far as there is something."""
-    if not totals.files:
-        return []
-    parts = [f"{totals.files} file{'' if totals.files == 1 else 's'} on their way"]
-    parts += [f"{amount_of_memory(totals.size)} of them moved"] if totals.size else []
-    return parts + ([f"{amount_of_memory(int(totals.rate))} a second"] if totals.rate else [])
-
-
-def _files_on_their_way() -> StagingTotals:
-    run = loaded_run.current()
-    return StagingTotals() if run is None else run.staging_totals()
-
-
-def error_of(counts: Counts) -> str:
-    """``first failure: task 3 (sort): ValueError: ...`` once all are settled; empty before, and without a failure."""
-    return f"first failure: {in_a_sentence(counts.first_error)}" if counts.is_over and counts.first_error else ""
-
-
-def _misses(counts: Counts) -> list[tuple[int, str]]:
-    return [(counts.failed, "failed"), (counts.cancelled, "cancelled")]
-
-
-def seconds_left(counts: Counts) -> Seconds | None:
-    """Time until all are settled at the rate so far; None while nothing can be estimated."""
-    if not counts.settled or counts.is_over or counts.elapsed < _ESTIMATE_FROM:
-        return None
-    return Seconds(counts.elapsed / counts.settled * (counts.total - counts.settled))
+        return html_of(self.counts, self.history)
 
 
 def bar_of(counts: Counts, marks: str) -> str:
@@ -347,19 +239,70 @@ def bar_of(counts: Counts, marks: str) -> str:
     return f"{marks[0] * full}{marks[1] * (_BAR - full)} {int(share * 100):3d} %"
 
 
-def html_of(counts: Counts) -> str:
-    """Bar with a part for each outcome, and the line below it."""
+def html_of(counts: Counts, history: Sequence[tuple[float, int]] = ()) -> str:
+    """Bar with a part for each outcome, the line below it, the apps where there are several, and the throughput."""
+    return (
+        '<div style="max-width:32em">'
+        f'{_html_bar(counts, "0.7em")}<div style="font-size:0.9em">{escape(line_of(counts))}</div>'
+        f"{_html_apps(counts)}{_html_throughput(history)}"
+        f'<div style="font-size:0.9em;color:{COLOURS["failed"]}">{escape(error_of(counts))}</div></div>'
+    )
+
+
+def _html_bar(counts: Counts | AppCounts, height: str) -> str:
     parts = (("done", counts.done), ("failed", counts.failed), ("cancelled", counts.cancelled))
     bars = "".join(
         f'<div style="width:{100 * number / counts.total:.1f}%;background:{COLOURS[state]}"></div>'
         for state, number in parts
         if number
     )
-    return (
-        '<div style="display:flex;max-width:32em;height:0.7em;background:#8883;border-radius:3px;overflow:hidden">'
-        f'{bars}</div><div style="font-size:0.9em">{html.escape(line_of(counts))}</div>'
-        f'<div style="font-size:0.9em;color:{COLOURS["failed"]}">{html.escape(error_of(counts))}</div>'
+    return f'<div style="display:flex;height:{height};background:#8883;border-radius:3px;overflow:hidden">{bars}</div>'
+
+
+def _html_apps(counts: Counts) -> str:
+    """A bar for each of the `_APPS` largest apps; nothing for a single one, which is the whole."""
+    if len(counts.apps) < 2:  # noqa: PLR2004 - one is the whole
+        return ""
+    largest = sorted(counts.apps.items(), key=lambda each: -each[1].total)[:_APPS]
+    rows = "".join(
+        f'<div style="overflow:hidden;text-overflow:ellipsis">{escape(name)}</div>{_html_bar(app, "0.5em")}'
+        f'<div style="text-align:right">{app.done + app.failed + app.cancelled} of {app.total}</div>'
+        for name, app in largest
     )
+    more = len(counts.apps) - len(largest)
+    rest = f"<div>and {more} more</div>" if more else ""
+    grid = "display:grid;grid-template-columns:minmax(0,10em) 1fr auto;gap:0.1em 0.6em;align-items:center"
+    return f'<div style="{grid};font-size:0.85em;font-variant-numeric:tabular-nums">{rows}{rest}</div>'
+
+
+def _html_throughput(history: Sequence[tuple[float, int]]) -> str:
+    """Tasks a second over time, as a curve of SVG with its highest and its last value."""
+    rates = [
+        (later, (number - earlier_number) / (later - earlier))
+        for (earlier, earlier_number), (later, number) in itertools.pairwise(history)
+        if later > earlier
+    ]
+    if len(rates) < _CURVE_FROM:
+        return ""
+    start, end = rates[0][0], rates[-1][0]
+    top = max(rate for _, rate in rates) or 1.0
+    points = " ".join(
+        f"{_CURVE[0] * (time - start) / (end - start):.1f},{_CURVE[1] - (_CURVE[1] - 2) * rate / top:.1f}"
+        for time, rate in rates
+    )
+    words = f"{rates[-1][1]:.3g} a second, at most {top:.3g}"
+    return (
+        f'<svg viewBox="0 0 {_CURVE[0]} {_CURVE[1]}" width="{_CURVE[0]}" height="{_CURVE[1]}" role="img" '
+        f'aria-label="throughput: {words}" style="vertical-align:middle"><polyline points="{points}" fill="none" '
+        f'stroke="{COLOURS["running"]}" stroke-width="1.5"/></svg> <span style="font-size:0.85em">{words}</span>'
+    )
+
+
+def extended(history: Sequence[tuple[float, int]], counts: Counts) -> list[tuple[float, int]]:
+    """*history* with the number of *counts*, in at most `_POINTS` points; the last one moves until it is old enough."""
+    is_early = len(history) > 1 and history[-1][0] - history[-2][0] < _CURVE_STEP
+    points = [*(history[:-1] if is_early else history), (counts.elapsed, counts.settled)]
+    return points if len(points) <= _POINTS else [*points[:-1:2], points[-1]]
 
 
 def _can_write(text: str, stream: TextIO) -> bool:

@@ -22,6 +22,7 @@ CAPSULE_PARTS = (
     "compat/parsl/finder.py",
     "compat/parsl/names.py",
     "errors",
+    "html_tables.py",
     "ids.py",
     "interchange",
     "log_rotation.py",

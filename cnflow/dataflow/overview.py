@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.dataflow.html_tables import escape, table
+from cnflow.html_tables import escape, table
 from cnflow.model.task import TaskState
 from cnflow.text import align_columns
 

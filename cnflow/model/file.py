@@ -12,13 +12,14 @@ A ``temp:`` URL (`File.temp`) has no place of the user's: the file stays where t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from cnflow.errors import ConfigurationError
 from cnflow.model.item import Item, note
-from cnflow.text import mask_url
+from cnflow.text import amount_of_memory, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -227,6 +228,29 @@ class File:
     def __repr__(self) -> str:
         url = mask_url(self.url)
         return f"File({url!r})" if self.local_path is None else f"<File {url!r} staged at {self.local_path!r}>"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: URL, the copy on this machine, and what is known of the content."""
+        from cnflow.html_tables import table  # noqa: PLC0415 - a worker shows nothing
+
+        size = self._size_here()
+        cells = {
+            "file": mask_url(self.url),
+            "copy": self.local_path or "",
+            "kind": "folder" if self.directory else "pattern" if self.glob else "",
+            "size": "" if size is None else amount_of_memory(size),
+            "sha256": (self.sha256 or "")[:12],
+        }
+        shown = {name: text for name, text in cells.items() if text or name == "file"}
+        return table([*shown], [[*shown.values()]], {number for number, name in enumerate(shown) if name == "size"})
+
+    def _size_here(self) -> Optional[int]:
+        """Size of the copy, or of the file where it lies on this machine; else the size that the user gave."""
+        path = self.local_path or (self.path if self.scheme == "file" else "")
+        if path and not self.directory and not self.glob:
+            with contextlib.suppress(OSError, ValueError):
+                return os.stat(path).st_size  # noqa: PTH116 - without pathlib, as all of this module
+        return self.size
 
     def __copy__(self) -> File:
         made = object.__new__(type(self))

@@ -78,7 +78,7 @@ def test_run_shows_its_tasks_by_app(notebook):
 
 def test_run_that_has_ended_says_so(notebook):
     (shown,) = outputs(notebook, "dfk.cleanup()")
-    assert shown["data"]["text/plain"].startswith("run 001, ended, ")
+    assert shown["data"]["text/plain"].startswith("run 002, ended, ")
 
 
 def test_plot_is_a_picture(notebook):

@@ -9,17 +9,8 @@ import pytest
 import cnflow
 from cnflow.errors import NoDataFlowKernelError
 from cnflow.model.status import StagingTotals
-from cnflow.progress_bar import (
-    Counts,
-    PlainLines,
-    Tally,
-    TerminalLine,
-    bar_of,
-    error_of,
-    html_of,
-    line_of,
-    seconds_left,
-)
+from cnflow.progress_bar import NotebookOutput, PlainLines, TerminalLine, bar_of, extended, html_of
+from cnflow.progress_tally import AppCounts, Counts, Tally, error_of, line_of, seconds_left
 
 
 class Screen(io.StringIO):
@@ -184,3 +175,74 @@ def test_under_cnflow_run_the_command_alone_draws(tmp_path):
 def test_line_has_the_files_on_their_way():
     counts = Counts(4, 1, elapsed=1.0, staging=StagingTotals(3, 5_000_000, 1_000_000.0))
     assert line_of(counts) == "1 of 4 done, 1.0 s, 3 files on their way, 5 MB of them moved, 1 MB a second"
+
+
+def test_html_has_a_bar_for_each_of_several_apps():
+    apps = {"<sort>": AppCounts(4, 1, 1, 0), "fit": AppCounts(2, 2)}
+    shown = html_of(Counts(6, 3, 1, apps=apps))
+    assert "&lt;sort&gt;" in shown
+    assert "2 of 4" in shown
+    assert "2 of 2" in shown
+    assert "2 of 4" not in html_of(Counts(4, 1, 1, apps={"sort": AppCounts(4, 1, 1)}))
+
+
+def test_curve_of_the_throughput_names_its_highest_and_its_last_value():
+    shown = html_of(Counts(100, 40), [(0.0, 0), (1.0, 10), (2.0, 30), (3.0, 40)])
+    assert "10 a second, at most 20" in shown
+    assert shown.count("<polyline") == 1
+
+
+def test_history_has_a_bounded_number_of_points_and_ends_with_the_newest():
+    history = []
+    for number in range(2000):
+        history = extended(history, Counts(5000, number, elapsed=number / 4))
+    assert len(history) <= 200
+    assert history[-1] == (499.75, 1999)
+    assert history == sorted(history)
+
+
+def test_points_that_are_near_each_other_are_one():
+    history = []
+    for elapsed in (0.0, 0.1, 0.2, 0.3, 0.6, 0.7):
+        history = extended(history, Counts(9, int(elapsed * 10), elapsed=elapsed))
+    assert [time for time, _ in history] == [0.0, 0.6, 0.7]
+
+
+def test_output_of_a_notebook_is_one_that_is_updated():
+    updates = []
+
+    class Handle:
+        def update(self, shown):
+            updates.append(shown._repr_html_())
+
+    def display(shown, *, display_id):
+        updates.append(repr(shown))
+        return Handle()
+
+    output = NotebookOutput(display)
+    output.show(Counts(2))
+    output.show(Counts(2, 2, elapsed=1.0))
+    assert updates[0].startswith("0 of 2 done")
+    assert "2 of 2 done" in updates[1]
+
+
+def test_tally_counts_by_app(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with cnflow.load():
+        good = cnflow.python_app(len)
+        bad = cnflow.python_app(int)
+        futures = [good([]), good([1]), bad("x"), settled(1)]
+        tally = Tally(futures)
+        tally.wait_for_all()
+    assert tally.counts().apps == {"len": AppCounts(2, 2), "int": AppCounts(1, 0, 1)}
+
+
+def test_drawing_goes_on_without_the_caller():
+    future, screen = Future(), io.StringIO()
+    assert cnflow.progress([future], file=screen, wait=False) == [future]
+    assert not future.done()
+    future.set_result(1)
+    thread = next((one for one in threading.enumerate() if one.name == "cnflow-progress"), None)
+    if thread is not None:
+        thread.join(10)
+    assert "1 of 1 done" in screen.getvalue()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cnflow.dataflow.futures.app_future import failure_in
 from cnflow.dataflow.futures.awaiting import bridge_to
 from cnflow.dataflow.futures.callbacks import CallbacksApart, on_done
-from cnflow.dataflow.html_tables import table
+from cnflow.html_tables import table
 from cnflow.model.file import File
 from cnflow.text import mask_url
 

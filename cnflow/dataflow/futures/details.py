@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnflow.dataflow.html_tables import table
+from cnflow.html_tables import table
 from cnflow.text import brief_duration
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 import cnflow
-from cnflow.dataflow.html_tables import table
 from cnflow.dataflow.overview import Overview
 from cnflow.errors import AlreadyLoadedError, ConfigurationError, ExecutorClosedError
+from cnflow.html_tables import table
 from cnflow.model.status import ExecutorStatus
 from cnflow.model.task import TaskState
 from cnflow.text import brief_duration

@@ -218,3 +218,15 @@ def test_paths_of_a_pattern_are_its_matches(tmp_path):
         (tmp_path / name).touch()
     assert File(tmp_path / "*.csv", glob=True).paths() == [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
     assert File(tmp_path / "*.csv").paths() == [str(tmp_path / "*.csv")]
+
+
+def test_file_shows_itself_in_a_notebook(tmp_path):
+    path = tmp_path / "<a>.txt"
+    path.write_bytes(b"12345")
+    shown = File(path)._repr_html_()
+    assert "&lt;a&gt;.txt" in shown
+    assert ">5 B<" in shown
+    secret = File("https://user:word@host.example/x", size=2048)._repr_html_()
+    assert "word" not in secret
+    assert ">2 KiB<" in secret
+    assert ">folder<" in File(tmp_path, directory=True)._repr_html_()
