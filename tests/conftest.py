@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -88,6 +89,7 @@ _TAKE_TURNS = {
     "rootless": "podman",
     "registry": "docker",
     "htcondor": "htcondor",
+    "chromium": "chromium",
 }
 """Marker -> group whose tests run one after the other, in one process of pytest-xdist."""
 
@@ -117,6 +119,13 @@ def skip_or_fail(name, why):
     """Skip the test, which needs *name*; fail it where CNFLOW_REQUIRE names that."""
     required = os.environ.get("CNFLOW_REQUIRE", "").split(",")
     (pytest.fail if name in required else pytest.skip)(why)
+
+
+@cache
+def _no_chromium():
+    if find_spec("playwright") is None:
+        return "No Playwright. Run: pip install 'cnflow[test]'"
+    return "" if shutil.which("chromium") else "No Chromium. Run: tests/services/chromium/up"
 
 
 @cache
@@ -412,6 +421,7 @@ _MISSING = {
     "apptainer": _no_apptainer,
     "cc": _no_cc,
     "charliecloud": _no_charliecloud,
+    "chromium": _no_chromium,
     "docker": _no_docker,
     "dockerd": _no_dockerd,
     "ec2": _no_ec2,
