@@ -147,6 +147,7 @@ def test_node_counts_the_cores_and_the_memory_that_its_control_group_grants(tmp_
     assert found["workers"] == 2, "two by cores, three by memory"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_node_of_512_workers_works_within_the_usual_limit_of_open_files(load, usual_limit):
     with load(max_workers=512, cores_per_worker=0.001) as dfk:
