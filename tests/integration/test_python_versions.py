@@ -133,7 +133,13 @@ assert not {{"zmq", "msgspec"}} & sys.modules.keys()
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "minor", ["3.10", pytest.param("3.11", marks=BETWEEN), pytest.param("3.12", marks=BETWEEN), "3.13"]
+    "minor",
+    [
+        pytest.param("3.10", marks=BETWEEN),
+        pytest.param("3.11", marks=BETWEEN),
+        pytest.param("3.12", marks=BETWEEN),
+        "3.13",
+    ],
 )
 def test_driver_runs_on_python(minor, driver_python, tmp_path):
     python = driver_python(minor)
