@@ -1,6 +1,7 @@
 # The front door: `make` lists what can be done here. Each target does the set-up that it needs.
 PYTHON ?= python3
 BASE ?=
+CHECK ?= --check
 WORKERS ?= $(shell echo $$(($$(nproc) * 2)))# processes of pytest: tests mostly wait, for processes and containers
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -57,13 +58,17 @@ test: venv ## Run every test that this machine can run; builds the images where 
 	@if images/engine.sh; then images/build.sh $(BASE); else echo "Tests that need an engine are skipped."; fi
 	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "not long" tests
 
+.PHONY: test-long
+test-long: venv ## Run the tests that `make test` leaves out for their length, before a release (with the services they need)
+	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m long tests
+
 .PHONY: test-clouds
 test-clouds: venv ## Run the tests of clouds, those that `make test` leaves out, too (after tests/services/{ec2,gce}/up)
 	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "long or ec2 or gce" tests
 
 .PHONY: test-kubernetes
 test-kubernetes: venv ## Run the tests of the cluster that tests/services/kubernetes/up starts
-	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "kubernetes or helm" tests
+	.venv/bin/pytest -n $(WORKERS) --dist loadgroup -m "(kubernetes or helm) and not long" tests
 
 .PHONY: podman
 podman: venv ## Run all tests of containers on Podman instead of Docker (after tests/services/podman/up)
@@ -120,8 +125,8 @@ bench: venv ## Measure cnflow beside its peers, which are installed for it (ARGS
 	@.venv/bin/python -m benchmarks $(ARGS)
 
 .PHONY: bench-short
-bench-short: venv ## The same with the floor and Python's pool alone, in a minute; fails below half of an aim
-	@.venv/bin/python -m benchmarks --short --check $(ARGS)
+bench-short: venv ## The same with the floor and Python's pool alone, in a minute; fails below half of an aim (CHECK= to print alone)
+	@.venv/bin/python -m benchmarks --short $(CHECK) $(ARGS)
 
 .PHONY: scale
 scale: venv ## Measure one interchange with up to 10,000 simulated managers (ARGS="--tasks N --managers N ... --encrypted", or --decisions for its state alone)

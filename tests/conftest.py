@@ -105,7 +105,8 @@ def pytest_collection_modifyitems(items):
 def pytest_generate_tests(metafunc):
     """Run a test with the marker ``engines`` once on each engine that shares Docker's API."""
     if metafunc.definition.get_closest_marker("engines"):
-        engines = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "podman")]
+        podman = pytest.param("podman", marks=[pytest.mark.podman, pytest.mark.long])  # `make podman` runs these
+        engines = [pytest.param("docker", marks=pytest.mark.docker), podman]
         metafunc.parametrize("engine_name", engines, indirect=True, scope="session")
 
 

@@ -94,7 +94,7 @@ def replace_all(value: Any, kind: type, replacement: Callable[[Any], Any]) -> An
 
 def copy_containers(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
     """Return *arguments* with copies of the containers that hold futures; unchanged where one cannot be copied."""
-    if all(type(value) in _ATOMS or isinstance(value, Future) for value in _elements(arguments)):
+    if all(type(value) in _ATOMS or _is_instance(value, Future) for value in _elements(arguments)):
         return arguments
     try:
         # A replacer copies only what it changes, so that each future is exchanged for a placeholder and back.
@@ -125,9 +125,9 @@ def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int]
             if type(value) in _ATOMS:
                 continue
             key = id(value)
-            if isinstance(value, Future):
+            if _is_instance(value, Future):
                 found[key] = value
-            elif isinstance(value, _CONTAINERS):
+            elif _is_instance(value, _CONTAINERS):
                 if key in inside:
                     raise ConfigurationError(f"An argument holds itself: a {type(value).__name__} is inside itself.")
                 if key not in seen:
@@ -143,6 +143,14 @@ def _search(values: Iterable[Any], found: dict[int, Future[Any]], seen: set[int]
             levels.pop()
             if levels:
                 inside.discard(holder)
+
+
+def _is_instance(value: object, kinds: type | tuple[type, ...]) -> bool:
+    """Return `isinstance`; by the type alone of a proxy whose `__class__` cannot be computed."""
+    try:
+        return isinstance(value, kinds)
+    except Exception:  # noqa: BLE001 - a property of the user's may raise anything
+        return issubclass(type(value), kinds)
 
 
 def _elements(container: Any) -> Iterable[Any]:  # noqa: ANN401 - any container
@@ -198,9 +206,9 @@ class _Replacer:
         """Return what takes the place of *value*; `_LATER` for a container that was not met before."""
         if type(value) in _ATOMS:
             return value
-        if isinstance(value, self._replaced):
+        if _is_instance(value, self._replaced):
             return self._replacement(value)
-        if not isinstance(value, _CONTAINERS) and not _is_dataclass(value):
+        if not _is_instance(value, _CONTAINERS) and not _is_dataclass(value):
             return value
         key = id(value)
         if key in self._made:
@@ -213,7 +221,7 @@ class _Replacer:
     def _walk(self, value: Any) -> Walk:  # noqa: ANN401 - a container
         key = id(value)
         self._begun.add(key)
-        fields = None if isinstance(value, _CONTAINERS) else _fields(value)
+        fields = None if _is_instance(value, _CONTAINERS) else _fields(value)
         parts = list(_elements(value) if fields is None else fields.values())
         replaced = []
         for part in parts:
@@ -273,24 +281,24 @@ def _copy_with(original: Any, fields: dict[str, Any]) -> Any:  # noqa: ANN401
 
 def _find_shallow(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Future[Any]]:
     candidates = [*args, *kwargs.values(), *_inputs_in(kwargs)]
-    return list({id(value): value for value in candidates if isinstance(value, Future)}.values())
+    return list({id(value): value for value in candidates if _is_instance(value, Future)}.values())
 
 
 def _fill_shallow(arguments: Any, result_of: Callable[[Any], Any] = _result_of) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
     def fill(value: Any) -> Any:  # noqa: ANN401 - any user's value
-        return result_of(value) if isinstance(value, Future) else value
+        return result_of(value) if _is_instance(value, Future) else value
 
     if not isinstance(arguments, dict):
         return tuple(map(fill, arguments))
     filled = {name: fill(value) for name, value in arguments.items()}
-    if any(isinstance(value, Future) for value in _inputs_in(arguments)):
+    if any(_is_instance(value, Future) for value in _inputs_in(arguments)):
         inputs = arguments["inputs"]
         filled["inputs"] = _container_like(inputs, [fill(value) for value in inputs])
     return filled
 
 
 def _copy_inputs(arguments: Any) -> Any:  # noqa: ANN401 - a tuple or a dict of a call's
-    if isinstance(arguments, dict) and any(isinstance(value, Future) for value in _inputs_in(arguments)):
+    if isinstance(arguments, dict) and any(_is_instance(value, Future) for value in _inputs_in(arguments)):
         return {**arguments, "inputs": _container_like(arguments["inputs"], [*arguments["inputs"]])}
     return arguments
 

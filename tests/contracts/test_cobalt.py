@@ -27,6 +27,7 @@ def standin(monkeypatch):
         started.close()
 
 
+@pytest.mark.long
 class TestCobalt(ProviderContract, ProviderDataContract):
     """A block is a job of one node."""
 

@@ -34,6 +34,7 @@ def standin(monkeypatch):
         started.close()
 
 
+@pytest.mark.long
 class TestLSF(ProviderContract, ProviderDataContract):
     """A block is a job of one node."""
 

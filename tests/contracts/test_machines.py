@@ -36,6 +36,7 @@ class TestFakeCloud(ProviderContract, ProviderDataContract, VmContract):
         )
 
 
+@pytest.mark.long
 class TestFakeCloudThatKeepsMachines(TestFakeCloud):
     """As OpenStack and Google do: a machine that has shut down holds its disk and its quota."""
 

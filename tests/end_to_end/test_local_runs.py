@@ -178,6 +178,7 @@ class TestProcesses:
         assert apply(lambda x: x * 3, 4).result(30) == 12
 
 
+@pytest.mark.long
 def test_graph_of_a_hundred_thousand_tasks_is_computed(tmp_path):
     with cnflow.load(Config(executors=[HighThroughputExecutor()], run_dir=str(tmp_path))):
         layer = [add(n) for n in range(50_000)]

@@ -49,6 +49,7 @@ def own_tempdir(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_fifty_runs_leave_no_more_than_one(tmp_path, resources_in_use):
     def one():

@@ -30,6 +30,11 @@ def where():
     import os
     return sorted(os.sched_getaffinity(0))
 
+@python_app
+def open_file_limit():
+    import resource
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
 settings = json.loads(sys.argv[1])
 with cnflow.load(Config(executors=[HighThroughputExecutor(**settings)], run_dir=sys.argv[2])) as dfk:
     cores = where().result(60)
@@ -41,7 +46,14 @@ with cnflow.load(Config(executors=[HighThroughputExecutor(**settings)], run_dir=
     except OSError:
         pidfd = False
     print(json.dumps({"cores": cores, "workers": executor.connected_workers, "node": node.cores,
-                      "memory": node.memory, "pidfd": pidfd}))
+                      "memory": node.memory, "pidfd": pidfd,
+                      "files": sorted({open_file_limit().result(60) for _ in range(8)})}))
+"""
+
+LOWER_LIMIT = """\
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
@@ -75,15 +87,6 @@ def no_pidfd(monkeypatch):
     monkeypatch.setattr(os, "pidfd_open", missing)
 
 
-@pytest.fixture
-def few_files():
-    """An eighth of the usual soft limit, so that a node of 32 workers stands for one of 256."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
-    yield 128
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 @pytest.mark.usefixtures("no_pidfd")
 def test_executor_works_where_the_kernel_has_no_pidfd(load):
     with load(max_workers=1):
@@ -108,10 +111,12 @@ def test_death_of_the_interchange_is_seen_where_the_kernel_has_no_pidfd(load, pr
         assert after != before
 
 
-def test_node_with_many_workers_works_within_a_low_limit_which_its_tasks_keep(load, few_files):
-    with load(max_workers=32, cores_per_worker=0.01):
-        assert one().result(60) == 1
-        assert {open_file_limit().result(60) for _ in range(8)} == {few_files}
+def test_node_with_many_workers_works_within_a_low_limit_which_its_tasks_keep(tmp_path):
+    # An eighth of the usual soft limit, so that a node of 32 workers stands for one of 256.
+    found = run_script(
+        tmp_path, {"max_workers": 32, "cores_per_worker": 0.01, "label": "htex"}, ["-c", LOWER_LIMIT, "128"]
+    )
+    assert found["files"] == [128]
 
 
 @pytest.mark.skipif(
@@ -142,6 +147,7 @@ def test_node_counts_the_cores_and_the_memory_that_its_control_group_grants(tmp_
     assert found["workers"] == 2, "two by cores, three by memory"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_node_of_512_workers_works_within_the_usual_limit_of_open_files(load, usual_limit):
     with load(max_workers=512, cores_per_worker=0.001) as dfk:

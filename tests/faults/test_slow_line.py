@@ -164,7 +164,7 @@ def test_argument_of_many_tasks_does_not_travel_for_each(load_on, node, tmp_path
     assert_nothing_is_left(dfk, tmp_path)
 
 
-@pytest.mark.parametrize("fault", ["reset", "forget", "interchange"])
+@pytest.mark.parametrize("fault", ["reset", pytest.param("forget", marks=pytest.mark.long), "interchange"])
 def test_fault_in_the_middle_of_an_argument_costs_no_more_than_what_was_on_its_way(
     load_on, node, tmp_path, processes, fault
 ):
@@ -180,7 +180,7 @@ def test_fault_in_the_middle_of_an_argument_costs_no_more_than_what_was_on_its_w
     assert_nothing_is_left(dfk, tmp_path)
 
 
-@pytest.mark.parametrize("fault", ["reset", "forget", "interchange"])
+@pytest.mark.parametrize("fault", ["reset", pytest.param("forget", marks=pytest.mark.long), "interchange"])
 def test_fault_in_the_middle_of_a_result_runs_nothing_again(load_on, node, tmp_path, processes, fault):
     dfk = load_on(5 * MB)
     future = pattern(40 * MB, str(tmp_path / "ledger"))

@@ -18,6 +18,9 @@ from cnflow.providers import LocalProvider
 from tests.unit.test_shape import reached_from
 
 pytestmark = pytest.mark.pythons
+BETWEEN = pytest.mark.long
+"""Versions between the oldest and the newest: tests of a release run these, too."""
+
 REPOSITORY = Path(__file__).parents[2]
 
 # Functions of modules that are installed everywhere are pickled by name, and any Python can run them.
@@ -36,7 +39,17 @@ def shell():
     return "exit 3"
 
 
-@pytest.mark.parametrize("minor", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize(
+    "minor",
+    [
+        "3.8",
+        "3.9",
+        pytest.param("3.10", marks=BETWEEN),
+        pytest.param("3.11", marks=BETWEEN),
+        pytest.param("3.12", marks=BETWEEN),
+        "3.13",
+    ],
+)
 def test_workers_run_on_python(minor, pythons, tmp_path):
     provider = LocalProvider(python=pythons[minor])
     config = Config(executors=[HighThroughputExecutor(provider=provider, max_workers=2)], run_dir=str(tmp_path))
@@ -47,7 +60,16 @@ def test_workers_run_on_python(minor, pythons, tmp_path):
         assert [future.result(60) for future in futures] == [minor, 120, minor, 720]
 
 
-@pytest.mark.parametrize("minor", ["3.9", "3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize(
+    "minor",
+    [
+        "3.9",
+        pytest.param("3.10", marks=BETWEEN),
+        pytest.param("3.11", marks=BETWEEN),
+        pytest.param("3.12", marks=BETWEEN),
+        "3.13",
+    ],
+)
 def test_interchange_runs_on_python_from_a_capsule(minor, pythons, tmp_path, capsule_cache):
     capsule = capsule_folder(Kind(minor, os.uname().machine, "glibc"), capsule_cache)
     main = capsule / "cnflow" / "interchange" / "__main__.py"
@@ -110,7 +132,15 @@ assert not {{"zmq", "msgspec"}} & sys.modules.keys()
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("minor", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize(
+    "minor",
+    [
+        pytest.param("3.10", marks=BETWEEN),
+        pytest.param("3.11", marks=BETWEEN),
+        pytest.param("3.12", marks=BETWEEN),
+        "3.13",
+    ],
+)
 def test_driver_runs_on_python(minor, driver_python, tmp_path):
     python = driver_python(minor)
     script = tmp_path / "script.py"

@@ -34,6 +34,7 @@ def settings(hosts, tmp_path):
     return AdHocProvider(hosts=[host.settings() for host in hosts], site_dir=str(tmp_path / "site"), poll_period=1)
 
 
+@pytest.mark.long
 class TestAdHocProvider(ProviderContract, ProviderDataContract):
     refused_image = pytest.fixture(lambda _: "app1:0.1")
     unknown_block = pytest.fixture(lambda _: NativeId(f"{getpass.getuser()}@127.0.0.1:run/cnflow-7"))

@@ -121,7 +121,7 @@ def test_machine_that_shuts_itself_down_is_gone(ec2, run):
     machine = made.launch(request(made, run, user_data="#!/bin/sh\nsleep 2\necho last words\nshutdown -h now\n"))
     listed = ec2.until(lambda: ended_in(made.list(run)))
     assert (listed.id, listed.state, listed.cause) == (machine.id, MachineState.ENDED, None)
-    assert b"last words" in made.console(machine.id)
+    assert ec2.until(lambda: b"last words" in made.console(machine.id))  # EC2's console comes after the machine's end
 
 
 @pytest.mark.parametrize(

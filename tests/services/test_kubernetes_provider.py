@@ -40,6 +40,7 @@ class TestJobs(KubernetesContract):
     """Blocks are Jobs."""
 
 
+@pytest.mark.long
 class TestBarePods(KubernetesContract):
     """Blocks are pods without Jobs, for users who may not make these."""
 

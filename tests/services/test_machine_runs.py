@@ -96,6 +96,7 @@ def test_machines_fetch_cnflow_from_the_driver_and_run_tasks(config, region):
     assert region.living() == {}
 
 
+@pytest.mark.long
 def test_from_a_laptop_a_machine_of_its_own_runs_the_interchange(config, region):
     with cnflow.load(config(init_blocks=1, max_blocks=1, is_in_cloud=False)):
         square, host = where(7).result(timeout=250)
@@ -107,6 +108,7 @@ def test_from_a_laptop_a_machine_of_its_own_runs_the_interchange(config, region)
     assert len(region.machines) == 2
 
 
+@pytest.mark.long
 def test_a_boot_that_fails_is_reported_with_the_words_of_the_machine(config, region):
     options = {"init_blocks": 1, "max_blocks": 1, "user_data": "echo no disk is there >&2; exit 7"}
     with cnflow.load(config(**options)), pytest.raises(cnflow.errors.CnflowError, match="no disk is there"):
@@ -114,6 +116,7 @@ def test_a_boot_that_fails_is_reported_with_the_words_of_the_machine(config, reg
     assert region.living() == {}
 
 
+@pytest.mark.long
 def test_a_lost_machine_of_the_interchange_is_replaced_and_the_tasks_end(config, region):
     with cnflow.load(config(init_blocks=1, max_blocks=1, is_in_cloud=False)):
         assert where(1).result(timeout=250)[0] == 1

@@ -17,6 +17,7 @@ def channel(tmp_path_factory):
     server.stop()
 
 
+@pytest.mark.long
 @pytest.mark.slurm
 @pytest.mark.sshd
 @pytest.mark.timeout(300)

@@ -46,6 +46,7 @@ class TestSlurm(SlurmContract):
         monkeypatch.setenv("SLURM_CONF", str(slurm_conf("slurm")))
 
 
+@pytest.mark.long
 @pytest.mark.slurm_accounting
 class TestSlurmWithAccounting(SlurmContract):
     @pytest.fixture(autouse=True)
@@ -99,6 +100,7 @@ class Elsewhere(LocalBackend):
     is_local = False
 
 
+@pytest.mark.long
 @pytest.mark.slurm
 class TestSlurmOfALoginNode(SlurmContract):
     @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ def _site(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.long
 class TestTorque(ProviderContract, ProviderDataContract):
     """A block is a job of one CPU."""
 

@@ -259,7 +259,9 @@ def test_no_task_is_left_whatever_fails_meanwhile(seed):
     assert (world.queued, len(world.running), world.errors) == (0, 0, [])
 
 
-@pytest.mark.parametrize("sizes", [(5, 20, 20), (1000, 4000, 5000)], ids=["few", "ten thousand"])
+@pytest.mark.parametrize(
+    "sizes", [(5, 20, 20), pytest.param((1000, 4000, 5000), marks=pytest.mark.long)], ids=["few", "ten thousand"]
+)
 def test_spending_stays_within_the_budget_and_the_work_goes_on_where_it_costs_nothing(sizes, tmp_path):
     limit = sum(sizes) * 0.01
     world = World(

@@ -22,6 +22,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from cnflow.errors import SerializationError
+from cnflow.executors.high_throughput.syntax_trees import parse
 from cnflow.libraries import is_of_library
 from cnflow.model.source_code import MINOR, Piece, codes_in, features_of, flags_of, pieces, unique_codes
 
@@ -117,10 +118,7 @@ def _piece_in(text: str, code: CodeType) -> Piece | None:
 
 @functools.lru_cache(maxsize=16)
 def _parsed(text: str) -> ast.Module:
-    # A notebook's cell may await outside of functions.
-    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree: ast.Module = compile(text, "<source>", "exec", flags, dont_inherit=True)
-    return tree
+    return parse(text, "<source>", is_cell=True)
 
 
 @functools.lru_cache(maxsize=16)

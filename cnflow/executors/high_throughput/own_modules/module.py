@@ -16,7 +16,6 @@ The source is kept: a file that is edited and not reloaded changes nothing, in w
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import logging
@@ -39,6 +38,7 @@ from cnflow.executors.high_throughput.own_modules.values import (
     literals,
     spaces_of,
 )
+from cnflow.executors.high_throughput.syntax_trees import parse
 from cnflow.ids import FunctionId
 from cnflow.tasks.own_modules import ID_BYTES, MISSING, RECORD, SOURCE, VALUES, ModuleSource, codes_in
 from cnflow.wire import serialization
@@ -197,7 +197,7 @@ class OwnModule:
             return ModuleVersion((), _NO_USES)
         try:
             content = spec.loader.get_data(file)
-            tree = ast.parse(content, file)
+            tree = parse(content, file)
             code = compile(tree, file, "exec", dont_inherit=True)
         except (OSError, SyntaxError, ValueError):
             return ModuleVersion((), _NO_USES)
