@@ -1,0 +1,222 @@
+"""Questions about where tasks ran: blocks, nodes, workers, images."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from cnflow.monitoring.queries import views
+from cnflow.monitoring.queries.times import moment_of, unix
+from cnflow.monitoring.store import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection, Row
+
+_APPS_OF_AN_IMAGE = 20
+_TASKS_OF_AN_IMAGE = 2_000
+"""Tasks among which the apps of an image are looked for."""
+
+
+def blocks(connection: Connection, found: views.RunView) -> list[views.BlockView]:
+    """Return the blocks, newest first."""
+    columns = schema.block.c
+    order = (columns.executor_label, columns.block_id, columns.timestamp)
+    rows = connection.execute(select(schema.block).where(columns.run_id == found.id).order_by(*order))
+    reports: dict[tuple[str, str], list[Row[Any]]] = {}
+    for row in rows:
+        reports.setdefault((row.executor_label, row.block_id), []).append(row)
+    by_block: dict[tuple[str, str], list[views.NodeView]] = {}
+    for node in nodes(connection, found, limit=100_000):
+        by_block.setdefault((node.executor, node.block), []).append(node)
+    made = [_block_view(each, by_block.get(place, []), found) for place, each in reports.items()]
+    return sorted(made, key=lambda block: block.first, reverse=True)
+
+
+def _block_view(
+    reports: Sequence[Row[Any]], managers: Sequence[views.NodeView], found: views.RunView
+) -> views.BlockView:
+    last = reports[-1]
+    end = found.ended or time.time()
+    return views.BlockView(
+        executor=last.executor_label,
+        block=last.block_id,
+        native=_last(row.job_id for row in reports) or "",
+        provider=_last(row.provider for row in reports) or "",
+        state=last.status,
+        reason=last.reason or "",
+        first=unix(reports[0].timestamp) or 0.0,
+        last=unix(last.timestamp) or 0.0,
+        statuses=[(unix(row.timestamp) or 0.0, row.status, row.reason or "") for row in reports],
+        usd=_last(row.usd for row in reports),
+        tasks=sum(node.tasks for node in managers),
+        busy_seconds=sum(node.busy_seconds for node in managers),
+        worker_seconds=sum(node.workers * max((node.ended or end) - node.began, 0.0) for node in managers),
+    )
+
+
+def _last(values: Iterable[Any]) -> Any:  # noqa: ANN401 - a column's value
+    return next((value for value in reversed(list(values)) if value not in {None, ""}), None)
+
+
+def nodes(connection: Connection, found: views.RunView, *, limit: int) -> list[views.NodeView]:
+    """Return the managers, by host."""
+    columns = schema.node.c
+    wanted = select(schema.node).where(columns.run_id == found.id).order_by(columns.hostname, columns.timestamp)
+    return [
+        views.NodeView(
+            manager=row.id,
+            executor=row.executor_label,
+            block=row.block_id,
+            host=row.hostname,
+            workers=row.worker_count,
+            cores=row.cpu_count,
+            memory_bytes=row.total_memory,
+            gpus=row.gpus or "",
+            image=row.image or "",
+            python=row.python_v,
+            is_up=bool(row.active) and found.state == "running",
+            began=unix(row.timestamp) or 0.0,
+            ended=unix(row.time_ended),
+            reason=row.reason or "",
+            tasks=row.tasks_count,
+            busy_seconds=row.busy_seconds,
+        )
+        for row in connection.execute(wanted.limit(limit))
+    ]
+
+
+def node_samples(connection: Connection, run_id: str, manager: str, *, points: int) -> list[views.SampleView]:
+    """Return the resources of a node over time, at most *points*: every n-th, and the last."""
+    columns = schema.node_resource.c
+    mine = (columns.run_id == run_id, columns.id == manager)
+    rows = list(connection.execute(select(schema.node_resource).where(*mine).order_by(columns.timestamp)))
+    every = max(1, -(-len(rows) // max(points, 1)))
+    return [
+        views.SampleView(
+            time=unix(row.timestamp) or 0.0,
+            number=0,
+            cpu_seconds=row.cpu_percent,
+            rss_bytes=row.memory_bytes,
+            read_bytes=row.read_bytes,
+            written_bytes=row.written_bytes,
+            gpu_bytes=row.gpu_memory,
+            gpu_percent=row.gpu_percent,
+        )
+        for place, row in enumerate(rows)
+        if place % every == 0 or place == len(rows) - 1
+    ]
+
+
+def images(connection: Connection, run_id: str) -> list[views.ImageView]:
+    """Return the images."""
+    columns, tasks, node = schema.image.c, schema.task.c, schema.node.c
+    counted = select(node.image, func.count()).where(node.run_id == run_id).group_by(node.image)
+    used: dict[str | None, int] = dict(connection.execute(counted).tuples().all())
+    found = []
+    for row in connection.execute(select(schema.image).where(columns.run_id == run_id).order_by(columns.image)).all():
+        some = select(tasks.task_func_name).where(tasks.run_id == run_id, tasks.task_image == row.image)
+        apps = select(some.limit(_TASKS_OF_AN_IMAGE).subquery().c.task_func_name).distinct()
+        found.append(
+            views.ImageView(
+                image=row.image,
+                reference=row.reference or "",
+                digest=row.digest or "",
+                image_id=row.image_id or "",
+                python=row.python or "",
+                packages=row.packages or "",
+                tasks=row.tasks_count,
+                nodes=used.get(row.image, 0),
+                apps=sorted(connection.execute(apps.limit(_APPS_OF_AN_IMAGE)).scalars()),
+            )
+        )
+    return found
+
+
+def bars(connection: Connection, run_id: str, *, start: float | None, end: float | None, limit: int) -> list[views.Bar]:
+    """Return what each worker did; see `Reader.bars`."""
+    columns, tasks = schema.attempt.c, schema.task.c
+    joined = schema.attempt.join(schema.task, (tasks.run_id == columns.run_id) & (tasks.task_id == columns.task_id))
+    wanted = (
+        select(
+            columns.manager_id,
+            columns.hostname,
+            columns.worker,
+            columns.task_try_time_running,
+            columns.task_try_time_returned,
+            columns.task_id,
+            columns.state,
+            tasks.task_func_name,
+        )
+        .select_from(joined)
+        .where(columns.run_id == run_id, columns.manager_id > "", columns.task_try_time_running.is_not(None))
+    )
+    if start is not None:
+        after = columns.task_try_time_returned.is_(None) | (columns.task_try_time_returned >= moment_of(start))
+        wanted = wanted.where(after)
+    if end is not None:
+        wanted = wanted.where(columns.task_try_time_running <= moment_of(end))
+    rows = connection.execute(wanted.order_by(columns.manager_id, columns.worker))
+    now = time.time()
+    found = [
+        views.Bar(
+            manager=row.manager_id,
+            host=row.hostname or "",
+            worker=-1 if row.worker is None else row.worker,
+            start=unix(row.task_try_time_running) or 0.0,
+            end=unix(row.task_try_time_returned) or now,
+            task=row.task_id,
+            app=row.task_func_name,
+            state=row.state or "",
+        )
+        for row in rows
+    ]
+    return merge_bars(found, limit)
+
+
+def merge_bars(found: Sequence[views.Bar], limit: int) -> list[views.Bar]:
+    """Put short bars of one worker together until there are at most *limit*, or one for each worker. No I/O.
+
+    Bars are joined where the gap between them is smaller than a width, which is doubled as often as needed; one that is
+    joined has the app, the task and the state of the longest, and the worst state of all is kept.
+    """
+    made = sorted(found, key=lambda bar: (bar.manager, bar.worker, bar.start))
+    if len(made) <= limit:
+        return made
+    width = (max(bar.end for bar in made) - min(bar.start for bar in made)) / max(limit, 1) / 8 or 0.001
+    places = len({(bar.manager, bar.worker) for bar in made})
+    while len(made) > max(limit, places):
+        made = _joined(made, width)
+        width *= 2
+    return made
+
+
+def _joined(found: Sequence[views.Bar], width: float) -> list[views.Bar]:
+    made: list[views.Bar] = []
+    for bar in found:
+        last = made[-1] if made else None
+        is_near = (
+            last is not None
+            and (last.manager, last.worker) == (bar.manager, bar.worker)
+            and bar.start - last.end < width
+            and (last.end - last.start < width or bar.end - bar.start < width)
+        )
+        if last is None or not is_near:
+            made.append(bar)
+            continue
+        longest = last if last.end - last.start >= bar.end - bar.start else bar
+        made[-1] = views.Bar(
+            manager=bar.manager,
+            host=bar.host,
+            worker=bar.worker,
+            start=last.start,
+            end=max(last.end, bar.end),
+            task=longest.task,
+            app=longest.app,
+            state="failed" if "failed" in {last.state, bar.state} else longest.state,
+            count=last.count + bar.count,
+        )
+    return made

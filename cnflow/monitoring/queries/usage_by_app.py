@@ -1,0 +1,87 @@
+"""Questions about resources: what tasks of each app asked for and used."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from cnflow.monitoring.queries import views
+from cnflow.monitoring.store import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+_SAMPLE = 20_000
+"""Tasks, evenly taken from all, from which the resources of an app are judged."""
+
+_CHUNK = 5_000
+
+
+def usage(connection: Connection, run_id: str) -> list[views.Usage]:
+    """Return asked and used resources by app."""
+    by_app: dict[str, list[Row[Any]]] = {}
+    for row in _rows(connection, run_id):
+        by_app.setdefault(row.task_func_name, []).append(row)
+    return [_usage(app, rows) for app, rows in sorted(by_app.items())]
+
+
+def _rows(connection: Connection, run_id: str) -> list[Row[Any]]:
+    """Return tries of a sample of the tasks, with what was asked for them."""
+    tasks, tries = schema.task.c, schema.attempt.c
+    last = connection.execute(select(func.max(tasks.task_id)).where(tasks.run_id == run_id)).scalar()
+    every = max(1, ((last or 0) + 1) // _SAMPLE)
+    ids = range(0, -1 if last is None else last + 1, every) if last is not None else range(0)
+    joined = schema.task.join(schema.attempt, (tries.run_id == tasks.run_id) & (tries.task_id == tasks.task_id))
+    wanted = (
+        select(
+            tasks.task_func_name,
+            tasks.task_resources,
+            tasks.task_run_seconds,
+            tries.cpu_seconds,
+            tries.peak_rss_bytes,
+            tries.gpu_peak_bytes,
+        )
+        .select_from(joined)
+        .where(tasks.run_id == run_id, tries.task_try_time_returned.is_not(None))
+    )
+    found: list[Row[Any]] = []
+    for start in range(0, len(ids), _CHUNK):
+        some = ids[start : start + _CHUNK]
+        chosen = tasks.task_id.in_(list(some)) if every > 1 else tasks.task_id.between(some[0], some[-1])
+        found += connection.execute(wanted.where(chosen))
+    return found
+
+
+def _usage(app: str, rows: Sequence[Row[Any]]) -> views.Usage:
+    asked = _asked(rows)
+    seconds = sum(row.task_run_seconds or 0.0 for row in rows if row.cpu_seconds is not None)
+    cpu = [row.cpu_seconds for row in rows if row.cpu_seconds is not None]
+    peaks = sorted(row.peak_rss_bytes for row in rows if row.peak_rss_bytes is not None)
+    cores, memory, gpus = (asked.get(name) for name in ("cores", "memory", "gpus"))
+    return views.Usage(
+        app=app,
+        tasks=len(rows),
+        asked_cores=cores,
+        used_cores=sum(cpu) / seconds if cpu and seconds else None,
+        asked_memory_bytes=None if memory is None else int(memory),
+        peak_memory_bytes=peaks[-1] if peaks else None,
+        median_peak_bytes=int(statistics.median(peaks)) if peaks else None,
+        gpus=gpus,
+        gpu_percent=None,
+        advice="",
+    )
+
+
+def _asked(rows: Sequence[Row[Any]]) -> dict[str, float]:
+    """Return the most that a task of the app asked for, by resource."""
+    asked: dict[str, float] = {}
+    for text in {row.task_resources for row in rows if row.task_resources}:
+        for name, value in json.loads(text).items():
+            if isinstance(value, int | float) and value > asked.get(name, 0):
+                asked[name] = float(value)
+    return asked
