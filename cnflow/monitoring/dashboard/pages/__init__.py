@@ -1,0 +1,1 @@
+"""Pages of the dashboard: each function takes a request, asks the reader, and renders a template."""
