@@ -33,8 +33,14 @@ _DOT = (16.0, 16.0)
 _GAP = 4
 """Empty columns of dots between two columns of the graph, which the edges cross."""
 
-_FOLD = 3.0
-"""Times the aimed-at width from which on a drawing is folded into lines."""
+_MANY_COLUMNS = 200
+"""Columns from which on the gap between them is one cell."""
+
+_LINE_GAP = 2
+"""Empty rows between two lines."""
+
+_FOLD_COST = 1.0
+"""Logarithm of how much smaller a drawing in lines has to be: its edges between lines are long."""
 
 _SORTED_EDGES = 60_000
 """Edges from which on rows are sorted once only: each sweep takes time, and shows no more among so many."""
@@ -95,9 +101,7 @@ def drawn(graph: views.Graph) -> Drawing:
     )
 
 
-def placed(
-    nodes: Sequence[str], edges: Sequence[tuple[str, str]], *, has_boxes: bool
-) -> list[tuple[float, float]]:
+def placed(nodes: Sequence[str], edges: Sequence[tuple[str, str]], *, has_boxes: bool) -> list[tuple[float, float]]:
     """Return the place of each of *nodes*: the middle of its cell.
 
     Args:
@@ -119,16 +123,16 @@ def placed(
 
 def _in_blocks(columns: list[list[str]], width: float, height: float, *, gap: float) -> dict[str, tuple[float, float]]:
     """Place each column as a block of cells, and blocks beside each other, in lines where they are many."""
-    rows = _rows_of_a_block([len(column) for column in columns], width / height, gap)
+    if len(columns) > _MANY_COLUMNS:
+        gap = min(gap, 1.0)
+    rows, lines = _rows_and_lines([len(column) for column in columns], width / height, gap)
     widths = [math.ceil(len(column) / rows) + gap for column in columns]
-    total, tallest = sum(widths) * width, rows * height
-    lines = max(1, round(math.sqrt(total / (ASPECT * tallest)))) if total > _FOLD * ASPECT * tallest else 1
-    most = total / lines
+    most = sum(widths) * width / lines
     result: dict[str, tuple[float, float]] = {}
     left, top = 0.0, 0.0
     for column, cells in zip(columns, widths, strict=True):
         if left and left + (cells - gap) * width > most * 1.02:
-            left, top = 0.0, top + tallest + 2 * height
+            left, top = 0.0, top + (rows + _LINE_GAP) * height
         high = min(len(column), rows)
         for number, node in enumerate(column):
             across, down = divmod(number, rows)
@@ -137,15 +141,26 @@ def _in_blocks(columns: list[list[str]], width: float, height: float, *, gap: fl
     return result
 
 
-def _rows_of_a_block(counts: list[int], cell: float, gap: float) -> int:
-    """Return the number of rows with which the whole is nearest to `ASPECT`; *cell* is the width of one by its height."""
-    best, nearest = 1, math.inf
+def _rows_and_lines(counts: list[int], cell: float, gap: float) -> tuple[int, int]:
+    """Return the rows of a block and the lines of blocks with which the whole is small, and shaped as `ASPECT`.
+
+    Args:
+        counts: nodes by column.
+        cell: a cell's width by its height.
+        gap: cells between columns.
+    """
+    best, least = (1, 1), math.inf
     rows, most = 1, max(counts, default=1)
     while rows <= most:
-        across = sum(math.ceil(count / rows) + gap for count in counts) * cell
-        away = abs(math.log(across / rows / ASPECT))
-        if away < nearest:
-            best, nearest = rows, away
+        across = sum(math.ceil(count / rows) + gap for count in counts)
+        wished = math.sqrt(across * cell / ASPECT / (rows + _LINE_GAP))
+        lines = max(1, min(round(wished), len(counts)))
+        down = lines * rows + (lines - 1) * _LINE_GAP
+        width = max(across / lines, math.ceil(most / rows))  # a block is not broken
+        shape = abs(math.log(width * cell / down / ASPECT))
+        cost = math.log(width * down) + 2 * shape + (_FOLD_COST if lines > 1 else 0.0)
+        if cost < least:
+            best, least = (rows, lines), cost
         rows = max(rows + 1, int(rows * 1.1))
     return best
 

@@ -47,7 +47,9 @@ def part_of(path: Path, after: str = "", *, most: int = MOST, is_final: bool = F
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        return _nothing(path, after, "Nothing was written yet." if not is_final else "There is no such log.", is_final=is_final)
+        return _nothing(
+            path, after, "Nothing was written yet." if not is_final else "There is no such log.", is_final=is_final
+        )
     except OSError as error:
         return _nothing(path, after, f"It cannot be read: {error.strerror}.", is_final=is_final)
     with file:

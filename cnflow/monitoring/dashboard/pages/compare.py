@@ -83,7 +83,14 @@ def figures_of(first: views.RunView, second: views.RunView, *, now: float) -> li
         Figure("Took", "seconds", took[0], took[1], _is_less(took[0], took[1]), _change(took[0], took[1])),
         _more("Tasks", first.tasks, second.tasks, matters=False),
         _more("Done", first.done, second.done, matters=False),
-        Figure("Failed", "number", first.failed, second.failed, _is_less(first.failed, second.failed), _change(first.failed, second.failed)),
+        Figure(
+            "Failed",
+            "number",
+            first.failed,
+            second.failed,
+            _is_less(first.failed, second.failed),
+            _change(first.failed, second.failed),
+        ),
         _more("Cancelled", first.cancelled, second.cancelled, matters=False),
         _more("Done per second", rates[0], rates[1], matters=True),
     ]

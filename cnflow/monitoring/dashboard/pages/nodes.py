@@ -72,7 +72,9 @@ def lived(node: views.NodeView, end: float) -> float:
 
 def _has(node: views.NodeView, text: str) -> bool:
     wanted = text.lower()
-    return any(wanted in each.lower() for each in (node.host, node.manager, node.block, node.executor, node.image, node.gpus))
+    return any(
+        wanted in each.lower() for each in (node.host, node.manager, node.block, node.executor, node.image, node.gpus)
+    )
 
 
 def _end_of(run: views.RunView, found: Sequence[views.NodeView]) -> float:

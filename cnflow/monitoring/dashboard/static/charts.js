@@ -129,7 +129,7 @@
     ? `${clock(time)}.${String(Math.round((time % 1) * 1000)).padStart(3, "0")}`
     : step < 60 ? clock(time) : step < 43200 ? clock(time).slice(0, 5) : new Date(time * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" }));
   const optionsOf = (plot, width) => ({
-    width, height: 200, axes: axes(plot), padding: [8, 20, 0, 0],
+    width, height: 200, axes: axes(plot), padding: [8, 28, 0, 0],
     cursor: { points: { size: 6 }, sync: plot.isTime ? { key: "time" } : undefined, drag: { x: true, y: false } },
     scales: { x: { time: plot.isTime ?? false }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
     series: [

@@ -67,7 +67,7 @@
     }
     return -1;
   };
-  const half = () => (data.has_boxes ? [80, 19] : [data.width * 0.44, data.height * 0.44]);
+  const half = () => (data.has_boxes ? [92, 19] : [data.width * 0.44, data.height * 0.44]);
 
   // -- Text beside the drawing ------------------------------------------------------------------------------------------
   const title = (at) => (data.tasks[at] != null ? `Task ${data.tasks[at]} (${data.apps[data.app[at]]})` : data.labels[at]);
@@ -78,7 +78,8 @@
       return;
     }
     const kind = data.grouping === "none" ? "tasks" : `groups by ${data.grouping}`;
-    words.textContent = `${number(data.ids.length)} ${kind}, ${number(data.edges.length / 3)} dependencies between them.${data.is_cut ? " There are more; the rest is left out." : ""}`;
+    const dependencies = data.edges.reduce((sum, part, at) => (at % 3 === 2 ? sum + part : sum), 0);
+    words.textContent = `${number(data.ids.length)} ${kind}, ${number(dependencies)} dependencies between them.${data.is_cut ? " There are more; the rest is left out." : ""}`;
   };
   const keys = () => {
     const shown = document.getElementById("graph-keys");
@@ -169,13 +170,14 @@
     const [halfWide] = half();
     const [fromX, fromY] = toScreen(from), [toX, toY] = toScreen(to);
     const startX = fromX + halfWide * view.scale, endX = toX - halfWide * view.scale;
-    paper.moveTo(startX, fromY);
-    if (from === to) { // a group that needs itself
+    if (from === to) { // a group that needs itself: a loop at its right side
       const [, halfHigh] = half();
-      const rise = halfHigh * view.scale * 1.9;
-      paper.bezierCurveTo(startX + rise, fromY - rise * 1.3, endX - rise, toY - rise * 1.3, endX, toY);
+      const out = 26 * view.scale, reach = halfHigh * view.scale * 0.5;
+      paper.moveTo(startX, fromY - reach);
+      paper.bezierCurveTo(startX + out, fromY - reach * 2.4, startX + out, fromY + reach * 2.4, startX, fromY + reach);
       return;
     }
+    paper.moveTo(startX, fromY);
     if (data.edges.length > 3 * MANY_EDGES) { paper.lineTo(endX, toY); return; }
     const bend = Math.max(Math.abs(endX - startX) * 0.45, 12 * view.scale);
     const columns = Math.abs(data.x[to] - data.x[from]) / data.width; // past the nodes of columns between
