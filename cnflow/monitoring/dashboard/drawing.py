@@ -36,6 +36,9 @@ _GAP = 4
 _MANY_COLUMNS = 200
 """Columns from which on the gap between them is one cell."""
 
+_UNBROKEN = 24
+"""Nodes of a column that are not wrapped into a block, if most columns have so few."""
+
 _LINE_GAP = 2
 """Empty rows between two lines."""
 
@@ -150,7 +153,8 @@ def _rows_and_lines(counts: list[int], cell: float, gap: float) -> tuple[int, in
         gap: cells between columns.
     """
     best, least = (1, 1), math.inf
-    rows, most = 1, max(counts, default=1)
+    most = max(counts, default=1)
+    rows = min(_UNBROKEN, sorted(counts)[len(counts) * 9 // 10]) if counts else 1
     while rows <= most:
         across = sum(math.ceil(count / rows) + gap for count in counts)
         wished = math.sqrt(across * cell / ASPECT / (rows + _LINE_GAP))
