@@ -25,6 +25,7 @@ from cnflow.interchange.event_relay import EventRelay
 from cnflow.interchange.manager_link import ManagerLink
 from cnflow.interchange.manager_numbers import ManagerNumbers
 from cnflow.interchange.recovery import Predecessor, RecoveringInterchange
+from cnflow.interchange.sample_relay import SampleRelay
 from cnflow.interchange.sending import send_results, send_to_manager
 from cnflow.interchange.state import Interchange
 from cnflow.model.manager_settings import PROTOCOL
@@ -41,6 +42,7 @@ from cnflow.wire.manager_messages import (
     Holding,
     ManagerHolds,
     NoWorkers,
+    Samples,
     StatusQuery,
     TaskQuery,
     TaskReport,
@@ -93,6 +95,7 @@ class Loop:
         """Connections to managers that listen; None before the first one."""
 
         self._events = EventRelay()
+        self._samples = SampleRelay()
         self._numbers = ManagerNumbers(settings.restarts)
 
     def run(self) -> None:
@@ -118,9 +121,7 @@ class Loop:
             self._send_held_results()
             if not self._driver.is_full:
                 self._perform(self._state.dispatch(now))
-            if self._events and self._driver.is_idle:
-                for events in self._events.take():
-                    self._driver.send(events)
+            self._pass_reports_on()
             self._managers.on_delivered(self._driver.last_delivered)
             if now >= next_tick:
                 self._on_tick(now)
@@ -242,12 +243,21 @@ class Loop:
             self._driver.send(message)
         if isinstance(message, Events):
             self._events.on_events(message)
+        if isinstance(message, Samples):
+            self._samples.on_samples(message)
         return self._state.on_heartbeat(manager, now)
 
     def _report_unreleased(self, manager: ManagerId, blobs: list[bytes]) -> list[on.Action]:
         """Have the driver judge whether it needs *blobs*, after the results that the manager sent before."""
         report = on.ReportUnreleased(manager, blobs)
         return self._state.in_order(report) if isinstance(self._state, RecoveringInterchange) else [report]
+
+    def _pass_reports_on(self) -> None:
+        """Send the driver what waits for its line to be idle: events first."""
+        for relay in (self._events, self._samples):
+            if relay and self._driver.is_idle:
+                for message in relay.take():
+                    self._driver.send(message)
 
     def _perform(self, actions: list[on.Action]) -> None:
         for action in actions:

@@ -81,6 +81,9 @@ class RunContext(NamedTuple):
     emit: Emit | None = None
     """Takes the events of the executor for the run's sinks; None where there is no sink."""
 
+    sample_interval: float | None = None
+    """Seconds between samples of what tasks and nodes use; 0 measures each task at its end alone, None nothing."""
+
     images: ImageResolver | None = None
     """Resolves references to images; None takes each as it is written."""
 

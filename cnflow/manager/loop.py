@@ -40,10 +40,10 @@ from cnflow.manager.node import hardware
 from cnflow.manager.node.oom import OomWatch
 from cnflow.manager.prefetch import Prefetch
 from cnflow.manager.registration import manager_info, place_of, worker_minor
+from cnflow.manager.reports import Reports
 from cnflow.manager.shutdown import Stage
 from cnflow.manager.shutdown_signals import ShutdownWatch
 from cnflow.manager.state import Manager
-from cnflow.manager.worker_events import WorkerEvents
 from cnflow.manager.workers.codec import decode_result, encode_action
 from cnflow.manager.workers.ending import end_workers
 from cnflow.manager.workers.polled import PolledWorkers
@@ -108,8 +108,8 @@ class Loop:
         peers = Peers(factory.manager_id, self._poller, is_open=is_open)
         self._bulk = BulkLink(factory.manager_id, self._poller, arguments, self._items, peers, patience)
         self._link = InterchangeLink(settings, factory.manager_id, self._poller, self._clock.now(), self._bulk)
-        place = (factory.manager_id, settings.block, socket.gethostname())
-        self._events = WorkerEvents(*place, is_complete=settings.sends_events)
+        parts = self._state, self._workers, self._items.tasks
+        self._reports = Reports(factory.manager_id, socket.gethostname(), settings, *parts)
         self._window = 0
         self._awaits_drain = self._is_leaving = self._ever_left = False
         """Draining was sent, and Drain has not come back; Leaving was sent; and it was sent to this or a former one."""
@@ -151,7 +151,7 @@ class Loop:
     def _next_deadline(self) -> Seconds:
         due = min(self._state.next_deadline, self._shutdown.next_step_at, self._link.next_deadline, self._end_by)
         due = min(due, self._bulk.next_deadline)
-        return min(due, self._events.next_deadline)
+        return min(due, self._reports.next_deadline)
 
     def _serve(self) -> None:
         lateness = Lateness(self._clock.now(), self._settings.heartbeat_period)
@@ -171,9 +171,9 @@ class Loop:
                 self._apply(self._state.on_tick(now))
             self._apply(self._state.dispatch(now))
             self._drop_unwanted(now)
+            self._send_events(now)  # before the last results, after which a run may end
             self._send_results(now)
             self._bulk.flush(now)
-            self._send_events(now)
             if self._is_running:
                 self._link.on_tick(now)
             if self._link.failure:
@@ -268,7 +268,7 @@ class Loop:
             if not self._workers.has(worker):
                 return
         records = worker.read_records(to_the_end=exitcode is not None)  # results from before its end count
-        records = self._events.on_records(rank, records, self._state)
+        records = self._reports.on_records(worker, records)
         records = self._items.left.on_records(records)
         if records and records[0].type == ResultKind.READY:
             records = records[1:]
@@ -293,7 +293,7 @@ class Loop:
         rank = WorkerRank(worker.rank)
         cause = self._oom.take_cause() if exitcode == -signal.SIGKILL else ""
         logger.warning("worker %d ended with exit code %d%s", rank, exitcode, cause and f", {cause}")
-        self._events.on_exit(rank, exitcode, cause)
+        self._reports.on_exit(worker, exitcode, cause)
         self._apply(self._state.on_worker_exit(rank, exitcode, worker.tail(), cause))
 
     def _apply(self, orders: list[actions.Action]) -> None:
@@ -328,8 +328,8 @@ class Loop:
             return
         worker.running = lambda: self._state.running(rank)
         self._workers.add(worker)
-        if self._events.is_complete:
-            worker.write(self._events.order)
+        if self._reports.order:
+            worker.write(self._reports.order)
             self._workers.flush(worker)
 
     def _send_results(self, now: Seconds) -> None:
@@ -347,11 +347,7 @@ class Loop:
             self._state.ended.on_delivered(self._link.delivered)
 
     def _send_events(self, now: Seconds) -> None:
-        self._events.on_waits(self._items.tasks.take_notes())
-        if self._events.is_due(now):
-            self._events.on_waits(self._items.tasks.progress())
-        message = None if self._link.is_full else self._events.take(now)
-        if message is not None:
+        for message in self._reports.take(now, is_full=self._link.is_full):
             self._link.send(message, (), now)
 
     def _send_draining(self, now: Seconds) -> None:

@@ -170,6 +170,20 @@ class Manager:
         """Id and app of the task that this worker runs; None if it has none."""
         return self._workers[rank].running(self._functions)
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a worker has a task."""
+        return any(worker.tasks for worker in self._workers.values())
+
+    def attempts_of(self, rank: WorkerRank) -> dict[TaskId, int]:
+        """Number of the attempt of each task that this worker holds."""
+        return {task.id: task.attempt for task, _ in self._workers[rank].tasks}
+
+    def running_tasks(self) -> dict[WorkerRank, tuple[TaskId, int]]:
+        """Id and attempt of the task that each worker runs."""
+        firsts = ((rank, worker.tasks[0][0]) for rank, worker in self._workers.items() if worker.tasks)
+        return {rank: (task.id, task.attempt) for rank, task in firsts}
+
     def visible_accelerators(self, rank: WorkerRank) -> Sequence[int]:
         """Numbers of the accelerators that this worker sees; empty where the node has none."""
         return self._accelerators.visible(rank)

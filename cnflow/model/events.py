@@ -4,7 +4,7 @@
 
     the run ────> RunEvent                blocks ──> BlockEvent            managers ──> ManagerEvent, NodeSample
     task graph ──> SubmittedEvent, TaskEvent, FailureEvent, FileEvent     interchange ──> InterchangeEvent
-    workers ────> WorkerEvent             managers ──> ResourceSample      anywhere ───> DroppedEvents
+    workers ────> WorkerEvent             managers ──> SampleBatch         anywhere ───> DroppedEvents
 
 Each is a struct whose field `kind` names it in MessagePack and JSON. A field that is not known is empty, or below 0.
 Samples may be dropped on their way, and are counted then; no other event is.
@@ -298,6 +298,20 @@ class NodeSample(Event, tag="node_sample"):
     busy_workers: int = -1
 
 
+class SampleBatch(Event, tag="samples"):
+    """Samples of a node's tasks, of one second; `cnflow.model.samples.unpack` makes a `ResourceSample` of each.
+
+    Only sinks with an attribute `takes_batches` that is True are given batches; others are given the samples.
+    """
+
+    executor: str
+    block: str
+    manager: str
+    host: str
+    count: int
+    packed: bytes
+
+
 class DroppedEvents(Event, tag="dropped"):
     """Events that are missing before this one: there were more than a process on their way could hold."""
 
@@ -318,6 +332,7 @@ AnyEvent = Union[
     InterchangeEvent,
     ResourceSample,
     NodeSample,
+    SampleBatch,
     DroppedEvents,
 ]
 """Every event of this version; a sink ignores kinds that it does not know."""

@@ -6,7 +6,7 @@ from typing import Optional
 
 import msgspec
 
-PROTOCOL = 17
+PROTOCOL = 18
 """Version of the messages in `cnflow.wire`; must change with them (a test compares)."""
 
 BLOCK_ENDS_AT = "CNFLOW_BLOCK_ENDS_AT"
@@ -135,6 +135,10 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     sends_events: bool = False
     """Collect events of the workers and send them once a second; the run has sinks."""
+
+    sample_interval: Optional[float] = None
+    """Seconds between samples of what running tasks and the node use; 0 measures a task at its end alone, and None
+    measures nothing."""
 
     log_size: int = 0
     """Bytes of the block's log and its older part, where the manager writes to a file itself; 0 is no limit."""

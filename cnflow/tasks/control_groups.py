@@ -41,17 +41,38 @@ def usable_memory(root: Path = Path("/")) -> float:
 
 def core_quota(root: Path = Path("/")) -> Optional[float]:
     """Cores' worth of time that the groups of this process grant; None without a limit."""
-    quotas = [_first_quota(folder) for folder in _folders(root, "cpu", "cpu.cfs_quota_us")]
-    quotas += [_second_quota(folder) for folder in _folders(root, "", "cpu.max")]
-    return min((quota for quota in quotas if quota is not None), default=None)
+    return min((quota for quota, _ in _quotas(root)), default=None)
 
 
 def memory_limit(root: Path = Path("/")) -> Optional[int]:
     """Bytes of memory that the groups of this process grant; None without a limit."""
-    files = [folder / "memory.limit_in_bytes" for folder in _folders(root, "memory", "memory.limit_in_bytes")]
-    files += [folder / "memory.max" for folder in _folders(root, "", "memory.max")]
-    limits = (_read_number(file) for file in files)
-    return min((limit for limit in limits if limit is not None and limit <= _NO_LIMIT), default=None)
+    return min((limit for limit, _ in _memory_limits(root)), default=None)
+
+
+def quota_folder(root: Path = Path("/")) -> Optional[Path]:
+    """Folder of the group whose `core_quota` it is; None without a limit."""
+    return min(_quotas(root), key=lambda each: each[0], default=(0, None))[1]
+
+
+def memory_folder(root: Path = Path("/")) -> Optional[Path]:
+    """Folder of the group whose `memory_limit` it is; None without a limit."""
+    return min(_memory_limits(root), key=lambda each: each[0], default=(0, None))[1]
+
+
+def _quotas(root: Path) -> Iterator[tuple[float, Path]]:
+    ways = (("cpu", "cpu.cfs_quota_us", _first_quota), ("", "cpu.max", _second_quota))
+    for controller, name, read in ways:
+        for folder in _folders(root, controller, name):
+            if (quota := read(folder)) is not None:
+                yield quota, folder
+
+
+def _memory_limits(root: Path) -> Iterator[tuple[int, Path]]:
+    for controller, name in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
+        for folder in _folders(root, controller, name):
+            limit = _read_number(folder / name)
+            if limit is not None and limit <= _NO_LIMIT:
+                yield limit, folder
 
 
 def oom_counter(root: Path = Path("/")) -> Path:

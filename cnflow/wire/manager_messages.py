@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import msgspec
 
 from cnflow.ids import BlockId, ManagerId, TaskId, WorkerRank
+from cnflow.model.samples import NodeUse
 from cnflow.wire.base import Message
 
 
@@ -214,6 +215,26 @@ class Events(Message):
 
     lost: NonNegativeInt = 0
     """Events before these that the interchange had no room for."""
+
+
+class Samples(Message):
+    """What the tasks of one manager use, and its node; dropped where a line cannot keep up, and counted then."""
+
+    manager: ManagerId
+    block: BlockId
+    host: str
+    count: NonNegativeInt
+    """Number of samples in `packed`."""
+
+    packed: bytes
+    """See `cnflow.model.samples`; only the store of the run unpacks it."""
+
+    nodes: list[NodeUse]
+    dropped: NonNegativeInt = 0
+    """Samples before these that the manager had no room for."""
+
+    lost: NonNegativeInt = 0
+    """Samples before these that the interchange had no room for."""
 
 
 # Owner of an interchange of several clients -> interchange -> clients

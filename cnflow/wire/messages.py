@@ -36,6 +36,8 @@ Message                 From -> to                Sent
 `Draining`              manager -> interchange    when the manager decides to take no more tasks
 `Events`                manager -> interchange    once a second if there are any, where the run has sinks
                         -> driver
+`Samples`               manager -> interchange    once a second if there are any, where the run wants them
+                        -> driver
 `Leaving`               manager -> interchange    last of all, when the manager ends by its own decision
 `RegisterAgain`         interchange -> manager    in reply to a message of an unknown session, as after a restart
 `Refused`               interchange -> manager    when the manager cannot take part; the manager ends
@@ -83,6 +85,7 @@ from cnflow.wire.manager_messages import (
     Needs,
     NoWorkers,
     PoolReport,
+    Samples,
     StatusQuery,
     StatusReport,
     TaskQuery,
@@ -340,11 +343,11 @@ ToInterchange = Union[
     Work, Resubmit, Cancel, BlockGone, Drain, IdleTimesQuery, Admit, StatusQuery, TaskQuery, Hold, Stop,
     Release, Want, Chunk, Gone, Dial, NoWorkers,
 ]  # fmt: skip
-FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Leaving, Unreleased]
+FromManager = Union[Register, Holding, Done, Heartbeat, TaskReport, Draining, Events, Samples, Leaving, Unreleased]
 ToManager = Union[Work, Cancel, Drain, TaskQuery, Stop, Heartbeat, RegisterAgain, Refused, Release]
 ToDriver = Union[
     Bound, ManagerHolds, ManagerUp, ManagerDown, Drained, BlockEmpty, IdleTimes, StatusReport, TaskReport, Results,
-    Unreleased, Want, Chunk, Gone, Events, DialFailed, PoolReport, NoWorkers,
+    Unreleased, Want, Chunk, Gone, Events, Samples, DialFailed, PoolReport, NoWorkers,
 ]  # fmt: skip
 
 Frames = Sequence[Any]

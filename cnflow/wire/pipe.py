@@ -6,9 +6,12 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
                                          ids of records of its modules; such a record comes in the same way, before it
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
                         SEND_EVENTS  id 0     parts: none; the run has sinks
+                        SEND_USAGE  id 0     parts: none; the run wants to know what tasks use
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
                         EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
+                        USAGE     task id, Unix time   parts: `cnflow.wire.usage`; before each result, and once in
+                                         reply to SEND_USAGE
                         STAGING   task id, Unix time   parts: state, URL, bytes done, bytes in all; a file is moved
                         ITEM      task id, 0   parts: key, size, form, name, path; before its result
                         VALUE and other `ResultKind`   task id, seconds it ran   parts: python minor, body, buffers ...
@@ -43,6 +46,7 @@ class ToWorker(enum.IntEnum):
     TASK = 2
     SEND_EVENTS = 3
     FORGET = 4
+    SEND_USAGE = 5
 
 
 class ResultKind(enum.IntEnum):
@@ -56,6 +60,9 @@ class ResultKind(enum.IntEnum):
     RAISED = 2
     UNPICKLABLE = 3
     """The function returned a value that cannot be pickled; the body is a sentence."""
+
+    USAGE = 12
+    """No end: what the worker has used so far; the part is that of `cnflow.wire.usage`."""
 
     STAGING = 13
     """No end: a file of the task is moved; the parts are those of `cnflow.tasks.staging.steps.Step`."""

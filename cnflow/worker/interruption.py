@@ -20,6 +20,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Optional
 
+from cnflow.tasks.command_peak import commands
 from cnflow.tasks.stopping import Cancelled
 from cnflow.wire.pipe import unpack_stops
 
@@ -106,7 +107,7 @@ class Guard:
         """Wait for a command, as `Control.wait`."""
         self.release()
         try:
-            return process.wait()
+            return commands.wait(process)
         finally:
             self.hold()
 

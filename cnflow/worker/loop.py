@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+    from cnflow.worker.usage import UsageMeter
+
 _CHUNK = 256 * 1024
 _SIGKILL = 9
 _ARGUMENTS_ONLY = 2
@@ -104,7 +106,7 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
         manager.set_inheritable(False)
         _write(manager, pack(ResultKind.READY, 0, 0.0, []))
         runner = _Runner(guard, CallContext(guard, sandbox), output)
-        task = 0
+        task, meter = 0, None  # a meter where the run wants to know what tasks use
         steps.here.report = lambda step: _report_step(manager, task, step)
         sends_events = False
         for record in _read_records(manager):
@@ -112,18 +114,30 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
                 runner.add_function(record)
             elif record.type == ToWorker.SEND_EVENTS:
                 sends_events = True
+            elif record.type == ToWorker.SEND_USAGE:
+                meter = _start_meter()
+                _write(manager, [meter.record(0)])
             elif record.type == ToWorker.FORGET:
                 runner.forget_functions()
             else:
                 if sends_events:
                     _write(manager, pack(ResultKind.EVENT, record.id, time.time(), []))
                 task = record.id
+                if meter is not None:
+                    meter.begin()
                 result = runner.run(record)
                 left = [part for each in inside.take_left() for part in _pack_left(record.id, each)]
                 if os.getpid() != own_pid:
                     os._exit(0)  # a child that the task forked, and that returned: its parent sends the result
                 output.end()
-                _write(manager, [*left, *result])
+                used = meter.record(task) if meter is not None else b""
+                _write(manager, [*left, used + bytes(result[0]), *result[1:]])
+
+
+def _start_meter() -> UsageMeter:
+    from cnflow.worker.usage import UsageMeter
+
+    return UsageMeter()
 
 
 def _read_records(manager: socket.socket) -> Iterator[Record]:

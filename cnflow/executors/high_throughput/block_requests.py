@@ -80,6 +80,9 @@ class BlockContext(NamedTuple):
     sends_events: bool = False
     """Managers collect events, since the run has sinks."""
 
+    sample_interval: float | None = None
+    """As in `RunContext`."""
+
     log_size: int = 0
     """Bytes of a block's log; 0 is no limit."""
 
@@ -165,6 +168,7 @@ class BlockContext(NamedTuple):
             secret_files=self._secrets("file"),
             secret_variables=self._secrets("environment"),
             sends_events=self.sends_events,
+            sample_interval=self.sample_interval,
             log_size=self.log_size,
             driver_memory=self.driver_memory,
         )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnflow.blocks.block import FINAL, Stage
 from cnflow.executors.high_throughput.places import Places
 from cnflow.ids import TaskId
-from cnflow.model.events import BlockEvent, DroppedEvents, InterchangeEvent, ManagerEvent, WorkerEvent
+from cnflow.model.events import (
+    BlockEvent,
+    DroppedEvents,
+    InterchangeEvent,
+    ManagerEvent,
+    NodeSample,
+    SampleBatch,
+    WorkerEvent,
+)
 from cnflow.model.task import StagingNote, TaskState
 from cnflow.wire import messages as msg
-from cnflow.wire.manager_messages import Events
+from cnflow.wire.manager_messages import Events, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +70,8 @@ class ExecutorEvents:
                 self._on_manager(message.id, info, "down", message.reason)
         elif isinstance(message, Events):
             self._on_worker_events(message)
+        elif isinstance(message, Samples):
+            self._on_samples(message)
 
     def follow_staging(self, on_note: Callable[[StagingNote], None]) -> None:
         """See `cnflow.interfaces.ReportsStaging`."""
@@ -139,6 +149,24 @@ class ExecutorEvents:
                 total=each.total,
             )
             self._emit(event)
+
+    def _on_samples(self, message: Samples) -> None:
+        now, manager = time.time(), message.manager.hex()
+        if message.dropped:
+            self._emit(DroppedEvents(time=now, count=message.dropped, source=manager))
+        if message.lost:
+            self._emit(DroppedEvents(time=now, count=message.lost, source="interchange"))
+        place: dict[str, Any] = {
+            "executor": self._label,
+            "block": message.block,
+            "manager": manager,
+            "host": message.host,
+        }
+        if message.count:
+            self._emit(SampleBatch(time=now, count=message.count, packed=message.packed, **place))
+        for use in message.nodes:
+            values = {name: getattr(use, name) for name in use.__struct_fields__}
+            self._emit(NodeSample(**values, **place))
 
     def _on_staging_notes(self, message: Events) -> None:
         for each in message.events:

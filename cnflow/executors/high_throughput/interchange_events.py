@@ -10,7 +10,15 @@ if TYPE_CHECKING:
     from cnflow.executors.high_throughput.task_queue import SerializedTask
     from cnflow.wire import messages as msg
     from cnflow.wire.dial_messages import DialFailed
-    from cnflow.wire.manager_messages import Events, ManagerHolds, NoWorkers, PoolReport, StatusReport, TaskReport
+    from cnflow.wire.manager_messages import (
+        Events,
+        ManagerHolds,
+        NoWorkers,
+        PoolReport,
+        Samples,
+        StatusReport,
+        TaskReport,
+    )
 
     News = (
         msg.Bound
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
         | ManagerHolds
         | NoWorkers
         | PoolReport
+        | Samples
         | StatusReport
         | TaskReport
     )

@@ -321,6 +321,7 @@ class BlockProvisioner:
             endpoint,
             run.adoptable_for,
             self.events.is_on,
+            run.sample_interval if self.events.is_on else None,
             run.log_size,
             run.folder,
             secrets=self._secrets,

@@ -1,0 +1,89 @@
+"""Reports of a manager to the sinks of the run: events of its workers, and samples of what its tasks use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from cnflow.ids import WorkerRank
+from cnflow.manager.usage.samples import Running, TaskSamples
+from cnflow.manager.worker_events import WorkerEvents
+from cnflow.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cnflow.ids import ManagerId
+    from cnflow.manager.items.waiting import WaitingForItems
+    from cnflow.manager.state import Manager
+    from cnflow.manager.workers.polled import PolledWorkers
+    from cnflow.manager.workers.process import WorkerProcess
+    from cnflow.model.manager_settings import ManagerSettings
+    from cnflow.wire.manager_messages import Events, Samples
+    from cnflow.wire.pipe import Part, Record
+
+
+class Reports:
+    """Collects both kinds of reports, from the manager's loop.
+
+    Args:
+        manager: id of the manager.
+        host: name of its node.
+        settings: of the manager.
+        state: of its tasks.
+        workers: that run.
+        waits: of tasks for contents that travel apart from them.
+    """
+
+    def __init__(
+        self,
+        manager: ManagerId,
+        host: str,
+        settings: ManagerSettings,
+        state: Manager,
+        workers: PolledWorkers,
+        waits: WaitingForItems,
+    ) -> None:
+        place = manager, settings.block, host
+        self._events = WorkerEvents(*place, is_complete=settings.sends_events)
+        self._samples = TaskSamples(*place, settings.sample_interval)
+        self._state, self._workers, self._waits = state, workers, waits
+
+    @property
+    def order(self) -> list[Part]:
+        """Records that make a new worker report; empty where nobody wants it to."""
+        return [*self._events.order, *self._samples.order] if self._events.is_complete else []
+
+    @property
+    def next_deadline(self) -> Seconds:
+        """Time to call `take`."""
+        return Seconds(min(self._events.next_deadline, self._samples.next_deadline))
+
+    def on_records(self, worker: WorkerProcess, records: list[Record]) -> list[Record]:
+        """Take the reports out of *records*, and return the others."""
+        rank = WorkerRank(worker.rank)
+        rest = self._events.on_records(rank, records, self._state)
+        return self._samples.on_records(rank, worker.pid, rest, lambda: self._state.attempts_of(rank))
+
+    def on_exit(self, worker: WorkerProcess, exitcode: int, cause: str) -> None:
+        """Note that *worker* has ended, before its tasks are settled."""
+        rank = WorkerRank(worker.rank)
+        self._events.on_exit(rank, exitcode, cause)
+        task = self._state.running_tasks().get(rank)
+        self._samples.on_exit(rank, None if task is None else Running(worker.pid, *task))
+
+    def take(self, now: Seconds, *, is_full: bool) -> Iterator[Union[Events, Samples]]:
+        """Yield the messages to send now; none while the line *is_full*."""
+        self._events.on_waits(self._waits.take_notes())
+        if self._events.is_due(now):
+            self._events.on_waits(self._waits.progress())
+        if is_full:
+            return
+        samples = self._samples.take(now, self._running, is_last=not self._state.is_busy)
+        for message in (self._events.take(now), samples):
+            if message is not None:
+                yield message
+
+    def _running(self) -> dict[int, Running]:
+        pids = {worker.rank: worker.pid for worker in self._workers}
+        tasks = self._state.running_tasks().items()
+        return {rank: Running(pids[rank], *task) for rank, task in tasks if rank in pids}
