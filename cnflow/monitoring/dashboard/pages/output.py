@@ -1,0 +1,128 @@
+"""What a task has printed: the end of its files or of its block's log, and then what is added to it.
+
+::
+
+    part(source, "")       ──> last bytes, and a position
+    part(source, position) ──> what was written since, and the next position; of a file that is shorter by now, all
+
+At most `MOST` bytes are read for an answer, whatever the size of the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from cnflow.run_logs.files import block_logs
+from cnflow.run_logs.lines import lines_of_tasks
+from cnflow.run_logs.task_files import files_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cnflow.monitoring.queries import views
+
+MOST = 256 * 1024
+"""Bytes of text in one answer."""
+
+MOST_OF_LOG = 8 * 2**20
+"""Bytes of a block's log, which has lines of many tasks, that are read for one answer."""
+
+_LOGS_SEARCHED = 8
+"""Logs of blocks that are searched for a task whose block is not known yet."""
+
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+)
+"""Sequences that colour a terminal or move its cursor, and other characters that are no text."""
+
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n|$)", re.MULTILINE)
+"""Part of a line that a terminal would have written over, such as a bar of progress."""
+
+
+class Source(NamedTuple):
+    """Where output lies."""
+
+    path: Path
+    task: int | None = None
+    """Its lines in the log of a block; None for a file of its own."""
+
+
+class Part(NamedTuple):
+    """Text that was read, and the position after it."""
+
+    text: str
+    position: str
+    skipped: int = 0
+    """Bytes before it that were left out."""
+
+
+def sources(detail: views.TaskDetail, run_dir: Path, stream: str) -> list[Source]:
+    """Return where *stream* (``stdout``, ``stderr`` or ``log``) of a task lies; none where nothing was written."""
+    task = detail.task.id
+    if stream != "log":
+        path = files_of(run_dir, task).get(stream)
+        return [Source(path)] if path is not None else []
+    logs = block_logs(run_dir)
+    places = [f"{each.executor}/{each.block}" for each in detail.tries if each.block]
+    known = [logs[place] for place in dict.fromkeys(places) if place in logs]
+    own = [path for name, path in logs.items() if name.startswith(f"{detail.task.executor}/")]
+    return [Source(path, task) for path in (known or own[-_LOGS_SEARCHED:])]
+
+
+def all_parts(found: Sequence[Source], position: str) -> Part:
+    """Return what is new in all of *found*; *position* has one place for each, separated by spaces."""
+    before = position.split(" ") if position else []
+    parts = [part(source, before[n] if n < len(before) else "") for n, source in enumerate(found)]
+    return Part(
+        "".join(each.text for each in parts),
+        " ".join(each.position for each in parts),
+        sum(each.skipped for each in parts if not each.text or each.skipped),
+    )
+
+
+def part(source: Source, position: str) -> Part:
+    """Return what is new in *source*; an empty text where the file is not there, or is no plain file."""
+    try:
+        if not source.path.is_file():  # no device, and no pipe that would be waited for
+            return Part("", position)
+        with source.path.open("rb") as file:
+            return _read(file, source, position)
+    except OSError:
+        return Part("", position)
+
+
+def _read(file: IO[bytes], source: Source, position: str) -> Part:
+    most = MOST if source.task is None else MOST_OF_LOG
+    length = file.seek(0, 2)
+    start = _place(position, length)
+    skipped = 0
+    if start is None:
+        start = skipped = max(0, length - most)
+    file.seek(start)
+    data = file.read(most)
+    if skipped:  # begins with a whole line
+        cut = data.find(b"\n") + 1
+        data, start, skipped = data[cut:], start + cut, skipped + cut
+    if source.task is not None:
+        end = data.rfind(b"\n") + 1
+        lines = lines_of_tasks(data[:end].split(b"\n")[:-1], source.task)
+        text = b"".join(line.partition(b" | ")[2] + b"\n" for line in lines)[-MOST:].decode(errors="replace")
+        return Part(plain(text), str(start + end), 0)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text = decoder.decode(data)
+    return Part(plain(text), str(start + len(data) - len(decoder.getstate()[0])), skipped)
+
+
+def _place(position: str, length: int) -> int | None:
+    """Return where to go on; None at the beginning, 0 in a file that is shorter than what was read of it."""
+    if not position.isdecimal():
+        return None
+    return int(position) if len(position) < 19 and int(position) <= length else 0  # noqa: PLR2004 - fits a file
+
+
+def plain(text: str) -> str:
+    """Return *text* without what only a terminal understands. No I/O."""
+    return _CONTROL.sub("", _OVERWRITTEN.sub("", text).replace("\r", ""))
