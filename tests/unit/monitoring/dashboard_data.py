@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
@@ -17,7 +19,7 @@ from cnflow.monitoring.queries import views
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7373 * 9 }}"
 """Name that a page must show as it is, and nothing else."""
 
 BEGAN = 1_790_000_000.0
@@ -238,3 +240,20 @@ def make_app(reader: Any, static: Path = STATIC) -> Starlette:
     made.state.reader = reader
     made.state.live = FakeLive()
     return made
+
+
+class Client:
+    """Asks an app in this process."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def get(self, address: str, **options: Any) -> httpx.Response:
+        """Return the answer to a GET."""
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.get(address, **options)
+
+        return asyncio.run(ask())
