@@ -7,6 +7,7 @@ from cnflow.config.budget import Budget
 from cnflow.config.cobalt import CobaltProvider
 from cnflow.config.condor import CondorProvider
 from cnflow.config.config import Config
+from cnflow.config.dashboard import Dashboard
 from cnflow.config.ec2 import EC2Provider
 from cnflow.config.executors import ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.existing_pool import ExistingPool
@@ -15,7 +16,9 @@ from cnflow.config.google_cloud import GoogleCloudProvider
 from cnflow.config.gridengine import GridEngineProvider
 from cnflow.config.image import Credentials, Image, Mount, Secret
 from cnflow.config.kubernetes import KubernetesProvider
+from cnflow.config.log_files import LogFiles
 from cnflow.config.lsf import LSFProvider
+from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.openstack import JetstreamProvider, OpenStackProvider
 from cnflow.config.pbs import PBSProProvider, TorqueProvider
 from cnflow.config.providers import DockerProvider, LocalProvider, ProviderSettings
@@ -35,6 +38,7 @@ __all__ = [
     "CondorProvider",
     "Config",
     "Credentials",
+    "Dashboard",
     "DialIn",
     "DockerProvider",
     "EC2Provider",
@@ -50,6 +54,8 @@ __all__ = [
     "LSFProvider",
     "Listen",
     "LocalProvider",
+    "LogFiles",
+    "MonitoringHub",
     "Mount",
     "OpenStackProvider",
     "PBSProProvider",

@@ -10,12 +10,16 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 from cnflow.addresses import host_and_port
 from cnflow.config.base import Settings
 from cnflow.config.budget import Budget
+from cnflow.config.dashboard import Dashboard
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
+from cnflow.config.log_files import LogFiles
 from cnflow.config.logging import LogConfig
+from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.paths import PathText
 from cnflow.config.quantities import Bytes, Duration
 from cnflow.config.registry import EXECUTORS, LOGS, SINKS
 from cnflow.config.sinks import SinkSettings
+from cnflow.config.switches import switch
 from cnflow.config.tables import at, misplaced, one_table, refuse_table
 from cnflow.errors import ConfigurationError
 from cnflow.model.block import in_names, label_conflict
@@ -174,6 +178,15 @@ class Config(Settings):
     """Write what tasks print in blocks to the driver's stderr, with app and task: ``predict[12] | text``. Lines of a
     task keep their order. What comes faster than it can be shown is left out and counted; `cnflow logs` shows it. Tasks
     in threads print to the driver's own stdout anyway."""
+
+    logs: Annotated[LogFiles | None, switch(LogFiles, "logs")] = None
+    """Form and size of the run's log files; None is text, with `log_size` as its bound."""
+
+    monitoring: Annotated[MonitoringHub | None, switch(MonitoringHub, "monitoring")] = None
+    """Record the run in a database. True is ``MonitoringHub()``; None and False record nothing, which costs nothing."""
+
+    dashboard: Annotated[Dashboard | None, switch(Dashboard, "dashboard")] = None
+    """Show the run in a browser while it goes on. True is ``Dashboard()``; it needs monitoring, and switches it on."""
 
     sinks: list[_AnySink] = Field(default_factory=list)
     """Recorders of the run's events: changes of tasks, blocks, managers and workers. Without one, none are made."""

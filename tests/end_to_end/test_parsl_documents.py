@@ -687,7 +687,6 @@ REPLACED = {
     "from parsl.configs.local import localThreads": "cnflow.configs has a function per site",
     "from parsl.tests.configs.theta import config": "write a Config of your own",
     "from parsl.config import Config; Config(lazy_errors=False)": "errors are always lazy",
-    "from parsl.config import Config; Config(monitoring=7)": "cnflow does not have it yet",
 }
 
 

@@ -28,7 +28,6 @@ class Config(ParslSettings, config.Config):
 
     POSITIONAL: ClassVar[tuple[str, ...]] = ("executors",)
     RENAMED: ClassVar[Mapping[str, str]] = {"data_management_max_threads": "internal_tasks_max_threads"}
-    NOT_YET: ClassVar[Mapping[str, tuple[Any, ...]]] = {"monitoring": (None,)}
 
     strategy_period: float = 5
     """Without effect: scaling reacts to events, not to a timer."""
@@ -40,11 +39,6 @@ class Config(ParslSettings, config.Config):
     def lazy_errors(self) -> bool:
         """Always True: the only value that is accepted."""
         return True
-
-    @property
-    def monitoring(self) -> None:
-        """Always None: the only value that is accepted."""
-        return
 
     @property
     def data_management_max_threads(self) -> int:

@@ -1,0 +1,23 @@
+"""Options that are off, on, or on with settings: ``monitoring=True``, ``monitoring=MonitoringHub(...)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BeforeValidator
+
+from cnflow.config.tables import one_table
+
+if TYPE_CHECKING:
+    from cnflow.config.base import Settings
+
+
+def switch(settings: type[Settings], option: str) -> BeforeValidator:
+    """Take True for the defaults of *settings*, and False for None, as the *option*."""
+
+    def parse(value: object) -> object:
+        if value is True:
+            return settings()
+        return None if value is False else one_table(value, option, option)
+
+    return BeforeValidator(parse)
