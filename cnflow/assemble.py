@@ -41,6 +41,7 @@ from cnflow.interfaces import RunContext
 from cnflow.ledger import RunLedger, new_driver
 from cnflow.model.manager_settings import PROTOCOL
 from cnflow.monitoring.hub import EventHub
+from cnflow.run_logs.bounds import bounds_of
 from cnflow.run_logs.stream import LogStream
 
 if TYPE_CHECKING:
@@ -109,9 +110,13 @@ def make_current(dfk: DataFlowKernel) -> None:
 def start(dfk: DataFlowKernel) -> None:
     """Start the log, the statistics and the executors of a new run; a failure leaves nothing behind."""
     try:
-        end_of_log = logs.start(dfk.config.initialize_logging, dfk.run_dir, dfk.config.log_size)
+        end_of_log = logs.start_run_log(dfk.config, dfk.run_dir)
         dfk.on_cleanup(usage_tracking.begin(dfk.config, dfk.task_counts))
         dfk.on_cleanup(end_of_log)
+        bounds = bounds_of(dfk.config.logs, Path(dfk.run_dir))
+        if bounds is not None:
+            dfk.on_cleanup(bounds.close)
+            bounds.start()
         if dfk.config.stream_logs:
             stream = LogStream(dfk.run_dir)
             dfk.on_cleanup(stream.close)
@@ -186,7 +191,8 @@ def new_graph(
         max_idletime=config.max_idletime,
         ledger=ledger,
         adoptable_for=config.adoptable_for,
-        log_size=config.log_size or 0,
+        log_size=logs.size_of(config) or 0,
+        json_logs=config.logs is not None and config.logs.format == "json",
         local_packages=tuple(config.local_packages),
         folder=current_folder(),
         emit=None if hub is None else hub.emit,

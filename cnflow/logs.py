@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from cnflow.config import Config
+
 __all__ = ["FileLogging", "JSONLogging", "LogConfig", "NoopLogging", "set_file_logger", "set_stream_logger", "start"]
 
 _lock = threading.Lock()
@@ -75,6 +77,26 @@ def start(destination: LogConfig | bool, run_dir: Path, size: int | None = None)
         config = config.model_copy(update={"size": size})
     handler = config.handler(run_dir)
     return _do_nothing if handler is None else _attach(config.logger, config.level, handler)
+
+
+def start_run_log(config: Config, run_dir: Path) -> Callable[[], None]:
+    """Write the driver's log of a run as *config* has it, and return a function that ends it.
+
+    `Config.initialize_logging` comes first; without it, `Config.logs` writes one of its own form and level.
+
+    Raises:
+        OSError: its file cannot be opened.
+    """
+    destination: LogConfig | bool = config.initialize_logging
+    if destination is False and config.logs is not None:
+        kind = JSONLogging if config.logs.format == "json" else FileLogging
+        destination = kind(level=config.logs.level)
+    return start(destination, run_dir, size_of(config))
+
+
+def size_of(config: Config) -> int | None:
+    """Return the bytes of each log of a run and its older part; None is no limit."""
+    return config.log_size if config.logs is None or config.logs.size is None else config.logs.size
 
 
 def _do_nothing() -> None:

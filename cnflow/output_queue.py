@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 from collections import deque
+from typing import Callable
 
 from cnflow.log_rotation import RotatedFile
 
@@ -44,6 +45,9 @@ class OutputQueue:
         self._dropped = 0
         """Lines that found no room since the last chunk that found some."""
 
+        self.line_on_dropped: Callable[[int], bytes] = _line_on_dropped
+        """Makes the line on a number of lines that were dropped."""
+
         self._is_closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write_chunks, name="cnflow-output", daemon=True)
@@ -60,7 +64,7 @@ class OutputQueue:
                 self._dropped += max(1, data.count(b"\n"))
                 return
             if self._dropped:
-                self._put(b"(%d lines were dropped: the log could not be written)\n" % self._dropped)
+                self._put(self.line_on_dropped(self._dropped))
                 self._dropped = 0
             self._put(data)
             self._changed.notify()
@@ -69,7 +73,7 @@ class OutputQueue:
         """Wait until all is written; not for ever."""
         with self._changed:
             if self._dropped:
-                self._put(b"(%d lines were dropped: the log could not be written)\n" % self._dropped)
+                self._put(self.line_on_dropped(self._dropped))
                 self._dropped = 0
             self._is_closed = True
             self._changed.notify()
@@ -97,6 +101,10 @@ class OutputQueue:
             data = self._chunks.popleft()
             self._waiting -= len(data)
             return data
+
+
+def _line_on_dropped(count: int) -> bytes:
+    return b"(%d lines were dropped: the log could not be written)\n" % count
 
 
 class OutputHandler(logging.Handler):

@@ -25,6 +25,7 @@ CAPSULE_PARTS = (
     "html_tables.py",
     "ids.py",
     "interchange",
+    "log_lines.py",
     "log_rotation.py",
     "manager",
     "model",

@@ -19,7 +19,11 @@ from cnflow.cli.commands.logs import logs
 from cnflow.cli.commands.perf import perf
 from cnflow.cli.commands.plan import plan
 from cnflow.cli.commands.pool import pool
+from cnflow.cli.commands.report import report
 from cnflow.cli.commands.run import RunCommand, run
+from cnflow.cli.commands.task import task
+from cnflow.cli.commands.tasks import tasks
+from cnflow.cli.commands.top import top
 
 app = typer.Typer(
     help="Run Python functions and shell commands in containers, anywhere, as a dataflow graph.",
@@ -36,6 +40,10 @@ app.command()(perf)
 app.command()(blocks)
 app.command()(explain)
 app.command()(logs)
+app.command()(tasks)
+app.command()(task)
+app.command()(top)
+app.command()(report)
 app.command()(clean)
 app.command()(lock)
 app.command()(plan)

@@ -10,15 +10,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.control_socket import ask, find_live_run
 from cnflow.errors import ConfigurationError, UnknownNameError
 from cnflow.log_rotation import OLDER
 from cnflow.run_logs.files import GrowingFile, block_logs, interchange_logs
-from cnflow.run_logs.lines import lines_of_tasks, task_of
+from cnflow.run_logs.lines import as_json, as_text, lines_of_tasks, task_of
 from cnflow.run_logs.task_files import files_of
 from cnflow.text import align_columns
 
@@ -27,12 +28,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Write = Callable[[str], None]
+    Show = Callable[["_Line"], None]
 
 PERIOD = 0.2
 """Seconds between two looks with ``--follow``."""
 
 
-def show_logs(what: str, place: Path, *, follow: bool, last: int, write: Write) -> None:
+class _Line(NamedTuple):
+    """A line, and where it is from."""
+
+    line: bytes
+    log: str
+    """Name of the log of a block or an interchange; empty for a file of a task's stream."""
+
+    task: int = -1
+    stream: str = ""
+
+    def text(self) -> str:
+        if self.stream:  # the user's own line, whatever it looks like
+            return f"{self.stream} | {self.line.decode(errors='replace')}"
+        return as_text(self.line).decode(errors="replace")
+
+    def json(self) -> str:
+        if self.stream:
+            own = {"task": self.task, "stream": self.stream, "message": self.line.decode(errors="replace")}
+            return json.dumps(own, ensure_ascii=False)
+        executor, _, block = self.log.partition("/")
+        return json.dumps(as_json(self.line, {"executor": executor, "block": block}), ensure_ascii=False)
+
+
+def show_logs(what: str, place: Path, *, follow: bool, last: int, write: Write, is_json: bool = False) -> None:
     """Print what *what* names, or a list of the logs if it is empty.
 
     Args:
@@ -41,20 +66,22 @@ def show_logs(what: str, place: Path, *, follow: bool, last: int, write: Write) 
         follow: go on until the task, or the run, has ended.
         last: number of lines to begin with; 0 is all.
         write: takes each line.
+        is_json: print each line as a JSON object with the ids that it has.
 
     Raises:
         ConfigurationError: there is no such run, task or log; the message names what there is.
     """
     run = _find_run(place)
+    show: Show = (lambda line: write(line.json())) if is_json else (lambda line: write(line.text()))
     if not what:
-        for line in _list_of(run):
+        for line in _list_of(run, is_json=is_json):
             write(line)
     elif what.isdigit():
         with contextlib.closing(_TaskLog(run, int(what))) as of_task:
-            _show_task(of_task, follow=follow, last=last, write=write)
+            _show_task(of_task, follow=follow, last=last, show=show, write=(lambda _: None) if is_json else write)
     else:
         with contextlib.closing(_Log(run, what)) as log:
-            _show(log, follow=follow, last=last, write=write)
+            _show(log, follow=follow, last=last, show=show)
 
 
 def _find_run(place: Path) -> Path:
@@ -69,8 +96,10 @@ def _find_run(place: Path) -> Path:
         raise
 
 
-def _list_of(run: Path) -> list[str]:
+def _list_of(run: Path, *, is_json: bool) -> list[str]:
     logs = _all_logs(run)
+    if is_json:
+        return [json.dumps({"log": name, "bytes": int(_size(path)), "file": str(path)}) for name, path in logs.items()]
     if not logs:
         return [f"The run in {run} has no logs of blocks: its tasks ran in threads, or no block was started."]
     rows = [(name, _size(path), str(path)) for name, path in logs.items()]
@@ -108,19 +137,19 @@ class _Log:
     def _is_meant(self, name: str) -> bool:
         return name == self._name or (name.partition("/")[0] == self._name and not name.endswith("/interchange"))
 
-    def new_lines(self) -> Iterator[bytes]:
+    def new_lines(self) -> Iterator[_Line]:
         """Yield the lines that came since the last call."""
         for name, path in _all_logs(self.run).items():
             if self._is_meant(name) and name not in self._files:
                 self._files[name] = GrowingFile(path)
-        for file in self._files.values():
+        for name, file in self._files.items():
             while lines := file.new_lines():
-                yield from lines
+                yield from (_Line(line, name) for line in lines)
 
-    def last_lines(self) -> Iterator[bytes]:
+    def last_lines(self) -> Iterator[_Line]:
         """Yield lines without an end."""
-        for file in self._files.values():
-            yield from file.last_line()
+        for name, file in self._files.items():
+            yield from (_Line(line, name) for line in file.last_line())
 
     def has_ended(self) -> bool:
         """Return whether no line will come any more."""
@@ -142,22 +171,22 @@ class _TaskLog:
         self._logs: dict[str, GrowingFile] = {}
         self._streams = {name: GrowingFile(path) for name, path in self.files.items()}
 
-    def new_lines(self) -> Iterator[bytes]:
+    def new_lines(self) -> Iterator[_Line]:
         """Yield the lines that came since the last call."""
         for name, path in block_logs(self.run).items():
             if name not in self._logs:
                 self._logs[name] = GrowingFile(path)
-        for file in self._logs.values():
+        for name, file in self._logs.items():
             while lines := file.new_lines():
-                yield from lines_of_tasks(lines, self.task)
+                yield from (_Line(line, name) for line in lines_of_tasks(lines, self.task))
         for name, file in self._streams.items():
             while lines := file.new_lines():
-                yield from (b"%s | %s" % (name.encode(), line) for line in lines)
+                yield from (_Line(line, "", self.task, name) for line in lines)
 
-    def last_lines(self) -> Iterator[bytes]:
+    def last_lines(self) -> Iterator[_Line]:
         """Yield lines without an end."""
         for name, file in self._streams.items():
-            yield from (b"%s | %s" % (name.encode(), line) for line in file.last_line())
+            yield from (_Line(line, "", self.task, name) for line in file.last_line())
 
     def has_ended(self) -> bool:
         """Return whether no line will come any more."""
@@ -170,7 +199,7 @@ class _TaskLog:
             file.close()
 
 
-def _show_task(log: _TaskLog, *, follow: bool, last: int, write: Write) -> None:
+def _show_task(log: _TaskLog, *, follow: bool, last: int, show: Show, write: Write) -> None:
     state = _state_of(log.run, log.task)
     if state and not state["exists"]:
         raise ConfigurationError(f"The run in {log.run} has no task {log.task}: it has not submitted it.")
@@ -179,12 +208,12 @@ def _show_task(log: _TaskLog, *, follow: bool, last: int, write: Write) -> None:
         return
     printed = 0
 
-    def count(line: str) -> None:
+    def count(line: _Line) -> None:
         nonlocal printed
-        printed += task_of(line.encode()) == log.task or line.startswith(("stdout | ", "stderr | "))
-        write(line)
+        printed += bool(line.stream) or task_of(line.line) == log.task
+        show(line)
 
-    _show(log, follow=follow, last=last, write=count)
+    _show(log, follow=follow, last=last, show=count)
     if not printed:
         write(_why_nothing(log, is_live=bool(state)))
 
@@ -200,19 +229,19 @@ def _why_nothing(log: _TaskLog, *, is_live: bool) -> str:
     )
 
 
-def _show(log: _Log | _TaskLog, *, follow: bool, last: int, write: Write) -> None:
-    lines: Iterable[bytes] = log.new_lines()
-    _write_all(deque(lines, last) if last else lines, write)
+def _show(log: _Log | _TaskLog, *, follow: bool, last: int, show: Show) -> None:
+    lines: Iterable[_Line] = log.new_lines()
+    _show_all(deque(lines, last) if last else lines, show)
     while follow:
         has_ended = log.has_ended()  # asked first: what came before the end is shown
         if not has_ended:
             time.sleep(PERIOD)
-        _write_all(log.new_lines(), write)
+        _show_all(log.new_lines(), show)
         if has_ended:
             break
-    _write_all(log.last_lines(), write)
+    _show_all(log.last_lines(), show)
 
 
-def _write_all(lines: Iterable[bytes], write: Write) -> None:
+def _show_all(lines: Iterable[_Line], show: Show) -> None:
     for line in lines:
-        write(line.decode(errors="replace"))
+        show(line)

@@ -12,7 +12,7 @@ from cnflow.config.base import Settings
 from cnflow.config.budget import Budget
 from cnflow.config.dashboard import Dashboard
 from cnflow.config.executors import ExecutorSettings, ThreadPoolExecutor
-from cnflow.config.log_files import LogFiles
+from cnflow.config.log_files import LogFiles, parse_log_files
 from cnflow.config.logging import LogConfig
 from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.paths import PathText
@@ -179,8 +179,9 @@ class Config(Settings):
     task keep their order. What comes faster than it can be shown is left out and counted; `cnflow logs` shows it. Tasks
     in threads print to the driver's own stdout anyway."""
 
-    logs: Annotated[LogFiles | None, switch(LogFiles, "logs")] = None
-    """Form and size of the run's log files; None is text, with `log_size` as its bound."""
+    logs: Annotated[LogFiles | None, switch(LogFiles, "logs"), BeforeValidator(parse_log_files)] = None
+    """Form and size of the run's log files: `LogFiles`, or its form alone, ``"json"`` or ``"text"``. None is text, with
+    `log_size` as its bound, and no log of the driver."""
 
     monitoring: Annotated[MonitoringHub | None, switch(MonitoringHub, "monitoring")] = None
     """Record the run in a database. True is ``MonitoringHub()``; None and False record nothing, which costs nothing."""

@@ -21,8 +21,8 @@ FORMAT = "%(asctime)s.%(msecs)03d %(name)s:%(lineno)d %(processName)s %(threadNa
 DATES = "%Y-%m-%d %H:%M:%S"
 
 
-def _level_of(value: object) -> object:
-    """Number of a level that is given by its name, in either case; other values as they are."""
+def parse_level(value: object) -> object:
+    """Return the number of a level that is given by its name, in either case; other values as they are."""
     if not isinstance(value, str):
         return value
     known = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -38,7 +38,7 @@ class LogConfig(Settings, ABC):
     """
 
     kind: str
-    level: Annotated[int, BeforeValidator(_level_of)] = logging.INFO
+    level: Annotated[int, BeforeValidator(parse_level)] = logging.INFO
     """Lines of lower levels are left out; a number as in the module `logging`, or its name, such as ``"DEBUG"``."""
 
     logger: str = "cnflow"

@@ -209,7 +209,7 @@ class DataFlowKernel:
         if self._graph.hub is not None:
             self._graph.hub.start()
         self._graph.start()
-        server = ControlServer(Path(self.run_dir), lambda query: answer_query(self, query))
+        server = ControlServer(Path(self.run_dir), lambda query: answer_query(self, query, self._graph))
         self.on_cleanup(server.close)
         server.open()
         for callback in _on_load:

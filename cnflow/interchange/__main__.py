@@ -56,7 +56,7 @@ def _run(
     from cnflow.open_files import raise_open_file_limit  # noqa: PLC0415 - the same
 
     raise_open_file_limit()  # a descriptor for each manager
-    log = start_logging(sys.stderr.fileno(), settings.log_size)
+    log = start_logging(sys.stderr.fileno(), settings.log_size, settings.log_ids)
     try:
         loop = make_loop(SystemClock())
     except OSError as error:

@@ -72,6 +72,9 @@ class RunContext(NamedTuple):
     log_size: int = 0
     """Bytes; value of `Config.log_size`, with 0 for None."""
 
+    json_logs: bool = False
+    """Logs of blocks and interchanges are JSON lines with ids."""
+
     local_packages: tuple[str, ...] = ()
     """Value of `Config.local_packages`."""
 

@@ -16,6 +16,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cnflow.log_lines import JSONLog
+    from cnflow.model.manager_settings import ManagerSettings
     from cnflow.output_queue import OutputQueue
 
 _WORKER_PYTHON = "--worker-python="
@@ -50,12 +52,12 @@ def main() -> int:
     handler = OutputHandler(output)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s manager %(levelname)s %(message)s", handlers=[handler])
     try:
-        return _run(output)
+        return _run(output, handler)
     finally:
         handler.close()
 
 
-def _run(output: OutputQueue) -> int:
+def _run(output: OutputQueue, handler: logging.Handler) -> int:
     from cnflow.clock import SystemClock  # noqa: PLC0415 - not before ROOT is importable
     from cnflow.manager.errors import ManagerStartError  # noqa: PLC0415 - the same
     from cnflow.manager.node.folders import check_folders  # noqa: PLC0415 - the same
@@ -70,10 +72,14 @@ def _run(output: OutputQueue) -> int:
         version, _, executable = worker[len(_WORKER_PYTHON) :].partition(":")
         settings = settings.with_worker_python(executable, version)
     output.set_limit(settings.log_size)
+    log = _json_log(settings)
+    if log is not None:
+        handler.setFormatter(log.formatter())
+        output.line_on_dropped = log.dropped
     try:
         check_folders(settings)
         deliver_secrets(settings)
-        factory = WorkerFactory(settings, output, raise_open_file_limit())
+        factory = WorkerFactory(settings, output, raise_open_file_limit(), log)
         factory.start_early()
         from cnflow.manager.loop import Loop  # noqa: PLC0415 - imports ZeroMQ while the workers start
 
@@ -84,6 +90,16 @@ def _run(output: OutputQueue) -> int:
     except ManagerStartError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - the message names the cause and the remedy
         return 3
+
+
+def _json_log(settings: ManagerSettings) -> JSONLog | None:
+    """Return what writes lines as JSON, if the user wants that."""
+    from cnflow.log_lines import JSONLog  # noqa: PLC0415 - not before ROOT is importable
+
+    if not settings.json_logs:
+        return None
+    ids = {"run": settings.run, "executor": settings.executor, "block": settings.block, "host": socket.gethostname()}
+    return JSONLog(ids)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,9 @@ class InterchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_size: int = 0
     """Bytes of its log and the older part of that; 0 is no limit."""
 
+    log_ids: dict[str, str] = {}
+    """Fields of each line of its log, which is JSON then; empty for a log of text."""
+
     spool: str = ""
     """Folder for results that wait for a driver that is away, made and removed by the interchange; empty is one in
     `folder`."""

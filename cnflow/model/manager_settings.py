@@ -143,6 +143,12 @@ class ManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_size: int = 0
     """Bytes of the block's log and its older part, where the manager writes to a file itself; 0 is no limit."""
 
+    json_logs: bool = False
+    """Write each line of the block's log as JSON, with run, executor, block, worker and task."""
+
+    run: str = ""
+    """Id of the run, in each of these lines."""
+
     driver_memory: str = ""
     """File of the driver's process, and the text in it, which only a manager of the same machine can read."""
 

@@ -155,6 +155,8 @@ class GrowingFile:
         """
         if self._at is not None:
             inode, position = self._at
+            if self._is_emptied(inode, position):
+                return
             for path in (self.path, self.path.with_name(self.path.name + OLDER)):
                 self._open(path)
                 now = os.fstat(self._file.fileno()) if self._file is not None else None
@@ -164,6 +166,19 @@ class GrowingFile:
             if self._file is not None:  # the older part
                 return
         self._open(self.path)
+
+    def _is_emptied(self, inode: int, position: int) -> bool:
+        """Open the copy of a file that was emptied since (`cnflow.run_logs.bounds`), where its rest is; else False."""
+        self._open(self.path)
+        now = os.fstat(self._file.fileno()) if self._file is not None else None
+        if now is None or now.st_ino != inode or now.st_size >= position:
+            return False
+        self._open(self.path.with_name(self.path.name + OLDER))
+        if self._file is None:
+            return False
+        self._file.seek(position)
+        self._at = None
+        return True
 
     def _is_replaced(self) -> bool:
         assert self._file is not None  # the caller has read it

@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from cnflow.run_logs.files import GrowingFile, block_logs
-from cnflow.run_logs.lines import lines_of_tasks
+from cnflow.run_logs.lines import as_text, lines_of_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ class LogStream:
                 self._write(f"(block {name}: {skipped} bytes of output are not shown; they are in {file.path})\n")
             lines = file.new_lines()
             shown = shown or bool(lines)
-            text = b"".join(line + b"\n" for line in lines_of_tasks(lines))
+            text = b"".join(as_text(line) + b"\n" for line in lines_of_tasks(lines))
             if text:
                 self._write(text.decode(errors="replace"))
         return shown

@@ -30,8 +30,11 @@ def logs(
     lines: Annotated[
         int, typer.Option("--lines", "-n", metavar="N", help="Show the last N lines only; 0 shows all.", min=0)
     ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each line as a JSON object, with the ids that it has.")
+    ] = False,
 ) -> None:
     """Show what a task or a block has printed; without an argument, list the logs of the run."""
     from cnflow.cli.log_output import show_logs
 
-    show_logs(what, run, follow=follow, last=lines, write=typer.echo)
+    show_logs(what, run, follow=follow, last=lines, write=typer.echo, is_json=as_json)

@@ -86,6 +86,9 @@ class BlockContext(NamedTuple):
     log_size: int = 0
     """Bytes of a block's log; 0 is no limit."""
 
+    json_logs: bool = False
+    """Each line of it is JSON."""
+
     folder: str = ""
     """The driver's folder when the run was loaded."""
 
@@ -170,6 +173,8 @@ class BlockContext(NamedTuple):
             sends_events=self.sends_events,
             sample_interval=self.sample_interval,
             log_size=self.log_size,
+            json_logs=self.json_logs,
+            run=self.run if self.json_logs else "",
             driver_memory=self.driver_memory,
         )
 

@@ -107,7 +107,9 @@ class InterchangeStarter:
         try:
             client.start(
                 lambda folder, port: msgspec.structs.replace(
-                    interchange_settings(settings, folder, hosts, keys, port, managers), log_size=self._run.log_size
+                    interchange_settings(settings, folder, hosts, keys, port, managers),
+                    log_size=self._run.log_size,
+                    log_ids={"run": self._run.run, "executor": settings.label} if self._run.json_logs else {},
                 ),
                 owner,
                 place,

@@ -323,6 +323,7 @@ class BlockProvisioner:
             self.events.is_on,
             run.sample_interval if self.events.is_on else None,
             run.log_size,
+            run.json_logs,
             run.folder,
             secrets=self._secrets,
             image=self._image,

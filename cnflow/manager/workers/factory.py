@@ -24,6 +24,7 @@ from cnflow.tasks.slots import slot_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnflow.log_lines import JSONLog
     from cnflow.model.manager_settings import ManagerSettings
     from cnflow.open_files import Limits
     from cnflow.output_queue import OutputQueue
@@ -35,6 +36,7 @@ class WorkerFactory:
     Args:
         settings: of the manager.
         output: takes what the workers print.
+        log: writes that as JSON; None as text.
         open_files: limits for the workers; None leaves them the manager's own.
 
     Attributes:
@@ -46,7 +48,13 @@ class WorkerFactory:
         PinningError: the node has too few cores for the settings.
     """
 
-    def __init__(self, settings: ManagerSettings, output: OutputQueue, open_files: Optional[Limits] = None) -> None:
+    def __init__(
+        self,
+        settings: ManagerSettings,
+        output: OutputQueue,
+        open_files: Optional[Limits] = None,
+        log: Optional[JSONLog] = None,
+    ) -> None:
         self.manager_id = ManagerId(os.urandom(6))
         self.slots = slot_count(
             hardware.core_count(),
@@ -57,6 +65,7 @@ class WorkerFactory:
         )
         self._settings = settings
         self._output = output
+        self._log = log
         self._open_files = open_files
         self._cores = assign_cores(settings.cpu_affinity, self.slots, sorted(os.sched_getaffinity(0)))
         self._cuda_devices = hardware.cuda_device_count() if len(settings.available_accelerators) > 1 else 0
@@ -118,6 +127,8 @@ class WorkerFactory:
                 sandbox,
                 self._output.write,
             )
+        if self._log is not None:
+            worker.print_to(self._log)
         if self._open_files is not None:
             set_open_file_limit(worker.pid, self._open_files)
         return worker

@@ -26,10 +26,14 @@ class WorkerOutput:
     Args:
         rank: of the worker.
         running: returns the id and the app of the task that runs, as the manager knows it; None if there is none.
+
+    Attributes:
+        format_lines: puts a title in front of each of some lines.
     """
 
     def __init__(self, rank: int, running: Callable[[], Optional[tuple[int, str]]]) -> None:
         self._running = running
+        self.format_lines: Callable[[bytes, bytes], bytes] = _prefixed
         self._of_worker = b"worker %d" % rank
         self._held = b""
         self._marked = b""
@@ -87,14 +91,14 @@ class WorkerOutput:
             lines, partial = self._rest(), b""
         whole, newline, rest = (partial + piece).rpartition(b"\n")
         if newline:
-            lines += _prefixed(title, whole)
+            lines += self.format_lines(title, whole)
         self._partial = title, rest
         return lines + self._rest() if len(rest) >= _LONGEST_PIECE else lines
 
     def _rest(self) -> bytes:
         title, partial = self._partial
         self._partial = title, b""
-        return _prefixed(title, partial) if partial else b""
+        return self.format_lines(title, partial) if partial else b""
 
 
 def _prefixed(title: bytes, lines: bytes) -> bytes:

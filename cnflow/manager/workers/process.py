@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Callable
 
+    from cnflow.log_lines import JSONLog
     from cnflow.wire.pipe import Part
 
 _WORKER = str(Path(__file__).resolve().parents[2] / "worker" / "__main__.py")
@@ -185,6 +186,10 @@ class WorkerProcess:
         except OSError:
             pass  # nothing more now (BlockingIOError), or it died, which its exit reports
         return found
+
+    def print_to(self, log: JSONLog) -> None:
+        """Write its lines in the form of *log* from now on."""
+        self._lines.format_lines = log.of_worker(self.rank)
 
     def forward_output(self) -> None:
         """Pass on new output, of a flood a part that is enough for this round; keep its last 8 KiB."""

@@ -1,0 +1,1 @@
+"""Runs as the commands `cnflow top`, `tasks`, `task` and `report` see them: live, in the database, or both."""
