@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from cnflow.monitoring.queries import views
 
 UNKNOWN = "–"  # noqa: RUF001 - a dash is what people expect of an empty cell
 """Text of a value that is not there."""
@@ -120,6 +124,11 @@ def short_digest(value: str) -> str:
     """Return *value*, with a digest in it shortened to 12 digits, as Docker's own lists have it."""
     head, mark, digest = value.partition("sha256:")
     return f"{head}{mark}{digest[:12]}" if mark else value
+
+
+def cause(group: views.ErrorGroup) -> str:
+    """Return the message of *group* without the type, which stands beside it."""
+    return group.message.removeprefix(f"{group.type}: ")
 
 
 def breakable(value: str) -> Markup:

@@ -71,6 +71,7 @@ def environment() -> jinja2.Environment:
         state=formats.state_label,
         short_digest=formats.short_digest,
         breakable=formats.breakable,
+        cause=formats.cause,
     )
     made.globals.update(
         tabs=TABS, percent=formats.percent, bar_parts=formats.bar_parts, ordered_states=formats.ordered_states

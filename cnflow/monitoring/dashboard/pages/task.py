@@ -26,6 +26,7 @@ STREAMS = ("stdout", "stderr", "log")
 
 _NOT_FOUND = 404
 _LINKS_SHOWN = 200
+_NO_FILES = {"None", "[]", "()"}
 
 
 def task(request: Request) -> Response:
@@ -47,6 +48,8 @@ def task(request: Request) -> Response:
         is_live=_is_live(request, run),
         waits_for=_first_links(detail.depends),
         needed_by=_first_links(detail.needed_by),
+        inputs=_named(detail.inputs),
+        outputs=_named(detail.outputs),
         now=now,
     )
 
@@ -115,6 +118,11 @@ def _streams(detail: views.TaskDetail) -> list[tuple[str, str]]:
     if len(own) == len({detail.stdout, detail.stderr} - {""}):
         return own if len(own) > 1 else [*own, ("log", "Output" if not own else "Other output")]
     return [("stdout", "stdout and stderr")]
+
+
+def _named(files: str) -> str:
+    """Return *files*, which Parsl's own databases call ``None`` where there are none."""
+    return "" if files in _NO_FILES else files
 
 
 def _first_links(tasks: list[int]) -> tuple[list[int], int]:

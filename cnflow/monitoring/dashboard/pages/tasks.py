@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnflow.errors import UnknownNameError
 from cnflow.monitoring.dashboard.rendering import page, reader_of, run_of
@@ -35,7 +35,6 @@ def tasks(request: Request) -> Response:
     """Show tasks; the filter is in the address, so that a list can be shared."""
     reader, run = reader_of(request), run_of(request)
     query, problem = request.query_params, ""
-    where: Any
     try:
         where = parse_filter(query)
     except UnknownNameError as error:
@@ -43,6 +42,8 @@ def tasks(request: Request) -> Response:
     limit = min(MOST, _number(query.get("limit")) or LIMIT)
     after, before = _number(query.get("after")), _number(query.get("before"))
     words = words_of(where)
+    if query.get("state") in GROUPS:
+        words["state"] = query["state"]
     kept = words | ({"limit": str(limit)} if limit != LIMIT else {})
     return page(
         request,

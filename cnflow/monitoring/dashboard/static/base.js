@@ -218,7 +218,7 @@
         position = part.position;
         element.dataset.state = part.is_final ? "final" : "live";
         const isEmpty = !shown.data;
-        if (isEmpty) element.dataset.words = part.note || "";
+        element.hidden = isEmpty && (part.is_final || Boolean(part.note));
         one(`#${CSS.escape(element.id)}-note`)?.replaceChildren(isEmpty ? part.note || (part.is_final ? "It has printed nothing." : "Nothing was printed yet.") : part.source || "");
         if (!part.is_final) setTimeout(next, part.text ? 700 : 1500);
       } catch { setTimeout(next, 4000); }
