@@ -32,6 +32,7 @@ from cnflow.dataflow.loop import TaskGraph
 from cnflow.dataflow.memo.cache import ResultCache
 from cnflow.dataflow.memo.checkpoint_paths import FILE, FOLDER
 from cnflow.dataflow.router import RoutableExecutor
+from cnflow.dataflow.run_events import end_event, run_event
 from cnflow.dataflow.task_record import TaskRecord
 from cnflow.errors import ConfigurationError
 from cnflow.executors.high_throughput.standing_pools import bind_to_pool
@@ -214,6 +215,10 @@ def new_graph(
         spending=run.spending,
     )
     graph.first_task = graph.next_task = ledger.first_task
+    if hub is not None:
+        begun = run_event(config, run_dir, ledger.run)
+        hub.emit(begun)
+        hub.last_event = lambda: end_event(begun, graph.counts())
     return graph
 
 

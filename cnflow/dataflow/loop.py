@@ -157,7 +157,7 @@ class TaskGraph:
             app, args, kwargs, options, call_options, executor=executor, after=after
         )
         if self._emit is not None or state_log.is_enabled():
-            task_events.report_submitted(self._emit, record)
+            task_events.report_submitted(self._emit, record, options.image.name)
         self._enter(record.future.tid, record, dependencies)
         return record
 

@@ -1,33 +1,50 @@
-"""Reports the changes of a task's state to the run's sinks and to the log. Called only where there is either."""
+"""Reports the changes of a task's state to the run's sinks and to the log. Called only where there is either.
+
+::
+
+    record ──report_submitted──> SubmittedEvent
+    effects ──report_effects──┬> TaskEvent: launched, done, failed, cancelled, dependency_failed
+                              └> FailureEvent for each try that failed, before the event of the state that follows
+"""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
-
-import msgspec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cnflow.dataflow import state_log
+from cnflow.dataflow.argument_summary import summarize_arguments
+from cnflow.dataflow.call_options import NO_CALL_OPTIONS
+from cnflow.dataflow.failure_events import failure_event
+from cnflow.dataflow.futures.data_future import DataFuture
 from cnflow.dataflow.futures.origin import origin_of
-from cnflow.model.events import TaskEvent
-from cnflow.model.task import TaskState
-from cnflow.text import describe_safely
+from cnflow.model.events import SubmittedEvent, TaskEvent
+from cnflow.model.file import File
+from cnflow.model.task import AppKind, TaskState
+from cnflow.text import describe_safely, mask_url, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from cnflow.dataflow.actions import Effects, Settlement
+    from cnflow.dataflow.call_options import CallOptions
     from cnflow.dataflow.task_record import TaskRecord
     from cnflow.ids import TaskId
     from cnflow.interfaces.sink import Emit
 
+_LONGEST_REASON = 2_000
+_MOST_FILES = 100
+_NO_INPUTS = frozenset({"inputs", "outputs", "stderr", "stdout"})
+_FAILURES = frozenset({TaskState.FAILED, TaskState.DEPENDENCY_FAILED})
 
-def report_submitted(emit: Emit | None, record: TaskRecord) -> None:
-    """Report that the task of *record* is there; *emit* is None where there is no sink."""
+
+def report_submitted(emit: Emit | None, record: TaskRecord, image: str = "") -> None:
+    """Report that the task of *record* is there; *emit* is None where there is no sink, *image* its app's."""
     if state_log.is_enabled():
         state_log.log_state(record.future.tid, record.app.name, TaskState.WAITING)
     if emit is not None:
-        emit(event_of(record, TaskState.WAITING))
+        emit(_submitted_event(record, image))
 
 
 def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId, TaskRecord]) -> None:
@@ -37,37 +54,122 @@ def report_effects(emit: Emit | None, effects: Effects, records: Mapping[TaskId,
     if emit is None:
         return
     for settlement in effects.settlements:
-        is_failure = settlement.state in {TaskState.FAILED, TaskState.DEPENDENCY_FAILED}
-        reason = _reason_of(settlement) if is_failure else ""
-        emit(msgspec.structs.replace(event_of(settlement.record, settlement.state, reason), **_place_of(settlement)))
+        record, state = settlement.record, settlement.state
+        if state is TaskState.FAILED and record.error is not None:
+            emit(failure_event(record, record.try_id, is_retried=False))
+        emit(_final_event(settlement))
     for task in effects.launch:
-        record = records.get(task)
-        if record is not None:
-            emit(event_of(record, TaskState.LAUNCHED))
+        waiting = records.get(task)
+        if waiting is None:
+            continue
+        attempt = len(waiting.failures)
+        if attempt > waiting.try_id and waiting.error is not None:  # else it is launched again without a new failure
+            emit(failure_event(waiting, attempt - 1, is_retried=True))
+        emit(event_of(waiting, TaskState.LAUNCHED, attempt))
+
+
+def event_of(record: TaskRecord, state: TaskState, attempt: int | None = None) -> TaskEvent:
+    """Return the event of the task of *record* that is in *state* now, in try number *attempt*, or the present one."""
+    return TaskEvent(
+        time=time.time(),
+        task=record.future.tid,
+        state=_NAMES[state],
+        app=record.app.name,
+        executor=record.executor,
+        attempt=record.try_id if attempt is None else attempt,
+    )
+
+
+_NAMES = {state: state.name.lower() for state in TaskState}
+
+
+def _final_event(settlement: Settlement) -> TaskEvent:
+    record, state = settlement.record, settlement.state
+    future = record.future
+    origin = origin_of(future)
+    place = origin.place
+    return TaskEvent(
+        time=time.time(),
+        task=future.tid,
+        state=_NAMES[state],
+        app=record.app.name,
+        executor=record.executor,
+        attempt=record.try_id,
+        reason=_reason_of(settlement) if state in _FAILURES else "",
+        block=place.block,
+        manager=place.manager,
+        host=place.host,
+        started=origin.started or 0.0,
+        ended=origin.ended or 0.0,
+        is_memoized=future._cached,  # noqa: SLF001 - public names would hide a result's
+        key=record.memo_key.hex() if record.memo_key is not None else "",
+    )
 
 
 def _reason_of(settlement: Settlement) -> str:
     """Describe the error; by the text that was made where the task ran, if there is one."""
     if settlement.state is TaskState.FAILED and settlement.record.failures:
-        return settlement.record.failures[-1]
-    return describe_safely(settlement.value)
+        return shortened(settlement.record.failures[-1], _LONGEST_REASON)
+    return shortened(describe_safely(settlement.value), _LONGEST_REASON)
 
 
-def _place_of(settlement: Settlement) -> dict[str, str | float]:
-    origin = origin_of(settlement.future)
-    place = origin.place
-    times = {"started": origin.started or 0.0, "ended": origin.ended or 0.0}
-    return {"block": place.block, "manager": place.manager, "host": place.host, **times}
-
-
-def event_of(record: TaskRecord, state: TaskState, reason: str = "") -> TaskEvent:
-    """Return the event of the task of *record* that is in *state* now."""
-    return TaskEvent(
+def _submitted_event(record: TaskRecord, image: str) -> SubmittedEvent:
+    event = SubmittedEvent(
         time=time.time(),
         task=record.future.tid,
-        state=state.name.lower(),
         app=record.app.name,
         executor=record.executor,
-        attempt=record.fail_count,
-        reason=reason,
+        arguments=summarize_arguments(record.args, record.kwargs) if record.args or record.kwargs else "",
+        image=image,
+        memoize=record.memoize,
+        joins=record.app.kind is AppKind.JOIN,
     )
+    if record.depends:
+        event.depends = _tasks_of(record.depends)
+    options = record.call_options
+    if options is not NO_CALL_OPTIONS:
+        _add_options(event, options)
+    if record.args or record.kwargs or options.inputs:
+        named = (value for name, value in record.kwargs.items() if name not in _NO_INPUTS)
+        event.inputs = _urls_of((*record.args, *named, *options.inputs))
+    return event
+
+
+def _tasks_of(futures: Iterable[Any]) -> tuple[int, ...]:
+    own = (each.parent if isinstance(each, DataFuture) else each for each in futures)
+    ids = (each.__dict__.get("tid") for each in own)
+    return tuple(dict.fromkeys(each for each in ids if isinstance(each, int)))
+
+
+def _add_options(event: SubmittedEvent, options: CallOptions) -> None:
+    event.outputs = _urls_of(options.outputs)
+    event.stdout, event.stderr = _stream_of(options.stdout), _stream_of(options.stderr)
+    if options.walltime is not None:
+        event.walltime = options.walltime
+    needs = options.resources
+    if needs is not None:
+        event.cores = -1.0 if needs.cores is None else needs.cores
+        event.memory = -1 if needs.memory is None else needs.memory
+        event.gpus = -1.0 if needs.gpus is None else float(needs.gpus)
+        event.priority = needs.priority or 0.0
+
+
+def _urls_of(files: Iterable[Any]) -> tuple[str, ...]:
+    found = []
+    for each in files:
+        file = each.__dict__.get("file_obj") if isinstance(each, DataFuture) else each
+        if isinstance(file, File):
+            found.append(mask_url(file.url))
+        if len(found) == _MOST_FILES:
+            break
+    return tuple(found)
+
+
+def _stream_of(stream: Any) -> str:  # noqa: ANN401 - a Stream, a DataFuture, or None
+    if isinstance(stream, tuple):
+        stream = stream[0] if stream else None
+    if isinstance(stream, DataFuture):
+        stream = stream.__dict__.get("file_obj")
+    if isinstance(stream, File):
+        return mask_url(stream.url)
+    return mask_url(str(stream)) if isinstance(stream, (str, Path)) else ""

@@ -2,13 +2,14 @@
 
 ::
 
-    emit(event), any thread ──> queue ──PERIOD, or BATCH are waiting──> the hub's thread ──> write to each sink
-                                  └─LIMIT reached: dropped, counted, reported as `DroppedEvents` with the next batch
+    emit(event), any thread ──> queue ──once a PERIOD──> the hub's thread ──> write to each sink, BATCH by BATCH
+                                  └─LIMIT reached: samples are dropped, counted, and reported as `DroppedEvents` with
+                                    the next batch; events of any other kind are never dropped
 
     start ──> running ──close──> what is queued is written, sinks are closed, the thread ends
 
 The thread that emits appends to a queue and goes on. A sink that raises, or is slow, loses events of its own and no
-task.
+task. The thread is not woken by events: each wake would stop a thread that submits or settles tasks.
 """
 
 from __future__ import annotations
@@ -19,25 +20,29 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from cnflow.model.events import DroppedEvents
+from cnflow.model.events import DroppedEvents, NodeSample, ResourceSample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cnflow.interfaces.sink import Sink
     from cnflow.model.events import AnyEvent
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 0.5
+PERIOD = 0.25
 """Longest time in seconds that an event waits for its batch."""
 
 CLOSE_TIMEOUT = 10.0
 """Seconds that the end of a run waits for its sinks."""
 
 BATCH = 1_000
+"""Events in one call of a sink, at most."""
+
 LIMIT = 100_000
-"""Events that may wait. At about 300 bytes each, 30 MB."""
+"""Events that wait before samples are dropped. At about 300 bytes each, 30 MB."""
+
+_SAMPLES = (NodeSample, ResourceSample)
 
 
 class EventHub:
@@ -45,7 +50,7 @@ class EventHub:
 
     Args:
         sinks: that get every event; at least one.
-        limit: of events that wait.
+        limit: of events that wait; beyond it samples are dropped.
     """
 
     def __init__(self, sinks: Sequence[Sink], limit: int = LIMIT) -> None:
@@ -55,6 +60,9 @@ class EventHub:
         self._dropped = 0
         self._is_due = threading.Event()
         self._is_closing = False
+        self.last_event: Callable[[], AnyEvent] | None = None
+        """Called once, when the hub is closed: makes the last event of the run."""
+
         self._thread = threading.Thread(target=self._run, name="cnflow-events", daemon=True)
 
     def start(self) -> None:
@@ -62,20 +70,24 @@ class EventHub:
         self._thread.start()
 
     def emit(self, event: AnyEvent) -> None:
-        """Queue *event*, or drop and count it; see `cnflow.interfaces.sink.Emit`."""
+        """Queue *event*, or drop and count a sample; see `cnflow.interfaces.sink.Emit`."""
         queue = self._queue
         if len(queue) >= self._limit:
-            self._dropped += 1
-            return
+            if isinstance(event, _SAMPLES):
+                self._dropped += 1
+                return
+            if len(queue) == self._limit:
+                logger.warning("%d events wait for the sinks of the run; samples are dropped now", self._limit)
         queue.append(event)
-        if len(queue) == BATCH:
-            self._is_due.set()
 
     def close(self) -> None:
         """Write what is queued and close the sinks; what is emitted later is lost. Can be called twice.
 
         A sink that hangs holds the end of the run up for `CLOSE_TIMEOUT` at the most, and is named in the log.
         """
+        make_last, self.last_event = self.last_event, None
+        if make_last is not None:
+            self.emit(make_last())
         self._is_closing = True
         self._is_due.set()
         if self._thread.ident is None:

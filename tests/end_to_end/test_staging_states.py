@@ -79,7 +79,7 @@ def test_task_is_staging_in_and_then_running(kind, pool, web, tmp_path, until):
     (found,) = (tmp_path / "runs").rglob("events.jsonl")
     events = [json.loads(line) for line in found.read_text().splitlines()]
     assert [event["state"] for event in events if event["kind"] == "task"] == [
-        "waiting", "launched", "staging_in", "running", "done"
+        "launched", "staging_in", "running", "done"
     ]  # fmt: skip
     assert "secret" not in json.dumps(events)
 
@@ -122,7 +122,7 @@ def test_files_over_the_connection_of_the_tasks_are_a_part_of_the_state(tmp_path
     (found,) = (tmp_path / "runs").rglob("events.jsonl")
     events = [json.loads(line) for line in found.read_text().splitlines()]
     states = [event["state"] for event in events if event["kind"] == "task"]
-    in_driver = ["waiting", "staging_in", "launched", "staging_out", "done"]
+    in_driver = ["staging_in", "launched", "staging_out", "done"]
     noted_by_nodes = {"staging_in", "running"}  # where they are not too quick to be seen
-    assert states[:3] == in_driver[:3]
-    assert [state for state in states[3:] if state not in noted_by_nodes] == in_driver[3:]
+    assert states[:2] == in_driver[:2]
+    assert [state for state in states[2:] if state not in noted_by_nodes] == in_driver[2:]

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cnflow.config import JsonLinesSink
-from cnflow.model.events import DroppedEvents, TaskEvent
+from cnflow.model.events import DroppedEvents, ResourceSample, TaskEvent
 from cnflow.monitoring.hub import BATCH, EventHub
 from cnflow.monitoring.sinks.json_lines import JsonLines
 
@@ -51,21 +51,51 @@ def test_sinks_get_all_events_in_order_from_one_thread_of_its_own():
         assert sink.closed == 1
 
 
-def test_flood_is_dropped_and_counted_and_nobody_waits():
+def sample(number):
+    return ResourceSample(time=1.0, executor="htex", block="0", manager="m", worker=0, task=number)
+
+
+def test_flood_of_samples_is_dropped_and_counted_and_nobody_waits():
     gate = threading.Event()
     sink = Listed(gate)
     hub = EventHub([sink], limit=2 * BATCH)
     hub.start()
     for number in range(10 * BATCH):
-        hub.emit(event(number))
+        hub.emit(sample(number))
     gate.set()
     hub.close()
     dropped = [each for each in sink.events if isinstance(each, DroppedEvents)]
-    arrived = [each.task for each in sink.events if isinstance(each, TaskEvent)]
+    arrived = [each.task for each in sink.events if isinstance(each, ResourceSample)]
     assert {each.source for each in dropped} == {"driver"}
     assert len(arrived) + sum(each.count for each in dropped) == 10 * BATCH
     assert arrived == sorted(arrived)
     assert sum(each.count for each in dropped) >= 7 * BATCH
+
+
+def test_states_are_never_dropped_however_slow_a_sink_is(caplog):
+    gate = threading.Event()
+    sink = Listed(gate)
+    hub = EventHub([sink], limit=BATCH)
+    hub.start()
+    for number in range(10 * BATCH):
+        hub.emit(event(number))
+    hub.emit(sample(1))
+    gate.set()
+    hub.close()
+    assert [each.task for each in sink.events if isinstance(each, TaskEvent)] == list(range(10 * BATCH))
+    assert sum(each.count for each in sink.events if isinstance(each, DroppedEvents)) == 1
+    assert f"{BATCH} events wait for the sinks" in caplog.text
+
+
+def test_last_event_of_a_run_is_made_at_its_end_and_once():
+    sink = Listed()
+    hub = EventHub([sink])
+    hub.start()
+    hub.last_event = lambda: event(7)
+    hub.emit(event(1))
+    hub.close()
+    hub.close()
+    assert [each.task for each in sink.events] == [1, 7]
 
 
 def test_error_of_a_sink_is_logged_and_the_others_get_the_events(caplog):
