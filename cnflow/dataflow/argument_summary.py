@@ -42,15 +42,15 @@ def summarize_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str
 
 
 def _describe(value: Any, depth: int) -> str:  # noqa: ANN401 - a user's value
-    show = _SHOWN.get(type(value))
+    kind = type(value)  # not isinstance, which asks the value for its __class__
+    show = _SHOWN.get(kind)
     if show is not None:
         return show(value)
-    if isinstance(value, Future):
+    if issubclass(kind, Future):
         task = value.__dict__.get("tid")
         return "<future>" if task is None else f"<future of task {task}>"
-    if isinstance(value, File):
+    if issubclass(kind, File):
         return repr(_cut(mask_url(value.url), _LONGEST_VALUE))
-    kind = type(value)
     if kind in _BRACKETS:
         return _items(value, depth) if depth < _DEEPEST else f"<{kind.__name__} of {len(value)}>"
     return f"<{_name_of(kind)}{_shape_of(value, kind)}>"

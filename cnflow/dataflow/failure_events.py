@@ -49,6 +49,7 @@ def failure_event(record: TaskRecord, attempt: int, *, is_retried: bool) -> Fail
         host=place.host,
         block=place.block,
         manager=place.manager,
+        worker=record.future._worker,  # noqa: SLF001 - a public name would hide a result's
         image=place.image,
         digest=place.digest,
         exit_code=code,

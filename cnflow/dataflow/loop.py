@@ -156,9 +156,10 @@ class TaskGraph:
         record, dependencies = self._maker.make(
             app, args, kwargs, options, call_options, executor=executor, after=after
         )
+        is_reported = False
         if self._emit is not None or state_log.is_enabled():
-            task_events.report_submitted(self._emit, record, options.image.name)
-        self._enter(record.future.tid, record, dependencies)
+            is_reported = task_events.report_submitted(self.hub, record, options.image.name)
+        self._enter(record.future.tid, record, dependencies, is_reported=is_reported)
         return record
 
     def _new_future(self, app: AppFunction) -> AppFuture:
@@ -170,6 +171,8 @@ class TaskGraph:
     def run_again(self, recipe: Recipe) -> AppFuture:
         """Submit the task of *recipe* once more, since its result was lost."""
         record = self._maker.make_again(recipe)
+        if self._emit is not None or state_log.is_enabled():
+            task_events.report_submitted(self.hub, record, is_launched=False)
         self._enter(record.future.tid, record, recipe.depends)
         return record.future
 
@@ -177,8 +180,10 @@ class TaskGraph:
         """Launch *task*, which is launched and in no executor."""
         self._carry_out(Effects((), [task]))
 
-    def _enter(self, task: TaskId, record: TaskRecord, dependencies: Sequence[Future[Any]]) -> None:
-        """Enter *task* into the state machine, and launch it if it waits for nothing."""
+    def _enter(
+        self, task: TaskId, record: TaskRecord, dependencies: Sequence[Future[Any]], *, is_reported: bool = False
+    ) -> None:
+        """Enter *task* into the state machine, and launch it if it waits for nothing, which may be reported already."""
         if dependencies:
             dependencies = [each for each in dependencies if not is_finished_external(each)]
         try:
@@ -193,7 +198,7 @@ class TaskGraph:
                 effects = self.finisher.prepare(self._state.on_submitted(task, waits_for, *record.budgets))
             if dependencies:
                 self._external.watch()
-            self._carry_out(effects)
+            self._carry_out(effects, is_reported=is_reported)
         except BaseException:  # Ctrl-C at any moment: its caller never gets the future, and nobody is to wait for it
             self._withdraw(task, record)
             raise
@@ -202,6 +207,8 @@ class TaskGraph:
         """Cancel *task*, whose call is about to raise, however far it has got."""
         with self._lock:
             if self.records.get(task) is not record:
+                if self._emit is not None and not record.future.done():  # not entered: nobody else reports its end
+                    self._emit(task_events.event_of(record, TaskState.CANCELLED))
                 return  # it was not entered, or is final
             record.cancelling = True
             state = self._state.state_of(task)
@@ -349,11 +356,12 @@ class TaskGraph:
             keep_result(future, result_as_it_is(future), waiting)
         self._carry_out(effects)
 
-    def _carry_out(self, effects: Effects) -> None:
+    def _carry_out(self, effects: Effects, *, is_reported: bool = False) -> None:
         """Settle final tasks and launch ready ones; a loop, not a recursion, where launches end at once."""
         while effects.settlements or effects.launch:
-            if self._emit is not None or state_log.is_enabled():
-                task_events.report_effects(self._emit, effects, self.records)
+            if not is_reported and (self._emit is not None or state_log.is_enabled()):
+                task_events.report_effects(self.hub, effects, self.records)
+            is_reported = False
             self.finisher.settle(effects.settlements)
             if self.is_closed:
                 return  # executors have ended or are about to; `fail_unfinished` settles the launched tasks

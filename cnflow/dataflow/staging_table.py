@@ -17,7 +17,8 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnflow.clock import SystemClock
-from cnflow.dataflow import task_events
+from cnflow.dataflow import file_events, task_events
+from cnflow.dataflow.actions import AttemptResult
 from cnflow.ids import TaskId
 from cnflow.model.status import StagingTotals
 from cnflow.model.task import StagingNote, TaskState
@@ -89,9 +90,10 @@ class StagingTable:
         """Note the copies that the task of *record* waits for."""
         task = record.future.tid
         with self._lock:
-            self._arrivals[task] = tuple(arrivals)
+            expected = self._arrivals[task] = tuple(arrivals)
         record.future.add_done_callback(lambda _: self._forget(task))
         if self._emit is not None:
+            file_events.follow_copies(self._emit, record, expected)
             reported = threading.Event()
             for future in (None, *record.depends):
                 if future is None:
@@ -106,21 +108,32 @@ class StagingTable:
             return
         with self._lock:
             before = self._steps.get(task)
-            if before is None or (before.note.state, before.note.url) != (note.state, note.url):
+            is_new = before is None or (before.note.state, before.note.url) != (note.state, note.url)
+            if before is None or is_new:
                 self._steps[task] = _Step(note, now, max(note.done, 0), now)
             else:
                 self._steps[task] = before._replace(note=note, at=now)
         if before is None:
             record.future.add_done_callback(lambda _: self._forget(task))
-        if self._emit is not None and (before is None or before.note.state is not note.state):
+        if self._emit is None:
+            return
+        if is_new and before is not None:
+            file_events.report_end(self._emit, record, before.note, now - before.began, AttemptResult.DONE)
+        if before is None or before.note.state is not note.state:
             self._emit(task_events.event_of(record, note.state))
+        if is_new:
+            file_events.report_begin(self._emit, record, note)
 
     def on_attempts_ended(self, ends: Iterable[AttemptEnd]) -> None:
         """Drop the notes of attempts that have ended."""
-        if self._steps:
-            with self._lock:
-                for end in ends:
-                    self._steps.pop(end.task, None)
+        if not self._steps:
+            return
+        with self._lock:
+            popped = [(end, self._steps.pop(end.task, None)) for end in ends]
+        for end, step in popped if self._emit is not None else ():
+            record = self._records.get(end.task)
+            if self._emit is not None and step is not None and record is not None:
+                file_events.report_end(self._emit, record, step.note, self._clock.now() - step.began, end.result)
 
     def _forget(self, task: TaskId) -> None:
         with self._lock:

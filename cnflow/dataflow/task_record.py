@@ -141,6 +141,7 @@ class TaskRecord:
         """Keep where and when *outcome* was made, for `AppFuture.provenance`."""
         future = self.future  # public names would hide a result's
         future._place, future._stopped, future._seconds = outcome.place, outcome.ended, outcome.seconds  # noqa: SLF001
+        future._worker = outcome.worker  # noqa: SLF001 - the same
 
     @property
     def id(self) -> TaskId:

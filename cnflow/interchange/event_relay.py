@@ -2,8 +2,8 @@
 
 ::
 
-    manager ──Events──> on_events ──> at most LIMIT events ──take(), while the line to the driver is idle──> driver
-                                         └─full: dropped, and counted in the next message
+    manager ──Events──> on_events ──> messages ──take(), while the line to the driver is idle──> driver
+                                         └─more than LIMIT events: progress of files is dropped, and counted
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnflow.wire.manager_messages import Events
 
 LIMIT = 50_000
-"""Events that wait: some 3 MB."""
+"""Events that wait before the progress of files is dropped: some 3 MB."""
 
 
 class EventRelay:
@@ -32,10 +32,11 @@ class EventRelay:
         return bool(self._waiting)
 
     def on_events(self, message: Events) -> None:
-        """Keep *message* until the driver's line is idle, or drop and count its events."""
+        """Keep *message* until the driver's line is idle; of too many, drop and count the progress of files."""
         if self._count + len(message.events) > LIMIT:
-            self._lost += len(message.events) + message.dropped
-            return
+            kept = [note for note in message.events if not 0 < note.done != note.total]
+            self._lost += len(message.events) - len(kept)
+            message = msgspec.structs.replace(message, events=kept)
         self._count += len(message.events)
         self._waiting.append(message)
 

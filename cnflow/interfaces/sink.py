@@ -3,9 +3,9 @@
 ::
 
     task graph ──────────────────┐
-    blocks, managers, interchange ├──> EventHub: a bounded queue ──one thread──> sink.write([event, ...]) ──> a file,
-    workers ──> managers ────────┘                │                                 │                         a database
-                                                  └─full: dropped, and counted      └─raises: logged, these are lost
+    blocks, managers, interchange ├──> EventHub: a queue ──one thread──> sink.write([event, ...]) ──> a file,
+    workers ──> managers ────────┘                │                         │                         a database
+                              full: samples are dropped, and counted        └─raises: logged, these are lost
 
 Registered by an entry point of the group ``cnflow.sinks``, whose settings name the sink as their `backend`, called as
 ``backend(settings, run_dir)``. Without a sink, no event is made anywhere.
@@ -26,7 +26,11 @@ Emit = Callable[[AnyEvent], None]
 
 
 class Sink(Protocol):
-    """Records the events of one run. Called from one thread, never from a thread that runs or submits tasks."""
+    """Records the events of one run. Called from one thread, never from a thread that runs or submits tasks.
+
+    One with an attribute ``takes_batches`` that is True gets `SubmittedTasks` and `DoneTasks` as they are, for a run of
+    many tasks; others get a `SubmittedEvent` and `TaskEvent` for each task instead.
+    """
 
     def write(self, events: Sequence[AnyEvent]) -> None:
         """Record *events*, in the order in which the driver had them. An exception is logged, and they are lost."""

@@ -318,6 +318,8 @@ class Loop:
                 worker.write(encode_action(action))
         for worker in touched.values():
             self._workers.flush(worker)
+        if touched:
+            self._reports.on_work()
 
     def _start(self, rank: WorkerRank) -> None:
         try:

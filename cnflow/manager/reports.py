@@ -51,7 +51,7 @@ class Reports:
     @property
     def order(self) -> list[Part]:
         """Records that make a new worker report; empty where nobody wants it to."""
-        return [*self._events.order, *self._samples.order] if self._events.is_complete else []
+        return self._samples.order if self._events.is_complete else []
 
     @property
     def next_deadline(self) -> Seconds:
@@ -63,6 +63,10 @@ class Reports:
         rank = WorkerRank(worker.rank)
         rest = self._events.on_records(rank, records, self._state)
         return self._samples.on_records(rank, worker.pid, rest, lambda: self._state.attempts_of(rank))
+
+    def on_work(self) -> None:
+        """Look for tasks that have begun, with the next message."""
+        self._events.on_work()
 
     def on_exit(self, worker: WorkerProcess, exitcode: int, cause: str) -> None:
         """Note that *worker* has ended, before its tasks are settled."""
@@ -76,6 +80,7 @@ class Reports:
         self._events.on_waits(self._waits.take_notes())
         if self._events.is_due(now):
             self._events.on_waits(self._waits.progress())
+            self._events.on_running(self._state, now)
         if is_full:
             return
         samples = self._samples.take(now, self._running, is_last=not self._state.is_busy)

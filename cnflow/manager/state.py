@@ -184,6 +184,10 @@ class Manager:
         firsts = ((rank, worker.tasks[0][0]) for rank, worker in self._workers.items() if worker.tasks)
         return {rank: (task.id, task.attempt) for rank, task in firsts}
 
+    def task_began(self, rank: WorkerRank) -> Seconds:
+        """Time at which the task began that this worker runs."""
+        return self._workers[rank].task_started_at
+
     def visible_accelerators(self, rank: WorkerRank) -> Sequence[int]:
         """Numbers of the accelerators that this worker sees; empty where the node has none."""
         return self._accelerators.visible(rank)
@@ -267,7 +271,8 @@ class Manager:
             if self.ended is not None:
                 self.ended.add(tasks[0])
             task = tasks.popleft()[0]
-            parcel[0].attempt, parcel[0].ended = task.attempt, unix_time  # workers know ids only
+            result = parcel[0]
+            result.attempt, result.ended, result.worker = task.attempt, unix_time, rank  # workers know ids only
             if parcel[0].kind != ResultKind.CANCELLED:  # the length of a stopped task is no measure
                 self._prefetch.record(parcel[0].seconds)
             if worker.cancelled:

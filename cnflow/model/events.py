@@ -4,6 +4,7 @@
 
     the run ────> RunEvent                blocks ──> BlockEvent            managers ──> ManagerEvent, NodeSample
     task graph ──> SubmittedEvent, TaskEvent, FailureEvent, FileEvent     interchange ──> InterchangeEvent
+          and for the many tasks of which there is little to say: SubmittedTasks, DoneTasks
     workers ────> WorkerEvent             managers ──> SampleBatch         anywhere ───> DroppedEvents
 
 Each is a struct whose field `kind` names it in MessagePack and JSON. A field that is not known is empty, or below 0.
@@ -15,6 +16,8 @@ from __future__ import annotations
 from typing import Union
 
 import msgspec
+
+from cnflow.model.provenance import Place
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="kind", gc=False, omit_defaults=True):
@@ -87,6 +90,33 @@ class SubmittedEvent(Event, tag="submitted"):
     priority: float = 0.0
 
 
+class SubmittedTasks(Event, tag="submitted_tasks"):
+    """Tasks without dependencies and options are there, and were launched at once; their first events.
+
+    `cnflow.model.event_batches.singles` makes a SubmittedEvent and a TaskEvent of each.
+    """
+
+    app: str
+    executor: str
+    rows: list[tuple[int, float, str]]
+    """Task, time, and summary of the arguments."""
+
+    image: str = ""
+
+
+class DoneTasks(Event, tag="done_tasks"):
+    """Tasks are done, and were not in the cache; their last events. `singles` makes a TaskEvent of each."""
+
+    app: str
+    executor: str
+    rows: list[tuple[int, int, float, float, float, int]]
+    """Task, attempt, time; begin and end by the clock of the node, 0 where they are not known; rank of the worker."""
+
+    block: str = ""
+    manager: str = ""
+    host: str = ""
+
+
 class FailureEvent(Event, tag="failure"):
     """A try has failed, whether it is made again or not; what a person needs to find out why."""
 
@@ -102,6 +132,7 @@ class FailureEvent(Event, tag="failure"):
     host: str = ""
     block: str = ""
     manager: str = ""
+    worker: int = -1
     image: str = ""
     digest: str = ""
     exit_code: int = -1
@@ -173,8 +204,9 @@ class WorkerEvent(Event, tag="worker"):
     """Rank of the worker in its manager."""
 
     state: str
-    """``ready`` for tasks; ``running`` the task; ``exited``, with `reason`; ``staging_in`` or ``staging_out`` the file
-    `url` of the task; ``staged``: its files are there. Before a worker has the task, `worker` is below 0."""
+    """``ready`` for tasks; ``exited``, with `reason`; ``staging_in`` or ``staging_out`` the file `url` of the task;
+    ``staged``: its files are there; ``running``: it has run since `time`, of a task that was not over when its manager
+    reported, once a second. All others have `TaskEvent.started`. Before a worker has the task, `worker` is below 0."""
 
     task: int = -1
     attempt: int = -1
@@ -323,7 +355,9 @@ class DroppedEvents(Event, tag="dropped"):
 AnyEvent = Union[
     RunEvent,
     SubmittedEvent,
+    SubmittedTasks,
     TaskEvent,
+    DoneTasks,
     FailureEvent,
     FileEvent,
     WorkerEvent,
@@ -336,3 +370,12 @@ AnyEvent = Union[
     DroppedEvents,
 ]
 """Every event of this version; a sink ignores kinds that it does not know."""
+
+SubmittedRow = tuple[float, int, str, str, str, str]
+"""Time, task, app, executor, image and arguments of a task that `SubmittedTasks` is to have."""
+
+DoneRow = tuple[float, int, str, str, int, Union[Place, None], float, float, int]
+"""Time, task, app, executor, attempt, place, end, run time in seconds and worker of a task for `DoneTasks`."""
+
+TaskRow = Union[SubmittedRow, DoneRow]
+"""Plain tuples, since they are made for each task: a struct takes five times as long."""

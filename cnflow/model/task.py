@@ -243,6 +243,9 @@ class Outcome(NamedTuple):
     items: tuple[Item, ...] = ()
     """Contents that the task has left on its node, and that stay there until they are released."""
 
+    worker: int = -1
+    """Rank of the worker in its manager; below 0 where none is known."""
+
 
 def title_of(task: int, name: str) -> str:
     """Title of a task in messages: ``Task 7 (predict)``."""

@@ -2,7 +2,7 @@
 
 ::
 
-    emit(event), any thread ──> queue ──once a PERIOD──> the hub's thread ──> write to each sink, BATCH by BATCH
+    emit(event), any thread ──> queue ──once a PERIOD──> the hub's thread ──pack──> write to each sink, BATCH by BATCH
                                   └─LIMIT reached: samples are dropped, counted, and reported as `DroppedEvents` with
                                     the next batch; events of any other kind are never dropped
 
@@ -20,13 +20,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from cnflow.model.event_batches import pack, singles
 from cnflow.model.events import DroppedEvents, NodeSample, ResourceSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnflow.interfaces.sink import Sink
-    from cnflow.model.events import AnyEvent
+    from cnflow.model.events import AnyEvent, TaskRow
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ CLOSE_TIMEOUT = 10.0
 
 BATCH = 1_000
 """Events in one call of a sink, at most."""
+
+LARGEST = 20_000
+"""Queued events that are packed together."""
 
 LIMIT = 100_000
 """Events that wait before samples are dropped. At about 300 bytes each, 30 MB."""
@@ -54,9 +58,12 @@ class EventHub:
     """
 
     def __init__(self, sinks: Sequence[Sink], limit: int = LIMIT) -> None:
-        self._sinks = list(sinks)
+        self._sinks = [(sink, getattr(sink, "takes_batches", False)) for sink in sinks]
         self._limit = limit
-        self._queue: deque[AnyEvent] = deque()
+        self._queue: deque[AnyEvent | TaskRow] = deque()
+        self.add_row: Callable[[TaskRow], None] = self._queue.append
+        """Queues the row of a task. Not a method, since it is called for each task: that would take twice as long."""
+
         self._dropped = 0
         self._is_due = threading.Event()
         self._is_closing = False
@@ -95,7 +102,7 @@ class EventHub:
         elif self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_TIMEOUT)
             if self._thread.is_alive():
-                names = ", ".join(type(sink).__name__ for sink in self._sinks)
+                names = ", ".join(type(sink).__name__ for sink, _ in self._sinks)
                 logger.warning(
                     "a sink (%s) did not finish within %.0f s of the end of the run; the events that it was not given "
                     "are lost: %d",
@@ -110,7 +117,7 @@ class EventHub:
             self._is_due.clear()
             self._write_queued()
         self._write_queued()
-        for sink in self._sinks:
+        for sink, _ in self._sinks:
             try:
                 sink.close()
             except BaseException:
@@ -118,14 +125,21 @@ class EventHub:
 
     def _write_queued(self) -> None:
         while True:
-            events = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+            queue = self._queue
+            queued = [queue.popleft() for _ in range(min(len(queue), LARGEST))]
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                events.append(DroppedEvents(time=time.time(), count=dropped, source="driver"))
-            if not events:
+                queued.append(DroppedEvents(time=time.time(), count=dropped, source="driver"))
+            if not queued:
                 return
-            for sink in self._sinks:
-                try:
-                    sink.write(events)
-                except BaseException:
-                    logger.exception("%s lost %d events", type(sink).__name__, len(events))
+            events = pack(queued)
+            for sink, takes_batches in self._sinks:
+                self._write(sink, events if takes_batches else [one for each in events for one in singles(each)])
+
+    def _write(self, sink: Sink, events: Sequence[AnyEvent]) -> None:
+        for first in range(0, len(events), BATCH):
+            batch = events[first : first + BATCH]
+            try:
+                sink.write(batch)
+            except BaseException:
+                logger.exception("%s lost %d events", type(sink).__name__, len(batch))

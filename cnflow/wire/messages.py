@@ -176,6 +176,9 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     items: tuple[Item, ...] = ()
     """Contents that the task has left on its node; the manager keeps them until `Release`."""
 
+    worker: int = -1
+    """Rank of the worker in its manager; below 0 where none ran it."""
+
 
 # Driver -> interchange -> manager
 class Work(Message):

@@ -5,11 +5,9 @@ A record is ``type, id, seconds, number of parts``, then the parts' lengths, the
     manager -> worker   FUNCTION  id 0     parts: function id, kind and name, pickled function,
                                          ids of records of its modules; such a record comes in the same way, before it
                         TASK      task id, walltime in seconds (0: none)   parts: function id, body, buffers ...
-                        SEND_EVENTS  id 0     parts: none; the run has sinks
                         SEND_USAGE  id 0     parts: none; the run wants to know what tasks use
                         FORGET    id 0     parts: none; no task that follows is of a function from before
     worker -> manager   READY     id 0     parts: none; the worker may be given tasks
-                        EVENT     task id, Unix time   parts: none; the task begins; only after SEND_EVENTS
                         USAGE     task id, Unix time   parts: `cnflow.wire.usage`; before each result, and once in
                                          reply to SEND_USAGE
                         STAGING   task id, Unix time   parts: state, URL, bytes done, bytes in all; a file is moved
@@ -44,7 +42,6 @@ class ToWorker(enum.IntEnum):
 
     FUNCTION = 1
     TASK = 2
-    SEND_EVENTS = 3
     FORGET = 4
     SEND_USAGE = 5
 
@@ -69,9 +66,6 @@ class ResultKind(enum.IntEnum):
 
     ITEM = 14
     """No end: the task leaves this item, a file of the node's area; the parts are key, size, form, name and path."""
-
-    EVENT = 15
-    """No end: the task begins now."""
 
     WORKER_LOST = 16
     REFUSED = 17

@@ -108,20 +108,15 @@ def serve(descriptor: int, stops: int, sandbox: str) -> None:
         runner = _Runner(guard, CallContext(guard, sandbox), output)
         task, meter = 0, None  # a meter where the run wants to know what tasks use
         steps.here.report = lambda step: _report_step(manager, task, step)
-        sends_events = False
         for record in _read_records(manager):
             if record.type == ToWorker.FUNCTION:
                 runner.add_function(record)
-            elif record.type == ToWorker.SEND_EVENTS:
-                sends_events = True
             elif record.type == ToWorker.SEND_USAGE:
                 meter = _start_meter()
                 _write(manager, [meter.record(0)])
             elif record.type == ToWorker.FORGET:
                 runner.forget_functions()
             else:
-                if sends_events:
-                    _write(manager, pack(ResultKind.EVENT, record.id, time.time(), []))
                 task = record.id
                 if meter is not None:
                     meter.begin()

@@ -22,6 +22,12 @@ def square(number):
 
 
 @python_app
+def hold(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+@python_app
 def fail():
     raise ValueError("no luck")
 
@@ -59,7 +65,9 @@ def test_run_with_workers_shows_each_kind_of_event_in_order(tmp_path):
         assert killed.result(60) == "again"
         assert isinstance(fail().exception(60), ValueError)
         run_dir = dfk.run_dir
-        wait_for(lambda: len(states(events_of(run_dir), "worker", state="running")) >= 6)
+        last = hold(1.5)
+        assert last.result(60) == 1.5
+        wait_for(lambda: states(events_of(run_dir), "worker", state="running", task=last.tid))
     events = events_of(run_dir)
     assert all(begun - 1 < event["time"] < time.time() + 1 for event in events)
     assert {event["executor"] for event in events if event["kind"] not in {"run", "failure"}} == {"htex"}
@@ -76,14 +84,25 @@ def test_run_with_workers_shows_each_kind_of_event_in_order(tmp_path):
     assert states(events, "manager") == ["up", "down"]
     workers = [event for event in events if event["kind"] == "worker"]
     assert {(event["block"], event["manager"], event["worker"]) for event in workers} == {(block, up["manager"], 0)}
-    assert states(events, "worker") == [
-        *("ready", "running", "running", "running", "exited", "ready"),
-        *("running", "running", "running"),
-    ]
-    tasks = [event["task"] for event in workers if event["state"] == "running"]
-    assert tasks == [first.tid, second.tid, killed.tid, killed.tid, 3, 3]
-    attempts = [event["attempt"] for event in workers if event["state"] == "running"]
-    assert attempts == sorted(set(attempts))
+    (running,) = [event for event in workers if event["state"] == "running" and event["task"] == last.tid]
+    (done,) = [event for event in events if event.get("state") == "done" and event["task"] == last.tid]
+    assert (done["worker"], done["manager"]) == (0, up["manager"])
+    assert abs(running["time"] - done["started"]) < 0.5
+    assert 1.5 <= done["ended"] - done["started"] < 5
+    assert [state for state in states(events, "worker") if state != "running"] == ["ready", "exited", "ready"]
+    lost, *tried = [event for event in events if event["kind"] == "failure"]
+    assert (lost["task"], lost["attempt"], lost["signal"], lost["is_retried"]) == (killed.tid, 0, "SIGKILL", True)
+    assert [(event["attempt"], event.get("is_retried", False)) for event in tried] == [(0, True), (1, False)]
+    assert {event["error_type"] for event in tried} == {"ValueError"}
+    assert all("in fail" in event["traceback"] for event in tried)
+    assert (events[0]["kind"], events[0]["state"], events[-1]["kind"], events[-1]["state"]) == (
+        *("run", "running"),
+        *("run", "ended"),
+    )
+    counts = {name: events[-1][name] for name in ("tasks", "done", "failed", "cancelled")}
+    assert counts == {"tasks": 5, "done": 4, "failed": 1, "cancelled": 0}
+    (given,) = [event for event in events if event["kind"] == "submitted" and event["task"] == second.tid]
+    assert (given["app"], given["depends"]) == ("square", [first.tid])
     (exited,) = [event for event in workers if event["state"] == "exited"]
     assert exited["reason"] == "exit code -9"
 

@@ -98,9 +98,11 @@ class AppFuture(CallbacksApart, Future[R]):
 
     _place: Place | None = None
     _stopped = _seconds = 0.0
+    _worker = -1
     _failures = 0
     _cached = False
-    """Place, end and run time of the last attempt, number of failed ones, and whether the result was remembered."""
+    """Place, end, run time and worker of the last attempt, number of failed ones, and whether the result was
+    remembered."""
 
     def __init__(self, tid: TaskId, app: AppFunction, owner: FutureOwner) -> None:
         self._waiters: list[Any] = []

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cnflow.ids import BlockId
     from cnflow.interfaces import Provider
     from cnflow.model.block import BlockRequest
+    from cnflow.model.machine import Rate
 
 Controller = BlockController | SeveralControllers
 
@@ -51,8 +52,8 @@ class ControllerParts(NamedTuple):
     admit: Callable[[Sequence[BlockId], BlockContext], Sequence[BlockRequest]]
     """Makes requests, and has the managers of their blocks admitted."""
 
-    watch: Callable[[Block], None] | None = None
-    """Called with each block that has changed; None for nobody."""
+    watch: Callable[[Block, str, Rate], None] | None = None
+    """Called with each block that has changed, the kind of its provider and its rate; None for nobody."""
 
     meters: Mapping[str, BlockMeter] = {}
     """What follows the spending of each provider, by label."""
@@ -101,7 +102,10 @@ def _make_blocks(settings: HighThroughputExecutor, parts: ControllerParts, meter
         chance=random.Random(),  # noqa: S311 - spreads delays, keeps no secret
         is_single_use=settings.fresh,
     )
-    watchers = [*filter(None, (meter.on_block if meter is not None else None, parts.watch))]
+    watchers = [] if meter is None else [meter.on_block]
+    if (watch := parts.watch) is not None:
+        kind, rate = settings.provider.kind, settings.provider.billing().rate
+        watchers.append(lambda block: watch(block, kind, rate))
     if watchers:
 
         def on_block(block: Block) -> None:

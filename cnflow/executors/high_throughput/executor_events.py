@@ -17,6 +17,7 @@ from cnflow.model.events import (
     SampleBatch,
     WorkerEvent,
 )
+from cnflow.model.machine import Rate
 from cnflow.model.task import StagingNote, TaskState
 from cnflow.wire import messages as msg
 from cnflow.wire.manager_messages import Events, Samples
@@ -54,6 +55,7 @@ class ExecutorEvents:
         self._on_staging: Callable[[StagingNote], None] = _ignore
         self._managers: dict[ManagerId, ManagerInfo] = {}
         self._stages: dict[BlockId, Stage] = {}
+        self._costs = _BlockCosts()
 
     def on_message(self, message: object) -> None:
         """Follow a message of the interchange."""
@@ -85,11 +87,12 @@ class ExecutorEvents:
         """Report the *state* of the interchange."""
         self._emit(InterchangeEvent(time=time.time(), executor=self._label, state=state, reason=reason))
 
-    def on_block(self, block: Block) -> None:
-        """Report the stage of *block* if it is new."""
+    def on_block(self, block: Block, provider: str = "", rate: Rate | None = None) -> None:
+        """Report the stage of *block* if it is new: of a *provider* of that kind, at a *rate* if it reports none."""
         if self._stages.get(block.id) is not block.stage:
             self._stages[block.id] = block.stage
-            self._on_stage(block.id, block.stage, block.native or "", block.message)
+            self._costs.follow(block, rate)
+            self._on_stage(block.id, block.stage, block.native or "", block.message, provider)
 
     def close(self) -> None:
         """Report the end of the run, which ends what is left."""
@@ -101,9 +104,16 @@ class ExecutorEvents:
             self._on_manager(manager, info, "down", "the run ended")
         self._managers = {}
 
-    def _on_stage(self, block: BlockId, stage: Stage, native: str, reason: str) -> None:
+    def _on_stage(self, block: BlockId, stage: Stage, native: str, reason: str, provider: str = "") -> None:
         event = BlockEvent(
-            time=time.time(), executor=self._label, block=block, state=stage.value, native=native, reason=reason
+            time=time.time(),
+            executor=self._label,
+            block=block,
+            state=stage.value,
+            native=native,
+            reason=reason,
+            provider=provider,
+            usd=self._costs.usd(block),
         )
         self._emit(event)
 
@@ -123,6 +133,8 @@ class ExecutorEvents:
             image_id=place.image_id,
             python=place.python,
             packages=place.packages,
+            cores=info.node.cores or -1.0,
+            memory=info.node.memory or -1,
         )
         self._emit(event)
 
@@ -174,6 +186,30 @@ class ExecutorEvents:
             if state is not None:
                 note = StagingNote(TaskId(each.task), state, each.url, each.done, each.total, message.host)
                 self._on_staging(note)
+
+
+class _BlockCosts:
+    """Cost of each block so far, at the rate that was known last; from the moment in which it ran."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[BlockId, tuple[float, float]] = {}
+        """Time of the beginning, and dollars an hour."""
+
+    def follow(self, block: Block, rate: Rate | None) -> None:
+        """Note the beginning of *block*, and its rate."""
+        reported = block.last_status.rate if block.last_status is not None else None
+        per_hour = (reported or rate or _NO_RATE).usd_per_hour
+        begun = self._blocks[block.id][0] if block.id in self._blocks else time.time()
+        if per_hour is not None and (block.stage is Stage.RUNNING or block.id in self._blocks):
+            self._blocks[block.id] = begun, per_hour
+
+    def usd(self, block: BlockId) -> float:
+        """Return the dollars that *block* has cost; below 0 where that is not known."""
+        begun, per_hour = self._blocks.get(block, (0.0, -1.0))
+        return (time.time() - begun) / 3600 * per_hour if per_hour >= 0 else -1.0
+
+
+_NO_RATE = Rate()
 
 
 def _ignore(note: StagingNote) -> None:

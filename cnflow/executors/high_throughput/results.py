@@ -69,10 +69,12 @@ def outcome_of(
         except BaseException as error:  # noqa: BLE001 - a user's type may fail in any way, and end no thread of the driver
             outcome = _unloadable(number, error, title, result.body, ())
         else:
-            return Outcome(number, value, None, "", places.get(result.manager), result.ended, result.seconds)
+            place = places.get(result.manager)
+            return Outcome(number, value, None, "", place, result.ended, result.seconds, (), result.worker)
     else:
         outcome = _outcome_of(result, frames, title)
-    return outcome._replace(place=places.get(result.manager), ended=result.ended, seconds=result.seconds)
+    place = places.get(result.manager)
+    return outcome._replace(place=place, ended=result.ended, seconds=result.seconds, worker=result.worker)
 
 
 def _outcome_of(result: Result, frames: Frames, title: Callable[[TaskId], str]) -> Outcome:

@@ -8,6 +8,7 @@ from cnflow.dataflow.retry import classify_failure
 from cnflow.dataflow.staging_table import Arrival, StagingTable
 from cnflow.dataflow.state import TaskGraphState
 from cnflow.errors import ItemLostError, StagingError
+from cnflow.model.events import FileEvent, TaskEvent
 from cnflow.model.task import StagingNote, TaskState
 from cnflow.testing import FakeClock
 
@@ -25,7 +26,7 @@ class Run:
         future = Future()
         future.tid = task
         app = SimpleNamespace(name="f")
-        record = SimpleNamespace(future=future, depends=depends, app=app, executor="x", fail_count=0)
+        record = SimpleNamespace(future=future, depends=depends, app=app, executor="x", try_id=0, error=None)
         self.records[task], self.states[task] = record, state
         return record
 
@@ -33,7 +34,10 @@ class Run:
         return self.table.state_of(self.records[task], self.states[task])
 
     def told(self):
-        return [event.state for event in self.events]
+        return [event.state for event in self.events if isinstance(event, TaskEvent)]
+
+    def files(self):
+        return [(event.direction, event.url, event.state) for event in self.events if isinstance(event, FileEvent)]
 
 
 @pytest.fixture
@@ -52,6 +56,7 @@ def test_task_that_waits_for_copies_alone_is_staging_in(run):
     assert run.table.lines(1) == ["brings ftp://***@host/x.bin"]
     copy.set_result(0)
     assert run.state(1) is TaskState.WAITING
+    assert [state for _, _, state in run.files()] == ["moving", "moved"]
 
 
 def test_copy_of_what_another_task_makes_is_not_begun_before_that(run):
@@ -73,7 +78,13 @@ def test_notes_of_a_node_give_state_bytes_and_rate(run):
     run.table.on_note(StagingNote(1, TaskState.RUNNING, host="n1"))
     run.table.on_note(StagingNote(1, TaskState.STAGING_OUT, URL))
     assert run.told() == ["staging_in", "running", "staging_out"]
+    masked = "ftp://***@host/x.bin"
+    assert run.files() == [("in", masked, "moving"), ("in", masked, "moved"), ("out", masked, "moving")]
+    moved = run.events[2]
+    assert (moved.size, moved.seconds, moved.host, moved.attempt) == (16000, 4.0, "n1", 0)
     assert run.table.lines(1) == ["takes away ftp://***@host/x.bin"]
+    run.table.on_attempts_ended([AttemptEnd(1, AttemptResult.NOT_STAGED)])
+    assert run.files()[3:] == [("out", masked, "failed")]
 
 
 def test_counts_are_those_of_public_states(run):

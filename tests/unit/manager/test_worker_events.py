@@ -1,6 +1,7 @@
 """Events of workers in their manager and in the interchange: one message a second, bounded, drops counted."""
 
 import math
+import time
 from types import SimpleNamespace
 
 from cnflow.interchange.event_relay import LIMIT as RELAY_LIMIT
@@ -16,33 +17,68 @@ from cnflow.wire.pipe import Record, ResultKind
 class State:
     """Stands for the manager's state."""
 
+    def __init__(self, *running):
+        self.running = running
+
     def held(self):
         return {7: 3}
+
+    def running_tasks(self):
+        return {worker: (task, attempt) for worker, task, attempt, _ in self.running}
+
+    def task_began(self, rank):
+        return next(begun for worker, _, _, begun in self.running if worker == rank)
 
 
 def events():
     return WorkerEvents(b"m" * 6, "0", "node")
 
 
-def running(task):
-    return Record(ResultKind.EVENT, task, 12.5, [])
+def staging(task, done=-1, total=-1):
+    parts = [b"staging_in", b"ftp://host/x", str(done).encode(), str(total).encode()]
+    return Record(ResultKind.STAGING, task, 12.5, parts)
 
 
 def test_records_of_events_are_noted_and_the_others_returned():
     collected = events()
     records = [
         Record(ResultKind.READY, 0, 0.0, []),
-        running(7),
+        staging(7),
         Record(ResultKind.VALUE, 7, 1.0, [b"", b"v"]),
-        running(8),
+        staging(8),
     ]
     assert collected.on_records(2, records, State()) == [records[0], records[2]]
     message = collected.take(0.0)
     assert (message.manager, message.block, message.host, message.dropped) == (b"m" * 6, "0", "node", 0)
     assert [(note.worker, note.state, note.task, note.attempt) for note in message.events] == [
-        *((2, "ready", -1, -1), (2, "running", 7, 3), (2, "running", 8, -1)),
+        *((2, "ready", -1, -1), (2, "staging_in", 7, 3), (2, "staging_in", 8, -1)),
     ]
     assert message.events[1].time == 12.5
+
+
+def test_tasks_that_run_when_the_manager_looks_are_noted_once():
+    collected = events()
+    collected.on_work()
+    collected.on_running(State((0, 7, 3, 9.5), (1, 8, 4, 10.0)), 10.0)
+    begun = time.time()
+    first, second = collected.take(10.0).events
+    assert [(note.worker, note.state, note.task, note.attempt) for note in (first, second)] == [
+        *((0, "running", 7, 3), (1, "running", 8, 4)),
+    ]
+    assert begun - 1 < first.time < second.time < begun + 1
+    collected.on_work()
+    collected.on_running(State((1, 9, 5, 10.4)), 10.5)
+    assert (collected.take(10.5), collected.next_deadline) == (None, 11.0)
+    collected.on_running(State((0, 7, 3, 9.5), (1, 9, 5, 10.4)), 11.0)
+    assert [(note.worker, note.task) for note in collected.take(11.0).events] == [(1, 9)]
+    assert collected.next_deadline == math.inf
+
+
+def test_without_sinks_nobody_looks_for_running_tasks():
+    collected = WorkerEvents(b"m" * 6, "0", "node", is_complete=False)
+    collected.on_work()
+    collected.on_running(State((0, 7, 3, 0.5)), 10.0)
+    assert (collected.take(10.0), collected.next_deadline) == (None, math.inf)
 
 
 def test_a_message_is_due_once_a_second_and_only_if_there_is_something():
@@ -57,28 +93,31 @@ def test_a_message_is_due_once_a_second_and_only_if_there_is_something():
     assert collected.next_deadline == math.inf
 
 
-def test_flood_of_events_is_dropped_and_counted():
+def test_flood_of_progress_is_dropped_and_counted_and_no_state_is():
     collected = events()
-    collected.on_records(0, [running(7)] * (LIMIT + 5), State())
+    collected.on_records(0, [staging(7, number, LIMIT + 5) for number in range(LIMIT + 6)], State())
+    collected.on_exit(0, 1, "")
     message = collected.take(0.0)
-    assert (len(message.events), message.dropped) == (LIMIT, 5)
+    assert (len(message.events), message.dropped) == (LIMIT + 2, 5)
+    assert [message.events[-2].done, message.events[-1].state] == [LIMIT + 5, "exited"]
     assert collected.take(10.0) is None
 
 
-def message_of(count, dropped=0):
-    return Events(b"m" * 6, "0", "node", [WorkerNote(1.0, 0, "running")] * count, dropped)
+def message_of(count, dropped=0, done=-1):
+    return Events(b"m" * 6, "0", "node", [WorkerNote(1.0, 0, "running", done=done)] * count, dropped)
 
 
-def test_relay_keeps_messages_in_order_within_its_limit_and_counts_the_rest():
+def test_relay_keeps_messages_in_order_and_drops_progress_beyond_its_limit():
     relay = EventRelay()
     assert not relay
     relay.on_events(message_of(1))
     relay.on_events(message_of(RELAY_LIMIT - 1))
-    relay.on_events(message_of(2, dropped=3))
+    relay.on_events(message_of(2, dropped=3, done=4))
+    relay.on_events(message_of(2))
     assert relay
-    first, second = relay.take()
-    assert (len(first.events), first.lost) == (1, 5)
-    assert (len(second.events), second.lost) == (RELAY_LIMIT - 1, 0)
+    messages = relay.take()
+    assert [(len(each.events), each.lost) for each in messages] == [(1, 2), (RELAY_LIMIT - 1, 0), (0, 0), (2, 0)]
+    assert [each.dropped for each in messages] == [0, 0, 3, 0]
     relay.on_events(message_of(1))
     assert [each.lost for each in relay.take()] == [0]
     assert not relay
