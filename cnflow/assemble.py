@@ -22,6 +22,7 @@ from cnflow.budget.spending import Spending
 from cnflow.clock import SystemClock
 from cnflow.config import Config, ExecutorSettings, HighThroughputExecutor, ThreadPoolExecutor
 from cnflow.config.image_lock import read_lock
+from cnflow.config.monitoring import MonitoringHub
 from cnflow.config.registry import backend_of
 from cnflow.config.selection import select_config
 from cnflow.config.tables import at
@@ -183,6 +184,8 @@ def new_graph(
     if ledger is None:
         driver = new_driver(RunId(uuid.uuid4().hex[:12]), 0, __version__, PROTOCOL)
         ledger = RunLedger(make_run_dir(Path(config.run_dir)), driver)
+    if config.dashboard is not None and config.monitoring is None:
+        config.monitoring = MonitoringHub()
     run_dir = ledger.path.parent
     hub = _event_hub(config, run_dir)
     run = RunContext(
@@ -197,6 +200,7 @@ def new_graph(
         local_packages=tuple(config.local_packages),
         folder=current_folder(),
         emit=None if hub is None else hub.emit,
+        sample_interval=_sample_interval(config),
         images=_image_pins(config, run_dir),
         spending=_spending(config, run_dir, is_adopted=ledger.adopted is not None),
     )
@@ -282,18 +286,26 @@ class RunExecutors:
 
 
 def _event_hub(config: Config, run_dir: Path) -> EventHub | None:
-    """Make the sinks of *config* and what carries events to them; None if it has none.
+    """Make the sinks of *config*, monitoring's included, and what carries events to them; None if it has none.
 
     Raises:
-        ConfigurationError: a sink cannot be made.
+        ConfigurationError: a sink cannot be made, or the database not be used.
+        MissingExtraError: the packages of one are not installed.
     """
     sinks: list[Sink] = []
-    for settings in config.sinks:
+    for settings in (*config.sinks, *filter(None, (config.monitoring,))):
         try:
             sinks.append(backend_of(settings)(settings, run_dir))
         except OSError as error:
             raise ConfigurationError(f"The sink {settings!r} cannot be used: {error}.") from error
     return EventHub(sinks) if sinks else None
+
+
+def _sample_interval(config: Config) -> float | None:
+    """Return the seconds between samples of what tasks use; 0 for one at their end, None for none."""
+    monitoring = config.monitoring
+    is_on = monitoring is not None and monitoring.resource_monitoring_enabled
+    return monitoring.resource_monitoring_interval if monitoring is not None and is_on else None
 
 
 def _spending(config: Config, run_dir: Path, *, is_adopted: bool) -> Spending | None:

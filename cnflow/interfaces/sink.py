@@ -29,7 +29,8 @@ class Sink(Protocol):
     """Records the events of one run. Called from one thread, never from a thread that runs or submits tasks.
 
     One with an attribute ``takes_batches`` that is True gets `SubmittedTasks` and `DoneTasks` as they are, for a run of
-    many tasks; others get a `SubmittedEvent` and `TaskEvent` for each task instead.
+    many tasks, and `SampleBatch`; others get the single events instead. An attribute `close_timeout` is the time in
+    seconds that `close` may take, where that is longer than ten.
     """
 
     def write(self, events: Sequence[AnyEvent]) -> None:

@@ -13,7 +13,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Union
 
-from cnflow.model.events import AnyEvent, DoneTasks, RunEvent, SubmittedEvent, SubmittedTasks, TaskEvent, TaskRow
+from cnflow.model.events import (
+    AnyEvent,
+    DoneTasks,
+    RunEvent,
+    SampleBatch,
+    SubmittedEvent,
+    SubmittedTasks,
+    TaskEvent,
+    TaskRow,
+)
+from cnflow.model.samples import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,11 +66,13 @@ def pack(queued: Iterable[Union[AnyEvent, TaskRow]]) -> list[AnyEvent]:
 
 
 def singles(event: AnyEvent) -> list[AnyEvent]:
-    """Return the events of single tasks for which a batch stands; *event* itself if it is none."""
+    """Return the events of single tasks, or the samples, for which a batch stands; *event* itself if it is none."""
     if isinstance(event, SubmittedTasks):
         return [each for row in event.rows for each in _submitted(event, row)]
     if isinstance(event, DoneTasks):
         return [_done(event, row) for row in event.rows]
+    if isinstance(event, SampleBatch):
+        return [*unpack(event)]
     return [event]
 
 

@@ -35,7 +35,7 @@ PERIOD = 0.25
 """Longest time in seconds that an event waits for its batch."""
 
 CLOSE_TIMEOUT = 10.0
-"""Seconds that the end of a run waits for its sinks."""
+"""Seconds that the end of a run waits for its sinks, where none has a longer `close_timeout`."""
 
 BATCH = 1_000
 """Events in one call of a sink, at most."""
@@ -90,7 +90,8 @@ class EventHub:
     def close(self) -> None:
         """Write what is queued and close the sinks; what is emitted later is lost. Can be called twice.
 
-        A sink that hangs holds the end of the run up for `CLOSE_TIMEOUT` at the most, and is named in the log.
+        A sink that hangs holds the end of the run up for `CLOSE_TIMEOUT` at the most, or for its own `close_timeout`,
+        and is named in the log.
         """
         make_last, self.last_event = self.last_event, None
         if make_last is not None:
@@ -100,14 +101,15 @@ class EventHub:
         if self._thread.ident is None:
             self._run()  # never started: the run has failed before
         elif self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(CLOSE_TIMEOUT)
+            timeout = max([CLOSE_TIMEOUT, *(getattr(sink, "close_timeout", 0.0) for sink, _ in self._sinks)])
+            self._thread.join(timeout)
             if self._thread.is_alive():
                 names = ", ".join(type(sink).__name__ for sink, _ in self._sinks)
                 logger.warning(
                     "a sink (%s) did not finish within %.0f s of the end of the run; the events that it was not given "
                     "are lost: %d",
                     names,
-                    CLOSE_TIMEOUT,
+                    timeout,
                     len(self._queue),
                 )
 
